@@ -1,0 +1,65 @@
+"""The records that pass between the floors: transitions, the shape of the data, metrics, policies."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+from jaxtyping import Array, Float, Key, PyTree
+
+Metrics: TypeAlias = dict[str, Float[Array, ""]]
+
+
+class Transition(NamedTuple):
+    """Transitions as the algorithms see them, all float32; leading axes are free (batch, or the whole data).
+
+    `constraint` is the constraint signal h of the state that the step enters, `constraint_before` that of the
+    state it leaves; h > 0 is a violation. `terminated` and `truncated` are 0 or 1.
+    """
+
+    observation: Float[Array, "*B obs"]
+    action: Float[Array, "*B act"]
+    reward: Float[Array, "*B"]
+    cost: Float[Array, "*B"]
+    next_observation: Float[Array, "*B obs"]
+    terminated: Float[Array, "*B"]
+    truncated: Float[Array, "*B"]
+    constraint: Float[Array, "*B"]
+    constraint_before: Float[Array, "*B"]
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What an algorithm must know of a task and its data before it sees any of it. Hashable."""
+
+    observation_dim: int
+    """Numbers in an observation."""
+    action_dim: int
+    """Numbers in an action; each lies in [-1, 1]."""
+    horizon: int
+    """Longest episode, in environment steps."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training in which every update is alike. Hashable."""
+
+    name: str
+    """Passed to `update`, which does what this phase is for."""
+    updates: int
+    """Gradient updates in this phase."""
+    batch_size: int
+    """Transitions per update."""
+
+
+class PolicyInputs(NamedTuple):
+    """What a policy is given at each step, for n environments at once."""
+
+    observation: Float[Array, "n obs"]
+    remaining_budget: Float[Array, " n"] | None = None
+
+
+class Policy(NamedTuple):
+    """A policy as two pure functions: `initial(n) -> carry` and `act(carry, inputs, key) -> (carry, action)`."""
+
+    initial: Callable[[int], PyTree[Any]]
+    act: Callable[[PyTree[Any], PolicyInputs, Key[Array, ""]], tuple[PyTree[Any], Float[Array, "n act"]]]
