@@ -1,0 +1,1 @@
+"""Surefoot: safe offline reinforcement learning in JAX."""
