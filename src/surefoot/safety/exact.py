@@ -1,0 +1,201 @@
+"""The exact feasible set of PointRobot: V*(s), the smallest reachable maximum over time of the constraint h.
+
+V*(s) = min over controls of max over t >= 0 of h(s_t), h(s_0) included; V*(s) <= 0 where the robot can stay safe.
+
+Full braking is optimal. Proof: take any trajectory from speed v0 > 0 and follow its path by arc length l. Its speed
+there is at least w(l) = sqrt(v0^2 - 2 l), because the deceleration is at most 1, so its path turns by at most 1 / w(l)
+per metre. A robot that brakes fully has speed w(l) and may turn by just that much: it can follow the same path, until
+it stands still at l = v0^2 / 2. The first robot cannot stop earlier, so the braking one visits a prefix of its path,
+and the maximum of h over a prefix is not larger than that over the whole. Standing still afterwards adds nothing. (In
+discrete time this holds up to the sampling of h along the path, millimetres; benchmarks/exact_set.py measures it.)
+
+So V*(v = 0) = h, and each speed level follows from the one below, in a single pass with the environment's own step:
+
+    V(x, y, v, theta) = max(h(x, y), min over turn of V(x', y', v - dt, theta + turn dt))
+    x' = x + v cos(theta) dt, y' = y + v sin(theta) dt
+
+with turn in {-1, 0, 1}. The shift in (x, y) is constant per (v, theta), so interpolating costs a few constant weights.
+Driving backwards is driving forwards facing the other way: V(x, y, -v, theta) = V(x, y, v, theta + pi).
+
+The episode's end is left out, because it changes no sign. Outside the arena h <= -1, and a robot that has left it
+can drive straight on, so that leaving changes only values below -1. A path that ends at the goal could otherwise brake
+on from there, at a value of at most M, the largest V* inside the goal, so that the goal changes only values below M:
+-0.25 up to the top speed.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from surefoot.envs.point_robot import ARENA, TIME_STEP, constraint
+from surefoot.errors import ConfigError
+
+TOP_SPEED = 2.5
+"""Largest speed that is solved for, metres per second."""
+HEADINGS = 128
+"""About one turn step (0.05 rad) apart; a multiple of 8, so that the published slices' headings lie on the grid."""
+
+# The grid reaches this many cells past the arena, so that inward poses at its edge have neighbours on both sides.
+_MARGIN_CELLS = 4
+_SHIFT_TAPS = 6
+_QUERY_TAPS = 4
+_QUERY_CHUNK = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class ExactSet:
+    """V* of PointRobot on a grid, interpolated between."""
+
+    values: Float[np.ndarray, "speed heading x y"]
+    """Metres, float32; x and y run over `axis`, speeds are TIME_STEP apart from 0, headings cover [0, 2 pi)."""
+    axis: Float[np.ndarray, " x"]
+    """The grid's coordinates along x and y alike, metres."""
+
+    @property
+    def spacing(self) -> float:
+        """Metres between grid points."""
+        return float(self.axis[1] - self.axis[0])
+
+    def value(self, poses: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
+        """V* in metres at poses (x, y, v, theta); > 0 means that a violation cannot be avoided.
+
+        Outside the arena, where the episode is over, it is h. Cubic in x, y and theta, linear in v, which is exact for
+        a straight way of braking. Raises `ConfigError` on another shape, non-finite numbers, or a speed off the grid.
+        """
+        poses = np.asarray(poses, np.float64)
+        if poses.ndim != 2 or poses.shape[1] != 4:
+            raise ConfigError(f"poses: expected shape (n, 4) for x, y, v, theta, found {poses.shape}.")
+        if not np.isfinite(poses).all():
+            row = int(np.argwhere(~np.isfinite(poses))[0, 0])
+            raise ConfigError(f"poses: expected finite numbers, found {poses[row].tolist()} in row {row}.")
+        top = (len(self.values) - 1) * TIME_STEP
+        # A hair of slack: float32 poses at the top speed, and stepped ones, round either way.
+        if (np.abs(poses[:, 2]) > top + 1e-5).any():
+            row = int(np.abs(poses[:, 2]).argmax())
+            raise ConfigError(f"poses: expected speeds within {top:g} m/s, found {poses[row, 2]:g} in row {row}.")
+        chunks = [self._value(poses[i : i + _QUERY_CHUNK]) for i in range(0, len(poses), _QUERY_CHUNK)]
+        return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
+
+    def _value(self, poses: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
+        speeds, headings, points, _ = self.values.shape
+        backwards = np.where(poses[:, 2] < 0, np.pi, 0.0)
+        speed, speed_weights = _stencil(np.abs(poses[:, 2]) / TIME_STEP, 2, speeds)
+        heading, heading_weights = _stencil((poses[:, 3] + backwards) / (2 * np.pi) * headings, _QUERY_TAPS, None)
+        x, x_weights = _stencil((poses[:, 0] - self.axis[0]) / self.spacing, _QUERY_TAPS, points)
+        y, y_weights = _stencil((poses[:, 1] - self.axis[0]) / self.spacing, _QUERY_TAPS, points)
+        corners = self.values[
+            speed[:, :, None, None, None],
+            (heading % headings)[:, None, :, None, None],
+            x[:, None, None, :, None],
+            y[:, None, None, None, :],
+        ]
+        value = np.einsum("nvtxy,ny->nvtx", corners, y_weights.astype(np.float32))
+        value = np.einsum("nvtx,nx->nvt", value, x_weights.astype(np.float32))
+        value = np.einsum("nvt,nt->nv", value, heading_weights.astype(np.float32))
+        value = np.einsum("nv,nv->n", value, speed_weights.astype(np.float32))
+        h = np.asarray(constraint(poses[:, :2].astype(np.float32)))
+        outside = (np.abs(poses[:, :2]) > ARENA).any(1)
+        # V* is at least h by definition; the interpolation knows it only at the grid's points.
+        return np.where(outside, h, np.maximum(value, h))
+
+    def slice(
+        self, speed: float, heading: float, *, resolution: int = 201, extent: float = ARENA
+    ) -> tuple[Float[np.ndarray, " x"], Float[np.ndarray, " y"], Float[np.ndarray, "y x"]]:
+        """V* over positions at one speed (m/s) and heading (rad): x, y and values, as contour plots want them."""
+        poses = slice_poses(speed, heading, resolution=resolution, extent=extent)
+        centres = cell_centres(resolution, extent)
+        return centres, centres, self.value(poses).reshape(resolution, resolution)
+
+
+def cell_centres(resolution: int, extent: float) -> Float[np.ndarray, " r"]:
+    """Centres of `resolution` equal cells between -extent and extent, metres."""
+    return ((np.arange(resolution) + 0.5) / resolution * 2.0 - 1.0) * extent
+
+
+def slice_poses(
+    speed: float, heading: float, *, resolution: int = 201, extent: float = 2.7
+) -> Float[np.ndarray, "r*r 4"]:
+    """Poses at one speed (m/s) and heading (rad) on the centres of a square of cells within |x|, |y| < extent (metres).
+
+    Row after row: x runs fastest.
+    """
+    centres = cell_centres(resolution, extent)
+    x, y = np.meshgrid(centres, centres)
+    return np.stack([x.ravel(), y.ravel(), np.full(x.size, speed), np.full(x.size, heading)], -1)
+
+
+def solve_point_robot(*, spacing: float = 0.06, headings: int = HEADINGS, top_speed: float = TOP_SPEED) -> ExactSet:
+    """V* of PointRobot on a grid with `spacing` metres between points, for speeds up to `top_speed` (m/s).
+
+    Takes 310 MB by default; memory goes with headings / spacing^2. Raises `ConfigError` on a value out of range.
+    """
+    if not 0.005 <= spacing <= 0.5:
+        raise ConfigError(f"spacing: expected 0.005 to 0.5 metres, found {spacing}.")
+    if headings < 16:
+        raise ConfigError(f"headings: expected at least 16, found {headings}.")
+    half = math.ceil(ARENA / spacing - 1e-9) + _MARGIN_CELLS
+    border = math.ceil(top_speed * TIME_STEP / spacing) + _SHIFT_TAPS // 2
+    wide = np.arange(-half - border, half + border + 1) * spacing
+    inner = slice(border, len(wide) - border)
+    # Beyond the grid h stands for V*, which it is for everything that drives outwards.
+    padded = np.array(constraint(np.stack(np.meshgrid(wide, wide, indexing="ij"), -1).astype(np.float32)))
+    h = padded[inner, inner].copy()
+
+    levels = round(top_speed / TIME_STEP) + 1
+    values = np.empty((levels, headings, *h.shape), np.float32)
+    values[0] = h
+    turn = TIME_STEP / (2 * np.pi) * headings
+    angles = np.arange(headings) * (2 * np.pi / headings)
+    for level in range(1, levels):
+        travel = level * TIME_STEP * TIME_STEP / spacing
+        for index, angle in enumerate(angles):
+            padded[inner, inner] = _best_turn(values[level - 1], index, turn)
+            moved = _shifted(padded, border, travel * math.cos(angle), travel * math.sin(angle))
+            np.maximum(h, moved, out=values[level, index])
+    return ExactSet(values, wide[inner])
+
+
+def _best_turn(below: Float[np.ndarray, "heading x y"], index: int, turn: float) -> Float[np.ndarray, "x y"]:
+    """The smallest of a speed level's values after turning by -1, 0 or 1 times `turn` (in headings, not whole)."""
+    best = below[index]
+    for signed in (turn, -turn):
+        taps, weights = _stencil(np.array([index + signed]), _QUERY_TAPS, None)
+        turned = _blend([below[tap] for tap in taps[0] % len(below)], weights[0])
+        best = np.minimum(best, turned)
+    return best
+
+
+def _shifted(
+    padded: Float[np.ndarray, "wide wide"], border: int, cells_x: float, cells_y: float
+) -> Float[np.ndarray, "x y"]:
+    """The inner part of `padded` sampled (cells_x, cells_y) grid cells further, `border` cells being padding."""
+    size = len(padded) - 2 * border
+    taps, weights = _stencil(np.array([cells_x, cells_y]) + border, _SHIFT_TAPS, None)
+    rows = _blend([padded[tap : tap + size] for tap in taps[0]], weights[0])
+    return _blend([rows[:, tap : tap + size] for tap in taps[1]], weights[1])
+
+
+def _blend(fields: list[np.ndarray], weights: Float[np.ndarray, " taps"]) -> np.ndarray:
+    """The weighted sum of equally shaped float32 arrays."""
+    total = np.float32(weights[0]) * fields[0]
+    for field, weight in zip(fields[1:], weights[1:], strict=True):
+        total += np.float32(weight) * field
+    return total
+
+
+def _stencil(
+    position: Float[np.ndarray, " n"], taps: int, points: int | None
+) -> tuple[np.ndarray, Float[np.ndarray, "n taps"]]:
+    """Indices [n, taps] around positions in grid units, and Lagrange's weights; kept on a grid of `points` if given."""
+    first = np.floor(position).astype(np.int64) - (taps // 2 - 1)
+    if points is not None:
+        first = np.clip(first, 0, points - taps)
+    nodes = np.arange(taps)
+    offset = (position - first)[:, None]
+    weights = np.ones((len(position), taps))
+    for other in nodes:
+        factor = (offset - other) / np.where(nodes == other, 1, nodes - other)
+        weights *= np.where(nodes == other, 1.0, factor)
+    return first[:, None] + nodes, weights
