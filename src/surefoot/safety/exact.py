@@ -26,6 +26,7 @@ on from there, at a value of at most M, the largest V* inside the goal, so that 
 import math
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -95,7 +96,7 @@ class ExactSet:
         value = np.einsum("nvtx,nx->nvt", value, x_weights.astype(np.float32))
         value = np.einsum("nvt,nt->nv", value, heading_weights.astype(np.float32))
         value = np.einsum("nv,nv->n", value, speed_weights.astype(np.float32))
-        h = np.asarray(constraint(poses[:, :2].astype(np.float32)))
+        h = _constraint(poses[:, :2])
         outside = (np.abs(poses[:, :2]) > ARENA).any(1)
         # V* is at least h by definition; the interpolation knows it only at the grid's points.
         return np.where(outside, h, np.maximum(value, h))
@@ -140,7 +141,7 @@ def solve_point_robot(*, spacing: float = 0.06, headings: int = HEADINGS, top_sp
     wide = np.arange(-half - border, half + border + 1) * spacing
     inner = slice(border, len(wide) - border)
     # Beyond the grid h stands for V*, which it is for everything that drives outwards.
-    padded = np.array(constraint(np.stack(np.meshgrid(wide, wide, indexing="ij"), -1).astype(np.float32)))
+    padded = _constraint(np.stack(np.meshgrid(wide, wide, indexing="ij"), -1))
     h = padded[inner, inner].copy()
 
     levels = round(top_speed / TIME_STEP) + 1
@@ -155,6 +156,11 @@ def solve_point_robot(*, spacing: float = 0.06, headings: int = HEADINGS, top_sp
             moved = _shifted(padded, border, travel * math.cos(angle), travel * math.sin(angle))
             np.maximum(h, moved, out=values[level, index])
     return ExactSet(values, wide[inner])
+
+
+def _constraint(positions: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n"]:
+    """The environment's h as a writable NumPy array."""
+    return np.array(constraint(jnp.asarray(positions, jnp.float32)))
 
 
 def _best_turn(below: Float[np.ndarray, "heading x y"], index: int, turn: float) -> Float[np.ndarray, "x y"]:

@@ -1,0 +1,73 @@
+"""How well a learned feasible set agrees with the exact one, on the three slices of the published picture."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool
+from numpy.typing import ArrayLike
+
+from surefoot.envs.point_robot import observe
+from surefoot.errors import ConfigError
+from surefoot.safety.exact import ExactSet, slice_poses
+
+SLICES = ((0.5, math.pi / 4), (1.0, math.pi / 2), (1.5, math.pi / 4))
+"""Speed (m/s) and heading (rad) of each slice."""
+
+
+class RegionScore(NamedTuple):
+    """Agreement of two infeasible sets {V > 0} over the same points; every figure is a share of area."""
+
+    iou: float
+    """Infeasible in both / infeasible in either; 1 where both are empty."""
+    false_safe_rate: float
+    """Infeasible but called feasible / infeasible; 0 where nothing is infeasible."""
+    false_alarm_rate: float
+    """Feasible but called infeasible / feasible; 0 where nothing is feasible."""
+
+
+def score_region(learned_value: ArrayLike, exact_value: ArrayLike) -> RegionScore:
+    """Compare a learned V with the exact one (metres, any one shape) point by point; V > 0 is infeasible.
+
+    Raises `ConfigError` where the shapes differ, there are no points, or a value is not a number: a NaN would otherwise
+    count as feasible.
+    """
+    learned, exact = np.asarray(learned_value), np.asarray(exact_value)
+    if learned.shape != exact.shape or exact.size == 0:
+        raise ConfigError(
+            f"learned and exact values: expected one value for each of the same points, "
+            f"found shapes {learned.shape} and {exact.shape}."
+        )
+    for name, values in (("learned", learned), ("exact", exact)):
+        if np.isnan(values).any():
+            raise ConfigError(f"{name} values: expected numbers, found {int(np.isnan(values).sum())} NaN.")
+    called, infeasible = learned > 0, exact > 0
+    return RegionScore(
+        iou=_share(called & infeasible, called | infeasible, empty=1.0),
+        false_safe_rate=_share(infeasible & ~called, infeasible, empty=0.0),
+        false_alarm_rate=_share(called & ~infeasible, ~infeasible, empty=0.0),
+    )
+
+
+def score_slices(
+    value_function: Callable[[Any], ArrayLike],
+    exact: ExactSet,
+    *,
+    slices: tuple[tuple[float, float], ...] = SLICES,
+    resolution: int = 201,
+    extent: float = 2.7,
+) -> dict[str, list[float]]:
+    """Score `value_function` (observations [n, 11] -> V in metres [n]): a list over slices for each score."""
+    scores = []
+    for speed, heading in slices:
+        poses = slice_poses(speed, heading, resolution=resolution, extent=extent)
+        learned = value_function(observe(jnp.asarray(poses, jnp.float32)))
+        scores.append(score_region(learned, exact.value(poses)))
+    return {name: [getattr(score, name) for score in scores] for name in RegionScore._fields}
+
+
+def _share(part: Bool[np.ndarray, "*n"], whole: Bool[np.ndarray, "*n"], *, empty: float) -> float:
+    total = int(whole.sum())
+    return int(part.sum()) / total if total else empty
