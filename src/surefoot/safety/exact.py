@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from surefoot.envs.point_robot import ARENA, TIME_STEP, constraint
+from surefoot.envs.point_robot import ARENA, HAZARD_RADIUS, TIME_STEP, constraint
 from surefoot.errors import ConfigError
 
 TOP_SPEED = 2.5
@@ -98,8 +98,8 @@ class ExactSet:
         value = np.einsum("nv,nv->n", value, speed_weights.astype(np.float32))
         h = _constraint(poses[:, :2])
         outside = (np.abs(poses[:, :2]) > ARENA).any(1)
-        # V* is at least h by definition; the interpolation knows it only at the grid's points.
-        return np.where(outside, h, np.maximum(value, h))
+        # By definition V* lies between h and the largest h there is; interpolating knows it only at the grid's points.
+        return np.where(outside, h, np.clip(value, h, HAZARD_RADIUS))
 
     def slice(
         self, speed: float, heading: float, *, resolution: int = 201, extent: float = ARENA
