@@ -1,0 +1,17 @@
+"""Logged transitions: the format, its checks, what algorithms see of it, and drawing batches of it."""
+
+from surefoot.data.dataset import Dataset
+from surefoot.data.hdf5 import load, read_card, save
+from surefoot.data.prepare import reward_scale_of, to_transitions
+from surefoot.data.sampler import cumulative_weights, sample_batch
+
+__all__ = [
+    "Dataset",
+    "cumulative_weights",
+    "load",
+    "read_card",
+    "reward_scale_of",
+    "sample_batch",
+    "save",
+    "to_transitions",
+]

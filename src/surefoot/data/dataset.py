@@ -1,0 +1,109 @@
+"""Logged transitions in NumPy, flat over episodes, and the statistics of those episodes."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from surefoot.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """N logged transitions of one task, episode after episode. Two are alike if their fingerprints are.
+
+    An episode ends where `terminated` or `truncated` is set. Rows after the last end are an unfinished episode: they
+    are transitions like any other, but left out of the episode statistics.
+    Raises `DataError` where an array's shape or dtype is not the declared one.
+    """
+
+    task: str
+    observations: Float[np.ndarray, "N obs"]
+    actions: Float[np.ndarray, "N act"]
+    rewards: Float[np.ndarray, " N"]
+    costs: Float[np.ndarray, " N"]
+    next_observations: Float[np.ndarray, "N obs"]
+    terminated: Bool[np.ndarray, " N"]
+    truncated: Bool[np.ndarray, " N"]
+    constraints: Float[np.ndarray, " N"] | None = None
+    """h of the state that the step enters; h > 0 is a violation."""
+
+    def __post_init__(self) -> None:
+        rows = len(self.observations)
+        for name, array in self.arrays():
+            rank = 2 if name in ("observations", "actions", "next_observations") else 1
+            dtype = np.bool_ if name in ("terminated", "truncated") else np.float32
+            if array.ndim != rank or len(array) != rows or array.dtype != dtype:
+                expected = f"{rank} axes, {rows} rows of {np.dtype(dtype)}"
+                raise DataError(
+                    f"dataset of {self.task}: {name}: expected {expected}, found {array.dtype} {list(array.shape)}."
+                )
+        if self.next_observations.shape != self.observations.shape:
+            raise DataError(
+                f"dataset of {self.task}: next_observations: expected shape {list(self.observations.shape)} "
+                f"as in observations, found {list(self.next_observations.shape)}."
+            )
+
+    def __len__(self) -> int:
+        """Transitions, those of an unfinished episode included."""
+        return len(self.observations)
+
+    def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and array of every field that is there, in a fixed order."""
+        yield "observations", self.observations
+        yield "actions", self.actions
+        yield "rewards", self.rewards
+        yield "costs", self.costs
+        yield "next_observations", self.next_observations
+        yield "terminated", self.terminated
+        yield "truncated", self.truncated
+        if self.constraints is not None:
+            yield "constraints", self.constraints
+
+    @property
+    def episode_ends(self) -> Int[np.ndarray, " E"]:
+        """For every complete episode the row after its last: episode i is rows starts[i] to ends[i], half-open."""
+        return np.flatnonzero(self.terminated | self.truncated) + 1
+
+    @property
+    def episode_starts(self) -> Int[np.ndarray, " E"]:
+        """The first row of every complete episode."""
+        ends = self.episode_ends
+        return np.concatenate([np.zeros(1, ends.dtype), ends])[: len(ends)]
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " E"]:
+        """Steps of every complete episode."""
+        return self.episode_ends - self.episode_starts
+
+    @property
+    def returns(self) -> Float[np.ndarray, " E"]:
+        """Undiscounted sum of the rewards of every complete episode, float64."""
+        return self._episode_sums(self.rewards.astype(np.float64))
+
+    @property
+    def cost_returns(self) -> Float[np.ndarray, " E"]:
+        """Undiscounted sum of the costs of every complete episode, float64."""
+        return self._episode_sums(self.costs.astype(np.float64))
+
+    @property
+    def violating_steps(self) -> Int[np.ndarray, " E"]:
+        """Steps of every complete episode that enter a violation: h > 0, or cost > 0 where h is not logged."""
+        violating = self.costs > 0 if self.constraints is None else self.constraints > 0
+        return self._episode_sums(violating.astype(np.int64))
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hexadecimal, of the names, shapes and bytes of all arrays: of the data, not of the file."""
+        digest = hashlib.sha256()
+        for name, array in self.arrays():
+            little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            digest.update(f"{name} {little_endian.dtype.str} {little_endian.shape}\n".encode())
+            digest.update(little_endian.data)
+        return digest.hexdigest()
+
+    def _episode_sums(self, values: np.ndarray) -> np.ndarray:
+        starts, ends = self.episode_starts, self.episode_ends
+        # The tail is cut off first, or `reduceat` would add it to the last episode.
+        return np.add.reduceat(values[: ends[-1] if len(ends) else 0], starts)

@@ -1,0 +1,53 @@
+"""From logged data to the transitions that algorithms see: scales, clips, and the constraint signal h."""
+
+from typing import cast
+
+import numpy as np
+from jaxtyping import Array
+
+from surefoot.data.dataset import Dataset
+from surefoot.tasks import Task
+from surefoot.types import Transition
+
+ACTION_MARGIN = 1e-5
+"""Actions are clipped to [-1 + margin, 1 - margin], so that inverse squashings stay finite."""
+SAFE_SIGNAL = -1.0
+"""h of a step without cost where the data do not log h."""
+
+
+def reward_scale_of(task: Task) -> float:
+    """horizon / (return_max - return_min): the span of reference returns becomes 1 per step (FISOR, section 6)."""
+    return task.horizon / (task.return_max - task.return_min)
+
+
+def to_transitions(dataset: Dataset, *, reward_scale: float, violation_scale: float = 25.0) -> Transition:
+    """`dataset` as one `Transition` of float32 NumPy arrays [N, ...], ready to be put on a device.
+
+    Rewards are multiplied by `reward_scale`. h is the logged constraint signal; where there is none, `violation_scale`
+    for a step with cost and -1 for one without.
+    """
+    h = dataset.constraints
+    if h is None:
+        h = np.where(dataset.costs > 0, violation_scale, SAFE_SIGNAL)
+    # h of a reset state is not logged. An episode's first row takes its own h instead, which is neutral in a maximum
+    # of `constraint_before` and `constraint`; taking the previous episode's last would blame the wrong state.
+    ended = dataset.terminated | dataset.truncated
+    is_first = np.concatenate([[True], ended[:-1]])[: len(ended)]
+    before = np.where(is_first, h, np.roll(h, 1))
+    limit = 1.0 - ACTION_MARGIN
+    return Transition(
+        observation=_float32(dataset.observations),
+        action=_float32(np.clip(dataset.actions, -limit, limit)),
+        reward=_float32(dataset.rewards * reward_scale),
+        cost=_float32(dataset.costs),
+        next_observation=_float32(dataset.next_observations),
+        terminated=_float32(dataset.terminated),
+        truncated=_float32(dataset.truncated),
+        constraint=_float32(h),
+        constraint_before=_float32(before),
+    )
+
+
+def _float32(values: np.ndarray) -> Array:
+    # The record is declared with JAX arrays; NumPy ones serve as its leaves until the caller moves them to a device.
+    return cast(Array, np.asarray(values, np.float32))
