@@ -7,7 +7,7 @@ there is at least w(l) = sqrt(v0^2 - 2 l), because the deceleration is at most 1
 per metre. A robot that brakes fully has speed w(l) and may turn by just that much: it can follow the same path, until
 it stands still at l = v0^2 / 2. The first robot cannot stop earlier, so the braking one visits a prefix of its path,
 and the maximum of h over a prefix is not larger than that over the whole. Standing still afterwards adds nothing. (In
-discrete time this holds up to the sampling of h along the path: in benchmarks/exact_set.py no control searched for beats
+discrete time this holds up to the sampling of h along the path: in benchmarks/exact_set.py no control found beats
 V* by more than 1 mm within 0.3 m of the border, 12 mm anywhere.)
 
 So V*(v = 0) = h, and each speed level follows from the one below, in a single pass with the environment's own step:
