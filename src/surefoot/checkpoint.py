@@ -1,0 +1,224 @@
+"""Checkpoints: a folder with the arrays of a tree (safetensors, keyed by tree path) and JSON that describes them.
+
+    checkpoint.json                 format_version, metadata, versions, keys, sha256 of the arrays' file
+    arrays-<sha256>.safetensors     e.g. "critic/q_h/layers/0/kernel"
+
+No code is stored and none is run: the structure comes from the template that the loader brings, and every array must
+fit it. A kill at any moment leaves the old checkpoint or the new one, whole: a new folder is written aside, fsynced and
+renamed; in one that exists the new arrays get a file of their own, and the JSON that points to it is replaced last.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from surefoot.errors import CheckpointError
+from surefoot.files import aside, sync_directory, write_bytes, write_json
+
+FORMAT_VERSION = 1
+DESCRIPTION = "checkpoint.json"
+Tree = TypeVar("Tree")
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A folder that holds no whole checkpoint: half-written, truncated, changed, or something else altogether."""
+
+
+def save(directory: str | os.PathLike[str], tree: Any, metadata: Mapping[str, Any]) -> None:
+    """Write the arrays of `tree` and `metadata` (JSON values) to the folder `directory`, in one step.
+
+    An older checkpoint there is replaced. Raises `CheckpointError` where the folder holds something else or cannot be
+    written; what was there then still is.
+    """
+    directory = Path(directory)
+    arrays, keys = _to_numpy(tree)
+    content = safetensors.numpy.save(arrays)
+    description = {
+        "format_version": FORMAT_VERSION,
+        "metadata": dict(metadata),
+        "versions": versions(),
+        "keys": keys,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    try:
+        if directory.exists():
+            _check_is_ours(directory)
+            _write_into(directory, content, description)
+        else:
+            _write_new(directory, content, description)
+    except OSError as error:
+        raise CheckpointError(f"{directory}: the checkpoint cannot be written ({error.strerror or error}).") from error
+
+
+def load(
+    directory: str | os.PathLike[str], template: Tree, *, expect: Mapping[str, Any] | None = None
+) -> tuple[Tree, dict[str, Any]]:
+    """The tree and the metadata saved in `directory`.
+
+    `template` is a tree of arrays or of `jax.ShapeDtypeStruct` that gives structure, shapes and dtypes. `expect` holds
+    metadata that must be equal (compared as JSON). Raises `CheckpointError`, one sentence with the reason, and its
+    subclass `DamagedCheckpointError` where the folder holds no whole checkpoint.
+    """
+    directory = Path(directory)
+    description, content = _read_whole(directory)
+    metadata = description["metadata"]
+    for field, wanted in as_json(dict(expect or {})).items():
+        if (found := metadata.get(field)) != wanted:
+            raise CheckpointError(f"{directory}: {difference(field, wanted, found)}.")
+    try:
+        arrays = safetensors.numpy.load(content)
+    except safetensors.SafetensorError as error:
+        raise DamagedCheckpointError(f"{directory}: the arrays are not in safetensors' format ({error}).") from error
+    return _fill(directory, template, arrays, description["keys"]), metadata
+
+
+def read_metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """The metadata of the checkpoint in `directory`, once its bytes were found whole. Raises as `load` does."""
+    return _read_whole(Path(directory))[0]["metadata"]
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on: Python, surefoot and the numerical packages."""
+    names = ("surefoot", "jax", "jaxlib", "numpy", "equinox", "optax", "safetensors")
+    return {"python": platform.python_version(), **{name: packages.version(name) for name in names}}
+
+
+def as_json(value: Any) -> Any:
+    """`value` as it comes back from JSON: tuples are lists, keys are strings."""
+    return json.loads(json.dumps(value))
+
+
+def difference(field: str, expected: Any, found: Any) -> str:
+    """Where two JSON values differ, as "field: expected x, found y"; goes down to the entry of a dictionary."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        for key in [*expected, *(key for key in found if key not in expected)]:
+            if key not in expected or key not in found or expected[key] != found[key]:
+                return difference(f"{field}.{key}", expected.get(key), found.get(key))
+    return f"{field}: expected {json.dumps(expected)}, found {json.dumps(found)}"
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _write_new(directory: Path, content: bytes, description: dict[str, Any]) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = aside(directory)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        _write_into(temporary, content, description)
+        os.rename(temporary, directory)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_directory(directory.parent)
+
+
+def _write_into(directory: Path, content: bytes, description: dict[str, Any]) -> None:
+    """The arrays first, under a name of their own content; the JSON that points to them last, in one step."""
+    arrays = directory / _arrays_name(description)
+    write_bytes(arrays, content)
+    write_json(directory / DESCRIPTION, description)
+    for old in directory.glob("arrays-*.safetensors"):
+        if old != arrays:
+            old.unlink()
+
+
+def _arrays_name(description: dict[str, Any]) -> str:
+    return f"arrays-{description['sha256'][:16]}.safetensors"
+
+
+def _check_is_ours(directory: Path) -> None:
+    if not directory.is_dir() or (any(directory.iterdir()) and not (directory / DESCRIPTION).is_file()):
+        raise CheckpointError(f"{directory}: expected a checkpoint or nothing to write over, found something else.")
+
+
+def _to_numpy(tree: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The leaves by path, and the generator of those that are PRNG keys (stored as their data)."""
+    arrays: dict[str, np.ndarray] = {}
+    keys: dict[str, str] = {}
+    for path, leaf in _leaves(tree):
+        if _is_key(leaf):
+            keys[path] = str(jax.random.key_impl(leaf))
+        plain = jax.random.key_data(leaf) if path in keys else leaf
+        arrays[path] = np.asarray(jax.device_get(plain), order="C")
+    return arrays, keys
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _read_whole(directory: Path) -> tuple[dict[str, Any], bytes]:
+    """The description and the arrays' bytes, which have the hash that the description says."""
+    if not directory.exists():
+        raise DamagedCheckpointError(f"{directory}: there is no such checkpoint.")
+    try:
+        description = json.loads((directory / DESCRIPTION).read_text())
+    except (OSError, ValueError) as error:
+        raise DamagedCheckpointError(f"{directory}: not a checkpoint ({DESCRIPTION} cannot be read).") from error
+    found = description.get("format_version") if isinstance(description, dict) else None
+    if found is None:
+        raise DamagedCheckpointError(f"{directory}: not a checkpoint ({DESCRIPTION} has no format_version).")
+    if found != FORMAT_VERSION:
+        raise CheckpointError(f"{directory}: format_version: expected {FORMAT_VERSION}, found {json.dumps(found)}.")
+    kinds = {"metadata": dict, "keys": dict, "sha256": str}
+    if wrong := [name for name, kind in kinds.items() if not isinstance(description.get(name), kind)]:
+        raise DamagedCheckpointError(f"{directory}: not a checkpoint ({DESCRIPTION} has no valid {wrong[0]}).")
+    arrays = directory / _arrays_name(description)
+    try:
+        content = arrays.read_bytes()
+    except OSError as error:
+        raise DamagedCheckpointError(f"{arrays}: the checkpoint's arrays cannot be read.") from error
+    if (found := hashlib.sha256(content).hexdigest()) != description["sha256"]:
+        raise DamagedCheckpointError(
+            f"{arrays}: corrupted, sha256: expected {description['sha256'][:16]}..., found {found[:16]}...."
+        )
+    return description, content
+
+
+def _fill(directory: Path, template: Tree, arrays: dict[str, np.ndarray], keys: dict[str, str]) -> Tree:
+    """The template's structure with the arrays in it, each checked against the leaf whose place it takes."""
+    wanted = dict(_leaves(template))
+    if missing := sorted(wanted.keys() - arrays.keys()):
+        raise CheckpointError(f"{directory}: array '{missing[0]}': expected {_kind(wanted[missing[0]])}, found none.")
+    if extra := sorted(arrays.keys() - wanted.keys()):
+        raise CheckpointError(f"{directory}: array '{extra[0]}': expected none, found {_kind(arrays[extra[0]])}.")
+    leaves = []
+    for path, leaf in wanted.items():
+        array = jax.random.wrap_key_data(jnp.array(arrays[path]), impl=keys[path]) if path in keys else arrays[path]
+        if (found := _kind(array)) != (expected := _kind(leaf)):
+            raise CheckpointError(f"{directory}: array '{path}': expected {expected}, found {found}.")
+        leaves.append(array if path in keys else jnp.array(array))
+    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(template), leaves)
+
+
+def _leaves(tree: Any) -> list[tuple[str, Any]]:
+    """Leaves by readable path, in the tree's order. Two leaves of one path would overwrite each other: `ValueError`."""
+    leaves = [
+        (jax.tree_util.keystr(path, simple=True, separator="/") or "value", leaf)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+    ]
+    if len(dict(leaves)) != len(leaves):
+        raise ValueError("two arrays of the tree have the same path")
+    return [(path, leaf if hasattr(leaf, "dtype") else np.asarray(leaf)) for path, leaf in leaves]
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _kind(leaf: Any) -> str:
+    """Dtype and shape, as "float32[3, 5]"."""
+    return f"{leaf.dtype}{list(leaf.shape)}"

@@ -1,0 +1,84 @@
+"""What training asks of an algorithm, and its hyper-parameters as JSON and back."""
+
+import dataclasses
+import types
+import typing
+from typing import Any, Protocol, TypeVar
+
+from jaxtyping import Array, Float, Key
+
+from surefoot.checkpoint import as_json
+from surefoot.errors import ConfigError
+from surefoot.types import DataSpec, Metrics, Phase, Policy, Transition
+
+
+class Algorithm(Protocol):
+    """A frozen, hashable dataclass whose fields are the hyper-parameters, with pure methods over a state: a tree of
+    arrays, all finite while training goes well.
+
+    An algorithm whose values say where it is safe also has `feasible_value(state, observations [n, obs]) -> [n]`.
+    """
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The stretches of training, in order."""
+        ...
+
+    def init(self, spec: DataSpec, key: Key[Array, ""]) -> Any:
+        """The first state."""
+        ...
+
+    def update(self, state: Any, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
+        """One gradient update on a batch [B, ...]; the same metrics in every update of a phase."""
+        ...
+
+    def sample_weights(self, state: Any, data: Transition, *, phase: str) -> Float[Array, " N"] | None:
+        """What each transition's probability of being drawn is proportional to; None: all alike.
+
+        Evaluated once, at the start of the phase, from the state at that moment, and again where a run resumes in the
+        middle of the phase. So the parameters that it reads must stay frozen during the phase: then both are the same
+        bits.
+        """
+        ...
+
+    def policy(self, state: Any) -> Policy:
+        """The policy of a state."""
+        ...
+
+
+def hyperparameters(algorithm: Any) -> dict[str, Any]:
+    """The fields of an algorithm as JSON values."""
+    return as_json(dataclasses.asdict(algorithm))
+
+
+T = TypeVar("T")
+
+
+def from_hyperparameters(kind: type[T], values: dict[str, Any], *, source: str) -> T:
+    """The algorithm whose fields are `values`, as `hyperparameters` wrote them; `source` names their file in errors.
+
+    Every field must be there and no other: a default that changed since must not change an old run. `ConfigError`.
+    """
+    fields = [field.name for field in dataclasses.fields(typing.cast(Any, kind)) if field.init]
+    if missing := [name for name in fields if name not in values]:
+        raise ConfigError(f"{source}: hyperparameter '{missing[0]}': expected a value, found none.")
+    if extra := [name for name in values if name not in fields]:
+        raise ConfigError(f"{source}: hyperparameter '{extra[0]}': {kind.__name__} has no such field.")
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _from_json(hints[name], values[name], source=source) for name in fields})
+
+
+def _from_json(hint: Any, value: Any, *, source: str) -> Any:
+    """JSON's lists as tuples (an algorithm is hashable), and dictionaries as the dataclass that the field declares."""
+    if isinstance(value, list):
+        inner = [argument for argument in typing.get_args(hint) if argument is not Ellipsis]
+        return tuple(_from_json(inner[0] if len(inner) == 1 else None, item, source=source) for item in value)
+    if isinstance(value, dict):
+        for option in typing.get_args(hint) if _is_union(hint) else (hint,):
+            if dataclasses.is_dataclass(option):
+                return from_hyperparameters(typing.cast(type[Any], option), value, source=source)
+    return value
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)

@@ -1,0 +1,135 @@
+"""The compiled part of training: some hundred updates in one `lax.scan`, for all seeds in one `vmap`.
+
+Every random number is a pure function of (seed, phase index, update index), so a run can stop after any update and go
+on, and a seed draws the same alone as beside others.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from surefoot.data.sampler import cumulative_weights, sample_batch
+from surefoot.errors import DataError, DivergenceError
+from surefoot.training.algorithm import Algorithm
+from surefoot.types import DataSpec, Metrics, Phase, Transition
+
+INIT_STREAM, UPDATE_STREAM, ACT_STREAM = 0, 1, 2
+"""What is folded into a seed's key first: the first state, training, acting after training."""
+
+
+def seed_keys(seeds: Sequence[int], *, stream: int) -> Key[Array, " S"]:
+    """One key a seed, of the given stream."""
+    return jnp.stack([jax.random.fold_in(jax.random.key(seed), stream) for seed in seeds])
+
+
+def init_states(algorithm: Algorithm, spec: DataSpec, seeds: Sequence[int]) -> Any:
+    """The first states, with a leading seed axis. Every array is a buffer of its own.
+
+    A target network that shares its online twin's buffers could not be donated. Weak types are made strong: the
+    compiled chunk takes exactly one type, and what comes out of the first must go into the second.
+    """
+    return jax.tree.map(_own, _init(algorithm, spec, seed_keys(seeds, stream=INIT_STREAM)))
+
+
+def state_template(algorithm: Algorithm, spec: DataSpec, seeds: Sequence[int]) -> Any:
+    """Shapes and dtypes of the states of `seeds`; computes nothing."""
+    return jax.eval_shape(partial(_init, algorithm, spec), seed_keys(seeds, stream=INIT_STREAM))
+
+
+@partial(jax.jit, static_argnames=("algorithm", "spec"))
+def _init(algorithm: Algorithm, spec: DataSpec, keys: Key[Array, " S"]) -> Any:
+    return jax.vmap(lambda key: algorithm.init(spec, key))(keys)
+
+
+@partial(jax.jit, static_argnames=("algorithm", "phase_index", "length"), donate_argnames="states")
+def run_chunk(
+    algorithm: Algorithm,
+    states: Any,
+    *,
+    keys: Key[Array, " S"],
+    data: Transition,
+    cumulative: Float[Array, "S N"] | None,
+    first: Int[Array, ""],
+    phase_index: int,
+    length: int,
+) -> tuple[Any, dict[str, Float[Array, " S"]]]:
+    """Updates first, ..., first + length - 1 of a phase, for all seeds; `states` is donated.
+
+    `keys` are those of the update stream. Returns the states and the metrics, each a mean over the chunk. A number that
+    is not finite in any update makes its mean not finite.
+    """
+    phase = algorithm.phases[phase_index]
+
+    def one_seed(state: Any, key: Key[Array, ""], cumulative: Float[Array, " N"] | None) -> tuple[Any, Metrics]:
+        def one_update(carry: tuple[Any, Metrics], keys: Key[Array, " 2"]) -> tuple[tuple[Any, Metrics], None]:
+            state, sums = carry
+            batch = sample_batch(data, keys[0], batch_size=phase.batch_size, cumulative=cumulative)
+            state, metrics = algorithm.update(state, batch, keys[1], phase=phase.name)
+            return (state, jax.tree.map(jnp.add, sums, metrics)), None
+
+        sums = _zero_metrics(algorithm, state, data, phase)
+        keys = _update_keys(jax.random.fold_in(key, phase_index), first + jnp.arange(length))
+        (state, sums), _ = jax.lax.scan(one_update, (state, sums), keys)
+        return state, {name: total / length for name, total in sums.items()}
+
+    return jax.vmap(one_seed)(states, keys, cumulative)
+
+
+def phase_cumulative(
+    algorithm: Algorithm, states: Any, *, data: Transition, phase: Phase, seeds: Sequence[int]
+) -> Float[Array, "S N"] | None:
+    """Cumulative sampling weights of a phase, one row a seed; None where transitions are drawn uniformly.
+
+    Raises `DivergenceError` where a seed's weights cannot be drawn from.
+    """
+    weights = _weights(algorithm, states, data, phase=phase.name)
+    if weights is None:
+        return None
+    rows = []
+    for seed, row in zip(seeds, np.asarray(weights), strict=True):
+        try:
+            rows.append(cumulative_weights(row))
+        except DataError as error:
+            raise DivergenceError(
+                f"training diverged: the sampling weights of seed {seed} in phase '{phase.name}' are of no use; {error}"
+            ) from error
+    return jnp.asarray(np.stack(rows))
+
+
+@jax.jit
+def all_finite(states: Any) -> Array:
+    """Whether every number of each seed's state is finite, [S]."""
+    leaves = [leaf for leaf in jax.tree.leaves(states) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    if not leaves:
+        return jnp.ones(jax.tree.leaves(states)[0].shape[0], bool)
+    return jnp.stack([jnp.isfinite(leaf).reshape(leaf.shape[0], -1).all(1) for leaf in leaves]).all(0)
+
+
+@partial(jax.jit, static_argnames=("algorithm", "phase"))
+def _weights(algorithm: Algorithm, states: Any, data: Transition, *, phase: str) -> Float[Array, "S N"] | None:
+    # One seed after the other: this runs once a phase over all data, and its activations should be in memory once.
+    return jax.lax.map(lambda state: algorithm.sample_weights(state, data, phase=phase), states)
+
+
+def _update_keys(key: Key[Array, ""], indices: Int[Array, " length"]) -> Key[Array, "length 2"]:
+    """For each update a key to draw its batch and one for the algorithm."""
+    return jax.vmap(lambda index: jax.random.split(jax.random.fold_in(key, index)))(indices)
+
+
+def _zero_metrics(algorithm: Algorithm, state: Any, data: Transition, phase: Phase) -> Metrics:
+    """Zeros of the metrics' names and dtypes."""
+    batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((phase.batch_size, *leaf.shape[1:]), leaf.dtype), data)
+    update = partial(algorithm.update, phase=phase.name)
+    _, metrics = jax.eval_shape(update, state, batch, jax.random.key(0))
+    return {name: jnp.zeros((), jnp.float32) for name in metrics}
+
+
+def _own(leaf: Array) -> Array:
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jnp.copy(leaf)
+    return jnp.array(leaf, leaf.dtype, copy=True)

@@ -1,0 +1,281 @@
+"""Training: compiled chunks one after the other, with logs, checkpoints and exact resuming in between."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surefoot import checkpoint
+from surefoot.errors import ConfigError, DataError, DivergenceError
+from surefoot.training.algorithm import Algorithm, hyperparameters
+from surefoot.training.chunk import (
+    UPDATE_STREAM,
+    all_finite,
+    init_states,
+    phase_cumulative,
+    run_chunk,
+    seed_keys,
+    state_template,
+)
+from surefoot.training.metrics_log import MetricsLog, SeedMetrics
+from surefoot.training.run_directory import RunDirectory
+from surefoot.types import DataSpec, Transition
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands. Reported as a phase starts (it then compiles) and after every chunk."""
+
+    phase: str
+    done: int
+    """Updates done, over all phases."""
+    total: int
+    """Updates in all."""
+    updates_per_second: float | None
+    """Of this phase, compilation not counted; None before its first chunk. One update is one of every seed."""
+    seconds_remaining: float | None
+    """If the updates of later phases take as long as those of this one."""
+    metrics: SeedMetrics
+    """Latest means, one number a seed; empty as a phase starts."""
+
+
+class MetricLogger(Protocol):
+    """Another place to send metrics to, such as `WandbLogger`."""
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Metrics by name ("seed_0/critic/loss") after `step` updates."""
+        ...
+
+
+def fit(
+    algorithm: Algorithm,
+    data: Transition,
+    *,
+    spec: DataSpec,
+    seeds: Sequence[int],
+    log_interval: int,
+    checkpoint_interval: int,
+    run: RunDirectory | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    stop_at: int | None = None,
+    loggers: Sequence[MetricLogger] = (),
+) -> Any:
+    """Train `algorithm` on `data` (NumPy, [N, ...]) for all `seeds` at once; returns the states, seed axis first.
+
+    A phase is cut into chunks of `log_interval` updates (the last may be shorter); logs, checkpoints and stops lie
+    between chunks only, so an interrupted run goes through the same compiled programs as an uninterrupted one and ends
+    with the same bits. `run`, whose `start` must have been called, holds logs and checkpoints: one every
+    `checkpoint_interval` updates (at the first chunk's end from there on), at the end of each phase and of all;
+    training goes on from the latest. `stop_at` stops at the end of the chunk that reaches it. The first Ctrl-C stops
+    after the chunk at hand, with a checkpoint, and raises `KeyboardInterrupt`; the second at once.
+
+    Raises `DivergenceError` where a metric or a state stops being finite (its state is not saved), `ConfigError` and
+    `CheckpointError` where `run` is another run, `DataError` where the data do not fit `spec`.
+    """
+    _check_arguments(data, spec, seeds, log_interval, checkpoint_interval, stop_at)
+    training = _Training(algorithm, tuple(seeds), run, log_interval, checkpoint_interval, on_progress, tuple(loggers))
+    with ExitStack() as stack:
+        states = training.begin(spec, stack)
+        device_data = jax.device_put(jax.tree.map(np.asarray, data))
+        interrupted = stack.enter_context(_deferred_interrupts())
+        end = training.total if stop_at is None else min(stop_at, training.total)
+        while training.step < end:
+            states = training.run_phase(states, device_data, end, interrupted)
+        if interrupted():  # after the last chunk, whose state is saved
+            raise KeyboardInterrupt
+    return states
+
+
+@dataclass
+class _Training:
+    """One call of `fit`: what it was given, and how far it is."""
+
+    algorithm: Algorithm
+    seeds: tuple[int, ...]
+    run: RunDirectory | None
+    log_interval: int
+    checkpoint_interval: int
+    on_progress: Callable[[Progress], None] | None
+    loggers: tuple[MetricLogger, ...]
+    step: int = 0
+    saved: int = 0
+    kept: Path | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    log: MetricsLog | None = None
+
+    @property
+    def total(self) -> int:
+        return sum(phase.updates for phase in self.algorithm.phases)
+
+    def begin(self, spec: DataSpec, stack: ExitStack) -> Any:
+        """The states to start from: the latest checkpoint's or new ones. Opens the logs for as long as `stack` is."""
+        if self.run is None:
+            return init_states(self.algorithm, spec, self.seeds)
+        config = self.run.read_config()
+        _check_config(self.run, config.identity, self.algorithm, self.seeds)
+        self.metadata = config.identity
+        stack.enter_context(self.run.locked())
+        self.kept = self.run.latest()
+        if self.kept is None:
+            states = init_states(self.algorithm, spec, self.seeds)
+        else:
+            template = state_template(self.algorithm, spec, self.seeds)
+            states, metadata = checkpoint.load(self.kept, template, expect=self.metadata)
+            self.step = self.saved = metadata["step"]
+        self.run.discard_after(self.step)
+        self.log = stack.enter_context(MetricsLog(self.run, self.seeds, step=self.step))
+        return states
+
+    def run_phase(self, states: Any, data: Transition, end: int, interrupted: Callable[[], bool]) -> Any:
+        """Train from `self.step` to the end of its phase, or to the first chunk's end at or after `end`."""
+        index, start = self._phase_at(self.step)
+        phase = self.algorithm.phases[index]
+        keys = seed_keys(self.seeds, stream=UPDATE_STREAM)
+        self._report(phase.name, None, {})
+        cumulative = phase_cumulative(self.algorithm, states, data=data, phase=phase, seeds=self.seeds)
+        compiled: dict[int, Any] = {}
+        first_step, seconds = self.step, 0.0
+        while self.step < min(end, start + phase.updates):
+            done = self.step - start
+            length = min(self.log_interval - done % self.log_interval, phase.updates - done)
+            inputs = {"keys": keys, "data": data, "cumulative": cumulative, "first": jnp.asarray(done, jnp.int32)}
+            if length not in compiled:
+                lowered = run_chunk.lower(self.algorithm, states, **inputs, phase_index=index, length=length)
+                compiled[length] = lowered.compile()
+            began = time.perf_counter()
+            states, means = compiled[length](states, **inputs)
+            metrics = {name: np.asarray(values) for name, values in jax.device_get(means).items()}
+            seconds += time.perf_counter() - began
+            self._check_metrics(metrics, phase.name, length)
+            self.step += length
+            self._write_metrics(phase.name, metrics)
+            if self._checkpoint_due(start + phase.updates, end):
+                self._save(states, phase.name)
+            try:
+                self._report(phase.name, (self.step - first_step) / seconds, metrics)
+                if interrupted():
+                    raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                self._save(states, phase.name)
+                raise
+        return states
+
+    def _phase_at(self, step: int) -> tuple[int, int]:
+        """The phase that update `step` belongs to, and the step at which it starts."""
+        start = 0
+        for index, phase in enumerate(self.algorithm.phases):
+            if step < start + phase.updates:
+                return index, start
+            start += phase.updates
+        raise AssertionError(f"update {step} of {start}")
+
+    def _checkpoint_due(self, phase_end: int, end: int) -> bool:
+        interval = self.checkpoint_interval
+        return self.step >= min(phase_end, end) or self.step // interval > self.saved // interval
+
+    def _save(self, states: Any, phase: str) -> None:
+        if self.run is None or self.log is None or self.saved == self.step:
+            return
+        finite = np.asarray(all_finite(states))
+        if not finite.all():
+            seed = self.seeds[int((~finite).argmax())]
+            raise DivergenceError(
+                f"training diverged: the state of seed {seed} is not finite after update {self.step} "
+                f"(phase '{phase}'); {self._kept_sentence()}."
+            )
+        self.log.sync()
+        self.kept = self.run.save_checkpoint(self.step, states, {**self.metadata, "phase": phase})
+        self.saved = self.step
+
+    def _check_metrics(self, metrics: SeedMetrics, phase: str, length: int) -> None:
+        for name, values in metrics.items():
+            wrong = ~np.isfinite(values)
+            if wrong.any():
+                index = int(wrong.argmax())
+                raise DivergenceError(
+                    f"training diverged: metric '{name}' of seed {self.seeds[index]} became {values[index]} in updates "
+                    f"{self.step + 1} to {self.step + length} (phase '{phase}'); {self._kept_sentence()}."
+                )
+
+    def _kept_sentence(self) -> str:
+        if self.kept is None:
+            return "no checkpoint had been written"
+        return f"the last good checkpoint is kept in {self.kept}"
+
+    def _write_metrics(self, phase: str, metrics: SeedMetrics) -> None:
+        if self.log is not None:
+            self.log.write(self.step, phase, metrics)
+        flat = {
+            f"seed_{seed}/{name}": float(values[index])
+            for index, seed in enumerate(self.seeds)
+            for name, values in metrics.items()
+        }
+        for logger in self.loggers:
+            logger.log(self.step, flat)
+
+    def _report(self, phase: str, rate: float | None, metrics: SeedMetrics) -> None:
+        if self.on_progress is not None:
+            remaining = None if rate is None else (self.total - self.step) / rate
+            self.on_progress(Progress(phase, self.step, self.total, rate, remaining, metrics))
+
+
+@contextmanager
+def _deferred_interrupts() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed. A `KeyboardInterrupt` in the middle of a chunk would lose the donated states.
+
+    Only in the main thread, which alone receives signals, and only in place of Python's own handler.
+    """
+    pressed = threading.Event()
+
+    def press(number: int, frame: Any) -> None:
+        if pressed.is_set():
+            signal.default_int_handler(number, frame)
+        pressed.set()
+
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _check_config(run: RunDirectory, identity: dict[str, Any], algorithm: Algorithm, seeds: tuple[int, ...]) -> None:
+    """`ConfigError` where the folder's configuration is not what `fit` was called with."""
+    called = {"hyperparameters": hyperparameters(algorithm), "seeds": list(seeds)}
+    for name, found in called.items():
+        if found != identity[name]:
+            raise ConfigError(f"{run.config_path}: {checkpoint.difference(name, identity[name], found)}.")
+
+
+def _check_arguments(
+    data: Transition, spec: DataSpec, seeds: Sequence[int], log_interval: int, checkpoint_interval: int,
+    stop_at: int | None,
+) -> None:  # fmt: skip
+    if not seeds or len(set(seeds)) != len(seeds) or not all(0 <= seed < 2**31 for seed in seeds):
+        raise ConfigError(f"seeds: expected different whole numbers from 0 to 2**31 - 1, found {list(seeds)}.")
+    intervals = {"log_interval": log_interval, "checkpoint_interval": checkpoint_interval, "stop_at": stop_at}
+    for name, value in intervals.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name}: expected at least 1 update, found {value}.")
+    rows = data.reward.shape[0]
+    widths = {"observation": spec.observation_dim, "next_observation": spec.observation_dim, "action": spec.action_dim}
+    for name, values in data._asdict().items():
+        wanted = (rows, widths[name]) if name in widths else (rows,)
+        if values.shape != wanted or values.dtype != np.float32 or not math.prod(values.shape):
+            raise DataError(f"data: {name}: expected float32{list(wanted)} of at least one row, "
+                            f"found {values.dtype}{list(values.shape)}.")  # fmt: skip

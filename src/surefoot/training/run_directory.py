@@ -1,0 +1,221 @@
+"""The folder of one training run: its configuration, its checkpoints, its logs.
+
+config.json            what was run, written once
+checkpoints/000012000  named by the number of updates done; the last two are kept
+metrics.jsonl          one row per log point and seed
+tensorboard/seed_0     the same curves for TensorBoard
+"""
+
+import dataclasses
+import fcntl
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from surefoot import checkpoint
+from surefoot.checkpoint import DamagedCheckpointError, as_json, difference
+from surefoot.errors import CheckpointError, ConfigError
+from surefoot.files import write_json
+from surefoot.training.algorithm import hyperparameters
+from surefoot.types import DataSpec
+
+FORMAT_VERSION = 1
+KEPT_CHECKPOINTS = 2
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run was asked to do, resolved: everything needed to repeat it, and to load what it learned."""
+
+    algorithm: str
+    """Name in the table of algorithms."""
+    task: str
+    """Name in the table of tasks."""
+    preset: str | None
+    """Name of the preset that changed defaults, if any."""
+    seeds: tuple[int, ...]
+    """Trained side by side, in this order."""
+    hyperparameters: dict[str, Any]
+    """Every field of the algorithm, as JSON values."""
+    spec: DataSpec
+    """Shapes of the task's data."""
+    data_path: str
+    """The file trained on."""
+    data_fingerprint: str
+    """Of what the file held; a run resumes on the same data only."""
+    log_interval: int
+    """Updates between two rows of metrics."""
+    checkpoint_interval: int
+    """Updates between two checkpoints."""
+    command: tuple[str, ...]
+    """The command line that started the run."""
+    versions: dict[str, str]
+    """Python and packages."""
+    format_version: int = FORMAT_VERSION
+    """Of config.json."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to continue this run, as JSON values."""
+        names = ("algorithm", "task", "hyperparameters", "seeds", "data_fingerprint")
+        return as_json({name: getattr(self, name) for name in names})
+
+
+def make_config(
+    algorithm: Any, *, name: str, task: str, spec: DataSpec, seeds: tuple[int, ...], data_path: str,
+    data_fingerprint: str, log_interval: int, checkpoint_interval: int, preset: str | None = None,
+    command: tuple[str, ...] = (),
+) -> RunConfig:  # fmt: skip
+    """The configuration of a run of `algorithm`, which the table calls `name`; adds hyper-parameters and versions."""
+    return RunConfig(
+        algorithm=name,
+        task=task,
+        preset=preset,
+        seeds=tuple(seeds),
+        hyperparameters=hyperparameters(algorithm),
+        spec=spec,
+        data_path=data_path,
+        data_fingerprint=data_fingerprint,
+        log_interval=log_interval,
+        checkpoint_interval=checkpoint_interval,
+        command=tuple(command),
+        versions=checkpoint.versions(),
+    )
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The paths of a run, and how its files are written and read back. Opening one touches nothing."""
+
+    path: Path
+
+    @property
+    def config_path(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def tensorboard_path(self, seed: int) -> Path:
+        """TensorBoard's events of one seed."""
+        return self.path / "tensorboard" / f"seed_{seed}"
+
+    def start(self, config: RunConfig, *, resume: bool) -> None:
+        """Write the configuration of a new run, or check that of the one to resume.
+
+        `resume` where nothing was started yet starts it, so that a killed command can be repeated as it stands. Raises
+        `ConfigError` where a run is there and `resume` is not asked for, or where it is another run.
+        """
+        if self.config_path.exists():
+            if not resume:
+                raise ConfigError(f"{self.path}: already holds a run; resume it or choose another folder.")
+            self.check_identity(config)
+        else:
+            write_json(self.config_path, dataclasses.asdict(config))
+
+    def check_identity(self, config: RunConfig) -> None:
+        """Raise `ConfigError` where the run in this folder is not the one that `config` describes."""
+        wanted, found = self.read_config().identity, config.identity
+        for field in wanted:
+            if wanted[field] != found[field]:
+                sentence = difference(field, wanted[field], found[field])
+                raise ConfigError(f"{self.config_path}: the run there is another one, {sentence}.")
+
+    def read_config(self) -> RunConfig:
+        """The configuration in config.json. Raises `ConfigError` where there is none that can be used."""
+        try:
+            values = json.loads(self.config_path.read_text())
+        except FileNotFoundError as error:
+            raise ConfigError(f"{self.path}: expected a run directory, found no config.json there.") from error
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{self.config_path}: expected JSON, found something that cannot be read.") from error
+        if not isinstance(values, dict) or "format_version" not in values:
+            raise ConfigError(f"{self.config_path}: expected the configuration of a run, found other JSON.")
+        if (version := values["format_version"]) != FORMAT_VERSION:
+            raise ConfigError(f"{self.config_path}: format_version: expected {FORMAT_VERSION}, found {version!r}.")
+        names = {field.name for field in dataclasses.fields(RunConfig)}
+        if wrong := sorted(names ^ values.keys()):
+            sentence = "expected a value, found none" if wrong[0] in names else "expected no such field, found one"
+            raise ConfigError(f"{self.config_path}: {wrong[0]}: {sentence}.")
+        try:
+            values["spec"] = DataSpec(**values["spec"])
+            return RunConfig(**{**values, "seeds": tuple(values["seeds"]), "command": tuple(values["command"])})
+        except TypeError as error:
+            raise ConfigError(f"{self.config_path}: spec, seeds or command cannot be used ({error}).") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing to this run; the system frees the lock of a killed one.
+
+        Raises `ConfigError` where another process has it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ConfigError(f"{self.path}: another process is training in this folder.") from error
+            yield
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    def checkpoints(self) -> list[Path]:
+        """Folders with the name of a checkpoint, oldest first; not looked into."""
+        if not self.checkpoints_path.is_dir():
+            return []
+        named = [path for path in self.checkpoints_path.iterdir() if path.name.isdecimal() and path.is_dir()]
+        return sorted(named, key=lambda path: int(path.name))
+
+    def latest(self) -> Path | None:
+        """The newest whole checkpoint, None where none was written yet.
+
+        Half-written leftovers are ignored; a damaged one is passed over with a warning in the log. Raises
+        `CheckpointError` where all are damaged, and where one has an unknown format.
+        """
+        candidates = self.checkpoints()
+        for path in reversed(candidates):
+            try:
+                checkpoint.read_metadata(path)
+                return path
+            except DamagedCheckpointError as error:
+                _LOGGER.warning("passing over a damaged checkpoint: %s", error)
+        if candidates:
+            raise CheckpointError(f"{self.checkpoints_path}: expected a whole checkpoint, found only damaged ones.")
+        return None
+
+    def save_checkpoint(self, step: int, state: Any, metadata: Mapping[str, Any]) -> Path:
+        """Write the checkpoint of `step` updates, then remove all but the last two."""
+        path = self.checkpoints_path / f"{step:09d}"
+        checkpoint.save(path, state, {**metadata, "step": step})
+        for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
+            _remove(old)
+        return path
+
+    def discard_after(self, step: int) -> None:
+        """Remove what killed writers left behind, and checkpoints beyond `step`: those that `latest` passed over."""
+        for path in self.path.glob(".*.tmp"):
+            path.unlink()
+        if not self.checkpoints_path.is_dir():
+            return
+        for path in self.checkpoints_path.iterdir():
+            if path.name.startswith(".") or (path.name.isdecimal() and int(path.name) > step):
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Take the name away first: a kill in the middle leaves rubbish, never half a checkpoint."""
+    rubbish = path if path.name.startswith(".") else path.with_name(f".{path.name}.{os.getpid()}.old")
+    os.replace(path, rubbish)
+    shutil.rmtree(rubbish, ignore_errors=True)

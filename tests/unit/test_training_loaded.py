@@ -1,0 +1,143 @@
+"""A loaded policy: acts for one and for many, says how safe it is, and refuses what is no observation."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2]))
+from tests.toy_algorithm import SPEC, ToyAlgorithm, toy_data
+
+from surefoot.errors import CheckpointError, ConfigError, UnknownNameError
+from surefoot.training import LoadedPolicy, RunDirectory, fit, load_policy, loaded, make_config
+
+SEEDS = (3, 0, 9)
+TABLE: dict[str, type[Any]] = {"toy": ToyAlgorithm}
+
+
+def start(path: Path) -> RunDirectory:
+    run = RunDirectory(path)
+    config = make_config(
+        ToyAlgorithm(), name="toy", task="Toy", spec=SPEC, seeds=SEEDS, data_path="toy.hdf5", data_fingerprint="abc",
+        log_interval=4, checkpoint_interval=5,
+    )  # fmt: skip
+    run.start(config, resume=False)
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    run = start(tmp_path_factory.mktemp("run"))
+    state = fit(
+        ToyAlgorithm(), toy_data(), spec=SPEC, seeds=SEEDS, run=run, log_interval=4, checkpoint_interval=5
+    )  # fmt: skip
+    return run.path, state
+
+
+@pytest.fixture(scope="module")
+def policy(trained: tuple[Path, Any]) -> LoadedPolicy:
+    return load_policy(trained[0], algorithms=TABLE)
+
+
+OBSERVATIONS = np.asarray(toy_data(5).observation)
+
+
+def test_the_first_seed_is_loaded_or_the_one_asked_for(trained: tuple[Path, Any]) -> None:
+    path, state = trained
+    for place, seed in [(0, None), (0, 3), (2, 9)]:
+        policy = load_policy(path, seed=seed, algorithms=TABLE)
+        assert (policy.seed, policy.step) == (SEEDS[place], 20)
+        np.testing.assert_array_equal(policy.state.value, state.value[place])
+        # feasible_value is observation . value in the toy
+        wanted = OBSERVATIONS @ np.asarray(state.value[place])
+        np.testing.assert_allclose(policy.feasible_value(OBSERVATIONS), wanted, rtol=1e-5)
+
+
+def test_one_and_many(policy: LoadedPolicy) -> None:
+    one, many = policy.act(OBSERVATIONS[0]), policy.act(OBSERVATIONS)
+    assert isinstance(one, np.ndarray)
+    assert (one.shape, many.shape, many.dtype) == ((2,), (5, 2), np.float32)
+    assert policy.act(OBSERVATIONS[:0]).shape == (0, 2)
+    value = policy.feasible_value(OBSERVATIONS[0].astype(np.float64))
+    assert value.shape == ()
+    assert value == pytest.approx(policy.feasible_value(OBSERVATIONS)[0], rel=1e-5)
+    assert policy.feasible_value(OBSERVATIONS[:0]).shape == (0,)
+
+
+def test_the_same_call_gives_the_same_action_and_another_key_another(policy: LoadedPolicy) -> None:
+    first = policy.act(OBSERVATIONS)
+    policy.act(OBSERVATIONS[0])
+    np.testing.assert_array_equal(policy.act(OBSERVATIONS), first)
+    key = jax.random.key(1)
+    np.testing.assert_array_equal(policy.act(OBSERVATIONS, key=key), policy.act(OBSERVATIONS, key=key))
+    assert np.abs(policy.act(OBSERVATIONS, key=key) - first).max() > 0
+
+
+def test_large_batches_are_cut_and_every_part_draws_its_own_noise(
+    policy: LoadedPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = policy.feasible_value(OBSERVATIONS)
+    monkeypatch.setattr(loaded, "LARGEST_BATCH", 2)
+    np.testing.assert_allclose(policy.feasible_value(OBSERVATIONS), whole, rtol=1e-5)
+    actions = policy.act(np.zeros((5, 3)))  # the mean action is 0: what is seen is noise
+    assert actions.shape == (5, 2)
+    assert len(np.unique(actions)) == 10
+
+
+def test_few_shapes_are_compiled(trained: tuple[Path, Any]) -> None:
+    traced = []
+
+    class Counting(ToyAlgorithm):
+        def feasible_value(self, state: Any, observations: Any) -> Any:
+            traced.append(observations.shape[0])
+            return super().feasible_value(state, observations)
+
+    policy = load_policy(trained[0], algorithms={"toy": Counting})
+    for rows in (1, 2, 3, 4, 5, 6, 7, 8, 3, 5):
+        policy.feasible_value(np.zeros((rows, 3)))
+    assert traced == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("observation", "sentence"),
+    [
+        (np.zeros(4), r"observation: expected shape \[3\] or \[n, 3\], found \[4\]"),
+        (np.zeros((2, 4)), r"found \[2, 4\]"),
+        (np.zeros((1, 2, 3)), r"found \[1, 2, 3\]"),
+        (1.0, r"found \[\]"),
+        ([0.0, np.nan, 0.0], r"expected finite numbers, found nan at \[1\]"),
+        ([[0.0, 0.0, 0.0], [0.0, 0.0, -np.inf]], r"found -inf at \[1, 2\]"),
+        (["left", "right", "up"], "expected numbers"),
+        ([[0.0, 0.0, 0.0], [0.0]], "expected numbers"),
+    ],
+)
+def test_what_is_no_observation_is_refused(policy: LoadedPolicy, observation: Any, sentence: str) -> None:
+    for method in (policy.act, policy.feasible_value):
+        with pytest.raises(ConfigError, match=sentence):
+            method(observation)
+
+
+def test_an_algorithm_without_feasible_value_says_so(trained: tuple[Path, Any]) -> None:
+    class Bare(ToyAlgorithm):
+        @property
+        def feasible_value(self) -> Any:  # type: ignore[override]
+            raise AttributeError
+
+    policy = load_policy(trained[0], algorithms={"toy": Bare})
+    with pytest.raises(ConfigError, match="algorithm 'toy' has no feasible value"):
+        policy.feasible_value(OBSERVATIONS)
+
+
+def test_loading_what_is_not_there_is_refused(trained: tuple[Path, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"found no config\.json"):
+        load_policy(tmp_path, algorithms=TABLE)
+    with pytest.raises(ConfigError, match=r"seed: expected one of \[3, 0, 9\], found 4"):
+        load_policy(trained[0], seed=4, algorithms=TABLE)
+    with pytest.raises(UnknownNameError, match="unknown algorithm 'toy'"):
+        load_policy(trained[0], algorithms={"fisor": ToyAlgorithm})
+    start(tmp_path)
+    with pytest.raises(CheckpointError, match="found none; the run was stopped before its first"):
+        load_policy(tmp_path, algorithms=TABLE)

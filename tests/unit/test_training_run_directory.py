@@ -1,0 +1,156 @@
+"""The folder of a run: its configuration, which checkpoint is the latest, who may write, hyper-parameters and back."""
+
+import dataclasses
+import json
+import logging
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2]))
+from tests.toy_algorithm import SPEC, ToyAlgorithm, ToySizes
+
+from surefoot.errors import CheckpointError, ConfigError
+from surefoot.training import RunConfig, RunDirectory, from_hyperparameters, hyperparameters, make_config
+
+TOY = ToyAlgorithm(sizes=ToySizes(3, 5), batch_sizes=(2, 7), learning_rate=0.25)
+
+
+def toy_config(**changes: object) -> RunConfig:
+    config = make_config(
+        TOY, name="toy", task="Toy", spec=SPEC, seeds=(4, 2), data_path="data.hdf5", data_fingerprint="abc",
+        log_interval=5, checkpoint_interval=10, command=("surefoot", "train"),
+    )  # fmt: skip
+    return dataclasses.replace(config, **changes)  # type: ignore[arg-type]
+
+
+def test_the_configuration_comes_back_as_it_was(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "a" / "run")
+    run.start(toy_config(), resume=False)
+    assert run.read_config() == toy_config()
+    assert run.read_config().versions["jax"]
+    assert [path.name for path in run.path.iterdir()] == ["config.json"]
+
+
+def test_hyperparameters_come_back_as_the_same_algorithm() -> None:
+    values = hyperparameters(TOY)
+    assert values["sizes"] == {"value_updates": 3, "policy_updates": 5}
+    assert values["batch_sizes"] == [2, 7]
+    loaded = from_hyperparameters(ToyAlgorithm, values, source="config.json")
+    assert loaded == TOY
+    assert hash(loaded) == hash(TOY)  # lists became tuples, so it can be a static argument
+
+
+def test_missing_and_unknown_hyperparameters_are_refused() -> None:
+    values = hyperparameters(TOY)
+    with pytest.raises(ConfigError, match=r"config\.json: hyperparameter 'tempo': ToyAlgorithm has no such field"):
+        from_hyperparameters(ToyAlgorithm, values | {"tempo": 1}, source="config.json")
+    del values["sizes"]["value_updates"]
+    with pytest.raises(ConfigError, match="hyperparameter 'value_updates': expected a value, found none"):
+        from_hyperparameters(ToyAlgorithm, values, source="config.json")
+
+
+def test_a_run_is_not_begun_twice_and_resumed_only_as_itself(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    (tmp_path / "data.hdf5").write_text("may lie in the run's folder")
+    run.start(toy_config(), resume=True)  # nothing there yet: begins
+    run.start(toy_config(command=("another", "wording"), log_interval=50), resume=True)
+    with pytest.raises(ConfigError, match="already holds a run"):
+        run.start(toy_config(), resume=False)
+    other = {**toy_config().hyperparameters, "learning_rate": 0.5}
+    for changes, sentence in [
+        ({"task": "CarRun"}, 'task: expected "Toy", found "CarRun"'),
+        ({"algorithm": "bc"}, 'algorithm: expected "toy", found "bc"'),
+        ({"seeds": (0,)}, r"seeds: expected \[4, 2\], found \[0\]"),
+        ({"data_fingerprint": "abd"}, 'data_fingerprint: expected "abc", found "abd"'),
+        ({"hyperparameters": other}, r"hyperparameters\.learning_rate: expected 0\.25, found 0\.5"),
+    ]:
+        with pytest.raises(ConfigError, match=sentence):
+            run.start(toy_config(**changes), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "expected a run directory, found no config.json"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"{", "cannot be read"),
+        (b"[]", "found other JSON"),
+        (b'{"format_version": 9}', "format_version: expected 1, found 9"),
+        (b'{"format_version": 1}', "algorithm: expected a value, found none"),
+    ],
+)
+def test_a_bad_configuration_is_refused(tmp_path: Path, content: bytes | None, sentence: str) -> None:
+    run = RunDirectory(tmp_path)
+    if content is not None:
+        run.config_path.write_bytes(content)
+    with pytest.raises(ConfigError, match=sentence):
+        run.read_config()
+
+
+def test_a_bad_field_of_the_configuration_is_refused(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.start(toy_config(), resume=False)
+    values = json.loads(run.config_path.read_text())
+    for change in ({"spec": {"observation_dim": 3}}, {"seeds": 0}, {"spec": None}):
+        run.config_path.write_text(json.dumps(values | change))
+        with pytest.raises(ConfigError, match="spec, seeds or command cannot be used"):
+            run.read_config()
+    run.config_path.write_text(json.dumps(values | {"colour": "red"}))
+    with pytest.raises(ConfigError, match="colour: expected no such field, found one"):
+        run.read_config()
+
+
+def test_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    assert run.latest() is None
+    for step in (5, 10, 15):
+        assert run.save_checkpoint(step, jnp.ones(2), {}).name == f"{step:09d}"
+    assert [path.name for path in run.checkpoints()] == ["000000010", "000000015"]
+    assert len(list(run.checkpoints_path.iterdir())) == 2  # nothing hidden is left either
+    assert run.latest() == run.checkpoints_path / "000000015"
+
+
+def test_latest_passes_over_leftovers_and_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = RunDirectory(tmp_path)
+    for step in (5, 10):
+        run.save_checkpoint(step, jnp.ones(2), {})
+    leftover = run.checkpoints_path / ".000000015.1.tmp"
+    leftover.mkdir()
+    with caplog.at_level(logging.WARNING):
+        assert run.latest() == run.checkpoints_path / "000000010"
+    assert caplog.messages == []
+    (run.checkpoints_path / "000000010" / "checkpoint.json").write_text("{")
+    with caplog.at_level(logging.WARNING):
+        assert run.latest() == run.checkpoints_path / "000000005"
+    assert "passing over a damaged checkpoint" in caplog.text
+    assert "000000010" in caplog.text
+    run.discard_after(5)
+    assert [path.name for path in run.checkpoints_path.iterdir()] == ["000000005"]
+
+
+def test_only_damaged_checkpoints_are_not_taken_for_none(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    path = run.save_checkpoint(5, jnp.ones(2), {})
+    (path / "checkpoint.json").unlink()
+    with pytest.raises(CheckpointError, match="found only damaged ones"):
+        run.latest()
+
+
+def test_a_checkpoint_of_a_newer_format_is_not_passed_over(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for step in (5, 10):
+        description = run.save_checkpoint(step, jnp.ones(2), {}) / "checkpoint.json"
+    description.write_text(json.dumps(json.loads(description.read_text()) | {"format_version": 2}))
+    with pytest.raises(CheckpointError, match="format_version: expected 1, found 2"):
+        run.latest()
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    with run.locked(), pytest.raises(ConfigError, match="another process is training"), run.locked():
+        pass
+    with run.locked():
+        pass
