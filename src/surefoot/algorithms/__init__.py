@@ -1,0 +1,11 @@
+"""The algorithms, by name. One file each; a literal dict, so that what exists can be read here."""
+
+from typing import Any
+
+from surefoot.algorithms.bc import BC
+from surefoot.algorithms.fisor import FISOR
+
+ALGORITHMS: dict[str, type[Any]] = {
+    "bc": BC,
+    "fisor": FISOR,
+}

@@ -1,0 +1,1 @@
+"""Diffusion models: noise schedules, training losses, samplers."""

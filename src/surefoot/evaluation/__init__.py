@@ -1,0 +1,1 @@
+"""Rollouts, collection of data, metrics."""

@@ -1,0 +1,7 @@
+"""Networks: small Equinox modules whose activations are static, so that plain jit, vmap, grad and scan work."""
+
+from surefoot.nn.denoiser import Denoiser, DenoiserConfig
+from surefoot.nn.mlp import MLP, Dense
+from surefoot.nn.target import move_towards
+
+__all__ = ["MLP", "Denoiser", "DenoiserConfig", "Dense", "move_towards"]

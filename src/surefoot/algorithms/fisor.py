@@ -1,0 +1,377 @@
+"""FISOR: feasibility-guided safe offline reinforcement learning (Zheng et al., ICLR 2024, arXiv 2401.10700).
+
+Three regressions, none of which needs another's result:
+1. the largest feasible region: V_h, Q_h by lower expectiles of the Hamilton-Jacobi backup (equations 8 to 10);
+2. reward values V_r, Q_r by upper expectiles, as in IQL (Kostrikov et al., 2022);
+3. a diffusion policy that imitates the data with weights (equation 14): inside the region actions that stay inside,
+   the better the heavier; outside it actions that lead back. The executed action is chosen among candidates by Q_h and Q_r.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from surefoot import data
+from surefoot.algorithms.fisor_weights import (
+    Estimates,
+    Extraction,
+    Weighting,
+    choose_candidate,
+    scale_advantages,
+    transition_weights,
+)
+from surefoot.constraints import discounted_cost_limit
+from surefoot.data import Dataset
+from surefoot.diffusion.policy import (
+    DiffusionPolicyConfig,
+    DiffusionPolicyState,
+    init_policy,
+    propose,
+    update_policy,
+)
+from surefoot.errors import ConfigError
+from surefoot.tasks import Task
+from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
+from surefoot.values import ValuePair, init_pair, reachability_target, reward_target, step_critic, step_value
+
+_WEIGHT_BLOCK = 8192
+"""Rows whose weights are computed at once: bounds memory, changes no number."""
+
+
+class FISORState(NamedTuple):
+    """Everything that training changes."""
+
+    reward: ValuePair
+    constraint: ValuePair
+    policy: DiffusionPolicyState
+
+
+@dataclass(frozen=True)
+class FISOR:
+    """Hyper-parameters; the values here are the paper's, presets change them per task."""
+
+    # --- schedule ---
+    schedule: Literal["decoupled", "joint"] = "decoupled"
+    """decoupled: constraint values, then reward values, then the policy on frozen weights. joint: all in every update."""
+    constraint_updates: int = 100_000
+    """Updates of V_h and Q_h (decoupled)."""
+    reward_updates: int = 100_000
+    """Updates of V_r and Q_r (decoupled)."""
+    policy_updates: int = 200_000
+    """Updates of the policy (decoupled)."""
+    joint_updates: int = 100_000
+    """Updates in all, each of `policy_steps` policy steps and one step of every value (joint)."""
+    value_batch_size: int = 256
+    """Transitions per update of the values."""
+    policy_batch_size: int = 1024
+    """Transitions per step of the policy."""
+    policy_steps: int = 2
+    """Policy steps per update, on consecutive parts of the batch (joint)."""
+
+    # --- values ---
+    value_hidden: tuple[int, ...] = (256, 256)
+    """Units of the hidden layers of every value and critic."""
+    ensemble: int = 2
+    """Critics per objective; the minimum of Q_r and the maximum of Q_h count."""
+    constraint_value_ensemble: int = 1
+    """Networks for V_h, trained on the same targets from different starts; their maximum counts, an upper bound."""
+    discount: float = 0.99
+    """Discount of rewards (and of costs with critic = qc), per environment step."""
+    constraint_discount: float = 0.99
+    """Discount of the Hamilton-Jacobi backup at the end of training, per environment step."""
+    constraint_discount_start: float = 0.99
+    """That discount at the first update; 1 - discount moves geometrically between the two (decoupled)."""
+    expectile: float = 0.9
+    """Upper expectile of V_r."""
+    constraint_expectile: float = 0.9
+    """Lower expectile of V_h: weight of the errors where V_h is above Q_h."""
+    value_learning_rate: float = 3e-4
+    """First learning rate of Adam for values and critics."""
+    value_final_learning_rate: float = 3e-4
+    """Last learning rate of a decoupled phase, reached as a cosine; joint training keeps the first."""
+    target_rate: float = 0.005
+    """Share of the online critics that enters their targets at each update."""
+
+    # --- constraint ---
+    critic: Literal["hj", "qc"] = "hj"
+    """hj: worst constraint signal to come. qc: discounted sum of costs minus the discounted cost limit."""
+    cost_limit: float = 0.0
+    """Allowed sum of costs over an episode (qc only)."""
+    horizon: int = 1000
+    """Longest episode that the limit is spread over, in environment steps (qc only)."""
+    count_state_left: bool = True
+    """Let a transition's h be the larger of the states it leaves and enters, so that V_h(s) >= h(s) as in the
+    definition; False: only the state entered, as in the authors' code."""
+    timeouts_terminal: bool = False
+    """Bootstrap nothing across timeouts (the authors' code); False: only termination ends the future."""
+    violation_scale: float = 25.0
+    """h of a violating transition where data have only costs; others have h = -1."""
+    reward_scaling: Literal["reference", "none"] = "reference"
+    """reference: rewards times horizon / (best - worst reference return). none: as logged."""
+
+    # --- policy ---
+    weighting: Weighting = "feasibility"
+    """feasibility: equation 14. imitation: without rewards. behaviour_cloning: every transition alike."""
+    reward_temperature: float = 3.0
+    """alpha_r: weight of reward advantages inside the region (1 / reward unit, or 1 / spread where scaled)."""
+    constraint_temperature: float = 5.0
+    """alpha_h: weight of constraint advantages outside the region (1 / unit of h, or 1 / spread where scaled)."""
+    scaled_advantages: bool = False
+    """Divide advantages by their spread before the temperatures."""
+    diffusion: DiffusionPolicyConfig = field(default_factory=DiffusionPolicyConfig)
+    """The diffusion policy."""
+
+    # --- acting ---
+    num_candidates: int = 16
+    """Actions sampled per decision."""
+    extraction: Extraction = "minqc"
+    """Which candidate acts: minqc, maxq, or feasible_first."""
+    margin: float = 0.0
+    """A candidate counts as feasible where Q_h <= -margin (feasible_first), in units of h."""
+
+    def __post_init__(self) -> None:
+        for name in ("discount", "constraint_discount", "constraint_discount_start"):
+            _check_between(name, getattr(self, name), 0.0, 1.0)
+        for name in ("expectile", "constraint_expectile"):
+            _check_between(name, getattr(self, name), 0.5, 1.0)
+        if self.num_candidates < 1 or self.ensemble < 1:
+            raise ConfigError("num_candidates and ensemble must be at least 1.")
+        if self.schedule == "joint" and self.value_batch_size > self.policy_batch_size * self.policy_steps:
+            raise ConfigError(
+                f"value_batch_size must be at most policy_steps * policy_batch_size = "
+                f"{self.policy_steps * self.policy_batch_size} in joint training, found {self.value_batch_size}."
+            )
+
+    # --- data and phases ---
+
+    def prepare(self, dataset: Dataset, task: Task) -> Transition:
+        """The dataset as FISOR sees it: rewards scaled, actions clipped, h from costs where data carry no h."""
+        scale = data.reward_scale_of(task) if self.reward_scaling == "reference" else 1.0
+        return data.to_transitions(dataset, reward_scale=scale, violation_scale=self.violation_scale)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        if self.schedule == "joint":
+            return (Phase("joint", self.joint_updates, self.policy_batch_size * self.policy_steps),)
+        phases = (
+            Phase("constraint", self.constraint_updates, self.value_batch_size),
+            Phase("reward", self.reward_updates, self.value_batch_size),
+            Phase("policy", self.policy_updates, self.policy_batch_size),
+        )
+        return tuple(phase for phase in phases if phase.updates > 0)
+
+    # --- init, update, policy ---
+
+    def init(self, spec: DataSpec, key: Key[Array, ""]) -> FISORState:
+        k_reward, k_constraint, k_policy = jax.random.split(key, 3)
+
+        def pair(pair_key: Key[Array, ""], updates: int, value_ensemble: int | None) -> ValuePair:
+            return init_pair(
+                spec,
+                pair_key,
+                hidden=self.value_hidden,
+                ensemble=self.ensemble,
+                value_ensemble=value_ensemble,
+                optimizer=self._value_optimizer(updates),
+            )
+
+        return FISORState(
+            reward=pair(k_reward, self.reward_updates, None),
+            constraint=pair(k_constraint, self.constraint_updates, self.constraint_value_ensemble),
+            policy=init_policy(spec, k_policy, config=self.diffusion),
+        )
+
+    def update(
+        self, state: FISORState, batch: Transition, key: Key[Array, ""], *, phase: str
+    ) -> tuple[FISORState, Metrics]:
+        """One update of the given phase. The policy phase expects transitions drawn by `sample_weights`."""
+        if phase == "joint":
+            return self._update_joint(state, batch, key)
+        if phase == "policy":
+            weights = jnp.ones_like(batch.reward)
+            policy, metrics = update_policy(
+                state.policy, batch.observation, batch.action, weights, key, config=self.diffusion
+            )
+            return state._replace(policy=policy), metrics
+        inputs = jnp.concatenate([batch.observation, batch.action], -1)
+        if phase == "reward":
+            q = state.reward.critic_target(inputs).min(0)
+            reward, metrics = self._step_reward(state.reward, batch, inputs, q)
+            return state._replace(reward=reward), metrics
+        if phase == "constraint":
+            q = state.constraint.critic_target(inputs).max(0)
+            constraint, metrics = self._step_constraint(state.constraint, batch, inputs, q)
+            return state._replace(constraint=constraint), metrics
+        raise ConfigError(f"unknown phase '{phase}'; known: constraint, reward, policy, joint.")
+
+    def sample_weights(self, state: FISORState, rows: Transition, *, phase: str) -> Float[Array, " n"] | None:
+        """Weights of all transitions for the policy phase, from values that this phase leaves frozen."""
+        if phase != "policy":
+            return None
+        estimates = _in_blocks(lambda part: self.estimate(state, part.observation, part.action), rows)
+        return self._weights(estimates)
+
+    def policy(self, state: FISORState) -> Policy:
+        """Candidates from the moving average of the denoiser; one is chosen by the target critics."""
+
+        def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
+            observation = inputs.observation
+            actions = propose(
+                state.policy.network_ema, observation, key, num_candidates=self.num_candidates, config=self.diffusion
+            )
+            chosen = self.choose(state, observation, actions)
+            return carry, jnp.take_along_axis(actions, chosen[:, None, None], axis=1)[:, 0]
+
+        return Policy(initial=lambda n: None, act=act)
+
+    # --- what the values say ---
+
+    def feasible_value(self, state: FISORState, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
+        """V_h [n], in the units of h (qc: discounted cost above the limit); <= 0 is feasible."""
+        return state.constraint.value(observation).max(0) - self._limit
+
+    def estimate(
+        self, state: FISORState, observation: Float[Array, "b obs"], action: Float[Array, "b act"]
+    ) -> Estimates:
+        """Minimum of the target Q_r, V_r, maximum of the target Q_h, V_h; with qc the limit is subtracted."""
+        inputs = jnp.concatenate([observation, action], -1)
+        return Estimates(
+            q_r=state.reward.critic_target(inputs).min(0),
+            v_r=state.reward.value(observation),
+            q_h=state.constraint.critic_target(inputs).max(0) - self._limit,
+            v_h=self.feasible_value(state, observation),
+        )
+
+    def choose(
+        self, state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]
+    ) -> Int[Array, " n"]:
+        """Index of the candidate that acts."""
+        count, candidates, _ = actions.shape
+        repeated = jnp.broadcast_to(observation[:, None], (count, candidates, observation.shape[-1]))
+        inputs = jnp.concatenate([repeated, actions], -1).reshape(count * candidates, -1)
+        q_h = state.constraint.critic_target(inputs).max(0).reshape(count, candidates) - self._limit
+        q_r = state.reward.critic_target(inputs).min(0).reshape(count, candidates)
+        return choose_candidate(q_r, q_h, extraction=self.extraction, margin=self.margin)
+
+    # --- steps ---
+
+    def _update_joint(self, state: FISORState, batch: Transition, key: Key[Array, ""]) -> tuple[FISORState, Metrics]:
+        """Policy steps on consecutive parts of the batch, then V_r, Q_r, V_h, Q_h on its first rows.
+
+        The critics' forward pass over the batch serves the weights and the values: none of its networks moves before.
+        """
+        estimates = self.estimate(state, batch.observation, batch.action)
+        size = self.policy_batch_size
+        policy, metrics = state.policy, {}
+        for step, step_key in enumerate(jax.random.split(key, self.policy_steps)):
+            part = slice(step * size, (step + 1) * size)
+            weights = self._weights(Estimates(*(values[part] for values in estimates)))
+            policy, metrics = update_policy(
+                policy, batch.observation[part], batch.action[part], weights, step_key, config=self.diffusion
+            )
+        first = slice(0, self.value_batch_size)
+        rows = Transition(*(values[first] for values in batch))
+        inputs = jnp.concatenate([rows.observation, rows.action], -1)
+        reward, reward_metrics = self._step_reward(state.reward, rows, inputs, estimates.q_r[first])
+        constraint, constraint_metrics = self._step_constraint(
+            state.constraint, rows, inputs, estimates.q_h[first] + self._limit
+        )
+        return FISORState(reward, constraint, policy), metrics | reward_metrics | constraint_metrics
+
+    def _step_reward(
+        self, pair: ValuePair, batch: Transition, inputs: Float[Array, "b in"], q: Float[Array, " b"]
+    ) -> tuple[ValuePair, Metrics]:
+        """V_r, then Q_r on r + gamma m V_r(s')."""
+        optimizer = self._value_optimizer(self.reward_updates)
+        pair, value_metrics = step_value(
+            pair, batch.observation, q, expectile=self.expectile, lower=False, optimizer=optimizer, prefix="reward"
+        )
+        next_value = pair.value(batch.next_observation)
+        target = reward_target(batch.reward, next_value, self._continues(batch), discount=self.discount)
+        pair, critic_metrics = step_critic(
+            pair, inputs, target, target_rate=self.target_rate, optimizer=optimizer, prefix="reward"
+        )
+        return pair, value_metrics | critic_metrics
+
+    def _step_constraint(
+        self, pair: ValuePair, batch: Transition, inputs: Float[Array, "b in"], q: Float[Array, " b"]
+    ) -> tuple[ValuePair, Metrics]:
+        """V_h, then Q_h on the Hamilton-Jacobi backup (or Q_c on the discounted cost)."""
+        optimizer = self._value_optimizer(self.constraint_updates)
+        discount = self._annealed_discount(pair.updates)
+        pair, value_metrics = step_value(
+            pair,
+            batch.observation,
+            q,
+            expectile=self.constraint_expectile,
+            lower=True,
+            optimizer=optimizer,
+            prefix="constraint",
+        )
+        next_value = pair.value(batch.next_observation).max(0)
+        if self.critic == "qc":
+            target = reward_target(batch.cost, next_value, self._continues(batch), discount=self.discount)
+        else:
+            h = jnp.maximum(batch.constraint, batch.constraint_before) if self.count_state_left else batch.constraint
+            target = reachability_target(h, next_value, self._continues(batch), discount=discount)
+        pair, critic_metrics = step_critic(
+            pair, inputs, target, target_rate=self.target_rate, optimizer=optimizer, prefix="constraint"
+        )
+        return pair, value_metrics | critic_metrics
+
+    def _weights(self, estimates: Estimates) -> Float[Array, " b"]:
+        if self.scaled_advantages:
+            estimates = scale_advantages(estimates)
+        return transition_weights(
+            estimates,
+            weighting=self.weighting,
+            reward_temperature=self.reward_temperature,
+            constraint_temperature=self.constraint_temperature,
+        )
+
+    @property
+    def _limit(self) -> float:
+        """What critics of costs are compared with; 0 for the Hamilton-Jacobi form."""
+        if self.critic == "hj":
+            return 0.0
+        return discounted_cost_limit(self.cost_limit, discount=self.discount, horizon=self.horizon)
+
+    def _continues(self, batch: Transition) -> Float[Array, " b"]:
+        """The mask m: 0 where nothing follows."""
+        if self.timeouts_terminal:
+            return 1.0 - jnp.maximum(batch.terminated, batch.truncated)
+        return 1.0 - batch.terminated
+
+    def _annealed_discount(self, updates: Int[Array, ""]) -> float | Float[Array, ""]:
+        """1 - discount falls geometrically from its start to its end over the constraint phase."""
+        start, end = self.constraint_discount_start, self.constraint_discount
+        if start == end or self.schedule == "joint":
+            return end
+        share = jnp.clip(updates / max(self.constraint_updates, 1), 0.0, 1.0)
+        return 1.0 - (1.0 - start) * ((1.0 - end) / (1.0 - start)) ** share
+
+    def _value_optimizer(self, updates: int) -> optax.GradientTransformation:
+        first, last = self.value_learning_rate, self.value_final_learning_rate
+        if self.schedule == "joint" or first == last or updates < 1:
+            return optax.adam(first)
+        return optax.adam(optax.cosine_decay_schedule(first, updates, alpha=last / first))
+
+
+def _check_between(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value < high:
+        raise ConfigError(f"{name} must be at least {low:g} and below {high:g}, found {value:g}.")
+
+
+def _in_blocks(function: Any, rows: Transition) -> Any:
+    """`function` over equal blocks of rows, the last one padded with copies of the first row; results [N]."""
+    count = rows.reward.shape[0]
+    block = min(_WEIGHT_BLOCK, count)
+    index = np.arange(-(-count // block) * block)
+    index = np.where(index < count, index, 0).reshape(-1, block)
+    results = jax.lax.map(lambda i: function(jax.tree.map(lambda values: values[i], rows)), jnp.asarray(index))
+    return jax.tree.map(lambda values: values.reshape(-1)[:count], results)

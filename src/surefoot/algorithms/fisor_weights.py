@@ -1,0 +1,85 @@
+"""FISOR's weights of transitions and its choice among candidate actions: pure functions of what the values say."""
+
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from surefoot.errors import ConfigError
+
+Weighting = Literal["feasibility", "imitation", "behaviour_cloning"]
+Extraction = Literal["minqc", "maxq", "feasible_first"]
+
+
+class Estimates(NamedTuple):
+    """What the frozen values say of transitions: minimum of Q_r, V_r, maximum of Q_h, V_h; each [B]."""
+
+    q_r: Float[Array, " b"]
+    v_r: Float[Array, " b"]
+    q_h: Float[Array, " b"]
+    v_h: Float[Array, " b"]
+
+
+def transition_weights(
+    estimates: Estimates, *, weighting: Weighting, reward_temperature: float, constraint_temperature: float
+) -> Float[Array, " b"]:
+    """Weights w(s, a) >= 0 of the policy's regression.
+
+    feasibility (equation 14): inside (V_h <= 0) 1[Q_h <= 0] min(exp(alpha_r (Q_r - V_r)), 100); outside
+    min(exp(alpha_h (V_h - Q_h)), 150). imitation (no rewards): inside 1[Q_h <= 0] alpha_r; outside
+    1[Q_h < V_h] clip(exp(alpha_h (V_h - Q_h)), 1, 150). behaviour_cloning: 1.
+    """
+    q_r, v_r, q_h, v_h = estimates
+    escape = jnp.exp(constraint_temperature * (v_h - q_h))
+    if weighting == "feasibility":
+        inside = (q_h <= 0) * jnp.minimum(jnp.exp(reward_temperature * (q_r - v_r)), 100.0)
+        outside = jnp.minimum(escape, 150.0)
+    elif weighting == "imitation":
+        inside = (q_h <= 0) * jnp.float32(reward_temperature)
+        outside = (q_h < v_h) * jnp.clip(escape, 1.0, 150.0)
+    elif weighting == "behaviour_cloning":
+        return jnp.ones_like(v_h)
+    else:
+        raise ConfigError(f"unknown weighting '{weighting}'; known: feasibility, imitation, behaviour_cloning.")
+    return jnp.where(v_h <= 0, inside, outside)
+
+
+def scale_advantages(estimates: Estimates) -> Estimates:
+    """Advantages in units of their own spread: that of the reward inside the region, of the constraint outside it.
+
+    Deviation from the paper, where a temperature means something else on every task: with rewards in metres
+    exp(5 A) is nearly 1 everywhere. Signs, and so the region and the indicators, stay as they are.
+    """
+    q_r, v_r, q_h, v_h = estimates
+    inside = v_h <= 0
+    reward_spread = _spread(q_r - v_r, inside & (q_h <= 0))
+    constraint_spread = _spread(v_h - q_h, ~inside)
+    return Estimates(q_r / reward_spread, v_r / reward_spread, q_h / constraint_spread, v_h / constraint_spread)
+
+
+def _spread(advantage: Float[Array, " b"], rows: Array) -> Float[Array, ""]:
+    """Standard deviation over the marked rows; 1 where fewer than two are marked."""
+    marked = rows.astype(jnp.float32)
+    count = marked.sum()
+    mean = (marked * advantage).sum() / jnp.maximum(count, 1.0)
+    variance = (marked * (advantage - mean) ** 2).sum() / jnp.maximum(count, 1.0)
+    return jnp.where((count > 1) & (variance > 0), jnp.sqrt(variance), 1.0)
+
+
+def choose_candidate(
+    q_r: Float[Array, "n c"], q_h: Float[Array, "n c"], *, extraction: Extraction, margin: float
+) -> Int[Array, " n"]:
+    """Index of the executed candidate.
+
+    minqc: the smallest Q_h (the paper's). maxq: the largest Q_r. feasible_first: among those with Q_h <= -margin the
+    largest Q_r; where there is none, the smallest Q_h. `margin` is in the units of h.
+    """
+    if extraction == "minqc":
+        return jnp.argmin(q_h, axis=-1)
+    if extraction == "maxq":
+        return jnp.argmax(q_r, axis=-1)
+    if extraction != "feasible_first":
+        raise ConfigError(f"unknown extraction '{extraction}'; known: minqc, maxq, feasible_first.")
+    allowed = q_h <= -margin
+    best = jnp.argmax(jnp.where(allowed, q_r, -jnp.inf), axis=-1)
+    return jnp.where(allowed.any(-1), best, jnp.argmin(q_h, axis=-1))

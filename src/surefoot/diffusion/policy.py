@@ -1,0 +1,140 @@
+"""Diffusion policies: their configuration, training step and candidates. FISOR and behaviour cloning share them."""
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Key
+
+from surefoot.diffusion.losses import draw_noisy, weighted_noise_loss
+from surefoot.diffusion.samplers import ancestral, dpm_solver_1
+from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
+from surefoot.nn import Denoiser, DenoiserConfig, move_towards
+from surefoot.types import DataSpec, Metrics
+
+
+@dataclass(frozen=True)
+class DiffusionPolicyConfig:
+    """Hyper-parameters of a diffusion policy (FISOR, sections 4 and 5 of our specification)."""
+
+    network: DenoiserConfig = field(default_factory=DenoiserConfig)
+    """Sizes of the noise predictor."""
+    diffusion_steps: int = 5
+    """Denoising steps T."""
+    beta_schedule: BetaSchedule = "vp"
+    """Noise schedule of the `ddpm` sampler: vp, cosine or linear."""
+    sampler: Literal["ddpm", "dpm_solver"] = "ddpm"
+    """Ancestral sampling in discrete time, or first-order DPM-Solver with training in continuous time."""
+    extra_last_steps: int = 0
+    """Repetitions of the last denoising step (M; `ddpm` only)."""
+    start_temperature: float = 1.0
+    """Standard deviation of the noise that sampling starts from (the legacy DPM-Solver starts from 0)."""
+    noise_temperature: float = 1.0
+    """Share of the posterior noise added while sampling (`ddpm` only)."""
+    learning_rate: float = 3e-4
+    """First learning rate of AdamW without decay of weights; falls to 0 as a cosine."""
+    decay_steps: int = 3_000_000
+    """Optimiser steps over which the learning rate falls to 0."""
+    ema_rate: float = 0.001
+    """Share of the online policy that enters the acting copy at each optimiser step."""
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The discrete noise schedule; None where training is in continuous time."""
+        if self.sampler == "dpm_solver":
+            return None
+        return make_schedule(self.beta_schedule, self.diffusion_steps)
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        return optax.adamw(optax.cosine_decay_schedule(self.learning_rate, self.decay_steps), weight_decay=0.0)
+
+
+class DiffusionPolicyState(NamedTuple):
+    """The online network, the acting copy (its moving average) and the optimiser's state."""
+
+    network: Denoiser
+    network_ema: Denoiser
+    optimizer: optax.OptState
+
+
+def init_policy(spec: DataSpec, key: Key[Array, ""], *, config: DiffusionPolicyConfig) -> DiffusionPolicyState:
+    """A fresh policy; the acting copy has buffers of its own, so that the state can be donated."""
+    network = Denoiser.create(key, spec.observation_dim, spec.action_dim, config.network)
+    return DiffusionPolicyState(network, jax.tree.map(jnp.copy, network), config.optimizer.init(network))
+
+
+def policy_loss(
+    network: Denoiser,
+    observation: Float[Array, "b obs"],
+    action: Float[Array, "b act"],
+    weights: Float[Array, " b"],
+    key: Key[Array, ""],
+    *,
+    schedule: Schedule | None,
+    dropout: float,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Weighted noise prediction at random diffusion times: mean of w sum_dims (eps_hat - eps)^2."""
+    k_noise, k_dropout = jax.random.split(key)
+    noisy, noise, t = draw_noisy(action, k_noise, schedule)
+    if schedule is None:
+        time_part = network.embed_time(t)
+    else:  # only T different times: embed each once and pick by a product, whose gradient is a product, too
+        table = network.embed_time(jnp.arange(schedule.steps, dtype=jnp.float32))
+        time_part = jax.nn.one_hot(t.astype(jnp.int32), schedule.steps) @ table
+    condition = network.embed_observation(observation) + time_part
+    predicted = network.predict(noisy, condition, dropout=dropout, key=k_dropout)
+    return weighted_noise_loss(predicted, noise, weights)
+
+
+def update_policy(
+    state: DiffusionPolicyState,
+    observation: Float[Array, "b obs"],
+    action: Float[Array, "b act"],
+    weights: Float[Array, " b"],
+    key: Key[Array, ""],
+    *,
+    config: DiffusionPolicyConfig,
+) -> tuple[DiffusionPolicyState, Metrics]:
+    """One optimiser step on a weighted batch, then one step of the moving average."""
+    gradient, metrics = jax.grad(policy_loss, has_aux=True)(
+        state.network, observation, action, weights, key, schedule=config.schedule, dropout=config.network.dropout
+    )
+    change, optimizer = config.optimizer.update(gradient, state.optimizer, state.network)
+    network = optax.apply_updates(state.network, change)
+    ema = move_towards(state.network_ema, network, rate=config.ema_rate)
+    return DiffusionPolicyState(network, ema, optimizer), metrics
+
+
+def propose(
+    network: Denoiser,
+    observation: Float[Array, "n obs"],
+    key: Key[Array, ""],
+    *,
+    num_candidates: int,
+    config: DiffusionPolicyConfig,
+) -> Float[Array, "n candidates act"]:
+    """Candidate actions in [-1, 1]. What the observation adds is computed once for all candidates and steps."""
+    count, action_dim = observation.shape[0], network.action_dim
+    k_start, k_steps = jax.random.split(key)
+    start = config.start_temperature * jax.random.normal(k_start, (count * num_candidates, action_dim))
+    condition = jnp.repeat(network.embed_observation(observation), num_candidates, axis=0)
+
+    def predict(noisy: Array, t: Array) -> Array:
+        return network.predict(noisy, condition + network.embed_time(t[None]))
+
+    schedule = config.schedule
+    if schedule is None:
+        actions = dpm_solver_1(predict, start, steps=config.diffusion_steps)
+    else:
+        actions = ancestral(
+            predict,
+            start,
+            k_steps,
+            schedule=schedule,
+            temperature=config.noise_temperature,
+            extra_last_steps=config.extra_last_steps,
+        )
+    return actions.reshape(count, num_candidates, action_dim)

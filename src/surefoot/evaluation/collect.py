@@ -1,0 +1,64 @@
+"""Collection of PointRobot data with our own behaviours."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surefoot.data import Dataset
+from surefoot.envs import behaviours
+from surefoot.errors import ConfigError
+
+_EPISODES_AT_ONCE = 256
+
+
+def collect_point_robot(
+    *, transitions: int, seed: int, on_progress: Callable[[int, int], None] | None = None
+) -> Dataset:
+    """`transitions` rows, half from random held actions and half from goal-seekers of varied caution.
+
+    The last episode of each half is cut to fit and ends as a timeout. The same seed gives the same bits on the same
+    machine. `on_progress(done, total)` is called after each batch of episodes. Raises ConfigError below 2 rows.
+    """
+    if transitions < 2:
+        raise ConfigError(f"transitions must be at least 2, found {transitions}.")
+    halves = (transitions // 2, transitions - transitions // 2)
+    parts: list[behaviours.EpisodeBatch] = []
+    done = 0
+    for seeks_goal, rows in zip((False, True), halves, strict=True):
+        kept, batch = 0, 0
+        key = jax.random.fold_in(jax.random.key(seed), int(seeks_goal))
+        while kept < rows:
+            keys = jax.random.split(jax.random.fold_in(key, batch), _EPISODES_AT_ONCE)
+            episodes = behaviours.roll_out(keys, jnp.full(_EPISODES_AT_ONCE, seeks_goal))
+            part = _flatten(jax.tree.map(np.asarray, episodes), rows - kept)
+            parts.append(part)
+            kept, batch = kept + len(part.valid), batch + 1
+            if on_progress is not None:
+                on_progress(done + kept, transitions)
+        done += rows
+    return _dataset(jax.tree.map(lambda *values: np.concatenate(values), *parts))
+
+
+def _flatten(episodes: behaviours.EpisodeBatch, most: int) -> behaviours.EpisodeBatch:
+    """The valid rows in order, at most `most`; a cut episode ends as a timeout."""
+    valid = episodes.valid
+    flat = jax.tree.map(lambda values: values[valid][:most], episodes)
+    if not flat.step.terminated[-1]:
+        flat.step.truncated[-1] = True
+    return flat
+
+
+def _dataset(rows: behaviours.EpisodeBatch) -> Dataset:
+    return Dataset(
+        task="PointRobot",
+        observations=rows.observation,
+        actions=rows.action,
+        rewards=rows.step.reward,
+        costs=rows.step.cost,
+        next_observations=rows.step.observation,
+        terminated=rows.step.terminated,
+        truncated=rows.step.truncated,
+        constraints=rows.step.constraint,
+    )

@@ -1,0 +1,137 @@
+"""The noise predictor of the diffusion policy (FISOR, section 4 of our specification)."""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from surefoot.nn.activations import mish
+from surefoot.nn.mlp import Dense, lecun_normal
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """Sizes of the noise predictor."""
+
+    width: int = 256
+    """Units of the residual stream."""
+    blocks: int = 3
+    """Residual blocks."""
+    expansion: int = 4
+    """Hidden units of a block per unit of the stream."""
+    dropout: float = 0.1
+    """Share of a block's inputs set to zero in training."""
+    frequencies: int = 32
+    """Learnable Fourier frequencies of the diffusion time."""
+    time_width: int = 128
+    """Units of the two layers that embed the time."""
+
+
+class LayerNorm(eqx.Module):
+    """Normalises the last axis to mean 0 and variance 1, then scales and shifts. Epsilon 1e-6."""
+
+    scale: Float[Array, " n"]
+    bias: Float[Array, " n"]
+
+    def __call__(self, x: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
+        mean = x.mean(-1, keepdims=True)
+        centred = x - mean
+        variance = (centred * centred).mean(-1, keepdims=True)
+        return centred * jax.lax.rsqrt(variance + 1e-6) * self.scale + self.bias
+
+
+class Block(eqx.Module):
+    """x + Dense(Mish(Dense(LayerNorm(dropout(x)))))."""
+
+    norm: LayerNorm
+    expand: Dense
+    contract: Dense
+
+    def __call__(
+        self, x: Float[Array, "*b n"], *, dropout: float = 0.0, key: Key[Array, ""] | None = None
+    ) -> Float[Array, "*b n"]:
+        hidden = x
+        if key is not None and dropout > 0:
+            kept = jax.random.bernoulli(key, 1.0 - dropout, x.shape)
+            hidden = jnp.where(kept, x / (1.0 - dropout), 0.0)
+        return x + self.contract(mish(self.expand(self.norm(hidden))))
+
+
+class Denoiser(eqx.Module):
+    """Predicts the noise in `noisy_action` at diffusion time t, given the observation."""
+
+    frequencies: Float[Array, "freq 1"]
+    time_layers: tuple[Dense, Dense]
+    entry: Dense  # takes concat(noisy action, observation, time features)
+    blocks: tuple[Block, ...]
+    exit: Dense
+    action_dim: int = eqx.field(static=True)
+    observation_dim: int = eqx.field(static=True)
+
+    @staticmethod
+    def create(key: Key[Array, ""], observation_dim: int, action_dim: int, config: DenoiserConfig) -> "Denoiser":
+        """Glorot-uniform first, last and time layers; LeCun-normal blocks; frequencies normal with deviation 0.2."""
+        k_freq, k_time0, k_time1, k_entry, k_exit, k_blocks = jax.random.split(key, 6)
+        width, wide = config.width, config.width * config.expansion
+
+        def block(block_key: Key[Array, ""]) -> Block:
+            k_expand, k_contract = jax.random.split(block_key)
+            return Block(
+                LayerNorm(jnp.ones(width), jnp.zeros(width)),
+                Dense.create(k_expand, width, wide, initializer=lecun_normal),
+                Dense.create(k_contract, wide, width, initializer=lecun_normal),
+            )
+
+        return Denoiser(
+            frequencies=0.2 * jax.random.normal(k_freq, (config.frequencies, 1)),
+            time_layers=(
+                Dense.create(k_time0, 2 * config.frequencies, config.time_width),
+                Dense.create(k_time1, config.time_width, config.time_width),
+            ),
+            entry=Dense.create(k_entry, action_dim + observation_dim + config.time_width, width),
+            blocks=tuple(block(k) for k in jax.random.split(k_blocks, config.blocks)),
+            exit=Dense.create(k_exit, width, action_dim),
+            action_dim=action_dim,
+            observation_dim=observation_dim,
+        )
+
+    def embed_time(self, t: Float[Array, " b"]) -> Float[Array, "b width"]:
+        """What the first layer adds for time t: Fourier features, two layers, their part of the entry kernel."""
+        angles = 2.0 * jnp.pi * t[:, None] * self.frequencies[:, 0]
+        features = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
+        features = self.time_layers[1](mish(self.time_layers[0](features)))
+        return features @ self.entry.kernel[self.action_dim + self.observation_dim :] + self.entry.bias
+
+    def embed_observation(self, observation: Float[Array, "b obs"]) -> Float[Array, "b width"]:
+        """What the first layer adds for the observation."""
+        return observation @ self.entry.kernel[self.action_dim : self.action_dim + self.observation_dim]
+
+    def predict(
+        self,
+        noisy_action: Float[Array, "b act"],
+        condition: Float[Array, "b width"],
+        *,
+        dropout: float = 0.0,
+        key: Key[Array, ""] | None = None,
+    ) -> Float[Array, "b act"]:
+        """The noise, `condition` being the sum of the two embeddings. Dropout only where a key is given."""
+        x = noisy_action @ self.entry.kernel[: self.action_dim] + condition
+        keys = [None] * len(self.blocks) if key is None else list(jax.random.split(key, len(self.blocks)))
+        for block, block_key in zip(self.blocks, keys, strict=True):
+            x = block(x, dropout=dropout, key=block_key)
+        return self.exit(mish(x))
+
+    def __call__(
+        self,
+        noisy_action: Float[Array, "b act"],
+        observation: Float[Array, "b obs"],
+        t: Float[Array, " b"],
+        *,
+        dropout: float = 0.0,
+        key: Key[Array, ""] | None = None,
+    ) -> Float[Array, "b act"]:
+        """The noise in `noisy_action` [b, act] at times t [b] (the integer step, or continuous time)."""
+        condition = self.embed_observation(observation) + self.embed_time(t.astype(jnp.float32))
+        return self.predict(noisy_action, condition, dropout=dropout, key=key)

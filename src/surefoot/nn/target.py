@@ -1,0 +1,12 @@
+"""Target networks: slow copies of their online twins."""
+
+from typing import TypeVar
+
+import jax
+
+Tree = TypeVar("Tree")
+
+
+def move_towards(target: Tree, online: Tree, *, rate: float) -> Tree:
+    """(1 - rate) target + rate online, leaf by leaf."""
+    return jax.tree.map(lambda slow, fast: slow + rate * (fast - slow), target, online)
