@@ -39,7 +39,7 @@ class ToySizes:
 
 @dataclass(frozen=True)
 class ToyAlgorithm:
-    """value: reward = observation . value. policy: action = observation . policy, where the value is positive, no cost."""
+    """value: reward = observation . value. policy: action = observation . policy, where value is positive, no cost."""
 
     sizes: ToySizes = ToySizes()
     batch_sizes: tuple[int, int] = (4, 8)
