@@ -1,0 +1,175 @@
+"""The report of a run as one HTML file that needs nothing else: no script, no font, no picture from elsewhere."""
+
+import base64
+import html
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from surefoot.files import write_text
+from surefoot.report.page import STYLESHEET
+from surefoot.report.style import STYLE
+from surefoot.report.tables import KeyFigure, key_figures, verdict
+
+MOST_BYTES = 3_000_000
+"""Of the whole page; figures are drawn coarser until it fits."""
+_RESOLUTIONS = (200, 140, 90)
+"""Dots per inch: a figure 9 inches wide is sharp on screens of twice the usual density."""
+_MARKS = {True: ("met", "✓"), False: ("missed", "✗")}
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    summary: Mapping[str, Any],
+    figures: Mapping[str, tuple[Figure, str]],
+    table_rows: Sequence[Mapping[str, object]] = (),
+    details: Mapping[str, object] | None = None,
+) -> None:
+    """Write the page in one step, replacing what was there.
+
+    The verdict, the key figures, the command, the configuration and the versions come from `summary` (the contents of
+    summary.json); what it lacks is left out. `figures` maps a name, which becomes the anchor, to a figure and its
+    caption. `table_rows` is a further table, such as `tables.evaluation_rows`; `details` joins the folded sections at
+    the end, a section for each mapping in it. Raises `DataError` on a summary of another form, `OSError`.
+    """
+    judged = key_figures(summary)
+    page = ""
+    for resolution in _RESOLUTIONS:
+        drawn = [_figure(i, name, *figures[name], resolution) for i, name in enumerate(figures, start=1)]
+        page = _page(title, summary, judged, "\n".join(drawn), table_rows, details or {})
+        if len(page.encode()) <= MOST_BYTES:
+            break
+    write_text(path, page)
+
+
+def picture_source(figure: Figure, *, resolution: int) -> str:
+    """The figure as a data URI: SVG or PNG at `resolution` dots per inch, whichever takes fewer bytes.
+
+    SVG goes into an `img` as well, where its identifiers cannot meet those of the next figure.
+    """
+    options = {"bbox_inches": "tight", "pad_inches": 0.06}
+    vector, raster = io.BytesIO(), io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        # Without the metadata, whose addresses and date have no use here: the same run gives the same page.
+        figure.savefig(vector, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")), **options)
+        figure.savefig(raster, format="png", dpi=resolution, metadata={"Software": None}, **options)
+    kind, content = min(("svg+xml", vector.getvalue()), ("png", raster.getvalue()), key=lambda pair: len(pair[1]))
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _page(
+    title: str,
+    summary: Mapping[str, Any],
+    judged: Sequence[KeyFigure],
+    drawn: str,
+    table_rows: Sequence[Mapping[str, object]],
+    details: Mapping[str, object],
+) -> str:
+    missed = any(figure.met is False for figure in judged)
+    parts = [
+        f"<header><h1>{_text(title)}</h1>{_subtitle(summary)}"
+        f'<p class="verdict {"missed" if missed else "met"}">{_text(verdict(judged))}</p></header>',
+        _section("Key figures", _key_table(judged)) if judged else "",
+        _section("Evaluation", _plain_rows(table_rows)) if table_rows else "",
+        _section("Figures", drawn) if drawn else "",
+        _section("How it was made", _made(summary, details)),
+    ]
+    body = "\n".join(part for part in parts if part)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta name="color-scheme" content="light dark">\n<title>{_text(title)}</title>\n'
+        f"<style>{STYLESHEET}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _subtitle(summary: Mapping[str, Any]) -> str:
+    seeds = summary.get("seeds")
+    named = [str(summary[key]) for key in ("task", "algorithm") if summary.get(key)]
+    if isinstance(seeds, Sequence) and not isinstance(seeds, str) and seeds:
+        named.append(f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(str(seed) for seed in seeds)}")
+    return f'<p class="subtitle">{_text(" · ".join(named))}</p>' if named else ""
+
+
+def _section(heading: str, content: str) -> str:
+    return f"<section>\n<h2>{_text(heading)}</h2>\n{content}\n</section>" if content else ""
+
+
+def _key_table(judged: Sequence[KeyFigure]) -> str:
+    lines = []
+    for figure in judged:
+        name, mark = _MARKS[figure.met] if figure.met is not None else ("", "")
+        label = {"met": "met", "missed": "not met"}.get(name, "no target")
+        lines.append(
+            f'<tr><th scope="row">{_text(figure.name)}</th><td>{_text(figure.reached)}</td>'
+            f'<td>{_text(figure.target)}</td><td class="mark {name}" aria-label="{label}">{mark}</td></tr>'
+        )
+    head = '<tr><th scope="col"></th><th scope="col">Reached</th><th scope="col">Target</th><th scope="col"></th></tr>'
+    return _table(head, lines, "key")
+
+
+def _plain_rows(rows: Sequence[Mapping[str, object]]) -> str:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    head = "".join(f'<th scope="col">{_text(column)}</th>' for column in columns)
+    lines = []
+    for row in rows:
+        first, *others = (_text(row.get(column, "")) for column in columns)
+        lines.append(f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>')
+    return _table(f"<tr>{head}</tr>", lines, "plain")
+
+
+def _table(head: str, lines: Sequence[str], kind: str) -> str:
+    body = "\n".join(lines)
+    # Wider than a telephone: it scrolls inside its own box, so that the page does not.
+    return f'<div class="wide"><table class="{kind}">\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+
+
+def _figure(number: int, name: str, figure: Figure, caption: str, resolution: int) -> str:
+    source = picture_source(figure, resolution=resolution)
+    return (
+        f'<figure id="{_text(name)}"><div class="paper"><img src="{source}" alt="{_text(caption)}"></div>\n'
+        f"<figcaption><b>Figure {number}.</b> {_text(caption)}</figcaption></figure>"
+    )
+
+
+def _made(summary: Mapping[str, Any], details: Mapping[str, object]) -> str:
+    command = summary.get("command")
+    if isinstance(command, Sequence) and not isinstance(command, str):
+        command = " ".join(str(word) for word in command)
+    parts = [f'<p>The command:</p>\n<pre class="command"><code>{_text(command)}</code></pre>'] if command else []
+    folded = {"Configuration": summary.get("config"), "Versions": summary.get("versions")}
+    loose = {}
+    for name, value in details.items():
+        (folded if isinstance(value, Mapping) else loose)[name] = value
+    for name, value in {**folded, "Further details": loose}.items():
+        if lines := [_detail_row(key, text) for key, text in _flattened(value)] if isinstance(value, Mapping) else []:
+            rows = "\n".join(lines)
+            parts.append(f'<details><summary>{_text(name)}</summary>\n<table class="details">{rows}</table></details>')
+    return "\n".join(parts)
+
+
+def _detail_row(key: str, value: str) -> str:
+    return f'<tr><th scope="row">{_text(key)}</th><td>{_text(value)}</td></tr>'
+
+
+def _flattened(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Keys of nested tables joined by dots, and their values as text."""
+    rows = []
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            rows += _flattened(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, default=str)))
+    return rows
+
+
+def _text(value: object) -> str:
+    """Anything as text that HTML reads as text, in elements and in quoted attributes."""
+    return html.escape(str(value), quote=True)

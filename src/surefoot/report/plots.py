@@ -1,0 +1,282 @@
+"""Figures of a run: training curves, the front between safety and return, the data; `maps` draws those over the arena.
+
+Each function takes plain records and returns a matplotlib `Figure` that shares nothing with any other.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator
+from numpy.typing import ArrayLike
+
+from surefoot.errors import ConfigError, DataError
+from surefoot.evaluation.metrics import wilson_interval
+from surefoot.report.maps import RegionSlice, Trajectory, feasible_region, trajectories
+from surefoot.report.style import BLUE, GREEN, GREY, INK, MARKERS, SERIES, STYLE, light_grid, new_figure, styled
+from surefoot.report.tables import RETURN_MEAN, VIOLATION_FREE_RATE
+
+__all__ = [
+    "FrontPoint",
+    "FrontSeries",
+    "RegionSlice",
+    "Trajectory",
+    "data_overview",
+    "feasible_region",
+    "front",
+    "training_curves",
+    "trajectories",
+]
+
+RETURN_LABEL = "return, m (and 1 at the goal)"
+_IDENTITY = ("step", "phase", "seed")
+_KNEE = 0.01
+"""Share of violating episodes below which the front's axis is about linear, and above which logarithmic."""
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """One evaluated setting of a method."""
+
+    return_mean: float
+    """Task units."""
+    violation_free: int
+    """Episodes without a violating step."""
+    episodes: int
+    label: str = ""
+    """Written beside the point, for example the margin."""
+    return_interval: tuple[float, float] | None = None
+    """Drawn as a horizontal bar where given."""
+
+
+@dataclass(frozen=True)
+class FrontSeries:
+    """A method and its points, joined in the given order."""
+
+    name: str
+    points: tuple[FrontPoint, ...]
+
+
+@styled
+def training_curves(rows: Sequence[Mapping[str, Any]], *, columns: int = 3) -> Figure:
+    """A panel for each metric over the updates: a thin line for each seed, their mean thick, every other phase shaded.
+
+    Rows as in metrics.jsonl: "step" (updates since the start of training), "phase", "seed", and metrics by name.
+    Metrics that are positive and span more than two decades get a logarithmic axis. `DataError` on no metrics or a row
+    without step or phase.
+    """
+    for index, row in enumerate(rows):
+        if missing := [key for key in ("step", "phase") if key not in row]:
+            raise DataError(f"metrics: key '{missing[0]}' of row {index}: expected a value, found none.")
+    found = {key for row in rows for key, value in row.items() if key not in _IDENTITY and _is_number(value)}
+    if not found:
+        raise DataError("metrics: expected at least one row with a metric, found none.")
+    spans = _phase_spans(rows)
+    # Metrics of one phase stand together.
+    last_step = {name: max(row["step"] for row in rows if _is_number(row.get(name))) for name in found}
+    names = sorted(found, key=lambda name: (last_step[name], name))
+    lines = math.ceil(len(names) / columns)
+    figure = new_figure(0.7 + 1.75 * lines)
+    panels = figure.subplots(lines, min(columns, len(names)), sharex=True, squeeze=False)
+    for index, axes in enumerate(panels.flat):
+        if index >= len(names):
+            axes.set_visible(False)
+            continue
+        _curve_panel(axes, names[index], rows, spans)
+        # The last panel of each column carries the numbers, also where the last row of panels is not full.
+        if index + panels.shape[1] >= len(names):
+            axes.tick_params(labelbottom=True)
+    figure.supxlabel("updates", fontsize=STYLE["axes.labelsize"])
+    _phase_names(panels[0], spans)
+    seeds = len({row.get("seed", 0) for row in rows})
+    handles = [
+        Line2D([], [], color=BLUE, linewidth=1.8, label=f"mean of {seeds} seeds" if seeds > 1 else "the only seed")
+    ]
+    handles += [Line2D([], [], color=BLUE, linewidth=0.6, alpha=0.5, label="each seed")] if seeds > 1 else []
+    figure.legend(handles=handles, loc="outside upper right", ncols=2)
+    return figure
+
+
+def _curve_panel(
+    axes: Axes, name: str, rows: Sequence[Mapping[str, Any]], spans: Sequence[tuple[str, float, float]]
+) -> None:
+    for index, (_, first, last) in enumerate(spans):
+        if index % 2:
+            axes.axvspan(first, last, color=GREY, alpha=0.12, linewidth=0)
+    every = []
+    for phase, _, _ in spans:
+        mine = [row for row in rows if row["phase"] == phase and _is_number(row.get(name))]
+        seeds = list(dict.fromkeys(row.get("seed", 0) for row in mine))
+        for seed in seeds if len(seeds) > 1 else []:
+            steps, values = _curve([row for row in mine if row.get("seed", 0) == seed], name)
+            axes.plot(steps, values, color=BLUE, linewidth=0.6, alpha=0.5, label="_seed")
+        if mine:
+            steps, values = _curve(mine, name)
+            axes.plot(steps, values, color=BLUE, linewidth=1.8, label=name, marker="o" if len(steps) == 1 else "", ms=3)
+            every += [float(row[name]) for row in mine]
+    finite = np.array([value for value in every if math.isfinite(value)])
+    if len(finite) and finite.min() > 0 and finite.max() / finite.min() > 100:
+        axes.set_yscale("log")
+    axes.set_title(name, loc="left", fontweight="bold")
+    axes.set_xlim(0, max(spans[-1][2], 1))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    light_grid(axes, axis="y")
+
+
+def _curve(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Steps in order, and the mean over the rows of each step."""
+    steps, which = np.unique([row["step"] for row in rows], return_inverse=True)
+    total = np.bincount(which, weights=[float(row[name]) for row in rows])
+    return steps, total / np.bincount(which)
+
+
+def _phase_spans(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, float]]:
+    """(name, first, last step) of each phase in order: a phase begins where the one before ended."""
+    last = {}
+    for row in rows:
+        last[row["phase"]] = max(row["step"], last.get(row["phase"], row["step"]))
+    ordered = sorted(last, key=lambda phase: last[phase])
+    firsts = [0.0, *(last[phase] for phase in ordered)]
+    return [(phase, first, last[phase]) for phase, first in zip(ordered, firsts, strict=False)]
+
+
+def _phase_names(panels: Sequence[Axes], spans: Sequence[tuple[str, float, float]]) -> None:
+    """The phases' names inside the top of each panel of the first row, where there is more than one phase."""
+    for axes in panels if len(spans) > 1 else []:
+        if not axes.get_visible():
+            continue
+        for name, first, last in spans:
+            axes.text(
+                (first + last) / 2, 0.98, name, transform=axes.get_xaxis_transform(), ha="center", va="top",
+                fontsize=7.5, color=GREY, style="italic",
+            )  # fmt: skip
+
+
+@styled
+def front(series: Sequence[FrontSeries], *, lowest: float | None = None) -> Figure:
+    """Violation-free share against mean return, each method a joined series, with Wilson's 95 % intervals.
+
+    The share's axis is stretched towards 100 %: linear within 1 % of it, logarithmic below. It begins at `lowest`
+    (default: below the lowest point). The wanted corner is shaded. `ConfigError` on no points.
+    """
+    points = [point for one in series for point in one.points]
+    if not points:
+        raise ConfigError("front: expected at least one point, found none.")
+    figure = new_figure(5.0)
+    axes = figure.subplots()
+    axes.set_yscale("function", functions=(_stretch, _unstretch))
+    lows = [wilson_interval(point.violation_free, point.episodes)[0] for point in points]
+    bottom = min(lows) if lowest is None else lowest
+    bottom = _unstretch(_stretch(min(bottom, 0.97)) - 0.12)
+    top = _unstretch(0.18)
+    axes.set_ylim(max(float(bottom), 0.0), float(top))
+    axes.axhline(VIOLATION_FREE_RATE, color=GREY, linewidth=0.8, zorder=1)
+    axes.axvline(RETURN_MEAN, color=GREY, linewidth=0.8, zorder=1)
+    for index, one in enumerate(series):
+        _front_series(axes, one, SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)])
+    left, right = axes.get_xlim()
+    axes.set_xlim(min(left, RETURN_MEAN - 0.3), max(right, RETURN_MEAN + 0.4))
+    axes.fill_between([RETURN_MEAN, axes.get_xlim()[1]], VIOLATION_FREE_RATE, float(top), color=GREEN, alpha=0.09, lw=0)
+    note = {"fontsize": 7.5, "color": GREY, "style": "italic"}
+    axes.text(0.995, VIOLATION_FREE_RATE, f"{100 * VIOLATION_FREE_RATE:g} % ", va="bottom", ha="right",
+              transform=axes.get_yaxis_transform(), **note)  # fmt: skip
+    axes.text(RETURN_MEAN, 0.01, f" {RETURN_MEAN:g}", va="bottom", transform=axes.get_xaxis_transform(), **note)
+    shares = [0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 1.0]
+    axes.yaxis.set_major_locator(FixedLocator([share for share in shares if share >= axes.get_ylim()[0]]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
+    axes.set_xlabel(f"mean {RETURN_LABEL}")
+    axes.set_ylabel("share of episodes without violation")
+    light_grid(axes)
+    figure.legend(loc="outside lower center", ncols=min(len(series), 2))
+    return figure
+
+
+def _front_series(axes: Axes, one: FrontSeries, colour: str, marker: str) -> None:
+    x = np.array([point.return_mean for point in one.points])
+    y = np.array([point.violation_free / point.episodes for point in one.points])
+    bounds = np.array([wilson_interval(point.violation_free, point.episodes) for point in one.points])
+    sides = [point.return_interval or (point.return_mean, point.return_mean) for point in one.points]
+    axes.errorbar(
+        x, y, yerr=np.abs(bounds.T - y), xerr=np.abs(np.array(sides).T - x), color=colour, ecolor=colour,
+        elinewidth=0.8, linewidth=1.2, marker=marker, markersize=5, markeredgecolor="white", markeredgewidth=0.6,
+        label=one.name, zorder=3,
+    )  # fmt: skip
+    for point, share in zip(one.points, y, strict=True):
+        if point.label:
+            axes.annotate(
+                point.label, (point.return_mean, share), xytext=(4, 4), textcoords="offset points", fontsize=7.5,
+                va="bottom", color=colour, zorder=4,
+                path_effects=[withStroke(linewidth=2.0, foreground="white")],
+            )  # fmt: skip
+
+
+def _stretch(share: ArrayLike) -> Any:
+    """Linear in 1 - share up to about `_KNEE`, logarithmic beyond; increasing, 0 at a share of 1."""
+    return -np.arcsinh((1.0 - np.asarray(share)) / _KNEE) / 3.0
+
+
+def _unstretch(value: ArrayLike) -> Any:
+    return 1.0 - _KNEE * np.sinh(-3.0 * np.asarray(value))
+
+
+@styled
+def data_overview(
+    returns: ArrayLike, cost_returns: ArrayLike, lengths: ArrayLike, *, groups: Sequence[str] | None = None
+) -> Figure:
+    """The data's episodes: cost return against return, and how long they are.
+
+    One number for each episode; `groups` names the behaviour that each comes from. `ConfigError` on different counts or
+    no episodes, `DataError` on NaN.
+    """
+    returns, cost_returns, lengths = (np.asarray(part, float).ravel() for part in (returns, cost_returns, lengths))
+    names = np.array(groups if groups is not None else ["episodes"] * len(returns))
+    counts = [len(returns), len(cost_returns), len(lengths), len(names)]
+    if not len(returns) or len(set(counts)) > 1:
+        raise ConfigError(f"data_overview: expected as many of each, at least one, found counts {counts}.")
+    if not all(np.isfinite(part).all() for part in (returns, cost_returns, lengths)):
+        raise DataError("data_overview: expected finite returns, cost returns and lengths, found NaN or infinity.")
+    figure = new_figure(3.6)
+    left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
+    known = list(dict.fromkeys(names.tolist()))
+    colours = [SERIES[index % len(SERIES)] for index in range(len(known))]
+    for name, colour in zip(known, colours, strict=True):
+        mine = names == name
+        left.scatter(
+            returns[mine],
+            cost_returns[mine],
+            s=9,
+            color=colour,
+            alpha=0.4,
+            linewidths=0,
+            label=f"{name} ({mine.sum():,})",
+        )
+    edges = np.histogram_bin_edges(lengths, bins=30)
+    right.hist([lengths[names == name] for name in known], bins=edges.tolist(), stacked=True, color=colours)
+    for axes, middle in ((left, float(np.median(returns))), (right, float(np.median(lengths)))):
+        axes.axvline(middle, color=INK, linewidth=0.9, linestyle="dashed")
+        axes.text(middle, 1.01, f"median {middle:.3g}", transform=axes.get_xaxis_transform(), ha="center", fontsize=7.5)
+        light_grid(axes)
+    left.set_xlabel(RETURN_LABEL)
+    left.set_ylabel("cost return, violating steps")
+    left.margins(y=0.06)
+    left.yaxis.set_major_locator(MaxNLocator(integer=True))
+    right.set_xlabel("episode length, steps")
+    right.set_ylabel("episodes")
+    if groups is not None:
+        legend = figure.legend(loc="outside lower center", ncols=min(len(known), 4), markerscale=1.8)
+        for handle in legend.legend_handles:
+            if handle is not None:
+                handle.set_alpha(1.0)
+    return figure
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -1,0 +1,88 @@
+"""How every figure looks: colours that colour-blind readers tell apart, sizes, thin axes.
+
+Figures are matplotlib's own objects without pyplot, so that nothing is shared between them and nothing stays open.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+PAGE_WIDTH = 9.0
+"""Inches: at the report's page width, a text of 9 points is as large as the caption's."""
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#B0558F", "#56B4E9"
+"""Okabe and Ito's palette (2008), the purple darker for thin lines."""
+INK, GREY, LIGHT = "#1A1A1A", "#767676", "#D0D0D0"
+VIOLATION = "#C8102E"
+SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    "font.size": 9.0,
+    "text.usetex": False,
+    "text.color": INK,
+    "mathtext.fontset": "dejavusans",
+    "axes.titlesize": 9.0,
+    "axes.titlepad": 6.0,
+    "axes.labelsize": 9.0,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.7,
+    "axes.facecolor": "white",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "axes.formatter.use_mathtext": True,
+    "figure.facecolor": "white",
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 3.0,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "lines.solid_capstyle": "round",
+    "hatch.linewidth": 0.5,
+    "savefig.facecolor": "white",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "surefoot",  # the same figure gives the same bytes
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Run a plotting function under `STYLE`, whatever the reader's own matplotlibrc says."""
+
+    @functools.wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.rc_context(STYLE):
+            return function(*args, **kwargs)
+
+    return inner
+
+
+def new_figure(height: float, *, width: float = PAGE_WIDTH, square: bool = False) -> Figure:
+    """An empty figure (inches) that lays itself out and draws with Agg; `square` where its axes have equal scales."""
+    figure = Figure(figsize=(width, height), layout="compressed" if square else "constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def light_grid(axes: Axes, *, axis: Literal["both", "x", "y"] = "both") -> None:
+    """Hairlines behind the data."""
+    axes.grid(True, axis=axis, color=LIGHT, linewidth=0.5, alpha=0.7)

@@ -1,0 +1,288 @@
+"""The key figures of a run against their targets, and tables for the page and the terminal.
+
+Everything is read from the `summary.json` of a run; a part that the run does not have is left out.
+"""
+
+import math
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from surefoot.errors import DataError
+
+WALL_SECONDS = 300.0
+PEAK_MEMORY_MB = 2000.0
+IOU_MEAN = 0.93
+IOU_EACH = 0.90
+FALSE_SAFE_RATE = 0.03
+VIOLATION_FREE_RATE = 0.99
+RETURN_MEAN = 2.5
+SAFE_START = (-2.7, -2.7, 1.0, math.pi / 4)
+"""x and y (m), speed (m/s), heading (rad): from here the goal is reached without violation."""
+TIGHT_START = (-1.8, 0.0, 2.0, math.pi / 4)
+"""From here, where the exact value is only -0.05 m, a violation stays within TIGHT_VIOLATION."""
+TIGHT_VIOLATION = 0.05
+"""Metres."""
+
+DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    """One line of the table of key figures, ready to print."""
+
+    name: str
+    reached: str
+    target: str
+    """Empty where there is none."""
+    met: bool | None
+    """None where there is no target."""
+
+
+def key_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
+    """The figures that a summary holds, each against its target, in a fixed order.
+
+    `DataError` names a key whose value has the wrong form.
+    """
+    return [*_cost_figures(summary), *_region_figures(summary), *_policy_figures(summary), *_fixed_figures(summary)]
+
+
+def verdict(figures: Sequence[KeyFigure]) -> str:
+    """One sentence: how many of the targets are met, and which are not."""
+    judged = [figure for figure in figures if figure.met is not None]
+    missed = [figure for figure in judged if not figure.met]
+    if not judged:
+        return "This run holds no figure that has a target."
+    if not missed:
+        return f"All {len(judged)} targets are met." if len(judged) > 1 else "The only target of this run is met."
+    named = [
+        f"{figure.name[:1].lower()}{figure.name[1:]} ({figure.reached}, target {figure.target})" for figure in missed
+    ]
+    listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+    return f"{len(judged) - len(missed)} of {len(judged)} targets are met; not met: {listed}."
+
+
+def key_figure_rows(figures: Sequence[KeyFigure]) -> list[dict[str, str]]:
+    """The key figures as rows for `plain_table`."""
+    marks = {True: "✓", False: "✗", None: ""}
+    return [{"figure": f.name, "reached": f.reached, "target": f.target, "met": marks[f.met]} for f in figures]
+
+
+def evaluation_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row for each start set that was evaluated, and one for the data; empty where nothing was.
+
+    95 % intervals stand in brackets; the worst tenth of the episodes is the one of the largest costs.
+    """
+    rows = []
+    evaluation = _mapping(summary, "evaluation")
+    for name, part in evaluation.items():
+        if name == "fixed" or not isinstance(part, Mapping):
+            continue
+        row = {"starts": "the data's episodes" if name == "data" else f"{name} starts"}
+        row |= {"episodes": f"{part['episodes']:,}" if isinstance(part.get("episodes"), int) else DASH}
+        where = f"evaluation.{name}"
+        row["violation-free [95 %]"] = _with_interval(
+            part, where, "violation_free_rate", "violation_free_interval", percent
+        )
+        row["return [95 %]"] = _with_interval(part, where, "return_mean", "return_interval", "{:.2f}".format)
+        row["violating steps"] = _or_dash(_number(part, "violating_steps_mean", where), "{:.2f}".format)
+        row["cost, worst tenth"] = _or_dash(_number(part, "cost_cvar", where), "{:.1f}".format)
+        row["goal reached"] = _or_dash(_number(part, "goal_rate", where), percent)
+        rows.append(row)
+    return rows
+
+
+def plain_table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows as aligned monospace text, a line under the header; columns in the first row's order, numbers to the right.
+
+    A key that later rows add becomes a column at the end. Empty where there are no rows.
+    """
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    if not columns:
+        return ""
+    texts = [[_one_line(row.get(column, "")) for column in columns] for row in rows]
+    right = [all(_is_figure(line[i]) for line in texts) for i in range(len(columns))]
+    widths = [max(_width(text) for text in column) for column in zip(columns, *texts, strict=True)]
+    lines = [columns, ["─" * width for width in widths], *texts]
+    return "\n".join(
+        "  ".join(_pad(text, width, right=to) for text, width, to in zip(line, widths, right, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def percent(share: float) -> str:
+    """A share as per cent with one decimal, never rounded up to 100 or down to 0."""
+    if 0 < share < 1 and f"{share:.1%}" in ("100.0%", "0.0%"):
+        return "> 99.9 %" if share > 0.5 else "< 0.1 %"
+    return f"{100 * share:.1f} %"
+
+
+def pose_text(pose: Sequence[float]) -> str:
+    """A pose (x, y, v, theta) in words: '(-2.7, -2.7) at 1 m/s, 45°'."""
+    x, y, speed, heading = pose
+    return f"({x:g}, {y:g}) at {speed:g} m/s, {math.degrees(heading):.0f}°".replace("-", MINUS)
+
+
+def _cost_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
+    found = []
+    if (seconds := _number(summary, "wall_seconds")) is not None:
+        found.append(_at_most("Wall time", [seconds], WALL_SECONDS, unit=" s", digits=0))
+    if (memory := _number(summary, "peak_memory_mb")) is not None:
+        found.append(_at_most("Peak memory", [memory], PEAK_MEMORY_MB, unit=" MB", digits=0))
+    return found
+
+
+def _region_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
+    region = _mapping(summary, "feasible_region")
+    found = []
+    if iou := _numbers(region, "iou", "feasible_region"):
+        found.append(_at_least("Feasible region, mean IoU", [sum(iou) / len(iou)], IOU_MEAN, digits=3))
+        found.append(_at_least("Feasible region, IoU of each slice", iou, IOU_EACH, digits=3))
+    if missed := _numbers(region, "false_safe_rate", "feasible_region"):
+        found.append(_at_most("False-safe rate of each slice", missed, FALSE_SAFE_RATE, unit=" %", scale=100))
+    if alarms := _numbers(region, "false_alarm_rate", "feasible_region"):
+        each = " · ".join(percent(value) for value in alarms)
+        found.append(KeyFigure("False-alarm rate of each slice", each, "", None))
+    return found
+
+
+def _policy_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
+    evaluation = _mapping(summary, "evaluation")
+    feasible, infeasible, data = (_mapping(evaluation, key, "evaluation") for key in ("feasible", "infeasible", "data"))
+    found = []
+    if (free := _number(feasible, "violation_free_rate", "evaluation.feasible")) is not None:
+        name = "Violation-free episodes from feasible starts"
+        found.append(_at_least(name, [free], VIOLATION_FREE_RATE, unit=" %", scale=100))
+    if (mean := _number(feasible, "return_mean", "evaluation.feasible")) is not None:
+        found.append(_at_least("Mean return from feasible starts", [mean], RETURN_MEAN, digits=2))
+    steps = _number(infeasible, "violating_steps_mean", "evaluation.infeasible")
+    logged = _number(data, "violating_steps_mean_infeasible_starts", "evaluation.data")
+    if steps is not None:
+        target = "" if logged is None else f"< {logged:.2f} (data)"
+        met = None if logged is None else steps < logged
+        found.append(KeyFigure("Violating steps per episode from infeasible starts", f"{steps:.2f}", target, met))
+    return found
+
+
+def _at_least(name: str, values: Sequence[float], bound: float, **form: Any) -> KeyFigure:
+    each = "each " if len(values) > 1 else ""
+    reached = " · ".join(_against(value, bound, met=value >= bound, **form) for value in values)
+    return KeyFigure(name, reached, f"{each}≥ {_against(bound, bound, met=True, **form)}", min(values) >= bound)
+
+
+def _at_most(name: str, values: Sequence[float], bound: float, **form: Any) -> KeyFigure:
+    each = "each " if len(values) > 1 else ""
+    reached = " · ".join(_against(value, bound, met=value <= bound, **form) for value in values)
+    return KeyFigure(name, reached, f"{each}≤ {_against(bound, bound, met=True, **form)}", max(values) <= bound)
+
+
+def _against(value: float, bound: float, *, met: bool, unit: str = "", digits: int = 1, scale: float = 1.0) -> str:
+    """A value with as many decimals as it takes for a missed bound to look missed: 0.9296 is not shown as 0.93."""
+    value, bound = scale * value, scale * bound
+    while not met and digits < 6 and f"{value:.{digits}f}" == f"{bound:.{digits}f}":
+        digits += 1
+    return f"{value:,.{digits}f}{unit}"
+
+
+def _fixed_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
+    fixed = _mapping(summary, "evaluation").get("fixed") or []
+    if not isinstance(fixed, Sequence):
+        raise DataError(f"summary: key 'evaluation.fixed': expected a list, found {type(fixed).__name__}.")
+    found = []
+    for index, record in enumerate(fixed):
+        where = f"evaluation.fixed[{index}]"
+        if not isinstance(record, Mapping):
+            raise DataError(f"summary: key '{where}': expected a table of keys, found {type(record).__name__}.")
+        pose = _numbers(record, "pose", where)
+        goals = record.get("reached_goal")
+        depths = _numbers(record, "max_violation_m", where)
+        if not isinstance(goals, Sequence) or len(pose) != 4 or not depths or len(goals) != len(depths):
+            raise DataError(
+                f"summary: key '{where}': expected a pose of 4 numbers and, for each seed, reached_goal and "
+                f"max_violation_m, found {dict(record)!r}."
+            )
+        found.append(_fixed_figure(pose, [bool(goal) for goal in goals], depths))
+    return found
+
+
+def _fixed_figure(pose: Sequence[float], goals: Sequence[bool], depths: Sequence[float]) -> KeyFigure:
+    """The worst seed counts: a start that one seed fails is failed."""
+    worst = max(depths)
+    depth = "no violation" if worst <= 0 else f"violation {worst:.3g} m"
+    reached = f"{depth}, goal with {sum(goals)} of {len(goals)} seeds"
+    name = f"From {pose_text(pose)}"
+    if _same_pose(pose, SAFE_START):
+        return KeyFigure(name, reached, "goal, no violation", all(goals) and worst <= 0)
+    if _same_pose(pose, TIGHT_START):
+        return KeyFigure(name, reached, f"violation ≤ {TIGHT_VIOLATION:.2f} m", worst <= TIGHT_VIOLATION)
+    return KeyFigure(name, reached, "", None)
+
+
+def _same_pose(pose: Sequence[float], other: Sequence[float]) -> bool:
+    return all(math.isclose(a, b, abs_tol=1e-3) for a, b in zip(pose, other, strict=True))
+
+
+def _mapping(table: Mapping[str, Any], key: str, where: str = "") -> Mapping[str, Any]:
+    value = table.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise DataError(f"summary: key '{_path(where, key)}': expected a table of keys, found {type(value).__name__}.")
+    return value
+
+
+def _number(table: Mapping[str, Any], key: str, where: str = "") -> float | None:
+    value = table.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise DataError(f"summary: key '{_path(where, key)}': expected a finite number, found {value!r}.")
+    return float(value)
+
+
+def _numbers(table: Mapping[str, Any], key: str, where: str) -> list[float]:
+    values = table.get(key)
+    if values is None:
+        return []
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise DataError(f"summary: key '{_path(where, key)}': expected a list of numbers, found {values!r}.")
+    numbers = [_number({"": value}, "", f"{_path(where, key)}[{i}]") for i, value in enumerate(values)]
+    if None in numbers:
+        raise DataError(f"summary: key '{_path(where, key)}': expected a list of numbers, found {values!r}.")
+    return [number for number in numbers if number is not None]
+
+
+def _path(where: str, key: str) -> str:
+    return ".".join(part for part in (where, key) if part)
+
+
+def _with_interval(part: Mapping[str, Any], where: str, key: str, interval: str, form: Callable[[float], str]) -> str:
+    """A figure and its interval in brackets, whose bounds share the figure's unit."""
+    text = _or_dash(_number(part, key, where), form)
+    bounds = _numbers(part, interval, where)
+    return f"{text} [{', '.join(form(bound).removesuffix(' %') for bound in bounds)}]" if bounds else text
+
+
+def _or_dash(value: float | None, form: Callable[[float], str]) -> str:
+    return DASH if value is None else form(value)
+
+
+def _one_line(value: object) -> str:
+    return " ".join(str(value).split())
+
+
+def _is_figure(text: str) -> bool:
+    """Whether a cell is a number, perhaps with a unit or an interval, or a dash for a missing one."""
+    return text in ("", DASH) or text.lstrip(f"<>≤≥ -{MINUS}")[:1].isdigit()
+
+
+def _width(text: str) -> int:
+    """Columns that a terminal gives to a text."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
+
+
+def _pad(text: str, width: int, *, right: bool) -> str:
+    space = " " * (width - _width(text))
+    return space + text if right else text + space
