@@ -121,6 +121,9 @@ class FISOR:
     """alpha_r: weight of reward advantages inside the region (1 / reward unit, or 1 / spread where scaled)."""
     constraint_temperature: float = 5.0
     """alpha_h: weight of constraint advantages outside the region (1 / unit of h, or 1 / spread where scaled)."""
+    weight_margin: float = 0.0
+    """The region that the weights imitate in is V_h <= -weight_margin, in units of h: in the band before the border
+    the policy learns the ways back from it, and candidates there hold some. The paper's is 0."""
     scaled_advantages: bool = False
     """Divide advantages by their spread before the temperatures."""
     diffusion: DiffusionPolicyConfig = field(default_factory=DiffusionPolicyConfig)
@@ -325,6 +328,8 @@ class FISOR:
         return pair, value_metrics | critic_metrics
 
     def _weights(self, estimates: Estimates) -> Float[Array, " b"]:
+        q_r, v_r, q_h, v_h = estimates
+        estimates = Estimates(q_r, v_r, q_h + self.weight_margin, v_h + self.weight_margin)
         if self.scaled_advantages:
             estimates = scale_advantages(estimates)
         return transition_weights(

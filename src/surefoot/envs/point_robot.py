@@ -64,13 +64,15 @@ class ResetDistribution:
 
 def constraint(position: Float[Array, "*n 2"]) -> Float[Array, "*n"]:
     """h: radius minus the distance to the nearest hazard's centre, metres; > 0 is a violation."""
-    distances = jnp.linalg.norm(position[..., None, :] - HAZARDS, axis=-1)
+    distances = jnp.linalg.norm(
+        position[..., None, :] - jnp.broadcast_to(HAZARDS, (*position.shape[:-1], *HAZARDS.shape)), axis=-1
+    )
     return HAZARD_RADIUS - distances.min(-1)
 
 
 def goal_distance(position: Float[Array, "*n 2"]) -> Float[Array, "*n"]:
     """Metres to the goal's centre."""
-    return jnp.linalg.norm(position - GOAL, axis=-1)
+    return jnp.linalg.norm(position - jnp.broadcast_to(GOAL, position.shape), axis=-1)
 
 
 def observe(pose: Float[Array, "*n 4"]) -> Float[Array, "*n 11"]:
@@ -79,7 +81,7 @@ def observe(pose: Float[Array, "*n 4"]) -> Float[Array, "*n 11"]:
     cos, sin = jnp.cos(heading), jnp.sin(heading)
     parts = [position, speed, cos, sin]
     for hazard in HAZARDS:
-        offset = hazard - position
+        offset = jnp.broadcast_to(hazard, position.shape) - position
         distance = jnp.linalg.norm(offset, axis=-1, keepdims=True)
         unit = offset / jnp.maximum(distance, 1e-6)
         forward = unit[..., :1] * cos + unit[..., 1:] * sin

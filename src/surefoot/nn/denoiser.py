@@ -39,7 +39,8 @@ class LayerNorm(eqx.Module):
         mean = x.mean(-1, keepdims=True)
         centred = x - mean
         variance = (centred * centred).mean(-1, keepdims=True)
-        return centred * jax.lax.rsqrt(variance + 1e-6) * self.scale + self.bias
+        normal = centred * jax.lax.rsqrt(variance + 1e-6)
+        return normal * jnp.broadcast_to(self.scale, x.shape) + jnp.broadcast_to(self.bias, x.shape)
 
 
 class Block(eqx.Module):
@@ -99,10 +100,10 @@ class Denoiser(eqx.Module):
 
     def embed_time(self, t: Float[Array, " b"]) -> Float[Array, "b width"]:
         """What the first layer adds for time t: Fourier features, two layers, their part of the entry kernel."""
-        angles = 2.0 * jnp.pi * t[:, None] * self.frequencies[:, 0]
+        angles = 2.0 * jnp.pi * t[:, None] * self.frequencies[:, 0][None]
         features = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
         features = self.time_layers[1](mish(self.time_layers[0](features)))
-        return features @ self.entry.kernel[self.action_dim + self.observation_dim :] + self.entry.bias
+        return features @ self.entry.kernel[self.action_dim + self.observation_dim :] + self.entry.bias[None]
 
     def embed_observation(self, observation: Float[Array, "b obs"]) -> Float[Array, "b width"]:
         """What the first layer adds for the observation."""

@@ -45,7 +45,8 @@ class Dense(eqx.Module):
         """[*members, B, in] or [B, in] -> [*members, B, out]; without members, any leading axes of x."""
         members = self.kernel.shape[:-2]
         if not members:
-            return matmul(x, self.kernel) + self.bias
+            y = matmul(x, self.kernel)
+            return y + jnp.broadcast_to(self.bias, y.shape)
         x = jnp.broadcast_to(x, (*members, *x.shape[-2:]))
         return matmul(x, self.kernel) + self.bias[..., None, :]
 

@@ -55,7 +55,7 @@ def value_loss(
     Members are summed, so that each moves as it would alone.
     """
     v = value(observation)
-    loss, terms = expectile_loss(q - v, expectile=expectile, lower=lower)
+    loss, terms = expectile_loss(jnp.broadcast_to(q, v.shape) - v, expectile=expectile, lower=lower)
     return loss if v.ndim == 1 else terms.mean(-1).sum(), v
 
 
@@ -64,7 +64,7 @@ def critic_loss(
 ) -> tuple[Float[Array, ""], Float[Array, "members b"]]:
     """Every member regressed on the same target: mean over members and batch of (Q - target)^2; also returns Q."""
     q = critic(inputs)
-    return jnp.mean((q - target) ** 2), q
+    return jnp.mean((q - target[None]) ** 2), q
 
 
 def step_value(
