@@ -1,0 +1,80 @@
+"""What the commands do with the files of a run: checking the folder, merging the summary, finding the data."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from surefoot import data
+from surefoot.data import Dataset
+from surefoot.errors import ConfigError
+from surefoot.files import write_json
+from surefoot.tasks import get_task
+from surefoot.training import RunConfig, RunDirectory
+
+SUMMARY = "summary.json"
+
+
+def visible(folder: Path) -> list[Path]:
+    """What lies in a folder, without locks and half-written files; nothing where it does not exist.
+
+    Raises `ConfigError` where something else than a folder has its name.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: expected a folder to write to, found a file.")
+    return [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
+
+
+def check_output_folder(out: Path, *, resume: bool) -> None:
+    """`ConfigError` where `out` holds something and is not to be, or cannot be, resumed. Touches nothing."""
+    if not visible(out):
+        return
+    if not resume:
+        raise ConfigError(
+            f"{out}: expected an empty or new folder, found files; add --resume to go on with the run in it, "
+            f"or choose another folder with --out."
+        )
+    if not RunDirectory(out).config_path.exists():
+        raise ConfigError(f"{out}: expected a run to resume, found other files; choose another folder with --out.")
+
+
+def read_summary(run: Path) -> dict[str, Any]:
+    """The run's summary; empty where none was written. Raises `ConfigError` where it is not one."""
+    path = run / SUMMARY
+    if not path.exists():
+        return {}
+    try:
+        summary = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: expected JSON, found something that cannot be read.") from error
+    if not isinstance(summary, dict):
+        raise ConfigError(f"{path}: expected a table of keys, found JSON of a {type(summary).__name__}.")
+    return summary
+
+
+def merge_summary(run: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the given keys of the run's summary, in one step; returns the whole."""
+    summary = {**read_summary(run), **changes}
+    write_json(run / SUMMARY, summary)
+    return summary
+
+
+def run_data(run: RunDirectory, config: RunConfig) -> Dataset | None:
+    """The data that a run was trained on; None where they are gone or are no longer the same.
+
+    They are looked for where they were, then in the run's folder, which may have been moved as a whole.
+    """
+    for path in (Path(config.data_path), run.path / Path(config.data_path).name):
+        if path.is_file():
+            dataset = data.load(path, get_task(config.task))
+            if dataset.fingerprint() == config.data_fingerprint:
+                return dataset
+    return None
+
+
+def data_card(run: RunDirectory, config: RunConfig) -> dict[str, Any]:
+    """The card of the run's data; empty where the file is gone."""
+    for path in (Path(config.data_path), run.path / Path(config.data_path).name):
+        if path.is_file():
+            return data.read_card(path)
+    return {}

@@ -1,0 +1,130 @@
+"""`surefoot COMMAND`: finds the command, and turns what goes wrong into one sentence and an exit code.
+
+Commands are imported when they are called: `surefoot --help` loads neither JAX nor tyro.
+"""
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from surefoot.errors import SurefootError, check_name
+
+USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+"""Exit codes: wrong input (as argparse and tyro have it), Ctrl-C, and a reader that left (128 + the signal's number)."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its module has `run(arguments)`."""
+
+    module: str
+    description: str
+    after_interrupt: str
+    """How to go on after Ctrl-C."""
+
+
+COMMANDS: dict[str, Command] = {
+    "quickstart": Command(
+        "surefoot.cli.quickstart",
+        "Collect data, train FISOR, measure it against the exact feasible set, write a report.",
+        "start the same command again to go on",
+    ),
+    "collect": Command(
+        "surefoot.cli.collect",
+        "Collect a dataset with our own behaviours.",
+        "nothing was written, start the command again",
+    ),
+    "train": Command(
+        "surefoot.cli.train",
+        "Train an algorithm on a dataset, for several seeds at once.",
+        "start the same command again with --resume to go on",
+    ),
+    "evaluate": Command(
+        "surefoot.cli.evaluate",
+        "Measure the policy and the feasible region of a run.",
+        "the run is as it was, start the command again",
+    ),
+    "report": Command(
+        "surefoot.cli.report",
+        "Write the HTML page of a run.",
+        "the run is as it was, start the command again",
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line (default: this process's) and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name = words[0] if words else "--help"
+    try:
+        code = _dispatch(name, words[1:])
+        sys.stdout.flush()  # here and not at exit, where a closed pipe could not be answered any more
+    except SurefootError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        hint = COMMANDS[name].after_interrupt if name in COMMANDS else "nothing was done"
+        print(f"interrupted: {hint}.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # What is left in the buffer has no reader: it must not be written again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except OSError as error:
+        print(f"error: {_place(error)}{error.strerror or error}.", file=sys.stderr)
+        return USER_ERROR
+    return code
+
+
+def usage() -> str:
+    """What `surefoot --help` prints."""
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {name:<{width}}  {command.description}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: surefoot COMMAND [options]",
+            "",
+            "Safe offline reinforcement learning: from logged transitions to a policy that knows where it is safe.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "  surefoot COMMAND --help  shows a command's options, with units and defaults",
+            "  surefoot --version       shows the version",
+        ]
+    )
+
+
+def _dispatch(name: str, arguments: Sequence[str]) -> int:
+    if name in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if name in ("-V", "--version"):
+        from surefoot import __version__
+
+        print(f"surefoot {__version__}")
+        return 0
+    command = COMMANDS[check_name("command", name, COMMANDS)]
+    _quieten()
+    try:
+        importlib.import_module(command.module).run(arguments)
+    except SystemExit as stop:  # tyro has printed its help (0) or what it could not read (2)
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return 0
+
+
+def _quieten() -> None:
+    """No word from JAX about accelerators that are not there. Which platform it takes stays JAX's choice."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
+
+
+def _place(error: OSError) -> str:
+    return f"{error.filename}: " if error.filename else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""One line of progress with rate and remaining time: redrawn on a terminal, a plain line every ten seconds elsewhere."""
+
+import sys
+import time
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+PLAIN_INTERVAL = 10.0
+"""Seconds between two plain lines."""
+
+
+class ProgressLine:
+    """Progress of one long piece of work, on stderr; a context manager.
+
+    `unit` names what is counted. Without a rate from the caller it is that since the line began.
+    """
+
+    def __init__(self, what: str, *, unit: str, console: Console | None = None) -> None:
+        self._what = what
+        self._unit = unit
+        self._console = console or Console(file=sys.stderr)
+        self._bar: Progress | None = None
+        self._task: Any = None
+        self._began = self._printed = time.perf_counter()
+        self._first: int | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            plain = TextColumn("{task.description}", markup=False)
+            note = TextColumn("{task.fields[note]}", markup=False)
+            self._bar = Progress(
+                SpinnerColumn(), plain, BarColumn(bar_width=24), note, console=self._console, refresh_per_second=4
+            )
+            self._task = self._bar.add_task(self._what, total=None, note="starting")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def report(
+        self, done: int, total: int, *, phase: str = "", rate: float | None = None, remaining: float | None = None
+    ) -> None:
+        """`done` of `total` units; `rate` per second and `remaining` seconds where the caller knows better."""
+        now = time.perf_counter()
+        if self._first is None:
+            self._first, self._began = done, now
+        if rate is None and done > self._first and now > self._began:
+            rate = (done - self._first) / (now - self._began)
+        if remaining is None and rate:
+            remaining = (total - done) / rate
+        title = f"{self._what} · {phase}" if phase else self._what
+        note = f"{done:,} of {total:,} {self._unit}{_speed(rate, remaining, done < total)}"
+        if self._bar is not None:
+            self._bar.update(self._task, description=title, completed=done, total=total, note=note)
+        elif now - self._printed >= PLAIN_INTERVAL or done >= total:
+            self._printed = now
+            self._console.print(f"{title}: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """As "42 s", "3 min 5 s" or "2 h 10 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _speed(rate: float | None, remaining: float | None, running: bool) -> str:
+    text = "" if rate is None else f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.2g}/s"
+    return f"{text}, {duration(remaining)} left" if remaining is not None and running else text

@@ -1,0 +1,191 @@
+"""`surefoot train`: any algorithm on a data file, every hyper-parameter a flag."""
+
+import hashlib
+import json
+import shlex
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+
+from surefoot import data, presets
+from surefoot.cli.collect import coverage
+from surefoot.cli.files import check_output_folder, merge_summary
+from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.progress import ProgressLine, duration
+from surefoot.errors import ConfigError
+from surefoot.tasks import get_task
+from surefoot.training import Progress, RunConfig, RunDirectory, WandbLogger, fit, make_config
+
+LOG_INTERVAL, CHECKPOINT_INTERVAL = 500, 2500
+Hyper = TypeVar("Hyper")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Generic[Hyper]):
+    """Train an algorithm for several seeds at once. Its hyper-parameters follow the options of the run itself;
+    --algorithm and --preset change which there are and their defaults."""
+
+    algorithm: str = "fisor"
+    """Name of the algorithm."""
+    task: str = "PointRobot"
+    """Name of the task."""
+    preset: str = presets.DEFAULT_PRESET
+    """Named hyper-parameters that the flags below start from."""
+    data: Path
+    """HDF5 file to train on, in DSRL's format."""
+    out: Path
+    """Folder of the run, made if missing."""
+    seeds: str = "0:3"
+    """Trained side by side: a range as 0:3 (without 3), a list as 0,1,2 or one number."""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on with the run in the folder from its last checkpoint; it ends with the same bits."""
+    log_interval: int = LOG_INTERVAL
+    """Updates between two rows of metrics."""
+    checkpoint_interval: int = CHECKPOINT_INTERVAL
+    """Updates between two checkpoints; a killed run loses at most as many."""
+    wandb: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Send metrics to Weights & Biases as well."""
+    hyper: Annotated[Hyper, tyro.conf.arg(name="")]
+    """Hyper-parameters."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    choice = choose(arguments)
+    options: TrainOptions[Any] = parse_with_hyperparameters(
+        TrainOptions,
+        arguments,
+        choice,
+        command="train",
+        algorithm=choice.algorithm,
+        task=choice.task.name,
+        preset=choice.preset,
+        data=tyro.MISSING,
+        out=tyro.MISSING,
+    )
+    check_output_folder(options.out, resume=options.resume)
+    train(options, command=("surefoot", "train", *arguments))
+    print(f"{options.out}: trained; measure it with: surefoot evaluate {shlex.quote(str(options.out))}")
+
+
+def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
+    """Train what the options say, into their folder. Nothing is made before the data were read and found good."""
+    seeds = parse_seeds(options.seeds)
+    _check_intervals(options)
+    task = get_task(options.task)
+    dataset = data.load(options.data, task)
+    transitions = options.hyper.prepare(dataset, task)
+    found = coverage(dataset)
+    config = make_config(
+        options.hyper,
+        name=options.algorithm,
+        task=task.name,
+        preset=options.preset,
+        spec=task.spec,
+        seeds=seeds,
+        data_path=str(options.data.resolve()),
+        data_fingerprint=dataset.fingerprint(),
+        log_interval=options.log_interval,
+        checkpoint_interval=options.checkpoint_interval,
+        command=tuple(command),
+    )
+    del dataset  # the device gets a copy of its own; this one is in the way
+    directory = RunDirectory(options.out)
+    began, resumed_at = time.perf_counter(), _updates_done(directory)
+    with ExitStack() as stack:
+        line = stack.enter_context(ProgressLine("training", unit="updates"))
+        if directory.config_path.exists():
+            directory.check_identity(config)
+        loggers = [_wandb(options, config, stack)] if options.wandb else []
+        directory.start(config, resume=options.resume)
+        fit(
+            options.hyper,
+            transitions,
+            spec=task.spec,
+            seeds=seeds,
+            log_interval=options.log_interval,
+            checkpoint_interval=options.checkpoint_interval,
+            run=directory,
+            on_progress=lambda progress: _report(line, progress),
+            loggers=loggers,
+        )
+    seconds = time.perf_counter() - began
+    _summarise(directory, found, seconds=seconds, resumed_at=resumed_at, updates=_total_updates(options.hyper))
+    return config
+
+
+def _report(line: ProgressLine, progress: Progress) -> None:
+    line.report(
+        progress.done,
+        progress.total,
+        phase=progress.phase,
+        rate=progress.updates_per_second,
+        remaining=progress.seconds_remaining,
+    )
+
+
+def _summarise(
+    directory: RunDirectory, found: dict[str, Any], *, seconds: float, resumed_at: int, updates: int
+) -> None:
+    """The run's part of summary.json, from the configuration that its first command wrote."""
+    config = directory.read_config()
+    training: dict[str, Any] = {"updates": updates, "resumed_at": resumed_at, "seconds": round(seconds, 3)}
+    merge_summary(
+        directory.path,
+        {
+            "task": config.task,
+            "algorithm": config.algorithm,
+            "preset": config.preset,
+            "seeds": list(config.seeds),
+            "command": shlex.join(config.command),
+            "config": config.hyperparameters,
+            "versions": config.versions,
+            "data": {"path": config.data_path, "fingerprint": config.data_fingerprint, **found},
+            # A finished run that is asked to go on trains nothing: what was measured then stays.
+            **({"training": training} if resumed_at < updates else {}),
+        },
+    )
+    if resumed_at < updates:
+        print(f"{directory.path}: {updates - resumed_at:,} updates of {len(config.seeds)} seeds in {duration(seconds)}.")
+
+
+def _total_updates(algorithm: Any) -> int:
+    return sum(phase.updates for phase in algorithm.phases)
+
+
+def _updates_done(directory: RunDirectory) -> int:
+    latest = directory.latest()
+    return 0 if latest is None else int(latest.name)
+
+
+def _check_intervals(options: TrainOptions[Any]) -> None:
+    for name in ("log_interval", "checkpoint_interval"):
+        if (value := getattr(options, name)) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')}: expected at least 1 update, found {value}.")
+    if _total_updates(options.hyper) < 1:
+        raise ConfigError("hyper-parameters: expected at least one update in all phases together, found none.")
+
+
+def _wandb(options: TrainOptions[Any], config: RunConfig, stack: ExitStack) -> WandbLogger:
+    """W&B's logger, closed with `stack`; where there is none, an empty folder is not left behind."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    identity = json.dumps([str(options.out.resolve()), config.identity], sort_keys=True)
+    try:
+        logger = WandbLogger(
+            "surefoot",
+            name=options.out.name,
+            run_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
+            config=config.hyperparameters,
+            directory=options.out,
+        )
+    except ConfigError:
+        with suppress(OSError):
+            options.out.rmdir()
+        raise
+    stack.callback(logger.close)
+    return logger
