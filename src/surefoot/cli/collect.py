@@ -54,9 +54,7 @@ def collect(options: CollectOptions) -> Dataset:
     if not 0 <= options.seed < 2**31:
         raise ConfigError(f"--seed: expected a whole number from 0 to 2**31 - 1, found {options.seed}.")
     with ProgressLine("collecting", unit="transitions") as line:
-        dataset = COLLECTORS[task.name](
-            transitions=options.transitions, seed=options.seed, on_progress=lambda done, total: line.report(done, total)
-        )
+        dataset = COLLECTORS[task.name](transitions=options.transitions, seed=options.seed, on_progress=line.report)
     data.save(options.out, dataset, card=_card(options, dataset))
     return dataset
 

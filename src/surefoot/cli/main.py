@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from surefoot.errors import SurefootError, check_name
 
 USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
-"""Exit codes: wrong input (as argparse and tyro have it), Ctrl-C, and a reader that left (128 + the signal's number)."""
+"""Exit codes: wrong input (argparse's and tyro's too), Ctrl-C, a reader that left (128 + the signal's number)."""
 
 
 @dataclass(frozen=True)

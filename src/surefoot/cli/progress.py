@@ -1,4 +1,4 @@
-"""One line of progress with rate and remaining time: redrawn on a terminal, a plain line every ten seconds elsewhere."""
+"""One line of progress with rate and remaining time: redrawn on a terminal, elsewhere a line every ten seconds."""
 
 import sys
 import time

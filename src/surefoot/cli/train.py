@@ -151,7 +151,8 @@ def _summarise(
         },
     )
     if resumed_at < updates:
-        print(f"{directory.path}: {updates - resumed_at:,} updates of {len(config.seeds)} seeds in {duration(seconds)}.")
+        done = f"{updates - resumed_at:,} updates of {len(config.seeds)} seeds"
+        print(f"{directory.path}: {done} in {duration(seconds)}.")
 
 
 def _total_updates(algorithm: Any) -> int:

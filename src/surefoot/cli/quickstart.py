@@ -1,0 +1,175 @@
+"""`surefoot quickstart`: collect, train, measure, report, in one folder; killed and started again it goes on."""
+
+import json
+import os
+import resource
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+
+from surefoot import data
+from surefoot.checkpoint import as_json, difference
+from surefoot.cli.collect import CollectOptions, collect
+from surefoot.cli.evaluate import EvaluateOptions, evaluate, table
+from surefoot.cli.files import merge_summary, read_summary, visible
+from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.report import PAGE, report
+from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
+from surefoot.errors import ConfigError
+from surefoot.files import write_json
+from surefoot.training import hyperparameters
+
+REQUEST, DATA = "quickstart.json", "data.hdf5"
+COLLECTION_SEED = 0
+_IMPORTED = time.time()
+Hyper = TypeVar("Hyper")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuickstartOptions(Generic[Hyper]):
+    """Collect PointRobot data, train FISOR (preset small), measure it against the exact feasible set, write a report.
+    Killed and started again with the same options it goes on."""
+
+    seeds: str = "0:3"
+    """Trained side by side: a range as 0:3 (without 3), a list as 0,1,2 or one number."""
+    out: Path = Path("runs/quickstart")
+    """Folder of the run, made if missing."""
+    transitions: int = 100_000
+    """Environment steps to collect."""
+    episodes: int = 200
+    """Evaluation episodes of each seed from feasible starts; half as many from infeasible ones."""
+    log_interval: int = LOG_INTERVAL
+    """Updates between two rows of metrics."""
+    checkpoint_interval: int = CHECKPOINT_INTERVAL
+    """Updates between two checkpoints; a killed run loses at most as many."""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Remove an earlier quickstart in the folder and start afresh."""
+    hyper: Annotated[Hyper, tyro.conf.arg(name="")]
+    """Hyper-parameters of FISOR."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    choice = choose(())
+    options: QuickstartOptions[Any] = parse_with_hyperparameters(
+        QuickstartOptions, arguments, choice, command="quickstart"
+    )
+    quickstart(options, command=("surefoot", "quickstart", *arguments))
+
+
+def quickstart(options: QuickstartOptions[Any], *, command: Sequence[str]) -> dict[str, Any]:
+    """Run all steps that are not done yet, print the table, and return the summary."""
+    out = options.out
+    continued = _begin(options)
+    if continued and "wall_seconds" in (summary := read_summary(out)) and (out / PAGE).exists():
+        print(f"{out}: this quickstart is finished; add --overwrite to start afresh.\n")
+        _print_end(summary, out)
+        return summary
+    if not (out / DATA).exists():
+        collect(CollectOptions(transitions=options.transitions, seed=COLLECTION_SEED, out=out / DATA))
+    train_options = TrainOptions(
+        data=out / DATA,
+        out=out,
+        seeds=options.seeds,
+        resume=True,
+        log_interval=options.log_interval,
+        checkpoint_interval=options.checkpoint_interval,
+        hyper=options.hyper,
+    )
+    config = train(train_options, command=command)
+    dataset = data.load(out / DATA, choose(()).task)
+    evaluate(EvaluateOptions(run=out, episodes=options.episodes), dataset=dataset)
+    merge_summary(out, {"command": shlex.join(config.command), "continued": continued, **_cost()})
+    report(out, dataset=dataset)
+    # Once more, the page included. The page itself shows the time before it was drawn, a few seconds less.
+    summary = merge_summary(out, _cost())
+    _print_end(summary, out)
+    return summary
+
+
+def _begin(options: QuickstartOptions[Any]) -> bool:
+    """Make the folder, or find in it an earlier quickstart with the same options: whether there is one.
+
+    Raises `ConfigError` where something else is there.
+    """
+    out = options.out
+    request = as_json(
+        {
+            "seeds": parse_seeds(options.seeds),
+            "transitions": options.transitions,
+            "episodes": options.episodes,
+            "log_interval": options.log_interval,
+            "checkpoint_interval": options.checkpoint_interval,
+            "hyperparameters": hyperparameters(options.hyper),
+        }
+    )
+    _check(options)
+    found = _read_request(out)
+    if found is not None and options.overwrite:
+        shutil.rmtree(out)
+        found = None
+    if found is None:
+        if visible(out):
+            raise ConfigError(
+                f"{out}: expected an empty or new folder or an earlier quickstart, found other files; "
+                f"choose another folder with --out."
+            )
+        write_json(out / REQUEST, request)
+        return False
+    if found != request:
+        sentence = difference("options", found, request).removeprefix("options.")
+        raise ConfigError(
+            f"{out}: a quickstart with other options is there ({sentence}); repeat its options to go on, "
+            f"add --overwrite to start afresh, or choose another folder with --out."
+        )
+    return True
+
+
+def _check(options: QuickstartOptions[Any]) -> None:
+    """What later steps would refuse after minutes of work, or after the folder was made."""
+    least = {"transitions": 2, "episodes": 1, "log_interval": 1, "checkpoint_interval": 1}
+    for name, bound in least.items():
+        if (value := getattr(options, name)) < bound:
+            raise ConfigError(f"--{name.replace('_', '-')}: expected at least {bound}, found {value}.")
+
+
+def _read_request(out: Path) -> dict[str, Any] | None:
+    path = out / REQUEST
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: expected JSON, found something that cannot be read.") from error
+
+
+def _print_end(summary: dict[str, Any], out: Path) -> None:
+    print(f"{table(summary)}\n\nThe report lies at {out / PAGE}")
+
+
+def _cost() -> dict[str, float]:
+    """Seconds since the process began, imports included, and the most memory that it held.
+
+    A continued quickstart counts its own process only; "continued" in the summary says so.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"wall_seconds": round(time.time() - process_start(), 2), "peak_memory_mb": round(peak / 1e6, 1)}
+
+
+def process_start() -> float:
+    """When this process began, seconds since the epoch; where /proc does not say, when this module was imported."""
+    try:
+        # The name in the second field may hold spaces and brackets: fields are counted after its last bracket.
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return _IMPORTED

@@ -1,0 +1,162 @@
+"""`surefoot report`: the HTML page of a run, from what the run holds."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+
+from surefoot.cli.evaluate import FOLDER
+from surefoot.cli.files import data_card, read_summary, run_data
+from surefoot.cli.options import parse
+from surefoot.data import Dataset
+from surefoot.envs import point_robot
+from surefoot.errors import ConfigError
+from surefoot.report.html import write_report
+from surefoot.report.plots import RegionSlice, Trajectory, data_overview, feasible_region, training_curves, trajectories
+from surefoot.report.tables import evaluation_rows
+from surefoot.safety.region import SLICES
+from surefoot.training import RunDirectory
+
+PAGE = "report.html"
+Figures = dict[str, tuple[Figure, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """Write the HTML page of a run: one file that needs nothing else."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+    out: Path | None = None
+    """The page (default: report.html in the run's folder)."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    options = parse(ReportOptions, arguments, command="report")
+    print(f"The report lies at {report(options.run, out=options.out)}")
+
+
+def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = None) -> Path:
+    """Write the page of the run in `path` and return where it lies. `dataset` spares reading it again.
+
+    Parts that the run does not have are left out. Raises `ConfigError` where there is no run.
+    """
+    directory = RunDirectory(path)
+    config = directory.read_config()
+    summary = read_summary(path)
+    dataset = run_data(directory, config) if dataset is None else dataset
+    figures: Figures = {
+        **_region_figure(path, summary),
+        **_trajectory_figure(path),
+        **_training_figure(directory),
+        **_data_figure(dataset, data_card(directory, config)),
+    }
+    page = path / PAGE if out is None else out
+    write_report(
+        page,
+        title=f"{config.algorithm.upper()} on {config.task}",
+        summary=summary,
+        figures=figures,
+        table_rows=evaluation_rows(summary),
+        details={
+            "Data": summary.get("data", {}),
+            "Training": summary.get("training", {}),
+            "Acting": summary.get("acting", {}),
+        },
+    )
+    return page
+
+
+def _region_figure(path: Path, summary: dict[str, Any]) -> Figures:
+    arrays = _arrays(path / FOLDER / "region.npz")
+    if not arrays:
+        return {}
+    scores = summary.get("feasible_region", {})
+    axis = arrays["axis"]
+    slices = [
+        RegionSlice(
+            speed=speed,
+            heading=heading,
+            x=axis,
+            y=axis,
+            learned=arrays["learned"][index].astype(np.float32),
+            exact=arrays["exact"][index].astype(np.float32),
+            **{name: scores[name][index] for name in ("iou", "false_safe_rate", "false_alarm_rate") if name in scores},
+        )
+        for index, (speed, heading) in enumerate(SLICES)
+    ]
+    caption = (
+        "Learned feasible value over positions at three speeds and headings (arrow); > 0 means that no way out is "
+        "known. The dashed border is the exact one. Scores are means over the seeds."
+    )
+    return {"feasible-region": (feasible_region(slices), caption)}
+
+
+def _trajectory_figure(path: Path) -> Figures:
+    arrays = _arrays(path / FOLDER / "paths.npz")
+    if not arrays:
+        return {}
+    found = [_trajectory(positions, name) for name, paths in arrays.items() for positions in paths]
+    caption = (
+        "Episodes of the first seed from starts that full control can save and from starts that it cannot, and the two "
+        "fixed starts of every seed."
+    )
+    return {"trajectories": (trajectories(found), caption)}
+
+
+def _trajectory(positions: np.ndarray, start: str) -> Trajectory:
+    positions = positions[np.isfinite(positions[:, 0])]
+    return Trajectory(positions, np.asarray(point_robot.constraint(positions)), start)
+
+
+def _training_figure(directory: RunDirectory) -> Figures:
+    if not directory.metrics_path.exists():
+        return {}
+    try:
+        rows = [json.loads(line) for line in directory.metrics_path.read_text().splitlines()]
+        flat = [{**{key: row[key] for key in ("step", "phase", "seed")}, **row["metrics"]} for row in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{directory.metrics_path}: expected rows of metrics, found others; resume the run."
+        ) from error
+    if not flat:
+        return {}
+    caption = "Training metrics over the updates, means of each log interval."
+    return {"training": (training_curves(flat), caption)}
+
+
+def _data_figure(dataset: Dataset | None, card: dict[str, Any]) -> Figures:
+    if dataset is None or not len(dataset.episode_ends):
+        return {}
+    figure = data_overview(dataset.returns, dataset.cost_returns, dataset.lengths, groups=_groups(dataset, card))
+    return {"data": (figure, "The data's episodes: cost return against return, and how long they are.")}
+
+
+def _groups(dataset: Dataset, card: dict[str, Any]) -> list[str] | None:
+    """The behaviour that collected each episode, where the card says so."""
+    names = [""] * len(dataset.episode_starts)
+    try:
+        for behaviour in card.get("behaviours", []):
+            first, end = behaviour["rows"]
+            for index in np.flatnonzero((dataset.episode_starts >= first) & (dataset.episode_starts < end)):
+                names[index] = str(behaviour["name"])
+    except (TypeError, ValueError, KeyError):  # somebody else's card, which may say what it likes
+        return None
+    return names if all(names) else None
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file of an evaluation; empty where there is none."""
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: expected arrays, found a file that cannot be read; evaluate again.") from error

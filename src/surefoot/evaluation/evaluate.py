@@ -1,0 +1,122 @@
+"""PointRobot's evaluation: rollouts of all seeds in one program, a row for each episode, and what the rows say."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from surefoot.data import Dataset
+from surefoot.envs import point_robot
+from surefoot.evaluation.metrics import summarise, summarise_fixed
+from surefoot.evaluation.rollouts import Records, roll_out
+from surefoot.evaluation.starts import FIXED_POSES, ExactValue, Starts, is_infeasible_start
+
+LARGEST_BLOCK = 512
+"""Episodes of each seed in one dispatch; more are cut into equal blocks, so that progress can be told."""
+_SEED = 11_02_2024
+
+
+def roll_out_seeds(
+    algorithm: Any,
+    states: Any,
+    poses: Float[np.ndarray, "n 4"],
+    *,
+    seeds: Sequence[int],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Records:
+    """One episode from every pose for every seed, as NumPy arrays [seeds, n, ...].
+
+    `states` has a leading seed axis in the order of `seeds`; a seed's noise does not depend on the others beside it.
+    `on_progress(done, total)` counts episodes of all seeds.
+    """
+    count, total = len(poses), len(poses) * len(seeds)
+    blocks = -(-count // LARGEST_BLOCK)
+    size = -(-count // blocks)
+    # Equal blocks share one compiled program; the last one is filled up with poses that are dropped again.
+    index = np.arange(blocks * size).reshape(blocks, size) % count
+    keys = jnp.stack([jax.random.fold_in(jax.random.key(_SEED), seed) for seed in seeds])
+    parts = []
+    for block, rows in enumerate(index):
+        if on_progress is not None:
+            on_progress(min(block * size, count) * len(seeds), total)
+        block_keys = jax.vmap(partial(jax.random.fold_in, data=block))(keys)
+        records = _roll_out(algorithm, states, jnp.asarray(poses[rows]), block_keys, lanes=max(1, size // 4))
+        parts.append(jax.tree.map(np.asarray, records))
+    if on_progress is not None:
+        on_progress(total, total)
+    return jax.tree.map(lambda *values: np.concatenate(values, axis=1)[:, :count], *parts)
+
+
+@partial(jax.jit, static_argnames=("algorithm", "lanes"))
+def _roll_out(
+    algorithm: Any, states: Any, poses: Float[Array, "n 4"], keys: Key[Array, " s"], *, lanes: int
+) -> Records:
+    return jax.vmap(lambda state, key: roll_out(algorithm.policy(state), poses, key, lanes=lanes))(states, keys)
+
+
+def episode_rows(
+    records: Records, starts: Starts, *, seeds: Sequence[int], method: dict[str, str]
+) -> list[dict[str, Any]]:
+    """One JSON-ready row for each seed and episode, as `metrics` describes them; `method` holds its METHOD columns."""
+    return [
+        {
+            **method,
+            "seed": int(seed),
+            "start": starts.sets[k],
+            "episode": starts.episodes[k],
+            "pose": [round(float(number), 6) for number in starts.poses[k]],
+            "return": float(records.episode_return[s, k]),
+            "cost": float(records.cost[s, k]),
+            "length": int(records.length[s, k]),
+            "violating_steps": int(records.cost[s, k]),  # PointRobot's cost is 1 for each of them
+            "max_constraint": float(records.max_constraint[s, k]),
+            "reached_goal": bool(records.reached_goal[s, k]),
+        }
+        for s, seed in enumerate(seeds)
+        for k in range(len(starts.sets))
+    ]
+
+
+def summarise_evaluation(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What summary.json says of the policy: figures of feasible and infeasible starts, and a list of the fixed ones."""
+    drawn = summarise([row for row in rows if row["start"] != "fixed"])
+    return {**drawn, "fixed": summarise_fixed(rows, FIXED_POSES)}
+
+
+def summarise_data(dataset: Dataset, exact_value: ExactValue, *, top_speed: float) -> dict[str, Any] | None:
+    """The same figures of the data's complete episodes, and the violating steps of those that start infeasible.
+
+    Starts faster than `top_speed` (m/s), which the exact set does not cover, are not counted as infeasible. None where
+    the data hold no complete episode.
+    """
+    if not len(dataset.episode_ends):
+        return None
+    last = dataset.episode_ends - 1
+    reached = np.asarray(point_robot.goal_distance(dataset.next_observations[last, :2])) <= point_robot.GOAL_RADIUS
+    columns = zip(dataset.returns, dataset.cost_returns, dataset.lengths, dataset.violating_steps, reached, strict=True)
+    rows = [
+        {
+            "seed": 0,
+            "start": "data",
+            "episode": index,
+            "return": float(episode_return),
+            "cost": float(cost),
+            "length": int(length),
+            "violating_steps": int(violating),
+            "reached_goal": bool(goal),
+        }
+        for index, (episode_return, cost, length, violating, goal) in enumerate(columns)
+    ]
+    figures = summarise(rows)["data"]
+    poses = np.asarray(point_robot.pose_of(jnp.asarray(dataset.observations[dataset.episode_starts])))
+    covered = np.abs(poses[:, 2]) <= top_speed
+    infeasible = covered.copy()
+    infeasible[covered] = is_infeasible_start(poses[covered], exact_value(poses[covered]))
+    figures["episodes_infeasible_starts"] = int(infeasible.sum())
+    if infeasible.any():
+        figures["violating_steps_mean_infeasible_starts"] = float(dataset.violating_steps[infeasible].mean())
+    return {name: value for name, value in figures.items() if name not in ("seeds", "per_seed")}
