@@ -172,8 +172,8 @@ def test_one_step_of_every_value(golden, agent, state, batch):
         before_pair, after_pair = getattr(state, ours), getattr(after, ours)
         for key, field in {f"q_{name}": "critic", f"q_{name}_target": "critic_target", f"v_{name}": "value"}.items():
             old, new = jax.tree.leaves(getattr(before_pair, field)), jax.tree.leaves(getattr(after_pair, field))
-            for array, before, moved in zip(MLP_ARRAYS, old, new, strict=True):
-                before, moved = np.asarray(before, np.float64), np.asarray(moved, np.float64)
+            for array, *leaves in zip(MLP_ARRAYS, old, new, strict=True):
+                before, moved = (np.asarray(leaf, np.float64) for leaf in leaves)
                 total, norm = golden[f"after/{key}/{array}"]
                 # The sum of n signed float32 numbers is only known to their rounding.
                 close(moved.sum(), total, atol=ATOL + 1e-7 * np.abs(moved).sum())

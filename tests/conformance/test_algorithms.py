@@ -1,0 +1,303 @@
+"""One suite over every algorithm, and over FISOR's variants: what training, checkpoints and rollouts rely on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surefoot import checkpoint
+from surefoot.algorithms import ALGORITHMS
+from surefoot.algorithms.bc import BC
+from surefoot.algorithms.fisor import FISOR
+from surefoot.diffusion.policy import DiffusionPolicyConfig
+from surefoot.errors import ConfigError
+from surefoot.nn import DenoiserConfig
+from surefoot.training import RunDirectory, fit, from_hyperparameters, hyperparameters, make_config
+from surefoot.types import DataSpec, PolicyInputs, Transition
+
+SPEC = DataSpec(observation_dim=5, action_dim=2, horizon=10)
+NETWORK = DenoiserConfig(width=8, blocks=1, expansion=2, frequencies=4, time_width=8)
+DIFFUSION = DiffusionPolicyConfig(network=NETWORK, diffusion_steps=2)
+TINY = FISOR(
+    constraint_updates=5,
+    reward_updates=5,
+    policy_updates=10,
+    joint_updates=20,
+    value_batch_size=8,
+    policy_batch_size=8,
+    value_hidden=(8,),
+    num_candidates=3,
+    diffusion=DIFFUSION,
+)
+JOINT = replace(TINY, schedule="joint")
+
+# Every option appears at least once; options that do not meet share a variant, because each costs a compilation.
+VARIANTS: dict[str, Any] = {
+    "bc": BC(policy_updates=20, policy_batch_size=8, diffusion=DIFFUSION),
+    "fisor": TINY,
+    "fisor-joint": JOINT,
+    "fisor-qc-maxq": replace(TINY, critic="qc", cost_limit=2.0, horizon=10, extraction="maxq"),
+    "fisor-imitation-cosine": replace(
+        TINY, weighting="imitation", diffusion=replace(DIFFUSION, beta_schedule="cosine", extra_last_steps=1)
+    ),
+    "fisor-dpm_solver": replace(TINY, diffusion=replace(DIFFUSION, sampler="dpm_solver", start_temperature=0.5)),
+    "fisor-ensemble-feasible_first": replace(
+        TINY,
+        constraint_value_ensemble=2,
+        extraction="feasible_first",
+        margin=0.1,
+        scaled_advantages=True,
+        constraint_discount=0.999,
+        value_final_learning_rate=1e-5,
+    ),
+    "fisor-legacy-joint": replace(JOINT, count_state_left=False, timeouts_terminal=True, weighting="behaviour_cloning"),
+}
+# What each phase may change; the rest stays as it is, bit for bit.
+MAY_CHANGE = {
+    "bc": {"policy": {"network", "network_ema", "optimizer"}},
+    "fisor": {
+        "constraint": {"constraint"},
+        "reward": {"reward"},
+        "policy": {"policy"},
+        "joint": {"constraint", "reward", "policy"},
+    },
+}
+
+
+def make_data(rows: int = 64) -> Transition:
+    """Noise with the ranges that data have: actions in [-1, 1], flags 0 or 1, h of both signs."""
+    rng = np.random.default_rng(0)
+    flag = lambda share: (rng.random(rows) < share).astype(np.float32)  # noqa: E731
+    h = rng.normal(-0.3, 0.5, rows).astype(np.float32)
+    columns: dict[str, Any] = {
+        "observation": rng.normal(size=(rows, SPEC.observation_dim)).astype(np.float32),
+        "action": rng.uniform(-1, 1, (rows, SPEC.action_dim)).astype(np.float32),
+        "reward": rng.normal(size=rows).astype(np.float32),
+        "cost": (h > 0).astype(np.float32),
+        "next_observation": rng.normal(size=(rows, SPEC.observation_dim)).astype(np.float32),
+        "terminated": flag(0.1),
+        "truncated": flag(0.1),
+        "constraint": h,
+        "constraint_before": rng.normal(-0.3, 0.5, rows).astype(np.float32),
+    }
+    return Transition(**columns)
+
+
+DATA = make_data()
+
+
+def bits(tree: Any) -> list[bytes]:
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+def batch_of(phase: Any, start: int = 0) -> Transition:
+    """`batch_size` rows of the data, from row `start` on, around its end."""
+    index = (start + np.arange(phase.batch_size)) % len(DATA.reward)
+    return jax.tree.map(lambda values: jnp.asarray(values[index]), DATA)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An algorithm with what was compiled for it once: init, an update per phase, acting."""
+
+    name: str
+    algorithm: Any
+    init: Callable[..., Any]
+    updates: dict[str, Callable[..., Any]]
+    act: Callable[..., Any]
+    state: Any
+
+    @property
+    def may_change(self) -> dict[str, set[str]]:
+        return MAY_CHANGE[self.name.split("-")[0]]
+
+    def trained(self, *, start: int = 0) -> Any:
+        """The state after one update of every phase; `start` picks other data and noise."""
+        state = self.state
+        for number, phase in enumerate(self.algorithm.phases):
+            state, _ = self.updates[phase.name](state, batch_of(phase, start), jax.random.key(start + number))
+        return state
+
+
+def build(name: str) -> Case:
+    algorithm = VARIANTS[name]
+
+    def act(state: Any, observation: Any, key: Any) -> Any:
+        policy = algorithm.policy(state)
+        return policy.act(policy.initial(observation.shape[0]), PolicyInputs(observation), key)[1]
+
+    init = jax.jit(lambda key: algorithm.init(SPEC, key))
+    update = jax.jit(algorithm.update, static_argnames="phase")
+    updates = {phase.name: partial(update, phase=phase.name) for phase in algorithm.phases}
+    return Case(name, algorithm, init, updates, jax.jit(act), init(jax.random.key(1)))
+
+
+@pytest.fixture(scope="module", params=list(VARIANTS))
+def case(request: pytest.FixtureRequest) -> Case:
+    return build(request.param)
+
+
+def test_every_algorithm_has_a_variant() -> None:
+    assert {type(algorithm) for algorithm in VARIANTS.values()} == set(ALGORITHMS.values())
+    assert MAY_CHANGE.keys() == ALGORITHMS.keys()
+
+
+def test_the_configuration_is_hashable_and_survives_json(case: Case) -> None:
+    algorithm = case.algorithm
+    again = from_hyperparameters(type(algorithm), hyperparameters(algorithm), source="test")
+    assert again == algorithm
+    assert hash(again) == hash(algorithm)
+    assert replace(algorithm, policy_updates=algorithm.policy_updates + 1) != algorithm
+
+
+def test_init_depends_on_the_key_alone(case: Case) -> None:
+    assert bits(case.init(jax.random.key(1))) == bits(case.state)
+    assert bits(case.init(jax.random.key(2))) != bits(case.state)
+
+
+@pytest.mark.parametrize("name", ["bc", "fisor-ensemble-feasible_first"])
+def test_no_two_arrays_of_the_first_state_share_a_buffer(name: str) -> None:
+    """A state whose arrays alias each other cannot be donated."""
+    state = VARIANTS[name].init(SPEC, jax.random.key(1))  # not compiled, which would copy
+    pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state) if leaf.size]
+    assert len(set(pointers)) == len(pointers)
+
+
+def test_an_update_changes_what_its_phase_is_for_and_nothing_else(case: Case) -> None:
+    for phase in case.algorithm.phases:
+        after, metrics = case.updates[phase.name](case.state, batch_of(phase), jax.random.key(3))
+        assert metrics
+        for name, value in metrics.items():
+            assert value.shape == (), name
+            assert np.isfinite(value), name
+        before, moved = case.state._asdict(), after._asdict()
+        changed = {name for name in before if bits(before[name]) != bits(moved[name])}
+        assert changed == case.may_change[phase.name]
+        assert jax.tree.structure(after) == jax.tree.structure(case.state)
+        kinds = lambda tree: [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]  # noqa: E731
+        assert kinds(after) == kinds(case.state)
+
+
+def test_an_update_is_a_function_of_its_arguments(case: Case) -> None:
+    assert bits(case.trained(start=5)) == bits(case.trained(start=5))
+    assert bits(case.trained(start=5)) != bits(case.trained(start=6))
+
+
+def test_an_unknown_phase_is_refused_or_there_is_only_one(case: Case) -> None:
+    if not isinstance(case.algorithm, FISOR):
+        assert len(case.algorithm.phases) == 1
+        return
+    with pytest.raises(ConfigError, match="unknown phase 'sleep'"):
+        case.algorithm.update(case.state, batch_of(case.algorithm.phases[0]), jax.random.key(0), phase="sleep")
+
+
+def test_sample_weights_are_one_finite_number_a_row(case: Case) -> None:
+    data = jax.tree.map(jnp.asarray, DATA)
+    weigh = jax.jit(case.algorithm.sample_weights, static_argnames="phase")
+    for phase in case.algorithm.phases:
+        weights = weigh(case.state, data, phase=phase.name)
+        if weights is None:
+            continue
+        assert phase.name == "policy"
+        assert weights.shape == DATA.reward.shape
+        assert np.isfinite(weights).all()
+        assert (np.asarray(weights) >= 0).all()
+        assert np.asarray(weights).any()
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_actions_have_their_shape_and_range_and_depend_on_the_key(case: Case, count: int) -> None:
+    observation = 3.0 * jax.random.normal(jax.random.key(7), (count, SPEC.observation_dim))
+    action = case.act(case.state, observation, jax.random.key(8))
+    assert action.shape == (count, SPEC.action_dim)
+    assert (np.abs(action) <= 1).all()
+    assert bits(action) == bits(case.act(case.state, observation, jax.random.key(8)))
+    if count > 1:  # a lone action of an untrained policy may be clipped to the same corner twice
+        assert bits(action) != bits(case.act(case.state, observation, jax.random.key(9)))
+
+
+def test_feasible_value_is_one_number_an_observation(case: Case) -> None:
+    if not hasattr(case.algorithm, "feasible_value"):
+        pytest.skip("has no feasible value")
+    observation = jnp.asarray(DATA.observation[:5])
+    value = case.algorithm.feasible_value(case.state, observation)
+    assert value.shape == (5,)
+    assert np.isfinite(value).all()
+
+
+def test_a_checkpoint_continues_identically(case: Case, tmp_path: Path) -> None:
+    trained = case.trained()
+    checkpoint.save(tmp_path / "c", trained, {})
+    loaded, _ = checkpoint.load(tmp_path / "c", jax.eval_shape(lambda: trained))
+    assert bits(loaded) == bits(trained)
+    phase = case.algorithm.phases[-1]
+    update = case.updates[phase.name]
+    batch, key = batch_of(phase, 9), jax.random.key(9)
+    assert bits(update(loaded, batch, key)) == bits(update(trained, batch, key))
+
+
+# --- through training.fit: resuming and seeds. 20 updates, chunks of 5. ---
+
+
+def train(case: Case, seeds: tuple[int, ...], path: Path | None = None, *, stop_at: int | None = None) -> Any:
+    """`fit` for 20 updates. One phase of 20, or 5 + 5 + 10: the stop is in a phase or between two."""
+    run = None
+    if path is not None:
+        run = RunDirectory(path)
+        config = make_config(
+            case.algorithm, name=case.name, task="Noise", spec=SPEC, seeds=seeds, data_path="none",
+            data_fingerprint="abc", log_interval=5, checkpoint_interval=5,
+        )  # fmt: skip
+        run.start(config, resume=True)
+    return fit(
+        case.algorithm, DATA, spec=SPEC, seeds=seeds, log_interval=5, checkpoint_interval=5, run=run, stop_at=stop_at
+    )
+
+
+TRAINED_IN_FULL = ("bc", "fisor-joint", "fisor-ensemble-feasible_first")
+"""The variants whose training differs in kind; each compiles up to nine chunks."""
+
+
+@pytest.fixture(scope="module", params=TRAINED_IN_FULL)
+def whole(request: pytest.FixtureRequest) -> tuple[Case, Any]:
+    """20 updates of two seeds without a stop; every state donated on the way."""
+    case = build(request.param)
+    assert sum(phase.updates for phase in case.algorithm.phases) == 20
+    return case, train(case, (0, 4))
+
+
+def test_10_updates_and_10_more_are_20_bit_by_bit(whole: tuple[Case, Any], tmp_path: Path) -> None:
+    case, state = whole
+    first = train(case, (0, 4), tmp_path, stop_at=10)
+    assert bits(first) != bits(state)
+    assert bits(train(case, (0, 4), tmp_path)) == bits(state)
+
+
+def test_seeds_side_by_side_learn_what_each_learns_alone(whole: tuple[Case, Any]) -> None:
+    case, together = whole
+    alone = train(case, (4,))
+    for ours, theirs in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(ours[1], theirs[0], rtol=1e-5, atol=1e-5)
+        assert np.isfinite(ours).all()
+    first, second = (jax.tree.map(lambda leaf: leaf[index], together) for index in (0, 1))  # noqa: B023
+    assert bits(first) != bits(second)
+
+
+@pytest.mark.parametrize("name", ["bc", "fisor-joint"])
+def test_a_donated_state_is_gone_and_the_result_is_the_same(name: str) -> None:
+    algorithm = VARIANTS[name]
+    phase = algorithm.phases[0]
+    update = jax.jit(partial(algorithm.update, phase=phase.name))
+    donating = jax.jit(partial(algorithm.update, phase=phase.name), donate_argnums=0)
+    state = jax.jit(lambda key: algorithm.init(SPEC, key))(jax.random.key(1))
+    batch, key = batch_of(phase), jax.random.key(3)
+    expected, _ = update(state, batch, key)
+    after, _ = donating(state, batch, key)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state) if leaf.size > 1)
+    assert bits(after) == bits(expected)

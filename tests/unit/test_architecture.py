@@ -1,0 +1,69 @@
+"""What the house promises of its imports and of its files, beside import-linter's contracts."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "surefoot"
+FILES = sorted(SOURCE.rglob("*.py"))
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch"}
+
+
+def loaded_after(statement: str) -> set[str]:
+    """The top-level modules in a fresh Python after `statement`."""
+    code = f"{statement}\nimport sys\nprint(' '.join(sorted({{name.split('.')[0] for name in sys.modules}})))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+def test_importing_surefoot_does_not_import_jax() -> None:
+    modules = loaded_after("import surefoot")
+    assert "surefoot" in modules
+    assert not modules & {"jax", "jaxlib", "equinox", "optax", "tyro", "rich", "matplotlib", "torch"}
+
+
+def test_the_core_needs_no_command_line_no_torch_and_no_simulator() -> None:
+    names = "training evaluation.rollouts evaluation.collect presets safety.exact algorithms envs.point_robot data"
+    modules = loaded_after("".join(f"import surefoot.{name}\n" for name in names.split()))
+    assert {"jax", "equinox"} <= modules
+    assert not modules & {"tyro", "rich", "torch", "mujoco", "pybullet", "metadrive", "safety_gymnasium", "wandb"}
+
+
+def _is_false(keyword: ast.keyword) -> bool:
+    return isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+
+
+def faults(source: str) -> list[str]:
+    """Pickling, evaluating of text and loading of pickled arrays in Python source."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.split(".")[0] in FORBIDDEN_MODULES]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in FORBIDDEN_MODULES:
+            found.append(node.module)
+        elif isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec", "globals"):
+                found.append(f"{node.func.id}()")
+            found += [
+                keyword.arg for keyword in node.keywords if keyword.arg == "allow_pickle" and not _is_false(keyword)
+            ]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_file_unpickles_or_evaluates(path: Path) -> None:
+    assert faults(path.read_text()) == []
+
+
+def test_the_scan_finds_what_it_is_for() -> None:
+    assert len(FILES) > 30
+    assert faults("import pickle\nfrom pickle import loads\neval('1')\nnp.load(f, allow_pickle=True)") == [
+        "pickle",
+        "pickle",
+        "eval()",
+        "allow_pickle",
+    ]
+    assert faults("import json\nevaluate()\nnp.load(f)\nnp.load(f, allow_pickle=False)") == []
