@@ -113,8 +113,8 @@ def batch(golden) -> Transition:
     )
 
 
-def close(ours, theirs, **tolerances):
-    np.testing.assert_allclose(np.asarray(ours), theirs, **({"rtol": RTOL, "atol": ATOL} | tolerances))
+def close(ours, theirs, *, rtol: float = RTOL, atol: float = ATOL) -> None:
+    np.testing.assert_allclose(np.asarray(ours), theirs, rtol=rtol, atol=atol)
 
 
 def test_schedules(golden):

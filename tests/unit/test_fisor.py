@@ -134,12 +134,12 @@ def test_prepared_data() -> None:
     np.testing.assert_array_equal(plain.reward, [1.0, 2.0])
     np.testing.assert_array_equal(plain.constraint, [-1.0, 3.0])
     logged = TINY.prepare(dataset(constraints=np.array([-0.3, 0.2], np.float32)), task)
-    np.testing.assert_array_equal(logged.constraint, np.float32([-0.3, 0.2]))
+    np.testing.assert_array_equal(logged.constraint, np.array([-0.3, 0.2], np.float32))
 
 
 # --- targets of the constraint critics ---
 
-ENDS = {"constraint": [-1.0, -1.0, -1.0], "terminated": [0.0, 1.0, 0.0], "truncated": [0.0, 0.0, 1.0]}
+ENDS: dict[str, Any] = {"constraint": [-1.0, -1.0, -1.0], "terminated": [0.0, 1.0, 0.0], "truncated": [0.0, 0.0, 1.0]}
 
 
 def test_only_termination_ends_the_future_by_default(state: FISORState, monkeypatch: pytest.MonkeyPatch) -> None:
