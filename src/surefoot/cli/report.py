@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import tyro
 from matplotlib.figure import Figure
@@ -112,7 +113,7 @@ def _trajectory_figure(path: Path) -> Figures:
 
 def _trajectory(positions: np.ndarray, start: str) -> Trajectory:
     positions = positions[np.isfinite(positions[:, 0])]
-    return Trajectory(positions, np.asarray(point_robot.constraint(positions)), start)
+    return Trajectory(positions, np.asarray(point_robot.constraint(jnp.asarray(positions))), start)
 
 
 def _training_figure(directory: RunDirectory) -> Figures:

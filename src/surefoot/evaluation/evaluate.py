@@ -96,7 +96,8 @@ def summarise_data(dataset: Dataset, exact_value: ExactValue, *, top_speed: floa
     if not len(dataset.episode_ends):
         return None
     last = dataset.episode_ends - 1
-    reached = np.asarray(point_robot.goal_distance(dataset.next_observations[last, :2])) <= point_robot.GOAL_RADIUS
+    ends = jnp.asarray(dataset.next_observations[last, :2])
+    reached = np.asarray(point_robot.goal_distance(ends)) <= point_robot.GOAL_RADIUS
     columns = zip(dataset.returns, dataset.cost_returns, dataset.lengths, dataset.violating_steps, reached, strict=True)
     rows = [
         {

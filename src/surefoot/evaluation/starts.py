@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -73,4 +74,4 @@ def draw_starts(exact_value: ExactValue, *, feasible: int, infeasible: int) -> S
 
 def is_infeasible_start(poses: Float[np.ndarray, "n 4"], value: Float[np.ndarray, " n"]) -> np.ndarray:
     """Where a violation is unavoidable but has not begun: exact value > 0 and h <= 0."""
-    return (value > 0) & (np.asarray(point_robot.constraint(poses[:, :2])) <= 0)
+    return (value > 0) & (np.asarray(point_robot.constraint(jnp.asarray(poses[:, :2]))) <= 0)
