@@ -8,8 +8,8 @@ from surefoot.algorithms.fisor_weights import (
     Estimates,
     Extraction,
     Weighting,
+    advantage_spreads,
     choose_candidate,
-    scale_advantages,
     transition_weights,
 )
 from surefoot.errors import ConfigError
@@ -66,27 +66,41 @@ def random_estimates(count: int = 200) -> Estimates:
     return Estimates(*(jnp.asarray(column) for column in columns))
 
 
-def test_scaled_advantages_by_hand() -> None:
+def scaled_weights(estimates: Estimates, *, margin: float = 0.0) -> np.ndarray:
+    """Feasibility weights with temperatures 1, in units of the advantages' spreads."""
+    reward_spread, constraint_spread = advantage_spreads(estimates, margin=margin)
+    weights = transition_weights(
+        estimates,
+        weighting="feasibility",
+        reward_temperature=1.0 / reward_spread,
+        constraint_temperature=1.0 / constraint_spread,
+        margin=margin,
+    )
+    return np.asarray(weights)
+
+
+def test_spreads_by_hand() -> None:
     """Inside and staying: advantages 2 and 4 (spread 1); outside: 1 and 4 (spread 1.5); leaving rows do not count."""
     rows = [(2.0, 0.0, -1.0, -1.0), (4.0, 0.0, -1.0, -1.0), (99.0, 0.0, 1.0, -1.0), (0, 0, 1.0, 2.0), (0, 0, 1.0, 5.0)]
-    scaled = scale_advantages(estimates_of(*rows))
-    np.testing.assert_allclose((scaled.q_r - scaled.v_r)[:2], [2.0, 4.0], rtol=1e-5)
-    np.testing.assert_allclose((scaled.v_h - scaled.q_h)[3:], [1 / 1.5, 4 / 1.5], rtol=1e-5)
+    reward_spread, constraint_spread = advantage_spreads(estimates_of(*rows))
+    np.testing.assert_allclose([reward_spread, constraint_spread], [1.0, 1.5], rtol=1e-5)
 
 
-def test_scaling_keeps_the_region_and_the_indicators() -> None:
-    estimates = random_estimates()
-    scaled = scale_advantages(estimates)
-    for ours, theirs in zip(scaled, estimates, strict=True):
-        np.testing.assert_array_equal(np.sign(ours), np.sign(theirs))
-    np.testing.assert_array_equal(weigh(scaled) == 0, weigh(estimates) == 0)
+def test_a_margin_moves_the_border_of_both_spreads_and_weights() -> None:
+    """With margin 0.5 the row at V_h = -0.2 counts as outside (weight exp(alpha_h 0.1)), Q_h = -0.3 as leaving (0)."""
+    estimates = estimates_of((1.0, 0.0, -0.3, -0.2), (1.0, 0.0, -0.3, -0.9), (1.0, 0.0, -0.8, -0.9))
+    weights = transition_weights(
+        estimates, weighting="feasibility", reward_temperature=2.0, constraint_temperature=3.0, margin=0.5
+    )
+    np.testing.assert_allclose(weights, [np.exp(0.3), 0.0, np.exp(2.0)], rtol=1e-5)
+    assert float(advantage_spreads(estimates, margin=0.5)[0]) == 1.0  # a single row inside and staying: no spread
 
 
 def test_scaled_weights_do_not_depend_on_units() -> None:
     """Rewards in millimetres and h in kilometres give the weights of metres."""
     q_r, v_r, q_h, v_h = estimates = random_estimates()
     converted = Estimates(1000 * q_r, 1000 * v_r, q_h / 1000, v_h / 1000)
-    np.testing.assert_allclose(weigh(scale_advantages(converted)), weigh(scale_advantages(estimates)), rtol=1e-3)
+    np.testing.assert_allclose(scaled_weights(converted), scaled_weights(estimates), rtol=1e-3)
     assert not np.allclose(weigh(converted), weigh(estimates))  # without scaling they do depend on them
 
 
@@ -94,8 +108,7 @@ def test_scaled_weights_do_not_depend_on_units() -> None:
 def test_without_a_spread_nothing_is_scaled(count: int) -> None:
     """No, one, or two equal rows inside."""
     estimates = estimates_of(*[(3.0, 1.0, -1.0, -1.0)] * count, (5.0, 1.0, 1.0, 2.0))
-    for ours, theirs in zip(scale_advantages(estimates), estimates, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(advantage_spreads(estimates), [1.0, 1.0])
 
 
 # --- the executed candidate ---

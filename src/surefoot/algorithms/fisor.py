@@ -21,8 +21,8 @@ from surefoot.algorithms.fisor_weights import (
     Estimates,
     Extraction,
     Weighting,
+    advantage_spreads,
     choose_candidate,
-    scale_advantages,
     transition_weights,
 )
 from surefoot.constraints import discounted_cost_limit
@@ -132,6 +132,8 @@ class FISOR:
     # --- acting ---
     num_candidates: int = 16
     """Actions sampled per decision."""
+    safer_step: float = 0.0
+    """Beyond the paper: each candidate gets a sibling moved this far down Q_h's gradient, in units of the action."""
     extraction: Extraction = "minqc"
     """Which candidate acts: minqc, maxq, or feasible_first."""
     margin: float = 0.0
@@ -227,6 +229,8 @@ class FISOR:
             actions = propose(
                 state.policy.network_ema, observation, key, num_candidates=self.num_candidates, config=self.diffusion
             )
+            if self.safer_step > 0:
+                actions = jnp.concatenate([actions, self.safer(state, observation, actions)], axis=1)
             chosen = self.choose(state, observation, actions)
             return carry, jnp.take_along_axis(actions, chosen[:, None, None], axis=1)[:, 0]
 
@@ -255,11 +259,22 @@ class FISOR:
     ) -> Int[Array, " n"]:
         """Index of the candidate that acts."""
         count, candidates, _ = actions.shape
-        repeated = jnp.broadcast_to(observation[:, None], (count, candidates, observation.shape[-1]))
-        inputs = jnp.concatenate([repeated, actions], -1).reshape(count * candidates, -1)
+        inputs = _pairs(observation, actions)
         q_h = state.constraint.critic_target(inputs).max(0).reshape(count, candidates) - self._limit
         q_r = state.reward.critic_target(inputs).min(0).reshape(count, candidates)
         return choose_candidate(q_r, q_h, extraction=self.extraction, margin=self.margin)
+
+    def safer(
+        self, state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]
+    ) -> Float[Array, "n c act"]:
+        """Each candidate moved by `safer_step` against the gradient of max Q_h, clipped to [-1, 1]."""
+
+        def total(moved: Float[Array, "n c act"]) -> Float[Array, ""]:
+            return state.constraint.critic_target(_pairs(observation, moved)).max(0).sum()
+
+        gradient = jax.grad(total)(actions)
+        length = jnp.linalg.norm(gradient, axis=-1, keepdims=True)
+        return jnp.clip(actions - self.safer_step * gradient / jnp.maximum(length, 1e-8), -1.0, 1.0)
 
     # --- steps ---
 
@@ -328,15 +343,15 @@ class FISOR:
         return pair, value_metrics | critic_metrics
 
     def _weights(self, estimates: Estimates) -> Float[Array, " b"]:
-        q_r, v_r, q_h, v_h = estimates
-        estimates = Estimates(q_r, v_r, q_h + self.weight_margin, v_h + self.weight_margin)
+        reward_spread, constraint_spread = 1.0, 1.0
         if self.scaled_advantages:
-            estimates = scale_advantages(estimates)
+            reward_spread, constraint_spread = advantage_spreads(estimates, margin=self.weight_margin)
         return transition_weights(
             estimates,
             weighting=self.weighting,
-            reward_temperature=self.reward_temperature,
-            constraint_temperature=self.constraint_temperature,
+            reward_temperature=self.reward_temperature / reward_spread,
+            constraint_temperature=self.constraint_temperature / constraint_spread,
+            margin=self.weight_margin,
         )
 
     @property
@@ -365,6 +380,13 @@ class FISOR:
         if self.schedule == "joint" or first == last or updates < 1:
             return optax.adam(first)
         return optax.adam(optax.cosine_decay_schedule(first, updates, alpha=last / first))
+
+
+def _pairs(observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]) -> Float[Array, "rows in"]:
+    """Critic inputs [n * c, obs + act] of every candidate with its observation."""
+    count, candidates, _ = actions.shape
+    repeated = jnp.broadcast_to(observation[:, None], (count, candidates, observation.shape[-1]))
+    return jnp.concatenate([repeated, actions], -1).reshape(count * candidates, -1)
 
 
 def _check_between(name: str, value: float, low: float, high: float) -> None:

@@ -21,40 +21,47 @@ class Estimates(NamedTuple):
 
 
 def transition_weights(
-    estimates: Estimates, *, weighting: Weighting, reward_temperature: float, constraint_temperature: float
+    estimates: Estimates,
+    *,
+    weighting: Weighting,
+    reward_temperature: float | Float[Array, ""],
+    constraint_temperature: float | Float[Array, ""],
+    margin: float = 0.0,
 ) -> Float[Array, " b"]:
     """Weights w(s, a) >= 0 of the policy's regression.
 
     feasibility (equation 14): inside (V_h <= 0) 1[Q_h <= 0] min(exp(alpha_r (Q_r - V_r)), 100); outside
     min(exp(alpha_h (V_h - Q_h)), 150). imitation (no rewards): inside 1[Q_h <= 0] alpha_r; outside
     1[Q_h < V_h] clip(exp(alpha_h (V_h - Q_h)), 1, 150). behaviour_cloning: 1.
+
+    With a `margin` (units of h; beyond the paper) the inside is V_h <= -margin and asks for Q_h <= -margin: in the band
+    before the border the policy learns the ways back from it.
     """
     q_r, v_r, q_h, v_h = estimates
     escape = jnp.exp(constraint_temperature * (v_h - q_h))
     if weighting == "feasibility":
-        inside = (q_h <= 0) * jnp.minimum(jnp.exp(reward_temperature * (q_r - v_r)), 100.0)
+        inside = (q_h <= -margin) * jnp.minimum(jnp.exp(reward_temperature * (q_r - v_r)), 100.0)
         outside = jnp.minimum(escape, 150.0)
     elif weighting == "imitation":
-        inside = (q_h <= 0) * jnp.float32(reward_temperature)
+        inside = (q_h <= -margin) * jnp.asarray(reward_temperature, jnp.float32)
         outside = (q_h < v_h) * jnp.clip(escape, 1.0, 150.0)
     elif weighting == "behaviour_cloning":
         return jnp.ones_like(v_h)
     else:
         raise ConfigError(f"unknown weighting '{weighting}'; known: feasibility, imitation, behaviour_cloning.")
-    return jnp.where(v_h <= 0, inside, outside)
+    return jnp.where(v_h <= -margin, inside, outside)
 
 
-def scale_advantages(estimates: Estimates) -> Estimates:
-    """Advantages in units of their own spread: that of the reward inside the region, of the constraint outside it.
+def advantage_spreads(estimates: Estimates, *, margin: float = 0.0) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Standard deviations of the reward advantage inside the region and of the constraint's outside it.
 
-    Deviation from the paper, where a temperature means something else on every task: with rewards in metres
-    exp(5 A) is nearly 1 everywhere. Signs, and so the region and the indicators, stay as they are.
+    Temperatures divided by them mean the same on every task: with rewards in metres exp(5 A) is nearly 1 everywhere.
     """
     q_r, v_r, q_h, v_h = estimates
-    inside = v_h <= 0
-    reward_spread = _spread(q_r - v_r, inside & (q_h <= 0))
+    inside = v_h <= -margin
+    reward_spread = _spread(q_r - v_r, inside & (q_h <= -margin))
     constraint_spread = _spread(v_h - q_h, ~inside)
-    return Estimates(q_r / reward_spread, v_r / reward_spread, q_h / constraint_spread, v_h / constraint_spread)
+    return reward_spread, constraint_spread
 
 
 def _spread(advantage: Float[Array, " b"], rows: Array) -> Float[Array, ""]:

@@ -14,6 +14,7 @@ SMALL_POLICY = DiffusionPolicyConfig(
 """A denoiser of 0.1 million parameters, trained for 5,000 steps. Source: measured on PointRobot (results/)."""
 
 FISOR_PRESETS: dict[str, dict[str, Any]] = {
+    # Minutes on two CPU cores. Source: our own measurements on PointRobot (results/), not the paper.
     "small": dict(
         constraint_updates=15_000,
         reward_updates=8_000,
@@ -29,7 +30,10 @@ FISOR_PRESETS: dict[str, dict[str, Any]] = {
         reward_scaling="none",
         scaled_advantages=True,
         reward_temperature=1.0,
-        constraint_temperature=1.0,
+        constraint_temperature=2.0,
+        weight_margin=0.3,
+        num_candidates=8,
+        safer_step=1.0,
         extraction="feasible_first",
         margin=0.2,
         diffusion=SMALL_POLICY,
