@@ -1,4 +1,7 @@
-"""Surefoot: safe offline reinforcement learning in JAX, from logged transitions to a policy that knows where it is safe."""
+"""Surefoot: safe offline reinforcement learning in JAX.
+
+From logged transitions to a policy that knows where it is safe.
+"""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,7 @@
 """BC: behaviour cloning with a diffusion policy, the plain baseline (no critics, no notion of safety).
 
-The policy imitates every transition alike (Wang et al., 2023, arXiv 2208.06193, without its Q term); BC-Safe is the same
-on data filtered to safe episodes.
+The policy imitates every transition alike (Wang et al., 2023, arXiv 2208.06193, without its Q term);
+BC-Safe is the same on data filtered to safe episodes.
 """
 
 from dataclasses import dataclass, field

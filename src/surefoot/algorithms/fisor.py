@@ -4,7 +4,7 @@ Three regressions, none of which needs another's result:
 1. the largest feasible region: V_h, Q_h by lower expectiles of the Hamilton-Jacobi backup (equations 8 to 10);
 2. reward values V_r, Q_r by upper expectiles, as in IQL (Kostrikov et al., 2022);
 3. a diffusion policy that imitates the data with weights (equation 14): inside the region actions that stay inside,
-   the better the heavier; outside it actions that lead back. The executed action is chosen among candidates by Q_h and Q_r.
+   the better the heavier; outside it actions that lead back. Q_h and Q_r choose the executed one among candidates.
 """
 
 from dataclasses import dataclass, field
@@ -57,7 +57,7 @@ class FISOR:
 
     # --- schedule ---
     schedule: Literal["decoupled", "joint"] = "decoupled"
-    """decoupled: constraint values, then reward values, then the policy on frozen weights. joint: all in every update."""
+    """decoupled: constraint values, reward values, then the policy on frozen weights. joint: all in every update."""
     constraint_updates: int = 100_000
     """Updates of V_h and Q_h (decoupled)."""
     reward_updates: int = 100_000

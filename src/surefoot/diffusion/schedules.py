@@ -38,7 +38,7 @@ def make_schedule(name: BetaSchedule, steps: int) -> Schedule:
 
 
 def vp_betas(steps: int, *, beta_min: float = 0.1, beta_max: float = 10.0) -> np.ndarray:
-    """Variance preserving: alpha_t = exp(-b_min / T - (b_max - b_min)(2 t - 1) / (2 T^2)), t = 1..T (FISOR, section 4)."""
+    """Variance preserving: alpha_t = exp(-b_min / T - (b_max - b_min)(2 t - 1) / (2 T^2)), t = 1..T (section 4)."""
     t = np.arange(1, steps + 1, dtype=np.float64)
     return 1.0 - np.exp(-beta_min / steps - 0.5 * (beta_max - beta_min) * (2 * t - 1) / steps**2)
 

@@ -76,7 +76,7 @@ def goal_distance(position: Float[Array, "*n 2"]) -> Float[Array, "*n"]:
 
 
 def observe(pose: Float[Array, "*n 4"]) -> Float[Array, "*n 11"]:
-    """x, y, v, cos theta, sin theta, then for each hazard its distance, cos and sin of its bearing in the robot's frame."""
+    """x, y, v, cos theta, sin theta, then per hazard its distance, cos and sin of its bearing in the robot's frame."""
     position, speed, heading = pose[..., :2], pose[..., 2:3], pose[..., 3:]
     cos, sin = jnp.cos(heading), jnp.sin(heading)
     parts = [position, speed, cos, sin]

@@ -1,4 +1,4 @@
-"""Presets: named changes to an algorithm's defaults, per task, each with its source. The command line wins over them."""
+"""Presets: named changes to an algorithm's defaults, each with its source. The command line wins over them."""
 
 from typing import Any
 

@@ -5,7 +5,7 @@ from typing import Any
 from surefoot.presets.fisor import SMALL_POLICY
 
 BC_PRESETS: dict[str, dict[str, Any]] = {
-    "small": dict(policy_updates=5_000, policy_batch_size=256, diffusion=SMALL_POLICY),
+    "small": {"policy_updates": 5_000, "policy_batch_size": 256, "diffusion": SMALL_POLICY},
     # The policy's share of FISOR's paper settings, for comparison at the same sizes.
-    "paper": dict(policy_updates=200_000, policy_batch_size=512),
+    "paper": {"policy_updates": 200_000, "policy_batch_size": 512},
 }

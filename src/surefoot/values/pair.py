@@ -1,4 +1,4 @@
-"""A value and its critics, trained in turns by expectile regression; FISOR has one pair for reward, one for constraint."""
+"""A value and its critics, trained in turns by expectile regression: FISOR has one such pair per objective."""
 
 from typing import NamedTuple
 
@@ -32,7 +32,10 @@ def init_pair(
     value_ensemble: int | None = None,
     optimizer: optax.GradientTransformation,
 ) -> ValuePair:
-    """Fresh networks; without `value_ensemble` the value is a single network. The target has buffers of its own, so that the state can be donated."""
+    """Fresh networks; without `value_ensemble` the value is a single network.
+
+    The target has buffers of its own, so that the state can be donated.
+    """
     k_value, k_critic = jax.random.split(key)
     members = () if value_ensemble is None else (value_ensemble,)
     value = MLP.create(k_value, spec.observation_dim, hidden, members=members)
