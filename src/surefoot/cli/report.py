@@ -103,7 +103,7 @@ def _trajectory_figure(path: Path) -> Figures:
     arrays = _arrays(path / FOLDER / "paths.npz")
     if not arrays:
         return {}
-    found = [_trajectory(positions, name) for name, paths in arrays.items() for positions in paths]
+    found = [trajectory for name, paths in arrays.items() for trajectory in _trajectories(paths, name)]
     caption = (
         "Episodes of the first seed from starts that full control can save and from starts that it cannot, and the two "
         "fixed starts of every seed."
@@ -111,9 +111,12 @@ def _trajectory_figure(path: Path) -> Figures:
     return {"trajectories": (trajectories(found), caption)}
 
 
-def _trajectory(positions: np.ndarray, start: str) -> Trajectory:
-    positions = positions[np.isfinite(positions[:, 0])]
-    return Trajectory(positions, np.asarray(point_robot.constraint(jnp.asarray(positions))), start)
+def _trajectories(paths: np.ndarray, start: str) -> list[Trajectory]:
+    """Episodes [n, T + 1, 2] that are NaN after their ends, each cut at its own."""
+    # At once, because JAX compiles anew for every length that it meets.
+    h = np.asarray(point_robot.constraint(jnp.asarray(paths)))
+    there = np.isfinite(paths[..., 0])
+    return [Trajectory(path[mask], signal[mask], start) for path, signal, mask in zip(paths, h, there, strict=True)]
 
 
 def _training_figure(directory: RunDirectory) -> Figures:
