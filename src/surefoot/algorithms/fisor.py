@@ -138,6 +138,11 @@ class FISOR:
     """Which candidate acts: minqc, maxq, or feasible_first."""
     margin: float = 0.0
     """A candidate counts as feasible where Q_h <= -margin (feasible_first), in units of h."""
+    escape_slack: float = 0.0
+    """Beyond the paper: where a violation cannot be avoided, candidates within this of the smallest Q_h compete by Q_r
+    (feasible_first), in units of h."""
+    escape_above: float = 0.0
+    """The smallest Q_h from which a violation counts as unavoidable for that, in units of h."""
 
     def __post_init__(self) -> None:
         for name in ("discount", "constraint_discount", "constraint_discount_start"):
@@ -262,7 +267,14 @@ class FISOR:
         inputs = _pairs(observation, actions)
         q_h = state.constraint.critic_target(inputs).max(0).reshape(count, candidates) - self._limit
         q_r = state.reward.critic_target(inputs).min(0).reshape(count, candidates)
-        return choose_candidate(q_r, q_h, extraction=self.extraction, margin=self.margin)
+        return choose_candidate(
+            q_r,
+            q_h,
+            extraction=self.extraction,
+            margin=self.margin,
+            escape_slack=self.escape_slack,
+            escape_above=self.escape_above,
+        )
 
     def safer(
         self, state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]

@@ -74,12 +74,20 @@ def _spread(advantage: Float[Array, " b"], rows: Array) -> Float[Array, ""]:
 
 
 def choose_candidate(
-    q_r: Float[Array, "n c"], q_h: Float[Array, "n c"], *, extraction: Extraction, margin: float
+    q_r: Float[Array, "n c"],
+    q_h: Float[Array, "n c"],
+    *,
+    extraction: Extraction,
+    margin: float,
+    escape_slack: float = 0.0,
+    escape_above: float = 0.0,
 ) -> Int[Array, " n"]:
     """Index of the executed candidate.
 
     minqc: the smallest Q_h (the paper's). maxq: the largest Q_r. feasible_first: among those with Q_h <= -margin the
-    largest Q_r; where there is none, the smallest Q_h. `margin` is in the units of h.
+    largest Q_r; where there is none, the smallest Q_h. Where even that exceeds `escape_above`, all within `escape_slack`
+    of it compete by Q_r: the worst cannot be helped any more (V_h >= h(s) whatever is done), and the smallest Q_h alone
+    would leave the robot standing inside the hazard. All three are in the units of h.
     """
     if extraction == "minqc":
         return jnp.argmin(q_h, axis=-1)
@@ -87,6 +95,6 @@ def choose_candidate(
         return jnp.argmax(q_r, axis=-1)
     if extraction != "feasible_first":
         raise ConfigError(f"unknown extraction '{extraction}'; known: minqc, maxq, feasible_first.")
-    allowed = q_h <= -margin
-    best = jnp.argmax(jnp.where(allowed, q_r, -jnp.inf), axis=-1)
-    return jnp.where(allowed.any(-1), best, jnp.argmin(q_h, axis=-1))
+    smallest = q_h.min(-1, keepdims=True)
+    allowed = q_h <= jnp.maximum(-margin, smallest + escape_slack * (smallest > escape_above))
+    return jnp.argmax(jnp.where(allowed, q_r, -jnp.inf), axis=-1)

@@ -117,8 +117,13 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
 
 
 def _quieten() -> None:
-    """No word from JAX about accelerators that are not there. Which platform it takes stays JAX's choice."""
+    """A CPU device per core, and no word from JAX about accelerators that are not there.
+
+    Which platform it takes stays JAX's choice, and what the user has set stays set.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Seeds train side by side on devices of their own.
+    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(os.cpu_count() or 1))
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
 
 

@@ -57,6 +57,10 @@ class QuickstartOptions(Generic[Hyper]):
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
+    # Its networks are too small to gain from several threads; one core a device is faster (benchmarks/README.md).
+    os.environ.setdefault(
+        "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_cpu_enable_concurrency_optimized_scheduler=false"
+    )
     choice = choose(())
     options: QuickstartOptions[Any] = parse_with_hyperparameters(
         QuickstartOptions, arguments, choice, command="quickstart"

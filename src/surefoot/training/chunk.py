@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot.data.sampler import cumulative_weights, sample_batch
@@ -46,11 +47,23 @@ def _init(algorithm: Algorithm, spec: DataSpec, keys: Key[Array, " S"]) -> Any:
     return jax.vmap(lambda key: algorithm.init(spec, key))(keys)
 
 
-@partial(jax.jit, static_argnames=("algorithm", "phase_index", "length"), donate_argnames="states")
+def seed_mesh(seeds: Sequence[int]) -> Mesh:
+    """The devices that share the seeds among them: as many as there are, at most one a seed."""
+    devices = jax.devices()[: len(seeds)]
+    return jax.make_mesh((len(devices),), ("seed",), devices=devices, axis_types=(jax.sharding.AxisType.Auto,))
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """`tree` on every device of the mesh, as `run_chunk` takes and returns it."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+@partial(jax.jit, static_argnames=("algorithm", "mesh", "phase_index", "length"), donate_argnames="states")
 def run_chunk(
     algorithm: Algorithm,
     states: Any,
     *,
+    mesh: Mesh,
     keys: Key[Array, " S"],
     data: Transition,
     cumulative: Float[Array, "S N"] | None,
@@ -60,12 +73,17 @@ def run_chunk(
 ) -> tuple[Any, dict[str, Float[Array, " S"]]]:
     """Updates first, ..., first + length - 1 of a phase, for all seeds; `states` is donated.
 
+    Each device of `mesh` trains its share of the seeds; where the seeds do not divide evenly the last is trained more
+    than once, which costs no time, and one of its copies is kept. Everything comes in and goes out on all devices.
+
     `keys` are those of the update stream. Returns the states and the metrics, each a mean over the chunk. A number that
     is not finite in any update makes its mean not finite.
     """
     phase = algorithm.phases[phase_index]
 
-    def one_seed(state: Any, key: Key[Array, ""], cumulative: Float[Array, " N"] | None) -> tuple[Any, Metrics]:
+    def one_seed(
+        state: Any, key: Key[Array, ""], cumulative: Float[Array, " N"] | None, data: Transition, first: Int[Array, ""]
+    ) -> tuple[Any, Metrics]:
         def one_update(carry: tuple[Any, Metrics], keys: Key[Array, " 2"]) -> tuple[tuple[Any, Metrics], None]:
             state, sums = carry
             batch = sample_batch(data, keys[0], batch_size=phase.batch_size, cumulative=cumulative)
@@ -77,7 +95,18 @@ def run_chunk(
         (state, sums), _ = jax.lax.scan(one_update, (state, sums), keys)
         return state, {name: total / length for name, total in sums.items()}
 
-    return jax.vmap(one_seed)(states, keys, cumulative)
+    count, shared, whole = len(keys), PartitionSpec("seed"), PartitionSpec()
+    filled = np.minimum(np.arange(-(-count // mesh.size) * mesh.size), count - 1)
+    per_seed = jax.tree.map(lambda values: values[filled], (states, keys, cumulative))
+    train = jax.shard_map(
+        jax.vmap(one_seed, in_axes=(0, 0, 0, None, None)),
+        mesh=mesh,
+        in_specs=(shared, shared, shared, whole, whole),
+        out_specs=shared,
+        check_vma=False,  # no device needs another's numbers
+    )
+    results = jax.tree.map(lambda values: values[:count], train(*per_seed, data, first))
+    return jax.lax.with_sharding_constraint(results, NamedSharding(mesh, whole))
 
 
 def phase_cumulative(

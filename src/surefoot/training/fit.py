@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from surefoot import checkpoint
 from surefoot.errors import ConfigError, DataError, DivergenceError
@@ -22,8 +23,10 @@ from surefoot.training.chunk import (
     all_finite,
     init_states,
     phase_cumulative,
+    replicate,
     run_chunk,
     seed_keys,
+    seed_mesh,
     state_template,
 )
 from surefoot.training.metrics_log import MetricsLog, SeedMetrics
@@ -85,11 +88,13 @@ def fit(
     training = _Training(algorithm, tuple(seeds), run, log_interval, checkpoint_interval, on_progress, tuple(loggers))
     with ExitStack() as stack:
         states = training.begin(spec, stack)
-        device_data = jax.device_put(jax.tree.map(np.asarray, data))
+        mesh = seed_mesh(seeds)
+        states = replicate(states, mesh)
+        device_data = replicate(jax.tree.map(np.asarray, data), mesh)
         interrupted = stack.enter_context(_deferred_interrupts())
         end = training.total if stop_at is None else min(stop_at, training.total)
         while training.step < end:
-            states = training.run_phase(states, device_data, end, interrupted)
+            states = training.run_phase(states, device_data, mesh, end, interrupted)
         if interrupted():  # after the last chunk, whose state is saved
             raise KeyboardInterrupt
     return states
@@ -135,21 +140,23 @@ class _Training:
         self.log = stack.enter_context(MetricsLog(self.run, self.seeds, step=self.step))
         return states
 
-    def run_phase(self, states: Any, data: Transition, end: int, interrupted: Callable[[], bool]) -> Any:
+    def run_phase(self, states: Any, data: Transition, mesh: Mesh, end: int, interrupted: Callable[[], bool]) -> Any:
         """Train from `self.step` to the end of its phase, or to the first chunk's end at or after `end`."""
         index, start = self._phase_at(self.step)
         phase = self.algorithm.phases[index]
-        keys = seed_keys(self.seeds, stream=UPDATE_STREAM)
+        keys = replicate(seed_keys(self.seeds, stream=UPDATE_STREAM), mesh)
         self._report(phase.name, None, {})
         cumulative = phase_cumulative(self.algorithm, states, data=data, phase=phase, seeds=self.seeds)
+        cumulative = replicate(cumulative, mesh)
         compiled: dict[int, Any] = {}
         first_step, seconds = self.step, 0.0
         while self.step < min(end, start + phase.updates):
             done = self.step - start
             length = min(self.log_interval - done % self.log_interval, phase.updates - done)
-            inputs = {"keys": keys, "data": data, "cumulative": cumulative, "first": jnp.asarray(done, jnp.int32)}
+            first = replicate(jnp.asarray(done, jnp.int32), mesh)
+            inputs = {"keys": keys, "data": data, "cumulative": cumulative, "first": first}
             if length not in compiled:
-                lowered = run_chunk.lower(self.algorithm, states, **inputs, phase_index=index, length=length)
+                lowered = run_chunk.lower(self.algorithm, states, **inputs, mesh=mesh, phase_index=index, length=length)
                 compiled[length] = lowered.compile()
             began = time.perf_counter()
             states, means = compiled[length](states, **inputs)
