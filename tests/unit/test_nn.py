@@ -11,7 +11,7 @@ from surefoot.nn import MLP, Denoiser, DenoiserConfig, Dense, move_towards
 from surefoot.nn.activations import mish
 from surefoot.nn.denoiser import Block, LayerNorm
 from surefoot.nn.matmul import matmul
-from surefoot.nn.mlp import glorot_uniform, lecun_normal
+from surefoot.nn.mlp import LECUN_NORMAL, dense_layers
 
 SMALL = DenoiserConfig(width=6, blocks=2, expansion=2, frequencies=3, time_width=4)
 
@@ -97,10 +97,14 @@ def test_matmul_under_vmap_is_a_loop(materialised: bool, monkeypatch: pytest.Mon
 
 def test_initialisers_have_their_bounds_and_spread() -> None:
     # Glorot: bound sqrt(6 / (100 + 50)) = 0.2, standard deviation 0.2 / sqrt(3). LeCun: variance 1 / 100.
-    kernel = glorot_uniform(jax.random.key(0), (100, 50))
+    other, layer = dense_layers(jax.random.key(0), [(7, 3), (100, 50)])
+    kernel = layer.kernel
+    assert kernel.shape == (100, 50)
+    assert float(jnp.abs(other.kernel).max()) <= (6 / 10) ** 0.5
+    assert not layer.bias.any()
     assert 0.199 < float(jnp.abs(kernel).max()) <= 0.2
     assert float(kernel.std()) == pytest.approx(0.2 / 3**0.5, rel=0.02)
-    kernel = lecun_normal(jax.random.key(0), (100, 50))
+    kernel = dense_layers(jax.random.key(0), [(100, 50)], initializer=LECUN_NORMAL)[0].kernel
     assert float(kernel.std()) == pytest.approx(0.1, rel=0.03)
     assert float(jnp.abs(kernel).max()) <= 2 * 0.1 / 0.8796 + 1e-6  # cut at two deviations before rescaling
 
@@ -114,7 +118,7 @@ def test_a_dense_layer_by_hand() -> None:
 
 
 def test_members_compute_what_separate_layers_do() -> None:
-    layer = Dense.create(jax.random.key(0), 3, 4, members=(2,))
+    (layer,) = dense_layers(jax.random.key(0), [(3, 4)], members=(2,))
     layer = Dense(layer.kernel, normal(1, 2, 4))
     x = normal(2, 5, 3)
     for member in (0, 1):

@@ -53,7 +53,7 @@ def draw_traits(key: Key[Array, ""], seeks_goal: Bool[Array, ""]) -> Traits:
     return Traits(
         seeks_goal,
         caution=jax.random.uniform(k_caution),
-        cruise_speed=jax.random.uniform(k_speed, minval=0.6, maxval=2.6),
+        cruise_speed=jax.random.uniform(k_speed, minval=0.6, maxval=2.2),
         noise=jax.random.uniform(k_noise, minval=0.05, maxval=0.8),
     )
 
@@ -90,8 +90,8 @@ def seek_goal(pose: Float[Array, " 4"], traits: Traits) -> Float[Array, " 2"]:
     error = jnp.arctan2(jnp.sin(wanted - heading), jnp.cos(wanted - heading))
     slowest = jnp.where(jnp.abs(error) > 1.0, jnp.minimum(slowest, 0.5), slowest)
     steady = jnp.clip(jnp.stack([3.0 * (slowest - speed), 3.0 * error]), -1.0, 1.0)
-    # Most of the goal-seekers evade at the last moment, so that the data shows what full control can still save.
-    return jnp.where(evades & (traits.caution > 0.3), jnp.stack([-jnp.ones(()), turn_away]), steady)
+    # Half of the goal-seekers evade at the last moment, so that the data shows what full control can still save.
+    return jnp.where(evades & (traits.caution > 0.5), jnp.stack([-jnp.ones(()), turn_away]), steady)
 
 
 def _evasion(hazard: Float[Array, " 2"], pose: Float[Array, " 4"]) -> tuple[Bool[Array, ""], Float[Array, ""]]:

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# Above this, mish(x) equals x in float32 and exp(2 x) would soon overflow.
-_LINEAR_ABOVE = 20.0
+# Above this, tanh(softplus(x)) is 1 to half a unit in the last place of float32, and exp(2 x) would soon overflow.
+_LINEAR_ABOVE = 9.0
 
 
 @jax.custom_jvp
@@ -13,17 +13,19 @@ def mish(x: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """x tanh(softplus(x)), as x n / (n + 2) with e = exp(x), n = e (e + 2): one exponential, no logarithm."""
     e = jnp.exp(jnp.minimum(x, _LINEAR_ABOVE))
     n = e * (e + 2.0)
-    return x * (n / (n + 2.0))
+    # The division must come last. XLA repeats a cheap last step (a product) in everything that reads the result, even in
+    # the transpose that the gradient of the next layer takes, which would then read four arrays column by column: at
+    # [1024, 1024] 30 ms instead of 2. A division it deems dear, and writes the result once.
+    return (x * n) / (n + 2.0)
 
 
 @mish.defjvp
 def _mish_jvp(primals, tangents):
     (x,), (dx,) = primals, tangents
-    # The derivative is recomputed from x rather than stored: d = r + x 4 e (e + 1) / (n + 2)^2 with r = n / (n + 2).
+    # The derivative is written in x rather than stored: d = r + x 4 e (e + 1) / (n + 2)^2 with r = n / (n + 2).
     e = jnp.exp(jnp.minimum(x, _LINEAR_ABOVE))
     n = e * (e + 2.0)
     inverse = 1.0 / (n + 2.0)
-    ratio = n * inverse
-    slope = ratio + x * (4.0 * e * (e + 1.0)) * (inverse * inverse)
+    slope = n * inverse + x * (4.0 * e * (e + 1.0)) * (inverse * inverse)
     slope = jnp.where(x > _LINEAR_ABOVE, 1.0, slope)
-    return x * ratio, dx * slope
+    return mish(x), dx * slope

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from surefoot.nn.activations import mish
-from surefoot.nn.mlp import Dense, lecun_normal
+from surefoot.nn.mlp import LECUN_NORMAL, Dense, dense_layers
 
 
 @dataclass(frozen=True)
@@ -74,26 +74,28 @@ class Denoiser(eqx.Module):
     @staticmethod
     def create(key: Key[Array, ""], observation_dim: int, action_dim: int, config: DenoiserConfig) -> "Denoiser":
         """Glorot-uniform first, last and time layers; LeCun-normal blocks; frequencies normal with deviation 0.2."""
-        k_freq, k_time0, k_time1, k_entry, k_exit, k_blocks = jax.random.split(key, 6)
+        k_freq, k_uniform, k_blocks = jax.random.split(key, 3)
         width, wide = config.width, config.width * config.expansion
-
-        def block(block_key: Key[Array, ""]) -> Block:
-            k_expand, k_contract = jax.random.split(block_key)
-            return Block(
-                LayerNorm(jnp.ones(width), jnp.zeros(width)),
-                Dense.create(k_expand, width, wide, initializer=lecun_normal),
-                Dense.create(k_contract, wide, width, initializer=lecun_normal),
-            )
-
+        features = 2 * config.frequencies
+        time0, time1, entry, exit_ = dense_layers(
+            k_uniform,
+            [
+                (features, config.time_width),
+                (config.time_width, config.time_width),
+                (action_dim + observation_dim + config.time_width, width),
+                (width, action_dim),
+            ],
+        )
+        inner = dense_layers(k_blocks, [(width, wide), (wide, width)] * config.blocks, initializer=LECUN_NORMAL)
         return Denoiser(
             frequencies=0.2 * jax.random.normal(k_freq, (config.frequencies, 1)),
-            time_layers=(
-                Dense.create(k_time0, 2 * config.frequencies, config.time_width),
-                Dense.create(k_time1, config.time_width, config.time_width),
+            time_layers=(time0, time1),
+            entry=entry,
+            blocks=tuple(
+                Block(LayerNorm(jnp.ones(width), jnp.zeros(width)), expand, contract)
+                for expand, contract in zip(inner[::2], inner[1::2], strict=True)
             ),
-            entry=Dense.create(k_entry, action_dim + observation_dim + config.time_width, width),
-            blocks=tuple(block(k) for k in jax.random.split(k_blocks, config.blocks)),
-            exit=Dense.create(k_exit, width, action_dim),
+            exit=exit_,
             action_dim=action_dim,
             observation_dim=observation_dim,
         )

@@ -1,26 +1,39 @@
 """Dense layers and multilayer perceptrons, single or as an ensemble with a leading member axis."""
 
+import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from surefoot.nn.matmul import matmul
 
 
-def glorot_uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
-    """Uniform on +-sqrt(6 / (in + out)) over the last two axes."""
-    bound = (6.0 / (shape[-2] + shape[-1])) ** 0.5
-    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+class Initializer(NamedTuple):
+    """A kernel is `scale(in, out)` times unit numbers from `draw(key, count)`."""
+
+    draw: Callable[[Key[Array, ""], int], Float[Array, " count"]]
+    scale: Callable[[int, int], float]
 
 
-def lecun_normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
-    """Normal with variance 1 / in, cut at two standard deviations and rescaled to keep that variance."""
-    cut_standard_deviation = 0.87962566103423978  # of the standard normal cut at +-2
-    scale = (1.0 / shape[-2]) ** 0.5 / cut_standard_deviation
-    return scale * jax.random.truncated_normal(key, -2.0, 2.0, shape)
+GLOROT_UNIFORM = Initializer(
+    draw=lambda key, count: jax.random.uniform(key, (count,), minval=-1.0, maxval=1.0),
+    scale=lambda size_in, size_out: (6.0 / (size_in + size_out)) ** 0.5,
+)
+"""Uniform on +-sqrt(6 / (in + out))."""
+
+_CUT_DEVIATION = 0.87962566103423978
+"""Standard deviation of the standard normal cut at two of them."""
+
+LECUN_NORMAL = Initializer(
+    draw=lambda key, count: jax.random.truncated_normal(key, -2.0, 2.0, (count,)),
+    scale=lambda size_in, size_out: (1.0 / size_in) ** 0.5 / _CUT_DEVIATION,
+)
+"""Normal with variance 1 / in, cut at two standard deviations and rescaled to keep that variance."""
 
 
 class Dense(eqx.Module):
@@ -28,18 +41,6 @@ class Dense(eqx.Module):
 
     kernel: Float[Array, "*members in out"]
     bias: Float[Array, "*members out"]
-
-    @staticmethod
-    def create(
-        key: Key[Array, ""],
-        size_in: int,
-        size_out: int,
-        *,
-        members: tuple[int, ...] = (),
-        initializer: Callable[[Key[Array, ""], tuple[int, ...]], Array] = glorot_uniform,
-    ) -> "Dense":
-        """A layer with kernels from `initializer` and zero bias."""
-        return Dense(initializer(key, (*members, size_in, size_out)), jnp.zeros((*members, size_out)))
 
     def __call__(self, x: Float[Array, "*b in"]) -> Float[Array, "*b out"]:
         """[*members, B, in] or [B, in] -> [*members, B, out]; without members, any leading axes of x."""
@@ -49,6 +50,24 @@ class Dense(eqx.Module):
             return y + jnp.broadcast_to(self.bias, y.shape)
         x = jnp.broadcast_to(x, (*members, *x.shape[-2:]))
         return matmul(x, self.kernel) + self.bias[..., None, :]
+
+
+def dense_layers(
+    key: Key[Array, ""],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    members: tuple[int, ...] = (),
+    initializer: Initializer = GLOROT_UNIFORM,
+) -> tuple[Dense, ...]:
+    """Layers of the given (in, out) sizes, biases zero, all kernels cut from one random draw: each draw costs most of
+    a second of compilation on a CPU."""
+    shapes = [(*members, *size) for size in sizes]
+    counts = [math.prod(shape) for shape in shapes]
+    flat = jnp.split(initializer.draw(key, sum(counts)), np.cumsum(counts)[:-1])
+    kernels = [
+        values.reshape(shape) * initializer.scale(*shape[-2:]) for values, shape in zip(flat, shapes, strict=True)
+    ]
+    return tuple(Dense(kernel, jnp.zeros(kernel.shape[:-2] + kernel.shape[-1:])) for kernel in kernels)
 
 
 class MLP(eqx.Module):
@@ -63,10 +82,7 @@ class MLP(eqx.Module):
     def create(key: Key[Array, ""], size_in: int, hidden: Sequence[int], *, members: tuple[int, ...] = ()) -> "MLP":
         """Every kernel Glorot-uniform, every bias zero (FISOR, section 3 of our specification)."""
         sizes = [size_in, *hidden, 1]
-        keys = jax.random.split(key, len(sizes) - 1)
-        return MLP(
-            tuple(Dense.create(k, a, b, members=members) for k, a, b in zip(keys, sizes[:-1], sizes[1:], strict=True))
-        )
+        return MLP(dense_layers(key, list(zip(sizes[:-1], sizes[1:], strict=True)), members=members))
 
     def __call__(self, x: Float[Array, "*b in"]) -> Float[Array, "*b"]:
         for layer in self.layers[:-1]:

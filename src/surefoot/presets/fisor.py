@@ -36,8 +36,8 @@ FISOR_PRESETS: dict[str, dict[str, Any]] = {
         "safer_step": 1.0,
         "extraction": "feasible_first",
         "margin": 0.2,
-        "escape_slack": 0.05,
-        "escape_above": 0.1,
+        "escape_slack": 0.015,
+        "escape_above": 0.05,
         "diffusion": SMALL_POLICY,
     },
     # The paper's sizes and its PointRobot settings (table of hyper-parameters), with the corrected behaviour.
