@@ -16,7 +16,7 @@ SPEC = DataSpec(observation_dim=3, action_dim=2, horizon=10)
 
 
 def test_siblings_are_safer_by_the_critic_and_lie_in_the_box() -> None:
-    """A step short enough to be linear lowers max Q_h for nearly every candidate, and is as long as asked inside the box."""
+    """A step short enough to be linear lowers max Q_h for nearly every candidate, and has the length asked for."""
     agent = FISOR(value_hidden=(16, 16), diffusion=TINY, safer_step=0.01, num_candidates=4)
     state = agent.init(SPEC, jax.random.key(0))
     observation = jax.random.normal(jax.random.key(1), (50, 3))

@@ -1,5 +1,6 @@
 """Dense layers and multilayer perceptrons, single or as an ensemble with a leading member axis."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -82,7 +83,7 @@ class MLP(eqx.Module):
     def create(key: Key[Array, ""], size_in: int, hidden: Sequence[int], *, members: tuple[int, ...] = ()) -> "MLP":
         """Every kernel Glorot-uniform, every bias zero (FISOR, section 3 of our specification)."""
         sizes = [size_in, *hidden, 1]
-        return MLP(dense_layers(key, list(zip(sizes[:-1], sizes[1:], strict=True)), members=members))
+        return MLP(dense_layers(key, list(itertools.pairwise(sizes)), members=members))
 
     def __call__(self, x: Float[Array, "*b in"]) -> Float[Array, "*b"]:
         for layer in self.layers[:-1]:
