@@ -86,8 +86,8 @@ def choose_candidate(
 
     minqc: the smallest Q_h (the paper's). maxq: the largest Q_r. feasible_first: among those with Q_h <= -margin the
     largest Q_r; where there is none, the smallest Q_h. Where even that exceeds `escape_above`, all within
-    `escape_slack` of it compete by Q_r: the worst cannot be helped any more (V_h >= h(s) whatever is done), and the smallest Q_h alone
-    would leave the robot standing inside the hazard. All three are in the units of h.
+    `escape_slack` of it compete by Q_r: the worst cannot be helped any more (V_h >= h(s) whatever is done), and the
+    smallest Q_h alone would leave the robot standing inside the hazard. All three are in the units of h.
     """
     if extraction == "minqc":
         return jnp.argmin(q_h, axis=-1)
