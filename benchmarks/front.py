@@ -2,9 +2,9 @@
 
     python benchmarks/front.py RUN BC_RUN [--episodes 300] [--out results/point_robot]
 
-RUN is a finished FISOR run (surefoot quickstart), BC_RUN one of `surefoot train --algorithm bc` on the same data and seeds.
-Both propose the same number of actions: FISOR N candidates and their N siblings, behaviour cloning 2 N; the same critics
-(FISOR's) choose among them. Writes front.json (a row per method and margin) and front.png.
+RUN is a finished FISOR run (surefoot quickstart), BC_RUN one of `surefoot train --algorithm bc` on the same data and
+seeds. Both propose the same number of actions: FISOR N candidates and their N siblings, behaviour cloning 2 N; the same
+critics (FISOR's) choose among them. Writes front.json (a row per method and margin) and front.png.
 """
 
 import argparse

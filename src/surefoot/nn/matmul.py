@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 # Below this many multiply-adds the copy costs more than it saves (measured by benchmarks/fisor_update.py).
-_MATERIALISE_ABOVE = 2**24
+_MATERIALISE_ABOVE = 2**27
 
 
 @jax.custom_vjp
