@@ -93,7 +93,7 @@ def main() -> None:
     series = [
         FrontSeries(
             name,
-            [
+            tuple(
                 FrontPoint(
                     row["return_mean"],
                     row["violation_free_rate"],
@@ -102,7 +102,7 @@ def main() -> None:
                 )
                 for row in rows
                 if row["method"] == name and row["choice"] != "maxq"
-            ],
+            ),
         )
         for name in ("FISOR", "FISOR, no siblings", "behaviour cloning")
     ]

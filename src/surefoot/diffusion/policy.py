@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 from surefoot.diffusion.losses import draw_noisy, weighted_noise_loss
 from surefoot.diffusion.samplers import ancestral, dpm_solver_1
 from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
-from surefoot.nn import Denoiser, DenoiserConfig, move_towards
+from surefoot.nn import Denoiser, DenoiserConfig, apply_gradient, init_optimizer, move_towards
 from surefoot.types import DataSpec, Metrics
 
 
@@ -63,7 +63,7 @@ class DiffusionPolicyState(NamedTuple):
 def init_policy(spec: DataSpec, key: Key[Array, ""], *, config: DiffusionPolicyConfig) -> DiffusionPolicyState:
     """A fresh policy; the acting copy has buffers of its own, so that the state can be donated."""
     network = Denoiser.create(key, spec.observation_dim, spec.action_dim, config.network)
-    return DiffusionPolicyState(network, jax.tree.map(jnp.copy, network), config.optimizer.init(network))
+    return DiffusionPolicyState(network, jax.tree.map(jnp.copy, network), init_optimizer(config.optimizer, network))
 
 
 def policy_loss(
@@ -102,8 +102,7 @@ def update_policy(
     gradient, metrics = jax.grad(policy_loss, has_aux=True)(
         state.network, observation, action, weights, key, schedule=config.schedule, dropout=config.network.dropout
     )
-    change, optimizer = config.optimizer.update(gradient, state.optimizer, state.network)
-    network = optax.apply_updates(state.network, change)
+    network, optimizer = apply_gradient(config.optimizer, gradient, state.optimizer, state.network)
     ema = move_towards(state.network_ema, network, rate=config.ema_rate)
     return DiffusionPolicyState(network, ema, optimizer), metrics
 

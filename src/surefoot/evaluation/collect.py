@@ -51,14 +51,14 @@ def _flatten(episodes: behaviours.EpisodeBatch, most: int) -> behaviours.Episode
 
 
 def _dataset(rows: behaviours.EpisodeBatch) -> Dataset:
-    return Dataset(
-        task="PointRobot",
-        observations=rows.observation,
-        actions=rows.action,
-        rewards=rows.step.reward,
-        costs=rows.step.cost,
-        next_observations=rows.step.observation,
-        terminated=rows.step.terminated,
-        truncated=rows.step.truncated,
-        constraints=rows.step.constraint,
-    )
+    columns = {
+        "observations": rows.observation,
+        "actions": rows.action,
+        "rewards": rows.step.reward,
+        "costs": rows.step.cost,
+        "next_observations": rows.step.observation,
+        "terminated": rows.step.terminated,
+        "truncated": rows.step.truncated,
+        "constraints": rows.step.constraint,
+    }
+    return Dataset(task="PointRobot", **{name: np.asarray(values) for name, values in columns.items()})

@@ -29,6 +29,43 @@ class DenoiserConfig:
     """Units of the two layers that embed the time."""
 
 
+_NORM_EPSILON = 1e-6
+
+
+def _normalise(x: Float[Array, "*b n"]) -> tuple[Float[Array, "*b n"], Float[Array, "*b 1"]]:
+    """(x - mean) / deviation over the last axis, and 1 / deviation."""
+    centred = x - x.mean(-1, keepdims=True)
+    inverse = jax.lax.rsqrt((centred * centred).mean(-1, keepdims=True) + _NORM_EPSILON)
+    return centred * inverse, inverse
+
+
+@jax.custom_vjp
+def _layer_norm(
+    x: Float[Array, "rows n"], scale: Float[Array, " n"], bias: Float[Array, " n"]
+) -> Float[Array, "rows n"]:
+    """Normalises the rows, then scales and shifts."""
+    return _layer_norm_forward(x, scale, bias)[0]
+
+
+def _layer_norm_forward(x, scale, bias):
+    normal, inverse = _normalise(x)
+    return normal * scale[None] + bias[None], (normal, inverse, scale)
+
+
+def _layer_norm_backward(saved, g):
+    """The sums of products are written as matrix products: XLA's CPU reductions of a product of two arrays are 10 to 50
+    times slower (4.4 ms for the gradient of `scale` at [1024, 256])."""
+    normal, inverse, scale = saved
+    product = g * normal
+    d_scale = (jnp.ones((1, g.shape[0]), g.dtype) @ product)[0]
+    mean_g, mean_product = (part @ scale[:, None] / g.shape[-1] for part in (g, product))
+    d_x = inverse * (g * scale[None] - mean_g - normal * mean_product)
+    return d_x, d_scale, g.sum(0)
+
+
+_layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
+
+
 class LayerNorm(eqx.Module):
     """Normalises the last axis to mean 0 and variance 1, then scales and shifts. Epsilon 1e-6."""
 
@@ -36,11 +73,18 @@ class LayerNorm(eqx.Module):
     bias: Float[Array, " n"]
 
     def __call__(self, x: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
-        mean = x.mean(-1, keepdims=True)
-        centred = x - mean
-        variance = (centred * centred).mean(-1, keepdims=True)
-        normal = centred * jax.lax.rsqrt(variance + 1e-6)
-        return normal * jnp.broadcast_to(self.scale, x.shape) + jnp.broadcast_to(self.bias, x.shape)
+        return _layer_norm(x.reshape(-1, x.shape[-1]), self.scale, self.bias).reshape(x.shape)
+
+
+def _dropped(x: Float[Array, "*b n"], share: float, key: Key[Array, ""]) -> Float[Array, "*b n"]:
+    """`x` with a `share` of its numbers set to 0 and the others divided by 1 - share.
+
+    16 random bits decide about each number, half the work of a uniform draw; the share is right to 1 / 65,536.
+    """
+    size = x.shape[-1]
+    words = jax.random.bits(key, (*x.shape[:-1], (size + 1) // 2), jnp.uint32)
+    halves = jnp.concatenate([words & 0xFFFF, words >> 16], -1)[..., :size]
+    return jnp.where(halves >= round(share * 2**16), x / (1.0 - share), 0.0)
 
 
 class Block(eqx.Module):
@@ -53,10 +97,7 @@ class Block(eqx.Module):
     def __call__(
         self, x: Float[Array, "*b n"], *, dropout: float = 0.0, key: Key[Array, ""] | None = None
     ) -> Float[Array, "*b n"]:
-        hidden = x
-        if key is not None and dropout > 0:
-            kept = jax.random.bernoulli(key, 1.0 - dropout, x.shape)
-            hidden = jnp.where(kept, x / (1.0 - dropout), 0.0)
+        hidden = x if key is None or dropout == 0 else _dropped(x, dropout, key)
         return x + self.contract(mish(self.expand(self.norm(hidden))))
 
 

@@ -98,7 +98,7 @@ def run_chunk(
     count, shared, whole = len(keys), PartitionSpec("seed"), PartitionSpec()
     filled = np.minimum(np.arange(-(-count // mesh.size) * mesh.size), count - 1)
     per_seed = jax.tree.map(lambda values: values[filled], (states, keys, cumulative))
-    train = jax.shard_map(
+    train: Any = jax.shard_map(
         jax.vmap(one_seed, in_axes=(0, 0, 0, None, None)),
         mesh=mesh,
         in_specs=(shared, shared, shared, whole, whole),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from surefoot.nn import MLP, move_towards
+from surefoot.nn import MLP, apply_gradient, init_optimizer, move_towards
 from surefoot.types import DataSpec, Metrics
 from surefoot.values.expectile import expectile_loss
 
@@ -44,8 +44,8 @@ def init_pair(
         value,
         critic,
         jax.tree.map(jnp.copy, critic),
-        optimizer.init(value),
-        optimizer.init(critic),
+        init_optimizer(optimizer, value),
+        init_optimizer(optimizer, critic),
         jnp.zeros((), jnp.int32),
     )
 
@@ -84,8 +84,7 @@ def step_value(
     (loss, v), gradient = jax.value_and_grad(value_loss, has_aux=True)(
         pair.value, observation, q, expectile=expectile, lower=lower
     )
-    change, state = optimizer.update(gradient, pair.value_optimizer)
-    value = optax.apply_updates(pair.value, change)
+    value, state = apply_gradient(optimizer, gradient, pair.value_optimizer, pair.value)
     metrics = {f"{prefix}/value_loss": loss, f"{prefix}/value": v.mean()}
     return pair._replace(value=value, value_optimizer=state), metrics
 
@@ -101,8 +100,7 @@ def step_critic(
 ) -> tuple[ValuePair, Metrics]:
     """One step of the critics on targets [B], then of their moving average."""
     (loss, q), gradient = jax.value_and_grad(critic_loss, has_aux=True)(pair.critic, inputs, target)
-    change, state = optimizer.update(gradient, pair.critic_optimizer)
-    critic = optax.apply_updates(pair.critic, change)
+    critic, state = apply_gradient(optimizer, gradient, pair.critic_optimizer, pair.critic)
     metrics = {f"{prefix}/critic_loss": loss, f"{prefix}/critic": q.mean()}
     moved = move_towards(pair.critic_target, critic, rate=target_rate)
     return pair._replace(critic=critic, critic_target=moved, critic_optimizer=state, updates=pair.updates + 1), metrics
