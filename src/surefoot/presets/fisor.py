@@ -35,9 +35,9 @@ FISOR_PRESETS: dict[str, dict[str, Any]] = {
         "num_candidates": 8,
         "safer_step": 1.0,
         "extraction": "feasible_first",
-        "margin": 0.2,
-        "escape_slack": 0.015,
-        "escape_above": 0.05,
+        "margin": 0.3,
+        "escape_slack": 0.05,
+        "escape_above": 0.25,
         "diffusion": SMALL_POLICY,
     },
     # The paper's sizes and its PointRobot settings (table of hyper-parameters), with the corrected behaviour.
