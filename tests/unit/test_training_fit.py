@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,15 @@ from tests.toy_algorithm import SPEC, ToyAlgorithm, ToySizes, toy_data
 
 from surefoot.errors import CheckpointError, ConfigError, DataError, DivergenceError
 from surefoot.training import Progress, RunDirectory, fit, make_config
-from surefoot.training.chunk import UPDATE_STREAM, init_states, phase_cumulative, run_chunk, seed_keys
+from surefoot.training.chunk import (
+    UPDATE_STREAM,
+    init_states,
+    phase_cumulative,
+    replicate,
+    run_chunk,
+    seed_keys,
+    seed_mesh,
+)
 from surefoot.types import Transition
 
 SEEDS = (3, 0, 9)
@@ -164,7 +173,10 @@ def test_a_chunk_draws_by_weight_and_averages_its_metrics() -> None:
     def lowest(first: int, length: int, *, phase: int = 1) -> Any:
         start, weights = jnp.asarray(first, jnp.int32), cumulative if phase else None
         copy = jax.tree.map(jnp.copy, states)
-        _, metrics = run_chunk(TOY, copy, **inputs, cumulative=weights, first=start, phase_index=phase, length=length)
+        mesh = seed_mesh(SEEDS)
+        _, metrics = run_chunk(
+            TOY, copy, **inputs, mesh=mesh, cumulative=weights, first=start, phase_index=phase, length=length
+        )
         return np.asarray(metrics[f"{TOY.phases[phase].name}/lowest_reward"])
 
     # The lowest reward of a batch depends on the draws alone, so 4 updates average what 2 and 2 do.
@@ -175,14 +187,32 @@ def test_a_chunk_draws_by_weight_and_averages_its_metrics() -> None:
 
 
 def test_states_are_donated_and_targets_do_not_share_buffers() -> None:
-    states = init_states(TOY, SPEC, SEEDS)
+    mesh = seed_mesh(SEEDS)
+    states = replicate(init_states(TOY, SPEC, SEEDS), mesh)
     assert states.value.unsafe_buffer_pointer() != states.value_target.unsafe_buffer_pointer()
     data = jax.tree.map(jnp.asarray, toy_data())
     keys = seed_keys(SEEDS, stream=UPDATE_STREAM)
     first = jnp.asarray(0, jnp.int32)
-    run_chunk(TOY, states, keys=keys, data=data, cumulative=None, first=first, phase_index=0, length=2)
+    run_chunk(TOY, states, mesh=mesh, keys=keys, data=data, cumulative=None, first=first, phase_index=0, length=2)
     assert states.value.is_deleted()
     assert not data.reward.is_deleted()
+
+
+def test_seeds_that_do_not_divide_among_the_devices_learn_the_same(tmp_path: Path) -> None:
+    """Three seeds on two devices, in a process of its own, against one device here: the same weights to rounding."""
+    script = (
+        "import numpy as np\n"
+        "from surefoot.training import fit\n"
+        "from tests.toy_algorithm import SPEC, ToyAlgorithm, toy_data\n"
+        "state = fit(ToyAlgorithm(), toy_data(), spec=SPEC, seeds=(3, 0, 9), log_interval=4, checkpoint_interval=5)\n"
+        "import jax\n"
+        "assert len(jax.devices()) == 2\n"
+        f"np.save({str(tmp_path / 'value.npy')!r}, np.asarray(state.value))\n"
+    )
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment, cwd=Path(__file__).parents[2])
+    state = fit(TOY, toy_data(), spec=SPEC, seeds=SEEDS, log_interval=4, checkpoint_interval=5)
+    np.testing.assert_allclose(np.load(tmp_path / "value.npy"), state.value, rtol=1e-5, atol=1e-6)
 
 
 def first_values_positive() -> list[bool]:
