@@ -1,0 +1,68 @@
+"""What every result file says of where its numbers come from."""
+
+import datetime
+import json
+import os
+import platform
+import resource
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def head() -> dict[str, Any]:
+    """Command, date, machine and versions, as JSON values."""
+    return {
+        "command": "python " + " ".join(sys.argv),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "processor": processor(),
+            "cores": cores(),
+            "load_average_before": [round(load, 2) for load in os.getloadavg()],
+            "devices": [device.device_kind for device in jax.devices()],
+            "system": platform.platform(),
+            "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("jax", "jaxlib", "numpy", "optax", "equinox")},
+        },
+    }
+
+
+def write(name: str, results: dict[str, Any]) -> Path:
+    """Write benchmarks/results/<name>.json and return its path."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
+    return path
+
+
+def cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has held so far, 10^6 bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.processor()
+
+
+def verdict(figure: float, target: float, *, at_most: bool = False) -> str:
+    """Whether a figure reaches its target, in words."""
+    reached = figure <= target if at_most else figure >= target
+    return f"{figure:.3g} ({'at most' if at_most else 'at least'} {target:g}: {'reached' if reached else 'MISSED'})"
