@@ -179,9 +179,7 @@ def update(
 
 
 @partial(jax.jit, static_argnames="dropout", donate_argnames="state")
-def step(
-    state: PlainState, data: Transition, key: jax.Array, *, dropout: float
-) -> tuple[PlainState, dict[str, Any]]:
+def step(state: PlainState, data: Transition, key: jax.Array, *, dropout: float) -> tuple[PlainState, dict[str, Any]]:
     """One update on a batch drawn from the data."""
     k_batch, k_update = jax.random.split(key)
     rows = jax.random.randint(k_batch, (POLICY_STEPS * POLICY_BATCH,), 0, data.reward.shape[0])

@@ -11,10 +11,10 @@ import argparse
 import time
 from typing import Any
 
-import _machine
 import jax
 import numpy as np
 
+import _machine
 from surefoot.algorithms.fisor import FISOR
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.training import LoadedPolicy, RunConfig, hyperparameters

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import _machine
-import _plain_fisor as plain
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+import _machine
+import _plain_fisor as plain
 from surefoot.algorithms.fisor import FISOR, FISORState
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.nn import MLP, Denoiser, DenoiserConfig
@@ -128,9 +128,7 @@ def largest_difference(data: Transition) -> float:
     state = algorithm.init(SPEC, jax.random.key(0))
     for number in range(3):
         state, _ = update(state, batch, jax.random.key(number), phase="joint")
-    theirs, _ = jax.jit(plain.update, static_argnames="dropout")(
-        as_plain(state), batch, jax.random.key(3), dropout=0.0
-    )
+    theirs, _ = jax.jit(plain.update, static_argnames="dropout")(as_plain(state), batch, jax.random.key(3), dropout=0.0)
     ours = as_plain(update(state, batch, jax.random.key(3), phase="joint")[0])
     pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
     floats = [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs]

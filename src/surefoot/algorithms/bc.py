@@ -56,7 +56,7 @@ class BC:
         weights = jnp.ones_like(batch.reward)
         return update_policy(state, batch.observation, batch.action, weights, key, config=self.diffusion)
 
-    def sample_weights(self, state: DiffusionPolicyState, rows: Transition, *, phase: str) -> None:
+    def sample_weights(self, state: DiffusionPolicyState, data: Transition, *, phase: str) -> None:
         """Every transition alike."""
         return None
 

@@ -219,11 +219,11 @@ class FISOR:
             return state._replace(constraint=constraint), metrics
         raise ConfigError(f"unknown phase '{phase}'; known: constraint, reward, policy, joint.")
 
-    def sample_weights(self, state: FISORState, rows: Transition, *, phase: str) -> Float[Array, " n"] | None:
+    def sample_weights(self, state: FISORState, data: Transition, *, phase: str) -> Float[Array, " n"] | None:
         """Weights of all transitions for the policy phase, from values that this phase leaves frozen."""
         if phase != "policy":
             return None
-        estimates = _in_blocks(lambda part: self.estimate(state, part.observation, part.action), rows)
+        estimates = _in_blocks(lambda part: self.estimate(state, part.observation, part.action), data)
         return self._weights(estimates)
 
     def policy(self, state: FISORState) -> Policy:
