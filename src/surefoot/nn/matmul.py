@@ -33,7 +33,10 @@ def _backward(saved, g):
     transposed = jnp.swapaxes(rows, -1, -2)
     if rows.size * w.shape[-1] > _MATERIALISE_ABOVE:
         transposed = jax.lax.optimization_barrier(transposed)
-    return g @ jnp.swapaxes(w, -1, -2), transposed @ gradient_rows
+    # Written as a product over the last axes of both: under `vmap` XLA would copy a transpose of w first.
+    members = tuple(range(w.ndim - 2))
+    dx = jax.lax.dot_general(g, w, (((g.ndim - 1,), (w.ndim - 1,)), (members, members)))
+    return dx, transposed @ gradient_rows
 
 
 matmul.defvjp(_forward, _backward)

@@ -1,0 +1,23 @@
+"""The table of tasks: shapes, horizon, limits and reference scores. Names, never indices; DSRL's ids are accepted."""
+
+from surefoot.errors import check_name
+from surefoot.tasks.dsrl import DSRL_TASKS
+from surefoot.tasks.task import Suite, Task
+
+__all__ = ["TASKS", "Suite", "Task", "get_task"]
+
+TASKS: dict[str, Task] = {
+    # The best return is the way from the far corner (-3, -3) to the goal's rim, plus 1 for reaching it:
+    # hypot(5.2, 5.2) - 0.3 + 1 = 8.05; rewards are distances in metres, so 0 is standing still.
+    "PointRobot": Task("PointRobot", 11, 2, 300, return_min=0.0, return_max=8.05, cost_limit=0.0, has_constraint=True),
+    **DSRL_TASKS,
+}
+
+_BY_DSRL_ID = {task.dsrl_id: task for task in DSRL_TASKS.values() if task.dsrl_id is not None}
+
+
+def get_task(name: str) -> Task:
+    """The task called `name`, surefoot's or DSRL's name; raises `UnknownNameError` that lists the near names."""
+    if name in _BY_DSRL_ID:
+        return _BY_DSRL_ID[name]
+    return TASKS[check_name("task", name, TASKS)]

@@ -1,0 +1,45 @@
+"""One task as data and protocol know it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from surefoot.types import DataSpec
+
+Suite = Literal["surefoot", "safety_gymnasium", "bullet_safety_gym", "metadrive"]
+"""Who simulates it: surefoot's own pure-JAX tasks, or a simulator of DSRL's."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Shapes, horizon, limits, reference scores and ids of a task."""
+
+    name: str
+    observation_dim: int
+    action_dim: int
+    horizon: int
+    """Longest episode, in environment steps."""
+    return_min: float
+    """Reference return that scores 0, in the task's reward units."""
+    return_max: float
+    """Reference return that scores 1, in the task's reward units."""
+    cost_limit: float
+    """Largest safe sum of costs over an episode, strict protocol (FISOR's)."""
+    has_constraint: bool
+    """Whether its data carry the continuous constraint signal h (metres, > 0 is a violation)."""
+    suite: Suite = "surefoot"
+    dsrl_id: str | None = None
+    """Its name in DSRL, which `get_task` accepts too."""
+    simulator_id: str | None = None
+    """Its name in the simulator; None where the simulator has no such id."""
+    dsrl_file: str | None = None
+    """The published data file."""
+    cost_return_min: float = 0.0
+    """Smallest cost return of the reference data."""
+    cost_return_max: float = 0.0
+    """Largest cost return of the reference data."""
+    dsrl_cost_limits: tuple[float, ...] = ()
+    """Cost limits over an episode of DSRL's protocol; empty where the task is not DSRL's."""
+
+    @property
+    def spec(self) -> DataSpec:
+        return DataSpec(self.observation_dim, self.action_dim, self.horizon)

@@ -1,0 +1,55 @@
+"""The table of tasks against the benchmark's published facts."""
+
+import pytest
+
+from surefoot.errors import UnknownNameError
+from surefoot.tasks import TASKS, get_task
+from surefoot.tasks.dsrl import DSRL_TASKS
+
+
+def test_there_are_the_38_tasks_of_the_benchmark_and_our_own() -> None:
+    assert len(DSRL_TASKS) == 38
+    suites = [task.suite for task in DSRL_TASKS.values()]
+    assert {suite: suites.count(suite) for suite in suites} == {
+        "bullet_safety_gym": 8,
+        "safety_gymnasium": 21,
+        "metadrive": 9,
+    }
+    assert set(TASKS) - set(DSRL_TASKS) == {"PointRobot"}
+    assert all(name == task.name for name, task in TASKS.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "dsrl_id", "simulator_id", "file"),
+    [
+        ("BallRun", "OfflineBallRun-v0", "SafetyBallRun-v0", "SafetyBallRun-v0-80-940.hdf5"),
+        (
+            "PointGoal1",
+            "OfflinePointGoal1Gymnasium-v0",
+            "SafetyPointGoal1-v0",
+            "SafetyPointGoal1Gymnasium-v0-100-2022.hdf5",
+        ),
+        (
+            "HalfCheetahVelocity",
+            "OfflineHalfCheetahVelocityGymnasium-v1",
+            "SafetyHalfCheetahVelocity-v1",
+            "SafetyHalfCheetahVelocityGymnasium-v1-250-2495.hdf5",
+        ),
+        ("easysparse", "OfflineMetadrive-easysparse-v0", None, "SafeMetaDrive-easysparse-v0-85-1000.hdf5"),
+    ],
+)
+def test_ids_and_files_are_the_published_ones(name: str, dsrl_id: str, simulator_id: str | None, file: str) -> None:
+    task = get_task(name)
+    assert (task.dsrl_id, task.simulator_id, task.dsrl_file) == (dsrl_id, simulator_id, file)
+    assert get_task(dsrl_id) is task
+
+
+def test_limits_are_those_of_both_protocols() -> None:
+    assert (get_task("PointGoal1").cost_limit, get_task("PointGoal1").dsrl_cost_limits) == (10.0, (20.0, 40.0, 80.0))
+    assert (get_task("BallRun").cost_limit, get_task("BallRun").dsrl_cost_limits) == (5.0, (10.0, 20.0, 40.0))
+    assert get_task("PointRobot").dsrl_cost_limits == ()
+
+
+def test_an_unknown_task_lists_the_near_names() -> None:
+    with pytest.raises(UnknownNameError, match="BallRun"):
+        get_task("BalRun")
