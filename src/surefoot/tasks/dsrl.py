@@ -91,12 +91,10 @@ def _task(suite: Suite, row: _Row) -> Task:
     )
 
 
-DSRL_TASKS: dict[str, Task] = {
-    row[0]: _task(suite, row)
-    for suite, rows in (
-        ("bullet_safety_gym", _BULLET),
-        ("safety_gymnasium", _SAFETY_GYMNASIUM),
-        ("metadrive", _METADRIVE),
-    )
-    for row in rows
-}
+_SUITES: tuple[tuple[Suite, tuple[_Row, ...]], ...] = (
+    ("bullet_safety_gym", _BULLET),
+    ("safety_gymnasium", _SAFETY_GYMNASIUM),
+    ("metadrive", _METADRIVE),
+)
+
+DSRL_TASKS: dict[str, Task] = {row[0]: _task(suite, row) for suite, rows in _SUITES for row in rows}
