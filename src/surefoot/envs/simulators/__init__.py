@@ -31,4 +31,8 @@ def _backend(task: SimulatedTask, *, draws: bool) -> Backend:
         from surefoot.envs.simulators.bullet import BulletBackend
 
         return BulletBackend(task)
+    if task.suite == "safety_gymnasium":
+        from surefoot.envs.simulators.safety_gymnasium import SafetyGymnasiumBackend
+
+        return SafetyGymnasiumBackend(task, draws=draws)
     raise ConfigError(f"task {task.name}: expected one of a simulator, found one of the suite '{task.suite}'.")
