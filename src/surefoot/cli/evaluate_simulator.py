@@ -15,7 +15,7 @@ from surefoot.cli.progress import ProgressLine
 from surefoot.cli.selection import data_name
 from surefoot.evaluation.protocol import ProtocolName, cost_limits, protocol_rows, summarise_protocol
 from surefoot.evaluation.simulated import Rollouts, VectorEnvironment, lanes_for, roll_out_simulator
-from surefoot.files import write_bytes, write_text
+from surefoot.files import write_text
 from surefoot.tasks import Suite, Task, get_task
 
 SIMULATOR_PACKAGES: dict[Suite, tuple[str, ...]] = {
@@ -66,11 +66,15 @@ def evaluate_on_simulator(
     acting = {name: getattr(loaded.algorithm, name) for name in ("extraction", "margin", "num_candidates")
               if hasattr(loaded.algorithm, name)}  # fmt: skip
     for rollout in drawn:
-        write_bytes(path / FOLDER / rollout.name, rollout.content)
+        rollout.save(path / FOLDER)
     return merge_summary(
         path,
         {
-            "protocol": {**figures, "timing": _timing(rollouts, seconds, workers=workers, lanes=lanes)},
+            "protocol": {
+                **figures,
+                "timing": _timing(rollouts, seconds, workers=workers, lanes=lanes),
+                "worker_deaths": [death._asdict() for death in environment.deaths],
+            },
             "simulator": simulator_versions(task),
             "acting": {"step": loaded.step, **acting, "overrides": changed},
             "rollouts": [{"file": rollout.name, "caption": rollout.caption} for rollout in drawn],

@@ -11,16 +11,20 @@ import numpy as np
 import tyro
 from matplotlib.figure import Figure
 
-from surefoot.cli.evaluate import FOLDER
 from surefoot.cli.files import data_card, read_summary, run_data
+from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.options import parse
+from surefoot.cli.report_simulator import animations, data_points, scatter_figure
+from surefoot.cli.selection import method_name
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
 from surefoot.report.html import write_report
 from surefoot.report.plots import RegionSlice, Trajectory, data_overview, feasible_region, training_curves, trajectories
+from surefoot.report.protocol_tables import protocol_rows
 from surefoot.report.tables import evaluation_rows
 from surefoot.safety.region import SLICES
+from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
 
 PAGE = "report.html"
@@ -52,7 +56,10 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
     config = directory.read_config()
     summary = read_summary(path)
     dataset = run_data(directory, config) if dataset is None else dataset
+    task = get_task(config.task)
+    name = method_name(config.algorithm, config.data_selection)
     figures: Figures = {
+        **scatter_figure(path, name=name, data=data_points(dataset, task, summary)),
         **_region_figure(path, summary),
         **_trajectory_figure(path),
         **_training_figure(directory),
@@ -61,15 +68,17 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
     page = path / PAGE if out is None else out
     write_report(
         page,
-        title=f"{config.algorithm.upper()} on {config.task}",
+        title=f"{name} on {config.task}",
         summary=summary,
         figures=figures,
-        table_rows=evaluation_rows(summary),
+        table_rows=protocol_rows(summary) or evaluation_rows(summary),
         details={
             "Data": summary.get("data", {}),
             "Training": summary.get("training", {}),
             "Acting": summary.get("acting", {}),
+            "Simulator": {**summary.get("simulator", {}), **summary.get("protocol", {}).get("timing", {})},
         },
+        animations=animations(path, summary),
     )
     return page
 
