@@ -85,7 +85,7 @@ def rewrite(
     source, target = Path(source), Path(target)
     with reading(source) as file:
         found = card_of(source, file)
-        _check_card_task(source, found, task)
+        check_card_task(source, found, task)
         nodes = _find(source, file, task)
         card_text = _card_text(target, task.name, found if card is None else card)
         size = sum(node.size * (1 if key in FLAG_KEYS else 4) for key, node in nodes.items())
@@ -118,7 +118,7 @@ def _load(path: Path, task: Task, *, named: Path, mapped: bool | None) -> Datase
     """`load`; refusals name the file `named`."""
     with reading(path) as file:
         card = card_of(named, file)
-        _check_card_task(named, card, task)
+        check_card_task(named, card, task)
         nodes = _find(named, file, task)
         arrays = _arrays(path, nodes, named=named, mapped=mapped)
     dataset = Dataset(
@@ -213,7 +213,7 @@ def card_of(path: Path, file: h5py.File) -> dict[str, Any]:
     return card
 
 
-def _check_card_task(path: Path, card: dict[str, Any], task: Task) -> None:
+def check_card_task(path: Path, card: dict[str, Any], task: Task) -> None:
     name = card.get("task", task.name)
     if name != task.name:
         refuse(path, CARD, expected=f"data of task {task.name}", found=f"data of task {name!a:.80}")
