@@ -40,6 +40,11 @@ RESOLUTION, EXTENT = 201, 2.7
 """Cells along each side of a region slice, and half its side in metres."""
 
 
+def default_workers() -> int:
+    """A process for each core."""
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
     """Measure the policy of a run: on PointRobot from drawn starts, with its feasible region; on a simulator's task by
@@ -53,7 +58,7 @@ class EvaluateOptions:
     infeasible ones)."""
     protocol: ProtocolName = "strict"
     """Cost limits on a simulator's task: one small one (strict), or the average over DSRL's three (dsrl)."""
-    workers: int = os.cpu_count() or 1
+    workers: int = default_workers()
     """Processes that step a simulator."""
     gifs: int = 0
     """Episodes of the first seed drawn for the report, on a simulator's task."""

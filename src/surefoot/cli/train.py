@@ -42,7 +42,8 @@ class TrainOptions(Generic[Hyper]):
     out: Path
     """Folder of the run, made if missing."""
     data_filter: DataFilter = "all"
-    """Episodes to train on: all, or the safe ones, whose cost is at most the limit (BC on them is BC-Safe)."""
+    """Episodes to train on: all; safe, whose cost is at most the limit (BC on them is BC-Safe); risky, at least twice
+    it; boundary, near it; frontier, the best return at each cost."""
     filter_cost_limit: float | None = None
     """That limit, a sum over an episode; default: the task's limit in the strict protocol."""
     fraction: float = 1.0

@@ -46,8 +46,9 @@ def write_report(
 
     The verdict, the key figures, the command, the configuration and the versions come from `summary` (the contents of
     summary.json); what it lacks is left out. `figures` maps a name, which becomes the anchor, to a figure and its
-    caption; `animations` stand behind them. `table_rows` is a further table, such as `tables.evaluation_rows`; `details` joins the folded sections at
-    the end, a section for each mapping in it. Raises `DataError` on a summary of another form, `OSError`.
+    caption; `animations` stand behind them. `table_rows` is a further table, such as `tables.evaluation_rows`;
+    `details` joins the folded sections at the end, a section for each mapping in it. Raises `DataError` on a summary of
+    another form, `OSError`.
     """
     judged = key_figures(summary)
     page = ""

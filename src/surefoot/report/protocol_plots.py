@@ -76,9 +76,8 @@ def cost_against_return(
         raise ConfigError("cost_against_return: expected at least one method, found none.")
     figure = new_figure(4.6)
     axes = figure.subplots()
-    largest = max(
-        [1.0, *(float(one.costs.max()) for one in methods), *([] if data is None else [float(data[1].max())])]
-    )
+    every = [one.costs.ravel() for one in methods] + ([] if data is None else [data[1]])
+    largest = max(1.0, float(np.concatenate(every).max()))
     axes.set_yscale("symlog", linthresh=1.0, linscale=1.2)
     axes.set_ylim(-0.12, 1.3 * largest)
     axes.axhspan(-0.12, 1.0, color=GREEN, alpha=0.08, linewidth=0)
