@@ -11,6 +11,7 @@ import numpy as np
 import tyro
 from matplotlib.figure import Figure
 
+from surefoot.cli.compare import compare
 from surefoot.cli.files import data_card, read_summary, run_data
 from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.options import parse
@@ -33,18 +34,29 @@ Figures = dict[str, tuple[Figure, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """Write the HTML page of a run: one file that needs nothing else."""
+    """Write the HTML page of a run: one file that needs nothing else. Several runs on one simulator task are compared:
+    table, raw rows, figure and page go into a folder."""
 
-    run: tyro.conf.Positional[Path]
-    """Folder of the run."""
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folder of the run, or of each run to compare."""
     out: Path | None = None
-    """The page (default: report.html in the run's folder)."""
+    """The page (default: report.html in the run's folder); of a comparison the folder, which has no default."""
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(ReportOptions, arguments, command="report")
-    print(f"The report lies at {report(options.run, out=options.out)}")
+    print(f"The report lies at {_written(options)}")
+
+
+def _written(options: ReportOptions) -> Path:
+    if not options.runs:
+        raise ConfigError("report: expected the folder of a run, found none.")
+    if len(options.runs) == 1:
+        return report(options.runs[0], out=options.out)
+    if options.out is None:
+        raise ConfigError("--out: expected a folder for the comparison of several runs, found none.")
+    return compare(options.runs, options.out)
 
 
 def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = None) -> Path:
@@ -147,7 +159,11 @@ def _training_figure(directory: RunDirectory) -> Figures:
 def _data_figure(dataset: Dataset | None, card: dict[str, Any]) -> Figures:
     if dataset is None or not len(dataset.episode_ends):
         return {}
-    figure = data_overview(dataset.returns, dataset.cost_returns, dataset.lengths, groups=_groups(dataset, card))
+    # PointRobot's returns and costs are metres and violating steps; simulators have units of their own.
+    labels = {} if dataset.task == "PointRobot" else {"return_label": "return", "cost_label": "cost return"}
+    figure = data_overview(
+        dataset.returns, dataset.cost_returns, dataset.lengths, groups=_groups(dataset, card), **labels
+    )
     return {"data": (figure, "The data's episodes: cost return against return, and how long they are.")}
 
 

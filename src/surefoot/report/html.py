@@ -41,6 +41,7 @@ def write_report(
     table_rows: Sequence[Mapping[str, object]] = (),
     details: Mapping[str, object] | None = None,
     animations: Sequence[Animation] = (),
+    headline: str | None = None,
 ) -> None:
     """Write the page in one step, replacing what was there.
 
@@ -48,14 +49,14 @@ def write_report(
     summary.json); what it lacks is left out. `figures` maps a name, which becomes the anchor, to a figure and its
     caption; `animations` stand behind them. `table_rows` is a further table, such as `tables.evaluation_rows`;
     `details` joins the folded sections at the end, a section for each mapping in it. Raises `DataError` on a summary of
-    another form, `OSError`.
+    another form, `OSError`. `headline` takes the place of the verdict.
     """
     judged = key_figures(summary)
     page = ""
     for resolution in _RESOLUTIONS:
         drawn = [_figure(i, name, *figures[name], resolution) for i, name in enumerate(figures, start=1)]
         rollouts = "\n".join(_animation(animation) for animation in animations)
-        page = _page(title, summary, judged, "\n".join(drawn), table_rows, details or {}, rollouts)
+        page = _page(title, summary, judged, "\n".join(drawn), table_rows, details or {}, rollouts, headline)
         if len(page.encode()) <= MOST_BYTES:
             break
     write_text(path, page)
@@ -84,11 +85,13 @@ def _page(
     table_rows: Sequence[Mapping[str, object]],
     details: Mapping[str, object],
     rollouts: str,
+    headline: str | None,
 ) -> str:
     missed = any(figure.met is False for figure in judged)
+    kind = "" if headline is not None else "missed" if missed else "met"
+    sentence = verdict(judged) if headline is None else headline
     parts = [
-        f"<header><h1>{_text(title)}</h1>{_subtitle(summary)}"
-        f'<p class="verdict {"missed" if missed else "met"}">{_text(verdict(judged))}</p></header>',
+        f'<header><h1>{_text(title)}</h1>{_subtitle(summary)}<p class="verdict {kind}">{_text(sentence)}</p></header>',
         _section("Key figures", _key_table(judged)) if judged else "",
         _section("Evaluation", _plain_rows(table_rows)) if table_rows else "",
         _section("Figures", drawn) if drawn else "",
