@@ -58,7 +58,11 @@ def _save_mp4(path: Path, first: np.ndarray, rest: Iterator[np.ndarray], frames_
     # The common pixel format has half the resolution in colour: an odd last row or column is left out.
     height, width = height - height % 2, width - width % 2
     writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=frames_per_second, macro_block_size=1, ffmpeg_log_level="error"
+        str(path),
+        (width, height),
+        fps=frames_per_second,  # pyright: ignore[reportArgumentType] (it prints two digits of it)
+        macro_block_size=1,
+        ffmpeg_log_level="error",
     )
     writer.send(None)
     try:

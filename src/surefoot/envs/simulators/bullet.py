@@ -6,6 +6,7 @@ mended here, from outside. What a fresh simulator does after `numpy.random.seed(
 """
 
 import random
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,8 +37,7 @@ class BulletBackend:
 
     def __init__(self, task: SimulatedTask) -> None:
         layout = gymnasium.spec(str(task.simulator_id)).kwargs
-        # Its own limit; the adapter's is the task's.
-        self.horizon = gymnasium.spec(str(task.simulator_id)).max_episode_steps
+        self.horizon = int(gymnasium.spec(str(task.simulator_id)).max_episode_steps or 0)
         with _generators(0), quiet():
             self._env: Any = EnvironmentBuilder(**layout)
         self.observation_dim: int = self._env.observation_space.shape[0]
@@ -77,6 +77,9 @@ class BulletBackend:
             picture[:] = _RED
             picture[_EDGE:-_EDGE, _EDGE:-_EDGE] = inside
         return picture
+
+    def cpu_seconds(self) -> float:
+        return time.process_time()
 
     def close(self) -> None:
         self._close()

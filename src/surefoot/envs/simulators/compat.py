@@ -14,6 +14,7 @@ The package pins libraries of 2023. This module imports it beside the present on
 """
 
 import dataclasses
+import inspect
 import math
 import sys
 import warnings
@@ -96,7 +97,7 @@ def _array_defaults() -> Iterator[None]:
     original: Any = dataclasses.dataclass
 
     def prepare(cls: Any) -> Any:
-        for name in cls.__dict__.get("__annotations__", {}):
+        for name in inspect.get_annotations(cls):
             default = cls.__dict__.get(name)
             if isinstance(default, np.ndarray):
                 setattr(cls, name, dataclasses.field(default_factory=default.copy))

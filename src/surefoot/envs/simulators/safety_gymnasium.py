@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import time
 import warnings
 import weakref
 from functools import cache
@@ -34,7 +35,6 @@ class SafetyGymnasiumBackend:
             choose_renderer(task.name)
         self._name = task.name
         registration = registrations()[str(task.simulator_id)]
-        # Its own limit; the adapter's is the task's.
         self.horizon = registration.horizon
         self._env = _build(registration, draws=draws)
         self.observation_dim: int = self._env.observation_space.shape[0]
@@ -54,6 +54,9 @@ class SafetyGymnasiumBackend:
             return np.array(self._env.render())
         except Exception as error:  # whatever the graphics drivers of this machine raise
             raise cannot_draw(self._name, f"{type(error).__name__}: {error}") from error
+
+    def cpu_seconds(self) -> float:
+        return time.process_time()
 
     def close(self) -> None:
         self._close()
