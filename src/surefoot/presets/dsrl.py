@@ -16,8 +16,8 @@ _POLICY = DiffusionPolicyConfig(
 
 DSRL_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "fisor": {
-        # Minutes on two CPU cores. Source: our own measurements on BallRun (docs/protocol.md), not the paper, whose scale
-        # of h (25) and expectile (0.9) leave no feasible region there.
+        # Minutes on two CPU cores. Source: our own measurements on BallRun (docs/protocol.md), not the paper, whose
+        # scale of h (25) and expectile (0.9) leave no feasible region there.
         "small": {
             "constraint_updates": 15_000,
             "reward_updates": 8_000,
