@@ -117,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="where the file and the runs are made")
     parser.add_argument("--gigabytes", type=float, default=20.0)
+    parser.add_argument("--keep", action="store_true", help="leave the file, and use one that was left")
     parser.add_argument("--results", default="streaming", help="name of the file under benchmarks/results")
     parser.add_argument("--step", nargs=2, metavar=("RUN", "STOP_AT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -129,7 +130,7 @@ def main() -> None:
     head = _machine.head()
     try:
         began = time.perf_counter()
-        size = generate(path, options.gigabytes)
+        size = path.stat().st_size if options.keep and path.exists() else generate(path, options.gigabytes)
         print(f"generated {size / 1e9:.2f} GB in {time.perf_counter() - began:.0f} s", flush=True)
         runs = {name: options.folder / name for name in ("unbroken", "resumed")}
         step = partial(in_process, "--folder", str(options.folder), "--step")
@@ -140,7 +141,8 @@ def main() -> None:
         }
         same = last_state(runs["unbroken"]) == last_state(runs["resumed"])
     finally:
-        path.unlink(missing_ok=True)
+        if not options.keep:
+            path.unlink(missing_ok=True)
         for name in ("unbroken", "resumed"):
             shutil.rmtree(options.folder / name, ignore_errors=True)
     peak = max(part["peak_memory_mb"] for steps in found.values() for part in steps.values())

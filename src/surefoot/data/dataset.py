@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike, DTypeLike
 
-from surefoot.data.mapping import blocks, release
+from surefoot.data.mapping import blocks, expect, release
 from surefoot.errors import DataError
 
 FINGERPRINT_ROWS = 65_536
@@ -126,6 +126,8 @@ class Dataset:
     def take(self, rows: Int[np.ndarray, " n"]) -> "Dataset":
         """The transitions in these rows, in memory, whatever episodes they belong to."""
         taken = {}
+        for _, array in self.arrays():
+            expect(array, rows)
         for name, array in self.arrays():
             taken[name] = array[rows]
             release(array)
