@@ -44,6 +44,7 @@ def expect(array: np.ndarray, rows: Int[np.ndarray, " n"]) -> None:
     if mapped is None or not len(rows) or not hasattr(mmap, "MADV_WILLNEED"):
         return
     mapped.madvise(mmap.MADV_RANDOM)
+    rows = rows.astype(np.int64)  # places in a large file are beyond 32 bits
     first = _address(array) - _address(np.frombuffer(mapped, np.uint8))
     low = (first + rows * array.strides[0]) // mmap.PAGESIZE
     high = (first + (rows + 1) * array.strides[0] - 1) // mmap.PAGESIZE
