@@ -22,8 +22,8 @@ _SIMULATOR_PACKAGES: dict[Suite, tuple[str, ...]] = {
 }
 
 _NOTES: dict[str, str] = {
-    "BallRun": "The simulator's own speed limit of 2.5 m/s bounds what is safe: 2.5 m/s for 100 steps of 1/30 s at 60 a "
-    "metre is a return of 500, normalised 0.36; a ball that starts at rest stays below it.",
+    "BallRun": "What is safe is bounded by the speed limit of 2.5 m/s: for 100 steps of 1/30 s at 60 a metre it gives a "
+    "return of 500, normalised 0.36, and a ball that starts at rest stays below that."
 }
 """What a reader must know to judge a task's figures."""
 

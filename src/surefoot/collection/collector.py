@@ -26,8 +26,8 @@ from surefoot.interrupts import deferred_interrupts
 from surefoot.tasks import Task
 
 RECIPE = (
-    "PPO-Lagrangian with a PID multiplier whose cost limit rises over the run, every episode of the training kept, then "
-    "thinned at random in each bin of a grid over cost return and return"
+    "PPO-Lagrangian with a PID multiplier whose cost limit rises over the run, every episode of the training kept, "
+    "then thinned at random in each bin of a grid over cost return and return"
 )
 _ROOM_FOR_LEARNER = 4_000_000
 """Bytes; its checkpoint is smaller."""
@@ -203,9 +203,7 @@ class _Gatherer:
         """
         recipe, seed = self._collection.recipe, self._collection.seed
         seeds = np.random.default_rng((seed, part)).integers(2**31, size=(recipe.iteration + 1, recipe.lanes))
-        keys = jax.random.split(
-            jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), part), 0), recipe.iteration
-        )
+        keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), part), 0), recipe.iteration)
         if self._observation is None:
             self._observation = np.asarray(self._simulators.reset(seeds[-1]), np.float32)
         rows: list[tuple[np.ndarray, np.ndarray, Step]] = []
@@ -224,7 +222,7 @@ class _Gatherer:
 
 
 def _rollout(rows: list[tuple[np.ndarray, np.ndarray, Step]]) -> tuple[Rollout, np.ndarray]:
-    """The rows of an iteration [T, n, ...] and where a simulator was lost. Such a row counts nothing for the learner."""
+    """The rows of an iteration [T, n, ...], and where a simulator was lost: there a row counts nothing for the learner."""
     steps = [step for _, _, step in rows]
     restarted = np.stack([step.restarted for step in steps])
 

@@ -10,6 +10,7 @@ discounted return of about 1 and one at the end of its cost range a discounted c
 exchanges one range for the other, and the same gains serve every task.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -65,7 +66,7 @@ class PPO:
 
 
 class Actor(eqx.Module):
-    """A diagonal Gaussian whose mean is a multilayer perceptron with tanh and whose deviation is the same everywhere."""
+    """A diagonal Gaussian: the mean a multilayer perceptron with tanh, the deviation the same in all states."""
 
     layers: tuple[Dense, ...]
     log_deviation: Float[Array, " act"]
@@ -129,7 +130,7 @@ def init(config: PPO, task: Task, key: Key[Array, ""]) -> LearnerState:
     """The first state."""
     sizes = [task.observation_dim, *config.hidden]
     keys = jax.random.split(key, 3)
-    hidden = dense_layers(keys[0], list(zip(sizes[:-1], sizes[1:], strict=True)))
+    hidden = dense_layers(keys[0], list(itertools.pairwise(sizes)))
     last = dense_layers(keys[1], [(sizes[-1], task.action_dim)], initializer=_SMALL)
     actor = Actor((*hidden, *last), jnp.full(task.action_dim, np.log(config.initial_deviation), jnp.float32))
     networks = Networks(actor, MLP.create(keys[2], task.observation_dim, config.hidden, members=(2,)))
@@ -224,9 +225,7 @@ def log_density(
     return (-0.5 * ((action - mean) / jnp.exp(spread)) ** 2 - spread - 0.5 * jnp.log(2.0 * jnp.pi)).sum(-1)
 
 
-def clipped_objective(
-    ratio: Float[Array, " B"], advantage: Float[Array, " B"], *, clip: float
-) -> Float[Array, " B"]:
+def clipped_objective(ratio: Float[Array, " B"], advantage: Float[Array, " B"], *, clip: float) -> Float[Array, " B"]:
     """min(r A, clip(r, 1 - clip, 1 + clip) A), equation 7."""
     return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
 

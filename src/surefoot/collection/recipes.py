@@ -1,13 +1,11 @@
 """How the data of each task are collected: one recipe a task, DSRL's way (arXiv 2306.09303, appendix A).
 
 A learner trains from scratch while its cost limit rises: safe and slow at first, fast and reckless at the end. DSRL
-used TRPO-Lagrangian and did not say how fast the limit rose; ours is PPO with the same PID multiplier, several epochs an
-iteration, and a last stretch without limit, so that the best return is there too.
+used TRPO-Lagrangian; ours is PPO with the same PID multiplier, several epochs an iteration, and a last stretch without
+limit, so that the best return is there too.
 """
 
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from surefoot.collection.ppo import PPO
 from surefoot.tasks import Task
@@ -47,12 +45,24 @@ class Recipe:
 
 def cost_limit(recipe: Recipe, task: Task, *, iteration: int) -> float:
     """Allowed sum of costs over an episode in an iteration of a run, counted from 0."""
-    shares, limits = zip(*recipe.limits, strict=True)
-    return float(np.interp(iteration / recipe.iterations, shares, limits)) * task.cost_return_max
+    done = iteration / recipe.iterations
+    share, limit = [point for point in recipe.limits if point[0] <= done][-1]
+    for next_share, next_limit in recipe.limits:
+        if next_share > done:
+            limit += (next_limit - limit) * (done - share) / (next_share - share)
+            break
+    return limit * task.cost_return_max
 
 
 RECIPES: dict[str, Recipe] = {
-    "BallRun": Recipe(steps=800_000, lanes=32, iteration=100, learner=PPO(least_deviation=0.2)),
+    "BallRun": Recipe(
+        steps=1_000_000,
+        lanes=32,
+        iteration=100,
+        runs=2,
+        limits=((0.0, 0.0), (0.15, 0.0), (0.6, 1.0), (0.6, NO_LIMIT), (1.0, NO_LIMIT)),
+        learner=PPO(least_deviation=0.2, target_divergence=0.05),
+    ),
     "BallCircle": Recipe(steps=1_200_000, lanes=16, iteration=200, learner=PPO(least_deviation=0.2)),
     "CarRun": Recipe(steps=600_000, lanes=16, iteration=200, learner=PPO(least_deviation=0.2)),
     "CarCircle": Recipe(steps=1_000_000, lanes=16, iteration=300, learner=PPO(least_deviation=0.2)),

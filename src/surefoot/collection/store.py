@@ -122,10 +122,9 @@ class Store:
             )
 
     def _reserve(self, size: int) -> None:
-        with (self.path / "reserve").open("wb") as file:
-            # A file system that cannot allocate ahead has no reserve to give back.
-            with _allowed(errno.EOPNOTSUPP, errno.EINVAL):
-                os.posix_fallocate(file.fileno(), 0, size)
+        # A file system that cannot allocate ahead has no reserve to give back.
+        with (self.path / "reserve").open("wb") as file, _allowed(errno.EOPNOTSUPP, errno.EINVAL):
+            os.posix_fallocate(file.fileno(), 0, size)
 
     def _save(self, what: str, write: Callable[[], None]) -> None:
         """`write`; where the disk is full once more, on the space that was held in reserve, and then say so."""
@@ -146,7 +145,9 @@ class Store:
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            raise DataError(f"{self.path}: {_full_sentence(f'there was no room to {what}, the rest is kept')}") from error
+            raise DataError(
+                f"{self.path}: {_full_sentence(f'there was no room to {what}, the rest is kept')}"
+            ) from error
 
 
 def _full_sentence(kept: str) -> str:

@@ -1,4 +1,4 @@
-"""A Lagrange multiplier moved by a PID controller (Stooke, Achiam and Abbeel, ICML 2020, arXiv 2007.03964, algorithm 2).
+"""A Lagrange multiplier moved by a PID controller (Stooke, Achiam and Abbeel, 2020, arXiv 2007.03964, algorithm 2).
 
 Plain dual ascent is the integral alone: it overshoots, because the multiplier goes on rising for as long as the cost is
 too high, and falls only after the cost has long been low. The proportional term answers at once, the derivative one
