@@ -22,7 +22,7 @@ _SIMULATOR_PACKAGES: dict[Suite, tuple[str, ...]] = {
 }
 
 _NOTES: dict[str, str] = {
-    "BallRun": "What is safe is bounded by the speed limit of 2.5 m/s: for 100 steps of 1/30 s at 60 a metre it gives a "
+    "BallRun": "What is safe is bounded by the speed limit of 2.5 m/s: 100 steps of 1/30 s at 60 a metre give a "
     "return of 500, normalised 0.36, and a ball that starts at rest stays below that."
 }
 """What a reader must know to judge a task's figures."""

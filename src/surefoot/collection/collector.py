@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -31,6 +30,12 @@ RECIPE = (
 )
 _ROOM_FOR_LEARNER = 4_000_000
 """Bytes; its checkpoint is smaller."""
+
+
+# Compiled once for all collections of a process.
+_INIT = jax.jit(ppo.init, static_argnums=(0, 1))
+_ACT = jax.jit(ppo.act)
+_UPDATE = jax.jit(ppo.update, static_argnums=(0, 1))
 
 
 class Step(Protocol):
@@ -128,7 +133,6 @@ def _train(
     if first >= total:
         return metadata
     scale = ppo.scales(task, discount=recipe.learner.discount)
-    update = jax.jit(partial(ppo.update, recipe.learner, scale))
     clock = _Clock(metadata)
     with open_simulators() as simulators:
         gatherer = _Gatherer(collection, simulators, interrupted)
@@ -149,13 +153,17 @@ def _train(
                 metadata["episode_cost"] = float(episode_sums(join(episodes))[:, 0].mean())
             key = jax.random.fold_in(jax.random.fold_in(jax.random.key(collection.seed), part), 1)
             cost = jnp.float32(metadata["episode_cost"])
-            state, metrics = update(state, rollout, episode_cost=cost, cost_limit=jnp.float32(limit), key=key)
+            inputs = {"episode_cost": cost, "cost_limit": jnp.float32(limit), "key": key}
+            state, metrics = _UPDATE(recipe.learner, scale, state, rollout, **inputs)
             _check_finite(metrics, number)
             metadata |= clock.read()
             store.save_learner(state, metadata)
             if interrupted():
                 raise KeyboardInterrupt
-    _report(on_progress, collection, total, recipe.runs - 1, limit)
+    metadata |= clock.read()  # once more: the seconds of the workers count when they have ended
+    store.save_learner(state, metadata)
+    last = cost_limit(recipe, task, iteration=recipe.iterations - 1)
+    _report(on_progress, collection, total, recipe.runs - 1, last)
     return metadata
 
 
@@ -188,7 +196,6 @@ class _Gatherer:
         self._interrupted = interrupted
         self._cutter = EpisodeCutter(collection.recipe.lanes)
         self._observation: np.ndarray | None = None
-        self._act = jax.jit(ppo.act)
 
     def forget(self) -> None:
         """Begin new episodes everywhere: a new learner must not end those of the old one."""
@@ -210,7 +217,7 @@ class _Gatherer:
         for key, next_seeds in zip(keys, seeds, strict=False):
             if self._interrupted():
                 break
-            action = np.asarray(self._act(state, self._observation, key))
+            action = np.asarray(_ACT(state, self._observation, key))
             step = self._simulators.step(np.clip(action, -1.0, 1.0), next_seeds)
             rows.append((self._observation, action, step))
             self._observation = np.asarray(step.start_observation, np.float32)
@@ -222,7 +229,7 @@ class _Gatherer:
 
 
 def _rollout(rows: list[tuple[np.ndarray, np.ndarray, Step]]) -> tuple[Rollout, np.ndarray]:
-    """The rows of an iteration [T, n, ...], and where a simulator was lost: there a row counts nothing for the learner."""
+    """The rows of an iteration [T, n, ...], and where a simulator was lost: such rows teach the learner nothing."""
     steps = [step for _, _, step in rows]
     restarted = np.stack([step.restarted for step in steps])
 
@@ -258,7 +265,7 @@ def _columns(rollout: Rollout) -> Columns:
 
 def _learner(collection: Collection, run: int) -> LearnerState:
     key = jax.random.fold_in(jax.random.key(collection.seed), 2**31 - 1 - run)
-    return ppo.init(collection.recipe.learner, collection.task, key)
+    return _INIT(collection.recipe.learner, collection.task, key)
 
 
 def _check_finite(metrics: dict[str, Any], number: int) -> None:

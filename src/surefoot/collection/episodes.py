@@ -39,12 +39,12 @@ class EpisodeCutter:
         found: list[tuple[int, int, Columns]] = []
         for lane in range(self.lanes):
             start = 0
-            for step in np.flatnonzero(ended[:, lane] | restarted[:, lane]):
+            for step in np.flatnonzero(ended[:, lane] | restarted[:, lane]).tolist():
                 if restarted[step, lane]:
                     self._running[lane] = []
                 else:
                     pieces = [*self._running[lane], _rows(steps, lane, start, step + 1)]
-                    found.append((int(step), lane, join(pieces)))
+                    found.append((step, lane, join(pieces)))
                     self._running[lane] = []
                 start = step + 1
             if start < len(ended):

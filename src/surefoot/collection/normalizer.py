@@ -10,9 +10,9 @@ _LARGEST = 10.0
 
 
 class Normalizer(NamedTuple):
-    """Counts, means and summed squared deviations."""
+    """How many observations, their means and summed squared deviations."""
 
-    count: Float[Array, ""]
+    seen: Float[Array, ""]
     mean: Float[Array, " obs"]
     squares: Float[Array, " obs"]
 
@@ -31,15 +31,15 @@ def normalizer_update(
     count = weights.sum()
     mean = (rows * weights).sum(0) / jnp.maximum(count, 1.0)
     squares = (weights * (rows - mean[None]) ** 2).sum(0)
-    total = state.count + count
+    total = state.seen + count
     change = mean - state.mean
     share = count / jnp.maximum(total, 1.0)
-    return Normalizer(total, state.mean + change * share, state.squares + squares + change**2 * state.count * share)
+    return Normalizer(total, state.mean + change * share, state.squares + squares + change**2 * state.seen * share)
 
 
 def normalize(state: Normalizer, observation: Float[Array, "*b obs"]) -> Float[Array, "*b obs"]:
     """Zero mean and unit variance over what was seen, cut at ten deviations."""
-    variance = jnp.where(state.count > 0, state.squares / jnp.maximum(state.count, 1.0), 1.0)
+    variance = jnp.where(state.seen > 0, state.squares / jnp.maximum(state.seen, 1.0), 1.0)
     # 1e-6: a constant of the simulator keeps its distance from its mean, 0, and is not divided by nothing.
     scaled = (observation - jnp.broadcast_to(state.mean, observation.shape)) / jnp.sqrt(
         jnp.broadcast_to(variance + 1e-6, observation.shape)
