@@ -18,7 +18,7 @@ from surefoot.collection.episodes import Columns, EpisodeCutter, columns_dataset
 from surefoot.collection.ppo import LearnerState, Rollout
 from surefoot.collection.recipes import Recipe, cost_limit
 from surefoot.collection.store import Store
-from surefoot.collection.thinning import COST_BINS, RETURN_BINS, Thinned, thin
+from surefoot.collection.thinning import COST_BINS, RETURN_BINS, Grid, Thinned, thin
 from surefoot.data import Dataset
 from surefoot.errors import ConfigError, DataError, DivergenceError
 from surefoot.interrupts import deferred_interrupts
@@ -304,7 +304,10 @@ def _finish(collection: Collection, metadata: dict[str, Any]) -> tuple[Dataset, 
     if not sums:
         raise DataError(f"{store.path}: expected at least one whole episode, found none: simulate more steps.")
     every = np.concatenate(sums)
-    kept = thin(every[:, 0], every[:, 1], every[:, 2], transitions=collection.transitions, seed=collection.seed)
+    task = collection.task
+    grid = Grid((task.cost_return_min, task.cost_return_max), (task.return_min, task.return_max))
+    wanted = {"transitions": collection.transitions, "seed": collection.seed}
+    kept = thin(every[:, 0], every[:, 1], every[:, 2], grid=grid, **wanted)
     columns = _select(store, parts, kept)
     recipe = collection.recipe
     made = {
@@ -314,7 +317,7 @@ def _finish(collection: Collection, metadata: dict[str, Any]) -> tuple[Dataset, 
         "simulated_steps": recipe.total_steps,
         "episodes_collected": len(every),
         "transitions_collected": int(every[:, 2].sum()),
-        "thinning": {"grid": [COST_BINS, RETURN_BINS], "most_episodes_per_bin": kept.most_per_bin},
+        "thinning": {"grid": [COST_BINS, RETURN_BINS], **asdict(grid), "most_episodes_per_bin": kept.most_per_bin},
         "wall_seconds": round(metadata["wall_seconds"], 1),
         "cpu_seconds": round(metadata["cpu_seconds"], 1),
         "processes": metadata["starts"],

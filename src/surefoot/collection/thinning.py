@@ -6,7 +6,22 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 COST_BINS, RETURN_BINS = 60, 50
-"""Of the grid, over the range of what was collected."""
+"""Of the grid, over the task's reference ranges of cost return and return."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What the bins span. What lies outside counts to the outermost bins: it is rarely what one collects for."""
+
+    cost_range: tuple[float, float]
+    return_range: tuple[float, float]
+
+    def bins(self, cost_returns: Float[np.ndarray, " E"], returns: Float[np.ndarray, " E"]) -> Int[np.ndarray, " E"]:
+        """The number of each episode's bin."""
+        cost_bin, return_bin = (
+            _bin(cost_returns, self.cost_range, COST_BINS), _bin(returns, self.return_range, RETURN_BINS)
+        )  # fmt: skip
+        return cost_bin * RETURN_BINS + return_bin
 
 
 @dataclass(frozen=True)
@@ -24,6 +39,7 @@ def thin(
     returns: Float[np.ndarray, " E"],
     lengths: Int[np.ndarray, " E"],
     *,
+    grid: Grid,
     transitions: int,
     seed: int,
 ) -> Thinned:
@@ -32,16 +48,11 @@ def thin(
     Bins that hold more lose at random, seeded; every bin that holds an episode keeps one. So frequent behaviour is cut
     down to the frequency of rare behaviour, and the file covers evenly what the training went through.
     """
-    rank = _rank_in_bin(grid_bins(cost_returns, returns), np.random.default_rng(seed))
+    rank = _rank_in_bin(grid.bins(cost_returns, returns), np.random.default_rng(seed))
     # Steps kept where every bin may keep 1, 2, ... episodes.
     kept_steps = np.cumsum(np.bincount(rank, weights=lengths)) if len(rank) else np.zeros(1)
     most = min(int(np.searchsorted(kept_steps, transitions)), len(kept_steps) - 1) + 1
     return Thinned(np.flatnonzero(rank < most), most)
-
-
-def grid_bins(cost_returns: Float[np.ndarray, " E"], returns: Float[np.ndarray, " E"]) -> Int[np.ndarray, " E"]:
-    """The number of each episode's bin; the grid spans the smallest to the largest value, bounds included."""
-    return _bin(cost_returns, COST_BINS) * RETURN_BINS + _bin(returns, RETURN_BINS)
 
 
 def reached(values: Float[np.ndarray, " E"], *, low: float, high: float, bins: int) -> Bool[np.ndarray, " bins"]:
@@ -50,12 +61,9 @@ def reached(values: Float[np.ndarray, " E"], *, low: float, high: float, bins: i
     return counts > 0
 
 
-def _bin(values: np.ndarray, bins: int) -> np.ndarray:
-    if not len(values):
-        return np.zeros(0, int)
-    low, high = values.min(), values.max()
-    width = (high - low) / bins or 1.0
-    return np.minimum((values - low) // width, bins - 1).astype(int)
+def _bin(values: np.ndarray, span: tuple[float, float], bins: int) -> np.ndarray:
+    low, high = span
+    return np.clip((values - low) // ((high - low) / bins), 0, bins - 1).astype(int)
 
 
 def _rank_in_bin(bins: np.ndarray, generator: np.random.Generator) -> np.ndarray:
