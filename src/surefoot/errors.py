@@ -20,6 +20,10 @@ class ConfigError(SurefootError):
     """An option whose value cannot be used."""
 
 
+class SimulatorError(SurefootError):
+    """A simulator that is missing, cannot draw, or died; names the task and, where there is one, the way out."""
+
+
 class UnknownNameError(SurefootError, ValueError):
     """A name that is not in a table; the message lists the near ones."""
 

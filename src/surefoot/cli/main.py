@@ -34,8 +34,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "collect": Command(
         "surefoot.cli.collect",
-        "Collect a dataset with our own behaviours.",
-        "nothing was written, start the command again",
+        "Collect a dataset with our own behaviours, or with a safe learner in a simulator.",
+        "start the same command again; what was collected from a simulator is kept",
     ),
     "train": Command(
         "surefoot.cli.train",

@@ -1,0 +1,134 @@
+"""One Gymnasium environment over all simulators: float32, actions in [-1, 1], cost in `info`, an own time limit."""
+
+import math
+from typing import Any, Literal, Protocol
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Float, UInt8
+
+from surefoot.errors import ConfigError, SimulatorError
+
+MOST_SEED = 2**31
+"""Seeds of episodes lie below this."""
+
+
+class SimulatedTask(Protocol):
+    """What a simulator must know of a task; `surefoot.tasks.Task` is one. Worker processes read it from JSON."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def suite(self) -> str: ...
+    @property
+    def simulator_id(self) -> str | None: ...
+    @property
+    def observation_dim(self) -> int: ...
+    @property
+    def action_dim(self) -> int: ...
+    @property
+    def horizon(self) -> int: ...
+
+
+class Backend(Protocol):
+    """One simulator, as the adapter drives it. An episode is a function of its seed and its actions, to the bit."""
+
+    observation_dim: int
+    action_low: Float[np.ndarray, " act"]
+    action_high: Float[np.ndarray, " act"]
+    frames_per_second: float
+    """Of simulated time; a step is one frame."""
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Start the episode of `seed` and return its first observation [observation_dim]."""
+        ...
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
+        """One step with an action inside the simulator's box: observation, reward, cost, terminated."""
+        ...
+
+    def render(self) -> np.ndarray:
+        """The present state as a picture, uint8 [height, width, 3]."""
+        ...
+
+    def close(self) -> None:
+        """Free what the simulator holds; calling it again does nothing."""
+        ...
+
+
+class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
+    """A task in its simulator. `terminated` is the simulator's word, `truncated` the task's horizon; never both."""
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
+
+    def __init__(
+        self, task: SimulatedTask, backend: Backend, *, render_mode: Literal["rgb_array"] | None = None
+    ) -> None:
+        """Raises `SimulatorError` where the simulator's dimensions are not the task's."""
+        found = (backend.observation_dim, len(backend.action_low))
+        if found != (task.observation_dim, task.action_dim):
+            backend.close()
+            raise SimulatorError(
+                f"task {task.name}: expected {task.observation_dim} numbers in an observation and {task.action_dim} in "
+                f"an action, found {found[0]} and {found[1]}; install the pinned version with "
+                f"`surefoot simulators install`."
+            )
+        self.task = task
+        self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": backend.frames_per_second}
+        self.observation_space = spaces.Box(-np.inf, np.inf, (task.observation_dim,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (task.action_dim,), np.float32)
+        self._backend = backend
+        self._low = np.asarray(backend.action_low, np.float64)
+        self._half = 0.5 * (np.asarray(backend.action_high, np.float64) - self._low)
+        self._plain = bool((self._low == -1).all() and (self._half == 1).all())
+        self._shape = (task.action_dim,)
+        self._horizon = task.horizon
+        self._steps = -1
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Float[np.ndarray, " obs"], dict[str, Any]]:
+        """Start the episode of `seed` (0 to 2**31 - 1); without one, the next that this environment's generator draws.
+
+        The same seed and actions give the same episode, to the bit, whatever ran before. There are no options.
+        """
+        if options:
+            raise ConfigError(f"reset of {self.task.name}: expected no options, found {sorted(options)}.")
+        if seed is not None and not 0 <= seed < MOST_SEED:
+            raise ConfigError(f"reset of {self.task.name}: expected a seed from 0 to 2**31 - 1, found {seed}.")
+        super().reset(seed=seed)
+        if seed is None:
+            seed = int(self.np_random.integers(MOST_SEED))
+        self._steps = 0
+        return self._backend.reset(seed).astype(np.float32), {}
+
+    def step(
+        self, action: Float[np.ndarray, " act"]
+    ) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, dict[str, Any]]:
+        """One step; raises `ConfigError` unless given task.action_dim finite numbers."""
+        if self._steps < 0:
+            raise gymnasium.error.ResetNeeded("call reset before step.")
+        action = np.asarray(action, np.float64)
+        # An infinite square counts as infinite: nobody means an action of 1e200.
+        if action.shape != self._shape or not math.isfinite(action.dot(action)):
+            raise ConfigError(f"action: expected {self._shape[0]} finite numbers in [-1, 1], found {action!r}.")
+        action = np.minimum(np.maximum(action, -1.0), 1.0)
+        if not self._plain:
+            action = self._low + (action + 1.0) * self._half
+        observation, reward, cost, terminated = self._backend.step(action)
+        self._steps += 1
+        truncated = self._steps >= self._horizon and not terminated
+        return observation.astype(np.float32), float(reward), bool(terminated), truncated, {"cost": float(cost)}
+
+    def render(self) -> UInt8[np.ndarray, "height width 3"] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The present state; None without a render mode. Raises `SimulatorError` on a machine that cannot draw."""
+        if self.render_mode is None:
+            return None
+        if self._steps < 0:
+            raise gymnasium.error.ResetNeeded("call reset before render.")
+        return self._backend.render()
+
+    def close(self) -> None:
+        self._backend.close()

@@ -1,0 +1,78 @@
+"""Bullet-Safety-Gym 1.4.0 (MIT; Gronauer 2022), with episodes that are a function of their seed.
+
+As published, `reset(seed=...)` ignores the seed: starts are drawn from NumPy's global generator, and a joint's motor
+keeps the command of the last episode's last step, which acts in the simulation step that a reset takes. Both are
+mended here, from outside. What a fresh simulator does after `numpy.random.seed(seed)` is what this does, to the bit.
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from surefoot.envs.simulators.adapter import SimulatedTask
+from surefoot.envs.simulators.quiet import quiet
+from surefoot.errors import SimulatorError
+
+try:
+    with quiet():  # pybullet greets on import
+        import pybullet
+        from bullet_safety_gym.envs.builder import EnvironmentBuilder
+except ImportError as error:
+    raise SimulatorError(
+        f"the Bullet simulator is not installed ({error}); install it with `surefoot simulators install bullet`."
+    ) from error
+
+
+class BulletBackend:
+    """One Bullet task in a physics server of its own, without a window."""
+
+    def __init__(self, task: SimulatedTask) -> None:
+        layout = gymnasium.spec(str(task.simulator_id)).kwargs
+        # Its own limit; the adapter's is the task's.
+        self.horizon = gymnasium.spec(str(task.simulator_id)).max_episode_steps
+        with _generators(0), quiet():
+            self._env: Any = EnvironmentBuilder(**layout)
+        self.observation_dim: int = self._env.observation_space.shape[0]
+        self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
+        self.frames_per_second = 1 / self._env.dt
+
+    def reset(self, seed: int) -> np.ndarray:
+        env = self._env
+        agent = env.agent.body_id
+        # Far from everything, contacts end; restoring the state would keep those of an agent that ended near its start.
+        env.bc.resetBasePositionAndOrientation(agent, (0.0, 0.0, 1000.0), (0.0, 0.0, 0.0, 1.0))
+        env.bc.performCollisionDetection()
+        for joint in env.agent.motor_list:
+            # As a motor is before its first command: without force.
+            env.bc.setJointMotorControl2(
+                joint.body_id, joint.index, pybullet.VELOCITY_CONTROL, targetVelocity=0, force=0
+            )
+        with _generators(seed):
+            return env.reset()[0]
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
+        observation, reward, terminated, _, info = self._env.step(action)
+        return observation, reward, info["cost"], terminated
+
+    def render(self) -> np.ndarray:
+        return self._env.render("rgb_array").astype(np.uint8)
+
+    def close(self) -> None:
+        self._env.close()
+
+
+@contextmanager
+def _generators(seed: int) -> Iterator[None]:
+    """Seed the global generators, which the simulator draws from, and give them back to their owner as they were."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)

@@ -1,0 +1,1 @@
+"""Processes that step simulators. Nothing here imports JAX; `lanes` and `wire` need NumPy only."""

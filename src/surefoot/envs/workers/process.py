@@ -1,0 +1,117 @@
+"""A worker process as its owner sees it: started, asked, and found dead where it is."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from surefoot.envs.simulators.adapter import SimulatedTask
+from surefoot.envs.workers import wire
+from surefoot.errors import SimulatorError
+
+COMMAND = (sys.executable, "-P", "-m", "surefoot.envs.workers.main")
+"""Starts a worker for Safety-Gymnasium and Bullet."""
+_QUIT_SECONDS = 5.0
+
+
+class WorkerDiedError(Exception):
+    """The process ended, or answered nothing in time: how it ended, and its last words."""
+
+
+class Worker:
+    """Lanes of one task in a process of their own."""
+
+    def __init__(
+        self,
+        task: SimulatedTask,
+        *,
+        lanes: int,
+        timeout: float,
+        render_mode: str | None = None,
+        command: Sequence[str] = COMMAND,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start the process and send it its task; `wait_open` reads the answer, so that several start at once.
+
+        `timeout`: seconds without an answer after which the process counts as dead, and is killed.
+        """
+        self._timeout = timeout
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 (what it prints, as long as it lives)
+        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._words,
+            env={**threads, **(os.environ if environment is None else environment)},
+            # Ctrl-C is the owner's affair; a worker ends when its stdin does, however the owner went.
+            process_group=0,
+        )
+        facts = ("name", "suite", "simulator_id", "observation_dim", "action_dim", "horizon")
+        described = dict(zip(facts, (task.name, task.suite, task.simulator_id, task.observation_dim,
+                                     task.action_dim, task.horizon), strict=True))  # fmt: skip
+        request = {"task": described, "lanes": lanes, "render_mode": render_mode}
+        self.ask(wire.OPEN, json.dumps(request).encode())
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
+    def wait_open(self) -> dict[str, Any]:
+        """The facts that the worker answers with. Raises what `answer` raises."""
+        return json.loads(self.answer().decode())
+
+    def ask(self, kind: bytes, *parts: bytes) -> None:
+        """Send a request. A dead process is noticed by `answer`."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError, ValueError):
+            wire.send(self._process.stdin, kind, *parts)
+
+    def answer(self) -> bytes:
+        """Wait for the answer's payload. Raises `SimulatorError` with the worker's sentence, or `WorkerDiedError`."""
+        pipe = self._process.stdout
+        assert pipe is not None
+        if not select.select([pipe], [], [], self._timeout)[0]:
+            self.kill()
+            raise WorkerDiedError(f"no answer for {self._timeout:g} seconds")
+        try:
+            kind, payload = wire.receive(pipe)
+        except EOFError as error:
+            raise WorkerDiedError(self._last_words()) from error
+        if kind == wire.ERROR:
+            raise SimulatorError(payload.decode())
+        return payload
+
+    def kill(self) -> None:
+        """End the process now."""
+        self._process.kill()
+        self._close()
+
+    def close(self) -> None:
+        """End the process, asking first."""
+        self.ask(wire.QUIT)
+        try:
+            self._process.wait(_QUIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._close()
+
+    def _close(self) -> None:
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):  # what was left to write has no reader
+                pipe.close()
+        self._words.close()
+
+    def _last_words(self) -> str:
+        code = self._process.wait()
+        self._words.seek(0)
+        lines = [line for line in self._words.read().decode(errors="replace").splitlines() if line.strip()]
+        ended = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return f"{ended}, saying '{lines[-1].strip()}'" if lines else ended

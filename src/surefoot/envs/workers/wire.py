@@ -1,0 +1,160 @@
+"""How a worker and its owner speak: framed binary messages over two pipes. Needs NumPy only; never pickle.
+
+A message is one byte that names it, the payload's length as a little-endian 32-bit number, and the payload: arrays in
+a fixed order as raw little-endian bytes, or JSON where named. Shapes follow from k lanes, o and a numbers:
+
+    request                                  answer: 'd' and
+    'o'  JSON: lanes, and the task's facts   JSON: observation_dim, action_dim, frames_per_second, versions
+    'r'  seeds int64 [k]                     observation float32 [k, o]
+    's'  next_seeds int64 [k],               observation float32 [k, o], reward and cost float64 [k],
+         actions float64 [k, a]              terminated and truncated bool [k], start_observation float32 [k, o]
+    'p'  lane int64 [1]                      height, width int64 [2], picture uint8 [height, width, 3]
+    'q'                                      none; the worker ends
+
+An answer 'e' holds a sentence instead: what went wrong, for the user. A worker that is gone answers nothing.
+"""
+
+import json
+import os
+import struct
+import sys
+from typing import IO, Any, Callable, NamedTuple  # noqa: UP035 (this file runs on the Pythons of old simulators)
+
+import numpy as np
+
+OPEN, RESET, STEP, PICTURE, QUIT, DATA, ERROR = b"o", b"r", b"s", b"p", b"q", b"d", b"e"
+_HEAD = struct.Struct("<cI")
+
+
+class Opened(NamedTuple):
+    """What a worker opened."""
+
+    lanes: Any
+    """A `Lanes`."""
+    facts: dict
+    """Its answer: observation_dim, action_dim, frames_per_second, versions."""
+
+
+def send(pipe: IO, kind: bytes, *parts: bytes) -> None:
+    """Write one message."""
+    payload = b"".join(parts)
+    pipe.write(_HEAD.pack(kind, len(payload)) + payload)
+    pipe.flush()
+
+
+def receive(pipe: IO) -> tuple:
+    """Read one message: its kind and its payload. Raises `EOFError` where the other side is gone."""
+    kind, length = _HEAD.unpack(_exactly(pipe, _HEAD.size))
+    return kind, _exactly(pipe, length)
+
+
+def pack_step(step: Any) -> tuple:
+    """A `LanesStep` as the parts of a message."""
+    return (
+        _raw(step.observation, "<f4"), _raw(step.reward, "<f8"), _raw(step.cost, "<f8"),
+        _raw(step.terminated, "?"), _raw(step.truncated, "?"), _raw(step.start_observation, "<f4"),
+    )  # fmt: skip
+
+
+def unpack_step(payload: bytes, lanes: int, observation_dim: int) -> tuple:
+    """The fields of a `LanesStep` out of a message."""
+    reader = _Reader(payload)
+    rows = (lanes, observation_dim)
+    return (
+        reader.take("<f4", rows), reader.take("<f8", (lanes,)), reader.take("<f8", (lanes,)),
+        reader.take("?", (lanes,)), reader.take("?", (lanes,)), reader.take("<f4", rows),
+    )  # fmt: skip
+
+
+def pack_actions(next_seeds: np.ndarray, actions: np.ndarray) -> tuple:
+    """The parts of a request to step."""
+    return _raw(next_seeds, "<i8"), _raw(actions, "<f8")
+
+
+def pack_seeds(seeds: np.ndarray) -> bytes:
+    return _raw(seeds, "<i8")
+
+
+def unpack_observation(payload: bytes, lanes: int, observation_dim: int) -> np.ndarray:
+    return _Reader(payload).take("<f4", (lanes, observation_dim))
+
+
+def unpack_picture(payload: bytes) -> np.ndarray:
+    reader = _Reader(payload)
+    height, width = reader.take("<i8", (2,)).tolist()
+    return reader.take("u1", (height, width, 3))
+
+
+def serve(open_lanes: Callable[[dict], Opened], user_errors: tuple) -> None:
+    """Answer requests on this process's stdin and stdout until the owner quits or is gone.
+
+    `open_lanes` makes the environments of an 'o' request; exceptions of `user_errors` are answered with their sentence,
+    others end the process with a traceback on stderr, as a crash would.
+    """
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # Simulators print; from here on that goes to stderr and cannot break a message.
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    opened = None
+    while True:
+        try:
+            kind, payload = receive(requests)
+        except EOFError:
+            break
+        if kind == QUIT:
+            break
+        try:
+            if kind == OPEN:
+                opened = open_lanes(json.loads(payload.decode()))
+                parts = (json.dumps(opened.facts).encode(),)
+            elif opened is None:
+                raise ValueError("the worker was asked to step before it was opened")
+            else:
+                parts = _answer(opened, kind, payload)
+        except user_errors as error:
+            send(answers, ERROR, str(error).encode())
+            continue
+        try:
+            send(answers, DATA, *parts)
+        except BrokenPipeError:
+            break
+    if opened is not None:
+        opened.lanes.close()
+
+
+def _answer(opened: Opened, kind: bytes, payload: bytes) -> tuple:
+    reader, lanes = _Reader(payload), opened.facts["lanes"]
+    if kind == RESET:
+        return (_raw(opened.lanes.reset(reader.take("<i8", (lanes,))), "<f4"),)
+    if kind == STEP:
+        next_seeds = reader.take("<i8", (lanes,))
+        return pack_step(opened.lanes.step(reader.take("<f8", (lanes, opened.facts["action_dim"])), next_seeds))
+    if kind == PICTURE:
+        picture = opened.lanes.render(int(reader.take("<i8", (1,))[0]))
+        return _raw(np.array(picture.shape[:2]), "<i8"), _raw(picture, "u1")
+    raise ValueError("unknown request {!r}".format(kind))  # noqa: UP032
+
+
+class _Reader:
+    """Arrays out of a payload, one after the other; they are the caller's own, and writable."""
+
+    def __init__(self, payload: bytes) -> None:
+        self._payload = payload
+        self._offset = 0
+
+    def take(self, dtype: str, shape: tuple) -> np.ndarray:
+        count = int(np.prod(shape))
+        array = np.frombuffer(self._payload, dtype, count, self._offset).reshape(shape).copy()
+        self._offset += array.nbytes
+        return array
+
+
+def _raw(array: np.ndarray, dtype: str) -> bytes:
+    return np.ascontiguousarray(array, dtype).tobytes()
+
+
+def _exactly(pipe: IO, length: int) -> bytes:
+    content = pipe.read(length) if length else b""
+    if content is None or len(content) < length:
+        raise EOFError("the other side of the pipe is gone")
+    return content
