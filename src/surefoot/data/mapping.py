@@ -5,7 +5,7 @@ released; they are then read again, from the system's cache or the disk, where t
 """
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,17 @@ def expect(array: np.ndarray, rows: Int[np.ndarray, " n"]) -> None:
     starts, ends = pages[np.concatenate([[0], gaps + 1])], pages[np.concatenate([gaps, [len(pages) - 1]])]
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         mapped.madvise(mmap.MADV_WILLNEED, start * mmap.PAGESIZE, (end + 1 - start) * mmap.PAGESIZE)
+
+
+def take_rows(arrays: Mapping[str, np.ndarray], rows: Int[np.ndarray, " n"]) -> dict[str, np.ndarray]:
+    """These rows of every array, in memory."""
+    for array in arrays.values():
+        expect(array, rows)
+    taken = {}
+    for name, array in arrays.items():
+        taken[name] = array[rows]
+        release(array)
+    return taken
 
 
 def release(*arrays: np.ndarray) -> None:
