@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -53,7 +54,7 @@ def dataset_figure(dataset: Dataset, task: Task) -> Figure:
     _lengths(lengths, dataset.lengths, task)
     scatter.tick_params(labelbottom=False)
     above.set_title(_title(found, task), loc="left", pad=8, fontweight="bold")
-    handles = [
+    handles: list[Artist] = [
         Rectangle((0, 0), 1, 1, color=GREEN, label=f"cost at most {task.cost_limit:g} ({100 * safe.mean():.0f} %)"),
         Rectangle((0, 0), 1, 1, color=BLUE, label=f"above it ({100 * (~safe).mean():.0f} %)"),
     ]
@@ -139,7 +140,7 @@ def _box(left: float, width: float, *, facecolor: tuple[float, ...], empty: bool
 
 
 def _lengths(axes: Axes, lengths: np.ndarray, task: Task) -> None:
-    low = 0 if lengths.min() < task.horizon else task.horizon - 1
+    low = 0 if lengths.min() < task.horizon else 0.9 * task.horizon
     counts, _, _ = axes.hist(lengths, bins=np.linspace(low, task.horizon, 26).tolist(), color=GREY)
     filled = np.asarray(counts)[np.asarray(counts) > 0]
     if filled.max() > MANY_TIMES * filled.min():  # or the few short ones could not be seen
