@@ -107,10 +107,11 @@ def _without_columns(dataset: Dataset, rows: slice) -> Dataset:
 
 def exact_cumulative(weights: ArrayLike) -> Float[np.ndarray, " N"]:
     """As `cumulative_weights`, in float64: the probability of a row is right to 1e-14 of the whole."""
-    total = np.asarray(weights, np.float64)
-    check_weights(total)
+    weights = np.asarray(weights)
+    check_weights(weights)
     # In place: this is the largest array of a phase over a large file.
-    total = np.divide(total, total.max())
+    total = weights.astype(np.float64)
+    np.divide(total, total.max(), out=total)
     np.cumsum(total, out=total)
     return np.divide(total, total[-1], out=total)
 
