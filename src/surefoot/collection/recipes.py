@@ -56,8 +56,8 @@ def cost_limit(recipe: Recipe, task: Task, *, iteration: int) -> float:
 
 
 _SOFT_START = ((0.0, 1.0), (0.12, 0.0), (0.3, 0.0), (0.7, 1.0), (0.7, NO_LIMIT), (1.0, NO_LIMIT))
-"""The limit falls before it rises. Where chance actions cost much, a limit of 0 from the start teaches to stand still, and
-a learner that stands still never finds out what moving is worth."""
+"""The limit falls before it rises. Where chance actions cost much, a limit of 0 from the start teaches to stand still,
+and a learner that stands still never finds out what moving is worth."""
 
 _BULLET = PPO(
     least_deviation=0.2, target_divergence=0.05, gains=PIDGains(proportional=2.0, integral=0.2, derivative=2.0)
