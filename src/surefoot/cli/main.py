@@ -47,6 +47,11 @@ COMMANDS: dict[str, Command] = {
         "Measure the policy and the feasible region of a run.",
         "the run is as it was, start the command again",
     ),
+    "simulators": Command(
+        "surefoot.cli.simulators",
+        "Install the simulators of DSRL's tasks, or check that every task runs.",
+        "start the same command again",
+    ),
     "report": Command(
         "surefoot.cli.report",
         "Write the HTML page of a run.",

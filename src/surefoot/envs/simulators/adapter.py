@@ -39,6 +39,8 @@ class Backend(Protocol):
     action_high: Float[np.ndarray, " act"]
     frames_per_second: float
     """Of simulated time; a step is one frame."""
+    horizon: int
+    """After how many steps the simulator itself would end an episode; the adapter goes by the task's."""
 
     def reset(self, seed: int) -> np.ndarray:
         """Start the episode of `seed` and return its first observation [observation_dim]."""
@@ -50,6 +52,10 @@ class Backend(Protocol):
 
     def render(self) -> np.ndarray:
         """The present state as a picture, uint8 [height, width, 3]."""
+        ...
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the simulator's process has used so far."""
         ...
 
     def close(self) -> None:
@@ -129,6 +135,15 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         if self._steps < 0:
             raise gymnasium.error.ResetNeeded("call reset before render.")
         return self._backend.render()
+
+    @property
+    def simulator_horizon(self) -> int:
+        """The simulator's own; the episodes' is the task's."""
+        return self._backend.horizon
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the simulator's process has used so far."""
+        return self._backend.cpu_seconds()
 
     def close(self) -> None:
         self._backend.close()
