@@ -7,6 +7,7 @@ Writes results/dsrl/<task>/card.json, coverage.png, and results/dsrl/README.md, 
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,17 @@ RESULTS = Path(__file__).parents[1] / "results" / "dsrl"
 
 HEAD = """# Datasets recreated by `surefoot collect`
 
-Each was made with `surefoot collect --task NAME --out NAME.hdf5`, by DSRL's recipe with PPO in place of TRPO; none is the published
-file. The files themselves are too large for the repository; their cards, which hold recipe, versions, seed and coverage, and
-a figure of each lie beside this page. Returns are normalised by the benchmark's reference scores. "Safe" is the strict limit on an
-episode's cost: 5 for Bullet, 10 for Safety-Gymnasium. What falls short stands below the table, as the cards compute it.
+Each was made with `surefoot collect --task NAME --out NAME.hdf5`, by DSRL's recipe with PPO in place of TRPO; none is
+the published file. The files are too large for the repository; their cards, which hold recipe, versions, seed and
+coverage, and a figure of each lie beside this page. Returns are normalised by the benchmark's reference scores. "Safe"
+is the strict limit on an episode's cost: 5 for Bullet, 10 for Safety-Gymnasium. What falls short stands below the table,
+as the cards compute it. The machine's two cores were shared with other work, so minutes are far above CPU minutes.
 
-| Task | Transitions | Episodes | Tenths of the cost range | Best safe return | Best return | Steps simulated | Minutes | CPU minutes |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
+COLUMNS = (
+    "Task", "Transitions", "Episodes", "Tenths of the cost range", "Best safe return", "Best return",
+    "Steps simulated", "Minutes", "CPU minutes",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -40,7 +44,10 @@ def main() -> None:
         dataset_figure(data.load(path, task), task).savefig(folder / "coverage.png", dpi=110)
         print(f"{folder}: {path.stat().st_size:,} bytes, {len(card['falls_short'])} targets missed")
     cards = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*/card.json"))]
-    write_text(RESULTS / "README.md", HEAD + "".join(map(row, cards)) + "\n" + "".join(map(missed, cards)))
+    write_text(
+        RESULTS / "README.md",
+        "".join([HEAD, line(COLUMNS), line(["---"] * len(COLUMNS)), *map(row, cards), "\n", *map(missed, cards)]),
+    )
 
 
 def row(card: dict[str, Any]) -> str:
@@ -56,6 +63,10 @@ def row(card: dict[str, Any]) -> str:
         f"{card['wall_seconds'] / 60:.1f}",
         f"{card['cpu_seconds'] / 60:.1f}",
     )
+    return line(cells)
+
+
+def line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
