@@ -23,7 +23,7 @@ HEAD = """# Datasets recreated by `surefoot collect`
 Each was made with `surefoot collect --task NAME --out NAME.hdf5`, by DSRL's recipe with PPO in place of TRPO; none is
 the published file. The files are too large for the repository; their cards, which hold recipe, versions, seed and
 coverage, and a figure of each lie beside this page. Returns are normalised by the benchmark's reference scores. "Safe"
-is the strict limit on an episode's cost: 5 for Bullet, 10 for Safety-Gymnasium. What falls short stands below the table,
+is the strict limit on an episode's cost: 5 for Bullet, 10 for Safety-Gymnasium. What falls short stands below,
 as the cards compute it. The machine's two cores were shared with other work, so minutes are far above CPU minutes.
 
 """
