@@ -27,7 +27,7 @@ from surefoot.report.plots import FrontPoint, FrontSeries, front
 from surefoot.safety.exact import solve_point_robot
 from surefoot.training.loaded import load_policy
 
-MARGINS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4)
+MARGINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 
 
 def stacked(run: Path, seeds: tuple[int, ...]) -> tuple[Any, Any]:
@@ -78,6 +78,7 @@ def main() -> None:
         ("FISOR", fisor, states),
         ("FISOR, no siblings", twice, states),
         ("behaviour cloning", twice, cloned),
+        ("behaviour cloning, siblings", fisor, cloned),  # half FISOR: its critics choose and move the candidates
     ):
         for margin in MARGINS:
             choice = dataclasses.replace(algorithm, extraction="feasible_first", margin=margin)
@@ -104,7 +105,7 @@ def main() -> None:
                 if row["method"] == name and row["choice"] != "maxq"
             ),
         )
-        for name in ("FISOR", "FISOR, no siblings", "behaviour cloning")
+        for name in ("FISOR", "FISOR, no siblings", "behaviour cloning", "behaviour cloning, siblings")
     ]
     front(series).savefig(options.out / "front.png", dpi=150)
 

@@ -28,7 +28,7 @@ def dataset_of(episodes: list[Episode], *, tail: int = 2) -> Dataset:
     costs[firsts], rewards[firsts] = ([part[index] for part in episodes] for index in (1, 2))
     path = np.arange(2 * (rows + 1), dtype=np.float32).reshape(-1, 2)
     return Dataset(
-        "Test", path[:-1], np.tile(np.float32([0.5, -0.5]), (rows, 1)), rewards, costs, path[1:],
+        "Test", path[:-1], np.tile(np.array([0.5, -0.5], np.float32), (rows, 1)), rewards, costs, path[1:],
         np.zeros(rows, bool), truncated,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike, DTypeLike
 
-from surefoot.data.mapping import blocks, release
+from surefoot.data.mapping import blocks, release, take_rows
 from surefoot.errors import DataError
 
 FINGERPRINT_ROWS = 65_536
@@ -125,11 +125,7 @@ class Dataset:
 
     def take(self, rows: Int[np.ndarray, " n"]) -> "Dataset":
         """The transitions in these rows, in memory, whatever episodes they belong to."""
-        taken = {}
-        for name, array in self.arrays():
-            taken[name] = array[rows]
-            release(array)
-        return Dataset(self.task, **taken)
+        return Dataset(self.task, **take_rows(dict(self.arrays()), rows))
 
     def _episode_sums(self, values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
         """The sums are added up episode by episode in `dtype`; the unfinished episode is left out."""

@@ -164,8 +164,11 @@ def grid_cells(dataset: Dataset, cost_bins: int, return_bins: int, *, bounds: Bo
 
 
 def _bins(values: Float[np.ndarray, " E"], low: float, high: float, count: int) -> Int[np.ndarray, " E"]:
-    """Which of `count` equal bins of [low, high] each value lies in, the upper bound in the last; -1 outside."""
+    """Which of `count` equal bins of [low, high] each value lies in, the upper bound in the last; -1 outside. Infinite
+    bounds are one bin."""
     # Sums of float32 steps end a little beside the published bounds, which are such sums themselves.
+    if np.isinf(low) and np.isinf(high):
+        return np.zeros(len(values), np.int64)
     slack = 1e-6 * max(abs(low), abs(high))
     width = (high - low) or 1.0
     index = np.clip(np.floor((values - low) / width * count), 0, count - 1).astype(np.int64)

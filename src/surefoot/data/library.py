@@ -12,14 +12,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
+from surefoot.data import hdf5
 from surefoot.data.checks import refuse
+from surefoot.data.d4rl import LABELLERS, load_d4rl
+from surefoot.data.dataset import Dataset
 from surefoot.data.download import fetch
-from surefoot.data.hdf5 import reading
+from surefoot.data.minari import load_minari, read_minari_card
 from surefoot.data.writing import replacing
 from surefoot.errors import ConfigError, DataError
 from surefoot.files import write_json
-from surefoot.tasks import Task
+from surefoot.tasks import TASKS, Task, get_task
 
 MANIFEST = "manifest.json"
 REPOSITORY = "datasets/YYY-45/DSRL/resolve/main"
@@ -76,9 +80,54 @@ def find(task: Task, *, directory: Path | None = None) -> Path:
     if not path.is_file():
         refuse(
             path, "", expected=f"the data of {task.name}",
-            found=f"no such file; get it with: surefoot data download --task {task.name}",
+            found=f"no such file; get it with: surefoot data download {task.name}",
         )  # fmt: skip
     return path
+
+
+def load(source: str | os.PathLike[str] | Task, task: Task | None = None, *, mapped: bool | None = None) -> Dataset:
+    """`load(path, task)`: the data of `task` in that file. `load(task)`: in its published file in DSRL's folder.
+
+    `mapped` arrays stay in the file and are read where they are used: for data larger than the memory. None: where they
+    take more than 2 GiB and lie in the file as they would in memory, as in the files that `save` writes.
+
+    Raises `DataError`, one sentence that names file, key, expected and found, for anything that is not such data.
+    """
+    if isinstance(source, Task):
+        return hdf5.load(find(source), source, mapped=mapped)
+    if task is None:
+        raise TypeError("load: a path needs the task whose data lie there")
+    return hdf5.load(source, task, mapped=mapped)
+
+
+def card_of(path: Path) -> dict[str, Any]:
+    """The data card of a file or of a Minari dataset; empty where there is none."""
+    return read_minari_card(path) if path.is_dir() else hdf5.read_card(path)
+
+
+def task_of(path: Path) -> Task | None:
+    """Whose data a file holds: as its card says, or its name where it is a published one; None where neither does."""
+    card = card_of(path)
+    if "task" in card:
+        return get_task(str(card["task"]))
+    return next((task for task in TASKS.values() if task.dsrl_file == path.name), None)
+
+
+def format_of(path: Path, task: Task) -> Literal["dsrl", "d4rl", "minari"]:
+    """In which format data of `task` lie at `path`. D4RL's have no costs, for which the task then has a labeller."""
+    if path.is_dir():
+        return "minari"
+    with hdf5.reading(path) as file:
+        costless = "costs" not in file and "rewards" in file
+    return "d4rl" if costless and task.name in LABELLERS else "dsrl"
+
+
+def read(path: Path, task: Task, *, mapped: bool | None = None) -> Dataset:
+    """The data of `task` at `path`, in whatever format. Raises `DataError`."""
+    found = format_of(path, task)
+    if found == "minari":
+        return load_minari(path, task, labeller=LABELLERS.get(task.name))
+    return load_d4rl(path, task) if found == "d4rl" else hdf5.load(path, task, mapped=mapped)
 
 
 def read_manifest(directory: Path) -> dict[str, Known]:
@@ -148,7 +197,7 @@ def in_library(tasks: Mapping[str, Task], directory: Path) -> Iterator[tuple[Tas
 
 def _check_opens(path: Path) -> None:
     """A file whose hash is not known yet should at least be whole: HDF5 says how long it must be."""
-    with reading(path):
+    with hdf5.reading(path):
         pass
 
 

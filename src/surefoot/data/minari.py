@@ -39,14 +39,14 @@ def load_minari(path: str | os.PathLike[str], task: Task, *, labeller: Labeller 
     was cut there. Raises `DataError`, one sentence, for a folder that is not such data.
     """
     path = Path(path)
-    folder = path / "data" if (path / "data" / METADATA_FILE).exists() else path
+    folder = _data_folder(path)
     metadata = _read_metadata(folder)
     main = folder / MAIN_FILE
     if metadata.get("data_format", "hdf5") != "hdf5":
         refuse(folder / METADATA_FILE, "data_format", expected="hdf5", found=f"{metadata['data_format']!a}")
     check_card_task(folder / METADATA_FILE, metadata.get(CARD) or {}, task)
     with reading(main) as file:
-        names = sorted((name for name in file if name.startswith("episode_")), key=_episode_number)
+        names = sorted((str(name) for name in file if str(name).startswith("episode_")), key=_episode_number)
         if not names:
             refuse(main, "", expected="a group episode_0", found=f"{len(file)} other keys")
         parts = [_read_episode(main, name, file, task, labeller) for name in names]
@@ -58,6 +58,12 @@ def load_minari(path: str | os.PathLike[str], task: Task, *, labeller: Labeller 
         refuse(main, "infos/constraint", expected="a key of that name", found="none in some episode")
     check_dataset(main, dataset, task)
     return dataset
+
+
+def read_minari_card(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The data card of the Minari dataset at `path`; empty where it has none, as others' have. Raises `DataError`."""
+    card = _read_metadata(_data_folder(Path(path))).get(CARD)
+    return card if isinstance(card, dict) else {}
 
 
 def save_minari(
@@ -82,6 +88,10 @@ def save_minari(
         metadata = _metadata(path.name, dataset, task, episodes=len(bounds) - 1, megabytes=size)
         metadata[CARD] = {"task": dataset.task, **(card or {})}
         (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n")
+
+
+def _data_folder(path: Path) -> Path:
+    return path / "data" if (path / "data" / METADATA_FILE).exists() else path
 
 
 def _read_metadata(folder: Path) -> dict[str, Any]:
@@ -110,8 +120,8 @@ def _read_episode(
     actions = _read(path, file, f"{name}/actions", width=task.action_dim)
     steps = len(actions)
     if len(moments) != steps + 1:
-        found = f"{len(moments)} for {steps} actions"
-        refuse(path, f"{name}/observations", expected=f"{steps + 1} rows, one more than actions", found=found)
+        rows = f"{len(moments)} for {steps} actions"
+        refuse(path, f"{name}/observations", expected=f"{steps + 1} rows, one more than actions", found=rows)
     if not steps:
         refuse(path, f"{name}/actions", expected="at least one row", found="0 rows")
     found: dict[str, np.ndarray] = {

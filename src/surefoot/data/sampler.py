@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 from numpy.typing import ArrayLike
 
+from surefoot.data.mapping import blocks
 from surefoot.errors import DataError
 from surefoot.types import Transition
 
@@ -63,9 +64,10 @@ def check_weights(weights: Float[np.ndarray, " N"]) -> None:
     """Raises `DataError` where a weight is negative or not finite, or all are zero."""
     if weights.ndim != 1 or not len(weights):
         raise DataError(f"weights: expected shape [N], found {list(weights.shape)}.")
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    if wrong.any():
-        row = wrong.argmax()
-        raise DataError(f"weights: expected finite numbers >= 0, found {weights[row]} in row {row}.")
+    for start, (block,) in blocks(weights, rows=2**20):
+        wrong = ~(np.isfinite(block) & (block >= 0))
+        if wrong.any():
+            row = wrong.argmax()
+            raise DataError(f"weights: expected finite numbers >= 0, found {block[row]} in row {start + row}.")
     if not weights.any():
         raise DataError(f"weights: expected at least one above 0, found {len(weights)} zeros.")

@@ -33,7 +33,7 @@ from surefoot.types import Transition
 
 PIECE_BYTES = 48 * 2**20
 """Of the batches of a piece, over all seeds; some three times as much is held at once."""
-STRETCH_ROWS, WEIGHT_STRETCHES = 1024, 128
+STRETCH_ROWS, WEIGHT_STRETCHES = 1024, 64
 """Sampling weights are computed for so many stretches of consecutive rows at a time."""
 
 Inputs = dict[str, Any]
@@ -75,7 +75,7 @@ class StreamedFeed:
     """Data in a file: drawn and gathered on the host, piece by piece, one ahead of the device.
 
     Sampling weights are asked for in blocks of stretches from all over the file, so an algorithm that divides by a
-    spread over all rows divides here by that over a block of 131,072.
+    spread over all rows divides here by that over a block of 65,536.
     """
 
     def __init__(self, algorithm: Algorithm, data: TransitionStream, *, seeds: Sequence[int], mesh: Mesh) -> None:

@@ -1,11 +1,9 @@
 """Training: compiled chunks one after the other, with logs, checkpoints and exact resuming in between."""
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +15,7 @@ from jax.sharding import Mesh
 from surefoot import checkpoint
 from surefoot.data import TransitionStream
 from surefoot.errors import ConfigError, DataError, DivergenceError
+from surefoot.interrupts import deferred_interrupts
 from surefoot.training.algorithm import Algorithm, hyperparameters
 from surefoot.training.chunk import all_finite, init_states, replicate, run_chunk, seed_mesh, state_template
 from surefoot.training.feed import Feed, ResidentFeed, StreamedFeed
@@ -84,7 +83,8 @@ def fit(
         states = replicate(states, mesh)
         make_feed: Any = StreamedFeed if isinstance(data, TransitionStream) else ResidentFeed
         feed = make_feed(algorithm, data, seeds=tuple(seeds), mesh=mesh)
-        interrupted = stack.enter_context(_deferred_interrupts())
+        # A `KeyboardInterrupt` in the middle of a chunk would lose the donated states.
+        interrupted = stack.enter_context(deferred_interrupts())
         end = training.total if stop_at is None else min(stop_at, training.total)
         while training.step < end:
             states = training.run_phase(states, feed, mesh, end, interrupted)
@@ -246,32 +246,6 @@ class _CompiledChunks:
         if len(parts) == 1:
             return states, {name: values[0] for name, values in means.items()}
         return states, {name: np.average(values, axis=0, weights=parts) for name, values in means.items()}
-
-
-@contextmanager
-def _deferred_interrupts() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed. A `KeyboardInterrupt` in the middle of a chunk would lose the donated states.
-
-    Only in the main thread, which alone receives signals, and only in place of Python's own handler.
-    """
-    pressed = threading.Event()
-
-    def press(number: int, frame: Any) -> None:
-        if pressed.is_set():
-            signal.default_int_handler(number, frame)
-        pressed.set()
-
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if ours:
-        signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed.is_set
-    finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _check_config(run: RunDirectory, identity: dict[str, Any], algorithm: Algorithm, seeds: tuple[int, ...]) -> None:
