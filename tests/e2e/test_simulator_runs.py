@@ -1,4 +1,4 @@
-"""train -> evaluate -> report on BallRun, in its real simulator, from the starter set; shares, comparisons, refusals."""
+"""train -> evaluate -> report on BallRun in its simulator, from the starter set; shares, comparisons, refusals."""
 
 import json
 import shutil

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from tests.fake_vector import FakeSimulator, FakeVector
 
@@ -30,7 +29,7 @@ class Counting:
             noise = self.noise * jax.random.normal(key, (count,))
             return carry + 1, (state + 0.1 * carry + noise)[:, None]
 
-        return Policy(initial=lambda n: jnp.zeros(n), act=act)
+        return Policy(initial=jnp.zeros, act=act)
 
 
 def plain(algorithm: Any, place: int, episode: int) -> Episode:
