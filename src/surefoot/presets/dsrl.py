@@ -32,9 +32,11 @@ DSRL_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "scaled_advantages": True,
             "reward_temperature": 2.0,
             "constraint_temperature": 2.0,
+            "weight_margin": 0.6,
             "num_candidates": 16,
+            "safer_step": 1.0,
             "extraction": "feasible_first",
-            "margin": 0.3,
+            "margin": 0.9,
             "diffusion": _POLICY,
         },
         # The paper's sizes, temperatures and expectiles, which are the class's own defaults.
