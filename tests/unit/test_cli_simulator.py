@@ -9,7 +9,7 @@ from tests.data_fixtures import make_dataset
 from tests.fake_vector import FakeVector
 from tests.unit.test_simulated import SEEDS, STATES, Counting
 
-from surefoot.cli.evaluate_simulator import evaluate_on_simulator
+from surefoot.cli.evaluate_simulator import evaluate_on_simulator, simulator_versions
 from surefoot.cli.files import run_data
 from surefoot.cli.loaded_run import LoadedRun
 from surefoot.cli.selection import data_name, method_name, select, selection
@@ -98,6 +98,10 @@ def test_a_run_from_before_there_were_selections_is_read(tmp_path: Path) -> None
     del values["data_selection"]
     directory.config_path.write_text(json.dumps(values))
     assert directory.read_config() == run_config()
+
+
+def test_versions_of_a_simulator_of_its_own_are_its_pins() -> None:
+    assert simulator_versions(get_task("easymean")) == {"metadrive-simulator": "0.3.0.1"}
 
 
 def test_workers_that_died_are_reported_and_cost_no_episode(tmp_path: Path) -> None:

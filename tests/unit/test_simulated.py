@@ -93,6 +93,7 @@ def test_seeds_differ_by_their_states_and_their_noise() -> None:
 def test_lanes_are_a_multiple_of_the_seeds() -> None:
     assert lanes_for(seeds=3, episodes=20) == 30
     assert lanes_for(seeds=3, episodes=4) == 12
+    assert lanes_for(seeds=3, episodes=4, most_per_seed=1) == 3
     with pytest.raises(ValueError, match="multiple of 2 lanes, found 3"):
         roll_out_simulator(Counting(), STATES, FakeVector(3), seeds=SEEDS, episodes=2)
 

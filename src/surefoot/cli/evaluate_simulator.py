@@ -13,8 +13,9 @@ from surefoot.cli.files import merge_summary
 from surefoot.cli.loaded_run import FOLDER, LoadedRun
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.selection import data_name
+from surefoot.envs.simulators.install import PINS
 from surefoot.evaluation.protocol import ProtocolName, cost_limits, protocol_rows, summarise_protocol
-from surefoot.evaluation.simulated import Rollouts, VectorEnvironment, lanes_for, roll_out_simulator
+from surefoot.evaluation.simulated import LANES_PER_SEED, Rollouts, VectorEnvironment, lanes_for, roll_out_simulator
 from surefoot.files import write_text
 from surefoot.tasks import Suite, Task, get_task
 
@@ -22,7 +23,7 @@ SIMULATOR_PACKAGES: dict[Suite, tuple[str, ...]] = {
     "surefoot": (),
     "bullet_safety_gym": ("bullet-safety-gym", "pybullet"),
     "safety_gymnasium": ("safety-gymnasium", "mujoco"),
-    "metadrive": (),  # in an environment of its own, whose versions this process does not know
+    "metadrive": ("metadrive-simulator",),
 }
 OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnvironment]]
 """(task, lanes, worker processes) -> lanes of that task."""
@@ -46,7 +47,9 @@ def evaluate_on_simulator(
     cost_limits(task, protocol)  # refused before any work
     seeds = loaded.config.seeds
     drawn = draw_rollouts(loaded, task, min(gifs, episodes)) if gifs else []
-    lanes = lanes_for(seeds=len(seeds), episodes=episodes)
+    # MetaDrive needs a process for each lane.
+    most = max(1, workers // len(seeds)) if task.suite == "metadrive" else LANES_PER_SEED
+    lanes = lanes_for(seeds=len(seeds), episodes=episodes, most_per_seed=most)
     began = time.perf_counter()
     opened = (open_environment or _open)(task, lanes, min(workers, lanes))
     with opened as environment, ProgressLine("evaluating", unit="episodes") as line:
@@ -106,4 +109,8 @@ def _open(task: Task, lanes: int, workers: int) -> AbstractContextManager[Vector
 
 def simulator_versions(task: Task) -> dict[str, str]:
     """Name and version of the packages that simulate a task."""
+    if task.suite == "metadrive":  # in an environment of its own, which is made from its pins
+        lines = [line.split("==") for line in (PINS / "metadrive.txt").read_text().splitlines() if "==" in line]
+        pins = {name.strip(): version.split()[0] for name, version in lines}
+        return {name: pins[name] for name in SIMULATOR_PACKAGES[task.suite]}
     return {name: packages.version(name) for name in SIMULATOR_PACKAGES[task.suite]}

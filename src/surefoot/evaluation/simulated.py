@@ -92,9 +92,9 @@ class Rollouts(NamedTuple):
     """Wall time of the simulator's steps and resets."""
 
 
-def lanes_for(*, seeds: int, episodes: int) -> int:
+def lanes_for(*, seeds: int, episodes: int, most_per_seed: int = LANES_PER_SEED) -> int:
     """Lanes that `roll_out_simulator` wants of its environment."""
-    return seeds * min(episodes, LANES_PER_SEED)
+    return seeds * min(episodes, most_per_seed)
 
 
 def episode_seed(episode: int) -> int:
