@@ -51,6 +51,8 @@ class SafetyGymnasiumBackend:
 
     def render(self) -> np.ndarray:
         try:
+            for viewer in _viewers(self._env):
+                viewer.make_context_current()  # another's that was closed took its place
             return np.array(self._env.render())
         except Exception as error:  # whatever the graphics drivers of this machine raise
             raise cannot_draw(self._name, f"{type(error).__name__}: {error}") from error
@@ -63,10 +65,17 @@ class SafetyGymnasiumBackend:
 
 
 def _close(env: Any) -> None:
+    for viewer in _viewers(env):
+        viewer.close()
     env.close()
+
+
+def _viewers(env: Any) -> list[Any]:
+    """What draws, as far as anything was drawn yet."""
     if isinstance(env, sys.modules["safety_gymnasium.builder"].Builder):
-        for viewer in env.task._viewers.values():  # which it forgets
-            viewer.close()
+        return list(env.task._viewers.values())
+    viewer = env.mujoco_renderer.viewer
+    return [] if viewer is None else [viewer]
 
 
 def _build(registration: compat.Registration, *, draws: bool) -> Any:
