@@ -1,5 +1,6 @@
 """Safety-Gymnasium's navigation (Ji et al. 2023; Apache-2.0) and velocity tasks as backends."""
 
+import atexit
 import importlib
 import sys
 import time
@@ -40,6 +41,7 @@ class SafetyGymnasiumBackend:
         self.observation_dim: int = self._env.observation_space.shape[0]
         self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
         self.frames_per_second: float = self._env.metadata["render_fps"]
+        self._drew = False
         self._close = weakref.finalize(self, _close, self._env)
 
     def reset(self, seed: int) -> np.ndarray:
@@ -53,15 +55,21 @@ class SafetyGymnasiumBackend:
         try:
             for viewer in _viewers(self._env):
                 viewer.make_context_current()  # another's that was closed took its place
-            return np.array(self._env.render())
+            picture = np.array(self._env.render())
         except Exception as error:  # whatever the graphics drivers of this machine raise
             raise cannot_draw(self._name, f"{type(error).__name__}: {error}") from error
+        if not self._drew:
+            # At exit, what was registered last runs first: the viewer goes before its graphics library ends.
+            self._drew = True
+            atexit.register(self._close)
+        return picture
 
     def cpu_seconds(self) -> float:
         return time.process_time()
 
     def close(self) -> None:
         self._close()
+        atexit.unregister(self._close)
 
 
 def _close(env: Any) -> None:
