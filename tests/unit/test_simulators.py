@@ -1,5 +1,6 @@
 """The simulators themselves: episodes follow from their seeds to the bit, and are the original simulators' own."""
 
+import gc
 import importlib.util
 import random
 import subprocess
@@ -136,6 +137,8 @@ def test_simulators_draw_side_by_side(task: str) -> None:
     assert (first_picture(right, 5) != expected).any()
     np.testing.assert_array_equal(left.render(), expected)
     right.close()
+    del right
+    gc.collect()
     np.testing.assert_array_equal(left.render(), expected)
     left.close()
 

@@ -74,6 +74,9 @@ class SafetyGymnasiumBackend:
 
 def _close(env: Any) -> None:
     for viewer in _viewers(env):
+        # Freed later, by the garbage collector, it would delete what has the same numbers in another's context.
+        viewer.make_context_current()
+        viewer.con.free()
         viewer.close()
     env.close()
 
