@@ -38,6 +38,7 @@ class SafetyGymnasiumBackend:
         registration = registrations()[str(task.simulator_id)]
         self.horizon = registration.horizon
         self._env = _build(registration, draws=draws)
+        self._step = self._env.step
         self.observation_dim: int = self._env.observation_space.shape[0]
         self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
         self.frames_per_second: float = self._env.metadata["render_fps"]
@@ -48,7 +49,7 @@ class SafetyGymnasiumBackend:
         return self._env.reset(seed=seed)[0]
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
-        observation, reward, cost, terminated, _, _ = self._env.step(action)
+        observation, reward, cost, terminated, _, _ = self._step(action)
         return observation, reward, cost, terminated
 
     def render(self) -> np.ndarray:
