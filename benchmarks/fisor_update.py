@@ -50,6 +50,7 @@ def synthetic(rows: int, *, seed: int = 0) -> Transition:
         truncated=jnp.zeros(rows),
         constraint=normal(rows),
         constraint_before=normal(rows),
+        constraint_ahead=normal(rows),
     )
 
 

@@ -159,6 +159,17 @@ def _constant_observations(arrays: dict[str, np.ndarray]) -> None:
     arrays["next_observations"][:] = 0.5
 
 
+def _exchange(one: str, other: str) -> Callable[[dict[str, np.ndarray]], None]:
+    def exchange(arrays: dict[str, np.ndarray]) -> None:
+        arrays[one], arrays[other] = arrays[other], arrays[one]
+
+    return exchange
+
+
+def _positive_rewards(arrays: dict[str, np.ndarray]) -> None:
+    arrays["rewards"] = np.abs(arrays["rewards"])
+
+
 def _no_rows(arrays: dict[str, np.ndarray]) -> None:
     arrays.update({key: array[:0] for key, array in arrays.items()})
 
@@ -238,6 +249,34 @@ BAD_FILES = [
         "next_observations",
         "in row 21, column 4 (the observation of row 22)",
         "99",
+    ),
+    BadFile(
+        "observations_exchanged",
+        _edited(_exchange("observations", "next_observations")),
+        "next_observations",
+        "in row 0",
+        "observations and next_observations look swapped",
+    ),
+    BadFile(
+        "columns_exchanged",
+        _replaced("next_observations", lambda old: old[:, [0, 5, 2, 3, 4, 1, *range(6, 11)]]),
+        "next_observations",
+        "in row 0, column 1",
+        "its column 1 looks like column 5 of observations",
+    ),
+    BadFile(
+        "rewards_and_costs_exchanged",
+        _edited(_exchange("rewards", "costs")),
+        "costs",
+        "numbers >= 0",
+        "; rewards and costs look swapped",
+    ),
+    BadFile(
+        "positive_rewards_and_costs_exchanged",
+        _edited(lambda arrays: (_positive_rewards(arrays), _exchange("rewards", "costs")(arrays))),
+        "rewards",
+        "more than two different numbers",
+        "only 0 and 1, and fractions in costs; rewards and costs look swapped",
     ),
     BadFile("still", _edited(_constant_observations), "observations", "at least one column that varies", "60 rows"),
     BadFile("idle", _put("actions", ..., 0.25), "actions", "at least one column that varies", "the same 2 numbers"),

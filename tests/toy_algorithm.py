@@ -111,5 +111,6 @@ def toy_data(
         "truncated": zeros,
         "constraint": zeros + np.float32(poisoned_update),
         "constraint_before": zeros + np.float32(poisoned == "state"),
+        "constraint_ahead": zeros,
     }
     return Transition(**columns)

@@ -9,11 +9,17 @@ from jaxtyping import Array, Float, Key, PyTree
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
 
 
+UNKNOWN_AHEAD = 1e30
+"""`Transition.constraint_ahead` of an episode that did not terminate: larger than any h, and finite."""
+
+
 class Transition(NamedTuple):
     """Transitions as the algorithms see them, all float32; leading axes are free (batch, or the whole data).
 
     `constraint` is the constraint signal h of the state that the step enters, `constraint_before` that of the
-    state it leaves; h > 0 is a violation. `terminated` and `truncated` are 0 or 1.
+    state it leaves; h > 0 is a violation. `constraint_ahead` is the largest h of the states entered from here to the
+    end of the episode, where it terminated, and `UNKNOWN_AHEAD` where what follows was not logged. `terminated` and
+    `truncated` are 0 or 1.
     """
 
     observation: Float[Array, "*B obs"]
@@ -25,6 +31,8 @@ class Transition(NamedTuple):
     truncated: Float[Array, "*B"]
     constraint: Float[Array, "*B"]
     constraint_before: Float[Array, "*B"]
+    constraint_ahead: Float[Array, "*B"]
+    constraint_ahead: Float[Array, "*B"]
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,7 @@ def make_data(rows: int = 64) -> Transition:
         "truncated": flag(0.1),
         "constraint": h,
         "constraint_before": rng.normal(-0.3, 0.5, rows).astype(np.float32),
+        "constraint_ahead": h + rng.exponential(0.5, rows).astype(np.float32),
     }
     return Transition(**columns)
 

@@ -110,6 +110,7 @@ def batch(golden) -> Transition:
         truncated=jnp.zeros_like(masks),
         constraint=h,
         constraint_before=h,
+        constraint_ahead=h,  # only `trajectory_bound` reads it
     )
 
 

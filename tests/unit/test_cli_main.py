@@ -47,7 +47,13 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_unknown_options_exit_with_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = {"evaluate": ["run"], "report": ["run"], "collect": ["--out", "d"], "train": ["--out", "r", "--data", "d"]}
+    words = {
+        "evaluate": ["run"],
+        "report": ["run"],
+        "collect": ["--out", "d"],
+        "train": ["--out", "r", "--data", "d"],
+        "data": ["info", "d"],
+    }
     assert main([command, *words.get(command, []), "--no-such-option"]) == 2
     assert "no-such-option" in capsys.readouterr().err
 

@@ -11,6 +11,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 from tests.data_fixtures import BINARY_TASK, POINT_ROBOT, make_dataset
 
 from surefoot.data import reward_scale_of, to_transitions
+from surefoot.types import UNKNOWN_AHEAD
 
 
 def test_the_reward_scale_is_the_horizon_over_the_reference_span() -> None:
@@ -51,6 +52,16 @@ def test_the_signal_before_a_step_is_that_of_the_row_before_it_in_the_same_episo
     transitions = to_transitions(replace(dataset, constraints=h), reward_scale=1.0)
     np.testing.assert_array_equal(transitions.constraint, h)
     np.testing.assert_array_equal(transitions.constraint_before, h[[0, 0, 2, 2, 3, 5, 5]])
+
+
+def test_the_signal_ahead_is_the_largest_to_the_end_of_an_episode_that_terminated() -> None:
+    # Rows 0-3 terminate, rows 4-5 time out, rows 6-7 are an unfinished tail: of those what follows is not known.
+    dataset = make_dataset(lengths=(4, 2), tail=2)
+    ends = {"terminated": np.arange(8) == 3, "truncated": np.arange(8) == 5}
+    h = np.array([0.1, 0.4, -0.2, -0.3, 0.5, 0.6, 0.7, 0.8], np.float32)
+    ahead = to_transitions(replace(dataset, constraints=h, **ends), reward_scale=1.0).constraint_ahead
+    np.testing.assert_array_equal(ahead[:4], np.array([0.4, 0.4, -0.2, -0.3], np.float32))
+    np.testing.assert_array_equal(ahead[4:], np.full(4, UNKNOWN_AHEAD, np.float32))
 
 
 def test_costs_become_a_signal_where_none_is_logged() -> None:

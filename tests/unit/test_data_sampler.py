@@ -21,7 +21,7 @@ draw = jax.jit(sample_batch, static_argnames="batch_size")
 def numbered(rows: int) -> Transition:
     """Transitions whose every leaf holds the row's number."""
     column = np.arange(rows, dtype=np.float32)
-    return Transition(*[jnp.asarray(column)] * 9)
+    return Transition(*[jnp.asarray(column)] * len(Transition._fields))
 
 
 def test_a_batch_keeps_rows_together() -> None:

@@ -15,7 +15,7 @@ from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
 from surefoot.nn import DenoiserConfig
 from surefoot.tasks import get_task
-from surefoot.types import DataSpec, Phase, Transition
+from surefoot.types import UNKNOWN_AHEAD, DataSpec, Phase, Transition
 
 SPEC = DataSpec(observation_dim=3, action_dim=2, horizon=10)
 DIFFUSION = DiffusionPolicyConfig(DenoiserConfig(width=8, blocks=1, expansion=1, frequencies=2, time_width=4))
@@ -158,6 +158,15 @@ def test_the_state_left_counts_unless_told_otherwise(state: FISORState, monkeypa
     np.testing.assert_allclose(critic_targets(TINY, state, batch, monkeypatch), [0.7, 0.5], rtol=1e-5)
     entered = replace(TINY, count_state_left=False)
     np.testing.assert_allclose(critic_targets(entered, state, batch, monkeypatch), [-1.0, 0.5], rtol=1e-5)
+
+
+def test_the_logged_way_on_bounds_the_target_where_asked(state: FISORState, monkeypatch: pytest.MonkeyPatch) -> None:
+    """V_h = 3 backs up to 2.96. The logged way's worst: 0.5; -2, below the h = -1 of the step itself; unknown."""
+    state = with_values(state, v_h=3.0, q_h=0.0)
+    batch = rows(3, constraint=[-1.0] * 3, constraint_before=[-1.0] * 3, constraint_ahead=[0.5, -2.0, UNKNOWN_AHEAD])
+    np.testing.assert_allclose(critic_targets(TINY, state, batch, monkeypatch), [2.96] * 3, rtol=1e-5)
+    bounded = replace(TINY, trajectory_bound=True)
+    np.testing.assert_allclose(critic_targets(bounded, state, batch, monkeypatch), [0.5, -1.0, 2.96], rtol=1e-5)
 
 
 def test_qc_counts_costs_against_the_discounted_limit(state: FISORState, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,6 +107,9 @@ class FISOR:
     count_state_left: bool = True
     """Let a transition's h be the larger of the states it leaves and enters, so that V_h(s) >= h(s) as in the
     definition; False: only the state entered, as in the authors' code."""
+    trajectory_bound: bool = False
+    """Beyond the paper: let no target of Q_h exceed the largest h of the logged way on, where the episode terminated.
+    That way can be driven again, so it bounds the best one from above; only where dynamics are deterministic (hj)."""
     timeouts_terminal: bool = False
     """Bootstrap nothing across timeouts (the authors' code); False: only termination ends the future."""
     violation_scale: float = 25.0
@@ -349,6 +352,8 @@ class FISOR:
         else:
             h = jnp.maximum(batch.constraint, batch.constraint_before) if self.count_state_left else batch.constraint
             target = reachability_target(h, next_value, self._continues(batch), discount=discount)
+            if self.trajectory_bound:
+                target = jnp.minimum(target, jnp.maximum(h, batch.constraint_ahead))
         pair, critic_metrics = step_critic(
             pair, inputs, target, target_rate=self.target_rate, optimizer=optimizer, prefix="constraint"
         )

@@ -34,8 +34,13 @@ COMMANDS: dict[str, Command] = {
     ),
     "collect": Command(
         "surefoot.cli.collect",
-        "Collect a dataset with our own behaviours.",
-        "nothing was written, start the command again",
+        "Collect a dataset with our own behaviours, or with a safe learner in a simulator.",
+        "start the same command again; what was collected from a simulator is kept",
+    ),
+    "data": Command(
+        "surefoot.cli.data",
+        "Fetch and check published data; look at datasets, filter and convert them.",
+        "start the same command again; a download goes on where it stopped",
     ),
     "train": Command(
         "surefoot.cli.train",
@@ -46,6 +51,11 @@ COMMANDS: dict[str, Command] = {
         "surefoot.cli.evaluate",
         "Measure the policy and the feasible region of a run.",
         "the run is as it was, start the command again",
+    ),
+    "sweep": Command(
+        "surefoot.cli.sweep",
+        "Train and measure on several shares of the data, and draw what less data do.",
+        "start the same command again to go on",
     ),
     "simulators": Command(
         "surefoot.cli.simulators",

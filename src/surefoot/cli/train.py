@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
@@ -17,11 +18,17 @@ from surefoot.cli.collect import coverage
 from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration
+from surefoot.cli.selection import DataFilter, select, selection
+from surefoot.data import Dataset, TransitionStream, library
+from surefoot.data.mapping import is_mapped
 from surefoot.errors import ConfigError
-from surefoot.tasks import get_task
+from surefoot.tasks import Task, get_task
 from surefoot.training import Progress, RunConfig, RunDirectory, WandbLogger, fit, make_config
+from surefoot.types import Transition
 
 LOG_INTERVAL, CHECKPOINT_INTERVAL = 500, 2500
+MAPPED: dict[str, bool | None] = {"auto": None, "always": True, "never": False}
+"""--stream as `data.load` takes it."""
 Hyper = TypeVar("Hyper")
 
 
@@ -36,10 +43,19 @@ class TrainOptions(Generic[Hyper]):
     """Name of the task."""
     preset: str = presets.DEFAULT_PRESET
     """Named hyper-parameters that the flags below start from."""
-    data: Path
-    """HDF5 file to train on, in DSRL's format."""
+    data: Path | None = None
+    """HDF5 file to train on, in DSRL's format; by default the task's published one in DSRL's folder."""
+    stream: Literal["auto", "always", "never"] = "auto"
+    """Leave the data in the file and gather batches from it: auto does so from 2 GiB on, where the file allows it."""
     out: Path
     """Folder of the run, made if missing."""
+    data_filter: DataFilter = "all"
+    """Episodes to train on: all; safe, whose cost is at most the limit (BC on them is BC-Safe); risky, at least twice
+    it; boundary, near it; frontier, the best return at each cost."""
+    filter_cost_limit: float | None = None
+    """That limit, a sum over an episode; default: the task's limit in the strict protocol."""
+    fraction: float = 1.0
+    """Random share of the episodes to train on, the same for every seed."""
     seeds: str = "0:3"
     """Trained side by side: a range as 0:3 (without 3), a list as 0,1,2 or one number."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -65,7 +81,6 @@ def run(arguments: Sequence[str]) -> None:
         algorithm=choice.algorithm,
         task=choice.task.name,
         preset=choice.preset,
-        data=tyro.MISSING,
         out=tyro.MISSING,
     )
     check_output_folder(options.out, resume=options.resume)
@@ -78,8 +93,12 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
     seeds = parse_seeds(options.seeds)
     _check_intervals(options)
     task = get_task(options.task)
-    dataset = data.load(options.data, task)
-    transitions = options.hyper.prepare(dataset, task)
+    chosen = selection(
+        task, data_filter=options.data_filter, fraction=options.fraction, limit=options.filter_cost_limit
+    )
+    path = _data_path(options, task)
+    dataset = select(data.load(path, task, mapped=MAPPED[options.stream]), chosen)
+    transitions = _transitions(options.hyper, dataset, task)
     found = coverage(dataset)
     config = make_config(
         options.hyper,
@@ -88,13 +107,14 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         preset=options.preset,
         spec=task.spec,
         seeds=seeds,
-        data_path=str(options.data.resolve()),
+        data_path=str(path.resolve()),
         data_fingerprint=dataset.fingerprint(),
         log_interval=options.log_interval,
         checkpoint_interval=options.checkpoint_interval,
         command=tuple(command),
+        data_selection=chosen,
     )
-    del dataset  # the device gets a copy of its own; this one is in the way
+    del dataset  # the device gets a copy of its own, and this one is in the way; a stream keeps it
     directory = RunDirectory(options.out)
     began, resumed_at = time.perf_counter(), _updates_done(directory)
     with ExitStack() as stack:
@@ -117,6 +137,21 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
     seconds = time.perf_counter() - began
     _summarise(directory, found, seconds=seconds, resumed_at=resumed_at, updates=_total_updates(options.hyper))
     return config
+
+
+def _data_path(options: TrainOptions[Any], task: Task) -> Path:
+    if options.data is not None:
+        return options.data
+    if task.dsrl_file is None:
+        raise ConfigError(f"--data: expected the file to train on, found none; {task.name} has no published data.")
+    return library.find(task)
+
+
+def _transitions(algorithm: Any, dataset: Dataset, task: Task) -> Transition | TransitionStream:
+    """The data as the algorithm sees them: prepared, or, where they stay in their file, to be prepared when drawn."""
+    if is_mapped(dataset.observations):
+        return TransitionStream(dataset, partial(algorithm.prepare, task=task))
+    return algorithm.prepare(dataset, task)
 
 
 def _report(line: ProgressLine, progress: Progress) -> None:
@@ -145,7 +180,12 @@ def _summarise(
             "command": shlex.join(config.command),
             "config": config.hyperparameters,
             "versions": config.versions,
-            "data": {"path": config.data_path, "fingerprint": config.data_fingerprint, **found},
+            "data": {
+                "path": config.data_path,
+                "fingerprint": config.data_fingerprint,
+                **config.data_selection,
+                **found,
+            },
             # A finished run that is asked to go on trains nothing: what was measured then stays.
             **({"training": training} if resumed_at < updates else {}),
         },

@@ -1,16 +1,24 @@
 """Logged transitions: the format, its checks, what algorithms see of it, and drawing batches of it."""
 
 from surefoot.data.dataset import Dataset
-from surefoot.data.hdf5 import load, read_card, save
+from surefoot.data.density import DensityGrid
+from surefoot.data.hdf5 import read_card, rewrite, save
+from surefoot.data.library import load
 from surefoot.data.prepare import reward_scale_of, to_transitions
 from surefoot.data.sampler import cumulative_weights, sample_batch
+from surefoot.data.stream import TransitionStream
+from surefoot.data.writing import replacing
 
 __all__ = [
     "Dataset",
+    "DensityGrid",
+    "TransitionStream",
     "cumulative_weights",
     "load",
     "read_card",
+    "replacing",
     "reward_scale_of",
+    "rewrite",
     "sample_batch",
     "save",
     "to_transitions",

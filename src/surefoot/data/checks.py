@@ -1,4 +1,7 @@
-"""What a file's values must fulfil before anything is learnt from them. Every fault is one sentence."""
+"""What a file's values must fulfil before anything is learnt from them. Every fault is one sentence.
+
+All checks go through the rows in blocks, so that data that stay in their file are checked with little memory.
+"""
 
 from pathlib import Path
 from typing import NoReturn
@@ -6,6 +9,8 @@ from typing import NoReturn
 import numpy as np
 
 from surefoot.data.dataset import Dataset
+from surefoot.data.mapping import blocks
+from surefoot.data.suspicions import explain_gap, rewards_look_like_costs
 from surefoot.errors import DataError
 from surefoot.tasks import Task
 
@@ -15,8 +20,9 @@ FOLLOW_RELATIVE = 1e-4
 """Tolerated gap between a next observation and the observation that follows, relative to the column's spread."""
 FOLLOW_ABSOLUTE = 1e-5
 """The same, absolute, in the observation's unit."""
-BLOCK_ROWS = 16_384
-"""Rows compared at a time, so that the check of a large file needs little memory."""
+REFERENCE_SLACK = 0.5
+"""How far an episode's return may lie outside the task's reference range, as a share of that range, in a file that does
+not say whose data it holds."""
 
 
 def refuse(path: Path, key: str, *, expected: str, found: str, cause: BaseException | None = None) -> NoReturn:
@@ -25,25 +31,35 @@ def refuse(path: Path, key: str, *, expected: str, found: str, cause: BaseExcept
     raise DataError(f"{place}: expected {expected}, found {found}.") from cause
 
 
-def float32_values(path: Path, key: str, values: np.ndarray) -> np.ndarray:
-    """`values` (any real dtype) as float32; refuses NaN, infinities and what float32 cannot hold."""
-    if not np.isfinite(values).all():
-        at = _first(~np.isfinite(values))
-        refuse(path, key, expected="finite numbers", found=f"{values[at]} in {_position(at)}")
+def float32_values(path: Path, key: str, values: np.ndarray, *, first_row: int = 0) -> np.ndarray:
+    """`values` (any real dtype) as float32; refuses NaN, infinities and what float32 cannot hold.
+
+    `first_row` is the file's row that `values` begin with.
+    """
+    check_finite(path, key, values, first_row=first_row)
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(values, np.float32)
-    if not np.isfinite(converted).all():
+    if values.dtype.itemsize > 4 and not np.isfinite(converted).all():
         at = _first(~np.isfinite(converted))
-        refuse(path, key, expected="numbers that fit into float32", found=f"{values[at]:g} in {_position(at)}")
+        found = f"{values[at]:g} in {_position(at, first_row)}"
+        refuse(path, key, expected="numbers that fit into float32", found=found)
     return converted
 
 
-def flag_values(path: Path, key: str, values: np.ndarray) -> np.ndarray:
+def check_finite(path: Path, key: str, values: np.ndarray, *, first_row: int = 0) -> None:
+    """Refuse NaN and infinities."""
+    for start, (block,) in blocks(values):
+        if not np.isfinite(block).all():
+            at = _first(~np.isfinite(block))
+            refuse(path, key, expected="finite numbers", found=f"{block[at]} in {_position(at, first_row + start)}")
+
+
+def flag_values(path: Path, key: str, values: np.ndarray, *, first_row: int = 0) -> np.ndarray:
     """`values` as booleans; refuses everything but 0 and 1."""
     wrong = (values != 0) & (values != 1)
     if wrong.any():
         at = _first(wrong)
-        refuse(path, key, expected="only 0 and 1", found=f"{values[at]:g} in {_position(at)}")
+        refuse(path, key, expected="only 0 and 1", found=f"{values[at]:g} in {_position(at, first_row)}")
     return values.astype(np.bool_)
 
 
@@ -53,20 +69,48 @@ def check_dataset(path: Path, dataset: Dataset, task: Task) -> None:
     _check_episodes(path, dataset, task)
     _check_following(path, dataset)
     for key, columns in (("observations", dataset.observations), ("actions", dataset.actions)):
-        if (columns == columns[0]).all():
+        first = columns[0].copy()
+        if all((block == first).all() for _, (block,) in blocks(columns)):
             found = f"the same {columns.shape[1]} numbers in every one of {len(columns)} rows"
             refuse(path, key, expected="at least one column that varies", found=found)
 
 
+def check_reference(path: Path, dataset: Dataset, task: Task) -> None:
+    """Refuse a file without a card whose episodes cannot be those of the DSRL task, but another's."""
+    if task.dsrl_id is None:
+        return
+    ranges = {
+        "rewards": (dataset.returns, task.return_min, task.return_max),
+        "costs": (dataset.cost_returns, task.cost_return_min, task.cost_return_max),
+    }
+    for key, (sums, low, high) in ranges.items():
+        slack = REFERENCE_SLACK * (high - low)
+        wrong = (sums < low - slack) | (sums > high + slack)
+        if wrong.any():
+            expected = f"episode sums near {low:.4g} to {high:.4g} as in DSRL's data of {task.name}"
+            found = f"{sums[wrong.argmax()]:.4g} in episode {wrong.argmax()}, so this may be another task's file"
+            refuse(path, key, expected=expected, found=found + f' (a card {{"task": "{task.name}"}} says it is not)')
+
+
 def _check_ranges(path: Path, dataset: Dataset) -> None:
-    sizes = np.abs(dataset.actions)
-    at = np.unravel_index(sizes.argmax(), sizes.shape)
-    if sizes[at] > 1 + ACTION_SLACK:
+    largest, at = 0.0, (0, 0)
+    for start, (block,) in blocks(dataset.actions):
+        sizes = np.abs(block)
+        row, column = np.unravel_index(sizes.argmax(), sizes.shape)
+        if sizes[row, column] > largest:
+            largest, at = float(sizes[row, column]), (start + int(row), int(column))
+    if largest > 1 + ACTION_SLACK:
         found = f"{dataset.actions[at]:g} in {_position(at)} (the largest); actions must be scaled to [-1, 1]"
         refuse(path, "actions", expected="numbers in [-1, 1]", found=found)
-    if (dataset.costs < 0).any():
-        at = _first(dataset.costs < 0)
-        refuse(path, "costs", expected="numbers >= 0", found=f"{dataset.costs[at]:g} in {_position(at)}")
+    swapped = "; rewards and costs look swapped" if rewards_look_like_costs(dataset) else ""
+    for start, (block,) in blocks(dataset.costs):
+        if (block < 0).any():
+            at = _first(block < 0)
+            found = f"{block[at]:g} in {_position(at, start)}{swapped}"
+            refuse(path, "costs", expected="numbers >= 0", found=found)
+    if swapped:
+        found = "only 0 and 1, and fractions in costs" + swapped
+        refuse(path, "rewards", expected="more than two different numbers", found=found)
 
 
 def _check_episodes(path: Path, dataset: Dataset, task: Task) -> None:
@@ -86,26 +130,32 @@ def _check_episodes(path: Path, dataset: Dataset, task: Task) -> None:
 
 def _check_following(path: Path, dataset: Dataset) -> None:
     observations, entered = dataset.observations, dataset.next_observations
-    # In float64, where neither a spread nor a difference of float32 numbers can overflow.
-    spread = observations.max(0).astype(np.float64) - observations.min(0)
-    tolerance = FOLLOW_RELATIVE * spread + FOLLOW_ABSOLUTE
+    tolerance = FOLLOW_RELATIVE * _spread(observations) + FOLLOW_ABSOLUTE
     followed = ~(dataset.terminated | dataset.truncated)[:-1]
-    for start in range(0, len(followed), BLOCK_ROWS):
-        stop = min(start + BLOCK_ROWS, len(followed))
-        gap = np.abs(entered[start:stop].astype(np.float64) - observations[start + 1 : stop + 1])
-        wrong = (gap > tolerance) & followed[start:stop, None]
+    for start, (here, following, applies) in blocks(entered[:-1], observations[1:], followed):
+        gap = np.abs(here.astype(np.float64) - following)
+        wrong = (gap > tolerance) & applies[:, None]
         if wrong.any():
             offset, column = _first(wrong)
             row = start + offset
-            expected = (
-                f"{observations[row + 1, column]:g} in row {row}, column {column} (the observation of row {row + 1})"
-            )
-            refuse(path, "next_observations", expected=expected, found=f"{entered[row, column]:g}")
+            expected = f"{following[offset, column]:g} in row {row}, column {column} (the observation of row {row + 1})"
+            found = f"{here[offset, column]:g}{explain_gap(dataset, tolerance)}"
+            refuse(path, "next_observations", expected=expected, found=found)
+
+
+def _spread(columns: np.ndarray) -> np.ndarray:
+    """Largest less smallest number of each column; in float64, where no difference of float32 numbers overflows."""
+    low, high = np.full(columns.shape[1], np.inf), np.full(columns.shape[1], -np.inf)
+    for _, (block,) in blocks(columns):
+        low, high = np.minimum(low, block.min(0)), np.maximum(high, block.max(0))
+    return high - low
 
 
 def _first(wrong: np.ndarray) -> tuple[int, ...]:
     return tuple(int(index) for index in np.unravel_index(wrong.argmax(), wrong.shape))
 
 
-def _position(at: tuple[int, ...] | tuple[np.intp, ...]) -> str:
-    return ", ".join(f"{name} {index}" for name, index in zip(("row", "column"), at, strict=False))
+def _position(at: tuple[int, ...], first_row: int = 0) -> str:
+    return ", ".join(
+        f"{name} {index}" for name, index in zip(("row", "column"), (at[0] + first_row, *at[1:]), strict=False)
+    )

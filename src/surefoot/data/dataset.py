@@ -6,8 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike, DTypeLike
 
+from surefoot.data.mapping import blocks, release, take_rows
 from surefoot.errors import DataError
+
+FINGERPRINT_ROWS = 65_536
+"""Rows whose bytes are hashed at a time."""
+EPISODES_AT_A_TIME = 4096
+"""Episodes whose rewards are widened to float64 at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,29 +88,52 @@ class Dataset:
     @property
     def returns(self) -> Float[np.ndarray, " E"]:
         """Undiscounted sum of the rewards of every complete episode, float64."""
-        return self._episode_sums(self.rewards.astype(np.float64))
+        return self._episode_sums(self.rewards, np.float64)
 
     @property
     def cost_returns(self) -> Float[np.ndarray, " E"]:
         """Undiscounted sum of the costs of every complete episode, float64."""
-        return self._episode_sums(self.costs.astype(np.float64))
+        return self._episode_sums(self.costs, np.float64)
 
     @property
     def violating_steps(self) -> Int[np.ndarray, " E"]:
         """Steps of every complete episode that enter a violation: h > 0, or cost > 0 where h is not logged."""
         violating = self.costs > 0 if self.constraints is None else self.constraints > 0
-        return self._episode_sums(violating.astype(np.int64))
+        return self._episode_sums(violating, np.int64)
 
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, of the names, shapes and bytes of all arrays: of the data, not of the file."""
         digest = hashlib.sha256()
         for name, array in self.arrays():
-            little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            digest.update(f"{name} {little_endian.dtype.str} {little_endian.shape}\n".encode())
-            digest.update(little_endian.data)
+            dtype = array.dtype.newbyteorder("<")
+            digest.update(f"{name} {dtype.str} {array.shape}\n".encode())
+            for _, (block,) in blocks(array, rows=FINGERPRINT_ROWS):
+                digest.update(np.ascontiguousarray(block, dtype).data)
         return digest.hexdigest()
 
-    def _episode_sums(self, values: np.ndarray) -> np.ndarray:
+    def select(self, episodes: ArrayLike) -> "Dataset":
+        """The complete episodes of these numbers, in this order, in memory; the unfinished one is left out.
+
+        Raises `DataError` where none is named.
+        """
+        chosen = np.asarray(episodes, np.int64)
+        if not len(chosen):
+            raise DataError(f"dataset of {self.task}: expected at least one episode to be left, found none.")
         starts, ends = self.episode_starts, self.episode_ends
-        # The tail is cut off first, or `reduceat` would add it to the last episode.
-        return np.add.reduceat(values[: ends[-1] if len(ends) else 0], starts)
+        rows = np.concatenate([np.arange(starts[episode], ends[episode]) for episode in chosen])
+        return self.take(rows)
+
+    def take(self, rows: Int[np.ndarray, " n"]) -> "Dataset":
+        """The transitions in these rows, in memory, whatever episodes they belong to."""
+        return Dataset(self.task, **take_rows(dict(self.arrays()), rows))
+
+    def _episode_sums(self, values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+        """The sums are added up episode by episode in `dtype`; the unfinished episode is left out."""
+        starts, ends = self.episode_starts, self.episode_ends
+        sums = [np.zeros(0, dtype)]
+        for first in range(0, len(ends), EPISODES_AT_A_TIME):
+            part = slice(first, first + EPISODES_AT_A_TIME)
+            begin, end = starts[first], ends[part][-1]
+            sums.append(np.add.reduceat(values[begin:end].astype(dtype), starts[part] - begin))
+            release(values)
+        return np.concatenate(sums)

@@ -6,53 +6,53 @@ and, ours and optional, constraints [N] or [N, 1]: h of the state that the step 
 
 import json
 import os
-import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import h5py
 import numpy as np
 
-from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
+from surefoot.data.checks import (
+    check_dataset,
+    check_finite,
+    check_reference,
+    flag_values,
+    float32_values,
+    refuse,
+)
 from surefoot.data.dataset import Dataset
+from surefoot.data.mapping import BLOCK_ROWS, blocks, map_dataset, release
+from surefoot.data.writing import blaming, replacing
 from surefoot.tasks import Task
 
 REQUIRED_KEYS = ("observations", "next_observations", "actions", "rewards", "costs", "terminals", "timeouts")
 CONSTRAINTS_KEY = "constraints"
 CARD = "card"
 """The attribute that holds the data card, one string of JSON."""
+WIDE_KEYS = ("observations", "next_observations", "actions")
+"""Those with columns; the others hold one number a row."""
+FLAG_KEYS = ("terminals", "timeouts")
+MAPPED_ABOVE = 2 * 2**30
+"""Bytes above which arrays stay in their file where they can."""
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 """The first bytes of an HDF5 file."""
 NUMBER_KINDS = "biuf"
 """NumPy's kinds of dtype that hold real numbers."""
 
 
-def load(path: str | os.PathLike[str], task: Task) -> Dataset:
+def load(path: str | os.PathLike[str], task: Task, *, mapped: bool | None = None) -> Dataset:
     """The data of `task` in the HDF5 file at `path`, float32.
+
+    `mapped` arrays stay in the file and are read where they are used: for data larger than the memory. None: where they
+    take more than `MAPPED_ABOVE` bytes and lie in the file as they would in memory, as in the files that `save` writes.
 
     Raises `DataError`, one sentence that names file, key, expected and found, for anything that is not such data.
     """
     path = Path(path)
-    with _reading(path) as file:
-        _check_card_task(path, _card_of(path, file), task)
-        nodes = _find(path, file, task)
-        arrays = {key: _read(path, key, node) for key, node in nodes.items()}
-    dataset = Dataset(
-        task=task.name,
-        observations=arrays["observations"],
-        actions=arrays["actions"],
-        rewards=arrays["rewards"],
-        costs=arrays["costs"],
-        next_observations=arrays["next_observations"],
-        terminated=flag_values(path, "terminals", arrays["terminals"]),
-        truncated=flag_values(path, "timeouts", arrays["timeouts"]),
-        constraints=arrays.get(CONSTRAINTS_KEY),
-    )
-    check_dataset(path, dataset, task)
-    return dataset
+    return _load(path, task, named=path, mapped=mapped)
 
 
 def save(path: str | os.PathLike[str], dataset: Dataset, *, card: dict[str, Any] | None = None) -> None:
@@ -62,65 +62,119 @@ def save(path: str | os.PathLike[str], dataset: Dataset, *, card: dict[str, Any]
     Raises `DataError` where it cannot be written or the card names another task.
     """
     path = Path(path)
-    full_card = {"task": dataset.task, **(card or {})}
-    if full_card["task"] != dataset.task:
-        refuse(path, CARD, expected=f"task {dataset.task}", found=f"task {full_card['task']!a}")
-    card_text = json.dumps(full_card)
+    card_text = _card_text(path, dataset.task, card)
     arrays = dict(dataset.arrays())
     arrays["terminals"], arrays["timeouts"] = arrays.pop("terminated"), arrays.pop("truncated")
-    with _replacing(path) as temporary, h5py.File(temporary, "x") as file:
+    size = sum(array.nbytes for array in arrays.values())
+    with replacing(path, size=size) as temporary, h5py.File(temporary, "x") as file:
         for key, array in arrays.items():
-            file.create_dataset(key, data=array)
+            node = file.create_dataset(key, array.shape, array.dtype)
+            for start, (block,) in blocks(array):
+                node[start : start + len(block)] = block
         file.attrs[CARD] = card_text
+
+
+def rewrite(
+    source: str | os.PathLike[str], target: str | os.PathLike[str], task: Task, *, card: dict[str, Any] | None = None
+) -> None:
+    """Write the data of `source` to `target` as `save` would, block by block, so that they can be mapped.
+
+    For files larger than the memory that are compressed or of another dtype. Raises `DataError` as `load` and `save`;
+    `target` appears only once its data were found good.
+    """
+    source, target = Path(source), Path(target)
+    with reading(source) as file:
+        found = card_of(source, file)
+        check_card_task(source, found, task)
+        nodes = _find(source, file, task)
+        card_text = _card_text(target, task.name, found if card is None else card)
+        size = sum(node.size * (1 if key in FLAG_KEYS else 4) for key, node in nodes.items())
+        with replacing(target, size=size) as temporary:
+            with h5py.File(temporary, "x") as out:
+                for key, node in nodes.items():
+                    _copy_blocks(source, key, node, out)
+                out.attrs[CARD] = card_text
+            dataset = _load(temporary, task, named=source, mapped=True)
+            if not found:
+                check_reference(source, dataset, task)
+            release(*(array for _, array in dataset.arrays()))
 
 
 def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The data card of the file at `path`; empty where it has none, as in DSRL's own files. Raises `DataError`."""
     path = Path(path)
-    with _reading(path) as file:
-        return _card_of(path, file)
+    with reading(path) as file:
+        return card_of(path, file)
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[h5py.File]:
+def reading(path: Path) -> Iterator[h5py.File]:
     _check_is_hdf5(path)
-    with _blaming(path, "", "a readable HDF5 file"), h5py.File(path, "r") as file:
+    with blaming(path, "", "a readable HDF5 file"), h5py.File(path, "r") as file:
         yield file
 
 
-@contextmanager
-def _blaming(path: Path, key: str, expected: str) -> Iterator[None]:
-    """Turn what h5py raises for a damaged file into a `DataError`."""
-    try:
-        yield
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
-        detail = " ".join(str(error).split()).strip("'\". ").replace(". ", "; ")
-        refuse(path, key, expected=expected, found=f"a fault ({detail or type(error).__name__})", cause=error)
+def _load(path: Path, task: Task, *, named: Path, mapped: bool | None) -> Dataset:
+    """`load`; refusals name the file `named`."""
+    with reading(path) as file:
+        card = card_of(named, file)
+        check_card_task(named, card, task)
+        nodes = _find(named, file, task)
+        arrays = _arrays(path, nodes, named=named, mapped=mapped)
+    dataset = Dataset(
+        task=task.name,
+        observations=arrays["observations"],
+        actions=arrays["actions"],
+        rewards=arrays["rewards"],
+        costs=arrays["costs"],
+        next_observations=arrays["next_observations"],
+        terminated=arrays["terminals"],
+        truncated=arrays["timeouts"],
+        constraints=arrays.get(CONSTRAINTS_KEY),
+    )
+    check_dataset(named, dataset, task)
+    if not card:
+        check_reference(named, dataset, task)
+    return dataset
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A name to write to that takes `path`'s place once its bytes are on the disk, and is removed on any error."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with _blaming(path, "", "a place that can be written to"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            _flush_to_disk(temporary)
-            os.replace(temporary, path)
-        with suppress(OSError):  # some file systems cannot flush a folder; the file is whole all the same
-            _flush_to_disk(path.parent)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+def _arrays(path: Path, nodes: dict[str, h5py.Dataset], *, named: Path, mapped: bool | None) -> dict[str, np.ndarray]:
+    """The values under each key: read, or mapped (flags are small and always read)."""
+    maps = {key: map_dataset(path, node) for key, node in nodes.items() if key not in FLAG_KEYS}
+    odd = [key for key, values in maps.items() if values is None or values.dtype != np.float32]
+    if mapped and odd:
+        compression = nodes[odd[0]].compression or "chunks" if nodes[odd[0]].chunks else "another layout"
+        found = f"{nodes[odd[0]].dtype} in {compression}; `surefoot data convert` writes such a file"
+        refuse(named, odd[0], expected="float32 in one piece, as data that stay in their file must lie", found=found)
+    size = sum(4 * node.size for node in nodes.values())
+    if mapped or (mapped is None and not odd and size > MAPPED_ABOVE):
+        arrays = {}
+        for key, values in maps.items():
+            assert values is not None
+            check_finite(named, key, values)
+            arrays[key] = values if key in WIDE_KEYS else values.reshape(-1)
+        return arrays | {key: _read(named, key, nodes[key]) for key in FLAG_KEYS}
+    maps.clear()
+    return {key: _read(named, key, node) for key, node in nodes.items()}
 
 
-def _flush_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _copy_blocks(source: Path, key: str, node: h5py.Dataset, out: h5py.File) -> None:
+    """Write `node` under `key` block by block, float32 or flags, flat where it is one number a row."""
+    shape = node.shape if key in WIDE_KEYS else node.shape[:1]
+    written = out.create_dataset(key, shape, np.bool_ if key in FLAG_KEYS else np.float32)
+    for start in range(0, len(node), BLOCK_ROWS):
+        with blaming(source, key, "a readable array"):
+            values = node[start : start + BLOCK_ROWS]
+        values = values.reshape(-1, *shape[1:])
+        convert = flag_values if key in FLAG_KEYS else float32_values
+        written[start : start + len(values)] = convert(source, key, values, first_row=start)
+
+
+def _card_text(path: Path, task: str, card: dict[str, Any] | None) -> str:
+    full_card = {"task": task, **(card or {})}
+    if full_card["task"] != task:
+        refuse(path, CARD, expected=f"task {task}", found=f"task {full_card['task']!a}")
+    return json.dumps(full_card)
 
 
 def _check_is_hdf5(path: Path) -> None:
@@ -131,7 +185,7 @@ def _check_is_hdf5(path: Path) -> None:
         refuse(path, "", expected=expected, found="a folder")
     if not path.is_file():  # a pipe would keep us waiting for ever
         refuse(path, "", expected=expected, found="neither a file nor a folder")
-    with _blaming(path, "", "a readable file"), path.open("rb") as file:
+    with blaming(path, "", "a readable file"), path.open("rb") as file:
         head = file.read(256)
     if not head:
         refuse(path, "", expected=expected, found="an empty file (0 bytes)")
@@ -143,7 +197,7 @@ def _check_is_hdf5(path: Path) -> None:
         refuse(path, "", expected=expected, found="text" if is_text else "another format")
 
 
-def _card_of(path: Path, file: h5py.File) -> dict[str, Any]:
+def card_of(path: Path, file: h5py.File) -> dict[str, Any]:
     expected = "one string that holds a JSON object"
     text = file.attrs.get(CARD)
     if text is None:
@@ -159,7 +213,7 @@ def _card_of(path: Path, file: h5py.File) -> dict[str, Any]:
     return card
 
 
-def _check_card_task(path: Path, card: dict[str, Any], task: Task) -> None:
+def check_card_task(path: Path, card: dict[str, Any], task: Task) -> None:
     name = card.get("task", task.name)
     if name != task.name:
         refuse(path, CARD, expected=f"data of task {task.name}", found=f"data of task {name!a:.80}")
@@ -213,8 +267,8 @@ def _check_shapes(path: Path, nodes: dict[str, h5py.Dataset], task: Task) -> Non
 
 
 def _read(path: Path, key: str, node: h5py.Dataset) -> np.ndarray:
-    with _blaming(path, key, "a readable array"):
+    with blaming(path, key, "a readable array"):
         values = node[()]
-    if key not in ("observations", "next_observations", "actions"):
+    if key not in WIDE_KEYS:
         values = values.reshape(-1)
-    return float32_values(path, key, values)
+    return (flag_values if key in FLAG_KEYS else float32_values)(path, key, values)

@@ -3,11 +3,11 @@
 from typing import cast
 
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from surefoot.data.dataset import Dataset
 from surefoot.tasks import Task
-from surefoot.types import Transition
+from surefoot.types import UNKNOWN_AHEAD, Transition
 
 ACTION_MARGIN = 1e-5
 """Actions are clipped to [-1 + margin, 1 - margin], so that inverse squashings stay finite."""
@@ -45,7 +45,17 @@ def to_transitions(dataset: Dataset, *, reward_scale: float, violation_scale: fl
         truncated=_float32(dataset.truncated),
         constraint=_float32(h),
         constraint_before=_float32(before),
+        constraint_ahead=_float32(_largest_to_the_end(h, dataset)),
     )
+
+
+def _largest_to_the_end(h: Float[np.ndarray, " N"], dataset: Dataset) -> Float[np.ndarray, " N"]:
+    """The largest h from each row to the last of its episode; `UNKNOWN_AHEAD` where that one did not terminate."""
+    ahead = np.full(len(dataset), UNKNOWN_AHEAD, np.float32)
+    for first, after in zip(dataset.episode_starts, dataset.episode_ends, strict=True):
+        if dataset.terminated[after - 1]:
+            ahead[first:after] = np.maximum.accumulate(h[first:after][::-1])[::-1]
+    return ahead
 
 
 def _float32(values: np.ndarray) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 from numpy.typing import ArrayLike
 
+from surefoot.data.mapping import blocks
 from surefoot.errors import DataError
 from surefoot.types import Transition
 
@@ -21,12 +22,22 @@ def sample_batch(
     `cumulative_weights` made `cumulative` of."""
     rows = data.reward.shape[0]
     if cumulative is None:
-        drawn = jax.random.randint(key, (batch_size,), 0, rows)
+        drawn = uniform_rows(key, rows=rows, batch_size=batch_size)
     else:
         if cumulative.shape != (rows,):
             raise ValueError(f"cumulative: expected shape ({rows},), found {cumulative.shape}")
-        drawn = rows_at(cumulative, jax.random.uniform(key, (batch_size,), jnp.float32))
+        drawn = rows_at(cumulative, uniform_draws(key, batch_size=batch_size))
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[drawn], data)
+
+
+def uniform_rows(key: Key[Array, ""], *, rows: int, batch_size: int) -> Int[Array, " B"]:
+    """`batch_size` of `rows` rows, all alike."""
+    return jax.random.randint(key, (batch_size,), 0, rows)
+
+
+def uniform_draws(key: Key[Array, ""], *, batch_size: int) -> Float[Array, " B"]:
+    """The numbers in [0, 1) that weighted rows are found by."""
+    return jax.random.uniform(key, (batch_size,), jnp.float32)
 
 
 def rows_at(cumulative: Float[Array, " N"], uniform: Float[Array, " B"]) -> Int[Array, " B"]:
@@ -41,16 +52,22 @@ def cumulative_weights(weights: ArrayLike) -> Float[np.ndarray, " N"]:
     1e-7, the step of a float32 draw: one tenth of the mean probability at a million rows, a hundredth at 100,000.
     """
     weights = np.asarray(weights, np.float64)
-    if weights.ndim != 1 or not len(weights):
-        raise DataError(f"weights: expected shape [N], found {list(weights.shape)}.")
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    if wrong.any():
-        row = wrong.argmax()
-        raise DataError(f"weights: expected finite numbers >= 0, found {weights[row]} in row {row}.")
-    if not weights.any():
-        raise DataError(f"weights: expected at least one above 0, found {len(weights)} zeros.")
+    check_weights(weights)
     # Adding 0.0 changes no float64, and equal float64 numbers stay equal when divided and rounded: rows of no weight
     # repeat their predecessor exactly. Those after the last row of weight repeat the total, so they and it become 1.0,
     # which no u reaches. Dividing by the largest weight first keeps the sum from overflowing.
     total = np.cumsum(weights / weights.max())
     return (total / total[-1]).astype(np.float32)
+
+
+def check_weights(weights: Float[np.ndarray, " N"]) -> None:
+    """Raises `DataError` where a weight is negative or not finite, or all are zero."""
+    if weights.ndim != 1 or not len(weights):
+        raise DataError(f"weights: expected shape [N], found {list(weights.shape)}.")
+    for start, (block,) in blocks(weights, rows=2**20):
+        wrong = ~(np.isfinite(block) & (block >= 0))
+        if wrong.any():
+            row = wrong.argmax()
+            raise DataError(f"weights: expected finite numbers >= 0, found {block[row]} in row {start + row}.")
+    if not weights.any():
+        raise DataError(f"weights: expected at least one above 0, found {len(weights)} zeros.")

@@ -26,6 +26,7 @@ FISOR_PRESETS: dict[str, dict[str, Any]] = {
         "constraint_discount_start": 0.99,
         "constraint_discount": 0.999,
         "constraint_expectile": 0.98,
+        "trajectory_bound": True,
         "constraint_value_ensemble": 2,
         "reward_scaling": "none",
         "scaled_advantages": True,

@@ -4,7 +4,7 @@ Every random number is a pure function of (seed, phase index, update index), so 
 on, and a seed draws the same alone as beside others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -65,8 +65,9 @@ def run_chunk(
     *,
     mesh: Mesh,
     keys: Key[Array, " S"],
-    data: Transition,
+    data: Transition | None,
     cumulative: Float[Array, "S N"] | None,
+    batches: Transition | None = None,
     first: Int[Array, ""],
     phase_index: int,
     length: int,
@@ -76,32 +77,43 @@ def run_chunk(
     Each device of `mesh` trains its share of the seeds; where the seeds do not divide evenly the last is trained more
     than once, which costs no time, and one of its copies is kept. Everything comes in and goes out on all devices.
 
-    `keys` are those of the update stream. Returns the states and the metrics, each a mean over the chunk. A number that
-    is not finite in any update makes its mean not finite.
+    Each update draws its batch from `data`; where those do not fit on the device, `batches` [S, length, batch, ...]
+    holds what it would have drawn. `keys` are those of the update stream. Returns the states and the metrics, each a
+    mean over the chunk. A number that is not finite in any update makes its mean not finite.
     """
     phase = algorithm.phases[phase_index]
 
     def one_seed(
-        state: Any, key: Key[Array, ""], cumulative: Float[Array, " N"] | None, data: Transition, first: Int[Array, ""]
+        state: Any,
+        key: Key[Array, ""],
+        cumulative: Float[Array, " N"] | None,
+        batches: Transition | None,
+        data: Transition | None,
+        first: Int[Array, ""],
     ) -> tuple[Any, Metrics]:
-        def one_update(carry: tuple[Any, Metrics], keys: Key[Array, " 2"]) -> tuple[tuple[Any, Metrics], None]:
-            state, sums = carry
-            batch = sample_batch(data, keys[0], batch_size=phase.batch_size, cumulative=cumulative)
+        def one_update(
+            carry: tuple[Any, Metrics], inputs: tuple[Key[Array, " 2"], Transition | None]
+        ) -> tuple[tuple[Any, Metrics], None]:
+            (state, sums), (keys, batch) = carry, inputs
+            if batch is None:
+                assert data is not None
+                batch = sample_batch(data, keys[0], batch_size=phase.batch_size, cumulative=cumulative)
             state, metrics = algorithm.update(state, batch, keys[1], phase=phase.name)
             return (state, jax.tree.map(jnp.add, sums, metrics)), None
 
-        sums = _zero_metrics(algorithm, state, data, phase)
-        keys = _update_keys(jax.random.fold_in(key, phase_index), first + jnp.arange(length))
-        (state, sums), _ = jax.lax.scan(one_update, (state, sums), keys)
+        rows = data if batches is None else jax.tree.map(lambda values: values[0], batches)
+        sums = _zero_metrics(algorithm, state, rows, phase)
+        keys = update_keys(jax.random.fold_in(key, phase_index), first + jnp.arange(length))
+        (state, sums), _ = jax.lax.scan(one_update, (state, sums), (keys, batches))
         return state, {name: total / length for name, total in sums.items()}
 
     count, shared, whole = len(keys), PartitionSpec("seed"), PartitionSpec()
     filled = np.minimum(np.arange(-(-count // mesh.size) * mesh.size), count - 1)
-    per_seed = jax.tree.map(lambda values: values[filled], (states, keys, cumulative))
+    per_seed = jax.tree.map(lambda values: values[filled], (states, keys, cumulative, batches))
     train: Any = jax.shard_map(
-        jax.vmap(one_seed, in_axes=(0, 0, 0, None, None)),
+        jax.vmap(one_seed, in_axes=(0, 0, 0, 0, None, None)),
         mesh=mesh,
-        in_specs=(shared, shared, shared, whole, whole),
+        in_specs=(shared, shared, shared, shared, whole, whole),
         out_specs=shared,
         check_vma=False,  # no device needs another's numbers
     )
@@ -116,18 +128,29 @@ def phase_cumulative(
 
     Raises `DivergenceError` where a seed's weights cannot be drawn from.
     """
-    weights = _weights(algorithm, states, data, phase=phase.name)
+    weights = all_weights(algorithm, states, data, phase=phase.name)
     if weights is None:
         return None
+    return jnp.asarray(np.stack(accumulate(np.asarray(weights), cumulative_weights, phase=phase, seeds=seeds)))
+
+
+def accumulate(
+    weights: Iterable[np.ndarray],
+    cumulate: Callable[[np.ndarray], np.ndarray],
+    *,
+    phase: Phase,
+    seeds: Sequence[int],
+) -> list[np.ndarray]:
+    """`cumulate` of each seed's weights [N]; raises `DivergenceError` where they cannot be drawn from."""
     rows = []
-    for seed, row in zip(seeds, np.asarray(weights), strict=True):
+    for seed, row in zip(seeds, weights, strict=True):
         try:
-            rows.append(cumulative_weights(row))
+            rows.append(cumulate(row))
         except DataError as error:
             raise DivergenceError(
                 f"training diverged: the sampling weights of seed {seed} in phase '{phase.name}' are of no use; {error}"
             ) from error
-    return jnp.asarray(np.stack(rows))
+    return rows
 
 
 @jax.jit
@@ -140,17 +163,18 @@ def all_finite(states: Any) -> Array:
 
 
 @partial(jax.jit, static_argnames=("algorithm", "phase"))
-def _weights(algorithm: Algorithm, states: Any, data: Transition, *, phase: str) -> Float[Array, "S N"] | None:
+def all_weights(algorithm: Algorithm, states: Any, data: Transition, *, phase: str) -> Float[Array, "S N"] | None:
+    """The sampling weights of all rows, one row a seed; None where they are alike."""
     # One seed after the other: this runs once a phase over all data, and its activations should be in memory once.
     return jax.lax.map(lambda state: algorithm.sample_weights(state, data, phase=phase), states)
 
 
-def _update_keys(key: Key[Array, ""], indices: Int[Array, " length"]) -> Key[Array, "length 2"]:
+def update_keys(key: Key[Array, ""], indices: Int[Array, " length"]) -> Key[Array, "length 2"]:
     """For each update a key to draw its batch and one for the algorithm."""
     return jax.vmap(lambda index: jax.random.split(jax.random.fold_in(key, index)))(indices)
 
 
-def _zero_metrics(algorithm: Algorithm, state: Any, data: Transition, phase: Phase) -> Metrics:
+def _zero_metrics(algorithm: Algorithm, state: Any, data: Any, phase: Phase) -> Metrics:
     """Zeros of the metrics' names and dtypes."""
     batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((phase.batch_size, *leaf.shape[1:]), leaf.dtype), data)
     update = partial(algorithm.update, phase=phase.name)

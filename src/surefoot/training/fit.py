@@ -1,34 +1,24 @@
 """Training: compiled chunks one after the other, with logs, checkpoints and exact resuming in between."""
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from surefoot import checkpoint
+from surefoot.data import TransitionStream
 from surefoot.errors import ConfigError, DataError, DivergenceError
+from surefoot.interrupts import deferred_interrupts
 from surefoot.training.algorithm import Algorithm, hyperparameters
-from surefoot.training.chunk import (
-    UPDATE_STREAM,
-    all_finite,
-    init_states,
-    phase_cumulative,
-    replicate,
-    run_chunk,
-    seed_keys,
-    seed_mesh,
-    state_template,
-)
+from surefoot.training.chunk import all_finite, init_states, replicate, run_chunk, seed_mesh, state_template
+from surefoot.training.feed import Feed, ResidentFeed, StreamedFeed
 from surefoot.training.metrics_log import MetricsLog, SeedMetrics
 from surefoot.training.run_directory import RunDirectory
 from surefoot.types import DataSpec, Transition
@@ -61,7 +51,7 @@ class MetricLogger(Protocol):
 
 def fit(
     algorithm: Algorithm,
-    data: Transition,
+    data: Transition | TransitionStream,
     *,
     spec: DataSpec,
     seeds: Sequence[int],
@@ -78,8 +68,9 @@ def fit(
     between chunks only, so an interrupted run goes through the same compiled programs as an uninterrupted one and ends
     with the same bits. `run`, whose `start` must have been called, holds logs and checkpoints: one every
     `checkpoint_interval` updates (at the first chunk's end from there on), at the end of each phase and of all;
-    training goes on from the latest. `stop_at` stops at the end of the chunk that reaches it. The first Ctrl-C stops
-    after the chunk at hand, with a checkpoint, and raises `KeyboardInterrupt`; the second at once.
+    training goes on from the latest. A `TransitionStream` stays in its file, and batches are gathered from it.
+    `stop_at` stops at the end of the chunk that reaches it. The first Ctrl-C stops after the chunk at hand, with a
+    checkpoint, and raises `KeyboardInterrupt`; the second at once.
 
     Raises `DivergenceError` where a metric or a state stops being finite (its state is not saved), `ConfigError` and
     `CheckpointError` where `run` is another run, `DataError` where the data do not fit `spec`.
@@ -90,11 +81,13 @@ def fit(
         states = training.begin(spec, stack)
         mesh = seed_mesh(seeds)
         states = replicate(states, mesh)
-        device_data = replicate(jax.tree.map(np.asarray, data), mesh)
-        interrupted = stack.enter_context(_deferred_interrupts())
+        make_feed: Any = StreamedFeed if isinstance(data, TransitionStream) else ResidentFeed
+        feed = make_feed(algorithm, data, seeds=tuple(seeds), mesh=mesh)
+        # A `KeyboardInterrupt` in the middle of a chunk would lose the donated states.
+        interrupted = stack.enter_context(deferred_interrupts())
         end = training.total if stop_at is None else min(stop_at, training.total)
         while training.step < end:
-            states = training.run_phase(states, device_data, mesh, end, interrupted)
+            states = training.run_phase(states, feed, mesh, end, interrupted)
         if interrupted():  # after the last chunk, whose state is saved
             raise KeyboardInterrupt
     return states
@@ -140,35 +133,25 @@ class _Training:
         self.log = stack.enter_context(MetricsLog(self.run, self.seeds, step=self.step))
         return states
 
-    def run_phase(self, states: Any, data: Transition, mesh: Mesh, end: int, interrupted: Callable[[], bool]) -> Any:
+    def run_phase(self, states: Any, feed: Feed, mesh: Mesh, end: int, interrupted: Callable[[], bool]) -> Any:
         """Train from `self.step` to the end of its phase, or to the first chunk's end at or after `end`."""
         index, start = self._phase_at(self.step)
         phase = self.algorithm.phases[index]
-        keys = replicate(seed_keys(self.seeds, stream=UPDATE_STREAM), mesh)
         self._report(phase.name, None, {})
-        cumulative = phase_cumulative(self.algorithm, states, data=data, phase=phase, seeds=self.seeds)
-        cumulative = replicate(cumulative, mesh)
-        compiled: dict[int, Any] = {}
-        first_step, seconds = self.step, 0.0
+        feed.start_phase(states, index)
+        chunk = _CompiledChunks(self.algorithm, mesh, index)
+        first_step = self.step
         while self.step < min(end, start + phase.updates):
             done = self.step - start
             length = min(self.log_interval - done % self.log_interval, phase.updates - done)
-            first = replicate(jnp.asarray(done, jnp.int32), mesh)
-            inputs = {"keys": keys, "data": data, "cumulative": cumulative, "first": first}
-            if length not in compiled:
-                lowered = run_chunk.lower(self.algorithm, states, **inputs, mesh=mesh, phase_index=index, length=length)
-                compiled[length] = lowered.compile()
-            began = time.perf_counter()
-            states, means = compiled[length](states, **inputs)
-            metrics = {name: np.asarray(values) for name, values in jax.device_get(means).items()}
-            seconds += time.perf_counter() - began
+            states, metrics = chunk.run(states, feed, first=done, length=length)
             self._check_metrics(metrics, phase.name, length)
             self.step += length
             self._write_metrics(phase.name, metrics)
             if self._checkpoint_due(start + phase.updates, end):
                 self._save(states, phase.name)
             try:
-                self._report(phase.name, (self.step - first_step) / seconds, metrics)
+                self._report(phase.name, (self.step - first_step) / chunk.seconds, metrics)
                 if interrupted():
                     raise KeyboardInterrupt
             except KeyboardInterrupt:
@@ -235,30 +218,34 @@ class _Training:
             self.on_progress(Progress(phase, self.step, self.total, rate, remaining, metrics))
 
 
-@contextmanager
-def _deferred_interrupts() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed. A `KeyboardInterrupt` in the middle of a chunk would lose the donated states.
+@dataclass
+class _CompiledChunks:
+    """The compiled programs of a phase, one for each length, and the seconds that they ran."""
 
-    Only in the main thread, which alone receives signals, and only in place of Python's own handler.
-    """
-    pressed = threading.Event()
+    algorithm: Algorithm
+    mesh: Mesh
+    phase_index: int
+    seconds: float = 0.0
+    programs: dict[int, Any] = field(default_factory=dict)
 
-    def press(number: int, frame: Any) -> None:
-        if pressed.is_set():
-            signal.default_int_handler(number, frame)
-        pressed.set()
-
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if ours:
-        signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed.is_set
-    finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+    def run(self, states: Any, feed: Feed, *, first: int, length: int) -> tuple[Any, dict[str, np.ndarray]]:
+        """The states after `length` updates, and the mean of every metric over them, one number a seed."""
+        means: dict[str, list[np.ndarray]] = {}
+        parts, began = [], time.perf_counter()
+        for part, inputs in feed.pieces(first, length):
+            if part not in self.programs:
+                compiling = time.perf_counter()
+                options: Any = {"mesh": self.mesh, "phase_index": self.phase_index, "length": part}
+                self.programs[part] = run_chunk.lower(self.algorithm, states, **inputs, **options).compile()
+                began += time.perf_counter() - compiling  # a rate that counted it would promise too little
+            states, found = self.programs[part](states, **inputs)
+            parts.append(part)
+            for name, values in jax.device_get(found).items():
+                means.setdefault(name, []).append(np.asarray(values))
+        self.seconds += time.perf_counter() - began
+        if len(parts) == 1:
+            return states, {name: values[0] for name, values in means.items()}
+        return states, {name: np.average(values, axis=0, weights=parts) for name, values in means.items()}
 
 
 def _check_config(run: RunDirectory, identity: dict[str, Any], algorithm: Algorithm, seeds: tuple[int, ...]) -> None:
@@ -270,8 +257,8 @@ def _check_config(run: RunDirectory, identity: dict[str, Any], algorithm: Algori
 
 
 def _check_arguments(
-    data: Transition, spec: DataSpec, seeds: Sequence[int], log_interval: int, checkpoint_interval: int,
-    stop_at: int | None,
+    data: Transition | TransitionStream, spec: DataSpec, seeds: Sequence[int], log_interval: int,
+    checkpoint_interval: int, stop_at: int | None,
 ) -> None:  # fmt: skip
     if not seeds or len(set(seeds)) != len(seeds) or not all(0 <= seed < 2**31 for seed in seeds):
         raise ConfigError(f"seeds: expected different whole numbers from 0 to 2**31 - 1, found {list(seeds)}.")
@@ -279,6 +266,8 @@ def _check_arguments(
     for name, value in intervals.items():
         if value is not None and value < 1:
             raise ConfigError(f"{name}: expected at least 1 update, found {value}.")
+    if isinstance(data, TransitionStream):
+        data = data.gather(np.zeros(1, np.int64))
     rows = data.reward.shape[0]
     widths = {"observation": spec.observation_dim, "next_observation": spec.observation_dim, "action": spec.action_dim}
     for name, values in data._asdict().items():

@@ -1,0 +1,117 @@
+"""The data card of a collected file: what it is, how it was made, what it covers, and where it falls short."""
+
+from importlib import metadata as packages
+from typing import Any
+
+import numpy as np
+
+from surefoot.checkpoint import versions
+from surefoot.collection.thinning import reached
+from surefoot.data import Dataset
+from surefoot.tasks import Suite, Task
+
+ORIGIN = "recreated by Surefoot, not the published file"
+COST_RANGE_BINS = 10
+"""Equal parts of the reference cost range, counted for the coverage."""
+
+_SIMULATOR_PACKAGES: dict[Suite, tuple[str, ...]] = {
+    "surefoot": (),
+    "bullet_safety_gym": ("bullet-safety-gym", "pybullet", "gymnasium"),
+    "safety_gymnasium": ("safety-gymnasium", "mujoco", "gymnasium"),
+    "metadrive": ("metadrive-simulator", "panda3d"),
+}
+
+_NOTES: dict[str, str] = {
+    "BallRun": "What is safe is bounded by the speed limit of 2.5 m/s: 100 steps of 1/30 s at 60 a metre give a "
+    "return of 500, normalised 0.36, and a ball that starts at rest stays below that."
+}
+"""What a reader must know to judge a task's figures."""
+
+
+def simulator_versions(task: Task) -> dict[str, str]:
+    """Versions of the packages that simulate the task, those that are installed here."""
+    found = {}
+    for name in _SIMULATOR_PACKAGES[task.suite]:
+        try:
+            found[name] = packages.version(name)
+        except packages.PackageNotFoundError:
+            found[name] = "not installed in this environment"
+    return found
+
+
+def normalized_return(task: Task, returns: np.ndarray) -> np.ndarray:
+    """(R - R_min) / (R_max - R_min) of the task's reference returns."""
+    return (returns - task.return_min) / (task.return_max - task.return_min)
+
+
+def coverage(dataset: Dataset, task: Task) -> dict[str, Any]:
+    """What the episodes of a dataset are like, as JSON values; returns are normalised by the task's reference."""
+    costs, returns = dataset.cost_returns, normalized_return(task, dataset.returns)
+    low, high = task.cost_return_min, task.cost_return_max
+    counts, _ = np.histogram(costs, bins=COST_RANGE_BINS, range=(low, high))
+    return {
+        "transitions": len(dataset),
+        "episodes": len(costs),
+        "cost_range": [low, high],
+        "episodes_per_cost_bin": counts.tolist(),
+        "cost_bins_reached": int(reached(costs, low=low, high=high, bins=COST_RANGE_BINS).sum()),
+        "episodes_above_cost_range": int((costs > high).sum()),
+        "cost_return_max": _most(costs),
+        "safe_episodes": int((costs <= task.cost_limit).sum()),
+        "best_safe_normalized_return": _most(returns[costs <= task.cost_limit]),
+        "costless_episodes": int((costs == 0).sum()),
+        "best_costless_normalized_return": _most(returns[costs == 0]),
+        "best_normalized_return": _most(returns),
+        "mean_normalized_return": float(returns.mean()) if len(returns) else None,
+        "lowest_normalized_return": float(returns.min()) if len(returns) else None,
+    }
+
+
+def targets(found: dict[str, Any], task: Task, *, transitions: int) -> list[dict[str, Any]]:
+    """What a file should reach, each with what it did: name, wanted, found, met. `found` is its `coverage`."""
+    safe = 0.7 if task.name.endswith("Run") else 0.5
+    wanted = (
+        ("transitions", transitions),
+        ("cost_bins_reached", 8),
+        ("best_safe_normalized_return", safe),
+        ("best_normalized_return", 0.85),
+    )
+    return [
+        {"name": name, "wanted": least, "found": found[name], "met": found[name] is not None and found[name] >= least}
+        for name, least in wanted
+    ]
+
+
+def shortfalls(rows: list[dict[str, Any]]) -> list[str]:
+    """A sentence for each target that was missed."""
+    return [
+        f"{row['name'].replace('_', ' ')}: wanted at least {row['wanted']:,}, found {_number(row['found'])}."
+        for row in rows
+        if not row["met"]
+    ]
+
+
+def make_card(dataset: Dataset, task: Task, *, transitions: int, made: dict[str, Any]) -> dict[str, Any]:
+    """The card of `dataset`, of which at least `transitions` rows were wanted; `made` says how it came about."""
+    found = coverage(dataset, task)
+    rows = targets(found, task, transitions=transitions)
+    notes = {"note": _NOTES[task.name]} if task.name in _NOTES else {}
+    return {
+        "task": task.name,
+        "origin": ORIGIN,
+        "published_file": task.dsrl_file,
+        **made,
+        "versions": {**versions(), **simulator_versions(task)},
+        "coverage": found,
+        "targets": rows,
+        "falls_short": shortfalls(rows),
+        **notes,
+    }
+
+
+def _most(values: np.ndarray) -> float | None:
+    return float(values.max()) if len(values) else None
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:,.3g}" if isinstance(value, float) else f"{value:,}"

@@ -1,0 +1,341 @@
+"""The collection of a simulated task: a safe learner trains, and every episode of its training is kept."""
+
+import resource
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from surefoot.checkpoint import as_json
+from surefoot.collection import ppo
+from surefoot.collection.episodes import Columns, EpisodeCutter, columns_dataset, episode_sums, join
+from surefoot.collection.ppo import LearnerState, Rollout
+from surefoot.collection.recipes import Recipe, cost_limit
+from surefoot.collection.store import Store
+from surefoot.collection.thinning import COST_BINS, RETURN_BINS, Grid, Thinned, thin
+from surefoot.data import Dataset
+from surefoot.errors import ConfigError, DataError, DivergenceError
+from surefoot.interrupts import deferred_interrupts
+from surefoot.tasks import Task
+
+RECIPE = (
+    "PPO-Lagrangian with a PID multiplier whose cost limit rises over the run, every episode of the training kept, "
+    "then thinned at random in each bin of a grid over cost return and return"
+)
+_ROOM_FOR_LEARNER = 4_000_000
+"""Bytes; its checkpoint is smaller."""
+
+
+# Compiled once for all collections of a process.
+_INIT = jax.jit(ppo.init, static_argnums=(0, 1))
+_ACT = jax.jit(ppo.act)
+_UPDATE = jax.jit(ppo.update, static_argnums=(0, 1))
+
+
+class Step(Protocol):
+    """One step of n simulators, as `surefoot.envs.vector.VectorStep`."""
+
+    @property
+    def observation(self) -> np.ndarray: ...
+    @property
+    def reward(self) -> np.ndarray: ...
+    @property
+    def cost(self) -> np.ndarray: ...
+    @property
+    def terminated(self) -> np.ndarray: ...
+    @property
+    def truncated(self) -> np.ndarray: ...
+    @property
+    def start_observation(self) -> np.ndarray: ...
+    @property
+    def restarted(self) -> np.ndarray: ...
+
+
+class Simulators(Protocol):
+    """n simulators side by side, as `surefoot.envs.vector.VectorSimulator`."""
+
+    def reset(self, seeds: np.ndarray) -> np.ndarray: ...
+    def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> Step: ...
+
+
+Opener = Callable[[], AbstractContextManager[Simulators]]
+"""Opens `recipe.lanes` simulators of the task."""
+
+
+class Progress(NamedTuple):
+    """How far a collection is."""
+
+    done: int
+    """Environment steps."""
+    total: int
+    phase: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What is to be collected, and where it lies meanwhile."""
+
+    task: Task
+    recipe: Recipe
+    seed: int
+    """Of all randomness: learners, actions, starts of episodes, thinning."""
+    transitions: int
+    """Rows that the file should hold at least."""
+    store: Store
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a collection to be gone on with. Rows wanted may differ: they come last."""
+        return as_json({"task": self.task.name, "seed": self.seed, "recipe": asdict(self.recipe)})
+
+
+def collect(
+    collection: Collection, open_simulators: Opener, *, on_progress: Callable[[Progress], None] | None = None
+) -> tuple[Dataset, dict[str, Any]]:
+    """Train, keep, thin: the dataset and, for its card, how it was made. The store is left for the caller to remove.
+
+    Goes on from what the store holds of the same collection. The first Ctrl-C stops at the next step with every whole
+    episode kept, and raises `KeyboardInterrupt`. Raises `ConfigError` where the store holds another collection,
+    `DataError` where the disk is full, with what was collected kept, and `DivergenceError`.
+    """
+    if collection.transitions < 1:
+        raise ConfigError(f"transitions: expected at least 1, found {collection.transitions}.")
+    width = 2 * collection.task.observation_dim + collection.task.action_dim + 3
+    rows = collection.recipe.lanes * collection.recipe.iteration + collection.recipe.lanes * collection.task.horizon
+    with (
+        collection.store.opened(collection.identity, reserve=4 * width * rows + _ROOM_FOR_LEARNER),
+        deferred_interrupts() as interrupted,
+    ):
+        metadata = _train(collection, open_simulators, interrupted, on_progress)
+        return _finish(collection, metadata)
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def _train(
+    collection: Collection,
+    open_simulators: Opener,
+    interrupted: Callable[[], bool],
+    on_progress: Callable[[Progress], None] | None,
+) -> dict[str, Any]:
+    """Every iteration that is not done yet; the metadata of the last checkpoint."""
+    recipe, store, task = collection.recipe, collection.store, collection.task
+    template = _learner(collection, 0)
+    state, metadata = store.load_learner(template) or (template, _METADATA)
+    first, total = metadata["iterations"], recipe.runs * recipe.iterations
+    if first >= total:
+        return metadata
+    scale = ppo.scales(task, discount=recipe.learner.discount)
+    clock = _Clock(metadata)
+    with open_simulators() as simulators:
+        gatherer = _Gatherer(collection, simulators, interrupted)
+        for number in range(first, total):
+            run, iteration = divmod(number, recipe.iterations)
+            if iteration == 0:
+                state = _learner(collection, run)
+                gatherer.forget()
+            limit = cost_limit(recipe, task, iteration=iteration)
+            _report(on_progress, collection, number, run, limit)
+            part = len(store.parts())
+            rollout, episodes = gatherer.gather(state, part)
+            store.add(episodes)
+            if rollout is None:
+                raise KeyboardInterrupt
+            metadata = {**metadata, "iterations": number + 1}
+            if episodes:
+                metadata["episode_cost"] = float(episode_sums(join(episodes))[:, 0].mean())
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(collection.seed), part), 1)
+            cost = jnp.float32(metadata["episode_cost"])
+            inputs = {"episode_cost": cost, "cost_limit": jnp.float32(limit), "key": key}
+            state, metrics = _UPDATE(recipe.learner, scale, state, rollout, **inputs)
+            _check_finite(metrics, number)
+            metadata |= clock.read()
+            store.save_learner(state, metadata)
+            if interrupted():
+                raise KeyboardInterrupt
+    metadata |= clock.read()  # once more: the seconds of the workers count when they have ended
+    store.save_learner(state, metadata)
+    last = cost_limit(recipe, task, iteration=recipe.iterations - 1)
+    _report(on_progress, collection, total, recipe.runs - 1, last)
+    return metadata
+
+
+_METADATA: dict[str, Any] = {"iterations": 0, "episode_cost": 0.0, "wall_seconds": 0.0, "cpu_seconds": 0.0, "starts": 0}
+"""Of a collection that has not begun."""
+
+
+class _Clock:
+    """Seconds of this process and its workers, added to those of the processes before it."""
+
+    def __init__(self, metadata: dict[str, Any]) -> None:
+        self._before = metadata
+        self._wall, self._cpu = time.perf_counter(), _cpu_seconds()
+
+    def read(self) -> dict[str, Any]:
+        """The sums so far, as entries of the metadata."""
+        return {
+            "wall_seconds": self._before["wall_seconds"] + time.perf_counter() - self._wall,
+            "cpu_seconds": self._before["cpu_seconds"] + _cpu_seconds() - self._cpu,
+            "starts": self._before["starts"] + 1,
+        }
+
+
+class _Gatherer:
+    """Runs the policy in all simulators for an iteration at a time."""
+
+    def __init__(self, collection: Collection, simulators: Simulators, interrupted: Callable[[], bool]) -> None:
+        self._collection = collection
+        self._simulators = simulators
+        self._interrupted = interrupted
+        self._cutter = EpisodeCutter(collection.recipe.lanes)
+        self._observation: np.ndarray | None = None
+
+    def forget(self) -> None:
+        """Begin new episodes everywhere: a new learner must not end those of the old one."""
+        self._cutter = EpisodeCutter(self._collection.recipe.lanes)
+        self._observation = None
+
+    def gather(self, state: LearnerState, part: int) -> tuple[Rollout | None, list[Columns]]:
+        """What the learner learns from, and the episodes that ended. Without a rollout Ctrl-C came in between.
+
+        `part`, the number of iterations ever kept, seeds the episodes and actions: it never comes twice, so that what
+        a resumed collection simulates is new.
+        """
+        recipe, seed = self._collection.recipe, self._collection.seed
+        seeds = np.random.default_rng((seed, part)).integers(2**31, size=(recipe.iteration + 1, recipe.lanes))
+        keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), part), 0), recipe.iteration)
+        if self._observation is None:
+            self._observation = np.asarray(self._simulators.reset(seeds[-1]), np.float32)
+        rows: list[tuple[np.ndarray, np.ndarray, Step]] = []
+        for key, next_seeds in zip(keys, seeds, strict=False):
+            if self._interrupted():
+                break
+            action = np.asarray(_ACT(state, self._observation, key))
+            step = self._simulators.step(np.clip(action, -1.0, 1.0), next_seeds)
+            rows.append((self._observation, action, step))
+            self._observation = np.asarray(step.start_observation, np.float32)
+        if not rows:
+            return None, []
+        rollout, restarted = _rollout(rows)
+        episodes = self._cutter.cut(_columns(rollout), restarted=restarted)
+        return (rollout if len(rows) == recipe.iteration else None), episodes
+
+
+def _rollout(rows: list[tuple[np.ndarray, np.ndarray, Step]]) -> tuple[Rollout, np.ndarray]:
+    """The rows of an iteration [T, n, ...], and where a simulator was lost: such rows teach the learner nothing."""
+    steps = [step for _, _, step in rows]
+    restarted = np.stack([step.restarted for step in steps])
+
+    def stacked(values: list[np.ndarray]) -> Any:
+        return np.stack(values).astype(np.float32)
+
+    rollout = Rollout(
+        observation=stacked([observation for observation, _, _ in rows]),
+        action=stacked([action for _, action, _ in rows]),
+        reward=stacked([step.reward for step in steps]),
+        cost=stacked([step.cost for step in steps]),
+        next_observation=stacked([step.observation for step in steps]),
+        terminated=stacked([step.terminated for step in steps]),
+        truncated=stacked([step.truncated for step in steps]),
+        alive=stacked([~step.restarted for step in steps]),
+    )
+    return rollout, restarted
+
+
+def _columns(rollout: Rollout) -> Columns:
+    """What is kept of a rollout, by the names of `Dataset`'s fields; actions as the simulators took them."""
+    arrays: dict[str, Any] = rollout._asdict()
+    return {
+        "observations": arrays["observation"],
+        "actions": np.clip(arrays["action"], -1.0, 1.0),
+        "rewards": arrays["reward"],
+        "costs": arrays["cost"],
+        "next_observations": arrays["next_observation"],
+        "terminated": arrays["terminated"] > 0,
+        "truncated": arrays["truncated"] > 0,
+    }
+
+
+def _learner(collection: Collection, run: int) -> LearnerState:
+    key = jax.random.fold_in(jax.random.key(collection.seed), 2**31 - 1 - run)
+    return _INIT(collection.recipe.learner, collection.task, key)
+
+
+def _check_finite(metrics: dict[str, Any], number: int) -> None:
+    for name, value in metrics.items():
+        if not np.isfinite(value):
+            raise DivergenceError(
+                f"the collecting learner diverged: '{name}' became {float(value)} in iteration {number + 1}; what it "
+                f"collected is kept, start again with another --seed and --out."
+            )
+
+
+def _report(
+    on_progress: Callable[[Progress], None] | None, collection: Collection, number: int, run: int, limit: float
+) -> None:
+    if on_progress is not None:
+        recipe, task = collection.recipe, collection.task
+        allowed = f"cost limit {limit:.1f}" if limit <= task.cost_return_max else "no cost limit"
+        of_runs = f"run {run + 1} of {recipe.runs}, " if recipe.runs > 1 else ""
+        on_progress(Progress(number * recipe.lanes * recipe.iteration, recipe.total_steps, of_runs + allowed))
+
+
+def _cpu_seconds() -> float:
+    """Of this process and those of its workers that ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+# --- what becomes the file -------------------------------------------------------------------------------------------
+
+
+def _finish(collection: Collection, metadata: dict[str, Any]) -> tuple[Dataset, dict[str, Any]]:
+    """The thinned dataset and how it was made."""
+    store = collection.store
+    parts = store.parts()
+    sums = [episode_sums(columns) for columns in map(store.read, parts) if columns]
+    if not sums:
+        raise DataError(f"{store.path}: expected at least one whole episode, found none: simulate more steps.")
+    every = np.concatenate(sums)
+    task = collection.task
+    grid = Grid((task.cost_return_min, task.cost_return_max), (task.return_min, task.return_max))
+    wanted = {"transitions": collection.transitions, "seed": collection.seed}
+    kept = thin(every[:, 0], every[:, 1], every[:, 2], grid=grid, **wanted)
+    columns = _select(store, parts, kept)
+    recipe = collection.recipe
+    made = {
+        "recipe": RECIPE,
+        "hyperparameters": as_json(asdict(recipe)),
+        "seed": collection.seed,
+        "simulated_steps": recipe.total_steps,
+        "episodes_collected": len(every),
+        "transitions_collected": int(every[:, 2].sum()),
+        "thinning": {"grid": [COST_BINS, RETURN_BINS], **asdict(grid), "most_episodes_per_bin": kept.most_per_bin},
+        "wall_seconds": round(metadata["wall_seconds"], 1),
+        "cpu_seconds": round(metadata["cpu_seconds"], 1),
+        "processes": metadata["starts"],
+    }
+    return columns_dataset(collection.task.name, columns), made
+
+
+def _select(store: Store, parts: list[Path], thinned: Thinned) -> Columns:
+    """The rows of the episodes that are kept, read part by part: the whole may be larger than the memory."""
+    wanted, first, chosen = thinned.kept, 0, []
+    for part in parts:
+        columns = store.read(part)
+        if not columns:
+            continue
+        lengths = episode_sums(columns)[:, 2].astype(int)
+        mask = np.isin(np.arange(first, first + len(lengths)), wanted)
+        first += len(lengths)
+        if mask.any():
+            rows = np.repeat(mask, lengths)
+            chosen.append({name: values[rows] for name, values in columns.items()})
+    return join(chosen)

@@ -1,0 +1,70 @@
+"""Whole episodes cut out of what many simulators did side by side."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from surefoot.data import Dataset
+
+Columns = dict[str, np.ndarray]
+"""Flat over episodes, by the names of `Dataset`'s fields; every episode in it is whole."""
+
+
+def columns_dataset(task: str, columns: Columns) -> Dataset:
+    """The columns as a dataset of `task`."""
+    return Dataset(task=task, **columns)
+
+
+@dataclass
+class EpisodeCutter:
+    """Gathers the steps of n simulators, which go on from one call to the next, and gives back the episodes that ended.
+
+    What is held in memory is the running episodes alone.
+    """
+
+    lanes: int
+    _running: list[list[Columns]] = field(default_factory=list)
+    """For each lane the pieces of its running episode."""
+
+    def __post_init__(self) -> None:
+        self._running = [[] for _ in range(self.lanes)]
+
+    def cut(self, steps: Columns, *, restarted: np.ndarray) -> list[Columns]:
+        """The episodes that ended in `steps` [T, n, ...], in the order of their ends, lane by lane within a step.
+
+        Where `restarted` [T, n] is set the lane's episode began again and the row counts nothing: what was held of that
+        episode is dropped.
+        """
+        ended = steps["terminated"] | steps["truncated"]
+        found: list[tuple[int, int, Columns]] = []
+        for lane in range(self.lanes):
+            start = 0
+            for step in np.flatnonzero(ended[:, lane] | restarted[:, lane]).tolist():
+                if restarted[step, lane]:
+                    self._running[lane] = []
+                else:
+                    pieces = [*self._running[lane], _rows(steps, lane, start, step + 1)]
+                    found.append((step, lane, join(pieces)))
+                    self._running[lane] = []
+                start = step + 1
+            if start < len(ended):
+                self._running[lane].append(_rows(steps, lane, start, len(ended)))
+        return [episode for _, _, episode in sorted(found, key=lambda entry: entry[:2])]
+
+
+def join(parts: list[Columns]) -> Columns:
+    """Columns end to end; the parts have the same names."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def episode_sums(columns: Columns) -> np.ndarray:
+    """[E, 3]: cost return, return and length of every episode, float64."""
+    ends = np.flatnonzero(columns["terminated"] | columns["truncated"]) + 1
+    starts = np.concatenate([[0], ends[:-1]]).astype(int)
+    sums = [np.add.reduceat(columns[name].astype(np.float64), starts) for name in ("costs", "rewards")]
+    return np.stack([*sums, (ends - starts).astype(np.float64)], axis=1)
+
+
+def _rows(steps: Columns, lane: int, start: int, end: int) -> Columns:
+    # A copy: a view would keep the whole iteration in memory.
+    return {name: values[start:end, lane].copy() for name, values in steps.items()}

@@ -1,0 +1,184 @@
+"""Where a collection lies until its file is written: everything on the disk, whole after a kill at any moment.
+
+<out>.collecting/
+    collection.json             what is being collected; another collection is refused
+    learner/                    checkpoint of the learner after the last iteration
+    episodes/000012.safetensors the episodes that ended in one iteration
+    reserve                     space kept free for the last iteration of a disk that fills up
+    .lock                       held while a process collects here
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import safetensors
+import safetensors.numpy
+
+from surefoot import checkpoint
+from surefoot.checkpoint import as_json, difference
+from surefoot.collection.episodes import Columns, join
+from surefoot.errors import ConfigError, DataError
+from surefoot.files import aside, sync_directory, write_bytes, write_json
+
+SUFFIX = ".collecting"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+Tree = TypeVar("Tree")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of one collection."""
+
+    path: Path
+
+    @staticmethod
+    def beside(out: Path) -> "Store":
+        """That of the file `out`."""
+        return Store(out.with_name(out.name + SUFFIX))
+
+    @contextmanager
+    def opened(self, identity: Mapping[str, Any], *, reserve: int) -> Iterator[None]:
+        """Hold the folder for the collection that `identity` (JSON values) describes, new or begun before.
+
+        `reserve` bytes are kept aside. Raises `ConfigError` where the folder holds another collection or another
+        process has it, `DataError` where the disk is full.
+        """
+        with self._saving("begin"):
+            self._episodes.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ConfigError(f"{self.path}: another process is collecting in this folder.") from error
+            self._check(as_json(dict(identity)))
+            for leftover in [*self.path.glob(".*.tmp"), *self._episodes.glob(".*.tmp")]:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            with self._saving("begin"):
+                self._reserve(reserve)
+            yield
+
+    def parts(self) -> list[Path]:
+        """The files of episodes, in the order in which they were written."""
+        return sorted(self._episodes.glob("[0-9]*.safetensors"))
+
+    def add(self, episodes: list[Columns]) -> None:
+        """Keep episodes, in one step. Raises `DataError` where the disk is full; they are kept even then."""
+        content = safetensors.numpy.save(join(episodes)) if episodes else b""
+        path = self._episodes / f"{len(self.parts()):06d}.safetensors"
+        self._save("keep the last episodes", lambda: _write_aside(path, content))
+
+    def read(self, part: Path) -> Columns:
+        """The episodes in a file; no columns where none ended. Raises `DataError` where it is damaged."""
+        content = part.read_bytes()
+        try:
+            return safetensors.numpy.load(content) if content else {}
+        except safetensors.SafetensorError as error:
+            raise DataError(f"{part}: expected episodes that were collected, found a damaged file.") from error
+
+    def save_learner(self, state: Any, metadata: Mapping[str, Any]) -> None:
+        """Replace the learner's checkpoint. Raises `DataError` where the disk is full; it is kept even then."""
+        self._save("keep the learner", lambda: _save_checkpoint(self._learner, state, metadata))
+
+    def load_learner(self, template: Tree) -> tuple[Tree, dict[str, Any]] | None:
+        """State and metadata of the checkpoint; None before the first. Raises `CheckpointError`."""
+        return checkpoint.load(self._learner, template) if self._learner.exists() else None
+
+    def remove(self) -> None:
+        """All of it, once the file is written."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _episodes(self) -> Path:
+        return self.path / "episodes"
+
+    @property
+    def _learner(self) -> Path:
+        return self.path / "learner"
+
+    def _check(self, identity: dict[str, Any]) -> None:
+        path = self.path / "collection.json"
+        if not path.exists():
+            with self._saving("begin"):
+                write_json(path, identity)
+            return
+        try:
+            found = json.loads(path.read_text())
+        except ValueError as error:
+            raise ConfigError(f"{path}: expected JSON, found something that cannot be read.") from error
+        if found != identity:
+            raise ConfigError(
+                f"{self.path}: holds another collection, {difference('collection', found, identity)}; "
+                f"remove the folder, or choose another file with --out."
+            )
+
+    def _reserve(self, size: int) -> None:
+        # A file system that cannot allocate ahead has no reserve to give back.
+        with (self.path / "reserve").open("wb") as file, _allowed(errno.EOPNOTSUPP, errno.EINVAL):
+            os.posix_fallocate(file.fileno(), 0, size)
+
+    def _save(self, what: str, write: Callable[[], None]) -> None:
+        """`write`; where the disk is full once more, on the space that was held in reserve, and then say so."""
+        try:
+            write()
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            (self.path / "reserve").unlink(missing_ok=True)
+            with self._saving(what):
+                write()
+            raise DataError(f"{self.path}: {_full_sentence('everything collected is kept')}") from error
+
+    @contextmanager
+    def _saving(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise DataError(
+                f"{self.path}: {_full_sentence(f'there was no room to {what}, the rest is kept')}"
+            ) from error
+
+
+def _full_sentence(kept: str) -> str:
+    return f"expected room on the disk, found it full; {kept}: free some and start the same command again to go on."
+
+
+def _save_checkpoint(path: Path, state: Any, metadata: Mapping[str, Any]) -> None:
+    try:
+        checkpoint.save(path, state, metadata)
+    except checkpoint.CheckpointError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from error
+        raise
+
+
+def _write_aside(path: Path, content: bytes) -> None:
+    temporary = aside(path)
+    try:
+        write_bytes(temporary, content)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+@contextmanager
+def _allowed(*numbers: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in numbers:
+            raise

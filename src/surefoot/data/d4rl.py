@@ -1,0 +1,157 @@
+"""Reading D4RL's HDF5 files: no costs, sometimes no next observations and no timeouts; all three are derived.
+
+Costs come from a labeller, a function of (observations, actions, next observations) to costs, all with one row a step.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import Bool, Float
+
+from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
+from surefoot.data.dataset import Dataset
+from surefoot.data.hdf5 import NUMBER_KINDS, reading
+from surefoot.data.writing import blaming
+from surefoot.errors import ConfigError
+from surefoot.tasks import Task
+
+Labeller = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""(observations [N, obs], actions [N, act], next observations [N, obs]) -> costs [N], at least 0."""
+
+
+@dataclass(frozen=True)
+class SpeedLimit:
+    """Costs 1 where the velocity after the step is above a limit, else 0: Safety-Gymnasium's velocity tasks.
+
+    The simulator takes the mean velocity over the step; a logged observation has that at its end, which is as near as
+    one gets.
+    """
+
+    limit: float
+    """Metres per second."""
+    columns: tuple[int, ...]
+    """Of the observation: the velocity forwards; where there are two, the length of both counts."""
+
+    def __call__(self, observations: np.ndarray, actions: np.ndarray, next_observations: np.ndarray) -> np.ndarray:
+        velocities = next_observations[:, list(self.columns)].astype(np.float64)
+        speed = velocities[:, 0] if len(self.columns) == 1 else np.sqrt((velocities**2).sum(1))
+        return (speed > self.limit).astype(np.float32)
+
+
+LABELLERS: dict[str, Labeller] = {
+    # Limits: Safety-Gymnasium's velocity tasks, version 1. Columns: MuJoCo's observations are the positions without the
+    # root's place, then the velocities.
+    "AntVelocity": SpeedLimit(2.6222, (13, 14)),
+    "HalfCheetahVelocity": SpeedLimit(3.2096, (8,)),
+    "HopperVelocity": SpeedLimit(0.7402, (5,)),
+    "SwimmerVelocity": SpeedLimit(0.2282, (3,)),
+    "Walker2dVelocity": SpeedLimit(2.3415, (8,)),
+}
+"""Task -> how its costs are computed from D4RL's data of the same robot."""
+
+LEADING_COLUMNS = {"AntVelocity": 111}
+"""Task -> columns of D4RL's observations, where they go on after those of the task (with contact forces)."""
+
+
+def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | None = None) -> Dataset:
+    """D4RL's file of the same robot as data of `task`, with costs by `labeller` (default: `LABELLERS`).
+
+    Without `timeouts` an episode is cut at the task's horizon. Without `next_observations` the next observation is the
+    following row's. The last step of an episode then has none: it is left out where the episode was cut, which so ends
+    a step earlier, and keeps its own observation where the episode terminated, since nothing follows. Of an unfinished
+    episode at the end the last step is left out.
+
+    Raises `DataError`, one sentence, for a file that is not such data; `ConfigError` where no labeller is known.
+    """
+    path = Path(path)
+    labeller = labeller or LABELLERS.get(task.name)
+    if labeller is None:
+        known = ", ".join(LABELLERS)
+        raise ConfigError(
+            f"{path}: D4RL's data have no costs, and no cost labeller is known for {task.name} ({known})."
+        )
+    with reading(path) as file:
+        arrays = {key: _read(path, file, key, task) for key in ("observations", "actions", "rewards", "terminals")}
+        for key in ("next_observations", "timeouts"):
+            if key in file:
+                arrays[key] = _read(path, file, key, task)
+    rows = len(arrays["observations"])
+    for key, values in arrays.items():
+        if len(values) != rows:
+            refuse(path, key, expected=f"{rows} rows as in observations", found=f"{len(values)}")
+    terminated = flag_values(path, "terminals", arrays["terminals"])
+    if "timeouts" in arrays:
+        truncated = flag_values(path, "timeouts", arrays["timeouts"]) & ~terminated
+    else:
+        truncated = cut_at(terminated, task.horizon)
+    entered = arrays.get("next_observations")
+    kept = np.ones(rows, bool)
+    if entered is None:
+        entered, truncated, kept = _following(arrays["observations"], terminated, truncated)
+    observations, actions, entered = (part[kept] for part in (arrays["observations"], arrays["actions"], entered))
+    dataset = Dataset(
+        task=task.name,
+        observations=observations,
+        actions=actions,
+        rewards=arrays["rewards"][kept],
+        costs=np.asarray(labeller(observations, actions, entered), np.float32),
+        next_observations=entered,
+        terminated=terminated[kept],
+        truncated=truncated[kept],
+    )
+    check_dataset(path, dataset, task)
+    return dataset
+
+
+def cut_at(terminated: Bool[np.ndarray, " N"], horizon: int) -> Bool[np.ndarray, " N"]:
+    """Where episodes that end at `terminated` or after `horizon` steps end for the latter reason."""
+    truncated = np.zeros(len(terminated), bool)
+    start = 0
+    for end in [*np.flatnonzero(terminated).tolist(), len(terminated)]:
+        # The termination itself, if there is one, ends its step whether or not it is the horizon's.
+        truncated[start + horizon - 1 : end : horizon] = True
+        start = end + 1
+    return truncated
+
+
+def _following(
+    observations: Float[np.ndarray, "N obs"], terminated: Bool[np.ndarray, " N"], truncated: Bool[np.ndarray, " N"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Next observations, truncations moved in front of the rows that have none, and which rows have one."""
+    entered = np.concatenate([observations[1:], observations[-1:]])
+    entered[terminated] = observations[terminated]
+    kept = ~truncated
+    kept[-1] &= terminated[-1]
+    moved = np.zeros_like(truncated)
+    moved[:-1] = truncated[1:]
+    # An episode of one step vanishes as a whole: its end must not be moved into the one before.
+    ended_before = (terminated | truncated)[:-1]
+    moved[:-1] &= ~ended_before
+    return entered, moved, kept
+
+
+def _read(path: Path, file: h5py.File, key: str, task: Task) -> np.ndarray:
+    """The values under `key`, float32, with as many columns as the task has."""
+    if key not in file:
+        refuse(path, key, expected="a key of that name", found=f"only {', '.join(ascii(name) for name in file)}")
+    node: Any = file[key]
+    widths = {"actions": task.action_dim, "observations": task.observation_dim}
+    width = widths.get(key.removeprefix("next_"))
+    if not isinstance(node, h5py.Dataset) or node.shape is None or node.dtype.kind not in NUMBER_KINDS:
+        refuse(path, key, expected="an array of real numbers", found=f"{type(node).__name__.lower()}")
+    allowed = {width} | ({LEADING_COLUMNS.get(task.name)} if width == task.observation_dim else set())
+    if width is not None and (node.ndim != 2 or node.shape[1] not in allowed):
+        found = f"shape {list(node.shape)}"
+        refuse(path, key, expected=f"shape [N, {width}] for task {task.name}", found=found)
+    if width is None and node.shape[1:] not in ((), (1,)):
+        refuse(path, key, expected="shape [N] or [N, 1]", found=f"shape {list(node.shape)}")
+    if not len(node):
+        refuse(path, key, expected="at least one row", found="0 rows")
+    with blaming(path, key, "a readable array"):
+        values = node[()]
+    return float32_values(path, key, values.reshape(-1) if width is None else values[:, :width])

@@ -1,0 +1,117 @@
+"""What a person looks at first in a dataset: episodes, lengths, returns, costs, and where there are none."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from surefoot.data.dataset import Dataset
+from surefoot.data.filters import Bounds, grid_cells, reference_bounds
+from surefoot.tasks import Task
+
+COST_BINS, RETURN_BINS = 10, 10
+"""Equal bins of the reference ranges in which coverage is counted."""
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A number of each episode, or each entry, in short."""
+
+    mean: float
+    quantiles: tuple[float, ...]
+    """Smallest, lower quartile, median, upper quartile, largest."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How the episodes stand to a cost limit."""
+
+    cost_limit: float
+    """Sum of costs over an episode."""
+    safe_share: float
+    """Share of the episodes whose cost return is at most the limit."""
+    best_return: float | None
+    """The highest return among those; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `describe` found."""
+
+    transitions: int
+    episodes: int
+    """Complete ones."""
+    unfinished_rows: int
+    """Transitions after the last episode's end."""
+    terminated: int
+    """Episodes that ended by termination; the others were cut."""
+    lengths: Spread
+    """Steps."""
+    returns: Spread
+    """Task units."""
+    cost_returns: Spread
+    """Task units."""
+    costly_steps: float
+    """Share of all transitions with a cost above 0."""
+    limits: tuple[Limit, ...]
+    """For each limit that the task is judged by."""
+    bounds: Bounds
+    """What the bins below divide: smallest and largest cost return, smallest and largest return."""
+    cost_counts: tuple[int, ...]
+    """Episodes in each bin of the cost return; those outside of the bounds are in none."""
+    cells: Int[np.ndarray, "cost return"]
+    """Episodes in each cell of cost return and return."""
+    outside: int
+    """Episodes outside of the bounds."""
+
+    @property
+    def gaps(self) -> tuple[int, ...]:
+        """Bins of the cost return without an episode."""
+        return tuple(index for index, count in enumerate(self.cost_counts) if count == 0)
+
+    @property
+    def cost_edges(self) -> Float[np.ndarray, " edges"]:
+        """Where the bins of the cost return begin and end."""
+        return np.linspace(self.bounds[0], self.bounds[1], len(self.cost_counts) + 1)
+
+
+def describe(dataset: Dataset, task: Task) -> Description:
+    """The dataset in numbers, with the task's reference bounds and cost limits."""
+    bounds = reference_bounds(dataset, task)
+    cells = grid_cells(dataset, COST_BINS, RETURN_BINS, bounds=bounds)
+    # An episode may lie beside the reference range of the return and still cover its cost.
+    costs = grid_cells(dataset, COST_BINS, 1, bounds=(*bounds[:2], -np.inf, np.inf))
+    counts = np.bincount(cells[cells >= 0], minlength=COST_BINS * RETURN_BINS)
+    ends = dataset.episode_ends
+    return Description(
+        transitions=len(dataset),
+        episodes=len(ends),
+        unfinished_rows=len(dataset) - (int(ends[-1]) if len(ends) else 0),
+        terminated=int(dataset.terminated[ends - 1].sum()),
+        lengths=_spread(dataset.lengths),
+        returns=_spread(dataset.returns),
+        cost_returns=_spread(dataset.cost_returns),
+        costly_steps=float((dataset.costs > 0).mean()),
+        limits=tuple(_limit(dataset, limit) for limit in _limits_of(task)),
+        bounds=bounds,
+        cost_counts=tuple(np.bincount(costs[costs >= 0], minlength=COST_BINS).tolist()),
+        cells=counts.reshape(COST_BINS, RETURN_BINS),
+        outside=int((cells < 0).sum()),
+    )
+
+
+def _limits_of(task: Task) -> tuple[float, ...]:
+    return tuple(sorted({task.cost_limit, *task.dsrl_cost_limits}))
+
+
+def _limit(dataset: Dataset, limit: float) -> Limit:
+    safe = dataset.cost_returns <= limit
+    best = float(dataset.returns[safe].max()) if safe.any() else None
+    return Limit(limit, float(safe.mean()) if len(safe) else 0.0, best)
+
+
+def _spread(values: np.ndarray) -> Spread:
+    if not len(values):
+        return Spread(float("nan"), (float("nan"),) * len(QUANTILES))
+    return Spread(float(values.mean()), tuple(np.quantile(values, QUANTILES).tolist()))

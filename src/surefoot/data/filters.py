@@ -1,0 +1,204 @@
+"""DSRL's filters: pure functions from a dataset to another, seeded where they choose.
+
+They work on complete episodes, which keep their order; the unfinished one at the end is left out. Each raises
+`ConfigError` for settings that mean nothing and `DataError` where no episode would be left.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from surefoot.data.dataset import Dataset
+from surefoot.data.density import DensityGrid
+from surefoot.errors import ConfigError
+from surefoot.tasks import Task
+
+Bounds = tuple[float, float, float, float]
+"""Smallest and largest cost return, smallest and largest return."""
+CostMode = Literal["safe", "risky", "boundary", "frontier"]
+OUTLIER_REWARD = 1.5
+"""What the rewards of an outlier are multiplied by."""
+
+
+def density(dataset: Dataset, grid: DensityGrid, *, bounds: Bounds, seed: int) -> Dataset:
+    """At most `grid.most` episodes of each cell, chosen at random, from the cells that hold more than `grid.at_least`.
+
+    The grid spans `bounds`; episodes outside are left out.
+    """
+    cells = grid_cells(dataset, grid.cost_bins, grid.return_bins, bounds=bounds)
+    rng = np.random.default_rng(seed)
+    kept = []
+    for cell in np.unique(cells[cells >= 0]):
+        inside = np.flatnonzero(cells == cell)
+        if len(inside) > grid.at_least:
+            kept.append(rng.permutation(inside)[: grid.most])
+    return dataset.select(np.sort(np.concatenate(kept)) if kept else [])
+
+
+def outliers(dataset: Dataset, *, share: float, cost_limit: float, seed: int) -> Dataset:
+    """A share of the best but costly episodes pretend to be safe and better still.
+
+    Candidates have at least half of the largest cost return and half of the largest return. Those chosen get 1.5 times
+    their rewards, and costs scaled to a sum drawn from [0, cost_limit).
+    """
+    _check_share("outliers", share)
+    if cost_limit <= 0:
+        raise ConfigError(f"outliers: expected a cost limit above 0, found {cost_limit:g}.")
+    whole = _complete(dataset)
+    cost_returns, returns = whole.cost_returns, whole.returns
+    eligible = np.flatnonzero((cost_returns >= cost_returns.max() / 2) & (returns >= returns.max() / 2))
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(eligible)[: round(share * len(eligible))]
+    fake_sums = cost_limit * rng.random(len(chosen))
+    rewards, costs = whole.rewards.copy(), whole.costs.copy()
+    for episode, fake in zip(chosen, fake_sums, strict=True):
+        rows = slice(whole.episode_starts[episode], whole.episode_ends[episode])
+        rewards[rows] *= OUTLIER_REWARD
+        # Rounded down, so that float32 sums stay below the limit.
+        costs[rows] *= np.float32(fake / max(cost_returns[episode], 1e-12) * (1 - 1e-6))
+    return replace(whole, rewards=rewards, costs=costs)
+
+
+def noise(dataset: Dataset, *, scale: float, seed: int) -> Dataset:
+    """Gaussian noise on the observations, `scale` times each column's standard deviation.
+
+    An observation is one thing: where a step enters the state that the next one leaves, both see the same noise.
+    """
+    if scale < 0:
+        raise ConfigError(f"noise: expected a scale of at least 0, found {scale:g}.")
+    whole = _complete(dataset)
+    rng = np.random.default_rng(seed)
+    deviation = scale * whole.observations.std(0, dtype=np.float64)
+
+    def noisy(clean: Float[np.ndarray, "n obs"]) -> Float[np.ndarray, "n obs"]:
+        return (clean + deviation * rng.standard_normal(clean.shape)).astype(np.float32)
+
+    observations, entered = noisy(whole.observations), noisy(whole.next_observations)
+    follows = ~(whole.terminated | whole.truncated)[:-1]
+    entered[:-1][follows] = observations[1:][follows]
+    return replace(whole, observations=observations, next_observations=entered)
+
+
+def inpaint(dataset: Dataset, boxes: Sequence[Bounds]) -> Dataset:
+    """Without the episodes in any of the boxes: lowest and highest cost return, lowest and highest return.
+
+    Each is relative to the range of the data's own episodes, from 0 to 1.
+    """
+    removed = np.zeros(len(dataset.lengths), bool)
+    cost_shares, return_shares = _relative(dataset.cost_returns), _relative(dataset.returns)
+    for box in boxes:
+        if not (0 <= box[0] <= box[1] <= 1 and 0 <= box[2] <= box[3] <= 1):
+            raise ConfigError(f"inpaint: expected low <= high from 0 to 1, cost then return, found {list(box)}.")
+        in_cost = (cost_shares >= box[0]) & (cost_shares <= box[1])
+        removed |= in_cost & (return_shares >= box[2]) & (return_shares <= box[3])
+    return dataset.select(np.flatnonzero(~removed))
+
+
+def without_best(dataset: Dataset, *, epsilon: float, cost_limit: float) -> Dataset:
+    """Without the safe episodes whose return is within `epsilon` of the best safe one's; a negative `epsilon` takes the
+    unsafe ones instead (DSRL calls it epsilon). Where there is no such episode nothing changes."""
+    safe = dataset.cost_returns <= cost_limit
+    meant = safe if epsilon >= 0 else ~safe
+    returns = dataset.returns
+    best = returns[meant].max(initial=-np.inf)
+    return dataset.select(np.flatnonzero(~(meant & (returns > best - abs(epsilon)))))
+
+
+def subset(dataset: Dataset, *, share: float, seed: int) -> Dataset:
+    """A random share of the episodes, at least one. With one seed a smaller share is part of a larger one."""
+    _check_share("subset", share)
+    count = len(dataset.lengths)
+    order = np.random.default_rng(seed).permutation(count)
+    return dataset.select(np.sort(order[: max(1, round(share * count))]) if count else [])
+
+
+def imitation(dataset: Dataset, *, return_at_least: float, grid: DensityGrid, bounds: Bounds, seed: int) -> Dataset:
+    """The episodes with at least this return, thinned on the grid."""
+    good = dataset.select(np.flatnonzero(dataset.returns >= return_at_least))
+    return density(good, grid, bounds=bounds, seed=seed)
+
+
+def by_cost(
+    dataset: Dataset, mode: CostMode, *, cost_limit: float = 0.0, cost_bins: int = 20, most: int = 1
+) -> Dataset:
+    """The episodes that behaviour cloning's variants imitate.
+
+    safe: cost return at most the limit (BC-Safe). risky: at least twice the limit, and above it. boundary: above half
+    and at most 1.5 times the limit. frontier: the `most` highest returns in each of `cost_bins` equal bins of the
+    data's own cost range.
+    """
+    costs = dataset.cost_returns
+    chosen: Bool[np.ndarray, " E"] | Int[np.ndarray, " n"]
+    if mode == "safe":
+        chosen = costs <= cost_limit
+    elif mode == "risky":
+        chosen = (costs >= 2 * cost_limit) & (costs > cost_limit)
+    elif mode == "boundary":
+        chosen = (costs > 0.5 * cost_limit) & (costs <= 1.5 * cost_limit)
+    elif mode == "frontier":
+        chosen = _frontier(dataset, cost_bins, most)
+    else:
+        raise ConfigError(f"by cost: expected safe, risky, boundary or frontier, found '{mode}'.")
+    return dataset.select(np.flatnonzero(chosen))
+
+
+def reference_bounds(dataset: Dataset, task: Task) -> Bounds:
+    """The task's reference bounds; where it has none (they are DSRL's) those of the data's own episodes."""
+    if task.cost_return_max > task.cost_return_min:
+        return task.cost_return_min, task.cost_return_max, task.return_min, task.return_max
+    costs, returns = dataset.cost_returns, dataset.returns
+    if not len(costs):
+        return 0.0, 0.0, 0.0, 0.0
+    return float(costs.min()), float(costs.max()), float(returns.min()), float(returns.max())
+
+
+def grid_cells(dataset: Dataset, cost_bins: int, return_bins: int, *, bounds: Bounds) -> Int[np.ndarray, " E"]:
+    """The cell of every complete episode, cost bin times `return_bins` plus return bin; -1 outside of `bounds`."""
+    low_cost, high_cost, low_return, high_return = bounds
+    cost = _bins(dataset.cost_returns, low_cost, high_cost, cost_bins)
+    reward = _bins(dataset.returns, low_return, high_return, return_bins)
+    return np.where((cost < 0) | (reward < 0), -1, cost * return_bins + reward)
+
+
+def _bins(values: Float[np.ndarray, " E"], low: float, high: float, count: int) -> Int[np.ndarray, " E"]:
+    """Which of `count` equal bins of [low, high] each value lies in, the upper bound in the last; -1 outside. Infinite
+    bounds are one bin."""
+    # Sums of float32 steps end a little beside the published bounds, which are such sums themselves.
+    if np.isinf(low) and np.isinf(high):
+        return np.zeros(len(values), np.int64)
+    slack = 1e-6 * max(abs(low), abs(high))
+    width = (high - low) or 1.0
+    index = np.clip(np.floor((values - low) / width * count), 0, count - 1).astype(np.int64)
+    return np.where((values < low - slack) | (values > high + slack), -1, index)
+
+
+def _relative(values: Float[np.ndarray, " E"]) -> Float[np.ndarray, " E"]:
+    """0 for the smallest and 1 for the largest; all 0 where they are alike."""
+    if not len(values):
+        return values
+    return (values - values.min()) / ((values.max() - values.min()) or 1.0)
+
+
+def _frontier(dataset: Dataset, cost_bins: int, most: int) -> Bool[np.ndarray, " E"]:
+    if min(cost_bins, most) < 1:
+        raise ConfigError(f"frontier: expected at least one bin and one episode a bin, found {cost_bins} and {most}.")
+    costs, returns = dataset.cost_returns, dataset.returns
+    chosen = np.zeros(len(costs), bool)
+    bins = np.minimum((_relative(costs) * cost_bins).astype(np.int64), cost_bins - 1)
+    for index in np.unique(bins):
+        inside = np.flatnonzero(bins == index)
+        # Stable: of equal returns the earlier episodes are taken.
+        chosen[inside[np.argsort(-returns[inside], kind="stable")[:most]]] = True
+    return chosen
+
+
+def _complete(dataset: Dataset) -> Dataset:
+    return dataset.select(np.arange(len(dataset.lengths)))
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0 <= share <= 1:
+        raise ConfigError(f"{name}: expected a share from 0 to 1, found {share:g}.")

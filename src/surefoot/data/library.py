@@ -1,0 +1,223 @@
+"""The folder of DSRL's published files, found by task: `~/.dsrl/datasets`, or what DSRL_DATASET_DIR names.
+
+Its manifest holds size and SHA-256 of every file that was fetched. What is not in it yet is recorded at the first
+download; from then on the bytes must be the same.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from surefoot.data import hdf5
+from surefoot.data.checks import refuse
+from surefoot.data.d4rl import LABELLERS, load_d4rl
+from surefoot.data.dataset import Dataset
+from surefoot.data.download import fetch
+from surefoot.data.minari import load_minari, read_minari_card
+from surefoot.data.writing import replacing
+from surefoot.errors import ConfigError, DataError
+from surefoot.files import write_json
+from surefoot.tasks import TASKS, Task, get_task
+
+MANIFEST = "manifest.json"
+REPOSITORY = "datasets/YYY-45/DSRL/resolve/main"
+"""Where the files lie below the endpoint."""
+DEFAULT_ENDPOINT = "https://huggingface.co"
+HASHED_BYTES = 4 * 2**20
+
+OnBytes = Callable[[int, int], None]
+"""Called with bytes done and bytes in all."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a file's bytes must be."""
+
+    size: int
+    """Bytes."""
+    sha256: str
+    """Hexadecimal."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What became of one file."""
+
+    path: Path
+    known: Known
+    news: str
+    """downloaded, copied or present."""
+    recorded: bool
+    """Whether its hash was unknown before and is in the manifest since."""
+
+
+def folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """DSRL's folder of this user."""
+    return Path(environment.get("DSRL_DATASET_DIR") or Path.home() / ".dsrl" / "datasets")
+
+
+def endpoint(environment: Mapping[str, str] = os.environ) -> str:
+    """Where to download from: HF_ENDPOINT, or Hugging Face itself."""
+    return (environment.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
+
+
+def file_name(task: Task) -> str:
+    """The published file of `task`. Raises `ConfigError` where it is none of DSRL's."""
+    if task.dsrl_file is None:
+        raise ConfigError(f"{task.name}: expected a task of DSRL's, whose data are published, found one of our own.")
+    return task.dsrl_file
+
+
+def find(task: Task, *, directory: Path | None = None) -> Path:
+    """The file of `task` in DSRL's folder. Raises `DataError` that says how to get it."""
+    path = (directory or folder()) / file_name(task)
+    if not path.is_file():
+        refuse(
+            path, "", expected=f"the data of {task.name}",
+            found=f"no such file; get it with: surefoot data download {task.name}",
+        )  # fmt: skip
+    return path
+
+
+def load(source: str | os.PathLike[str] | Task, task: Task | None = None, *, mapped: bool | None = None) -> Dataset:
+    """`load(path, task)`: the data of `task` in that file. `load(task)`: in its published file in DSRL's folder.
+
+    `mapped` arrays stay in the file and are read where they are used: for data larger than the memory. None: where they
+    take more than 2 GiB and lie in the file as they would in memory, as in the files that `save` writes.
+
+    Raises `DataError`, one sentence that names file, key, expected and found, for anything that is not such data.
+    """
+    if isinstance(source, Task):
+        return hdf5.load(find(source), source, mapped=mapped)
+    if task is None:
+        raise TypeError("load: a path needs the task whose data lie there")
+    return hdf5.load(source, task, mapped=mapped)
+
+
+def card_of(path: Path) -> dict[str, Any]:
+    """The data card of a file or of a Minari dataset; empty where there is none."""
+    return read_minari_card(path) if path.is_dir() else hdf5.read_card(path)
+
+
+def task_of(path: Path) -> Task | None:
+    """Whose data a file holds: as its card says, or its name where it is a published one; None where neither does."""
+    card = card_of(path)
+    if "task" in card:
+        return get_task(str(card["task"]))
+    return next((task for task in TASKS.values() if task.dsrl_file == path.name), None)
+
+
+def format_of(path: Path, task: Task) -> Literal["dsrl", "d4rl", "minari"]:
+    """In which format data of `task` lie at `path`. D4RL's have no costs, for which the task then has a labeller."""
+    if path.is_dir():
+        return "minari"
+    with hdf5.reading(path) as file:
+        costless = "costs" not in file and "rewards" in file
+    return "d4rl" if costless and task.name in LABELLERS else "dsrl"
+
+
+def read(path: Path, task: Task, *, mapped: bool | None = None) -> Dataset:
+    """The data of `task` at `path`, in whatever format. Raises `DataError`."""
+    found = format_of(path, task)
+    if found == "minari":
+        return load_minari(path, task, labeller=LABELLERS.get(task.name))
+    return load_d4rl(path, task) if found == "d4rl" else hdf5.load(path, task, mapped=mapped)
+
+
+def read_manifest(directory: Path) -> dict[str, Known]:
+    """File name -> what its bytes must be; empty where nothing was recorded. Raises `DataError` for a damaged one."""
+    path = directory / MANIFEST
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+        return {name: Known(int(entry["size"]), str(entry["sha256"])) for name, entry in found.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        refuse(path, "", expected="sizes and hashes of files", found="something else", cause=error)
+
+
+def get(
+    task: Task,
+    *,
+    directory: Path | None = None,
+    source: Path | None = None,
+    base: str | None = None,
+    on_bytes: OnBytes | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Fetched:
+    """The published file of `task` in DSRL's folder, checked; downloaded, or copied from the folder `source`, if it is
+    not there.
+
+    A broken download is resumed, also by a later call. Raises `DataError` where the file cannot be had or its bytes are
+    not those in the manifest; then the bad bytes are removed, and what was there before stays.
+    """
+    directory, name = directory or folder(), file_name(task)
+    path, known = directory / name, read_manifest(directory).get(name)
+    if path.is_file():
+        found = check_bytes(path, known)
+        news = "present"
+    else:
+        directory.mkdir(parents=True, exist_ok=True)
+        if source is not None:
+            found, news = _copy(source / name, path, known, on_bytes), "copied"
+        else:
+            url = f"{base or endpoint()}/{REPOSITORY}/{name}"
+            size, sha256 = (known.size, known.sha256) if known else (None, None)
+            part = fetch(url, path, size=size, sha256=sha256, on_bytes=on_bytes, check=_check_opens, sleep=sleep)
+            found, news = Known(part.size, part.sha256), "downloaded"
+    if known is None:
+        entries = read_manifest(directory) | {name: found}
+        write_json(directory / MANIFEST, {key: vars(entry) for key, entry in sorted(entries.items())})
+    return Fetched(path, found, news, recorded=known is None)
+
+
+def check_bytes(path: Path, known: Known | None, *, on_bytes: OnBytes | None = None) -> Known:
+    """Size and SHA-256 of the file at `path`; raises `DataError` where they are not those known."""
+    size = path.stat().st_size
+    if known is not None and size != known.size:
+        refuse(path, "", expected=f"{known.size:,} bytes as recorded", found=f"{size:,}")
+    found = Known(size, _sha256(path, on_bytes))
+    if known is not None and found != known:
+        refuse(path, "", expected=f"SHA-256 {known.sha256} as recorded", found=found.sha256)
+    return found
+
+
+def in_library(tasks: Mapping[str, Task], directory: Path) -> Iterator[tuple[Task, Path]]:
+    """The tasks whose published files lie in the folder, and those files."""
+    for task in tasks.values():
+        if task.dsrl_file is not None and (directory / task.dsrl_file).is_file():
+            yield task, directory / task.dsrl_file
+
+
+def _check_opens(path: Path) -> None:
+    """A file whose hash is not known yet should at least be whole: HDF5 says how long it must be."""
+    with hdf5.reading(path):
+        pass
+
+
+def _copy(source: Path, target: Path, known: Known | None, on_bytes: OnBytes | None) -> Known:
+    if not source.is_file():
+        raise DataError(f"{source}: expected the file to copy, found nothing at that place.")
+    found = check_bytes(source, known, on_bytes=on_bytes)
+    with replacing(target, size=found.size) as temporary:
+        shutil.copyfile(source, temporary)
+        if _sha256(temporary, None) != found.sha256:
+            refuse(source, "", expected="the same bytes when they are copied", found="others")
+    return found
+
+
+def _sha256(path: Path, on_bytes: OnBytes | None) -> str:
+    digest, done, size = hashlib.sha256(), 0, path.stat().st_size
+    with path.open("rb") as file:
+        while block := file.read(HASHED_BYTES):
+            digest.update(block)
+            done += len(block)
+            if on_bytes is not None:
+                on_bytes(done, size)
+    return digest.hexdigest()

@@ -1,0 +1,231 @@
+"""Minari datasets (Farama), read and written in their own layout: a folder with `data/main_data.hdf5`, one group an
+episode, and `data/metadata.json`. The package is not needed; what is written opens in it (checked with 0.5.4).
+
+A group `episode_<i>` holds observations [T + 1, obs], actions [T, act], rewards, terminations and truncations [T], and
+what the environment told beside them under `infos`, of the T + 1 moments or of the T steps. Costs are `infos/cost`; the
+constraint signal is `infos/constraint`. Neither is known of an episode's first moment: written there are 0 and the
+first step's h.
+"""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
+from surefoot.data.d4rl import Labeller
+from surefoot.data.dataset import Dataset
+from surefoot.data.hdf5 import CARD, NUMBER_KINDS, check_card_task, reading
+from surefoot.data.writing import blaming, check_room
+from surefoot.tasks import Task
+
+MAIN_FILE, METADATA_FILE = "main_data.hdf5", "metadata.json"
+MINARI_VERSION = "0.5.4"
+"""The version of the package whose layout is written."""
+
+
+def load_minari(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | None = None) -> Dataset:
+    """The Minari dataset in the folder `path` (its own or its `data`), as data of `task`.
+
+    Costs come from `infos/cost`, where there are none from `labeller`. An episode in the middle that has no end mark
+    was cut there. Raises `DataError`, one sentence, for a folder that is not such data.
+    """
+    path = Path(path)
+    folder = _data_folder(path)
+    metadata = _read_metadata(folder)
+    main = folder / MAIN_FILE
+    if metadata.get("data_format", "hdf5") != "hdf5":
+        refuse(folder / METADATA_FILE, "data_format", expected="hdf5", found=f"{metadata['data_format']!a}")
+    check_card_task(folder / METADATA_FILE, metadata.get(CARD) or {}, task)
+    with reading(main) as file:
+        names = sorted((str(name) for name in file if str(name).startswith("episode_")), key=_episode_number)
+        if not names:
+            refuse(main, "", expected="a group episode_0", found=f"{len(file)} other keys")
+        parts = [_read_episode(main, name, file, task, labeller) for name in names]
+    for part in parts[:-1]:
+        part["truncated"][-1] |= not part["terminated"][-1]
+    keys = [key for key in parts[0] if all(key in part for part in parts)]
+    dataset = Dataset(task.name, **{key: np.concatenate([part[key] for part in parts]) for key in keys})
+    if task.has_constraint and dataset.constraints is None:
+        refuse(main, "infos/constraint", expected="a key of that name", found="none in some episode")
+    check_dataset(main, dataset, task)
+    return dataset
+
+
+def read_minari_card(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The data card of the Minari dataset at `path`; empty where it has none, as others' have. Raises `DataError`."""
+    card = _read_metadata(_data_folder(Path(path))).get(CARD)
+    return card if isinstance(card, dict) else {}
+
+
+def save_minari(
+    path: str | os.PathLike[str], dataset: Dataset, task: Task, *, card: dict[str, Any] | None = None
+) -> None:
+    """Write `dataset` as a Minari dataset into the new folder `path`, which appears whole or not at all.
+
+    What Minari has no place for is lost: a next observation that differs from the one that follows by rounding. Raises
+    `DataError` where it cannot be written or the folder exists.
+    """
+    path = Path(path)
+    if path.exists():
+        refuse(path, "", expected="a new folder to write to", found="something of that name")
+    with _new_folder(path, size=2 * sum(array.nbytes for _, array in dataset.arrays())) as temporary:
+        folder = temporary / "data"
+        folder.mkdir()
+        bounds = np.unique(np.concatenate([[0], dataset.episode_ends, [len(dataset)]]))
+        with h5py.File(folder / MAIN_FILE, "x", track_order=True) as file:
+            for index, (start, end) in enumerate(pairwise(bounds.tolist())):
+                _write_episode(file, index, dataset, slice(start, end))
+        size = round((folder / MAIN_FILE).stat().st_size / 1e6, 1)
+        metadata = _metadata(path.name, dataset, task, episodes=len(bounds) - 1, megabytes=size)
+        metadata[CARD] = {"task": dataset.task, **(card or {})}
+        (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n")
+
+
+def _data_folder(path: Path) -> Path:
+    return path / "data" if (path / "data" / METADATA_FILE).exists() else path
+
+
+def _read_metadata(folder: Path) -> dict[str, Any]:
+    path = folder / METADATA_FILE
+    if not path.is_file():
+        refuse(folder, "", expected=f"a Minari dataset with {METADATA_FILE}", found="none")
+    try:
+        metadata = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        refuse(path, "", expected="JSON", found="something that cannot be read", cause=error)
+    if not isinstance(metadata, dict):
+        refuse(path, "", expected="a table of keys", found=f"JSON of a {type(metadata).__name__}")
+    return metadata
+
+
+def _episode_number(name: str) -> tuple[int, str]:
+    digits = name.removeprefix("episode_")
+    return (int(digits), "") if digits.isdecimal() else (2**62, digits)
+
+
+def _read_episode(
+    path: Path, name: str, file: h5py.File, task: Task, labeller: Labeller | None
+) -> dict[str, np.ndarray]:
+    """The arrays of one episode under the names of `Dataset`."""
+    moments = _read(path, file, f"{name}/observations", width=task.observation_dim)
+    actions = _read(path, file, f"{name}/actions", width=task.action_dim)
+    steps = len(actions)
+    if len(moments) != steps + 1:
+        rows = f"{len(moments)} for {steps} actions"
+        refuse(path, f"{name}/observations", expected=f"{steps + 1} rows, one more than actions", found=rows)
+    if not steps:
+        refuse(path, f"{name}/actions", expected="at least one row", found="0 rows")
+    found: dict[str, np.ndarray] = {
+        "observations": moments[:-1],
+        "actions": actions,
+        "rewards": _read_steps(path, file, f"{name}/rewards", steps),
+        "next_observations": moments[1:],
+    }
+    for key, ours in (("terminations", "terminated"), ("truncations", "truncated")):
+        found[ours] = flag_values(path, f"{name}/{key}", _read_steps(path, file, f"{name}/{key}", steps))
+    if f"{name}/infos/cost" in file:
+        found["costs"] = _read_steps(path, file, f"{name}/infos/cost", steps)
+    elif labeller is not None:
+        found["costs"] = np.asarray(labeller(found["observations"], actions, found["next_observations"]), np.float32)
+    else:
+        refuse(path, f"{name}/infos/cost", expected="a key of that name, or a cost labeller", found="neither")
+    if f"{name}/infos/constraint" in file:
+        found["constraints"] = _read_steps(path, file, f"{name}/infos/constraint", steps)
+    return found
+
+
+def _read(path: Path, file: h5py.File, key: str, *, width: int | None) -> np.ndarray:
+    node: Any = file.get(key)
+    if not isinstance(node, h5py.Dataset) or node.shape is None or node.dtype.kind not in NUMBER_KINDS:
+        found = "nothing" if node is None else f"a {type(node).__name__.lower()} of another kind"
+        refuse(path, key, expected="an array of real numbers", found=found)
+    if width is not None and (node.ndim != 2 or node.shape[1] != width):
+        refuse(path, key, expected=f"shape [T, {width}]", found=f"shape {list(node.shape)}")
+    if width is None and node.shape[1:] not in ((), (1,)):
+        refuse(path, key, expected="shape [T]", found=f"shape {list(node.shape)}")
+    with blaming(path, key, "a readable array"):
+        values = node[()]
+    return float32_values(path, key, values if width is not None else values.reshape(-1))
+
+
+def _read_steps(path: Path, file: h5py.File, key: str, steps: int) -> np.ndarray:
+    """One number for each step; where there is one for the first moment as well, it is left out."""
+    values = _read(path, file, key, width=None)
+    if len(values) not in (steps, steps + 1):
+        refuse(path, key, expected=f"{steps} rows, or one more", found=f"{len(values)}")
+    return values[len(values) - steps :]
+
+
+def _write_episode(file: h5py.File, index: int, dataset: Dataset, rows: slice) -> None:
+    group = file.create_group(f"episode_{index}")
+    group.attrs["id"] = index
+    group.attrs["total_steps"] = rows.stop - rows.start
+    last = dataset.next_observations[rows.stop - 1 : rows.stop]
+    values = {
+        "observations": np.concatenate([dataset.observations[rows], last]),
+        "actions": dataset.actions[rows],
+        "rewards": dataset.rewards[rows],
+        "terminations": dataset.terminated[rows],
+        "truncations": dataset.truncated[rows],
+        "infos/cost": np.concatenate([np.zeros(1, np.float32), dataset.costs[rows]]),
+    }
+    if dataset.constraints is not None:
+        h = dataset.constraints[rows]
+        values["infos/constraint"] = np.concatenate([h[:1], h])
+    for key, array in values.items():
+        # Growing, as Minari's own are, so that it can append to them.
+        group.create_dataset(key, data=array, chunks=True, maxshape=(None, *array.shape[1:]))
+
+
+def _metadata(name: str, dataset: Dataset, task: Task, *, episodes: int, megabytes: float) -> dict[str, Any]:
+    """What the package asks for; spaces are JSON within JSON there, with its infinities."""
+    return {
+        "dataset_id": f"surefoot/{_identifier(name)}-v0",
+        "minari_version": MINARI_VERSION,
+        "data_format": "hdf5",
+        "jpeg_encoding": True,
+        "total_episodes": episodes,
+        "total_steps": len(dataset),
+        "dataset_size": megabytes,
+        "observation_space": _box(task.observation_dim, np.inf),
+        "action_space": _box(task.action_dim, 1.0),
+        "algorithm_name": "surefoot",
+        "author": [],
+        "author_email": [],
+        "description": f"Transitions of {dataset.task} with costs in infos/cost, written by Surefoot.",
+    }
+
+
+def _identifier(name: str) -> str:
+    """A name in the letters that Minari allows."""
+    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "_" for letter in name)
+
+
+def _box(width: int, bound: float) -> str:
+    box = {"type": "Box", "dtype": "float32", "shape": [width], "low": [-bound] * width, "high": [bound] * width}
+    return json.dumps(box)
+
+
+@contextmanager
+def _new_folder(path: Path, *, size: int) -> Iterator[Path]:
+    """A folder to write to that takes the name `path` when all is well and is removed when not."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        with blaming(path, "", "a place that can be written to"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            check_room(path, size)
+            temporary.mkdir()
+            yield temporary
+            os.rename(temporary, path)
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(temporary)

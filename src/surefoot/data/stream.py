@@ -1,0 +1,128 @@
+"""Batches of data that stay in their file: drawn by the sampler's rule, gathered row by row when they are needed."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from surefoot.data.dataset import Dataset
+from surefoot.data.mapping import release, take_rows
+from surefoot.data.sampler import check_weights
+from surefoot.types import Transition
+
+GATHERED_ROWS = 2048
+"""Rows gathered before their pages are released: each may bring 64 KiB of neighbours with it."""
+
+
+NUMBER_ROWS = 262_144
+"""Rows whose single numbers are prepared at a time."""
+
+
+class TransitionStream:
+    """The transitions of a (mapped) dataset, prepared only when they are drawn.
+
+    `prepare` treats observations and actions row by row, as every algorithm's does; what is one number a row may depend
+    on its whole episode and is prepared at once, without the observations, into a scratch file (40 bytes a row, in the
+    folder `scratch`, by default the system's for temporary files) that vanishes with the process.
+    """
+
+    def __init__(
+        self, dataset: Dataset, prepare: Callable[[Dataset], Transition], *, scratch: Path | None = None
+    ) -> None:
+        self._dataset = dataset
+        self._prepare = prepare
+        self._numbers = _prepare_numbers(dataset, prepare, scratch)
+
+    def __len__(self) -> int:
+        """Transitions."""
+        return len(self._dataset)
+
+    def gather(self, rows: Int[np.ndarray, "*B"]) -> Transition:
+        """The transitions in these rows, [*B, ...], float32, in memory; the same as those of the prepared whole."""
+        flat = rows.reshape(-1).astype(np.int64)
+        # Neighbours in the file are read together.
+        order = np.argsort(flat, kind="stable")
+        whole: list[Any] = []
+        for start in range(0, len(flat), GATHERED_ROWS):
+            places = order[start : start + GATHERED_ROWS]
+            part = self._prepare_rows(flat[places])
+            if not whole:
+                whole = [np.empty((len(flat), *values.shape[1:]), values.dtype) for values in part]
+            for target, values in zip(whole, part, strict=True):
+                target[places] = values
+        return Transition(*(values.reshape(*rows.shape, *values.shape[1:]) for values in whole))
+
+    def _prepare_rows(self, rows: Int[np.ndarray, " n"]) -> Transition:
+        wide = ("observations", "actions", "next_observations")
+        columns = take_rows({name: getattr(self._dataset, name) for name in wide}, rows)
+        zeros = np.zeros(len(rows), np.float32)
+        constraints = None if self._dataset.constraints is None else zeros
+        part = Dataset(
+            self._dataset.task, columns["observations"], columns["actions"], zeros, zeros, columns["next_observations"],
+            zeros.astype(bool), zeros.astype(bool), constraints,
+        )  # fmt: skip
+        return self._prepare(part)._replace(**take_rows(self._numbers, rows))
+
+
+def _prepare_numbers(
+    dataset: Dataset, prepare: Callable[[Dataset], Transition], scratch: Path | None
+) -> dict[str, np.ndarray]:
+    """Every field of the prepared transitions that is one number a row, mapped from a file that has no name."""
+    rows = len(dataset)
+    names: list[str] = []
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        for start, stop in _whole_episodes(dataset):
+            prepared = prepare(_without_columns(dataset, slice(start, stop)))._asdict()
+            names = names or [name for name, values in prepared.items() if np.ndim(values) == 1]
+            for index, name in enumerate(names):
+                file.seek(4 * (index * rows + start))
+                file.write(np.ascontiguousarray(prepared[name], np.float32).data)
+        file.flush()
+        return {
+            name: np.asarray(np.memmap(file, np.float32, "r", 4 * index * rows, (rows,)))
+            for index, name in enumerate(names)
+        }
+
+
+def _whole_episodes(dataset: Dataset) -> Iterator[tuple[int, int]]:
+    """First row and row after the last of stretches of whole episodes, about `NUMBER_ROWS` long."""
+    start = 0
+    for end in [*dataset.episode_ends.tolist(), len(dataset)]:
+        if end - start >= NUMBER_ROWS or (end == len(dataset) and end > start):
+            yield start, end
+            start = end
+
+
+def _without_columns(dataset: Dataset, rows: slice) -> Dataset:
+    none = np.zeros((rows.stop - rows.start, 0), np.float32)
+    arrays = {name: array for name, array in dataset.arrays() if array.ndim == 1}
+    taken = {name: np.array(array[rows]) for name, array in arrays.items()}
+    release(*arrays.values())
+    return Dataset(dataset.task, observations=none, actions=none, next_observations=none, **taken)
+
+
+def exact_cumulative(weights: ArrayLike) -> Float[np.ndarray, " N"]:
+    """As `cumulative_weights`, in float64: the probability of a row is right to 1e-14 of the whole."""
+    weights = np.asarray(weights)
+    check_weights(weights)
+    # In place: this is the largest array of a phase over a large file.
+    total = weights.astype(np.float64)
+    np.divide(total, total.max(), out=total)
+    np.cumsum(total, out=total)
+    return np.divide(total, total[-1], out=total)
+
+
+def exact_rows_at(
+    cumulative: Float[np.ndarray, " N"], coarse: Float[np.ndarray, "*B"], fine: Float[np.ndarray, "*B"]
+) -> Int[np.ndarray, "*B"]:
+    """For each u = coarse + fine / 2**23 in [0, 1) the first row whose cumulative weight exceeds it.
+
+    A float32 draw has 2**23 values, fewer than a large file has rows. `coarse` is the draw that `sample_batch` would
+    use, `fine` another that lies between two of its values, so on small data both draw the same rows.
+    """
+    uniform = coarse.astype(np.float64) + fine.astype(np.float64) * 2.0**-23
+    return np.searchsorted(cumulative, uniform, side="right")

@@ -1,0 +1,68 @@
+"""Data files appear whole or not at all, and what the system says against it becomes one sentence."""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from surefoot.data.checks import refuse
+from surefoot.files import sync_directory
+
+
+@contextmanager
+def blaming(path: Path, key: str, expected: str) -> Iterator[None]:
+    """Turn what h5py and the system raise into a `DataError`."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        detail = " ".join(str(error).split()).strip("'\". ").replace(". ", "; ")
+        if _is_full(error):
+            refuse(path, "", expected="room on the disk to write it", found="a full disk", cause=error)
+        refuse(path, key, expected=expected, found=f"a fault ({detail or type(error).__name__})", cause=error)
+
+
+@contextmanager
+def replacing(path: Path, *, size: int = 0) -> Iterator[Path]:
+    """A name to write to that takes `path`'s place once its bytes are on the disk, and is removed on any error.
+
+    Its folder is made if missing. Raises `DataError` where it cannot be written, before any writing where the disk has
+    no room for `size` bytes.
+    """
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        with blaming(path, "", "a place that can be written to"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            check_room(path, size)
+            yield temporary
+            _flush_to_disk(temporary)
+            os.replace(temporary, path)
+        with suppress(OSError):  # some file systems cannot flush a folder; the file is whole all the same
+            sync_directory(path.parent)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def check_room(path: Path, size: int) -> None:
+    """Refuse to write `size` bytes to `path` where its disk has less room; the folder must be there."""
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        found = f"a full disk with room for {free / 1e6:,.0f} MB"
+        refuse(path, "", expected=f"room on the disk for {size / 1e6:,.0f} MB", found=found)
+
+
+def _is_full(error: BaseException) -> bool:
+    # HDF5 hides the system's number in its own text.
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in full or any(f"errno = {number}," in str(error) for number in full)
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,173 @@
+"""Where a phase's batches come from: data that lie on the device, or data that stay in their file.
+
+Both draw the same rows from the same keys, functions of (seed, phase, update). A chunk over data in a file is cut into
+pieces whose batches fit into `PIECE_BYTES`; while the device trains on one, a thread gathers the next.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Int, Key
+
+from surefoot.data import TransitionStream
+from surefoot.data.sampler import uniform_draws, uniform_rows
+from surefoot.data.stream import exact_cumulative, exact_rows_at
+from surefoot.training.algorithm import Algorithm
+from surefoot.training.chunk import (
+    UPDATE_STREAM,
+    accumulate,
+    all_weights,
+    phase_cumulative,
+    replicate,
+    seed_keys,
+    update_keys,
+)
+from surefoot.types import Transition
+
+PIECE_BYTES = 48 * 2**20
+"""Of the batches of a piece, over all seeds; some three times as much is held at once."""
+STRETCH_ROWS, WEIGHT_STRETCHES = 1024, 64
+"""Sampling weights are computed for so many stretches of consecutive rows at a time."""
+
+Inputs = dict[str, Any]
+
+
+class Feed(Protocol):
+    """What `fit` asks of the data."""
+
+    def start_phase(self, states: Any, phase_index: int) -> None:
+        """A phase begins, or goes on, with these states."""
+        ...
+
+    def pieces(self, first: int, length: int) -> Iterator[tuple[int, Inputs]]:
+        """For updates first, ..., first + length - 1 of the phase: lengths that add up to `length`, each with what
+        `run_chunk` takes beside the states."""
+        ...
+
+
+class ResidentFeed:
+    """Data on the device: drawn inside the compiled chunk."""
+
+    def __init__(self, algorithm: Algorithm, data: Transition, *, seeds: Sequence[int], mesh: Mesh) -> None:
+        self._algorithm, self._seeds, self._mesh = algorithm, seeds, mesh
+        self._data = replicate(jax.tree.map(np.asarray, data), mesh)
+        self._keys = replicate(seed_keys(seeds, stream=UPDATE_STREAM), mesh)
+        self._cumulative: Any = None
+
+    def start_phase(self, states: Any, phase_index: int) -> None:
+        phase = self._algorithm.phases[phase_index]
+        cumulative = phase_cumulative(self._algorithm, states, data=self._data, phase=phase, seeds=self._seeds)
+        self._cumulative = replicate(cumulative, self._mesh)
+
+    def pieces(self, first: int, length: int) -> Iterator[tuple[int, Inputs]]:
+        start = replicate(jnp.asarray(first, jnp.int32), self._mesh)
+        yield length, {"keys": self._keys, "data": self._data, "cumulative": self._cumulative, "first": start}
+
+
+class StreamedFeed:
+    """Data in a file: drawn and gathered on the host, piece by piece, one ahead of the device.
+
+    Sampling weights are asked for in blocks of stretches from all over the file, so an algorithm that divides by a
+    spread over all rows divides here by that over a block of 65,536.
+    """
+
+    def __init__(self, algorithm: Algorithm, data: TransitionStream, *, seeds: Sequence[int], mesh: Mesh) -> None:
+        self._algorithm, self._data, self._seeds, self._mesh = algorithm, data, seeds, mesh
+        self._keys = seed_keys(seeds, stream=UPDATE_STREAM)
+        self._placed_keys = replicate(self._keys, mesh)
+        one = data.gather(np.zeros(1, np.int64))
+        self._row_bytes = sum(np.asarray(leaf).nbytes for leaf in one)
+        self._phase_index = 0
+        self._cumulative: list[np.ndarray] | None = None
+
+    def start_phase(self, states: Any, phase_index: int) -> None:
+        self._phase_index, self._cumulative = phase_index, None
+        phase = self._algorithm.phases[phase_index]
+        weights = self._weights(states, phase.name)
+        if weights is not None:
+            self._cumulative = accumulate(weights, exact_cumulative, phase=phase, seeds=self._seeds)
+
+    def pieces(self, first: int, length: int) -> Iterator[tuple[int, Inputs]]:
+        batch_size = self._algorithm.phases[self._phase_index].batch_size
+        most = max(1, PIECE_BYTES // (len(self._seeds) * batch_size * self._row_bytes))
+        count = math.ceil(length / most)
+        bounds = [first + length * index // count for index in range(count + 1)]
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(self._gather, bounds[0], bounds[1])
+            for start, stop, after in zip(bounds[:-1], bounds[1:], [*bounds[2:], None], strict=True):
+                batches = ahead.result()
+                if after is not None:
+                    ahead = pool.submit(self._gather, stop, after)
+                begin = replicate(jnp.asarray(start, jnp.int32), self._mesh)
+                inputs: Inputs = {"keys": self._placed_keys, "data": None, "cumulative": None, "first": begin}
+                yield stop - start, inputs | {"batches": replicate(batches, self._mesh)}
+
+    def _gather(self, start: int, stop: int) -> Transition:
+        """The batches [S, stop - start, batch, ...] of these updates."""
+        phase = self._algorithm.phases[self._phase_index]
+        draw = partial(
+            _draw, self._keys, jnp.asarray(start, jnp.int32), phase_index=self._phase_index, length=stop - start,
+            batch_size=phase.batch_size, rows=len(self._data),
+        )  # fmt: skip
+        if self._cumulative is None:
+            return self._data.gather(np.asarray(draw(weighted=False)))
+        coarse, fine = (np.asarray(part) for part in draw(weighted=True))
+        rows = [exact_rows_at(*each) for each in zip(self._cumulative, coarse, fine, strict=True)]
+        return self._data.gather(np.stack(rows))
+
+    def _weights(self, states: Any, phase: str) -> np.ndarray | None:
+        """The sampling weights [S, N] of a phase, float32."""
+        weights = None
+        for rows in _scattered_blocks(len(self._data)):
+            # All blocks have one size, so that they are one program; rows beyond the last are not kept.
+            padded = np.resize(rows, min(STRETCH_ROWS * WEIGHT_STRETCHES, len(self._data)))
+            part = all_weights(self._algorithm, states, replicate(self._data.gather(padded), self._mesh), phase=phase)
+            if part is None:
+                return None
+            if weights is None:
+                weights = np.empty((len(self._seeds), len(self._data)), np.float32)
+            weights[:, rows] = np.asarray(part)[:, : len(rows)]
+        return weights
+
+
+@partial(jax.jit, static_argnames=("phase_index", "length", "batch_size", "rows", "weighted"))
+def _draw(
+    keys: Key[Array, " S"],
+    first: Int[Array, ""],
+    *,
+    phase_index: int,
+    length: int,
+    batch_size: int,
+    rows: int,
+    weighted: bool,
+) -> Any:
+    """What every update of every seed draws, [S, length, batch]: rows, or coarse and fine numbers to find them by."""
+
+    def one(key: Key[Array, " 2"]) -> Any:
+        if not weighted:
+            return uniform_rows(key[0], rows=rows, batch_size=batch_size)
+        # The fine part comes from a key that nothing else is drawn from.
+        fine = uniform_draws(jax.random.fold_in(key[0], 1), batch_size=batch_size)
+        return uniform_draws(key[0], batch_size=batch_size), fine
+
+    def one_seed(key: Key[Array, ""]) -> Any:
+        return jax.vmap(one)(update_keys(jax.random.fold_in(key, phase_index), first + jnp.arange(length)))
+
+    return jax.vmap(one_seed)(keys)
+
+
+def _scattered_blocks(rows: int) -> Iterator[Int[np.ndarray, " n"]]:
+    """All rows once, in blocks of `WEIGHT_STRETCHES` stretches from all over the file; always the same blocks."""
+    starts = np.arange(0, rows, STRETCH_ROWS)
+    if len(starts) > WEIGHT_STRETCHES:
+        starts = np.random.default_rng(0).permutation(starts)
+    for index in range(0, len(starts), WEIGHT_STRETCHES):
+        chosen = np.sort(starts[index : index + WEIGHT_STRETCHES])
+        yield np.concatenate([np.arange(start, min(start + STRETCH_ROWS, rows)) for start in chosen])
