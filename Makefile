@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
 TEST_FLAGS := --xla_cpu_multi_thread_eigen=false --xla_llvm_disable_expensive_passes=true
 
-.PHONY: help quickstart test check lint format clean
+.PHONY: help quickstart test check lint format metadrive clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -36,6 +36,10 @@ format: $(VENV)/.dev ## Put the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+metadrive: $(VENV)/.dev ## Install MetaDrive into an environment of its own, and check its nine tasks
+	@$(BIN)/surefoot simulators install metadrive
+	@$(BIN)/python benchmarks/metadrive.py
+
 clean: ## Remove the environment and all caches; runs/ stays
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -49,10 +53,11 @@ $(VENV)/.runtime: requirements/lock.txt pyproject.toml
 	@$(install_surefoot)
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt requirements/lock.txt pyproject.toml
+$(VENV)/.dev: requirements/dev.txt requirements/lock.txt requirements/sim.txt $(wildcard src/surefoot/envs/simulators/pins/*.txt) pyproject.toml
 	@$(create)
-	@echo "Installing surefoot and its tools into $(VENV) (once, a minute or two)"
+	@echo "Installing surefoot, its tools and two simulators into $(VENV) (once, two minutes or three)"
 	@$(PIP) install -r requirements/dev.txt
+	@$(PIP) install --no-deps -r requirements/sim.txt
 	@$(install_surefoot)
 	@touch $(VENV)/.runtime $@
 

@@ -81,17 +81,17 @@ def table(found: dict[str, Probe | SimulatorError]) -> str:
     rows: list[dict[str, str]] = []
     for name, result in found.items():
         if isinstance(result, SimulatorError):
-            rows.append({"task": name, "": "FAILED"})
+            rows.append({"task": name, "result": "FAILED"})
             continue
         rows.append(
             {
                 "task": name,
+                "result": "ok",
                 "observation": str(result.observation_dim),
                 "action": str(result.action_dim),
                 "horizon": str(result.horizon),
                 "steps per CPU second": f"{result.steps_per_cpu_second:,.0f}",
                 "reset, CPU ms": f"{1000 * result.reset_cpu_seconds:.1f}",
-                "": "ok",
             }
         )
     return plain_table(rows)

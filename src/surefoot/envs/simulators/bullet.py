@@ -7,9 +7,10 @@ mended here, from outside. What a fresh simulator does after `numpy.random.seed(
 
 import random
 import time
+import warnings
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from typing import Any
 
 import gymnasium
@@ -19,10 +20,24 @@ from surefoot.envs.simulators.adapter import SimulatedTask
 from surefoot.envs.simulators.quiet import quiet
 from surefoot.errors import SimulatorError
 
+
+class _ErrorStream:
+    """What the package's own redirection of output asks of a stream. It takes no other's, such as a notebook's."""
+
+    name = None
+
+    def fileno(self) -> int:
+        return 2
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
 try:
-    with quiet():  # pybullet greets on import
+    with quiet(), redirect_stderr(_ErrorStream()):  # pybullet greets on import  # pyright: ignore[reportArgumentType]
         import pybullet
-        from bullet_safety_gym.envs.builder import EnvironmentBuilder
+        from bullet_safety_gym.envs import builder
+    builder.RedirectStream = nullcontext  # pyright: ignore[reportAttributeAccessIssue] (see `quiet` below)
 except ImportError as error:
     raise SimulatorError(
         f"the Bullet simulator is not installed ({error}); install it with `surefoot simulators install bullet`."
@@ -38,8 +53,9 @@ class BulletBackend:
     def __init__(self, task: SimulatedTask) -> None:
         layout = gymnasium.spec(str(task.simulator_id)).kwargs
         self.horizon = int(gymnasium.spec(str(task.simulator_id)).max_episode_steps or 0)
-        with _generators(0), quiet():
-            self._env: Any = EnvironmentBuilder(**layout)
+        with _generators(0), quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its space of observations is float64 with float32 bounds
+            self._env: Any = builder.EnvironmentBuilder(**layout)
         self.observation_dim: int = self._env.observation_space.shape[0]
         self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
         self.frames_per_second = 1 / self._env.dt

@@ -1,0 +1,140 @@
+"""`surefoot simulators`, and what it installs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from surefoot.cli.main import main
+from surefoot.envs.simulators import install as install_module
+from surefoot.envs.simulators.install import PINS, SIMULATORS, install
+from surefoot.errors import SimulatorError, UnknownNameError
+
+REQUIREMENTS = Path(__file__).parents[2] / "requirements"
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Package -> version of a file of pins, names as pip compares them."""
+    lines = [line for line in path.read_text().splitlines() if "==" in line and not line.startswith("#")]
+    return {re.sub("[-_.]+", "-", name).lower(): version for name, version in (line.split("==") for line in lines)}
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+    """What would have been run; making an environment makes its folder."""
+    seen: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> Any:
+        seen.append([str(word) for word in command])
+        if command[1:3] == ["-m", "venv"]:
+            (Path(command[3]) / "bin").mkdir(parents=True)
+            (Path(command[3]) / "bin" / "python").touch()
+        return SimpleNamespace(returncode=0, stdout="", stderr="")
+
+    monkeypatch.setattr(install_module.subprocess, "run", run)
+    monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
+    return seen
+
+
+def test_check_prints_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulators", "check", "--tasks", "BallRun", "HopperVelocity", "--steps", "3"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [tuple(line[:5]) for line in lines] == [
+        ("BallRun", "ok", "7", "2", "100"),
+        ("HopperVelocity", "ok", "11", "3", "1000"),
+    ]
+
+
+def test_check_goes_on_past_a_failure_and_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
+    assert main(["simulators", "check", "--tasks", "easydense", "OfflineBallRun-v0", "--steps", "2"]) == 2
+    captured = capsys.readouterr()
+    assert [line.split()[1] for line in captured.out.splitlines()[2:]] == ["FAILED", "ok"]
+    assert "error: 1 of 2 tasks failed; the first: the simulator MetaDrive is not installed" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["check", "--tasks", "BalRun"], "unknown task 'BalRun'; did you mean BallRun"),
+        (["check", "--tasks", "PointRobot"], "--tasks: expected tasks of a simulator, found PointRobot"),
+        (["check", "--steps", "0"], "--steps: expected at least 1, found 0"),
+        (["install"], "simulators install: expected safety-gymnasium, bullet, metadrive or all, found no name"),
+        (["install", "bulet"], "unknown simulator 'bulet'; did you mean bullet?"),
+    ],
+)
+def test_wrong_words_are_one_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulators", *words]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_safety_gymnasium_and_bullet_go_beside_surefoot(commands: list[list[str]]) -> None:
+    install(("bullet", "safety-gymnasium", "bullet"), say=lambda line: None)
+    assert [command[0] for command in commands] == [sys.executable, sys.executable]
+    assert [command[-1] for command in commands] == [str(PINS / "bullet.txt"), str(PINS / "safety-gymnasium.txt")]
+    assert all("--no-deps" in command for command in commands)
+
+
+def test_metadrive_goes_into_an_environment_of_its_own(commands: list[list[str]], tmp_path: Path) -> None:
+    said: list[str] = []
+    install(("metadrive",), say=said.append)
+    assert said == [f"installing metadrive into an environment of its own ({tmp_path / 'metadrive'}, about 900 MB)"]
+    assert commands[-1][0] == str(tmp_path / "metadrive.new" / "bin" / "python")
+    assert commands[-1][-1] == str(PINS / "metadrive.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["metadrive"]
+
+
+def test_a_failed_installation_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path))
+    monkeypatch.setattr(install_module, "_working", lambda name: sys.executable)
+
+    def run(command: list[str], **_: Any) -> Any:
+        if "pip" in command:
+            return SimpleNamespace(returncode=1, stdout="", stderr="noise\nERROR: no such version\n")
+        (tmp_path / "metadrive.new").mkdir()
+        return SimpleNamespace(returncode=0, stdout="", stderr="")
+
+    monkeypatch.setattr(install_module.subprocess, "run", run)
+    with pytest.raises(
+        SimulatorError, match=r"metadrive could not be installed: ERROR: no such version .the command was"
+    ):
+        install(("metadrive",), say=lambda line: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_metadrive_wants_an_old_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    lame = tmp_path / "python3.11"
+    lame.write_text("#!/bin/sh\nexit 1\n")
+    lame.chmod(0o755)
+    with pytest.raises(SimulatorError, match=r"for Python 3.8 to 3.11 only, and none of python3.11, .* was found"):
+        install(("metadrive",), say=lambda line: None)
+
+
+def test_unknown_simulators_stop_it_before_anything_runs(commands: list[list[str]]) -> None:
+    with pytest.raises(UnknownNameError):
+        install(("bullet", "mujoco"), say=lambda line: None)
+    assert commands == []
+
+
+def test_pins_agree_with_those_of_surefoot_and_its_tools() -> None:
+    shared = pins(REQUIREMENTS / "lock.txt") | pins(REQUIREMENTS / "dev.txt")
+    beside = [pins(PINS / f"{name}.txt") for name in SIMULATORS if name != "metadrive"]
+    for found in beside:
+        assert found
+        assert {name: version for name, version in found.items() if shared.get(name, version) != version} == {}
+    # `make test` installs the same files.
+    named = re.findall(r"^-r (.*)$", (REQUIREMENTS / "sim.txt").read_text(), re.MULTILINE)
+    assert [(REQUIREMENTS / name).resolve() for name in named] == [PINS / "safety-gymnasium.txt", PINS / "bullet.txt"]
+
+
+def test_importing_the_command_starts_nothing() -> None:
+    code = "import surefoot.cli.simulators, sys; print({'mujoco', 'pybullet'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
