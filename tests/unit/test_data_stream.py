@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import jax
@@ -48,7 +49,8 @@ def test_places_beyond_32_bits_are_expected_too(tmp_path: Path) -> None:
         node = file.create_dataset("observations", (10_000_000, 250), np.float32)
         node[-1] = 7.0
     with h5py.File(tmp_path / "large.hdf5") as file:
-        array = mapping.map_dataset(tmp_path / "large.hdf5", dict(file)["observations"])
+        node: Any = file["observations"]
+        array = mapping.map_dataset(tmp_path / "large.hdf5", node)
     assert array is not None
     taken = mapping.take_rows({"rows": array}, np.array([0, 9_999_999], np.int32))
     assert taken["rows"][:, 0].tolist() == [0.0, 7.0]
