@@ -59,8 +59,9 @@ def compress(path: Path) -> None:
     with h5py.File(path, "r") as source, h5py.File(aside, "w") as target:
         for name, value in source.attrs.items():
             target.attrs[name] = value
-        for name in source:
-            target.create_dataset(name, data=source[name][()], compression="gzip", compression_opts=9, shuffle=True)
+        for name, node in source.items():
+            if isinstance(node, h5py.Dataset):
+                target.create_dataset(name, data=node[()], compression="gzip", compression_opts=9, shuffle=True)
     aside.replace(path)
 
 

@@ -6,11 +6,12 @@ import pytest
 
 from surefoot.algorithms import ALGORITHMS
 from surefoot.errors import UnknownNameError
-from surefoot.presets import DEFAULT_PRESET, PRESETS, build
-from surefoot.tasks import get_task
+from surefoot.presets import DEFAULT_PRESET, PRESETS, build, presets_of
+from surefoot.tasks import Task, get_task
 
-TASK = get_task("PointRobot")
-ALL = [(algorithm, preset) for algorithm, presets in PRESETS.items() for preset in presets]
+TASK, BALL_RUN = get_task("PointRobot"), get_task("BallRun")
+ALL = [(task, algorithm, preset)
+       for task in (TASK, BALL_RUN) for algorithm in PRESETS for preset in presets_of(algorithm, task)]  # fmt: skip
 
 
 def test_every_algorithm_has_the_default_preset() -> None:
@@ -18,10 +19,10 @@ def test_every_algorithm_has_the_default_preset() -> None:
     assert all(DEFAULT_PRESET in presets for presets in PRESETS.values())
 
 
-@pytest.mark.parametrize(("algorithm", "preset"), ALL)
-def test_a_preset_builds_with_the_fields_it_names(algorithm: str, preset: str) -> None:
-    changes = PRESETS[algorithm][preset]
-    built = build(algorithm, TASK, preset=preset)
+@pytest.mark.parametrize(("task", "algorithm", "preset"), ALL)
+def test_a_preset_builds_with_the_fields_it_names(task: Task, algorithm: str, preset: str) -> None:
+    changes = presets_of(algorithm, task)[preset]
+    built = build(algorithm, task, preset=preset)
     assert type(built) is ALGORITHMS[algorithm]
     assert changes.keys() <= {field.name for field in dataclasses.fields(built)}
     assert all(getattr(built, name) == value for name, value in changes.items())
@@ -35,6 +36,14 @@ def test_what_the_task_decides_comes_from_the_task_unless_a_preset_says_otherwis
     assert build("fisor", TASK, preset="legacy").cost_limit == 10.0
     assert build("fisor", TASK, preset="legacy").timeouts_terminal
     assert not build("fisor", TASK).timeouts_terminal
+
+
+def test_tasks_of_simulators_have_presets_of_their_own() -> None:
+    assert build("fisor", BALL_RUN) != build("fisor", TASK)
+    assert (build("fisor", BALL_RUN).horizon, build("fisor", BALL_RUN).cost_limit) == (100, 5.0)
+    legacy = build("fisor", BALL_RUN, preset="legacy")
+    assert (legacy.violation_scale, legacy.timeouts_terminal, legacy.count_state_left) == (25.0, True, False)
+    assert presets_of("bc", BALL_RUN)["paper"] == presets_of("bc", TASK)["paper"]
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,20 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:
     assert not re.search(r"""(href|src)=["'](?!#|data:)""", drawing)
 
 
+def test_animations_and_a_headline(tmp_path: Path) -> None:
+    page = written(
+        tmp_path,
+        animations=[page_module.Animation("rollout", b"GIF89a", "An <episode>")],
+        headline="Both are safe.",
+    )
+    assert page.open == []
+    assert "Both are safe." in page.texts
+    assert not any("targets are met" in text for text in page.texts)
+    (source,) = [attributes["src"] for tag, attributes in page.tags if tag == "img"][1:]
+    assert source == f"data:image/gif;base64,{base64.b64encode(b'GIF89a').decode()}"
+    assert page.texts.count("An <episode>") == 1
+
+
 def test_a_figure_gives_the_same_bytes_twice() -> None:
     assert picture_source(a_figure(), resolution=100) == picture_source(a_figure(), resolution=100)
 

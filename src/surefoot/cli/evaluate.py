@@ -1,7 +1,7 @@
 """`surefoot evaluate`: the policy from drawn and fixed starts, the learned feasible region against the exact one."""
 
-import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,55 +14,60 @@ import tyro
 from jaxtyping import Array, Float
 
 from surefoot.algorithms.fisor_weights import Extraction
+from surefoot.cli.evaluate_simulator import evaluate_on_simulator
 from surefoot.cli.files import merge_summary, run_data
+from surefoot.cli.loaded_run import FOLDER, LoadedRun, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
 from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
+from surefoot.evaluation.protocol import ProtocolName
 from surefoot.evaluation.rollouts import Records
 from surefoot.evaluation.starts import Starts, draw_starts
 from surefoot.files import write_text
+from surefoot.report.protocol_tables import protocol_rows
 from surefoot.report.tables import evaluation_rows, key_figure_rows, key_figures, plain_table, verdict
 from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses, solve_point_robot
 from surefoot.safety.region import SLICES, score_region
-from surefoot.training import LoadedPolicy, RunConfig, RunDirectory, load_policy
+from surefoot.tasks import get_task
 
-FOLDER = "evaluation"
+POINT_ROBOT_EPISODES, SIMULATOR_EPISODES = 1000, 20
 PICTURED_EPISODES = 200
 """Of each start set, of the first seed, whose paths are kept for the pictures."""
 RESOLUTION, EXTENT = 201, 2.7
 """Cells along each side of a region slice, and half its side in metres."""
 
 
+def default_workers() -> int:
+    """A process for each core."""
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
-    """Measure the policy and the feasible region of a run. The options that change how the policy acts leave the run
-    itself as it was trained; results of an earlier evaluation are replaced."""
+    """Measure the policy of a run: on PointRobot from drawn starts, with its feasible region; on a simulator's task by
+    a protocol of the field. The options that change how the policy acts leave the run itself as it was trained; results
+    of an earlier evaluation are replaced."""
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
-    episodes: int = 1000
-    """Episodes of each seed from feasible starts; half as many from infeasible ones."""
+    episodes: int | None = None
+    """Episodes of each seed: 20 on a simulator's task, 1,000 from PointRobot's feasible starts (and half as many from
+    infeasible ones)."""
+    protocol: ProtocolName = "strict"
+    """Cost limits on a simulator's task: one small one (strict), or the average over DSRL's three (dsrl)."""
+    workers: int = default_workers()
+    """Processes that step a simulator."""
+    gifs: int = 0
+    """Episodes of the first seed drawn for the report, on a simulator's task."""
     extraction: Extraction | None = None
     """Which candidate acts, instead of the trained configuration's."""
     margin: float | None = None
     """A candidate counts as feasible where Q_h <= -margin, in units of h, instead of the configuration's."""
     num_candidates: int | None = None
     """Actions sampled per decision, instead of the configuration's."""
-
-
-class LoadedRun(NamedTuple):
-    """All seeds of a run."""
-
-    directory: RunDirectory
-    config: RunConfig
-    algorithm: Any
-    states: Any
-    """With a leading seed axis."""
-    step: int
-    """Updates trained."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -73,16 +78,27 @@ def run(arguments: Sequence[str]) -> None:
 
 def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dict[str, Any]:
     """Measure a run, write what was found into it, and return its summary. `dataset` spares reading it again."""
-    if options.episodes < 1:
-        raise ConfigError(f"--episodes: expected at least 1, found {options.episodes}.")
+    _check(options)
     loaded = load_run(options.run, acting_overrides(options))
-    if loaded.config.task != "PointRobot":
-        raise ConfigError(f"{options.run}: expected a run of PointRobot, found one of {loaded.config.task}.")
+    if get_task(loaded.config.task).suite != "surefoot":
+        return evaluate_on_simulator(
+            loaded,
+            protocol=options.protocol,
+            episodes=SIMULATOR_EPISODES if options.episodes is None else options.episodes,
+            workers=options.workers,
+            gifs=options.gifs,
+            changed=acting_overrides(options),
+        )
+    return _evaluate_point_robot(loaded, options, dataset)
+
+
+def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: Dataset | None) -> dict[str, Any]:
+    episodes = POINT_ROBOT_EPISODES if options.episodes is None else options.episodes
     dataset = run_data(loaded.directory, loaded.config) if dataset is None else dataset
     with ProgressLine("solving the exact feasible set", unit="sets") as line:
         exact = solve_point_robot()
         line.report(1, 1)
-    starts = draw_starts(exact.value, feasible=options.episodes, infeasible=max(1, options.episodes // 2))
+    starts = draw_starts(exact.value, feasible=episodes, infeasible=max(1, episodes // 2))
     data_figures = None if dataset is None else summarise_data(dataset, exact.value, top_speed=TOP_SPEED)
     region = measure_region(loaded, exact)
     del exact, dataset  # hundreds of megabytes that the rollouts need not stand beside
@@ -97,10 +113,17 @@ def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dic
     return _write(loaded, starts, records, region=region, data_figures=data_figures, changed=acting_overrides(options))
 
 
+def _check(options: EvaluateOptions) -> None:
+    for name, least in (("episodes", 1), ("workers", 1), ("gifs", 0)):
+        if (value := getattr(options, name)) is not None and value < least:
+            raise ConfigError(f"--{name}: expected at least {least}, found {value}.")
+
+
 def table(summary: dict[str, Any]) -> str:
     """The tables that the commands print, and the verdict."""
     judged = key_figures(summary)
-    parts = [plain_table(evaluation_rows(summary)), plain_table(key_figure_rows(judged)), verdict(judged)]
+    rows = protocol_rows(summary) or evaluation_rows(summary)
+    parts = [plain_table(rows), plain_table(key_figure_rows(judged)), verdict(judged)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -108,22 +131,6 @@ def acting_overrides(options: EvaluateOptions) -> dict[str, Any]:
     """The options that were given among those that change how the policy acts."""
     given = {name: getattr(options, name) for name in ("extraction", "margin", "num_candidates")}
     return {name: value for name, value in given.items() if value is not None}
-
-
-def load_run(path: Path, overrides: dict[str, Any]) -> LoadedRun:
-    """The states of all seeds, and the algorithm with `overrides`, which it must know (`ConfigError`)."""
-    directory = RunDirectory(path)
-    config = directory.read_config()
-    policies: list[LoadedPolicy] = [load_policy(path, seed=seed) for seed in config.seeds]
-    algorithm = policies[0].algorithm
-    fields = {field.name for field in dataclasses.fields(algorithm)}  # type: ignore[arg-type]
-    for name in overrides:
-        if name not in fields:
-            flag = f"--{name.replace('_', '-')}"
-            raise ConfigError(f"{path}: algorithm '{config.algorithm}' has no {name}; leave {flag} out.")
-    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[policy.state for policy in policies])
-    changed = dataclasses.replace(algorithm, **overrides)  # type: ignore[type-var]
-    return LoadedRun(directory, config, changed, states, policies[0].step)
 
 
 class Region(NamedTuple):

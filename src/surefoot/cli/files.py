@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot import data
+from surefoot.cli.selection import select
 from surefoot.data import Dataset
 from surefoot.errors import ConfigError
 from surefoot.files import write_json
@@ -60,13 +61,13 @@ def merge_summary(run: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_data(run: RunDirectory, config: RunConfig) -> Dataset | None:
-    """The data that a run was trained on; None where they are gone or are no longer the same.
+    """The data that a run was trained on, its selection of the file; None where they are gone or no longer the same.
 
     They are looked for where they were, then in the run's folder, which may have been moved as a whole.
     """
     for path in (Path(config.data_path), run.path / Path(config.data_path).name):
         if path.is_file():
-            dataset = data.load(path, get_task(config.task))
+            dataset = select(data.load(path, get_task(config.task)), config.data_selection)
             if dataset.fingerprint() == config.data_fingerprint:
                 return dataset
     return None

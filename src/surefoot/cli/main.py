@@ -52,6 +52,16 @@ COMMANDS: dict[str, Command] = {
         "Measure the policy and the feasible region of a run.",
         "the run is as it was, start the command again",
     ),
+    "sweep": Command(
+        "surefoot.cli.sweep",
+        "Train and measure on several shares of the data, and draw what less data do.",
+        "start the same command again to go on",
+    ),
+    "simulators": Command(
+        "surefoot.cli.simulators",
+        "Install the simulators of DSRL's tasks, or check that every task runs.",
+        "start the same command again",
+    ),
     "report": Command(
         "surefoot.cli.report",
         "Write the HTML page of a run.",

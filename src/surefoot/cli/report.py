@@ -11,16 +11,21 @@ import numpy as np
 import tyro
 from matplotlib.figure import Figure
 
-from surefoot.cli.evaluate import FOLDER
+from surefoot.cli.compare import compare
 from surefoot.cli.files import data_card, read_summary, run_data
+from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.options import parse
+from surefoot.cli.report_simulator import animations, data_points, scatter_figure
+from surefoot.cli.selection import method_name
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
 from surefoot.report.html import write_report
 from surefoot.report.plots import RegionSlice, Trajectory, data_overview, feasible_region, training_curves, trajectories
+from surefoot.report.protocol_tables import protocol_rows
 from surefoot.report.tables import evaluation_rows
 from surefoot.safety.region import SLICES
+from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
 
 PAGE = "report.html"
@@ -29,18 +34,29 @@ Figures = dict[str, tuple[Figure, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """Write the HTML page of a run: one file that needs nothing else."""
+    """Write the HTML page of a run: one file that needs nothing else. Several runs on one simulator task are compared:
+    table, raw rows, figure and page go into a folder."""
 
-    run: tyro.conf.Positional[Path]
-    """Folder of the run."""
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folder of the run, or of each run to compare."""
     out: Path | None = None
-    """The page (default: report.html in the run's folder)."""
+    """The page (default: report.html in the run's folder); of a comparison the folder, which has no default."""
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(ReportOptions, arguments, command="report")
-    print(f"The report lies at {report(options.run, out=options.out)}")
+    print(f"The report lies at {_written(options)}")
+
+
+def _written(options: ReportOptions) -> Path:
+    if not options.runs:
+        raise ConfigError("report: expected the folder of a run, found none.")
+    if len(options.runs) == 1:
+        return report(options.runs[0], out=options.out)
+    if options.out is None:
+        raise ConfigError("--out: expected a folder for the comparison of several runs, found none.")
+    return compare(options.runs, options.out)
 
 
 def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = None) -> Path:
@@ -52,7 +68,10 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
     config = directory.read_config()
     summary = read_summary(path)
     dataset = run_data(directory, config) if dataset is None else dataset
+    task = get_task(config.task)
+    name = method_name(config.algorithm, config.data_selection)
     figures: Figures = {
+        **scatter_figure(path, name=name, data=data_points(dataset, task, summary)),
         **_region_figure(path, summary),
         **_trajectory_figure(path),
         **_training_figure(directory),
@@ -61,15 +80,17 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
     page = path / PAGE if out is None else out
     write_report(
         page,
-        title=f"{config.algorithm.upper()} on {config.task}",
+        title=f"{name} on {config.task}",
         summary=summary,
         figures=figures,
-        table_rows=evaluation_rows(summary),
+        table_rows=protocol_rows(summary) or evaluation_rows(summary),
         details={
             "Data": summary.get("data", {}),
             "Training": summary.get("training", {}),
             "Acting": summary.get("acting", {}),
+            "Simulator": {**summary.get("simulator", {}), **summary.get("protocol", {}).get("timing", {})},
         },
+        animations=animations(path, summary),
     )
     return page
 
@@ -138,7 +159,11 @@ def _training_figure(directory: RunDirectory) -> Figures:
 def _data_figure(dataset: Dataset | None, card: dict[str, Any]) -> Figures:
     if dataset is None or not len(dataset.episode_ends):
         return {}
-    figure = data_overview(dataset.returns, dataset.cost_returns, dataset.lengths, groups=_groups(dataset, card))
+    # PointRobot's returns and costs are metres and violating steps; simulators have units of their own.
+    labels = {} if dataset.task == "PointRobot" else {"return_label": "return", "cost_label": "cost return"}
+    figure = data_overview(
+        dataset.returns, dataset.cost_returns, dataset.lengths, groups=_groups(dataset, card), **labels
+    )
     return {"data": (figure, "The data's episodes: cost return against return, and how long they are.")}
 
 

@@ -18,6 +18,7 @@ from surefoot.cli.collect import coverage
 from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration
+from surefoot.cli.selection import DataFilter, select, selection
 from surefoot.data import Dataset, TransitionStream, library
 from surefoot.data.mapping import is_mapped
 from surefoot.errors import ConfigError
@@ -48,6 +49,13 @@ class TrainOptions(Generic[Hyper]):
     """Leave the data in the file and gather batches from it: auto does so from 2 GiB on, where the file allows it."""
     out: Path
     """Folder of the run, made if missing."""
+    data_filter: DataFilter = "all"
+    """Episodes to train on: all; safe, whose cost is at most the limit (BC on them is BC-Safe); risky, at least twice
+    it; boundary, near it; frontier, the best return at each cost."""
+    filter_cost_limit: float | None = None
+    """That limit, a sum over an episode; default: the task's limit in the strict protocol."""
+    fraction: float = 1.0
+    """Random share of the episodes to train on, the same for every seed."""
     seeds: str = "0:3"
     """Trained side by side: a range as 0:3 (without 3), a list as 0,1,2 or one number."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -85,8 +93,11 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
     seeds = parse_seeds(options.seeds)
     _check_intervals(options)
     task = get_task(options.task)
+    chosen = selection(
+        task, data_filter=options.data_filter, fraction=options.fraction, limit=options.filter_cost_limit
+    )
     path = _data_path(options, task)
-    dataset = data.load(path, task, mapped=MAPPED[options.stream])
+    dataset = select(data.load(path, task, mapped=MAPPED[options.stream]), chosen)
     transitions = _transitions(options.hyper, dataset, task)
     found = coverage(dataset)
     config = make_config(
@@ -101,6 +112,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         log_interval=options.log_interval,
         checkpoint_interval=options.checkpoint_interval,
         command=tuple(command),
+        data_selection=chosen,
     )
     del dataset  # the device gets a copy of its own, and this one is in the way; a stream keeps it
     directory = RunDirectory(options.out)
@@ -168,7 +180,12 @@ def _summarise(
             "command": shlex.join(config.command),
             "config": config.hyperparameters,
             "versions": config.versions,
-            "data": {"path": config.data_path, "fingerprint": config.data_fingerprint, **found},
+            "data": {
+                "path": config.data_path,
+                "fingerprint": config.data_fingerprint,
+                **config.data_selection,
+                **found,
+            },
             # A finished run that is asked to go on trains nothing: what was measured then stays.
             **({"training": training} if resumed_at < updates else {}),
         },

@@ -13,14 +13,13 @@ from jaxtyping import Bool, Float, Int
 
 from surefoot.envs.simulators import SimulatedTask, make
 from surefoot.envs.workers import wire
+from surefoot.envs.workers.commands import start_of
 from surefoot.envs.workers.lanes import IDLE, Lanes, LanesStep
-from surefoot.envs.workers.process import Worker, WorkerDiedError
+from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
 from surefoot.errors import ConfigError, SimulatorError
 
 MOST_DEATHS = 3
 """Of workers under one episode, before it is given up."""
-ANSWER_SECONDS = 300.0
-"""A worker that answers nothing for so long counts as dead."""
 
 
 class VectorStep(NamedTuple):
@@ -66,6 +65,9 @@ class VectorSimulator:
     ) -> None:
         """`workers`: processes that share the lanes, 0 for this process; `on_death` is told of each that dies.
 
+        Each lane of MetaDrive is a process of its own; there, with any number of workers, all lanes step at once, with
+        0 one after the other.
+
         Raises `SimulatorError` where the simulator cannot be opened, `ConfigError` for other numbers.
         """
         if count < 1 or workers < 0:
@@ -86,7 +88,9 @@ class VectorSimulator:
             environments = [make(task) for _ in range(count)]
             self._here = Lanes(environments, observation_dim=task.observation_dim)
         else:
-            bounds = np.linspace(0, count, min(workers, count) + 1).round().astype(int).tolist()
+            # MetaDrive has one simulation a process: as many processes as lanes.
+            processes = count if task.suite == "metadrive" else min(workers, count)
+            bounds = np.linspace(0, count, processes + 1).round().astype(int).tolist()
             self._slices = [slice(low, high) for low, high in itertools.pairwise(bounds)]
             self._open()
 
@@ -179,7 +183,7 @@ class VectorSimulator:
             raise
 
     def _start(self, lanes: slice) -> Worker:
-        return Worker(self.task, lanes=_length(lanes), timeout=self._timeout)
+        return Worker(self.task, lanes=_length(lanes), start=start_of(self.task.suite), timeout=self._timeout)
 
     def _observation(self, number: int) -> np.ndarray:
         lanes = self._slices[number]

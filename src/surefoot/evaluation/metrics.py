@@ -127,7 +127,7 @@ def summarise_fixed(
             raise DataError(f"evaluation rows: expected an episode {index} of start set '{start}', found none.")
         for i, row in mine:
             _check_row(row, i)
-            _check_number(row, "max_constraint", i)
+            check_number(row, "max_constraint", i)
         ordered = sorted((row for _, row in mine), key=lambda row: row["seed"])
         records.append(
             {
@@ -181,7 +181,7 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def _check_row(row: Mapping[str, Any], index: int) -> None:
     for column in NUMBERS:
-        _check_number(row, column, index)
+        check_number(row, column, index)
     if not isinstance(row.get("start"), str):
         raise DataError(f"evaluation rows: key 'start' of row {index}: expected a name, found {row.get('start')!r}.")
     if not isinstance(row.get("reached_goal"), bool | np.bool_):
@@ -189,7 +189,8 @@ def _check_row(row: Mapping[str, Any], index: int) -> None:
         raise DataError(f"evaluation rows: key 'reached_goal' of row {index}: expected true or false, found {found}.")
 
 
-def _check_number(row: Mapping[str, Any], column: str, index: int) -> None:
+def check_number(row: Mapping[str, Any], column: str, index: int) -> None:
+    """`DataError` where a column of a row is missing, or no finite number."""
     value = row.get(column)
     if not isinstance(value, int | float | np.number) or not np.isfinite(value):
         raise DataError(f"evaluation rows: key '{column}' of row {index}: expected a finite number, found {value!r}.")

@@ -5,6 +5,7 @@ from typing import Any
 from surefoot.algorithms import ALGORITHMS
 from surefoot.errors import check_name
 from surefoot.presets.bc import BC_PRESETS
+from surefoot.presets.dsrl import DSRL_PRESETS
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.tasks import Task
 
@@ -18,13 +19,18 @@ DEFAULT_PRESET = "small"
 """Minutes on two CPU cores."""
 
 
+def presets_of(algorithm: str, task: Task) -> dict[str, dict[str, Any]]:
+    """The presets of an algorithm on a task by name; DSRL's tasks have some of their own."""
+    return PRESETS[algorithm] | ({} if task.suite == "surefoot" else DSRL_PRESETS[algorithm])
+
+
 def build(algorithm: str, task: Task, *, preset: str = DEFAULT_PRESET) -> Any:
     """The algorithm with a preset's hyper-parameters; what the task alone decides is taken from the task.
 
     Raises UnknownNameError, listing the near names, for an algorithm or preset that does not exist.
     """
     kind = ALGORITHMS[check_name("algorithm", algorithm, ALGORITHMS)]
-    presets = PRESETS[algorithm]
+    presets = presets_of(algorithm, task)
     changes = dict(presets[check_name(f"preset of {algorithm}", preset, presets)])
     if algorithm == "fisor":
         changes = {"horizon": task.horizon, "cost_limit": task.cost_limit} | changes

@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -23,6 +23,15 @@ _RESOLUTIONS = (200, 140, 90)
 _MARKS = {True: ("met", "✓"), False: ("missed", "✗")}
 
 
+class Animation(NamedTuple):
+    """A GIF on the page."""
+
+    name: str
+    """Its anchor."""
+    content: bytes
+    caption: str
+
+
 def write_report(
     path: str | os.PathLike[str],
     *,
@@ -31,19 +40,23 @@ def write_report(
     figures: Mapping[str, tuple[Figure, str]],
     table_rows: Sequence[Mapping[str, object]] = (),
     details: Mapping[str, object] | None = None,
+    animations: Sequence[Animation] = (),
+    headline: str | None = None,
 ) -> None:
     """Write the page in one step, replacing what was there.
 
     The verdict, the key figures, the command, the configuration and the versions come from `summary` (the contents of
     summary.json); what it lacks is left out. `figures` maps a name, which becomes the anchor, to a figure and its
-    caption. `table_rows` is a further table, such as `tables.evaluation_rows`; `details` joins the folded sections at
-    the end, a section for each mapping in it. Raises `DataError` on a summary of another form, `OSError`.
+    caption; `animations` stand behind them. `table_rows` is a further table, such as `tables.evaluation_rows`;
+    `details` joins the folded sections at the end, a section for each mapping in it. Raises `DataError` on a summary of
+    another form, `OSError`. `headline` takes the place of the verdict.
     """
     judged = key_figures(summary)
     page = ""
     for resolution in _RESOLUTIONS:
         drawn = [_figure(i, name, *figures[name], resolution) for i, name in enumerate(figures, start=1)]
-        page = _page(title, summary, judged, "\n".join(drawn), table_rows, details or {})
+        rollouts = "\n".join(_animation(animation) for animation in animations)
+        page = _page(title, summary, judged, "\n".join(drawn), table_rows, details or {}, rollouts, headline)
         if len(page.encode()) <= MOST_BYTES:
             break
     write_text(path, page)
@@ -71,14 +84,18 @@ def _page(
     drawn: str,
     table_rows: Sequence[Mapping[str, object]],
     details: Mapping[str, object],
+    rollouts: str,
+    headline: str | None,
 ) -> str:
     missed = any(figure.met is False for figure in judged)
+    kind = "" if headline is not None else "missed" if missed else "met"
+    sentence = verdict(judged) if headline is None else headline
     parts = [
-        f"<header><h1>{_text(title)}</h1>{_subtitle(summary)}"
-        f'<p class="verdict {"missed" if missed else "met"}">{_text(verdict(judged))}</p></header>',
+        f'<header><h1>{_text(title)}</h1>{_subtitle(summary)}<p class="verdict {kind}">{_text(sentence)}</p></header>',
         _section("Key figures", _key_table(judged)) if judged else "",
         _section("Evaluation", _plain_rows(table_rows)) if table_rows else "",
         _section("Figures", drawn) if drawn else "",
+        _section("Rollouts", f'<div class="rollouts">\n{rollouts}\n</div>') if rollouts else "",
         _section("How it was made", _made(summary, details)),
     ]
     body = "\n".join(part for part in parts if part)
@@ -136,6 +153,15 @@ def _figure(number: int, name: str, figure: Figure, caption: str, resolution: in
     return (
         f'<figure id="{_text(name)}"><div class="paper"><img src="{source}" alt="{_text(caption)}"></div>\n'
         f"<figcaption><b>Figure {number}.</b> {_text(caption)}</figcaption></figure>"
+    )
+
+
+def _animation(animation: Animation) -> str:
+    source = f"data:image/gif;base64,{base64.b64encode(animation.content).decode()}"
+    caption = _text(animation.caption)
+    return (
+        f'<figure id="{_text(animation.name)}"><img src="{source}" alt="{caption}">\n'
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 

@@ -44,6 +44,9 @@ td.missed { color: var(--missed); }
 figure { margin: 0 0 2.6rem; }
 .paper { background: #fff; border: 1px solid var(--line); border-radius: 4px; padding: clamp(0.3rem, 1.5vw, 0.9rem); }
 figure img { display: block; width: 100%; height: auto; max-height: 46rem; object-fit: contain; }
+.rollouts { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1.2rem; }
+.rollouts figure { margin: 0; }
+.rollouts figcaption { font-size: 0.85rem; }
 figcaption { max-width: 46rem; margin-top: 0.7rem; font-size: 0.95rem; line-height: 1.45; color: var(--soft); }
 figcaption b { color: var(--ink); font-weight: 600; }
 pre { margin: 0 0 1.2rem; padding: 0.8rem 1rem; background: var(--field); border-radius: 4px; overflow-x: auto; }

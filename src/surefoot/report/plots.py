@@ -229,7 +229,13 @@ def _unstretch(value: ArrayLike) -> Any:
 
 @styled
 def data_overview(
-    returns: ArrayLike, cost_returns: ArrayLike, lengths: ArrayLike, *, groups: Sequence[str] | None = None
+    returns: ArrayLike,
+    cost_returns: ArrayLike,
+    lengths: ArrayLike,
+    *,
+    groups: Sequence[str] | None = None,
+    return_label: str = RETURN_LABEL,
+    cost_label: str = "cost return, violating steps",
 ) -> Figure:
     """The data's episodes: cost return against return, and how long they are.
 
@@ -258,14 +264,16 @@ def data_overview(
             linewidths=0,
             label=f"{name} ({mine.sum():,})",
         )
-    edges = np.histogram_bin_edges(lengths, bins=30)
+    # Lengths that are all alike get a range around them that one step does not fill.
+    alike = lengths.min() == lengths.max()
+    edges = np.histogram_bin_edges(lengths, bins=30, range=(lengths[0] - 15, lengths[0] + 15) if alike else None)
     right.hist([lengths[names == name] for name in known], bins=edges.tolist(), stacked=True, color=colours)
     for axes, middle in ((left, float(np.median(returns))), (right, float(np.median(lengths)))):
         axes.axvline(middle, color=INK, linewidth=0.9, linestyle="dashed")
         axes.text(middle, 1.01, f"median {middle:.3g}", transform=axes.get_xaxis_transform(), ha="center", fontsize=7.5)
         light_grid(axes)
-    left.set_xlabel(RETURN_LABEL)
-    left.set_ylabel("cost return, violating steps")
+    left.set_xlabel(return_label)
+    left.set_ylabel(cost_label)
     left.margins(y=0.06)
     left.yaxis.set_major_locator(MaxNLocator(integer=True))
     right.set_xlabel("episode length, steps")

@@ -18,6 +18,8 @@ IOU_EACH = 0.90
 FALSE_SAFE_RATE = 0.03
 VIOLATION_FREE_RATE = 0.99
 RETURN_MEAN = 2.5
+NORMALISED_COST = 1.0
+EPISODE_SAFE_RATE = 0.9
 SAFE_START = (-2.7, -2.7, 1.0, math.pi / 4)
 """x and y (m), speed (m/s), heading (rad): from here the goal is reached without violation."""
 TIGHT_START = (-1.8, 0.0, 2.0, math.pi / 4)
@@ -45,7 +47,13 @@ def key_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
 
     `DataError` names a key whose value has the wrong form.
     """
-    return [*_cost_figures(summary), *_region_figures(summary), *_policy_figures(summary), *_fixed_figures(summary)]
+    return [
+        *_cost_figures(summary),
+        *_region_figures(summary),
+        *_policy_figures(summary),
+        *_fixed_figures(summary),
+        *_protocol_figures(summary),
+    ]
 
 
 def verdict(figures: Sequence[KeyFigure]) -> str:
@@ -162,6 +170,19 @@ def _policy_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
         target = "" if logged is None else f"< {logged:.2f} (data)"
         met = None if logged is None else steps < logged
         found.append(KeyFigure("Violating steps per episode from infeasible starts", f"{steps:.2f}", target, met))
+    return found
+
+
+def _protocol_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
+    """Of an evaluation on a simulator."""
+    protocol = _mapping(summary, "protocol")
+    found = []
+    if (cost := _number(protocol, "normalised_cost_mean", "protocol")) is not None:
+        found.append(_at_most("Mean normalised cost", [cost], NORMALISED_COST, digits=2))
+    if (safe := _number(protocol, "episode_safe_rate", "protocol")) is not None:
+        found.append(_at_least("Episodes within the cost limit", [safe], EPISODE_SAFE_RATE, unit=" %", scale=100))
+    if (mean := _number(protocol, "normalised_return_mean", "protocol")) is not None:
+        found.append(KeyFigure("Mean normalised return", f"{mean:.3f}", "", None))
     return found
 
 

@@ -58,6 +58,8 @@ class RunConfig:
     """The command line that started the run."""
     versions: dict[str, str]
     """Python and packages."""
+    data_selection: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """The filter and the share of the file's episodes that were trained on; empty where it was all of it."""
     format_version: int = FORMAT_VERSION
     """Of config.json."""
 
@@ -71,7 +73,7 @@ class RunConfig:
 def make_config(
     algorithm: Any, *, name: str, task: str, spec: DataSpec, seeds: tuple[int, ...], data_path: str,
     data_fingerprint: str, log_interval: int, checkpoint_interval: int, preset: str | None = None,
-    command: tuple[str, ...] = (),
+    command: tuple[str, ...] = (), data_selection: Mapping[str, Any] | None = None,
 ) -> RunConfig:  # fmt: skip
     """The configuration of a run of `algorithm`, which the table calls `name`; adds hyper-parameters and versions."""
     return RunConfig(
@@ -87,6 +89,7 @@ def make_config(
         checkpoint_interval=checkpoint_interval,
         command=tuple(command),
         versions=checkpoint.versions(),
+        data_selection=dict(data_selection or {}),
     )
 
 
@@ -145,7 +148,8 @@ class RunDirectory:
             raise ConfigError(f"{self.config_path}: expected the configuration of a run, found other JSON.")
         if (version := values["format_version"]) != FORMAT_VERSION:
             raise ConfigError(f"{self.config_path}: format_version: expected {FORMAT_VERSION}, found {version!r}.")
-        names = {field.name for field in dataclasses.fields(RunConfig)}
+        names = {one.name for one in dataclasses.fields(RunConfig)}
+        values.setdefault("data_selection", {})  # runs from before there were selections have none
         if wrong := sorted(names ^ values.keys()):
             sentence = "expected a value, found none" if wrong[0] in names else "expected no such field, found one"
             raise ConfigError(f"{self.config_path}: {wrong[0]}: {sentence}.")

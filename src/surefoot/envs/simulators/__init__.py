@@ -31,4 +31,12 @@ def _backend(task: SimulatedTask, *, draws: bool) -> Backend:
         from surefoot.envs.simulators.bullet import BulletBackend
 
         return BulletBackend(task)
+    if task.suite == "safety_gymnasium":
+        from surefoot.envs.simulators.safety_gymnasium import SafetyGymnasiumBackend
+
+        return SafetyGymnasiumBackend(task, draws=draws)
+    if task.suite == "metadrive":
+        from surefoot.envs.simulators.remote import RemoteBackend
+
+        return RemoteBackend(task, draws=draws)
     raise ConfigError(f"task {task.name}: expected one of a simulator, found one of the suite '{task.suite}'.")

@@ -1,6 +1,5 @@
 """One Gymnasium environment over all simulators: float32, actions in [-1, 1], cost in `info`, an own time limit."""
 
-import math
 from typing import Any, Literal, Protocol
 
 import gymnasium
@@ -39,6 +38,8 @@ class Backend(Protocol):
     action_high: Float[np.ndarray, " act"]
     frames_per_second: float
     """Of simulated time; a step is one frame."""
+    horizon: int
+    """After how many steps the simulator itself would end an episode; the adapter goes by the task's."""
 
     def reset(self, seed: int) -> np.ndarray:
         """Start the episode of `seed` and return its first observation [observation_dim]."""
@@ -50,6 +51,10 @@ class Backend(Protocol):
 
     def render(self) -> np.ndarray:
         """The present state as a picture, uint8 [height, width, 3]."""
+        ...
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the simulator's process has used so far."""
         ...
 
     def close(self) -> None:
@@ -80,6 +85,7 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         self.observation_space = spaces.Box(-np.inf, np.inf, (task.observation_dim,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (task.action_dim,), np.float32)
         self._backend = backend
+        self._backend_step = backend.step
         self._low = np.asarray(backend.action_low, np.float64)
         self._half = 0.5 * (np.asarray(backend.action_high, np.float64) - self._low)
         self._plain = bool((self._low == -1).all() and (self._half == 1).all())
@@ -110,17 +116,30 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         """One step; raises `ConfigError` unless given task.action_dim finite numbers."""
         if self._steps < 0:
             raise gymnasium.error.ResetNeeded("call reset before step.")
-        action = np.asarray(action, np.float64)
-        # An infinite square counts as infinite: nobody means an action of 1e200.
-        if action.shape != self._shape or not math.isfinite(action.dot(action)):
-            raise ConfigError(f"action: expected {self._shape[0]} finite numbers in [-1, 1], found {action!r}.")
-        action = np.minimum(np.maximum(action, -1.0), 1.0)
+        # The fastest simulator takes 40 us for a step: a loop over a few floats costs it less than NumPy's clip.
+        action = action.astype("d") if type(action) is np.ndarray else np.asarray(action, "d")
+        if action.shape != self._shape:
+            raise self._bad_action(action)
+        for number in action.tolist():
+            if not -1.0 <= number <= 1.0:
+                if not np.isfinite(action).all():
+                    raise self._bad_action(action)
+                action = np.clip(action, -1.0, 1.0)
+                break
         if not self._plain:
             action = self._low + (action + 1.0) * self._half
-        observation, reward, cost, terminated = self._backend.step(action)
+        observation, reward, cost, terminated = self._backend_step(action)
         self._steps += 1
-        truncated = self._steps >= self._horizon and not terminated
-        return observation.astype(np.float32), float(reward), bool(terminated), truncated, {"cost": float(cost)}
+        return (
+            observation.astype("f"),
+            float(reward),
+            bool(terminated),
+            self._steps >= self._horizon and not terminated,
+            {"cost": float(cost)},
+        )
+
+    def _bad_action(self, action: np.ndarray) -> ConfigError:
+        return ConfigError(f"action: expected {self._shape[0]} finite numbers in [-1, 1], found {action!r}.")
 
     def render(self) -> UInt8[np.ndarray, "height width 3"] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The present state; None without a render mode. Raises `SimulatorError` on a machine that cannot draw."""
@@ -129,6 +148,15 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         if self._steps < 0:
             raise gymnasium.error.ResetNeeded("call reset before render.")
         return self._backend.render()
+
+    @property
+    def simulator_horizon(self) -> int:
+        """The simulator's own; the episodes' is the task's."""
+        return self._backend.horizon
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the simulator's process has used so far."""
+        return self._backend.cpu_seconds()
 
     def close(self) -> None:
         self._backend.close()

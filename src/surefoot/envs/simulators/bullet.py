@@ -6,6 +6,8 @@ mended here, from outside. What a fresh simulator does after `numpy.random.seed(
 """
 
 import random
+import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,18 +29,22 @@ except ImportError as error:
     ) from error
 
 
+_EDGE, _RED = 6, (220, 40, 40)
+
+
 class BulletBackend:
     """One Bullet task in a physics server of its own, without a window."""
 
     def __init__(self, task: SimulatedTask) -> None:
         layout = gymnasium.spec(str(task.simulator_id)).kwargs
-        # Its own limit; the adapter's is the task's.
-        self.horizon = gymnasium.spec(str(task.simulator_id)).max_episode_steps
+        self.horizon = int(gymnasium.spec(str(task.simulator_id)).max_episode_steps or 0)
         with _generators(0), quiet():
             self._env: Any = EnvironmentBuilder(**layout)
         self.observation_dim: int = self._env.observation_space.shape[0]
         self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
         self.frames_per_second = 1 / self._env.dt
+        self._costs = False
+        self._close = weakref.finalize(self, self._env.close)
 
     def reset(self, seed: int) -> np.ndarray:
         env = self._env
@@ -51,18 +57,32 @@ class BulletBackend:
             env.bc.setJointMotorControl2(
                 joint.body_id, joint.index, pybullet.VELOCITY_CONTROL, targetVelocity=0, force=0
             )
+        self._costs = False
         with _generators(seed):
             return env.reset()[0]
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
         observation, reward, terminated, _, info = self._env.step(action)
+        self._costs = info["cost"] > 0
         return observation, reward, info["cost"], terminated
 
     def render(self) -> np.ndarray:
-        return self._env.render("rgb_array").astype(np.uint8)
+        """Drawn by the processor, on any machine; a red edge means that the last step had a cost."""
+        # It marks costs by a transparent sphere around the agent, which this renderer draws opaque, and at all times.
+        sphere = self._env.agent.violation_body_id
+        self._env.bc.resetBasePositionAndOrientation(sphere, (0.0, 0.0, -1000.0), (0.0, 0.0, 0.0, 1.0))
+        picture = self._env.render("rgb_array").astype(np.uint8)
+        if self._costs:
+            inside = picture[_EDGE:-_EDGE, _EDGE:-_EDGE].copy()
+            picture[:] = _RED
+            picture[_EDGE:-_EDGE, _EDGE:-_EDGE] = inside
+        return picture
+
+    def cpu_seconds(self) -> float:
+        return time.process_time()
 
     def close(self) -> None:
-        self._env.close()
+        self._close()
 
 
 @contextmanager

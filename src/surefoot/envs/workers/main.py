@@ -28,7 +28,7 @@ def open_lanes(request: dict[str, Any]) -> Opened:
         "observation_dim": task.observation_dim,
         "action_dim": task.action_dim,
         "frames_per_second": environments[0].metadata["render_fps"],
-        "versions": {},
+        "horizon": environments[0].simulator_horizon,
     }
     return Opened(Lanes(environments, observation_dim=task.observation_dim), facts)
 

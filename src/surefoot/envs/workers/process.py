@@ -1,21 +1,19 @@
 """A worker process as its owner sees it: started, asked, and found dead where it is."""
 
 import json
-import os
 import select
 import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from surefoot.envs.simulators.adapter import SimulatedTask
 from surefoot.envs.workers import wire
+from surefoot.envs.workers.commands import Start
 from surefoot.errors import SimulatorError
 
-COMMAND = (sys.executable, "-P", "-m", "surefoot.envs.workers.main")
-"""Starts a worker for Safety-Gymnasium and Bullet."""
+ANSWER_SECONDS = 300.0
+"""A worker that answers nothing for so long counts as dead."""
 _QUIT_SECONDS = 5.0
 
 
@@ -31,10 +29,9 @@ class Worker:
         task: SimulatedTask,
         *,
         lanes: int,
+        start: Start,
         timeout: float,
         render_mode: str | None = None,
-        command: Sequence[str] = COMMAND,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Start the process and send it its task; `wait_open` reads the answer, so that several start at once.
 
@@ -42,13 +39,12 @@ class Worker:
         """
         self._timeout = timeout
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 (what it prints, as long as it lives)
-        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            command,
+            start.command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
-            env={**threads, **(os.environ if environment is None else environment)},
+            env=start.environment,
             # Ctrl-C is the owner's affair; a worker ends when its stdin does, however the owner went.
             process_group=0,
         )

@@ -4,11 +4,12 @@ A message is one byte that names it, the payload's length as a little-endian 32-
 a fixed order as raw little-endian bytes, or JSON where named. Shapes follow from k lanes, o and a numbers:
 
     request                                  answer: 'd' and
-    'o'  JSON: lanes, and the task's facts   JSON: observation_dim, action_dim, frames_per_second, versions
+    'o'  JSON: lanes, and the task's facts   JSON: lanes, observation_dim, action_dim, frames_per_second, horizon
     'r'  seeds int64 [k]                     observation float32 [k, o]
     's'  next_seeds int64 [k],               observation float32 [k, o], reward and cost float64 [k],
          actions float64 [k, a]              terminated and truncated bool [k], start_observation float32 [k, o]
     'p'  lane int64 [1]                      height, width int64 [2], picture uint8 [height, width, 3]
+    'c'  nothing                             CPU seconds of the process so far, float64 [1]
     'q'                                      none; the worker ends
 
 An answer 'e' holds a sentence instead: what went wrong, for the user. A worker that is gone answers nothing.
@@ -18,11 +19,12 @@ import json
 import os
 import struct
 import sys
+import time
 from typing import IO, Any, Callable, NamedTuple  # noqa: UP035 (this file runs on the Pythons of old simulators)
 
 import numpy as np
 
-OPEN, RESET, STEP, PICTURE, QUIT, DATA, ERROR = b"o", b"r", b"s", b"p", b"q", b"d", b"e"
+OPEN, RESET, STEP, PICTURE, CPU, QUIT, DATA, ERROR = b"o", b"r", b"s", b"p", b"c", b"q", b"d", b"e"
 _HEAD = struct.Struct("<cI")
 
 
@@ -32,7 +34,7 @@ class Opened(NamedTuple):
     lanes: Any
     """A `Lanes`."""
     facts: dict
-    """Its answer: observation_dim, action_dim, frames_per_second, versions."""
+    """Its answer: lanes, observation_dim, action_dim, frames_per_second, horizon."""
 
 
 def send(pipe: IO, kind: bytes, *parts: bytes) -> None:
@@ -132,6 +134,8 @@ def _answer(opened: Opened, kind: bytes, payload: bytes) -> tuple:
     if kind == PICTURE:
         picture = opened.lanes.render(int(reader.take("<i8", (1,))[0]))
         return _raw(np.array(picture.shape[:2]), "<i8"), _raw(picture, "u1")
+    if kind == CPU:
+        return (_raw(np.array([time.process_time()]), "<f8"),)
     raise ValueError("unknown request {!r}".format(kind))  # noqa: UP032
 
 

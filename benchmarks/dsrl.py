@@ -1,0 +1,58 @@
+"""FISOR beside behaviour cloning, on all data and on safe episodes, on one simulator task: the strict protocol.
+
+    python benchmarks/dsrl.py BallRun --data FILE [--seeds 0:3] [--runs runs/dsrl] [--out results/dsrl]
+
+Trains what is not trained yet (killed and started again it goes on), evaluates 20 episodes a seed, draws one episode of
+each method, and writes RESULTS/<task>/ as `surefoot report RUN RUN ...` does: table.md, episodes.jsonl, summary.json,
+cost_return.png, report.html. Every option after `--` goes to the training of FISOR.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from surefoot.cli.main import main as surefoot
+
+METHODS: dict[str, list[str]] = {
+    "fisor": ["--algorithm", "fisor"],
+    "bc": ["--algorithm", "bc"],
+    "bc_safe": ["--algorithm", "bc", "--data-filter", "safe"],
+}
+"""Folder of the run -> what its training is given."""
+
+
+def run(words: list[str]) -> None:
+    """A surefoot command; ends the benchmark where it fails."""
+    print("surefoot", *words, flush=True)
+    if code := surefoot(words):
+        sys.exit(code)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seeds", default="0:3")
+    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--runs", type=Path, default=Path("runs/dsrl"))
+    parser.add_argument("--out", type=Path, default=Path("results/dsrl"))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("fisor", nargs="*", help="further options of surefoot train, for FISOR, after --")
+    options = parser.parse_args()
+    paths = []
+    for name in options.methods:
+        path = options.runs / options.task / name
+        extra = options.fisor if name == "fisor" else []
+        run(["train", "--task", options.task, "--data", str(options.data), "--out", str(path), "--seeds", options.seeds,
+             "--resume", *METHODS[name], *extra])  # fmt: skip
+        run(["evaluate", str(path), "--episodes", str(options.episodes), "--workers", str(options.workers),
+             "--gifs", "1"])  # fmt: skip
+        run(["report", str(path)])
+        paths.append(str(path))
+    if len(paths) > 1:
+        run(["report", *paths, "--out", str(options.out / options.task)])
+
+
+if __name__ == "__main__":
+    main()

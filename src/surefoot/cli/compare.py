@@ -1,0 +1,118 @@
+"""`surefoot report RUN RUN ... --out FOLDER`: several runs on one simulator task beside each other.
+
+FOLDER/table.md         a row for each method
+FOLDER/summary.json     their figures, commands, configurations and versions
+FOLDER/episodes.jsonl   a row for each episode, with its method
+FOLDER/cost_return.png, report.html
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from surefoot.cli.files import read_summary, run_data
+from surefoot.cli.report_simulator import animations, data_points, evaluation_rows_of
+from surefoot.cli.selection import method_name
+from surefoot.errors import ConfigError
+from surefoot.files import write_json, write_text
+from surefoot.report.html import Animation, write_report
+from surefoot.report.protocol_plots import cost_against_return, scores_of
+from surefoot.report.protocol_tables import comparison_rows, markdown_table
+from surefoot.tasks import get_task
+from surefoot.training import RunConfig, RunDirectory
+
+PICTURED_ROLLOUTS = 1
+"""Of each method, on the page."""
+_KEPT = ("task", "algorithm", "preset", "seeds", "command", "config", "versions", "data", "training", "protocol",
+         "simulator", "acting")  # fmt: skip
+_CAPTION = (
+    "Every episode's normalised cost against its normalised return (small), and the means of the seeds (large). "
+    "Shaded: within the cost limit. Grey: the logged episodes."
+)
+
+
+class ComparedRun(NamedTuple):
+    """One run that was evaluated on a simulator."""
+
+    path: Path
+    name: str
+    """Of the method."""
+    config: RunConfig
+    summary: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+
+def compare(paths: Sequence[Path], out: Path) -> Path:
+    """Write the comparison of the runs into the folder `out`; returns the page.
+
+    Raises `ConfigError` where a run was not evaluated on a simulator, or another task or protocol than the first.
+    """
+    runs = [_read(path) for path in paths]
+    _check_alike(runs)
+    task = get_task(runs[0].config.task)
+    table = comparison_rows([(run.name, run.summary) for run in runs])
+    whole = next((run for run in runs if not run.config.data_selection), None)
+    dataset = None if whole is None else run_data(RunDirectory(whole.path), whole.config)
+    figure = cost_against_return(
+        [scores_of(run.name, run.rows) for run in runs], data=data_points(dataset, task, runs[0].summary)
+    )
+    rows = [{"method": run.name, **row} for run in runs for row in run.rows]
+    write_text(out / "episodes.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    write_text(out / "table.md", markdown_table(table))
+    methods = {run.name: {key: run.summary[key] for key in _KEPT if key in run.summary} for run in runs}
+    write_json(out / "summary.json", {"task": task.name, "methods": methods})
+    figure.savefig(out / "cost_return.png", dpi=150)
+    page = out / "report.html"
+    write_report(
+        page,
+        title=f"{task.name}: {_listed([run.name for run in runs])}",
+        summary={"task": task.name, "seeds": list(runs[0].config.seeds), "versions": runs[0].summary.get("versions")},
+        headline=_headline(runs),
+        figures={"cost-return": (figure, _CAPTION)},
+        table_rows=table,
+        details={run.name: {"command": run.summary.get("command"), **run.summary.get("config", {})} for run in runs},
+        animations=[animation for run in runs for animation in _pictured(run)],
+    )
+    return page
+
+
+def _read(path: Path) -> ComparedRun:
+    config = RunDirectory(path).read_config()
+    summary, rows = read_summary(path), evaluation_rows_of(path)
+    if "protocol" not in summary or not rows:
+        raise ConfigError(f"{path}: expected a run evaluated on a simulator, found none; run surefoot evaluate first.")
+    return ComparedRun(path, method_name(config.algorithm, config.data_selection), config, summary, rows)
+
+
+def _check_alike(runs: Sequence[ComparedRun]) -> None:
+    first = _what(runs[0])
+    for run in runs[1:]:
+        if (found := _what(run)) != first:
+            raise ConfigError(f"{run.path}: expected an evaluation of {first} as in {runs[0].path}, found {found}.")
+    names = [run.name for run in runs]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"runs to compare: expected each method once, found {twice} twice.")
+
+
+def _what(run: ComparedRun) -> str:
+    return f"{run.config.task} by the protocol {run.summary['protocol'].get('protocol')}"
+
+
+def _headline(runs: Sequence[ComparedRun]) -> str:
+    safe = [run.name for run in runs if run.summary["protocol"]["safe"]]
+    unsafe = [run.name for run in runs if not run.summary["protocol"]["safe"]]
+    parts = [f"mean cost within the limit: {_listed(safe)}" if safe else "no method keeps the mean cost limit"]
+    parts += [f"above it: {_listed(unsafe)}"] if safe and unsafe else []
+    sentence = "; ".join(parts)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def _pictured(run: ComparedRun) -> list[Animation]:
+    found = animations(run.path, run.summary)[:PICTURED_ROLLOUTS]
+    return [Animation(f"{run.name}-{one.name}", one.content, f"{run.name}. {one.caption}") for one in found]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,73 @@
+"""Episodes of an evaluation as animated pictures for the report."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from surefoot.cli.loaded_run import LoadedRun
+from surefoot.cli.progress import ProgressLine
+from surefoot.evaluation.rendered import render_episode
+from surefoot.tasks import Task
+
+MOST_FRAMES = 50
+"""Of one animation, so that several fit into a page: longer episodes are shown by every second, third, ... frame."""
+WIDTH = 240
+"""Pixels; wider frames are made smaller."""
+
+
+class DrawnRollout(NamedTuple):
+    """One episode in pictures."""
+
+    name: str
+    """Of its file."""
+    caption: str
+    frames: list[UInt8[np.ndarray, "h w 3"]]
+    frames_per_second: float
+
+    def save(self, folder: Path) -> None:
+        """Write it as a GIF."""
+        from surefoot.envs.film import save_film
+
+        save_film(folder / self.name, self.frames, frames_per_second=self.frames_per_second)
+
+
+def draw_rollouts(loaded: LoadedRun, task: Task, count: int) -> list[DrawnRollout]:
+    """The first `count` episodes of the run's first seed, the same as those that are measured.
+
+    Raises `SimulatorError` where the simulator is missing or the machine cannot draw.
+    """
+    from surefoot.envs.simulators import make
+
+    seed = loaded.config.seeds[0]
+    state = jax.tree.map(lambda leaf: leaf[0], loaded.states)
+    every = -(-task.horizon // MOST_FRAMES)
+    drawn = []
+    simulator = make(task, render_mode="rgb_array")
+    try:
+        with ProgressLine("drawing", unit="episodes") as line:
+            for episode in range(count):
+                line.report(episode, count)
+                shown = render_episode(loaded.algorithm, state, simulator, seed=seed, episode=episode, every=every)
+                caption = (
+                    f"Episode {episode} of seed {seed}: return {shown.episode_return:.1f}, cost {shown.cost:g} in "
+                    f"{shown.length} steps; a red border marks steps with cost."
+                )
+                frames = [_smaller(frame) for frame in shown.frames]
+                rate = simulator.metadata["render_fps"] / every
+                drawn.append(DrawnRollout(f"rollout_{episode}.gif", caption, frames, rate))
+            line.report(count, count)
+    finally:
+        simulator.close()
+    return drawn
+
+
+def _smaller(frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    height, width = frame.shape[:2]
+    if width <= WIDTH:
+        return frame
+    size = (WIDTH, round(height * WIDTH / width))
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS))

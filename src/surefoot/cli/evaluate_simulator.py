@@ -1,0 +1,109 @@
+"""The part of `surefoot evaluate` that measures a run on a simulator, by a protocol of the field."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from importlib import metadata as packages
+from typing import Any
+
+from surefoot.cli.draw_rollouts import draw_rollouts
+from surefoot.cli.files import merge_summary
+from surefoot.cli.loaded_run import FOLDER, LoadedRun
+from surefoot.cli.progress import ProgressLine
+from surefoot.cli.selection import data_name
+from surefoot.evaluation.protocol import ProtocolName, cost_limits, protocol_rows, summarise_protocol
+from surefoot.evaluation.simulated import Rollouts, VectorEnvironment, lanes_for, roll_out_simulator
+from surefoot.files import write_text
+from surefoot.tasks import Suite, Task, get_task
+
+SIMULATOR_PACKAGES: dict[Suite, tuple[str, ...]] = {
+    "surefoot": (),
+    "bullet_safety_gym": ("bullet-safety-gym", "pybullet"),
+    "safety_gymnasium": ("safety-gymnasium", "mujoco"),
+    "metadrive": (),  # in an environment of its own, whose versions this process does not know
+}
+OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnvironment]]
+"""(task, lanes, worker processes) -> lanes of that task."""
+
+
+def evaluate_on_simulator(
+    loaded: LoadedRun,
+    *,
+    protocol: ProtocolName,
+    episodes: int,
+    workers: int,
+    changed: dict[str, Any],
+    gifs: int = 0,
+    open_environment: OpenEnvironment | None = None,
+) -> dict[str, Any]:
+    """Roll all seeds of a run out, write rows and figures into it, and return its summary.
+
+    `gifs` episodes of the first seed are drawn first, so that a machine that cannot draw says so before the work.
+    """
+    task = get_task(loaded.config.task)
+    cost_limits(task, protocol)  # refused before any work
+    seeds = loaded.config.seeds
+    drawn = draw_rollouts(loaded, task, min(gifs, episodes)) if gifs else []
+    lanes = lanes_for(seeds=len(seeds), episodes=episodes)
+    began = time.perf_counter()
+    opened = (open_environment or _open)(task, lanes, min(workers, lanes))
+    with opened as environment, ProgressLine("evaluating", unit="episodes") as line:
+        rollouts = roll_out_simulator(
+            loaded.algorithm, loaded.states, environment, seeds=seeds, episodes=episodes, on_progress=line.report
+        )
+    seconds = time.perf_counter() - began
+    method = {
+        "algorithm": loaded.config.algorithm,
+        "data": data_name(loaded.config.data_selection),
+        "extraction": getattr(loaded.algorithm, "extraction", "single"),
+    }
+    rows = protocol_rows(rollouts.episodes, task, protocol=protocol, method=method)
+    figures = summarise_protocol(rows)
+    path = loaded.directory.path
+    write_text(path / FOLDER / "episodes.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    acting = {name: getattr(loaded.algorithm, name) for name in ("extraction", "margin", "num_candidates")
+              if hasattr(loaded.algorithm, name)}  # fmt: skip
+    for rollout in drawn:
+        rollout.save(path / FOLDER)
+    return merge_summary(
+        path,
+        {
+            "protocol": {
+                **figures,
+                "timing": _timing(rollouts, seconds, workers=workers, lanes=lanes),
+                "worker_deaths": [death._asdict() for death in environment.deaths],
+            },
+            "simulator": simulator_versions(task),
+            "acting": {"step": loaded.step, **acting, "overrides": changed},
+            "rollouts": [{"file": rollout.name, "caption": rollout.caption} for rollout in drawn],
+        },
+    )
+
+
+def _timing(rollouts: Rollouts, seconds: float, *, workers: int, lanes: int) -> dict[str, Any]:
+    return {
+        "seconds": round(seconds, 3),
+        "policy_seconds": round(rollouts.policy_seconds, 3),
+        "simulator_seconds": round(rollouts.simulator_seconds, 3),
+        "environment_steps": rollouts.steps,
+        "steps_per_second": round(rollouts.steps / max(seconds, 1e-9), 1),
+        "workers": workers,
+        "lanes": lanes,
+    }
+
+
+def _open(task: Task, lanes: int, workers: int) -> AbstractContextManager[VectorEnvironment]:
+    from surefoot.envs.vector import VectorSimulator, WorkerDeath
+
+    def tell(death: WorkerDeath) -> None:
+        seeds = ", ".join(map(str, death.seeds))
+        print(f"{death.task}: a worker died ({death.how}); the episodes of seeds {seeds} begin again.", file=sys.stderr)
+
+    return VectorSimulator(task, count=lanes, workers=workers, on_death=tell)
+
+
+def simulator_versions(task: Task) -> dict[str, str]:
+    """Name and version of the packages that simulate a task."""
+    return {name: packages.version(name) for name in SIMULATOR_PACKAGES[task.suite]}

@@ -1,0 +1,42 @@
+"""All seeds of a trained run, as the commands that measure it need them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from surefoot.errors import ConfigError
+from surefoot.training import LoadedPolicy, RunConfig, RunDirectory, load_policy
+
+FOLDER = "evaluation"
+"""In the run's folder: what an evaluation leaves beside the summary."""
+
+
+class LoadedRun(NamedTuple):
+    """All seeds of a run."""
+
+    directory: RunDirectory
+    config: RunConfig
+    algorithm: Any
+    states: Any
+    """With a leading seed axis."""
+    step: int
+    """Updates trained."""
+
+
+def load_run(path: Path, overrides: dict[str, Any]) -> LoadedRun:
+    """The states of all seeds, and the algorithm with `overrides`, which it must know (`ConfigError`)."""
+    directory = RunDirectory(path)
+    config = directory.read_config()
+    policies: list[LoadedPolicy] = [load_policy(path, seed=seed) for seed in config.seeds]
+    algorithm = policies[0].algorithm
+    fields = {field.name for field in dataclasses.fields(algorithm)}  # type: ignore[arg-type]
+    for name in overrides:
+        if name not in fields:
+            flag = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{path}: algorithm '{config.algorithm}' has no {name}; leave {flag} out.")
+    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[policy.state for policy in policies])
+    changed = dataclasses.replace(algorithm, **overrides)  # type: ignore[type-var]
+    return LoadedRun(directory, config, changed, states, policies[0].step)

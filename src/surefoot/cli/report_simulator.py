@@ -1,0 +1,72 @@
+"""What the report of a run shows of its evaluation on a simulator."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from surefoot.cli.loaded_run import FOLDER
+from surefoot.data import Dataset
+from surefoot.errors import ConfigError
+from surefoot.evaluation.protocol import normalised_cost, normalised_return
+from surefoot.report.html import Animation
+from surefoot.report.protocol_plots import Scores, cost_against_return, scores_of
+from surefoot.tasks import Task
+
+Figures = dict[str, tuple[Figure, str]]
+Points = tuple[np.ndarray, np.ndarray]
+
+
+def evaluation_rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a run's evaluation; empty where there was none. `ConfigError` where they cannot be read."""
+    file = path / FOLDER / "episodes.jsonl"
+    if not file.exists():
+        return []
+    try:
+        return [json.loads(line) for line in file.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: expected rows of JSON, found others; evaluate again.") from error
+
+
+def scores(path: Path, name: str) -> Scores | None:
+    """Normalised scores of a run's episodes; None where it was not evaluated on a simulator."""
+    rows = evaluation_rows_of(path)
+    try:
+        return scores_of(name, rows) if rows and "normalised_cost" in rows[0] else None
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{path / FOLDER}: expected rows of an evaluation, found others; evaluate again.") from error
+
+
+def data_points(dataset: Dataset | None, task: Task, summary: Mapping[str, Any]) -> Points | None:
+    """Normalised returns and costs of the data's episodes, by the limits that the evaluation used."""
+    if dataset is None or not len(dataset.episode_ends) or "protocol" not in summary:
+        return None
+    limits = [record["limit"] for record in summary["protocol"]["limits"]]
+    returns = np.array([normalised_return(value, task) for value in dataset.returns])
+    costs = np.array([np.mean([normalised_cost(value, limit) for limit in limits]) for value in dataset.cost_returns])
+    return returns, costs
+
+
+def scatter_figure(path: Path, *, name: str, data: Points | None) -> Figures:
+    """Cost against return of one run; empty where it was not evaluated on a simulator."""
+    found = scores(path, name)
+    if found is None:
+        return {}
+    caption = (
+        "Every episode's normalised cost against its normalised return (small), and the means of the seeds (large). "
+        "Shaded: within the cost limit. Grey: the episodes that the policy learned from."
+    )
+    return {"cost-return": (cost_against_return([found], data=data), caption)}
+
+
+def animations(path: Path, summary: Mapping[str, Any]) -> list[Animation]:
+    """The rollouts that the evaluation drew, as far as their files are there."""
+    found = []
+    for record in summary.get("rollouts", []):
+        file = path / FOLDER / str(record["file"])
+        if file.is_file():
+            found.append(Animation(file.stem, file.read_bytes(), str(record["caption"])))
+    return found

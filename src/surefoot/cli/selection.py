@@ -1,0 +1,53 @@
+"""Which of a file's episodes a run trains on, as a record that config.json keeps, so that it can be made again."""
+
+from typing import Any, Literal
+
+from surefoot.data import Dataset, filters
+from surefoot.errors import ConfigError, DataError
+from surefoot.tasks import Task
+
+DataFilter = Literal["all", "safe", "risky", "boundary", "frontier"]
+FRACTION_SEED = 0
+"""Of the random share of episodes: the same for every training seed and method."""
+
+
+def selection(task: Task, *, data_filter: DataFilter, fraction: float, limit: float | None = None) -> dict[str, Any]:
+    """The record of a selection; empty where all data are taken. Raises `ConfigError` on a share outside (0, 1]."""
+    if not 0 < fraction <= 1:
+        raise ConfigError(f"--fraction: expected a share above 0 and at most 1, found {fraction:g}.")
+    record: dict[str, Any] = {}
+    if data_filter != "all":
+        record |= {"filter": data_filter, "cost_limit": task.cost_limit if limit is None else limit}
+    if fraction < 1:
+        record |= {"fraction": fraction, "fraction_seed": FRACTION_SEED}
+    return record
+
+
+def select(dataset: Dataset, record: dict[str, Any]) -> Dataset:
+    """The episodes that a record of `selection` asks for: the share first, then the filter over it.
+
+    Raises `DataError` where none is left.
+    """
+    chosen = dataset
+    if "fraction" in record:
+        chosen = filters.subset(chosen, share=record["fraction"], seed=record["fraction_seed"])
+    if "filter" not in record:
+        return chosen
+    try:
+        return filters.by_cost(chosen, record["filter"], cost_limit=record["cost_limit"])
+    except DataError as error:
+        name, limit = record["filter"], record["cost_limit"]
+        raise DataError(f"--data-filter {name} with a cost limit of {limit:g}: {error}") from error
+
+
+def data_name(record: dict[str, Any]) -> str:
+    """The selection in a word or two: "all", "safe", "10 %", "safe, 10 %"."""
+    parts = [record["filter"]] if "filter" in record else []
+    parts += [f"{100 * record['fraction']:g} %"] if "fraction" in record else []
+    return ", ".join(parts) or "all"
+
+
+def method_name(algorithm: str, record: dict[str, Any]) -> str:
+    """A method as tables call it: FISOR, BC, BC-Safe, FISOR (10 %)."""
+    name = algorithm.upper() + (f"-{record['filter'].capitalize()}" if "filter" in record else "")
+    return f"{name} ({100 * record['fraction']:g} %)" if "fraction" in record else name

@@ -1,0 +1,148 @@
+"""`surefoot sweep`: one algorithm on several shares of the data, trained and measured alike, in one folder.
+
+OUT/fraction_0.1, OUT/fraction_1, ...   a run for each share, as `surefoot train` and `evaluate` leave it
+OUT/episodes.jsonl                      the rows of all, each with its share
+OUT/data_quantity.json, .png            the figures of each share; bars of return and cost
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+
+from surefoot import presets
+from surefoot.cli.evaluate import SIMULATOR_EPISODES, EvaluateOptions, default_workers, evaluate
+from surefoot.cli.files import read_summary
+from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.report_simulator import evaluation_rows_of
+from surefoot.cli.selection import DataFilter
+from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
+from surefoot.errors import ConfigError
+from surefoot.evaluation.protocol import ProtocolName, cost_limits
+from surefoot.files import write_json, write_text
+from surefoot.report.protocol_plots import QuantityBar, quantity_bars
+from surefoot.report.protocol_tables import comparison_rows
+from surefoot.report.tables import plain_table
+from surefoot.tasks import get_task
+
+RESULT, ROWS, PICTURE = "data_quantity.json", "episodes.jsonl", "data_quantity.png"
+Hyper = TypeVar("Hyper")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(Generic[Hyper]):
+    """Train and measure an algorithm on several shares of a simulator task's data. Killed and started again with the
+    same options it goes on."""
+
+    algorithm: str = "fisor"
+    """Name of the algorithm."""
+    task: str
+    """Name of the task."""
+    preset: str = presets.DEFAULT_PRESET
+    """Named hyper-parameters that the flags below start from."""
+    data: Path
+    """HDF5 file to train on, in DSRL's format."""
+    out: Path
+    """Folder of the runs and the figures, made if missing."""
+    fraction: tuple[float, ...] = (0.1, 0.5, 1.0)
+    """Random shares of the episodes to train on, one run each; a smaller share is part of a larger one."""
+    data_filter: DataFilter = "all"
+    """Episodes of each share to train on, as in surefoot train."""
+    seeds: str = "0:3"
+    """Of every run: a range as 0:3 (without 3), a list as 0,1,2 or one number."""
+    protocol: ProtocolName = "strict"
+    """Cost limits: one small one (strict), or the average over DSRL's three (dsrl)."""
+    episodes: int = SIMULATOR_EPISODES
+    """Evaluation episodes of each seed."""
+    workers: int = default_workers()
+    """Processes that step the simulator."""
+    log_interval: int = LOG_INTERVAL
+    """Updates between two rows of metrics."""
+    checkpoint_interval: int = CHECKPOINT_INTERVAL
+    """Updates between two checkpoints; a killed run loses at most as many."""
+    hyper: Annotated[Hyper, tyro.conf.arg(name="")]
+    """Hyper-parameters."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    choice = choose(arguments)
+    options: SweepOptions[Any] = parse_with_hyperparameters(
+        SweepOptions,
+        arguments,
+        choice,
+        command="sweep",
+        algorithm=choice.algorithm,
+        task=choice.task.name,
+        preset=choice.preset,
+        data=tyro.MISSING,
+        out=tyro.MISSING,
+    )
+    records = sweep(options, command=("surefoot", "sweep", *arguments))
+    rows = comparison_rows([(f"{100 * fraction:g} % of the episodes", summary) for fraction, summary in records])
+    print(f"{plain_table(rows)}\n\nThe bar chart lies at {options.out / PICTURE}")
+
+
+def sweep(options: SweepOptions[Any], *, command: Sequence[str]) -> list[tuple[float, dict[str, Any]]]:
+    """Train and measure every share that is not done yet; returns each share and the summary of its run."""
+    _check(options)
+    records, rows = [], []
+    for number, fraction in enumerate(options.fraction, start=1):
+        path = options.out / f"fraction_{fraction:g}"
+        print(f"{path}: {100 * fraction:g} % of the episodes ({number} of {len(options.fraction)}).")
+        train(
+            TrainOptions(
+                algorithm=options.algorithm,
+                task=options.task,
+                preset=options.preset,
+                data=options.data,
+                out=path,
+                data_filter=options.data_filter,
+                fraction=fraction,
+                seeds=options.seeds,
+                resume=True,
+                log_interval=options.log_interval,
+                checkpoint_interval=options.checkpoint_interval,
+                hyper=options.hyper,
+            ),
+            command=command,
+        )
+        records.append((fraction, _measured(path, options)))
+        rows += [{"fraction": fraction, **row} for row in evaluation_rows_of(path)]
+    write_text(options.out / ROWS, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    figures = [{"fraction": fraction, **summary["protocol"]} for fraction, summary in records]
+    write_json(options.out / RESULT, {"command": " ".join(command), "shares": figures})
+    bars = [QuantityBar(fraction, summary["protocol"]) for fraction, summary in records]
+    quantity_bars(bars).savefig(options.out / PICTURE, dpi=150)
+    return records
+
+
+def _measured(path: Path, options: SweepOptions[Any]) -> dict[str, Any]:
+    """The run's summary, evaluated now unless that was done already."""
+    summary = read_summary(path)
+    found = summary.get("protocol", {})
+    wanted = (options.protocol, options.episodes * len(parse_seeds(options.seeds)))
+    if (found.get("protocol"), found.get("episodes")) == wanted:
+        return summary
+    return evaluate(
+        EvaluateOptions(run=path, episodes=options.episodes, protocol=options.protocol, workers=options.workers)
+    )
+
+
+def _check(options: SweepOptions[Any]) -> None:
+    """What later steps would refuse after the first run was trained."""
+    task = get_task(options.task)
+    if task.suite == "surefoot":
+        raise ConfigError(f"--task: expected a task of a simulator, found {task.name}.")
+    cost_limits(task, options.protocol)
+    if not options.fraction or len(set(options.fraction)) != len(options.fraction):
+        raise ConfigError(f"--fraction: expected different shares, found {list(options.fraction)}.")
+    for fraction in options.fraction:
+        if not 0 < fraction <= 1:
+            raise ConfigError(f"--fraction: expected shares above 0 and at most 1, found {fraction:g}.")
+    for name in ("episodes", "workers"):
+        if (value := getattr(options, name)) < 1:
+            raise ConfigError(f"--{name}: expected at least 1, found {value}.")

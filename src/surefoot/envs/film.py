@@ -1,0 +1,73 @@
+"""Pictures of an episode as a film: GIF by Pillow, MP4 by imageio-ffmpeg, which brings its own ffmpeg."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from surefoot import files
+from surefoot.errors import ConfigError
+
+GIF_COLOURS = 128
+
+
+def save_film(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], *, frames_per_second: float) -> None:
+    """Write `frames` to a .gif or .mp4, whole or not at all. Frames are taken one by one, and may be many for MP4.
+
+    Raises `ConfigError` for another suffix, for no frames, and for MP4 where imageio-ffmpeg is not installed.
+    """
+    writers = {".gif": _save_gif, ".mp4": _save_mp4}
+    if path.suffix not in writers:
+        raise ConfigError(f"{path}: expected a film to end in {' or '.join(writers)}, found '{path.suffix}'.")
+    iterator = iter(frames)
+    first = next(iterator, None)
+    if first is None:
+        raise ConfigError(f"{path}: expected at least one picture for a film, found none.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = files.aside(path).with_suffix(path.suffix)
+    try:
+        writers[path.suffix](temporary, first, iterator, frames_per_second)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _save_gif(path: Path, first: np.ndarray, rest: Iterator[np.ndarray], frames_per_second: float) -> None:
+    def palette(frame: np.ndarray) -> Image.Image:
+        return Image.fromarray(frame).quantize(GIF_COLOURS)
+
+    palette(first).save(
+        path,
+        save_all=True,
+        append_images=(palette(frame) for frame in rest),
+        duration=round(1000 / frames_per_second),
+        loop=0,
+    )
+
+
+def _save_mp4(path: Path, first: np.ndarray, rest: Iterator[np.ndarray], frames_per_second: float) -> None:
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise ConfigError(
+            f"{path.name}: MP4 needs the package imageio-ffmpeg (pip install 'surefoot[sim]'); GIF does not."
+        ) from error
+    height, width = first.shape[:2]
+    # The common pixel format has half the resolution in colour: an odd last row or column is left out.
+    height, width = height - height % 2, width - width % 2
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        (width, height),
+        fps=frames_per_second,  # pyright: ignore[reportArgumentType] (it prints two digits of it)
+        macro_block_size=1,
+        ffmpeg_log_level="error",
+    )
+    writer.send(None)
+    try:
+        writer.send(np.ascontiguousarray(first[:height, :width]))
+        for frame in rest:
+            writer.send(np.ascontiguousarray(frame[:height, :width]))
+    finally:
+        writer.close()

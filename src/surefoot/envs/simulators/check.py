@@ -1,0 +1,59 @@
+"""Whether a task runs here as the table of tasks says, and how fast."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from surefoot.envs.simulators import SimulatedTask, make
+from surefoot.errors import SimulatorError
+
+
+class Probe(NamedTuple):
+    """What a task's simulator was found to do."""
+
+    observation_dim: int
+    action_dim: int
+    horizon: int
+    """The simulator's own."""
+    steps_per_cpu_second: float
+    """With random actions, resets left out, in the simulator's process."""
+    reset_cpu_seconds: float
+    """Of the last reset."""
+
+
+def probe(task: SimulatedTask, *, steps: int = 50, seed: int = 0) -> Probe:
+    """Open a task and take `steps` random steps. Raises `SimulatorError` where it is missing or is not the table's."""
+    env = make(task)  # refuses other dimensions
+    try:
+        if env.simulator_horizon != task.horizon:
+            raise SimulatorError(
+                f"task {task.name}: expected a horizon of {task.horizon}, found {env.simulator_horizon} in "
+                f"its simulator."
+            )
+        actions = np.random.default_rng(seed).uniform(-1, 1, (steps, task.action_dim)).astype(np.float32)
+        stepping = resetting = 0.0
+        ended = True
+        for number, action in enumerate(actions):
+            if ended:
+                began = env.cpu_seconds()
+                observation, _ = env.reset(seed=seed + number)
+                resetting = env.cpu_seconds() - began
+                _check(task, observation, 0.0, 0.0)
+            began = env.cpu_seconds()
+            observation, reward, terminated, truncated, info = env.step(action)
+            stepping += env.cpu_seconds() - began
+            ended = terminated or truncated
+            _check(task, observation, reward, info["cost"])
+    finally:
+        env.close()
+    return Probe(task.observation_dim, task.action_dim, task.horizon, steps / stepping, resetting)
+
+
+def _check(task: SimulatedTask, observation: np.ndarray, reward: float, cost: float) -> None:
+    if observation.shape != (task.observation_dim,) or observation.dtype != np.float32:
+        raise SimulatorError(
+            f"task {task.name}: expected observations of {task.observation_dim} float32 numbers, found "
+            f"{observation.shape} of {observation.dtype}."
+        )
+    if not np.isfinite([*observation, reward, cost]).all() or cost < 0:
+        raise SimulatorError(f"task {task.name}: expected finite numbers and costs from 0, found others in a step.")

@@ -1,0 +1,206 @@
+"""Safety-Gymnasium 1.0.0 on NumPy 2, Gymnasium 1.x and MuJoCo 3.3: imported with what it needs, mended from outside.
+
+The package pins libraries of 2023. This module imports it beside the present ones and leaves its files as they are:
+
+- Its own `make`, its wrappers and its multi-agent tasks need modules that Gymnasium removed, and gymnasium-robotics.
+  Empty stand-ins take their place; its `register` is ours, so that its table of tasks comes to us.
+- Fields of its dataclasses default to NumPy arrays, which dataclasses refuse since Python 3.11: each gets a copy.
+- Car's joints are looked up with an array of one number where MuJoCo wants the number.
+- Gymnasium's off-screen viewer wants its width and height.
+- A reset compiles the world anew, and spends nearly all of its time on reading six images of the sky and a YAML file.
+  The file is read once; a world that is never drawn gets a plain sky, which no number depends on.
+- Layouts are drawn by rejection, up to thousands of times for Button. The same draws and the same arithmetic take a
+  fifth of the time on Python's floats.
+"""
+
+import dataclasses
+import inspect
+import math
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from surefoot.errors import SimulatorError
+
+VERSION = "1.0.0"
+_PLAIN_SKY = {"@type": "skybox", "@builtin": "gradient", "@rgb1": "1 1 1", "@rgb2": "1 1 1",
+              "@width": "8", "@height": "8"}  # fmt: skip
+
+
+class Registration(NamedTuple):
+    """One row of Safety-Gymnasium's table of tasks."""
+
+    entry_point: str
+    """"module:class"."""
+    arguments: dict[str, Any]
+    """Of the class."""
+    horizon: int
+    """Steps after which its own `make` truncates an episode."""
+
+
+def load() -> dict[str, Registration]:
+    """Import Safety-Gymnasium; returns its tasks by id. Raises `SimulatorError` where something is missing."""
+    table: dict[str, Registration] = {}
+
+    def register(id: str, entry_point: str, kwargs: Any = None, max_episode_steps: int = 0, **_: Any) -> None:
+        table[id] = Registration(entry_point, kwargs or {}, max_episode_steps)
+
+    stand_ins = {
+        "safety_gymnasium.vector": {},
+        "safety_gymnasium.wrappers": {},
+        "safety_gymnasium.tasks.safe_multi_agent.safe_mujoco_multi": {"make_ma": None},
+        "safety_gymnasium.utils.registration": {"make": None, "register": register},
+    }
+    try:
+        with _modules(stand_ins), _array_defaults(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import safety_gymnasium.bases.base_agent
+            import safety_gymnasium.bases.underlying
+            import safety_gymnasium.builder
+            import safety_gymnasium.utils.random_generator
+            import safety_gymnasium.world
+    except ImportError as error:
+        raise SimulatorError(
+            f"the simulator Safety-Gymnasium is not installed ({error}); install it with "
+            f"`surefoot simulators install safety-gymnasium`."
+        ) from error
+    _mend_joints(safety_gymnasium.bases.base_agent, safety_gymnasium.world)
+    _mend_viewer(safety_gymnasium.bases.underlying)
+    _mend_layouts(safety_gymnasium.utils.random_generator)
+    _mend_worlds(safety_gymnasium.bases.underlying, safety_gymnasium.world)
+    return table
+
+
+@contextmanager
+def _modules(stand_ins: dict[str, dict[str, Any]]) -> Iterator[None]:
+    """Put modules with these contents in place, for as long as the block imports."""
+    for name, content in stand_ins.items():
+        module = ModuleType(name, "A stand-in; see surefoot.envs.simulators.compat.")
+        module.__dict__.update(content)
+        sys.modules[name] = module
+    try:
+        yield
+    finally:
+        for name in stand_ins:
+            sys.modules.pop(name, None)
+
+
+@contextmanager
+def _array_defaults() -> Iterator[None]:
+    """Let `dataclass` take NumPy arrays as defaults, for as long as the block imports."""
+    original: Any = dataclasses.dataclass
+
+    def prepare(cls: Any) -> Any:
+        for name in inspect.get_annotations(cls):
+            default = cls.__dict__.get(name)
+            if isinstance(default, np.ndarray):
+                setattr(cls, name, dataclasses.field(default_factory=default.copy))
+        return cls
+
+    def dataclass(cls: Any = None, /, **options: Any) -> Any:
+        return (lambda late: original(prepare(late), **options)) if cls is None else original(prepare(cls), **options)
+
+    dataclasses.dataclass = dataclass
+    try:
+        yield
+    finally:
+        dataclasses.dataclass = original
+
+
+class _Joints:
+    """The three things that Safety-Gymnasium asks of a model as it lists joints, with `jnt` taking an array of one."""
+
+    def __init__(self, model: Any) -> None:
+        self.nsensor: int = model.nsensor
+        self.sensor: Callable[[Any], Any] = model.sensor
+        self._model = model
+
+    def jnt(self, number: Any) -> Any:
+        return self._model.jnt(int(number[0]))
+
+
+def _mend_joints(base_agent: Any, world: Any) -> None:
+    original = base_agent.BaseAgent._init_jnt_sensors
+
+    def init_jnt_sensors(agent: Any) -> None:
+        engine = agent.engine
+        agent.engine = world.Engine(_Joints(engine.model), engine.data)
+        try:
+            original(agent)
+        finally:
+            agent.engine = engine
+
+    base_agent.BaseAgent._init_jnt_sensors = init_jnt_sensors
+
+
+def _mend_viewer(underlying: Any) -> None:
+    original = underlying.OffScreenViewer
+
+    def viewer(model: Any, data: Any) -> Any:
+        return original(model, data, int(model.vis.global_.offwidth), int(model.vis.global_.offheight))
+
+    underlying.OffScreenViewer = viewer
+
+
+def _mend_layouts(random_generator: Any) -> None:
+    def sample_layout(generator: Any) -> bool:
+        """Place all objects, each at most 100 times tried; False where one found no place."""
+        margin = generator.placements_margin
+        placed: list[tuple[float, float, float]] = []
+        layout = {}
+        for name, (placements, keepout) in generator.placements.items():
+            for _ in range(100):
+                xy = generator.draw_placement(placements, keepout)
+                x, y = xy.tolist()
+                # The original's sum, in its order: its rounding decides the same cases.
+                if all(
+                    math.sqrt((x - other_x) * (x - other_x) + (y - other_y) * (y - other_y))
+                    >= other_keepout + margin + keepout
+                    for other_x, other_y, other_keepout in placed
+                ):
+                    break
+            else:
+                return False
+            layout[name] = xy
+            placed.append((x, y, keepout))
+        generator.layout = layout
+        return True
+
+    random_generator.RandomGenerator.sample_layout = sample_layout
+
+
+class _Assets:
+    """In place of the module `yaml` where a world is built: reads a file once, and leaves out the sky where told."""
+
+    def __init__(self, yaml: Any) -> None:
+        self.FullLoader = yaml.FullLoader
+        self.plain = False
+        self._yaml = yaml
+        self._read: dict[str, Any] = {}
+
+    def load(self, file: Any, Loader: Any) -> Any:
+        if file.name not in self._read:
+            self._read[file.name] = self._yaml.load(file, Loader=Loader)
+        content = deepcopy(self._read[file.name])
+        if self.plain:
+            content["textures"]["skybox"] = dict(_PLAIN_SKY)
+        return content
+
+
+def _mend_worlds(underlying: Any, world: Any) -> None:
+    assets = world.yaml = _Assets(world.yaml)
+
+    class World(world.World):
+        """A world whose agent's `is_drawn` says whether it has a sky; the backend sets it."""
+
+        def build(self) -> None:
+            assets.plain = not self._agent.is_drawn
+            super().build()
+
+    underlying.World = World

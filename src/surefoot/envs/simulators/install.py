@@ -1,0 +1,81 @@
+"""Installing the simulators: Safety-Gymnasium and Bullet beside surefoot, MetaDrive in an environment of its own.
+
+The exact versions lie in `pins/`. They are installed without resolving dependencies: the simulators' own pins are of
+2023 and exclude today's libraries, with which `compat.py` and `bullet.py` make them work.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from surefoot.envs.workers.commands import metadrive_python
+from surefoot.errors import SimulatorError, check_name
+
+PINS = Path(__file__).parent / "pins"
+SIMULATORS = ("safety-gymnasium", "bullet", "metadrive")
+METADRIVE_PYTHONS = ("python3.11", "python3.10", "python3.9", "python3.8")
+"""Pythons for which MetaDrive's pins have wheels, best first."""
+
+Say = Callable[[str], None]
+
+
+def install(names: tuple[str, ...], *, say: Say = print) -> None:
+    """Install the named simulators, or "all". Asks the package index. Raises `SimulatorError` with pip's last line."""
+    for name in names:
+        check_name("simulator", name, (*SIMULATORS, "all"))
+    for name in SIMULATORS if "all" in names else dict.fromkeys(names):
+        if name == "metadrive":
+            _install_metadrive(say)
+        else:
+            say(f"installing {name} beside surefoot ({sys.executable})")
+            _pip(Path(sys.executable), name)
+
+
+def _install_metadrive(say: Say) -> None:
+    """Into a new environment, which takes the old one's place only when it is whole."""
+    python = metadrive_python()
+    place = python.parents[1]
+    new = place.with_name("metadrive.new")
+    base = next((found for name in METADRIVE_PYTHONS if (found := _working(name))), None)
+    if base is None:
+        raise SimulatorError(
+            f"MetaDrive's libraries exist for Python 3.8 to 3.11 only, and none of {', '.join(METADRIVE_PYTHONS)} was "
+            f"found; install one of them beside the present Python."
+        )
+    say(f"installing metadrive into an environment of its own ({place}, about 900 MB)")
+    shutil.rmtree(new, ignore_errors=True)
+    new.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _run([base, "-m", "venv", str(new)], "MetaDrive's virtual environment could not be made")
+        _pip(new / "bin" / "python", "metadrive")
+        shutil.rmtree(place, ignore_errors=True)
+        new.rename(place)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _working(name: str) -> str | None:
+    """The path of a Python that starts; the stand-in of a version manager for one that it lacks does not."""
+    for folder in os.get_exec_path():
+        path = shutil.which(name, path=folder)
+        with suppress(OSError):
+            if path is not None and subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0:
+                return path
+    return None
+
+
+def _pip(python: Path, name: str) -> None:
+    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-deps",
+               "--requirement", str(PINS / f"{name}.txt")]  # fmt: skip
+    _run(command, f"{name} could not be installed")
+
+
+def _run(command: list[str], failure: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()] or ["no output"]
+        raise SimulatorError(f"{failure}: {lines[-1].strip()} (the command was: {' '.join(command)}).")

@@ -1,0 +1,93 @@
+"""Safety-Gymnasium's navigation (Ji et al. 2023; Apache-2.0) and velocity tasks as backends."""
+
+import importlib
+import sys
+import time
+import warnings
+import weakref
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from surefoot.envs.simulators import compat
+from surefoot.envs.simulators.adapter import SimulatedTask
+from surefoot.envs.simulators.drawing import cannot_draw, choose_renderer
+from surefoot.errors import SimulatorError
+
+WIDTH, HEIGHT = 480, 360
+"""Of a picture, pixels."""
+_NAVIGATION = "safety_gymnasium.builder:Builder"
+
+
+@cache
+def registrations() -> dict[str, compat.Registration]:
+    """The tasks of Safety-Gymnasium by id; imported and mended once. Raises `SimulatorError` where it is missing."""
+    return compat.load()
+
+
+class SafetyGymnasiumBackend:
+    """One task. A navigation world is compiled anew at each reset: in 5 ms without pictures, in 0.5 s with them."""
+
+    def __init__(self, task: SimulatedTask, *, draws: bool) -> None:
+        """`draws`: whether `render` will be called. Raises `SimulatorError`."""
+        if draws:
+            choose_renderer(task.name)
+        self._name = task.name
+        registration = registrations()[str(task.simulator_id)]
+        self.horizon = registration.horizon
+        self._env = _build(registration, draws=draws)
+        self.observation_dim: int = self._env.observation_space.shape[0]
+        self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
+        self.frames_per_second: float = self._env.metadata["render_fps"]
+        self._close = weakref.finalize(self, _close, self._env)
+
+    def reset(self, seed: int) -> np.ndarray:
+        return self._env.reset(seed=seed)[0]
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
+        observation, reward, cost, terminated, _, _ = self._env.step(action)
+        return observation, reward, cost, terminated
+
+    def render(self) -> np.ndarray:
+        try:
+            return np.array(self._env.render())
+        except Exception as error:  # whatever the graphics drivers of this machine raise
+            raise cannot_draw(self._name, f"{type(error).__name__}: {error}") from error
+
+    def cpu_seconds(self) -> float:
+        return time.process_time()
+
+    def close(self) -> None:
+        self._close()
+
+
+def _close(env: Any) -> None:
+    env.close()
+    if isinstance(env, sys.modules["safety_gymnasium.builder"].Builder):
+        for viewer in env.task._viewers.values():  # which it forgets
+            viewer.close()
+
+
+def _build(registration: compat.Registration, *, draws: bool) -> Any:
+    module, name = registration.entry_point.split(":")
+    drawing: dict[str, Any] = {"render_mode": "rgb_array", "width": WIDTH, "height": HEIGHT} if draws else {}
+    navigates = registration.entry_point == _NAVIGATION
+    if navigates and draws:
+        drawing["camera_name"] = "fixedfar"
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its spaces are float64 in places where Gymnasium wants float32
+            env = vars(importlib.import_module(module))[name](**registration.arguments, **drawing)
+    except ImportError as error:
+        raise SimulatorError(
+            f"a part of Safety-Gymnasium is missing ({error}); install it with "
+            f"`surefoot simulators install safety-gymnasium`."
+        ) from error
+    finally:
+        # A navigation task draws a first seed from the global generator, which belongs to the caller.
+        np.random.set_state(state)  # noqa: NPY002
+    if navigates:
+        env.task.agent.is_drawn = draws
+    return env

@@ -1,0 +1,143 @@
+"""Figures of evaluations on simulators: normalised cost against return, and what less data do to both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from surefoot.errors import ConfigError
+from surefoot.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    LIGHT,
+    MARKERS,
+    SERIES,
+    VERMILION,
+    light_grid,
+    new_figure,
+    styled,
+)
+
+_COST_TICKS = (0, 0.5, 1, 2, 5, 10, 20, 50, 100)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Normalised scores of a method's episodes."""
+
+    name: str
+    returns: Float[np.ndarray, "seed episode"]
+    costs: Float[np.ndarray, "seed episode"]
+    """At most 1 is safe."""
+
+
+@dataclass(frozen=True)
+class QuantityBar:
+    """One share of the data, and what came of it."""
+
+    fraction: float
+    summary: Mapping[str, Any]
+    """As `summarise_protocol` gives it."""
+
+
+def scores_of(name: str, rows: Sequence[Mapping[str, Any]]) -> Scores:
+    """The scores of an evaluation's rows; over several cost limits, an episode's costs are averaged."""
+    seeds = sorted({row["seed"] for row in rows})
+    episodes = sorted({row["episode"] for row in rows})
+    limits = {row["limit"] for row in rows}
+    shape = (len(seeds), len(episodes))
+    returns, costs = np.full(shape, np.nan), np.zeros(shape)
+    for row in rows:
+        place = seeds.index(row["seed"]), episodes.index(row["episode"])
+        returns[place] = row["normalised_return"]
+        costs[place] += row["normalised_cost"] / len(limits)
+    if not rows or np.isnan(returns).any():
+        raise ConfigError(f"{name}: expected the same episodes of every seed, found some missing.")
+    return Scores(name, returns, costs)
+
+
+@styled
+def cost_against_return(
+    methods: Sequence[Scores], *, data: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None = None
+) -> Figure:
+    """Normalised cost against normalised return: small dots for episodes, large marks for the means of the seeds.
+
+    Costs up to 1, the limit, are shown linearly, larger ones logarithmically; what lies within the limit is shaded.
+    `data` are returns and costs of the logged episodes, drawn grey behind. `ConfigError` on no methods.
+    """
+    if not methods:
+        raise ConfigError("cost_against_return: expected at least one method, found none.")
+    figure = new_figure(4.6)
+    axes = figure.subplots()
+    every = [one.costs.ravel() for one in methods] + ([] if data is None else [data[1]])
+    largest = max(1.0, float(np.concatenate(every).max()))
+    axes.set_yscale("symlog", linthresh=1.0, linscale=1.2)
+    axes.set_ylim(-0.12, 1.3 * largest)
+    axes.axhspan(-0.12, 1.0, color=GREEN, alpha=0.08, linewidth=0)
+    axes.axhline(1.0, color=GREEN, linewidth=0.9)
+    if data is not None:
+        axes.scatter(data[0], data[1], s=7, color=LIGHT, linewidths=0, label="the data's episodes", zorder=1)
+    for index, one in enumerate(methods):
+        colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
+        axes.scatter(one.returns, one.costs, s=9, color=colour, alpha=0.35, linewidths=0, zorder=2)
+        axes.scatter(
+            one.returns.mean(1), one.costs.mean(1), s=75, color=colour, marker=marker, edgecolors="white",
+            linewidths=0.9, label=one.name, zorder=3,
+        )  # fmt: skip
+    axes.text(0.995, 1.0, "cost limit ", va="bottom", ha="right", transform=axes.get_yaxis_transform(),
+              fontsize=7.5, color=GREY, style="italic")  # fmt: skip
+    axes.yaxis.set_major_locator(_ticks(largest))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("normalised return")
+    axes.set_ylabel("normalised cost")
+    light_grid(axes)
+    figure.legend(loc="outside lower center", ncols=min(len(methods) + (data is not None), 5))
+    return figure
+
+
+@styled
+def quantity_bars(bars: Sequence[QuantityBar]) -> Figure:
+    """Normalised return and normalised cost for each share of the data: bars for means, lines for their 95 % intervals,
+    dots for seeds. `ConfigError` on no bars."""
+    if not bars:
+        raise ConfigError("quantity_bars: expected at least one share of the data, found none.")
+    figure = new_figure(3.4)
+    left, right = figure.subplots(1, 2)
+    ordered = sorted(bars, key=lambda bar: bar.fraction)
+    _bar_panel(left, ordered, "normalised_return", BLUE)
+    _bar_panel(right, ordered, "normalised_cost", VERMILION)
+    left.set_ylabel("normalised return")
+    right.set_ylabel("normalised cost")
+    right.axhline(1.0, color=GREEN, linewidth=1.1)
+    right.text(0.005, 1.0, " limit", va="bottom", transform=right.get_yaxis_transform(), fontsize=7.5, color=GREEN)
+    right.set_ylim(0, max(1.25, right.get_ylim()[1]))
+    return figure
+
+
+def _bar_panel(axes: Axes, bars: Sequence[QuantityBar], column: str, colour: str) -> None:
+    for place, bar in enumerate(bars):
+        source = bar.summary if column == "normalised_return" else bar.summary["limits"][0]
+        mean = bar.summary[f"{column}_mean"]
+        axes.bar(place, mean, width=0.62, color=colour, alpha=0.55, zorder=2)
+        seeds = source[f"{column}_per_seed"]
+        axes.scatter(place + np.linspace(-0.12, 0.12, len(seeds)), seeds, s=14, color=colour, edgecolors="white",
+                     linewidths=0.5, zorder=4)  # fmt: skip
+        if column == "normalised_return" or len(bar.summary["limits"]) == 1:
+            axes.vlines(place, *source[f"{column}_interval"], color=INK, linewidth=1.0, zorder=3)
+        axes.annotate(f"{mean:.2f}", (place + 0.33, mean), fontsize=8, va="center", ha="left", color=INK)
+    axes.set_xticks(range(len(bars)), [f"{100 * bar.fraction:g} %" for bar in bars])
+    axes.set_xlim(-0.6, len(bars) - 0.3)
+    axes.set_xlabel("share of the data's episodes")
+    light_grid(axes, axis="y")
+
+
+def _ticks(largest: float) -> FixedLocator:
+    return FixedLocator([tick for tick in _COST_TICKS if tick <= 1.3 * largest])

@@ -1,0 +1,105 @@
+"""Tables of evaluations on simulators: one run against its cost limits, several runs beside each other.
+
+Figures are means over episodes; 95 % intervals stand in brackets.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from surefoot.errors import DataError
+from surefoot.report.tables import percent
+
+Summary = Mapping[str, Any]
+
+
+def protocol_rows(summary: Summary) -> list[dict[str, str]]:
+    """A row for each cost limit; empty where the run was not evaluated on a simulator. 95 % intervals in brackets."""
+    protocol = summary.get("protocol")
+    if protocol is None:
+        return []
+    with _Reading("protocol"):
+        return [_limit_row(protocol, record) for record in protocol["limits"]]
+
+
+def comparison_rows(runs: Sequence[tuple[str, Summary]]) -> list[dict[str, str]]:
+    """A row for each (method, summary of its run), figures averaged over the limits of the protocol."""
+    rows = []
+    for name, summary in runs:
+        with _Reading(f"{name}: protocol"):
+            protocol = summary["protocol"]
+            safe_seeds = sum(mean <= 1 for mean in _mean_costs_of_seeds(protocol))
+            rows.append(
+                {
+                    "method": name,
+                    "normalised return": _interval(protocol, "normalised_return"),
+                    "normalised cost": _averaged_cost(protocol),
+                    "safe": "yes" if protocol["safe"] else "no",
+                    "safe episodes": percent(protocol["episode_safe_rate"]),
+                    "without cost": percent(protocol["zero_cost_rate"]),
+                    "safe seeds": f"{safe_seeds} of {len(protocol['seeds'])}",
+                    "cost, worst tenth": f"{protocol['cost_cvar']:.1f}",
+                    "episodes": f"{protocol['episodes']:,}",
+                }
+            )
+    return rows
+
+
+def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows as a table in Markdown, columns in the first row's order."""
+    columns = list(rows[0])
+    lines = [columns, ["---"] * len(columns), *[[row[column] for column in columns] for row in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _limit_row(protocol: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:
+    safe_seeds = round(record["seed_safe_rate"] * len(protocol["seeds"]))
+    return {
+        "cost limit": f"{record['limit']:g}",
+        "episodes": f"{protocol['episodes']:,}",
+        "normalised return": _interval(protocol, "normalised_return"),
+        "normalised cost": _interval(record, "normalised_cost"),
+        "safe episodes": _share(record, "episode_safe_rate", "episode_safe_interval"),
+        "without cost": _share(protocol, "zero_cost_rate", "zero_cost_interval"),
+        "safe seeds": f"{safe_seeds} of {len(protocol['seeds'])}",
+        "cost, worst tenth": f"{protocol['cost_cvar']:.1f}",
+    }
+
+
+def _mean_costs_of_seeds(protocol: Mapping[str, Any]) -> list[float]:
+    """Normalised costs of each seed, averaged over the limits."""
+    each = [record["normalised_cost_per_seed"] for record in protocol["limits"]]
+    return [sum(costs) / len(each) for costs in zip(*each, strict=True)]
+
+
+def _averaged_cost(protocol: Mapping[str, Any]) -> str:
+    """With its interval where there is one limit: over several, the interval of each stands in the summary."""
+    if len(protocol["limits"]) == 1:
+        return _interval(protocol["limits"][0], "normalised_cost")
+    return f"{protocol['normalised_cost_mean']:.2f}"
+
+
+def _interval(part: Mapping[str, Any], column: str) -> str:
+    low, high = part[f"{column}_interval"]
+    return f"{part[f'{column}_mean']:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _share(part: Mapping[str, Any], rate: str, interval: str) -> str:
+    low, high = (percent(bound).removesuffix(" %") for bound in part[interval])
+    return f"{percent(part[rate])} [{low}, {high}]"
+
+
+class _Reading:
+    """Turns a figure that is missing or of another form into a `DataError` that names where it was looked for."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, KeyError | TypeError | ValueError):
+            raise DataError(
+                f"summary: key '{self._where}': expected the figures of an evaluation, found others ({error}); "
+                f"evaluate the run again."
+            ) from error
