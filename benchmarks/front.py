@@ -115,7 +115,7 @@ def dominated(rows: list[dict[str, Any]], rival: str) -> dict[str, list[str]]:
 
 
 def draw(folder: Path) -> None:
-    """front.png of front.json: the margins, between which a user moves; `minqc` earns too little to be on the same axis."""
+    """front.png of front.json: the margins, between which a user moves; `minqc` earns too little for the same axis."""
     rows = json.loads((folder / "front.json").read_text())["rows"]
     series = [
         FrontSeries(

@@ -32,7 +32,6 @@ class Transition(NamedTuple):
     constraint: Float[Array, "*B"]
     constraint_before: Float[Array, "*B"]
     constraint_ahead: Float[Array, "*B"]
-    constraint_ahead: Float[Array, "*B"]
 
 
 @dataclass(frozen=True)

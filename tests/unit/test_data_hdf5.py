@@ -1,6 +1,7 @@
 """The HDF5 format: what is read, what is refused and in which words, and that writing is all or nothing."""
 
 import os
+import resource
 import stat
 import sys
 from pathlib import Path
@@ -21,7 +22,8 @@ from tests.data_fixtures import (
     write_arrays,
 )
 
-from surefoot.data import load, read_card, save
+from surefoot.data import load, read_card, rewrite, save
+from surefoot.data.minari import save_minari
 from surefoot.errors import DataError
 
 
@@ -188,6 +190,26 @@ def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(
         assert str(raised.value) == f"{path}: expected a place that can be written to, found a fault (no space left)."
     assert [entry.name for entry in tmp_path.iterdir()] == ["data.hdf5"]
     assert load(path, POINT_ROBOT).fingerprint() == make_dataset(seed=1).fingerprint()
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "rewritten", "minari"])
+def test_writes_that_fail_half_way_are_one_sentence_and_leave_nothing(kind: str, tmp_path: Path) -> None:
+    """The system refuses to let a file grow, as a full disk would; HDF5 on its own then prints or ends the process."""
+    dataset = make_dataset(lengths=(300,) * 20, tail=0)  # 6,000 rows of 31 numbers and flags: 0.7 MB
+    save(tmp_path / "source.hdf5", dataset)
+    target, before = tmp_path / "target", resource.getrlimit(resource.RLIMIT_FSIZE)
+    write = {
+        "hdf5": lambda: save(target, dataset),
+        "rewritten": lambda: rewrite(tmp_path / "source.hdf5", target, POINT_ROBOT),
+        "minari": lambda: save_minari(target, dataset, POINT_ROBOT),
+    }[kind]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    try:
+        with pytest.raises(DataError, match=r"expected a place that can be written to, found a fault .*File too large"):
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["source.hdf5"]
 
 
 def test_saving_over_a_folder_or_below_a_file_is_refused(tmp_path: Path) -> None:

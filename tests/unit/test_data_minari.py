@@ -37,8 +37,9 @@ def test_the_layout_is_minaris(tmp_path: Path) -> None:
     }  # fmt: skip
     with h5py.File(tmp_path / "my data" / "data" / "main_data.hdf5") as file:
         assert set(file) == {"episode_0", "episode_1", "episode_2"}
+        episode: Any = file["episode_1"]
         shapes = {"observations": (31, 11), "infos/cost": (31,), "rewards": (30,)}
-        assert {key: np.shape(file[f"episode_1/{key}"]) for key in shapes} == shapes
+        assert {key: np.asarray(episode[key]).shape for key in shapes} == shapes
         assert dict(file["episode_1"].attrs) == {"id": 1, "total_steps": 30}
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import jax
@@ -40,6 +41,19 @@ def test_released_pages_are_read_again(mapped: Dataset) -> None:
     before = mapped.observations.copy()
     release(mapped.observations, make_dataset().observations)
     np.testing.assert_array_equal(mapped.observations, before)
+
+
+def test_places_beyond_32_bits_are_expected_too(tmp_path: Path) -> None:
+    """Ten million rows of 1,000 bytes, none of them written: the file takes no room."""
+    with h5py.File(tmp_path / "large.hdf5", "w") as file:
+        node = file.create_dataset("observations", (10_000_000, 250), np.float32)
+        node[-1] = 7.0
+    with h5py.File(tmp_path / "large.hdf5") as file:
+        node: Any = file["observations"]
+        array = mapping.map_dataset(tmp_path / "large.hdf5", node)
+    assert array is not None
+    taken = mapping.take_rows({"rows": array}, np.array([0, 9_999_999], np.int32))
+    assert taken["rows"][:, 0].tolist() == [0.0, 7.0]
 
 
 def test_large_files_are_mapped_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

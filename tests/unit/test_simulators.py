@@ -1,5 +1,6 @@
 """The simulators themselves: episodes follow from their seeds to the bit, and are the original simulators' own."""
 
+import gc
 import importlib.util
 import random
 import subprocess
@@ -121,6 +122,25 @@ def test_pictures_change_no_bit(task: str) -> None:
     plain.close()
     drawn.close()
     drawn.close()
+
+
+@pytest.mark.parametrize("task", ["PointCircle1", "HopperVelocity"])
+def test_simulators_draw_side_by_side(task: str) -> None:
+    def first_picture(env: Simulator, seed: int) -> np.ndarray:
+        env.reset(seed=seed)
+        picture = env.render()
+        assert picture is not None
+        return picture
+
+    left, right = (make(get_task(task), render_mode="rgb_array") for _ in range(2))
+    expected = first_picture(left, 3)
+    assert (first_picture(right, 5) != expected).any()
+    np.testing.assert_array_equal(left.render(), expected)
+    right.close()
+    del right
+    gc.collect()
+    np.testing.assert_array_equal(left.render(), expected)
+    left.close()
 
 
 def test_a_step_with_a_cost_has_a_red_edge_in_bullets_pictures() -> None:

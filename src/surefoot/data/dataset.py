@@ -120,7 +120,7 @@ class Dataset:
         if not len(chosen):
             raise DataError(f"dataset of {self.task}: expected at least one episode to be left, found none.")
         starts, ends = self.episode_starts, self.episode_ends
-        rows = np.concatenate([np.arange(starts[episode], ends[episode]) for episode in chosen])
+        rows = np.concatenate([np.arange(int(starts[index]), int(ends[index])) for index in chosen])
         return self.take(rows)
 
     def take(self, rows: Int[np.ndarray, " n"]) -> "Dataset":

@@ -5,6 +5,7 @@ and, ours and optional, constraints [N] or [N, 1]: h of the state that the step 
 """
 
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from surefoot.data.checks import (
 )
 from surefoot.data.dataset import Dataset
 from surefoot.data.mapping import BLOCK_ROWS, blocks, map_dataset, release
-from surefoot.data.writing import blaming, replacing
+from surefoot.data.writing import blaming, new_hdf5, replacing
 from surefoot.tasks import Task
 
 REQUIRED_KEYS = ("observations", "next_observations", "actions", "rewards", "costs", "terminals", "timeouts")
@@ -66,7 +67,7 @@ def save(path: str | os.PathLike[str], dataset: Dataset, *, card: dict[str, Any]
     arrays = dict(dataset.arrays())
     arrays["terminals"], arrays["timeouts"] = arrays.pop("terminated"), arrays.pop("truncated")
     size = sum(array.nbytes for array in arrays.values())
-    with replacing(path, size=size) as temporary, h5py.File(temporary, "x") as file:
+    with replacing(path, size=size) as temporary, new_hdf5(temporary) as file:
         for key, array in arrays.items():
             node = file.create_dataset(key, array.shape, array.dtype)
             for start, (block,) in blocks(array):
@@ -88,9 +89,9 @@ def rewrite(
         check_card_task(source, found, task)
         nodes = _find(source, file, task)
         card_text = _card_text(target, task.name, found if card is None else card)
-        size = sum(node.size * (1 if key in FLAG_KEYS else 4) for key, node in nodes.items())
+        size = sum(math.prod(node.shape) * (1 if key in FLAG_KEYS else 4) for key, node in nodes.items())
         with replacing(target, size=size) as temporary:
-            with h5py.File(temporary, "x") as out:
+            with new_hdf5(temporary) as out:
                 for key, node in nodes.items():
                     _copy_blocks(source, key, node, out)
                 out.attrs[CARD] = card_text
@@ -146,7 +147,7 @@ def _arrays(path: Path, nodes: dict[str, h5py.Dataset], *, named: Path, mapped: 
         compression = nodes[odd[0]].compression or "chunks" if nodes[odd[0]].chunks else "another layout"
         found = f"{nodes[odd[0]].dtype} in {compression}; `surefoot data convert` writes such a file"
         refuse(named, odd[0], expected="float32 in one piece, as data that stay in their file must lie", found=found)
-    size = sum(4 * node.size for node in nodes.values())
+    size = sum(4 * math.prod(node.shape) for node in nodes.values())
     if mapped or (mapped is None and not odd and size > MAPPED_ABOVE):
         arrays = {}
         for key, values in maps.items():

@@ -24,7 +24,7 @@ from surefoot.data.checks import check_dataset, flag_values, float32_values, ref
 from surefoot.data.d4rl import Labeller
 from surefoot.data.dataset import Dataset
 from surefoot.data.hdf5 import CARD, NUMBER_KINDS, check_card_task, reading
-from surefoot.data.writing import blaming, check_room
+from surefoot.data.writing import blaming, check_room, new_hdf5
 from surefoot.tasks import Task
 
 MAIN_FILE, METADATA_FILE = "main_data.hdf5", "metadata.json"
@@ -81,7 +81,7 @@ def save_minari(
         folder = temporary / "data"
         folder.mkdir()
         bounds = np.unique(np.concatenate([[0], dataset.episode_ends, [len(dataset)]]))
-        with h5py.File(folder / MAIN_FILE, "x", track_order=True) as file:
+        with new_hdf5(folder / MAIN_FILE, track_order=True) as file:
             for index, (start, end) in enumerate(pairwise(bounds.tolist())):
                 _write_episode(file, index, dataset, slice(start, end))
         size = round((folder / MAIN_FILE).stat().st_size / 1e6, 1)

@@ -1,12 +1,16 @@
 """Data files appear whole or not at all, and what the system says against it becomes one sentence."""
 
 import errno
+import io
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import h5py
 
 from surefoot.data.checks import refuse
 from surefoot.files import sync_directory
@@ -44,6 +48,43 @@ def replacing(path: Path, *, size: int = 0) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def new_hdf5(path: Path, *, track_order: bool = False) -> Iterator[h5py.File]:
+    """A new HDF5 file at `path` to write to. Raises `OSError` where the disk fills.
+
+    HDF5 does not survive a write that fails: closing then prints tracebacks or ends the process. So it is told that all
+    went well, and the first fault is raised when it has closed the file.
+    """
+    with _Faultless(path, "x+") as file:
+        with h5py.File(file, "w", track_order=track_order) as hdf5:
+            yield hdf5
+        if file.fault is not None:
+            raise file.fault
+
+
+class _Faultless(io.FileIO):
+    """A file whose writes never fail; the first fault is kept."""
+
+    fault: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest and self.fault is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.fault = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.fault = self.fault or error
+            return self.tell() if size is None else size
 
 
 def check_room(path: Path, size: int) -> None:

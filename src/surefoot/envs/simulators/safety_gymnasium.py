@@ -1,5 +1,6 @@
 """Safety-Gymnasium's navigation (Ji et al. 2023; Apache-2.0) and velocity tasks as backends."""
 
+import atexit
 import importlib
 import sys
 import time
@@ -37,36 +38,56 @@ class SafetyGymnasiumBackend:
         registration = registrations()[str(task.simulator_id)]
         self.horizon = registration.horizon
         self._env = _build(registration, draws=draws)
+        self._step = self._env.step
         self.observation_dim: int = self._env.observation_space.shape[0]
         self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
         self.frames_per_second: float = self._env.metadata["render_fps"]
+        self._drew = False
         self._close = weakref.finalize(self, _close, self._env)
 
     def reset(self, seed: int) -> np.ndarray:
         return self._env.reset(seed=seed)[0]
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
-        observation, reward, cost, terminated, _, _ = self._env.step(action)
+        observation, reward, cost, terminated, _, _ = self._step(action)
         return observation, reward, cost, terminated
 
     def render(self) -> np.ndarray:
         try:
-            return np.array(self._env.render())
+            for viewer in _viewers(self._env):
+                viewer.make_context_current()  # another's that was closed took its place
+            picture = np.array(self._env.render())
         except Exception as error:  # whatever the graphics drivers of this machine raise
             raise cannot_draw(self._name, f"{type(error).__name__}: {error}") from error
+        if not self._drew:
+            # At exit, what was registered last runs first: the viewer goes before its graphics library ends.
+            self._drew = True
+            atexit.register(self._close)
+        return picture
 
     def cpu_seconds(self) -> float:
         return time.process_time()
 
     def close(self) -> None:
         self._close()
+        atexit.unregister(self._close)
 
 
 def _close(env: Any) -> None:
+    for viewer in _viewers(env):
+        # Freed later, by the garbage collector, it would delete what has the same numbers in another's context.
+        viewer.make_context_current()
+        viewer.con.free()
+        viewer.close()
     env.close()
+
+
+def _viewers(env: Any) -> list[Any]:
+    """What draws, as far as anything was drawn yet."""
     if isinstance(env, sys.modules["safety_gymnasium.builder"].Builder):
-        for viewer in env.task._viewers.values():  # which it forgets
-            viewer.close()
+        return list(env.task._viewers.values())
+    viewer = env.mujoco_renderer.viewer
+    return [] if viewer is None else [viewer]
 
 
 def _build(registration: compat.Registration, *, draws: bool) -> Any:

@@ -16,6 +16,7 @@ An answer 'e' holds a sentence instead: what went wrong, for the user. A worker 
 """
 
 import json
+import math
 import os
 import struct
 import sys
@@ -147,7 +148,7 @@ class _Reader:
         self._offset = 0
 
     def take(self, dtype: str, shape: tuple) -> np.ndarray:
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         array = np.frombuffer(self._payload, dtype, count, self._offset).reshape(shape).copy()
         self._offset += array.nbytes
         return array
