@@ -1,5 +1,6 @@
 """`surefoot collect` of a real simulator: stopped by Ctrl-C, killed, and then finished by the same command."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -73,3 +74,31 @@ def test_a_simulator_in_processes_of_its_own_gives_the_same_data(tmp_path: Path,
         subprocess.run(words, env=environment(compilation_cache), check=True, capture_output=True)
         found.append(data.load(out, TASK).fingerprint())
     assert found[0] == found[1]
+
+
+def test_a_worker_that_is_killed_is_reported_and_loses_no_episode(tmp_path: Path, compilation_cache: Path) -> None:
+    """Two iterations in two processes, of which one is killed after the first."""
+    out = tmp_path / "ball.hdf5"
+    words = command(out)
+    words[words.index("--steps") + 1], words[words.index("--workers") + 1] = "6400", "2"
+    words[words.index("--transitions") + 1] = "1000000"
+    process = subprocess.Popen(words, env=environment(compilation_cache), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + PATIENCE
+    while not Store.beside(out).parts():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "the collection makes no progress"
+        time.sleep(0.01)
+    os.kill(_children(process.pid)[0], signal.SIGKILL)
+    _, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, stderr
+    assert "warning: a process that simulates BallRun died (killed by signal 9" in stderr
+    dataset = data.load(out, TASK)
+    assert (dataset.lengths == TASK.horizon).all()
+    # The first 32 episodes, and of the second the 16 of the process that lived; those begun again end too late.
+    assert 48 <= len(dataset.returns) <= 64
+
+
+def _children(process: int) -> list[int]:
+    """Process ids, oldest first."""
+    text = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(word) for word in text.split()]

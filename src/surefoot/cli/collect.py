@@ -1,6 +1,7 @@
 """`surefoot collect`: a dataset from our own behaviours or from a learner in a simulator, with its card."""
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,7 +80,12 @@ def collect(options: CollectOptions) -> Dataset:
 
 def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
     # Here: nothing else of this command needs a simulator.
-    from surefoot.envs.vector import VectorSimulator
+    from surefoot.envs.vector import VectorSimulator, WorkerDeath
+
+    def tell(death: WorkerDeath) -> None:
+        seeds = ", ".join(map(str, death.seeds))
+        sentence = f"a process that simulates {death.task} died ({death.how}); its episodes begin again, seeds {seeds}."
+        print(f"warning: {sentence}", file=sys.stderr)
 
     recipe = _recipe(options, task)
     workers = _workers(options, recipe)
@@ -87,7 +93,7 @@ def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
     with ProgressLine(f"collecting {task.name}", unit="steps") as line:
         dataset, made = collect_simulated(
             collection,
-            lambda: VectorSimulator(task, count=recipe.lanes, workers=workers),
+            lambda: VectorSimulator(task, count=recipe.lanes, workers=workers, on_death=tell),
             on_progress=lambda progress: line.report(progress.done, progress.total, phase=progress.phase),
         )
     data.save(options.out, dataset, card=make_card(dataset, task, transitions=options.transitions, made=made))
