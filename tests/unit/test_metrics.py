@@ -98,7 +98,7 @@ def test_bootstrap_agrees_with_the_normal_interval_of_a_mean() -> None:
     assert high == pytest.approx(values.mean() + half, abs=0.08 * half)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.floats(-100, 100), min_size=1, max_size=20), min_size=1, max_size=4), st.integers(0, 5))
 def test_bootstrap_contains_the_mean_and_repeats(values: list[list[float]], seed: int) -> None:
     low, high = bootstrap_interval(values, resamples=400, seed=seed)
