@@ -65,7 +65,9 @@ def test_large_files_are_mapped_unasked(tmp_path: Path, monkeypatch: pytest.Monk
     assert is_mapped(load(tmp_path / "data.hdf5", BINARY_TASK).observations)
 
 
-@pytest.mark.parametrize("bad", [bad for bad in BAD_FILES if bad.name not in ("too_large", "damaged_block")], ids=str)
+@pytest.mark.parametrize(
+    "bad", [bad for bad in BAD_FILES if bad.name not in ("too_large", "damaged_block")], ids=lambda bad: bad.name
+)
 def test_a_mapped_file_is_checked_like_any_other(bad: BadFile, tmp_path: Path) -> None:
     path = tmp_path / "bad.hdf5"
     bad.write(path)
