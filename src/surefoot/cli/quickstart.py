@@ -19,7 +19,7 @@ from surefoot.checkpoint import as_json, difference
 from surefoot.cli.collect import CollectOptions, collect
 from surefoot.cli.evaluate import EvaluateOptions, evaluate, table
 from surefoot.cli.files import merge_summary, read_summary, visible
-from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.report import PAGE, report
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
 from surefoot.errors import ConfigError
@@ -57,11 +57,7 @@ class QuickstartOptions(Generic[Hyper]):
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    # Its networks are too small to gain from several threads. Measured on two cores, three seeds: 153 s of training
-    # with a device a core and one thread each, 235 s with one device of two threads.
-    os.environ.setdefault(
-        "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_cpu_enable_concurrency_optimized_scheduler=false"
-    )
+    one_thread_a_device()
     choice = choose(())
     options: QuickstartOptions[Any] = parse_with_hyperparameters(
         QuickstartOptions, arguments, choice, command="quickstart"

@@ -16,7 +16,7 @@ import tyro
 from surefoot import data, presets
 from surefoot.cli.collect import coverage
 from surefoot.cli.files import check_output_folder, merge_summary
-from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration
 from surefoot.cli.selection import DataFilter, select, selection
 from surefoot.data import Dataset, TransitionStream, library
@@ -73,6 +73,8 @@ class TrainOptions(Generic[Hyper]):
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     choice = choose(arguments)
+    if choice.preset == presets.DEFAULT_PRESET:
+        one_thread_a_device()
     options: TrainOptions[Any] = parse_with_hyperparameters(
         TrainOptions,
         arguments,

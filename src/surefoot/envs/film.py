@@ -1,6 +1,9 @@
 """Pictures of an episode as a film: GIF by Pillow, MP4 by imageio-ffmpeg, which brings its own ffmpeg."""
 
+import itertools
+import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -57,17 +60,25 @@ def _save_mp4(path: Path, first: np.ndarray, rest: Iterator[np.ndarray], frames_
     height, width = first.shape[:2]
     # The common pixel format has half the resolution in colour: an odd last row or column is left out.
     height, width = height - height % 2, width - width % 2
-    writer = imageio_ffmpeg.write_frames(
-        str(path),
-        (width, height),
-        fps=frames_per_second,  # pyright: ignore[reportArgumentType] (it prints two digits of it)
-        macro_block_size=1,
-        ffmpeg_log_level="error",
-    )
-    writer.send(None)
-    try:
-        writer.send(np.ascontiguousarray(first[:height, :width]))
-        for frame in rest:
-            writer.send(np.ascontiguousarray(frame[:height, :width]))
-    finally:
-        writer.close()
+    # ffmpeg is started here and not by the package, whose way of keeping Ctrl-C from it forks Python, which JAX's
+    # threads may not survive; a session of its own does the same.
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
+        "-s", f"{width}x{height}", "-r", f"{frames_per_second:g}", "-i", "-", "-vcodec", "libx264",
+        "-pix_fmt", "yuv420p", str(path),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as encoder:
+        assert encoder.stdin is not None
+        assert encoder.stderr is not None
+        try:
+            for frame in itertools.chain([first], rest):
+                encoder.stdin.write(np.ascontiguousarray(frame[:height, :width]).tobytes())
+        except BrokenPipeError:
+            pass  # it has ended, and says why below
+        finally:
+            with suppress(BrokenPipeError):
+                encoder.stdin.close()
+            complaint = encoder.stderr.read().decode(errors="replace").strip()
+    if encoder.returncode != 0:
+        reason = complaint.splitlines()[-1] if complaint else f"exit code {encoder.returncode}"
+        raise ConfigError(f"{path.name}: ffmpeg could not write the film: {reason}.")
