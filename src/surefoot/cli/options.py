@@ -71,15 +71,17 @@ def parse_with_hyperparameters(
     return parse(generic[type(choice.defaults)], arguments, command=command, default=default)
 
 
-def one_thread_a_device() -> None:
-    """Let XLA use one thread for each of the CPU's devices, which are one a core; before its backend starts.
+def one_thread_a_device(choice: Choice) -> None:
+    """For the preset `small`, let XLA use one thread for each of the CPU's devices, which are one a core; to be called
+    before its backend starts.
 
-    The networks of the preset `small` do not gain from several threads. Measured on two cores, three seeds of FISOR:
+    Its networks do not gain from several threads. Measured on two cores, three seeds of FISOR:
     153 s of training with a device a core and one thread each, 235 s with one device of two threads.
     """
-    os.environ.setdefault(
-        "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_cpu_enable_concurrency_optimized_scheduler=false"
-    )
+    if choice.preset == presets.DEFAULT_PRESET:
+        os.environ.setdefault(
+            "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_cpu_enable_concurrency_optimized_scheduler=false"
+        )
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -57,8 +57,8 @@ class QuickstartOptions(Generic[Hyper]):
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    one_thread_a_device()
     choice = choose(())
+    one_thread_a_device(choice)
     options: QuickstartOptions[Any] = parse_with_hyperparameters(
         QuickstartOptions, arguments, choice, command="quickstart"
     )

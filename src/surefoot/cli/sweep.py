@@ -16,7 +16,7 @@ import tyro
 from surefoot import presets
 from surefoot.cli.evaluate import SIMULATOR_EPISODES, EvaluateOptions, default_workers, evaluate
 from surefoot.cli.files import read_summary
-from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.cli.selection import DataFilter
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
@@ -70,6 +70,7 @@ class SweepOptions(Generic[Hyper]):
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     choice = choose(arguments)
+    one_thread_a_device(choice)
     options: SweepOptions[Any] = parse_with_hyperparameters(
         SweepOptions,
         arguments,

@@ -73,8 +73,7 @@ class TrainOptions(Generic[Hyper]):
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     choice = choose(arguments)
-    if choice.preset == presets.DEFAULT_PRESET:
-        one_thread_a_device()
+    one_thread_a_device(choice)
     options: TrainOptions[Any] = parse_with_hyperparameters(
         TrainOptions,
         arguments,

@@ -21,7 +21,7 @@ DEFAULT_PRESET = "small"
 
 def presets_of(algorithm: str, task: Task) -> dict[str, dict[str, Any]]:
     """The presets of an algorithm on a task by name; DSRL's tasks have some of their own."""
-    return PRESETS[algorithm] | ({} if task.suite == "surefoot" else DSRL_PRESETS[algorithm])
+    return PRESETS[algorithm] | ({} if task.suite == "surefoot" else DSRL_PRESETS.get(algorithm, {}))
 
 
 def build(algorithm: str, task: Task, *, preset: str = DEFAULT_PRESET) -> Any:

@@ -3,16 +3,7 @@ the same name on these tasks."""
 
 from typing import Any
 
-from surefoot.diffusion.policy import DiffusionPolicyConfig
-from surefoot.nn import DenoiserConfig
-
-_POLICY = DiffusionPolicyConfig(
-    network=DenoiserConfig(width=128, blocks=2, expansion=2, time_width=64, dropout=0.0),
-    learning_rate=1e-3,
-    decay_steps=5_000,
-    ema_rate=0.005,
-)
-"""A denoiser of 0.1 million parameters, trained for 5,000 steps."""
+from surefoot.presets.fisor import SMALL_POLICY
 
 DSRL_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "fisor": {
@@ -37,7 +28,7 @@ DSRL_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "safer_step": 1.0,
             "extraction": "feasible_first",
             "margin": 0.9,
-            "diffusion": _POLICY,
+            "diffusion": SMALL_POLICY,
         },
         # The paper's sizes, temperatures and expectiles, which are the class's own defaults.
         "paper": {"schedule": "joint"},
@@ -48,9 +39,6 @@ DSRL_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "timeouts_terminal": True,
             "cost_limit": 10.0,
         },
-    },
-    "bc": {
-        "small": {"policy_updates": 5_000, "policy_batch_size": 256, "diffusion": _POLICY},
     },
 }
 """Algorithm -> preset -> fields to change."""
