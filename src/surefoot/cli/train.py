@@ -17,7 +17,7 @@ from surefoot import data, presets
 from surefoot.cli.collect import coverage
 from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
-from surefoot.cli.progress import ProgressLine, duration
+from surefoot.cli.progress import ProgressLine, duration, reading_progress
 from surefoot.cli.selection import DataFilter, select, selection
 from surefoot.data import Dataset, TransitionStream, library
 from surefoot.data.mapping import is_mapped
@@ -98,9 +98,16 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         task, data_filter=options.data_filter, fraction=options.fraction, limit=options.filter_cost_limit
     )
     path = _data_path(options, task)
-    dataset = select(data.load(path, task, mapped=MAPPED[options.stream]), chosen)
+    directory = RunDirectory(options.out)
+    # What a run goes on with was checked when it began; its fingerprint tells whether it is still the same.
+    checked = not (options.resume and directory.config_path.exists())
+    with reading_progress(f"checking {path.name}") as report:
+        loaded = data.load(path, task, mapped=MAPPED[options.stream], checked=checked, on_progress=report)
+    dataset = select(loaded, chosen)
     transitions = _transitions(options.hyper, dataset, task)
     found = coverage(dataset)
+    with reading_progress(f"fingerprint of {path.name}") as report:
+        fingerprint = dataset.fingerprint(on_progress=report)
     config = make_config(
         options.hyper,
         name=options.algorithm,
@@ -109,14 +116,13 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         spec=task.spec,
         seeds=seeds,
         data_path=str(path.resolve()),
-        data_fingerprint=dataset.fingerprint(),
+        data_fingerprint=fingerprint,
         log_interval=options.log_interval,
         checkpoint_interval=options.checkpoint_interval,
         command=tuple(command),
         data_selection=chosen,
     )
-    del dataset  # the device gets a copy of its own, and this one is in the way; a stream keeps it
-    directory = RunDirectory(options.out)
+    del dataset, loaded  # the device gets a copy of its own, and this one is in the way; a stream keeps it
     began, resumed_at = time.perf_counter(), _updates_done(directory)
     with ExitStack() as stack:
         line = stack.enter_context(ProgressLine("training", unit="updates"))
@@ -162,6 +168,7 @@ def _report(line: ProgressLine, progress: Progress) -> None:
         phase=progress.phase,
         rate=progress.updates_per_second,
         remaining=progress.seconds_remaining,
+        unit=progress.unit,
     )
 
 
