@@ -127,7 +127,9 @@ def watch(
     last = int(RunDirectory(folder).checkpoints()[-1].name)
     if complete != (last == sum(UPDATES.values())):
         raise SystemExit(f"surefoot train ended at the checkpoint of update {last}")
-    return seen.facts | {"last_checkpoint": last}
+    facts = seen.facts | {"last_checkpoint": last}
+    print(json.dumps(facts), flush=True)  # what a benchmark that is stopped later has found so far
+    return facts
 
 
 def stopped_copy(process_id: int, source: Path, target: Path) -> None:
@@ -183,10 +185,6 @@ def main() -> None:
     unbroken, resumed = options.folder / "unbroken", options.folder / "resumed"
     found = runs(path, unbroken, resumed, kill=options.kill, adopted=options.adopt)
     same = last_state(unbroken) == last_state(resumed)
-    for folder in (unbroken, resumed):
-        shutil.rmtree(folder)
-    if not options.keep:
-        path.unlink()
     peak = max(part["peak_memory_mb"] for part in found.values())
     print(f"peak memory, MB: {_machine.verdict(peak, LIMIT_MB, at_most=True)}")
     print(f"the resumed run ends with the bits of the unbroken one: {same}")
@@ -194,6 +192,10 @@ def main() -> None:
     results |= {"updates": UPDATES, "options": OPTIONS, "peak_memory_mb": peak, "limit_mb": LIMIT_MB}
     results |= {"same_bits_after_resuming": same, "processes": found}
     print(_machine.write(options.results, {"measured": head, **results}))
+    for folder in (unbroken, resumed):
+        shutil.rmtree(folder)
+    if not options.keep:
+        path.unlink()
 
 
 if __name__ == "__main__":
