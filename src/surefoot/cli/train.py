@@ -13,7 +13,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
-from surefoot import data, presets
+from surefoot import presets
 from surefoot.cli.collect import coverage
 from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
@@ -44,7 +44,7 @@ class TrainOptions(Generic[Hyper]):
     preset: str = presets.DEFAULT_PRESET
     """Named hyper-parameters that the flags below start from."""
     data: Path | None = None
-    """HDF5 file to train on, in DSRL's format; by default the task's published one in DSRL's folder."""
+    """HDF5 file to train on, in DSRL's format or D4RL's; by default the task's published one in DSRL's folder."""
     stream: Literal["auto", "always", "never"] = "auto"
     """Leave the data in the file and gather batches from it: auto does so from 2 GiB on, where the file allows it."""
     out: Path
@@ -102,7 +102,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
     # What a run goes on with was checked when it began; its fingerprint tells whether it is still the same.
     checked = not (options.resume and directory.config_path.exists())
     with reading_progress(f"checking {path.name}") as report:
-        loaded = data.load(path, task, mapped=MAPPED[options.stream], checked=checked, on_progress=report)
+        loaded = library.read(path, task, mapped=MAPPED[options.stream], checked=checked, on_progress=report)
     dataset = select(loaded, chosen)
     transitions = _transitions(options.hyper, dataset, task)
     found = coverage(dataset)
