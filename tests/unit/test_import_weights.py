@@ -19,10 +19,11 @@ from tests.data_fixtures import is_one_sentence
 
 import surefoot
 from surefoot import data
+from surefoot.cli import import_weights
 from surefoot.cli.main import main
 from surefoot.data import Dataset
 from surefoot.diffusion.schedules import cosine_betas
-from surefoot.errors import DataError
+from surefoot.errors import ConfigError, DataError
 from surefoot.nn.diffuser import denoiser_from_diffuser
 from surefoot.training import RunDirectory
 
@@ -172,7 +173,7 @@ TINY = [
 def test_an_imported_run_is_trained_and_loaded(
     pendulum: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "torch", fake_torch(wrapped(small_state())))
+    monkeypatch.setattr(import_weights, "pytorch", lambda: fake_torch(wrapped(small_state())))
     assert main([*words(pendulum), *TINY]) == 0
     command = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert command[:2] == ["surefoot", "train"]
@@ -193,13 +194,18 @@ def test_an_imported_run_is_trained_and_loaded(
         ({"model": {}}, "ema: expected a dictionary of tensors under that key, found none."),
         ({"ema": {"betas": 3.0}}, "ema: expected named tensors, found other things among them."),
         (wrapped({**small_state(), "betas": np.full(4, 0.1)}), "betas: expected the cosine schedule of 4 steps"),
-        (None, "reading it needs PyTorch, which is not installed: pip install 'surefoot[import]'."),
     ],
 )
 def test_bad_files_leave_nothing_behind(
     pendulum: Path, content: Any, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None if content is None else fake_torch(content))
+    monkeypatch.setattr(import_weights, "pytorch", lambda: fake_torch(content))
     assert main(words(pendulum)) == 2
     assert sentence in capsys.readouterr().err
     assert not (pendulum / "run").exists()
+
+
+def test_without_pytorch_one_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ConfigError, match=r"pip install 'surefoot\[import\]'"):
+        import_weights.pytorch()

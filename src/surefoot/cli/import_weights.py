@@ -108,12 +108,7 @@ def read_state(path: Path, weights: str) -> dict[str, np.ndarray]:
     """The named tensors of a `state_*.pt`. Raises `ConfigError` without PyTorch, `DataError` for another file."""
     if not path.is_file():
         raise DataError(f"{path}: expected a file of Diffuser's, state_STEP.pt, found none.")
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ConfigError(
-            f"{path}: reading it needs PyTorch, which is not installed: pip install 'surefoot[import]'."
-        ) from error
+    torch = pytorch()
     try:
         # weights_only: tensors and plain containers; whatever else is pickled in the file is refused and not run.
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -126,6 +121,17 @@ def read_state(path: Path, weights: str) -> dict[str, np.ndarray]:
     if not all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in named.items()):
         raise DataError(f"{path}: {weights}: expected named tensors, found other things among them.")
     return {name: value.numpy() for name, value in named.items()}
+
+
+def pytorch() -> Any:
+    """The module. Raises `ConfigError` where it is not installed."""
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ConfigError(
+            "import: Diffuser's files are read with PyTorch, which is not installed: pip install 'surefoot[import]'."
+        ) from error
+    return torch
 
 
 def fitted(algorithm: TREBI, imported: Imported) -> tuple[TREBI, list[str]]:
