@@ -98,12 +98,21 @@ def test_every_published_name_and_shape_is_taken() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"model.mid_block1.time_mlp.1.bias": None}, "model.mid_block1.time_mlp.1.bias: expected a tensor of that name"),
-        ({"model.downs.0.2.fn.fn.to_qkv.weight": np.zeros((3, 3))}, "model.downs.0.2.fn.fn.to_qkv.weight: expected no "),
+        (
+            {"model.mid_block1.time_mlp.1.bias": None},
+            "model.mid_block1.time_mlp.1.bias: expected a tensor of that name",
+        ),
+        (
+            {"model.downs.0.2.fn.fn.to_qkv.weight": np.zeros((3, 3))},
+            "model.downs.0.2.fn.fn.to_qkv.weight: expected no ",
+        ),
         ({"model.ups.0.3.conv.bias": np.zeros(3)}, "model.ups.0.3.conv.bias: expected shape [8], found [3]."),
         ({"model.time_mlp.3.bias": np.full(8, np.nan)}, "model.time_mlp.3.bias: expected finite numbers"),
         ({"model.final_block.0.weight": np.zeros((1, 1))}, "expected a denoiser, found Diffuser's value network."),
-        ({"loss_fn.weights": np.array([[10.0, 10.0, 1.0, 1.0]])}, "expected the first 1 numbers of a segment to be its"),
+        (
+            {"loss_fn.weights": np.array([[10.0, 10.0, 1.0, 1.0]])},
+            "expected the first 1 numbers of a segment to be its",
+        ),
     ],
 )
 def test_other_tensors_are_refused_by_name(change: dict[str, Any], sentence: str) -> None:

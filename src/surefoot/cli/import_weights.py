@@ -34,8 +34,8 @@ class ImportOptions(Generic[Hyper]):
 
     The file is `state_STEP.pt` of Diffuser's code, a dictionary of tensors. It is read with PyTorch's `weights_only`,
     which runs no code that lies in it; PyTorch is needed for that alone: pip install 'surefoot[import]'. Sizes, horizon
-    and the number of denoising steps come from the tensors. The scales of the data are not in the file: they are those of
-    --data, which should be what the weights were trained on."""
+    and the number of denoising steps come from the tensors. The scales of the data are not in the file: they are those
+    of --data, which should be what the weights were trained on."""
 
     source: tyro.conf.Positional[Path]
     """The file."""
@@ -75,7 +75,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def import_diffuser(options: ImportOptions[TREBI], *, command: Sequence[str]) -> list[str]:
-    """Write the run, and return the command that goes on with it. Nothing is made before all was read and found good."""
+    """Write the run, and return the command that goes on with it. Nothing is made before all was found good."""
     task, seeds = get_task(options.task), parse_seeds(options.seeds)
     arrays = read_state(options.source, options.weights)
     try:

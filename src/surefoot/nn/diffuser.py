@@ -124,7 +124,10 @@ def _network(source: _Arrays, segment_dim: int, action_dim: int, config: Tempora
     last = sizes[-1]
     return TemporalUNet(
         time=TimeEmbedding(
-            (_linear(source, "model.time_mlp.1", width, 4 * width), _linear(source, "model.time_mlp.3", 4 * width, width)),
+            (
+                _linear(source, "model.time_mlp.1", width, 4 * width),
+                _linear(source, "model.time_mlp.3", 4 * width, width),
+            ),
             None,
         ),
         down=tuple(two(f"model.downs.{n}", ins[n], sizes[n]) for n in range(len(sizes))),
