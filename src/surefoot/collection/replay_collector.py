@@ -75,9 +75,9 @@ def collect_replay(
     """Train and keep: the buffer's whole episodes, and their data card. The store is left for the caller to remove.
 
     `open_simulators` opens `recipe.lanes` of them, and is None for a pure-JAX task. Goes on from what the store holds
-    of the same collection. The first Ctrl-C stops after the part that runs on a pure-JAX task and at once on a simulator,
-    where the part is lost, and raises `KeyboardInterrupt`. Raises `ConfigError` where the store holds another
-    collection, `DataError` where the disk is full, and `DivergenceError`.
+    of the same collection. The first Ctrl-C stops after the part that runs on a pure-JAX task, and at once on a
+    simulator, where the part is lost, and raises `KeyboardInterrupt`. Raises `ConfigError` where the store holds
+    another collection, `DataError` where the disk is full, and `DivergenceError`.
     """
     recipe, store = collection.recipe, collection.store
 
