@@ -52,6 +52,11 @@ COMMANDS: dict[str, Command] = {
         "Measure the policy and the feasible region of a run.",
         "the run is as it was, start the command again",
     ),
+    "import": Command(
+        "surefoot.cli.import_weights",
+        "Begin a TREBI run with Diffuser's published PyTorch weights as its behaviour model.",
+        "nothing was written, start the command again",
+    ),
     "sweep": Command(
         "surefoot.cli.sweep",
         "Train and measure on several shares of the data, and draw what less data do.",
