@@ -1,0 +1,264 @@
+"""Episodes under budgets, side by side: one call of a policy a step for all lanes, each with what is left of its own
+budget, on tasks in pure JAX and on simulators.
+
+A lane's noise is a function of training seed, episode and step: not of its budget, so that budgets are compared on the
+same starts and draws, and not of the lanes beside it, so that results do not depend on how many there are.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from surefoot.constraints.budgets import BudgetState, begin_budget, pay, remaining_budget
+from surefoot.evaluation.simulated import VectorEnvironment, episode_seed
+from surefoot.types import PolicyInputs
+
+CHUNK = 10
+"""Steps of a pure-JAX task in one dispatch; progress is told between two."""
+_IDLE = -1
+_STARTS, _NOISE = 24_11_2026, 25_11_2026
+
+
+class PureEnvironment(Protocol):
+    """A task in pure JAX, batched and hashable."""
+
+    def reset(self, keys: Key[Array, " n"], /) -> tuple[Any, Float[Array, "n o"]]: ...
+    def step(self, state: Any, action: Float[Array, "n a"], /) -> tuple[Any, Any]:
+        """The state entered, and a record with observation, reward, cost, terminated and truncated."""
+        ...
+
+
+class Lanes(NamedTuple):
+    """The episodes of one block, one a lane."""
+
+    episode: Int[np.ndarray, " n"]
+    """Numbers of the episodes: equal ones start alike; -1 is an idle lane."""
+    totals: Float[np.ndarray, "n t"]
+    """b_0 in the planner's units, as known at each step of the horizon."""
+
+
+class Watched(NamedTuple):
+    """What some lanes saw and imagined."""
+
+    observations: Float[np.ndarray, "t w o"]
+    """Before each step; what follows an episode's end repeats its last state."""
+    plans: Float[np.ndarray, "t w h o"] | None
+    """The observations that the planner expected at each step; None where it shows none."""
+
+
+class LaneResults(NamedTuple):
+    """What came of a block of lanes."""
+
+    episode_return: Float[np.ndarray, " n"]
+    cost: Float[np.ndarray, " n"]
+    """Undiscounted."""
+    discounted_cost: Float[np.ndarray, " n"]
+    """By the planner's discount."""
+    length: Int[np.ndarray, " n"]
+    terminated: Bool[np.ndarray, " n"]
+    restarts: Int[np.ndarray, " n"]
+    """How often a simulator's worker died and the episode was begun again."""
+    steps: int
+    """Calls of the policy for all lanes."""
+    seconds: float
+    """Wall time of those calls (on pure-JAX tasks with the task's steps), without compilation."""
+    watched: Watched
+
+
+class _Running(NamedTuple):
+    """Lanes in the middle of their episodes."""
+
+    environment: Any
+    observation: Float[Array, "n o"]
+    memory: PyTree[Any]
+    budget: BudgetState
+    returns: Float[Array, " n"]
+    costs: Float[Array, " n"]
+    length: Int[Array, " n"]
+    running: Bool[Array, " n"]
+    terminated: Bool[Array, " n"]
+
+
+OnStep = Callable[[int], None]
+
+
+def roll_out_pure(
+    algorithm: Any,
+    state: PyTree[Any],
+    environment: PureEnvironment,
+    lanes: Lanes,
+    *,
+    seed: int,
+    margins: Float[np.ndarray, " t"],
+    watch: Sequence[int] = (),
+    on_step: OnStep | None = None,
+) -> LaneResults:
+    """A block of lanes on a task in pure JAX. `state` is that of training seed `seed`, without seed axis; `margins` are
+    taken off what is left before the policy sees it. `on_step(steps)` is told of steps done; lanes in `watch` are kept."""
+    horizon = lanes.totals.shape[1]
+    chunk = min(CHUNK, horizon)
+    episode, totals = jnp.asarray(lanes.episode, jnp.int32), jnp.asarray(lanes.totals, jnp.float32)
+    # The horizon in whole chunks: lanes have ended by then, and what the last one adds is cut off again.
+    padding = -horizon % chunk
+    totals = jnp.pad(totals, ((0, 0), (0, padding)), mode="edge")
+    offsets = jnp.pad(jnp.asarray(margins, jnp.float32), (0, padding), mode="edge")
+    watched = jnp.asarray(np.asarray(watch, int))
+    now = _begin(algorithm, environment, state, episode)
+    arguments = (state, now, episode, totals, offsets, watched, jnp.int32(seed), jnp.int32(0))
+    program = _steps.lower(algorithm, environment, *arguments, count=chunk, horizon=horizon).compile()
+    seen, done = [], 0
+    began = time.perf_counter()
+    while done < horizon and bool(now.running.any()):
+        now, records = program(state, now, episode, totals, offsets, watched, jnp.int32(seed), jnp.int32(done))
+        seen.append(jax.tree.map(np.asarray, records))
+        done = min(done + chunk, horizon)
+        if on_step is not None:
+            on_step(done)
+    seconds = time.perf_counter() - began
+    kept = jax.tree.map(lambda *parts: np.concatenate(parts)[:done], *seen)
+    numbers = jax.tree.map(np.asarray, (now.returns, now.costs, now.budget.spent, now.length, now.terminated))
+    return LaneResults(*numbers, np.zeros(len(episode), int), done, seconds, Watched(*kept))
+
+
+def roll_out_vector(
+    algorithm: Any,
+    state: PyTree[Any],
+    environment: VectorEnvironment,
+    lanes: Lanes,
+    *,
+    seed: int,
+    margins: Float[np.ndarray, " t"],
+    watch: Sequence[int] = (),
+    on_step: OnStep | None = None,
+) -> LaneResults:
+    """The same on a simulator, whose number of lanes must be that of `lanes`. An episode whose worker died is begun
+    again, its budget whole."""
+    count, horizon = lanes.totals.shape
+    discount = algorithm.budget_discount
+    idle = np.full(count, _IDLE)
+    starts = np.where(lanes.episode == _IDLE, _IDLE, episode_seed(0) + np.asarray(lanes.episode))
+    observation = np.asarray(environment.reset(starts), np.float32)
+    memory, length = None, np.zeros(count, int)
+    budget = BudgetState(np.zeros(count), np.ones(count))
+    returns, costs, restarts = np.zeros(count), np.zeros(count), np.zeros(count, int)
+    running, terminated = np.asarray(lanes.episode) != _IDLE, np.zeros(count, bool)
+    program, seconds, steps, seen = None, 0.0, 0, []
+    while running.any():
+        place = np.minimum(length, horizon - 1)
+        left = remaining_budget(budget, lanes.totals[np.arange(count), place]) - margins[place]
+        kept = np.where(running[:, None], observation, np.float32(0))
+        inputs = (kept, left.astype(np.float32), np.int32(seed), lanes.episode.astype(np.int32), length.astype(np.int32))
+        if program is None:
+            memory = _first_memory(algorithm, state, count)
+            program = _act.lower(algorithm, state, memory, *inputs).compile()
+        began = time.perf_counter()
+        memory, actions = program(state, memory, *inputs)
+        actions = np.asarray(actions)
+        seconds += time.perf_counter() - began
+        steps += 1
+        seen.append(_picture(algorithm, memory, observation, np.asarray(watch, int)))
+        step = environment.step(actions, idle)
+        again = running & step.restarted
+        counted = running & ~again
+        returns += np.where(counted, step.reward, 0.0)
+        costs += np.where(counted, step.cost, 0.0)
+        budget = pay(budget, np.where(counted, step.cost, 0.0), discount=discount)
+        length, restarts = length + counted, restarts + again
+        terminated |= counted & step.terminated
+        running = running & ~(counted & (step.terminated | step.truncated))
+        observation = np.asarray(step.start_observation, np.float32)
+        for sums in (returns, costs, length, budget.spent):
+            sums[again] = 0
+        budget.weight[again] = 1
+        if on_step is not None:
+            on_step(int(length.max()))
+    watched = Watched(*jax.tree.map(lambda *parts: np.stack(parts), *seen))
+    return LaneResults(returns, costs, budget.spent, length, terminated, restarts, steps, seconds, watched)
+
+
+def _picture(algorithm: Any, memory: PyTree[Any], observation: Any, watch: Any) -> tuple[Any, Any]:
+    """What the watched lanes see and imagine; a planner shows its plans by `imagined(memory) -> [n, h, obs]`."""
+    plans = None
+    if hasattr(algorithm, "imagined"):
+        rows = jax.tree.map(lambda leaf: leaf[watch], memory)
+        plans = jax.vmap(algorithm.imagined)(rows)[:, 0]
+    return observation[watch], plans
+
+
+@partial(jax.jit, static_argnames=("algorithm", "environment"))
+def _begin(algorithm: Any, environment: PureEnvironment, state: Any, episode: Int[Array, " n"]) -> _Running:
+    count = len(episode)
+    keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(_STARTS)))(jnp.maximum(episode, 0))
+    first, observation = environment.reset(keys)
+    zeros, falses = jnp.zeros(count), jnp.zeros(count, bool)
+    return _Running(
+        first, observation, _first_memory(algorithm, state, count), begin_budget(count), zeros, zeros,
+        jnp.zeros(count, jnp.int32), episode != _IDLE, falses,
+    )  # fmt: skip
+
+
+@partial(jax.jit, static_argnames=("algorithm", "environment", "count", "horizon"))
+def _steps(
+    algorithm: Any, environment: PureEnvironment, state: Any, now: _Running, episode: Int[Array, " n"],
+    totals: Float[Array, "n t"], margins: Float[Array, " t"], watch: Int[Array, " w"], seed: Int[Array, ""],
+    first: Int[Array, ""], *, count: int, horizon: int,
+) -> tuple[_Running, Any]:  # fmt: skip
+    """`count` steps of all lanes from step `first` on."""
+
+    def one(now: _Running, index: Array) -> tuple[_Running, Any]:
+        left = remaining_budget(now.budget, totals[:, index]) - margins[index]
+        memory, action = _act_lanes(algorithm, state, now.memory, now.observation, left, seed, episode, now.length)
+        picture = _picture(algorithm, memory, now.observation, watch)
+        entered, result = environment.step(now.environment, action)
+        running = now.running & (index < horizon)
+        cost = jnp.where(running, result.cost, 0.0)
+        ended = result.terminated | result.truncated
+        hold = partial(_where, running)
+        after = _Running(
+            environment=hold(entered, now.environment),
+            observation=hold(result.observation, now.observation),
+            memory=memory,
+            budget=hold(pay(now.budget, cost, discount=algorithm.budget_discount), now.budget),
+            returns=now.returns + jnp.where(running, result.reward, 0.0),
+            costs=now.costs + cost,
+            length=now.length + running,
+            running=running & ~ended,
+            terminated=now.terminated | (running & result.terminated),
+        )
+        return after, picture
+
+    return jax.lax.scan(one, now, first + jnp.arange(count))
+
+
+def _where(mask: Bool[Array, " n"], new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
+
+
+def _first_memory(algorithm: Any, state: Any, count: int) -> PyTree[Any]:
+    """The policies' memory [n, 1, ...] before any step."""
+    return jax.vmap(lambda _: algorithm.policy(state).initial(1))(jnp.arange(count))
+
+
+def _act_lanes(
+    algorithm: Any, state: Any, memory: PyTree[Any], observation: Float[Array, "n o"], left: Float[Array, " n"],
+    seed: Int[Array, ""], episode: Int[Array, " n"], step: Int[Array, " n"],
+) -> tuple[PyTree[Any], Float[Array, "n a"]]:  # fmt: skip
+    policy = algorithm.policy(state)
+    key = jax.random.fold_in(jax.random.key(_NOISE), seed)
+
+    def one_lane(memory: Any, observation: Array, left: Array, episode: Array, step: Array) -> tuple[Any, Array]:
+        fresh = jax.tree.map(lambda first, now: jnp.where(step == 0, first, now), policy.initial(1), memory)
+        lane_key = jax.random.fold_in(jax.random.fold_in(key, jnp.maximum(episode, 0)), step)
+        memory, action = policy.act(fresh, PolicyInputs(observation[None], left[None], step[None]), lane_key)
+        return memory, action[0]
+
+    return jax.vmap(one_lane)(memory, observation, left, episode, step)
+
+
+_act = jax.jit(_act_lanes, static_argnames="algorithm")
