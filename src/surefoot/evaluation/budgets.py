@@ -159,12 +159,13 @@ class BudgetEvaluation:
             report(number * horizon, everything)
             which = np.array([budget for budget, _ in pairs] + [0] * (size - len(pairs)))
             episode = np.array([episode for _, episode in pairs] + [-1] * (size - len(pairs)))
-            watch = np.flatnonzero(episode == 0).tolist() if place == 0 else []
+            # The same lanes in every block, or the program would be compiled once more; kept where they show episode 0.
+            watch = list(range(min(len(self.budgets), size)))
             results = roll_out(
                 jax.tree.map(lambda leaf, place=place: leaf[place], states), Lanes(episode, totals[which]), seed=seed,
                 watch=watch, on_step=lambda step, number=number: report(number * horizon + step, everything),
             )  # fmt: skip
-            if watch and on_watched is not None:
+            if place == 0 and (episode[watch] == 0).all() and on_watched is not None:
                 on_watched([self.budgets[which[lane]] for lane in watch], results.watched)
             on_rows([self._row(results, lane, *pair, seed, totals) for lane, pair in enumerate(pairs)])
         report(everything, everything)
@@ -195,7 +196,7 @@ class BudgetEvaluation:
             "terminated": bool(results.terminated[lane]),
             "restarts": int(results.restarts[lane]),
             "lanes": len(results.length),
-            "step_seconds": results.seconds / max(results.steps, 1),
+            "step_seconds": results.step_seconds,
         }
 
 

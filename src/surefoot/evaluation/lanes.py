@@ -66,8 +66,9 @@ class LaneResults(NamedTuple):
     """How often a simulator's worker died and the episode was begun again."""
     steps: int
     """Calls of the policy for all lanes."""
-    seconds: float
-    """Wall time of those calls (on pure-JAX tasks with the task's steps), without compilation."""
+    step_seconds: float
+    """Wall time of one of those calls (on pure-JAX tasks with the task's step): the median, so that the first, which
+    compiles, does not count."""
     watched: Watched
 
 
@@ -110,20 +111,22 @@ def roll_out_pure(
     offsets = jnp.pad(jnp.asarray(margins, jnp.float32), (0, padding), mode="edge")
     watched = jnp.asarray(np.asarray(watch, int))
     now = _begin(algorithm, environment, state, episode)
-    arguments = (state, now, episode, totals, offsets, watched, jnp.int32(seed), jnp.int32(0))
-    program = _steps.lower(algorithm, environment, *arguments, count=chunk, horizon=horizon).compile()
-    seen, done = [], 0
-    began = time.perf_counter()
+    seen, seconds, done = [], [], 0
     while done < horizon and bool(now.running.any()):
-        now, records = program(state, now, episode, totals, offsets, watched, jnp.int32(seed), jnp.int32(done))
+        began = time.perf_counter()
+        now, records = _steps(
+            algorithm, environment, state, now, episode, totals, offsets, watched, np.int32(seed), np.int32(done),
+            count=chunk, horizon=horizon,
+        )  # fmt: skip
         seen.append(jax.tree.map(np.asarray, records))
+        seconds.append((time.perf_counter() - began) / chunk)
         done = min(done + chunk, horizon)
         if on_step is not None:
             on_step(done)
-    seconds = time.perf_counter() - began
     kept = jax.tree.map(lambda *parts: np.concatenate(parts)[:done], *seen)
     numbers = jax.tree.map(np.asarray, (now.returns, now.costs, now.budget.spent, now.length, now.terminated))
-    return LaneResults(*numbers, np.zeros(len(episode), int), done, seconds, Watched(*kept))
+    step_seconds = float(np.median(seconds)) if seconds else 0.0
+    return LaneResults(*numbers, np.zeros(len(episode), int), done, step_seconds, Watched(*kept))
 
 
 def roll_out_vector(
@@ -144,24 +147,20 @@ def roll_out_vector(
     idle = np.full(count, _IDLE)
     starts = np.where(lanes.episode == _IDLE, _IDLE, episode_seed(0) + np.asarray(lanes.episode))
     observation = np.asarray(environment.reset(starts), np.float32)
-    memory, length = None, np.zeros(count, int)
+    memory, length = _first_memory(algorithm, state, count), np.zeros(count, int)
     budget = BudgetState(np.zeros(count), np.ones(count))
     returns, costs, restarts = np.zeros(count), np.zeros(count), np.zeros(count, int)
     running, terminated = np.asarray(lanes.episode) != _IDLE, np.zeros(count, bool)
-    program, seconds, steps, seen = None, 0.0, 0, []
+    seconds, seen = [], []
     while running.any():
         place = np.minimum(length, horizon - 1)
         left = remaining_budget(budget, lanes.totals[np.arange(count), place]) - margins[place]
         kept = np.where(running[:, None], observation, np.float32(0))
         inputs = (kept, left.astype(np.float32), np.int32(seed), lanes.episode.astype(np.int32), length.astype(np.int32))
-        if program is None:
-            memory = _first_memory(algorithm, state, count)
-            program = _act.lower(algorithm, state, memory, *inputs).compile()
         began = time.perf_counter()
-        memory, actions = program(state, memory, *inputs)
+        memory, actions = _act(algorithm, state, memory, *inputs)
         actions = np.asarray(actions)
-        seconds += time.perf_counter() - began
-        steps += 1
+        seconds.append(time.perf_counter() - began)
         seen.append(_picture(algorithm, memory, observation, np.asarray(watch, int)))
         step = environment.step(actions, idle)
         again = running & step.restarted
@@ -179,7 +178,10 @@ def roll_out_vector(
         if on_step is not None:
             on_step(int(length.max()))
     watched = Watched(*jax.tree.map(lambda *parts: np.stack(parts), *seen))
-    return LaneResults(returns, costs, budget.spent, length, terminated, restarts, steps, seconds, watched)
+    step_seconds = float(np.median(seconds)) if seconds else 0.0
+    return LaneResults(
+        returns, costs, budget.spent, length, terminated, restarts, len(seconds), step_seconds, watched
+    )
 
 
 def _picture(algorithm: Any, memory: PyTree[Any], observation: Any, watch: Any) -> tuple[Any, Any]:
