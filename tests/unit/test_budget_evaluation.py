@@ -115,12 +115,14 @@ def test_the_first_episode_of_the_first_seed_is_watched() -> None:
     assert progress[-1] == (4 * HORIZON, 4 * HORIZON)
 
 
-def row_of(asked: str, budget: float | None, cost: float, *, seed: int = 0, episode: int = 0, **more: Any) -> Any:
+def row_of(
+    asked: str, budget: float | None, cost: float, *, seed: int = 0, episode: int = 0, extra: Any = None, **more: Any
+) -> Any:
     return {
         "task": "Spend", "algorithm": "stub", "setting": "a", "level": None, "asked": asked, "ratio": None,
         "budget": budget, "seed": seed, "episode": episode, "return": 2 * cost, "cost": cost, "discounted_cost": cost,
         "normalised_cost": None if budget is None else cost / budget, "length": 6, "lanes": 4, "step_seconds": 0.25,
-        "exceeded": budget is not None and cost > budget, **more,
+        "exceeded": budget is not None and cost > budget, **more, **(extra or {}),
     }  # fmt: skip
 
 
@@ -146,7 +148,7 @@ def test_figures_of_each_budget() -> None:
 
 
 def test_negative_returns_are_compared_the_other_way_round() -> None:
-    rows = [row_of("cost 1", 1.0, 1.0, **{"return": -20.0}), row_of("cost inf", None, 1.0, **{"return": -15.0})]
+    rows = [row_of("cost 1", 1.0, 1.0, extra={"return": -20.0}), row_of("cost inf", None, 1.0, extra={"return": -15.0})]
     assert summarise_budgets(rows)["share_of_unconstrained_return"] == pytest.approx(0.75)
 
 

@@ -85,9 +85,7 @@ def test_watched_lanes_are_kept_with_their_plans() -> None:
 def on_simulator(*totals: Any, episodes: Any = None, deaths_at: Any = (), **options: Any) -> LaneResults:
     lanes = lanes_of(*totals, episodes=episodes)
     vector = FakeVector(len(totals), deaths_at=deaths_at)
-    return roll_out_vector(
-        StubPlanner(), STATE, vector, lanes, **{"seed": 0, "margins": NO_MARGIN, **options}
-    )
+    return roll_out_vector(StubPlanner(), STATE, vector, lanes, **{"seed": 0, "margins": NO_MARGIN, **options})
 
 
 def test_the_same_on_a_simulator() -> None:

@@ -57,10 +57,8 @@ def bench_act(options: BenchActOptions) -> dict[str, Any]:
         if not values or min(values) < least:
             raise ConfigError(f"--{name}: expected at least {least}, found {min(values, default='none')}.")
     policy = load_policy(options.run)
-    records = []
     with ProgressLine("timing", unit="calls") as line:
-        for batch in options.batch:
-            records.append(_time(policy, batch, options, line))
+        records = [_time(policy, batch, options, line) for batch in options.batch]
     found = {
         "batches": records,
         "devices": [device.device_kind for device in jax.devices()],

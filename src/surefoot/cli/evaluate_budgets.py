@@ -97,16 +97,16 @@ def evaluate_under_budgets(
     setting = evaluation.method["setting"]
     file = folder / ROWS
     done = {(row["asked"], row["seed"], row["episode"]) for row in read_rows(file) if row["setting"] == setting}
-    with _rolling(loaded, evaluation, margins, evaluation.lanes(done), request, open_environment) as roll_out:
-        with ProgressLine("evaluating", unit="steps") as line:
-            evaluation.run(
-                loaded.states,
-                roll_out,
-                done=done,
-                on_rows=partial(append_rows, file),
-                on_watched=partial(_save_plans, folder / PLANS, setting),
-                on_progress=line.report,
-            )
+    rolling = _rolling(loaded, evaluation, margins, evaluation.lanes(done), request, open_environment)
+    with rolling as roll_out, ProgressLine("evaluating", unit="steps") as line:
+        evaluation.run(
+            loaded.states,
+            roll_out,
+            done=done,
+            on_rows=partial(append_rows, file),
+            on_watched=partial(_save_plans, folder / PLANS, setting),
+            on_progress=line.report,
+        )
     wanted = {budget.asked for budget in budgets}
     rows = [
         row
@@ -200,7 +200,8 @@ def _rolling(
     opened: AbstractContextManager[Any] = nullcontext()
     if pure is None and lanes:
         opened = (open_environment or open_simulator)(task, lanes, min(request.workers, lanes))
-    with opened as simulator:
+    with opened as found:
+        simulator: Any = found
 
         def roll_out(
             state: Any, lanes: Lanes, *, seed: int, watch: Sequence[int], on_step: Callable[[int], None]

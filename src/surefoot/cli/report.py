@@ -110,7 +110,7 @@ def _latency(summary: dict[str, Any]) -> dict[str, Any]:
     """What `surefoot bench act` found, flat; empty where it was not run."""
     latency = summary.get("latency", {})
     flat = {
-        f"{record['batch']} environments": f"median {record['p50_ms']:.3g} ms, 95th percentile {record['p95_ms']:.3g} ms"
+        f"{record['batch']} at once": f"median {record['p50_ms']:.3g} ms, 95th percentile {record['p95_ms']:.3g} ms"
         for record in latency.get("batches", [])
     }
     return {**flat, **{name: latency[name] for name in ("devices", "step") if name in latency}}

@@ -68,13 +68,11 @@ def budget_figures(path: Path, task: str) -> Figures:
     if not levels:
         return {}
     figures: Figures = {}
-    named = [
-        ("no margin" if one["level"] is None else f"margin for {percent(one['level'])}", one) for one, _ in levels
-    ]
+    named = [("no margin" if one["level"] is None else f"margin for {percent(one['level'])}", one) for one, _ in levels]
     if any(record["budget"] is not None for _, one in named for record in one["budgets"]):
         caption = (
-            "Return and cost of an episode against its budget. Bars: 95 % intervals of the mean over episodes; coloured "
-            "dots: seeds; grey: episodes (of the first line). Below the diagonal the budget is kept; dashed is the "
+            "Return and cost of an episode against its budget. Bars: 95 % intervals of the mean over episodes; coloured dots: "
+            "seeds; grey: episodes (of the first line). Below the diagonal the budget is kept; dashed is the "
             "planner without a limit."
         )
         figures["budgets"] = (budget_curves(named, levels[0][1]), caption)
@@ -99,9 +97,7 @@ def _plans(file: Path, task: str) -> Figures:
         raise ConfigError(f"{file}: expected plans, found a file that cannot be read; evaluate again.") from error
     view = VIEWS.get(task, _PLAIN)
     imagined = [
-        Imagined(
-            name, view.project(observations[:, lane]), None if plans is None else view.project(plans[:, lane])
-        )
+        Imagined(name, view.project(observations[:, lane]), None if plans is None else view.project(plans[:, lane]))
         for lane, name in enumerate(asked)
     ]
     caption = (

@@ -18,9 +18,9 @@ from surefoot.errors import ConfigError
 from surefoot.tasks import Task
 
 BudgetConversion = Literal["table", "even", "discounted"]
-"""How a sum of costs becomes a sum of discounted ones, where the planner discounts: `table`, the factor measured for the
-task (even where there is none); `even`, as if the episode spent evenly over its horizon; `discounted`, ratios of the
-table's discounted maximum."""
+"""How a sum of costs becomes a sum of discounted ones, where the planner discounts: `table`, the factor measured for
+the task (even where there is none); `even`, as if the episode spent evenly over its horizon; `discounted`, ratios of
+the table's discounted maximum."""
 
 Costs = Float[Array, " n"] | Float[np.ndarray, " n"]
 

@@ -75,7 +75,9 @@ def _rows(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise ConfigError(f"--budget-schedule {path}: the file cannot be read ({reason}).") from error
-    lines = [(number, [cell.strip() for cell in cells]) for number, cells in enumerate(csv.reader(text.splitlines()), 1)]
+    lines = [
+        (number, [cell.strip() for cell in cells]) for number, cells in enumerate(csv.reader(text.splitlines()), 1)
+    ]
     lines = [(number, cells) for number, cells in lines if any(cells)]
     header = tuple(lines[0][1]) if lines else ()
     if header not in HEADERS:

@@ -5,6 +5,7 @@ finished block of lanes are handed out at once, so that a killed evaluation goes
 """
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -204,8 +205,8 @@ def summarise_budgets(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the rows of one setting say, as JSON values: a record for each budget, smallest first.
 
     Means are over all episodes; intervals are 95 %: Wilson's for shares, stratified bootstrap over episodes for means;
-    "..._per_seed" are in the order of "seeds". `DataError` on no rows, a bad value, an episode twice, or rows of several
-    settings.
+    "..._per_seed" are in the order of "seeds". `DataError` on no rows, a bad value, an episode twice, or rows of
+    several settings.
     """
     _check(rows)
     seeds = sorted({int(row["seed"]) for row in rows})
@@ -222,7 +223,7 @@ def summarise_budgets(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "level": rows[0].get("level"),
         "budgets": records,
         "within_budget": all(record["normalised_cost_mean"] <= 1 for record in limited),
-        "return_rises": all(low <= high for low, high in zip(returns[:-1], returns[1:], strict=True)),
+        "return_rises": all(low <= high for low, high in itertools.pairwise(returns)),
     }
     if free and limited:
         summary["share_of_unconstrained_return"] = _share(returns[-1], free[0]["return_mean"])

@@ -8,14 +8,15 @@ same starts and draws, and not of the lanes beside it, so that results do not de
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from surefoot.constraints.budgets import BudgetState, begin_budget, pay, remaining_budget
+from surefoot.envs.pure import PureTask
 from surefoot.evaluation.simulated import VectorEnvironment, episode_seed
 from surefoot.types import PolicyInputs
 
@@ -23,15 +24,6 @@ CHUNK = 10
 """Steps of a pure-JAX task in one dispatch; progress is told between two."""
 _IDLE = -1
 _STARTS, _NOISE = 24_11_2026, 25_11_2026
-
-
-class PureEnvironment(Protocol):
-    """A task in pure JAX, batched and hashable."""
-
-    def reset(self, keys: Key[Array, " n"], /) -> tuple[Any, Float[Array, "n o"]]: ...
-    def step(self, state: Any, action: Float[Array, "n a"], /) -> tuple[Any, Any]:
-        """The state entered, and a record with observation, reward, cost, terminated and truncated."""
-        ...
 
 
 class Lanes(NamedTuple):
@@ -92,7 +84,7 @@ OnStep = Callable[[int], None]
 def roll_out_pure(
     algorithm: Any,
     state: PyTree[Any],
-    environment: PureEnvironment,
+    environment: PureTask,
     lanes: Lanes,
     *,
     seed: int,
@@ -101,7 +93,8 @@ def roll_out_pure(
     on_step: OnStep | None = None,
 ) -> LaneResults:
     """A block of lanes on a task in pure JAX. `state` is that of training seed `seed`, without seed axis; `margins` are
-    taken off what is left before the policy sees it. `on_step(steps)` is told of steps done; lanes in `watch` are kept."""
+    taken off what is left before the policy sees it. `on_step(steps)` is told of steps done; lanes in `watch` are shown
+    in the results."""
     horizon = lanes.totals.shape[1]
     chunk = min(CHUNK, horizon)
     episode, totals = jnp.asarray(lanes.episode, jnp.int32), jnp.asarray(lanes.totals, jnp.float32)
@@ -124,7 +117,7 @@ def roll_out_pure(
         if on_step is not None:
             on_step(done)
     kept = jax.tree.map(lambda *parts: np.concatenate(parts)[:done], *seen)
-    numbers = jax.tree.map(np.asarray, (now.returns, now.costs, now.budget.spent, now.length, now.terminated))
+    numbers: Any = jax.tree.map(np.asarray, (now.returns, now.costs, now.budget.spent, now.length, now.terminated))
     step_seconds = float(np.median(seconds)) if seconds else 0.0
     return LaneResults(*numbers, np.zeros(len(episode), int), done, step_seconds, Watched(*kept))
 
@@ -156,7 +149,13 @@ def roll_out_vector(
         place = np.minimum(length, horizon - 1)
         left = remaining_budget(budget, lanes.totals[np.arange(count), place]) - margins[place]
         kept = np.where(running[:, None], observation, np.float32(0))
-        inputs = (kept, left.astype(np.float32), np.int32(seed), lanes.episode.astype(np.int32), length.astype(np.int32))
+        inputs = (
+            kept,
+            left.astype(np.float32),
+            np.int32(seed),
+            lanes.episode.astype(np.int32),
+            length.astype(np.int32),
+        )
         began = time.perf_counter()
         memory, actions = _act(algorithm, state, memory, *inputs)
         actions = np.asarray(actions)
@@ -180,7 +179,7 @@ def roll_out_vector(
     watched = Watched(*jax.tree.map(lambda *parts: np.stack(parts), *seen))
     step_seconds = float(np.median(seconds)) if seconds else 0.0
     return LaneResults(
-        returns, costs, budget.spent, length, terminated, restarts, len(seconds), step_seconds, watched
+        returns, costs, np.asarray(budget.spent), length, terminated, restarts, len(seconds), step_seconds, watched
     )
 
 
@@ -194,7 +193,7 @@ def _picture(algorithm: Any, memory: PyTree[Any], observation: Any, watch: Any) 
 
 
 @partial(jax.jit, static_argnames=("algorithm", "environment"))
-def _begin(algorithm: Any, environment: PureEnvironment, state: Any, episode: Int[Array, " n"]) -> _Running:
+def _begin(algorithm: Any, environment: PureTask, state: Any, episode: Int[Array, " n"]) -> _Running:
     count = len(episode)
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(_STARTS)))(jnp.maximum(episode, 0))
     first, observation = environment.reset(keys)
@@ -207,7 +206,7 @@ def _begin(algorithm: Any, environment: PureEnvironment, state: Any, episode: In
 
 @partial(jax.jit, static_argnames=("algorithm", "environment", "count", "horizon"))
 def _steps(
-    algorithm: Any, environment: PureEnvironment, state: Any, now: _Running, episode: Int[Array, " n"],
+    algorithm: Any, environment: PureTask, state: Any, now: _Running, episode: Int[Array, " n"],
     totals: Float[Array, "n t"], margins: Float[Array, " t"], watch: Int[Array, " w"], seed: Int[Array, ""],
     first: Int[Array, ""], *, count: int, horizon: int,
 ) -> tuple[_Running, Any]:  # fmt: skip
@@ -248,7 +247,7 @@ def _first_memory(algorithm: Any, state: Any, count: int) -> PyTree[Any]:
 
 
 def _act_lanes(
-    algorithm: Any, state: Any, memory: PyTree[Any], observation: Float[Array, "n o"], left: Float[Array, " n"],
+    algorithm: Any, state: Any, memory: PyTree[Any], observation: Float[Array, "n o"], left: Any,
     seed: Int[Array, ""], episode: Int[Array, " n"], step: Int[Array, " n"],
 ) -> tuple[PyTree[Any], Float[Array, "n a"]]:  # fmt: skip
     policy = algorithm.policy(state)

@@ -56,9 +56,7 @@ class Plane:
 
 
 @styled
-def budget_curves(
-    figures: Sequence[tuple[str, Mapping[str, Any]]], rows: Sequence[Mapping[str, Any]] = ()
-) -> Figure:
+def budget_curves(figures: Sequence[tuple[str, Mapping[str, Any]]], rows: Sequence[Mapping[str, Any]] = ()) -> Figure:
     """Return and realised cost against the budget, one line for each (name, figures of `summarise_budgets`).
 
     Bars are 95 % intervals of the mean over episodes, small dots the means of the seeds, grey dots the episodes in
@@ -159,8 +157,8 @@ def calibration_plot(levels: Sequence[Mapping[str, Any]]) -> Figure:
         raise ConfigError("calibration_plot: expected at least one limited budget, found none.")
     figure = new_figure(3.6, width=6.5)
     axes = figure.subplots()
-    known = sorted({record["asked"] for _, limited in records for record in limited},
-                   key=lambda asked: min(r["budget"] for _, l in records for r in l if r["asked"] == asked))  # fmt: skip
+    smallest = {record["asked"]: record["budget"] for _, limited in records for record in limited}
+    known = sorted(smallest, key=lambda asked: smallest[asked])
     labelled = set()
     for place, (level, limited) in enumerate(records):
         for record in limited:

@@ -22,7 +22,7 @@ def budget_rows(figures: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def budget_key_figures(figures: Mapping[str, Any]) -> list[KeyFigure]:
-    """The figures that have a target: costs within budgets, nearly all episodes within 1.1 of them, returns that rise."""
+    """The figures that have a target: costs within budgets, most episodes within 1.1 of them, returns that rise."""
     limited = [record for record in figures.get("budgets", []) if record["budget"] is not None]
     if not limited:
         return []

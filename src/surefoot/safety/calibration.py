@@ -1,7 +1,7 @@
 """How far a planner's predicted cost may fall short of the cost that comes: margins from held-out outcomes.
 
-A planner under a budget b keeps the plans whose predicted cost C is at most b. With a margin m it asks C + m <= b, which
-is the same as planning under b - m, so that a margin needs nothing of the planner. Split-conformal prediction (Vovk et
+A planner under a budget b keeps the plans whose predicted cost C is at most b. With a margin m it asks C + m <= b,
+which is the same as planning under b - m, so that a margin needs nothing of the planner. Split-conformal prediction (Vovk et
 al., 2005; Lei et al., 2018) takes for m the ceil((n + 1)(1 - level))-th smallest of n held-out residuals "realised less
 predicted": a further residual that is exchangeable with them exceeds it with a probability of at most `level`.
 
@@ -82,8 +82,8 @@ def conformal_quantile(residuals: Float[np.ndarray, " n"], level: float) -> floa
     rank = math.ceil((count + 1) * (1 - level) - 1e-3)
     if rank > count:
         raise ConfigError(
-            f"--level {level:g}: expected at least {math.ceil(1 / level - 1e-9) - 1} held-out outcomes for each stretch "
-            f"of steps, found {count}; give more data, longer stretches or a higher level."
+            f"--level {level:g}: expected at least {math.ceil(1 / level - 1e-9) - 1} held-out outcomes for each "
+            f"stretch of steps, found {count}; give more data, longer stretches or a higher level."
         )
     return float(np.sort(residuals)[rank - 1])
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
+from numpy.typing import ArrayLike as Numbers
 
 from surefoot import checkpoint
 from surefoot.algorithms import ALGORITHMS
@@ -47,7 +48,7 @@ class LoadedPolicy:
     def act(
         self,
         observation: ArrayLike,
-        remaining_budget: ArrayLike | None = None,
+        remaining_budget: Numbers | None = None,
         *,
         key: Key[Array, ""] | None = None,
     ) -> Float[np.ndarray, "*n act"]:
@@ -97,7 +98,7 @@ class LoadedPolicy:
         """Whether it plans under a budget that is given at run time."""
         return bool(getattr(self.algorithm, "needs_budget", False))
 
-    def session(self, budget: ArrayLike | None = None, *, key: Key[Array, ""] | None = None) -> ControlSession:
+    def session(self, budget: Numbers | None = None, *, key: Key[Array, ""] | None = None) -> ControlSession:
         """A control loop of one environment, or of as many as `budget` has numbers: what is left of the budget, the
         planner's memory, and noise that is new at each step. `ConfigError` for a budget that is missing, NaN or
         negative, or given to a policy that plans under none. `key`: the run's own by default."""

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
+from numpy.typing import ArrayLike
 
 from surefoot.constraints.budgets import BudgetState, check_budgets, check_remaining, pay, remaining_budget
 from surefoot.errors import ConfigError
@@ -48,7 +48,7 @@ class ControlSession:
         left = np.asarray(remaining_budget(self._budget, self._total.reshape(-1)))
         return left.reshape(self._total.shape)
 
-    def act(self, observation: ArrayLike) -> Float[np.ndarray, "*n act"]:
+    def act(self, observation: Any) -> Float[np.ndarray, "*n act"]:
         """The action [act], or one for each environment [n, act]. `ConfigError` as in `LoadedPolicy.act`."""
         rows = self._policy.checked(observation)
         batch = rows.reshape(-1, rows.shape[-1])
@@ -81,4 +81,3 @@ class ControlSession:
                 f"budget: expected one number or the shape {list(self._total.shape)}, found {list(total.shape)}."
             )
         self._total = np.broadcast_to(total, self._total.shape)
-
