@@ -104,7 +104,7 @@ class StubPlanner:
 
         return Policy(initial, act)
 
-    def imagined(self, memory: Any) -> Float[Array, "n h 2"]:
+    def imagined(self, state: Any, memory: Any) -> Float[Array, "n h 2"]:
         return memory["plan"]
 
 

@@ -97,7 +97,9 @@ def test_margins_step_by_step(tmp_path: Path) -> None:
     found = read_calibration(tmp_path, step=100)
     assert found == FOUND
     margins = found.margins(0, 0.1, horizon=120)
-    np.testing.assert_array_equal(margins[[0, 49, 50, 99, 119]], [2, 2, 1, 1, 1])
+    # From the 100th step on 20, 19, ..., 1 of the 21 last ones are left.
+    np.testing.assert_allclose(margins[[0, 49, 50, 99, 100, 119]], [2, 2, 1, 1, 20 / 21, 1 / 21])
+    np.testing.assert_array_equal(found.margins(0, 0.1, horizon=100)[50:], 1.0)
     for seed, level in ((0, 0.2), (1, 0.05)):
         with pytest.raises(ConfigError, match="expected one that was calibrated") as refused:
             found.margins(seed, level, horizon=120)

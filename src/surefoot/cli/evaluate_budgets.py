@@ -90,6 +90,7 @@ def evaluate_under_budgets(
             "algorithm": config.algorithm,
             "data": data_name(config.data_selection),
             "level": request.level,
+            "step": loaded.step,
             "setting": _setting(loaded, request, margins, budgets),
         },
     )
@@ -97,7 +98,8 @@ def evaluate_under_budgets(
     setting = evaluation.method["setting"]
     file = folder / ROWS
     done = {(row["asked"], row["seed"], row["episode"]) for row in read_rows(file) if row["setting"] == setting}
-    rolling = _rolling(loaded, evaluation, margins, evaluation.lanes(done), request, open_environment)
+    lanes = evaluation.lanes if evaluation.blocks(done) else 0
+    rolling = _rolling(loaded, evaluation, margins, lanes, request, open_environment)
     with rolling as roll_out, ProgressLine("evaluating", unit="steps") as line:
         evaluation.run(
             loaded.states,

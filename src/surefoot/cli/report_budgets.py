@@ -71,9 +71,9 @@ def budget_figures(path: Path, task: str) -> Figures:
     named = [("no margin" if one["level"] is None else f"margin for {percent(one['level'])}", one) for one, _ in levels]
     if any(record["budget"] is not None for _, one in named for record in one["budgets"]):
         caption = (
-            "Return and cost of an episode against its budget. Bars: 95 % intervals of the mean over episodes; coloured dots: "
-            "seeds; grey: episodes (of the first line). Below the diagonal the budget is kept; dashed is the "
-            "planner without a limit."
+            "Return and cost of an episode against its budget. Bars: 95 % intervals of the mean over episodes; "
+            "coloured dots: seeds; grey: episodes (of the first line). Below the diagonal the budget is kept; dashed "
+            "is the planner without a limit."
         )
         figures["budgets"] = (budget_curves(named, levels[0][1]), caption)
     figures |= _plans(path / FOLDER / PLANS, task)

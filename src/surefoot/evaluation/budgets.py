@@ -117,15 +117,27 @@ class BudgetEvaluation:
     method: Mapping[str, Any]
     """Columns of every row: algorithm, setting, level, ..."""
 
-    def missing(self, seed: int, done: Collection[tuple[str, int, int]]) -> list[tuple[int, int]]:
-        """(budget, episode) without a row, episode by episode; `done` holds (asked, seed, episode)."""
-        pairs = [(place, episode) for episode in range(self.episodes) for place in range(len(self.budgets))]
-        return [(p, e) for p, e in pairs if (self.budgets[p].asked, seed, e) not in done]
+    @property
+    def lanes(self) -> int:
+        """Lanes of each block: as many as allowed, and few idle ones in the last."""
+        count = len(self.budgets) * self.episodes
+        return math.ceil(count / math.ceil(count / self.most_lanes))
 
-    def lanes(self, done: Collection[tuple[str, int, int]]) -> int:
-        """Lanes of each block: as many as allowed, and few idle ones in the last; 0 where nothing is missing."""
-        most = max(len(self.missing(seed, done)) for seed in self.seeds)
-        return 0 if most == 0 else math.ceil(most / math.ceil(most / self.most_lanes))
+    def blocks(self, done: Collection[tuple[str, int, int]]) -> list[tuple[int, int, list[tuple[int, int]]]]:
+        """(place of the seed, number of the block, its (budget, episode) pairs) of the blocks of which a row is
+        missing; `done` holds (asked, seed, episode).
+
+        How pairs are cut into blocks, episode by episode, does not depend on what is done, so that an evaluation that
+        was killed goes on with the numbers of one that was not.
+        """
+        pairs = [(place, episode) for episode in range(self.episodes) for place in range(len(self.budgets))]
+        cut = [pairs[first : first + self.lanes] for first in range(0, len(pairs), self.lanes)]
+        return [
+            (place, number, block)
+            for place, seed in enumerate(self.seeds)
+            for number, block in enumerate(cut)
+            if any((self.budgets[budget].asked, seed, episode) not in done for budget, episode in block)
+        ]
 
     def run(
         self,
@@ -139,37 +151,34 @@ class BudgetEvaluation:
     ) -> None:
         """Roll out what is missing, block by block. `states` has a leading seed axis in the order of `seeds`.
 
-        `on_rows` gets the rows of each block as it ends; `on_watched` episode 0 of the first seed under every budget;
-        `on_progress(done, total)` counts steps of blocks.
+        `on_rows` gets the new rows of each block as it ends; `on_watched` episode 0 of the first seed under every
+        budget that the first block holds; `on_progress(done, total)` counts steps of blocks.
         """
-        size = self.lanes(done)
-        if size == 0:
-            return
+        size, horizon = self.lanes, self.task.horizon
         totals = np.stack(
             [planner_totals(one, self.task, discount=self.discount, conversion=self.conversion) for one in self.budgets]
         )
-        blocks = [
-            (place, seed, pairs[first : first + size])
-            for place, seed in enumerate(self.seeds)
-            for pairs in [self.missing(seed, done)]
-            for first in range(0, len(pairs), size)
-        ]
-        horizon, everything = self.task.horizon, self.task.horizon * len(blocks)
+        blocks = self.blocks(done)
         report = on_progress or (lambda done, total: None)
-        for number, (place, seed, pairs) in enumerate(blocks):
-            report(number * horizon, everything)
-            which = np.array([budget for budget, _ in pairs] + [0] * (size - len(pairs)))
-            episode = np.array([episode for _, episode in pairs] + [-1] * (size - len(pairs)))
-            # The same lanes in every block, or the program would be compiled once more; kept where they show episode 0.
+        for index, (place, number, pairs) in enumerate(blocks):
+            report(index * horizon, horizon * len(blocks))
+            seed, idle = self.seeds[place], size - len(pairs)
+            which = np.array([budget for budget, _ in pairs] + [0] * idle)
+            episode = np.array([episode for _, episode in pairs] + [-1] * idle)
+            # The same lanes in every block, or the program would be compiled once more.
             watch = list(range(min(len(self.budgets), size)))
             results = roll_out(
-                jax.tree.map(lambda leaf, place=place: leaf[place], states), Lanes(episode, totals[which]), seed=seed,
-                watch=watch, on_step=lambda step, number=number: report(number * horizon + step, everything),
-            )  # fmt: skip
-            if place == 0 and (episode[watch] == 0).all() and on_watched is not None:
+                jax.tree.map(lambda leaf, place=place: leaf[place], states),
+                Lanes(episode, totals[which], number),
+                seed=seed,
+                watch=watch,
+                on_step=lambda step, index=index: report(index * horizon + step, horizon * len(blocks)),
+            )
+            if place == number == 0 and on_watched is not None:
                 on_watched([self.budgets[which[lane]] for lane in watch], results.watched)
-            on_rows([self._row(results, lane, *pair, seed, totals) for lane, pair in enumerate(pairs)])
-        report(everything, everything)
+            rows = [self._row(results, lane, *pair, seed, totals) for lane, pair in enumerate(pairs)]
+            on_rows([row for row in rows if (row["asked"], seed, row["episode"]) not in done])
+        report(horizon * len(blocks), horizon * len(blocks))
 
     def _row(
         self, results: LaneResults, lane: int, place: int, episode: int, seed: int, totals: np.ndarray

@@ -1,8 +1,8 @@
 """Episodes under budgets, side by side: one call of a policy a step for all lanes, each with what is left of its own
 budget, on tasks in pure JAX and on simulators.
 
-A lane's noise is a function of training seed, episode and step: not of its budget, so that budgets are compared on the
-same starts and draws, and not of the lanes beside it, so that results do not depend on how many there are.
+The policy's noise is a function of training seed, block and step, and within a block of the lane's place. So the same
+blocks give the same numbers, in whatever order they run and however often a worker dies.
 """
 
 import time
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from surefoot.constraints.budgets import BudgetState, begin_budget, pay, remaining_budget
 from surefoot.envs.pure import PureTask
@@ -33,6 +33,8 @@ class Lanes(NamedTuple):
     """Numbers of the episodes: equal ones start alike; -1 is an idle lane."""
     totals: Float[np.ndarray, "n t"]
     """b_0 in the planner's units, as known at each step of the horizon."""
+    block: int
+    """Number of the block."""
 
 
 class Watched(NamedTuple):
@@ -108,7 +110,7 @@ def roll_out_pure(
     while done < horizon and bool(now.running.any()):
         began = time.perf_counter()
         now, records = _steps(
-            algorithm, environment, state, now, episode, totals, offsets, watched, np.int32(seed), np.int32(done),
+            algorithm, environment, state, now, totals, offsets, watched, _key(seed, lanes.block), np.int32(done),
             count=chunk, horizon=horizon,
         )  # fmt: skip
         seen.append(jax.tree.map(np.asarray, records))
@@ -140,27 +142,22 @@ def roll_out_vector(
     idle = np.full(count, _IDLE)
     starts = np.where(lanes.episode == _IDLE, _IDLE, episode_seed(0) + np.asarray(lanes.episode))
     observation = np.asarray(environment.reset(starts), np.float32)
-    memory, length = _first_memory(algorithm, state, count), np.zeros(count, int)
+    memory, length = algorithm.policy(state).initial(count), np.zeros(count, int)
     budget = BudgetState(np.zeros(count), np.ones(count))
     returns, costs, restarts = np.zeros(count), np.zeros(count), np.zeros(count, int)
     running, terminated = np.asarray(lanes.episode) != _IDLE, np.zeros(count, bool)
     seconds, seen = [], []
+    key = _key(seed, lanes.block)
     while running.any():
         place = np.minimum(length, horizon - 1)
         left = remaining_budget(budget, lanes.totals[np.arange(count), place]) - margins[place]
         kept = np.where(running[:, None], observation, np.float32(0))
-        inputs = (
-            kept,
-            left.astype(np.float32),
-            np.int32(seed),
-            lanes.episode.astype(np.int32),
-            length.astype(np.int32),
-        )
+        inputs = (kept, left.astype(np.float32), length.astype(np.int32), jax.random.fold_in(key, len(seen)))
         began = time.perf_counter()
         memory, actions = _act(algorithm, state, memory, *inputs)
         actions = np.asarray(actions)
         seconds.append(time.perf_counter() - began)
-        seen.append(_picture(algorithm, memory, observation, np.asarray(watch, int)))
+        seen.append(_picture(algorithm, state, memory, observation, np.asarray(watch, int)))
         step = environment.step(actions, idle)
         again = running & step.restarted
         counted = running & ~again
@@ -183,12 +180,11 @@ def roll_out_vector(
     )
 
 
-def _picture(algorithm: Any, memory: PyTree[Any], observation: Any, watch: Any) -> tuple[Any, Any]:
-    """What the watched lanes see and imagine; a planner shows its plans by `imagined(memory) -> [n, h, obs]`."""
+def _picture(algorithm: Any, state: Any, memory: PyTree[Any], observation: Any, watch: Any) -> tuple[Any, Any]:
+    """What the watched lanes see and imagine; a planner shows plans by `imagined(state, memory) -> [n, h, obs]`."""
     plans = None
     if hasattr(algorithm, "imagined"):
-        rows = jax.tree.map(lambda leaf: leaf[watch], memory)
-        plans = jax.vmap(algorithm.imagined)(rows)[:, 0]
+        plans = algorithm.imagined(state, jax.tree.map(lambda leaf: leaf[watch], memory))
     return observation[watch], plans
 
 
@@ -199,23 +195,24 @@ def _begin(algorithm: Any, environment: PureTask, state: Any, episode: Int[Array
     first, observation = environment.reset(keys)
     zeros, falses = jnp.zeros(count), jnp.zeros(count, bool)
     return _Running(
-        first, observation, _first_memory(algorithm, state, count), begin_budget(count), zeros, zeros,
+        first, observation, algorithm.policy(state).initial(count), begin_budget(count), zeros, zeros,
         jnp.zeros(count, jnp.int32), episode != _IDLE, falses,
     )  # fmt: skip
 
 
 @partial(jax.jit, static_argnames=("algorithm", "environment", "count", "horizon"))
 def _steps(
-    algorithm: Any, environment: PureTask, state: Any, now: _Running, episode: Int[Array, " n"],
-    totals: Float[Array, "n t"], margins: Float[Array, " t"], watch: Int[Array, " w"], seed: Int[Array, ""],
+    algorithm: Any, environment: PureTask, state: Any, now: _Running,
+    totals: Float[Array, "n t"], margins: Float[Array, " t"], watch: Int[Array, " w"], key: Key[Array, ""],
     first: Int[Array, ""], *, count: int, horizon: int,
 ) -> tuple[_Running, Any]:  # fmt: skip
     """`count` steps of all lanes from step `first` on."""
 
     def one(now: _Running, index: Array) -> tuple[_Running, Any]:
         left = remaining_budget(now.budget, totals[:, index]) - margins[index]
-        memory, action = _act_lanes(algorithm, state, now.memory, now.observation, left, seed, episode, now.length)
-        picture = _picture(algorithm, memory, now.observation, watch)
+        step_key = jax.random.fold_in(key, index)
+        memory, action = _act_lanes(algorithm, state, now.memory, now.observation, left, now.length, step_key)
+        picture = _picture(algorithm, state, memory, now.observation, watch)
         entered, result = environment.step(now.environment, action)
         running = now.running & (index < horizon)
         cost = jnp.where(running, result.cost, 0.0)
@@ -241,25 +238,18 @@ def _where(mask: Bool[Array, " n"], new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
 
 
-def _first_memory(algorithm: Any, state: Any, count: int) -> PyTree[Any]:
-    """The policies' memory [n, 1, ...] before any step."""
-    return jax.vmap(lambda _: algorithm.policy(state).initial(1))(jnp.arange(count))
+def _key(seed: int, block: int) -> Key[Array, ""]:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(_NOISE), seed), block)
 
 
 def _act_lanes(
     algorithm: Any, state: Any, memory: PyTree[Any], observation: Float[Array, "n o"], left: Any,
-    seed: Int[Array, ""], episode: Int[Array, " n"], step: Int[Array, " n"],
+    step: Int[Array, " n"], key: Key[Array, ""],
 ) -> tuple[PyTree[Any], Float[Array, "n a"]]:  # fmt: skip
+    """One call for all lanes; where an episode begins (again), from a memory of nothing."""
     policy = algorithm.policy(state)
-    key = jax.random.fold_in(jax.random.key(_NOISE), seed)
-
-    def one_lane(memory: Any, observation: Array, left: Array, episode: Array, step: Array) -> tuple[Any, Array]:
-        fresh = jax.tree.map(lambda first, now: jnp.where(step == 0, first, now), policy.initial(1), memory)
-        lane_key = jax.random.fold_in(jax.random.fold_in(key, jnp.maximum(episode, 0)), step)
-        memory, action = policy.act(fresh, PolicyInputs(observation[None], left[None], step[None]), lane_key)
-        return memory, action[0]
-
-    return jax.vmap(one_lane)(memory, observation, left, episode, step)
+    memory = _where(step == 0, policy.initial(observation.shape[0]), memory)
+    return policy.act(memory, PolicyInputs(observation, left, step), key)
 
 
 _act = jax.jit(_act_lanes, static_argnames="algorithm")

@@ -1,9 +1,10 @@
 """How far a planner's predicted cost may fall short of the cost that comes: margins from held-out outcomes.
 
 A planner under a budget b keeps the plans whose predicted cost C is at most b. With a margin m it asks C + m <= b,
-which is the same as planning under b - m, so that a margin needs nothing of the planner. Split-conformal prediction (Vovk et
-al., 2005; Lei et al., 2018) takes for m the ceil((n + 1)(1 - level))-th smallest of n held-out residuals "realised less
-predicted": a further residual that is exchangeable with them exceeds it with a probability of at most `level`.
+which is the same as planning under b - m, so that a margin needs nothing of the planner. Split-conformal prediction
+(Vovk et al., 2005; Lei et al., 2018) takes for m the ceil((n + 1)(1 - level))-th smallest of n held-out residuals
+"realised less predicted": a further residual that is exchangeable with them exceeds it with a probability of at most
+`level`.
 
 The planner's own plans are not exchangeable with segments of the data: it picks, among many, plans that promise a high
 return at a low cost, and errors of the prediction with them. `selection_margin` imitates that choice on the data, and
@@ -62,7 +63,10 @@ class Calibration:
     format_version: int = FORMAT_VERSION
 
     def margins(self, seed: int, level: float, *, horizon: int) -> Float[np.ndarray, " t"]:
-        """The margin of each step. `ConfigError` for a level that was not calibrated."""
+        """The margin of each step. `ConfigError` for a level that was not calibrated.
+
+        Behind the last stretch, where no segment starts, its margin shrinks with the steps that are left.
+        """
         known = self.seeds.get(str(seed), {})
         if f"{level:g}" not in known:
             raise ConfigError(
@@ -70,7 +74,10 @@ class Calibration:
                 f"see `surefoot calibrate`."
             )
         values = np.asarray(known[f"{level:g}"])
-        return values[np.minimum(np.arange(horizon) // self.stretch, len(values) - 1)]
+        steps = np.arange(horizon)
+        covered = min(self.stretch * len(values), horizon)
+        left = np.minimum((horizon - steps) / max(horizon - covered + 1, 1), 1.0)
+        return values[np.minimum(steps // self.stretch, len(values) - 1)] * left
 
 
 def conformal_quantile(residuals: Float[np.ndarray, " n"], level: float) -> float:
