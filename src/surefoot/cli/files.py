@@ -7,7 +7,7 @@ from typing import Any
 
 from surefoot import data
 from surefoot.cli.selection import select
-from surefoot.data import Dataset
+from surefoot.data import Dataset, library
 from surefoot.errors import ConfigError
 from surefoot.files import write_json
 from surefoot.tasks import get_task
@@ -67,7 +67,7 @@ def run_data(run: RunDirectory, config: RunConfig) -> Dataset | None:
     """
     for path in (Path(config.data_path), run.path / Path(config.data_path).name):
         if path.is_file():
-            dataset = select(data.load(path, get_task(config.task)), config.data_selection)
+            dataset = select(library.read(path, get_task(config.task)), config.data_selection)
             if dataset.fingerprint() == config.data_fingerprint:
                 return dataset
     return None

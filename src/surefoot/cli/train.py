@@ -44,7 +44,7 @@ class TrainOptions(Generic[Hyper]):
     preset: str = presets.DEFAULT_PRESET
     """Named hyper-parameters that the flags below start from."""
     data: Path | None = None
-    """HDF5 file to train on, in DSRL's format; by default the task's published one in DSRL's folder."""
+    """HDF5 file to train on, in DSRL's format or D4RL's; by default the task's published one in DSRL's folder."""
     stream: Literal["auto", "always", "never"] = "auto"
     """Leave the data in the file and gather batches from it: auto does so from 2 GiB on, where the file allows it."""
     out: Path
@@ -98,7 +98,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         task, data_filter=options.data_filter, fraction=options.fraction, limit=options.filter_cost_limit
     )
     path = _data_path(options, task)
-    dataset = select(data.load(path, task, mapped=MAPPED[options.stream]), chosen)
+    dataset = select(library.read(path, task, mapped=MAPPED[options.stream]), chosen)
     transitions = _transitions(options.hyper, dataset, task)
     found = coverage(dataset)
     config = make_config(

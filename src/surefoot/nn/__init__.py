@@ -4,5 +4,17 @@ from surefoot.nn.denoiser import Denoiser, DenoiserConfig
 from surefoot.nn.mlp import MLP, Dense
 from surefoot.nn.optimize import apply_gradient, init_optimizer
 from surefoot.nn.target import move_towards
+from surefoot.nn.trajectory import TemporalConfig, TemporalUNet, TrajectoryValue
 
-__all__ = ["MLP", "Denoiser", "DenoiserConfig", "Dense", "apply_gradient", "init_optimizer", "move_towards"]
+__all__ = [
+    "MLP",
+    "Denoiser",
+    "DenoiserConfig",
+    "Dense",
+    "TemporalConfig",
+    "TemporalUNet",
+    "TrajectoryValue",
+    "apply_gradient",
+    "init_optimizer",
+    "move_towards",
+]
