@@ -156,9 +156,8 @@ def held_out_outcomes(algorithm: Any, state: Any, prepared: Any, rows: np.ndarra
     for first in range(0, len(rows), BATCH):
         places = np.arange(first, first + BATCH)
         found = _outcomes(algorithm, state, known, jnp.asarray(np.minimum(places, len(rows) - 1)))
-        parts.append(
-            jax.tree.map(lambda column, count=int((places < len(rows)).sum()): np.asarray(column)[:count], found)
-        )
+        count = int((places < len(rows)).sum())  # the last batch is filled up, so that one program serves all
+        parts.append([np.asarray(column)[:count] for column in found])
     reward, cost, came, left = (np.concatenate(column) for column in zip(*parts, strict=True))
     return HeldOut(reward, cost, came, np.round((1 - left) * horizon).astype(int))
 
