@@ -24,7 +24,11 @@ def test_a_run_under_budgets(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["evaluate", str(run), *budgets]) == 0
     rows = rows_of(run / "evaluation" / "budget_episodes.jsonl")
     assert len(rows) == 3 * 2 * 2
-    assert {(row["asked"], row["budget"]) for row in rows} == {("ratio 0.2", 12.0), ("ratio 1", 60.0), ("cost inf", None)}
+    assert {(row["asked"], row["budget"]) for row in rows} == {
+        ("ratio 0.2", 12.0),
+        ("ratio 1", 60.0),
+        ("cost inf", None),
+    }
     assert {row["length"] for row in rows} == {200}
     with np.load(run / "evaluation" / "plans.npz") as plans:
         assert plans["plans"].shape == (200, 3, 8, 3)  # steps, budgets, steps ahead, observation

@@ -231,7 +231,9 @@ class TREBI:
             )
 
         return TREBIState(
-            model=self._averaged(TemporalUNet.create(k_model, width, self.network), self.model_updates),
+            model=self._averaged(
+                TemporalUNet.create(k_model, spec.observation_dim, spec.action_dim, self.network), self.model_updates
+            ),
             values=self._averaged(jax.vmap(create_value)(jax.random.split(k_values, members)), self.value_updates),
             normalizer=Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2)),
             residuals=jnp.zeros((_TIME_BINS, 101)),

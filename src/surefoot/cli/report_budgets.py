@@ -67,7 +67,9 @@ def budget_figures(path: Path, task: str) -> Figures:
     if not levels:
         return {}
     figures: Figures = {}
-    named = [("no margin" if one["level"] is None else f"margin for {100 * one['level']:g} %", one) for one, _ in levels]
+    named = [
+        ("no margin" if one["level"] is None else f"margin for {100 * one['level']:g} %", one) for one, _ in levels
+    ]
     if any(record["budget"] is not None for _, one in named for record in one["budgets"]):
         caption = (
             "Return and cost of an episode against its budget. Bars: 95 % intervals of the mean over episodes; "
