@@ -66,6 +66,8 @@ class LoadedPolicy:
         for a budget that is missing, NaN, of another shape, or given to a policy that plans under none.
         """
         key = self._key if key is None else key
+        if step < 0:
+            raise ConfigError(f"step: expected at least 0, found {step}.")
         if not self.needs_budget:
             if remaining_budget is not None:
                 raise ConfigError(
