@@ -15,10 +15,15 @@ from surefoot import checkpoint
 from surefoot.algorithms import ALGORITHMS
 from surefoot.algorithms.bc import BC
 from surefoot.algorithms.fisor import FISOR
+from surefoot.algorithms.trebi import TREBI
+from surefoot.data import Dataset
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
-from surefoot.nn import DenoiserConfig
+from surefoot.nn import DenoiserConfig, TemporalConfig
+from surefoot.planning import GuideConfig, SamplerConfig
+from surefoot.tasks import Task
 from surefoot.training import RunDirectory, fit, from_hyperparameters, hyperparameters, make_config
+from surefoot.training.algorithm import rows_of, take_batch
 from surefoot.types import DataSpec, PolicyInputs, Transition
 
 SPEC = DataSpec(observation_dim=5, action_dim=2, horizon=10)
@@ -36,6 +41,23 @@ TINY = FISOR(
     diffusion=DIFFUSION,
 )
 JOINT = replace(TINY, schedule="joint")
+
+SEGMENTS = TemporalConfig(width=8, multipliers=(1, 2), kernel=3)
+TINY_TREBI = TREBI(
+    plan_horizon=4,
+    model_updates=10,
+    value_updates=9,
+    batch_size=8,
+    diffusion_steps=4,
+    network=SEGMENTS,
+    value_network=SEGMENTS,
+    average_start=2,
+    average_interval=2,
+    candidates=3,
+    calibration_segments=16,
+    margin_level=0.1,
+)
+"""10 + 9 + 1 updates."""
 
 # Every option appears at least once; options that do not meet share a variant, because each costs a compilation.
 VARIANTS: dict[str, Any] = {
@@ -70,6 +92,29 @@ VARIANTS: dict[str, Any] = {
         weighting="behaviour_cloning",
         diffusion=replace(DIFFUSION, sampler="dpm_solver", start_temperature=0.5),
     ),
+    "trebi": TINY_TREBI,
+    "trebi-shared-ensemble-dpm_solver-warm-interval": replace(
+        TINY_TREBI,
+        value_heads="shared",
+        value_ensemble=2,
+        final_learning_rate=1e-5,
+        sampler=SamplerConfig(kind="dpm_solver", steps=3, warm_steps=2),
+        guide=GuideConfig(units="spread", steps=1, scale=1.0, stop=1, start=2, actions_only=True),
+        control_interval=2,
+        cost_margin=0.5,
+    ),
+    "trebi-legacy": replace(
+        TINY_TREBI,
+        cost_discount=0.99,
+        termination_reward=-1.0,
+        termination_cost=1.0,
+        know_time_left=False,
+        normalize_targets=False,
+        chosen_by="last_guide",
+        guide=GuideConfig(kind="exponential", cost_weight=5.0),
+        margin_level=0.0,
+        calibration_segments=0,
+    ),
 }
 # What each phase may change; the rest stays as it is, bit for bit.
 MAY_CHANGE = {
@@ -79,6 +124,11 @@ MAY_CHANGE = {
         "reward": {"reward"},
         "policy": {"policy"},
         "joint": {"constraint", "reward", "policy"},
+    },
+    "trebi": {
+        "model": {"model", "normalizer"},
+        "values": {"values", "normalizer"},
+        "calibration": {"residuals", "normalizer"},
     },
 }
 
@@ -104,16 +154,30 @@ def make_data(rows: int = 64) -> Transition:
 
 
 DATA = make_data()
+TASK = Task("Noise", 5, 2, 10, return_min=0.0, return_max=1.0, cost_limit=0.0, has_constraint=False)
+
+
+def data_of(algorithm: Any) -> Any:
+    """The data as the algorithm trains on them: those transitions, or segments of eight episodes made of them."""
+    if not hasattr(algorithm, "batch"):
+        return DATA
+    rows = DATA.reward.shape[0]
+    terminated, truncated = np.zeros(rows, bool), np.zeros(rows, bool)
+    terminated[7::16] = truncated[15::16] = True
+    named = (DATA.observation, DATA.action, DATA.reward, DATA.cost, DATA.next_observation)
+    arrays = [np.asarray(values) for values in named]
+    return algorithm.prepare(Dataset("Noise", *arrays, terminated, truncated), TASK)
 
 
 def bits(tree: Any) -> list[bytes]:
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
-def batch_of(phase: Any, start: int = 0) -> Transition:
+def batch_of(algorithm: Any, phase: Any, start: int = 0) -> Any:
     """`batch_size` rows of the data, from row `start` on, around its end."""
-    index = (start + np.arange(phase.batch_size)) % len(DATA.reward)
-    return jax.tree.map(lambda values: jnp.asarray(values[index]), DATA)
+    data = data_of(algorithm)
+    index = (start + np.arange(phase.batch_size)) % rows_of(data)
+    return take_batch(algorithm, data, jnp.asarray(index))
 
 
 @dataclass(frozen=True)
@@ -135,7 +199,9 @@ class Case:
         """The state after one update of every phase; `start` picks other data and noise."""
         state = self.state
         for number, phase in enumerate(self.algorithm.phases):
-            state, _ = self.updates[phase.name](state, batch_of(phase, start), jax.random.key(start + number))
+            state, _ = self.updates[phase.name](
+                state, batch_of(self.algorithm, phase, start), jax.random.key(start + number)
+            )
         return state
 
 
@@ -143,8 +209,9 @@ def build(name: str) -> Case:
     algorithm = VARIANTS[name]
 
     def act(state: Any, observation: Any, key: Any) -> Any:
-        policy = algorithm.policy(state)
-        return policy.act(policy.initial(observation.shape[0]), PolicyInputs(observation), key)[1]
+        policy, count = algorithm.policy(state), observation.shape[0]
+        budget = jnp.linspace(-1.0, 5.0, count) if getattr(algorithm, "needs_budget", False) else None
+        return policy.act(policy.initial(count), PolicyInputs(observation, budget), key)[1]
 
     init = jax.jit(lambda key: algorithm.init(SPEC, key))
     update = jax.jit(algorithm.update, static_argnames="phase")
@@ -167,7 +234,8 @@ def test_the_configuration_is_hashable_and_survives_json(case: Case) -> None:
     again = from_hyperparameters(type(algorithm), hyperparameters(algorithm), source="test")
     assert again == algorithm
     assert hash(again) == hash(algorithm)
-    assert replace(algorithm, policy_updates=algorithm.policy_updates + 1) != algorithm
+    first = next(name for name in ("policy_updates", "model_updates") if hasattr(algorithm, name))
+    assert replace(algorithm, **{first: getattr(algorithm, first) + 1}) != algorithm
 
 
 def test_init_depends_on_the_key_alone(case: Case) -> None:
@@ -185,7 +253,7 @@ def test_no_two_arrays_of_the_first_state_share_a_buffer(name: str) -> None:
 
 def test_an_update_changes_what_its_phase_is_for_and_nothing_else(case: Case) -> None:
     for phase in case.algorithm.phases:
-        after, metrics = case.updates[phase.name](case.state, batch_of(phase), jax.random.key(3))
+        after, metrics = case.updates[phase.name](case.state, batch_of(case.algorithm, phase), jax.random.key(3))
         assert metrics
         for name, value in metrics.items():
             assert value.shape == (), name
@@ -204,15 +272,16 @@ def test_an_update_is_a_function_of_its_arguments(case: Case) -> None:
 
 
 def test_an_unknown_phase_is_refused_or_there_is_only_one(case: Case) -> None:
-    if not isinstance(case.algorithm, FISOR):
-        assert len(case.algorithm.phases) == 1
+    if len(case.algorithm.phases) == 1 and not isinstance(case.algorithm, FISOR):
         return
     with pytest.raises(ConfigError, match="unknown phase 'sleep'"):
-        case.algorithm.update(case.state, batch_of(case.algorithm.phases[0]), jax.random.key(0), phase="sleep")
+        case.algorithm.update(
+            case.state, batch_of(case.algorithm, case.algorithm.phases[0]), jax.random.key(0), phase="sleep"
+        )
 
 
 def test_sample_weights_are_one_finite_number_a_row(case: Case) -> None:
-    data = jax.tree.map(jnp.asarray, DATA)
+    data = jax.tree.map(jnp.asarray, data_of(case.algorithm))
     weigh = jax.jit(case.algorithm.sample_weights, static_argnames="phase")
     for phase in case.algorithm.phases:
         weights = weigh(case.state, data, phase=phase.name)
@@ -252,7 +321,7 @@ def test_a_checkpoint_continues_identically(case: Case, tmp_path: Path) -> None:
     assert bits(loaded) == bits(trained)
     phase = case.algorithm.phases[-1]
     update = case.updates[phase.name]
-    batch, key = batch_of(phase, 9), jax.random.key(9)
+    batch, key = batch_of(case.algorithm, phase, 9), jax.random.key(9)
     assert bits(update(loaded, batch, key)) == bits(update(trained, batch, key))
 
 
@@ -270,11 +339,18 @@ def train(case: Case, seeds: tuple[int, ...], path: Path | None = None, *, stop_
         )  # fmt: skip
         run.start(config, resume=True)
     return fit(
-        case.algorithm, DATA, spec=SPEC, seeds=seeds, log_interval=5, checkpoint_interval=5, run=run, stop_at=stop_at
+        case.algorithm,
+        data_of(case.algorithm),
+        spec=SPEC,
+        seeds=seeds,
+        log_interval=5,
+        checkpoint_interval=5,
+        run=run,
+        stop_at=stop_at,
     )
 
 
-TRAINED_IN_FULL = ("fisor-joint", "fisor-ensemble-feasible_first")
+TRAINED_IN_FULL = ("fisor-joint", "fisor-ensemble-feasible_first", "trebi")
 """The variants whose training differs in kind; each compiles up to nine chunks."""
 
 
@@ -310,7 +386,7 @@ def test_a_donated_state_is_gone_and_the_result_is_the_same(name: str) -> None:
     update = jax.jit(partial(algorithm.update, phase=phase.name))
     donating = jax.jit(partial(algorithm.update, phase=phase.name), donate_argnums=0)
     state = jax.jit(lambda key: algorithm.init(SPEC, key))(jax.random.key(1))
-    batch, key = batch_of(phase), jax.random.key(3)
+    batch, key = batch_of(algorithm, phase), jax.random.key(3)
     expected, _ = update(state, batch, key)
     after, _ = donating(state, batch, key)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state) if leaf.size > 1)

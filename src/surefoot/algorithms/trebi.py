@@ -326,16 +326,25 @@ class TREBI:
                 f"found {self.plan_horizon}."
             )
         share_left = jnp.clip(1.0 - step / state.longest, 0.0, 1.0)
-        return make_plan(
+        budget = remaining_budget - self.margin(state, share_left)
+        # No segment of the data starts less than its own length before the time limit. What the values say of one is
+        # spread evenly over its steps there: a budget for fewer of them is worth that many more.
+        stretch = jnp.ones_like(budget)
+        if self.know_time_left and self.cost_discount == 1.0:
+            shortest = self.plan_horizon / state.longest
+            stretch = jnp.maximum(shortest / jnp.maximum(share_left, 1.0 / state.longest), 1.0)
+            share_left = jnp.maximum(share_left, shortest)
+        if memory is None:
+            width = state.normalizer.mean.shape[0]
+            memory = empty_memory(len(observation), self.plan_horizon, width, age=self.control_interval)
+        memory, plan = make_plan(
             state.model.average,
             lambda x, t, left: self.predict(state, x, t, left),
             observation,
-            remaining_budget - self.margin(state, share_left),
+            jnp.where(budget > 0.0, budget * stretch, budget),
             share_left,
             key,
-            memory
-            if memory is not None
-            else empty_memory(len(step), self.plan_horizon, state.normalizer.mean.shape[0], age=self.control_interval),
+            memory,
             normalizer=state.normalizer,
             steps=self.denoising,
             candidates=self.candidates,
@@ -343,6 +352,7 @@ class TREBI:
             warm_steps=self.sampler.warm_steps,
             rescore=self.chosen_by == "rescored",
         )
+        return memory, plan._replace(cost=plan.cost / stretch, budget=budget)
 
     def imagined(self, state: TREBIState, memory: Memory) -> Float[Array, "n H obs"]:
         """The observations of the plans that the policy remembers, in the environment's units."""

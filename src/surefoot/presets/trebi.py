@@ -33,8 +33,8 @@ _LEGACY: dict[str, Any] = {
     "calibration_segments": 0,
     "value_heads": "separate",
 }
-"""What the authors' code does, whatever the task: discounted budgets, values that do not know the time, raw targets, the
-choice by the last guide evaluation, every episode trained on."""
+"""What the authors' code does, whatever the task: discounted budgets, values that do not know the time, raw targets,
+the choice by the last guide evaluation, every episode trained on."""
 
 _TOY: dict[str, Any] = _LEGACY | {
     "candidates": 128,
@@ -67,11 +67,12 @@ TREBI_PRESETS: dict[str, dict[str, Any]] = {
 
 
 def _runner(guide: dict[str, Any], **sizes: Any) -> dict[str, dict[str, Any]]:
-    """Presets of a MuJoCo runner: falling is penalised, as by the authors, in legacy targets only; the corrected
-    behaviour measures the cost that evaluation measures."""
+    """Presets of a MuJoCo runner. Falling is penalised, as by the authors, in the legacy ones only: the corrected
+    targets count the cost that evaluation counts."""
     penalties = {"termination_reward": -100.0, "termination_cost": 100.0, "candidates": 64, "model_updates": 1_000_000}
     scripts = GuideConfig(**({"kind": "hinge", "cost_weight": 100.0, "steps": 2, "scale": 0.1, "stop": 2} | guide))
     config = GuideConfig(**({"kind": "exponential", "cost_weight": 5.0, "steps": 2, "scale": 0.1, "stop": 2} | guide))
+    discounts = {"reward_discount": 0.997, "cost_discount": 0.997}
     return {
         "small": _SMALL
         | {
@@ -82,10 +83,7 @@ def _runner(guide: dict[str, Any], **sizes: Any) -> dict[str, dict[str, Any]]:
             "value_network": TemporalConfig(width=32, multipliers=(1, 2)),
         },
         "legacy": _LEGACY | penalties | {"guide": scripts} | sizes,
-        "legacy_config": _LEGACY
-        | penalties
-        | {"guide": config, "reward_discount": 0.997, "cost_discount": 0.997}
-        | sizes,
+        "legacy_config": _LEGACY | penalties | {"guide": config} | discounts | sizes,
     }
 
 
