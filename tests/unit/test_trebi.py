@@ -156,7 +156,7 @@ def test_presets_of_tasks_build(task: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"plan_horizon": 31}, "plan_horizon: expected a multiple of 2, .* found 31"),
+        ({"plan_horizon": 31}, r"plan_horizon: expected a multiple of 2, .* found 31"),
         ({"cost_discount": 1.5}, "cost_discount: expected a number in .0, 1., found 1.5"),
         ({"candidates": 0}, "candidates: expected at least 1, found 0"),
         ({"margin_level": 1.0}, "margin_level and held_out_share: .* found 1.0 and 0.1"),
