@@ -187,6 +187,7 @@ def _setting(
             "acting": as_json(hyperparameters(loaded.algorithm)),
             "step": loaded.step,
             "conversion": request.conversion,
+            "level": request.level,  # margins of 0 act like none, but their rows say another level
             "margins": {str(seed): [float(value) for value in values] for seed, values in margins.items()},
             "schedules": schedules,
         }
