@@ -354,6 +354,12 @@ class TREBI:
         )
         return memory, plan._replace(cost=plan.cost / stretch, budget=budget)
 
+    def imagined(self, state: TREBIState, memory: Memory) -> Float[Array, "n H obs"]:
+        """The observations of the plans that the policy remembers, in the environment's units."""
+        action_dim, scales = state.model.network.action_dim, state.normalizer
+        observations = memory.segments[..., action_dim:]
+        return observations * scales.deviation[None, None, action_dim:] + scales.mean[None, None, action_dim:]
+
     # --- what the values say ---
 
     def predict(

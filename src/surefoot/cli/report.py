@@ -15,11 +15,13 @@ from surefoot.cli.compare import compare
 from surefoot.cli.files import data_card, read_summary, run_data
 from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.options import parse
+from surefoot.cli.report_budgets import budget_figures
 from surefoot.cli.report_simulator import animations, data_points, scatter_figure
 from surefoot.cli.selection import method_name
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
+from surefoot.report.budget_tables import budget_rows
 from surefoot.report.html import write_report
 from surefoot.report.plots import RegionSlice, Trajectory, data_overview, feasible_region, training_curves, trajectories
 from surefoot.report.protocol_tables import protocol_rows
@@ -72,6 +74,7 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
     name = method_name(config.algorithm, config.data_selection)
     figures: Figures = {
         **scatter_figure(path, name=name, data=data_points(dataset, task, summary)),
+        **budget_figures(path, config.task),
         **_region_figure(path, summary),
         **_trajectory_figure(path),
         **_training_figure(directory),
@@ -83,16 +86,34 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
         title=f"{name} on {config.task}",
         summary=summary,
         figures=figures,
-        table_rows=protocol_rows(summary) or evaluation_rows(summary),
+        table_rows=_rows(summary),
         details={
             "Data": summary.get("data", {}),
             "Training": summary.get("training", {}),
             "Acting": summary.get("acting", {}),
+            "Latency": _latency(summary),
             "Simulator": {**summary.get("simulator", {}), **summary.get("protocol", {}).get("timing", {})},
         },
         animations=animations(path, summary),
     )
     return page
+
+
+def _rows(summary: dict[str, Any]) -> list[dict[str, str]]:
+    """The table of the run's evaluation, of whichever kind it was."""
+    if "budgets" in summary:
+        return budget_rows(summary["budgets"])
+    return protocol_rows(summary) or evaluation_rows(summary)
+
+
+def _latency(summary: dict[str, Any]) -> dict[str, Any]:
+    """What `surefoot bench act` found, flat; empty where it was not run."""
+    latency = summary.get("latency", {})
+    flat = {
+        f"{record['batch']} at once": f"median {record['p50_ms']:.3g} ms, 95th percentile {record['p95_ms']:.3g} ms"
+        for record in latency.get("batches", [])
+    }
+    return {**flat, **{name: latency[name] for name in ("devices", "step") if name in latency}}
 
 
 def _region_figure(path: Path, summary: dict[str, Any]) -> Figures:

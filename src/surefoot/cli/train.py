@@ -156,7 +156,7 @@ def _data_path(options: TrainOptions[Any], task: Task) -> Path:
 
 def _transitions(algorithm: Any, dataset: Dataset, task: Task) -> Transition | TransitionStream:
     """The data as the algorithm sees them: prepared, or, where they stay in their file, to be prepared when drawn."""
-    if is_mapped(dataset.observations):
+    if is_mapped(dataset.observations) and not hasattr(algorithm, "batch"):  # windows are not streamed yet
         return TransitionStream(dataset, partial(algorithm.prepare, task=task))
     return algorithm.prepare(dataset, task)
 

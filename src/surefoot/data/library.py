@@ -146,7 +146,11 @@ def read(
     found = format_of(path, task)
     if found == "minari":
         return load_minari(path, task, labeller=LABELLERS.get(task.name))
-    return load_d4rl(path, task) if found == "d4rl" else hdf5.load(path, task, mapped=mapped, checked=checked, on_progress=on_progress)
+    return (
+        load_d4rl(path, task)
+        if found == "d4rl"
+        else hdf5.load(path, task, mapped=mapped, checked=checked, on_progress=on_progress)
+    )
 
 
 def read_manifest(directory: Path) -> dict[str, Known]:
