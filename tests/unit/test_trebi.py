@@ -157,9 +157,9 @@ def test_presets_of_tasks_build(task: str) -> None:
     ("changes", "sentence"),
     [
         ({"plan_horizon": 31}, r"plan_horizon: expected a multiple of 2, .* found 31"),
-        ({"cost_discount": 1.5}, "cost_discount: expected a number in .0, 1., found 1.5"),
+        ({"cost_discount": 1.5}, r"cost_discount: expected a number in .0, 1., found 1.5"),
         ({"candidates": 0}, "candidates: expected at least 1, found 0"),
-        ({"margin_level": 1.0}, "margin_level and held_out_share: .* found 1.0 and 0.1"),
+        ({"margin_level": 1.0}, r"margin_level and held_out_share: .* found 1.0 and 0.1"),
         (
             {"sampler": SamplerConfig(steps=3, warm_steps=3)},
             "expected fewer than 3 steps and at most 4 actions, found 3",
@@ -177,7 +177,7 @@ def test_no_budget_and_wrong_horizons_are_refused_in_a_sentence(state: Any) -> N
         policy.act(policy.initial(1), PolicyInputs(jnp.ones((1, 3))), jax.random.key(0))
     with pytest.raises(ConfigError, match="plan_horizon: expected 4 steps, which the values were trained for, found 8"):
         replace(TINY, plan_horizon=8).plan(state, jnp.ones((1, 3)), jnp.ones(1), jnp.zeros(1), jax.random.key(0))
-    with pytest.raises(ConfigError, match="plan_horizon: expected at most 40 steps, .* found 64"):
+    with pytest.raises(ConfigError, match=r"plan_horizon: expected at most 40 steps, .* found 64"):
         replace(TINY, plan_horizon=64).init(SPEC, jax.random.key(0))
     with pytest.raises(DataError, match="expected at most 3 steps, the longest episode's, found 4"):
         TINY.prepare(make_dataset(BINARY_TASK, lengths=(3, 2), tail=0), BINARY_TASK)
