@@ -26,7 +26,6 @@ from surefoot.errors import ConfigError
 from surefoot.evaluation.collect import collect_point_robot
 from surefoot.tasks import Task, get_task
 
-
 DEFAULT_TRANSITIONS = 100_000
 
 

@@ -62,6 +62,11 @@ COMMANDS: dict[str, Command] = {
         "Time how long a policy takes to act.",
         "the run is as it was, start the command again",
     ),
+    "import": Command(
+        "surefoot.cli.import_weights",
+        "Begin a TREBI run with Diffuser's published PyTorch weights as its behaviour model.",
+        "nothing was written, start the command again",
+    ),
     "sweep": Command(
         "surefoot.cli.sweep",
         "Train and measure on several shares of the data, and draw what less data do.",

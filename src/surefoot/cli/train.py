@@ -13,7 +13,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
-from surefoot import data, presets
+from surefoot import presets
 from surefoot.cli.collect import coverage
 from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
