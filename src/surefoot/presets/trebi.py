@@ -24,8 +24,8 @@ _SMALL: dict[str, Any] = {
     "calibration_segments": 2_048,
 }
 """Minutes on two CPU cores: networks of some 50,000 numbers, five denoising steps from noise and three from the plan
-before. Values choose among candidates and do not move them: on SafePendulum gradients, of any length tried, led to where
-the cost value is wrong, and low budgets were exceeded (docs/trebi.md)."""
+before. Values choose among candidates and do not move them: on SafePendulum gradients, of both lengths tried, led to
+where the cost value is wrong, and low budgets were exceeded (docs/trebi.md)."""
 
 _LEGACY: dict[str, Any] = {
     "reward_discount": 0.99,
