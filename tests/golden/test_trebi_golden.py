@@ -11,9 +11,10 @@ import numpy as np
 import optax
 import pytest
 
-from surefoot.algorithms import trebi
-from surefoot.algorithms.trebi import TREBI, model_loss, value_loss, value_outputs
+from surefoot.algorithms import trebi_learning
+from surefoot.algorithms.trebi import TREBI
 from surefoot.algorithms.trebi_data import Segments
+from surefoot.algorithms.trebi_learning import model_loss, value_loss, value_outputs
 from surefoot.data import Dataset
 from surefoot.data.windows import sums_to_go, window_starts
 from surefoot.diffusion import schedules
@@ -31,8 +32,8 @@ GUIDE = GuideConfig(kind="hinge", cost_weight=5.0, units="raw", steps=2, scale=0
 HERE = Path(__file__).parent
 
 
-def close(ours: Any, theirs: Any, **options: float) -> None:
-    np.testing.assert_allclose(np.asarray(ours), theirs, **({"rtol": RTOL, "atol": ATOL} | options))
+def close(ours: Any, theirs: Any) -> None:
+    np.testing.assert_allclose(np.asarray(ours), theirs, rtol=RTOL, atol=ATOL)
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +234,7 @@ def test_losses_and_gradients(golden, unet, both, monkeypatch) -> None:
     x0 = jnp.asarray(golden["batch/x0"])
     noise, t = jnp.asarray(golden["batch/noise"]), jnp.asarray(golden["batch/t"])
     noisy = add_noise(x0, noise, t, SCHEDULE)
-    monkeypatch.setattr(trebi, "draw_noisy", lambda *_: (noisy, noise, t.astype(jnp.float32)))
+    monkeypatch.setattr(trebi_learning, "draw_noisy", lambda *_: (noisy, noise, t.astype(jnp.float32)))
     key = jax.random.key(0)
     loss_of = partial(model_loss, schedule=SCHEDULE, first_action_weight=10.0)
     (loss, metrics), gradient = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(unet, x0, key)

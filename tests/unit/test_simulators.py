@@ -104,10 +104,12 @@ def test_fast_resets_change_no_bit(task: str, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_velocity_tasks_step_is_the_originals_to_the_bit() -> None:
     """Ours leaves out the copy of each action by which Gymnasium checks its shape."""
+    from gymnasium.envs.mujoco import MujocoEnv
+
     env, other = make(get_task("HalfCheetahVelocity")), make(get_task("HalfCheetahVelocity"))
     original: Any = other._backend._env  # pyright: ignore[reportAttributeAccessIssue]
     del original.do_simulation
-    assert original.do_simulation.__func__ is gymnasium.envs.mujoco.MujocoEnv.do_simulation
+    assert original.do_simulation.__func__ is MujocoEnv.do_simulation
     given = actions("HalfCheetahVelocity", 30)
     seen = episode(env, 4, given)
     expected = [original.reset(seed=4)[0].astype(np.float32).tobytes()]
