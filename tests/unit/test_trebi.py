@@ -182,7 +182,7 @@ def test_no_budget_and_wrong_horizons_are_refused_in_a_sentence(state: Any) -> N
         replace(TINY, plan_horizon=64).init(SPEC, jax.random.key(0))
     with pytest.raises(DataError, match="expected at most 3 steps, the longest episode's, found 4"):
         TINY.prepare(make_dataset(BINARY_TASK, lengths=(3, 2), tail=0), BINARY_TASK)
+    data = TINY.prepare(make_dataset(BINARY_TASK), BINARY_TASK)
+    update = lambda rows: TINY.update(state, TINY.batch(data, rows), jax.random.key(0), phase="sleep")  # noqa: E731
     with pytest.raises(ConfigError, match="unknown phase 'sleep'; known: model, values, calibration"):
-        data = TINY.prepare(make_dataset(BINARY_TASK), BINARY_TASK)
-        update = lambda rows: TINY.update(state, TINY.batch(data, rows), jax.random.key(0), phase="sleep")  # noqa: E731
         jax.eval_shape(update, jnp.zeros(1, jnp.int32))
