@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.mujoco import MujocoEnv
 
 from surefoot.envs.simulators import Simulator, make
 from surefoot.envs.simulators.safety_gymnasium import registrations
