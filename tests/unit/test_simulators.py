@@ -105,8 +105,6 @@ def test_fast_resets_change_no_bit(task: str, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_velocity_tasks_step_is_the_originals_to_the_bit() -> None:
     """Ours leaves out the copy of each action by which Gymnasium checks its shape."""
-    from gymnasium.envs.mujoco import MujocoEnv
-
     env, other = make(get_task("HalfCheetahVelocity")), make(get_task("HalfCheetahVelocity"))
     original: Any = other._backend._env  # pyright: ignore[reportAttributeAccessIssue]
     del original.do_simulation
