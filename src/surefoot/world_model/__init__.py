@@ -1,0 +1,36 @@
+"""World models: a recurrent state-space model that observes, imagines and is trained on windows of episodes."""
+
+from surefoot.world_model.config import WorldModelConfig
+from surefoot.world_model.latent import Frames, Imagined, Latent, Observed, flatten, stop
+from surefoot.world_model.model import (
+    WorldModel,
+    imagine,
+    in_precision,
+    initial,
+    loss,
+    make_world_model,
+    observe,
+    observe_step,
+    optimizer,
+    update,
+)
+
+__all__ = [
+    "Frames",
+    "Imagined",
+    "Latent",
+    "Observed",
+    "WorldModel",
+    "WorldModelConfig",
+    "flatten",
+    "imagine",
+    "in_precision",
+    "initial",
+    "loss",
+    "make_world_model",
+    "observe",
+    "observe_step",
+    "optimizer",
+    "stop",
+    "update",
+]
