@@ -5,6 +5,7 @@ import pytest
 from surefoot.errors import UnknownNameError
 from surefoot.tasks import TASKS, get_task
 from surefoot.tasks.dsrl import DSRL_TASKS
+from surefoot.tasks.trebi import BUDGETS, TREBI_TASKS
 
 
 def test_there_are_the_38_tasks_of_the_benchmark_and_our_own() -> None:
@@ -15,7 +16,7 @@ def test_there_are_the_38_tasks_of_the_benchmark_and_our_own() -> None:
         "safety_gymnasium": 21,
         "metadrive": 9,
     }
-    assert set(TASKS) - set(DSRL_TASKS) == {"PointRobot"}
+    assert set(TASKS) - set(DSRL_TASKS) == {"PointRobot", *TREBI_TASKS}
     assert all(name == task.name for name, task in TASKS.items())
 
 
@@ -53,3 +54,15 @@ def test_limits_are_those_of_both_protocols() -> None:
 def test_an_unknown_task_lists_the_near_names() -> None:
     with pytest.raises(UnknownNameError, match="BallRun"):
         get_task("BalRun")
+
+
+def test_every_set_of_data_has_its_budget() -> None:
+    """Of the public table: hopper medium-replay may spend 2000, or 139.884 discounted, 139 / 2040 of it."""
+    for name in ("hopper-medium-replay-v2", "Hopper"):
+        task = get_task(name)
+        found = (task.budget_maximum, task.budget_maximum_discounted, task.budget_conversion)
+        assert found == (2000.0, 139.884, 139 / 2040)
+        assert (task.simulator_id, task.return_min, task.return_max) == ("Hopper-v4", -20.272305, 3234.3)
+    assert all(get_task(name).budget_maximum == budget.maximum for name, budget in BUDGETS.items())
+    assert len(TREBI_TASKS) == 2 + 3 * 4
+    assert get_task("BallRun").budget_maximum is None

@@ -24,6 +24,7 @@ SIMULATOR_PACKAGES: dict[Suite, tuple[str, ...]] = {
     "bullet_safety_gym": ("bullet-safety-gym", "pybullet"),
     "safety_gymnasium": ("safety-gymnasium", "mujoco"),
     "metadrive": ("metadrive-simulator",),
+    "gymnasium_mujoco": ("gymnasium", "mujoco"),
 }
 OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnvironment]]
 """(task, lanes, worker processes) -> lanes of that task."""

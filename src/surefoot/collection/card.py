@@ -19,6 +19,7 @@ _SIMULATOR_PACKAGES: dict[Suite, tuple[str, ...]] = {
     "bullet_safety_gym": ("bullet-safety-gym", "pybullet", "gymnasium"),
     "safety_gymnasium": ("safety-gymnasium", "mujoco", "gymnasium"),
     "metadrive": ("metadrive-simulator", "panda3d"),
+    "gymnasium_mujoco": ("gymnasium", "mujoco"),
 }
 
 _NOTES: dict[str, str] = {

@@ -3,6 +3,7 @@
 from surefoot.errors import check_name
 from surefoot.tasks.dsrl import DSRL_TASKS
 from surefoot.tasks.task import Suite, Task
+from surefoot.tasks.trebi import TREBI_TASKS
 
 __all__ = ["TASKS", "Suite", "Task", "get_task"]
 
@@ -11,6 +12,7 @@ TASKS: dict[str, Task] = {
     # hypot(5.2, 5.2) - 0.3 + 1 = 8.05; rewards are distances in metres, so 0 is standing still.
     "PointRobot": Task("PointRobot", 11, 2, 300, return_min=0.0, return_max=8.05, cost_limit=0.0, has_constraint=True),
     **DSRL_TASKS,
+    **TREBI_TASKS,
 }
 
 _BY_DSRL_ID = {task.dsrl_id: task for task in DSRL_TASKS.values() if task.dsrl_id is not None}

@@ -5,8 +5,8 @@ from typing import Literal
 
 from surefoot.types import DataSpec
 
-Suite = Literal["surefoot", "safety_gymnasium", "bullet_safety_gym", "metadrive"]
-"""Who simulates it: surefoot's own pure-JAX tasks, or a simulator of DSRL's."""
+Suite = Literal["surefoot", "safety_gymnasium", "bullet_safety_gym", "metadrive", "gymnasium_mujoco"]
+"""Who simulates it: surefoot's own pure-JAX tasks, a simulator of DSRL's, or Gymnasium's MuJoCo environments."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,12 @@ class Task:
     """Largest cost return of the reference data."""
     dsrl_cost_limits: tuple[float, ...] = ()
     """Cost limits over an episode of DSRL's protocol; empty where the task is not DSRL's."""
+    budget_maximum: float | None = None
+    """Sum of costs over an episode that a budget ratio of 1 means; None where no table says."""
+    budget_maximum_discounted: float | None = None
+    """The same at discount 0.99."""
+    budget_conversion: float | None = None
+    """Discounted sum over undiscounted sum, at discount 0.99."""
 
     @property
     def spec(self) -> DataSpec:

@@ -1,0 +1,97 @@
+"""TREBI's tasks (Lin et al., ICML 2023): two toys of its own, and MuJoCo's runners that pay for speed.
+
+A budget is a sum of costs over an episode that is chosen at deployment, often as a share of what the unconstrained
+planner spends. That maximum, and how a discounted sum compares with an undiscounted one, belong to a set of data, so the
+runners are there once for each of D4RL's sets, by its name; all sets of one robot share the simulator. The plain names
+(Hopper, ...) stand for the set that `surefoot collect` makes anew, medium-replay.
+
+Reference returns of the runners are D4RL's public ones (random policy, expert). Those of the toys were measured here: see
+`docs/trebi-tasks.md`.
+"""
+
+from typing import NamedTuple
+
+from surefoot.tasks.task import Task
+
+
+class Budget(NamedTuple):
+    """What a budget ratio of 1 means for one set of data (the public implementation's table)."""
+
+    maximum: float
+    """Sum of costs over an episode."""
+    maximum_discounted: float
+    """The same at discount 0.99."""
+    conversion: float
+    """Discounted sum over undiscounted sum."""
+
+
+BUDGETS: dict[str, Budget] = {
+    "hopper-medium-v2": Budget(1800.0, 129.940, 129 / 1878),
+    "hopper-medium-replay-v2": Budget(2000.0, 139.884, 139 / 2040),
+    "hopper-medium-expert-v2": Budget(2600.0, 168.918, 168 / 2617),
+    "walker2d-medium-v2": Budget(2600.0, 159.512, 163 / 2665),
+    "walker2d-medium-replay-v2": Budget(2000.0, 160.251, 147 / 2185),
+    "walker2d-medium-expert-v2": Budget(4000.0, 234.076, 234 / 3945),
+    "halfcheetah-medium-v2": Budget(5400.0, 414.008, 421 / 5456),
+    "halfcheetah-medium-replay-v2": Budget(4800.0, 384.375, 365 / 4883),
+    "halfcheetah-medium-expert-v2": Budget(10000.0, 730.746, 710 / 11080),
+    "SafePendulum": Budget(60.0, 16.70, 0.336),
+    "SafeReacher": Budget(14.29, 10.84, 0.728),
+}
+"""Set of data -> its budget; costs in the task's units (metres per second, summed over steps, for the runners)."""
+
+# robot, name in D4RL, observation_dim, action_dim, simulator, D4RL's returns of the random policy and the expert
+_RUNNERS = (
+    ("Hopper", "hopper", 11, 3, "Hopper-v4", -20.272305, 3234.3),
+    ("Walker2d", "walker2d", 17, 6, "Walker2d-v4", 1.629008, 4592.3),
+    ("HalfCheetah", "halfcheetah", 17, 6, "HalfCheetah-v4", -280.178953, 12135.0),
+)
+_KINDS = ("medium", "medium-replay", "medium-expert")
+
+
+def _task(name: str, budget: Budget, shape: tuple[int, int, int], returns: tuple[float, float], **more: str) -> Task:
+    observation_dim, action_dim, horizon = shape
+    return Task(
+        name,
+        observation_dim,
+        action_dim,
+        horizon,
+        return_min=returns[0],
+        return_max=returns[1],
+        # There is no fixed limit: that of a ratio of 0.5 stands in where one is asked for.
+        cost_limit=0.5 * budget.maximum,
+        has_constraint=False,
+        cost_return_max=budget.maximum,
+        budget_maximum=budget.maximum,
+        budget_maximum_discounted=budget.maximum_discounted,
+        budget_conversion=budget.conversion,
+        **more,  # pyright: ignore[reportArgumentType]
+    )
+
+
+def _runners() -> list[Task]:
+    tasks = []
+    for robot, stem, observation_dim, action_dim, simulator, low, high in _RUNNERS:
+        named = {f"{stem}-{kind}-v2": f"{stem}-{kind}-v2" for kind in _KINDS}
+        for name, data in {robot: f"{stem}-medium-replay-v2", **named}.items():
+            shape = (observation_dim, action_dim, 1000)
+            tasks.append(
+                _task(name, BUDGETS[data], shape, (low, high), suite="gymnasium_mujoco", simulator_id=simulator)
+            )
+    return tasks
+
+
+TREBI_TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        _task("SafePendulum", BUDGETS["SafePendulum"], (3, 1, 200), (60.0, 180.0)),
+        _task(
+            "SafeReacher", BUDGETS["SafeReacher"], (11, 2, 50), (-90.0, -60.0),
+            suite="gymnasium_mujoco", simulator_id="SafeReacher",
+        ),
+        *_runners(),
+    )
+}  # fmt: skip
+"""Name -> task, the toys first."""
+ROBOTS = ("SafeReacher", *(row[0] for row in _RUNNERS))
+"""One task for each simulator."""
