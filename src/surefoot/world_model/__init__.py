@@ -1,7 +1,7 @@
 """World models: a recurrent state-space model that observes, imagines and is trained on windows of episodes."""
 
 from surefoot.world_model.config import WorldModelConfig
-from surefoot.world_model.latent import Frames, Imagined, Latent, Observed, flatten, stop
+from surefoot.world_model.latent import Imagined, Latent, Observed, flatten, stop
 from surefoot.world_model.model import (
     WorldModel,
     imagine,
@@ -16,7 +16,6 @@ from surefoot.world_model.model import (
 )
 
 __all__ = [
-    "Frames",
     "Imagined",
     "Latent",
     "Observed",

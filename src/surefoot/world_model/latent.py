@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 
 class Latent(NamedTuple):
@@ -39,24 +39,6 @@ class Imagined(NamedTuple):
     """States [H + 1, N, ...], the first the one started from."""
     action: Float[Array, "h n act"]
     """Action chosen in each state but the last."""
-
-
-class Frames(NamedTuple):
-    """A batch of windows as the world model reads them; arrival-indexed.
-
-    Step t holds the observation o_t, the action chosen at o_t, and reward and cost received on arriving at o_t. Steps
-    with `is_first` begin an episode: nothing before them counts, and their reward and cost are 0.
-    """
-
-    observation: Array
-    """uint8 [B, T, height, width, channels] or float32 [B, T, obs]."""
-    action: Float[Array, "b t act"]
-    """0 in an episode's last step, where none was chosen."""
-    reward: Float[Array, "b t"]
-    cost: Float[Array, "b t"]
-    is_first: Bool[Array, "b t"]
-    terminated: Bool[Array, "b t"]
-    """Whether the episode ended on arriving here, so that nothing follows."""
 
 
 def stop(tree: Latent) -> Latent:

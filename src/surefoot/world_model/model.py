@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Key
 
+from surefoot.data.frames import Frames
 from surefoot.nn.categorical import kl_divergence
 from surefoot.nn.normed import NormedMLP
 from surefoot.nn.optimize import apply_gradient
@@ -27,7 +28,7 @@ from surefoot.world_model.encoders import (
     make_encoder,
     prepare_observation,
 )
-from surefoot.world_model.latent import Frames, Imagined, Latent, Observed
+from surefoot.world_model.latent import Imagined, Latent, Observed
 from surefoot.world_model.rssm import RSSM
 
 Tree = TypeVar("Tree")
