@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
 
@@ -70,6 +70,9 @@ class PolicyInputs(NamedTuple):
 
     observation: Float[Array, "n obs"]
     remaining_budget: Float[Array, " n"] | None = None
+    """Cost that may still be caused, in the units of the algorithm's `budget_discount`; inf: no limit."""
+    step: Int[Array, " n"] | None = None
+    """Environment steps taken so far in the episode, int32; algorithms that do not plan over the rest ignore it."""
 
 
 class Policy(NamedTuple):

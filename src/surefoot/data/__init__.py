@@ -7,13 +7,16 @@ from surefoot.data.library import load
 from surefoot.data.prepare import reward_scale_of, to_transitions
 from surefoot.data.sampler import cumulative_weights, sample_batch
 from surefoot.data.stream import TransitionStream
+from surefoot.data.windows import Windows, gather
 from surefoot.data.writing import replacing
 
 __all__ = [
     "Dataset",
     "DensityGrid",
     "TransitionStream",
+    "Windows",
     "cumulative_weights",
+    "gather",
     "load",
     "read_card",
     "replacing",

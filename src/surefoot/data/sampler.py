@@ -20,14 +20,20 @@ def sample_batch(
 ) -> Transition:
     """`batch_size` rows of `data` [N, ...], drawn with replacement: uniformly, or in proportion to the weights that
     `cumulative_weights` made `cumulative` of."""
-    rows = data.reward.shape[0]
-    if cumulative is None:
-        drawn = uniform_rows(key, rows=rows, batch_size=batch_size)
-    else:
-        if cumulative.shape != (rows,):
-            raise ValueError(f"cumulative: expected shape ({rows},), found {cumulative.shape}")
-        drawn = rows_at(cumulative, uniform_draws(key, batch_size=batch_size))
+    drawn = draw_rows(key, rows=data.reward.shape[0], batch_size=batch_size, cumulative=cumulative)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[drawn], data)
+
+
+def draw_rows(
+    key: Key[Array, ""], *, rows: int, batch_size: int, cumulative: Float[Array, " N"] | None = None
+) -> Int[Array, " B"]:
+    """`batch_size` of `rows` rows, drawn with replacement: uniformly, or in proportion to the weights that
+    `cumulative_weights` made `cumulative` of."""
+    if cumulative is None:
+        return uniform_rows(key, rows=rows, batch_size=batch_size)
+    if cumulative.shape != (rows,):
+        raise ValueError(f"cumulative: expected shape ({rows},), found {cumulative.shape}")
+    return rows_at(cumulative, uniform_draws(key, batch_size=batch_size))
 
 
 def uniform_rows(key: Key[Array, ""], *, rows: int, batch_size: int) -> Int[Array, " B"]:

@@ -5,7 +5,9 @@ import types
 import typing
 from typing import Any, Protocol, TypeVar
 
-from jaxtyping import Array, Float, Key
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
 
 from surefoot.checkpoint import as_json
 from surefoot.errors import ConfigError
@@ -17,6 +19,8 @@ class Algorithm(Protocol):
     arrays, all finite while training goes well.
 
     An algorithm whose values say where it is safe also has `feasible_value(state, observations [n, obs]) -> [n]`.
+    One that learns from more than single transitions prepares a tree of its own with an array `starts` [M], and has
+    `batch(data, rows [B]) -> batch`, pure, for rows drawn from 0, ..., M - 1: what `update` is given.
     """
 
     @property
@@ -28,12 +32,12 @@ class Algorithm(Protocol):
         """The first state."""
         ...
 
-    def update(self, state: Any, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
+    def update(self, state: Any, batch: Any, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
         """One gradient update on a batch [B, ...]; the same metrics in every update of a phase."""
         ...
 
-    def sample_weights(self, state: Any, data: Transition, *, phase: str) -> Float[Array, " N"] | None:
-        """What each transition's probability of being drawn is proportional to; None: all alike.
+    def sample_weights(self, state: Any, data: Any, *, phase: str) -> Float[Array, " N"] | None:
+        """What each row's probability of being drawn is proportional to; None: all alike.
 
         Evaluated once, at the start of the phase, from the state at that moment, and again where a run resumes in the
         middle of the phase. So the parameters that it reads must stay frozen during the phase: then both are the same
@@ -44,6 +48,18 @@ class Algorithm(Protocol):
     def policy(self, state: Any) -> Policy:
         """The policy of a state."""
         ...
+
+
+def rows_of(data: Any) -> int:
+    """How many rows may be drawn from the data: transitions, or the starts of windows."""
+    return data.reward.shape[0] if isinstance(data, Transition) else data.starts.shape[0]
+
+
+def take_batch(algorithm: Any, data: Any, rows: Int[Array, " B"]) -> Any:
+    """These rows of the data, as the algorithm's `update` takes them."""
+    if hasattr(algorithm, "batch"):
+        return algorithm.batch(data, rows)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], data)
 
 
 def hyperparameters(algorithm: Any) -> dict[str, Any]:

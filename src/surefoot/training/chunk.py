@@ -14,10 +14,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
-from surefoot.data.sampler import cumulative_weights, sample_batch
+from surefoot.data.sampler import cumulative_weights, draw_rows
 from surefoot.errors import DataError, DivergenceError
-from surefoot.training.algorithm import Algorithm
-from surefoot.types import DataSpec, Metrics, Phase, Transition
+from surefoot.training.algorithm import Algorithm, rows_of, take_batch
+from surefoot.types import DataSpec, Metrics, Phase
 
 INIT_STREAM, UPDATE_STREAM, ACT_STREAM = 0, 1, 2
 """What is folded into a seed's key first: the first state, training, acting after training."""
@@ -65,9 +65,9 @@ def run_chunk(
     *,
     mesh: Mesh,
     keys: Key[Array, " S"],
-    data: Transition | None,
+    data: Any,
     cumulative: Float[Array, "S N"] | None,
-    batches: Transition | None = None,
+    batches: Any = None,
     first: Int[Array, ""],
     phase_index: int,
     length: int,
@@ -77,8 +77,8 @@ def run_chunk(
     Each device of `mesh` trains its share of the seeds; where the seeds do not divide evenly the last is trained more
     than once, which costs no time, and one of its copies is kept. Everything comes in and goes out on all devices.
 
-    Each update draws its batch from `data`; where those do not fit on the device, `batches` [S, length, batch, ...]
-    holds what it would have drawn. `keys` are those of the update stream. Returns the states and the metrics, each a
+    Each update draws rows of `data` and makes its batch of them; where those do not fit on the device, `batches`
+    [S, length, batch, ...] holds what it would have drawn. `keys` are those of the update stream. Returns the states and the metrics, each a
     mean over the chunk. A number that is not finite in any update makes its mean not finite.
     """
     phase = algorithm.phases[phase_index]
@@ -87,22 +87,22 @@ def run_chunk(
         state: Any,
         key: Key[Array, ""],
         cumulative: Float[Array, " N"] | None,
-        batches: Transition | None,
-        data: Transition | None,
+        batches: Any,
+        data: Any,
         first: Int[Array, ""],
     ) -> tuple[Any, Metrics]:
         def one_update(
-            carry: tuple[Any, Metrics], inputs: tuple[Key[Array, " 2"], Transition | None]
+            carry: tuple[Any, Metrics], inputs: tuple[Key[Array, " 2"], Any]
         ) -> tuple[tuple[Any, Metrics], None]:
             (state, sums), (keys, batch) = carry, inputs
             if batch is None:
                 assert data is not None
-                batch = sample_batch(data, keys[0], batch_size=phase.batch_size, cumulative=cumulative)
+                rows = draw_rows(keys[0], rows=rows_of(data), batch_size=phase.batch_size, cumulative=cumulative)
+                batch = take_batch(algorithm, data, rows)
             state, metrics = algorithm.update(state, batch, keys[1], phase=phase.name)
             return (state, jax.tree.map(jnp.add, sums, metrics)), None
 
-        rows = data if batches is None else jax.tree.map(lambda values: values[0], batches)
-        sums = _zero_metrics(algorithm, state, rows, phase)
+        sums = _zero_metrics(algorithm, state, _batch_like(algorithm, data, batches, phase), phase)
         keys = update_keys(jax.random.fold_in(key, phase_index), first + jnp.arange(length))
         (state, sums), _ = jax.lax.scan(one_update, (state, sums), (keys, batches))
         return state, {name: total / length for name, total in sums.items()}
@@ -122,7 +122,7 @@ def run_chunk(
 
 
 def phase_cumulative(
-    algorithm: Algorithm, states: Any, *, data: Transition, phase: Phase, seeds: Sequence[int]
+    algorithm: Algorithm, states: Any, *, data: Any, phase: Phase, seeds: Sequence[int]
 ) -> Float[Array, "S N"] | None:
     """Cumulative sampling weights of a phase, one row a seed; None where transitions are drawn uniformly.
 
@@ -163,7 +163,7 @@ def all_finite(states: Any) -> Array:
 
 
 @partial(jax.jit, static_argnames=("algorithm", "phase"))
-def all_weights(algorithm: Algorithm, states: Any, data: Transition, *, phase: str) -> Float[Array, "S N"] | None:
+def all_weights(algorithm: Algorithm, states: Any, data: Any, *, phase: str) -> Float[Array, "S N"] | None:
     """The sampling weights of all rows, one row a seed; None where they are alike."""
     # One seed after the other: this runs once a phase over all data, and its activations should be in memory once.
     return jax.lax.map(lambda state: algorithm.sample_weights(state, data, phase=phase), states)
@@ -174,9 +174,16 @@ def update_keys(key: Key[Array, ""], indices: Int[Array, " length"]) -> Key[Arra
     return jax.vmap(lambda index: jax.random.split(jax.random.fold_in(key, index)))(indices)
 
 
-def _zero_metrics(algorithm: Algorithm, state: Any, data: Any, phase: Phase) -> Metrics:
+def _batch_like(algorithm: Algorithm, data: Any, batches: Any, phase: Phase) -> Any:
+    """Shapes and dtypes of a batch of the phase."""
+    if batches is not None:
+        return jax.eval_shape(lambda all_batches: jax.tree.map(lambda values: values[0], all_batches), batches)
+    rows = jax.ShapeDtypeStruct((phase.batch_size,), jnp.int32)
+    return jax.eval_shape(partial(take_batch, algorithm), data, rows)
+
+
+def _zero_metrics(algorithm: Algorithm, state: Any, batch: Any, phase: Phase) -> Metrics:
     """Zeros of the metrics' names and dtypes."""
-    batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((phase.batch_size, *leaf.shape[1:]), leaf.dtype), data)
     update = partial(algorithm.update, phase=phase.name)
     _, metrics = jax.eval_shape(update, state, batch, jax.random.key(0))
     return {name: jnp.zeros((), jnp.float32) for name in metrics}

@@ -55,7 +55,7 @@ class Feed(Protocol):
 class ResidentFeed:
     """Data on the device: drawn inside the compiled chunk."""
 
-    def __init__(self, algorithm: Algorithm, data: Transition, *, seeds: Sequence[int], mesh: Mesh) -> None:
+    def __init__(self, algorithm: Algorithm, data: Any, *, seeds: Sequence[int], mesh: Mesh) -> None:
         self._algorithm, self._seeds, self._mesh = algorithm, seeds, mesh
         self._data = replicate(jax.tree.map(np.asarray, data), mesh)
         self._keys = replicate(seed_keys(seeds, stream=UPDATE_STREAM), mesh)

@@ -16,7 +16,7 @@ from surefoot import checkpoint
 from surefoot.data import TransitionStream
 from surefoot.errors import ConfigError, DataError, DivergenceError
 from surefoot.interrupts import deferred_interrupts
-from surefoot.training.algorithm import Algorithm, hyperparameters
+from surefoot.training.algorithm import Algorithm, hyperparameters, rows_of
 from surefoot.training.chunk import all_finite, init_states, replicate, run_chunk, seed_mesh, state_template
 from surefoot.training.feed import Feed, ResidentFeed, StreamedFeed
 from surefoot.training.metrics_log import MetricsLog, SeedMetrics
@@ -51,7 +51,7 @@ class MetricLogger(Protocol):
 
 def fit(
     algorithm: Algorithm,
-    data: Transition | TransitionStream,
+    data: Any,
     *,
     spec: DataSpec,
     seeds: Sequence[int],
@@ -62,7 +62,10 @@ def fit(
     stop_at: int | None = None,
     loggers: Sequence[MetricLogger] = (),
 ) -> Any:
-    """Train `algorithm` on `data` (NumPy, [N, ...]) for all `seeds` at once; returns the states, seed axis first.
+    """Train `algorithm` on `data` (NumPy) for all `seeds` at once; returns the states, seed axis first.
+
+    `data` is a `Transition` [N, ...], a `TransitionStream`, or, for an algorithm with a method `batch`, what its
+    `prepare` made: a tree with an array `starts`, whose length says how many rows may be drawn.
 
     A phase is cut into chunks of `log_interval` updates (the last may be shorter); logs, checkpoints and stops lie
     between chunks only, so an interrupted run goes through the same compiled programs as an uninterrupted one and ends
@@ -257,7 +260,7 @@ def _check_config(run: RunDirectory, identity: dict[str, Any], algorithm: Algori
 
 
 def _check_arguments(
-    data: Transition | TransitionStream, spec: DataSpec, seeds: Sequence[int], log_interval: int,
+    data: Any, spec: DataSpec, seeds: Sequence[int], log_interval: int,
     checkpoint_interval: int, stop_at: int | None,
 ) -> None:  # fmt: skip
     if not seeds or len(set(seeds)) != len(seeds) or not all(0 <= seed < 2**31 for seed in seeds):
@@ -268,6 +271,10 @@ def _check_arguments(
             raise ConfigError(f"{name}: expected at least 1 update, found {value}.")
     if isinstance(data, TransitionStream):
         data = data.gather(np.zeros(1, np.int64))
+    if not isinstance(data, Transition):
+        if not rows_of(data):
+            raise DataError("data: starts: expected at least one row that can be drawn, found none.")
+        return
     rows = data.reward.shape[0]
     widths = {"observation": spec.observation_dim, "next_observation": spec.observation_dim, "action": spec.action_dim}
     for name, values in data._asdict().items():
