@@ -4,8 +4,10 @@ from typing import Any
 
 from surefoot.algorithms.bc import BC
 from surefoot.algorithms.fisor import FISOR
+from surefoot.algorithms.fosp import FOSP
 
 ALGORITHMS: dict[str, type[Any]] = {
     "bc": BC,
     "fisor": FISOR,
+    "fosp": FOSP,
 }

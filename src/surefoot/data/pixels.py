@@ -105,9 +105,13 @@ def _check_values(path: Path, arrays: dict[str, np.ndarray]) -> None:
         refuse(path, "is_first", expected="an episode's start in row 0", found="none")
     if (first[1:] & first[:-1]).any() or first[-1]:
         row = int(np.flatnonzero(first & np.append(first[1:], True))[0])
-        refuse(path, "is_first", expected="episodes of at least two frames", found=f"one of a single frame in row {row}")
+        refuse(
+            path, "is_first", expected="episodes of at least two frames", found=f"one of a single frame in row {row}"
+        )
     ended = arrays["terminated"] | arrays["truncated"]
     inside = ended[:-1] & ~first[1:]
     if inside.any():
         row = int(inside.argmax())
-        refuse(path, "terminals", expected="an episode's end before the next one's start only", found=f"one in row {row}")
+        refuse(
+            path, "terminals", expected="an episode's end before the next one's start only", found=f"one in row {row}"
+        )

@@ -78,7 +78,11 @@ def draw(state: RunState) -> UInt8[Array, "*n 16 16 3"]:
         offset_x, offset_y = x - centre[..., 0, None, None], y - centre[..., 1, None, None]
         return jnp.clip((radius - jnp.hypot(offset_x, offset_y)) * (SIZE / 2.0) + 0.5, 0.0, 1.0)
 
-    layers = (disc(state.hazard, HAZARD_RADIUS), (x > GOAL_LINE).astype(jnp.float32), disc(state.position, AGENT_RADIUS))
+    layers = (
+        disc(state.hazard, HAZARD_RADIUS),
+        (x > GOAL_LINE).astype(jnp.float32),
+        disc(state.position, AGENT_RADIUS),
+    )
     return jnp.round(255.0 * jnp.stack(layers, -1)).astype(jnp.uint8)
 
 
@@ -141,7 +145,9 @@ def detour(state: RunState) -> Float[Array, "*n 2"]:
     x, y = state.position[..., 0], state.position[..., 1]
     lane = hazard_y - jnp.where(hazard_y > 0, 1.0, -1.0) * (HAZARD_RADIUS + _CLEARANCE)
     before = x < hazard_x - _CLEARANCE
-    way = jnp.stack([jnp.where(before, hazard_x - _CLEARANCE - x, 1.0), jnp.where(x < hazard_x + 0.5, lane - y, 0.0)], -1)
+    way = jnp.stack(
+        [jnp.where(before, hazard_x - _CLEARANCE - x, 1.0), jnp.where(x < hazard_x + 0.5, lane - y, 0.0)], -1
+    )
     return way / jnp.maximum(jnp.abs(way).max(-1, keepdims=True), STEP_LENGTH)
 
 

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def mixed_log_probabilities(logits: Float[Array, "*b groups classes"], *, uniform: float) -> Float[Array, "*b groups classes"]:
+def mixed_log_probabilities(
+    logits: Float[Array, "*b groups classes"], *, uniform: float
+) -> Float[Array, "*b groups classes"]:
     """log((1 - uniform) softmax(logits) + uniform / classes), in float32: no class is ever impossible, so the KL is
     bounded."""
     probabilities = jax.nn.softmax(logits.astype(jnp.float32))

@@ -2,9 +2,12 @@
 
 from typing import Any, TypeVar
 
+import jax
+import jax.numpy as jnp
 import optax
 
 Tree = TypeVar("Tree")
+Group = TypeVar("Group", bound=tuple[Any, ...])
 
 
 def init_optimizer(optimizer: optax.GradientTransformation, parameters: Any) -> optax.OptState:
@@ -20,3 +23,14 @@ def apply_gradient(
     change, state = optimizer.update(gradient, state, anything)
     moved: Any = optax.apply_updates(anything, change)
     return moved, state
+
+
+def clip_each(gradient: Group, limit: float) -> Group:
+    """Every member of a tuple of gradients with a norm of at most `limit` of its own."""
+
+    def clipped(one: Any) -> Any:
+        factor = jnp.minimum(1.0, limit / jnp.maximum(optax.global_norm(one), 1e-12))
+        return jax.tree.map(lambda leaf: factor * leaf, one)
+
+    members: Any = gradient
+    return type(gradient)(*(clipped(one) for one in members))

@@ -8,11 +8,12 @@ from surefoot.tasks.trebi import TREBI_TASKS
 __all__ = ["TASKS", "Suite", "Task", "get_task"]
 
 
-
 def _hazard_run(name: str) -> Task:
     """HazardRun in one of its layouts. At most 3.7 for the way across and 0.2 for each of 16 steps in the goal."""
     size = (16, 16, 3)
-    return Task(name, 768, 2, 30, return_min=0.0, return_max=6.9, cost_limit=0.0, has_constraint=False, image_shape=size)
+    return Task(
+        name, 768, 2, 30, return_min=0.0, return_max=6.9, cost_limit=0.0, has_constraint=False, image_shape=size
+    )
 
 
 TASKS: dict[str, Task] = {

@@ -1,7 +1,7 @@
 """World models: a recurrent state-space model that observes, imagines and is trained on windows of episodes."""
 
 from surefoot.world_model.config import WorldModelConfig
-from surefoot.world_model.latent import Imagined, Latent, Observed, flatten, stop
+from surefoot.world_model.latent import Imagined, Latent, Observed
 from surefoot.world_model.model import (
     WorldModel,
     imagine,
@@ -21,7 +21,6 @@ __all__ = [
     "Observed",
     "WorldModel",
     "WorldModelConfig",
-    "flatten",
     "imagine",
     "in_precision",
     "initial",
@@ -30,6 +29,5 @@ __all__ = [
     "observe",
     "observe_step",
     "optimizer",
-    "stop",
     "update",
 ]

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -39,13 +38,3 @@ class Imagined(NamedTuple):
     """States [H + 1, N, ...], the first the one started from."""
     action: Float[Array, "h n act"]
     """Action chosen in each state but the last."""
-
-
-def stop(tree: Latent) -> Latent:
-    """The same numbers, without a gradient."""
-    return jax.tree.map(jax.lax.stop_gradient, tree)
-
-
-def flatten(latent: Latent) -> Latent:
-    """[B, T, ...] -> [B * T, ...]."""
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]), latent)
