@@ -5,9 +5,11 @@ from typing import Any
 from surefoot.algorithms.bc import BC
 from surefoot.algorithms.fisor import FISOR
 from surefoot.algorithms.fosp import FOSP
+from surefoot.algorithms.safedreamer import SafeDreamer
 
 ALGORITHMS: dict[str, type[Any]] = {
     "bc": BC,
     "fisor": FISOR,
     "fosp": FOSP,
+    "safedreamer": SafeDreamer,
 }

@@ -20,33 +20,22 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot import world_model
-from surefoot.algorithms.dreams import Choose, Dream, Steps, dream, posterior_states, recurrent_policy, steps_of
-from surefoot.algorithms.fosp_losses import (
-    Critics,
-    CriticWeights,
-    Reachability,
-    Slow,
-    Weighting,
-    action_weights,
-    critics_loss,
-    infeasibility,
-    pair,
-)
+from surefoot.algorithms.dreams import Choose, posterior_states, recurrent_policy, steps_of
+from surefoot.algorithms.fosp_actor import ActorSettings, Weighting, actor_loss, online_probability
+from surefoot.algorithms.fosp_losses import Critics, CriticSettings, Reachability, Slow, critics_loss, infeasibility
 from surefoot.constraints import (
     AugmentedConfig,
     AugmentedState,
     augmented_init,
-    augmented_penalty,
     augmented_update,
 )
 from surefoot.data import Dataset
 from surefoot.data.frames import FrameData, Frames, FrameWindows, frames_of, windows
 from surefoot.errors import ConfigError
 from surefoot.nn import GaussianActor, NormedMLP, apply_gradient, clip_each, init_optimizer, move_towards
-from surefoot.nn.two_hot import two_hot_mean
 from surefoot.tasks import Task
 from surefoot.types import DataSpec, Metrics, Phase, Policy
-from surefoot.values import Spread, init_spread, masked_mean, scale_of, update_spread
+from surefoot.values import Spread, init_spread, update_spread
 from surefoot.world_model import Latent, WorldModel, WorldModelConfig
 
 
@@ -91,6 +80,8 @@ class FOSP:
     """The world model."""
     horizon: int = 15
     """Imagined steps."""
+    dream_stride: int = 1
+    """Dream from every so many frames of a window."""
 
     # --- critics ---
     hidden: tuple[int, ...] = (512, 512)
@@ -166,11 +157,15 @@ class FOSP:
         for name in ("discount", "reach_discount", "mixing", "expectile", "cost_expectile"):
             if not 0.0 < (value := getattr(self, name)) < 1.0:
                 raise ConfigError(f"{name}: expected a number between 0 and 1, found {value:g}.")
-        for name, least in (("window", 2), ("horizon", 1), ("batch_size", 1)):
+        for name, least in (("window", 2), ("horizon", 1), ("dream_stride", 1), ("batch_size", 1)):
             if (number := getattr(self, name)) < least:
                 raise ConfigError(f"{name}: expected at least {least}, found {number}.")
         if not self.data_branch and not self.dream_branch:
             raise ConfigError("data_branch and dream_branch: expected at least one of them, found neither.")
+        if self.weighting == "cloning" and self.actor_mode != "awr":
+            raise ConfigError("weighting: expected feasibility or reward with actor_mode backprop, found cloning.")
+        if self.reachability == "released" and not self.dream_branch:
+            raise ConfigError("dream_branch: expected True with reachability released, found False.")
 
     # --- data and phases ---
 
@@ -260,22 +255,14 @@ class FOSP:
             k_online, k_offline, k_choice = jax.random.split(key, 3)
             online = jnp.clip(proposed(state.actor, features, k_online), -1.0, 1.0)
             offline = jnp.clip(proposed(state.offline_actor, features, k_offline), -1.0, 1.0)
-            takes_online = jax.random.bernoulli(k_choice, self.online_probability(state, features, online, offline))
+            chance = online_probability(
+                state.critics, features, online, offline,
+                temperature=self.expansion_temperature, cost_weight=self.expansion_cost,
+            )  # fmt: skip
+            takes_online = jax.random.bernoulli(k_choice, chance)
             return jnp.where(takes_online[:, None], online, offline)
 
         return choose
-
-    def online_probability(
-        self, state: FOSPState, features: Float[Array, "n features"], online: Array, offline: Array
-    ) -> Float[Array, " n"]:
-        """With which probability each environment takes the online actor's action [n, act] (FOSP, expansion)."""
-
-        def score(action: Array) -> Float[Array, " n"]:
-            inputs = pair(features, action)
-            q_cost = two_hot_mean(state.critics.q_cost(inputs))
-            return two_hot_mean(state.critics.q_reward(inputs)) - self.expansion_cost * q_cost
-
-        return jax.nn.sigmoid(self.expansion_temperature * (score(online) - score(offline)))
 
     def frozen(self, state: FOSPState) -> FOSPState:
         """The state that fine-tuning begins with: a copy of the actor beside it, which no update changes."""
@@ -293,14 +280,15 @@ class FOSP:
     ) -> tuple[FOSPState, Metrics]:
         """Actor and multiplier on a fresh dream, then the critics on the same one (section 3.3's order)."""
         steps = steps_of(latent.features, batch)
-        start = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1]), latent)
-        going_on = 1.0 - batch.terminated.astype(jnp.float32).reshape(-1)
-        gradient, (dreamt, excess, metrics) = jax.grad(self.actor_loss, has_aux=True)(
-            state.actor, state, steps, start, going_on, key
+        chosen = slice(None, None, self.dream_stride)
+        start = jax.tree.map(lambda leaf: leaf[:, chosen].reshape(-1, leaf.shape[-1]), latent)
+        going_on = 1.0 - batch.terminated[:, chosen].astype(jnp.float32).reshape(-1)
+        gradient, (dreamt, excess, metrics) = jax.grad(actor_loss, has_aux=True)(
+            state.actor, state, steps, start, going_on, key, config=self._actor_settings
         )
         actor, actor_optimizer = apply_gradient(self._actor_optimizer, gradient, state.actor_optimizer, state.actor)
         gradient, (critic_metrics, q_reward, q_cost) = jax.grad(critics_loss, has_aux=True)(
-            state.critics, state.slow, steps, jax.lax.stop_gradient(dreamt), config=self._critic_weights
+            state.critics, state.slow, steps, jax.lax.stop_gradient(dreamt), config=self._critic_settings
         )
         critics, critics_optimizer = apply_gradient(
             self._critic_optimizer, clip_each(gradient, self.critic_clip), state.critics_optimizer, state.critics
@@ -316,75 +304,7 @@ class FOSP:
             reward_spread=update_spread(state.reward_spread, q_reward, rate=self.spread_rate),
             cost_spread=update_spread(state.cost_spread, q_cost, rate=self.spread_rate),
         )
-        return state, {**metrics, **critic_metrics, "lagrangian/multiplier": state.lagrangian.multiplier}
-
-    def actor_loss(
-        self,
-        actor: GaussianActor,
-        state: FOSPState,
-        steps: Steps,
-        start: Latent,
-        going_on: Float[Array, " n"],
-        key: Key[Array, ""],
-    ) -> tuple[Float[Array, ""], tuple[Dream, Float[Array, ""], Metrics]]:
-        """(loss, (the dream that it was taken on, the constraint's excess g, metrics))."""
-        through_model = self.actor_mode == "backprop" or self.constrain
-
-        def act(features: Array, step_key: Key[Array, ""]) -> Float[Array, "n act"]:
-            return actor(jax.lax.stop_gradient(features)).sample(step_key)
-
-        dreamt = dream(
-            state.model, start, going_on, act if through_model else _without_gradient(act), key,
-            horizon=self.horizon, discount=self.discount, config=self.world_model,
-        )  # fmt: skip
-        features, action, weight = dreamt.features[:-1], dreamt.action, dreamt.weight[:-1]
-        p = jax.lax.stop_gradient(infeasibility(state.critics.reach, features, action, form=self.reachability))
-        entropy = masked_mean(actor(jax.lax.stop_gradient(features)).entropy(), weight)
-        if self.actor_mode == "awr":
-            loss, metrics = self._weighted_cloning(actor, state, steps)
-        else:
-            loss, metrics = masked_mean(-self._worth(state, features, action, p), weight), {}
-        excess = jnp.zeros(())
-        if self.constrain:
-            cost_returns = dreamt.returns(dreamt.cost, state.critics.v_cost, mixing=self.mixing)[:-1]
-            feasible_cost = (1.0 - p) * cost_returns
-            excess = (feasible_cost.sum(0) if self.pessimistic else feasible_cost.mean(0)).mean() - self.cost_limit
-            loss = loss + augmented_penalty(state.lagrangian, excess)
-        metrics = {**metrics, "actor/loss": loss, "actor/entropy": entropy, "actor/excess": excess}
-        return loss - self.entropy * entropy, (dreamt, excess, metrics)
-
-    def _worth(self, state: FOSPState, features: Array, action: Array, p: Array) -> Float[Array, "h n"]:
-        """What an imagined action is worth: u Q_r / S - (1 - u) Q_c / S_c with u = 1 - p. Released, and without
-        feasibility, the scaled advantage of the reward alone."""
-        inputs, critics = pair(features, action), state.critics
-        reward = two_hot_mean(critics.q_reward(inputs)) / scale_of(state.reward_spread)
-        if self.released:
-            return reward - two_hot_mean(critics.v_reward(features)) / scale_of(state.reward_spread)
-        if self.weighting != "feasibility":
-            return reward
-        return (1.0 - p) * reward - p * two_hot_mean(critics.q_cost(inputs)) / scale_of(state.cost_spread)
-
-    def _weighted_cloning(
-        self, actor: GaussianActor, state: FOSPState, steps: Steps
-    ) -> tuple[Float[Array, ""], Metrics]:
-        """-omega log pi(a | z) over the data's steps."""
-        inputs, slow, critics = pair(steps.features, steps.action), state.slow, state.critics
-        q_reward, q_cost = two_hot_mean(slow.q_reward(inputs)), two_hot_mean(slow.q_cost(inputs))
-        v_reward = two_hot_mean(critics.v_reward(steps.features))
-        v_cost = two_hot_mean(critics.v_cost(steps.features))
-        omega = action_weights(
-            (q_reward - v_reward) / scale_of(state.reward_spread),
-            (v_cost - q_cost) / scale_of(state.cost_spread),
-            q_cost,
-            infeasibility(critics.reach, steps.features, steps.action, form=self.reachability),
-            weighting=self.weighting,
-            reward_temperature=self.reward_temperature,
-            cost_temperature=self.cost_temperature,
-            cost_slack=self.cost_slack,
-        )
-        omega = jax.lax.stop_gradient(omega)
-        likelihood = actor(steps.features).log_probability(steps.action)
-        return -masked_mean(omega * likelihood, steps.mask), {"actor/weight": masked_mean(omega, steps.mask)}
+        return state, metrics | critic_metrics
 
     # --- parts ---
 
@@ -403,9 +323,12 @@ class FOSP:
         )  # fmt: skip
 
     @property
-    def _critic_weights(self) -> CriticWeights:
-        names = CriticWeights._fields
-        return CriticWeights(**{name: getattr(self, name) for name in names})
+    def _critic_settings(self) -> CriticSettings:
+        return CriticSettings(**{name: getattr(self, name) for name in CriticSettings._fields})
+
+    @property
+    def _actor_settings(self) -> ActorSettings:
+        return ActorSettings(**{name: getattr(self, name) for name in ActorSettings._fields})
 
     @property
     def _critic_optimizer(self) -> optax.GradientTransformation:
@@ -418,7 +341,3 @@ class FOSP:
 
 def _slow_of(critics: Critics) -> Slow:
     return Slow(critics.q_reward, critics.q_cost, critics.reach)
-
-
-def _without_gradient(choose: Choose) -> Choose:
-    return lambda features, key: jax.lax.stop_gradient(choose(features, key))

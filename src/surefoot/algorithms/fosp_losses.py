@@ -1,4 +1,4 @@
-"""FOSP's losses over dreams and steps of the data (sections 3.3 and 3.4 of our specification)."""
+"""The losses of FOSP's critics over dreams and steps of the data (sections 3.3 and 3.4 of our specification)."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -24,8 +24,6 @@ from surefoot.values import (
 Reachability = Literal["ref", "hj", "released"]
 """ref: probability of a violation ahead, of states. hj: worst constraint signal to come. released: what the authors'
 code does, a critic of states and actions that never sees a cost."""
-Weighting = Literal["feasibility", "reward", "cloning"]
-"""feasibility: FOSP. reward: advantages of reward alone, blind to cost. cloning: every action alike."""
 
 
 class Critics(NamedTuple):
@@ -46,7 +44,7 @@ class Slow(NamedTuple):
     reach: NormedMLP
 
 
-class CriticWeights(NamedTuple):
+class CriticSettings(NamedTuple):
     """What the losses of the critics need to know beside the networks."""
 
     discount: float
@@ -90,17 +88,18 @@ def infeasibility(
 
 
 def reach_loss(
-    reach: NormedMLP, slow: NormedMLP, steps: Steps, dream: Dream, *, config: CriticWeights
+    reach: NormedMLP, slow: NormedMLP, steps: Steps, dream: Dream | None, *, config: CriticSettings
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """(loss, mean p on the data) of the reachability critic."""
+    """(loss, mean p on the data) of the reachability critic; without a dream it learns from the data alone."""
     if config.reachability == "released":
+        assert dream is not None  # the configuration asks for one
         return _released_reach_loss(reach, slow, dream, config=config)
     form = _estimation_terms if config.reachability == "ref" else _hamilton_jacobi_terms
     # Of a terminal state, and of one that violates, the answer is known though no step follows.
     known = jnp.clip(steps.mask + (1.0 - steps.continues_here) + (steps.cost_here > 0), 0.0, 1.0)
     terms, p = form(reach, slow, steps.features, steps.next_features, steps.cost_here, steps.continues_here, config)
     loss = masked_mean(terms, known)
-    if config.dream_branch:
+    if dream is not None and config.dream_branch:
         cost = jax.lax.stop_gradient(dream.cost)
         here, going_on = dream.features[1:-1], dream.discount[:-1] / config.discount
         terms, _ = form(reach, slow, here, dream.features[2:], (cost[:-1] > 0.5) * 1.0, going_on, config)
@@ -115,7 +114,7 @@ def _estimation_terms(
     following: Array,
     cost: Array,
     going_on: Array,
-    config: CriticWeights,
+    config: CriticSettings,
 ) -> tuple[Array, Array]:
     """Binary cross-entropy with max(1[c > 0], gamma p(z'))."""
     target = estimation_target(cost, jax.nn.sigmoid(slow(following)[..., 0]), going_on, discount=config.reach_discount)
@@ -130,7 +129,7 @@ def _hamilton_jacobi_terms(
     following: Array,
     cost: Array,
     going_on: Array,
-    config: CriticWeights,
+    config: CriticSettings,
 ) -> tuple[Array, Array]:
     """Lower expectile of (1 - gamma) h + gamma max(h, V_h(z')): over the data's actions the least bad one."""
     h = jnp.where(cost > 0, HJ_VIOLATION, HJ_SAFE)
@@ -142,7 +141,7 @@ def _hamilton_jacobi_terms(
 
 
 def _released_reach_loss(
-    reach: NormedMLP, slow: NormedMLP, dream: Dream, *, config: CriticWeights
+    reach: NormedMLP, slow: NormedMLP, dream: Dream, *, config: CriticSettings
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """y_H = b_H, y_t = max(b_t, 0.99 y_{t+1}) with b = 1[p > 0]: costs appear nowhere, and p rises to 1."""
     inputs = pair(dream.features[:-1], dream.action)
@@ -168,47 +167,46 @@ def value_loss(
     slow: NormedMLP,
     earned: Callable[[Steps | Dream], Array],
     steps: Steps,
-    dream: Dream,
+    dream: Dream | None,
     *,
     expectile: float,
     lower: bool,
-    config: CriticWeights,
-) -> tuple[Float[Array, ""], Float[Array, "h n"]]:
-    """(loss, Q in the dream) of one pair of Q and V; `earned` picks its reward or cost.
+    config: CriticSettings,
+) -> tuple[Float[Array, ""], Float[Array, "*b"]]:
+    """(loss, Q of dream or data) of one pair of Q and V; `earned` picks its reward or cost.
 
     Q: on r + gamma V(z') in the data, on lambda-returns in the dream, and near its slow copy. V: an expectile of Q.
     """
     stop = jax.lax.stop_gradient
-    inputs = stop(pair(dream.features[:-1], dream.action))
-    returns = stop(dream.returns(earned(dream), v, mixing=config.mixing)[:-1])
-    logits, slow_q = q(inputs), stop(two_hot_mean(slow(inputs)))
-    loss = jnp.zeros(())
-    weight = dream.weight[:-1]
-    if config.dream_branch:
-        loss += masked_mean(two_hot_loss(logits, returns) + two_hot_loss(logits, slow_q), weight)
-        target = stop(two_hot_mean(logits)) if config.released else slow_q
-        v_logits = v(stop(dream.features[:-1]))
-        loss += masked_mean(asymmetric_loss(v_logits, target, expectile=expectile, lower=lower), weight)
+    loss, seen = jnp.zeros(()), jnp.zeros(0)
     if config.data_branch:
-        data_inputs = pair(steps.features, steps.action)
+        inputs = pair(steps.features, steps.action)
         next_value = stop(two_hot_mean(v(steps.next_features)))
         target = reward_target(earned(steps), next_value, steps.continues, discount=config.discount)
-        data_logits = q(data_inputs)
-        loss += masked_mean(two_hot_loss(data_logits, target), steps.mask)
-        if not config.released:
-            slow_data_q = stop(two_hot_mean(slow(data_inputs)))
-            if not config.dream_branch:  # else the dream's states hold it near its copy
-                loss += masked_mean(two_hot_loss(data_logits, slow_data_q), steps.mask)
-            terms = asymmetric_loss(v(steps.features), slow_data_q, expectile=expectile, lower=lower)
-            loss += masked_mean(terms, steps.mask)
-    return loss, stop(two_hot_mean(logits))
+        logits, slow_q = q(inputs), stop(two_hot_mean(slow(inputs)))
+        loss += masked_mean(two_hot_loss(logits, target), steps.mask)
+        v_terms = asymmetric_loss(v(steps.features), slow_q, expectile=expectile, lower=lower)
+        loss += 0.0 if config.released else masked_mean(v_terms, steps.mask)
+        seen = stop(two_hot_mean(logits))
+        if dream is None or not config.dream_branch:  # else the dream's states hold Q near its copy
+            loss += masked_mean(two_hot_loss(logits, slow_q), steps.mask)
+    if dream is not None and config.dream_branch:
+        inputs, weight = stop(pair(dream.features[:-1], dream.action)), dream.weight[:-1]
+        returns = stop(dream.returns(earned(dream), v, mixing=config.mixing)[:-1])
+        logits, slow_q = q(inputs), stop(two_hot_mean(slow(inputs)))
+        loss += masked_mean(two_hot_loss(logits, returns) + two_hot_loss(logits, slow_q), weight)
+        seen = stop(two_hot_mean(logits))
+        v_logits = v(stop(dream.features[:-1]))
+        v_target = seen if config.released else slow_q
+        loss += masked_mean(asymmetric_loss(v_logits, v_target, expectile=expectile, lower=lower), weight)
+    return loss, seen
 
 
 def critics_loss(
-    critics: Critics, slow: Slow, steps: Steps, dream: Dream, *, config: CriticWeights
+    critics: Critics, slow: Slow, steps: Steps, dream: Dream | None, *, config: CriticSettings
 ) -> tuple[Float[Array, ""], tuple[Metrics, Array, Array]]:
-    """The sum of all critics' losses, each of which moves its own networks only; also Q of reward and cost [H, N] in
-    the dream."""
+    """The sum of all critics' losses, each of which moves its own networks only; also what Q of reward and of cost were
+    in the dream, or on the data where there is none."""
     reward, q_reward = value_loss(
         critics.q_reward, critics.v_reward, slow.q_reward, lambda part: part.reward, steps, dream,
         expectile=config.expectile, lower=config.released, config=config,
@@ -227,28 +225,3 @@ def critics_loss(
         "critic/p": p,
     }
     return reward + cost + reach, (metrics, q_reward, q_cost)
-
-
-# --- the actor's weights ---------------------------------------------------------------------------------------------
-
-
-def action_weights(
-    reward_advantage: Float[Array, "*b"],
-    cost_advantage: Float[Array, "*b"],
-    q_cost: Float[Array, "*b"],
-    p: Float[Array, "*b"],
-    *,
-    weighting: Weighting,
-    reward_temperature: float,
-    cost_temperature: float,
-    cost_slack: float,
-) -> Float[Array, "*b"]:
-    """omega = p min(exp(b_c A^c), 150) + (1 - p) 1[Q^c <= slack] min(exp(b_r A^r), 100): where violations can be avoided
-    the best of the actions that cost nothing, elsewhere those that cost least. A^r = Q - V, A^c = V - Q, scaled."""
-    greedy = jnp.minimum(jnp.exp(reward_temperature * reward_advantage), 100.0)
-    if weighting == "cloning":
-        return jnp.ones_like(p)
-    if weighting == "reward":
-        return greedy
-    careful = jnp.minimum(jnp.exp(cost_temperature * cost_advantage), 150.0)
-    return p * careful + (1.0 - p) * (q_cost <= cost_slack) * greedy

@@ -32,5 +32,5 @@ def clip_each(gradient: Group, limit: float) -> Group:
         factor = jnp.minimum(1.0, limit / jnp.maximum(optax.global_norm(one), 1e-12))
         return jax.tree.map(lambda leaf: factor * leaf, one)
 
-    members: Any = gradient
-    return type(gradient)(*(clipped(one) for one in members))
+    structure: Any = jax.tree.structure(gradient, is_leaf=lambda node: node is not gradient)
+    return jax.tree.unflatten(structure, [clipped(one) for one in gradient])

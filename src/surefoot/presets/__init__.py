@@ -7,13 +7,14 @@ from surefoot.errors import check_name
 from surefoot.presets.bc import BC_PRESETS
 from surefoot.presets.dsrl import DSRL_PRESETS
 from surefoot.presets.fisor import FISOR_PRESETS
-from surefoot.presets.fosp import FOSP_PRESETS
+from surefoot.presets.fosp import FOSP_PRESETS, SAFEDREAMER_PRESETS
 from surefoot.tasks import Task
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "bc": BC_PRESETS,
     "fisor": FISOR_PRESETS,
     "fosp": FOSP_PRESETS,
+    "safedreamer": SAFEDREAMER_PRESETS,
 }
 """Algorithm -> preset -> fields to change."""
 

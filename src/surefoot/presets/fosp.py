@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from surefoot.constraints import AugmentedConfig
 from surefoot.world_model import WorldModelConfig
 
 SMALL_MODEL = WorldModelConfig(
@@ -36,8 +37,10 @@ FOSP_PRESETS: dict[str, dict[str, Any]] = {
         "actor_hidden": (128, 128),
         "discount": 0.9,
         "reach_discount": 0.9,
-        "critic_learning_rate": 3e-4,
-        "actor_learning_rate": 3e-4,
+        "critic_learning_rate": 1e-3,
+        "actor_learning_rate": 1e-3,
+        "actor_mode": "backprop",
+        "dream_stride": 4,
         "reward_temperature": 5.0,
         "cost_temperature": 5.0,
         "constrain": False,
@@ -52,4 +55,26 @@ FOSP_PRESETS: dict[str, dict[str, Any]] = {
         "data_branch": False,
         "actor_mode": "backprop",
     },
+}
+
+SAFEDREAMER_PRESETS: dict[str, dict[str, Any]] = {
+    # The same sizes and schedule as FOSP's; the multiplier of the code would need days to move.
+    "small": {
+        "schedule": "decoupled",
+        "model_updates": 3000,
+        "policy_updates": 1500,
+        "batch_size": 16,
+        "window": 16,
+        "world_model": SMALL_MODEL,
+        "horizon": 5,
+        "dream_stride": 4,
+        "hidden": (128,),
+        "actor_hidden": (128, 128),
+        "discount": 0.9,
+        "learning_rate": 1e-3,
+        "lagrangian": AugmentedConfig(multiplier=0.01, penalty=0.01, growth=1e-3),
+        "act_with": "mean",
+    },
+    # BSRP-Lag as FOSP's authors ran it.
+    "released": {},
 }
