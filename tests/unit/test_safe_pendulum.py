@@ -1,12 +1,19 @@
 """SafePendulum: its arithmetic by hand, and the protocol that the pure tasks share."""
 
+import warnings
+
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 
 from surefoot.envs import safe_pendulum
+from surefoot.envs.gymnasium_pendulum import SafePendulumEnv, draw
 from surefoot.envs.pure import PURE_TASKS
+from surefoot.envs.registration import SAFE_PENDULUM_ID, register
+from surefoot.errors import ConfigError, UnknownNameError
 from surefoot.tasks import get_task
 
 DEGREE = np.pi / 180
@@ -82,3 +89,40 @@ def test_episodes_start_hanging_and_never_terminate() -> None:
     assert observation[:, 0].max() <= np.cos(np.pi - 0.2) + 1e-6
     assert (float(observation[:, 1].min()), float(observation[:, 1].max())) == pytest.approx((-0.2, 0.2), abs=0.02)
     assert (float(state.speed.min()), float(state.speed.max())) == pytest.approx((-0.1, 0.1), abs=0.01)
+
+
+def test_gymnasium_accepts_it_and_it_is_the_pure_task() -> None:
+    register()
+    env = gymnasium.make(SAFE_PENDULUM_ID, render_mode="rgb_array").unwrapped
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env)
+    observation, _ = env.reset(seed=0)
+    angle, speed = np.arctan2(observation[1], observation[0]), observation[2]
+    found = env.step(np.array([0.7], np.float32))
+    _, _, expected = after(float(angle), float(speed), 0.7)
+    np.testing.assert_allclose(found[0], expected.observation, rtol=1e-4, atol=1e-5)
+    assert (found[1], found[4]["cost"]) == pytest.approx((float(expected.reward), float(expected.cost)), abs=1e-5)
+    ends = [env.step(np.array([0.7], np.float32))[2:4] for _ in range(199)]
+    assert ends == [(False, False)] * 198 + [(False, True)]
+
+
+def test_bad_input_to_the_environment_is_refused() -> None:
+    env = SafePendulumEnv()
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(np.zeros(1, np.float32))
+    with pytest.raises(ConfigError, match="expected no options, found \\['pose'\\]"):
+        env.reset(options={"pose": 1})
+    env.reset(seed=0)
+    with pytest.raises(ConfigError, match="expected 1 finite number"):
+        env.step(np.zeros(2, np.float32))
+    with pytest.raises(UnknownNameError, match="render mode"):
+        SafePendulumEnv(render_mode="human")
+
+
+def test_the_picture_shows_the_rod_where_it_is() -> None:
+    """At 90 degrees the rod lies to the left (positive angles turn to the left), on row 160 of 320."""
+    blue = (draw(np.pi / 2) == (50, 90, 180)).all(-1)
+    rows, columns = np.nonzero(blue)
+    assert (abs(rows.mean() - 159.5) < 1, columns.max() <= 167) == (True, True)
+    assert columns.min() == pytest.approx(160 - 1.06 / 1.4 * 160, abs=2)

@@ -1,8 +1,8 @@
 """FOSP: safe policies from pixels, offline, then fine-tuned (ICLR 2025, arXiv 2407.04942), on a world model.
 
 1. A world model learns from windows of episodes to imagine what actions lead to (DreamerV3, with a head for the cost).
-2. In its latent space critics learn from the data's steps and from dreams: Q and V of reward and cost by expectiles, and
-   p, the probability that a violation cannot be avoided.
+2. In its latent space critics learn from the data's steps and from dreams: Q and V of reward and cost by expectiles,
+   and p, the probability that a violation cannot be avoided.
 3. The actor takes the best of the actions that cost nothing where violations can be avoided, elsewhere those that cost
    least: by weights on the data's actions (`awr`) or by gradients through the model (`backprop`).
 4. Fine-tuning keeps the offline actor frozen beside the one that goes on learning; the critics choose between their

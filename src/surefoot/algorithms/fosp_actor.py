@@ -132,8 +132,8 @@ def action_weights(
     cost_temperature: float,
     cost_slack: float,
 ) -> Float[Array, "*b"]:
-    """omega = p min(exp(b_c A^c), 150) + (1 - p) 1[Q^c <= slack] min(exp(b_r A^r), 100): where violations can be avoided
-    the best of the actions that cost nothing, elsewhere those that cost least. A^r = Q - V, A^c = V - Q, scaled."""
+    """p min(exp(b_c A^c), 150) + (1 - p) 1[Q^c <= slack] min(exp(b_r A^r), 100): where violations can be avoided the
+    best of the actions that cost nothing, elsewhere those that cost least. A^r = Q - V, A^c = V - Q, scaled."""
     greedy = jnp.minimum(jnp.exp(reward_temperature * reward_advantage), 100.0)
     if weighting == "cloning":
         return jnp.ones_like(p)

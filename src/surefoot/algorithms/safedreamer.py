@@ -1,7 +1,8 @@
 """SafeDreamer: safe policies through a world model (Huang et al., ICLR 2024, arXiv 2307.07176); FOSP's baseline.
 
-The form BSRP-Lag: DreamerV3's actor, moved by gradients through imagined trajectories, with an augmented Lagrangian that
-holds the imagined cost below its limit. Its critics know imagined trajectories only: nothing in it is made for fixed data.
+The form BSRP-Lag: DreamerV3's actor, moved by gradients through imagined trajectories, with an augmented Lagrangian
+that holds the imagined cost below its limit. Its critics know imagined trajectories only: nothing in it is made for
+fixed data.
 """
 
 from dataclasses import dataclass, field

@@ -3,9 +3,10 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -14,37 +15,49 @@ from surefoot.checkpoint import versions
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.collection.card import make_card
-from surefoot.collection.collector import Collection
+from surefoot.collection.collector import Collection, Simulators
 from surefoot.collection.collector import collect as collect_simulated
 from surefoot.collection.recipes import Recipe, recipe_of
+from surefoot.collection.replay_collector import ReplayCollection, collect_replay
+from surefoot.collection.replay_recipes import replay_recipe
 from surefoot.collection.store import Store
-from surefoot.data import Dataset
+from surefoot.data import Dataset, pixels
+from surefoot.data.frames import FrameData
+from surefoot.envs import hazard_run
 from surefoot.errors import ConfigError
-from surefoot.evaluation.collect import collect_point_robot
+from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot
 from surefoot.tasks import Task, get_task
+
+DEFAULT_TRANSITIONS, HAZARD_RUN_TRANSITIONS = 100_000, 18_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectOptions:
-    """Collect a dataset. PointRobot: half from random held actions, half from goal-seekers of varied caution. DSRL's
-    tasks: every episode of a safe learner whose cost limit rises, thinned on a grid of cost and return.
+    """Collect a dataset. PointRobot: half from random held actions, half from goal-seekers of varied caution. HazardRun:
+    images of as many random, careless and careful episodes. DSRL's tasks: every episode of a safe learner whose cost
+    limit rises, thinned on a grid of cost and return. TREBI's tasks, with --recipe medium-replay: the whole replay
+    buffer of SAC, which ignores costs.
 
-    A collection from a simulator that was stopped or killed goes on when the same command is started again.
+    A collection by a learner that was stopped or killed goes on when the same command is started again.
     """
 
     task: str = "PointRobot"
-    """Name of the task: PointRobot, or one of DSRL's, by either of its names."""
-    transitions: int = 100_000
-    """Rows of the file: exactly so many for PointRobot, at least so many, in whole episodes, from a simulator."""
+    """Name of the task: PointRobot, one of DSRL's, by either of its names, or one of TREBI's."""
+    recipe: Literal["default", "medium-replay"] = "default"
+    """default: the task's own, as above. medium-replay: SAC's replay buffer, for TREBI's tasks."""
+    transitions: int | None = None
+    """Rows of the file, by default 100,000 (HazardRun: 18,000): exactly so many for PointRobot, at least so many, in
+    whole episodes, elsewhere. Not with --recipe medium-replay, whose file holds all whole episodes."""
     seed: int = 0
     """Of all randomness; the same seed gives the same data."""
     steps: int | None = None
-    """Simulators only: environment steps to simulate, of which the file keeps a part; by default as the recipe says."""
+    """Learners only: environment steps to simulate, of which the file keeps a part, or all of them with --recipe
+    medium-replay; by default as the recipe says."""
     workers: int | None = None
     """Simulators only: processes that simulate, 0 for this one; by default one per core. The data do not depend on it
-    unless a process dies."""
+    unless a process dies. Not with --recipe medium-replay, which simulates in this process."""
     out: Path
-    """HDF5 file to write, in DSRL's format."""
+    """HDF5 file to write, in DSRL's format; images in our own format of frames."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
 
@@ -58,7 +71,7 @@ def run(arguments: Sequence[str]) -> None:
         print(f"falls short: {sentence}")
 
 
-def collect(options: CollectOptions) -> Dataset:
+def collect(options: CollectOptions) -> Dataset | FrameData:
     """Collect and write what the options say. Raises `ConfigError` before any work where the file exists."""
     task = get_task(options.task)
     if options.out.exists() and not options.overwrite:
@@ -67,14 +80,70 @@ def collect(options: CollectOptions) -> Dataset:
         )
     if not 0 <= options.seed < 2**31:
         raise ConfigError(f"--seed: expected a whole number from 0 to 2**31 - 1, found {options.seed}.")
+    if options.recipe == "medium-replay":
+        return _collect_replay(options, task)
     if task.suite != "surefoot":
         return _collect_simulated(options, task)
-    for name in ("steps", "workers"):
-        if (found := getattr(options, name)) is not None:
-            raise ConfigError(f"--{name}: expected none for {task.name}, which has no simulator, found {found}.")
+    if task.image_shape is not None:
+        return _collect_images(options, task)
+    if task.name != "PointRobot":
+        raise ConfigError(f"--recipe: expected medium-replay for {task.name}, found default.")
+    _refuse(options, ("steps", "workers"), f"{task.name}, which has no simulator")
     with ProgressLine("collecting", unit="transitions") as line:
-        dataset = collect_point_robot(transitions=options.transitions, seed=options.seed, on_progress=line.report)
+        dataset = collect_point_robot(transitions=_rows(options), seed=options.seed, on_progress=line.report)
     data.save(options.out, dataset, card=_card(options, dataset))
+    return dataset
+
+
+def _collect_images(options: CollectOptions, task: Task) -> FrameData:
+    if task.name != "HazardRun":
+        raise ConfigError(f"--task: {task.name} is there to fine-tune on; collect HazardRun.")
+    _refuse(options, ("steps", "workers"), f"{task.name}, which has no simulator")
+    wanted = HAZARD_RUN_TRANSITIONS if options.transitions is None else options.transitions
+    with ProgressLine(f"collecting {task.name}", unit="transitions") as line:
+        frames = collect_hazard_run(transitions=wanted, seed=options.seed, on_progress=line.report)
+    each = len(frames.lengths) // len(hazard_run.BEHAVIOURS)
+    card = {
+        "recipe": "surefoot collect: whole episodes, as many of each behaviour",
+        "behaviours": [
+            {"name": name, "episodes": [place * each, (place + 1) * each]}
+            for place, name in enumerate(hazard_run.BEHAVIOURS)
+        ],
+        "seed": options.seed,
+        "versions": versions(),
+        "coverage": coverage(frames),
+    }
+    pixels.save(options.out, frames, card=card)
+    return frames
+
+
+def _rows(options: CollectOptions) -> int:
+    return DEFAULT_TRANSITIONS if options.transitions is None else options.transitions
+
+
+def _refuse(options: CollectOptions, names: tuple[str, ...], whose: str) -> None:
+    for name in names:
+        if (found := getattr(options, name)) is not None:
+            raise ConfigError(f"--{name}: expected none for {whose}, found {found}.")
+
+
+def _collect_replay(options: CollectOptions, task: Task) -> Dataset:
+    _refuse(options, ("transitions", "workers"), "the recipe medium-replay")
+    recipe = replay_recipe(task, steps=options.steps)
+    collection = ReplayCollection(task, recipe, options.seed, Store.beside(options.out))
+
+    def open_simulators() -> AbstractContextManager[Simulators]:
+        from surefoot.envs.vector import VectorSimulator
+
+        return VectorSimulator(task, count=recipe.lanes, workers=0)
+
+    opener = None if task.suite == "surefoot" else open_simulators
+    with ProgressLine(f"collecting {task.name}", unit="steps") as line:
+        dataset, card = collect_replay(
+            collection, opener, on_progress=lambda told: line.report(told.done, told.total, phase=told.phase)
+        )
+    data.save(options.out, dataset, card=card)
+    collection.store.remove()
     return dataset
 
 
@@ -89,14 +158,14 @@ def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
 
     recipe = _recipe(options, task)
     workers = _workers(options, recipe)
-    collection = Collection(task, recipe, options.seed, options.transitions, Store.beside(options.out))
+    collection = Collection(task, recipe, options.seed, _rows(options), Store.beside(options.out))
     with ProgressLine(f"collecting {task.name}", unit="steps") as line:
         dataset, made = collect_simulated(
             collection,
             lambda: VectorSimulator(task, count=recipe.lanes, workers=workers, on_death=tell),
             on_progress=lambda progress: line.report(progress.done, progress.total, phase=progress.phase),
         )
-    data.save(options.out, dataset, card=make_card(dataset, task, transitions=options.transitions, made=made))
+    data.save(options.out, dataset, card=make_card(dataset, task, transitions=_rows(options), made=made))
     collection.store.remove()
     return dataset
 
@@ -116,7 +185,7 @@ def _workers(options: CollectOptions, recipe: Recipe) -> int:
     return options.workers
 
 
-def coverage(dataset: Dataset) -> dict[str, Any]:
+def coverage(dataset: Dataset | FrameData) -> dict[str, Any]:
     """What the complete episodes of a dataset are like, as JSON values."""
     free = dataset.violating_steps == 0
     return {
@@ -129,13 +198,14 @@ def coverage(dataset: Dataset) -> dict[str, Any]:
 
 
 def _card(options: CollectOptions, dataset: Dataset) -> dict[str, Any]:
-    half = options.transitions // 2
+    rows = _rows(options)
+    half = rows // 2
     return {
         "task": options.task,
         "recipe": "surefoot collect: episodes from the task's reset distribution, the last of each half cut to fit",
         "behaviours": [
             {"name": "random held actions", "rows": [0, half]},
-            {"name": "goal-seekers of varied caution", "rows": [half, options.transitions]},
+            {"name": "goal-seekers of varied caution", "rows": [half, rows]},
         ],
         "seed": options.seed,
         "versions": versions(),
@@ -143,7 +213,7 @@ def _card(options: CollectOptions, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _coverage_sentence(dataset: Dataset) -> str:
+def _coverage_sentence(dataset: Dataset | FrameData) -> str:
     found = coverage(dataset)
     return (
         f"{found['transitions']:,} transitions in {found['episodes']:,} episodes, "

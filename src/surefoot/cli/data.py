@@ -16,8 +16,10 @@ from surefoot.cli.data_tables import description_tables, gaps_sentence, library_
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.data import filters, library
+from surefoot.data.d4rl import load_d4rl
 from surefoot.data.describe import describe
 from surefoot.data.minari import save_minari
+from surefoot.data.travel import lagged_travel_cost
 from surefoot.errors import ConfigError, DataError, SurefootError, check_name
 from surefoot.tasks import TASKS, Task, get_task
 
@@ -99,10 +101,12 @@ class ConvertOptions(Source):
     """Read DSRL's or D4RL's HDF5 or a Minari dataset, check it, and write it in another format.
 
     DSRL's files are rewritten block by block, uncompressed, so that data larger than the memory can stay in the file.
-    D4RL's lack costs, which are computed where the task limits the speed of the same robot."""
+    D4RL's lack costs, which are computed where the task limits the speed of the same robot, or charges for it."""
 
     to: Literal["dsrl", "minari"] = "dsrl"
     """dsrl: an HDF5 file. minari: a folder."""
+    lagged_costs: tyro.conf.FlagCreatePairsOff[bool] = False
+    """D4RL's runners only: label each step with the speed of the step before, as TREBI's published code does."""
     out: Path
     """What to write; a folder must be new."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -203,7 +207,16 @@ def convert(options: ConvertOptions) -> None:
     check_output(options.out, overwrite=options.overwrite and options.to == "dsrl")
     path, task = options.resolve()
     card = {"recipe": f"surefoot data convert, from {path.name}", "versions": versions()}
-    if options.to == "minari":
+    if options.lagged_costs:
+        labeller = lagged_travel_cost(task)
+        if (found := library.format_of(path, task)) != "d4rl":
+            raise ConfigError(f"--lagged-costs: expected a file of D4RL's, which has no costs, found {found}'s format.")
+        card["costs"] = "lagged: the speed of the step before"
+        lagged = load_d4rl(path, task, labeller=labeller)
+        save_minari(options.out, lagged, task, card=card) if options.to == "minari" else data.save(
+            options.out, lagged, card=card
+        )
+    elif options.to == "minari":
         save_minari(options.out, library.read(path, task), task, card=card)
     elif library.format_of(path, task) == "dsrl":
         # What the file itself says of its origin is kept; it may be larger than the memory.

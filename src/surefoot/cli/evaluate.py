@@ -14,11 +14,15 @@ import tyro
 from jaxtyping import Array, Float
 
 from surefoot.algorithms.fisor_weights import Extraction
+from surefoot.cli.evaluate_budgets import EPISODES as BUDGET_EPISODES
+from surefoot.cli.evaluate_budgets import BudgetRequest, budget_table, evaluate_under_budgets
+from surefoot.cli.evaluate_images import evaluate_on_images
 from surefoot.cli.evaluate_simulator import evaluate_on_simulator
 from surefoot.cli.files import merge_summary, run_data
 from surefoot.cli.loaded_run import FOLDER, LoadedRun, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
@@ -33,7 +37,7 @@ from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses
 from surefoot.safety.region import SLICES, score_region
 from surefoot.tasks import get_task
 
-POINT_ROBOT_EPISODES, SIMULATOR_EPISODES = 1000, 20
+POINT_ROBOT_EPISODES, SIMULATOR_EPISODES, IMAGE_EPISODES = 1000, 20, 256
 PICTURED_EPISODES = 200
 """Of each start set, of the first seed, whose paths are kept for the pictures."""
 RESOLUTION, EXTENT = 201, 2.7
@@ -54,8 +58,11 @@ class EvaluateOptions:
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
     episodes: int | None = None
-    """Episodes of each seed: 20 on a simulator's task, 1,000 from PointRobot's feasible starts (and half as many from
-    infeasible ones)."""
+    """Episodes of each seed: 20 on a simulator's task, 256 on a task of images, 1,000 from PointRobot's feasible
+    starts (and half as many from infeasible ones)."""
+    task: str | None = None
+    """Measure on this task instead of the run's, as HazardRunShifted after HazardRun; both must be of the same images
+    and actions."""
     protocol: ProtocolName = "strict"
     """Cost limits on a simulator's task: one small one (strict), or the average over DSRL's three (dsrl)."""
     workers: int = default_workers()
@@ -68,6 +75,19 @@ class EvaluateOptions:
     """A candidate counts as feasible where Q_h <= -margin, in units of h, instead of the configuration's."""
     num_candidates: int | None = None
     """Actions sampled per decision, instead of the configuration's."""
+    budget: tuple[float, ...] = ()
+    """For a planner under budgets: what an episode may cost, as ratios of the task's maximum; 40 episodes of each."""
+    cost_limit: tuple[float, ...] = ()
+    """The same as sums of costs over an episode; inf for no limit."""
+    budget_schedule: Path | None = None
+    """The same, changing within the episode: a CSV file of budgets (docs/file-formats.md)."""
+    budget_conversion: BudgetConversion = "table"
+    """Where the planner discounts: by the task's measured factor, as if costs were spent evenly, or the table's
+    discounted maximum."""
+    level: float | None = None
+    """Plan with the margin that `surefoot calibrate` found for this share of episodes over budget, as 0.05."""
+    lanes: int = 40
+    """Episodes under budgets side by side; fewer need less memory."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -80,6 +100,19 @@ def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dic
     """Measure a run, write what was found into it, and return its summary. `dataset` spares reading it again."""
     _check(options)
     loaded = load_run(options.run, acting_overrides(options))
+    request = BudgetRequest(
+        ratios=options.budget,
+        costs=options.cost_limit,
+        schedule=options.budget_schedule,
+        conversion=options.budget_conversion,
+        level=options.level,
+        episodes=BUDGET_EPISODES if options.episodes is None else options.episodes,
+        lanes=options.lanes,
+        workers=options.workers,
+        changed=acting_overrides(options),
+    )
+    if request.asked or getattr(loaded.algorithm, "needs_budget", False):
+        return evaluate_under_budgets(loaded, request)
     if get_task(loaded.config.task).suite != "surefoot":
         return evaluate_on_simulator(
             loaded,
@@ -88,6 +121,10 @@ def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dic
             workers=options.workers,
             gifs=options.gifs,
             changed=acting_overrides(options),
+        )
+    if get_task(loaded.config.task).image_shape is not None:
+        return evaluate_on_images(
+            loaded, episodes=IMAGE_EPISODES if options.episodes is None else options.episodes, where=options.task
         )
     return _evaluate_point_robot(loaded, options, dataset)
 
@@ -114,13 +151,15 @@ def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: 
 
 
 def _check(options: EvaluateOptions) -> None:
-    for name, least in (("episodes", 1), ("workers", 1), ("gifs", 0)):
+    for name, least in (("episodes", 1), ("workers", 1), ("gifs", 0), ("lanes", 1)):
         if (value := getattr(options, name)) is not None and value < least:
             raise ConfigError(f"--{name}: expected at least {least}, found {value}.")
 
 
 def table(summary: dict[str, Any]) -> str:
     """The tables that the commands print, and the verdict."""
+    if "budgets" in summary:
+        return budget_table(summary["budgets"])
     judged = key_figures(summary)
     rows = protocol_rows(summary) or evaluation_rows(summary)
     parts = [plain_table(rows), plain_table(key_figure_rows(judged)), verdict(judged)]

@@ -52,7 +52,7 @@ def evaluate_on_simulator(
     most = max(1, workers // len(seeds)) if task.suite == "metadrive" else LANES_PER_SEED
     lanes = lanes_for(seeds=len(seeds), episodes=episodes, most_per_seed=most)
     began = time.perf_counter()
-    opened = (open_environment or _open)(task, lanes, min(workers, lanes))
+    opened = (open_environment or open_simulator)(task, lanes, min(workers, lanes))
     with opened as environment, ProgressLine("evaluating", unit="episodes") as line:
         rollouts = roll_out_simulator(
             loaded.algorithm, loaded.states, environment, seeds=seeds, episodes=episodes, on_progress=line.report
@@ -98,7 +98,8 @@ def _timing(rollouts: Rollouts, seconds: float, *, workers: int, lanes: int) -> 
     }
 
 
-def _open(task: Task, lanes: int, workers: int) -> AbstractContextManager[VectorEnvironment]:
+def open_simulator(task: Task, lanes: int, workers: int) -> AbstractContextManager[VectorEnvironment]:
+    """The task's simulator; a worker that dies is told on stderr."""
     from surefoot.envs.vector import VectorSimulator, WorkerDeath
 
     def tell(death: WorkerDeath) -> None:

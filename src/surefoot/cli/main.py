@@ -52,6 +52,16 @@ COMMANDS: dict[str, Command] = {
         "Measure the policy and the feasible region of a run.",
         "the run is as it was, start the command again",
     ),
+    "calibrate": Command(
+        "surefoot.cli.calibrate",
+        "Find the margin on a planner's predicted cost that keeps a level of episodes over budget.",
+        "the run is as it was, start the command again",
+    ),
+    "bench": Command(
+        "surefoot.cli.bench",
+        "Time how long a policy takes to act.",
+        "the run is as it was, start the command again",
+    ),
     "sweep": Command(
         "surefoot.cli.sweep",
         "Train and measure on several shares of the data, and draw what less data do.",

@@ -12,14 +12,17 @@ import tyro
 from matplotlib.figure import Figure
 
 from surefoot.cli.compare import compare
-from surefoot.cli.files import data_card, read_summary, run_data
+from surefoot.cli.files import data_card, read_summary, run_data, run_frames
 from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.options import parse
+from surefoot.cli.report_budgets import budget_figures
 from surefoot.cli.report_simulator import animations, data_points, scatter_figure
 from surefoot.cli.selection import method_name
 from surefoot.data import Dataset
+from surefoot.data.frames import FrameData
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
+from surefoot.report.budget_tables import budget_rows
 from surefoot.report.html import write_report
 from surefoot.report.plots import RegionSlice, Trajectory, data_overview, feasible_region, training_curves, trajectories
 from surefoot.report.protocol_tables import protocol_rows
@@ -72,10 +75,11 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
     name = method_name(config.algorithm, config.data_selection)
     figures: Figures = {
         **scatter_figure(path, name=name, data=data_points(dataset, task, summary)),
+        **budget_figures(path, config.task),
         **_region_figure(path, summary),
         **_trajectory_figure(path),
         **_training_figure(directory),
-        **_data_figure(dataset, data_card(directory, config)),
+        **_data_figure(dataset or run_frames(directory, config), data_card(directory, config)),
     }
     page = path / PAGE if out is None else out
     write_report(
@@ -83,16 +87,34 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
         title=f"{name} on {config.task}",
         summary=summary,
         figures=figures,
-        table_rows=protocol_rows(summary) or evaluation_rows(summary),
+        table_rows=_rows(summary),
         details={
             "Data": summary.get("data", {}),
             "Training": summary.get("training", {}),
             "Acting": summary.get("acting", {}),
+            "Latency": _latency(summary),
             "Simulator": {**summary.get("simulator", {}), **summary.get("protocol", {}).get("timing", {})},
         },
         animations=animations(path, summary),
     )
     return page
+
+
+def _rows(summary: dict[str, Any]) -> list[dict[str, str]]:
+    """The table of the run's evaluation, of whichever kind it was."""
+    if "budgets" in summary:
+        return budget_rows(summary["budgets"])
+    return protocol_rows(summary) or evaluation_rows(summary)
+
+
+def _latency(summary: dict[str, Any]) -> dict[str, Any]:
+    """What `surefoot bench act` found, flat; empty where it was not run."""
+    latency = summary.get("latency", {})
+    flat = {
+        f"{record['batch']} at once": f"median {record['p50_ms']:.3g} ms, 95th percentile {record['p95_ms']:.3g} ms"
+        for record in latency.get("batches", [])
+    }
+    return {**flat, **{name: latency[name] for name in ("devices", "step") if name in latency}}
 
 
 def _region_figure(path: Path, summary: dict[str, Any]) -> Figures:
@@ -156,7 +178,7 @@ def _training_figure(directory: RunDirectory) -> Figures:
     return {"training": (training_curves(flat), caption)}
 
 
-def _data_figure(dataset: Dataset | None, card: dict[str, Any]) -> Figures:
+def _data_figure(dataset: Dataset | FrameData | None, card: dict[str, Any]) -> Figures:
     if dataset is None or not len(dataset.episode_ends):
         return {}
     # PointRobot's returns and costs are metres and violating steps; simulators have units of their own.
@@ -167,7 +189,7 @@ def _data_figure(dataset: Dataset | None, card: dict[str, Any]) -> Figures:
     return {"data": (figure, "The data's episodes: cost return against return, and how long they are.")}
 
 
-def _groups(dataset: Dataset, card: dict[str, Any]) -> list[str] | None:
+def _groups(dataset: Dataset | FrameData, card: dict[str, Any]) -> list[str] | None:
     """The behaviour that collected each episode, where the card says so."""
     names = [""] * len(dataset.episode_starts)
     try:

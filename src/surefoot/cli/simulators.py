@@ -14,6 +14,7 @@ from surefoot.errors import ConfigError, SimulatorError
 from surefoot.report.tables import plain_table
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.dsrl import DSRL_TASKS
+from surefoot.tasks.trebi import ROBOTS
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class InstallOptions:
 class CheckOptions:
     """Open tasks, step them with random actions, compare them with the table of tasks, and say how fast they are."""
 
-    tasks: tuple[str, ...] = tuple(DSRL_TASKS)
-    """Names of tasks; all 38 by default."""
+    tasks: tuple[str, ...] = (*DSRL_TASKS, *ROBOTS)
+    """Names of tasks; by default DSRL's 38 and one for each of TREBI's simulators."""
     steps: int = 50
     """Environment steps of each."""
 

@@ -13,18 +13,18 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
-from surefoot import data, presets
+from surefoot import presets
 from surefoot.cli.collect import coverage
 from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration
 from surefoot.cli.selection import DataFilter, select, selection
-from surefoot.data import Dataset, TransitionStream, library
+from surefoot.data import Dataset, TransitionStream, library, pixels
+from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task, get_task
 from surefoot.training import Progress, RunConfig, RunDirectory, WandbLogger, fit, make_config
-from surefoot.types import Transition
 
 LOG_INTERVAL, CHECKPOINT_INTERVAL = 500, 2500
 MAPPED: dict[str, bool | None] = {"auto": None, "always": True, "never": False}
@@ -44,7 +44,7 @@ class TrainOptions(Generic[Hyper]):
     preset: str = presets.DEFAULT_PRESET
     """Named hyper-parameters that the flags below start from."""
     data: Path | None = None
-    """HDF5 file to train on, in DSRL's format; by default the task's published one in DSRL's folder."""
+    """HDF5 file to train on, in DSRL's format or D4RL's; by default the task's published one in DSRL's folder."""
     stream: Literal["auto", "always", "never"] = "auto"
     """Leave the data in the file and gather batches from it: auto does so from 2 GiB on, where the file allows it."""
     out: Path
@@ -98,8 +98,8 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         task, data_filter=options.data_filter, fraction=options.fraction, limit=options.filter_cost_limit
     )
     path = _data_path(options, task)
-    dataset = select(data.load(path, task, mapped=MAPPED[options.stream]), chosen)
-    transitions = _transitions(options.hyper, dataset, task)
+    dataset = _dataset(options, path, task, chosen)
+    transitions = _prepared(options.hyper, dataset, task)
     found = coverage(dataset)
     config = make_config(
         options.hyper,
@@ -148,9 +148,22 @@ def _data_path(options: TrainOptions[Any], task: Task) -> Path:
     return library.find(task)
 
 
-def _transitions(algorithm: Any, dataset: Dataset, task: Task) -> Transition | TransitionStream:
+def _dataset(options: TrainOptions[Any], path: Path, task: Task, chosen: dict[str, Any]) -> Dataset | FrameData:
+    """The data of the file: transitions, of which the chosen ones, or frames."""
+    if task.image_shape is None:
+        return select(library.read(path, task, mapped=MAPPED[options.stream]), chosen)
+    if not getattr(options.hyper, "reads_images", False):
+        raise ConfigError(
+            f"--algorithm: expected one that reads images for {task.name}, as fosp, found {options.algorithm}."
+        )
+    if chosen:
+        raise ConfigError(f"--data-filter and --fraction: expected none for {task.name}, whose data are images.")
+    return pixels.load(path, task, mapped=options.stream == "always")
+
+
+def _prepared(algorithm: Any, dataset: Dataset | FrameData, task: Task) -> Any:
     """The data as the algorithm sees them: prepared, or, where they stay in their file, to be prepared when drawn."""
-    if is_mapped(dataset.observations):
+    if isinstance(dataset, Dataset) and is_mapped(dataset.observations) and not hasattr(algorithm, "batch"):
         return TransitionStream(dataset, partial(algorithm.prepare, task=task))
     return algorithm.prepare(dataset, task)
 

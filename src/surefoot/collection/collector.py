@@ -1,7 +1,5 @@
 """The collection of a simulated task: a safe learner trains, and every episode of its training is kept."""
 
-import resource
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -14,6 +12,7 @@ import numpy as np
 
 from surefoot.checkpoint import as_json
 from surefoot.collection import ppo
+from surefoot.collection.clock import NO_TIME, Clock, times
 from surefoot.collection.episodes import Columns, EpisodeCutter, columns_dataset, episode_sums, join
 from surefoot.collection.ppo import LearnerState, Rollout
 from surefoot.collection.recipes import Recipe, cost_limit
@@ -133,7 +132,7 @@ def _train(
     if first >= total:
         return metadata
     scale = ppo.scales(task, discount=recipe.learner.discount)
-    clock = _Clock(metadata)
+    clock = Clock(metadata)
     with open_simulators() as simulators:
         gatherer = _Gatherer(collection, simulators, interrupted)
         for number in range(first, total):
@@ -167,24 +166,8 @@ def _train(
     return metadata
 
 
-_METADATA: dict[str, Any] = {"iterations": 0, "episode_cost": 0.0, "wall_seconds": 0.0, "cpu_seconds": 0.0, "starts": 0}
+_METADATA: dict[str, Any] = {"iterations": 0, "episode_cost": 0.0, **NO_TIME}
 """Of a collection that has not begun."""
-
-
-class _Clock:
-    """Seconds of this process and its workers, added to those of the processes before it."""
-
-    def __init__(self, metadata: dict[str, Any]) -> None:
-        self._before = metadata
-        self._wall, self._cpu = time.perf_counter(), _cpu_seconds()
-
-    def read(self) -> dict[str, Any]:
-        """The sums so far, as entries of the metadata."""
-        return {
-            "wall_seconds": self._before["wall_seconds"] + time.perf_counter() - self._wall,
-            "cpu_seconds": self._before["cpu_seconds"] + _cpu_seconds() - self._cpu,
-            "starts": self._before["starts"] + 1,
-        }
 
 
 class _Gatherer:
@@ -287,12 +270,6 @@ def _report(
         on_progress(Progress(number * recipe.lanes * recipe.iteration, recipe.total_steps, of_runs + allowed))
 
 
-def _cpu_seconds() -> float:
-    """Of this process and those of its workers that ended."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
 # --- what becomes the file -------------------------------------------------------------------------------------------
 
 
@@ -318,9 +295,7 @@ def _finish(collection: Collection, metadata: dict[str, Any]) -> tuple[Dataset, 
         "episodes_collected": len(every),
         "transitions_collected": int(every[:, 2].sum()),
         "thinning": {"grid": [COST_BINS, RETURN_BINS], **asdict(grid), "most_episodes_per_bin": kept.most_per_bin},
-        "wall_seconds": round(metadata["wall_seconds"], 1),
-        "cpu_seconds": round(metadata["cpu_seconds"], 1),
-        "processes": metadata["starts"],
+        **times(metadata),
     }
     return columns_dataset(collection.task.name, columns), made
 

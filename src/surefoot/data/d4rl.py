@@ -1,6 +1,7 @@
 """Reading D4RL's HDF5 files: no costs, sometimes no next observations and no timeouts; all three are derived.
 
-Costs come from a labeller, a function of (observations, actions, next observations) to costs, all with one row a step.
+Costs come from a labeller, a function of (observations, actions, next observations) to costs, all with one row a step,
+or from how far the robot went (`surefoot.data.travel`).
 """
 
 import os
@@ -16,6 +17,7 @@ from jaxtyping import Bool, Float
 from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
 from surefoot.data.dataset import Dataset
 from surefoot.data.hdf5 import NUMBER_KINDS, reading
+from surefoot.data.travel import TravelCost, read_places, travel_cost
 from surefoot.data.writing import blaming
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task
@@ -58,8 +60,13 @@ LEADING_COLUMNS = {"AntVelocity": 111}
 """Task -> columns of D4RL's observations, where they go on after those of the task (with contact forces)."""
 
 
-def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | None = None) -> Dataset:
-    """D4RL's file of the same robot as data of `task`, with costs by `labeller` (default: `LABELLERS`).
+def has_labels(task: Task) -> bool:
+    """Whether it is known how D4RL's data of the task's robot are labelled with costs."""
+    return task.name in LABELLERS or travel_cost(task) is not None
+
+
+def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | TravelCost | None = None) -> Dataset:
+    """D4RL's file of the same robot as data of `task`, with costs by `labeller` (default: `LABELLERS`, `travel_cost`).
 
     Without `timeouts` an episode is cut at the task's horizon. Without `next_observations` the next observation is the
     following row's. The last step of an episode then has none: it is left out where the episode was cut, which so ends
@@ -69,7 +76,7 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
     Raises `DataError`, one sentence, for a file that is not such data; `ConfigError` where no labeller is known.
     """
     path = Path(path)
-    labeller = labeller or LABELLERS.get(task.name)
+    labeller = labeller or LABELLERS.get(task.name) or travel_cost(task)
     if labeller is None:
         known = ", ".join(LABELLERS)
         raise ConfigError(
@@ -80,7 +87,8 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
         for key in ("next_observations", "timeouts"):
             if key in file:
                 arrays[key] = _read(path, file, key, task)
-    rows = len(arrays["observations"])
+        rows = len(arrays["observations"])
+        places = read_places(path, file, rows, labeller) if isinstance(labeller, TravelCost) else None
     for key, values in arrays.items():
         if len(values) != rows:
             refuse(path, key, expected=f"{rows} rows as in observations", found=f"{len(values)}")
@@ -89,17 +97,23 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
         truncated = flag_values(path, "timeouts", arrays["timeouts"]) & ~terminated
     else:
         truncated = cut_at(terminated, task.horizon)
+    # Before anything is left out: a step's cost may depend on its neighbours.
+    ended = terminated | truncated
     entered = arrays.get("next_observations")
     kept = np.ones(rows, bool)
     if entered is None:
         entered, truncated, kept = _following(arrays["observations"], terminated, truncated)
     observations, actions, entered = (part[kept] for part in (arrays["observations"], arrays["actions"], entered))
+    if isinstance(labeller, TravelCost):
+        costs = labeller(places, arrays["actions"], arrays["rewards"], ended)[kept]
+    else:
+        costs = np.asarray(labeller(observations, actions, entered), np.float32)
     dataset = Dataset(
         task=task.name,
         observations=observations,
         actions=actions,
         rewards=arrays["rewards"][kept],
-        costs=np.asarray(labeller(observations, actions, entered), np.float32),
+        costs=costs,
         next_observations=entered,
         terminated=terminated[kept],
         truncated=truncated[kept],

@@ -143,7 +143,7 @@ class FrameData:
 
 def join(parts: list[FrameData]) -> FrameData:
     """The episodes of all parts, of one task, one after the other."""
-    names = [name for name in parts[0].arrays()]
+    names = list(parts[0].arrays())
     return FrameData(parts[0].task, *(np.concatenate([vars(part)[name] for part in parts]) for name in names))
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from surefoot.data import hdf5
 from surefoot.data.checks import refuse
-from surefoot.data.d4rl import LABELLERS, load_d4rl
+from surefoot.data.d4rl import LABELLERS, has_labels, load_d4rl
 from surefoot.data.dataset import Dataset
 from surefoot.data.download import fetch
 from surefoot.data.minari import load_minari, read_minari_card
@@ -119,7 +119,7 @@ def format_of(path: Path, task: Task) -> Literal["dsrl", "d4rl", "minari"]:
         return "minari"
     with hdf5.reading(path) as file:
         costless = "costs" not in file and "rewards" in file
-    return "d4rl" if costless and task.name in LABELLERS else "dsrl"
+    return "d4rl" if costless and has_labels(task) else "dsrl"
 
 
 def read(path: Path, task: Task, *, mapped: bool | None = None) -> Dataset:

@@ -66,6 +66,11 @@ def hazard_distance(state: RunState) -> Float[Array, "*n"]:
     return jnp.linalg.norm(state.position - state.hazard, axis=-1)
 
 
+def in_goal(state: RunState) -> Bool[Array, "*n"]:
+    """Whether the agent stands in the goal."""
+    return state.position[..., 0] > GOAL_LINE
+
+
 def draw(state: RunState) -> UInt8[Array, "*n 16 16 3"]:
     """The image. Edges are a pixel wide, so that it shows places more finely than a pixel."""
     centres = (np.arange(SIZE, dtype=np.float32) + 0.5) * (2.0 / SIZE) - 1.0
@@ -125,7 +130,7 @@ BEHAVIOURS = ("uniform random", "straight ahead", "detour")
 NOISE = 0.2
 """Standard deviation of the noise on the actions of the last two."""
 RANDOM_SHARE = 0.3
-"""Share of their actions that are uniform random: without them, clones that remember learn to copy their last action."""
+"""Share of their actions that are uniform random: without them clones that remember copy their last action."""
 _CLEARANCE = 0.3
 """What a detour keeps between itself and the hazard."""
 

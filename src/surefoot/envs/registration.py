@@ -3,14 +3,23 @@
 import gymnasium
 
 POINT_ROBOT_ID = "surefoot/PointRobot-v0"
+SAFE_PENDULUM_ID = "surefoot/SafePendulum-v0"
+SAFE_REACHER_ID = "surefoot/SafeReacher-v0"
+
+_ENTRY_POINTS = {
+    POINT_ROBOT_ID: "surefoot.envs.gymnasium_env:PointRobotEnv",
+    SAFE_PENDULUM_ID: "surefoot.envs.gymnasium_pendulum:SafePendulumEnv",
+    SAFE_REACHER_ID: "surefoot.envs.simulators:make_safe_reacher",
+}
 
 
 def register() -> None:
-    """Make `gymnasium.make("surefoot/PointRobot-v0")` work; calling it again does nothing.
+    """Make `gymnasium.make("surefoot/PointRobot-v0")` and the like work; calling it again does nothing.
 
     Since 1.0 Gymnasium loads no plugins through entry points, so something has to call this: `import surefoot` does,
     and `gymnasium.make("surefoot:surefoot/PointRobot-v0")` imports it first.
     """
-    if POINT_ROBOT_ID not in gymnasium.registry:
-        # No max_episode_steps: the environment truncates itself, so that its pure functions and this agree.
-        gymnasium.register(POINT_ROBOT_ID, entry_point="surefoot.envs.gymnasium_env:PointRobotEnv")
+    for name, entry_point in _ENTRY_POINTS.items():
+        if name not in gymnasium.registry:
+            # No max_episode_steps: the environments truncate themselves, so that they and the pure functions agree.
+            gymnasium.register(name, entry_point=entry_point)

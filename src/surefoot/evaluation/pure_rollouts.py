@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from surefoot.envs.pure import PureTask
 from surefoot.types import Policy, PolicyInputs
@@ -21,6 +21,16 @@ class EpisodeSums(NamedTuple):
     """Environment steps."""
 
 
+class Episodes(NamedTuple):
+    """n episodes: their sums, and how they ended."""
+
+    sums: EpisodeSums
+    last_state: PyTree[Any]
+    """The task's own record of the states entered last."""
+    visited: "Visited | None"
+    """Every step, where asked for."""
+
+
 class Visited(NamedTuple):
     """Every step of n episodes [n, T, ...]; rows after an episode's end repeat its last state and count nothing."""
 
@@ -35,7 +45,7 @@ class Visited(NamedTuple):
 
 def roll_out_whole(
     policy: Policy, task: PureTask, starts: Key[Array, " n"], key: Key[Array, ""], *, keep: bool = False
-) -> tuple[EpisodeSums, Visited | None]:
+) -> Episodes:
     """One episode from each start, which is a function of its key alone; with `keep` every step, too. Pure."""
     state, observation = task.reset(starts)
     count = starts.shape[0]
@@ -63,6 +73,6 @@ def roll_out_whole(
     first = (state, observation, policy.initial(count), jnp.ones(count, bool), sums)
     last, kept = jax.lax.scan(one_step, first, jax.random.split(key, task.horizon))
     if kept is None:
-        return last[-1], None
+        return Episodes(last[-1], last[0], None)
     steps = (jnp.swapaxes(values, 0, 1) for values in kept)
-    return last[-1], Visited(*steps, last_observation=last[1])
+    return Episodes(last[-1], last[0], Visited(*steps, last_observation=last[1]))

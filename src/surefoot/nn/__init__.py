@@ -6,6 +6,7 @@ from surefoot.nn.mlp import MLP, Dense
 from surefoot.nn.normed import NormedMLP
 from surefoot.nn.optimize import apply_gradient, clip_each, init_optimizer
 from surefoot.nn.target import move_towards
+from surefoot.nn.trajectory import TemporalConfig, TemporalUNet, TrajectoryValue
 
 __all__ = [
     "MLP",
@@ -15,6 +16,9 @@ __all__ = [
     "Gaussian",
     "GaussianActor",
     "NormedMLP",
+    "TemporalConfig",
+    "TemporalUNet",
+    "TrajectoryValue",
     "apply_gradient",
     "clip_each",
     "init_optimizer",

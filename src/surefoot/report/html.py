@@ -12,6 +12,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from surefoot.files import write_text
+from surefoot.report.budget_tables import budget_key_figures
 from surefoot.report.page import STYLESHEET
 from surefoot.report.style import STYLE
 from surefoot.report.tables import KeyFigure, key_figures, verdict
@@ -51,7 +52,7 @@ def write_report(
     `details` joins the folded sections at the end, a section for each mapping in it. Raises `DataError` on a summary of
     another form, `OSError`. `headline` takes the place of the verdict.
     """
-    judged = key_figures(summary)
+    judged = [*key_figures(summary), *budget_key_figures(summary.get("budgets", {}))]
     page = ""
     for resolution in _RESOLUTIONS:
         drawn = [_figure(i, name, *figures[name], resolution) for i, name in enumerate(figures, start=1)]

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
+from numpy.typing import ArrayLike as Numbers
 
 from surefoot import checkpoint
 from surefoot.algorithms import ALGORITHMS
+from surefoot.constraints.budgets import check_remaining
 from surefoot.errors import CheckpointError, ConfigError, check_name
 from surefoot.training.algorithm import Algorithm, from_hyperparameters
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
 from surefoot.training.run_directory import RunConfig, RunDirectory
+from surefoot.training.session import ControlSession
 from surefoot.types import PolicyInputs
 
 LARGEST_BATCH = 4096
@@ -38,19 +42,67 @@ class LoadedPolicy:
         self.step = step
         self._key = seed_keys([seed], stream=ACT_STREAM)[0]
         self._act = jax.jit(partial(_act, algorithm))
+        self._step = jax.jit(partial(_act_from_memory, algorithm))
         self._value = jax.jit(partial(_feasible_value, algorithm))
 
-    def act(self, observation: ArrayLike, *, key: Key[Array, ""] | None = None) -> Float[np.ndarray, "*n act"]:
+    def act(
+        self,
+        observation: ArrayLike,
+        remaining_budget: Numbers | None = None,
+        *,
+        key: Key[Array, ""] | None = None,
+    ) -> Float[np.ndarray, "*n act"]:
         """The action [act] for one observation [obs], or the actions [n, act] for many [n, obs], each in [-1, 1].
+
+        A planner under budgets (`needs_budget`) also takes the cost that may still be caused, one number or one for
+        each observation; inf is no limit, below 0 more was spent than allowed. `session` keeps count of it, and gives
+        a planner its memory between steps, which this method does not.
 
         Without `key` a fixed one derived from the run's seed is used: the same call gives the same actions, whatever
         was called before. Give a new key at each step for fresh randomness. The noise depends on the key, the size of
-        the batch and the place in it. Raises `ConfigError` for an observation of the wrong length or not finite.
+        the batch and the place in it. Raises `ConfigError` for an observation of the wrong length or not finite, and
+        for a budget that is missing, NaN, of another shape, or given to a policy that plans under none.
         """
         key = self._key if key is None else key
+        if not self.needs_budget:
+            if remaining_budget is not None:
+                raise ConfigError(
+                    f"remaining_budget: algorithm '{self.config.algorithm}' plans under no budget; leave it out."
+                )
+            return self._in_batches(
+                observation, lambda rows, batch: self._act(self.state, rows, None, jax.random.fold_in(key, batch))
+            )
+        rows = self.checked(observation)
+        left = _broadcast(check_remaining(remaining_budget, name="remaining_budget"), rows)
+        # The budget travels as one more column: both are cut and padded alike.
         return self._in_batches(
-            observation, lambda rows, batch: self._act(self.state, rows, jax.random.fold_in(key, batch))
+            rows,
+            lambda part, batch: self._act(self.state, part[:, :-1], part[:, -1], jax.random.fold_in(key, batch)),
+            beside=left,
         )
+
+    def act_in_session(
+        self, memory: Any, observation: Float[np.ndarray, "n obs"], left: Float[np.ndarray, " n"] | None,
+        step: np.int32, key: Key[Array, ""],
+    ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
+        """One step of a `ControlSession`, which has checked its arguments: the next memory and the actions. Compiled
+        once for all sessions of as many environments."""
+        return self._step(self.state, memory, observation, left, step, key)
+
+    def checked(self, observation: ArrayLike) -> Float[np.ndarray, "*n obs"]:
+        """The observation or observations as float32; `ConfigError` for a wrong length, or what is not finite."""
+        return _checked(observation, self.config.spec.observation_dim)
+
+    @property
+    def needs_budget(self) -> bool:
+        """Whether it plans under a budget that is given at run time."""
+        return bool(getattr(self.algorithm, "needs_budget", False))
+
+    def session(self, budget: Numbers | None = None, *, key: Key[Array, ""] | None = None) -> ControlSession:
+        """A control loop of one environment, or of as many as `budget` has numbers: what is left of the budget, the
+        planner's memory, and noise that is new at each step. `ConfigError` for a budget that is missing, NaN or
+        negative, or given to a policy that plans under none. `key`: the run's own by default."""
+        return ControlSession(self, budget, key=self._key if key is None else key)
 
     def feasible_value(self, observation: ArrayLike) -> Float[np.ndarray, "*n"]:
         """The feasible value for one observation [obs], a number, or for many [n, obs], [n]; > 0: no safe way out.
@@ -62,9 +114,15 @@ class LoadedPolicy:
             raise ConfigError(f"algorithm '{self.config.algorithm}' has no feasible value.")
         return self._in_batches(observation, lambda rows, _: self._value(self.state, rows))
 
-    def _in_batches(self, observation: ArrayLike, compute: Callable[[np.ndarray, int], Array]) -> np.ndarray:
-        """`compute(rows, batch number)` on batches padded to a power of two, so that few shapes are ever compiled."""
-        rows = _checked(observation, self.config.spec.observation_dim)
+    def _in_batches(
+        self, observation: ArrayLike, compute: Callable[[np.ndarray, int], Array], *, beside: np.ndarray | None = None
+    ) -> np.ndarray:
+        """`compute(rows, batch number)` on batches padded to a power of two, so that few shapes are ever compiled.
+
+        `beside` [n] becomes a last column."""
+        rows = self.checked(observation)
+        if beside is not None:
+            rows = np.concatenate([rows, beside.reshape(*rows.shape[:-1], 1)], -1)
         batches = rows.reshape(-1, rows.shape[-1])
         results = []
         # No observation at all is computed as one, of zeros, to learn the result's shape.
@@ -102,14 +160,37 @@ def load_policy(
     return LoadedPolicy(algorithm, state, config=config, seed=seed, step=metadata["step"])
 
 
-def _act(algorithm: Algorithm, state: Any, observations: Float[Array, "n obs"], key: Key[Array, ""]) -> Array:
+def _act(
+    algorithm: Algorithm, state: Any, observations: Float[Array, "n obs"], left: Float[Array, " n"] | None,
+    key: Key[Array, ""],
+) -> Array:  # fmt: skip
     policy = algorithm.policy(state)
-    _, action = policy.act(policy.initial(observations.shape[0]), PolicyInputs(observations), key)
+    count = observations.shape[0]
+    inputs = PolicyInputs(observations, left, None if left is None else jnp.zeros(count, jnp.int32))
+    _, action = policy.act(policy.initial(count), inputs, key)
     return action
+
+
+def _act_from_memory(
+    algorithm: Any, state: Any, memory: Any, observation: Float[Array, "n obs"], left: Float[Array, " n"] | None,
+    step: Array, key: Key[Array, ""],
+) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
+    steps = jnp.full(observation.shape[0], step, jnp.int32)
+    return algorithm.policy(state).act(memory, PolicyInputs(observation, left, steps), key)
 
 
 def _feasible_value(algorithm: Any, state: Any, observations: Float[Array, "n obs"]) -> Array:
     return algorithm.feasible_value(state, observations)
+
+
+def _broadcast(left: np.ndarray, rows: np.ndarray) -> Float[np.ndarray, " n"]:
+    """One budget for all observations, or one for each; `ConfigError` for another number of them."""
+    shape = rows.shape[:-1]
+    if left.shape not in ((), shape):
+        raise ConfigError(
+            f"remaining_budget: expected one number or the shape {list(shape)}, found {list(left.shape)}."
+        )
+    return np.broadcast_to(left, shape).astype(np.float32)
 
 
 def _checked(observation: ArrayLike, width: int) -> Float[np.ndarray, "*n obs"]:

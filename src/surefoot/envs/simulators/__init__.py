@@ -1,4 +1,4 @@
-"""DSRL's simulators behind one interface; each is imported when one of its tasks is made, and never before."""
+"""DSRL's simulators and Gymnasium's MuJoCo robots behind one interface; each is imported when one of its tasks is made, and never before."""
 
 from typing import Literal
 
@@ -25,6 +25,13 @@ def make(task: SimulatedTask, *, render_mode: Literal["rgb_array"] | None = None
     return Simulator(task, _backend(task, draws=render_mode is not None), render_mode=render_mode)
 
 
+def make_safe_reacher(render_mode: Literal["rgb_array"] | None = None) -> Simulator:
+    """TREBI's reacher, for Gymnasium's registry."""
+    from surefoot.tasks import get_task  # worker processes import this module and need no table of tasks
+
+    return make(get_task("SafeReacher"), render_mode=render_mode)
+
+
 def _backend(task: SimulatedTask, *, draws: bool) -> Backend:
     # Imported here: a machine may have one simulator and not the others.
     if task.suite == "bullet_safety_gym":
@@ -39,4 +46,8 @@ def _backend(task: SimulatedTask, *, draws: bool) -> Backend:
         from surefoot.envs.simulators.remote import RemoteBackend
 
         return RemoteBackend(task, draws=draws)
+    if task.suite == "gymnasium_mujoco":
+        from surefoot.envs.simulators.gymnasium_mujoco import GymnasiumMujocoBackend
+
+        return GymnasiumMujocoBackend(task, draws=draws)
     raise ConfigError(f"task {task.name}: expected one of a simulator, found one of the suite '{task.suite}'.")

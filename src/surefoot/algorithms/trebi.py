@@ -1,0 +1,454 @@
+"""TREBI: planning under a cost budget that is given at run time (Lin et al., "Safe Offline Reinforcement Learning with
+Real-Time Budget Constraints", ICML 2023).
+
+A diffusion model of the behaviour's segments is sampled at every step, from where the environment is; values of noisy
+segments, regressed on the reward and the cost that came to the end of the episode, lead the samples up the gradient of
+R - w (C - b)+, and choose among them: the largest R of those with C <= b, else the smallest C. The budget b is an input,
+so one model serves all budgets.
+
+Corrected against the authors' code (presets `legacy` and `legacy_config` keep its ways): costs count undiscounted and
+the values know how much of the episode is left, so that b is simply the cost that may still be caused; what is rescored
+and chosen is the plan that is carried out; a margin may be calibrated on episodes held out.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from surefoot.algorithms.trebi_data import (
+    Batch,
+    Normalizer,
+    SegmentData,
+    Segments,
+    prepare_segments,
+    residual_quantiles,
+    take_segments,
+    time_bin,
+)
+from surefoot.algorithms.trebi_planner import Memory, Plan, current_actions, empty_memory, make_plan
+from surefoot.data import Dataset
+from surefoot.diffusion.clean import Steps, make_steps, weighted_clean_loss
+from surefoot.diffusion.losses import draw_noisy
+from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
+from surefoot.errors import ConfigError
+from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue, apply_gradient, init_optimizer, move_towards
+from surefoot.planning import GuideConfig, SamplerConfig, fix_observation
+from surefoot.tasks import Task
+from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs
+
+_TIME_BINS = 10
+"""Parts of an episode that the margin is calibrated for."""
+
+
+class Averaged(NamedTuple):
+    """A network, its moving average, which plans, and the optimiser's state."""
+
+    network: Any
+    average: Any
+    optimizer: optax.OptState
+    updates: Int[Array, ""]
+
+
+class TREBIState(NamedTuple):
+    """Everything that training changes."""
+
+    model: Averaged
+    """A `TemporalUNet`."""
+    values: Averaged
+    """`TrajectoryValue`s with a leading member axis."""
+    normalizer: Normalizer
+    residuals: Float[Array, "bins 101"]
+    """Quantiles of realised minus predicted cost of held-out segments, by the share of the episode that is left."""
+    longest: Float[Array, ""]
+    """Longest episode, in environment steps."""
+
+
+@dataclass(frozen=True)
+class TREBI:
+    """Hyper-parameters; the defaults are the paper's sizes with the corrected behaviour."""
+
+    # --- data and training ---
+    plan_horizon: int = 32
+    """Steps of a segment; a multiple of 2^(levels of the network - 1)."""
+    model_updates: int = 200_000
+    """Updates of the diffusion model."""
+    value_updates: int = 200_000
+    """Updates of the values."""
+    batch_size: int = 64
+    """Segments per update."""
+    learning_rate: float = 2e-4
+    """Adam's first learning rate."""
+    final_learning_rate: float = 2e-4
+    """The last of each phase, reached as a cosine."""
+    average_rate: float = 0.005
+    """Share of the online network that enters the average."""
+    average_interval: int = 10
+    """Updates between two steps of the average."""
+    average_start: int = 2_000
+    """Updates before which the average is the online network itself."""
+    reward_discount: float = 0.99
+    """Of the reward to come, per environment step."""
+    cost_discount: float = 1.0
+    """Of the cost to come, and so of the budget, per environment step."""
+    termination_reward: float = 0.0
+    """Added to the reward of a step that terminates the episode."""
+    termination_cost: float = 0.0
+    """Added to the cost of a step that terminates the episode."""
+
+    # --- networks ---
+    diffusion_steps: int = 20
+    """Denoising steps T that the model is trained for."""
+    beta_schedule: BetaSchedule = "cosine"
+    """Noise schedule."""
+    network: TemporalConfig = field(default_factory=TemporalConfig)
+    """Sizes of the diffusion model."""
+    value_network: TemporalConfig = field(default_factory=TemporalConfig)
+    """Sizes of each value network."""
+    first_action_weight: float = 10.0
+    """Weight of the error of a segment's first action; all others are 1."""
+    value_heads: Literal["separate", "shared"] = "separate"
+    """separate: a network for reward and one for cost, stacked. shared: one network with two outputs."""
+    value_ensemble: int = 1
+    """Networks of each kind; the mean of the rewards and the largest of the costs count."""
+    know_time_left: bool = True
+    """Tell the values which share of the episode is left (False: the authors')."""
+    normalize_targets: bool = True
+    """Let the values predict the reward and cost to come in units of their spread (False: the authors')."""
+
+    # --- planning ---
+    candidates: int = 64
+    """Segments sampled for each decision."""
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    """How they are sampled."""
+    guide: GuideConfig = field(default_factory=lambda: GuideConfig(units="spread", cost_weight=5.0, scale=0.1))
+    """How values lead them."""
+    chosen_by: Literal["rescored", "last_guide"] = "rescored"
+    """rescored: values of the finished segments. last_guide: of the last guide evaluation before the last denoising
+    step (the authors')."""
+    control_interval: int = 1
+    """Actions of a plan that are carried out before the next is made."""
+    cost_margin: float = 0.0
+    """Taken off the budget, in its units."""
+    margin_level: float = 0.0
+    """Share of held-out segments whose realised cost may exceed prediction plus margin; 0: no calibrated margin."""
+    held_out_share: float = 0.1
+    """Share of the episodes that are held out for calibration."""
+    calibration_segments: int = 4_096
+    """Held-out segments that the margin is calibrated on; 0: none."""
+
+    def __post_init__(self) -> None:
+        for name in ("reward_discount", "cost_discount"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name}: expected a number in (0, 1], found {getattr(self, name)}.")
+        if not 0.0 <= self.margin_level < 1.0 or not 0.0 <= self.held_out_share <= 0.5:
+            raise ConfigError(
+                f"margin_level and held_out_share: expected numbers in [0, 1) and [0, 0.5], found {self.margin_level} "
+                f"and {self.held_out_share}."
+            )
+        for name in ("candidates", "control_interval", "value_ensemble", "batch_size", "average_interval"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: expected at least 1, found {getattr(self, name)}.")
+        halvings = 2 ** (len(self.network.multipliers) - 1)
+        if self.plan_horizon < 1 or self.plan_horizon % halvings:
+            raise ConfigError(
+                f"plan_horizon: expected a multiple of {halvings}, which the network's {len(self.network.multipliers)} "
+                f"levels halve it to, found {self.plan_horizon}."
+            )
+        if not 0 <= self.sampler.warm_steps < self.denoising.count or self.control_interval > self.plan_horizon:
+            raise ConfigError(
+                f"sampler.warm_steps and control_interval: expected fewer than {self.denoising.count} steps and at most "
+                f"{self.plan_horizon} actions, found {self.sampler.warm_steps} and {self.control_interval}."
+            )
+
+    needs_budget = True
+    """Acting takes `PolicyInputs.remaining_budget`."""
+
+    @property
+    def budget_discount(self) -> float:
+        """d in b_{t+1} = (b_t - c_t) / d."""
+        return self.cost_discount
+
+    @property
+    def schedule(self) -> Schedule:
+        return make_schedule(self.beta_schedule, self.diffusion_steps)
+
+    @property
+    def denoising(self) -> Steps:
+        """The sampler's steps."""
+        sampler = self.sampler
+        return make_steps(self.schedule, sampler=sampler.kind, count=sampler.steps, temperature=sampler.temperature)
+
+    # --- data and phases ---
+
+    def prepare(self, dataset: Dataset, task: Task) -> SegmentData:
+        """Segments, and the reward and cost to come; `DataError` where every episode is shorter than a plan."""
+        return prepare_segments(
+            dataset,
+            plan_horizon=self.plan_horizon,
+            longest=task.horizon,
+            discounts=(self.reward_discount, self.cost_discount),
+            at_termination=(self.termination_reward, self.termination_cost),
+            held_out_share=self.held_out_share if self.calibration_segments else 0.0,
+        )
+
+    def batch(self, data: SegmentData, rows: Int[Array, " B"]) -> Batch:
+        """The segments of these rows."""
+        return take_segments(data, rows, plan_horizon=self.plan_horizon)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        phases = (
+            Phase("model", self.model_updates, self.batch_size),
+            Phase("values", self.value_updates, self.batch_size),
+            Phase("calibration", min(self.calibration_segments, 1), self.calibration_segments),
+        )
+        return tuple(phase for phase in phases if phase.updates > 0)
+
+    # --- init, update, policy ---
+
+    def init(self, spec: DataSpec, key: Key[Array, ""]) -> TREBIState:
+        if self.plan_horizon > spec.horizon:
+            raise ConfigError(
+                f"plan_horizon: expected at most {spec.horizon} steps, the longest episode's, found {self.plan_horizon}."
+            )
+        k_model, k_values = jax.random.split(key)
+        width = spec.action_dim + spec.observation_dim
+        members = self.value_ensemble * (2 if self.value_heads == "separate" else 1)
+
+        def create_value(member_key: Key[Array, ""]) -> TrajectoryValue:
+            return TrajectoryValue.create(
+                member_key,
+                width,
+                self.plan_horizon,
+                self.value_network,
+                outputs=1 if self.value_heads == "separate" else 2,
+                conditions=int(self.know_time_left),
+            )
+
+        return TREBIState(
+            model=self._averaged(TemporalUNet.create(k_model, width, self.network), self.model_updates),
+            values=self._averaged(jax.vmap(create_value)(jax.random.split(k_values, members)), self.value_updates),
+            normalizer=Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2)),
+            residuals=jnp.zeros((_TIME_BINS, 101)),
+            longest=jnp.asarray(float(spec.horizon)),
+        )
+
+    def update(self, state: TREBIState, batch: Batch, key: Key[Array, ""], *, phase: str) -> tuple[TREBIState, Metrics]:
+        """One update of the given phase. Every phase copies the data's scales into the state."""
+        state = state._replace(normalizer=batch.normalizer)
+        action_dim = state.model.network.action_dim
+        if phase == "model":
+            gradient, metrics = jax.grad(model_loss, has_aux=True)(
+                state.model.network,
+                batch.segments.x,
+                key,
+                schedule=self.schedule,
+                first_action_weight=self.first_action_weight,
+            )
+            return state._replace(model=self._step(state.model, gradient, self.model_updates)), metrics
+        if phase == "values":
+            gradient, metrics = jax.grad(value_loss, has_aux=True)(
+                state.values.network,
+                batch.segments,
+                key,
+                scales=self._target_scales(state),
+                action_dim=action_dim,
+                schedule=self.schedule,
+                know_time_left=self.know_time_left,
+            )
+            return state._replace(values=self._step(state.values, gradient, self.value_updates)), metrics
+        if phase == "calibration":
+            held_out = batch.held_out
+            _, cost = self.predict(state, held_out.x, jnp.zeros(1), held_out.share_left)
+            residual = held_out.to_come[:, 1] - cost
+            table = residual_quantiles(residual, held_out.share_left, bins=_TIME_BINS)
+            metrics = {"calibration/cost_bias": residual.mean(), "calibration/cost_error": jnp.abs(residual).mean()}
+            return state._replace(residuals=table), metrics
+        raise ConfigError(f"unknown phase '{phase}'; known: model, values, calibration.")
+
+    def sample_weights(self, state: TREBIState, data: SegmentData, *, phase: str) -> None:
+        """Every segment alike."""
+        return None
+
+    def policy(self, state: TREBIState) -> Policy:
+        """The first actions of the chosen plan; `inputs.remaining_budget` must be given, `inputs.step` is counted where
+        it is not. Do not vmap it over seeds where speed matters (`lax.map` keeps what is skipped skipped)."""
+        width = state.normalizer.mean.shape[0]
+
+        def act(memory: Memory, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Memory, Float[Array, "n act"]]:
+            if inputs.remaining_budget is None:
+                raise ConfigError("trebi plans under a budget: expected PolicyInputs.remaining_budget, found none.")
+            step = memory.step if inputs.step is None else inputs.step
+            budget = inputs.remaining_budget
+
+            def replan(memory: Memory) -> Memory:
+                new, _ = self.plan(state, inputs.observation, budget, step, key, memory)
+                if self.control_interval == 1:
+                    return new
+                due = memory.age >= self.control_interval
+                kept = memory._replace(step=step)
+                pick = lambda a, b: jnp.where(due.reshape(-1, *[1] * (a.ndim - 1)), a, b)  # noqa: E731
+                return jax.tree.map(pick, new, kept)
+
+            if self.control_interval == 1:
+                memory = replan(memory)
+            else:
+                memory = jax.lax.cond((memory.age >= self.control_interval).any(), replan, lambda same: same, memory)
+            actions = current_actions(memory, state.normalizer, action_dim=state.model.network.action_dim)
+            return memory._replace(age=memory.age + 1, step=step + 1), actions
+
+        return Policy(initial=lambda n: empty_memory(n, self.plan_horizon, width, age=self.control_interval), act=act)
+
+    def plan(
+        self,
+        state: TREBIState,
+        observation: Float[Array, "n obs"],
+        remaining_budget: Float[Array, " n"],
+        step: Int[Array, " n"],
+        key: Key[Array, ""],
+        memory: Memory | None = None,
+    ) -> tuple[Memory, Plan]:
+        """Plans for n environments, each under its own budget, which may be infinite, after `step` steps of its episode.
+
+        `memory` is the policy's; with it a warm sampler starts from the plan before. Returned with the new plan in it.
+        """
+        trained_for = state.values.network.horizon
+        if trained_for != self.plan_horizon:
+            raise ConfigError(
+                f"plan_horizon: expected {trained_for} steps, as the values were trained for, found {self.plan_horizon}."
+            )
+        share_left = jnp.clip(1.0 - step / state.longest, 0.0, 1.0)
+        return make_plan(
+            state.model.average,
+            lambda x, t, left: self.predict(state, x, t, left),
+            observation,
+            remaining_budget - self.margin(state, share_left),
+            share_left,
+            key,
+            memory
+            if memory is not None
+            else empty_memory(len(step), self.plan_horizon, state.normalizer.mean.shape[0], age=self.control_interval),
+            normalizer=state.normalizer,
+            steps=self.denoising,
+            candidates=self.candidates,
+            guide=self.guide,
+            warm_steps=self.sampler.warm_steps,
+            rescore=self.chosen_by == "rescored",
+        )
+
+    def imagined(self, state: TREBIState, memory: Memory) -> Float[Array, "n H obs"]:
+        """The observations of the plans that the policy remembers, in the environment's units."""
+        action_dim, scales = state.model.network.action_dim, state.normalizer
+        observations = memory.segments[..., action_dim:]
+        return observations * scales.deviation[None, None, action_dim:] + scales.mean[None, None, action_dim:]
+
+    # --- what the values say ---
+
+    def predict(
+        self, state: TREBIState, x: Float[Array, "b H d"], t: Float[Array, " b"], share_left: Float[Array, " b"]
+    ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+        """Reward and cost to come of normalised, noisy segments, raw: the mean and the largest of the ensemble."""
+        outputs = value_outputs(state.values.average, x, t, share_left, know_time_left=self.know_time_left)
+        mean, deviation = self._target_scales(state)
+        raw = outputs * deviation[:, None, None] + mean[:, None, None]
+        return raw[0].mean(0), raw[1].max(0)
+
+    def margin(self, state: TREBIState, share_left: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Taken off the budgets, in units of cost."""
+        margin = jnp.full_like(share_left, self.cost_margin)
+        if self.margin_level == 0.0:
+            return margin
+        quantile = state.residuals[:, round(100 * (1.0 - self.margin_level))]
+        return margin + quantile[time_bin(share_left, bins=_TIME_BINS)]
+
+    # --- steps ---
+
+    def _target_scales(self, state: TREBIState) -> tuple[Float[Array, " 2"], Float[Array, " 2"]]:
+        if self.normalize_targets:
+            return state.normalizer.target_mean, state.normalizer.target_deviation
+        return jnp.zeros(2), jnp.ones(2)
+
+    def _optimizer(self, updates: int) -> optax.GradientTransformation:
+        if self.final_learning_rate == self.learning_rate:
+            return optax.adam(self.learning_rate)
+        share = self.final_learning_rate / self.learning_rate
+        return optax.adam(optax.cosine_decay_schedule(self.learning_rate, max(updates, 1), alpha=share))
+
+    def _averaged(self, network: Any, updates: int) -> Averaged:
+        average = jax.tree.map(jnp.copy, network)
+        optimizer = init_optimizer(self._optimizer(updates), network)
+        return Averaged(network, average, optimizer, jnp.zeros((), jnp.int32))
+
+    def _step(self, part: Averaged, gradient: Any, updates: int) -> Averaged:
+        """One step of the optimiser, and, every `average_interval`-th time, of the average."""
+        network, optimizer = apply_gradient(self._optimizer(updates), gradient, part.optimizer, part.network)
+        count = part.updates + 1
+        rate = jnp.where(count <= self.average_start, 1.0, self.average_rate)
+        average = jax.lax.cond(
+            count % self.average_interval == 0,
+            lambda: move_towards(part.average, network, rate=rate),
+            lambda: part.average,
+        )
+        return Averaged(network, average, optimizer, count)
+
+
+# --- losses ---
+
+
+def model_loss(
+    network: TemporalUNet,
+    x: Float[Array, "B H d"],
+    key: Key[Array, ""],
+    *,
+    schedule: Schedule,
+    first_action_weight: float,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Weighted squared error of the clean segment, predicted from a noisy one whose first observation is clean."""
+    first = x[:, 0, network.action_dim :]
+    noisy, _, t = draw_noisy(x, key, schedule)
+    predicted = fix_observation(network(fix_observation(noisy, first), t), first)
+    weights = jnp.ones(x.shape[1:]).at[0, : network.action_dim].set(first_action_weight)
+    loss = weighted_clean_loss(predicted, x, weights)
+    error = jnp.mean((predicted - x)[:, 0, : network.action_dim] ** 2)
+    return loss, {"model/loss": loss, "model/first_action_error": error}
+
+
+def value_outputs(
+    networks: TrajectoryValue,
+    x: Float[Array, "b H d"],
+    t: Float[Array, " b"],
+    share_left: Float[Array, " b"],
+    *,
+    know_time_left: bool,
+) -> Float[Array, "2 ensemble b"]:
+    """What the stacked networks say of reward (row 0) and cost (row 1), in their own units."""
+    condition = 2.0 * share_left[:, None] - 1.0 if know_time_left else None
+    outputs = jax.vmap(lambda network: network(x, t, condition))(networks)
+    if outputs.shape[-1] == 2:
+        return jnp.moveaxis(outputs, -1, 0)
+    return outputs[..., 0].reshape(2, -1, outputs.shape[1])
+
+
+def value_loss(
+    networks: TrajectoryValue,
+    segments: Segments,
+    key: Key[Array, ""],
+    *,
+    scales: tuple[Float[Array, " 2"], Float[Array, " 2"]],
+    action_dim: int,
+    schedule: Schedule,
+    know_time_left: bool,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Squared error of reward and cost to come, predicted from noisy segments whose first observation is clean. Networks
+    are summed, so that each moves as it would alone."""
+    noisy, _, t = draw_noisy(segments.x, key, schedule)
+    noisy = fix_observation(noisy, segments.x[:, 0, action_dim:])
+    outputs = value_outputs(networks, noisy, t, segments.share_left, know_time_left=know_time_left)
+    mean, deviation = scales
+    target = ((segments.to_come - mean[None]) / deviation[None]).T[:, None]
+    errors = jnp.mean((outputs - target) ** 2, -1)
+    return errors.sum(), {"values/reward_loss": errors[0].mean(), "values/cost_loss": errors[1].mean()}

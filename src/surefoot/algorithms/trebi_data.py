@@ -1,0 +1,149 @@
+"""What TREBI learns from: segments of episodes, and the reward and cost that came after each start."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from surefoot.data import Dataset, Windows, gather
+from surefoot.data.windows import steps_left, steps_taken, sums_to_go, window_starts
+
+_SMALLEST_DEVIATION = 1e-8
+
+
+class Normalizer(NamedTuple):
+    """Scales of the data; kept in the state, so that a checkpoint is complete. All float32."""
+
+    mean: Float[Array, " d"]
+    """Of actions, then observations, over all steps of complete episodes."""
+    deviation: Float[Array, " d"]
+    target_mean: Float[Array, " 2"]
+    """Of the reward and the cost to come, over all starts."""
+    target_deviation: Float[Array, " 2"]
+
+
+class SegmentData(NamedTuple):
+    """The whole data as TREBI sees them."""
+
+    windows: Windows
+    """Actions and observations [N, act + obs], raw."""
+    to_come: Float[Array, "N 2"]
+    """Reward and cost from each step to the end of its episode, discounted, penalties of termination included."""
+    share_left: Float[Array, " N"]
+    """(longest episode - steps taken) / longest episode, in (0, 1]: what is left of the time that a budget is for."""
+    held_out: Int[Array, " K"]
+    """Starts in episodes that no network learns from, for calibration; int32."""
+    normalizer: Normalizer
+
+    @property
+    def starts(self) -> Int[Array, " M"]:
+        return self.windows.starts
+
+
+class Segments(NamedTuple):
+    """B segments and what came after their starts; a batch has as many held-out ones."""
+
+    x: Float[Array, "B H d"]
+    """Normalised; zeros before normalisation where the episode had ended."""
+    to_come: Float[Array, "B 2"]
+    share_left: Float[Array, " B"]
+
+
+class Batch(NamedTuple):
+    """What an update is given. The compiled program drops what its phase does not read."""
+
+    segments: Segments
+    held_out: Segments
+    normalizer: Normalizer
+
+
+def prepare_segments(
+    dataset: Dataset,
+    *,
+    plan_horizon: int,
+    longest: int,
+    discounts: tuple[float, float],
+    at_termination: tuple[float, float],
+    held_out_share: float,
+) -> SegmentData:
+    """`discounts` and `at_termination`: of rewards and of costs. Every 1 / `held_out_share`-th episode is held out.
+
+    Raises `DataError` where no episode is complete, or all are shorter than a plan.
+    """
+    episodes = np.arange(len(dataset.lengths))
+    every = round(1.0 / held_out_share) if held_out_share > 0 else 0
+    is_held_out = (episodes % every == every - 1) if every else np.zeros(len(episodes), bool)
+
+    def starts_of(chosen: np.ndarray) -> np.ndarray:
+        return window_starts(dataset, length=plan_horizon, longest=longest, episodes=chosen)
+
+    starts, held_out = starts_of(episodes[~is_held_out]), starts_of(episodes[is_held_out])
+    steps = np.concatenate([dataset.actions, dataset.observations], -1).astype(np.float32)
+    to_come = np.stack(
+        [
+            sums_to_go(values, dataset, discount=discount, at_termination=penalty)
+            for values, discount, penalty in zip(
+                (dataset.rewards, dataset.costs), discounts, at_termination, strict=True
+            )
+        ],
+        -1,
+    ).astype(np.float32)
+    complete = steps[: dataset.episode_ends[-1]].astype(np.float64)
+    normalizer = Normalizer(
+        mean=_float32(complete.mean(0)),
+        deviation=_float32(np.maximum(complete.std(0), _SMALLEST_DEVIATION)),
+        target_mean=_float32(to_come[starts].mean(0, dtype=np.float64)),
+        target_deviation=_float32(np.maximum(to_come[starts].std(0, dtype=np.float64), _SMALLEST_DEVIATION)),
+    )
+    return SegmentData(
+        windows=Windows(steps, jnp.asarray(steps_left(dataset)), jnp.asarray(starts)),
+        to_come=_float32(to_come),
+        share_left=_float32((longest - steps_taken(dataset)) / longest),
+        held_out=jnp.asarray(held_out if len(held_out) else starts),
+        normalizer=normalizer,
+    )
+
+
+def take_segments(data: SegmentData, rows: Int[Array, " B"], *, plan_horizon: int) -> Batch:
+    """The segments at these rows of `data.starts`, and as many held-out ones."""
+    held_out = data.held_out[rows % data.held_out.shape[0]]
+    return Batch(
+        _segments_at(data, data.starts[rows], plan_horizon), _segments_at(data, held_out, plan_horizon), data.normalizer
+    )
+
+
+def _segments_at(data: SegmentData, starts: Int[Array, " B"], plan_horizon: int) -> Segments:
+    raw, _ = gather(data.windows.steps, data.windows.left, starts, length=plan_horizon)
+    mean, deviation = data.normalizer.mean, data.normalizer.deviation
+    return Segments((raw - mean[None, None]) / deviation[None, None], data.to_come[starts], data.share_left[starts])
+
+
+def residual_quantiles(
+    residual: Float[Array, " n"], share_left: Float[Array, " n"], *, bins: int
+) -> Float[Array, "bins 101"]:
+    """Split-conformal quantiles of `residual` at levels 0, 0.01, ..., 1, for each bin of the time left.
+
+    Level q is the ceil((n + 1) q)-th smallest of the n residuals in the bin (Angelopoulos and Bates, 2021, arXiv
+    2107.07511), the largest where that is beyond n; 0 in an empty bin.
+    """
+    levels = np.linspace(0.0, 1.0, 101)
+
+    def of_bin(index: Int[Array, ""]) -> Float[Array, " 101"]:
+        member = time_bin(share_left, bins=bins) == index
+        count = member.sum()
+        ordered = jnp.sort(jnp.where(member, residual, jnp.inf))
+        # Rounded before the ceiling: 0.9 (9 + 1) must not become 10.
+        place = jnp.ceil(jnp.round((count + 1) * jnp.asarray(levels, jnp.float32), 3)).astype(jnp.int32) - 1
+        return jnp.where(count > 0, ordered[jnp.clip(place, 0, jnp.maximum(count - 1, 0))], 0.0)
+
+    return jnp.stack([of_bin(jnp.asarray(index)) for index in range(bins)])
+
+
+def time_bin(share_left: Float[Array, " n"], *, bins: int) -> Int[Array, " n"]:
+    """Which of `bins` equal parts of (0, 1] the share of the episode that is left lies in."""
+    return jnp.clip(jnp.ceil(share_left * bins).astype(jnp.int32) - 1, 0, bins - 1)
+
+
+def _float32(values: np.ndarray) -> Array:
+    return jnp.asarray(np.asarray(values, np.float32))

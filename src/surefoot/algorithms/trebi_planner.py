@@ -1,0 +1,123 @@
+"""TREBI's decision: candidates sampled for all environments at once, one chosen for each."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from surefoot.algorithms.trebi_data import Normalizer
+from surefoot.diffusion.clean import Steps
+from surefoot.nn import TemporalUNet
+from surefoot.planning import GuideConfig, choose_plan, sample_segments
+
+ValuesOf = Callable[
+    [Float[Array, "b H d"], Float[Array, " 1"], Float[Array, " b"]], tuple[Float[Array, " b"], Float[Array, " b"]]
+]
+"""(noisy segments, diffusion time, share of the episode left) -> reward and cost to come."""
+
+
+class Plan(NamedTuple):
+    """What is to be carried out in n environments, in their own units."""
+
+    observations: Float[Array, "n H obs"]
+    """The first is where the environment is."""
+    actions: Float[Array, "n H act"]
+    """In [-1, 1]."""
+    reward: Float[Array, " n"]
+    """Predicted reward to the end of the episode, discounted as the rewards are."""
+    cost: Float[Array, " n"]
+    """Predicted cost to the end of the episode, in units of the budget."""
+    budget: Float[Array, " n"]
+    """The budget less the margin: what `cost` was held against."""
+
+
+class Memory(NamedTuple):
+    """What the policy remembers of n environments from step to step."""
+
+    segments: Float[Array, "n H d"]
+    """The plan that is being carried out, normalised."""
+    age: Int[Array, " n"]
+    """Its actions carried out so far."""
+    step: Int[Array, " n"]
+    """Environment steps taken so far."""
+    fresh: Bool[Array, " n"]
+    """Whether there is no plan yet."""
+
+
+def empty_memory(count: int, plan_horizon: int, width: int, *, age: int) -> Memory:
+    """As an episode starts; `age` says at which age of a plan the next is made, which is now."""
+    return Memory(
+        segments=jnp.zeros((count, plan_horizon, width)),
+        age=jnp.full(count, age, jnp.int32),
+        step=jnp.zeros(count, jnp.int32),
+        fresh=jnp.ones(count, bool),
+    )
+
+
+def make_plan(
+    model: TemporalUNet,
+    values: ValuesOf,
+    observation: Float[Array, "n obs"],
+    budget: Float[Array, " n"],
+    share_left: Float[Array, " n"],
+    key: Key[Array, ""],
+    memory: Memory,
+    *,
+    normalizer: Normalizer,
+    steps: Steps,
+    candidates: int,
+    guide: GuideConfig,
+    warm_steps: int,
+    rescore: bool,
+) -> tuple[Memory, Plan]:
+    """`candidates` segments for each of n environments; the chosen ones, and the memory that holds them."""
+    count, action_dim = observation.shape[0], model.action_dim
+    k_start, k_steps = jax.random.split(key)
+    start = (observation - normalizer.mean[None, action_dim:]) / normalizer.deviation[None, action_dim:]
+    start, row_budget, row_left = (jnp.repeat(values, candidates, axis=0) for values in (start, budget, share_left))
+    noise = jax.random.normal(k_start, (count * candidates, *memory.segments.shape[1:]))
+    previous = _moved_on(memory) if warm_steps else None
+
+    def at(x: Float[Array, "b H d"], t: Float[Array, " 1"]) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+        return values(x, t, row_left)
+
+    deviation = normalizer.target_deviation
+    sampled = sample_segments(
+        model, at, noise, start, row_budget, k_steps,
+        steps=steps,
+        guide_config=guide,
+        spread=(deviation[0], deviation[1]),
+        warm_steps=warm_steps,
+        previous=None if previous is None else jnp.repeat(previous, candidates, axis=0),
+        fresh=memory.fresh.any(),
+        last_values=not rescore,
+    )  # fmt: skip
+    reward, cost = at(sampled.segments, jnp.zeros(1)) if rescore else (sampled.reward, sampled.cost)
+    reward, cost = reward.reshape(count, candidates), cost.reshape(count, candidates)
+    chosen = choose_plan(reward, cost, budget)[:, None]
+    segments = sampled.segments.reshape(count, candidates, *noise.shape[1:])
+    segments = jnp.take_along_axis(segments, chosen[:, :, None, None], axis=1)[:, 0]
+    raw = segments * normalizer.deviation[None, None] + normalizer.mean[None, None]
+    plan = Plan(
+        observations=raw[..., action_dim:],
+        actions=jnp.clip(raw[..., :action_dim], -1.0, 1.0),
+        reward=jnp.take_along_axis(reward, chosen, axis=1)[:, 0],
+        cost=jnp.take_along_axis(cost, chosen, axis=1)[:, 0],
+        budget=budget,
+    )
+    return memory._replace(segments=segments, age=jnp.zeros_like(memory.age), fresh=jnp.zeros_like(memory.fresh)), plan
+
+
+def current_actions(memory: Memory, normalizer: Normalizer, *, action_dim: int) -> Float[Array, "n act"]:
+    """The actions that are due, in [-1, 1]."""
+    raw = jnp.take_along_axis(memory.segments, memory.age[:, None, None], axis=1)[:, 0, :action_dim]
+    return jnp.clip(raw * normalizer.deviation[None, :action_dim] + normalizer.mean[None, :action_dim], -1.0, 1.0)
+
+
+def _moved_on(memory: Memory) -> Float[Array, "n H d"]:
+    """The plans from where they have got to, their last steps repeated at the end."""
+    last = memory.segments.shape[1] - 1
+    places = jnp.minimum(jnp.arange(last + 1)[None] + memory.age[:, None], last)
+    return jnp.take_along_axis(memory.segments, places[:, :, None], axis=1)

@@ -1,0 +1,105 @@
+"""`surefoot bench act RUN`: how long a policy takes to act, in a control loop as a user would run it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+
+from surefoot.checkpoint import versions
+from surefoot.cli.files import merge_summary
+from surefoot.cli.options import parse
+from surefoot.cli.progress import ProgressLine
+from surefoot.errors import ConfigError, check_name
+from surefoot.report.tables import plain_table
+from surefoot.training import LoadedPolicy, load_policy
+
+BENCHES = ("act",)
+FEWEST_CALLS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchActOptions:
+    """Time `act` of a run's policy in a control loop: the first call, which compiles, and the median and the 95th
+    percentile of those after it. Weights and observations do not change the time of most policies; observations are
+    drawn at random."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+    batch: tuple[int, ...] = (1, 40)
+    """Environments that step together."""
+    calls: int = 100
+    """Calls of each batch size that are timed, at most."""
+    seconds: float = 30.0
+    """Wall time for each batch size, about; three calls are timed in any case."""
+    budget: float = 1.0
+    """What is left to a planner under budgets, in its own units; inf for no limit."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    words = list(arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: surefoot bench act RUN [options]")
+        return
+    check_name("bench", words[0], BENCHES)
+    options = parse(BenchActOptions, words[1:], command="bench act")
+    print(plain_table([_row(record) for record in bench_act(options)["batches"]]))
+
+
+def bench_act(options: BenchActOptions) -> dict[str, Any]:
+    """Time the policy and note the figures in the run's summary, under "latency"."""
+    for name, values, least in (("batch", options.batch, 1), ("calls", (options.calls,), FEWEST_CALLS)):
+        if not values or min(values) < least:
+            raise ConfigError(f"--{name}: expected at least {least}, found {min(values, default='none')}.")
+    policy = load_policy(options.run)
+    with ProgressLine("timing", unit="calls") as line:
+        records = [_time(policy, batch, options, line) for batch in options.batch]
+    found = {
+        "batches": records,
+        "devices": [device.device_kind for device in jax.devices()],
+        "step": policy.step,
+        "budget": options.budget if policy.needs_budget and np.isfinite(options.budget) else None,
+        "versions": versions(),
+    }
+    merge_summary(options.run, {"latency": found})
+    return found
+
+
+def _time(policy: LoadedPolicy, batch: int, options: BenchActOptions, line: ProgressLine) -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    width = policy.config.spec.observation_dim
+    session = policy.session(np.full(batch, options.budget) if policy.needs_budget else None)
+    began = time.perf_counter()
+    session.act(random.standard_normal((batch, width), dtype=np.float32))
+    first = time.perf_counter() - began
+    milliseconds: list[float] = []
+    end = time.perf_counter() + options.seconds
+    while len(milliseconds) < options.calls and (len(milliseconds) < FEWEST_CALLS or time.perf_counter() < end):
+        observation = random.standard_normal((batch, width), dtype=np.float32)
+        began = time.perf_counter()
+        session.act(observation)
+        milliseconds.append(1e3 * (time.perf_counter() - began))
+        line.report(len(milliseconds), options.calls, phase=f"batch {batch}")
+    return {
+        "batch": batch,
+        "calls": len(milliseconds),
+        "first_call_seconds": first,
+        "p50_ms": float(np.quantile(milliseconds, 0.5)),
+        "p95_ms": float(np.quantile(milliseconds, 0.95)),
+    }
+
+
+def _row(record: dict[str, Any]) -> dict[str, str]:
+    return {
+        "environments": str(record["batch"]),
+        "calls": str(record["calls"]),
+        "first call, compiling": f"{record['first_call_seconds']:.2f} s",
+        "median": f"{record['p50_ms']:.3g} ms",
+        "95th percentile": f"{record['p95_ms']:.3g} ms",
+        "median for each": f"{record['p50_ms'] / record['batch']:.3g} ms",
+    }

@@ -1,0 +1,178 @@
+"""`surefoot calibrate RUN`: the margin on a planner's predicted cost that keeps a level of episodes over budget."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from surefoot import data
+from surefoot.cli.evaluate_budgets import ROWS, read_rows
+from surefoot.cli.files import run_data
+from surefoot.cli.loaded_run import FOLDER, LoadedRun, load_run
+from surefoot.cli.options import parse
+from surefoot.cli.progress import ProgressLine
+from surefoot.data import Dataset
+from surefoot.errors import ConfigError
+from surefoot.report.tables import plain_table
+from surefoot.safety.calibration import (
+    Calibration,
+    CalibrationMethod,
+    HeldOut,
+    episode_margin,
+    segment_margins,
+    selection_margins,
+    write_calibration,
+)
+from surefoot.tasks import get_task
+
+BATCH = 1024
+"""Segments whose cost is predicted at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions:
+    """Compare the costs that a planner predicts with those that came, on outcomes that it did not learn from, and write
+    margins beside the run (calibration.json). `surefoot evaluate RUN --budget ... --level 0.05` plans with them."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run."""
+    data: Path | None = None
+    """HDF5 file of held-out episodes; by default those that training has held out of its own file."""
+    level: tuple[float, ...] = (0.05, 0.1)
+    """Shares of outcomes that may cost more than predicted plus margin."""
+    method: CalibrationMethod = "selected"
+    """segments: all held-out segments alike (split-conformal); selected: those that a planner would choose among many;
+    episodes: episodes of the planner itself, from an earlier evaluation without a level."""
+    stretch: int = 50
+    """Environment steps that share a margin, with segments and selected."""
+    candidates: int | None = None
+    """Segments that selected chooses among; by default as many as the planner samples."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    options = parse(CalibrateOptions, arguments, command="calibrate")
+    found = calibrate(options)
+    print(plain_table(_rows(found)))
+    print(f"\nWritten beside the run; use them with: surefoot evaluate {options.run} --budget ... --level LEVEL")
+
+
+def calibrate(options: CalibrateOptions) -> Calibration:
+    """Find the margins of every seed and level, and write them into the run's folder."""
+    if options.stretch < 1:
+        raise ConfigError(f"--stretch: expected at least 1 step, found {options.stretch}.")
+    if options.candidates is not None and options.candidates < 1:
+        raise ConfigError(f"--candidates: expected at least 1, found {options.candidates}.")
+    if not options.level:
+        raise ConfigError("--level: expected at least one share between 0 and 1, found none.")
+    loaded = load_run(options.run, {})
+    if not getattr(loaded.algorithm, "needs_budget", False):
+        raise ConfigError(f"{options.run}: algorithm '{loaded.config.algorithm}' plans under no budget.")
+    found = _from_episodes(loaded, options) if options.method == "episodes" else _from_segments(loaded, options)
+    write_calibration(options.run, found)
+    return found
+
+
+def _from_segments(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
+    if not hasattr(loaded.algorithm, "predict"):
+        raise ConfigError(
+            f"{options.run}: algorithm '{loaded.config.algorithm}' predicts no cost; calibrate with --method episodes."
+        )
+    task, levels = get_task(loaded.config.task), options.level
+    dataset, prepared, rows = _held_out(loaded, options.data)
+    candidates = options.candidates or int(getattr(loaded.algorithm, "candidates", 64))
+    seeds, outcomes = {}, 0
+    with ProgressLine("calibrating", unit="seeds") as line:
+        for place, seed in enumerate(loaded.config.seeds):
+            line.report(place, len(loaded.config.seeds))
+            state = jax.tree.map(lambda leaf, place=place: leaf[place], loaded.states)
+            segments = held_out_outcomes(loaded.algorithm, state, prepared, rows, horizon=task.horizon)
+            outcomes = len(segments.step)
+            seeds[str(seed)] = {
+                f"{level:g}": segment_margins(segments, level, horizon=task.horizon, stretch=options.stretch)
+                if options.method == "segments"
+                else selection_margins(
+                    segments, level, horizon=task.horizon, stretch=options.stretch, candidates=candidates
+                )
+                for level in levels
+            }
+        line.report(len(loaded.config.seeds), len(loaded.config.seeds))
+    ends = np.searchsorted(dataset.episode_ends, rows, side="right")
+    source = str(options.data or loaded.config.data_path)
+    return Calibration(options.method, loaded.step, options.stretch, seeds, len(np.unique(ends)), outcomes, source)
+
+
+def _from_episodes(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
+    task = get_task(loaded.config.task)
+    file = options.run / FOLDER / ROWS
+    rows = [row for row in read_rows(file) if row.get("level") is None and row.get("planner_budget") is not None]
+    # The last evaluation without a level: earlier ones may have been of another checkpoint or other options.
+    rows = [row for row in rows if row["setting"] == rows[-1]["setting"] and row.get("step") == loaded.step]
+    if not rows:
+        raise ConfigError(
+            f"{file}: expected episodes under limited budgets without a level, of the checkpoint of {loaded.step} "
+            f"updates, found none; evaluate first."
+        )
+    seeds, outcomes = {}, 0
+    for seed in loaded.config.seeds:
+        chosen = [row for row in rows if row["seed"] == seed]
+        outcomes = len(chosen)
+        costs, budgets = (np.array([row[name] for row in chosen]) for name in ("discounted_cost", "planner_budget"))
+        seeds[str(seed)] = {f"{level:g}": [episode_margin(costs, budgets, level)] for level in options.level}
+    return Calibration("episodes", loaded.step, task.horizon, seeds, outcomes, outcomes, str(file))
+
+
+def _held_out(loaded: LoadedRun, path: Path | None) -> tuple[Dataset, Any, np.ndarray]:
+    """The data, as the algorithm sees them, and the rows at which held-out segments start."""
+    task = get_task(loaded.config.task)
+    dataset = run_data(loaded.directory, loaded.config) if path is None else data.load(path, task)
+    if dataset is None:
+        raise ConfigError(
+            f"--data: expected held-out episodes, found none; the run's own file ({loaded.config.data_path}) is gone."
+        )
+    prepared = loaded.algorithm.prepare(dataset, task)
+    starts, held_out = np.asarray(prepared.windows.starts), np.asarray(prepared.held_out)
+    if dataset.fingerprint() != loaded.config.data_fingerprint:
+        return dataset, prepared, np.unique(np.concatenate([starts, held_out]))
+    if np.isin(held_out, starts).any():
+        raise ConfigError(
+            "--data: expected a file with other episodes than the run learned from, found the same; training has "
+            "held none of them out (held_out_share)."
+        )
+    return dataset, prepared, held_out
+
+
+def held_out_outcomes(algorithm: Any, state: Any, prepared: Any, rows: np.ndarray, *, horizon: int) -> HeldOut:
+    """What a planner's values say of the segments that start at `rows`, and what came; costs in its own units."""
+    # The scales are those of the training data, which the networks know.
+    known = prepared._replace(windows=prepared.windows._replace(starts=jnp.asarray(rows)), normalizer=state.normalizer)
+    parts = []
+    for first in range(0, len(rows), BATCH):
+        places = np.arange(first, first + BATCH)
+        found = _outcomes(algorithm, state, known, jnp.asarray(np.minimum(places, len(rows) - 1)))
+        count = int((places < len(rows)).sum())  # the last batch is filled up, so that one program serves all
+        parts.append([np.asarray(column)[:count] for column in found])
+    reward, cost, came, left = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return HeldOut(reward, cost, came, np.round((1 - left) * horizon).astype(int))
+
+
+@partial(jax.jit, static_argnames="algorithm")
+def _outcomes(algorithm: Any, state: Any, prepared: Any, places: jax.Array) -> tuple[jax.Array, ...]:
+    segments = algorithm.batch(prepared, places).segments
+    reward, cost = algorithm.predict(state, segments.x, jnp.zeros(1), segments.share_left)
+    return reward, cost, segments.to_come[:, 1], segments.share_left
+
+
+def _rows(found: Calibration) -> list[dict[str, str]]:
+    rows = []
+    for seed, levels in found.seeds.items():
+        for level, margins in levels.items():
+            listed = "  ".join(f"{value:.3g}" for value in margins)
+            rows.append({"seed": seed, "level": level, f"margin of each {found.stretch} steps": listed})
+    return rows

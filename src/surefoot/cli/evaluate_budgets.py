@@ -1,0 +1,229 @@
+"""The part of `surefoot evaluate` that measures a planner under budgets which are given now."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.checkpoint import as_json
+from surefoot.cli.evaluate_simulator import OpenEnvironment, open_simulator
+from surefoot.cli.files import merge_summary
+from surefoot.cli.loaded_run import FOLDER, LoadedRun
+from surefoot.cli.progress import ProgressLine
+from surefoot.cli.selection import data_name
+from surefoot.constraints.budgets import BudgetConversion
+from surefoot.constraints.schedules import read_schedule
+from surefoot.envs.pure import PURE_TASKS
+from surefoot.errors import ConfigError
+from surefoot.evaluation.budgets import Budget, BudgetEvaluation, RollOut, requested_budgets, setting_name
+from surefoot.evaluation.budgets import summarise_budgets as summarise
+from surefoot.evaluation.lanes import LaneResults, Lanes, Watched, roll_out_pure, roll_out_vector
+from surefoot.report.budget_tables import budget_rows, budget_verdict
+from surefoot.report.tables import plain_table
+from surefoot.safety.calibration import read_calibration
+from surefoot.tasks import Task, get_task
+from surefoot.training import hyperparameters
+
+EPISODES = 40
+"""Of each seed and budget."""
+ROWS, PLANS = "budget_episodes.jsonl", "plans.npz"
+"""In the run's folder `evaluation`: the rows of every evaluation under budgets, and what was imagined in some."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetRequest:
+    """What the user asks of an evaluation under budgets."""
+
+    ratios: Sequence[float] = ()
+    costs: Sequence[float] = ()
+    schedule: Path | None = None
+    conversion: BudgetConversion = "table"
+    level: float | None = None
+    episodes: int = EPISODES
+    lanes: int = 40
+    workers: int = 1
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    """Hyper-parameters given for this evaluation alone."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether a budget was given at all."""
+        return bool(self.ratios or self.costs) or self.schedule is not None or self.level is not None
+
+
+def evaluate_under_budgets(
+    loaded: LoadedRun, request: BudgetRequest, *, open_environment: OpenEnvironment | None = None
+) -> dict[str, Any]:
+    """Roll out what has no row yet, add rows to the run's file block by block, and return the run's summary.
+
+    The same request goes on where a killed one stopped. `ConfigError` where the algorithm plans under no budget, or
+    does and none was given.
+    """
+    config, algorithm = loaded.config, loaded.algorithm
+    if not getattr(algorithm, "needs_budget", False):
+        raise ConfigError(
+            f"{loaded.directory.path}: algorithm '{config.algorithm}' plans under no budget; leave --budget, "
+            f"--cost-limit, --budget-schedule and --level out."
+        )
+    task = get_task(config.task)
+    schedule = None if request.schedule is None else read_schedule(request.schedule, task)
+    try:
+        budgets = requested_budgets(task, ratios=request.ratios, costs=request.costs, schedule=schedule)
+    except ConfigError as error:
+        raise ConfigError(f"{loaded.directory.path}: algorithm '{config.algorithm}': {error}") from error
+    margins = _margins(loaded, task, request.level)
+    evaluation = BudgetEvaluation(
+        task=task,
+        budgets=budgets,
+        seeds=config.seeds,
+        episodes=request.episodes,
+        most_lanes=request.lanes,
+        discount=float(algorithm.budget_discount),
+        conversion=request.conversion,
+        method={
+            "algorithm": config.algorithm,
+            "data": data_name(config.data_selection),
+            "level": request.level,
+            "step": loaded.step,
+            "setting": _setting(loaded, request, margins, budgets),
+        },
+    )
+    folder = loaded.directory.path / FOLDER
+    setting = evaluation.method["setting"]
+    file = folder / ROWS
+    done = {(row["asked"], row["seed"], row["episode"]) for row in read_rows(file) if row["setting"] == setting}
+    lanes = evaluation.lanes if evaluation.blocks(done) else 0
+    rolling = _rolling(loaded, evaluation, margins, lanes, request, open_environment)
+    with rolling as roll_out, ProgressLine("evaluating", unit="steps") as line:
+        evaluation.run(
+            loaded.states,
+            roll_out,
+            done=done,
+            on_rows=partial(append_rows, file),
+            on_watched=partial(_save_plans, folder / PLANS, setting),
+            on_progress=line.report,
+        )
+    wanted = {budget.asked for budget in budgets}
+    rows = [
+        row
+        for row in read_rows(file)
+        if row["setting"] == setting and row["asked"] in wanted and row["episode"] < request.episodes
+    ]
+    return merge_summary(
+        loaded.directory.path,
+        {
+            "budgets": {**summarise(rows), "setting": setting, "task_maximum": task.budget_maximum},
+            "acting": {"step": loaded.step, "overrides": dict(request.changed), "level": request.level},
+        },
+    )
+
+
+def budget_table(figures: Mapping[str, Any]) -> str:
+    """What the command prints."""
+    return f"{plain_table(budget_rows(figures))}\n\n{budget_verdict(figures)}"
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of evaluations under budgets; empty where there were none.
+
+    A last line that a kill left half-written is passed over. `ConfigError` where another line is not a row.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            row = json.loads(line)
+            rows.append({**row, **{name: row[name] for name in ("setting", "asked", "seed", "episode")}})
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):
+                break
+            raise ConfigError(
+                f"{path}: line {number}: expected a row of an evaluation under budgets, found other text; "
+                f"remove the file to begin again."
+            ) from error
+    return rows
+
+
+def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows to the end of a file and wait until they lie on the disk; a half-written last line is cut off first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        whole = file.read(end).rfind(b"\n") + 1
+        file.truncate(whole)
+        file.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _margins(loaded: LoadedRun, task: Task, level: float | None) -> dict[int, np.ndarray]:
+    """What each seed's planner takes off its budget, step by step: zeros without a level."""
+    if level is None:
+        return {seed: np.zeros(task.horizon) for seed in loaded.config.seeds}
+    calibration = read_calibration(loaded.directory.path, step=loaded.step)
+    return {seed: calibration.margins(seed, level, horizon=task.horizon) for seed in loaded.config.seeds}
+
+
+def _setting(
+    loaded: LoadedRun, request: BudgetRequest, margins: Mapping[int, np.ndarray], budgets: Sequence[Budget]
+) -> str:
+    schedules = {one.asked: [str(total) for total in one.totals] for one in budgets if one.asked.startswith("schedule")}
+    return setting_name(
+        {
+            **loaded.config.identity,
+            "acting": as_json(hyperparameters(loaded.algorithm)),
+            "step": loaded.step,
+            "conversion": request.conversion,
+            "margins": {str(seed): [float(value) for value in values] for seed, values in margins.items()},
+            "schedules": schedules,
+        }
+    )
+
+
+@contextmanager
+def _rolling(
+    loaded: LoadedRun, evaluation: BudgetEvaluation, margins: Mapping[int, np.ndarray], lanes: int,
+    request: BudgetRequest, open_environment: OpenEnvironment | None,
+) -> Iterator[RollOut]:  # fmt: skip
+    """What runs a block of `lanes` lanes: in one program where the task is pure JAX, else in a simulator kept open."""
+    task, algorithm = evaluation.task, loaded.algorithm
+    pure = PURE_TASKS.get(task.name) if open_environment is None else None
+    opened: AbstractContextManager[Any] = nullcontext()
+    if pure is None and lanes:
+        opened = (open_environment or open_simulator)(task, lanes, min(request.workers, lanes))
+    with opened as found:
+        simulator: Any = found
+
+        def roll_out(
+            state: Any, lanes: Lanes, *, seed: int, watch: Sequence[int], on_step: Callable[[int], None]
+        ) -> LaneResults:
+            given: dict[str, Any] = {"seed": seed, "margins": margins[seed], "watch": watch, "on_step": on_step}
+            if pure is not None:
+                return roll_out_pure(algorithm, state, pure, lanes, **given)
+            return roll_out_vector(algorithm, state, simulator, lanes, **given)
+
+        yield roll_out
+
+
+def _save_plans(path: Path, setting: str, budgets: Sequence[Budget], watched: Watched) -> None:
+    """What was seen and imagined in episode 0 of the first seed, for the report."""
+    arrays = {"observations": watched.observations, "asked": np.array([one.asked for one in budgets]),
+              "setting": np.array(setting)}  # fmt: skip
+    if watched.plans is not None:
+        arrays["plans"] = watched.plans.astype(np.float16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    temporary.replace(path)

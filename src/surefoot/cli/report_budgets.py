@@ -1,0 +1,107 @@
+"""What the report of a run shows of its evaluation under budgets."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from surefoot.cli.evaluate_budgets import PLANS, ROWS, read_rows
+from surefoot.cli.loaded_run import FOLDER
+from surefoot.errors import ConfigError, DataError
+from surefoot.evaluation.budgets import summarise_budgets
+from surefoot.report.budget_plots import Imagined, Plane, budget_curves, calibration_plot, plans_over_trajectory
+from surefoot.report.tables import percent
+
+Figures = dict[str, tuple[Figure, str]]
+Observations = Float[np.ndarray, "... o"]
+
+
+class View(NamedTuple):
+    """The plane in which a task's trajectories are drawn."""
+
+    plane: Plane
+    project: Callable[[Observations], Float[np.ndarray, "... 2"]]
+
+
+def _pendulum(observations: Observations) -> Float[np.ndarray, "... 2"]:
+    """cos, sin, speed -> angle in degrees and speed."""
+    angle = np.degrees(np.arctan2(observations[..., 1], observations[..., 0]))
+    return np.stack([angle, observations[..., 2]], -1)
+
+
+def _reacher_tip(observations: Observations) -> Float[np.ndarray, "... 2"]:
+    """The tip: links of 0.1 and 0.11 metres at the two joints, whose cosines and sines an observation begins with."""
+    cos, inner_cos, sin, inner_sin = (observations[..., place] for place in range(4))
+    both_cos, both_sin = cos * inner_cos - sin * inner_sin, sin * inner_cos + cos * inner_sin
+    return np.stack([0.1 * cos + 0.11 * both_cos, 0.1 * sin + 0.11 * both_sin], -1)
+
+
+VIEWS: dict[str, View] = {
+    "SafePendulum": View(
+        Plane("angle from upright, degrees", "speed, rad/s", periodic=360.0, marked=(-25.0, 75.0)), _pendulum
+    ),
+    "SafeReacher": View(Plane("tip x, m", "tip y, m"), _reacher_tip),
+}
+"""Others are drawn by the first two numbers of their observations."""
+_PLAIN = View(Plane("observation[0]", "observation[1]"), lambda observations: observations[..., :2])
+
+
+def levels_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[Mapping[str, Any]]]]:
+    """Figures and rows of the last setting of each level, without margin first."""
+    last = {row.get("level"): row["setting"] for row in rows}
+    found = []
+    for level in sorted(last, key=lambda one: (one is not None, one or 0.0)):
+        chosen = [row for row in rows if row["setting"] == last[level]]
+        found.append((summarise_budgets(chosen), chosen))
+    return found
+
+
+def budget_figures(path: Path, task: str) -> Figures:
+    """All figures of a run's evaluations under budgets; empty where there were none."""
+    try:
+        levels = levels_of(read_rows(path / FOLDER / ROWS))
+    except (KeyError, TypeError, DataError) as error:
+        raise ConfigError(f"{path / FOLDER / ROWS}: expected rows of evaluations, found others ({error}).") from error
+    if not levels:
+        return {}
+    figures: Figures = {}
+    named = [("no margin" if one["level"] is None else f"margin for {percent(one['level'])}", one) for one, _ in levels]
+    if any(record["budget"] is not None for _, one in named for record in one["budgets"]):
+        caption = (
+            "Return and cost of an episode against its budget. Bars: 95 % intervals of the mean over episodes; "
+            "coloured dots: seeds; grey: episodes (of the first line). Below the diagonal the budget is kept; dashed "
+            "is the planner without a limit."
+        )
+        figures["budgets"] = (budget_curves(named, levels[0][1]), caption)
+    figures |= _plans(path / FOLDER / PLANS, task)
+    if any(one["level"] is not None for _, one in named):
+        caption = (
+            "Share of episodes over budget, planned without a margin and with margins calibrated for a level (green "
+            "line). Bars: 95 % intervals; diamonds: all budgets together."
+        )
+        figures["calibration"] = (calibration_plot([one for _, one in named]), caption)
+    return figures
+
+
+def _plans(file: Path, task: str) -> Figures:
+    if not file.exists():
+        return {}
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            observations, asked = arrays["observations"], [str(name) for name in arrays["asked"]]
+            plans = arrays["plans"].astype(np.float32) if "plans" in arrays.files else None
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{file}: expected plans, found a file that cannot be read; evaluate again.") from error
+    view = VIEWS.get(task, _PLAIN)
+    imagined = [
+        Imagined(name, view.project(observations[:, lane]), None if plans is None else view.project(plans[:, lane]))
+        for lane, name in enumerate(asked)
+    ]
+    caption = (
+        "Episode 0 of the first seed under several budgets: what came (black, from the blue dot on) and some of the "
+        "plans imagined on the way (light). " + ("Shaded: angles that cost." if view.plane.marked else "")
+    )
+    return {"plans": (plans_over_trajectory(imagined, view.plane), caption.strip())}

@@ -1,0 +1,41 @@
+"""Seconds that a collection took, over all the processes that worked on it."""
+
+import resource
+import time
+from typing import Any
+
+
+class Clock:
+    """Seconds of this process and its workers, added to those of the processes before it."""
+
+    def __init__(self, metadata: dict[str, Any]) -> None:
+        """`metadata`: of the last checkpoint, or `NO_TIME`."""
+        self._before = metadata
+        self._wall, self._cpu = time.perf_counter(), _cpu_seconds()
+
+    def read(self) -> dict[str, Any]:
+        """The sums so far, as entries of the metadata."""
+        return {
+            "wall_seconds": self._before["wall_seconds"] + time.perf_counter() - self._wall,
+            "cpu_seconds": self._before["cpu_seconds"] + _cpu_seconds() - self._cpu,
+            "starts": self._before["starts"] + 1,
+        }
+
+
+NO_TIME: dict[str, Any] = {"wall_seconds": 0.0, "cpu_seconds": 0.0, "starts": 0}
+"""Of a collection that has not begun."""
+
+
+def times(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What a data card says of them."""
+    return {
+        "wall_seconds": round(metadata["wall_seconds"], 1),
+        "cpu_seconds": round(metadata["cpu_seconds"], 1),
+        "processes": metadata["starts"],
+    }
+
+
+def _cpu_seconds() -> float:
+    """Of this process and those of its workers that ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)

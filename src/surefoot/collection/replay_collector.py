@@ -1,0 +1,270 @@
+"""The collection of medium-replay data: SAC trains, and the file is its replay buffer.
+
+A checkpoint holds learner and buffer after every part. On a pure-JAX task it holds the lanes too; simulators begin each
+part anew. Every random number is a function of the seed and the number of the round, so what a killed collection does
+when it is started again is what it would have done, to the bit.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from surefoot.checkpoint import as_json, versions
+from surefoot.collection import replay, sac
+from surefoot.collection.card import ORIGIN, coverage, simulator_versions
+from surefoot.collection.clock import NO_TIME, Clock, times
+from surefoot.collection.collector import Opener, Progress, Simulators, Step
+from surefoot.collection.episodes import Columns, EpisodeCutter, columns_dataset, join
+from surefoot.collection.replay import Collected, PureState, Rows
+from surefoot.collection.replay_recipes import ReplayRecipe
+from surefoot.collection.store import Store
+from surefoot.data import Dataset
+from surefoot.envs.pure import PURE_TASKS, PureTask
+from surefoot.errors import DataError, DivergenceError
+from surefoot.interrupts import deferred_interrupts
+from surefoot.tasks import Task
+
+RECIPE = "medium-replay: SAC from scratch, costs ignored, its whole replay buffer; actions in [-1, 1] as executed"
+_LAST_SHARE = 10
+"""The episodes of the last tenth say in the card what the learner could do in the end."""
+_TOLD_EVERY = 50
+"""Rounds of a simulator between two reports of progress."""
+
+
+@dataclass(frozen=True)
+class ReplayCollection:
+    """What is to be collected, and where it lies meanwhile."""
+
+    task: Task
+    recipe: ReplayRecipe
+    seed: int
+    """Of all randomness: learner, actions, starts of episodes."""
+    store: Store
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a collection to be gone on with."""
+        return as_json({"task": self.task.name, "seed": self.seed, "recipe": asdict(self.recipe)})
+
+
+class _State(NamedTuple):
+    """What a checkpoint holds."""
+
+    collected: Collected
+    lanes: PureState | None
+    """Of a pure-JAX task."""
+
+
+Report = Callable[[int], None]
+"""Called with the rounds done."""
+
+
+def collect_replay(
+    collection: ReplayCollection,
+    open_simulators: Opener | None = None,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> tuple[Dataset, dict[str, Any]]:
+    """Train and keep: the whole episodes of the buffer, and their data card. The store is left for the caller to remove.
+
+    `open_simulators` opens `recipe.lanes` of them, and is None for a pure-JAX task. Goes on from what the store holds of
+    the same collection. The first Ctrl-C stops after the part that runs on a pure-JAX task and at once on a simulator,
+    where the part is lost, and raises `KeyboardInterrupt`. Raises `ConfigError` where the store holds another
+    collection, `DataError` where the disk is full, and `DivergenceError`.
+    """
+    recipe, store = collection.recipe, collection.store
+
+    def report(rounds: int) -> None:
+        if on_progress is not None:
+            on_progress(Progress(rounds * recipe.lanes, recipe.rounds * recipe.lanes, "SAC"))
+
+    template = _first(collection, on_simulator=open_simulators is not None)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(template))
+    with store.opened(collection.identity, reserve=size), deferred_interrupts() as interrupted:
+        if open_simulators is None:
+            state, metadata = _train_pure(collection, template, report, interrupted)
+        else:
+            with open_simulators() as simulators:
+                state, metadata = _train(collection, template, simulators, report, interrupted)
+        report(recipe.rounds)
+    dataset = _dataset(collection, state.collected.buffer, on_simulator=open_simulators is not None)
+    return dataset, _card(collection, dataset, metadata)
+
+
+def parts(recipe: ReplayRecipe) -> list[tuple[int, int]]:
+    """(first round, round after the last) of every part; the warm-up is one by itself."""
+    starts = [0, *range(recipe.warm_up_rounds, recipe.rounds, recipe.part), recipe.rounds]
+    return [(first, after) for first, after in zip(starts[:-1], starts[1:], strict=True) if first < after]
+
+
+def _first(collection: ReplayCollection, *, on_simulator: bool) -> _State:
+    task, recipe = collection.task, collection.recipe
+    k_learner, k_lanes = jax.random.split(jax.random.fold_in(jax.random.key(collection.seed), recipe.rounds))
+    learner = _INIT(recipe.learner, task.observation_dim, task.action_dim, k_learner)
+    buffer = replay.empty(recipe.rounds, recipe.lanes, task.observation_dim, task.action_dim)
+    collected = Collected(learner, buffer, jnp.int32(0))
+    return _State(collected, None if on_simulator else replay.begin_pure(_pure(task), k_lanes, lanes=recipe.lanes))
+
+
+def _pure(task: Task) -> PureTask:
+    return PURE_TASKS[task.name]
+
+
+_INIT = jax.jit(sac.init, static_argnums=(0, 1, 2))
+_ACT = jax.jit(sac.act)
+_RANDOM = jax.jit(replay.random_actions, static_argnums=(0, 1))
+
+
+@partial(jax.jit, static_argnames="count")
+def _keys(seed: Array, first: Array, *, count: int) -> Key[Array, " count"]:
+    """A key for each round from `first` on."""
+    return jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(first + jnp.arange(count))
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def _resumed(collection: ReplayCollection, template: _State) -> tuple[_State, dict[str, Any]]:
+    return collection.store.load_learner(template) or (template, {"rounds": 0, **NO_TIME})
+
+
+def _train_pure(
+    collection: ReplayCollection, template: _State, report: Report, interrupted: Callable[[], bool]
+) -> tuple[_State, dict[str, Any]]:
+    """All parts that are not done yet, each in one dispatch."""
+    recipe = collection.recipe
+    state, metadata = _resumed(collection, template)
+    clock, collected, lanes = Clock(metadata), state.collected, state.lanes
+    assert lanes is not None
+    for first, after in parts(recipe):
+        if first < metadata["rounds"]:
+            continue
+        report(first)
+        keys = _keys(jnp.int32(collection.seed), jnp.int32(first), count=after - first)
+        updates = 0 if after <= recipe.warm_up_rounds else recipe.updates
+        collected, lanes, metrics = replay.run_pure(
+            recipe.learner, _pure(collection.task), collected, lanes, keys, updates=updates, gain=recipe.action_gain
+        )
+        metadata = _keep(collection, _State(collected, lanes), metrics, after, clock)
+        if interrupted():
+            raise KeyboardInterrupt
+    return _State(collected, lanes), metadata
+
+
+def _train(
+    collection: ReplayCollection,
+    template: _State,
+    simulators: Simulators,
+    report: Report,
+    interrupted: Callable[[], bool],
+) -> tuple[_State, dict[str, Any]]:
+    """All parts that are not done yet, round by round; new episodes begin with each."""
+    recipe, task = collection.recipe, collection.task
+    state, metadata = _resumed(collection, template)
+    clock, collected = Clock(metadata), state.collected
+    for first, after in parts(recipe):
+        if first < metadata["rounds"]:
+            continue
+        seeds = np.random.default_rng((collection.seed, first)).integers(2**31, size=(after - first + 1, recipe.lanes))
+        observation = np.asarray(simulators.reset(seeds[-1]), np.float32)
+        updates = 0 if after <= recipe.warm_up_rounds else recipe.updates
+        metrics: dict[str, Any] = {}
+        for number in range(first, after):
+            if interrupted():
+                raise KeyboardInterrupt
+            if (number - first) % _TOLD_EVERY == 0:
+                report(number)
+            (key,) = _keys(jnp.int32(collection.seed), jnp.int32(number), count=1)
+            k_act, k_learn = jax.random.split(key)
+            if updates:
+                action = np.asarray(_ACT(collected.learner, observation, k_act))
+            else:
+                action = np.asarray(_RANDOM(recipe.lanes, task.action_dim, k_act))
+            step = simulators.step(np.clip(recipe.action_gain * action, -1.0, 1.0), seeds[number - first])
+            rows = _rows(observation, action, step)
+            collected, metrics = replay.run_round(recipe.learner, collected, rows, k_learn, updates=updates)
+            observation = np.asarray(step.start_observation, np.float32)
+        metadata = _keep(collection, _State(collected, None), metrics, after, clock)
+    return _State(collected, None), metadata
+
+
+def _rows(observation: np.ndarray, action: np.ndarray, step: Step) -> Rows:
+    if step.restarted.any():
+        raise DataError("a simulator was lost; start the same command again to go on from the last checkpoint.")
+    parts = (observation, action, step.reward, step.cost, step.observation, step.terminated, step.truncated)
+    return Rows(*(np.asarray(part, np.float32) for part in parts))  # pyright: ignore[reportArgumentType]
+
+
+def _keep(
+    collection: ReplayCollection, state: _State, metrics: dict[str, Any], rounds: int, clock: Clock
+) -> dict[str, Any]:
+    for name, value in metrics.items():
+        if not np.isfinite(value):
+            raise DivergenceError(
+                f"the collecting learner diverged: '{name}' became {float(value)} before step "
+                f"{rounds * collection.recipe.lanes:,}; start again with another --seed and --out."
+            )
+    metadata = {"rounds": rounds, **clock.read()}
+    collection.store.save_learner(state, metadata)
+    return metadata
+
+
+# --- what becomes the file -------------------------------------------------------------------------------------------
+
+
+def _dataset(collection: ReplayCollection, buffer: Rows, *, on_simulator: bool) -> Dataset:
+    """Every whole episode of the buffer, in the order in which they ended."""
+    recipe = collection.recipe
+    arrays = {name: np.asarray(values) for name, values in buffer._asdict().items()}
+    columns: Columns = {
+        "observations": arrays["observation"],
+        "actions": np.asarray(replay.executed(buffer.action, recipe.action_gain)),
+        "rewards": arrays["reward"],
+        "costs": arrays["cost"],
+        "next_observations": arrays["next_observation"],
+        "terminated": arrays["terminated"] > 0,
+        "truncated": arrays["truncated"] > 0,
+    }
+    pieces = parts(recipe) if on_simulator else [(0, recipe.rounds)]
+    episodes = []
+    for first, after in pieces:
+        cutter = EpisodeCutter(recipe.lanes)
+        piece = {name: values[first:after] for name, values in columns.items()}
+        episodes += cutter.cut(piece, restarted=np.zeros((after - first, recipe.lanes), bool))
+    if not episodes:
+        horizon = collection.task.horizon
+        raise DataError(
+            f"{collection.task.name}: expected at least one whole episode, found none in {recipe.steps} steps; "
+            f"simulate at least {horizon * recipe.lanes + recipe.warm_up} with --steps."
+        )
+    return columns_dataset(collection.task.name, join(episodes))
+
+
+def _card(collection: ReplayCollection, dataset: Dataset, metadata: dict[str, Any]) -> dict[str, Any]:
+    recipe, task = collection.recipe, collection.task
+    last = max(1, len(dataset.lengths) // _LAST_SHARE)
+    simulated = recipe.rounds * recipe.lanes
+    return {
+        "task": task.name,
+        "origin": ORIGIN,
+        "recipe": RECIPE,
+        "hyperparameters": as_json(asdict(recipe)),
+        "seed": collection.seed,
+        "simulated_steps": simulated,
+        "steps_of_episodes_that_were_broken_off": simulated - len(dataset),
+        **times(metadata),
+        "last_episodes": {
+            "episodes": last,
+            "return_mean": float(dataset.returns[-last:].mean()),
+            "cost_mean": float(dataset.cost_returns[-last:].mean()),
+        },
+        "cost_of_ratio_1": task.budget_maximum,
+        "versions": {**versions(), **simulator_versions(task)},
+        "coverage": coverage(dataset, task),
+    }

@@ -1,0 +1,107 @@
+"""Budgets that are given at run time: what is left of one, what a ratio of a task's maximum means, and how a sum of
+costs becomes one of discounted costs.
+
+A budget is a sum of costs over a whole episode. With costs c and the discount d of whoever plans, what is left before
+step t is b_t = (b_0 - sum_{i<t} d^i c_i) / d^t, so that b_{t+1} = (b_t - c_t) / d: in the units of an expected cost
+from here to the episode's end (Lin et al., ICML 2023, section 4). d = 1 are plain costs; infinity is no limit.
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from surefoot.constraints.limits import discounted_cost_limit
+from surefoot.errors import ConfigError
+from surefoot.tasks import Task
+
+BudgetConversion = Literal["table", "even", "discounted"]
+"""How a sum of costs becomes a sum of discounted ones, where the planner discounts: `table`, the factor measured for
+the task (even where there is none); `even`, as if the episode spent evenly over its horizon; `discounted`, ratios of
+the table's discounted maximum."""
+
+Costs = Float[Array, " n"] | Float[np.ndarray, " n"]
+
+
+class BudgetState(NamedTuple):
+    """What n episodes have spent so far."""
+
+    spent: Costs
+    """sum_{i<t} d^i c_i."""
+    weight: Costs
+    """d^t."""
+
+
+def begin_budget(count: int) -> BudgetState:
+    """Before the first step of `count` episodes."""
+    return BudgetState(jnp.zeros(count), jnp.ones(count))
+
+
+def remaining_budget(state: BudgetState, total: Costs) -> Costs:
+    """What is left of the `total` of each episode; infinite where that is, below 0 where more was spent.
+
+    `total` is b_0, or what the user has changed it to since: costs so far count against the new one.
+    """
+    return (total - state.spent) / state.weight
+
+
+def pay(state: BudgetState, cost: Costs, *, discount: float) -> BudgetState:
+    """After a step that cost `cost`."""
+    return BudgetState(state.spent + state.weight * cost, state.weight * discount)
+
+
+def cost_of_ratio(ratio: float, task: Task) -> float:
+    """The undiscounted cost over an episode that a ratio of the task's maximum allows. `ConfigError` where the task has
+    no maximum."""
+    if task.budget_maximum is None:
+        raise ConfigError(
+            f"--budget: task {task.name} has no maximum budget that a ratio could refer to; "
+            f"give the cost of an episode with --cost-limit."
+        )
+    return ratio * task.budget_maximum
+
+
+def planner_budget(
+    cost: float, task: Task, *, discount: float, conversion: BudgetConversion = "table", ratio: float | None = None
+) -> float:
+    """b_0 in the units of a planner that discounts costs by `discount`, for an episode's undiscounted `cost`.
+
+    With discount 1 that is `cost` itself (mode iii of the specification). Otherwise `table` multiplies by the task's
+    measured share of discounted in undiscounted costs (mode ii) and by (1 - d^H) / ((1 - d) H) where it has none;
+    `even` always does the latter; `discounted` takes `ratio` of the table's discounted maximum (mode i), or the same
+    share of `cost`. Raises `ConfigError` where the table lacks what `discounted` needs.
+    """
+    if discount >= 1.0 or math.isinf(cost):
+        return cost
+    if conversion == "discounted":
+        if task.budget_maximum is None or task.budget_maximum_discounted is None:
+            raise ConfigError(f"--budget-conversion discounted: task {task.name} has no discounted maximum budget.")
+        share = cost / task.budget_maximum if ratio is None else ratio
+        return share * task.budget_maximum_discounted
+    if conversion == "table" and task.budget_conversion is not None:
+        return cost * task.budget_conversion
+    return discounted_cost_limit(cost, discount=discount, horizon=task.horizon)
+
+
+def check_budgets(values: object, *, name: str) -> np.ndarray:
+    """As float64, any shape. `ConfigError` in one sentence for a budget that is missing, not a number, NaN, or
+    negative; infinity means no limit."""
+    array = check_remaining(values, name=name)
+    if (array < 0).any():
+        raise ConfigError(f"{name}: expected at least 0 (inf for no limit), found {array[array < 0].flat[0]:g}.")
+    return array
+
+
+def check_remaining(values: object, *, name: str) -> np.ndarray:
+    """As `check_budgets`, but of what is left of a budget, which is negative once it was exceeded."""
+    if values is None:
+        raise ConfigError(f"{name}: expected the cost that is allowed (inf for no limit), found none.")
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name}: expected a number (inf for no limit), found {values!r}.") from error
+    if np.isnan(array).any():
+        raise ConfigError(f"{name}: expected a number (inf for no limit), found NaN.")
+    return array

@@ -1,0 +1,95 @@
+"""Costs of D4RL's runners as TREBI has them: the speed over each step, from where the robot was."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Bool, Float
+
+from surefoot.data.checks import check_finite, refuse
+from surefoot.data.hdf5 import NUMBER_KINDS
+from surefoot.data.writing import blaming
+from surefoot.errors import ConfigError
+from surefoot.tasks import Task
+
+PLACES = "infos/qpos"
+"""Key of D4RL's files: positions before each step, the place along the track first."""
+
+
+@dataclass(frozen=True)
+class TravelCost:
+    """|x' - x| / dt of every step, x before it and x' after it, metres per second: what the simulator charges.
+
+    The place after an episode's last step is in no file. There the reward says how far it went: it is
+    dx / dt + alive - control |a|^2, by the robots' definition. In a file without places it says so of every step.
+    """
+
+    time_step: float
+    """Seconds per environment step."""
+    alive: float
+    """Reward of a step for not having fallen."""
+    control: float
+    """Reward lost per squared action."""
+    lagged: bool = False
+    """Legacy: |x - x_before| / dt, the speed of the step before, 0 at an episode's first. TREBI's published training
+    labels are so, one step behind what its evaluation charges."""
+
+    def __call__(
+        self,
+        places: Float[np.ndarray, " N"] | None,
+        actions: Float[np.ndarray, "N act"],
+        rewards: Float[np.ndarray, " N"],
+        ended: Bool[np.ndarray, " N"],
+    ) -> Float[np.ndarray, " N"]:
+        """Costs of N rows; an episode ends where `ended`. Places are needed for lagged costs."""
+        if places is None:
+            return np.abs(self._velocity(actions, rewards)).astype(np.float32)
+        speed = np.abs(np.diff(places.astype(np.float64))) / self.time_step  # of all rows but the last
+        if self.lagged:
+            return np.concatenate([[0.0], np.where(ended[:-1], 0.0, speed)]).astype(np.float32)
+        last = ended.copy()
+        last[-1] = True  # of an unfinished episode
+        speed = np.append(speed, 0.0)
+        speed[last] = np.abs(self._velocity(actions[last], rewards[last]))
+        return speed.astype(np.float32)
+
+    def _velocity(self, actions: np.ndarray, rewards: np.ndarray) -> np.ndarray:
+        return rewards.astype(np.float64) - self.alive + self.control * (actions.astype(np.float64) ** 2).sum(1)
+
+
+_ROBOTS = {
+    "Hopper-v4": TravelCost(0.008, alive=1.0, control=1e-3),
+    "Walker2d-v4": TravelCost(0.008, alive=1.0, control=1e-3),
+    "HalfCheetah-v4": TravelCost(0.05, alive=0.0, control=0.1),
+}
+
+
+def travel_cost(task: Task) -> TravelCost | None:
+    """How D4RL's data of the task's robot are labelled; None for a task that does not charge for speed."""
+    return _ROBOTS.get(task.simulator_id or "")
+
+
+def lagged_travel_cost(task: Task) -> TravelCost:
+    """The legacy labels. Raises `ConfigError` for a task that does not charge for speed."""
+    found = travel_cost(task)
+    if found is None:
+        raise ConfigError(f"{task.name}: expected a task that charges for speed, as Hopper, for lagged costs.")
+    return TravelCost(found.time_step, found.alive, found.control, lagged=True)
+
+
+def read_places(path: Path, file: h5py.File, rows: int, labeller: TravelCost) -> np.ndarray | None:
+    """The places along the track [rows], float64; None where the file has none and the labeller needs none."""
+    if PLACES not in file:
+        if labeller.lagged:
+            refuse(path, PLACES, expected="a key of that name, for lagged costs", found="none")
+        return None
+    node = file[PLACES]
+    if not isinstance(node, h5py.Dataset) or node.ndim != 2 or node.dtype.kind not in NUMBER_KINDS or not node.shape[1]:
+        refuse(path, PLACES, expected="an array of real numbers [N, positions]", found="something else")
+    if node.shape[0] != rows:
+        refuse(path, PLACES, expected=f"{rows} rows as in observations", found=f"{node.shape[0]}")
+    with blaming(path, PLACES, "a readable array"):
+        places = node[:, 0].astype(np.float64)
+    check_finite(path, PLACES, places)
+    return places

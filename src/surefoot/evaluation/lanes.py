@@ -1,0 +1,255 @@
+"""Episodes under budgets, side by side: one call of a policy a step for all lanes, each with what is left of its own
+budget, on tasks in pure JAX and on simulators.
+
+The policy's noise is a function of training seed, block and step, and within a block of the lane's place. So the same
+blocks give the same numbers, in whatever order they run and however often a worker dies.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from surefoot.constraints.budgets import BudgetState, begin_budget, pay, remaining_budget
+from surefoot.envs.pure import PureTask
+from surefoot.evaluation.simulated import VectorEnvironment, episode_seed
+from surefoot.types import PolicyInputs
+
+CHUNK = 10
+"""Steps of a pure-JAX task in one dispatch; progress is told between two."""
+_IDLE = -1
+_STARTS, _NOISE = 24_11_2026, 25_11_2026
+
+
+class Lanes(NamedTuple):
+    """The episodes of one block, one a lane."""
+
+    episode: Int[np.ndarray, " n"]
+    """Numbers of the episodes: equal ones start alike; -1 is an idle lane."""
+    totals: Float[np.ndarray, "n t"]
+    """b_0 in the planner's units, as known at each step of the horizon."""
+    block: int
+    """Number of the block."""
+
+
+class Watched(NamedTuple):
+    """What some lanes saw and imagined."""
+
+    observations: Float[np.ndarray, "t w o"]
+    """Before each step; what follows an episode's end repeats its last state."""
+    plans: Float[np.ndarray, "t w h o"] | None
+    """The observations that the planner expected at each step; None where it shows none."""
+
+
+class LaneResults(NamedTuple):
+    """What came of a block of lanes."""
+
+    episode_return: Float[np.ndarray, " n"]
+    cost: Float[np.ndarray, " n"]
+    """Undiscounted."""
+    discounted_cost: Float[np.ndarray, " n"]
+    """By the planner's discount."""
+    length: Int[np.ndarray, " n"]
+    terminated: Bool[np.ndarray, " n"]
+    restarts: Int[np.ndarray, " n"]
+    """How often a simulator's worker died and the episode was begun again."""
+    steps: int
+    """Calls of the policy for all lanes."""
+    step_seconds: float
+    """Wall time of one of those calls (on pure-JAX tasks with the task's step): the median, so that the first, which
+    compiles, does not count."""
+    watched: Watched
+
+
+class _Running(NamedTuple):
+    """Lanes in the middle of their episodes."""
+
+    environment: Any
+    observation: Float[Array, "n o"]
+    memory: PyTree[Any]
+    budget: BudgetState
+    returns: Float[Array, " n"]
+    costs: Float[Array, " n"]
+    length: Int[Array, " n"]
+    running: Bool[Array, " n"]
+    terminated: Bool[Array, " n"]
+
+
+OnStep = Callable[[int], None]
+
+
+def roll_out_pure(
+    algorithm: Any,
+    state: PyTree[Any],
+    environment: PureTask,
+    lanes: Lanes,
+    *,
+    seed: int,
+    margins: Float[np.ndarray, " t"],
+    watch: Sequence[int] = (),
+    on_step: OnStep | None = None,
+) -> LaneResults:
+    """A block of lanes on a task in pure JAX. `state` is that of training seed `seed`, without seed axis; `margins` are
+    taken off what is left before the policy sees it. `on_step(steps)` is told of steps done; lanes in `watch` are shown
+    in the results."""
+    horizon = lanes.totals.shape[1]
+    chunk = min(CHUNK, horizon)
+    episode, totals = jnp.asarray(lanes.episode, jnp.int32), jnp.asarray(lanes.totals, jnp.float32)
+    # The horizon in whole chunks: lanes have ended by then, and what the last one adds is cut off again.
+    padding = -horizon % chunk
+    totals = jnp.pad(totals, ((0, 0), (0, padding)), mode="edge")
+    offsets = jnp.pad(jnp.asarray(margins, jnp.float32), (0, padding), mode="edge")
+    watched = jnp.asarray(np.asarray(watch, int))
+    now = _begin(algorithm, environment, state, episode)
+    seen, seconds, done = [], [], 0
+    while done < horizon and bool(now.running.any()):
+        began = time.perf_counter()
+        now, records = _steps(
+            algorithm, environment, state, now, totals, offsets, watched, _key(seed, lanes.block), np.int32(done),
+            count=chunk, horizon=horizon,
+        )  # fmt: skip
+        seen.append(jax.tree.map(np.asarray, records))
+        seconds.append((time.perf_counter() - began) / chunk)
+        done = min(done + chunk, horizon)
+        if on_step is not None:
+            on_step(done)
+    kept = jax.tree.map(lambda *parts: np.concatenate(parts)[:done], *seen)
+    numbers: Any = jax.tree.map(np.asarray, (now.returns, now.costs, now.budget.spent, now.length, now.terminated))
+    step_seconds = float(np.median(seconds)) if seconds else 0.0
+    return LaneResults(*numbers, np.zeros(len(episode), int), done, step_seconds, Watched(*kept))
+
+
+def roll_out_vector(
+    algorithm: Any,
+    state: PyTree[Any],
+    environment: VectorEnvironment,
+    lanes: Lanes,
+    *,
+    seed: int,
+    margins: Float[np.ndarray, " t"],
+    watch: Sequence[int] = (),
+    on_step: OnStep | None = None,
+) -> LaneResults:
+    """The same on a simulator, whose number of lanes must be that of `lanes`. An episode whose worker died is begun
+    again, its budget whole."""
+    count, horizon = lanes.totals.shape
+    discount = algorithm.budget_discount
+    idle = np.full(count, _IDLE)
+    starts = np.where(lanes.episode == _IDLE, _IDLE, episode_seed(0) + np.asarray(lanes.episode))
+    observation = np.asarray(environment.reset(starts), np.float32)
+    memory, length = algorithm.policy(state).initial(count), np.zeros(count, int)
+    budget = BudgetState(np.zeros(count), np.ones(count))
+    returns, costs, restarts = np.zeros(count), np.zeros(count), np.zeros(count, int)
+    running, terminated = np.asarray(lanes.episode) != _IDLE, np.zeros(count, bool)
+    seconds, seen = [], []
+    key = _key(seed, lanes.block)
+    while running.any():
+        place = np.minimum(length, horizon - 1)
+        left = remaining_budget(budget, lanes.totals[np.arange(count), place]) - margins[place]
+        kept = np.where(running[:, None], observation, np.float32(0))
+        inputs = (kept, left.astype(np.float32), length.astype(np.int32), jax.random.fold_in(key, len(seen)))
+        began = time.perf_counter()
+        memory, actions = _act(algorithm, state, memory, *inputs)
+        actions = np.asarray(actions)
+        seconds.append(time.perf_counter() - began)
+        seen.append(_picture(algorithm, state, memory, observation, np.asarray(watch, int)))
+        step = environment.step(actions, idle)
+        again = running & step.restarted
+        counted = running & ~again
+        returns += np.where(counted, step.reward, 0.0)
+        costs += np.where(counted, step.cost, 0.0)
+        budget = pay(budget, np.where(counted, step.cost, 0.0), discount=discount)
+        length, restarts = length + counted, restarts + again
+        terminated |= counted & step.terminated
+        running = running & ~(counted & (step.terminated | step.truncated))
+        observation = np.asarray(step.start_observation, np.float32)
+        for sums in (returns, costs, length, budget.spent):
+            sums[again] = 0
+        budget.weight[again] = 1
+        if on_step is not None:
+            on_step(int(length.max()))
+    watched = Watched(*jax.tree.map(lambda *parts: np.stack(parts), *seen))
+    step_seconds = float(np.median(seconds)) if seconds else 0.0
+    return LaneResults(
+        returns, costs, np.asarray(budget.spent), length, terminated, restarts, len(seconds), step_seconds, watched
+    )
+
+
+def _picture(algorithm: Any, state: Any, memory: PyTree[Any], observation: Any, watch: Any) -> tuple[Any, Any]:
+    """What the watched lanes see and imagine; a planner shows plans by `imagined(state, memory) -> [n, h, obs]`."""
+    plans = None
+    if hasattr(algorithm, "imagined"):
+        plans = algorithm.imagined(state, jax.tree.map(lambda leaf: leaf[watch], memory))
+    return observation[watch], plans
+
+
+@partial(jax.jit, static_argnames=("algorithm", "environment"))
+def _begin(algorithm: Any, environment: PureTask, state: Any, episode: Int[Array, " n"]) -> _Running:
+    count = len(episode)
+    keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(_STARTS)))(jnp.maximum(episode, 0))
+    first, observation = environment.reset(keys)
+    zeros, falses = jnp.zeros(count), jnp.zeros(count, bool)
+    return _Running(
+        first, observation, algorithm.policy(state).initial(count), begin_budget(count), zeros, zeros,
+        jnp.zeros(count, jnp.int32), episode != _IDLE, falses,
+    )  # fmt: skip
+
+
+@partial(jax.jit, static_argnames=("algorithm", "environment", "count", "horizon"))
+def _steps(
+    algorithm: Any, environment: PureTask, state: Any, now: _Running,
+    totals: Float[Array, "n t"], margins: Float[Array, " t"], watch: Int[Array, " w"], key: Key[Array, ""],
+    first: Int[Array, ""], *, count: int, horizon: int,
+) -> tuple[_Running, Any]:  # fmt: skip
+    """`count` steps of all lanes from step `first` on."""
+
+    def one(now: _Running, index: Array) -> tuple[_Running, Any]:
+        left = remaining_budget(now.budget, totals[:, index]) - margins[index]
+        step_key = jax.random.fold_in(key, index)
+        memory, action = _act_lanes(algorithm, state, now.memory, now.observation, left, now.length, step_key)
+        picture = _picture(algorithm, state, memory, now.observation, watch)
+        entered, result = environment.step(now.environment, action)
+        running = now.running & (index < horizon)
+        cost = jnp.where(running, result.cost, 0.0)
+        ended = result.terminated | result.truncated
+        hold = partial(_where, running)
+        after = _Running(
+            environment=hold(entered, now.environment),
+            observation=hold(result.observation, now.observation),
+            memory=memory,
+            budget=hold(pay(now.budget, cost, discount=algorithm.budget_discount), now.budget),
+            returns=now.returns + jnp.where(running, result.reward, 0.0),
+            costs=now.costs + cost,
+            length=now.length + running,
+            running=running & ~ended,
+            terminated=now.terminated | (running & result.terminated),
+        )
+        return after, picture
+
+    return jax.lax.scan(one, now, first + jnp.arange(count))
+
+
+def _where(mask: Bool[Array, " n"], new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
+
+
+def _key(seed: int, block: int) -> Key[Array, ""]:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(_NOISE), seed), block)
+
+
+def _act_lanes(
+    algorithm: Any, state: Any, memory: PyTree[Any], observation: Float[Array, "n o"], left: Any,
+    step: Int[Array, " n"], key: Key[Array, ""],
+) -> tuple[PyTree[Any], Float[Array, "n a"]]:  # fmt: skip
+    """One call for all lanes; where an episode begins (again), from a memory of nothing."""
+    policy = algorithm.policy(state)
+    memory = _where(step == 0, policy.initial(observation.shape[0]), memory)
+    return policy.act(memory, PolicyInputs(observation, left, step), key)
+
+
+_act = jax.jit(_act_lanes, static_argnames="algorithm")

@@ -1,0 +1,161 @@
+"""The two networks that see a whole segment: the denoiser of Diffuser (Janner et al., 2022, arXiv 2205.09991) and the
+value of a noisy segment, as TREBI uses both (section 4 of our specification)."""
+
+import itertools
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from surefoot.nn.activations import mish
+from surefoot.nn.mlp import Dense
+from surefoot.nn.temporal import (
+    ConvBlock,
+    Downsample,
+    ResidualBlock,
+    TimeEmbedding,
+    Upsample,
+    dense,
+    with_random_kernels,
+)
+
+
+@dataclass(frozen=True)
+class TemporalConfig:
+    """Sizes of a network over segments."""
+
+    width: int = 32
+    """Channels of the first level, and units of the embedding of the diffusion time; a multiple of 8."""
+    multipliers: tuple[int, ...] = (1, 2, 4, 8)
+    """Channels of each level per channel of the first; time is halved between levels."""
+    kernel: int = 5
+    """Steps that a convolution sees; odd."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(self.width * multiplier for multiplier in self.multipliers)
+
+
+class TemporalUNet(eqx.Module):
+    """Predicts the clean segment in a noisy one at diffusion time t."""
+
+    time: TimeEmbedding
+    down: tuple[tuple[ResidualBlock, ResidualBlock], ...]
+    downsample: tuple[Downsample, ...]
+    middle: tuple[ResidualBlock, ResidualBlock]
+    up: tuple[tuple[ResidualBlock, ResidualBlock], ...]
+    upsample: tuple[Upsample, ...]
+    exit_block: ConvBlock
+    exit: Dense
+    action_dim: int = eqx.field(static=True)
+    """A step of a segment is its action, so many numbers, then its observation."""
+
+    @staticmethod
+    def create(key: Key[Array, ""], observation_dim: int, action_dim: int, config: TemporalConfig) -> "TemporalUNet":
+        segment_dim = action_dim + observation_dim
+        sizes, embedding, width = config.sizes, config.width, config.kernel
+
+        def two(size_in: int, size_out: int) -> tuple[ResidualBlock, ResidualBlock]:
+            first = ResidualBlock.create(size_in, size_out, embedding=embedding, width=width)
+            return first, ResidualBlock.create(size_out, size_out, embedding=embedding, width=width)
+
+        upward = list(itertools.pairwise(reversed(sizes)))
+        network = TemporalUNet(
+            time=TimeEmbedding.create(embedding),
+            down=tuple(two(size_in, size_out) for size_in, size_out in itertools.pairwise((segment_dim, *sizes))),
+            downsample=tuple(Downsample.create(size) for size in sizes[:-1]),
+            middle=two(sizes[-1], sizes[-1]),
+            up=tuple(two(2 * deep, shallow) for deep, shallow in upward),
+            upsample=tuple(Upsample.create(shallow) for _, shallow in upward),
+            exit_block=ConvBlock.create(sizes[0], sizes[0], width=width),
+            exit=dense(sizes[0], segment_dim),
+            action_dim=action_dim,
+        )
+        return with_random_kernels(network, key)
+
+    def __call__(self, x: Float[Array, "B H d"], t: Float[Array, " b"]) -> Float[Array, "B H d"]:
+        """The clean segments [B, H, d]; t has B numbers, or one for all. H must be a multiple of 2^(levels - 1)."""
+        embedding = self.time(t)
+        skips = []
+        for level, blocks in enumerate(self.down):
+            for block in blocks:
+                x = block(x, embedding)
+            skips.append(x)
+            if level < len(self.downsample):
+                x = self.downsample[level](x)
+        for block in self.middle:
+            x = block(x, embedding)
+        for blocks, upsample in zip(self.up, self.upsample, strict=True):
+            x = jnp.concatenate([x, skips.pop()], -1)  # the shallowest skip is never used
+            for block in blocks:
+                x = block(x, embedding)
+            x = upsample(x)
+        x = self.exit_block(x)
+        return self.exit(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:2], -1)
+
+
+class TrajectoryValue(eqx.Module):
+    """Predicts numbers, such as the reward and the cost to come, of a noisy segment at diffusion time t."""
+
+    time: TimeEmbedding
+    levels: tuple[tuple[ResidualBlock, ResidualBlock, Downsample], ...]
+    middle: tuple[tuple[ResidualBlock, Downsample], ...]
+    hidden: Dense
+    exit: Dense
+    horizon: int = eqx.field(static=True)
+    """Steps of the segments that it takes."""
+
+    @staticmethod
+    def create(
+        key: Key[Array, ""],
+        segment_dim: int,
+        horizon: int,
+        config: TemporalConfig,
+        *,
+        outputs: int = 1,
+        conditions: int = 0,
+    ) -> "TrajectoryValue":
+        """For segments of `horizon` steps; with `conditions` further numbers that the output may depend on."""
+        sizes, embedding, width = config.sizes, config.width, config.kernel
+        levels = tuple(
+            (
+                ResidualBlock.create(size_in, size_out, embedding=embedding, width=width),
+                ResidualBlock.create(size_out, size_out, embedding=embedding, width=width),
+                Downsample.create(size_out),
+            )
+            for size_in, size_out in itertools.pairwise((segment_dim, *sizes))
+        )
+        # A group of the normalisation has at least one channel, so these halve down to 8 only.
+        narrower = (sizes[-1], max(sizes[-1] // 2, 8), max(sizes[-1] // 4, 8))
+        middle = tuple(
+            (ResidualBlock.create(wide, narrow, embedding=embedding, width=width), Downsample.create(narrow))
+            for wide, narrow in itertools.pairwise(narrower)
+        )
+        length = horizon
+        for _ in range(len(levels) + len(middle)):
+            length = (length + 1) // 2
+        features = length * narrower[-1]
+        network = TrajectoryValue(
+            time=TimeEmbedding.create(embedding, conditions=conditions),
+            levels=levels,
+            middle=middle,
+            hidden=dense(features + embedding, features // 2),
+            exit=dense(features // 2, outputs),
+            horizon=horizon,
+        )
+        return with_random_kernels(network, key)
+
+    def __call__(
+        self, x: Float[Array, "B H d"], t: Float[Array, " b"], condition: Float[Array, "b k"] | None = None
+    ) -> Float[Array, "B outputs"]:
+        """t has B numbers, or one for all."""
+        embedding = self.time(t, condition)
+        for first, second, downsample in self.levels:
+            x = downsample(second(first(x, embedding), embedding))
+        for block, downsample in self.middle:
+            x = downsample(block(x, embedding))
+        flat = x.reshape(x.shape[0], -1)
+        beside = embedding if embedding.shape[0] == flat.shape[0] else embedding.repeat(flat.shape[0], 0)
+        return self.exit(mish(self.hidden(jnp.concatenate([flat, beside], -1))))

@@ -1,0 +1,98 @@
+"""Moving noisy segments towards reward and under a cost budget (TREBI, Lin et al., ICML 2023; section 5 of our
+specification)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Values = Callable[[Float[Array, "b H d"], Float[Array, " 1"]], tuple[Float[Array, " b"], Float[Array, " b"]]]
+"""(noisy segments, diffusion time) -> (reward to come R, cost to come C) of each."""
+Constraint = Callable[[Float[Array, "b H d"]], Float[Array, "b H d"]]
+"""Puts back what a segment must hold."""
+
+
+@dataclass(frozen=True)
+class GuideConfig:
+    """How values move a segment before each denoising step."""
+
+    kind: Literal["hinge", "exponential"] = "hinge"
+    """hinge: up the gradient of R - w (C - b)+. exponential: w grows with the excess, w exp(clip((C - b) / b, 0, 1))."""
+    cost_weight: float = 100.0
+    """w: reward given up per unit of cost above the budget (per spread of both where `units` is spread)."""
+    units: Literal["raw", "spread"] = "raw"
+    """raw: R and C as they are. spread: R and C divided by their spread in the data, so that no task needs a scale of
+    its own."""
+    steps: int = 2
+    """Gradient steps before each denoising step (K)."""
+    scale: float = 0.1
+    """Length of a gradient step, times the variance of the denoising step."""
+    stop: int = 2
+    """No gradients at diffusion times below this."""
+    start: int = 1_000
+    """No gradients at diffusion times above this: guidance in the late steps only."""
+    actions_only: bool = False
+    """Move the actions of a segment and leave its observations to the model."""
+
+
+def guide_gradient(
+    values: Values,
+    x: Float[Array, "b H d"],
+    t: Float[Array, " 1"],
+    budget: Float[Array, " b"],
+    *,
+    kind: Literal["hinge", "exponential"],
+    reward_scale: Array | float = 1.0,
+    cost_weight: Array | float,
+) -> tuple[Float[Array, "b H d"], tuple[Float[Array, " b"], Float[Array, " b"]]]:
+    """grad R - w 1[C > b] grad C at each segment, and (R, C) there, from one backward pass. A budget may be infinite."""
+
+    def total(moved: Float[Array, "b H d"]) -> tuple[Array, tuple[Array, Array]]:
+        reward, cost = values(moved, t)
+        weight = jnp.full_like(cost, cost_weight)
+        if kind == "exponential":
+            bounded = jnp.isfinite(budget) & (budget != 0.0)
+            excess = jax.lax.stop_gradient(cost) / jnp.where(bounded, budget, 1.0) - 1.0
+            weight = weight * jnp.where(bounded, jnp.exp(jnp.clip(excess, 0.0, 1.0)), 1.0)
+        above = cost > budget
+        hinge = jnp.where(above, weight * (cost - jnp.where(above, budget, 0.0)), 0.0)
+        return jnp.sum(reward_scale * reward - hinge), (reward, cost)
+
+    gradient, found = jax.grad(total, has_aux=True)(x)
+    return gradient, found
+
+
+def guide(
+    values: Values,
+    x: Float[Array, "b H d"],
+    t: Float[Array, " 1"],
+    variance: Float[Array, ""],
+    budget: Float[Array, " b"],
+    *,
+    config: GuideConfig,
+    constrain: Constraint,
+    action_dim: int,
+    spread: tuple[Array, Array] | None = None,
+) -> tuple[Float[Array, "b H d"], tuple[Float[Array, " b"], Float[Array, " b"]]]:
+    """K gradient steps of scale times variance, each followed by `constrain`; also (R, C) of the last evaluation, made
+    before the last step. `spread`: of reward and cost to come, for units = spread."""
+    reward_scale, cost_weight = jnp.ones(()), jnp.asarray(config.cost_weight, x.dtype)
+    if config.units == "spread":
+        assert spread is not None
+        reward_scale, cost_weight = 1.0 / spread[0], cost_weight / spread[1]
+
+    def one_step(carry, _):
+        x, _ = carry
+        gradient, found = guide_gradient(
+            values, x, t, budget, kind=config.kind, reward_scale=reward_scale, cost_weight=cost_weight
+        )
+        if config.actions_only:
+            gradient = gradient.at[:, :, action_dim:].set(0.0)
+        return (constrain(x + config.scale * variance * gradient), found), None
+
+    zeros = jnp.zeros(x.shape[0], x.dtype)
+    (x, found), _ = jax.lax.scan(one_step, (x, (zeros, zeros)), None, length=config.steps)
+    return x, found

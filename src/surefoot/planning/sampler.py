@@ -1,0 +1,110 @@
+"""Segments sampled from a diffusion model that predicts clean ones, guided on the way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from surefoot.diffusion.clean import CleanSampler, Steps
+from surefoot.planning.guidance import GuideConfig, Values, guide
+
+Predict = Callable[[Float[Array, "b H d"], Float[Array, " 1"]], Float[Array, "b H d"]]
+"""(noisy segments, diffusion time) -> clean segments."""
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """From noise, or from the plan before, to segments."""
+
+    kind: CleanSampler = "ancestral"
+    """ancestral, ddim or dpm_solver (DPM-Solver++ 2M)."""
+    steps: int | None = None
+    """Denoising steps from pure noise; None: as many as the model was trained with."""
+    temperature: float = 1.0
+    """Share of the posterior noise that is added (`ancestral` only)."""
+    warm_steps: int = 0
+    """Where there is a plan from the step before: only so many of the last steps, from that plan moved on by a step and
+    noised again. 0: always from pure noise."""
+
+
+class Sampled(NamedTuple):
+    """Segments [b, H, d], normalised, and the reward and cost to come that the last guide evaluation saw [b]: at
+    diffusion time 0, before the last denoising step, and so not of these segments."""
+
+    segments: Float[Array, "b H d"]
+    reward: Float[Array, " b"]
+    cost: Float[Array, " b"]
+
+
+def fix_observation(x: Float[Array, "b H d"], observation: Float[Array, "b obs"]) -> Float[Array, "b H d"]:
+    """Segments that start where the environment is: their first observation, behind the action, is replaced."""
+    return x.at[:, 0, x.shape[-1] - observation.shape[-1] :].set(observation)
+
+
+def sample_segments(
+    predict: Predict,
+    values: Values,
+    noise: Float[Array, "b H d"],
+    observation: Float[Array, "b obs"],
+    budget: Float[Array, " b"],
+    key: Key[Array, ""],
+    *,
+    steps: Steps,
+    guide_config: GuideConfig,
+    spread: tuple[Array, Array] | None = None,
+    warm_steps: int = 0,
+    previous: Float[Array, "b H d"] | None = None,
+    fresh: Bool[Array, ""] | None = None,
+    last_values: bool = True,
+) -> Sampled:
+    """One compiled loop over the steps: guide, denoise, put the first observation back.
+
+    Gradients of the values are computed only at the times that are guided. `previous`: segments to start from in all
+    but the last `warm_steps`, unless `fresh` says that some environment has none; `last_values` false leaves out the
+    evaluation for `Sampled.reward` where no gradient needs it.
+    """
+    constrain = partial(fix_observation, observation=observation)
+    guided = (steps.time >= guide_config.stop) & (steps.time <= guide_config.start)
+    guided = guided & (guide_config.steps > 0)
+    table = {name: jnp.asarray(column) for name, column in steps._asdict().items()}
+    flags = jnp.asarray(guided)
+    action_dim = noise.shape[-1] - observation.shape[-1]
+    zeros = jnp.zeros(noise.shape[0], noise.dtype)
+
+    first: int | Int[Array, ""] = 0
+    x = noise
+    if warm_steps and previous is not None and fresh is not None:
+        first = jnp.where(fresh, 0, steps.count - warm_steps)
+        x = table["signal"][first] * previous + table["noise"][first] * noise
+
+    def one_step(index, carry):
+        x, clean_before, found, _ = carry
+        at = {name: column[index] for name, column in table.items()}
+        t = at["time"].astype(x.dtype)[None]
+        if guided.any():
+            moved = partial(
+                guide, values, t=t, variance=at["variance"], budget=budget, config=guide_config, constrain=constrain,
+                action_dim=action_dim, spread=spread,
+            )  # fmt: skip
+            if guided.all():
+                x, found = moved(x)
+            else:
+                x, found = jax.lax.cond(flags[index], lambda x, _: moved(x), lambda x, found: (x, found), x, found)
+        entered = x
+        clean = predict(x, t)
+        ahead = jnp.where(index > first, at["extrapolate"], 0.0)
+        x = at["keep"] * x + at["clean"] * (clean + ahead * (clean - clean_before))
+        if steps.deviation.any():
+            x = x + at["deviation"] * jax.random.normal(jax.random.fold_in(key, index), x.shape)
+        return constrain(x), clean, found, entered
+
+    start = constrain(x)
+    carry = (start, jnp.zeros_like(start), (zeros, zeros), start)
+    segments, _, found, entered = jax.lax.fori_loop(first, steps.count, one_step, carry)
+    if last_values and not guided[-1]:
+        found = values(entered, jnp.zeros(1, noise.dtype))
+    return Sampled(segments, *found)

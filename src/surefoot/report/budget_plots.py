@@ -1,0 +1,197 @@
+"""Figures of planners under budgets: what a budget buys, what was imagined beside what came, and whether a margin keeps
+its level."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from surefoot.errors import ConfigError
+from surefoot.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    LIGHT,
+    MARKERS,
+    SERIES,
+    SKY,
+    VERMILION,
+    light_grid,
+    new_figure,
+    styled,
+)
+
+MOST_PANELS = 5
+PLANS_SHOWN = 16
+"""Imagined plans of each trajectory, evenly over its steps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Imagined:
+    """A trajectory and the plans along it, in the plane that is drawn."""
+
+    title: str
+    path: Float[np.ndarray, "t 2"]
+    plans: Float[np.ndarray, "t h 2"] | None
+    """The way that was imagined at each step, its first point the present one; NaN breaks a line."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Which two numbers of an observation are drawn, and how they are called."""
+
+    x: str
+    y: str
+    periodic: float | None = None
+    """Period of x, where it has one: lines break where it wraps."""
+    marked: tuple[float, float] | None = None
+    """A range of x that costs, shaded."""
+
+
+@styled
+def budget_curves(figures: Sequence[tuple[str, Mapping[str, Any]]], rows: Sequence[Mapping[str, Any]] = ()) -> Figure:
+    """Return and realised cost against the budget, one line for each (name, figures of `summarise_budgets`).
+
+    Bars are 95 % intervals of the mean over episodes, small dots the means of the seeds, grey dots the episodes in
+    `rows`. On the diagonal the cost is the budget; dashed is what the planner does without a limit. `ConfigError` where
+    no budget is limited.
+    """
+    if not any(record["budget"] is not None for _, one in figures for record in one["budgets"]):
+        raise ConfigError("budget_curves: expected at least one limited budget, found none.")
+    figure = new_figure(3.7)
+    left, right = figure.subplots(1, 2)
+    points = [(row["budget"], row["return"], row["cost"]) for row in rows if row["budget"] is not None]
+    if points:
+        budgets, returns, costs = np.array(points, float).T
+        spread = 0.006 * budgets.max() * np.random.default_rng(0).uniform(-1, 1, len(budgets))
+        for axes, values in ((left, returns), (right, costs)):
+            axes.scatter(budgets + spread, values, s=4, color=GREY, alpha=0.25, linewidths=0, zorder=1)
+    for index, (name, one) in enumerate(figures):
+        _curve(left, one, "return", index, name)
+        _curve(right, one, "cost", index, name)
+    largest = max(r["budget"] for _, one in figures for r in one["budgets"] if r["budget"] is not None)
+    right.plot([0, 1.08 * largest], [0, 1.08 * largest], color=GREEN, linewidth=1.1, zorder=2)
+    right.fill_between([0, 1.08 * largest], [0, 1.08 * largest], color=GREEN, alpha=0.07, linewidth=0, zorder=0)
+    right.annotate("cost = budget", (0.97 * largest, 0.99 * largest), rotation=0, fontsize=7.5, color=GREEN,
+                   ha="right", va="bottom", xytext=(-4, 3), textcoords="offset points")  # fmt: skip
+    for axes, label in ((left, "return of an episode"), (right, "cost of an episode")):
+        axes.set_xlim(0, 1.08 * largest)
+        axes.set_xlabel("budget (cost that an episode may cause)")
+        axes.set_ylabel(label)
+        light_grid(axes)
+    right.set_ylim(0, None)
+    handles, labels = left.get_legend_handles_labels()
+    if len(figures) > 1 or len(labels) > 1:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
+    return figure
+
+
+def _curve(axes: Axes, figures: Mapping[str, Any], column: str, index: int, name: str) -> None:
+    colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
+    limited = [record for record in figures["budgets"] if record["budget"] is not None]
+    budgets = np.array([record["budget"] for record in limited])
+    means = np.array([record[f"{column}_mean"] for record in limited])
+    bounds = np.array([record[f"{column}_interval"] for record in limited]).reshape(-1, 2).T
+    axes.errorbar(
+        budgets, means, yerr=np.abs(bounds - means), color=colour, marker=marker, markersize=4.5, capsize=2.5,
+        linewidth=1.4, elinewidth=1.0, label=name, zorder=4,
+    )  # fmt: skip
+    for record in limited:
+        seeds = record[f"{column}_per_seed"]
+        axes.scatter([record["budget"]] * len(seeds), seeds, s=9, color=colour, alpha=0.6, edgecolors="white",
+                     linewidths=0.4, zorder=3)  # fmt: skip
+    for record in figures["budgets"]:
+        if record["budget"] is None:
+            axes.axhline(record[f"{column}_mean"], color=colour, linewidth=1.0, linestyle="dashed", zorder=2,
+                         label=f"{name}, no limit")  # fmt: skip
+
+
+@styled
+def plans_over_trajectory(imagined: Sequence[Imagined], plane: Plane) -> Figure:
+    """For each budget a panel: the realised trajectory, and the plans that were imagined along it, thin.
+
+    `ConfigError` on none.
+    """
+    if not imagined:
+        raise ConfigError("plans_over_trajectory: expected at least one trajectory, found none.")
+    shown = imagined[:MOST_PANELS]
+    figure = new_figure(2.9 if len(shown) > 2 else 3.6)
+    panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, one in zip(panels, shown, strict=True):
+        if plane.marked is not None:
+            axes.axvspan(*plane.marked, color=VERMILION, alpha=0.08, linewidth=0)
+        if one.plans is not None:
+            steps = np.unique(np.linspace(0, len(one.plans) - 1, PLANS_SHOWN).round().astype(int))
+            lines = [_broken(one.plans[step], plane.periodic) for step in steps]
+            axes.add_collection(LineCollection(lines, colors=SKY, linewidths=0.8, alpha=0.75, zorder=2))
+        path = _broken(one.path, plane.periodic)
+        axes.plot(path[:, 0], path[:, 1], color=INK, linewidth=1.3, zorder=3)
+        axes.plot(*one.path[0], marker="o", color=BLUE, markersize=4.5, zorder=4)
+        axes.set_title(one.title)
+        axes.set_xlabel(plane.x)
+        light_grid(axes)
+    panels[0].set_ylabel(plane.y)
+    return figure
+
+
+@styled
+def calibration_plot(levels: Sequence[Mapping[str, Any]]) -> Figure:
+    """The chosen level against the realised share of episodes over budget, a dot for each budget with its 95 %
+    interval (Wilson), a diamond for all budgets together; beside it what the planner does without a margin.
+
+    `levels` are figures of `summarise_budgets`; `ConfigError` where none has a limited budget.
+    """
+    records = [
+        (figures["level"], [r for r in figures["budgets"] if r["budget"] is not None])
+        for figures in sorted(levels, key=lambda one: (one["level"] is not None, one["level"] or 0.0))
+    ]
+    records = [(level, limited) for level, limited in records if limited]
+    if not records:
+        raise ConfigError("calibration_plot: expected at least one limited budget, found none.")
+    figure = new_figure(3.6, width=6.5)
+    axes = figure.subplots()
+    smallest = {record["asked"]: record["budget"] for _, limited in records for record in limited}
+    known = sorted(smallest, key=lambda asked: smallest[asked])
+    labelled = set()
+    for place, (level, limited) in enumerate(records):
+        for record in limited:
+            index = known.index(record["asked"])
+            x = place + 0.5 * ((index + 0.5) / len(known) - 0.5)
+            low, high = record["exceeded_interval"]
+            colour = SERIES[index % len(SERIES)]
+            label = record["asked"] if record["asked"] not in labelled else None
+            labelled.add(record["asked"])
+            axes.errorbar(x, record["exceeded_rate"], yerr=[[record["exceeded_rate"] - low],
+                          [high - record["exceeded_rate"]]], color=colour, marker="o", markersize=4.5, capsize=2,
+                          elinewidth=0.9, linestyle="none", label=label, zorder=3)  # fmt: skip
+        pooled = float(np.average([r["exceeded_rate"] for r in limited], weights=[r["episodes"] for r in limited]))
+        axes.plot(place + 0.36, pooled, marker="D", color=INK, markersize=5, linestyle="none", zorder=4,
+                  label="all budgets" if place == 0 else None)  # fmt: skip
+        if level is not None:
+            axes.hlines(level, place - 0.42, place + 0.42, color=GREEN, linewidth=1.4, zorder=2)
+            axes.text(place - 0.42, level, f"{100 * level:g} %", color=GREEN, fontsize=7.5, va="bottom")
+            axes.fill_between([place - 0.42, place + 0.42], 0, level, color=GREEN, alpha=0.10, linewidth=0)
+    names = ["no margin" if level is None else f"margin for {100 * level:g} %" for level, _ in records]
+    axes.set_xticks(range(len(records)), names)
+    axes.set_xlim(-0.6, len(records) - 0.4)
+    axes.set_ylim(0, None)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    axes.set_ylabel("episodes over budget")
+    axes.grid(True, axis="y", color=LIGHT, linewidth=0.5, alpha=0.7)
+    figure.legend(loc="outside right center")
+    return figure
+
+
+def _broken(path: Float[np.ndarray, "t 2"], period: float | None) -> Float[np.ndarray, "t 2"]:
+    """With NaN between two points where x wraps around."""
+    if period is None or len(path) < 2:
+        return path
+    places = np.flatnonzero(np.abs(np.diff(path[:, 0])) > period / 2) + 1
+    return np.insert(path, places, np.nan, axis=0)

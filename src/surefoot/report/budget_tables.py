@@ -1,0 +1,96 @@
+"""Tables of evaluations under budgets: a row for each budget, and what they say together."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from surefoot.errors import DataError
+from surefoot.report.tables import DASH, KeyFigure, percent, verdict
+
+EPISODES_NEARLY_WITHIN = 0.9
+SHARE_OF_UNCONSTRAINED = 0.95
+
+
+def budget_rows(figures: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row for each budget of what `evaluation.budgets.summarise_budgets` gives; 95 % intervals in brackets."""
+    try:
+        return [_row(record) for record in figures["budgets"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"summary: key 'budgets': expected the figures of an evaluation under budgets, found others ({error}); "
+            f"evaluate the run again."
+        ) from error
+
+
+def budget_key_figures(figures: Mapping[str, Any]) -> list[KeyFigure]:
+    """The figures that have a target: costs within budgets, most episodes within 1.1 of them, returns that rise."""
+    limited = [record for record in figures.get("budgets", []) if record["budget"] is not None]
+    if not limited:
+        return []
+    worst = max(record["normalised_cost_mean"] for record in limited)
+    fewest = min(record["nearly_within_rate"] for record in limited)
+    found = [
+        KeyFigure("Mean cost over budget, largest", f"{worst:.3f}", "≤ 1", worst <= 1),
+        KeyFigure(
+            "Episodes within 1.1 of the budget, fewest",
+            percent(fewest),
+            f"≥ {percent(EPISODES_NEARLY_WITHIN)}",
+            fewest >= EPISODES_NEARLY_WITHIN,
+        ),
+    ]
+    if (level := figures.get("level")) is not None:
+        over = max(record["exceeded_rate"] for record in limited)
+        found.append(KeyFigure("Episodes over budget, most", percent(over), f"≤ {percent(level)}", over <= level))
+    if len(limited) > 1:
+        rises = bool(figures["return_rises"])
+        found.append(KeyFigure("Return rises with the budget", "yes" if rises else "no", "yes", rises))
+    if (share := figures.get("share_of_unconstrained_return")) is not None:
+        name = "Return at the largest budget, of the unconstrained planner's"
+        target = SHARE_OF_UNCONSTRAINED
+        found.append(KeyFigure(name, percent(share), f"≥ {percent(target)}", share >= target))
+    return found
+
+
+def budget_verdict(figures: Mapping[str, Any]) -> str:
+    """One sentence: how many of the targets are met, and which are not."""
+    return verdict(budget_key_figures(figures))
+
+
+def level_rows(levels: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """A row for each level of calibration (none first) and budget: how many episodes exceeded it, and the return."""
+    return [
+        {
+            "level": "no margin" if figures["level"] is None else percent(figures["level"]),
+            "budget": record["asked"],
+            "over budget": percent(record["exceeded_rate"]),
+            "normalised cost": f"{record['normalised_cost_mean']:.3f}",
+            "return": f"{record['return_mean']:.1f}",
+        }
+        for figures in levels
+        for record in figures["budgets"]
+        if record["budget"] is not None
+    ]
+
+
+def _row(record: Mapping[str, Any]) -> dict[str, str]:
+    limited = record["budget"] is not None
+    return {
+        "budget": record["asked"],
+        "cost allowed": f"{record['budget']:.4g}" if limited else "no limit",
+        "episodes": f"{record['episodes']:,}",
+        "return": _interval(record, "return", 1),
+        "cost": _interval(record, "cost", 2),
+        "normalised cost": _interval(record, "normalised_cost", 3) if limited else DASH,
+        "over budget": _share(record, "exceeded") if limited else DASH,
+        "within 1.1": _share(record, "nearly_within") if limited else DASH,
+        "ms a step": f"{1000 * record['step_seconds_median'] / record['lanes']:.3g}",
+    }
+
+
+def _interval(record: Mapping[str, Any], column: str, digits: int) -> str:
+    low, high = record[f"{column}_interval"]
+    return f"{record[f'{column}_mean']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _share(record: Mapping[str, Any], column: str) -> str:
+    low, high = (percent(bound).removesuffix(" %") for bound in record[f"{column}_interval"])
+    return f"{percent(record[f'{column}_rate'])} [{low}, {high}]"

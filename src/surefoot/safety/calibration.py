@@ -1,0 +1,197 @@
+"""How far a planner's predicted cost may fall short of the cost that comes: margins from held-out outcomes.
+
+A planner under a budget b keeps the plans whose predicted cost C is at most b. With a margin m it asks C + m <= b,
+which is the same as planning under b - m, so that a margin needs nothing of the planner. Split-conformal prediction
+(Vovk et al., 2005; Lei et al., 2018) takes for m the ceil((n + 1)(1 - level))-th smallest of n held-out residuals
+"realised less predicted": a further residual that is exchangeable with them exceeds it with a probability of at most
+`level`.
+
+The planner's own plans are not exchangeable with segments of the data: it picks, among many, plans that promise a high
+return at a low cost, and errors of the prediction with them. `selection_margin` imitates that choice on the data, and
+`episode_margin` takes whole episodes of the planner itself, which cost simulation.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from surefoot.errors import ConfigError
+from surefoot.files import write_json
+
+FILE, FORMAT_VERSION = "calibration.json", 1
+CalibrationMethod = Literal["segments", "selected", "episodes"]
+"""`segments`: residuals of all held-out segments; `selected`: of those that a planner would choose among many;
+`episodes`: of whole episodes of the planner."""
+_TRIED_MARGINS = 64
+_DRAWS = 2000
+
+
+class HeldOut(NamedTuple):
+    """Segments that no training saw, and what became of them; costs in the planner's units."""
+
+    predicted_return: Float[np.ndarray, " n"]
+    """From the segment's start to the episode's end, by the planner's value."""
+    predicted_cost: Float[np.ndarray, " n"]
+    realised_cost: Float[np.ndarray, " n"]
+    """From the segment's start to the episode's end."""
+    step: Int[np.ndarray, " n"]
+    """Environment steps before the segment."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Margins of a run, as calibration.json holds them."""
+
+    method: str
+    checkpoint_step: int
+    """Updates of the checkpoint whose predictions were judged."""
+    stretch: int
+    """Environment steps that share a margin."""
+    seeds: dict[str, dict[str, list[float]]]
+    """Training seed -> level -> a margin for each stretch of steps, in the planner's units."""
+    episodes: int
+    """Held-out episodes."""
+    outcomes: int
+    """Residuals that the margins of one seed rest on."""
+    source: str
+    """Where they came from."""
+    format_version: int = FORMAT_VERSION
+
+    def margins(self, seed: int, level: float, *, horizon: int) -> Float[np.ndarray, " t"]:
+        """The margin of each step. `ConfigError` for a level that was not calibrated.
+
+        Behind the last stretch, where no segment starts, its margin shrinks with the steps that are left.
+        """
+        known = self.seeds.get(str(seed), {})
+        if f"{level:g}" not in known:
+            raise ConfigError(
+                f"--level: expected one that was calibrated ({', '.join(known) or 'none'}), found {level:g}; "
+                f"see `surefoot calibrate`."
+            )
+        values = np.asarray(known[f"{level:g}"])
+        steps = np.arange(horizon)
+        covered = min(self.stretch * len(values), horizon)
+        left = np.minimum((horizon - steps) / max(horizon - covered + 1, 1), 1.0)
+        return values[np.minimum(steps // self.stretch, len(values) - 1)] * left
+
+
+def conformal_quantile(residuals: Float[np.ndarray, " n"], level: float) -> float:
+    """The ceil((n + 1)(1 - level))-th smallest residual. `ConfigError` where n is too small for the level, which takes
+    (n + 1) level >= 1, or the level is outside (0, 1)."""
+    _check_level(level)
+    count = len(residuals)
+    # A thousandth of a rank for (n + 1)(1 - level) that is whole but for rounding.
+    rank = math.ceil((count + 1) * (1 - level) - 1e-3)
+    if rank > count:
+        raise ConfigError(
+            f"--level {level:g}: expected at least {math.ceil(1 / level - 1e-9) - 1} held-out outcomes for each "
+            f"stretch of steps, found {count}; give more data, longer stretches or a higher level."
+        )
+    return float(np.sort(residuals)[rank - 1])
+
+
+def segment_margins(held_out: HeldOut, level: float, *, horizon: int, stretch: int) -> list[float]:
+    """The split-conformal margin of each stretch of steps (Mondrian: each by its own residuals); never below 0."""
+    residuals = held_out.realised_cost - held_out.predicted_cost
+    return [
+        max(0.0, conformal_quantile(residuals[rows], level)) for rows in _stretches(held_out.step, horizon, stretch)
+    ]
+
+
+def selection_margins(
+    held_out: HeldOut, level: float, *, horizon: int, stretch: int, candidates: int, seed: int = 0
+) -> list[float]:
+    """The same against the planner's choice. For each stretch, many times: draw `candidates` of its segments and one of
+    its realised costs as the budget b, keep those with C + m <= b, take the one of the largest predicted return; m is
+    the smallest of a grid from which on the realised cost exceeds b in at most a share `level` of the choices.
+
+    The draws share segments, so that this is an estimate without a guarantee in finite samples.
+    """
+    _check_level(level)
+    random = np.random.default_rng(seed)
+    return [
+        _selection_margin(HeldOut(*(column[rows] for column in held_out)), level, candidates, random)
+        for rows in _stretches(held_out.step, horizon, stretch)
+    ]
+
+
+def _selection_margin(held_out: HeldOut, level: float, candidates: int, random: np.random.Generator) -> float:
+    count = len(held_out.step)
+    conformal_quantile(held_out.realised_cost, level)  # refuses too few
+    drawn = random.integers(count, size=(_DRAWS, min(candidates, count)))
+    budget = held_out.realised_cost[random.integers(count, size=_DRAWS)]
+    predicted, promised = held_out.predicted_cost[drawn], held_out.predicted_return[drawn]
+    largest = float((held_out.realised_cost - held_out.predicted_cost).max())
+    tried = np.linspace(0.0, max(largest, 0.0), _TRIED_MARGINS)
+    best = tried[-1]
+    for margin in tried[::-1]:
+        feasible = predicted + margin <= budget[:, None]
+        chosen = np.where(feasible, promised, -np.inf).argmax(1)
+        there = feasible.any(1)
+        realised = held_out.realised_cost[drawn[np.arange(_DRAWS), chosen]]
+        if ((realised > budget) & there).sum() + 1 > level * (there.sum() + 1):
+            break
+        best = margin
+    return float(best)
+
+
+def episode_margin(costs: Float[np.ndarray, " n"], budgets: Float[np.ndarray, " n"], level: float) -> float:
+    """The margin on b_0 from whole episodes of the planner: the conformal quantile of cost less budget, at least 0.
+
+    It holds as far as by how much an episode exceeds its budget does not depend on the budget.
+    """
+    return max(0.0, conformal_quantile(np.asarray(costs) - np.asarray(budgets), level))
+
+
+def write_calibration(run: Path, calibration: Calibration) -> Path:
+    """Write calibration.json into a run's folder, in one step; the checkpoint stays as it is."""
+    write_json(run / FILE, asdict(calibration))
+    return run / FILE
+
+
+def read_calibration(run: Path, *, step: int) -> Calibration:
+    """The margins in a run's folder. `ConfigError` where there are none, they cannot be read, or they belong to a
+    checkpoint of another number of updates than `step`."""
+    path = run / FILE
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{run}: --level needs the margins of `surefoot calibrate`, found no {FILE} there."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: expected JSON, found something that cannot be read; calibrate again.") from error
+    try:
+        found = Calibration(**values)
+        valid = found.format_version == FORMAT_VERSION and all(
+            np.isfinite(np.asarray(margins, float)).all() and len(margins)
+            for levels in found.seeds.values()
+            for margins in levels.values()
+        )
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path}: expected the margins of a run, found other JSON; calibrate again.") from error
+    if not valid:
+        raise ConfigError(f"{path}: expected finite margins in format {FORMAT_VERSION}, found others; calibrate again.")
+    if found.checkpoint_step != step:
+        raise ConfigError(
+            f"{path}: expected margins of the checkpoint of {step} updates, found those of {found.checkpoint_step}; "
+            f"calibrate again."
+        )
+    return found
+
+
+def _stretches(step: Int[np.ndarray, " n"], horizon: int, stretch: int) -> list[np.ndarray]:
+    """The rows of each stretch of steps; the last one goes on to the horizon where no segment starts so late."""
+    last = int(step.max(initial=0)) // stretch
+    groups = np.minimum(step // stretch, last)
+    return [np.flatnonzero(groups == group) for group in range(min(last, (horizon - 1) // stretch) + 1)]
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ConfigError(f"--level: expected a share between 0 and 1, found {level:g}.")

@@ -1,0 +1,83 @@
+"""A policy in a control loop: what changes from step to step, apart from the policy, which does not."""
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Key
+from numpy.typing import ArrayLike
+
+from surefoot.constraints.budgets import BudgetState, check_budgets, check_remaining, pay, remaining_budget
+from surefoot.errors import ConfigError
+
+if TYPE_CHECKING:
+    from surefoot.training.loaded import LoadedPolicy
+
+
+class ControlSession:
+    """One episode of one environment, or one of each of n that step together. Made by `LoadedPolicy.session`.
+
+        session = policy.session(budget=30.0)
+        while not done:
+            action = session.act(observation)
+            observation, reward, ... = environment.step(action)
+            session.pay(cost)
+
+    Budgets are in the units in which the algorithm plans: plain costs where its `budget_discount` is 1.
+    """
+
+    def __init__(self, policy: "LoadedPolicy", budget: ArrayLike | None, *, key: Key[Array, ""]) -> None:
+        self._policy, self._key = policy, key
+        if policy.needs_budget:
+            self._total = check_budgets(budget, name="budget")
+        elif budget is not None:
+            raise ConfigError(f"budget: algorithm '{policy.config.algorithm}' plans under no budget; leave it out.")
+        else:
+            self._total = np.asarray(np.inf)
+        if self._total.ndim > 1 or self._total.size == 0:
+            raise ConfigError(f"budget: expected one number or a list, found the shape {list(self._total.shape)}.")
+        self._count: int | None = None if self._total.ndim == 0 and not policy.needs_budget else self._total.size
+        self._memory: Any = None
+        self._budget = BudgetState(np.zeros(self._total.size), np.ones(self._total.size))
+        self.steps = 0
+        """Actions taken since the episode began."""
+
+    @property
+    def remaining(self) -> Float[np.ndarray, "*n"]:
+        """What is left of the budget, in the algorithm's units at this step; below 0 where more was spent."""
+        left = np.asarray(remaining_budget(self._budget, self._total.reshape(-1)))
+        return left.reshape(self._total.shape)
+
+    def act(self, observation: Any) -> Float[np.ndarray, "*n act"]:
+        """The action [act], or one for each environment [n, act]. `ConfigError` as in `LoadedPolicy.act`."""
+        rows = self._policy.checked(observation)
+        batch = rows.reshape(-1, rows.shape[-1])
+        self._count = len(batch) if self._count is None else self._count
+        if len(batch) != self._count:
+            raise ConfigError(f"observation: expected {self._count} of them in this session, found {len(batch)}.")
+        if self._memory is None:
+            self._memory = self._policy.algorithm.policy(self._policy.state).initial(len(batch))
+        left = self.remaining.reshape(-1).astype(np.float32) if self._policy.needs_budget else None
+        key = jax.random.fold_in(self._key, self.steps)
+        self._memory, actions = self._policy.act_in_session(self._memory, batch, left, np.int32(self.steps), key)
+        self.steps += 1
+        return np.asarray(actions).reshape(*rows.shape[:-1], -1)
+
+    def pay(self, cost: ArrayLike) -> None:
+        """Take the cost of the step just done off what is left; one number or one for each environment."""
+        costs = check_remaining(cost, name="cost")
+        if not np.isfinite(costs).all() or costs.shape not in ((), self._total.shape):
+            raise ConfigError(f"cost: expected a finite number for each budget, found {costs.tolist()}.")
+        discount = float(getattr(self._policy.algorithm, "budget_discount", 1.0))
+        spread = np.broadcast_to(costs, self._total.shape).reshape(-1)
+        state = pay(self._budget, spread, discount=discount)
+        self._budget = BudgetState(np.asarray(state.spent), np.asarray(state.weight))
+
+    def change_budget(self, budget: ArrayLike) -> None:
+        """From now on the whole episode may cost this much; what it cost so far counts."""
+        total = check_budgets(budget, name="budget")
+        if total.shape not in ((), self._total.shape):
+            raise ConfigError(
+                f"budget: expected one number or the shape {list(self._total.shape)}, found {list(total.shape)}."
+            )
+        self._total = np.broadcast_to(total, self._total.shape)

@@ -1,0 +1,86 @@
+"""TREBI under budgets from the command line: calibrate, evaluate, bench, report, and control from Python."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.e2e.test_simulator_runs import refusal
+from tests.e2e.tiny import rows_of
+from tests.tiny_trebi import pendulum_data, trebi_run
+
+import surefoot
+from surefoot.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trebi")
+    return trebi_run(folder / "run", pendulum_data(folder / "pendulum.hdf5"))
+
+
+def test_a_run_under_budgets(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    budgets = ["--budget", "0.2", "1.0", "--cost-limit", "inf", "--episodes", "2"]
+    assert main(["evaluate", str(run), *budgets]) == 0
+    rows = rows_of(run / "evaluation" / "budget_episodes.jsonl")
+    assert len(rows) == 3 * 2 * 2
+    assert {(row["asked"], row["budget"]) for row in rows} == {("ratio 0.2", 12.0), ("ratio 1", 60.0), ("cost inf", None)}
+    assert {row["length"] for row in rows} == {200}
+    with np.load(run / "evaluation" / "plans.npz") as plans:
+        assert plans["plans"].shape == (200, 3, 8, 3)  # steps, budgets, steps ahead, observation
+        # A plan begins where the environment is.
+        np.testing.assert_allclose(plans["plans"][:, :, 0], plans["observations"], atol=0.02)
+
+    # Two of twenty episodes are held out, 193 starts each, in four stretches of 50 steps.
+    for method in ("segments", "selected"):
+        assert main(["calibrate", str(run), "--level", "0.1", "--method", method]) == 0
+        found = json.loads((run / "calibration.json").read_text())
+        assert (found["method"], found["episodes"], found["outcomes"]) == (method, 2, 2 * 193)
+        assert [len(found["seeds"][seed]["0.1"]) for seed in ("0", "1")] == [4, 4]
+    assert main(["evaluate", str(run), "--budget", "1.0", "--episodes", "2", "--level", "0.1"]) == 0
+    rows = rows_of(run / "evaluation" / "budget_episodes.jsonl")
+    assert [row["level"] for row in rows] == [None] * 12 + [0.1] * 4
+
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    for name in ("budgets", "plans", "calibration"):
+        assert f'<figure id="{name}">' in page
+    capsys.readouterr()
+    assert main(["bench", "act", str(run), "--batch", "1", "--calls", "3"]) == 0
+    assert "95th percentile" in capsys.readouterr().out
+
+
+def test_margins_from_other_data_and_from_episodes(run: Path, tmp_path: Path) -> None:
+    other = pendulum_data(tmp_path / "other.hdf5", episodes=3, seed=1)
+    assert main(["calibrate", str(run), "--data", str(other), "--level", "0.1", "--method", "segments"]) == 0
+    found = json.loads((run / "calibration.json").read_text())
+    assert (found["episodes"], found["outcomes"]) == (3, 3 * 193)
+    # Four limited episodes of each seed: enough for a level of 0.2, not for 0.1.
+    assert main(["evaluate", str(run), "--budget", "0.2", "1.0", "--episodes", "2"]) == 0
+    assert main(["calibrate", str(run), "--level", "0.2", "--method", "episodes"]) == 0
+    rows = rows_of(run / "evaluation" / "budget_episodes.jsonl")
+    over = [row["cost"] - row["budget"] for row in rows if row["seed"] == 0 and row["level"] is None and row["budget"]]
+    margin = json.loads((run / "calibration.json").read_text())["seeds"]["0"]["0.2"]
+    assert margin == [pytest.approx(max(0.0, *over), abs=1e-4)]  # the fourth smallest of four
+
+
+def test_what_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "expected a budget, found none" in refusal(capsys, "evaluate", str(run))
+    assert "expected one that was calibrated" in refusal(
+        capsys, "evaluate", str(run), "--budget", "0.5", "--level", "0.01"
+    )
+    assert "expected at least 99 held-out outcomes" in refusal(
+        capsys, "calibrate", str(run), "--level", "0.01", "--method", "segments", "--stretch", "10"
+    )
+    assert "--stretch: expected at least 1 step" in refusal(capsys, "calibrate", str(run), "--stretch", "0")
+    assert "expected a share between 0 and 1" in refusal(capsys, "calibrate", str(run), "--level", "1.5")
+
+
+def test_control_from_python(run: Path) -> None:
+    policy = surefoot.load(run, seed=1)
+    observation = np.array([-1.0, 0.0, 0.0], np.float32)
+    assert policy.act(observation, 30.0).shape == (1,)
+    session = policy.session([30.0, np.inf])
+    assert session.act(np.stack([observation] * 2)).shape == (2, 1)
+    session.pay([2.0, 2.0])
+    np.testing.assert_allclose(session.remaining, [28.0, np.inf])

@@ -1,0 +1,129 @@
+"""Margins from held-out outcomes: ranks by hand, coverage by simulation, what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.data_fixtures import is_one_sentence
+
+from surefoot.errors import ConfigError
+from surefoot.safety.calibration import (
+    Calibration,
+    HeldOut,
+    conformal_quantile,
+    episode_margin,
+    read_calibration,
+    segment_margins,
+    selection_margins,
+    write_calibration,
+)
+
+
+def test_the_rank_of_the_conformal_quantile() -> None:
+    residuals = np.arange(1.0, 20.0)  # 19 of them: 1, ..., 19
+    # ceil(20 x 0.95) = 19th, ceil(20 x 0.9) = 18th, ceil(20 x 0.5) = 10th smallest.
+    assert conformal_quantile(residuals[::-1], 0.05) == 19.0
+    assert conformal_quantile(residuals, 0.1) == 18.0
+    assert conformal_quantile(residuals, 0.5) == 10.0
+
+
+@pytest.mark.parametrize(("count", "level", "least"), [(18, 0.05, 19), (8, 0.1, 9), (0, 0.5, 1)])
+def test_too_few_outcomes_for_a_level(count: int, level: float, least: int) -> None:
+    with pytest.raises(ConfigError) as refused:
+        conformal_quantile(np.zeros(count), level)
+    assert f"expected at least {least} held-out outcomes" in str(refused.value)
+    assert is_one_sentence(str(refused.value))
+    conformal_quantile(np.zeros(least), level)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -1.0, np.nan])
+def test_levels_are_shares(level: float) -> None:
+    with pytest.raises(ConfigError, match="expected a share between 0 and 1"):
+        conformal_quantile(np.zeros(100), level)
+
+
+def test_a_further_residual_exceeds_the_quantile_as_seldom_as_promised() -> None:
+    random = np.random.default_rng(0)
+    drawn = random.exponential(size=(4000, 40))
+    exceeded = [row[-1] > conformal_quantile(row[:-1], 0.1) for row in drawn]
+    # 39 calibrate, the last one is new: exactly 1 - 36/40 = 10 % in expectation; standard error 0.5 %.
+    assert np.mean(exceeded) == pytest.approx(0.1, abs=0.015)
+
+
+def held_out(residuals: np.ndarray, step: np.ndarray) -> HeldOut:
+    predicted = np.full(len(residuals), 10.0)
+    return HeldOut(np.zeros(len(residuals)), predicted, predicted + residuals, step)
+
+
+def test_each_stretch_of_steps_has_a_margin_of_its_own() -> None:
+    step = np.repeat([0, 1, 2, 3], 10)
+    residuals = np.tile(np.arange(1.0, 11.0), 4) * np.repeat([1.0, 2.0, 3.0, -1.0], 10)
+    # Stretches of 2 steps: {1..10, 2..20} and {3..30, -1..-10}; 20 each, ceil(21 x 0.9) = 19th smallest.
+    margins = segment_margins(held_out(residuals, step), 0.1, horizon=6, stretch=2)
+    assert margins == [18.0, 27.0]  # no segment starts in steps 4 and 5
+    assert segment_margins(held_out(-np.ones(40), step), 0.1, horizon=6, stretch=6) == [0.0]
+
+
+def test_choosing_by_prediction_takes_a_larger_margin() -> None:
+    """Predictions err by a standard normal; the more a segment costs the more it earns, so that of those that seem to
+    keep the budget the planner takes one that costs more than it seems."""
+    random = np.random.default_rng(1)
+    error = random.normal(size=4000)
+    realised = random.uniform(9, 11, 4000)
+    segments = HeldOut(realised, realised - error, realised, np.zeros(4000, int))
+    (plain,) = segment_margins(segments, 0.1, horizon=1, stretch=1)
+    (chosen,) = selection_margins(segments, 0.1, horizon=1, stretch=1, candidates=32)
+    assert plain == pytest.approx(1.28, abs=0.1)  # the 90 % quantile of a standard normal
+    assert chosen > 1.5 * plain
+
+
+def test_a_perfect_prediction_needs_no_margin() -> None:
+    segments = HeldOut(np.arange(100.0), np.arange(100.0), np.arange(100.0), np.zeros(100, int))
+    assert selection_margins(segments, 0.05, horizon=1, stretch=1, candidates=8) == [0.0]
+
+
+def test_the_margin_of_whole_episodes() -> None:
+    costs, budgets = np.arange(1.0, 20.0) + 10, np.full(19, 10.0)
+    assert episode_margin(costs, budgets, 0.1) == 18.0
+    assert episode_margin(budgets - 1, budgets, 0.1) == 0.0
+
+
+FOUND = Calibration("segments", 100, 50, {"0": {"0.05": [4.0, 3.0], "0.1": [2.0, 1.0]}}, 20, 400, "held_out.hdf5")
+
+
+def test_margins_step_by_step(tmp_path: Path) -> None:
+    write_calibration(tmp_path, FOUND)
+    found = read_calibration(tmp_path, step=100)
+    assert found == FOUND
+    margins = found.margins(0, 0.1, horizon=120)
+    # From the 100th step on 20, 19, ..., 1 of the 21 last ones are left.
+    np.testing.assert_allclose(margins[[0, 49, 50, 99, 100, 119]], [2, 2, 1, 1, 20 / 21, 1 / 21])
+    np.testing.assert_array_equal(found.margins(0, 0.1, horizon=100)[50:], 1.0)
+    for seed, level in ((0, 0.2), (1, 0.05)):
+        with pytest.raises(ConfigError, match="expected one that was calibrated") as refused:
+            found.margins(seed, level, horizon=120)
+        assert is_one_sentence(str(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (None, "needs the margins of `surefoot calibrate`"),
+        ("{", "expected JSON"),
+        ("[]", "expected the margins of a run"),
+        (json.dumps({"method": "segments"}), "expected the margins of a run"),
+    ],
+)
+def test_calibrations_that_cannot_be_read(content: str | None, part: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "calibration.json").write_text(content)
+    with pytest.raises(ConfigError, match=part) as refused:
+        read_calibration(tmp_path, step=100)
+    assert is_one_sentence(str(refused.value))
+
+
+def test_margins_of_another_checkpoint_are_refused(tmp_path: Path) -> None:
+    write_calibration(tmp_path, FOUND)
+    with pytest.raises(ConfigError, match="expected margins of the checkpoint of 200 updates, found those of 100"):
+        read_calibration(tmp_path, step=200)

@@ -1,0 +1,155 @@
+"""surefoot evaluate, report and bench on a planner under budgets, from the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.data_fixtures import is_one_sentence
+from tests.e2e.tiny import rows_of
+from tests.stub_planner import StubPlanner
+from tests.stub_run import know_the_stub, stub_run
+
+from surefoot.cli import evaluate_budgets
+from surefoot.cli.main import main
+from surefoot.safety.calibration import Calibration, write_calibration
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    know_the_stub(monkeypatch)
+    return stub_run(tmp_path / "run", StubPlanner())
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    return rows_of(run / "evaluation" / "budget_episodes.jsonl")
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What the command says on stderr as it exits with code 2."""
+    capsys.readouterr()
+    assert main(words) == 2
+    sentence = capsys.readouterr().err.splitlines()[-1].removeprefix("error: ")
+    assert is_one_sentence(sentence), sentence
+    return sentence
+
+
+def test_evaluate_report_and_bench(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", str(run), "--budget", "0.25", "0.5", "--cost-limit", "inf", "--episodes", "2", "--lanes", "3"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "ratio 0.25" in printed
+    assert "no limit" in printed
+    found = rows(run)
+    assert len(found) == 3 * 2 * 2  # budgets, seeds, episodes
+    assert {(row["asked"], row["cost"]) for row in found} == {
+        ("ratio 0.25", 1.0),
+        ("ratio 0.5", 2.0),
+        ("cost inf", 4.0),
+    }
+    figures = json.loads((run / "summary.json").read_text())["budgets"]
+    assert [record["cost_mean"] for record in figures["budgets"]] == [1.0, 2.0, 4.0]
+    assert figures["share_of_unconstrained_return"] == 0.5
+    with np.load(run / "evaluation" / "plans.npz") as plans:
+        assert plans["observations"].shape == (6, 3, 2)
+        assert plans["plans"].shape == (6, 3, 3, 2)
+
+    # With a margin of 0.5 on what is left.
+    write_calibration(run, Calibration("segments", 2, 6, {"0": {"0.1": [0.5]}, "1": {"0.1": [0.5]}}, 9, 9, "x"))
+    assert main(["evaluate", str(run), "--budget", "0.5", "--episodes", "2", "--level", "0.1"]) == 0
+    assert {row["cost"] for row in rows(run) if row["level"] == 0.1} == {1.5}
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    for name in ("budgets", "plans", "calibration"):
+        assert f'<figure id="{name}">' in page
+    assert "Episodes over budget, most" in page
+
+    capsys.readouterr()
+    assert main(["bench", "act", str(run), "--batch", "1", "4", "--calls", "3"]) == 0
+    assert "95th percentile" in capsys.readouterr().out
+    latency = json.loads((run / "summary.json").read_text())["latency"]
+    assert [(record["batch"], record["calls"]) for record in latency["batches"]] == [(1, 3), (4, 3)]
+
+
+def test_a_killed_evaluation_goes_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["evaluate", str(run), "--cost-limit", "1", "2", "--episodes", "3", "--lanes", "2"]
+    calls: list[int] = []
+    append = evaluate_budgets.append_rows
+
+    def interrupted(path: Path, block: Any) -> None:
+        if len(calls) == 2:
+            with path.open("a") as file:
+                file.write('{"asked": "cost 1", "seed"')  # killed while it wrote
+            raise KeyboardInterrupt
+        calls.append(len(block))
+        append(path, block)
+
+    monkeypatch.setattr(evaluate_budgets, "append_rows", interrupted)
+    assert main(words) == 130
+    kept = (run / "evaluation" / "budget_episodes.jsonl").read_text().splitlines()[:-1]
+    assert len(kept) == 4  # two blocks of two lanes
+    monkeypatch.setattr(evaluate_budgets, "append_rows", append)
+    assert main(words) == 0
+    found = (run / "evaluation" / "budget_episodes.jsonl").read_text().splitlines()
+    assert found[:4] == kept
+    places = [(row["asked"], row["seed"], row["episode"]) for row in rows(run)]
+    assert len(places) == len(set(places)) == 12
+    # Once more: nothing is left to do, and nothing is written.
+    before = (run / "evaluation" / "budget_episodes.jsonl").read_bytes()
+    assert main(words) == 0
+    assert (run / "evaluation" / "budget_episodes.jsonl").read_bytes() == before
+
+
+def test_a_schedule_from_a_file(run: Path, tmp_path: Path) -> None:
+    schedule = tmp_path / "steps.csv"
+    schedule.write_text("step,budget\n0,3\n2,1.5\n4,2.75\n")
+    assert main(["evaluate", str(run), "--budget-schedule", str(schedule), "--episodes", "1"]) == 0
+    assert {(row["asked"], row["budget"], row["cost"]) for row in rows(run)} == {("schedule steps.csv", 2.75, 2.75)}
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ([], "algorithm 'stub': expected a budget, found none; give --budget"),
+        (["--budget", "nan"], "--budget: expected a number (inf for no limit), found NaN"),
+        (["--budget", "-0.2"], "--budget: expected at least 0 (inf for no limit), found -0.2"),
+        (["--cost-limit", "-1"], "--cost-limit: expected at least 0"),
+        (["--budget", "0.5", "--level", "0.1"], "--level needs the margins of `surefoot calibrate`"),
+        (["--budget", "0.5", "--lanes", "0"], "--lanes: expected at least 1, found 0"),
+        (["--budget-schedule", "none.csv"], "--budget-schedule none.csv: the file cannot be read"),
+    ],
+)
+def test_what_evaluate_refuses(words: list[str], part: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert part in refusal(capsys, "evaluate", str(run), *words)
+    assert not (run / "evaluation").exists()
+
+
+def test_a_schedule_shorter_than_the_episode(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "short.csv").write_text("budget\n1\n1\n")
+    sentence = refusal(capsys, "evaluate", str(run), "--budget-schedule", str(tmp_path / "short.csv"))
+    assert "expected a budget for each of the 6 steps" in sentence
+
+
+def test_rows_that_are_none(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "evaluation").mkdir()
+    (run / "evaluation" / "budget_episodes.jsonl").write_text("other\n{}\n")
+    assert "line 1: expected a row" in refusal(capsys, "evaluate", str(run), "--budget", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["sleep"], "unknown bench 'sleep'; known: act"),
+        (["act", "RUN", "--batch", "0"], "--batch: expected at least 1, found 0"),
+        (["act", "RUN", "--calls", "1"], "--calls: expected at least 3, found 1"),
+        (["act", "RUN", "--budget", "-1"], "budget: expected at least 0"),
+    ],
+)
+def test_what_bench_refuses(words: list[str], part: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert part in refusal(capsys, "bench", *[str(run) if word == "RUN" else word for word in words])
+
+
+def test_bench_without_a_bench(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench"]) == 0
+    assert "surefoot bench act RUN" in capsys.readouterr().out

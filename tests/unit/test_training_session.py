@@ -1,0 +1,128 @@
+"""A planner under budgets in Python: `act` with what is left, and sessions that keep count of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.data_fixtures import is_one_sentence
+from tests.stub_planner import StubPlanner
+from tests.stub_run import know_the_stub, stub_run
+from tests.toy_algorithm import SPEC, ToyAlgorithm
+
+from surefoot.errors import ConfigError
+from surefoot.training import LoadedPolicy, load_policy, make_config
+from surefoot.training.chunk import state_template
+
+ZEROS = np.zeros(2, np.float32)
+
+
+@pytest.fixture
+def planner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedPolicy:
+    know_the_stub(monkeypatch)
+    return load_policy(stub_run(tmp_path / "run", StubPlanner()))
+
+
+@pytest.fixture(scope="module")
+def plain_policy() -> LoadedPolicy:
+    """An algorithm that knows of no budget."""
+    toy = ToyAlgorithm()
+    config = make_config(
+        toy, name="toy", task="none", spec=SPEC, seeds=(0,), data_path="", data_fingerprint="", log_interval=1,
+        checkpoint_interval=1,
+    )  # fmt: skip
+    template = state_template(toy, SPEC, (0,))
+    zeros = {name: np.zeros(getattr(template, name).shape[1:], np.float32) for name in ("value", "policy")}
+    state = template._replace(value=zeros["value"], policy=zeros["policy"], value_target=zeros["value"],
+                              first_value=zeros["value"], updates=np.int32(0), key=None)  # fmt: skip
+    return LoadedPolicy(toy, state, config=config, seed=0, step=0)
+
+
+def test_act_spends_what_is_left(planner: LoadedPolicy) -> None:
+    np.testing.assert_allclose(planner.act(ZEROS, 0.25), [0.25])
+    np.testing.assert_allclose(planner.act(ZEROS, np.inf), [1.0])
+    np.testing.assert_allclose(planner.act(ZEROS, -3.0), [0.0])
+    np.testing.assert_allclose(planner.act(np.zeros((3, 2)), [0.5, 2.0, 0.0]), [[0.5], [1.0], [0.0]])
+    np.testing.assert_allclose(planner.act(np.zeros((3, 2)), 0.5), [[0.5]] * 3)
+
+
+@pytest.mark.parametrize(
+    ("observation", "left", "part"),
+    [
+        (ZEROS, None, "remaining_budget: expected the cost that is allowed (inf for no limit), found none"),
+        (ZEROS, np.nan, "found NaN"),
+        (ZEROS, [1.0, 2.0], "expected one number or the shape [], found [2]"),
+        (np.zeros((3, 2)), [1.0, 2.0], "expected one number or the shape [3], found [2]"),
+        (ZEROS, "much", "found 'much'"),
+    ],
+)
+def test_budgets_that_act_refuses(observation: np.ndarray, left: object, part: str, planner: LoadedPolicy) -> None:
+    with pytest.raises(ConfigError) as refused:
+        planner.act(observation, left)  # type: ignore[arg-type]
+    assert part in str(refused.value)
+    assert is_one_sentence(str(refused.value))
+
+
+def test_a_session_keeps_count(planner: LoadedPolicy) -> None:
+    session = planner.session(budget=1.5)
+    spent = []
+    for _ in range(3):
+        action = session.act(ZEROS)
+        session.pay(action[0])
+        spent.append(float(action[0]))
+    # 1 of 1.5, then the 0.5 that is left, then nothing. The stub acts -1 where its memory is not its own.
+    assert spent == [1.0, 0.5, 0.0]
+    assert session.remaining == 0.0
+    session.change_budget(3.0)
+    assert session.remaining == 1.5
+    np.testing.assert_allclose(session.act(ZEROS), [1.0])
+    assert session.steps == 4
+
+
+def test_a_session_of_many(planner: LoadedPolicy) -> None:
+    session = planner.session([0.5, np.inf])
+    np.testing.assert_allclose(session.act(np.zeros((2, 2))), [[0.5], [1.0]])
+    session.pay([2.0, 2.0])
+    np.testing.assert_allclose(session.remaining, [-1.5, np.inf])
+    np.testing.assert_allclose(session.act(np.zeros((2, 2))), [[0.0], [1.0]])
+    session.change_budget([3.0, 0.0])
+    np.testing.assert_allclose(session.remaining, [1.0, -2.0])
+
+
+def test_a_session_discounts_as_its_planner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    know_the_stub(monkeypatch)
+    session = load_policy(stub_run(tmp_path / "run", StubPlanner(budget_discount=0.5))).session(2.0)
+    session.act(ZEROS)
+    session.pay(1.0)
+    assert session.remaining == 2.0  # (2 - 1) / 0.5
+
+
+def test_what_a_session_refuses(planner: LoadedPolicy) -> None:
+    session = planner.session([1.0, 2.0])
+    refusals = [
+        (planner.session, "budget: expected the cost that is allowed"),
+        (lambda: planner.session(-1.0), "budget: expected at least 0 (inf for no limit), found -1"),
+        (lambda: planner.session([[1.0]]), "expected one number or a list"),
+        (lambda: session.act(ZEROS), "observation: expected 2 of them in this session, found 1"),
+        (lambda: session.pay(np.nan), "cost: expected a number"),
+        (lambda: session.pay(np.inf), "cost: expected a finite number for each budget"),
+        (lambda: session.pay([1.0, 2.0, 3.0]), "cost: expected a finite number for each budget"),
+        (lambda: session.change_budget([1.0] * 3), "expected one number or the shape [2], found [3]"),
+    ]
+    for refused, part in refusals:
+        with pytest.raises(ConfigError) as error:
+            refused()
+        assert part in str(error.value)
+        assert is_one_sentence(str(error.value))
+
+
+def test_a_policy_without_budget_takes_none(plain_policy: LoadedPolicy) -> None:
+    with pytest.raises(ConfigError, match="algorithm 'toy' plans under no budget; leave it out"):
+        plain_policy.act(np.zeros(3), 1.0)
+    with pytest.raises(ConfigError, match="plans under no budget"):
+        plain_policy.session(1.0)
+    session = plain_policy.session()
+    first, second = session.act(np.zeros(3)), session.act(np.zeros(3))
+    assert first.shape == (2,)
+    assert (first != second).any()  # new noise at each step
+    with pytest.raises(ConfigError, match="expected 1 of them in this session, found 4"):
+        session.act(np.zeros((4, 3)))
