@@ -33,10 +33,10 @@ DEFAULT_TRANSITIONS, HAZARD_RUN_TRANSITIONS = 100_000, 18_000
 
 @dataclass(frozen=True, kw_only=True)
 class CollectOptions:
-    """Collect a dataset. PointRobot: half from random held actions, half from goal-seekers of varied caution. HazardRun:
-    images of as many random, careless and careful episodes. DSRL's tasks: every episode of a safe learner whose cost
-    limit rises, thinned on a grid of cost and return. TREBI's tasks, with --recipe medium-replay: the whole replay
-    buffer of SAC, which ignores costs.
+    """Collect a dataset. PointRobot: half from random held actions, half from goal-seekers of varied caution.
+    HazardRun: images of as many random, careless and careful episodes. DSRL's tasks: every episode of a safe learner
+    whose cost limit rises, thinned on a grid of cost and return. TREBI's tasks, with --recipe medium-replay: the
+    whole replay buffer of SAC, which ignores costs.
 
     A collection by a learner that was stopped or killed goes on when the same command is started again.
     """

@@ -18,7 +18,8 @@ from surefoot.tasks import get_task
 
 
 def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None) -> dict[str, Any]:
-    """Measure every seed of a run, on its own task or on the one called `where`; writes rows and summary into the run.
+    """Measure every seed of a run, on its own task or on the one called `where`; writes rows and summary into the run
+    and returns the summary, whose "evaluation" is then of that task.
 
     Raises `ConfigError` where the two tasks are not of the same images and actions.
     """
@@ -53,4 +54,4 @@ def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None) -
     changes: dict[str, Any] = {key: figures, "acting": {"step": loaded.step, "task": task.name}}
     if scores:
         changes[f"{key}_infeasibility"] = {"auroc": scores, "violation_within_steps": WITHIN}
-    return merge_summary(path, changes)
+    return {**merge_summary(path, changes), "evaluation": figures}

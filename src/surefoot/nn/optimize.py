@@ -3,7 +3,6 @@
 from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import optax
 
 Tree = TypeVar("Tree")
@@ -28,9 +27,6 @@ def apply_gradient(
 def clip_each(gradient: Group, limit: float) -> Group:
     """Every member of a tuple of gradients with a norm of at most `limit` of its own."""
 
-    def clipped(one: Any) -> Any:
-        factor = jnp.minimum(1.0, limit / jnp.maximum(optax.global_norm(one), 1e-12))
-        return jax.tree.map(lambda leaf: factor * leaf, one)
-
+    clip = optax.clip_by_global_norm(limit)
     structure: Any = jax.tree.structure(gradient, is_leaf=lambda node: node is not gradient)
-    return jax.tree.unflatten(structure, [clipped(one) for one in gradient])
+    return jax.tree.unflatten(structure, [clip.update(one, clip.init(one))[0] for one in gradient])

@@ -73,7 +73,7 @@ class RSSM(eqx.Module):
     def initial(self, count: int) -> Latent:
         """The learned first state: h = tanh(first), s = the prior's mode there."""
         h = jnp.broadcast_to(jnp.tanh(self.first), (count, self.first.shape[0]))
-        return self.draw(h, self.prior(h), None)
+        return jax.lax.stop_gradient(self.draw(h, self.prior(h), None))._replace(deterministic=h)
 
     def advance(self, latent: Latent, action_part: Float[Array, "n hidden"]) -> Float[Array, "n deter"]:
         """h after `latent` and an action, of which `action_part` is the share in the first layer."""
