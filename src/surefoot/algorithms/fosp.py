@@ -11,7 +11,7 @@
 The authors' code does otherwise in several places; the preset `released` does as the code, the defaults as the paper.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import jax
@@ -263,6 +263,11 @@ class FOSP:
             return jnp.where(takes_online[:, None], online, offline)
 
         return choose
+
+    def fine_tuning(self) -> "FOSP":
+        """The algorithm that goes on online: everything learns in every update, the critics from dreams alone, and acts
+        by the choice between two actors."""
+        return replace(self, schedule="joint", expansion=True, data_branch=False, dream_branch=True)
 
     def frozen(self, state: FOSPState) -> FOSPState:
         """The state that fine-tuning begins with: a copy of the actor beside it, which no update changes."""

@@ -5,7 +5,7 @@ that holds the imagined cost below its limit. Its critics know imagined trajecto
 fixed data.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import jax
@@ -202,6 +202,14 @@ class SafeDreamer:
     def policy(self, state: SafeDreamerState) -> Policy:
         """Belief by the world model, action by the actor."""
         return recurrent_policy(state.model, self.chooser(state), config=self.world_model)
+
+    def fine_tuning(self) -> "SafeDreamer":
+        """The algorithm that goes on online: everything learns in every update."""
+        return replace(self, schedule="joint")
+
+    def frozen(self, state: SafeDreamerState) -> SafeDreamerState:
+        """The state that fine-tuning begins with: as it is, nothing is frozen."""
+        return state
 
     def chooser(self, state: SafeDreamerState) -> Choose:
         """How actions follow from features."""

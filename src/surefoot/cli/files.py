@@ -79,7 +79,7 @@ def run_data(run: RunDirectory, config: RunConfig) -> Dataset | None:
 
 def run_frames(run: RunDirectory, config: RunConfig) -> FrameData | None:
     """The same for a run on images."""
-    task = get_task(config.task)
+    task = get_task(config.data_selection.get("data_task", config.task))  # a fine-tuned run's data are another task's
     if task.image_shape is None:
         return None
     for path in (Path(config.data_path), run.path / Path(config.data_path).name):

@@ -11,8 +11,8 @@ from jaxtyping import Array, Bool, Float, Key
 from surefoot.data.frames import FrameData, Frames, from_episodes
 from surefoot.envs import hazard_run
 from surefoot.envs.pure import PureTask
+from surefoot.envs.pure_rollouts import Episodes, roll_out_whole
 from surefoot.evaluation.metrics import area_under_curve
-from surefoot.evaluation.pure_rollouts import Episodes, roll_out_whole
 
 WITHIN = 5
 """Steps ahead that a violation should be foreseen."""
