@@ -25,8 +25,8 @@ from surefoot.training.finetune import FinetuneSettings, fine_tune
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneOptions:
-    """Go on with a trained run online. The offline policy is kept frozen beside the one that learns (FOSP); new episodes
-    join the offline data; what fine-tuning itself costs is written to online.jsonl."""
+    """Go on with a trained run online. The offline policy is kept frozen beside the one that learns (FOSP); new
+    episodes join the offline data; what fine-tuning itself costs is written to online.jsonl."""
 
     run: tyro.conf.Positional[Path]
     """Folder of the trained run."""
@@ -119,8 +119,8 @@ def _offline_data(options: FinetuneOptions, loaded: LoadedRun) -> FrameData | No
     found = run_frames(loaded.directory, loaded.config)
     if found is None:
         raise ConfigError(
-            f"{options.run}: expected the offline data at {loaded.config.data_path}, found none or others; without them "
-            f"the model forgets what they taught it, which --without-offline-data accepts."
+            f"{options.run}: expected the offline data at {loaded.config.data_path}, found none or others; without "
+            f"them the model forgets what they taught it, which --without-offline-data accepts."
         )
     return found
 

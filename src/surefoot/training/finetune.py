@@ -1,9 +1,9 @@
 """Fine-tuning online: a trained policy acts in a task, and learns from what happens and from its offline data.
 
 It goes in rounds. In each every lane runs one whole episode with the policy as it stands; the episodes join the replay;
-then come as many updates as the ratio asks for, on windows of the whole replay, each as likely as the others. All random
-numbers are functions of (seed, round), and a checkpoint holds the replay's new part, so that a killed run ends with the
-bits of an undisturbed one.
+then come as many updates as the ratio asks for, on windows of the whole replay, each as likely as the others. All
+random numbers are functions of (seed, round), and a checkpoint holds the replay's new part, so that a killed run ends
+with the bits of an undisturbed one.
 """
 
 import json
@@ -22,7 +22,7 @@ from surefoot import checkpoint
 from surefoot.data.frames import FrameData, Frames, FrameWindows
 from surefoot.envs.pure import PureTask
 from surefoot.envs.pure_rollouts import EpisodeSums, Visited, roll_out_whole
-from surefoot.errors import CheckpointError, DivergenceError
+from surefoot.errors import CheckpointError, ConfigError, DivergenceError
 from surefoot.files import write_text
 from surefoot.training.chunk import all_finite, seed_keys, state_template
 from surefoot.training.run_directory import RunDirectory
@@ -78,15 +78,17 @@ def fine_tune(
 ) -> list[dict[str, Any]]:
     """Fine-tune the states (seed axis first) in `run`, whose `start` was called; goes on from its latest checkpoint.
 
-    `algorithm` and `states` are those of `fine_tuning()` and `frozen(state)`. Without `offline` the replay starts empty.
-    Returns the rows of the log: what each round of each seed earned and cost, and the costs of all rounds so far.
+    `algorithm` and `states` are those of `fine_tuning()` and `frozen(state)`. Without `offline` the replay starts
+    empty. Returns the rows of the log: what each round of each seed earned and cost, and the costs of all rounds so far.
     `on_progress(done, total)` counts rounds; `stop_at` stops after that many. Raises `DivergenceError`,
-    `CheckpointError`.
+    `CheckpointError`, and `ConfigError` where the first round would not fill a window.
     """
     rounds, updates = settings.rounds(task.horizon), settings.updates(task.horizon)
     room = rounds * settings.lanes * (task.horizon + 1)
     replays = [_make_replay(offline, spec, room) for _ in seeds]
     kept = 0 if offline is None else len(offline.observations)
+    if (least := kept + settings.lanes * (task.horizon + 1)) < algorithm.window:
+        raise ConfigError(f"lanes: expected {algorithm.window} frames, a window, after the first round, found {least}.")
     keys = seed_keys(seeds, stream=ONLINE_STREAM)
     with run.locked():
         states, replays, done, rows = _resume(run, algorithm, spec, seeds, states, replays, kept)
