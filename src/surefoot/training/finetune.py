@@ -88,7 +88,7 @@ def fine_tune(
     replays = [_make_replay(offline, spec, room) for _ in seeds]
     kept = 0 if offline is None else len(offline.observations)
     if (least := kept + settings.lanes * (task.horizon + 1)) < algorithm.window:
-        raise ConfigError(f"lanes: expected {algorithm.window} frames, a window, after the first round, found {least}.")
+        raise ConfigError(f"lanes: expected {algorithm.window} frames, a window, after a round, found {least}.")
     keys = seed_keys(seeds, stream=ONLINE_STREAM)
     with run.locked():
         states, replays, done, rows = _resume(run, algorithm, spec, seeds, states, replays, kept)
