@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from surefoot.cli import progress
-from surefoot.cli.progress import ProgressLine, duration
+from surefoot.cli.progress import ProgressLine, duration, reading_progress
 
 
 class Clock:
@@ -65,6 +65,24 @@ def test_a_terminal_gets_a_bar() -> None:
         line.report(40, 100, phase="[policy]", rate=20.0)
     assert "training · [policy]" in text.getvalue()  # rich reads no markup in it
     assert "40 of 100 updates, 20/s, 3 s left" in text.getvalue()
+
+
+def test_only_reading_much_gets_a_line(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    for total in (2**30 - 1, 3 * 10**9):
+        with reading_progress("checking data.hdf5") as report:
+            for done in (total // 3, total):
+                clock.now += 8.0
+                report(done, total)
+    # The line begins at its first report: 2,000 MB more in 8 seconds.
+    assert capsys.readouterr().err == "checking data.hdf5: 3,000 of 3,000 MB, 250/s\n"
+
+
+def test_another_unit_may_be_told(clock: Clock) -> None:
+    text = io.StringIO()
+    with ProgressLine("training", unit="updates", console=Console(file=text, width=200)) as line:
+        clock.now += 20.0
+        line.report(10, 100, rate=20.0, phase="policy, weights", unit="rows")
+    assert text.getvalue() == "training · policy, weights: 10 of 100 rows, 20/s, 4 s left\n"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (185, "3 min 5 s"), (7800, "2 h 10 min")])

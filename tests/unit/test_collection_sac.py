@@ -42,8 +42,8 @@ def test_log_density_is_that_of_the_squashed_normal() -> None:
 
 
 def test_the_critic_learns_rewards_and_values_of_states_that_go_on() -> None:
-    """Reward 1 for ever at discount 0.5 is worth 1 / (1 - 0.5) = 2; where it terminates, 1. The temperature starts near 0,
-    so that entropy counts nothing."""
+    """Reward 1 for ever at discount 0.5 is worth 1 / (1 - 0.5) = 2; where it terminates, 1. The temperature starts near
+    0, so that entropy counts nothing."""
     config = replace(CONFIG, learning_rate=1e-2, target_rate=0.1)
     state = sac.init(config, 1, 1, jax.random.key(0))._replace(log_temperature=jnp.float32(-20.0))
     ends = jnp.arange(64) % 2

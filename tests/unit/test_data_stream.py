@@ -162,3 +162,48 @@ def test_the_system_need_not_know_how_to_release(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delattr(mapping.mmap, "MADV_DONTNEED")
     release(mapped.observations)
     assert jax.tree.leaves(TransitionStream(mapped, scaled).gather(np.array([5])))[0].shape == (1, 11)
+
+
+def test_rows_in_runs_are_those_picked_one_by_one(mapped: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.array([7, 8, 9, 3, 4, 5, 6, 6, 0])
+    assert mapping.runs(rows).tolist() == [[0, 3], [3, 7], [7, 8], [8, 9]]
+    arrays = {"observations": mapped.observations, "rewards": mapped.rewards}
+    monkeypatch.setattr(mapping, "LONG_RUN", 2)  # 4 runs of 9 rows: 4 * 2 <= 9
+    assert mapping.in_long_runs(rows)
+    for name, values in mapping.take_rows(arrays, rows).items():
+        np.testing.assert_array_equal(values, arrays[name][rows])
+    stream = TransitionStream(mapped, scaled)
+    gathered = stream.gather(rows)
+    monkeypatch.setattr("surefoot.data.stream.RUN_ROWS", 4)
+    in_parts = stream.gather(rows)
+    monkeypatch.setattr(mapping, "LONG_RUN", 3)
+    assert not mapping.in_long_runs(rows)
+    for one, parts, other in zip(gathered, in_parts, stream.gather(rows), strict=True):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(parts, other)
+
+
+def test_checks_and_fingerprint_tell_how_far_they_are(tmp_path: Path) -> None:
+    save(tmp_path / "data.hdf5", make_dataset(BINARY_TASK, lengths=(40,) * 50))
+    told: list[tuple[int, int]] = []
+    dataset = load(tmp_path / "data.hdf5", BINARY_TASK, mapped=True, on_progress=lambda *both: told.append(both))
+    # float32: observations and next observations of o numbers, actions of 2, reward and cost; then observations
+    # twice, next observations once.
+    rows, wide = len(dataset), dataset.observations.shape[1]
+    assert told[-1] == (4 * rows * (2 * wide + 2 + 2 + 3 * wide),) * 2
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    told.clear()
+    dataset.fingerprint(on_progress=lambda *both: told.append(both))
+    assert told[-1] == (sum(array.nbytes for _, array in dataset.arrays()),) * 2
+
+
+def test_data_found_good_before_are_not_checked_again(tmp_path: Path) -> None:
+    save(tmp_path / "data.hdf5", make_dataset(BINARY_TASK))
+    good = load(tmp_path / "data.hdf5", BINARY_TASK, mapped=True).fingerprint()
+    with h5py.File(tmp_path / "data.hdf5", "a") as file:
+        file["costs"][3] = np.nan  # pyright: ignore[reportIndexIssue]
+    with pytest.raises(DataError, match="costs: expected finite numbers, found nan in row 3"):
+        load(tmp_path / "data.hdf5", BINARY_TASK, mapped=True)
+    with pytest.raises(DataError, match="costs: expected finite numbers, found nan in row 3"):
+        load(tmp_path / "data.hdf5", BINARY_TASK, mapped=False, checked=False)
+    assert load(tmp_path / "data.hdf5", BINARY_TASK, mapped=True, checked=False).fingerprint() != good

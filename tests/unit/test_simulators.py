@@ -102,6 +102,21 @@ def test_fast_resets_change_no_bit(task: str, monkeypatch: pytest.MonkeyPatch) -
     slow.close()
 
 
+def test_a_velocity_tasks_step_is_the_originals_to_the_bit() -> None:
+    """Ours leaves out the copy of each action by which Gymnasium checks its shape."""
+    env, other = make(get_task("HalfCheetahVelocity")), make(get_task("HalfCheetahVelocity"))
+    original: Any = other._backend._env  # pyright: ignore[reportAttributeAccessIssue]
+    del original.do_simulation
+    assert original.do_simulation.__func__ is gymnasium.envs.mujoco.MujocoEnv.do_simulation
+    given = actions("HalfCheetahVelocity", 30)
+    seen = episode(env, 4, given)
+    expected = [original.reset(seed=4)[0].astype(np.float32).tobytes()]
+    for action in given:
+        observation, reward, cost, _, _, _ = original.step(action.astype(np.float64))
+        expected += [observation.astype(np.float32).tobytes(), np.array([reward, cost, 0.0, 0.0]).tobytes()]
+    assert seen == expected
+
+
 @pytest.mark.parametrize("task", ["BallRun", "PointGoal1"])
 def test_pictures_change_no_bit(task: str) -> None:
     plain, drawn = make(get_task(task)), make(get_task(task), render_mode="rgb_array")

@@ -62,6 +62,13 @@ def test_budgets_that_act_refuses(observation: np.ndarray, left: object, part: s
     assert is_one_sentence(str(refused.value))
 
 
+def test_act_knows_the_step_of_the_episode(planner: LoadedPolicy) -> None:
+    # The stub acts -1 where the step is not that of its memory, which is empty here.
+    np.testing.assert_allclose(planner.act(ZEROS, 0.5, step=3), [-1.0])
+    with pytest.raises(ConfigError, match="step: expected at least 0, found -1"):
+        planner.act(ZEROS, 0.5, step=-1)
+
+
 def test_a_session_keeps_count(planner: LoadedPolicy) -> None:
     session = planner.session(budget=1.5)
     spent = []

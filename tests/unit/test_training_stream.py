@@ -15,7 +15,7 @@ from tests.toy_algorithm import SPEC, ToyAlgorithm
 
 from surefoot.data import TransitionStream, load, save, to_transitions
 from surefoot.errors import DataError, DivergenceError
-from surefoot.training import RunDirectory, feed, fit, make_config
+from surefoot.training import Progress, RunDirectory, feed, fit, make_config
 from surefoot.types import DataSpec
 
 SEEDS = (3, 0, 9)
@@ -109,11 +109,16 @@ def test_blocks_give_the_weights_of_all_rows_together(
 ) -> None:
     monkeypatch.setattr(feed, "STRETCH_ROWS", 100)
     monkeypatch.setattr(feed, "WEIGHT_STRETCHES", 4)  # 2,010 rows: five blocks of 400 and one of 10
-    state = train(stream)
+    reports: list[Progress] = []
+    state = train(stream, on_progress=reports.append)
     for one, other in zip(
         jax.tree.leaves(state._replace(key=None)), jax.tree.leaves(whole[1]._replace(key=None)), strict=True
     ):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    told = [(report.done, report.total) for report in reports if report.unit == "rows"]
+    assert len(told) == 6
+    assert told[0][1] == told[-1][0] == told[-1][1] == 2010
+    assert {report.phase for report in reports if report.unit == "rows"} == {"policy, weights"}
 
 
 def test_weights_that_are_all_zero_stop_the_run(stream: TransitionStream) -> None:

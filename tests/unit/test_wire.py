@@ -94,6 +94,37 @@ def test_a_message_that_breaks_off_is_an_end_of_file() -> None:
             wire.receive(io.BytesIO(whole[:length]))
 
 
+def test_a_message_that_comes_in_pieces_is_put_together() -> None:
+    class Pieces(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(size or 0, 7))
+
+    whole = io.BytesIO()
+    wire.send(whole, wire.RESET, wire.pack_seeds(np.arange(3)))
+    assert wire.receive(Pieces(whole.getvalue())) == (wire.RESET, np.arange(3).tobytes())
+
+
+def test_a_worker_sleeps_until_its_owner_speaks_or_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays awake only after a request that came at once."""
+    reading, writing = os.pipe()
+    lookout = wire._Lookout(reading)
+    yields: list[int] = []
+    monkeypatch.setattr(os, "sched_yield", lambda: yields.append(os.write(writing, b"x")))
+    monkeypatch.setattr(wire, "BRISK_SECONDS", 600.0)
+    os.write(writing, b"x")
+    lookout.wait()  # the first request: asleep
+    assert not yields
+    os.read(reading, 1)
+    lookout.wait()  # nothing there yet: it gave way once, and the next request came
+    assert yields == [1]
+    os.read(reading, 1)
+    monkeypatch.setattr(wire, "BRISK_SECONDS", 0.0)
+    os.close(writing)
+    lookout.wait()
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+
+
 def test_metadrives_process_speaks_the_same_protocol(metadrive: None) -> None:
     env = make(get_task("mediummean"))
     starts = [env.reset(seed=seed)[0] for seed in (3, 4, 3)]

@@ -1,10 +1,10 @@
 """TREBI: planning under a cost budget that is given at run time (Lin et al., "Safe Offline Reinforcement Learning with
 Real-Time Budget Constraints", ICML 2023).
 
-A diffusion model of the behaviour's segments is sampled at every step, from where the environment is; values of noisy
+A diffusion model of the behaviour's segments is sampled at every step, from where the environment is. Values of noisy
 segments, regressed on the reward and the cost that came to the end of the episode, lead the samples up the gradient of
-R - w (C - b)+, and choose among them: the largest R of those with C <= b, else the smallest C. The budget b is an input,
-so one model serves all budgets.
+R - w (C - b)+, and choose among them: the largest R of those with C <= b, else the smallest C. The budget b is an
+input, so one model serves all budgets.
 
 Corrected against the authors' code (presets `legacy` and `legacy_config` keep its ways): costs count undiscounted and
 the values know how much of the episode is left, so that b is simply the cost that may still be caused; what is rescored
@@ -155,13 +155,13 @@ class TREBI:
         halvings = 2 ** (len(self.network.multipliers) - 1)
         if self.plan_horizon < 1 or self.plan_horizon % halvings:
             raise ConfigError(
-                f"plan_horizon: expected a multiple of {halvings}, which the network's {len(self.network.multipliers)} "
-                f"levels halve it to, found {self.plan_horizon}."
+                f"plan_horizon: expected a multiple of {halvings}, because the network halves it between its "
+                f"{len(self.network.multipliers)} levels, found {self.plan_horizon}."
             )
         if not 0 <= self.sampler.warm_steps < self.denoising.count or self.control_interval > self.plan_horizon:
             raise ConfigError(
-                f"sampler.warm_steps and control_interval: expected fewer than {self.denoising.count} steps and at most "
-                f"{self.plan_horizon} actions, found {self.sampler.warm_steps} and {self.control_interval}."
+                f"sampler.warm_steps and control_interval: expected fewer than {self.denoising.count} steps and at "
+                f"most {self.plan_horizon} actions, found {self.sampler.warm_steps} and {self.control_interval}."
             )
 
     needs_budget = True
@@ -213,7 +213,8 @@ class TREBI:
     def init(self, spec: DataSpec, key: Key[Array, ""]) -> TREBIState:
         if self.plan_horizon > spec.horizon:
             raise ConfigError(
-                f"plan_horizon: expected at most {spec.horizon} steps, the longest episode's, found {self.plan_horizon}."
+                f"plan_horizon: expected at most {spec.horizon} steps, as the longest episode has, "
+                f"found {self.plan_horizon}."
             )
         k_model, k_values = jax.random.split(key)
         width = spec.action_dim + spec.observation_dim
@@ -230,7 +231,9 @@ class TREBI:
             )
 
         return TREBIState(
-            model=self._averaged(TemporalUNet.create(k_model, width, self.network), self.model_updates),
+            model=self._averaged(
+                TemporalUNet.create(k_model, spec.observation_dim, spec.action_dim, self.network), self.model_updates
+            ),
             values=self._averaged(jax.vmap(create_value)(jax.random.split(k_values, members)), self.value_updates),
             normalizer=Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2)),
             residuals=jnp.zeros((_TIME_BINS, 101)),
@@ -312,26 +315,36 @@ class TREBI:
         key: Key[Array, ""],
         memory: Memory | None = None,
     ) -> tuple[Memory, Plan]:
-        """Plans for n environments, each under its own budget, which may be infinite, after `step` steps of its episode.
+        """Plans for n environments, each under its own budget, which may be infinite, `step` steps after its reset.
 
         `memory` is the policy's; with it a warm sampler starts from the plan before. Returned with the new plan in it.
         """
         trained_for = state.values.network.horizon
         if trained_for != self.plan_horizon:
             raise ConfigError(
-                f"plan_horizon: expected {trained_for} steps, as the values were trained for, found {self.plan_horizon}."
+                f"plan_horizon: expected {trained_for} steps, which the values were trained for, "
+                f"found {self.plan_horizon}."
             )
         share_left = jnp.clip(1.0 - step / state.longest, 0.0, 1.0)
-        return make_plan(
+        budget = remaining_budget - self.margin(state, share_left)
+        # No segment of the data starts less than its own length before the time limit. What the values say of one is
+        # spread evenly over its steps there: a budget for fewer of them is worth that many more.
+        stretch = jnp.ones_like(budget)
+        if self.know_time_left and self.cost_discount == 1.0:
+            shortest = self.plan_horizon / state.longest
+            stretch = jnp.maximum(shortest / jnp.maximum(share_left, 1.0 / state.longest), 1.0)
+            share_left = jnp.maximum(share_left, shortest)
+        if memory is None:
+            width = state.normalizer.mean.shape[0]
+            memory = empty_memory(len(observation), self.plan_horizon, width, age=self.control_interval)
+        memory, plan = make_plan(
             state.model.average,
             lambda x, t, left: self.predict(state, x, t, left),
             observation,
-            remaining_budget - self.margin(state, share_left),
+            jnp.where(budget > 0.0, budget * stretch, budget),
             share_left,
             key,
-            memory
-            if memory is not None
-            else empty_memory(len(step), self.plan_horizon, state.normalizer.mean.shape[0], age=self.control_interval),
+            memory,
             normalizer=state.normalizer,
             steps=self.denoising,
             candidates=self.candidates,
@@ -339,6 +352,7 @@ class TREBI:
             warm_steps=self.sampler.warm_steps,
             rescore=self.chosen_by == "rescored",
         )
+        return memory, plan._replace(cost=plan.cost / stretch, budget=budget)
 
     def imagined(self, state: TREBIState, memory: Memory) -> Float[Array, "n H obs"]:
         """The observations of the plans that the policy remembers, in the environment's units."""
@@ -443,8 +457,10 @@ def value_loss(
     schedule: Schedule,
     know_time_left: bool,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Squared error of reward and cost to come, predicted from noisy segments whose first observation is clean. Networks
-    are summed, so that each moves as it would alone."""
+    """Squared error of reward and cost to come, predicted from noisy segments whose first observation is clean.
+
+    Networks are summed, so that each moves as it would alone.
+    """
     noisy, _, t = draw_noisy(segments.x, key, schedule)
     noisy = fix_observation(noisy, segments.x[:, 0, action_dim:])
     outputs = value_outputs(networks, noisy, t, segments.share_left, know_time_left=know_time_left)

@@ -67,18 +67,21 @@ def prepare_segments(
     at_termination: tuple[float, float],
     held_out_share: float,
 ) -> SegmentData:
-    """`discounts` and `at_termination`: of rewards and of costs. Every 1 / `held_out_share`-th episode is held out.
+    """`discounts` and `at_termination`: of rewards and of costs. Every 1 / `held_out_share`-th episode is held out, the
+    last where there are fewer; with a share of 0 none, and `held_out` is what is trained on.
 
     Raises `DataError` where no episode is complete, or all are shorter than a plan.
     """
     episodes = np.arange(len(dataset.lengths))
     every = round(1.0 / held_out_share) if held_out_share > 0 else 0
+    every = min(every, len(episodes)) if len(episodes) > 1 else 0
     is_held_out = (episodes % every == every - 1) if every else np.zeros(len(episodes), bool)
 
     def starts_of(chosen: np.ndarray) -> np.ndarray:
         return window_starts(dataset, length=plan_horizon, longest=longest, episodes=chosen)
 
-    starts, held_out = starts_of(episodes[~is_held_out]), starts_of(episodes[is_held_out])
+    starts = starts_of(episodes[~is_held_out])
+    held_out = starts_of(episodes[is_held_out]) if is_held_out.any() else starts
     steps = np.concatenate([dataset.actions, dataset.observations], -1).astype(np.float32)
     to_come = np.stack(
         [
@@ -100,7 +103,7 @@ def prepare_segments(
         windows=Windows(steps, jnp.asarray(steps_left(dataset)), jnp.asarray(starts)),
         to_come=_float32(to_come),
         share_left=_float32((longest - steps_taken(dataset)) / longest),
-        held_out=jnp.asarray(held_out if len(held_out) else starts),
+        held_out=jnp.asarray(held_out),
         normalizer=normalizer,
     )
 

@@ -49,6 +49,8 @@ class CalibrateOptions:
     method: CalibrationMethod = "selected"
     """segments: all held-out segments alike (split-conformal); selected: those that a planner would choose among many;
     episodes: episodes of the planner itself, from an earlier evaluation without a level."""
+    first_episode: int = 0
+    """With episodes: number of the first that counts, so that others stay to be measured on."""
     stretch: int = 50
     """Environment steps that share a margin, with segments and selected."""
     candidates: int | None = None
@@ -113,7 +115,12 @@ def _from_episodes(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
     file = options.run / FOLDER / ROWS
     rows = [row for row in read_rows(file) if row.get("level") is None and row.get("planner_budget") is not None]
     # The last evaluation without a level: earlier ones may have been of another checkpoint or other options.
-    rows = [row for row in rows if row["setting"] == rows[-1]["setting"] and row.get("step") == loaded.step]
+    last = rows[-1]["setting"] if rows else ""
+    rows = [
+        row
+        for row in rows
+        if row["setting"] == last and row.get("step") == loaded.step and row["episode"] >= options.first_episode
+    ]
     if not rows:
         raise ConfigError(
             f"{file}: expected episodes under limited budgets without a level, of the checkpoint of {loaded.step} "

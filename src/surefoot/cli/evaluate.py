@@ -86,6 +86,8 @@ class EvaluateOptions:
     discounted maximum."""
     level: float | None = None
     """Plan with the margin that `surefoot calibrate` found for this share of episodes over budget, as 0.05."""
+    first_episode: int = 0
+    """Under budgets: number of the first episode; other numbers are other starts."""
     lanes: int = 40
     """Episodes under budgets side by side; fewer need less memory."""
 
@@ -107,6 +109,7 @@ def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dic
         conversion=options.budget_conversion,
         level=options.level,
         episodes=BUDGET_EPISODES if options.episodes is None else options.episodes,
+        first_episode=options.first_episode,
         lanes=options.lanes,
         workers=options.workers,
         changed=acting_overrides(options),
@@ -151,9 +154,9 @@ def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: 
 
 
 def _check(options: EvaluateOptions) -> None:
-    for name, least in (("episodes", 1), ("workers", 1), ("gifs", 0), ("lanes", 1)):
+    for name, least in (("episodes", 1), ("workers", 1), ("gifs", 0), ("lanes", 1), ("first_episode", 0)):
         if (value := getattr(options, name)) is not None and value < least:
-            raise ConfigError(f"--{name}: expected at least {least}, found {value}.")
+            raise ConfigError(f"--{name.replace('_', '-')}: expected at least {least}, found {value}.")
 
 
 def table(summary: dict[str, Any]) -> str:

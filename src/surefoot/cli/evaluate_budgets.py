@@ -46,6 +46,7 @@ class BudgetRequest:
     conversion: BudgetConversion = "table"
     level: float | None = None
     episodes: int = EPISODES
+    first_episode: int = 0
     lanes: int = 40
     workers: int = 1
     changed: Mapping[str, Any] = field(default_factory=dict)
@@ -83,6 +84,7 @@ def evaluate_under_budgets(
         budgets=budgets,
         seeds=config.seeds,
         episodes=request.episodes,
+        first_episode=request.first_episode,
         most_lanes=request.lanes,
         discount=float(algorithm.budget_discount),
         conversion=request.conversion,
@@ -113,7 +115,7 @@ def evaluate_under_budgets(
     rows = [
         row
         for row in read_rows(file)
-        if row["setting"] == setting and row["asked"] in wanted and row["episode"] < request.episodes
+        if row["setting"] == setting and row["asked"] in wanted and row["episode"] in evaluation.numbers
     ]
     return merge_summary(
         loaded.directory.path,
@@ -185,6 +187,7 @@ def _setting(
             "acting": as_json(hyperparameters(loaded.algorithm)),
             "step": loaded.step,
             "conversion": request.conversion,
+            "level": request.level,  # margins of 0 act like none, but their rows say another level
             "margins": {str(seed): [float(value) for value in values] for seed, values in margins.items()},
             "schedules": schedules,
         }

@@ -57,6 +57,11 @@ COMMANDS: dict[str, Command] = {
         "Measure the policy and the feasible region of a run.",
         "the run is as it was, start the command again",
     ),
+    "import": Command(
+        "surefoot.cli.import_weights",
+        "Begin a TREBI run with Diffuser's published PyTorch weights as its behaviour model.",
+        "nothing was written, start the command again",
+    ),
     "calibrate": Command(
         "surefoot.cli.calibrate",
         "Find the margin on a planner's predicted cost that keeps a level of episodes over budget.",

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 from rich.console import Console
@@ -9,6 +11,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two plain lines."""
+SHOWN_BYTES = 2**30
+"""Of data to read, from which on that takes long enough for a line."""
 
 
 class ProgressLine:
@@ -42,9 +46,16 @@ class ProgressLine:
             self._bar.stop()
 
     def report(
-        self, done: int, total: int, *, phase: str = "", rate: float | None = None, remaining: float | None = None
+        self,
+        done: int,
+        total: int,
+        *,
+        phase: str = "",
+        rate: float | None = None,
+        remaining: float | None = None,
+        unit: str | None = None,
     ) -> None:
-        """`done` of `total` units; `rate` per second and `remaining` seconds where the caller knows better."""
+        """`done` of `total` units; `rate` per second, `remaining` seconds and `unit` where the caller knows better."""
         now = time.perf_counter()
         if self._first is None:
             self._first, self._began = done, now
@@ -53,12 +64,28 @@ class ProgressLine:
         if remaining is None and rate:
             remaining = (total - done) / rate
         title = f"{self._what} · {phase}" if phase else self._what
-        note = f"{done:,} of {total:,} {self._unit}{_speed(rate, remaining, done < total)}"
+        note = f"{done:,} of {total:,} {unit or self._unit}{_speed(rate, remaining, done < total)}"
         if self._bar is not None:
             self._bar.update(self._task, description=title, completed=done, total=total, note=note)
         elif now - self._printed >= PLAIN_INTERVAL or done >= total:
             self._printed = now
             self._console.print(f"{title}: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def reading_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """What counts bytes, done and in all, on a line that appears where they are many."""
+    with ExitStack() as stack:
+        lines: list[ProgressLine] = []
+
+        def report(done: int, total: int) -> None:
+            if total < SHOWN_BYTES:
+                return
+            if not lines:
+                lines.append(stack.enter_context(ProgressLine(what, unit="MB")))
+            lines[0].report(done // 10**6 if done < total else -(-total // 10**6), -(-total // 10**6))
+
+        yield report
 
 
 def duration(seconds: float) -> str:

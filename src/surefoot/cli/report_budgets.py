@@ -13,7 +13,6 @@ from surefoot.cli.loaded_run import FOLDER
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.budgets import summarise_budgets
 from surefoot.report.budget_plots import Imagined, Plane, budget_curves, calibration_plot, plans_over_trajectory
-from surefoot.report.tables import percent
 
 Figures = dict[str, tuple[Figure, str]]
 Observations = Float[np.ndarray, "... o"]
@@ -68,7 +67,9 @@ def budget_figures(path: Path, task: str) -> Figures:
     if not levels:
         return {}
     figures: Figures = {}
-    named = [("no margin" if one["level"] is None else f"margin for {percent(one['level'])}", one) for one, _ in levels]
+    named = [
+        ("no margin" if one["level"] is None else f"margin for {100 * one['level']:g} %", one) for one, _ in levels
+    ]
     if any(record["budget"] is not None for _, one in named for record in one["budgets"]):
         caption = (
             "Return and cost of an episode against its budget. Bars: 95 % intervals of the mean over episodes; "

@@ -17,7 +17,7 @@ from surefoot import presets
 from surefoot.cli.collect import coverage
 from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
-from surefoot.cli.progress import ProgressLine, duration
+from surefoot.cli.progress import ProgressLine, duration, reading_progress
 from surefoot.cli.selection import DataFilter, select, selection
 from surefoot.data import Dataset, TransitionStream, library, pixels
 from surefoot.data.frames import FrameData
@@ -98,9 +98,14 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         task, data_filter=options.data_filter, fraction=options.fraction, limit=options.filter_cost_limit
     )
     path = _data_path(options, task)
-    dataset = _dataset(options, path, task, chosen)
+    directory = RunDirectory(options.out)
+    # What a run goes on with was checked when it began; its fingerprint tells whether it is still the same.
+    checked = not (options.resume and directory.config_path.exists())
+    dataset = _dataset(options, path, task, chosen, checked=checked)
     transitions = _prepared(options.hyper, dataset, task)
     found = coverage(dataset)
+    with reading_progress(f"fingerprint of {path.name}") as report:
+        fingerprint = dataset.fingerprint(on_progress=report)
     config = make_config(
         options.hyper,
         name=options.algorithm,
@@ -109,14 +114,13 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         spec=task.spec,
         seeds=seeds,
         data_path=str(path.resolve()),
-        data_fingerprint=dataset.fingerprint(),
+        data_fingerprint=fingerprint,
         log_interval=options.log_interval,
         checkpoint_interval=options.checkpoint_interval,
         command=tuple(command),
         data_selection=chosen,
     )
-    del dataset  # the device gets a copy of its own, and this one is in the way; a stream keeps it
-    directory = RunDirectory(options.out)
+    del dataset, loaded  # the device gets a copy of its own, and this one is in the way; a stream keeps it
     began, resumed_at = time.perf_counter(), _updates_done(directory)
     with ExitStack() as stack:
         line = stack.enter_context(ProgressLine("training", unit="updates"))
@@ -148,10 +152,14 @@ def _data_path(options: TrainOptions[Any], task: Task) -> Path:
     return library.find(task)
 
 
-def _dataset(options: TrainOptions[Any], path: Path, task: Task, chosen: dict[str, Any]) -> Dataset | FrameData:
+def _dataset(
+    options: TrainOptions[Any], path: Path, task: Task, chosen: dict[str, Any], *, checked: bool
+) -> Dataset | FrameData:
     """The data of the file: transitions, of which the chosen ones, or frames."""
     if task.image_shape is None:
-        return select(library.read(path, task, mapped=MAPPED[options.stream]), chosen)
+        with reading_progress(f"checking {path.name}") as report:
+            loaded = library.read(path, task, mapped=MAPPED[options.stream], checked=checked, on_progress=report)
+        return select(loaded, chosen)
     if not getattr(options.hyper, "reads_images", False):
         raise ConfigError(
             f"--algorithm: expected one that reads images for {task.name}, as fosp, found {options.algorithm}."
@@ -163,7 +171,8 @@ def _dataset(options: TrainOptions[Any], path: Path, task: Task, chosen: dict[st
 
 def _prepared(algorithm: Any, dataset: Dataset | FrameData, task: Task) -> Any:
     """The data as the algorithm sees them: prepared, or, where they stay in their file, to be prepared when drawn."""
-    if isinstance(dataset, Dataset) and is_mapped(dataset.observations) and not hasattr(algorithm, "batch"):
+    mapped = isinstance(dataset, Dataset) and is_mapped(dataset.observations)
+    if mapped and not hasattr(algorithm, "batch"):  # windows are not streamed yet
         return TransitionStream(dataset, partial(algorithm.prepare, task=task))
     return algorithm.prepare(dataset, task)
 
@@ -175,6 +184,7 @@ def _report(line: ProgressLine, progress: Progress) -> None:
         phase=progress.phase,
         rate=progress.updates_per_second,
         remaining=progress.seconds_remaining,
+        unit=progress.unit,
     )
 
 

@@ -5,6 +5,7 @@ part anew. Every random number is a function of the seed and the number of the r
 when it is started again is what it would have done, to the bit.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -71,12 +72,12 @@ def collect_replay(
     *,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Dataset, dict[str, Any]]:
-    """Train and keep: the whole episodes of the buffer, and their data card. The store is left for the caller to remove.
+    """Train and keep: the buffer's whole episodes, and their data card. The store is left for the caller to remove.
 
-    `open_simulators` opens `recipe.lanes` of them, and is None for a pure-JAX task. Goes on from what the store holds of
-    the same collection. The first Ctrl-C stops after the part that runs on a pure-JAX task and at once on a simulator,
-    where the part is lost, and raises `KeyboardInterrupt`. Raises `ConfigError` where the store holds another
-    collection, `DataError` where the disk is full, and `DivergenceError`.
+    `open_simulators` opens `recipe.lanes` of them, and is None for a pure-JAX task. Goes on from what the store holds
+    of the same collection. The first Ctrl-C stops after the part that runs on a pure-JAX task, and at once on a
+    simulator, where the part is lost, and raises `KeyboardInterrupt`. Raises `ConfigError` where the store holds
+    another collection, `DataError` where the disk is full, and `DivergenceError`.
     """
     recipe, store = collection.recipe, collection.store
 
@@ -100,7 +101,7 @@ def collect_replay(
 def parts(recipe: ReplayRecipe) -> list[tuple[int, int]]:
     """(first round, round after the last) of every part; the warm-up is one by itself."""
     starts = [0, *range(recipe.warm_up_rounds, recipe.rounds, recipe.part), recipe.rounds]
-    return [(first, after) for first, after in zip(starts[:-1], starts[1:], strict=True) if first < after]
+    return [(first, after) for first, after in itertools.pairwise(starts) if first < after]
 
 
 def _first(collection: ReplayCollection, *, on_simulator: bool) -> _State:

@@ -52,9 +52,8 @@ _RUNNER = ReplayRecipe(
     updates=4,
     warm_up=5000,
     part=2450,
-    learner=SAC(hidden=(128, 128)),
-    note="Ten lanes with four updates a round, 0.4 updates a step, and half as wide networks: two CPU cores should need "
-    "minutes.",
+    learner=_SMALL,
+    note=f"Ten lanes with four updates a round, 0.4 updates a step. {_SMALLER}",
 )
 
 REPLAY_RECIPES: dict[str, ReplayRecipe] = {

@@ -1,10 +1,11 @@
 """Soft actor-critic: the online learner whose replay buffer becomes the "medium-replay" data of TREBI's tasks.
 
 Haarnoja et al., 2018, arXiv 1812.05905: two critics (equation 5 with the smaller of two targets), a squashed Gaussian
-policy (equation 9) and a temperature that is learned (equation 18). Defaults are those of Stable-Baselines3, but for the
-learning rate, which TREBI's data took from their recipe. Costs are no part of it.
+policy (equation 9) and a temperature that is learned (equation 18). Defaults are those of Stable-Baselines3, but for
+the learning rate, which is that of TREBI's recipe. Costs are no part of it.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -87,7 +88,7 @@ def init(config: SAC, observation_dim: int, action_dim: int, key: Key[Array, ""]
     """The first state, temperature 1."""
     k_actor, k_critics = jax.random.split(key)
     sizes = [observation_dim, *config.hidden, 2 * action_dim]
-    actor = Actor(dense_layers(k_actor, list(zip(sizes[:-1], sizes[1:], strict=True))))
+    actor = Actor(dense_layers(k_actor, list(itertools.pairwise(sizes))))
     critics = MLP.create(k_critics, observation_dim + action_dim, config.hidden, members=(2,))
     log_temperature = jnp.zeros(())
     optimizer = optax.adam(config.learning_rate)

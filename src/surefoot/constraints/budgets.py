@@ -22,6 +22,9 @@ BudgetConversion = Literal["table", "even", "discounted"]
 the task (even where there is none); `even`, as if the episode spent evenly over its horizon; `discounted`, ratios of
 the table's discounted maximum."""
 
+TABLE_DISCOUNT = 0.99
+"""That the tasks' measured factors are for."""
+
 Costs = Float[Array, " n"] | Float[np.ndarray, " n"]
 
 
@@ -69,7 +72,8 @@ def planner_budget(
     """b_0 in the units of a planner that discounts costs by `discount`, for an episode's undiscounted `cost`.
 
     With discount 1 that is `cost` itself (mode iii of the specification). Otherwise `table` multiplies by the task's
-    measured share of discounted in undiscounted costs (mode ii) and by (1 - d^H) / ((1 - d) H) where it has none;
+    measured share of discounted in undiscounted costs (mode ii), and by (1 - d^H) / ((1 - d) H) where it has none or
+    d is not the table's 0.99;
     `even` always does the latter; `discounted` takes `ratio` of the table's discounted maximum (mode i), or the same
     share of `cost`. Raises `ConfigError` where the table lacks what `discounted` needs.
     """
@@ -80,7 +84,7 @@ def planner_budget(
             raise ConfigError(f"--budget-conversion discounted: task {task.name} has no discounted maximum budget.")
         share = cost / task.budget_maximum if ratio is None else ratio
         return share * task.budget_maximum_discounted
-    if conversion == "table" and task.budget_conversion is not None:
+    if conversion == "table" and task.budget_conversion is not None and math.isclose(discount, TABLE_DISCOUNT):
         return cost * task.budget_conversion
     return discounted_cost_limit(cost, discount=discount, horizon=task.horizon)
 

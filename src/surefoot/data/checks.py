@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 
 from surefoot.data.dataset import Dataset
-from surefoot.data.mapping import blocks
+from surefoot.data.mapping import Meter, blocks
 from surefoot.data.suspicions import explain_gap, rewards_look_like_costs
 from surefoot.errors import DataError
 from surefoot.tasks import Task
@@ -46,9 +46,9 @@ def float32_values(path: Path, key: str, values: np.ndarray, *, first_row: int =
     return converted
 
 
-def check_finite(path: Path, key: str, values: np.ndarray, *, first_row: int = 0) -> None:
+def check_finite(path: Path, key: str, values: np.ndarray, *, first_row: int = 0, meter: Meter | None = None) -> None:
     """Refuse NaN and infinities."""
-    for start, (block,) in blocks(values):
+    for start, (block,) in blocks(values, meter=meter):
         if not np.isfinite(block).all():
             at = _first(~np.isfinite(block))
             refuse(path, key, expected="finite numbers", found=f"{block[at]} in {_position(at, first_row + start)}")
@@ -63,11 +63,14 @@ def flag_values(path: Path, key: str, values: np.ndarray, *, first_row: int = 0)
     return values.astype(np.bool_)
 
 
-def check_dataset(path: Path, dataset: Dataset, task: Task) -> None:
-    """Refuse data whose shapes are right but whose values cannot be `task`'s; see the specification of the format."""
+def check_dataset(path: Path, dataset: Dataset, task: Task, *, meter: Meter | None = None) -> None:
+    """Refuse data whose shapes are right but whose values cannot be `task`'s; see the specification of the format.
+
+    `meter` counts the observations twice and the next observations once: the other passes are short beside them.
+    """
     _check_ranges(path, dataset)
     _check_episodes(path, dataset, task)
-    _check_following(path, dataset)
+    _check_following(path, dataset, meter)
     for key, columns in (("observations", dataset.observations), ("actions", dataset.actions)):
         first = columns[0].copy()
         if all((block == first).all() for _, (block,) in blocks(columns)):
@@ -128,11 +131,11 @@ def _check_episodes(path: Path, dataset: Dataset, task: Task) -> None:
         refuse(path, "terminals and timeouts", expected=expected, found=found)
 
 
-def _check_following(path: Path, dataset: Dataset) -> None:
+def _check_following(path: Path, dataset: Dataset, meter: Meter | None) -> None:
     observations, entered = dataset.observations, dataset.next_observations
-    tolerance = FOLLOW_RELATIVE * _spread(observations) + FOLLOW_ABSOLUTE
+    tolerance = FOLLOW_RELATIVE * _spread(observations, meter) + FOLLOW_ABSOLUTE
     followed = ~(dataset.terminated | dataset.truncated)[:-1]
-    for start, (here, following, applies) in blocks(entered[:-1], observations[1:], followed):
+    for start, (here, following, applies) in blocks(entered[:-1], observations[1:], followed, meter=meter):
         gap = np.abs(here.astype(np.float64) - following)
         wrong = (gap > tolerance) & applies[:, None]
         if wrong.any():
@@ -143,10 +146,10 @@ def _check_following(path: Path, dataset: Dataset) -> None:
             refuse(path, "next_observations", expected=expected, found=found)
 
 
-def _spread(columns: np.ndarray) -> np.ndarray:
+def _spread(columns: np.ndarray, meter: Meter | None) -> np.ndarray:
     """Largest less smallest number of each column; in float64, where no difference of float32 numbers overflows."""
     low, high = np.full(columns.shape[1], np.inf), np.full(columns.shape[1], -np.inf)
-    for _, (block,) in blocks(columns):
+    for _, (block,) in blocks(columns, meter=meter):
         low, high = np.minimum(low, block.min(0)), np.maximum(high, block.max(0))
     return high - low
 

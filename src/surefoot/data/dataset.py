@@ -1,14 +1,14 @@
 """Logged transitions in NumPy, flat over episodes, and the statistics of those episodes."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike, DTypeLike
 
-from surefoot.data.mapping import blocks, release, take_rows
+from surefoot.data.mapping import Meter, blocks, release, take_rows
 from surefoot.errors import DataError
 
 FINGERPRINT_ROWS = 65_536
@@ -101,13 +101,17 @@ class Dataset:
         violating = self.costs > 0 if self.constraints is None else self.constraints > 0
         return self._episode_sums(violating, np.int64)
 
-    def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, of the names, shapes and bytes of all arrays: of the data, not of the file."""
+    def fingerprint(self, *, on_progress: Callable[[int, int], None] | None = None) -> str:
+        """SHA-256, in hexadecimal, of the names, shapes and bytes of all arrays: of the data, not of the file.
+
+        `on_progress(done, total)` counts bytes.
+        """
         digest = hashlib.sha256()
+        meter = Meter(sum(array.nbytes for _, array in self.arrays()), on_progress or (lambda done, total: None))
         for name, array in self.arrays():
             dtype = array.dtype.newbyteorder("<")
             digest.update(f"{name} {dtype.str} {array.shape}\n".encode())
-            for _, (block,) in blocks(array, rows=FINGERPRINT_ROWS):
+            for _, (block,) in blocks(array, rows=FINGERPRINT_ROWS, meter=meter):
                 digest.update(np.ascontiguousarray(block, dtype).data)
         return digest.hexdigest()
 

@@ -7,6 +7,7 @@ cost, its last no action: zeros there. Elsewhere in surefoot rewards belong to t
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from surefoot.data.dataset import FINGERPRINT_ROWS, Dataset
-from surefoot.data.mapping import blocks
+from surefoot.data.mapping import Meter, blocks
 from surefoot.errors import DataError
 
 
@@ -118,13 +119,18 @@ class FrameData:
         """Steps of every episode that cost something."""
         return np.add.reduceat((self.costs > 0).astype(np.int64), self.episode_starts)
 
-    def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, of the names, shapes and bytes of all arrays: of the data, not of the file."""
+    def fingerprint(self, *, on_progress: Callable[[int, int], None] | None = None) -> str:
+        """SHA-256, in hexadecimal, of the names, shapes and bytes of all arrays: of the data, not of the file.
+
+        `on_progress(done, total)` counts bytes.
+        """
         digest = hashlib.sha256()
-        for name, array in self.arrays().items():
+        arrays = self.arrays()
+        meter = Meter(sum(array.nbytes for array in arrays.values()), on_progress or (lambda done, total: None))
+        for name, array in arrays.items():
             dtype = array.dtype.newbyteorder("<")
             digest.update(f"{name} {dtype.str} {array.shape}\n".encode())
-            for _, (block,) in blocks(array, rows=FINGERPRINT_ROWS):
+            for _, (block,) in blocks(array, rows=FINGERPRINT_ROWS, meter=meter):
                 digest.update(np.ascontiguousarray(block, dtype).data)
         return digest.hexdigest()
 

@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,7 +25,7 @@ from surefoot.data.checks import (
     refuse,
 )
 from surefoot.data.dataset import Dataset
-from surefoot.data.mapping import BLOCK_ROWS, blocks, map_dataset, release
+from surefoot.data.mapping import BLOCK_ROWS, Meter, blocks, is_mapped, map_dataset, release
 from surefoot.data.writing import blaming, new_hdf5, replacing
 from surefoot.tasks import Task
 
@@ -44,16 +44,25 @@ NUMBER_KINDS = "biuf"
 """NumPy's kinds of dtype that hold real numbers."""
 
 
-def load(path: str | os.PathLike[str], task: Task, *, mapped: bool | None = None) -> Dataset:
+def load(
+    path: str | os.PathLike[str],
+    task: Task,
+    *,
+    mapped: bool | None = None,
+    checked: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
     """The data of `task` in the HDF5 file at `path`, float32.
 
     `mapped` arrays stay in the file and are read where they are used: for data larger than the memory. None: where they
     take more than `MAPPED_ABOVE` bytes and lie in the file as they would in memory, as in the files that `save` writes.
+    `on_progress(done, total)` counts the bytes that the checks of mapped arrays have read. `checked=False` leaves these
+    checks of values out: for data whose fingerprint is then compared with that of data that were found good.
 
     Raises `DataError`, one sentence that names file, key, expected and found, for anything that is not such data.
     """
     path = Path(path)
-    return _load(path, task, named=path, mapped=mapped)
+    return _load(path, task, named=path, mapped=mapped, checked=checked, on_progress=on_progress)
 
 
 def save(path: str | os.PathLike[str], dataset: Dataset, *, card: dict[str, Any] | None = None) -> None:
@@ -115,13 +124,22 @@ def reading(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def _load(path: Path, task: Task, *, named: Path, mapped: bool | None) -> Dataset:
+def _load(
+    path: Path,
+    task: Task,
+    *,
+    named: Path,
+    mapped: bool | None,
+    checked: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
     """`load`; refusals name the file `named`."""
     with reading(path) as file:
         card = card_of(named, file)
         check_card_task(named, card, task)
         nodes = _find(named, file, task)
-        arrays = _arrays(path, nodes, named=named, mapped=mapped)
+        meter = None if on_progress is None else Meter(_bytes_to_check(nodes), on_progress)
+        arrays = _arrays(path, nodes, named=named, mapped=mapped, checked=checked, meter=meter)
     dataset = Dataset(
         task=task.name,
         observations=arrays["observations"],
@@ -133,13 +151,29 @@ def _load(path: Path, task: Task, *, named: Path, mapped: bool | None) -> Datase
         truncated=arrays["timeouts"],
         constraints=arrays.get(CONSTRAINTS_KEY),
     )
-    check_dataset(named, dataset, task)
+    if is_mapped(dataset.observations) and not checked:
+        return dataset
+    check_dataset(named, dataset, task, meter=meter if is_mapped(dataset.observations) else None)
     if not card:
         check_reference(named, dataset, task)
     return dataset
 
 
-def _arrays(path: Path, nodes: dict[str, h5py.Dataset], *, named: Path, mapped: bool | None) -> dict[str, np.ndarray]:
+def _bytes_to_check(nodes: dict[str, h5py.Dataset]) -> int:
+    """What the checks of mapped arrays read: all once for NaN, then what `check_dataset` counts."""
+    sizes = {key: 4 * math.prod(node.shape) for key, node in nodes.items() if key not in FLAG_KEYS}
+    return sum(sizes.values()) + 3 * sizes["observations"]
+
+
+def _arrays(
+    path: Path,
+    nodes: dict[str, h5py.Dataset],
+    *,
+    named: Path,
+    mapped: bool | None,
+    checked: bool,
+    meter: Meter | None,
+) -> dict[str, np.ndarray]:
     """The values under each key: read, or mapped (flags are small and always read)."""
     maps = {key: map_dataset(path, node) for key, node in nodes.items() if key not in FLAG_KEYS}
     odd = [key for key, values in maps.items() if values is None or values.dtype != np.float32]
@@ -152,7 +186,8 @@ def _arrays(path: Path, nodes: dict[str, h5py.Dataset], *, named: Path, mapped: 
         arrays = {}
         for key, values in maps.items():
             assert values is not None
-            check_finite(named, key, values)
+            if checked:
+                check_finite(named, key, values, meter=meter)
             arrays[key] = values if key in WIDE_KEYS else values.reshape(-1)
         return arrays | {key: _read(named, key, nodes[key]) for key in FLAG_KEYS}
     maps.clear()

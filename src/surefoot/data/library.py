@@ -85,19 +85,28 @@ def find(task: Task, *, directory: Path | None = None) -> Path:
     return path
 
 
-def load(source: str | os.PathLike[str] | Task, task: Task | None = None, *, mapped: bool | None = None) -> Dataset:
+def load(
+    source: str | os.PathLike[str] | Task,
+    task: Task | None = None,
+    *,
+    mapped: bool | None = None,
+    checked: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
     """`load(path, task)`: the data of `task` in that file. `load(task)`: in its published file in DSRL's folder.
 
     `mapped` arrays stay in the file and are read where they are used: for data larger than the memory. None: where they
     take more than 2 GiB and lie in the file as they would in memory, as in the files that `save` writes.
+    `on_progress(done, total)` counts the bytes that the checks of mapped arrays have read. `checked=False` leaves these
+    checks of values out: for data whose fingerprint is then compared with that of data that were found good.
 
     Raises `DataError`, one sentence that names file, key, expected and found, for anything that is not such data.
     """
     if isinstance(source, Task):
-        return hdf5.load(find(source), source, mapped=mapped)
+        return hdf5.load(find(source), source, mapped=mapped, checked=checked, on_progress=on_progress)
     if task is None:
         raise TypeError("load: a path needs the task whose data lie there")
-    return hdf5.load(source, task, mapped=mapped)
+    return hdf5.load(source, task, mapped=mapped, checked=checked, on_progress=on_progress)
 
 
 def card_of(path: Path) -> dict[str, Any]:
@@ -122,12 +131,26 @@ def format_of(path: Path, task: Task) -> Literal["dsrl", "d4rl", "minari"]:
     return "d4rl" if costless and has_labels(task) else "dsrl"
 
 
-def read(path: Path, task: Task, *, mapped: bool | None = None) -> Dataset:
-    """The data of `task` at `path`, in whatever format. Raises `DataError`."""
+def read(
+    path: Path,
+    task: Task,
+    *,
+    mapped: bool | None = None,
+    checked: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
+    """The data of `task` at `path`, in whatever format; the options are `hdf5.load`'s and count for DSRL's format only.
+
+    Raises `DataError`.
+    """
     found = format_of(path, task)
     if found == "minari":
         return load_minari(path, task, labeller=LABELLERS.get(task.name))
-    return load_d4rl(path, task) if found == "d4rl" else hdf5.load(path, task, mapped=mapped)
+    return (
+        load_d4rl(path, task)
+        if found == "d4rl"
+        else hdf5.load(path, task, mapped=mapped, checked=checked, on_progress=on_progress)
+    )
 
 
 def read_manifest(directory: Path) -> dict[str, Known]:

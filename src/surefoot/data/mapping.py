@@ -5,7 +5,7 @@ released; they are then read again, from the system's cache or the disk, where t
 """
 
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from jaxtyping import Int
 
 BLOCK_ROWS = 16_384
 """Rows worked on at a time, so that a pass over a large file needs little memory."""
+LONG_RUN = 64
+"""Mean number of rows that follow one another from which on they are copied in runs, not picked one by one."""
 
 
 def map_dataset(path: Path, node: h5py.Dataset) -> np.ndarray | None:
@@ -56,13 +58,45 @@ def expect(array: np.ndarray, rows: Int[np.ndarray, " n"]) -> None:
         mapped.madvise(mmap.MADV_WILLNEED, start * mmap.PAGESIZE, (end + 1 - start) * mmap.PAGESIZE)
 
 
+def runs(rows: Int[np.ndarray, " n"]) -> Int[np.ndarray, "r 2"]:
+    """Places in `rows` where stretches of consecutive numbers start, and the places after their ends."""
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    return np.stack([np.concatenate([[0], breaks]), np.concatenate([breaks, [len(rows)]])], 1)
+
+
+def in_long_runs(rows: Int[np.ndarray, " n"]) -> bool:
+    """Whether most of these rows follow one another."""
+    return len(runs(rows)) * LONG_RUN <= len(rows)
+
+
 def take_rows(arrays: Mapping[str, np.ndarray], rows: Int[np.ndarray, " n"]) -> dict[str, np.ndarray]:
     """These rows of every array, in memory."""
+    if in_long_runs(rows):
+        return _take_runs(arrays, rows)
     for array in arrays.values():
         expect(array, rows)
     taken = {}
     for name, array in arrays.items():
         taken[name] = array[rows]
+        release(array)
+    return taken
+
+
+def _take_runs(arrays: Mapping[str, np.ndarray], rows: Int[np.ndarray, " n"]) -> dict[str, np.ndarray]:
+    found = runs(rows).tolist()
+    places = [(slice(start, end), slice(int(rows[start]), int(rows[start]) + end - start)) for start, end in found]
+    for array in arrays.values():
+        mapped = _map_of(array)
+        if mapped is not None and hasattr(mmap, "MADV_WILLNEED"):
+            first = _address(array) - _address(np.frombuffer(mapped, np.uint8))
+            for _, part in places:
+                begin = (first + part.start * array.strides[0]) // mmap.PAGESIZE * mmap.PAGESIZE
+                mapped.madvise(mmap.MADV_WILLNEED, begin, first + part.stop * array.strides[0] - begin)
+    taken = {}
+    for name, array in arrays.items():
+        taken[name] = np.empty((len(rows), *array.shape[1:]), array.dtype)
+        for target, part in places:
+            taken[name][target] = array[part]
         release(array)
     return taken
 
@@ -76,11 +110,31 @@ def release(*arrays: np.ndarray) -> None:
             mapped.madvise(mmap.MADV_NORMAL)  # after `expect`: who reads on reads from here on
 
 
-def blocks(*arrays: np.ndarray, rows: int = BLOCK_ROWS) -> Iterator[tuple[int, tuple[np.ndarray, ...]]]:
+class Meter:
+    """Adds up the bytes that passes over data have read, and tells `on_progress(done, total)` after every block."""
+
+    def __init__(self, total: int, on_progress: Callable[[int, int], None]) -> None:
+        self._total, self._on_progress = total, on_progress
+        self._done = 0
+
+    def add(self, count: int) -> None:
+        """`count` more bytes were read. What goes beyond the total is not reported again."""
+        done = min(self._done + count, self._total)
+        if done > self._done:
+            self._done = done
+            self._on_progress(done, self._total)
+
+
+def blocks(
+    *arrays: np.ndarray, rows: int = BLOCK_ROWS, meter: Meter | None = None
+) -> Iterator[tuple[int, tuple[np.ndarray, ...]]]:
     """First row and the same `rows` rows of all arrays, block after block; each is released when it was used."""
     for start in range(0, len(arrays[0]), rows):
-        yield start, tuple(array[start : start + rows] for array in arrays)
+        parts = tuple(array[start : start + rows] for array in arrays)
+        yield start, parts
         release(*arrays)
+        if meter is not None:
+            meter.add(sum(part.nbytes for part in parts))
 
 
 def _address(array: np.ndarray) -> int:

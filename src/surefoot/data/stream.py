@@ -10,13 +10,14 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from surefoot.data.dataset import Dataset
-from surefoot.data.mapping import release, take_rows
+from surefoot.data.mapping import in_long_runs, release, take_rows
 from surefoot.data.sampler import check_weights
 from surefoot.types import Transition
 
 GATHERED_ROWS = 2048
 """Rows gathered before their pages are released: each may bring 64 KiB of neighbours with it."""
-
+RUN_ROWS = 65_536
+"""The same for rows that follow one another, whose neighbours are wanted too."""
 
 NUMBER_ROWS = 262_144
 """Rows whose single numbers are prepared at a time."""
@@ -44,12 +45,17 @@ class TransitionStream:
     def gather(self, rows: Int[np.ndarray, "*B"]) -> Transition:
         """The transitions in these rows, [*B, ...], float32, in memory; the same as those of the prepared whole."""
         flat = rows.reshape(-1).astype(np.int64)
+        together = in_long_runs(flat)
+        step = RUN_ROWS if together else GATHERED_ROWS
         # Neighbours in the file are read together.
-        order = np.argsort(flat, kind="stable")
+        order = None if together else np.argsort(flat, kind="stable")
         whole: list[Any] = []
-        for start in range(0, len(flat), GATHERED_ROWS):
-            places = order[start : start + GATHERED_ROWS]
+        for start in range(0, len(flat), step):
+            places = slice(start, start + step) if order is None else order[start : start + step]
             part = self._prepare_rows(flat[places])
+            if len(flat) <= step and order is None:
+                whole = list(part)
+                break
             if not whole:
                 whole = [np.empty((len(flat), *values.shape[1:]), values.dtype) for values in part]
             for target, values in zip(whole, part, strict=True):

@@ -81,7 +81,7 @@ def log_variance(variance: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def weighted_clean_loss(
-    predicted: Float[Array, "b *n"], clean: Float[Array, "b *n"], weights: Float[Array, "*n"]
+    predicted: Float[Array, "b ..."], clean: Float[Array, "b ..."], weights: Float[Array, "..."]
 ) -> Float[Array, ""]:
     """Mean over batch and dimensions of w (x_0 predicted - x_0)^2."""
     return jnp.mean(weights[None] * (predicted - clean) ** 2)

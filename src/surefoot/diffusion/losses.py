@@ -8,16 +8,16 @@ from surefoot.diffusion.schedules import FIRST_TIME, Schedule, marginal
 
 
 def add_noise(
-    clean: Float[Array, "b *n"], noise: Float[Array, "b *n"], t: Int[Array, " b"], schedule: Schedule
-) -> Float[Array, "b *n"]:
+    clean: Float[Array, "b ..."], noise: Float[Array, "b ..."], t: Int[Array, " b"], schedule: Schedule
+) -> Float[Array, "b ..."]:
     """sqrt(abar_t) clean + sqrt(1 - abar_t) noise, t in 0..T-1."""
     alpha_bar = jnp.asarray(schedule.alpha_bars)[t].reshape(-1, *[1] * (clean.ndim - 1))
     return jnp.sqrt(alpha_bar) * clean + jnp.sqrt(1.0 - alpha_bar) * noise
 
 
 def draw_noisy(
-    clean: Float[Array, "b *n"], key: Key[Array, ""], schedule: Schedule | None
-) -> tuple[Float[Array, "b *n"], Float[Array, "b *n"], Float[Array, " b"]]:
+    clean: Float[Array, "b ..."], key: Key[Array, ""], schedule: Schedule | None
+) -> tuple[Float[Array, "b ..."], Float[Array, "b ..."], Float[Array, " b"]]:
     """(noisy, noise, times): uniform integer times of `schedule`, or continuous ones on [1e-3, 1] where it is None
     (`clean` is then [b, n])."""
     k_noise, k_time = jax.random.split(key)

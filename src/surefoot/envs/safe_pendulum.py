@@ -3,10 +3,11 @@
 State (theta, theta_dot) in radians and radians per second; theta = 0 is upright. g = 10, m = l = 1.
 
 Actions lie in [-1, 1], as everywhere in surefoot, and the torque is u = 2 a newton metres: its whole range, [-2, 2].
-The published environment has actions in [-2, 2], multiplies them by 2 again and clips, u = clip(2 a, -2, 2), so that its
-actions beyond 1 do what 1 does. An action of ours is therefore an action of the published environment as it stands, and
-data, training and evaluation use the same numbers everywhere. The published data do not: they hold actions rescaled to
-[-1, 1] whose torque was clip(4 a, -2, 2), and evaluation then feeds them in unscaled. Of such data take clip(2 a, -1, 1).
+The published environment has actions in [-2, 2], multiplies them by 2 again and clips, u = clip(2 a, -2, 2), so that
+its actions beyond 1 do what 1 does. An action of ours is therefore an action of the published environment as it stands,
+and data, training and evaluation use the same numbers everywhere. The published data do not: they hold actions rescaled
+to [-1, 1] whose torque was clip(4 a, -2, 2), and evaluation then feeds them in unscaled. Of such data take
+clip(2 a, -1, 1).
 """
 
 from typing import NamedTuple

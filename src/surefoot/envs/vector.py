@@ -150,14 +150,16 @@ class VectorSimulator:
         return VectorStep(*step, restarted)
 
     def _step_workers(self, actions: np.ndarray, seeds: np.ndarray, restarted: np.ndarray) -> LanesStep:
-        for worker, lanes in zip(self._workers, self._slices, strict=True):
-            worker.ask(wire.STEP, *wire.pack_actions(seeds[lanes], actions[lanes]))
+        requests = [wire.pack_actions(seeds[lanes], actions[lanes]) for lanes in self._slices]
         rows = (self.count, self.task.observation_dim)
         step = LanesStep(
             np.zeros(rows, np.float32), np.zeros(self.count), np.zeros(self.count), np.zeros(self.count, bool),
             np.zeros(self.count, bool), np.zeros(rows, np.float32),
         )  # fmt: skip
-        for number, lanes in enumerate(self._slices):
+        for worker, request in zip(self._workers, requests, strict=True):
+            worker.ask(wire.STEP, *request)
+        # Who was asked last is waited for first: to be woken by each would take the core from one that still works.
+        for number, lanes in reversed(list(enumerate(self._slices))):
             try:
                 payload = self._workers[number].answer()
             except WorkerDiedError as died:

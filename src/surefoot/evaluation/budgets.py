@@ -109,6 +109,8 @@ class BudgetEvaluation:
     """Training seeds."""
     episodes: int
     """Of each seed and budget; all budgets share their starts."""
+    first_episode: int = 0
+    """Number of the first of them."""
     most_lanes: int
     """Episodes side by side."""
     discount: float
@@ -116,6 +118,11 @@ class BudgetEvaluation:
     conversion: BudgetConversion
     method: Mapping[str, Any]
     """Columns of every row: algorithm, setting, level, ..."""
+
+    @property
+    def numbers(self) -> range:
+        """Of the episodes."""
+        return range(self.first_episode, self.first_episode + self.episodes)
 
     @property
     def lanes(self) -> int:
@@ -130,7 +137,7 @@ class BudgetEvaluation:
         How pairs are cut into blocks, episode by episode, does not depend on what is done, so that an evaluation that
         was killed goes on with the numbers of one that was not.
         """
-        pairs = [(place, episode) for episode in range(self.episodes) for place in range(len(self.budgets))]
+        pairs = [(place, episode) for episode in self.numbers for place in range(len(self.budgets))]
         cut = [pairs[first : first + self.lanes] for first in range(0, len(pairs), self.lanes)]
         return [
             (place, number, block)
@@ -151,8 +158,8 @@ class BudgetEvaluation:
     ) -> None:
         """Roll out what is missing, block by block. `states` has a leading seed axis in the order of `seeds`.
 
-        `on_rows` gets the new rows of each block as it ends; `on_watched` episode 0 of the first seed under every
-        budget that the first block holds; `on_progress(done, total)` counts steps of blocks.
+        `on_rows` gets the new rows of each block as it ends; `on_watched` the first episode of the first seed under
+        every budget that the first block holds; `on_progress(done, total)` counts steps of blocks.
         """
         size, horizon = self.lanes, self.task.horizon
         totals = np.stack(

@@ -119,9 +119,17 @@ def roll_out_pure(
         if on_step is not None:
             on_step(done)
     kept = jax.tree.map(lambda *parts: np.concatenate(parts)[:done], *seen)
-    numbers: Any = jax.tree.map(np.asarray, (now.returns, now.costs, now.budget.spent, now.length, now.terminated))
-    step_seconds = float(np.median(seconds)) if seconds else 0.0
-    return LaneResults(*numbers, np.zeros(len(episode), int), done, step_seconds, Watched(*kept))
+    return LaneResults(
+        episode_return=np.asarray(now.returns),
+        cost=np.asarray(now.costs),
+        discounted_cost=np.asarray(now.budget.spent),
+        length=np.asarray(now.length),
+        terminated=np.asarray(now.terminated),
+        restarts=np.zeros(len(episode), int),
+        steps=done,
+        step_seconds=float(np.median(seconds)) if seconds else 0.0,
+        watched=Watched(*kept),
+    )
 
 
 def roll_out_vector(

@@ -55,7 +55,7 @@ def _plus(x: Float[Array, "B L c"], bias: Float[Array, " c"]) -> Float[Array, "B
 class Conv(eqx.Module):
     """Convolution of odd width k with zero padding k // 2 on both sides: length stays."""
 
-    kernel: Float[Array, "k in out"]
+    kernel: Float[Array, "k c_in c_out"]
     bias: Float[Array, " out"]
 
     @staticmethod
@@ -74,7 +74,7 @@ class Conv(eqx.Module):
 class Downsample(eqx.Module):
     """Convolution of width 3 at stride 2 with zero padding 1 on both sides: length L becomes (L + 1) // 2."""
 
-    kernel: Float[Array, "3 in out"]
+    kernel: Float[Array, "3 c_in c_out"]
     bias: Float[Array, " out"]
 
     @staticmethod
@@ -92,7 +92,7 @@ class Downsample(eqx.Module):
 class Upsample(eqx.Module):
     """Transposed convolution of width 4, stride 2, padding 1: y[2 n - 1 + j] += x[n] w[j]; length doubles."""
 
-    kernel: Float[Array, "4 in out"]
+    kernel: Float[Array, "4 c_in c_out"]
     bias: Float[Array, " out"]
 
     @staticmethod

@@ -20,7 +20,8 @@ class GuideConfig:
     """How values move a segment before each denoising step."""
 
     kind: Literal["hinge", "exponential"] = "hinge"
-    """hinge: up the gradient of R - w (C - b)+. exponential: w grows with the excess, w exp(clip((C - b) / b, 0, 1))."""
+    """hinge: up the gradient of R - w (C - b)+. exponential: w grows with the excess, to w exp(clip((C - b) / b, 0, 1))
+    (the authors' types 1 and 0)."""
     cost_weight: float = 100.0
     """w: reward given up per unit of cost above the budget (per spread of both where `units` is spread)."""
     units: Literal["raw", "spread"] = "raw"
@@ -48,7 +49,10 @@ def guide_gradient(
     reward_scale: Array | float = 1.0,
     cost_weight: Array | float,
 ) -> tuple[Float[Array, "b H d"], tuple[Float[Array, " b"], Float[Array, " b"]]]:
-    """grad R - w 1[C > b] grad C at each segment, and (R, C) there, from one backward pass. A budget may be infinite."""
+    """grad R - w 1[C > b] grad C at each segment, and (R, C) there, from one backward pass.
+
+    A budget may be infinite: then this is grad R.
+    """
 
     def total(moved: Float[Array, "b H d"]) -> tuple[Array, tuple[Array, Array]]:
         reward, cost = values(moved, t)

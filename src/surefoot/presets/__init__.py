@@ -8,6 +8,7 @@ from surefoot.presets.bc import BC_PRESETS
 from surefoot.presets.dsrl import DSRL_PRESETS
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.presets.fosp import FOSP_PRESETS, SAFEDREAMER_PRESETS
+from surefoot.presets.trebi import TREBI_PRESETS, TREBI_TASK_PRESETS
 from surefoot.tasks import Task
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -15,6 +16,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "fisor": FISOR_PRESETS,
     "fosp": FOSP_PRESETS,
     "safedreamer": SAFEDREAMER_PRESETS,
+    "trebi": TREBI_PRESETS,
 }
 """Algorithm -> preset -> fields to change."""
 
@@ -23,7 +25,9 @@ DEFAULT_PRESET = "small"
 
 
 def presets_of(algorithm: str, task: Task) -> dict[str, dict[str, Any]]:
-    """The presets of an algorithm on a task by name; DSRL's tasks have some of their own."""
+    """The presets of an algorithm on a task by name; DSRL's tasks have some of their own, and so have TREBI's."""
+    if algorithm == "trebi":
+        return PRESETS[algorithm] | TREBI_TASK_PRESETS.get(task.name, {})
     return PRESETS[algorithm] | ({} if task.suite == "surefoot" else DSRL_PRESETS.get(algorithm, {}))
 
 

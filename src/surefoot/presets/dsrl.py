@@ -25,7 +25,7 @@ DSRL_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "constraint_temperature": 2.0,
             "weight_margin": 0.6,
             "num_candidates": 16,
-            "safer_step": 1.0,
+            "safer_step": 0.2,
             "extraction": "feasible_first",
             "margin": 0.9,
             "diffusion": SMALL_POLICY,

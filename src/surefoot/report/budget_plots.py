@@ -135,9 +135,9 @@ def plans_over_trajectory(imagined: Sequence[Imagined], plane: Plane) -> Figure:
         axes.plot(path[:, 0], path[:, 1], color=INK, linewidth=1.3, zorder=3)
         axes.plot(*one.path[0], marker="o", color=BLUE, markersize=4.5, zorder=4)
         axes.set_title(one.title)
-        axes.set_xlabel(plane.x)
         light_grid(axes)
     panels[0].set_ylabel(plane.y)
+    figure.supxlabel(plane.x, fontsize=9.0)
     return figure
 
 

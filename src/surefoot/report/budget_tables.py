@@ -59,7 +59,7 @@ def level_rows(levels: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """A row for each level of calibration (none first) and budget: how many episodes exceeded it, and the return."""
     return [
         {
-            "level": "no margin" if figures["level"] is None else percent(figures["level"]),
+            "level": "no margin" if figures["level"] is None else f"{100 * figures['level']:g} %",
             "budget": record["asked"],
             "over budget": percent(record["exceeded_rate"]),
             "normalised cost": f"{record['normalised_cost_mean']:.3f}",

@@ -78,8 +78,10 @@ def run_chunk(
     than once, which costs no time, and one of its copies is kept. Everything comes in and goes out on all devices.
 
     Each update draws rows of `data` and makes its batch of them; where those do not fit on the device, `batches`
-    [S, length, batch, ...] holds what it would have drawn. `keys` are those of the update stream. Returns the states and the metrics, each a
-    mean over the chunk. A number that is not finite in any update makes its mean not finite.
+    [S, length, batch, ...] holds what it would have drawn. `keys` are those of the update stream.
+
+    Returns the states and the metrics, each a mean over the chunk. A number that is not finite in any update makes its
+    mean not finite.
     """
     phase = algorithm.phases[phase_index]
 

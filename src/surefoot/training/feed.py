@@ -5,7 +5,7 @@ pieces whose batches fit into `PIECE_BYTES`; while the device trains on one, a t
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
@@ -37,12 +37,14 @@ STRETCH_ROWS, WEIGHT_STRETCHES = 1024, 64
 """Sampling weights are computed for so many stretches of consecutive rows at a time."""
 
 Inputs = dict[str, Any]
+RowsDone = Callable[[int, int], None]
+"""Told of rows done and rows in all while a phase's sampling weights are computed from a file."""
 
 
 class Feed(Protocol):
     """What `fit` asks of the data."""
 
-    def start_phase(self, states: Any, phase_index: int) -> None:
+    def start_phase(self, states: Any, phase_index: int, on_rows: RowsDone) -> None:
         """A phase begins, or goes on, with these states."""
         ...
 
@@ -61,7 +63,7 @@ class ResidentFeed:
         self._keys = replicate(seed_keys(seeds, stream=UPDATE_STREAM), mesh)
         self._cumulative: Any = None
 
-    def start_phase(self, states: Any, phase_index: int) -> None:
+    def start_phase(self, states: Any, phase_index: int, on_rows: RowsDone) -> None:
         phase = self._algorithm.phases[phase_index]
         cumulative = phase_cumulative(self._algorithm, states, data=self._data, phase=phase, seeds=self._seeds)
         self._cumulative = replicate(cumulative, self._mesh)
@@ -82,15 +84,15 @@ class StreamedFeed:
         self._algorithm, self._data, self._seeds, self._mesh = algorithm, data, seeds, mesh
         self._keys = seed_keys(seeds, stream=UPDATE_STREAM)
         self._placed_keys = replicate(self._keys, mesh)
-        one = data.gather(np.zeros(1, np.int64))
-        self._row_bytes = sum(np.asarray(leaf).nbytes for leaf in one)
+        self._one = data.gather(np.zeros(1, np.int64))
+        self._row_bytes = sum(np.asarray(leaf).nbytes for leaf in self._one)
         self._phase_index = 0
         self._cumulative: list[np.ndarray] | None = None
 
-    def start_phase(self, states: Any, phase_index: int) -> None:
+    def start_phase(self, states: Any, phase_index: int, on_rows: RowsDone) -> None:
         self._phase_index, self._cumulative = phase_index, None
         phase = self._algorithm.phases[phase_index]
-        weights = self._weights(states, phase.name)
+        weights = self._weights(states, phase.name, on_rows)
         if weights is not None:
             self._cumulative = accumulate(weights, exact_cumulative, phase=phase, seeds=self._seeds)
 
@@ -122,19 +124,32 @@ class StreamedFeed:
         rows = [exact_rows_at(*each) for each in zip(self._cumulative, coarse, fine, strict=True)]
         return self._data.gather(np.stack(rows))
 
-    def _weights(self, states: Any, phase: str) -> np.ndarray | None:
+    def _weights(self, states: Any, phase: str, on_rows: RowsDone) -> np.ndarray | None:
         """The sampling weights [S, N] of a phase, float32."""
-        weights = None
-        for rows in _scattered_blocks(len(self._data)):
-            # All blocks have one size, so that they are one program; rows beyond the last are not kept.
-            padded = np.resize(rows, min(STRETCH_ROWS * WEIGHT_STRETCHES, len(self._data)))
-            part = all_weights(self._algorithm, states, replicate(self._data.gather(padded), self._mesh), phase=phase)
-            if part is None:
-                return None
-            if weights is None:
-                weights = np.empty((len(self._seeds), len(self._data)), np.float32)
-            weights[:, rows] = np.asarray(part)[:, : len(rows)]
+        weigh = partial(all_weights, self._algorithm, phase=phase)
+        if jax.eval_shape(weigh, states, self._one) is None:
+            return None
+        done, total = 0, len(self._data)
+        weights = np.empty((len(self._seeds), total), np.float32)
+        for rows, block in self._blocks():
+            weights[:, rows] = np.asarray(weigh(states, replicate(block, self._mesh)))[:, : len(rows)]
+            done += len(rows)
+            on_rows(done, total)
         return weights
+
+    def _blocks(self) -> Iterator[tuple[Int[np.ndarray, " n"], Transition]]:
+        """Rows of a block and the block, whose size is always the same, so that all are one program: what is beyond the
+        rows is filled up. A thread gathers the next meanwhile."""
+        size = min(STRETCH_ROWS * WEIGHT_STRETCHES, len(self._data))
+        with ThreadPoolExecutor(1) as pool:
+            ahead: tuple[Any, Any] | None = None
+            for rows in _scattered_blocks(len(self._data)):
+                following = rows, pool.submit(self._data.gather, np.resize(rows, size))
+                if ahead is not None:
+                    yield ahead[0], ahead[1].result()
+                ahead = following
+            assert ahead is not None
+            yield ahead[0], ahead[1].result()
 
 
 @partial(jax.jit, static_argnames=("phase_index", "length", "batch_size", "rows", "weighted"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import jax
 import numpy as np
@@ -26,7 +26,11 @@ from surefoot.types import DataSpec, Transition
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands. Reported as a phase starts (it then compiles) and after every chunk."""
+    """Where training stands. Reported as a phase starts (it then compiles) and after every chunk.
+
+    While the sampling weights of a phase over data in a file are computed, which takes minutes for many gigabytes,
+    `unit` is "rows", and `done`, `total` and the rate count those.
+    """
 
     phase: str
     done: int
@@ -39,6 +43,7 @@ class Progress:
     """If the updates of later phases take as long as those of this one."""
     metrics: SeedMetrics
     """Latest means, one number a seed; empty as a phase starts."""
+    unit: Literal["updates", "rows"] = "updates"
 
 
 class MetricLogger(Protocol):
@@ -141,7 +146,7 @@ class _Training:
         index, start = self._phase_at(self.step)
         phase = self.algorithm.phases[index]
         self._report(phase.name, None, {})
-        feed.start_phase(states, index)
+        feed.start_phase(states, index, self._rows_done(phase.name))
         chunk = _CompiledChunks(self.algorithm, mesh, index)
         first_step = self.step
         while self.step < min(end, start + phase.updates):
@@ -219,6 +224,16 @@ class _Training:
         if self.on_progress is not None:
             remaining = None if rate is None else (self.total - self.step) / rate
             self.on_progress(Progress(phase, self.step, self.total, rate, remaining, metrics))
+
+    def _rows_done(self, phase: str) -> Callable[[int, int], None]:
+        began = time.perf_counter()
+
+        def report(done: int, total: int) -> None:
+            rate = done / (time.perf_counter() - began)
+            if self.on_progress is not None:
+                self.on_progress(Progress(f"{phase}, weights", done, total, rate, (total - done) / rate, {}, "rows"))
+
+        return report
 
 
 @dataclass

@@ -50,13 +50,15 @@ class LoadedPolicy:
         observation: ArrayLike,
         remaining_budget: Numbers | None = None,
         *,
+        step: int = 0,
         key: Key[Array, ""] | None = None,
     ) -> Float[np.ndarray, "*n act"]:
         """The action [act] for one observation [obs], or the actions [n, act] for many [n, obs], each in [-1, 1].
 
         A planner under budgets (`needs_budget`) also takes the cost that may still be caused, one number or one for
-        each observation; inf is no limit, below 0 more was spent than allowed. `session` keeps count of it, and gives
-        a planner its memory between steps, which this method does not.
+        each observation; inf is no limit, below 0 more was spent than allowed. `step` says how many environment steps
+        the episode has taken. `session` keeps count of both, and gives a planner its memory between steps, which this
+        method does not.
 
         Without `key` a fixed one derived from the run's seed is used: the same call gives the same actions, whatever
         was called before. Give a new key at each step for fresh randomness. The noise depends on the key, the size of
@@ -64,6 +66,8 @@ class LoadedPolicy:
         for a budget that is missing, NaN, of another shape, or given to a policy that plans under none.
         """
         key = self._key if key is None else key
+        if step < 0:
+            raise ConfigError(f"step: expected at least 0, found {step}.")
         if not self.needs_budget:
             if remaining_budget is not None:
                 raise ConfigError(
@@ -77,7 +81,9 @@ class LoadedPolicy:
         # The budget travels as one more column: both are cut and padded alike.
         return self._in_batches(
             rows,
-            lambda part, batch: self._act(self.state, part[:, :-1], part[:, -1], jax.random.fold_in(key, batch)),
+            lambda part, batch: self._act(
+                self.state, part[:, :-1], part[:, -1], jax.random.fold_in(key, batch), np.int32(step)
+            ),
             beside=left,
         )
 
@@ -162,11 +168,11 @@ def load_policy(
 
 def _act(
     algorithm: Algorithm, state: Any, observations: Float[Array, "n obs"], left: Float[Array, " n"] | None,
-    key: Key[Array, ""],
+    key: Key[Array, ""], step: Array | None = None,
 ) -> Array:  # fmt: skip
     policy = algorithm.policy(state)
     count = observations.shape[0]
-    inputs = PolicyInputs(observations, left, None if left is None else jnp.zeros(count, jnp.int32))
+    inputs = PolicyInputs(observations, left, None if step is None else jnp.full(count, step, jnp.int32))
     _, action = policy.act(policy.initial(count), inputs, key)
     return action
 

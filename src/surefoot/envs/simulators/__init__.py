@@ -1,4 +1,7 @@
-"""DSRL's simulators and Gymnasium's MuJoCo robots behind one interface; each is imported when one of its tasks is made, and never before."""
+"""DSRL's simulators and Gymnasium's MuJoCo robots behind one interface.
+
+Each is imported when one of its tasks is made, and never before.
+"""
 
 from typing import Literal
 

@@ -11,6 +11,9 @@ from surefoot.errors import ConfigError, SimulatorError
 
 MOST_SEED = 2**31
 """Seeds of episodes lie below this."""
+UNSTARTED = -1
+"""In place of the number of steps done in an episode."""
+_ARRAY, _SINGLE, _DOUBLE = np.ndarray, np.dtype(np.float32), np.dtype(np.float64)
 
 
 class SimulatedTask(Protocol):
@@ -45,8 +48,9 @@ class Backend(Protocol):
         """Start the episode of `seed` and return its first observation [observation_dim]."""
         ...
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
-        """One step with an action inside the simulator's box: observation, reward, cost, terminated."""
+    def step(self, action: np.ndarray) -> tuple[Any, ...]:
+        """One step with an action inside the simulator's box: observation, reward, cost, terminated, and more that is
+        ignored, so that a simulator's own step can be taken as it is."""
         ...
 
     def render(self) -> np.ndarray:
@@ -89,9 +93,9 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         self._low = np.asarray(backend.action_low, np.float64)
         self._half = 0.5 * (np.asarray(backend.action_high, np.float64) - self._low)
         self._plain = bool((self._low == -1).all() and (self._half == 1).all())
-        self._shape = (task.action_dim,)
+        self._action_dim = task.action_dim
         self._horizon = task.horizon
-        self._steps = -1
+        self._steps = UNSTARTED
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -114,11 +118,13 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         self, action: Float[np.ndarray, " act"]
     ) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, dict[str, Any]]:
         """One step; raises `ConfigError` unless given task.action_dim finite numbers."""
-        if self._steps < 0:
+        steps = self._steps + 1
+        if not steps:
             raise gymnasium.error.ResetNeeded("call reset before step.")
-        # The fastest simulator takes 40 us for a step: a loop over a few floats costs it less than NumPy's clip.
-        action = action.astype("d") if type(action) is np.ndarray else np.asarray(action, "d")
-        if action.shape != self._shape:
+        # The fastest simulator takes 35 us for a step, of which every line here is half a percent. A loop over a few
+        # floats costs less than NumPy's clip.
+        action = action.astype(_DOUBLE) if type(action) is _ARRAY else np.asarray(action, _DOUBLE)
+        if action.ndim != 1 or len(action) != self._action_dim:
             raise self._bad_action(action)
         for number in action.tolist():
             if not -1.0 <= number <= 1.0:
@@ -128,24 +134,20 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
                 break
         if not self._plain:
             action = self._low + (action + 1.0) * self._half
-        observation, reward, cost, terminated = self._backend_step(action)
-        self._steps += 1
-        return (
-            observation.astype("f"),
-            float(reward),
-            bool(terminated),
-            self._steps >= self._horizon and not terminated,
-            {"cost": float(cost)},
-        )
+        found = self._backend_step(action)
+        self._steps = steps
+        terminated = bool(found[3])
+        truncated = steps >= self._horizon and not terminated
+        return found[0].astype(_SINGLE), float(found[1]), terminated, truncated, {"cost": float(found[2])}
 
     def _bad_action(self, action: np.ndarray) -> ConfigError:
-        return ConfigError(f"action: expected {self._shape[0]} finite numbers in [-1, 1], found {action!r}.")
+        return ConfigError(f"action: expected {self._action_dim} finite numbers in [-1, 1], found {action!r}.")
 
     def render(self) -> UInt8[np.ndarray, "height width 3"] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The present state; None without a render mode. Raises `SimulatorError` on a machine that cannot draw."""
         if self.render_mode is None:
             return None
-        if self._steps < 0:
+        if self._steps == UNSTARTED:
             raise gymnasium.error.ResetNeeded("call reset before render.")
         return self._backend.render()
 

@@ -28,7 +28,10 @@ def registrations() -> dict[str, compat.Registration]:
 
 
 class SafetyGymnasiumBackend:
-    """One task. A navigation world is compiled anew at each reset: in 5 ms without pictures, in 0.5 s with them."""
+    """One task. A navigation world is compiled anew at each reset: in 5 ms without pictures, in 0.5 s with them.
+
+    `step` is the simulator's own, which adds truncation and facts to what the adapter asks for.
+    """
 
     def __init__(self, task: SimulatedTask, *, draws: bool) -> None:
         """`draws`: whether `render` will be called. Raises `SimulatorError`."""
@@ -38,7 +41,10 @@ class SafetyGymnasiumBackend:
         registration = registrations()[str(task.simulator_id)]
         self.horizon = registration.horizon
         self._env = _build(registration, draws=draws)
-        self._step = self._env.step
+        if registration.entry_point != _NAVIGATION:
+            # Gymnasium's own step of MuJoCo copies each action to look at its shape, which the adapter has checked.
+            self._env.do_simulation = self._env._step_mujoco_simulation
+        self.step = self._env.step
         self.observation_dim: int = self._env.observation_space.shape[0]
         self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
         self.frames_per_second: float = self._env.metadata["render_fps"]
@@ -47,10 +53,6 @@ class SafetyGymnasiumBackend:
 
     def reset(self, seed: int) -> np.ndarray:
         return self._env.reset(seed=seed)[0]
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
-        observation, reward, cost, terminated, _, _ = self._step(action)
-        return observation, reward, cost, terminated
 
     def render(self) -> np.ndarray:
         try:

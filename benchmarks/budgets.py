@@ -1,0 +1,108 @@
+"""TREBI under budgets on one task: five budgets and none, with and without calibrated margins.
+
+    python benchmarks/budgets.py SafePendulum --data FILE [--preset small] [--seeds 0:3] [--method selected]
+
+Trains what is not trained yet, evaluates 40 episodes of each seed and budget without a margin, calibrates, evaluates
+with the margin of each level, times `act`, and writes RESULTS/<task>/: episodes.jsonl (every row), summary.json,
+table.md, levels.md, budgets.png, calibration.png, plans.png, report.html. Killed and started again with the same
+options it goes on. Every option after `--` goes to the training.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from surefoot.cli.evaluate_budgets import ROWS, read_rows
+from surefoot.cli.files import read_summary
+from surefoot.cli.loaded_run import FOLDER
+from surefoot.cli.main import main as surefoot
+from surefoot.cli.report_budgets import budget_figures, levels_of
+from surefoot.files import write_json, write_text
+from surefoot.report.budget_tables import budget_rows, budget_verdict, level_rows
+from surefoot.report.protocol_tables import markdown_table
+
+CALIBRATION_EPISODES = 1000
+"""Number of the first episode that calibrates, with --method episodes: other starts than those that are measured."""
+
+
+def run(*words: object) -> None:
+    """A surefoot command; ends the benchmark where it fails."""
+    texts = [str(word) for word in words]
+    print("surefoot", *texts, flush=True)
+    if code := surefoot(texts):
+        sys.exit(code)
+
+
+def finished(path: Path) -> bool:
+    """Whether training reached its end: it writes its summary last."""
+    return "training" in read_summary(path) if path.exists() else False
+
+
+def measure(path: Path, options: argparse.Namespace) -> None:
+    """All evaluations of a trained run; what is there is not done again."""
+    budgets = ["--budget", *options.budgets]
+    common = ["--episodes", options.episodes, "--lanes", options.lanes, "--workers", options.workers]
+    run("evaluate", path, *budgets, "--cost-limit", "inf", *common)
+    if options.method == "episodes":
+        first = ["--first-episode", CALIBRATION_EPISODES]
+        run("evaluate", path, *budgets, *common, *first)
+        run("calibrate", path, "--level", *options.levels, "--method", "episodes", *first)
+    else:
+        held_out = [] if options.held_out is None else ["--data", options.held_out]
+        run("calibrate", path, "--level", *options.levels, "--method", options.method, *held_out)
+    for level in options.levels:
+        run("evaluate", path, *budgets, *common, "--level", level)
+
+
+def write(path: Path, out: Path, task: str, episodes: int) -> None:
+    """The run's rows, tables, figures and page into the folder of results."""
+    out.mkdir(parents=True, exist_ok=True)
+    rows = [row for row in read_rows(path / FOLDER / ROWS) if row["episode"] < episodes]
+    levels = [figures for figures, _ in levels_of(rows)]
+    write_text(out / "episodes.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    plain = levels[0]
+    write_text(out / "table.md", f"{markdown_table(budget_rows(plain))}\n{budget_verdict(plain)}\n")
+    write_text(out / "levels.md", markdown_table(level_rows(levels)))
+    summary: dict[str, Any] = {name: value for name, value in read_summary(path).items() if name != "budgets"}
+    write_json(out / "summary.json", {**summary, "levels": levels})
+    for name, (figure, _) in budget_figures(path, task).items():
+        figure.savefig(out / f"{name}.png", dpi=150)
+    run("report", path)
+    for name in ("report.html", "calibration.json"):
+        shutil.copy(path / name, out / name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--seeds", default="0:3")
+    parser.add_argument("--budgets", nargs="+", default=["0.2", "0.4", "0.6", "0.8", "1.0"], help="ratios")
+    parser.add_argument("--episodes", type=int, default=40)
+    parser.add_argument("--lanes", type=int, default=40)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--levels", nargs="+", default=["0.05", "0.1"])
+    parser.add_argument("--method", choices=("segments", "selected", "episodes"), default="selected")
+    parser.add_argument("--held-out", type=Path, help="data that calibrate; by default what training has held out")
+    parser.add_argument("--run", type=Path, help="folder of the run; by default runs/trebi/TASK")
+    parser.add_argument("--out", type=Path, default=Path("results/trebi"))
+    parser.add_argument("trebi", nargs="*", help="further options of surefoot train, after --")
+    options = parser.parse_args()
+    path = options.run or Path("runs/trebi") / options.task
+    if not finished(path):
+        run(
+            "train", "--algorithm", "trebi", "--task", options.task, "--data", options.data, "--preset", options.preset,
+            "--seeds", options.seeds, "--out", path, "--resume", *options.trebi,
+        )  # fmt: skip
+    measure(path, options)
+    run("bench", "act", path)
+    write(path, options.out / options.task, options.task, options.episodes)
+    print(f"Results lie in {options.out / options.task}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""CPU seconds of TREBI's decisions and updates, at the authors' sizes and in the fast preset.
+
+    JAX_PLATFORMS=cpu XLA_FLAGS=--xla_cpu_multi_thread_eigen=false python benchmarks/planning.py   # under 2 minutes
+
+The legacy plan is that of the toys: horizon 32, T = 20, two gradient steps before each denoising step, 128 candidates,
+observations of 3 numbers and actions of 1, fresh weights. A training step is one update on 2 x 32 segments. The public
+implementation takes 20.9 and 0.52 CPU seconds for them on one core of this kind of machine. Compilation is counted
+apart. Writes benchmarks/results/planning.json.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import _machine
+from surefoot.algorithms.trebi import TREBI
+from surefoot.algorithms.trebi_data import Batch, Normalizer, Segments
+from surefoot.presets.trebi import TREBI_PRESETS
+from surefoot.types import DataSpec, PolicyInputs
+
+SPEC = DataSpec(observation_dim=3, action_dim=1, horizon=200)
+PUBLIC_PLAN, PUBLIC_UPDATE = 20.9, 0.52
+"""CPU seconds of the public implementation."""
+PLAN_TARGET, UPDATE_TARGET, FAST_TARGET = 10.0, 0.30, 40.0
+
+
+def timed(call: Callable[[], Any], *, rounds: int) -> dict[str, Any]:
+    """Seconds of the first call, which compiles, and CPU and wall seconds of each further one."""
+    began = time.perf_counter()
+    jax.block_until_ready(call())
+    found: dict[str, Any] = {"first_call_seconds": time.perf_counter() - began, "cpu_seconds": [], "wall_seconds": []}
+    for _ in range(rounds):
+        wall, cpu = time.perf_counter(), time.process_time()
+        jax.block_until_ready(call())
+        found["cpu_seconds"].append(time.process_time() - cpu)
+        found["wall_seconds"].append(time.perf_counter() - wall)
+    found["median_cpu_seconds"] = float(np.median(found["cpu_seconds"]))
+    found["median_wall_seconds"] = float(np.median(found["wall_seconds"]))
+    return found
+
+
+def act(algorithm: TREBI, *, environments: int, rounds: int) -> dict[str, Any]:
+    """One decision for so many environments at once; where the sampler starts warm, with the plan before at hand."""
+    state = jax.jit(partial(algorithm.init, SPEC))(jax.random.key(0))
+    policy = algorithm.policy(state)
+    random = np.random.default_rng(0)
+    observation = jnp.asarray(random.standard_normal((environments, 3)), jnp.float32)
+    inputs = PolicyInputs(observation, jnp.linspace(0.0, 1.0, environments), jnp.full(environments, 7, jnp.int32))
+    step = jax.jit(lambda state, memory, key: algorithm.policy(state).act(memory, inputs, key))
+    memory, _ = step(state, policy.initial(environments), jax.random.key(0))
+    found = timed(lambda: step(state, memory, jax.random.key(1)), rounds=rounds)
+    found["cpu_seconds_per_environment"] = found["median_cpu_seconds"] / environments
+    return found
+
+
+def train(algorithm: TREBI, *, phase: str, rounds: int) -> dict[str, Any]:
+    """One update on a batch of noise."""
+    random = np.random.default_rng(0)
+    state = jax.jit(partial(algorithm.init, SPEC))(jax.random.key(0))
+    size, width = algorithm.batch_size, SPEC.observation_dim + SPEC.action_dim
+    x = jnp.asarray(random.standard_normal((size, algorithm.plan_horizon, width)), jnp.float32)
+    segments = Segments(x, jnp.asarray(random.standard_normal((size, 2)), jnp.float32), jnp.full(size, 0.5))
+    batch = Batch(segments, segments, Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2)))
+    update = jax.jit(partial(algorithm.update, phase=phase))
+    return timed(lambda: update(state, batch, jax.random.key(1)), rounds=rounds)
+
+
+def parameters(algorithm: TREBI) -> dict[str, int]:
+    state = jax.eval_shape(partial(algorithm.init, SPEC), jax.random.key(0))
+    count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))  # noqa: E731
+    values = count(state.values.network)
+    return {"model": count(state.model.network), "values": values}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="legacy plans that are counted")
+    options = parser.parse_args()
+    legacy, fast = (TREBI(**TREBI_PRESETS[name]) for name in ("legacy", "small"))
+    results: dict[str, Any] = _machine.head() | {"settings": vars(options)}
+    results["parameters"] = {"legacy": parameters(legacy), "small": parameters(fast)}
+    print(results["parameters"])
+
+    results["legacy_plan"] = act(legacy, environments=1, rounds=options.rounds)
+    plan = results["legacy_plan"]["median_cpu_seconds"]
+    print(f"legacy plan: CPU seconds {_machine.verdict(plan, PLAN_TARGET, at_most=True)}, public {PUBLIC_PLAN}, "
+          f"{PUBLIC_PLAN / plan:.2f} x; first call {results['legacy_plan']['first_call_seconds']:.1f} s")  # fmt: skip
+    for phase in ("model", "values"):
+        results[f"legacy_update_{phase}"] = found = train(legacy, phase=phase, rounds=4 * options.rounds)
+        update = found["median_cpu_seconds"]
+        print(f"legacy update of the {phase}: CPU seconds {_machine.verdict(update, UPDATE_TARGET, at_most=True)}, "
+              f"public {PUBLIC_UPDATE}; first call {found['first_call_seconds']:.1f} s")  # fmt: skip
+    for environments in (1, 40):
+        found = act(fast, environments=environments, rounds=10 * options.rounds)
+        results[f"fast_plan_{environments}"] = found
+        ratio = plan / found["cpu_seconds_per_environment"]
+        print(f"fast plan, {environments} environments: {1e3 * found['median_cpu_seconds']:.1f} ms of CPU, "
+              f"{1e3 * found['median_wall_seconds']:.1f} ms; legacy over fast, per environment "
+              f"{_machine.verdict(ratio, FAST_TARGET)}")  # fmt: skip
+    for phase in ("model", "values"):
+        results[f"fast_update_{phase}"] = found = train(replace(fast), phase=phase, rounds=10 * options.rounds)
+        print(f"fast update of the {phase}: {1e3 * found['median_cpu_seconds']:.1f} ms of CPU")
+    print(_machine.write("planning", results))
+
+
+if __name__ == "__main__":
+    main()

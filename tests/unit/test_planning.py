@@ -1,0 +1,158 @@
+"""Guided sampling and selection with models small enough to reason about."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from surefoot.diffusion.clean import make_steps
+from surefoot.diffusion.schedules import make_schedule
+from surefoot.planning import GuideConfig, choose_plan, guide_gradient, sample_segments
+
+SCHEDULE = make_schedule("cosine", 6)
+STEPS = make_steps(SCHEDULE, sampler="ancestral")
+CONFIG = GuideConfig(cost_weight=3.0, steps=2, scale=0.5, stop=2)
+ROWS, HORIZON, ACTIONS, OBSERVATIONS = 6, 4, 1, 2
+
+
+def model(x: Any, t: Any) -> Any:
+    return 0.9 * jnp.tanh(x)
+
+
+def values(x: Any, t: Any) -> Any:
+    """R = sum sin x, C = sum x^2, a little less at large t."""
+    fade = 1.0 - 0.01 * t[0]
+    return fade * jnp.sin(x).sum((1, 2)), fade * (x**2).sum((1, 2))
+
+
+def start(rows: int = ROWS) -> tuple[Any, Any]:
+    return (
+        jax.random.normal(jax.random.key(1), (rows, HORIZON, ACTIONS + OBSERVATIONS)),
+        jax.random.normal(jax.random.key(2), (rows, OBSERVATIONS)),
+    )
+
+
+def sample(budget: Any, *, values: Any = values, config: GuideConfig = CONFIG, **options: Any) -> Any:
+    noise, observation = start()
+    run = partial(sample_segments, model, values, steps=STEPS, guide_config=config, **options)
+    return jax.jit(lambda noise, budget: run(noise, observation, budget, jax.random.key(3)))(noise, budget)
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 1000), st.floats(0.5, 20.0), st.sampled_from(["hinge", "exponential"]))
+def test_the_gradient_is_that_of_the_penalised_reward(seed: int, budget: float, kind: Any) -> None:
+    """Against central differences of R - w' (C - b)+, where w' is held fixed at its value at x."""
+    x = jax.random.normal(jax.random.key(seed), (1, 2, 2))
+    t, b = jnp.ones(1), jnp.full(1, budget)
+    found, (_, cost) = guide_gradient(values, x, t, b, kind=kind, cost_weight=3.0)
+    weight = 3.0 * (np.exp(np.clip((float(cost[0]) - budget) / budget, 0, 1)) if kind == "exponential" else 1.0)
+    if abs(float(cost[0]) - budget) < 0.1:  # the kink
+        return
+
+    def objective(flat: np.ndarray) -> float:
+        fade = 0.99
+        return fade * np.sin(flat).sum() - weight * max(fade * (flat**2).sum() - budget, 0.0)
+
+    flat, step = np.asarray(x, np.float64).ravel(), 1e-5
+    expected = [
+        (objective(flat + step * unit) - objective(flat - step * unit)) / (2 * step) for unit in np.eye(len(flat))
+    ]
+    np.testing.assert_allclose(np.asarray(found).ravel(), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["hinge", "exponential"])
+def test_an_infinite_budget_is_reward_alone(kind: Any) -> None:
+    config = GuideConfig(kind=kind, cost_weight=3.0, steps=2, scale=0.5, stop=2)
+    free = sample(jnp.full(ROWS, jnp.inf), config=config)
+    without = sample(jnp.zeros(ROWS), values=lambda x, t: (values(x, t)[0], jnp.zeros(len(x))), config=config)
+    np.testing.assert_array_equal(free.segments, without.segments)
+    assert np.isfinite(free.segments).all()
+    assert np.isfinite(sample(jnp.full(ROWS, -jnp.inf), config=config).cost).all()
+
+
+def test_the_first_observation_is_the_environments() -> None:
+    _, observation = start()
+    found = sample(jnp.ones(ROWS))
+    np.testing.assert_array_equal(found.segments[:, 0, ACTIONS:], observation)
+
+
+def test_a_tighter_budget_gives_cheaper_segments() -> None:
+    loose, tight = sample(jnp.full(ROWS, jnp.inf)), sample(jnp.zeros(ROWS))
+    cost = lambda found: np.asarray(values(found.segments, jnp.zeros(1))[1])  # noqa: E731
+    assert (cost(tight) < cost(loose)).all()
+
+
+def test_each_row_has_its_own_budget_and_is_what_it_is_alone() -> None:
+    """Six rows with budgets of their own, against each alone with the noise that it had among the six."""
+    budget = jnp.linspace(0.0, 10.0, ROWS)
+    together = sample(budget)
+    noise, observation = start()
+    steps = STEPS._replace(deviation=np.zeros_like(STEPS.deviation))
+    run = jax.jit(
+        lambda noise, observation, budget: sample_segments(
+            model, values, noise, observation, budget, jax.random.key(3), steps=steps, guide_config=CONFIG
+        )
+    )
+    whole = run(noise, observation, budget)
+    for row in range(ROWS):
+        part = slice(row, row + 1)
+        alone = run(noise[part], observation[part], budget[part])
+        np.testing.assert_allclose(alone.segments[0], whole.segments[row], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(alone.cost[0], whole.cost[row], rtol=1e-5)
+    assert not np.allclose(whole.segments, together.segments)  # without the noise of the steps
+
+
+def test_no_gradient_is_taken_where_none_is_asked_for() -> None:
+    """Values whose gradient is not a number spoil a guided step, and nothing else."""
+
+    @jax.custom_jvp
+    def spoil(x):
+        return x.sum((1, 2))
+
+    spoil.defjvp(lambda primals, tangents: (spoil(*primals), jnp.nan * tangents[0].sum((1, 2))))
+    spoiled = lambda x, t: (spoil(x), spoil(x))  # noqa: E731
+    for config in (GuideConfig(stop=6), GuideConfig(stop=3, start=2), GuideConfig(steps=0)):
+        assert np.isfinite(sample(jnp.zeros(ROWS), values=spoiled, config=config).segments).all()
+    assert np.isnan(sample(jnp.zeros(ROWS), values=spoiled).segments).any()
+
+
+def test_only_actions_are_moved_where_that_is_asked_for() -> None:
+    """With a model that keeps each number to itself, observations are those of an unguided run."""
+    free = sample(jnp.zeros(ROWS), config=GuideConfig(steps=0)).segments
+    moved = sample(jnp.zeros(ROWS), config=GuideConfig(scale=0.5, stop=2, actions_only=True)).segments
+    np.testing.assert_array_equal(moved[:, :, ACTIONS:], free[:, :, ACTIONS:])
+    assert not np.allclose(moved[:, :, :ACTIONS], free[:, :, :ACTIONS])
+
+
+def test_a_warm_start_goes_on_from_the_plan_before() -> None:
+    """One last step from `previous`, by hand; fresh environments start from noise as without a plan."""
+    noise, observation = start()
+    previous = jnp.full(noise.shape, 0.25)
+    ddim = make_steps(SCHEDULE, sampler="ddim", count=3)
+    run = jax.jit(
+        lambda fresh, warm_steps: sample_segments(
+            model, values, noise, observation, jnp.zeros(ROWS), jax.random.key(3), steps=ddim,
+            guide_config=GuideConfig(steps=0), warm_steps=warm_steps, previous=previous, fresh=fresh,
+        ).segments,
+        static_argnums=1,
+    )  # fmt: skip
+    x = ddim.signal[2] * previous + ddim.noise[2] * noise
+    expected = model(x.at[:, 0, ACTIONS:].set(observation), None).at[:, 0, ACTIONS:].set(observation)
+    np.testing.assert_allclose(run(jnp.array(False), 1), expected, rtol=1e-4, atol=1e-5)
+    cold, fresh = run(jnp.array(True), 0), run(jnp.array(True), 1)
+    np.testing.assert_allclose(cold, fresh, atol=0.05)  # the first share of signal is not quite 0
+    assert not np.allclose(fresh, expected, atol=0.05)
+
+
+def test_selection_takes_the_best_feasible_else_the_cheapest() -> None:
+    """Row 0: the best two are too dear. Row 1: none is feasible. Row 2: no limit. Row 3: cost equal to the budget."""
+    reward = jnp.array([[1.0, 9.0, 8.0, 2.0]] * 4)
+    cost = jnp.array([[0.5, 7.0, 6.0, 1.0]] * 4)
+    assert choose_plan(reward, cost, jnp.array([1.5, 0.2, jnp.inf, 6.0])).tolist() == [3, 0, 1, 2]
+    hopeless = choose_plan(-1e9 * reward, cost, jnp.array([-1.0, -1e9, 0.0, -jnp.inf]))
+    assert hopeless.tolist() == [0, 0, 0, 0]
