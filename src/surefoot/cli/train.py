@@ -120,7 +120,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         command=tuple(command),
         data_selection=chosen,
     )
-    del dataset, loaded  # the device gets a copy of its own, and this one is in the way; a stream keeps it
+    del dataset  # the device gets a copy of its own, and this one is in the way; a stream keeps it
     began, resumed_at = time.perf_counter(), _updates_done(directory)
     with ExitStack() as stack:
         line = stack.enter_context(ProgressLine("training", unit="updates"))

@@ -79,7 +79,7 @@ def fine_tune(
     """Fine-tune the states (seed axis first) in `run`, whose `start` was called; goes on from its latest checkpoint.
 
     `algorithm` and `states` are those of `fine_tuning()` and `frozen(state)`. Without `offline` the replay starts
-    empty. Returns the rows of the log: what each round of each seed earned and cost, and the costs of all rounds so far.
+    empty. Returns the rows of the log: what each round of each seed earned and cost, and the costs of all so far.
     `on_progress(done, total)` counts rounds; `stop_at` stops after that many. Raises `DivergenceError`,
     `CheckpointError`, and `ConfigError` where the first round would not fill a window.
     """
