@@ -136,7 +136,7 @@ def test_the_bill_is_written_and_a_stopped_run_goes_on_exactly(tmp_path: Path) -
 
 def test_without_offline_data_the_first_round_must_fill_a_window(tmp_path: Path) -> None:
     rows = tune(tmp_path / "run", stop_at=1)
-    np.testing.assert_allclose(rows[0]["metrics"]["reward"], 0.3, atol=0.15)  # three of four frames have 0.4
+    assert 0.0 < rows[0]["metrics"]["reward"] < 0.4  # frames have 0.4, or 0 where an episode begins
     with pytest.raises(ConfigError, match="expected 9 frames, a window, after a round, found 4"):
         fine_tune(
             Repeater(window=9), {"action": jnp.zeros(2)}, None, TASK, spec=SPEC, seeds=(0, 3),

@@ -1,6 +1,6 @@
 """Chunks of steps as the public code of FOSP and DreamerV3 keeps them: NPZ files, linked one to the next.
 
-{time}-{uuid}-{uuid of the successor}-{length}.npz holds arrays [length, ...]: image (and image2, a second camera), uint8;
+{time}-{uuid}-{uuid of the successor}-{length}.npz holds arrays [length, ...]: image, image2 (a second camera), uint8;
 action, reward, cost, is_first, is_last, is_terminal. Chunks that follow each other are one stream of frames, and an
 episode may lie across several. Rewards and costs are those of arriving, as in our frames. Other arrays are ignored.
 

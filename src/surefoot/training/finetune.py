@@ -154,11 +154,14 @@ def append(replay: Replay, visited: Visited) -> Replay:
 def _make_replay(offline: FrameData | None, spec: DataSpec, room: int) -> Replay:
     if offline is None:
         kind = jnp.float32 if spec.image_shape is None else jnp.uint8
-        row = jnp.zeros((room,))
-        flags = jnp.zeros((room,), bool)
+
+        def room_for(shape: tuple[int, ...] = (), dtype: Any = jnp.float32) -> Array:
+            return jnp.zeros((room, *shape), dtype)  # a buffer of its own: the replay is donated
+
         empty = Frames(
-            jnp.zeros((room, *spec.observation_shape), kind), jnp.zeros((room, spec.action_dim)), row, row, flags, flags
-        )
+            room_for(spec.observation_shape, kind), room_for((spec.action_dim,)), room_for(), room_for(),
+            room_for(dtype=bool), room_for(dtype=bool),
+        )  # fmt: skip
         return Replay(empty, jnp.int32(0))
     found = offline.windows(length=1).frames
     padded = jax.tree.map(lambda leaf: np.concatenate([leaf, np.zeros((room, *leaf.shape[1:]), leaf.dtype)]), found)
