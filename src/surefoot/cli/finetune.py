@@ -72,8 +72,11 @@ def finetune(options: FinetuneOptions, *, command: Sequence[str]) -> list[dict[s
     task = trained if options.task is None else get_task(options.task)
     if task.spec != trained.spec:
         raise ConfigError(f"--task: expected a task that looks like {trained.name}, {trained.spec}, found {task.spec}.")
-    if task.name not in PURE_TASKS:
-        raise ConfigError(f"--task: expected one of {', '.join(PURE_TASKS)}, found {task.name}.")
+    if task.image_shape is None or task.name not in PURE_TASKS:
+        raise ConfigError(
+            f"--task: expected a task of images in pure JAX, whose episodes have one length, as HazardRun, "
+            f"found {task.name}."
+        )
     offline = _offline_data(options, loaded)
     algorithm = loaded.algorithm.fine_tuning()
     settings = FinetuneSettings(options.steps, options.lanes, options.ratio)

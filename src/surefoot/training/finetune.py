@@ -3,7 +3,7 @@
 It goes in rounds. In each every lane runs one whole episode with the policy as it stands; the episodes join the replay;
 then come as many updates as the ratio asks for, on windows of the whole replay, each as likely as the others. All
 random numbers are functions of (seed, round), and a checkpoint holds the replay's new part, so that a killed run ends
-with the bits of an undisturbed one.
+with the bits of an undisturbed one. Episodes have one length: none terminates.
 """
 
 import json
