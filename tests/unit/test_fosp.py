@@ -52,13 +52,13 @@ def bits(tree: object) -> list[bytes]:
 
 
 def test_the_weights_of_actions_by_hand() -> None:
-    numbers = {
+    numbers: dict[str, Any] = {
         "reward_advantage": jnp.array([0.0, 0.5, 9.0, 0.5]),
         "cost_advantage": jnp.array([0.0, 0.5, 9.0, 0.5]),
         "q_cost": jnp.array([0.05, 0.2, 0.05, 0.2]),
         "p": jnp.array([0.25, 0.25, 0.5, 1.0]),
     }
-    settings = {"reward_temperature": 2.0, "cost_temperature": 1.0, "cost_slack": 0.1}
+    settings: dict[str, Any] = {"reward_temperature": 2.0, "cost_temperature": 1.0, "cost_slack": 0.1}
     found = action_weights(**numbers, weighting="feasibility", **settings)
     # 0.25 + 0.75; 0.25 e^0.5, the action costs too much; 0.5 * 150 + 0.5 * 100; e^0.5, whatever the reward
     np.testing.assert_allclose(found, [1.0, 0.25 * np.e**0.5, 125.0, np.e**0.5], rtol=1e-5)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import pytest
 from surefoot import world_model
 from surefoot.data.frames import Frames
 from surefoot.errors import ConfigError
+from surefoot.nn import init_optimizer
 from surefoot.world_model import WorldModelConfig
 from surefoot.world_model.encoders import make_decoder, make_encoder
 
@@ -190,11 +192,11 @@ def test_fifty_updates_learn(model: world_model.WorldModel) -> None:
 
     @jax.jit
     def train(model: world_model.WorldModel) -> jax.Array:
-        def one(carry, key):
-            *carry, metrics, _ = world_model.update(*carry, batch, key, config=config)
-            return tuple(carry), metrics["model/loss"]
+        def one(carry: Any, key: jax.Array) -> tuple[Any, jax.Array]:
+            moved, state, metrics, _ = world_model.update(carry[0], carry[1], batch, key, config=config)
+            return (moved, state), metrics["model/loss"]
 
-        start = (model, world_model.optimizer(config).init(model))
+        start = (model, init_optimizer(world_model.optimizer(config), model))
         return jax.lax.scan(one, start, jax.random.split(jax.random.key(0), 50))[1]
 
     found = np.asarray(train(model))

@@ -171,8 +171,8 @@ def _dataset(
 
 def _prepared(algorithm: Any, dataset: Dataset | FrameData, task: Task) -> Any:
     """The data as the algorithm sees them: prepared, or, where they stay in their file, to be prepared when drawn."""
-    mapped = isinstance(dataset, Dataset) and is_mapped(dataset.observations)
-    if mapped and not hasattr(algorithm, "batch"):  # windows are not streamed yet
+    streamed = not hasattr(algorithm, "batch")  # windows are not streamed yet
+    if streamed and isinstance(dataset, Dataset) and is_mapped(dataset.observations):
         return TransitionStream(dataset, partial(algorithm.prepare, task=task))
     return algorithm.prepare(dataset, task)
 

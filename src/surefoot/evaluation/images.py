@@ -54,7 +54,8 @@ def violation_ahead(costs: Float[np.ndarray, "n t"], *, within: int) -> Bool[np.
     """Whether a frame, or one of the `within` after it, costs something; the episode's last frames see less far."""
     bad = costs > 0
     padded = np.pad(bad, ((0, 0), (0, within)))
-    return np.stack([padded[:, shift : shift + bad.shape[1]] for shift in range(within + 1)]).any(0)
+    shifted = np.stack([padded[:, shift : shift + bad.shape[1]] for shift in range(within + 1)])
+    return np.asarray(shifted.any(0))
 
 
 def score_infeasibility(algorithm: Any, state: Any, frames: FrameData) -> dict[str, float | None]:

@@ -1,5 +1,6 @@
 """Presets of FOSP and SafeDreamer."""
 
+from dataclasses import replace
 from typing import Any
 
 from surefoot.constraints import AugmentedConfig
@@ -22,6 +23,14 @@ SMALL_MODEL = WorldModelConfig(
 )
 """0.7 million parameters for images of 16 x 16. Source: our specification's small check, but for the bins: 63 of them
 do as well there (results/hazard_run) and halve the heads' computation."""
+
+
+def for_vectors(changes: dict[str, Any]) -> dict[str, Any]:
+    """A preset for tasks whose observations are vectors: its encoder has two layers as wide as the recurrent model's."""
+    model: WorldModelConfig = changes.get("world_model", WorldModelConfig())
+    read = replace(model, encoder="mlp", channels=(model.hidden, model.hidden), observation_scale=1.0)
+    return {**changes, "world_model": read}
+
 
 FOSP_PRESETS: dict[str, dict[str, Any]] = {
     # HazardRun in minutes on two CPU cores. Source: our own measurements (results/hazard_run), not the paper.
