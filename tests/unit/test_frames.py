@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from surefoot.algorithms.dreams import steps_of
-from surefoot.data import Dataset, pixels
+from surefoot.data import Dataset, load, pixels
 from surefoot.data.frames import FrameData, Frames, frames_of, from_episodes, join, transition_rows, windows
 from surefoot.errors import DataError
 from surefoot.evaluation.collect import collect_hazard_run
@@ -157,3 +157,9 @@ def test_frames_that_do_not_begin_an_episode_are_refused() -> None:
 
 def test_windows_are_trees_of_arrays() -> None:
     assert isinstance(frames_of(two_episodes()).windows(length=2).frames, Frames)
+
+
+def test_frames_are_not_taken_for_transitions(collected: FrameData, tmp_path: Path) -> None:
+    pixels.save(tmp_path / "frames.hdf5", collected)
+    with pytest.raises(DataError, match="card: expected transitions of vectors, found frames of images"):
+        load(tmp_path / "frames.hdf5", TASK)

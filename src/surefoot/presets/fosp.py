@@ -26,7 +26,7 @@ do as well there (results/hazard_run) and halve the heads' computation."""
 
 
 def for_vectors(changes: dict[str, Any]) -> dict[str, Any]:
-    """A preset for tasks whose observations are vectors: its encoder has two layers as wide as the recurrent model's."""
+    """A preset for tasks whose observations are vectors: two layers as wide as the recurrent model's read them."""
     model: WorldModelConfig = changes.get("world_model", WorldModelConfig())
     read = replace(model, encoder="mlp", channels=(model.hidden, model.hidden), observation_scale=1.0)
     return {**changes, "world_model": read}
