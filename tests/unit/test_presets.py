@@ -49,7 +49,7 @@ def test_tasks_of_simulators_have_presets_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("algorithm", "preset", "sentence"),
     [
-        ("fisr", "small", "unknown algorithm 'fisr'; did you mean fisor?"),
+        ("fisr", "small", "unknown algorithm 'fisr'; did you mean fisor or fosp?"),
         ("fisor", "smal", "unknown preset of fisor 'smal'; did you mean small?"),
     ],
 )
