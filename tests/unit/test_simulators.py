@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.mujoco import MujocoEnv
 
 from surefoot.envs.simulators import Simulator, make
 from surefoot.envs.simulators.safety_gymnasium import registrations
@@ -107,7 +108,7 @@ def test_a_velocity_tasks_step_is_the_originals_to_the_bit() -> None:
     env, other = make(get_task("HalfCheetahVelocity")), make(get_task("HalfCheetahVelocity"))
     original: Any = other._backend._env  # pyright: ignore[reportAttributeAccessIssue]
     del original.do_simulation
-    assert original.do_simulation.__func__ is gymnasium.envs.mujoco.MujocoEnv.do_simulation
+    assert original.do_simulation.__func__ is MujocoEnv.do_simulation
     given = actions("HalfCheetahVelocity", 30)
     seen = episode(env, 4, given)
     expected = [original.reset(seed=4)[0].astype(np.float32).tobytes()]

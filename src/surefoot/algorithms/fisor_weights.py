@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 from surefoot.errors import ConfigError
 
 Weighting = Literal["feasibility", "imitation", "behaviour_cloning"]
-Extraction = Literal["minqc", "maxq", "feasible_first"]
+Extraction = Literal["minqc", "maxq", "feasible_first", "first_feasible"]
 
 
 class Estimates(NamedTuple):
@@ -85,7 +85,9 @@ def choose_candidate(
     """Index of the executed candidate.
 
     minqc: the smallest Q_h (the paper's). maxq: the largest Q_r. feasible_first: among those with Q_h <= -margin the
-    largest Q_r; where there is none, the smallest Q_h. Where even that exceeds `escape_above`, all within
+    largest Q_r; where there is none, the smallest Q_h. first_feasible: as that, but the first of those instead of the
+    largest Q_r, a sample of the policy restricted to what is feasible: the maximum over candidates finds the errors of
+    a Q_r that was not trained to rank them. Where even that exceeds `escape_above`, all within
     `escape_slack` of it compete by Q_r: the worst cannot be helped any more (V_h >= h(s) whatever is done), and the
     smallest Q_h alone would leave the robot standing inside the hazard. All three are in the units of h.
     """
@@ -93,8 +95,10 @@ def choose_candidate(
         return jnp.argmin(q_h, axis=-1)
     if extraction == "maxq":
         return jnp.argmax(q_r, axis=-1)
-    if extraction != "feasible_first":
-        raise ConfigError(f"unknown extraction '{extraction}'; known: minqc, maxq, feasible_first.")
+    if extraction not in ("feasible_first", "first_feasible"):
+        raise ConfigError(f"unknown extraction '{extraction}'; known: minqc, maxq, feasible_first, first_feasible.")
     smallest = q_h.min(-1, keepdims=True)
     allowed = q_h <= jnp.maximum(-margin, smallest + escape_slack * (smallest > escape_above))
+    if extraction == "first_feasible":
+        return jnp.argmax(allowed, axis=-1)
     return jnp.argmax(jnp.where(allowed, q_r, -jnp.inf), axis=-1)
