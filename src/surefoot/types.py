@@ -44,6 +44,13 @@ class DataSpec:
     """Numbers in an action; each lies in [-1, 1]."""
     horizon: int
     """Longest episode, in environment steps."""
+    image_shape: tuple[int, int, int] | None = None
+    """Height, width and channels of images; None where observations are vectors."""
+
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        """The axes of one observation."""
+        return (self.observation_dim,) if self.image_shape is None else self.image_shape
 
 
 @dataclass(frozen=True)

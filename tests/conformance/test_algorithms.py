@@ -15,6 +15,8 @@ from surefoot import checkpoint
 from surefoot.algorithms import ALGORITHMS
 from surefoot.algorithms.bc import BC
 from surefoot.algorithms.fisor import FISOR
+from surefoot.algorithms.fosp import FOSP
+from surefoot.algorithms.safedreamer import SafeDreamer
 from surefoot.algorithms.trebi import TREBI
 from surefoot.data import Dataset
 from surefoot.diffusion.policy import DiffusionPolicyConfig
@@ -25,6 +27,7 @@ from surefoot.tasks import Task
 from surefoot.training import RunDirectory, fit, from_hyperparameters, hyperparameters, make_config
 from surefoot.training.algorithm import rows_of, take_batch
 from surefoot.types import DataSpec, PolicyInputs, Transition
+from surefoot.world_model import WorldModelConfig
 
 SPEC = DataSpec(observation_dim=5, action_dim=2, horizon=10)
 NETWORK = DenoiserConfig(width=8, blocks=1, expansion=2, frequencies=4, time_width=8)
@@ -42,6 +45,20 @@ TINY = FISOR(
 )
 JOINT = replace(TINY, schedule="joint")
 
+WORLD_MODEL = WorldModelConfig(
+    encoder="mlp", channels=(8,), deterministic=8, hidden=8, groups=2, classes=4, head_hidden=(8,), bins=11
+)
+DREAMING: dict[str, Any] = {
+    "joint_updates": 20,
+    "model_updates": 10,
+    "policy_updates": 10,
+    "batch_size": 2,
+    "window": 4,
+    "world_model": WORLD_MODEL,
+    "horizon": 2,
+    "hidden": (8,),
+    "actor_hidden": (8,),
+}
 SEGMENTS = TemporalConfig(width=8, multipliers=(1,), kernel=3)
 """One level, which takes half as long to compile as two; a variant has two."""
 TWO_LEVELS = replace(SEGMENTS, multipliers=(1, 2))
@@ -94,6 +111,14 @@ VARIANTS: dict[str, Any] = {
         weighting="behaviour_cloning",
         diffusion=replace(DIFFUSION, sampler="dpm_solver", start_temperature=0.5),
     ),
+    "fosp": FOSP(**DREAMING, schedule="decoupled", actor_mode="backprop", dream_stride=2, reachability="hj"),
+    "fosp-joint-expansion-data_branch": FOSP(
+        **DREAMING, constrain=False, dream_branch=False, act_with="mean", expansion=True
+    ),
+    "fosp-joint-released": FOSP(
+        **DREAMING, released=True, reachability="released", data_branch=False, actor_mode="backprop", pessimistic=False
+    ),
+    "safedreamer": SafeDreamer(**DREAMING),
     "trebi": TINY_TREBI,
     "trebi-shared-ensemble-dpm_solver-warm-interval": replace(
         TINY_TREBI,
@@ -121,6 +146,8 @@ VARIANTS: dict[str, Any] = {
     ),
 }
 # What each phase may change; the rest stays as it is, bit for bit.
+MODEL_PARTS = {"model", "model_optimizer"}
+POLICY_PARTS = {"critics", "slow", "critics_optimizer", "actor", "actor_optimizer", "lagrangian", "reward_spread"}
 MAY_CHANGE = {
     "bc": {"policy": {"network", "network_ema", "optimizer"}},
     "fisor": {
@@ -129,12 +156,23 @@ MAY_CHANGE = {
         "policy": {"policy"},
         "joint": {"constraint", "reward", "policy"},
     },
+    "fosp": {
+        "model": MODEL_PARTS,
+        "policy": {*POLICY_PARTS, "cost_spread"},
+        "joint": {*MODEL_PARTS, *POLICY_PARTS, "cost_spread"},
+    },
+    "safedreamer": {"joint": {*MODEL_PARTS, *POLICY_PARTS}},
     "trebi": {
         "model": {"model", "normalizer"},
         "values": {"values", "normalizer"},
         "calibration": {"residuals", "normalizer"},
     },
 }
+MAY_STAY = {"reward_spread", "cost_spread", "lagrangian"}
+"""What the first update leaves as it is where critics that start at 0 say the same of everything."""
+TOLERANCE = {"fosp": 2e-3}
+"""How far a seed alone may end from the same beside others. Adam moves a parameter whose gradient is nothing but
+rounding by its whole learning rate (1e-4): in 20 updates by 2e-3 at most."""
 
 
 def make_data(rows: int = 64) -> Transition:
@@ -247,7 +285,7 @@ def test_init_depends_on_the_key_alone(case: Case) -> None:
     assert bits(case.init(jax.random.key(2))) != bits(case.state)
 
 
-@pytest.mark.parametrize("name", ["bc", "fisor-ensemble-feasible_first"])
+@pytest.mark.parametrize("name", ["bc", "fisor-ensemble-feasible_first", "fosp", "safedreamer"])
 def test_no_two_arrays_of_the_first_state_share_a_buffer(name: str) -> None:
     """A state whose arrays alias each other cannot be donated."""
     state = VARIANTS[name].init(SPEC, jax.random.key(1))  # not compiled, which would copy
@@ -264,7 +302,7 @@ def test_an_update_changes_what_its_phase_is_for_and_nothing_else(case: Case) ->
             assert np.isfinite(value), name
         before, moved = case.state._asdict(), after._asdict()
         changed = {name for name in before if bits(before[name]) != bits(moved[name])}
-        assert changed == case.may_change[phase.name]
+        assert case.may_change[phase.name] - MAY_STAY <= changed <= case.may_change[phase.name]
         assert jax.tree.structure(after) == jax.tree.structure(case.state)
         kinds = lambda tree: [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]  # noqa: E731
         assert kinds(after) == kinds(case.state)
@@ -355,7 +393,7 @@ def train(case: Case, seeds: tuple[int, ...], path: Path | None = None, *, stop_
     )
 
 
-TRAINED_IN_FULL = ("fisor-joint", "fisor-ensemble-feasible_first", "trebi")
+TRAINED_IN_FULL = ("fisor-joint", "fisor-ensemble-feasible_first", "trebi", "fosp-joint-expansion-data_branch")
 """The variants whose training differs in kind; each compiles up to nine chunks.
 
 TREBI's calibration comes after the 20."""
@@ -380,7 +418,8 @@ def test_seeds_side_by_side_learn_what_each_learns_alone(whole: tuple[Case, Any]
     case, together = whole
     alone = train(case, (4,))
     for ours, theirs in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
-        np.testing.assert_allclose(ours[1], theirs[0], rtol=1e-5, atol=1e-5)
+        slack = TOLERANCE.get(case.name.split("-")[0], 1e-5)
+        np.testing.assert_allclose(ours[1], theirs[0], rtol=slack, atol=slack)
         assert np.isfinite(ours).all()
     first, second = (jax.tree.map(lambda leaf: leaf[index], together) for index in (0, 1))  # noqa: B023
     assert bits(first) != bits(second)

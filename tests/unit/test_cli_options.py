@@ -104,7 +104,7 @@ def test_bad_seeds_are_refused_with_what_was_found(text: str) -> None:
 @pytest.mark.parametrize(
     ("words", "near"),
     [
-        (["--algorithm", "fisr"], "fisor"),
+        (["--algorithm", "fisr"], "fisor or fosp"),
         (["--task", "pointrobo"], "PointRobot or PointButton2 or PointButton1"),
         (["--preset", "smal"], "small"),
         (["--algorithm=BC"], "bc"),

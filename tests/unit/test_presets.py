@@ -49,7 +49,7 @@ def test_tasks_of_simulators_have_presets_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("algorithm", "preset", "sentence"),
     [
-        ("fisr", "small", "unknown algorithm 'fisr'; did you mean fisor?"),
+        ("fisr", "small", "unknown algorithm 'fisr'; did you mean fisor or fosp?"),
         ("fisor", "smal", "unknown preset of fisor 'smal'; did you mean small?"),
     ],
 )
@@ -57,3 +57,11 @@ def test_wrong_names_list_the_near_ones(algorithm: str, preset: str, sentence: s
     with pytest.raises(UnknownNameError) as raised:
         build(algorithm, TASK, preset=preset)
     assert str(raised.value) == sentence
+
+
+@pytest.mark.parametrize("algorithm", ["fosp", "safedreamer"])
+def test_world_models_read_images_or_vectors_as_the_task_has_them(algorithm: str) -> None:
+    assert build(algorithm, get_task("HazardRun")).world_model.encoder == "patch"
+    vectors = build(algorithm, get_task("BallRun")).world_model
+    assert (vectors.encoder, vectors.channels) == ("mlp", (128, 128))
+    assert build(algorithm, get_task("HazardRun"), preset="released").world_model.features == 2816

@@ -66,7 +66,7 @@ def test_the_pure_tasks_keep_their_protocol(name: str) -> None:
     alone = jax.jit(pure.reset)(keys[2:])[1]
     np.testing.assert_array_equal(alone, observation[2:])
     assert not np.array_equal(observation[0], observation[1])
-    assert (observation.shape, pure.horizon) == ((3, task.observation_dim), task.horizon)
+    assert (observation.shape, pure.horizon) == ((3, *task.spec.observation_shape), task.horizon)
 
     def one_step(state, _):
         entered, step = pure.step(state, jnp.full((3, task.action_dim), 0.3))
@@ -74,7 +74,7 @@ def test_the_pure_tasks_keep_their_protocol(name: str) -> None:
 
     rows = jax.jit(lambda state: jax.lax.scan(one_step, state, length=task.horizon))(state)[1]
     observations, rewards, costs, terminated, truncated = map(np.asarray, rows)
-    assert observations.shape == (task.horizon, 3, task.observation_dim)
+    assert observations.shape == (task.horizon, 3, *task.spec.observation_shape)
     assert rewards.shape == costs.shape == terminated.shape == truncated.shape == (task.horizon, 3)
     assert (terminated | truncated).any(0).all()
     assert not (terminated & truncated).any()

@@ -16,7 +16,7 @@ def test_there_are_the_38_tasks_of_the_benchmark_and_our_own() -> None:
         "safety_gymnasium": 21,
         "metadrive": 9,
     }
-    assert set(TASKS) - set(DSRL_TASKS) == {"PointRobot", *TREBI_TASKS}
+    assert set(TASKS) - set(DSRL_TASKS) == {"PointRobot", "HazardRun", "HazardRunShifted", *TREBI_TASKS}
     assert all(name == task.name for name, task in TASKS.items())
 
 

@@ -21,19 +21,22 @@ from surefoot.collection.recipes import Recipe, recipe_of
 from surefoot.collection.replay_collector import ReplayCollection, collect_replay
 from surefoot.collection.replay_recipes import replay_recipe
 from surefoot.collection.store import Store
-from surefoot.data import Dataset
+from surefoot.data import Dataset, pixels
+from surefoot.data.frames import FrameData
+from surefoot.envs import hazard_run
 from surefoot.errors import ConfigError
-from surefoot.evaluation.collect import collect_point_robot
+from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot
 from surefoot.tasks import Task, get_task
 
-DEFAULT_TRANSITIONS = 100_000
+DEFAULT_TRANSITIONS, HAZARD_RUN_TRANSITIONS = 100_000, 18_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectOptions:
-    """Collect a dataset. PointRobot: half from random held actions, half from goal-seekers of varied caution. DSRL's
-    tasks: every episode of a safe learner whose cost limit rises, thinned on a grid of cost and return. TREBI's tasks,
-    with --recipe medium-replay: the whole replay buffer of SAC, which ignores costs.
+    """Collect a dataset. PointRobot: half from random held actions, half from goal-seekers of varied caution.
+    HazardRun: images of as many random, careless and careful episodes. DSRL's tasks: every episode of a safe learner
+    whose cost limit rises, thinned on a grid of cost and return. TREBI's tasks, with --recipe medium-replay: the
+    whole replay buffer of SAC, which ignores costs.
 
     A collection by a learner that was stopped or killed goes on when the same command is started again.
     """
@@ -43,8 +46,8 @@ class CollectOptions:
     recipe: Literal["default", "medium-replay"] = "default"
     """default: the task's own, as above. medium-replay: SAC's replay buffer, for TREBI's tasks."""
     transitions: int | None = None
-    """Rows of the file, by default 100,000: exactly so many for PointRobot, at least so many, in whole episodes, from a
-    simulator. Not with --recipe medium-replay, whose file holds all whole episodes."""
+    """Rows of the file, by default 100,000 (HazardRun: 18,000): exactly so many for PointRobot, at least so many, in
+    whole episodes, elsewhere. Not with --recipe medium-replay, whose file holds all whole episodes."""
     seed: int = 0
     """Of all randomness; the same seed gives the same data."""
     steps: int | None = None
@@ -54,7 +57,7 @@ class CollectOptions:
     """Simulators only: processes that simulate, 0 for this one; by default one per core. The data do not depend on it
     unless a process dies. Not with --recipe medium-replay, which simulates in this process."""
     out: Path
-    """HDF5 file to write, in DSRL's format."""
+    """HDF5 file to write, in DSRL's format; images in our own format of frames."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
 
@@ -68,7 +71,7 @@ def run(arguments: Sequence[str]) -> None:
         print(f"falls short: {sentence}")
 
 
-def collect(options: CollectOptions) -> Dataset:
+def collect(options: CollectOptions) -> Dataset | FrameData:
     """Collect and write what the options say. Raises `ConfigError` before any work where the file exists."""
     task = get_task(options.task)
     if options.out.exists() and not options.overwrite:
@@ -81,6 +84,8 @@ def collect(options: CollectOptions) -> Dataset:
         return _collect_replay(options, task)
     if task.suite != "surefoot":
         return _collect_simulated(options, task)
+    if task.image_shape is not None:
+        return _collect_images(options, task)
     if task.name != "PointRobot":
         raise ConfigError(f"--recipe: expected medium-replay for {task.name}, found default.")
     _refuse(options, ("steps", "workers"), f"{task.name}, which has no simulator")
@@ -88,6 +93,28 @@ def collect(options: CollectOptions) -> Dataset:
         dataset = collect_point_robot(transitions=_rows(options), seed=options.seed, on_progress=line.report)
     data.save(options.out, dataset, card=_card(options, dataset))
     return dataset
+
+
+def _collect_images(options: CollectOptions, task: Task) -> FrameData:
+    if task.name != "HazardRun":
+        raise ConfigError(f"--task: {task.name} is there to fine-tune on; collect HazardRun.")
+    _refuse(options, ("steps", "workers"), f"{task.name}, which has no simulator")
+    wanted = HAZARD_RUN_TRANSITIONS if options.transitions is None else options.transitions
+    with ProgressLine(f"collecting {task.name}", unit="transitions") as line:
+        frames = collect_hazard_run(transitions=wanted, seed=options.seed, on_progress=line.report)
+    each = len(frames.lengths) // len(hazard_run.BEHAVIOURS)
+    card = {
+        "recipe": "surefoot collect: whole episodes, as many of each behaviour",
+        "behaviours": [
+            {"name": name, "episodes": [place * each, (place + 1) * each]}
+            for place, name in enumerate(hazard_run.BEHAVIOURS)
+        ],
+        "seed": options.seed,
+        "versions": versions(),
+        "coverage": coverage(frames),
+    }
+    pixels.save(options.out, frames, card=card)
+    return frames
 
 
 def _rows(options: CollectOptions) -> int:
@@ -158,7 +185,7 @@ def _workers(options: CollectOptions, recipe: Recipe) -> int:
     return options.workers
 
 
-def coverage(dataset: Dataset) -> dict[str, Any]:
+def coverage(dataset: Dataset | FrameData) -> dict[str, Any]:
     """What the complete episodes of a dataset are like, as JSON values."""
     free = dataset.violating_steps == 0
     return {
@@ -186,7 +213,7 @@ def _card(options: CollectOptions, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _coverage_sentence(dataset: Dataset) -> str:
+def _coverage_sentence(dataset: Dataset | FrameData) -> str:
     found = coverage(dataset)
     return (
         f"{found['transitions']:,} transitions in {found['episodes']:,} episodes, "

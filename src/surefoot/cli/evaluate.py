@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from surefoot.algorithms.fisor_weights import Extraction
 from surefoot.cli.evaluate_budgets import EPISODES as BUDGET_EPISODES
 from surefoot.cli.evaluate_budgets import BudgetRequest, budget_table, evaluate_under_budgets
+from surefoot.cli.evaluate_images import evaluate_on_images
 from surefoot.cli.evaluate_simulator import evaluate_on_simulator
 from surefoot.cli.files import merge_summary, run_data
 from surefoot.cli.loaded_run import FOLDER, LoadedRun, load_run
@@ -36,7 +37,7 @@ from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses
 from surefoot.safety.region import SLICES, score_region
 from surefoot.tasks import get_task
 
-POINT_ROBOT_EPISODES, SIMULATOR_EPISODES = 1000, 20
+POINT_ROBOT_EPISODES, SIMULATOR_EPISODES, IMAGE_EPISODES = 1000, 20, 256
 PICTURED_EPISODES = 200
 """Of each start set, of the first seed, whose paths are kept for the pictures."""
 RESOLUTION, EXTENT = 201, 2.7
@@ -57,8 +58,11 @@ class EvaluateOptions:
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
     episodes: int | None = None
-    """Episodes of each seed: 20 on a simulator's task, 1,000 from PointRobot's feasible starts (and half as many from
-    infeasible ones)."""
+    """Episodes of each seed: 20 on a simulator's task, 256 on a task of images, 1,000 from PointRobot's feasible
+    starts (and half as many from infeasible ones)."""
+    task: str | None = None
+    """Measure on this task instead of the run's, as HazardRunShifted after HazardRun; both must be of the same images
+    and actions."""
     protocol: ProtocolName = "strict"
     """Cost limits on a simulator's task: one small one (strict), or the average over DSRL's three (dsrl)."""
     workers: int = default_workers()
@@ -120,6 +124,10 @@ def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dic
             workers=options.workers,
             gifs=options.gifs,
             changed=acting_overrides(options),
+        )
+    if get_task(loaded.config.task).image_shape is not None:
+        return evaluate_on_images(
+            loaded, episodes=IMAGE_EPISODES if options.episodes is None else options.episodes, where=options.task
         )
     return _evaluate_point_robot(loaded, options, dataset)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from surefoot import data
 from surefoot.cli.selection import select
-from surefoot.data import Dataset, library
+from surefoot.data import Dataset, library, pixels
+from surefoot.data.frames import FrameData
 from surefoot.errors import ConfigError
 from surefoot.files import write_json
 from surefoot.tasks import get_task
@@ -61,15 +62,31 @@ def merge_summary(run: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_data(run: RunDirectory, config: RunConfig) -> Dataset | None:
-    """The data that a run was trained on, its selection of the file; None where they are gone or no longer the same.
+    """The transitions that a run was trained on, its selection of the file; None where they are gone, no longer the
+    same, or images (`run_frames`).
 
     They are looked for where they were, then in the run's folder, which may have been moved as a whole.
     """
+    if get_task(config.task).image_shape is not None:
+        return None
     for path in (Path(config.data_path), run.path / Path(config.data_path).name):
         if path.is_file():
             dataset = select(library.read(path, get_task(config.task)), config.data_selection)
             if dataset.fingerprint() == config.data_fingerprint:
                 return dataset
+    return None
+
+
+def run_frames(run: RunDirectory, config: RunConfig) -> FrameData | None:
+    """The same for a run on images."""
+    task = get_task(config.data_selection.get("data_task", config.task))  # a fine-tuned run's data are another task's
+    if task.image_shape is None:
+        return None
+    for path in (Path(config.data_path), run.path / Path(config.data_path).name):
+        if path.is_file():
+            frames = pixels.load(path, task, mapped=True)
+            if frames.fingerprint() == config.data_fingerprint:
+                return frames
     return None
 
 

@@ -47,6 +47,11 @@ COMMANDS: dict[str, Command] = {
         "Train an algorithm on a dataset, for several seeds at once.",
         "start the same command again with --resume to go on",
     ),
+    "finetune": Command(
+        "surefoot.cli.finetune",
+        "Go on with a trained policy online, from its offline data and new episodes.",
+        "start the same command again with --resume to go on",
+    ),
     "evaluate": Command(
         "surefoot.cli.evaluate",
         "Measure the policy and the feasible region of a run.",

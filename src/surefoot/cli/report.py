@@ -12,13 +12,14 @@ import tyro
 from matplotlib.figure import Figure
 
 from surefoot.cli.compare import compare
-from surefoot.cli.files import data_card, read_summary, run_data
+from surefoot.cli.files import data_card, read_summary, run_data, run_frames
 from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.options import parse
 from surefoot.cli.report_budgets import budget_figures
 from surefoot.cli.report_simulator import animations, data_points, scatter_figure
 from surefoot.cli.selection import method_name
 from surefoot.data import Dataset
+from surefoot.data.frames import FrameData
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
 from surefoot.report.budget_tables import budget_rows
@@ -78,7 +79,7 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
         **_region_figure(path, summary),
         **_trajectory_figure(path),
         **_training_figure(directory),
-        **_data_figure(dataset, data_card(directory, config)),
+        **_data_figure(dataset or run_frames(directory, config), data_card(directory, config)),
     }
     page = path / PAGE if out is None else out
     write_report(
@@ -177,7 +178,7 @@ def _training_figure(directory: RunDirectory) -> Figures:
     return {"training": (training_curves(flat), caption)}
 
 
-def _data_figure(dataset: Dataset | None, card: dict[str, Any]) -> Figures:
+def _data_figure(dataset: Dataset | FrameData | None, card: dict[str, Any]) -> Figures:
     if dataset is None or not len(dataset.episode_ends):
         return {}
     # PointRobot's returns and costs are metres and violating steps; simulators have units of their own.
@@ -188,7 +189,7 @@ def _data_figure(dataset: Dataset | None, card: dict[str, Any]) -> Figures:
     return {"data": (figure, "The data's episodes: cost return against return, and how long they are.")}
 
 
-def _groups(dataset: Dataset, card: dict[str, Any]) -> list[str] | None:
+def _groups(dataset: Dataset | FrameData, card: dict[str, Any]) -> list[str] | None:
     """The behaviour that collected each episode, where the card says so."""
     names = [""] * len(dataset.episode_starts)
     try:

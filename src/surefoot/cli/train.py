@@ -19,12 +19,12 @@ from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration, reading_progress
 from surefoot.cli.selection import DataFilter, select, selection
-from surefoot.data import Dataset, TransitionStream, library
+from surefoot.data import Dataset, TransitionStream, library, pixels
+from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task, get_task
 from surefoot.training import Progress, RunConfig, RunDirectory, WandbLogger, fit, make_config
-from surefoot.types import Transition
 
 LOG_INTERVAL, CHECKPOINT_INTERVAL = 500, 2500
 MAPPED: dict[str, bool | None] = {"auto": None, "always": True, "never": False}
@@ -101,10 +101,8 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
     directory = RunDirectory(options.out)
     # What a run goes on with was checked when it began; its fingerprint tells whether it is still the same.
     checked = not (options.resume and directory.config_path.exists())
-    with reading_progress(f"checking {path.name}") as report:
-        loaded = library.read(path, task, mapped=MAPPED[options.stream], checked=checked, on_progress=report)
-    dataset = select(loaded, chosen)
-    transitions = _transitions(options.hyper, dataset, task)
+    dataset = _dataset(options, path, task, chosen, checked=checked)
+    transitions = _prepared(options.hyper, dataset, task)
     found = coverage(dataset)
     with reading_progress(f"fingerprint of {path.name}") as report:
         fingerprint = dataset.fingerprint(on_progress=report)
@@ -122,7 +120,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         command=tuple(command),
         data_selection=chosen,
     )
-    del dataset, loaded  # the device gets a copy of its own, and this one is in the way; a stream keeps it
+    del dataset  # the device gets a copy of its own, and this one is in the way; a stream keeps it
     began, resumed_at = time.perf_counter(), _updates_done(directory)
     with ExitStack() as stack:
         line = stack.enter_context(ProgressLine("training", unit="updates"))
@@ -154,9 +152,27 @@ def _data_path(options: TrainOptions[Any], task: Task) -> Path:
     return library.find(task)
 
 
-def _transitions(algorithm: Any, dataset: Dataset, task: Task) -> Transition | TransitionStream:
+def _dataset(
+    options: TrainOptions[Any], path: Path, task: Task, chosen: dict[str, Any], *, checked: bool
+) -> Dataset | FrameData:
+    """The data of the file: transitions, of which the chosen ones, or frames."""
+    if task.image_shape is None:
+        with reading_progress(f"checking {path.name}") as report:
+            loaded = library.read(path, task, mapped=MAPPED[options.stream], checked=checked, on_progress=report)
+        return select(loaded, chosen)
+    if not getattr(options.hyper, "reads_images", False):
+        raise ConfigError(
+            f"--algorithm: expected one that reads images for {task.name}, as fosp, found {options.algorithm}."
+        )
+    if chosen:
+        raise ConfigError(f"--data-filter and --fraction: expected none for {task.name}, whose data are images.")
+    return pixels.load(path, task, mapped=options.stream == "always")
+
+
+def _prepared(algorithm: Any, dataset: Dataset | FrameData, task: Task) -> Any:
     """The data as the algorithm sees them: prepared, or, where they stay in their file, to be prepared when drawn."""
-    if is_mapped(dataset.observations) and not hasattr(algorithm, "batch"):  # windows are not streamed yet
+    streamed = not hasattr(algorithm, "batch")  # windows are not streamed yet
+    if streamed and isinstance(dataset, Dataset) and is_mapped(dataset.observations):
         return TransitionStream(dataset, partial(algorithm.prepare, task=task))
     return algorithm.prepare(dataset, task)
 

@@ -137,6 +137,10 @@ def _load(
     with reading(path) as file:
         card = card_of(named, file)
         check_card_task(named, card, task)
+        if card.get("layout") == "frames":
+            refuse(
+                named, CARD, expected="transitions of vectors", found="frames of images, as surefoot train takes them"
+            )
         nodes = _find(named, file, task)
         meter = None if on_progress is None else Meter(_bytes_to_check(nodes), on_progress)
         arrays = _arrays(path, nodes, named=named, mapped=mapped, checked=checked, meter=meter)

@@ -23,7 +23,7 @@ def map_dataset(path: Path, node: h5py.Dataset) -> np.ndarray | None:
     """The values of an HDF5 dataset mapped from the file at `path`, read-only; None where they do not lie there as they
     would in memory: chunked, compressed, of another byte order, or elsewhere."""
     offset = node.id.get_offset()
-    if offset is None or node.dtype.kind not in "bf" or not node.dtype.isnative or not node.size:
+    if offset is None or node.dtype.kind not in "bfu" or not node.dtype.isnative or not node.size:
         return None
     mapped = np.memmap(path, node.dtype, "r", offset, node.shape)
     # A block of the user's own in front of the file, or data in another file, would shift what is found there.

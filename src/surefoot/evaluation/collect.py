@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from surefoot.data import Dataset
-from surefoot.envs import behaviours
+from surefoot.data.frames import FrameData, from_episodes, join
+from surefoot.envs import behaviours, hazard_run
 from surefoot.errors import ConfigError
 
 _EPISODES_AT_ONCE = 256
@@ -62,3 +63,27 @@ def _dataset(rows: behaviours.EpisodeBatch) -> Dataset:
         "constraints": rows.step.constraint,
     }
     return Dataset(task="PointRobot", **{name: np.asarray(values) for name, values in columns.items()})
+
+
+def collect_hazard_run(
+    *, transitions: int, seed: int, on_progress: Callable[[int, int], None] | None = None
+) -> FrameData:
+    """Whole episodes of HazardRun, at least `transitions` steps: as many of each behaviour, one behaviour after the
+    other. The same seed gives the same bits on the same machine. Raises ConfigError below 1 step."""
+    if transitions < 1:
+        raise ConfigError(f"transitions must be at least 1, found {transitions}.")
+    kinds = len(hazard_run.BEHAVIOURS)
+    each = -(-transitions // (hazard_run.HORIZON * kinds))
+    parts = []
+    for behaviour in range(kinds):
+        key = jax.random.fold_in(jax.random.key(seed), behaviour)
+        for first in range(0, each, _EPISODES_AT_ONCE):
+            numbers = jnp.arange(first, first + _EPISODES_AT_ONCE)
+            keys = jax.vmap(lambda number, key=key: jax.random.fold_in(key, number))(numbers)
+            episodes = hazard_run.roll_out(keys, jnp.full(_EPISODES_AT_ONCE, behaviour))
+            kept = min(_EPISODES_AT_ONCE, each - first)
+            parts.append(from_episodes("HazardRun", *(np.asarray(values)[:kept] for values in episodes)))
+            if on_progress is not None:
+                done = behaviour * each + first + kept
+                on_progress(done * hazard_run.HORIZON, kinds * each * hazard_run.HORIZON)
+    return join(parts)

@@ -94,6 +94,18 @@ def interquartile_mean(values: ArrayLike) -> float:
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
+def area_under_curve(scores: ArrayLike, positive: ArrayLike) -> float | None:
+    """The chance that a positive scores above a negative, ties counting half (Hanley and McNeil, 1982): the area under
+    the ROC curve. None where there are only positives or only negatives."""
+    values, labels = _finite(scores, "area_under_curve: scores"), np.asarray(positive, bool).ravel()
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    middle_rank = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    wins, losses = int(labels.sum()), int((~labels).sum())
+    if not wins or not losses:
+        return None
+    return float((middle_rank[labels].sum() - wins * (wins + 1) / 2) / (wins * losses))
+
+
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Figures of each start set from per-episode rows of one method, as JSON values: {start: figures}.
 

@@ -1,8 +1,10 @@
 """Networks: small Equinox modules whose activations are static, so that plain jit, vmap, grad and scan work."""
 
 from surefoot.nn.denoiser import Denoiser, DenoiserConfig
+from surefoot.nn.gaussian import Gaussian, GaussianActor
 from surefoot.nn.mlp import MLP, Dense
-from surefoot.nn.optimize import apply_gradient, init_optimizer
+from surefoot.nn.normed import NormedMLP
+from surefoot.nn.optimize import apply_gradient, clip_each, init_optimizer
 from surefoot.nn.target import move_towards
 from surefoot.nn.trajectory import TemporalConfig, TemporalUNet, TrajectoryValue
 
@@ -11,10 +13,14 @@ __all__ = [
     "Denoiser",
     "DenoiserConfig",
     "Dense",
+    "Gaussian",
+    "GaussianActor",
+    "NormedMLP",
     "TemporalConfig",
     "TemporalUNet",
     "TrajectoryValue",
     "apply_gradient",
+    "clip_each",
     "init_optimizer",
     "move_towards",
 ]

@@ -36,6 +36,11 @@ LECUN_NORMAL = Initializer(
 )
 """Normal with variance 1 / in, cut at two standard deviations and rescaled to keep that variance."""
 
+FAN_AVERAGE = Initializer(
+    draw=LECUN_NORMAL.draw, scale=lambda size_in, size_out: (2.0 / (size_in + size_out)) ** 0.5 / _CUT_DEVIATION
+)
+"""Normal with variance 2 / (in + out), cut at two standard deviations and rescaled to keep that variance."""
+
 
 class Dense(eqx.Module):
     """x W + b. Kernel [*members, in, out], bias [*members, out]."""

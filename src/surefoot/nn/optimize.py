@@ -2,9 +2,11 @@
 
 from typing import Any, TypeVar
 
+import jax
 import optax
 
 Tree = TypeVar("Tree")
+Group = TypeVar("Group", bound=tuple[Any, ...])
 
 
 def init_optimizer(optimizer: optax.GradientTransformation, parameters: Any) -> optax.OptState:
@@ -20,3 +22,11 @@ def apply_gradient(
     change, state = optimizer.update(gradient, state, anything)
     moved: Any = optax.apply_updates(anything, change)
     return moved, state
+
+
+def clip_each(gradient: Group, limit: float) -> Group:
+    """Every member of a tuple of gradients with a norm of at most `limit` of its own."""
+
+    clip = optax.clip_by_global_norm(limit)
+    structure: Any = jax.tree.structure(gradient, is_leaf=lambda node: node is not gradient)
+    return jax.tree.unflatten(structure, [clip.update(one, clip.init(one))[0] for one in gradient])

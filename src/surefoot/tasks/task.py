@@ -45,7 +45,9 @@ class Task:
     """The same at discount 0.99."""
     budget_conversion: float | None = None
     """Discounted sum over undiscounted sum, at discount 0.99."""
+    image_shape: tuple[int, int, int] | None = None
+    """Height, width and channels where the observation is an image (uint8); None where it is a vector."""
 
     @property
     def spec(self) -> DataSpec:
-        return DataSpec(self.observation_dim, self.action_dim, self.horizon)
+        return DataSpec(self.observation_dim, self.action_dim, self.horizon, self.image_shape)

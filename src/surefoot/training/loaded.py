@@ -41,8 +41,8 @@ class LoadedPolicy:
         self.seed = seed
         self.step = step
         self._key = seed_keys([seed], stream=ACT_STREAM)[0]
-        self._act = jax.jit(partial(_act, algorithm))
-        self._step = jax.jit(partial(_act_from_memory, algorithm))
+        self._act = jax.jit(partial(_act, algorithm, config.spec.observation_shape))
+        self._step = jax.jit(partial(_act_from_memory, algorithm, config.spec.observation_shape))
         self._value = jax.jit(partial(_feasible_value, algorithm))
 
     def act(
@@ -54,6 +54,9 @@ class LoadedPolicy:
         key: Key[Array, ""] | None = None,
     ) -> Float[np.ndarray, "*n act"]:
         """The action [act] for one observation [obs], or the actions [n, act] for many [n, obs], each in [-1, 1].
+
+        Where the task has images an observation is one, uint8 [height, width, channels]. A policy that remembers acts
+        as if an episode began here; `session` lets it remember.
 
         A planner under budgets (`needs_budget`) also takes the cost that may still be caused, one number or one for
         each observation; inf is no limit, below 0 more was spent than allowed. `step` says how many environment steps
@@ -95,8 +98,11 @@ class LoadedPolicy:
         once for all sessions of as many environments."""
         return self._step(self.state, memory, observation, left, step, key)
 
-    def checked(self, observation: ArrayLike) -> Float[np.ndarray, "*n obs"]:
-        """The observation or observations as float32; `ConfigError` for a wrong length, or what is not finite."""
+    def checked(self, observation: ArrayLike) -> np.ndarray:
+        """The observation or observations as float32 [*n, obs], images flat as uint8; `ConfigError` for a wrong shape,
+        or what is not finite."""
+        if (shape := self.config.spec.image_shape) is not None:
+            return _checked_images(observation, shape)
         return _checked(observation, self.config.spec.observation_dim)
 
     @property
@@ -167,22 +173,25 @@ def load_policy(
 
 
 def _act(
-    algorithm: Algorithm, state: Any, observations: Float[Array, "n obs"], left: Float[Array, " n"] | None,
-    key: Key[Array, ""], step: Array | None = None,
+    algorithm: Algorithm, shape: tuple[int, ...], state: Any, observations: Float[Array, "n obs"],
+    left: Float[Array, " n"] | None, key: Key[Array, ""], step: Array | None = None,
 ) -> Array:  # fmt: skip
     policy = algorithm.policy(state)
     count = observations.shape[0]
-    inputs = PolicyInputs(observations, left, None if step is None else jnp.full(count, step, jnp.int32))
+    inputs = PolicyInputs(
+        observations.reshape(count, *shape), left, None if step is None else jnp.full(count, step, jnp.int32)
+    )
     _, action = policy.act(policy.initial(count), inputs, key)
     return action
 
 
 def _act_from_memory(
-    algorithm: Any, state: Any, memory: Any, observation: Float[Array, "n obs"], left: Float[Array, " n"] | None,
-    step: Array, key: Key[Array, ""],
+    algorithm: Any, shape: tuple[int, ...], state: Any, memory: Any, observation: Float[Array, "n obs"],
+    left: Float[Array, " n"] | None, step: Array, key: Key[Array, ""],
 ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
-    steps = jnp.full(observation.shape[0], step, jnp.int32)
-    return algorithm.policy(state).act(memory, PolicyInputs(observation, left, steps), key)
+    count = observation.shape[0]
+    inputs = PolicyInputs(observation.reshape(count, *shape), left, jnp.full(count, step, jnp.int32))
+    return algorithm.policy(state).act(memory, inputs, key)
 
 
 def _feasible_value(algorithm: Any, state: Any, observations: Float[Array, "n obs"]) -> Array:
@@ -212,3 +221,14 @@ def _checked(observation: ArrayLike, width: int) -> Float[np.ndarray, "*n obs"]:
         place = np.argwhere(~finite)[0]
         raise ConfigError(f"observation: expected finite numbers, found {rows[tuple(place)]} at {place.tolist()}.")
     return rows
+
+
+def _checked_images(observation: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Flat, [*n, numbers], uint8; `ConfigError` where it is not one image of `shape` or a list of them."""
+    images = np.asarray(observation)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-3:] != shape:
+        raise ConfigError(
+            f"observation: expected uint8 images of shape {list(shape)} or [n, ...], "
+            f"found {images.dtype} {list(images.shape)}."
+        )
+    return images.reshape(*images.shape[:-3], -1)

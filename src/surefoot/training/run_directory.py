@@ -154,9 +154,12 @@ class RunDirectory:
             sentence = "expected a value, found none" if wrong[0] in names else "expected no such field, found one"
             raise ConfigError(f"{self.config_path}: {wrong[0]}: {sentence}.")
         try:
-            values["spec"] = DataSpec(**values["spec"])
+            spec = values["spec"]
+            if spec.get("image_shape") is not None:
+                spec["image_shape"] = tuple(spec["image_shape"])  # JSON's lists cannot be hashed
+            values["spec"] = DataSpec(**spec)
             return RunConfig(**{**values, "seeds": tuple(values["seeds"]), "command": tuple(values["command"])})
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:
             raise ConfigError(f"{self.config_path}: spec, seeds or command cannot be used ({error}).") from error
 
     @contextmanager

@@ -1,0 +1,147 @@
+"""What the algorithms on a world model share: dreams, steps of the data in latent space, a policy that remembers."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+from surefoot import world_model
+from surefoot.data.frames import Frames
+from surefoot.nn import NormedMLP
+from surefoot.nn.two_hot import two_hot_mean
+from surefoot.types import Policy, PolicyInputs
+from surefoot.values import lambda_returns, step_weights
+from surefoot.world_model import Latent, WorldModel, WorldModelConfig
+
+Choose = Callable[[Float[Array, "n features"], Key[Array, ""]], Float[Array, "n act"]]
+
+
+class Steps(NamedTuple):
+    """Steps of the data between latent states, transition-indexed: n = B (T - 1) of them, gradients stopped."""
+
+    features: Float[Array, "n features"]
+    action: Float[Array, "n act"]
+    next_features: Float[Array, "n features"]
+    reward: Float[Array, " n"]
+    """Of the step."""
+    cost: Float[Array, " n"]
+    """Of the step."""
+    cost_here: Float[Array, " n"]
+    """Of being in the state left."""
+    continues: Float[Array, " n"]
+    """0 where the state entered is terminal."""
+    continues_here: Float[Array, " n"]
+    """0 where the state left is terminal: then there was no step."""
+    mask: Float[Array, " n"]
+    """1 where there was a step: the next frame belongs to the same episode."""
+
+
+def steps_of(features: Float[Array, "b t features"], frames: Frames) -> Steps:
+    """The steps between neighbouring frames of windows. Rewards and costs of frame t + 1 are those of step t."""
+
+    def rows(values: Array) -> Array:
+        return values.reshape(-1, *values.shape[2:])
+
+    going_on = 1.0 - frames.terminated.astype(jnp.float32)
+    return Steps(
+        features=rows(features[:, :-1]),
+        action=rows(frames.action[:, :-1]),
+        next_features=rows(features[:, 1:]),
+        reward=rows(frames.reward[:, 1:]),
+        cost=rows(frames.cost[:, 1:]),
+        cost_here=rows(frames.cost[:, :-1]),
+        continues=rows(going_on[:, 1:]),
+        continues_here=rows(going_on[:, :-1]),
+        mask=rows(1.0 - frames.is_first[:, 1:].astype(jnp.float32)),
+    )
+
+
+def posterior_states(model: WorldModel, frames: Frames, key: Key[Array, ""], *, config: WorldModelConfig) -> Latent:
+    """The states [B, T, ...] that a window was in, float32, without a gradient."""
+    seen = world_model.observe(world_model.in_precision(model, config), frames, key)
+    return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf.astype(jnp.float32)), seen.latent)
+
+
+class Dream(NamedTuple):
+    """Imagined trajectories of H steps from N states."""
+
+    features: Float[Array, "states n features"]
+    """Of H + 1 states."""
+    action: Float[Array, "h n act"]
+    reward: Float[Array, "h n"]
+    """Of each step."""
+    cost: Float[Array, "h n"]
+    """Of each step."""
+    discount: Float[Array, "h n"]
+    """gamma times the probability of going on from the state entered."""
+    weight: Float[Array, "states n"]
+    """How much each state counts."""
+
+    def returns(self, reward: Float[Array, "h n"], value: NormedMLP, *, mixing: float) -> Float[Array, "states n"]:
+        """lambda-returns of `reward` (or of the cost), with the two-hot critic `value` of states at the end."""
+        return lambda_returns(reward, two_hot_mean(value(self.features)), self.discount, mixing=mixing)
+
+
+def dream(
+    model: WorldModel,
+    start: Latent,
+    going_on: Float[Array, " n"],
+    choose: Choose,
+    key: Key[Array, ""],
+    *,
+    horizon: int,
+    discount: float,
+    config: WorldModelConfig,
+) -> Dream:
+    """Imagine from the states `start` [N, ...], of which `going_on` [N] are not terminal.
+
+    Gradients go through dynamics and actions, as far as `choose` lets them. The model's parameters are taken as fixed.
+    """
+    model = world_model.in_precision(jax.lax.stop_gradient(model), config)
+    kind = model.rssm.first.dtype
+    start = jax.tree.map(lambda leaf: leaf.astype(kind), start)
+    imagined = world_model.imagine(
+        model, start, lambda features, one: choose(features.astype(jnp.float32), one), key, horizon=horizon
+    )
+    features = imagined.latent.features
+    entered = features[1:]
+    discounts = discount * model.predict_continue(entered)
+    return Dream(
+        features=features.astype(jnp.float32),
+        action=imagined.action,
+        reward=model.predict_reward(entered),
+        cost=model.predict_cost(entered),
+        discount=discounts,
+        weight=step_weights(discounts, going_on),
+    )
+
+
+class Carry(NamedTuple):
+    """What a policy on a world model remembers of n episodes."""
+
+    latent: Latent
+    action: Float[Array, "n act"]
+    """The one that led here."""
+    is_first: Bool[Array, " n"]
+    """Whether nothing was seen yet."""
+
+
+def recurrent_policy(model: WorldModel, choose: Choose, *, config: WorldModelConfig) -> Policy:
+    """The policy that keeps a belief by the world model and acts by `choose(features, key)`."""
+    model = world_model.in_precision(model, config)
+
+    def initial(count: int) -> Carry:
+        action_dim = model.rssm.action_kernel.shape[0]
+        return Carry(world_model.initial(model, count), jnp.zeros((count, action_dim)), jnp.ones(count, bool))
+
+    def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Carry, Float[Array, "n act"]]:
+        k_observe, k_choose = jax.random.split(key)
+        latent = world_model.observe_step(
+            model, carry.latent, carry.action, inputs.observation, carry.is_first, k_observe
+        )
+        action = jnp.clip(choose(latent.features.astype(jnp.float32), k_choose), -1.0, 1.0)
+        return Carry(latent, action, jnp.zeros_like(carry.is_first)), action
+
+    return Policy(initial, act)

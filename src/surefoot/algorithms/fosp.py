@@ -1,0 +1,348 @@
+"""FOSP: safe policies from pixels, offline, then fine-tuned (ICLR 2025, arXiv 2407.04942), on a world model.
+
+1. A world model learns from windows of episodes to imagine what actions lead to (DreamerV3, with a head for the cost).
+2. In its latent space critics learn from the data's steps and from dreams: Q and V of reward and cost by expectiles,
+   and p, the probability that a violation cannot be avoided.
+3. The actor takes the best of the actions that cost nothing where violations can be avoided, elsewhere those that cost
+   least: by weights on the data's actions (`awr`) or by gradients through the model (`backprop`).
+4. Fine-tuning keeps the offline actor frozen beside the one that goes on learning; the critics choose between their
+   actions, in every environment by itself (safe policy expansion).
+
+The authors' code does otherwise in several places; the preset `released` does as the code, the defaults as the paper.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from surefoot import world_model
+from surefoot.algorithms.dreams import Choose, posterior_states, recurrent_policy, steps_of
+from surefoot.algorithms.fosp_actor import ActorSettings, Weighting, actor_loss, online_probability
+from surefoot.algorithms.fosp_losses import Critics, CriticSettings, Reachability, Slow, critics_loss, infeasibility
+from surefoot.constraints import (
+    AugmentedConfig,
+    AugmentedState,
+    augmented_init,
+    augmented_update,
+)
+from surefoot.data import Dataset
+from surefoot.data.frames import FrameData, Frames, FrameWindows, frames_of, windows
+from surefoot.errors import ConfigError
+from surefoot.nn import GaussianActor, NormedMLP, apply_gradient, clip_each, init_optimizer, move_towards
+from surefoot.tasks import Task
+from surefoot.types import DataSpec, Metrics, Phase, Policy
+from surefoot.values import Spread, init_spread, update_spread
+from surefoot.world_model import Latent, WorldModel, WorldModelConfig
+
+
+class FOSPState(NamedTuple):
+    """Everything that training changes."""
+
+    model: WorldModel
+    model_optimizer: optax.OptState
+    critics: Critics
+    slow: Slow
+    critics_optimizer: optax.OptState
+    actor: GaussianActor
+    actor_optimizer: optax.OptState
+    offline_actor: GaussianActor
+    """The frozen one of fine-tuning; before that nobody reads it."""
+    lagrangian: AugmentedState
+    reward_spread: Spread
+    cost_spread: Spread
+
+
+@dataclass(frozen=True)
+class FOSP:
+    """Hyper-parameters; the values here are the full preset's."""
+
+    # --- schedule ---
+    schedule: Literal["joint", "decoupled"] = "joint"
+    """joint: model, critics and actor in every update. decoupled: the model first, then the others on its frozen
+    states."""
+    joint_updates: int = 500_000
+    """Updates of everything (joint)."""
+    model_updates: int = 250_000
+    """Updates of the world model (decoupled)."""
+    policy_updates: int = 250_000
+    """Updates of critics and actor (decoupled)."""
+    batch_size: int = 16
+    """Windows per update."""
+    window: int = 64
+    """Frames per window."""
+
+    # --- world model ---
+    world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
+    """The world model."""
+    horizon: int = 15
+    """Imagined steps."""
+    dream_stride: int = 1
+    """Dream from every so many frames of a window."""
+
+    # --- critics ---
+    hidden: tuple[int, ...] = (512, 512)
+    """Units of the hidden layers of the critics."""
+    discount: float = 1.0 - 1.0 / 333.0
+    """Per decision."""
+    mixing: float = 0.95
+    """lambda of the returns: 0 trusts the critic after one step, 1 only at the end."""
+    expectile: float = 0.8
+    """Upper expectile of V of the reward."""
+    cost_expectile: float = 0.8
+    """Lower expectile of V of the cost: weight of the errors where V is above Q."""
+    slow_rate: float = 0.02
+    """Share of the critics that enters their slow copies at each update."""
+    critic_learning_rate: float = 3e-5
+    """Of Adam."""
+    critic_clip: float = 100.0
+    """Largest norm of the gradient of each critic."""
+    data_branch: bool = True
+    """Train the critics on the data's steps, too."""
+    dream_branch: bool = True
+    """Train the critics on imagined steps, too."""
+    reachability: Reachability = "ref"
+    """ref: p of a violation ahead. hj: worst constraint signal ahead. released: as the authors' code."""
+    reach_discount: float = 0.99
+    """Discount of p (or of the constraint signal) per decision."""
+    reach_expectile: float = 0.9
+    """Lower expectile over the data's actions (hj only)."""
+    released: bool = False
+    """Values as the authors' code: V follows the online Q of dreams alone, the reward's by the lower expectile."""
+
+    # --- actor ---
+    actor_mode: Literal["awr", "backprop"] = "awr"
+    """awr: the data's actions, weighted. backprop: gradients through the model."""
+    actor_hidden: tuple[int, ...] = (512, 512)
+    """Units of the hidden layers of the actor."""
+    weighting: Weighting = "feasibility"
+    """feasibility: FOSP. reward: blind to cost. cloning: every action of the data alike (awr). For comparison."""
+    reward_temperature: float = 1.0
+    """b_r: weight of scaled reward advantages (awr)."""
+    cost_temperature: float = 1.0
+    """b_c: weight of scaled cost advantages (awr)."""
+    cost_slack: float = 0.1
+    """An action costs nothing where Q of the cost is at most this; a fitted Q is never exactly 0 (awr)."""
+    entropy: float = 3e-4
+    """Weight of the actor's entropy, in nats."""
+    spread_rate: float = 0.01
+    """Share of a batch's percentiles that enters the scale of advantages at each update."""
+    actor_learning_rate: float = 3e-5
+    """Of Adam."""
+    actor_clip: float = 100.0
+    """Largest norm of the actor's gradient."""
+    constrain: bool = True
+    """Add the augmented Lagrangian of the imagined cost from feasible states; costs a gradient through the model."""
+    cost_limit: float = 0.0
+    """d: allowed imagined cost, summed over the steps of a dream where `pessimistic`, else their mean."""
+    pessimistic: bool = True
+    """Sum the cost's returns over the steps of a dream instead of their mean."""
+    lagrangian: AugmentedConfig = field(default_factory=AugmentedConfig)
+    """Its first values and growth."""
+
+    # --- acting ---
+    act_with: Literal["sample", "mean"] = "sample"
+    """A draw from the actor, or its mean."""
+    expansion: bool = False
+    """Choose between the actor and the frozen offline one: set by fine-tuning."""
+    expansion_temperature: float = 5.0
+    """P(i) is proportional to exp of this times Q_r - expansion_cost Q_c of action i."""
+    expansion_cost: float = 0.1
+    """What a unit of cost counts there."""
+
+    def __post_init__(self) -> None:
+        for name in ("discount", "reach_discount", "mixing", "expectile", "cost_expectile"):
+            if not 0.0 < (value := getattr(self, name)) < 1.0:
+                raise ConfigError(f"{name}: expected a number between 0 and 1, found {value:g}.")
+        for name, least in (("window", 2), ("horizon", 1), ("dream_stride", 1), ("batch_size", 1)):
+            if (number := getattr(self, name)) < least:
+                raise ConfigError(f"{name}: expected at least {least}, found {number}.")
+        if not self.data_branch and not self.dream_branch:
+            raise ConfigError("data_branch and dream_branch: expected at least one of them, found neither.")
+        if self.weighting == "cloning" and self.actor_mode != "awr":
+            raise ConfigError("weighting: expected feasibility or reward with actor_mode backprop, found cloning.")
+        if self.reachability == "released" and not self.dream_branch:
+            raise ConfigError("dream_branch: expected True with reachability released, found False.")
+
+    # --- data and phases ---
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether `prepare` takes images."""
+        return True
+
+    def prepare(self, dataset: Dataset | FrameData, task: Task) -> FrameWindows:
+        """All windows of the frames; transitions become frames first."""
+        frames = dataset if isinstance(dataset, FrameData) else frames_of(dataset)
+        return frames.windows(length=self.window)
+
+    def batch(self, data: FrameWindows, rows: Int[Array, " B"]) -> Frames:
+        """The windows [B, T, ...] of these numbers."""
+        return windows(data, rows, length=self.window)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        if self.schedule == "joint":
+            return (Phase("joint", self.joint_updates, self.batch_size),)
+        phases = (
+            Phase("model", self.model_updates, self.batch_size),
+            Phase("policy", self.policy_updates, self.batch_size),
+        )
+        return tuple(phase for phase in phases if phase.updates > 0)
+
+    # --- init, update, policy ---
+
+    def init(self, spec: DataSpec, key: Key[Array, ""]) -> FOSPState:
+        k_model, k_critics, k_actor = jax.random.split(key, 3)
+        model = world_model.make_world_model(
+            k_model, self.world_model, shape=spec.observation_shape, action_dim=spec.action_dim
+        )
+        critics = self._make_critics(k_critics, spec.action_dim)
+        actor = GaussianActor.create(k_actor, self.world_model.features, self.actor_hidden, spec.action_dim)
+        return FOSPState(
+            model=model,
+            model_optimizer=init_optimizer(world_model.optimizer(self.world_model), model),
+            critics=critics,
+            slow=jax.tree.map(jnp.copy, _slow_of(critics)),
+            critics_optimizer=init_optimizer(self._critic_optimizer, critics),
+            actor=actor,
+            actor_optimizer=init_optimizer(self._actor_optimizer, actor),
+            offline_actor=jax.tree.map(jnp.copy, actor),
+            lagrangian=augmented_init(self.lagrangian),
+            reward_spread=init_spread(),
+            cost_spread=init_spread(),
+        )
+
+    def update(self, state: FOSPState, batch: Frames, key: Key[Array, ""], *, phase: str) -> tuple[FOSPState, Metrics]:
+        """One update of the given phase; in a joint one the policy learns from the states that the model just saw."""
+        k_model, k_policy = jax.random.split(key)
+        if phase == "policy":
+            latent = posterior_states(state.model, batch, k_model, config=self.world_model)
+            return self._update_policy(state, batch, latent, k_policy)
+        if phase not in ("model", "joint"):
+            raise ConfigError(f"unknown phase '{phase}'; known: model, policy, joint.")
+        model, optimizer, metrics, latent = world_model.update(
+            state.model, state.model_optimizer, batch, k_model, config=self.world_model
+        )
+        state = state._replace(model=model, model_optimizer=optimizer)
+        if phase == "model":
+            return state, metrics
+        latent = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf.astype(jnp.float32)), latent)
+        state, policy_metrics = self._update_policy(state, batch, latent, k_policy)
+        return state, metrics | policy_metrics
+
+    def sample_weights(self, state: FOSPState, data: FrameWindows, *, phase: str) -> None:
+        """Every window alike."""
+        return None
+
+    def policy(self, state: FOSPState) -> Policy:
+        """Belief by the world model, action by the actor or by the choice between two."""
+        return recurrent_policy(state.model, self.chooser(state), config=self.world_model)
+
+    def chooser(self, state: FOSPState) -> Choose:
+        """How actions follow from features."""
+
+        def proposed(actor: GaussianActor, features: Array, key: Key[Array, ""]) -> Float[Array, "n act"]:
+            distribution = actor(features)
+            return distribution.mean if self.act_with == "mean" else distribution.sample(key)
+
+        def choose(features: Array, key: Key[Array, ""]) -> Float[Array, "n act"]:
+            if not self.expansion:
+                return proposed(state.actor, features, key)
+            k_online, k_offline, k_choice = jax.random.split(key, 3)
+            online = jnp.clip(proposed(state.actor, features, k_online), -1.0, 1.0)
+            offline = jnp.clip(proposed(state.offline_actor, features, k_offline), -1.0, 1.0)
+            chance = online_probability(
+                state.critics, features, online, offline,
+                temperature=self.expansion_temperature, cost_weight=self.expansion_cost,
+            )  # fmt: skip
+            takes_online = jax.random.bernoulli(k_choice, chance)
+            return jnp.where(takes_online[:, None], online, offline)
+
+        return choose
+
+    def fine_tuning(self) -> "FOSP":
+        """The algorithm that goes on online: everything learns in every update, the critics from dreams alone, and acts
+        by the choice between two actors."""
+        return replace(self, schedule="joint", expansion=True, data_branch=False, dream_branch=True)
+
+    def frozen(self, state: FOSPState) -> FOSPState:
+        """The state that fine-tuning begins with: a copy of the actor beside it, which no update changes."""
+        return state._replace(offline_actor=jax.tree.map(jnp.copy, state.actor))
+
+    def window_infeasibility(self, state: FOSPState, frames: Frames, key: Key[Array, ""]) -> Float[Array, "b t"]:
+        """p along windows [B, T, ...]: the probability that a violation cannot be avoided, as the critic sees it."""
+        latent = posterior_states(state.model, frames, key, config=self.world_model)
+        return infeasibility(state.critics.reach, latent.features, frames.action, form=self.reachability)
+
+    # --- steps ---
+
+    def _update_policy(
+        self, state: FOSPState, batch: Frames, latent: Latent, key: Key[Array, ""]
+    ) -> tuple[FOSPState, Metrics]:
+        """Actor and multiplier on a fresh dream, then the critics on the same one (section 3.3's order)."""
+        steps = steps_of(latent.features, batch)
+        chosen = slice(None, None, self.dream_stride)
+        start = jax.tree.map(lambda leaf: leaf[:, chosen].reshape(-1, leaf.shape[-1]), latent)
+        going_on = 1.0 - batch.terminated[:, chosen].astype(jnp.float32).reshape(-1)
+        gradient, (dreamt, excess, metrics) = jax.grad(actor_loss, has_aux=True)(
+            state.actor, state, steps, start, going_on, key, config=self._actor_settings
+        )
+        actor, actor_optimizer = apply_gradient(self._actor_optimizer, gradient, state.actor_optimizer, state.actor)
+        gradient, (critic_metrics, q_reward, q_cost) = jax.grad(critics_loss, has_aux=True)(
+            state.critics, state.slow, steps, jax.lax.stop_gradient(dreamt), config=self._critic_settings
+        )
+        critics, critics_optimizer = apply_gradient(
+            self._critic_optimizer, clip_each(gradient, self.critic_clip), state.critics_optimizer, state.critics
+        )
+        lagrangian = augmented_update(state.lagrangian, excess, config=self.lagrangian)
+        state = state._replace(
+            critics=critics,
+            slow=move_towards(state.slow, _slow_of(critics), rate=self.slow_rate),
+            critics_optimizer=critics_optimizer,
+            actor=actor,
+            actor_optimizer=actor_optimizer,
+            lagrangian=lagrangian if self.constrain else state.lagrangian,
+            reward_spread=update_spread(state.reward_spread, q_reward, rate=self.spread_rate),
+            cost_spread=update_spread(state.cost_spread, q_cost, rate=self.spread_rate),
+        )
+        return state, metrics | critic_metrics
+
+    # --- parts ---
+
+    def _make_critics(self, key: Key[Array, ""], action_dim: int) -> Critics:
+        features, bins = self.world_model.features, self.world_model.bins
+        keys = iter(jax.random.split(key, 5))
+
+        def critic(size_in: int, size_out: int) -> NormedMLP:
+            return NormedMLP.create(next(keys), size_in, self.hidden, size_out, out_scale=0.0)
+
+        of_action = features + action_dim
+        reach = (of_action, bins) if self.reachability == "released" else (features, 1)
+        return Critics(
+            critic(of_action, bins), critic(features, bins), critic(of_action, bins), critic(features, bins),
+            critic(*reach),
+        )  # fmt: skip
+
+    @property
+    def _critic_settings(self) -> CriticSettings:
+        return CriticSettings(**{name: getattr(self, name) for name in CriticSettings._fields})
+
+    @property
+    def _actor_settings(self) -> ActorSettings:
+        return ActorSettings(**{name: getattr(self, name) for name in ActorSettings._fields})
+
+    @property
+    def _critic_optimizer(self) -> optax.GradientTransformation:
+        return optax.adam(self.critic_learning_rate, eps=1e-5)
+
+    @property
+    def _actor_optimizer(self) -> optax.GradientTransformation:
+        return optax.chain(optax.clip_by_global_norm(self.actor_clip), optax.adam(self.actor_learning_rate, eps=1e-5))
+
+
+def _slow_of(critics: Critics) -> Slow:
+    return Slow(critics.q_reward, critics.q_cost, critics.reach)

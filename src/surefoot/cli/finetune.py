@@ -1,0 +1,166 @@
+"""`surefoot finetune`: a trained run goes on online, in its own task or in one that looks alike."""
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import tyro
+
+from surefoot.cli.files import check_output_folder, merge_summary, run_frames
+from surefoot.cli.loaded_run import LoadedRun, load_run
+from surefoot.cli.options import parse
+from surefoot.cli.progress import ProgressLine
+from surefoot.data.frames import FrameData
+from surefoot.envs.pure import PURE_TASKS
+from surefoot.errors import ConfigError
+from surefoot.tasks import Task, get_task
+from surefoot.training import RunDirectory, make_config
+from surefoot.training.finetune import FinetuneSettings, fine_tune
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions:
+    """Go on with a trained run online. The offline policy is kept frozen beside the one that learns (FOSP); new
+    episodes join the offline data; what fine-tuning itself costs is written to online.jsonl."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the trained run."""
+    out: Path
+    """Folder of the fine-tuned run, made if missing."""
+    task: str | None = None
+    """Where to fine-tune, by default the run's own task; it must look the same."""
+    steps: int = 1500
+    """Environment steps of each seed, rounded up to whole rounds of `lanes` episodes."""
+    lanes: int = 10
+    """Episodes side by side; after each of them come the updates."""
+    ratio: float = 0.5
+    """Updates per environment step."""
+    checkpoint_rounds: int = 5
+    """Rounds between two checkpoints; a killed run loses at most as many."""
+    without_offline_data: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Start with an empty replay. The model then forgets what the offline data taught it."""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on with the run in the folder from its last checkpoint; it ends with the same bits."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command."""
+    options = parse(FinetuneOptions, arguments, command="finetune")
+    check_output_folder(options.out, resume=options.resume)
+    rows = finetune(options, command=("surefoot", "finetune", *arguments))
+    last = [row for row in rows if row["round"] == rows[-1]["round"]]
+    cost, episodes = sum(row["total_cost"] for row in last), sum(row["episodes"] for row in last)
+    violating = sum(row["violating_episodes"] for row in last)
+    print(f"{options.out}: {episodes:,} episodes, {violating:,} of them with a violation, cost {cost:g} in all.")
+    print(f"measure it with: surefoot evaluate {shlex.quote(str(options.out))}")
+
+
+def finetune(options: FinetuneOptions, *, command: Sequence[str]) -> list[dict[str, Any]]:
+    """Fine-tune what the options say, into their folder; the rows of its log."""
+    _check(options)
+    loaded = load_run(options.run, {})
+    if not hasattr(loaded.algorithm, "fine_tuning"):
+        raise ConfigError(
+            f"{options.run}: expected an algorithm that can be fine-tuned, found {loaded.config.algorithm}."
+        )
+    trained = get_task(loaded.config.task)
+    task = trained if options.task is None else get_task(options.task)
+    if task.spec != trained.spec:
+        raise ConfigError(f"--task: expected a task that looks like {trained.name}, {trained.spec}, found {task.spec}.")
+    if task.image_shape is None or task.name not in PURE_TASKS:
+        raise ConfigError(
+            f"--task: expected a task of images in pure JAX, whose episodes have one length, as HazardRun, "
+            f"found {task.name}."
+        )
+    offline = _offline_data(options, loaded)
+    algorithm = loaded.algorithm.fine_tuning()
+    settings = FinetuneSettings(options.steps, options.lanes, options.ratio)
+    directory = _start(options, loaded, algorithm, task, settings, command)
+    freeze = jax.jit(jax.vmap(algorithm.frozen))
+    with ProgressLine(f"fine-tuning on {task.name}", unit="rounds") as line:
+        rows = fine_tune(
+            algorithm,
+            jax.tree.map(jnp.copy, freeze(loaded.states)),
+            offline,
+            PURE_TASKS[task.name],
+            spec=task.spec,
+            seeds=loaded.config.seeds,
+            settings=settings,
+            run=directory,
+            checkpoint_rounds=options.checkpoint_rounds,
+            on_progress=line.report,
+        )
+    merge_summary(
+        options.out,
+        {
+            "task": task.name,
+            "algorithm": loaded.config.algorithm,
+            "seeds": list(loaded.config.seeds),
+            "command": shlex.join(command),
+            "online": {"settings": dataclasses.asdict(settings), "last_rounds": rows[-len(loaded.config.seeds) :]},
+        },
+    )
+    return rows
+
+
+def _check(options: FinetuneOptions) -> None:
+    for name in ("steps", "lanes", "checkpoint_rounds"):
+        if (value := getattr(options, name)) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')}: expected at least 1, found {value}.")
+    if not options.ratio > 0:
+        raise ConfigError(f"--ratio: expected a number above 0, found {options.ratio:g}.")
+
+
+def _offline_data(options: FinetuneOptions, loaded: LoadedRun) -> FrameData | None:
+    if options.without_offline_data:
+        return None
+    found = run_frames(loaded.directory, loaded.config)
+    if found is None:
+        raise ConfigError(
+            f"{options.run}: expected the offline data at {loaded.config.data_path}, found none or others; without "
+            f"them the model forgets what they taught it, which --without-offline-data accepts."
+        )
+    return found
+
+
+def _start(
+    options: FinetuneOptions,
+    loaded: LoadedRun,
+    algorithm: Any,
+    task: Task,
+    settings: FinetuneSettings,
+    command: Sequence[str],
+) -> RunDirectory:
+    """Write the run's configuration, or check that the one to resume was asked for the same."""
+    config = make_config(
+        algorithm,
+        name=loaded.config.algorithm,
+        task=task.name,
+        preset=loaded.config.preset,
+        spec=task.spec,
+        seeds=loaded.config.seeds,
+        data_path=loaded.config.data_path,
+        data_fingerprint=loaded.config.data_fingerprint,
+        log_interval=1,
+        checkpoint_interval=options.checkpoint_rounds,
+        command=tuple(command),
+        data_selection={
+            "data_task": loaded.config.data_selection.get("data_task", loaded.config.task),
+            "offline_data": not options.without_offline_data,
+            "trained_updates": loaded.step,
+            **dataclasses.asdict(settings),
+        },
+    )
+    directory = RunDirectory(options.out)
+    if directory.config_path.exists():
+        found = directory.read_config().data_selection
+        for name, value in config.data_selection.items():
+            if found.get(name) != value:
+                raise ConfigError(f"{directory.config_path}: {name}: expected {found.get(name)}, found {value}.")
+    directory.start(config, resume=options.resume)
+    return directory

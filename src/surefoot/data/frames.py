@@ -1,0 +1,212 @@
+"""Episodes frame by frame, for algorithms that learn from windows of them: images as uint8, or vectors.
+
+Frame t of an episode holds the observation o_t, the action chosen at o_t, and the reward and cost received on arriving
+at o_t (FOSP, section 1 of our specification). An episode of L steps has L + 1 frames; its first has no reward and no
+cost, its last no action: zeros there. Elsewhere in surefoot rewards belong to the step that leaves a state:
+`frames_of` turns such data into frames, once, and `transition_rows` says where a frame's step leads.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from surefoot.data.dataset import FINGERPRINT_ROWS, Dataset
+from surefoot.data.mapping import Meter, blocks
+from surefoot.errors import DataError
+
+
+class Frames(NamedTuple):
+    """Frames as algorithms see them: [B, T, ...] in a batch of windows, [N, ...] as a whole."""
+
+    observation: Array
+    """uint8 [*b, height, width, channels] or float32 [*b, obs]."""
+    action: Float[Array, "*b act"]
+    reward: Float[Array, "*b"]
+    cost: Float[Array, "*b"]
+    is_first: Bool[Array, "*b"]
+    """Whether an episode begins here: nothing before counts."""
+    terminated: Bool[Array, "*b"]
+    """Whether the episode ended on arriving here, so that nothing follows."""
+
+
+class FrameWindows(NamedTuple):
+    """Frames [N, ...] and the M frames that a window may start at; `windows` cuts them out."""
+
+    frames: Frames
+    starts: Int[Array, " M"]
+
+
+def windows(data: FrameWindows, rows: Int[Array, " B"], *, length: int) -> Frames:
+    """The windows [B, length, ...] of these numbers; each begins afresh at its first frame.
+
+    A window may reach into the next episode, whose first frame says so.
+    """
+    places = jnp.asarray(data.starts)[rows][:, None] + jnp.arange(length)[None]
+    taken = jax.tree.map(lambda leaf: jnp.asarray(leaf)[places], data.frames)
+    return taken._replace(is_first=taken.is_first.at[:, 0].set(True))
+
+
+@dataclass(frozen=True, eq=False)
+class FrameData:
+    """The frames of whole episodes in NumPy, one episode after the other. Raises `DataError` on wrong shapes."""
+
+    task: str
+    observations: np.ndarray
+    """uint8 [N, height, width, channels] or float32 [N, obs]."""
+    actions: Float[np.ndarray, "N act"]
+    rewards: Float[np.ndarray, " N"]
+    costs: Float[np.ndarray, " N"]
+    is_first: Bool[np.ndarray, " N"]
+    terminated: Bool[np.ndarray, " N"]
+    truncated: Bool[np.ndarray, " N"]
+
+    def __post_init__(self) -> None:
+        count = len(self.observations)
+        for name, array in self.arrays().items():
+            if name == "observations":
+                continue
+            rank = 2 if name == "actions" else 1
+            dtype = np.float32 if name in ("actions", "rewards", "costs") else np.bool_
+            if array.ndim != rank or len(array) != count or array.dtype != dtype:
+                raise DataError(
+                    f"frames of {self.task}: {name}: expected {rank} axes, {count} rows of {np.dtype(dtype)}, "
+                    f"found {array.dtype} {list(array.shape)}."
+                )
+        if not count or not self.is_first[0]:
+            raise DataError(f"frames of {self.task}: is_first: expected an episode's start in row 0, found none.")
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every field but the task, in a fixed order."""
+        return {name: value for name, value in vars(self).items() if name != "task"}
+
+    def __len__(self) -> int:
+        """Steps; each episode has one frame more."""
+        return len(self.observations) - int(self.is_first.sum())
+
+    @property
+    def episode_starts(self) -> Int[np.ndarray, " E"]:
+        """The first frame of every episode."""
+        return np.flatnonzero(self.is_first)
+
+    @property
+    def episode_ends(self) -> Int[np.ndarray, " E"]:
+        """The frame after the last of every episode."""
+        return np.append(self.episode_starts[1:], len(self.observations))
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " E"]:
+        """Steps of every episode."""
+        return self.episode_ends - self.episode_starts - 1
+
+    @property
+    def returns(self) -> Float[np.ndarray, " E"]:
+        """Undiscounted sum of the rewards of every episode, float64."""
+        return np.add.reduceat(self.rewards.astype(np.float64), self.episode_starts)
+
+    @property
+    def cost_returns(self) -> Float[np.ndarray, " E"]:
+        """Undiscounted sum of the costs of every episode, float64."""
+        return np.add.reduceat(self.costs.astype(np.float64), self.episode_starts)
+
+    @property
+    def violating_steps(self) -> Int[np.ndarray, " E"]:
+        """Steps of every episode that cost something."""
+        return np.add.reduceat((self.costs > 0).astype(np.int64), self.episode_starts)
+
+    def fingerprint(self, *, on_progress: Callable[[int, int], None] | None = None) -> str:
+        """SHA-256, in hexadecimal, of the names, shapes and bytes of all arrays: of the data, not of the file.
+
+        `on_progress(done, total)` counts bytes.
+        """
+        digest = hashlib.sha256()
+        arrays = self.arrays()
+        meter = Meter(sum(array.nbytes for array in arrays.values()), on_progress or (lambda done, total: None))
+        for name, array in arrays.items():
+            dtype = array.dtype.newbyteorder("<")
+            digest.update(f"{name} {dtype.str} {array.shape}\n".encode())
+            for _, (block,) in blocks(array, rows=FINGERPRINT_ROWS, meter=meter):
+                digest.update(np.ascontiguousarray(block, dtype).data)
+        return digest.hexdigest()
+
+    def windows(self, *, length: int) -> FrameWindows:
+        """All windows of `length` frames, for training. Raises `DataError` where there are fewer frames."""
+        count = len(self.observations) - length + 1
+        if count < 1:
+            raise DataError(
+                f"frames of {self.task}: expected at least {length}, the length of a window, "
+                f"found {len(self.observations)}."
+            )
+        arrays = (self.observations, self.actions, self.rewards, self.costs, self.is_first, self.terminated)
+        # Declared with JAX arrays; NumPy ones serve as leaves until they are moved to a device.
+        return FrameWindows(Frames(*cast(tuple[Array, ...], arrays)), cast(Array, np.arange(count, dtype=np.int32)))
+
+
+def join(parts: list[FrameData]) -> FrameData:
+    """The episodes of all parts, of one task, one after the other."""
+    names = list(parts[0].arrays())
+    return FrameData(parts[0].task, *(np.concatenate([vars(part)[name] for part in parts]) for name in names))
+
+
+def from_episodes(
+    task: str, observations: np.ndarray, actions: np.ndarray, rewards: np.ndarray, costs: np.ndarray
+) -> FrameData:
+    """Frames of n episodes that all have T steps and end as timeouts: observations [n, T + 1, ...], the rest [n, T]
+    by the step that earns them."""
+    episodes, steps = rewards.shape
+    before, after = ((0, 0), (1, 0)), ((0, 0), (0, 1), (0, 0))
+    place = np.broadcast_to(np.arange(steps + 1), (episodes, steps + 1))
+    return FrameData(
+        task,
+        observations.reshape(-1, *observations.shape[2:]),
+        np.pad(actions, after).reshape(-1, actions.shape[-1]).astype(np.float32),
+        np.pad(rewards, before).reshape(-1).astype(np.float32),
+        np.pad(costs, before).reshape(-1).astype(np.float32),
+        (place == 0).reshape(-1),
+        np.zeros(episodes * (steps + 1), bool),
+        (place == steps).reshape(-1),
+    )
+
+
+def frames_of(dataset: Dataset) -> FrameData:
+    """The complete episodes of transitions as frames: rewards and costs move to the frame that the step arrives at."""
+    starts, lengths = dataset.episode_starts, dataset.lengths
+    if not len(starts):
+        raise DataError(f"dataset of {dataset.task}: expected at least one complete episode, found none.")
+    frame_starts = starts + np.arange(len(starts))
+    count = int(lengths.sum() + len(starts))
+    leaving = np.ones(count, bool)
+    leaving[frame_starts + lengths] = False  # the last frame of each episode
+    arriving = np.ones(count, bool)
+    arriving[frame_starts] = False
+    steps = int(lengths.sum())
+
+    def placed(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+        frames = np.zeros((count, *values.shape[1:]), values.dtype)
+        frames[where] = values[:steps]
+        return frames
+
+    observations = placed(dataset.observations, leaving)
+    observations[~leaving] = dataset.next_observations[starts + lengths - 1]
+    return FrameData(
+        dataset.task,
+        observations,
+        placed(np.clip(dataset.actions, -1.0, 1.0), leaving),
+        placed(dataset.rewards, arriving),
+        placed(dataset.costs, arriving),
+        ~arriving,
+        placed(dataset.terminated, arriving),
+        placed(dataset.truncated, arriving),
+    )
+
+
+def transition_rows(data: FrameData) -> Int[np.ndarray, " steps"]:
+    """The frames that a step leaves: it takes the action of frame t and brings reward and cost of frame t + 1."""
+    last = np.zeros(len(data.observations), bool)
+    last[data.episode_ends - 1] = True
+    return np.flatnonzero(~last)

@@ -1,0 +1,138 @@
+"""Chunks of steps as the public code of FOSP and DreamerV3 keeps them: NPZ files, linked one to the next.
+
+{time}-{uuid}-{uuid of the successor}-{length}.npz holds arrays [length, ...]: image, image2 (a second camera), uint8;
+action, reward, cost, is_first, is_last, is_terminal. Chunks that follow each other are one stream of frames, and an
+episode may lie across several. Rewards and costs are those of arriving, as in our frames. Other arrays are ignored.
+
+That code writes an episode's truncation as terminal: where a task never terminates, say so on reading.
+"""
+
+import re
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from surefoot.data.checks import refuse
+from surefoot.data.frames import FrameData
+from surefoot.data.writing import replacing
+from surefoot.tasks import Task
+
+CHUNK = 1024
+"""Frames of a chunk that we write."""
+NO_SUCCESSOR = "0" * 22
+_NAME = re.compile(r"([0-9A-Za-z]+)-([0-9A-Za-z]+)-([0-9A-Za-z]+)-(\d+)\.npz")
+_KEYS = ("image", "action", "reward", "cost", "is_first", "is_terminal", "is_last")
+
+
+def read_chunks(folder: Path, task: Task, *, terminal_is_truncated: bool = True) -> FrameData:
+    """The frames of all chunks in a folder, stream after stream, in the order of their names.
+
+    What comes before a stream's first episode is left out. Two cameras are stacked as six channels. Raises `DataError`
+    that names file, key, expected and found.
+    """
+    if not folder.is_dir():
+        refuse(folder, "", expected="a folder of chunks", found="none")
+    streams = [[_arrays(folder / name, task) for name in stream] for stream in _streams(folder)]
+    parts = []
+    for stream in streams:
+        whole = {key: np.concatenate([chunk[key] for chunk in stream]) for key in stream[0]}
+        first = int(whole["is_first"].argmax()) if whole["is_first"].any() else len(whole["is_first"])
+        parts.append({key: values[first:] for key, values in whole.items()})
+    joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    if not len(joined["is_first"]):
+        refuse(folder, "is_first", expected="at least one episode's start", found="none")
+    ends = joined["is_terminal"]
+    nothing = np.zeros_like(ends)
+    return FrameData(
+        task.name,
+        joined["image"],
+        joined["action"],
+        # By our convention the first frame of an episode brings nothing, and the last has no action.
+        np.where(joined["is_first"], 0.0, joined["reward"]).astype(np.float32),
+        np.where(joined["is_first"], 0.0, joined["cost"]).astype(np.float32),
+        joined["is_first"],
+        nothing if terminal_is_truncated else ends,
+        joined["is_last"] if terminal_is_truncated else joined["is_last"] & ~ends,
+    )
+
+
+def write_chunks(folder: Path, frames: FrameData, *, length: int = CHUNK) -> list[Path]:
+    """Write frames of images as chunks of one stream; the paths, in order. Each file appears whole or not at all.
+
+    Six channels become two cameras. Raises `DataError` where a file cannot be written.
+    """
+    starts = range(0, len(frames.observations), length)
+    names = [uuid.uuid5(uuid.NAMESPACE_OID, f"{frames.fingerprint()} {start}").hex[:22] for start in starts]
+    ends = frames.terminated | frames.truncated
+    paths = []
+    for place, (start, name) in enumerate(zip(starts, names, strict=True)):
+        part = slice(start, start + length)
+        images = frames.observations[part]
+        arrays = {
+            "image": images[..., :3],
+            "action": frames.actions[part],
+            "reward": frames.rewards[part],
+            "cost": frames.costs[part],
+            "is_first": frames.is_first[part],
+            "is_last": ends[part],
+            "is_terminal": frames.terminated[part],
+        }
+        if images.shape[-1] == 6:
+            arrays["image2"] = images[..., 3:]
+        successor = names[place + 1] if place + 1 < len(names) else NO_SUCCESSOR
+        path = folder / f"{place:012d}-{name}-{successor}-{len(images)}.npz"
+        with replacing(path, size=images.nbytes) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        paths.append(path)
+    return paths
+
+
+def _streams(folder: Path) -> list[list[str]]:
+    """The chunks' names, those that follow each other together, each stream in its order."""
+    found = {}
+    for path in sorted(folder.glob("*.npz")):
+        match = _NAME.fullmatch(path.name)
+        if match is None:
+            refuse(path, "", expected="a name of the form time-uuid-successor-length.npz", found=path.name)
+        found[match[2]] = (path.name, match[3])
+    if not found:
+        refuse(folder, "", expected="chunks, *.npz", found="none")
+    followers = {successor for _, successor in found.values()}
+    streams, seen = [], set()
+    # Those that nobody leads to come first; what then is left runs in a circle.
+    for head in [*(name for name in found if name not in followers), *found]:
+        stream, name = [], head
+        while name in found and name not in seen:
+            seen.add(name)
+            stream.append(found[name][0])
+            name = found[name][1]
+        if stream:
+            streams.append(stream)
+    return streams
+
+
+def _arrays(path: Path, task: Task) -> dict[str, np.ndarray]:
+    """A chunk's arrays, checked; both cameras in `image`."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in (*_KEYS, "image2") if key in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        refuse(path, "", expected="a readable NPZ file without pickles", found="something else", cause=error)
+    for key in _KEYS:
+        if key not in arrays:
+            refuse(path, key, expected="an array of that name", found="none")
+    if "image2" in arrays:
+        arrays["image"] = np.concatenate([arrays["image"], arrays.pop("image2")], -1)
+    rows = len(arrays["is_first"])
+    wanted = {"image": (rows, *(task.image_shape or ())), "action": (rows, task.action_dim)}
+    for key, values in arrays.items():
+        shape = wanted.get(key, (rows,))
+        if values.shape != shape:
+            refuse(path, key, expected=f"shape {list(shape)} for task {task.name}", found=f"shape {list(values.shape)}")
+    if arrays["image"].dtype != np.uint8:
+        refuse(path, "image", expected="uint8", found=str(arrays["image"].dtype))
+    flags = {key: arrays[key].astype(bool) for key in ("is_first", "is_last", "is_terminal")}
+    return {"image": arrays["image"], "action": arrays["action"].astype(np.float32)} | flags | {
+        key: arrays[key].astype(np.float32) for key in ("reward", "cost")
+    }  # fmt: skip

@@ -1,0 +1,117 @@
+"""Files of frames: HDF5, one array a key, images as uint8 in one piece, so that they can be mapped into memory.
+
+Keys: observations [N, height, width, channels]; actions [N, act]; rewards, costs, is_first, terminals, timeouts [N].
+What a frame is: `data.frames`. The card says "layout": "frames".
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from surefoot.data.checks import check_finite, refuse
+from surefoot.data.frames import FrameData
+from surefoot.data.hdf5 import CARD, card_of, check_card_task, reading
+from surefoot.data.mapping import blocks, map_dataset
+from surefoot.data.writing import blaming, new_hdf5, replacing
+from surefoot.tasks import Task
+
+LAYOUT = "frames"
+_KEYS = {
+    "observations": "observations",
+    "actions": "actions",
+    "rewards": "rewards",
+    "costs": "costs",
+    "is_first": "is_first",
+    "terminated": "terminals",
+    "truncated": "timeouts",
+}
+"""Field of `FrameData` -> key of the file."""
+_FLAGS = ("is_first", "terminated", "truncated")
+
+
+def save(path: str | os.PathLike[str], frames: FrameData, *, card: dict[str, Any] | None = None) -> None:
+    """Write `frames` to `path` with its card; the file appears whole or not at all. Raises `DataError`."""
+    path = Path(path)
+    text = json.dumps({"task": frames.task, "layout": LAYOUT, **(card or {})})
+    size = sum(array.nbytes for array in frames.arrays().values())
+    with replacing(path, size=size) as temporary, new_hdf5(temporary) as file:
+        for name, array in frames.arrays().items():
+            node = file.create_dataset(_KEYS[name], array.shape, array.dtype)
+            for start, (block,) in blocks(array, rows=2048):
+                node[start : start + len(block)] = block
+        file.attrs[CARD] = text
+
+
+def load(path: str | os.PathLike[str], task: Task, *, mapped: bool = False) -> FrameData:
+    """The frames of `task` in the file at `path`; `mapped` images stay in the file and are read where they are used.
+
+    Raises `DataError`, one sentence that names file, key, expected and found, for anything that is not such data.
+    """
+    path = Path(path)
+    with reading(path) as file:
+        check_card_task(path, card_of(path, file), task)
+        nodes = {name: _node(path, file, key) for name, key in _KEYS.items()}
+        _check_shapes(path, nodes, task)
+        arrays = {name: _values(path, name, node) for name, node in nodes.items() if name != "observations"}
+        images = map_dataset(path, nodes["observations"]) if mapped else None
+        arrays["observations"] = _values(path, "observations", nodes["observations"]) if images is None else images
+    _check_values(path, arrays)
+    return FrameData(task.name, **arrays)
+
+
+def _node(path: Path, file: h5py.File, key: str) -> h5py.Dataset:
+    node = file.get(key)
+    if not isinstance(node, h5py.Dataset):
+        names = ", ".join(ascii(name) for name in list(file)[:12])
+        found = f"only {names}" if names else "no key at all"
+        refuse(path, key, expected="an array of that name, as in a file of frames", found=found)
+    return node
+
+
+def _check_shapes(path: Path, nodes: dict[str, h5py.Dataset], task: Task) -> None:
+    rows = nodes["observations"].shape[0] if nodes["observations"].shape else 0
+    if rows < 2:
+        refuse(path, "observations", expected="at least two frames", found=f"{rows}")
+    wanted = {"observations": (rows, *(task.image_shape or ())), "actions": (rows, task.action_dim)}
+    for name, node in nodes.items():
+        shape = wanted.get(name, (rows,))
+        if node.shape != shape:
+            found = f"shape {list(node.shape or ())}"
+            refuse(path, _KEYS[name], expected=f"shape {list(shape)} for task {task.name}", found=found)
+        kinds = "b" if name in _FLAGS else "u" if name == "observations" else "f"
+        if node.dtype.kind != kinds or (kinds == "u" and node.dtype.itemsize != 1):
+            expected = {"b": "flags", "u": "uint8", "f": "real numbers"}[kinds]
+            refuse(path, _KEYS[name], expected=expected, found=f"values of type {str(node.dtype)!a:.80}")
+
+
+def _values(path: Path, name: str, node: h5py.Dataset) -> np.ndarray:
+    with blaming(path, _KEYS[name], "a readable array"):
+        values = node[()]
+    return values if values.dtype.kind in "bu" else values.astype(np.float32)
+
+
+def _check_values(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    for name in ("actions", "rewards", "costs"):
+        check_finite(path, name, arrays[name])
+    if arrays["costs"].min() < 0:
+        row = int(arrays["costs"].argmin())
+        refuse(path, "costs", expected="numbers >= 0", found=f"{arrays['costs'][row]:g} in row {row}")
+    first = arrays["is_first"]
+    if not first[0]:
+        refuse(path, "is_first", expected="an episode's start in row 0", found="none")
+    if (first[1:] & first[:-1]).any() or first[-1]:
+        row = int(np.flatnonzero(first & np.append(first[1:], True))[0])
+        refuse(
+            path, "is_first", expected="episodes of at least two frames", found=f"one of a single frame in row {row}"
+        )
+    ended = arrays["terminated"] | arrays["truncated"]
+    inside = ended[:-1] & ~first[1:]
+    if inside.any():
+        row = int(inside.argmax())
+        refuse(
+            path, "terminals", expected="an episode's end before the next one's start only", found=f"one in row {row}"
+        )

@@ -1,0 +1,261 @@
+"""Fine-tuning online: a trained policy acts in a task, and learns from what happens and from its offline data.
+
+It goes in rounds. In each every lane runs one whole episode with the policy as it stands; the episodes join the replay;
+then come as many updates as the ratio asks for, on windows of the whole replay, each as likely as the others. All
+random numbers are functions of (seed, round), and a checkpoint holds the replay's new part, so that a killed run ends
+with the bits of an undisturbed one. Episodes have one length: none terminates.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key
+
+from surefoot import checkpoint
+from surefoot.data.frames import FrameData, Frames, FrameWindows
+from surefoot.envs.pure import PureTask
+from surefoot.envs.pure_rollouts import EpisodeSums, Visited, roll_out_whole
+from surefoot.errors import CheckpointError, ConfigError, DivergenceError
+from surefoot.files import write_text
+from surefoot.training.chunk import all_finite, seed_keys, state_template
+from surefoot.training.run_directory import RunDirectory
+from surefoot.types import DataSpec
+
+ONLINE_STREAM = 3
+"""What is folded into a seed's key for fine-tuning; training and acting have 0 to 2."""
+LOG = "online.jsonl"
+REPLAY = "replay"
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """How much is done online."""
+
+    steps: int
+    """Environment steps of each seed, rounded up to whole rounds."""
+    lanes: int = 10
+    """Episodes side by side in a round."""
+    ratio: float = 0.5
+    """Updates per environment step."""
+
+    def rounds(self, horizon: int) -> int:
+        """Rounds of `lanes` episodes of `horizon` steps."""
+        return -(-self.steps // (self.lanes * horizon))
+
+    def updates(self, horizon: int) -> int:
+        """Updates in a round."""
+        return max(1, round(self.ratio * self.lanes * horizon))
+
+
+class Replay(NamedTuple):
+    """The frames of the offline data, then room for new ones."""
+
+    frames: Frames
+    filled: Int[Array, ""]
+    """Frames that are there."""
+
+
+def fine_tune(
+    algorithm: Any,
+    states: Any,
+    offline: FrameData | None,
+    task: PureTask,
+    *,
+    spec: DataSpec,
+    seeds: Sequence[int],
+    settings: FinetuneSettings,
+    run: RunDirectory,
+    checkpoint_rounds: int,
+    on_progress: Callable[[int, int], None] | None = None,
+    stop_at: int | None = None,
+) -> list[dict[str, Any]]:
+    """Fine-tune the states (seed axis first) in `run`, whose `start` was called; goes on from its latest checkpoint.
+
+    `algorithm` and `states` are those of `fine_tuning()` and `frozen(state)`. Without `offline` the replay starts
+    empty. Returns the rows of the log: what each round of each seed earned and cost, and the costs of all so far.
+    `on_progress(done, total)` counts rounds; `stop_at` stops after that many. Raises `DivergenceError`,
+    `CheckpointError`, and `ConfigError` where the first round would not fill a window.
+    """
+    rounds, updates = settings.rounds(task.horizon), settings.updates(task.horizon)
+    room = rounds * settings.lanes * (task.horizon + 1)
+    replays = [_make_replay(offline, spec, room) for _ in seeds]
+    kept = 0 if offline is None else len(offline.observations)
+    if (least := kept + settings.lanes * (task.horizon + 1)) < algorithm.window:
+        raise ConfigError(f"lanes: expected {algorithm.window} frames, a window, after a round, found {least}.")
+    keys = seed_keys(seeds, stream=ONLINE_STREAM)
+    with run.locked():
+        states, replays, done, rows = _resume(run, algorithm, spec, seeds, states, replays, kept)
+        each = [jax.tree.map(lambda leaf, place=place: leaf[place], states) for place in range(len(seeds))]
+        for number in range(done, rounds if stop_at is None else min(stop_at, rounds)):
+            for place, seed in enumerate(seeds):
+                each[place], replays[place], sums, metrics = play_round(
+                    algorithm, each[place], replays[place], jax.random.fold_in(keys[place], number),
+                    task=task, lanes=settings.lanes, updates=updates,
+                )  # fmt: skip
+                rows.append(_row(rows, seed, number + 1, sums, metrics, updates=updates))
+                _check_finite(rows[-1], each[place], run)
+            if on_progress is not None:
+                on_progress(number + 1, rounds)
+            if (number + 1) % checkpoint_rounds == 0 or number + 1 in (rounds, stop_at):
+                stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+                _save(run, number + 1, stacked, replays, kept, rows)
+    return rows
+
+
+@partial(jax.jit, static_argnames=("algorithm", "task", "lanes", "updates"), donate_argnames=("replay",))
+def play_round(
+    algorithm: Any, state: Any, replay: Replay, key: Key[Array, ""], *, task: PureTask, lanes: int, updates: int
+) -> tuple[Any, Replay, EpisodeSums, dict[str, Array]]:
+    """One episode in every lane, then the updates; also what the episodes brought and the means of the metrics."""
+    k_start, k_act, k_learn = jax.random.split(key, 3)
+    episodes = roll_out_whole(algorithm.policy(state), task, jax.random.split(k_start, lanes), k_act, keep=True)
+    assert episodes.visited is not None
+    replay = append(replay, episodes.visited)
+    (phase,) = algorithm.phases
+    windows = FrameWindows(replay.frames, jnp.arange(replay.frames.reward.shape[0]))
+
+    def one(state: Any, step_key: Key[Array, ""]) -> tuple[Any, dict[str, Array]]:
+        k_rows, k_update = jax.random.split(step_key)
+        rows = jax.random.randint(k_rows, (phase.batch_size,), 0, replay.filled - algorithm.window + 1)
+        return algorithm.update(state, algorithm.batch(windows, rows), k_update, phase=phase.name)
+
+    state, metrics = jax.lax.scan(one, state, jax.random.split(k_learn, updates))
+    return state, replay, episodes.sums, jax.tree.map(lambda values: values.mean(), metrics)
+
+
+def append(replay: Replay, visited: Visited) -> Replay:
+    """The replay with whole episodes [n, T] behind what is there; the last frame of each has no action."""
+    lanes, steps = visited.reward.shape
+    later, sooner = ((0, 0), (1, 0)), ((0, 0), (0, 1), (0, 0))
+    place = jnp.broadcast_to(jnp.arange(steps + 1)[None], (lanes, steps + 1))
+    new = Frames(
+        observation=jnp.concatenate([visited.observation, visited.last_observation[:, None]], 1),
+        action=jnp.pad(visited.action, sooner),
+        reward=jnp.pad(visited.reward, later),
+        cost=jnp.pad(visited.cost, later),
+        is_first=place == 0,
+        terminated=jnp.zeros((lanes, steps + 1), bool),
+    )
+
+    def put(old: Array, fresh: Array) -> Array:
+        flat = fresh.reshape(-1, *fresh.shape[2:]).astype(old.dtype)
+        return jax.lax.dynamic_update_slice_in_dim(old, flat, replay.filled, 0)
+
+    return Replay(jax.tree.map(put, replay.frames, new), replay.filled + lanes * (steps + 1))
+
+
+def _make_replay(offline: FrameData | None, spec: DataSpec, room: int) -> Replay:
+    if offline is None:
+        kind = jnp.float32 if spec.image_shape is None else jnp.uint8
+
+        def room_for(shape: tuple[int, ...] = (), dtype: Any = jnp.float32) -> Array:
+            return jnp.zeros((room, *shape), dtype)  # a buffer of its own: the replay is donated
+
+        empty = Frames(
+            room_for(spec.observation_shape, kind), room_for((spec.action_dim,)), room_for(), room_for(),
+            room_for(dtype=bool), room_for(dtype=bool),
+        )  # fmt: skip
+        return Replay(empty, jnp.int32(0))
+    found = offline.windows(length=1).frames
+    padded = jax.tree.map(lambda leaf: np.concatenate([leaf, np.zeros((room, *leaf.shape[1:]), leaf.dtype)]), found)
+    return Replay(jax.tree.map(jnp.asarray, padded), jnp.int32(len(offline.observations)))
+
+
+def _row(
+    rows: list[dict[str, Any]], seed: int, number: int, sums: EpisodeSums, metrics: dict[str, Array], *, updates: int
+) -> dict[str, Any]:
+    """What a round was like, and the bill of all rounds so far: costs, episodes that violated, environment steps."""
+    before = next((row for row in reversed(rows) if row["seed"] == seed), None)
+    found: Any = jax.tree.map(np.asarray, sums)
+    totals = {
+        "environment_steps": int(found.length.sum()),
+        "episodes": len(found.length),
+        "total_cost": float(found.cost.sum()),
+        "violating_episodes": int((found.violating_steps > 0).sum()),
+    }
+    if before is not None:
+        totals = {name: value + before[name] for name, value in totals.items()}
+    return {
+        "round": number,
+        "seed": int(seed),
+        "updates": number * updates,
+        "return_mean": float(found.episode_return.mean()),
+        "cost_mean": float(found.cost.mean()),
+        **totals,
+        "metrics": {name: float(value) for name, value in metrics.items()},
+    }
+
+
+def _check_finite(row: dict[str, Any], state: Any, run: RunDirectory) -> None:
+    finite = bool(all_finite(jax.tree.map(lambda leaf: leaf[None], state))[0])
+    if not finite or not all(np.isfinite(value) for value in row["metrics"].values()):
+        raise DivergenceError(
+            f"fine-tuning diverged: seed {row['seed']} is not finite after round {row['round']}; "
+            f"the last good checkpoint is kept in {run.checkpoints_path}."
+        )
+
+
+# --- checkpoints: the states as any run's, the new frames of the replay beside them ----------------------------------
+
+
+def _replay_path(run: RunDirectory, number: int) -> Path:
+    return run.path / REPLAY / f"{number:09d}"
+
+
+def _new_part(replays: list[Replay], kept: int) -> Any:
+    return [{"frames": jax.tree.map(lambda leaf: leaf[kept:], one.frames), "filled": one.filled} for one in replays]
+
+
+def _save(
+    run: RunDirectory, number: int, states: Any, replays: list[Replay], kept: int, rows: list[dict[str, Any]]
+) -> None:
+    """The replay and the log first, so that the states are never without them."""
+    checkpoint.save(_replay_path(run, number), _new_part(replays, kept), {"round": number})
+    write_text(run.path / LOG, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    run.save_checkpoint(number, states, {**run.read_config().identity, "phase": "online"})
+    there = {path.name for path in run.checkpoints()}
+    for path in (run.path / REPLAY).iterdir():
+        if path.name.isdecimal() and path.name not in there:
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+
+
+def _resume(
+    run: RunDirectory,
+    algorithm: Any,
+    spec: DataSpec,
+    seeds: Sequence[int],
+    states: Any,
+    replays: list[Replay],
+    kept: int,
+) -> tuple[Any, list[Replay], int, list[dict[str, Any]]]:
+    """States, replays, rounds done and log of the latest checkpoint; what came in where there is none."""
+    latest = run.latest()
+    if latest is None:
+        return states, replays, 0, []
+    template = state_template(algorithm, spec, seeds)
+    states, metadata = checkpoint.load(latest, template, expect=run.read_config().identity)
+    number = metadata["step"]
+    path = _replay_path(run, number)
+    new, _ = checkpoint.load(path, jax.eval_shape(lambda: _new_part(replays, kept)), expect={"round": number})
+    whole = [
+        Replay(
+            jax.tree.map(lambda old, fresh: jnp.concatenate([old[:kept], fresh]), one.frames, part["frames"]),
+            part["filled"],
+        )
+        for one, part in zip(replays, new, strict=True)
+    ]
+    log = run.path / LOG
+    try:
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{log}: expected the log of {number} rounds, found nothing that can be read.") from error
+    return states, whole, number, [row for row in rows if row["round"] <= number]

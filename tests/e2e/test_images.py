@@ -1,0 +1,93 @@
+"""collect -> train -> evaluate -> finetune -> surefoot.load on images, as a user would, at tiny sizes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.data_fixtures import is_one_sentence
+from tests.e2e.tiny import rows_of
+
+import surefoot
+from surefoot.cli.main import main
+from surefoot.errors import ConfigError
+
+MODEL = {"channels": "4 4", "deterministic": "8", "hidden": "8", "groups": "2", "classes": "4", "head-hidden": "8",
+         "bins": "21"}  # fmt: skip
+SIZES = [
+    *[word for name, value in MODEL.items() for word in (f"--world-model.{name}", *value.split())],
+    *["--schedule", "joint", "--joint-updates", "4", "--batch-size", "2", "--window", "4", "--horizon", "2"],
+    *["--hidden", "8", "--actor-hidden", "8", "--log-interval", "2", "--checkpoint-interval", "4", "--seeds", "0"],
+]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("images") / "hazard_run.hdf5"
+    assert main(["collect", "--task", "HazardRun", "--transitions", "180", "--out", str(path)]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "fosp"
+    words = ["train", "--algorithm", "fosp", "--task", "HazardRun", "--data", str(images), "--out", str(path), *SIZES]
+    assert main(words) == 0
+    return path
+
+
+def test_a_policy_that_sees_is_trained_measured_and_tuned(run: Path, tmp_path: Path) -> None:
+    assert main(["evaluate", str(run), "--episodes", "6"]) == 0
+    summary = json.loads((run / "summary.json").read_text())
+    found = summary["evaluation"]["drawn"]
+    rows = rows_of(run / "evaluation" / "episodes.jsonl")
+    assert len(rows) == found["episodes"] == 6
+    np.testing.assert_allclose(found["return_mean"], np.mean([row["return"] for row in rows]))
+    assert summary["evaluation"]["data"]["episodes"] == 6
+    assert summary["evaluation_infeasibility"]["violation_within_steps"] == 5
+
+    tuned = tmp_path / "online"
+    words = ["finetune", str(run), "--task", "HazardRunShifted", "--steps", "60", "--lanes", "1", "--ratio", "0.05"]
+    assert main([*words, "--out", str(tuned)]) == 0
+    bill = rows_of(tuned / "online.jsonl")
+    assert [row["environment_steps"] for row in bill] == [30, 60]
+    assert bill[-1]["total_cost"] == sum(row["cost_mean"] for row in bill)
+    before, after = surefoot.load(run), surefoot.load(tuned)
+    assert after.config.task == "HazardRunShifted"
+    frozen = after.state.offline_actor.network.out.kernel
+    assert np.asarray(frozen).tobytes() == np.asarray(before.state.actor.network.out.kernel).tobytes()
+
+    image = np.zeros((16, 16, 3), np.uint8)
+    session = before.session()
+    actions = [session.act(image) for _ in range(2)]
+    assert actions[0].shape == (2,)
+    np.testing.assert_array_equal(actions[0].shape, before.act(image).shape)
+    assert before.act(np.stack([image] * 3)).shape == (3, 2)
+    with pytest.raises(ConfigError, match=r"expected uint8 images of shape \[16, 16, 3\] or \[n, ...\], found float64"):
+        before.act(image / 255.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["train", "--algorithm", "fisor", "--task", "HazardRun"], "expected one that reads images for HazardRun, as"),
+        (["train", "--algorithm", "fosp", "--task", "HazardRun", "--fraction", "0.5"], "whose data are images"),
+        (["collect", "--task", "HazardRunShifted"], "HazardRunShifted is there to fine-tune on; collect HazardRun"),
+        (["collect", "--task", "HazardRun", "--workers", "2"], "--workers: expected none for HazardRun"),
+    ],
+)
+def test_what_images_cannot_do_is_said(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    data = ["--data", str(images)] if words[0] == "train" else []
+    assert main([*words, *data, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert is_one_sentence(error.removeprefix("error: ").rstrip("\n"))
+
+
+def test_another_task_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["finetune", str(run), "--task", "PointRobot", "--out", str(tmp_path / "out")]) == 2
+    assert "expected a task that looks like HazardRun" in capsys.readouterr().err
+    assert main(["evaluate", str(run), "--task", "PointRobot"]) == 2
+    assert "expected a task that looks like HazardRun" in capsys.readouterr().err

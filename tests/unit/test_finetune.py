@@ -1,0 +1,144 @@
+"""Fine-tuning online: the replay, the bill, and that a stopped run ends with the bits of an undisturbed one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surefoot.data.frames import FrameData, Frames, FrameWindows, from_episodes, windows
+from surefoot.envs.pure import PureTask
+from surefoot.envs.pure_rollouts import Visited
+from surefoot.errors import ConfigError
+from surefoot.training import RunDirectory, make_config
+from surefoot.training.finetune import FinetuneSettings, Replay, append, fine_tune
+from surefoot.types import DataSpec, Phase, Policy, PolicyInputs
+
+SPEC = DataSpec(observation_dim=1, action_dim=1, horizon=3)
+
+
+class Walked(NamedTuple):
+    observation: jax.Array
+    reward: jax.Array
+    cost: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+
+
+def reset(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
+    state = jnp.zeros((keys.shape[0], 2))
+    return state, state[:, :1]
+
+
+def step(state: jax.Array, action: jax.Array) -> tuple[jax.Array, Walked]:
+    """The state counts (sum of actions, steps); reward is the action, cost 1 where the sum is above 1."""
+    entered = state + jnp.concatenate([action, jnp.ones_like(action)], -1)
+    none = jnp.zeros(action.shape[0], bool)
+    return entered, Walked(entered[:, :1], action[:, 0], (entered[:, 0] > 1) * 1.0, none, entered[:, 1] >= 3)
+
+
+TASK = PureTask(reset, step, 3)
+
+
+@dataclass(frozen=True)
+class Repeater:
+    """Acts by one number, which the mean reward of its windows moves."""
+
+    window: int = 2
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase("joint", 1, 4),)
+
+    def init(self, spec: DataSpec, key: Any) -> dict[str, jax.Array]:
+        return {"action": jnp.float32(0.4)}
+
+    def batch(self, data: FrameWindows, rows: jax.Array) -> Frames:
+        return windows(data, rows, length=self.window)
+
+    def update(self, state: Any, batch: Frames, key: Any, *, phase: str) -> tuple[Any, dict[str, jax.Array]]:
+        reward = batch.reward.mean()
+        return {"action": state["action"] + 0.01 * reward}, {"reward": reward}
+
+    def policy(self, state: Any) -> Policy:
+        def act(carry: Any, inputs: PolicyInputs, key: Any) -> tuple[Any, jax.Array]:
+            return carry, jnp.broadcast_to(state["action"], (inputs.observation.shape[0], 1))
+
+        return Policy(lambda n: None, act)
+
+
+def offline() -> FrameData:
+    observations = np.zeros((2, 4, 1), np.float32)
+    return from_episodes("Walk", observations, np.full((2, 3, 1), 0.5), np.full((2, 3), 0.5), np.zeros((2, 3)))
+
+
+def tune(path: Path, *, stop_at: int | None = None, data: FrameData | None = None, lanes: int = 2) -> Any:
+    run = RunDirectory(path)
+    config = make_config(
+        Repeater(), name="repeater", task="Walk", spec=SPEC, seeds=(0, 3), data_path="none", data_fingerprint="abc",
+        log_interval=1, checkpoint_interval=1,
+    )  # fmt: skip
+    run.start(config, resume=True)
+    return fine_tune(
+        Repeater(), {"action": jnp.array([0.4, 0.5])}, data, TASK, spec=SPEC, seeds=(0, 3),
+        settings=FinetuneSettings(steps=20, lanes=lanes), run=run, checkpoint_rounds=2, stop_at=stop_at,
+    )  # fmt: skip
+
+
+def test_new_episodes_join_the_replay_as_frames() -> None:
+    row, flags = jnp.zeros(9), jnp.zeros(9, bool)
+    replay = Replay(Frames(jnp.zeros((9, 1)), jnp.zeros((9, 1)), row, row, flags, flags), jnp.int32(1))
+    visited = Visited(
+        observation=jnp.array([[[1.0], [2.0]]]),
+        action=jnp.array([[[0.1], [0.2]]]),
+        reward=jnp.array([[5.0, 6.0]]),
+        cost=jnp.array([[0.0, 1.0]]),
+        last_observation=jnp.array([[3.0]]),
+    )
+    found = append(append(replay, visited), visited)
+    assert found.filled == 7  # two episodes of two steps have three frames each
+    np.testing.assert_array_equal(found.frames.observation[:, 0], [0, 1, 2, 3, 1, 2, 3, 0, 0])
+    np.testing.assert_allclose(found.frames.action[:, 0], [0, 0.1, 0.2, 0, 0.1, 0.2, 0, 0, 0])
+    np.testing.assert_array_equal(found.frames.reward, [0, 0, 5, 6, 0, 5, 6, 0, 0])
+    np.testing.assert_array_equal(found.frames.cost, [0, 0, 0, 1, 0, 0, 1, 0, 0])
+    np.testing.assert_array_equal(np.flatnonzero(found.frames.is_first), [1, 4])
+
+
+def test_the_settings_count_whole_rounds() -> None:
+    settings = FinetuneSettings(steps=20, lanes=2, ratio=0.5)
+    assert settings.rounds(3) == 4  # 6 steps a round
+    assert settings.updates(3) == 3
+
+
+def test_the_bill_is_written_and_a_stopped_run_goes_on_exactly(tmp_path: Path) -> None:
+    whole = tune(tmp_path / "whole", data=offline())
+    # Seed 0's first round: two lanes of three actions of 0.4; the sum passes 1 on the third.
+    first = whole[0]
+    np.testing.assert_allclose([first["return_mean"], first["cost_mean"]], [1.2, 1.0], rtol=1e-5)
+    assert (first["environment_steps"], first["episodes"], first["violating_episodes"]) == (6, 2, 2)
+    last = [row for row in whole if row["round"] == 4]
+    assert [row["seed"] for row in last] == [0, 3]
+    assert last[0]["environment_steps"] == 24
+    mine = [row for row in whole if row["seed"] == 0]
+    assert last[0]["total_cost"] == sum(2 * row["cost_mean"] for row in mine)
+    assert mine[1]["return_mean"] > mine[0]["return_mean"]  # the updates between have moved the action
+    assert tune(tmp_path / "parts", data=offline(), stop_at=1) == whole[:2]
+    assert tune(tmp_path / "parts", data=offline(), stop_at=3) == whole[:6]
+    assert tune(tmp_path / "parts", data=offline()) == whole
+    names = ("online.jsonl", "checkpoints/000000004/checkpoint.json", "replay/000000004/checkpoint.json")
+    for name in names:
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert {path.name for path in (tmp_path / "parts" / "replay").iterdir()} == {"000000003", "000000004"}
+
+
+def test_without_offline_data_the_first_round_must_fill_a_window(tmp_path: Path) -> None:
+    rows = tune(tmp_path / "run", stop_at=1)
+    assert 0.0 < rows[0]["metrics"]["reward"] < 0.4  # frames have 0.4, or 0 where an episode begins
+    with pytest.raises(ConfigError, match="expected 9 frames, a window, after a round, found 4"):
+        fine_tune(
+            Repeater(window=9), {"action": jnp.zeros(2)}, None, TASK, spec=SPEC, seeds=(0, 3),
+            settings=FinetuneSettings(steps=3, lanes=1), run=RunDirectory(tmp_path / "run"), checkpoint_rounds=1,
+        )  # fmt: skip

@@ -1,0 +1,168 @@
+"""FOSP: weights by hand, what the critics learn from, and that a frozen actor stays frozen."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surefoot.algorithms.dreams import Dream, Steps
+from surefoot.algorithms.fosp import FOSP, FOSPState
+from surefoot.algorithms.fosp_actor import action_weights, online_probability
+from surefoot.algorithms.fosp_losses import Critics, CriticSettings, infeasibility, reach_loss
+from surefoot.data.frames import Frames
+from surefoot.errors import ConfigError
+from surefoot.nn import NormedMLP
+from surefoot.nn.mlp import Dense
+from surefoot.types import DataSpec, PolicyInputs
+from surefoot.world_model import WorldModelConfig
+
+MODEL = WorldModelConfig(
+    encoder="mlp", channels=(8,), deterministic=8, hidden=8, groups=2, classes=4, head_hidden=(8,), bins=21
+)
+TINY = FOSP(
+    joint_updates=5, batch_size=2, window=4, world_model=MODEL, horizon=2, hidden=(8,), actor_hidden=(8,),
+    act_with="mean",
+)  # fmt: skip
+SPEC = DataSpec(observation_dim=3, action_dim=1, horizon=10)
+
+
+def frames(cost: float = 0.0) -> Frames:
+    rng = np.random.default_rng(0)
+    flags = jnp.zeros((2, 4), bool)
+    return Frames(
+        observation=jnp.asarray(rng.normal(size=(2, 4, 3)), jnp.float32),
+        action=jnp.asarray(rng.uniform(-1, 1, (2, 4, 1)), jnp.float32),
+        reward=jnp.asarray(rng.normal(size=(2, 4)), jnp.float32),
+        cost=jnp.full((2, 4), cost),
+        is_first=flags.at[:, 0].set(True),
+        terminated=flags,
+    )
+
+
+@pytest.fixture(scope="module")
+def state() -> FOSPState:
+    return jax.jit(lambda key: TINY.init(SPEC, key))(jax.random.key(0))
+
+
+def bits(tree: object) -> list[bytes]:
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+def test_the_weights_of_actions_by_hand() -> None:
+    numbers: dict[str, Any] = {
+        "reward_advantage": jnp.array([0.0, 0.5, 9.0, 0.5]),
+        "cost_advantage": jnp.array([0.0, 0.5, 9.0, 0.5]),
+        "q_cost": jnp.array([0.05, 0.2, 0.05, 0.2]),
+        "p": jnp.array([0.25, 0.25, 0.5, 1.0]),
+    }
+    settings: dict[str, Any] = {"reward_temperature": 2.0, "cost_temperature": 1.0, "cost_slack": 0.1}
+    found = action_weights(**numbers, weighting="feasibility", **settings)
+    # 0.25 + 0.75; 0.25 e^0.5, the action costs too much; 0.5 * 150 + 0.5 * 100; e^0.5, whatever the reward
+    np.testing.assert_allclose(found, [1.0, 0.25 * np.e**0.5, 125.0, np.e**0.5], rtol=1e-5)
+    np.testing.assert_allclose(action_weights(**numbers, weighting="cloning", **settings), np.ones(4))
+    blind = action_weights(**numbers, weighting="reward", **settings)
+    np.testing.assert_allclose(blind, [1.0, np.e, 100.0, np.e], rtol=1e-5)
+
+
+def linear(weights: list[float], bins: int = 21) -> NormedMLP:
+    """A two-hot critic whose logits lean to higher bins by weights @ inputs."""
+    slopes = jnp.linspace(-1.0, 1.0, bins)
+    return NormedMLP((), Dense(jnp.outer(jnp.array(weights), slopes), -3.0 * slopes**2))
+
+
+def test_expansion_takes_the_better_action_in_each_environment() -> None:
+    """Q of the reward rises with the action: in the first environment the online action is far better, in the second
+    the offline one, in the third they are alike. The cost's Q says nothing."""
+    critics = Critics(linear([0.0, 8.0]), *[linear([0.0, 0.0])] * 4)
+    features = jnp.zeros((3, 1))
+    online, offline = jnp.array([[1.0], [-1.0], [0.5]]), jnp.array([[-1.0], [1.0], [0.5]])
+    chance = online_probability(critics, features, online, offline, temperature=5.0, cost_weight=0.1)
+    assert chance[0] > 0.999
+    assert chance[1] < 0.001
+    np.testing.assert_allclose(chance[2], 0.5, atol=1e-6)
+    # A cost that rises with the action speaks against it, at a tenth of the weight.
+    costly = critics._replace(q_reward=linear([0.0, 0.0]), q_cost=linear([0.0, 8.0]))
+    against = online_probability(costly, features, online, offline, temperature=5.0, cost_weight=0.1)
+    assert against[0] < 0.01
+    np.testing.assert_allclose(against[0], 1 - against[1], atol=1e-5)
+
+
+def test_a_frozen_actor_stays_the_same_to_the_byte(state: FOSPState) -> None:
+    online = replace(TINY, expansion=True)
+    update = jax.jit(online.update, static_argnames="phase")
+    frozen = online.frozen(state)
+    assert bits(frozen.offline_actor) == bits(state.actor)
+    trained = frozen
+    for number in range(3):
+        trained, metrics = update(trained, frames(cost=1.0), jax.random.key(number), phase="joint")
+        assert all(np.isfinite(value) for value in metrics.values())
+    assert bits(trained.offline_actor) == bits(state.actor)
+    assert bits(trained.actor) != bits(state.actor)
+    policy = online.policy(trained)
+    carry, action = policy.act(policy.initial(2), PolicyInputs(frames().observation[:, 0]), jax.random.key(0))
+    assert action.shape == (2, 1)
+    assert not carry.is_first.any()
+
+
+def test_before_the_actors_differ_expansion_changes_nothing(state: FOSPState) -> None:
+    frozen = TINY.frozen(state)
+    inputs = PolicyInputs(frames().observation[:, 0])
+    actions = []
+    for algorithm in (TINY, replace(TINY, expansion=True)):
+        policy = algorithm.policy(frozen)
+        actions.append(policy.act(policy.initial(2), inputs, jax.random.key(0))[1])
+    np.testing.assert_allclose(actions[0], actions[1], rtol=1e-6)
+
+
+def settings(**changes: Any) -> CriticSettings:
+    return replace(TINY, **changes)._critic_settings
+
+
+def steps(cost: float) -> Steps:
+    one, z = jnp.ones(6), jnp.asarray(np.random.default_rng(1).normal(size=(6, 4)), jnp.float32)
+    return Steps(z, jnp.zeros((6, 1)), z, one, cost * one, cost * one, one, one, one)
+
+
+def dream() -> Dream:
+    h_n = jnp.ones((2, 3))
+    z = jnp.asarray(np.random.default_rng(2).normal(size=(3, 3, 4)), jnp.float32)
+    return Dream(z, jnp.zeros((2, 3, 1)), h_n, 0.0 * h_n, 0.9 * h_n, jnp.ones((3, 3)))
+
+
+def trained_reach(cost: float, **changes: Any) -> float:
+    """Mean p after 150 steps on data that cost `cost` everywhere."""
+    config = settings(**changes)
+    size = (5, 21) if config.reachability == "released" else (4, 1)
+    first = NormedMLP.create(jax.random.key(0), size[0], (8,), size[1], out_scale=0.0)
+    slope = jax.jit(jax.grad(lambda net: reach_loss(net, net, steps(cost), dream(), config=config)[0]))
+    network = first
+    for _ in range(150):
+        network = jax.tree.map(lambda leaf, change: leaf - 0.3 * change, network, slope(network))
+    data = steps(cost)
+    return float(infeasibility(network, data.features, data.action, form=config.reachability).mean())
+
+
+@pytest.mark.parametrize("form", ["ref", "hj"])
+def test_feasibility_depends_on_the_cost(form: str) -> None:
+    changes = {"reachability": form, "reach_discount": 0.5, "dream_branch": False}
+    assert trained_reach(1.0, **changes) > 0.9
+    assert trained_reach(0.0, **changes) < 0.1
+
+
+def test_the_released_form_never_sees_a_cost() -> None:
+    assert trained_reach(0.0, reachability="released") == trained_reach(1.0, reachability="released")
+
+
+def test_configurations_that_cannot_be_are_refused() -> None:
+    for changes, sentence in (
+        ({"discount": 1.0}, "discount: expected a number between 0 and 1, found 1"),
+        ({"window": 1}, "window: expected at least 2, found 1"),
+        ({"data_branch": False, "dream_branch": False}, "expected at least one of them, found neither"),
+        ({"reachability": "released", "dream_branch": False}, "dream_branch: expected True with reachability released"),
+        ({"weighting": "cloning", "actor_mode": "backprop"}, "weighting: expected feasibility or reward"),
+    ):
+        with pytest.raises(ConfigError, match=sentence):
+            replace(TINY, **changes)

@@ -1,0 +1,88 @@
+"""Chunks of the public code: read in the order of their links, written so that they are read back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from surefoot.data.frames import FrameData
+from surefoot.data.npz_chunks import read_chunks, write_chunks
+from surefoot.errors import DataError
+from surefoot.tasks import get_task
+
+TASK = get_task("HazardRun")
+
+
+def frames(count: int = 12) -> FrameData:
+    """Three episodes of four frames."""
+    rng = np.random.default_rng(0)
+    place = np.arange(count) % 4
+    earned = np.where(place == 0, 0.0, np.arange(count)).astype(np.float32)
+    return FrameData(
+        "HazardRun",
+        rng.integers(0, 256, (count, 16, 16, 3)).astype(np.uint8),
+        np.where(place == 3, 0.0, rng.uniform(-1, 1, (2, count))).T.astype(np.float32),
+        earned,
+        (earned > 5).astype(np.float32),
+        place == 0,
+        np.zeros(count, bool),
+        place == 3,
+    )
+
+
+def test_episodes_across_chunks_are_read_back(tmp_path: Path) -> None:
+    paths = write_chunks(tmp_path, frames(), length=5)
+    assert [path.name.rsplit("-", 1)[1] for path in paths] == ["5.npz", "5.npz", "2.npz"]
+    assert read_chunks(tmp_path, TASK).fingerprint() == frames().fingerprint()
+
+
+def test_the_links_give_the_order_and_not_the_times(tmp_path: Path) -> None:
+    for place, path in enumerate(reversed(write_chunks(tmp_path, frames(), length=5))):
+        path.rename(tmp_path / f"{place}-{path.name.split('-', 1)[1]}")
+    assert read_chunks(tmp_path, TASK).fingerprint() == frames().fingerprint()
+
+
+def test_a_stream_that_begins_within_an_episode_loses_that_episode(tmp_path: Path) -> None:
+    first, *_ = write_chunks(tmp_path, frames(), length=5)
+    first.unlink()
+    found = read_chunks(tmp_path, TASK)
+    np.testing.assert_array_equal(found.rewards, [0, 9, 10, 11])  # frames 5 to 7 have lost their start
+    np.testing.assert_array_equal(found.lengths, [3])
+
+
+def test_the_public_codes_terminals_are_timeouts_unless_told(tmp_path: Path) -> None:
+    (path,) = write_chunks(tmp_path, frames())
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez_compressed(path, **(arrays | {"is_terminal": arrays["is_last"]}))
+    assert read_chunks(tmp_path, TASK).truncated.sum() == 3
+    told = read_chunks(tmp_path, TASK, terminal_is_truncated=False)
+    assert told.terminated.sum() == 3
+    assert not told.truncated.any()
+
+
+def test_faults_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected chunks, \*.npz, found none"):
+        read_chunks(tmp_path, TASK)
+    (path,) = write_chunks(tmp_path, frames())
+    with np.load(path) as file:
+        arrays = dict(file)
+    for changes, sentence in (
+        ({"image": arrays["image"][:, :8]}, r"image: expected shape \[12, 16, 16, 3\] for task HazardRun"),
+        ({"image": arrays["image"] / 255.0}, "image: expected uint8, found float64"),
+        ({"cost": arrays["cost"][:3]}, r"cost: expected shape \[12\]"),
+    ):
+        np.savez_compressed(path, **(arrays | changes))
+        with pytest.raises(DataError, match=sentence):
+            read_chunks(tmp_path, TASK)
+    np.savez_compressed(path, image=arrays["image"])
+    with pytest.raises(DataError, match="action: expected an array of that name, found none"):
+        read_chunks(tmp_path, TASK)
+    path.write_bytes(b"rubbish")
+    with pytest.raises(DataError, match="expected a readable NPZ file without pickles"):
+        read_chunks(tmp_path, TASK)
+    path.rename(tmp_path / "episode.npz")
+    with pytest.raises(DataError, match="expected a name of the form time-uuid-successor-length"):
+        read_chunks(tmp_path, TASK)
+    with pytest.raises(DataError, match="expected a folder of chunks, found none"):
+        read_chunks(tmp_path / "missing", TASK)
