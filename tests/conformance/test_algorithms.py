@@ -59,11 +59,15 @@ DREAMING: dict[str, Any] = {
     "hidden": (8,),
     "actor_hidden": (8,),
 }
-SEGMENTS = TemporalConfig(width=8, multipliers=(1,), kernel=3)
-"""One level, which takes half as long to compile as two; a variant has two."""
-TWO_LEVELS = replace(SEGMENTS, multipliers=(1, 2))
+SEGMENTS = TemporalConfig(width=64, multipliers=(1,), kernel=3)
+"""One level, which takes half as long to compile as two; a variant has two.
+
+A group normalisation of a single channel, or of two numbers, takes out all that a bias before it does: its gradient is
+rounding, which Adam makes a step of. So the narrowest layer has 16 channels, two a group, over at least two steps.
+"""
+TWO_LEVELS = replace(SEGMENTS, width=8, multipliers=(1, 2))
 TINY_TREBI = TREBI(
-    plan_horizon=4,
+    plan_horizon=8,
     model_updates=10,
     value_updates=10,
     batch_size=8,
