@@ -109,13 +109,13 @@ class Summing:
 def test_training_draws_starts_and_hands_the_algorithm_its_windows() -> None:
     """Only rows 0 and 2 may start a window: 24 windows add up to 24 + 2 times those at row 2, and never reach row 4."""
     values = np.array([1, 2, 3, 4, 9], np.float32)
-    data = Windows(values, np.array([2, 1, 3, 2, 1], np.int32), np.array([0, 2], np.int32))
+    data = Windows(values, jnp.array([2, 1, 3, 2, 1], jnp.int32), jnp.array([0, 2], jnp.int32))
     algorithm: Any = Summing()
     spec = DataSpec(1, 1, 3)
     state = fit(algorithm, data, spec=spec, seeds=(0, 5), log_interval=3, checkpoint_interval=6)
     totals = np.asarray(state.total)
     assert ((totals - 24) % 2 == 0).all()
     assert ((totals > 24) & (totals < 72)).all()
-    none = data._replace(starts=np.zeros(0, np.int32))
+    none = data._replace(starts=jnp.zeros(0, jnp.int32))
     with pytest.raises(DataError, match="starts: expected at least one row that can be drawn, found none"):
         fit(algorithm, none, spec=spec, seeds=(0,), log_interval=3, checkpoint_interval=6)

@@ -38,7 +38,7 @@ def _is_false(keyword: ast.keyword) -> bool:
 
 
 def faults(source: str) -> list[str]:
-    """Pickling, evaluating of text and loading of pickled arrays in Python source."""
+    """Pickling, evaluating of text and loading of pickled arrays or objects in Python source."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -51,12 +51,18 @@ def faults(source: str) -> list[str]:
             found += [
                 keyword.arg for keyword in node.keywords if keyword.arg == "allow_pickle" and not _is_false(keyword)
             ]
+            if ast.unparse(node.func) == "torch.load" and "weights_only=True" not in map(ast.unparse, node.keywords):
+                found.append("torch.load")
     return found
+
+
+READS_PYTORCH = "cli/import_weights.py"
+"""Alone imports torch, when Diffuser's files are read."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_no_file_unpickles_or_evaluates(path: Path) -> None:
-    assert faults(path.read_text()) == []
+    assert faults(path.read_text()) == (["torch"] if path == SOURCE / READS_PYTORCH else [])
 
 
 def test_the_scan_finds_what_it_is_for() -> None:
@@ -67,4 +73,6 @@ def test_the_scan_finds_what_it_is_for() -> None:
         "eval()",
         "allow_pickle",
     ]
+    assert faults("torch.load(f)\ntorch.load(f, weights_only=False)") == ["torch.load", "torch.load"]
+    assert faults("torch.load(f, map_location='cpu', weights_only=True)") == []
     assert faults("import json\nevaluate()\nnp.load(f)\nnp.load(f, allow_pickle=False)") == []

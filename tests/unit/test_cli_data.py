@@ -15,7 +15,7 @@ from tests.http_server import Behaviour, serving
 from surefoot.cli import data as command
 from surefoot.cli.data_filter import FILTERS
 from surefoot.cli.main import main
-from surefoot.cli.train import TrainOptions, _data_path, _transitions
+from surefoot.cli.train import TrainOptions, _data_path, _prepared
 from surefoot.data import TransitionStream, library, load, read_card
 from surefoot.data.minari import load_minari
 from surefoot.errors import ConfigError
@@ -274,9 +274,9 @@ def test_train_streams_what_stays_in_its_file(tmp_path: Path) -> None:
     algorithm = build("bc", BALL_RUN)
     assert data("convert", STARTER, "--out", tmp_path / "plain.hdf5") == 0
     mapped = load(tmp_path / "plain.hdf5", BALL_RUN, mapped=True)
-    stream = _transitions(algorithm, mapped, BALL_RUN)
+    stream = _prepared(algorithm, mapped, BALL_RUN)
     assert isinstance(stream, TransitionStream)
-    whole = _transitions(algorithm, load(STARTER, BALL_RUN), BALL_RUN)
+    whole = _prepared(algorithm, load(STARTER, BALL_RUN), BALL_RUN)
     assert not isinstance(whole, TransitionStream)
     rows = np.array([0, 99, 100, 19_999])
     for one, other in zip(stream.gather(rows), whole, strict=True):

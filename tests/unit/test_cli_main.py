@@ -36,7 +36,7 @@ def test_version_is_the_package_version(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_unknown_command_lists_the_near_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evalute", "run"]) == 2
-    assert capsys.readouterr().err == "error: unknown command 'evalute'; did you mean evaluate?\n"
+    assert capsys.readouterr().err == "error: unknown command 'evalute'; did you mean evaluate or calibrate?\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -49,6 +49,7 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
 def test_unknown_options_exit_with_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = {
         "evaluate": ["run"],
+        "calibrate": ["run"],
         "report": ["run"],
         "collect": ["--out", "d"],
         "train": ["--out", "r", "--data", "d"],

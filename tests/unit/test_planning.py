@@ -1,6 +1,6 @@
 """Guided sampling and selection with models small enough to reason about."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -37,10 +37,18 @@ def start(rows: int = ROWS) -> tuple[Any, Any]:
     )
 
 
-def sample(budget: Any, *, values: Any = values, config: GuideConfig = CONFIG, **options: Any) -> Any:
-    noise, observation = start()
-    run = partial(sample_segments, model, values, steps=STEPS, guide_config=config, **options)
-    return jax.jit(lambda noise, budget: run(noise, observation, budget, jax.random.key(3)))(noise, budget)
+@cache
+def sampler(values: Any, config: GuideConfig) -> Any:
+    """Compiled once for all tests with these values and this guide."""
+    run = partial(sample_segments, model, values, steps=STEPS, guide_config=config)
+    return jax.jit(lambda noise, observation, budget: run(noise, observation, budget, jax.random.key(3)))
+
+
+def sample(budget: Any, *, values: Any = values, config: GuideConfig = CONFIG) -> Any:
+    return sampler(values, config)(*start(), budget)
+
+
+slope = jax.jit(partial(guide_gradient, values, cost_weight=3.0), static_argnames="kind")
 
 
 @settings(deadline=None, max_examples=10)
@@ -49,7 +57,7 @@ def test_the_gradient_is_that_of_the_penalised_reward(seed: int, budget: float, 
     """Against central differences of R - w' (C - b)+, where w' is held fixed at its value at x."""
     x = jax.random.normal(jax.random.key(seed), (1, 2, 2))
     t, b = jnp.ones(1), jnp.full(1, budget)
-    found, (_, cost) = guide_gradient(values, x, t, b, kind=kind, cost_weight=3.0)
+    found, (_, cost) = slope(x, t, b, kind=kind)
     weight = 3.0 * (np.exp(np.clip((float(cost[0]) - budget) / budget, 0, 1)) if kind == "exponential" else 1.0)
     if abs(float(cost[0]) - budget) < 0.1:  # the kink
         return

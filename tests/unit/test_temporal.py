@@ -25,11 +25,15 @@ def reference(x: Any, kernel: Any, *, stride: int = 1, padding: int) -> Any:
 
 def both(layer: Any, expected: Any, x: Any) -> None:
     """The layer and what it should be agree, and so do the gradients of the sum of squares in kernel and input."""
-    values = lambda f: lambda kernel, x: (f(kernel, x) ** 2).sum()  # noqa: E731
-    ours = lambda kernel, x: type(layer)(kernel, layer.bias)(x)  # noqa: E731
-    np.testing.assert_allclose(ours(layer.kernel, x), expected(layer.kernel, x), rtol=1e-5, atol=1e-5)
-    found = jax.jit(jax.grad(values(ours), (0, 1)))(layer.kernel, x)
-    wanted = jax.jit(jax.grad(values(expected), (0, 1)))(layer.kernel, x)
+
+    @jax.jit
+    def outputs_and_gradients(kernel: Any, x: Any) -> Any:
+        ours = lambda kernel, x: type(layer)(kernel, layer.bias)(x)  # noqa: E731
+        slopes = [jax.grad(lambda *a, f=f: (f(*a) ** 2).sum(), (0, 1))(kernel, x) for f in (ours, expected)]
+        return (ours(kernel, x), expected(kernel, x)), slopes
+
+    (output, reference_output), (found, wanted) = outputs_and_gradients(layer.kernel, x)
+    np.testing.assert_allclose(output, reference_output, rtol=1e-5, atol=1e-5)
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 

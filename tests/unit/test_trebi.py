@@ -111,12 +111,13 @@ def test_a_plan_is_in_the_environments_units(state: Any, plans: Any) -> None:
 def test_values_of_the_last_steps_are_those_of_a_segments_length(state: Any, plans: Any) -> None:
     """Two of 40 steps are left where segments have four: half of what the values say of four is to come."""
     _, (memory, plan) = plans
-    _, cost = TINY.predict(state, memory.segments, jnp.zeros(1), jnp.array([1.0, 0.1, 0.1]))
+    _, cost = jax.jit(TINY.predict)(state, memory.segments, jnp.zeros(1), jnp.array([1.0, 0.1, 0.1]))
     np.testing.assert_allclose(plan.cost, cost * jnp.array([1.0, 0.5, 0.5]), rtol=1e-4, atol=1e-5)
 
 
 def test_a_plan_is_carried_out_for_the_control_interval(state: Any) -> None:
-    algorithm = replace(TINY, control_interval=2, sampler=SamplerConfig(kind="ddim", steps=2, warm_steps=1))
+    warm = SamplerConfig(kind="ddim", steps=2, warm_steps=1)
+    algorithm = replace(TINY, control_interval=2, sampler=warm, guide=GuideConfig(steps=0))
     policy = algorithm.policy(state)
     act = jax.jit(lambda memory, inputs, key: algorithm.policy(state).act(memory, inputs, key))
     inputs = PolicyInputs(jnp.ones((2, 3)), jnp.array([1.0, jnp.inf]))
@@ -181,6 +182,7 @@ def test_no_budget_and_wrong_horizons_are_refused_in_a_sentence(state: Any) -> N
         replace(TINY, plan_horizon=64).init(SPEC, jax.random.key(0))
     with pytest.raises(DataError, match="expected at most 3 steps, the longest episode's, found 4"):
         TINY.prepare(make_dataset(BINARY_TASK, lengths=(3, 2), tail=0), BINARY_TASK)
+    data = TINY.prepare(make_dataset(BINARY_TASK), BINARY_TASK)
+    update = lambda rows: TINY.update(state, TINY.batch(data, rows), jax.random.key(0), phase="sleep")  # noqa: E731
     with pytest.raises(ConfigError, match="unknown phase 'sleep'; known: model, values, calibration"):
-        TINY.update(state, TINY.batch(TINY.prepare(make_dataset(BINARY_TASK), BINARY_TASK), jnp.zeros(1, jnp.int32)),
-                    jax.random.key(0), phase="sleep")  # fmt: skip
+        jax.eval_shape(update, jnp.zeros(1, jnp.int32))

@@ -138,9 +138,9 @@ class FISOR:
     safer_step: float = 0.0
     """Beyond the paper: each candidate gets a sibling moved this far down Q_h's gradient, in units of the action."""
     extraction: Extraction = "minqc"
-    """Which candidate acts: minqc, maxq, or feasible_first."""
+    """Which candidate acts: minqc, maxq, feasible_first or first_feasible."""
     margin: float = 0.0
-    """A candidate counts as feasible where Q_h <= -margin (feasible_first), in units of h."""
+    """A candidate counts as feasible where Q_h <= -margin (feasible_first, first_feasible), in units of h."""
     escape_slack: float = 0.0
     """Beyond the paper: where a violation cannot be avoided, candidates within this of the smallest Q_h compete by Q_r
     (feasible_first), in units of h."""

@@ -23,34 +23,32 @@ from surefoot.algorithms.trebi_data import (
     Batch,
     Normalizer,
     SegmentData,
-    Segments,
     prepare_segments,
     residual_quantiles,
     take_segments,
     time_bin,
 )
+from surefoot.algorithms.trebi_learning import (
+    Averaged,
+    init_averaged,
+    make_adam,
+    model_loss,
+    step_averaged,
+    value_loss,
+    value_outputs,
+)
 from surefoot.algorithms.trebi_planner import Memory, Plan, current_actions, empty_memory, make_plan
 from surefoot.data import Dataset
-from surefoot.diffusion.clean import Steps, make_steps, weighted_clean_loss
-from surefoot.diffusion.losses import draw_noisy
+from surefoot.diffusion.clean import Steps, make_steps
 from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
 from surefoot.errors import ConfigError
-from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue, apply_gradient, init_optimizer, move_towards
-from surefoot.planning import GuideConfig, SamplerConfig, fix_observation
+from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue
+from surefoot.planning import GuideConfig, SamplerConfig
 from surefoot.tasks import Task
 from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs
 
 _TIME_BINS = 10
 """Parts of an episode that the margin is calibrated for."""
-
-
-class Averaged(NamedTuple):
-    """A network, its moving average, which plans, and the optimiser's state."""
-
-    network: Any
-    average: Any
-    optimizer: optax.OptState
-    updates: Int[Array, ""]
 
 
 class TREBIState(NamedTuple):
@@ -158,9 +156,9 @@ class TREBI:
                 f"plan_horizon: expected a multiple of {halvings}, because the network halves it between its "
                 f"{len(self.network.multipliers)} levels, found {self.plan_horizon}."
             )
-        if not 0 <= self.sampler.warm_steps < self.denoising.count or self.control_interval > self.plan_horizon:
+        if not 0 <= self.sampler.warm_steps < self.denoising.number or self.control_interval > self.plan_horizon:
             raise ConfigError(
-                f"sampler.warm_steps and control_interval: expected fewer than {self.denoising.count} steps and at "
+                f"sampler.warm_steps and control_interval: expected fewer than {self.denoising.number} steps and at "
                 f"most {self.plan_horizon} actions, found {self.sampler.warm_steps} and {self.control_interval}."
             )
 
@@ -231,10 +229,13 @@ class TREBI:
             )
 
         return TREBIState(
-            model=self._averaged(
-                TemporalUNet.create(k_model, spec.observation_dim, spec.action_dim, self.network), self.model_updates
+            model=init_averaged(
+                TemporalUNet.create(k_model, spec.observation_dim, spec.action_dim, self.network),
+                self._optimizer(self.model_updates),
             ),
-            values=self._averaged(jax.vmap(create_value)(jax.random.split(k_values, members)), self.value_updates),
+            values=init_averaged(
+                jax.vmap(create_value)(jax.random.split(k_values, members)), self._optimizer(self.value_updates)
+            ),
             normalizer=Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2)),
             residuals=jnp.zeros((_TIME_BINS, 101)),
             longest=jnp.asarray(float(spec.horizon)),
@@ -387,84 +388,14 @@ class TREBI:
         return jnp.zeros(2), jnp.ones(2)
 
     def _optimizer(self, updates: int) -> optax.GradientTransformation:
-        if self.final_learning_rate == self.learning_rate:
-            return optax.adam(self.learning_rate)
-        share = self.final_learning_rate / self.learning_rate
-        return optax.adam(optax.cosine_decay_schedule(self.learning_rate, max(updates, 1), alpha=share))
-
-    def _averaged(self, network: Any, updates: int) -> Averaged:
-        average = jax.tree.map(jnp.copy, network)
-        optimizer = init_optimizer(self._optimizer(updates), network)
-        return Averaged(network, average, optimizer, jnp.zeros((), jnp.int32))
+        return make_adam(self.learning_rate, self.final_learning_rate, updates)
 
     def _step(self, part: Averaged, gradient: Any, updates: int) -> Averaged:
-        """One step of the optimiser, and, every `average_interval`-th time, of the average."""
-        network, optimizer = apply_gradient(self._optimizer(updates), gradient, part.optimizer, part.network)
-        count = part.updates + 1
-        rate = jnp.where(count <= self.average_start, 1.0, self.average_rate)
-        average = jax.lax.cond(
-            count % self.average_interval == 0,
-            lambda: move_towards(part.average, network, rate=rate),
-            lambda: part.average,
+        return step_averaged(
+            part,
+            gradient,
+            self._optimizer(updates),
+            start=self.average_start,
+            interval=self.average_interval,
+            rate=self.average_rate,
         )
-        return Averaged(network, average, optimizer, count)
-
-
-# --- losses ---
-
-
-def model_loss(
-    network: TemporalUNet,
-    x: Float[Array, "B H d"],
-    key: Key[Array, ""],
-    *,
-    schedule: Schedule,
-    first_action_weight: float,
-) -> tuple[Float[Array, ""], Metrics]:
-    """Weighted squared error of the clean segment, predicted from a noisy one whose first observation is clean."""
-    first = x[:, 0, network.action_dim :]
-    noisy, _, t = draw_noisy(x, key, schedule)
-    predicted = fix_observation(network(fix_observation(noisy, first), t), first)
-    weights = jnp.ones(x.shape[1:]).at[0, : network.action_dim].set(first_action_weight)
-    loss = weighted_clean_loss(predicted, x, weights)
-    error = jnp.mean((predicted - x)[:, 0, : network.action_dim] ** 2)
-    return loss, {"model/loss": loss, "model/first_action_error": error}
-
-
-def value_outputs(
-    networks: TrajectoryValue,
-    x: Float[Array, "b H d"],
-    t: Float[Array, " b"],
-    share_left: Float[Array, " b"],
-    *,
-    know_time_left: bool,
-) -> Float[Array, "2 ensemble b"]:
-    """What the stacked networks say of reward (row 0) and cost (row 1), in their own units."""
-    condition = 2.0 * share_left[:, None] - 1.0 if know_time_left else None
-    outputs = jax.vmap(lambda network: network(x, t, condition))(networks)
-    if outputs.shape[-1] == 2:
-        return jnp.moveaxis(outputs, -1, 0)
-    return outputs[..., 0].reshape(2, -1, outputs.shape[1])
-
-
-def value_loss(
-    networks: TrajectoryValue,
-    segments: Segments,
-    key: Key[Array, ""],
-    *,
-    scales: tuple[Float[Array, " 2"], Float[Array, " 2"]],
-    action_dim: int,
-    schedule: Schedule,
-    know_time_left: bool,
-) -> tuple[Float[Array, ""], Metrics]:
-    """Squared error of reward and cost to come, predicted from noisy segments whose first observation is clean.
-
-    Networks are summed, so that each moves as it would alone.
-    """
-    noisy, _, t = draw_noisy(segments.x, key, schedule)
-    noisy = fix_observation(noisy, segments.x[:, 0, action_dim:])
-    outputs = value_outputs(networks, noisy, t, segments.share_left, know_time_left=know_time_left)
-    mean, deviation = scales
-    target = ((segments.to_come - mean[None]) / deviation[None]).T[:, None]
-    errors = jnp.mean((outputs - target) ** 2, -1)
-    return errors.sum(), {"values/reward_loss": errors[0].mean(), "values/cost_loss": errors[1].mean()}

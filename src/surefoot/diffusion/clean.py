@@ -37,7 +37,8 @@ class Steps(NamedTuple):
     """1 / (2 r) of DPM-Solver++: x_0 counts as x_0 + extrapolate (x_0 - x_0 before), where there is one before."""
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
+        """n."""
         return len(self.time)
 
 

@@ -78,7 +78,7 @@ def sample_segments(
     first: int | Int[Array, ""] = 0
     x = noise
     if warm_steps and previous is not None and fresh is not None:
-        first = jnp.where(fresh, 0, steps.count - warm_steps)
+        first = jnp.where(fresh, 0, steps.number - warm_steps)
         x = table["signal"][first] * previous + table["noise"][first] * noise
 
     def one_step(index, carry):
@@ -104,7 +104,7 @@ def sample_segments(
 
     start = constrain(x)
     carry = (start, jnp.zeros_like(start), (zeros, zeros), start)
-    segments, _, found, entered = jax.lax.fori_loop(first, steps.count, one_step, carry)
+    segments, _, found, entered = jax.lax.fori_loop(first, steps.number, one_step, carry)
     if last_values and not guided[-1]:
         found = values(entered, jnp.zeros(1, noise.dtype))
     return Sampled(segments, *found)

@@ -26,7 +26,7 @@ DSRL_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "weight_margin": 0.6,
             "num_candidates": 16,
             "safer_step": 0.2,
-            "extraction": "feasible_first",
+            "extraction": "first_feasible",
             "margin": 0.9,
             "diffusion": SMALL_POLICY,
         },
