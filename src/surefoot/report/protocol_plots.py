@@ -129,10 +129,14 @@ def _bar_panel(axes: Axes, bars: Sequence[QuantityBar], column: str, colour: str
         axes.bar(place, mean, width=0.62, color=colour, alpha=0.55, zorder=2)
         seeds = source[f"{column}_per_seed"]
         axes.scatter(place + np.linspace(-0.12, 0.12, len(seeds)), seeds, s=14, color=colour, edgecolors="white",
-                     linewidths=0.5, zorder=4)  # fmt: skip
+                     linewidths=0.5, zorder=4, clip_on=False)  # fmt: skip
         if column == "normalised_return" or len(bar.summary["limits"]) == 1:
-            axes.vlines(place, *source[f"{column}_interval"], color=INK, linewidth=1.0, zorder=3)
-        axes.annotate(f"{mean:.2f}", (place + 0.33, mean), fontsize=8, va="center", ha="left", color=INK)
+            # Left of the seeds' dots, which would hide it.
+            axes.vlines(place - 0.22, *source[f"{column}_interval"], color=INK, linewidth=1.2, zorder=3)
+        axes.annotate(
+            f"{mean:.2f}", (place + 0.33, mean), xytext=(0, 2), textcoords="offset points", fontsize=8, va="bottom",
+            ha="left", color=INK,
+        )  # fmt: skip
     axes.set_xticks(range(len(bars)), [f"{100 * bar.fraction:g} %" for bar in bars])
     axes.set_xlim(-0.6, len(bars) - 0.3)
     axes.set_xlabel("share of the data's episodes")
