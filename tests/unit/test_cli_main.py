@@ -50,6 +50,7 @@ def test_unknown_options_exit_with_2(command: str, capsys: pytest.CaptureFixture
     words = {
         "evaluate": ["run"],
         "calibrate": ["run"],
+        "finetune": ["run", "--out", "f"],
         "report": ["run"],
         "collect": ["--out", "d"],
         "train": ["--out", "r", "--data", "d"],

@@ -124,7 +124,7 @@ def task_of(path: Path) -> Task | None:
 
 def format_of(path: Path, task: Task) -> Literal["dsrl", "d4rl", "minari"]:
     """In which format data of `task` lie at `path`. D4RL's have no costs, for which the task then has a labeller."""
-    if path.is_dir():
+    if (path / "data").is_dir():
         return "minari"
     with hdf5.reading(path) as file:
         costless = "costs" not in file and "rewards" in file
