@@ -115,7 +115,8 @@ def read_state(path: Path, weights: str) -> dict[str, np.ndarray]:
     except Exception as error:  # of many kinds, by what is wrong with the file
         # PyTorch's own words advise to load it unsafely.
         raise DataError(
-            f"{path}: expected a dictionary of tensors in PyTorch's format, found something else ({type(error).__name__})."
+            f"{path}: expected a dictionary of tensors in PyTorch's format, found something else "
+            f"({type(error).__name__})."
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get(weights), dict):
         raise DataError(f"{path}: {weights}: expected a dictionary of tensors under that key, found none.")
