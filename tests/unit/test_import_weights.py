@@ -200,7 +200,10 @@ def test_an_imported_run_is_trained_and_loaded(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (RuntimeError("Weights only load failed.\nmore"), "expected a dictionary of tensors, found something else (We"),
+        (
+            RuntimeError("Weights only load failed.\nmore"),
+            "tensors in PyTorch's format, found something else (RuntimeError).",
+        ),
         ({"model": {}}, "ema: expected a dictionary of tensors under that key, found none."),
         ({"ema": {"betas": 3.0}}, "ema: expected named tensors, found other things among them."),
         (wrapped({**small_state(), "betas": np.full(4, 0.1)}), "betas: expected the cosine schedule of 4 steps"),

@@ -113,8 +113,11 @@ def read_state(path: Path, weights: str) -> dict[str, np.ndarray]:
         # weights_only: tensors and plain containers; whatever else is pickled in the file is refused and not run.
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds, by what is wrong with the file
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DataError(f"{path}: expected a dictionary of tensors, found something else ({reason}).") from error
+        # PyTorch's own words advise to load it unsafely.
+        raise DataError(
+            f"{path}: expected a dictionary of tensors in PyTorch's format, found something else "
+            f"({type(error).__name__})."
+        ) from error
     if not isinstance(content, dict) or not isinstance(content.get(weights), dict):
         raise DataError(f"{path}: {weights}: expected a dictionary of tensors under that key, found none.")
     named = content[weights]
