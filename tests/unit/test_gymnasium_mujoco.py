@@ -52,6 +52,7 @@ def test_the_reachers_goal_stays_and_its_reward_is_of_the_place_before() -> None
     register()
     env = gymnasium.make(SAFE_REACHER_ID).unwrapped
     observation, _ = env.reset(seed=0)
+    terminated = truncated = False
     for _ in range(50):
         action = np.array([0.6, -0.2])
         expected = -np.linalg.norm(observation[8:]) - (action**2).sum()
