@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Two workers on two cores: one thread each, or they would fight for the cores.
 WORKERS ?= 2
-TEST_FLAGS := --xla_cpu_multi_thread_eigen=false --xla_llvm_disable_expensive_passes=true
+TEST_FLAGS := --xla_cpu_multi_thread_eigen=false --xla_llvm_disable_expensive_passes=true --xla_backend_optimization_level=0
 
 .PHONY: help quickstart test check lint format metadrive clean
 .DEFAULT_GOAL := help
