@@ -13,6 +13,7 @@ from surefoot.cli.loaded_run import FOLDER
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.budgets import summarise_budgets
 from surefoot.report.budget_plots import Imagined, Plane, budget_curves, calibration_plot, plans_over_trajectory
+from surefoot.report.budget_tables import level_name
 
 Figures = dict[str, tuple[Figure, str]]
 Observations = Float[np.ndarray, "... o"]
@@ -67,9 +68,7 @@ def budget_figures(path: Path, task: str) -> Figures:
     if not levels:
         return {}
     figures: Figures = {}
-    named = [
-        ("no margin" if one["level"] is None else f"margin for {100 * one['level']:g} %", one) for one, _ in levels
-    ]
+    named = [(level_name(one["level"]), one) for one, _ in levels]
     if any(record["budget"] is not None for _, one in named for record in one["budgets"]):
         caption = (
             "Return and cost of an episode against its budget. Bars: 95 % intervals of the mean over episodes; "
@@ -80,7 +79,7 @@ def budget_figures(path: Path, task: str) -> Figures:
     figures |= _plans(path / FOLDER / PLANS, task)
     if any(one["level"] is not None for _, one in named):
         caption = (
-            "Share of episodes over budget, planned without a margin and with margins calibrated for a level (green "
+            "Share of episodes over budget, planned as the preset does and with margins calibrated for a level (green "
             "line). Bars: 95 % intervals; diamonds: all budgets together."
         )
         figures["calibration"] = (calibration_plot([one for _, one in named]), caption)
