@@ -82,6 +82,13 @@ def test_levels_beside_each_other() -> None:
     ]  # fmt: skip
 
 
+def test_levels_are_compared_on_the_episodes_that_they_share() -> None:
+    calibrating = [row_of("cost 10", 10.0, 30.0, seed=seed, episode=1000) for seed in range(2)]
+    (plain, chosen), _ = levels_of(all_rows() + calibrating)
+    assert {row["episode"] for row in chosen} == {0}
+    assert plain["budgets"][0]["cost_mean"] == 11.0  # (10 + 12) / 2: the 30 are of episode 1000, which level 0.1 lacks
+
+
 def test_curves_show_the_diagonal_and_the_unconstrained_planner() -> None:
     figure = budget_curves([("as trained", LEVELS[0]), ("calibrated", LEVELS[1])], all_rows())
     left, right = figure.axes

@@ -50,11 +50,14 @@ _PLAIN = View(Plane("observation[0]", "observation[1]"), lambda observations: ob
 
 
 def levels_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[Mapping[str, Any]]]]:
-    """Figures and rows of the last setting of each level, without margin first."""
+    """Figures and rows of the last setting of each level, none calibrated first, on the episodes that all levels share:
+    the others, as those that a margin was calibrated on, would compare different starts."""
     last = {row.get("level"): row["setting"] for row in rows}
+    by_level = {level: [row for row in rows if row["setting"] == setting] for level, setting in last.items()}
+    shared = set.intersection(*({row["episode"] for row in chosen} for chosen in by_level.values())) if rows else set()
     found = []
-    for level in sorted(last, key=lambda one: (one is not None, one or 0.0)):
-        chosen = [row for row in rows if row["setting"] == last[level]]
+    for level in sorted(by_level, key=lambda one: (one is not None, one or 0.0)):
+        chosen = [row for row in by_level[level] if not shared or row["episode"] in shared]
         found.append((summarise_budgets(chosen), chosen))
     return found
 
