@@ -22,7 +22,7 @@ from surefoot.data import Dataset
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
 from surefoot.nn import DenoiserConfig, TemporalConfig
-from surefoot.planning import GuideConfig, SamplerConfig
+from surefoot.planning import CrossEntropyConfig, GuideConfig, SamplerConfig
 from surefoot.tasks import Task
 from surefoot.training import RunDirectory, fit, from_hyperparameters, hyperparameters, make_config
 from surefoot.training.algorithm import rows_of, take_batch
@@ -123,6 +123,11 @@ VARIANTS: dict[str, Any] = {
         **DREAMING, released=True, reachability="released", data_branch=False, actor_mode="backprop", pessimistic=False
     ),
     "safedreamer": SafeDreamer(**DREAMING),
+    "safedreamer-osrp_lag": SafeDreamer(
+        **DREAMING,
+        form="osrp-lag",
+        planner=CrossEntropyConfig(samples=6, policy_samples=2, iterations=2, elites=3),
+    ),
     "trebi": TINY_TREBI,
     "trebi-shared-ensemble-dpm_solver-warm-interval": replace(
         TINY_TREBI,
