@@ -37,16 +37,15 @@ COMPILE_SECONDS, UPDATES_PER_SECOND = 120.0, 10.0
 def synthetic(*, seed: int = 0) -> FrameWindows:
     """Noise in the shapes of a vision task; a fifth of the frames cost something."""
     random = np.random.default_rng(seed)
-    first = np.arange(FRAMES) % 251 == 0
     frames = Frames(
-        observation=random.integers(0, 256, (FRAMES, *IMAGE), dtype=np.uint8),
-        action=random.uniform(-1.0, 1.0, (FRAMES, 2)).astype(np.float32),
-        reward=random.normal(size=FRAMES).astype(np.float32),
-        cost=(random.uniform(size=FRAMES) < 0.2).astype(np.float32),
-        is_first=first,
-        terminated=np.zeros(FRAMES, bool),
+        observation=jnp.asarray(random.integers(0, 256, (FRAMES, *IMAGE), dtype=np.uint8)),
+        action=jnp.asarray(random.uniform(-1.0, 1.0, (FRAMES, 2)), jnp.float32),
+        reward=jnp.asarray(random.normal(size=FRAMES), jnp.float32),
+        cost=jnp.asarray(random.uniform(size=FRAMES) < 0.2, jnp.float32),
+        is_first=jnp.arange(FRAMES) % 251 == 0,
+        terminated=jnp.zeros(FRAMES, bool),
     )
-    return FrameWindows(frames, np.arange(FRAMES - 63))
+    return FrameWindows(frames, jnp.arange(FRAMES - 63))
 
 
 def parameters(state: Any) -> dict[str, int]:
@@ -96,7 +95,8 @@ def measure(compute: Any, *, updates: int) -> dict[str, Any]:
     clock = Clock()
     program = lowered.compile()
     figures["compile"] = clock.read()
-    memory, cost = program.memory_analysis(), program.cost_analysis()
+    memory: Any = program.memory_analysis()
+    cost: Any = program.cost_analysis()
     figures["program"] = {
         "temporary_gb": round(memory.temp_size_in_bytes / 1e9, 2),
         "arguments_gb": round(memory.argument_size_in_bytes / 1e9, 2),
