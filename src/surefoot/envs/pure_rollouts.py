@@ -29,6 +29,8 @@ class Episodes(NamedTuple):
     """The task's own record of the states entered last."""
     visited: "Visited | None"
     """Every step, where asked for."""
+    memory: PyTree[Any]
+    """What the policy remembers at the end of each."""
 
 
 class Visited(NamedTuple):
@@ -73,6 +75,6 @@ def roll_out_whole(
     first = (state, observation, policy.initial(count), jnp.ones(count, bool), sums)
     last, kept = jax.lax.scan(one_step, first, jax.random.split(key, task.horizon))
     if kept is None:
-        return Episodes(last[-1], last[0], None)
+        return Episodes(last[-1], last[0], None, last[2])
     steps = (jnp.swapaxes(values, 0, 1) for values in kept)
-    return Episodes(last[-1], last[0], Visited(*steps, last_observation=last[1]))
+    return Episodes(last[-1], last[0], Visited(*steps, last_observation=last[1]), last[2])

@@ -113,11 +113,18 @@ def fine_tune(
 def play_round(
     algorithm: Any, state: Any, replay: Replay, key: Key[Array, ""], *, task: PureTask, lanes: int, updates: int
 ) -> tuple[Any, Replay, EpisodeSums, dict[str, Array]]:
-    """One episode in every lane, then the updates; also what the episodes brought and the means of the metrics."""
+    """One episode in every lane, then the updates; also what the episodes brought and the means of the metrics.
+
+    An algorithm may have `acting_metrics(state, memory)`, what acting was like up to the policy's memory at the end of
+    the episodes, and `after_episodes(state, costs, lengths)`, the state that has seen what they cost.
+    """
     k_start, k_act, k_learn = jax.random.split(key, 3)
     episodes = roll_out_whole(algorithm.policy(state), task, jax.random.split(k_start, lanes), k_act, keep=True)
     assert episodes.visited is not None
     replay = append(replay, episodes.visited)
+    acting = algorithm.acting_metrics(state, episodes.memory) if hasattr(algorithm, "acting_metrics") else {}
+    if hasattr(algorithm, "after_episodes"):
+        state = algorithm.after_episodes(state, episodes.sums.cost, episodes.sums.length.astype(jnp.float32))
     (phase,) = algorithm.phases
     windows = FrameWindows(replay.frames, jnp.arange(replay.frames.reward.shape[0]))
 
@@ -127,7 +134,7 @@ def play_round(
         return algorithm.update(state, algorithm.batch(windows, rows), k_update, phase=phase.name)
 
     state, metrics = jax.lax.scan(one, state, jax.random.split(k_learn, updates))
-    return state, replay, episodes.sums, jax.tree.map(lambda values: values.mean(), metrics)
+    return state, replay, episodes.sums, acting | jax.tree.map(lambda values: values.mean(), metrics)
 
 
 def append(replay: Replay, visited: Visited) -> Replay:
@@ -171,7 +178,8 @@ def _make_replay(offline: FrameData | None, spec: DataSpec, room: int) -> Replay
 def _row(
     rows: list[dict[str, Any]], seed: int, number: int, sums: EpisodeSums, metrics: dict[str, Array], *, updates: int
 ) -> dict[str, Any]:
-    """What a round was like, and the bill of all rounds so far: costs, episodes that violated, environment steps."""
+    """What a round was like, and the bill of all rounds so far: costs, violations, environment steps, and the cost
+    regret, which is the cost of an episode of all so far (FOSP's page plots it so)."""
     before = next((row for row in reversed(rows) if row["seed"] == seed), None)
     found: Any = jax.tree.map(np.asarray, sums)
     totals = {
@@ -179,6 +187,7 @@ def _row(
         "episodes": len(found.length),
         "total_cost": float(found.cost.sum()),
         "violating_episodes": int((found.violating_steps > 0).sum()),
+        "violating_steps": int(found.violating_steps.sum()),
     }
     if before is not None:
         totals = {name: value + before[name] for name, value in totals.items()}
@@ -189,6 +198,7 @@ def _row(
         "return_mean": float(found.episode_return.mean()),
         "cost_mean": float(found.cost.mean()),
         **totals,
+        "cost_regret": totals["total_cost"] / totals["episodes"],
         "metrics": {name: float(value) for name, value in metrics.items()},
     }
 
