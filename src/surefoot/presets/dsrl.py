@@ -51,7 +51,15 @@ DSRL_TASK_PRESETS: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
     "CarCircle": {
         "fisor": {
             "small": _SMALL
-            | {"trajectory_bound": True, "value_bound": True, "constraint_expectile": 0.8, "margin": 0.8},
+            | {
+                "constraint_updates": 40_000,
+                "reward_updates": 12_000,
+                "policy_updates": 12_000,
+                "trajectory_bound": True,
+                "value_bound": True,
+                "constraint_expectile": 0.8,
+                "margin": 0.7,
+            },
         },
     },
 }
