@@ -160,6 +160,11 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         return self._backend.render()
 
     @property
+    def backend(self) -> Backend:
+        """What runs the task, for those who may know more than observations."""
+        return self._backend
+
+    @property
     def simulator_horizon(self) -> int:
         """The simulator's own; the episodes' is the task's."""
         return self._backend.horizon

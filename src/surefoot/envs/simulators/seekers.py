@@ -84,9 +84,7 @@ def _to_push(situation: Situation) -> Float[np.ndarray, " 2"]:
     return behind
 
 
-def _heading(
-    situation: Situation, target: Float[np.ndarray, " 2"], clearance: float | None
-) -> tuple[float, float]:
+def _heading(situation: Situation, target: Float[np.ndarray, " 2"], clearance: float | None) -> tuple[float, float]:
     """Angle to go (radians, 0 ahead, to the left positive) and how fast (0 to 1)."""
     distance = float(np.linalg.norm(target))
     straight = float(np.arctan2(target[1], target[0]))
@@ -107,9 +105,7 @@ def _heading(
     return float(angles[best]), float(np.clip(0.25 + nearest, 0.3, 0.8))
 
 
-def _drive(
-    robot: str, situation: Situation, wanted: float, speed: float
-) -> Float[np.ndarray, " 2"]:
+def _drive(robot: str, situation: Situation, wanted: float, speed: float) -> Float[np.ndarray, " 2"]:
     """The action that turns to an angle and goes there."""
     ahead = float(np.cos(wanted))
     angle = float(np.angle(np.exp(1j * wanted)))
