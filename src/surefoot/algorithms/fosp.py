@@ -11,8 +11,8 @@
 The authors' code does otherwise in several places; the preset `released` does as the code, the defaults as the paper.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,23 +20,21 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot import world_model
-from surefoot.algorithms.dreams import Choose, posterior_states, recurrent_policy, steps_of
+from surefoot.algorithms.dreamer import Dreamer, check_fractions
+from surefoot.algorithms.dreams import posterior_states, recurrent_policy, steps_of, without_memory
 from surefoot.algorithms.fosp_actor import ActorSettings, Weighting, actor_loss, online_probability
 from surefoot.algorithms.fosp_losses import Critics, CriticSettings, Reachability, Slow, critics_loss, infeasibility
 from surefoot.constraints import (
-    AugmentedConfig,
     AugmentedState,
     augmented_init,
     augmented_update,
 )
-from surefoot.data import Dataset
-from surefoot.data.frames import FrameData, Frames, FrameWindows, frames_of, windows
+from surefoot.data.frames import Frames
 from surefoot.errors import ConfigError
 from surefoot.nn import GaussianActor, NormedMLP, apply_gradient, clip_each, init_optimizer, move_towards
-from surefoot.tasks import Task
-from surefoot.types import DataSpec, Metrics, Phase, Policy
+from surefoot.types import DataSpec, Metrics, Policy
 from surefoot.values import Spread, init_spread, update_spread
-from surefoot.world_model import Latent, WorldModel, WorldModelConfig
+from surefoot.world_model import Latent, WorldModel
 
 
 class FOSPState(NamedTuple):
@@ -56,46 +54,28 @@ class FOSPState(NamedTuple):
     cost_spread: Spread
 
 
+class Choices(NamedTuple):
+    """How often the expansion chose, in n episodes."""
+
+    online: Int[Array, " n"]
+    """Steps that took the action of the actor that learns."""
+    steps: Int[Array, " n"]
+
+    @staticmethod
+    def none(count: int) -> "Choices":
+        """Before the first step."""
+        return Choices(jnp.zeros(count, jnp.int32), jnp.zeros(count, jnp.int32))
+
+
 @dataclass(frozen=True)
-class FOSP:
-    """Hyper-parameters; the values here are the full preset's."""
-
-    # --- schedule ---
-    schedule: Literal["joint", "decoupled"] = "joint"
-    """joint: model, critics and actor in every update. decoupled: the model first, then the others on its frozen
-    states."""
-    joint_updates: int = 500_000
-    """Updates of everything (joint)."""
-    model_updates: int = 250_000
-    """Updates of the world model (decoupled)."""
-    policy_updates: int = 250_000
-    """Updates of critics and actor (decoupled)."""
-    batch_size: int = 16
-    """Windows per update."""
-    window: int = 64
-    """Frames per window."""
-
-    # --- world model ---
-    world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
-    """The world model."""
-    horizon: int = 15
-    """Imagined steps."""
-    dream_stride: int = 1
-    """Dream from every so many frames of a window."""
+class FOSP(Dreamer):
+    """Hyper-parameters, beside those of every dreamer; the values here are the full preset's."""
 
     # --- critics ---
-    hidden: tuple[int, ...] = (512, 512)
-    """Units of the hidden layers of the critics."""
-    discount: float = 1.0 - 1.0 / 333.0
-    """Per decision."""
-    mixing: float = 0.95
-    """lambda of the returns: 0 trusts the critic after one step, 1 only at the end."""
     expectile: float = 0.8
     """Upper expectile of V of the reward."""
     cost_expectile: float = 0.8
     """Lower expectile of V of the cost: weight of the errors where V is above Q."""
-    slow_rate: float = 0.02
-    """Share of the critics that enters their slow copies at each update."""
     critic_learning_rate: float = 3e-5
     """Of Adam."""
     critic_clip: float = 100.0
@@ -116,8 +96,6 @@ class FOSP:
     # --- actor ---
     actor_mode: Literal["awr", "backprop"] = "awr"
     """awr: the data's actions, weighted. backprop: gradients through the model."""
-    actor_hidden: tuple[int, ...] = (512, 512)
-    """Units of the hidden layers of the actor."""
     weighting: Weighting = "feasibility"
     """feasibility: FOSP. reward: blind to cost. cloning: every action of the data alike (awr). For comparison."""
     reward_temperature: float = 1.0
@@ -126,26 +104,14 @@ class FOSP:
     """b_c: weight of scaled cost advantages (awr)."""
     cost_slack: float = 0.1
     """An action costs nothing where Q of the cost is at most this; a fitted Q is never exactly 0 (awr)."""
-    entropy: float = 3e-4
-    """Weight of the actor's entropy, in nats."""
-    spread_rate: float = 0.01
-    """Share of a batch's percentiles that enters the scale of advantages at each update."""
     actor_learning_rate: float = 3e-5
     """Of Adam."""
     actor_clip: float = 100.0
     """Largest norm of the actor's gradient."""
     constrain: bool = True
     """Add the augmented Lagrangian of the imagined cost from feasible states; costs a gradient through the model."""
-    cost_limit: float = 0.0
-    """d: allowed imagined cost, summed over the steps of a dream where `pessimistic`, else their mean."""
-    pessimistic: bool = True
-    """Sum the cost's returns over the steps of a dream instead of their mean."""
-    lagrangian: AugmentedConfig = field(default_factory=AugmentedConfig)
-    """Its first values and growth."""
 
     # --- acting ---
-    act_with: Literal["sample", "mean"] = "sample"
-    """A draw from the actor, or its mean."""
     expansion: bool = False
     """Choose between the actor and the frozen offline one: set by fine-tuning."""
     expansion_temperature: float = 5.0
@@ -154,12 +120,8 @@ class FOSP:
     """What a unit of cost counts there."""
 
     def __post_init__(self) -> None:
-        for name in ("discount", "reach_discount", "mixing", "expectile", "cost_expectile"):
-            if not 0.0 < (value := getattr(self, name)) < 1.0:
-                raise ConfigError(f"{name}: expected a number between 0 and 1, found {value:g}.")
-        for name, least in (("window", 2), ("horizon", 1), ("dream_stride", 1), ("batch_size", 1)):
-            if (number := getattr(self, name)) < least:
-                raise ConfigError(f"{name}: expected at least {least}, found {number}.")
+        super().__post_init__()
+        check_fractions(self, "reach_discount", "expectile", "cost_expectile")
         if not self.data_branch and not self.dream_branch:
             raise ConfigError("data_branch and dream_branch: expected at least one of them, found neither.")
         if self.weighting == "cloning" and self.actor_mode != "awr":
@@ -167,33 +129,7 @@ class FOSP:
         if self.reachability == "released" and not self.dream_branch:
             raise ConfigError("dream_branch: expected True with reachability released, found False.")
 
-    # --- data and phases ---
-
-    @property
-    def reads_images(self) -> bool:
-        """Whether `prepare` takes images."""
-        return True
-
-    def prepare(self, dataset: Dataset | FrameData, task: Task) -> FrameWindows:
-        """All windows of the frames; transitions become frames first."""
-        frames = dataset if isinstance(dataset, FrameData) else frames_of(dataset)
-        return frames.windows(length=self.window)
-
-    def batch(self, data: FrameWindows, rows: Int[Array, " B"]) -> Frames:
-        """The windows [B, T, ...] of these numbers."""
-        return windows(data, rows, length=self.window)
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        if self.schedule == "joint":
-            return (Phase("joint", self.joint_updates, self.batch_size),)
-        phases = (
-            Phase("model", self.model_updates, self.batch_size),
-            Phase("policy", self.policy_updates, self.batch_size),
-        )
-        return tuple(phase for phase in phases if phase.updates > 0)
-
-    # --- init, update, policy ---
+    # --- init, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""]) -> FOSPState:
         k_model, k_critics, k_actor = jax.random.split(key, 3)
@@ -216,42 +152,15 @@ class FOSP:
             cost_spread=init_spread(),
         )
 
-    def update(self, state: FOSPState, batch: Frames, key: Key[Array, ""], *, phase: str) -> tuple[FOSPState, Metrics]:
-        """One update of the given phase; in a joint one the policy learns from the states that the model just saw."""
-        k_model, k_policy = jax.random.split(key)
-        if phase == "policy":
-            latent = posterior_states(state.model, batch, k_model, config=self.world_model)
-            return self._update_policy(state, batch, latent, k_policy)
-        if phase not in ("model", "joint"):
-            raise ConfigError(f"unknown phase '{phase}'; known: model, policy, joint.")
-        model, optimizer, metrics, latent = world_model.update(
-            state.model, state.model_optimizer, batch, k_model, config=self.world_model
-        )
-        state = state._replace(model=model, model_optimizer=optimizer)
-        if phase == "model":
-            return state, metrics
-        latent = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf.astype(jnp.float32)), latent)
-        state, policy_metrics = self._update_policy(state, batch, latent, k_policy)
-        return state, metrics | policy_metrics
-
-    def sample_weights(self, state: FOSPState, data: FrameWindows, *, phase: str) -> None:
-        """Every window alike."""
-        return None
-
     def policy(self, state: FOSPState) -> Policy:
         """Belief by the world model, action by the actor or by the choice between two."""
-        return recurrent_policy(state.model, self.chooser(state), config=self.world_model)
-
-    def chooser(self, state: FOSPState) -> Choose:
-        """How actions follow from features."""
 
         def proposed(actor: GaussianActor, features: Array, key: Key[Array, ""]) -> Float[Array, "n act"]:
             distribution = actor(features)
             return distribution.mean if self.act_with == "mean" else distribution.sample(key)
 
-        def choose(features: Array, key: Key[Array, ""]) -> Float[Array, "n act"]:
-            if not self.expansion:
-                return proposed(state.actor, features, key)
+        def choose(choices: Choices, latent: Latent, key: Key[Array, ""]) -> tuple[Choices, Float[Array, "n act"]]:
+            features = latent.features.astype(jnp.float32)
             k_online, k_offline, k_choice = jax.random.split(key, 3)
             online = jnp.clip(proposed(state.actor, features, k_online), -1.0, 1.0)
             offline = jnp.clip(proposed(state.offline_actor, features, k_offline), -1.0, 1.0)
@@ -260,9 +169,20 @@ class FOSP:
                 temperature=self.expansion_temperature, cost_weight=self.expansion_cost,
             )  # fmt: skip
             takes_online = jax.random.bernoulli(k_choice, chance)
-            return jnp.where(takes_online[:, None], online, offline)
+            kept = Choices(choices.online + takes_online, choices.steps + 1)
+            return kept, jnp.where(takes_online[:, None], online, offline)
 
-        return choose
+        if self.expansion:
+            return recurrent_policy(state.model, choose, Choices.none, config=self.world_model)
+        alone = without_memory(lambda features, key: proposed(state.actor, features, key))
+        return recurrent_policy(state.model, alone, lambda count: None, config=self.world_model)
+
+    def acting_metrics(self, state: FOSPState, carry: Any) -> Metrics:
+        """What acting was like up to the policy's memory `carry`: the share of steps that took the online action."""
+        if not self.expansion:
+            return {}
+        choices: Choices = carry.memory
+        return {"act/online_rate": choices.online.sum() / jnp.maximum(1, choices.steps.sum())}
 
     def fine_tuning(self) -> "FOSP":
         """The algorithm that goes on online: everything learns in every update, the critics from dreams alone, and acts
@@ -280,14 +200,12 @@ class FOSP:
 
     # --- steps ---
 
-    def _update_policy(
+    def update_policy(
         self, state: FOSPState, batch: Frames, latent: Latent, key: Key[Array, ""]
     ) -> tuple[FOSPState, Metrics]:
         """Actor and multiplier on a fresh dream, then the critics on the same one (section 3.3's order)."""
         steps = steps_of(latent.features, batch)
-        chosen = slice(None, None, self.dream_stride)
-        start = jax.tree.map(lambda leaf: leaf[:, chosen].reshape(-1, leaf.shape[-1]), latent)
-        going_on = 1.0 - batch.terminated[:, chosen].astype(jnp.float32).reshape(-1)
+        start, going_on = self.dream_starts(batch, latent)
         gradient, (dreamt, excess, metrics) = jax.grad(actor_loss, has_aux=True)(
             state.actor, state, steps, start, going_on, key, config=self._actor_settings
         )

@@ -31,6 +31,8 @@ class Episodes(NamedTuple):
     """Whether the task ended the episode, not the horizon."""
     visited: "Visited | None"
     """Every step, where asked for."""
+    memory: PyTree[Any]
+    """What the policy remembers at the end of each."""
 
 
 class Visited(NamedTuple):
@@ -79,9 +81,10 @@ def roll_out_from(
     first = (sums, state, observation, policy.initial(count), jnp.ones(count, bool), jnp.zeros(count, bool))
     last, kept = jax.lax.scan(one_step, first, jax.random.split(key, task.horizon))
     if kept is None:
-        return Episodes(last[0], last[1], last[-1], None)
+        return Episodes(last[0], last[1], last[-1], None, last[3])
     *steps, states = jax.tree.map(_swap, kept)
-    return Episodes(last[0], last[1], last[-1], Visited(*steps, last_observation=last[2], state=states))
+    visited = Visited(*steps, last_observation=last[2], state=states)
+    return Episodes(last[0], last[1], last[-1], visited, last[3])
 
 
 class Stream(NamedTuple):
@@ -97,6 +100,8 @@ class Stream(NamedTuple):
     terminated: Bool[Array, "n t"]
     last: Bool[Array, "n t"]
     """Whether the episode ends with this step: terminated, truncated, or cut."""
+    memory: PyTree[Any]
+    """What the policy remembers at the end of the last episode of each lane, [n, ...]."""
 
 
 def roll_out_stream(
@@ -105,20 +110,21 @@ def roll_out_stream(
     """`steps` steps in every lane, the first episodes from `starts`; where one ends, the next begins. Pure."""
     count = starts.shape[0]
 
-    def one_step(carry: Any, inputs: tuple[Key[Array, ""], Int[Array, ""]]) -> tuple[Any, Stream]:
-        state, observation, memory, length = carry
+    def one_step(carry: Any, inputs: tuple[Key[Array, ""], Int[Array, ""]]) -> tuple[Any, Any]:
+        state, observation, memory, length, _ = carry
         step_key, number = inputs
         memory, action = policy.act(memory, PolicyInputs(observation, step=length), step_key)
         entered, result = task.step(state, action)
         over = result.terminated | result.truncated
-        row = Stream(observation, result.observation, action, result.reward, result.cost, result.terminated, over)
+        row = (observation, result.observation, action, result.reward, result.cost, result.terminated, over)
         fresh_keys = jax.vmap(lambda one: jax.random.fold_in(one, number))(starts)
         fresh = (*task.reset(fresh_keys), policy.initial(count), jnp.zeros_like(length))
-        return _where(over, fresh, (entered, result.observation, memory, length + 1)), row
+        return (*_where(over, fresh, (entered, result.observation, memory, length + 1)), memory), row
 
-    first = (*task.reset(starts), policy.initial(count), jnp.zeros(count, jnp.int32))
-    _, rows = jax.lax.scan(one_step, first, (jax.random.split(key, steps), jnp.arange(steps)))
-    stream: Stream = jax.tree.map(_swap, rows)
+    memory = policy.initial(count)
+    first = (*task.reset(starts), memory, jnp.zeros(count, jnp.int32), memory)
+    last, rows = jax.lax.scan(one_step, first, (jax.random.split(key, steps), jnp.arange(steps)))
+    stream = Stream(*jax.tree.map(_swap, rows), memory=last[-1])
     return stream._replace(last=stream.last.at[:, -1].set(True))
 
 

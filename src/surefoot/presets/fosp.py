@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from surefoot.constraints import AugmentedConfig
+from surefoot.planning import CrossEntropyConfig
 from surefoot.world_model import WorldModelConfig
 
 SMALL_MODEL = WorldModelConfig(
@@ -83,7 +84,12 @@ SAFEDREAMER_PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "lagrangian": AugmentedConfig(multiplier=0.01, penalty=0.01, growth=1e-3),
         "act_with": "mean",
+        # A tenth of the code's sequences, a fifth of them the actor's, for steps of a plan in milliseconds.
+        "planner": CrossEntropyConfig(samples=64, policy_samples=16, iterations=4, elites=8),
+        "episode_cost_limit": 1.0,
     },
-    # BSRP-Lag as FOSP's authors ran it.
-    "released": {},
+    # The paper's sizes, costs scaled to the decisions of the task's own episodes.
+    "intended": {},
+    # As FOSP's authors ran BSRP-Lag; its planners scale costs to 1000 steps, whatever the action repeat.
+    "released": {"episode_steps": 1000},
 }

@@ -123,11 +123,20 @@ def fine_tune(
 def play_round(
     algorithm: Any, state: Any, replay: Replay, key: Key[Array, ""], *, task: PureTask, lanes: int, updates: int
 ) -> tuple[Any, Replay, Brought, dict[str, Array]]:
-    """Episodes in every lane, then the updates; also what the episodes brought and the means of the metrics."""
+    """Episodes in every lane, then the updates; also what the episodes brought and the means of the metrics.
+
+    An algorithm may have `acting_metrics(state, memory)`, what acting was like up to the policy's memory at the end of
+    each lane's last episode, and `after_episodes(state, costs, lengths)`, the state that has seen what each lane's
+    episodes cost in the mean, and how long they were.
+    """
     k_start, k_act, k_learn = jax.random.split(key, 3)
     starts = jax.random.split(k_start, lanes)
     stream = roll_out_stream(algorithm.policy(state), task, starts, k_act, steps=task.horizon)
     replay = append(replay, stream)
+    acting = algorithm.acting_metrics(state, stream.memory) if hasattr(algorithm, "acting_metrics") else {}
+    if hasattr(algorithm, "after_episodes"):
+        episodes = stream.last.sum(1)
+        state = algorithm.after_episodes(state, stream.cost.sum(1) / episodes, task.horizon / episodes)
     (phase,) = algorithm.phases
     windows = FrameWindows(replay.frames, jnp.arange(replay.frames.reward.shape[0]))
 
@@ -137,7 +146,8 @@ def play_round(
         return algorithm.update(state, algorithm.batch(windows, rows), k_update, phase=phase.name)
 
     state, metrics = jax.lax.scan(one, state, jax.random.split(k_learn, updates))
-    return state, replay, Brought(stream.reward, stream.cost, stream.last), jax.tree.map(lambda values: values.mean(), metrics)
+    brought = Brought(stream.reward, stream.cost, stream.last)
+    return state, replay, brought, acting | jax.tree.map(lambda values: values.mean(), metrics)
 
 
 def append(replay: Replay, stream: Stream) -> Replay:
@@ -189,7 +199,8 @@ def _make_replay(offline: FrameData | None, spec: DataSpec, room: int) -> Replay
 def _row(
     rows: list[dict[str, Any]], seed: int, number: int, brought: Brought, metrics: dict[str, Array], *, updates: int
 ) -> dict[str, Any]:
-    """What a round was like, and the bill of all rounds so far: costs, episodes that violated, environment steps."""
+    """What a round was like, and the bill of all rounds so far: costs, violations, environment steps, and the cost
+    regret, which is the cost of an episode of all so far (FOSP's page plots it so)."""
     before = next((row for row in reversed(rows) if row["seed"] == seed), None)
     found: Any = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1), brought)
     firsts = np.flatnonzero(np.concatenate([[True], found.last[:-1]]))
@@ -200,6 +211,7 @@ def _row(
         "episodes": len(costs),
         "total_cost": float(costs.sum()),
         "violating_episodes": int((costs > 0).sum()),
+        "violating_steps": int((found.cost > 0).sum()),
     }
     if before is not None:
         totals = {name: value + before[name] for name, value in totals.items()}
@@ -211,6 +223,7 @@ def _row(
         "cost_mean": float(costs.mean()),
         "violating_share": float(np.mean(costs > 0)),
         **totals,
+        "cost_regret": totals["total_cost"] / totals["episodes"],
         "metrics": {name: float(value) for name, value in metrics.items()},
     }
 

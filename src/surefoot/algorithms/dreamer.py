@@ -1,0 +1,148 @@
+"""What the algorithms on a world model have in common: hyper-parameters, data, phases, and the model's share of an
+update. FOSP and SafeDreamer add critics, an actor and a way to act.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from surefoot import world_model
+from surefoot.algorithms.dreams import posterior_states
+from surefoot.constraints import AugmentedConfig
+from surefoot.data import Dataset
+from surefoot.data.frames import FrameData, Frames, FrameWindows, frames_of, windows
+from surefoot.errors import ConfigError
+from surefoot.tasks import Task
+from surefoot.types import Metrics, Phase
+from surefoot.world_model import Latent, WorldModelConfig
+
+
+@dataclass(frozen=True)
+class Dreamer(ABC):
+    """Hyper-parameters of schedule, world model, critics and actor; the values here are the full preset's."""
+
+    # --- schedule ---
+    schedule: Literal["joint", "decoupled"] = "joint"
+    """joint: model, critics and actor in every update. decoupled: the model first, then the others on its frozen
+    states."""
+    joint_updates: int = 500_000
+    """Updates of everything (joint)."""
+    model_updates: int = 250_000
+    """Updates of the world model (decoupled)."""
+    policy_updates: int = 250_000
+    """Updates of critics and actor (decoupled)."""
+    batch_size: int = 16
+    """Windows per update."""
+    window: int = 64
+    """Frames per window."""
+
+    # --- world model ---
+    world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
+    """The world model."""
+    horizon: int = 15
+    """Imagined steps."""
+    dream_stride: int = 1
+    """Dream from every so many frames of a window."""
+
+    # --- critics ---
+    hidden: tuple[int, ...] = (512, 512)
+    """Units of the hidden layers of the critics."""
+    discount: float = 1.0 - 1.0 / 333.0
+    """Per decision."""
+    mixing: float = 0.95
+    """lambda of the returns: 0 trusts the critic after one step, 1 only at the end."""
+    slow_rate: float = 0.02
+    """Share of the critics that enters their slow copies at each update."""
+
+    # --- actor ---
+    actor_hidden: tuple[int, ...] = (512, 512)
+    """Units of the hidden layers of the actor."""
+    entropy: float = 3e-4
+    """Weight of the actor's entropy, in nats."""
+    spread_rate: float = 0.01
+    """Share of a batch's percentiles that enters the scale of advantages at each update."""
+    cost_limit: float = 0.0
+    """d: allowed imagined cost, summed over the steps of a dream where `pessimistic`, else their mean."""
+    pessimistic: bool = True
+    """Sum the cost's returns over the steps of a dream instead of their mean."""
+    lagrangian: AugmentedConfig = field(default_factory=AugmentedConfig)
+    """First values and growth of the multiplier of the imagined cost."""
+    act_with: Literal["sample", "mean"] = "sample"
+    """A draw from the actor, or its mean."""
+
+    def __post_init__(self) -> None:
+        check_fractions(self, "discount", "mixing")
+        for name, least in (("window", 2), ("horizon", 1), ("dream_stride", 1), ("batch_size", 1)):
+            if (number := getattr(self, name)) < least:
+                raise ConfigError(f"{name}: expected at least {least}, found {number}.")
+
+    # --- data and phases ---
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether `prepare` takes images."""
+        return True
+
+    def prepare(self, dataset: Dataset | FrameData, task: Task) -> FrameWindows:
+        """All windows of the frames; transitions become frames first."""
+        frames = dataset if isinstance(dataset, FrameData) else frames_of(dataset)
+        return frames.windows(length=self.window)
+
+    def batch(self, data: FrameWindows, rows: Int[Array, " B"]) -> Frames:
+        """The windows [B, T, ...] of these numbers."""
+        return windows(data, rows, length=self.window)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        if self.schedule == "joint":
+            return (Phase("joint", self.joint_updates, self.batch_size),)
+        phases = (
+            Phase("model", self.model_updates, self.batch_size),
+            Phase("policy", self.policy_updates, self.batch_size),
+        )
+        return tuple(phase for phase in phases if phase.updates > 0)
+
+    def sample_weights(self, state: Any, data: FrameWindows, *, phase: str) -> None:
+        """Every window alike."""
+        return None
+
+    # --- updates of states that have a `model` and a `model_optimizer` ---
+
+    def update(self, state: Any, batch: Frames, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
+        """One update of the given phase; in a joint one the policy learns from the states that the model just saw."""
+        k_model, k_policy = jax.random.split(key)
+        if phase == "policy":
+            latent = posterior_states(state.model, batch, k_model, config=self.world_model)
+            return self.update_policy(state, batch, latent, k_policy)
+        if phase not in ("model", "joint"):
+            raise ConfigError(f"unknown phase '{phase}'; known: model, policy, joint.")
+        model, optimizer, metrics, latent = world_model.update(
+            state.model, state.model_optimizer, batch, k_model, config=self.world_model
+        )
+        state = state._replace(model=model, model_optimizer=optimizer)
+        if phase == "model":
+            return state, metrics
+        latent = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf.astype(jnp.float32)), latent)
+        state, policy_metrics = self.update_policy(state, batch, latent, k_policy)
+        return state, metrics | policy_metrics
+
+    @abstractmethod
+    def update_policy(self, state: Any, batch: Frames, latent: Latent, key: Key[Array, ""]) -> tuple[Any, Metrics]:
+        """One update of critics and actor, on the states [B, T, ...] that the model was in along the batch."""
+
+    def dream_starts(self, batch: Frames, latent: Latent) -> tuple[Latent, Float[Array, " n"]]:
+        """The states to dream from, every `dream_stride`th of each window, and 0 where one is terminal."""
+        chosen = slice(None, None, self.dream_stride)
+        start = jax.tree.map(lambda leaf: leaf[:, chosen].reshape(-1, leaf.shape[-1]), latent)
+        return start, 1.0 - batch.terminated[:, chosen].astype(jnp.float32).reshape(-1)
+
+
+def check_fractions(config: Any, *names: str) -> None:
+    """Raises `ConfigError` where one of these fields is not between 0 and 1."""
+    for name in names:
+        if not 0.0 < (value := getattr(config, name)) < 1.0:
+            raise ConfigError(f"{name}: expected a number between 0 and 1, found {value:g}.")
