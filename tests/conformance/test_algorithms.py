@@ -22,7 +22,7 @@ from surefoot.data import Dataset
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
 from surefoot.nn import DenoiserConfig, TemporalConfig
-from surefoot.planning import GuideConfig, SamplerConfig
+from surefoot.planning import CrossEntropyConfig, GuideConfig, SamplerConfig
 from surefoot.tasks import Task
 from surefoot.training import RunDirectory, fit, from_hyperparameters, hyperparameters, make_config
 from surefoot.training.algorithm import rows_of, take_batch
@@ -59,6 +59,9 @@ DREAMING: dict[str, Any] = {
     "hidden": (8,),
     "actor_hidden": (8,),
 }
+NO_SIGN: dict[str, Any] = {"expectile": 0.5, "cost_expectile": 0.5}
+"""At first Q and V say 0 of everything, and which of them is the larger is rounding: at other expectiles their losses
+differ by its sign, so that seeds side by side and alone part. At 0.5 they do not ask."""
 SEGMENTS = TemporalConfig(width=64, multipliers=(1,), kernel=3)
 """One level, which takes half as long to compile as two; a variant has two.
 
@@ -117,12 +120,17 @@ VARIANTS: dict[str, Any] = {
     ),
     "fosp": FOSP(**DREAMING, schedule="decoupled", actor_mode="backprop", dream_stride=2, reachability="hj"),
     "fosp-joint-expansion-data_branch": FOSP(
-        **DREAMING, constrain=False, dream_branch=False, act_with="mean", expansion=True
+        **DREAMING, constrain=False, dream_branch=False, act_with="mean", expansion=True, **NO_SIGN
     ),
     "fosp-joint-released": FOSP(
         **DREAMING, released=True, reachability="released", data_branch=False, actor_mode="backprop", pessimistic=False
     ),
     "safedreamer": SafeDreamer(**DREAMING),
+    "safedreamer-osrp_lag": SafeDreamer(
+        **DREAMING,
+        form="osrp-lag",
+        planner=CrossEntropyConfig(samples=6, policy_samples=2, iterations=2, elites=3),
+    ),
     "trebi": TINY_TREBI,
     "trebi-shared-ensemble-dpm_solver-warm-interval": replace(
         TINY_TREBI,
@@ -174,11 +182,6 @@ MAY_CHANGE = {
 }
 MAY_STAY = {"reward_spread", "cost_spread", "lagrangian"}
 """What the first update leaves as it is where critics that start at 0 say the same of everything."""
-TOLERANCE = {"fosp": 1e-2}
-"""How far a parameter of a seed alone may end from the same beside others, 1e-5 where no name stands here. Heads that
-start at 0 get gradients that are nothing but rounding, and Adam makes whole steps of them; so few may differ."""
-ROUNDING_SHARE = 0.05
-"""Of all parameters, those that may be further than 1e-5 apart: the rest must agree, whatever `TOLERANCE` says."""
 
 
 def make_data(rows: int = 64) -> Transition:
@@ -423,12 +426,8 @@ def test_10_updates_and_10_more_are_20_bit_by_bit(whole: tuple[Case, Any], tmp_p
 def test_seeds_side_by_side_learn_what_each_learns_alone(whole: tuple[Case, Any]) -> None:
     case, together = whole
     alone = train(case, (4,))
-    apart = [np.abs(ours[1] - theirs[0]) > 1e-5 * (1 + np.abs(theirs[0]))
-             for ours, theirs in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True)]  # fmt: skip
-    assert np.mean(np.concatenate([np.ravel(part) for part in apart])) <= ROUNDING_SHARE
     for ours, theirs in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
-        slack = TOLERANCE.get(case.name.split("-")[0], 1e-5)
-        np.testing.assert_allclose(ours[1], theirs[0], rtol=slack, atol=slack)
+        np.testing.assert_allclose(ours[1], theirs[0], rtol=1e-5, atol=1e-5)
         assert np.isfinite(ours).all()
     first, second = (jax.tree.map(lambda leaf: leaf[index], together) for index in (0, 1))  # noqa: B023
     assert bits(first) != bits(second)

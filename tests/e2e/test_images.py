@@ -36,7 +36,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     return path
 
 
-def test_a_policy_that_sees_is_trained_measured_and_tuned(run: Path, tmp_path: Path) -> None:
+def test_a_policy_that_sees_is_trained_measured_and_tuned(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["evaluate", str(run), "--episodes", "6"]) == 0
     summary = json.loads((run / "summary.json").read_text())
     found = summary["evaluation"]["drawn"]
@@ -52,6 +54,9 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned(run: Path, tmp_path: P
     bill = rows_of(tuned / "online.jsonl")
     assert [row["environment_steps"] for row in bill] == [30, 60]
     assert bill[-1]["total_cost"] == sum(row["cost_mean"] for row in bill)
+    assert bill[-1]["cost_regret"] == bill[-1]["total_cost"] / 2
+    assert all(0.0 <= row["metrics"]["act/online_rate"] <= 1.0 for row in bill)
+    assert "The actor that learns acted in" in capsys.readouterr().out
     before, after = surefoot.load(run), surefoot.load(tuned)
     assert after.config.task == "HazardRunShifted"
     frozen = after.state.offline_actor.network.out.kernel

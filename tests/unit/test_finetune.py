@@ -11,7 +11,7 @@ import pytest
 
 from surefoot.data.frames import FrameData, Frames, FrameWindows, from_episodes, windows
 from surefoot.envs.pure import PureTask
-from surefoot.envs.pure_rollouts import Visited
+from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import ConfigError
 from surefoot.training import RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, Replay, append, fine_tune
@@ -45,7 +45,7 @@ TASK = PureTask(reset, step, 3)
 
 @dataclass(frozen=True)
 class Repeater:
-    """Acts by one number, which the mean reward of its windows moves."""
+    """Acts by one number, which the mean reward of its windows moves; counts its actions, and what episodes cost."""
 
     window: int = 2
 
@@ -54,20 +54,26 @@ class Repeater:
         return (Phase("joint", 1, 4),)
 
     def init(self, spec: DataSpec, key: Any) -> dict[str, jax.Array]:
-        return {"action": jnp.float32(0.4)}
+        return {"action": jnp.float32(0.4), "paid": jnp.float32(0.0)}
 
     def batch(self, data: FrameWindows, rows: jax.Array) -> Frames:
         return windows(data, rows, length=self.window)
 
     def update(self, state: Any, batch: Frames, key: Any, *, phase: str) -> tuple[Any, dict[str, jax.Array]]:
         reward = batch.reward.mean()
-        return {"action": state["action"] + 0.01 * reward}, {"reward": reward}
+        return state | {"action": state["action"] + 0.01 * reward}, {"reward": reward}
 
     def policy(self, state: Any) -> Policy:
         def act(carry: Any, inputs: PolicyInputs, key: Any) -> tuple[Any, jax.Array]:
-            return carry, jnp.broadcast_to(state["action"], (inputs.observation.shape[0], 1))
+            return carry + 1, jnp.broadcast_to(state["action"], (inputs.observation.shape[0], 1))
 
-        return Policy(lambda n: None, act)
+        return Policy(jnp.zeros, act)
+
+    def acting_metrics(self, state: Any, memory: Any) -> dict[str, jax.Array]:
+        return {"act/steps": memory.mean(), "act/paid_before": state["paid"]}
+
+    def after_episodes(self, state: Any, costs: jax.Array, lengths: jax.Array) -> Any:
+        return state | {"paid": state["paid"] + (costs / lengths).sum()}
 
 
 def offline() -> FrameData:
@@ -83,7 +89,7 @@ def tune(path: Path, *, stop_at: int | None = None, data: FrameData | None = Non
     )  # fmt: skip
     run.start(config, resume=True)
     return fine_tune(
-        Repeater(), {"action": jnp.array([0.4, 0.5])}, data, TASK, spec=SPEC, seeds=(0, 3),
+        Repeater(), {"action": jnp.array([0.4, 0.5]), "paid": jnp.zeros(2)}, data, TASK, spec=SPEC, seeds=(0, 3),
         settings=FinetuneSettings(steps=20, lanes=lanes), run=run, checkpoint_rounds=2, stop_at=stop_at,
     )  # fmt: skip
 
@@ -91,20 +97,54 @@ def tune(path: Path, *, stop_at: int | None = None, data: FrameData | None = Non
 def test_new_episodes_join_the_replay_as_frames() -> None:
     row, flags = jnp.zeros(9), jnp.zeros(9, bool)
     replay = Replay(Frames(jnp.zeros((9, 1)), jnp.zeros((9, 1)), row, row, flags, flags), jnp.int32(1))
-    visited = Visited(
+    yes, no = jnp.array([[False, True]]), jnp.array([[False, False]])
+    stream = Stream(
         observation=jnp.array([[[1.0], [2.0]]]),
+        entered=jnp.array([[[2.0], [3.0]]]),
         action=jnp.array([[[0.1], [0.2]]]),
         reward=jnp.array([[5.0, 6.0]]),
         cost=jnp.array([[0.0, 1.0]]),
-        last_observation=jnp.array([[3.0]]),
+        terminated=no,
+        last=yes,
+        memory=None,
     )
-    found = append(append(replay, visited), visited)
+    found = append(append(replay, stream), stream)
     assert found.filled == 7  # two episodes of two steps have three frames each
     np.testing.assert_array_equal(found.frames.observation[:, 0], [0, 1, 2, 3, 1, 2, 3, 0, 0])
     np.testing.assert_allclose(found.frames.action[:, 0], [0, 0.1, 0.2, 0, 0.1, 0.2, 0, 0, 0])
     np.testing.assert_array_equal(found.frames.reward, [0, 0, 5, 6, 0, 5, 6, 0, 0])
     np.testing.assert_array_equal(found.frames.cost, [0, 0, 0, 1, 0, 0, 1, 0, 0])
     np.testing.assert_array_equal(np.flatnonzero(found.frames.is_first), [1, 4])
+    assert not found.frames.terminated.any()
+    # Lane 0 ends after its first step, and begins anew at 7; lane 1 does not.
+    two = Stream(
+        observation=jnp.array([[[1.0], [7.0]], [[4.0], [5.0]]]),
+        entered=jnp.array([[[2.0], [8.0]], [[5.0], [6.0]]]),
+        action=jnp.array([[[0.1], [0.2]], [[0.3], [0.4]]]),
+        reward=jnp.array([[5.0, 6.0], [7.0, 8.0]]),
+        cost=jnp.zeros((2, 2)),
+        terminated=jnp.array([[True, False], [False, False]]),
+        last=jnp.array([[True, True], [False, True]]),
+        memory=None,
+    )
+    found = append(replay, two)
+    assert found.filled == 1 + 7
+    np.testing.assert_array_equal(found.frames.observation[:, 0], [0, 1, 2, 7, 8, 4, 5, 6, 0])
+    np.testing.assert_allclose(found.frames.action[:, 0], [0, 0.1, 0, 0.2, 0, 0.3, 0.4, 0, 0])
+    np.testing.assert_array_equal(found.frames.reward, [0, 0, 5, 0, 6, 0, 7, 8, 0])
+    np.testing.assert_array_equal(np.flatnonzero(found.frames.is_first), [1, 3, 5])
+    np.testing.assert_array_equal(np.flatnonzero(found.frames.terminated), [2])
+
+
+def test_lanes_go_on_with_fresh_episodes() -> None:
+    """The walk ends after 3 steps: of 5 steps the second episode has 2, and its sum begins at 0 again."""
+    policy = Repeater().policy({"action": jnp.float32(0.4), "paid": jnp.float32(0.0)})
+    stream = roll_out_stream(policy, TASK, jax.random.split(jax.random.key(0), 2), jax.random.key(1), steps=5)
+    np.testing.assert_allclose(stream.observation[:, :, 0], [[0, 0.4, 0.8, 0, 0.4]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(stream.entered[:, :, 0], [[0.4, 0.8, 1.2, 0.4, 0.8]] * 2, rtol=1e-6)
+    np.testing.assert_array_equal(stream.last, [[False, False, True, False, True]] * 2)
+    np.testing.assert_array_equal(stream.cost, [[0, 0, 1, 0, 0]] * 2)
+    np.testing.assert_array_equal(stream.memory, [2, 2])  # actions of the second episode
 
 
 def test_the_settings_count_whole_rounds() -> None:
@@ -119,11 +159,16 @@ def test_the_bill_is_written_and_a_stopped_run_goes_on_exactly(tmp_path: Path) -
     first = whole[0]
     np.testing.assert_allclose([first["return_mean"], first["cost_mean"]], [1.2, 1.0], rtol=1e-5)
     assert (first["environment_steps"], first["episodes"], first["violating_episodes"]) == (6, 2, 2)
+    assert (first["total_cost"], first["violating_steps"], first["cost_regret"]) == (2.0, 2, 1.0)
+    assert (first["metrics"]["act/steps"], first["metrics"]["act/paid_before"]) == (3.0, 0.0)
     last = [row for row in whole if row["round"] == 4]
     assert [row["seed"] for row in last] == [0, 3]
     assert last[0]["environment_steps"] == 24
     mine = [row for row in whole if row["seed"] == 0]
     assert last[0]["total_cost"] == sum(2 * row["cost_mean"] for row in mine)
+    assert last[0]["cost_regret"] == last[0]["total_cost"] / 8  # an episode's, of eight
+    # Two episodes a round, of which each cost a third a step: the algorithm has seen it in the next round.
+    np.testing.assert_allclose(mine[1]["metrics"]["act/paid_before"], 2 / 3, rtol=1e-6)
     assert mine[1]["return_mean"] > mine[0]["return_mean"]  # the updates between have moved the action
     assert tune(tmp_path / "parts", data=offline(), stop_at=1) == whole[:2]
     assert tune(tmp_path / "parts", data=offline(), stop_at=3) == whole[:6]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from surefoot.algorithms.dreams import Dream, Steps
-from surefoot.algorithms.fosp import FOSP, FOSPState
+from surefoot.algorithms.fosp import FOSP, Choices, FOSPState
 from surefoot.algorithms.fosp_actor import action_weights, online_probability
 from surefoot.algorithms.fosp_losses import Critics, CriticSettings, infeasibility, reach_loss
 from surefoot.data.frames import Frames
@@ -105,6 +105,11 @@ def test_a_frozen_actor_stays_the_same_to_the_byte(state: FOSPState) -> None:
     carry, action = policy.act(policy.initial(2), PolicyInputs(frames().observation[:, 0]), jax.random.key(0))
     assert action.shape == (2, 1)
     assert not carry.is_first.any()
+    np.testing.assert_array_equal(carry.memory.steps, [1, 1])
+    # 3 of 4 steps and 1 of 4: half of all.
+    counted = carry._replace(memory=Choices(jnp.array([3, 1]), jnp.array([4, 4])))
+    assert online.acting_metrics(trained, counted)["act/online_rate"] == 0.5
+    assert TINY.acting_metrics(trained, counted) == {}
 
 
 def test_before_the_actors_differ_expansion_changes_nothing(state: FOSPState) -> None:

@@ -13,9 +13,12 @@ from surefoot.nn import NormedMLP
 from surefoot.nn.two_hot import two_hot_mean
 from surefoot.types import Policy, PolicyInputs
 from surefoot.values import lambda_returns, step_weights
-from surefoot.world_model import Latent, WorldModel, WorldModelConfig
+from surefoot.world_model import Imagined, Latent, WorldModel, WorldModelConfig
 
 Choose = Callable[[Float[Array, "n features"], Key[Array, ""]], Float[Array, "n act"]]
+"""(features, a key) -> actions."""
+ChooseWithMemory = Callable[[Any, Latent, Key[Array, ""]], tuple[Any, Float[Array, "n act"]]]
+"""(memory, states, a key) -> (memory, actions)."""
 
 
 class Steps(NamedTuple):
@@ -99,12 +102,36 @@ def dream(
 
     Gradients go through dynamics and actions, as far as `choose` lets them. The model's parameters are taken as fixed.
     """
-    model = world_model.in_precision(jax.lax.stop_gradient(model), config)
-    kind = model.rssm.first.dtype
-    start = jax.tree.map(lambda leaf: leaf.astype(kind), start)
+    model, start = _ready(model, start, config)
     imagined = world_model.imagine(
         model, start, lambda features, one: choose(features.astype(jnp.float32), one), key, horizon=horizon
     )
+    return _judged(model, imagined, going_on, discount)
+
+
+def dream_of(
+    model: WorldModel,
+    start: Latent,
+    action: Float[Array, "h n act"],
+    key: Key[Array, ""],
+    *,
+    discount: float,
+    config: WorldModelConfig,
+) -> Dream:
+    """The same under actions that were chosen before, from states of which none is terminal."""
+    model, start = _ready(model, start, config)
+    imagined = world_model.imagine_actions(model, start, action, key)
+    return _judged(model, imagined, jnp.ones(action.shape[1]), discount)
+
+
+def _ready(model: WorldModel, start: Latent, config: WorldModelConfig) -> tuple[WorldModel, Latent]:
+    """Both in the numbers that dreams are computed in, the parameters taken as fixed."""
+    model = world_model.in_precision(jax.lax.stop_gradient(model), config)
+    return model, jax.tree.map(lambda leaf: leaf.astype(model.rssm.first.dtype), start)
+
+
+def _judged(model: WorldModel, imagined: Imagined, going_on: Float[Array, " n"], discount: float) -> Dream:
+    """What the model thinks of imagined states."""
     features = imagined.latent.features
     entered = features[1:]
     discounts = discount * model.predict_continue(entered)
@@ -126,22 +153,34 @@ class Carry(NamedTuple):
     """The one that led here."""
     is_first: Bool[Array, " n"]
     """Whether nothing was seen yet."""
+    memory: Any
+    """What its way to choose actions remembers, [n, ...]; None where that is nothing."""
 
 
-def recurrent_policy(model: WorldModel, choose: Choose, *, config: WorldModelConfig) -> Policy:
-    """The policy that keeps a belief by the world model and acts by `choose(features, key)`."""
+def recurrent_policy(
+    model: WorldModel, choose: ChooseWithMemory, memory: Callable[[int], Any], *, config: WorldModelConfig
+) -> Policy:
+    """The policy that keeps a belief by the world model and acts by `choose(memory, latent, key)`, whose memory before
+    the first step of n episodes is `memory(n)`."""
     model = world_model.in_precision(model, config)
 
     def initial(count: int) -> Carry:
         action_dim = model.rssm.action_kernel.shape[0]
-        return Carry(world_model.initial(model, count), jnp.zeros((count, action_dim)), jnp.ones(count, bool))
+        latent, action = world_model.initial(model, count), jnp.zeros((count, action_dim))
+        return Carry(latent, action, jnp.ones(count, bool), memory(count))
 
     def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Carry, Float[Array, "n act"]]:
         k_observe, k_choose = jax.random.split(key)
         latent = world_model.observe_step(
             model, carry.latent, carry.action, inputs.observation, carry.is_first, k_observe
         )
-        action = jnp.clip(choose(latent.features.astype(jnp.float32), k_choose), -1.0, 1.0)
-        return Carry(latent, action, jnp.zeros_like(carry.is_first)), action
+        kept, action = choose(carry.memory, latent, k_choose)
+        action = jnp.clip(action, -1.0, 1.0)
+        return Carry(latent, action, jnp.zeros_like(carry.is_first), kept), action
 
     return Policy(initial, act)
+
+
+def without_memory(choose: Choose) -> ChooseWithMemory:
+    """`choose(features, key)` as `recurrent_policy` takes it, with a memory of None."""
+    return lambda memory, latent, key: (memory, choose(latent.features.astype(jnp.float32), key))

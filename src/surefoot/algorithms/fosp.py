@@ -12,16 +12,16 @@ The authors' code does otherwise in several places; the preset `released` does a
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from surefoot import world_model
 from surefoot.algorithms.dreamer import Dreamer, check_fractions
-from surefoot.algorithms.dreams import Choose, posterior_states, recurrent_policy, steps_of
+from surefoot.algorithms.dreams import posterior_states, recurrent_policy, steps_of, without_memory
 from surefoot.algorithms.fosp_actor import ActorSettings, Weighting, actor_loss, online_probability
 from surefoot.algorithms.fosp_losses import Critics, CriticSettings, Reachability, Slow, critics_loss, infeasibility
 from surefoot.constraints import (
@@ -52,6 +52,19 @@ class FOSPState(NamedTuple):
     lagrangian: AugmentedState
     reward_spread: Spread
     cost_spread: Spread
+
+
+class Choices(NamedTuple):
+    """How often the expansion chose, in n episodes."""
+
+    online: Int[Array, " n"]
+    """Steps that took the action of the actor that learns."""
+    steps: Int[Array, " n"]
+
+    @staticmethod
+    def none(count: int) -> "Choices":
+        """Before the first step."""
+        return Choices(jnp.zeros(count, jnp.int32), jnp.zeros(count, jnp.int32))
 
 
 @dataclass(frozen=True)
@@ -141,18 +154,13 @@ class FOSP(Dreamer):
 
     def policy(self, state: FOSPState) -> Policy:
         """Belief by the world model, action by the actor or by the choice between two."""
-        return recurrent_policy(state.model, self.chooser(state), config=self.world_model)
-
-    def chooser(self, state: FOSPState) -> Choose:
-        """How actions follow from features."""
 
         def proposed(actor: GaussianActor, features: Array, key: Key[Array, ""]) -> Float[Array, "n act"]:
             distribution = actor(features)
             return distribution.mean if self.act_with == "mean" else distribution.sample(key)
 
-        def choose(features: Array, key: Key[Array, ""]) -> Float[Array, "n act"]:
-            if not self.expansion:
-                return proposed(state.actor, features, key)
+        def choose(choices: Choices, latent: Latent, key: Key[Array, ""]) -> tuple[Choices, Float[Array, "n act"]]:
+            features = latent.features.astype(jnp.float32)
             k_online, k_offline, k_choice = jax.random.split(key, 3)
             online = jnp.clip(proposed(state.actor, features, k_online), -1.0, 1.0)
             offline = jnp.clip(proposed(state.offline_actor, features, k_offline), -1.0, 1.0)
@@ -161,9 +169,20 @@ class FOSP(Dreamer):
                 temperature=self.expansion_temperature, cost_weight=self.expansion_cost,
             )  # fmt: skip
             takes_online = jax.random.bernoulli(k_choice, chance)
-            return jnp.where(takes_online[:, None], online, offline)
+            kept = Choices(choices.online + takes_online, choices.steps + 1)
+            return kept, jnp.where(takes_online[:, None], online, offline)
 
-        return choose
+        if self.expansion:
+            return recurrent_policy(state.model, choose, Choices.none, config=self.world_model)
+        alone = without_memory(lambda features, key: proposed(state.actor, features, key))
+        return recurrent_policy(state.model, alone, lambda count: None, config=self.world_model)
+
+    def acting_metrics(self, state: FOSPState, carry: Any) -> Metrics:
+        """What acting was like up to the policy's memory `carry`: the share of steps that took the online action."""
+        if not self.expansion:
+            return {}
+        choices: Choices = carry.memory
+        return {"act/online_rate": choices.online.sum() / jnp.maximum(1, choices.steps.sum())}
 
     def fine_tuning(self) -> "FOSP":
         """The algorithm that goes on online: everything learns in every update, the critics from dreams alone, and acts

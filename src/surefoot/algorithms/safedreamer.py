@@ -1,12 +1,13 @@
 """SafeDreamer: safe policies through a world model (Huang et al., ICLR 2024, arXiv 2307.07176); FOSP's baseline.
 
-The form BSRP-Lag: DreamerV3's actor, moved by gradients through imagined trajectories, with an augmented Lagrangian
-that holds the imagined cost below its limit. Its critics know imagined trajectories only: nothing in it is made for
-fixed data.
+DreamerV3's actor, moved by gradients through imagined trajectories. In the form BSRP-Lag an augmented Lagrangian holds
+the imagined cost below its limit; in OSRP and OSRP-Lag the actor knows no cost, and planning in the world model acts,
+safe sequences first. The critics know imagined trajectories only: nothing in it is made for fixed data.
 """
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +16,23 @@ from jaxtyping import Array, Float, Key
 
 from surefoot import world_model
 from surefoot.algorithms.dreamer import Dreamer
-from surefoot.algorithms.dreams import Choose, Dream, dream, recurrent_policy
+from surefoot.algorithms.dreams import Dream, dream, recurrent_policy, without_memory
+from surefoot.algorithms.safedreamer_planner import Form, PlanMemory, PlanSettings, first_memory, planning_policy
 from surefoot.constraints import (
     AugmentedState,
+    EpisodePIDConfig,
+    EpisodePIDState,
     augmented_init,
     augmented_penalty,
     augmented_update,
+    episode_pid_init,
+    episode_pid_update,
 )
 from surefoot.data.frames import Frames
+from surefoot.errors import ConfigError
 from surefoot.nn import GaussianActor, NormedMLP, apply_gradient, clip_each, init_optimizer, move_towards
 from surefoot.nn.two_hot import two_hot_loss, two_hot_mean
+from surefoot.planning import CrossEntropyConfig
 from surefoot.types import DataSpec, Metrics, Policy
 from surefoot.values import Spread, init_spread, masked_mean, scale_of, update_spread
 from surefoot.world_model import Latent, WorldModel
@@ -56,17 +64,41 @@ class SafeDreamerState(NamedTuple):
     actor_optimizer: optax.OptState
     lagrangian: AugmentedState
     reward_spread: Spread
+    pid: EpisodePIDState
+    """Of osrp-lag's planner; offline its multiplier stays at 0."""
+    episode_steps: Float[Array, ""]
+    """Decisions in an episode of the task."""
 
 
 @dataclass(frozen=True)
 class SafeDreamer(Dreamer):
     """Hyper-parameters, beside those of every dreamer; the values here are the full preset's."""
 
+    form: Form = "bsrp-lag"
+    """Which of SafeDreamer's three: bsrp-lag acts by its actor, osrp and osrp-lag by planning at every step."""
+
     # --- critics and actor ---
     learning_rate: float = 3e-5
     """Of Adam, for critics and actor."""
     clip: float = 100.0
     """Largest norm of the gradient of each network."""
+
+    # --- planning (osrp, osrp-lag) ---
+    planner: CrossEntropyConfig = field(default_factory=CrossEntropyConfig)
+    """How sequences of `horizon` actions are searched for."""
+    episode_cost_limit: float = 2.0
+    """Sequences are safe whose imagined cost, scaled up to a whole episode, is below this; the multiplier of osrp-lag
+    holds the costs of episodes to it."""
+    episode_steps: int | None = None
+    """Decisions in an episode, to which imagined costs are scaled up; None: as many as the task has. The authors' code
+    says 1000 whatever the action repeat, by which costs count 4 times as much with a repeat of 4."""
+    pid: EpisodePIDConfig = field(default_factory=EpisodePIDConfig)
+    """How the costs of episodes move the multiplier (osrp-lag)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.episode_steps is not None and self.episode_steps < 1:
+            raise ConfigError(f"episode_steps: expected at least 1, found {self.episode_steps}.")
 
     # --- init, policy ---
 
@@ -91,11 +123,27 @@ class SafeDreamer(Dreamer):
             actor_optimizer=init_optimizer(self._optimizer, actor),
             lagrangian=augmented_init(self.lagrangian),
             reward_spread=init_spread(),
+            pid=episode_pid_init(self.pid),
+            episode_steps=jnp.float32(spec.horizon if self.episode_steps is None else self.episode_steps),
         )
 
     def policy(self, state: SafeDreamerState) -> Policy:
-        """Belief by the world model, action by the actor."""
-        return recurrent_policy(state.model, self.chooser(state), config=self.world_model)
+        """Belief by the world model, action by the actor or by planning."""
+        model, config = state.model, self.world_model
+        if self.form == "bsrp-lag":
+
+            def choose(features: Array, key: Key[Array, ""]) -> Float[Array, "n act"]:
+                distribution = state.actor(features)
+                return distribution.mean if self.act_with == "mean" else distribution.sample(key)
+
+            return recurrent_policy(model, without_memory(choose), lambda count: None, config=config)
+        settings = PlanSettings(**{name: getattr(self, name) for name in PlanSettings._fields})
+        multiplier = state.pid.multiplier if self.form == "osrp-lag" else jnp.zeros(())
+        choose_plan = planning_policy(
+            model, state.critics, state.actor, multiplier, state.episode_steps, config=settings
+        )
+        first = partial(first_memory, horizon=self.horizon, action_dim=model.rssm.action_kernel.shape[0])
+        return recurrent_policy(model, choose_plan, first, config=config)
 
     def fine_tuning(self) -> "SafeDreamer":
         """The algorithm that goes on online: everything learns in every update."""
@@ -105,14 +153,26 @@ class SafeDreamer(Dreamer):
         """The state that fine-tuning begins with: as it is, nothing is frozen."""
         return state
 
-    def chooser(self, state: SafeDreamerState) -> Choose:
-        """How actions follow from features."""
+    def after_episodes(
+        self, state: SafeDreamerState, costs: Float[Array, " n"], lengths: Float[Array, " n"]
+    ) -> SafeDreamerState:
+        """The state after n episodes online: their costs, one after the other, move the multiplier of OSRP-Lag."""
+        if self.form != "osrp-lag":
+            return state
 
-        def choose(features: Array, key: Key[Array, ""]) -> Float[Array, "n act"]:
-            distribution = state.actor(features)
-            return distribution.mean if self.act_with == "mean" else distribution.sample(key)
+        def one(pid: EpisodePIDState, episode: tuple[Array, Array]) -> tuple[EpisodePIDState, None]:
+            return episode_pid_update(pid, *episode, limit=self.episode_cost_limit, config=self.pid), None
 
-        return choose
+        return state._replace(pid=jax.lax.scan(one, state.pid, (costs, lengths))[0])
+
+    def acting_metrics(self, state: SafeDreamerState, carry: Any) -> Metrics:
+        """What acting was like up to the policy's memory `carry`: the share of the last sequences that were safe."""
+        if self.form == "bsrp-lag":
+            return {}
+        memory: PlanMemory = carry.memory
+        share = (memory.safe_share / jnp.maximum(memory.steps, 1.0)).mean()
+        multiplier = {"plan/multiplier": state.pid.multiplier} if self.form == "osrp-lag" else {}
+        return {"plan/safe_share": share, **multiplier}
 
     # --- steps ---
 
@@ -135,13 +195,14 @@ class SafeDreamer(Dreamer):
         critics, critics_optimizer = apply_gradient(
             self._optimizer, clip_each(gradient, self.clip), state.critics_optimizer, state.critics
         )
+        lagrangian = augmented_update(state.lagrangian, excess, config=self.lagrangian)
         state = state._replace(
             critics=critics,
             slow=move_towards(state.slow, critics, rate=self.slow_rate),
             critics_optimizer=critics_optimizer,
             actor=actor,
             actor_optimizer=actor_optimizer,
-            lagrangian=augmented_update(state.lagrangian, excess, config=self.lagrangian),
+            lagrangian=lagrangian if self.form == "bsrp-lag" else state.lagrangian,
             reward_spread=update_spread(state.reward_spread, returns.reward, rate=self.spread_rate),
         )
         return state, metrics | critic_metrics
@@ -170,13 +231,12 @@ class SafeDreamer(Dreamer):
         advantage = (reward_returns - two_hot_mean(state.critics.reward(features))) / scale_of(state.reward_spread)
         entropy = masked_mean(actor(jax.lax.stop_gradient(features)).entropy(), weight)
         excess = (cost_returns.sum(0) if self.pessimistic else cost_returns.mean(0)).mean() - self.cost_limit
-        loss = -masked_mean(advantage, weight) + augmented_penalty(state.lagrangian, excess)
-        metrics = {
-            "actor/loss": loss,
-            "actor/entropy": entropy,
-            "actor/excess": excess,
-            "actor/multiplier": state.lagrangian.multiplier,
-        }
+        loss = -masked_mean(advantage, weight)
+        metrics = {"actor/entropy": entropy, "actor/excess": excess}
+        if self.form == "bsrp-lag":
+            loss = loss + augmented_penalty(state.lagrangian, excess)
+            metrics = {**metrics, "actor/multiplier": state.lagrangian.multiplier}
+        metrics = {**metrics, "actor/loss": loss}
         return loss - self.entropy * entropy, (dreamt, excess, metrics)
 
     @property

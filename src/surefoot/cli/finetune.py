@@ -57,6 +57,10 @@ def run(arguments: Sequence[str]) -> None:
     cost, episodes = sum(row["total_cost"] for row in last), sum(row["episodes"] for row in last)
     violating = sum(row["violating_episodes"] for row in last)
     print(f"{options.out}: {episodes:,} episodes, {violating:,} of them with a violation, cost {cost:g} in all.")
+    if rates := [rate for row in rows if (rate := row["metrics"].get("act/online_rate")) is not None]:
+        print(
+            f"The actor that learns acted in {sum(rates) / len(rates):.1%} of the steps, the offline one in the rest."
+        )
     print(f"measure it with: surefoot evaluate {shlex.quote(str(options.out))}")
 
 

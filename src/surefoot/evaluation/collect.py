@@ -1,14 +1,17 @@
-"""Collection of PointRobot data with our own behaviours."""
+"""Collection of data of our own tasks with our own behaviours."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from surefoot.data import Dataset
 from surefoot.data.frames import FrameData, from_episodes, join
-from surefoot.envs import behaviours, hazard_run
+from surefoot.envs import behaviours, hazard_run, point_robot_pixels
+from surefoot.envs.point_robot_pixels import VARIANTS
 from surefoot.errors import ConfigError
 
 _EPISODES_AT_ONCE = 256
@@ -87,3 +90,53 @@ def collect_hazard_run(
                 done = behaviour * each + first + kept
                 on_progress(done * hazard_run.HORIZON, kinds * each * hazard_run.HORIZON)
     return join(parts)
+
+
+class PixelEpisodes(NamedTuple):
+    """Episodes of PointRobotPixels, and what the images show."""
+
+    frames: FrameData
+    poses: Float[np.ndarray, "N 4"]
+    """(x, y, v, theta) of every frame."""
+    behaviours: list[tuple[str, int]]
+    """Name of each behaviour, and how many episodes are its; they stand in this order."""
+
+
+def collect_point_robot_pixels(
+    *,
+    transitions: int,
+    seed: int,
+    task: str = "PointRobotPixels",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> PixelEpisodes:
+    """Whole episodes of a variant of the task, at least `transitions` steps: about as many steps of each behaviour, one
+    behaviour after the other. The same seed gives the same bits on the same machine. `ConfigError` below 1 step."""
+    if transitions < 1:
+        raise ConfigError(f"transitions must be at least 1, found {transitions}.")
+    names = point_robot_pixels.BEHAVIOURS
+    each = -(-transitions // len(names))
+    frames, poses, counts = [], [], []
+    for behaviour, name in enumerate(names):
+        key = jax.random.fold_in(jax.random.key(seed), behaviour)
+        steps, episodes = 0, 0
+        while steps < each:
+            keys = jax.vmap(lambda number, key=key: jax.random.fold_in(key, number))(
+                jnp.arange(episodes, episodes + _EPISODES_AT_ONCE)
+            )
+            kinds = jnp.full(_EPISODES_AT_ONCE, behaviour)
+            found = jax.tree.map(np.asarray, point_robot_pixels.roll_out(keys, kinds, **VARIANTS[task]._asdict()))
+            wanted = int(np.searchsorted(np.cumsum(found.length), each - steps)) + 1
+            kept = jax.tree.map(lambda leaf, wanted=wanted: leaf[:wanted], found)
+            there = np.arange(point_robot_pixels.HORIZON + 1)[None] <= kept.length[:, None]
+            frames.append(
+                from_episodes(
+                    task, kept.image, kept.action, kept.reward, kept.cost,
+                    lengths=kept.length, terminated=kept.terminated,
+                )  # fmt: skip
+            )
+            poses.append(kept.pose[there])
+            steps, episodes = steps + int(kept.length.sum()), episodes + len(kept.length)
+            if on_progress is not None:
+                on_progress(min(behaviour * each + steps, transitions), transitions)
+        counts.append((name, episodes))
+    return PixelEpisodes(join(frames), np.concatenate(poses), counts)

@@ -1,16 +1,25 @@
-"""Planning: whole segments sampled from a model of behaviour, led by values, chosen under a budget."""
+"""Planning: segments sampled from a model of behaviour, led by values, chosen under a budget; and sequences of actions
+searched for in a world model, safe ones first."""
 
+from surefoot.planning.cross_entropy import CrossEntropyConfig, Evaluate, Plan, plan_actions, refit, safe_first, shifted
 from surefoot.planning.guidance import GuideConfig, guide, guide_gradient
 from surefoot.planning.sampler import Sampled, SamplerConfig, fix_observation, sample_segments
 from surefoot.planning.selection import choose_plan
 
 __all__ = [
+    "CrossEntropyConfig",
+    "Evaluate",
     "GuideConfig",
+    "Plan",
     "Sampled",
     "SamplerConfig",
     "choose_plan",
     "fix_observation",
     "guide",
     "guide_gradient",
+    "plan_actions",
+    "refit",
+    "safe_first",
     "sample_segments",
+    "shifted",
 ]

@@ -7,7 +7,7 @@ from surefoot.errors import check_name
 from surefoot.presets.bc import BC_PRESETS
 from surefoot.presets.dsrl import DSRL_PRESETS
 from surefoot.presets.fisor import FISOR_PRESETS
-from surefoot.presets.fosp import FOSP_PRESETS, SAFEDREAMER_PRESETS, for_vectors
+from surefoot.presets.fosp import FOSP_PRESETS, PIXELS_PRESETS, SAFEDREAMER_PRESETS, for_larger, for_vectors
 from surefoot.presets.trebi import TREBI_PRESETS, TREBI_TASK_PRESETS
 from surefoot.presets.vision import VISION_PRESETS
 from surefoot.tasks import Task
@@ -32,6 +32,10 @@ def presets_of(algorithm: str, task: Task) -> dict[str, dict[str, Any]]:
         return {name: for_vectors(changes) for name, changes in PRESETS[algorithm].items()}
     if task.vision is not None:
         return PRESETS[algorithm] | VISION_PRESETS.get(algorithm, {})
+    if algorithm in PIXELS_PRESETS and task.image_shape is not None and task.name.startswith("PointRobotPixels"):
+        own = PIXELS_PRESETS[algorithm]
+        size = task.image_shape[0]
+        return PRESETS[algorithm] | {name: for_larger(changes, size=size) for name, changes in own.items()}
     if algorithm == "trebi":
         return PRESETS[algorithm] | TREBI_TASK_PRESETS.get(task.name, {})
     return PRESETS[algorithm] | ({} if task.suite == "surefoot" else DSRL_PRESETS.get(algorithm, {}))

@@ -5,6 +5,7 @@ from surefoot.world_model.latent import Imagined, Latent, Observed
 from surefoot.world_model.model import (
     WorldModel,
     imagine,
+    imagine_actions,
     in_precision,
     initial,
     loss,
@@ -22,6 +23,7 @@ __all__ = [
     "WorldModel",
     "WorldModelConfig",
     "imagine",
+    "imagine_actions",
     "in_precision",
     "initial",
     "loss",

@@ -131,6 +131,19 @@ def imagine(
     return Imagined(states, action)
 
 
+def imagine_actions(model: WorldModel, start: Latent, action: Float[Array, "h n act"], key: Key[Array, ""]) -> Imagined:
+    """The prior's steps from the states `start` [N, ...] under sequences of actions that were chosen before."""
+    rssm = model.rssm
+    gumbel = jax.random.gumbel(key, (*action.shape[:2], rssm.groups, rssm.classes))
+
+    def step(latent: Latent, inputs: tuple[Array, Array]) -> tuple[Latent, Latent]:
+        entered = rssm.imagine_step(latent, *inputs)
+        return entered, entered
+
+    _, entered = jax.lax.scan(step, start, (action, gumbel))
+    return Imagined(jax.tree.map(lambda one, many: jnp.concatenate([one[None], many]), start, entered), action)
+
+
 def loss(
     model: WorldModel, frames: Frames, key: Key[Array, ""], *, config: WorldModelConfig
 ) -> tuple[Float[Array, ""], tuple[Metrics, Latent]]:

@@ -1,0 +1,121 @@
+"""How SafeDreamer's forms OSRP and OSRP-Lag act: by planning in the world model, safe sequences first (section 5 of our
+specification)."""
+
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from surefoot.algorithms.dreams import ChooseWithMemory, dream, dream_of
+from surefoot.nn import GaussianActor, NormedMLP
+from surefoot.planning import CrossEntropyConfig, Evaluate, plan_actions, shifted
+from surefoot.world_model import Latent, WorldModel, WorldModelConfig
+
+Form = Literal["bsrp-lag", "osrp", "osrp-lag"]
+"""bsrp-lag: the actor acts, and learns under a Lagrangian of the imagined cost. osrp: planning acts, for the reward of
+sequences whose cost is below the limit. osrp-lag: the same for the reward less a multiple of the cost, which the costs
+of episodes move. Planners' actors know no cost: they train the critics, and may propose sequences."""
+
+
+class PlanSettings(NamedTuple):
+    """SafeDreamer's hyper-parameters of these names, which say what they mean."""
+
+    world_model: WorldModelConfig
+    horizon: int
+    discount: float
+    mixing: float
+    planner: CrossEntropyConfig
+    episode_cost_limit: float
+
+
+class PlanMemory(NamedTuple):
+    """What planning remembers of n episodes."""
+
+    mean: Float[Array, "n H act"]
+    """Where it starts at the next step."""
+    safe_share: Float[Array, " n"]
+    """Sum over the steps so far of the share of sequences whose cost was below the limit."""
+    steps: Float[Array, " n"]
+
+
+def first_memory(count: int, *, horizon: int, action_dim: int) -> PlanMemory:
+    """Before the first step: no action ahead."""
+    return PlanMemory(jnp.zeros((count, horizon, action_dim)), jnp.zeros(count), jnp.zeros(count))
+
+
+def planning_policy(
+    model: WorldModel,
+    critics: Any,
+    actor: GaussianActor,
+    multiplier: Float[Array, ""],
+    episode_steps: Float[Array, ""],
+    *,
+    config: PlanSettings,
+) -> ChooseWithMemory:
+    """Choose by planning on the model, with the critics (`reward`, `cost`) of states at the end of each sequence.
+
+    `multiplier` is what a unit of the cost's return takes off (0: OSRP); `episode_steps` what costs are scaled up to.
+    """
+
+    def choose(memory: PlanMemory, latent: Latent, key: Key[Array, ""]) -> tuple[PlanMemory, Float[Array, "n act"]]:
+        k_propose, k_plan = jax.random.split(key)
+        evaluate = evaluation(model, critics, latent, multiplier, episode_steps, config=config)
+        plan = plan_actions(
+            evaluate, memory.mean, k_plan,
+            limit=config.episode_cost_limit, config=config.planner,
+            proposals=proposals(model, actor, latent, k_propose, config=config),
+        )  # fmt: skip
+        kept = PlanMemory(shifted(plan.mean), memory.safe_share + plan.safe_share, memory.steps + 1.0)
+        return kept, plan.mean[:, 0]
+
+    return choose
+
+
+def evaluation(
+    model: WorldModel,
+    critics: Any,
+    latent: Latent,
+    multiplier: Float[Array, ""],
+    episode_steps: Float[Array, ""],
+    *,
+    config: PlanSettings,
+) -> Evaluate:
+    """What sequences bring from the states `latent` [n, ...]: G_0 - multiplier G^c_0, and (episode_steps / H) times the
+    sum of the imagined costs, which is what an episode at that rate would cost."""
+
+    def evaluate(sequences: Float[Array, "n s H act"], key: Key[Array, ""]) -> tuple[Array, Array]:
+        count, samples, horizon, _ = sequences.shape
+        action = jnp.moveaxis(sequences.reshape(count * samples, horizon, -1), 1, 0)
+        dreamt = dream_of(
+            model, _repeated(latent, samples), action, key, discount=config.discount, config=config.world_model
+        )
+
+        def start_value(earned: Array, critic: NormedMLP) -> Float[Array, "n s"]:
+            return dreamt.returns(earned, critic, mixing=config.mixing)[0].reshape(count, samples)
+
+        returns = start_value(dreamt.reward, critics.reward) - multiplier * start_value(dreamt.cost, critics.cost)
+        return returns, episode_steps / horizon * dreamt.cost.sum(0).reshape(count, samples)
+
+    return evaluate
+
+
+def proposals(
+    model: WorldModel, actor: GaussianActor, latent: Latent, key: Key[Array, ""], *, config: PlanSettings
+) -> Float[Array, "n p H act"] | None:
+    """`policy_samples` sequences that the actor would go through from each of the states, or None of them."""
+    samples, count = config.planner.policy_samples, latent.deterministic.shape[0]
+    if samples == 0:
+        return None
+    dreamt = dream(
+        model, _repeated(latent, samples), jnp.ones(count * samples),
+        lambda features, one: actor(features).sample(one), key,
+        horizon=config.horizon, discount=config.discount, config=config.world_model,
+    )  # fmt: skip
+    action = jnp.moveaxis(jnp.clip(dreamt.action, -1.0, 1.0), 0, 1)
+    return action.reshape(count, samples, config.horizon, -1)
+
+
+def _repeated(latent: Latent, samples: int) -> Latent:
+    """Each state `samples` times, [n * samples, ...]."""
+    return jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, 0), latent)

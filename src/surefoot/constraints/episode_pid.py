@@ -1,0 +1,104 @@
+"""The multiplier of SafeDreamer's planner OSRP-Lag: a PID controller that sees the cost of one episode at a time
+(SafeDreamer, ICLR 2024; section 5 of our specification).
+
+Unlike `pid`, which is given means over many episodes, it smooths before it integrates, and compares with the cost of
+some episodes ago, because the costs of single episodes are mostly noise.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from surefoot.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class EpisodePIDConfig:
+    """How strongly the multiplier answers to the costs of episodes; the values here are those of SafeDreamer's code."""
+
+    proportional: float = 0.1
+    """Multiplier per unit of smoothed cost above the limit."""
+    integral: float = 0.01
+    """Multiplier per unit of cost above the limit and episode."""
+    derivative: float = 0.01
+    """Multiplier per unit by which the smoothed cost rose over `delay` episodes; a fall counts nothing."""
+    averaging: float = 0.99
+    """Share of the old value that the mean cost keeps in an episode; the excess over the limit is taken of it."""
+    smoothing: float = 0.95
+    """The same for what the proportional and the derivative part see."""
+    delay: int = 10
+    """Episodes over which a rise of the cost is measured."""
+    most: float = 0.1
+    """Upper bound of the multiplier."""
+    after_steps: int = 5000
+    """Environment steps before the multiplier moves."""
+
+    def __post_init__(self) -> None:
+        for name in ("averaging", "smoothing"):
+            if not 0.0 <= (value := getattr(self, name)) < 1.0:
+                raise ConfigError(f"{name}: expected a number from 0 to below 1, found {value:g}.")
+        if self.delay < 1:
+            raise ConfigError(f"delay: expected at least 1, found {self.delay}.")
+
+
+class EpisodePIDState(NamedTuple):
+    """What the controller remembers; float32."""
+
+    multiplier: Float[Array, ""]
+    """In [0, most]."""
+    integral: Float[Array, ""]
+    """The integral part, at least 0."""
+    mean_cost: Float[Array, ""]
+    smoothed_excess: Float[Array, ""]
+    smoothed_costs: Float[Array, " history"]
+    """Of the last `delay` + 1 episodes, the latest last; the first one's before there were as many."""
+    episodes: Float[Array, ""]
+    """Number of episodes since the multiplier moves."""
+    steps: Float[Array, ""]
+    """Environment steps so far."""
+
+
+def episode_pid_init(config: EpisodePIDConfig) -> EpisodePIDState:
+    """Before the first episode: a multiplier of 0."""
+    zero = lambda: jnp.zeros(())  # noqa: E731
+    return EpisodePIDState(zero(), zero(), zero(), zero(), jnp.zeros(config.delay + 1), zero(), zero())
+
+
+def episode_pid_update(
+    state: EpisodePIDState,
+    cost: Float[Array, ""],
+    length: Float[Array, ""],
+    *,
+    limit: float,
+    config: EpisodePIDConfig,
+) -> EpisodePIDState:
+    """The state after an episode of `length` steps that cost `cost` where `limit` is allowed:
+
+    lambda = clip(K_p Delta + I + K_d D, 0, most), with delta = EMA(cost) - limit, I <- max(0, I + K_i delta),
+    Delta = EMA(delta) and D = max(0, EMA'(cost) - its value `delay` episodes ago). Every mean starts at its first
+    value.
+    """
+    state = state._replace(steps=state.steps + length)
+    first = state.episodes == 0
+
+    def averaged(old: Array, new: Array, share: float) -> Array:
+        return jnp.where(first, new, share * old + (1.0 - share) * new)
+
+    mean_cost = averaged(state.mean_cost, cost, config.averaging)
+    excess = mean_cost - limit
+    smoothed_excess = averaged(state.smoothed_excess, excess, config.smoothing)
+    latest = averaged(state.smoothed_costs[-1], cost, config.smoothing)
+    known = jnp.where(first, latest, state.smoothed_costs)
+    smoothed_costs = jnp.concatenate([known[1:], latest[None]])
+    integral = jnp.maximum(0.0, state.integral + config.integral * excess)
+    rise = jnp.maximum(0.0, latest - smoothed_costs[0])
+    raw = config.proportional * smoothed_excess + integral + config.derivative * rise
+    moved = EpisodePIDState(
+        jnp.clip(raw, 0.0, config.most), integral, mean_cost, smoothed_excess, smoothed_costs, state.episodes + 1.0,
+        state.steps,
+    )  # fmt: skip
+    waits = state.steps <= config.after_steps
+    return jax.tree.map(lambda old, new: jnp.where(waits, old, new), state, moved)

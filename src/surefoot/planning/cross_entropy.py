@@ -1,0 +1,116 @@
+"""Constrained cross-entropy planning: sequences of actions, drawn, judged, and drawn again around the best of them
+(Wen and Topcu, 2018; SafeDreamer, ICLR 2024, section 4; section 5 of our specification).
+
+One loop for both of SafeDreamer's planners, which differ in the return that `evaluate` gives: OSRP's is that of the
+reward, OSRP-Lag's has a multiple of the cost's taken off. It knows no model: `evaluate` imagines.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from surefoot.errors import ConfigError
+
+Evaluate = Callable[[Float[Array, "n s H act"], Key[Array, ""]], tuple[Float[Array, "n s"], Float[Array, "n s"]]]
+"""(sequences of actions, a key) -> (the return of each, its cost in the units of the limit)."""
+
+
+@dataclass(frozen=True)
+class CrossEntropyConfig:
+    """How sequences are drawn; the values here are those of SafeDreamer's code."""
+
+    samples: int = 500
+    """Sequences in each iteration, without the policy's."""
+    policy_samples: int = 0
+    """Sequences of the actor's beside them, the same in every iteration."""
+    iterations: int = 6
+    """Times that sequences are drawn and judged before each action."""
+    elites: int = 50
+    """Best sequences, which the next ones are drawn around."""
+    momentum: float = 0.1
+    """Share of the old mean that stays in each iteration."""
+    deviation: float = 1.0
+    """Standard deviation of the first iteration's actions; they are cut at -1 and 1."""
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "iterations", "elites"):
+            if (value := getattr(self, name)) < 1:
+                raise ConfigError(f"{name}: expected at least 1, found {value}.")
+        if self.policy_samples < 0:
+            raise ConfigError(f"policy_samples: expected at least 0, found {self.policy_samples}.")
+        if self.elites > (drawn := self.samples + self.policy_samples):
+            raise ConfigError(f"elites: expected at most all {drawn} sequences, found {self.elites}.")
+        if not 0.0 <= self.momentum < 1.0:
+            raise ConfigError(f"momentum: expected a number from 0 to below 1, found {self.momentum:g}.")
+        if not self.deviation > 0.0:
+            raise ConfigError(f"deviation: expected a number above 0, found {self.deviation:g}.")
+
+
+class Plan(NamedTuple):
+    """What planning for n environments found."""
+
+    mean: Float[Array, "n H act"]
+    """The first action of it is carried out."""
+    deviation: Float[Array, "n H act"]
+    """Of the last iteration's elite."""
+    safe_share: Float[Array, " n"]
+    """Share of the last iteration's sequences whose cost was below the limit."""
+
+
+def safe_first(
+    returns: Float[Array, "n s"], costs: Float[Array, "n s"], *, limit: float, elites: int
+) -> Int[Array, "n elites"]:
+    """The elite of each environment, best first: where at least `elites` sequences cost less than the limit, those of
+    them with the best returns; where there are fewer, the sequences that cost least, whatever they bring.
+
+    The authors' code fills a set of fewer safe ones up with copies of sequence 0; nothing is filled up here.
+    """
+    safe = costs < limit
+    enough = safe.sum(-1, keepdims=True) >= elites
+    score = jnp.where(enough, jnp.where(safe, returns, -jnp.inf), -costs)
+    return jax.lax.top_k(score, elites)[1]
+
+
+def refit(
+    mean: Float[Array, "n H act"], elite: Float[Array, "n elites H act"], *, momentum: float
+) -> tuple[Float[Array, "n H act"], Float[Array, "n H act"]]:
+    """(momentum * old mean + (1 - momentum) * mean of the elite, standard deviation of the elite)."""
+    return momentum * mean + (1.0 - momentum) * elite.mean(1), elite.std(1)
+
+
+def shifted(mean: Float[Array, "n H act"]) -> Float[Array, "n H act"]:
+    """Where planning starts at the next step: the plan a step later, with no action at its end."""
+    return jnp.concatenate([mean[:, 1:], jnp.zeros_like(mean[:, :1])], 1)
+
+
+def plan_actions(
+    evaluate: Evaluate,
+    start: Float[Array, "n H act"],
+    key: Key[Array, ""],
+    *,
+    limit: float,
+    config: CrossEntropyConfig,
+    proposals: Float[Array, "n p H act"] | None = None,
+) -> Plan:
+    """Plan from the means `start`, all environments side by side, in one scan over the iterations. `proposals` are
+    sequences that take part in each of them beside those drawn."""
+    count, horizon, action_dim = start.shape
+
+    def one_iteration(carry: tuple[Array, Array], step_key: Key[Array, ""]) -> tuple[tuple[Array, Array], Array]:
+        mean, deviation = carry
+        k_draw, k_judge = jax.random.split(step_key)
+        noise = jax.random.normal(k_draw, (count, config.samples, horizon, action_dim))
+        drawn = jnp.clip(mean[:, None] + deviation[:, None] * noise, -1.0, 1.0)
+        sequences = drawn if proposals is None else jnp.concatenate([drawn, proposals], 1)
+        returns, costs = evaluate(sequences, k_judge)
+        chosen = safe_first(returns, costs, limit=limit, elites=config.elites)
+        elite = jnp.take_along_axis(sequences, chosen[:, :, None, None], 1)
+        return refit(mean, elite, momentum=config.momentum), (costs < limit).mean(-1)
+
+    first = (start, jnp.full_like(start, config.deviation))
+    (mean, deviation), safe = jax.lax.scan(one_iteration, first, jax.random.split(key, config.iterations))
+    return Plan(mean, deviation, safe[-1])
