@@ -35,9 +35,9 @@ DEFAULT_TRANSITIONS, HAZARD_RUN_TRANSITIONS, VISION_TRANSITIONS = 100_000, 18_00
 class CollectOptions:
     """Collect a dataset. PointRobot: half from random held actions, half from goal-seekers of varied caution.
     HazardRun: images of as many random, careless and careful episodes; PointGoal1Vision and its like the same from the
-    robot's cameras, into a folder that grows when more transitions are asked for. DSRL's tasks: every episode of a safe learner
-    whose cost limit rises, thinned on a grid of cost and return. TREBI's tasks, with --recipe medium-replay: the
-    whole replay buffer of SAC, which ignores costs.
+    robot's cameras, into a folder that grows when more transitions are asked for. DSRL's tasks: every episode of a
+    safe learner whose cost limit rises, thinned on a grid of cost and return. TREBI's tasks, with --recipe
+    medium-replay: the whole replay buffer of SAC, which ignores costs.
 
     A collection by a learner that was stopped or killed goes on when the same command is started again.
     """
@@ -47,8 +47,9 @@ class CollectOptions:
     recipe: Literal["default", "medium-replay"] = "default"
     """default: the task's own, as above. medium-replay: SAC's replay buffer, for TREBI's tasks."""
     transitions: int | None = None
-    """Rows of the file, by default 100,000 (HazardRun: 18,000, Vision: 20,000): exactly so many for PointRobot, at least so many, in
-    whole episodes, elsewhere. Not with --recipe medium-replay, whose file holds all whole episodes."""
+    """Rows of the file, by default 100,000 (HazardRun: 18,000, Vision: 20,000): exactly so many for PointRobot,
+    at least so many, in whole episodes, elsewhere. Not with --recipe medium-replay, whose file holds all whole
+    episodes."""
     seed: int = 0
     """Of all randomness; the same seed gives the same data."""
     steps: int | None = None

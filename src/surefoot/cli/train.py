@@ -1,6 +1,5 @@
 """`surefoot train`: any algorithm on a data file, every hyper-parameter a flag."""
 
-import dataclasses
 import hashlib
 import json
 import shlex
@@ -21,7 +20,7 @@ from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse
 from surefoot.cli.progress import ProgressLine, duration, reading_progress
 from surefoot.cli.selection import DataFilter, select, selection
 from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files, library, pixels
-from surefoot.data.frame_stream import stays_in_files
+from surefoot.data.frame_stream import in_memory, stays_in_files
 from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
 from surefoot.errors import ConfigError
@@ -182,7 +181,7 @@ def _frames(options: TrainOptions[Any], path: Path, task: Task) -> FrameData:
         frames = episode_files.load(path, task, in_memory=False, on_progress=line.report)
     if options.stream == "always" or (options.stream == "auto" and frames.observations.nbytes >= STREAMED_BYTES):
         return frames
-    return dataclasses.replace(frames, observations=frames.observations[0 : len(frames.observations)])
+    return in_memory(frames)
 
 
 def _prepared(algorithm: Any, dataset: Dataset | FrameData, task: Task) -> Any:

@@ -1,5 +1,7 @@
 """Windows of frames that stay in their files: gathered when they are drawn, compressed or mapped."""
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Int
 
@@ -12,6 +14,14 @@ from surefoot.errors import DataError
 def stays_in_files(frames: FrameData) -> bool:
     """Whether the images of `frames` are read only when they are asked for."""
     return isinstance(frames.observations, CompressedImages) or is_mapped(frames.observations)
+
+
+def in_memory(frames: FrameData) -> FrameData:
+    """The same with the images in memory."""
+    images = frames.observations
+    if isinstance(images, CompressedImages):
+        return dataclasses.replace(frames, observations=images[0 : len(images)])
+    return frames
 
 
 class FrameStream:

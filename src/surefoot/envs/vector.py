@@ -26,7 +26,8 @@ class VectorStep(NamedTuple):
     """One step of n lanes. Rows of idle lanes are zeros."""
 
     observation: Float[np.ndarray, "n obs"]
-    """The state entered, before any reset; float32, flat uint8 for images. Where `restarted`, the episode's first observation."""
+    """The state entered, before any reset; float32, flat uint8 for images. Where `restarted`, the episode's first
+    observation."""
     reward: Float[np.ndarray, " n"]
     cost: Float[np.ndarray, " n"]
     terminated: Bool[np.ndarray, " n"]

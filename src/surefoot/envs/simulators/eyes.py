@@ -1,9 +1,9 @@
 """A robot's cameras: small pictures of a world of MuJoCo, without a screen, made fast.
 
 What makes it fast, and leaves the pictures as they are in kind: one context for all episodes, though each has a world
-compiled anew; the sky's images (3,259 pixels a side) brought to `SKY` pixels once, of which a picture of 64 pixels shows
-no more; no shadows, for which the simulator has no light that casts any; no reflections in the floor, a faint glow under
-objects (0.1 of 255 on average) for 40 % of the time. The sky and four samples a pixel stay.
+compiled anew; the sky's images (3,259 pixels a side) brought to `SKY` pixels once, of which a picture of 64 pixels
+shows no more; no shadows, for which the simulator has no light that casts any; no reflections in the floor, a faint
+glow under objects (0.1 of 255 on average) that takes 40 % of the time. The sky and four samples a pixel stay.
 """
 
 from functools import cache

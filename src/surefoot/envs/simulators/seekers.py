@@ -1,8 +1,8 @@
 """Behaviours that collect images: robots that seek their target with and without care, by the simulator's own state.
 
 The careful ones look at headings all around and take the one that leads on best among those that keep clear of every
-danger within sight; the careless ones go straight. Both are imperfect on purpose: noise and stretches of random actions,
-whose amounts an episode draws for itself.
+danger within sight; the careless ones go straight. Both are imperfect on purpose: noise and stretches of random
+actions, whose amounts an episode draws for itself.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """How a worker and its owner speak: framed binary messages over two pipes. Needs NumPy only; never pickle.
 
 A message is one byte that names it, the payload's length as a little-endian 32-bit number, and the payload: arrays in
-a fixed order as raw little-endian bytes, or JSON where named. Shapes follow from k lanes, o and a numbers. Images are flat
-and uint8 instead of float32:
+a fixed order as raw little-endian bytes, or JSON where named. Shapes follow from k lanes, o and a numbers. Images
+are flat and uint8 instead of float32:
 
     request                                  answer: 'd' and
     'o'  JSON: lanes, and the task's facts   JSON: lanes, observation_dim, action_dim, frames_per_second, horizon
