@@ -25,6 +25,7 @@ from surefoot.data import pixels
 from surefoot.data.checks import refuse
 from surefoot.data.frames import FrameData, join
 from surefoot.data.hdf5 import reading
+from surefoot.data.writing import replacing
 from surefoot.files import write_json
 from surefoot.tasks import Task
 
@@ -51,6 +52,27 @@ def encode(episode: FrameData, *, behaviour: str) -> bytes:
             file.create_dataset(pixels.KEYS[name], data=array, **chunked)
         file.attrs[_BEHAVIOUR] = behaviour
     return content.getvalue()
+
+
+def save(
+    folder: Path,
+    frames: FrameData,
+    task: Task,
+    *,
+    labels: Sequence[str],
+    card: dict[str, Any],
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write episodes, each with the label of its behaviour, into a new folder; the card last. Raises `DataError`."""
+    spans = list(zip(frames.episode_starts.tolist(), frames.episode_ends.tolist(), strict=True))
+    for number, ((start, end), label) in enumerate(zip(spans, labels, strict=True)):
+        arrays = {name: np.asarray(array[start:end]) for name, array in frames.arrays().items()}
+        content = encode(FrameData(task.name, **arrays), behaviour=label)
+        path = folder / EPISODES / f"{number:06d}.hdf5"
+        with replacing(path, size=len(content)) as temporary:
+            temporary.write_bytes(content)
+        on_progress(number + 1, len(spans))
+    write_card(folder, task, card)
 
 
 def write_card(folder: Path, task: Task, card: dict[str, Any]) -> None:

@@ -122,7 +122,7 @@ def sky_faces(side: int) -> UInt8[np.ndarray, "6 side side 3"]:
     edges = np.linspace(0, width, side + 1).astype(int)
     small = np.empty((6, side, side, 3), np.uint8)
     for face, image in enumerate(whole):
-        rows = np.add.reduceat(image.astype(np.float32), edges[:-1], axis=0)
+        rows = np.add.reduceat(image, edges[:-1], axis=0, dtype=np.uint32)
         sums = np.add.reduceat(rows, edges[:-1], axis=1)
         areas = np.diff(edges)[:, None] * np.diff(edges)[None]
         small[face] = np.round(sums / areas[..., None])
