@@ -50,7 +50,9 @@ def test_what_is_written_is_read_back_with_its_labels(folder: Path) -> None:
     assert found.fingerprint() == frames().fingerprint()
     assert episode_files.behaviours(folder) == LABELS
     assert episode_files.read_card(folder) == {"task": "HazardRun", "layout": "episodes", "seed": 3}
-    chosen = episode_files.load(folder, TASK, in_memory=True, only=lambda label, number: label == "random" and number > 0)
+    chosen = episode_files.load(
+        folder, TASK, in_memory=True, only=lambda label, number: label == "random" and number > 0
+    )
     np.testing.assert_array_equal(chosen.observations, frames().observations[43:])
 
 
@@ -64,7 +66,9 @@ def test_images_stay_compressed_until_rows_are_read(folder: Path) -> None:
     # Across chunks (16 frames) and episodes (40, 43), and nothing at all.
     for start, stop in ((0, 63), (15, 17), (38, 45), (62, 63), (7, 7)):
         np.testing.assert_array_equal(images[start:stop], whole[start:stop])
-    np.testing.assert_array_equal(images.runs(np.array([50, 3, 3]), 5), np.stack([whole[50:55], whole[3:8], whole[3:8]]))
+    np.testing.assert_array_equal(
+        images.runs(np.array([50, 3, 3]), 5), np.stack([whole[50:55], whole[3:8], whole[3:8]])
+    )
     assert CHUNK_FRAMES == 16
     assert found.fingerprint() == frames().fingerprint()
     with pytest.raises(ValueError, match="slice of step 1"):

@@ -92,5 +92,7 @@ def test_a_round_is_a_function_of_its_key() -> None:
 
 
 def test_a_death_ends_the_round_and_says_how_to_go_on() -> None:
-    with pytest.raises(SimulatorError, match=r"process of the simulator died \(killed by signal 9\); start .* --resume"):
+    with pytest.raises(
+        SimulatorError, match=r"process of the simulator died \(killed by signal 9\); start .* --resume"
+    ):
         rolled(Lanes(dies_at=3))

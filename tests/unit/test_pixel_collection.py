@@ -45,9 +45,7 @@ class FakePlayers:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def play(
-        self, episodes: Iterable[tuple[int, Told]], keep: Callable[[int, PixelEpisode], Any]
-    ) -> Iterator[Any]:
+    def play(self, episodes: Iterable[tuple[int, Told]], keep: Callable[[int, PixelEpisode], Any]) -> Iterator[Any]:
         several = list(episodes)
         for number, told in reversed(several) if self.last_first else several:
             if self.most is not None and len(self.played) >= self.most:

@@ -20,7 +20,9 @@ from surefoot.vision import Vision, from_json
 
 def test_the_five_tasks_decide_on_every_fourth_step_and_have_a_moved_layout() -> None:
     published = [name for name in VISION_TASKS if name.endswith("Vision")]
-    assert published == [f"{name}Vision" for name in ("PointGoal1", "PointGoal2", "PointButton1", "PointPush1", "CarGoal2")]
+    assert published == [
+        f"{name}Vision" for name in ("PointGoal1", "PointGoal2", "PointButton1", "PointPush1", "CarGoal2")
+    ]
     for name in published:
         task, moved = get_task(name), get_task(f"{name}Moved")
         assert (task.horizon, task.image_shape, task.observation_dim) == (250, (64, 64, 6), 24576)

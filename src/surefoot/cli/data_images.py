@@ -45,7 +45,9 @@ def convert_images(path: Path, found: ImageFormat, *, task: str | None, to: str,
         raise ConfigError(f"--task: expected one of images, found {chosen.name}.")
     frames = npz_chunks.read_chunks(path, chosen) if found == "chunks" else load_frames(path, chosen)
     recipe = {"converted": f"surefoot data convert, from {path.name}", "versions": versions()}
-    _write(out, to, frames, chosen, {**card, **recipe, "coverage": coverage(frames)}, path if found == "episodes" else None)
+    _write(
+        out, to, frames, chosen, {**card, **recipe, "coverage": coverage(frames)}, path if found == "episodes" else None
+    )
 
 
 def _card(path: Path, found: ImageFormat) -> dict:
