@@ -4,8 +4,8 @@ The robot, its goal and its arena are those of `point_robot`. A decision holds f
 rewards and costs are summed; an episode lasts at most 75 decisions. The image shows 6.4 m x 6.4 m, north up:
 
 - red: the hazards;
-- green: the goal at half brightness, and at full brightness a bar from the robot's centre to where it would be in half
-  a second at its present velocity. The bar is the speed: longer is faster, and it points backwards where the robot
+- green: the goal at half brightness, and at full brightness a bar from the robot's centre to where it would be in 0.6
+  seconds at its present velocity. The bar is the speed: longer is faster, and it points backwards where the robot
   drives backwards;
 - blue: the robot, a disc with a nose of fixed length that shows its heading.
 
@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from surefoot.envs import behaviours, point_robot
 from surefoot.envs.behaviours import Traits
-from surefoot.envs.point_robot import ARENA, GOAL, GOAL_BONUS, GOAL_RADIUS, HAZARD_RADIUS, TIME_STEP
+from surefoot.envs.point_robot import ARENA, GOAL, GOAL_BONUS, GOAL_RADIUS, HAZARD_RADIUS
 
 REPEAT = 4
 """PointRobot's steps in a decision."""
@@ -34,9 +34,9 @@ SMALL, LARGE = 32, 64
 """Pixels along each side of the two images."""
 VIEW = 3.2
 """Metres from the image's centre to its edge."""
-ROBOT_RADIUS, NOSE_LENGTH, NOSE_RADIUS = 0.3, 0.6, 0.12
+ROBOT_RADIUS, NOSE_LENGTH, NOSE_RADIUS = 0.4, 0.8, 0.16
 """Metres, only drawn: the robot is where its centre is."""
-BAR_SECONDS, BAR_RADIUS = 0.5, 0.15
+BAR_SECONDS, BAR_RADIUS = 0.6, 0.2
 """The bar is this many seconds of driving long, and this many metres wide to each side."""
 
 

@@ -130,9 +130,14 @@ def collect_point_robot_pixels(
             there = np.arange(point_robot_pixels.HORIZON + 1)[None] <= kept.length[:, None]
             frames.append(
                 from_episodes(
-                    task, kept.image, kept.action, kept.reward, kept.cost,
-                    lengths=kept.length, terminated=kept.terminated,
-                )  # fmt: skip
+                    task,
+                    kept.image,
+                    kept.action,
+                    kept.reward,
+                    kept.cost,
+                    lengths=kept.length,
+                    terminated=kept.terminated,
+                )
             )
             poses.append(kept.pose[there])
             steps, episodes = steps + int(kept.length.sum()), episodes + len(kept.length)
