@@ -97,7 +97,7 @@ SAFEDREAMER_PRESETS: dict[str, dict[str, Any]] = {
 PIXELS_MODEL = replace(SMALL_MODEL, channels=(16, 32, 64), observation_scale=8.0)
 """For images of 32 x 32. Source: our own measurements (results/point_robot_pixels)."""
 
-# PointRobotPixels in five minutes a seed on two CPU cores. A decision is 0.2 s: braking from 2 m/s takes 10 of them, and
+# PointRobotPixels in minutes a seed on two CPU cores. A decision is 0.2 s: braking from 2 m/s takes 10 of them, and
 # the way to the goal 15 to 25. Source: our own measurements (results/point_robot_pixels).
 _PIXELS: dict[str, Any] = {
     "model_updates": 6000,
