@@ -16,7 +16,10 @@ def test_there_are_the_38_tasks_of_the_benchmark_and_our_own() -> None:
         "safety_gymnasium": 21,
         "metadrive": 9,
     }
-    assert set(TASKS) - set(DSRL_TASKS) == {"PointRobot", "HazardRun", "HazardRunShifted", *TREBI_TASKS}
+    assert set(TASKS) - set(DSRL_TASKS) == {
+        "PointRobot", "HazardRun", "HazardRunShifted", "PointRobotPixels", "PointRobotPixelsMoved",
+        "PointRobotPixels64", "PointRobotPixels64Moved", *TREBI_TASKS,
+    }  # fmt: skip
     assert all(name == task.name for name, task in TASKS.items())
 
 
