@@ -46,6 +46,8 @@ def measure(path: Path, options: argparse.Namespace) -> None:
     budgets = ["--budget", *options.budgets]
     common = ["--episodes", options.episodes, "--lanes", options.lanes, "--workers", options.workers]
     run("evaluate", path, *budgets, "--cost-limit", "inf", *common)
+    if not options.levels:
+        return
     if options.method == "episodes":
         first = ["--first-episode", CALIBRATION_EPISODES]
         run("evaluate", path, *budgets, *common, *first)
@@ -72,7 +74,8 @@ def write(path: Path, out: Path, task: str, episodes: int) -> None:
         figure.savefig(out / f"{name}.png", dpi=150)
     run("report", path)
     for name in ("report.html", "calibration.json"):
-        shutil.copy(path / name, out / name)
+        if (path / name).exists():
+            shutil.copy(path / name, out / name)
 
 
 def main() -> None:
@@ -85,7 +88,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=40)
     parser.add_argument("--lanes", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--levels", nargs="+", default=["0.05", "0.1"])
+    parser.add_argument("--levels", nargs="*", default=["0.05", "0.1"], help="none: no calibration")
     parser.add_argument("--method", choices=("segments", "selected", "episodes"), default="selected")
     parser.add_argument("--held-out", type=Path, help="data that calibrate; by default what training has held out")
     parser.add_argument("--run", type=Path, help="folder of the run; by default runs/trebi/TASK")

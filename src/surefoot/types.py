@@ -18,8 +18,8 @@ class Transition(NamedTuple):
 
     `constraint` is the constraint signal h of the state that the step enters, `constraint_before` that of the
     state it leaves; h > 0 is a violation. `constraint_ahead` is the largest h of the states entered from here to the
-    end of the episode, where it terminated, and `UNKNOWN_AHEAD` where what follows was not logged. `terminated` and
-    `truncated` are 0 or 1.
+    end of the episode, where it terminated; where it was cut, the discounted value of that way with a violation after
+    the cut, and `UNKNOWN_AHEAD` where h has no known upper bound. `terminated` and `truncated` are 0 or 1.
     """
 
     observation: Float[Array, "*B obs"]

@@ -76,13 +76,21 @@ def test_figures_against_their_targets() -> None:
 
 def test_levels_beside_each_other() -> None:
     rows = level_rows(LEVELS)
-    assert [(row["level"], row["budget"], row["over budget"]) for row in rows] == [
-        ("no margin", "cost 10", "50.0 %"), ("no margin", "cost 20", "0.0 %"), ("10 %", "cost 10", "0.0 %"),
+    assert [(row["margin"], row["budget"], row["over budget"]) for row in rows] == [
+        ("not calibrated", "cost 10", "50.0 %"), ("not calibrated", "cost 20", "0.0 %"),
+        ("calibrated for 10 %", "cost 10", "0.0 %"),
     ]  # fmt: skip
 
 
+def test_levels_are_compared_on_the_episodes_that_they_share() -> None:
+    calibrating = [row_of("cost 10", 10.0, 30.0, seed=seed, episode=1000) for seed in range(2)]
+    (plain, chosen), _ = levels_of(all_rows() + calibrating)
+    assert {row["episode"] for row in chosen} == {0}
+    assert plain["budgets"][0]["cost_mean"] == 11.0  # (10 + 12) / 2: the 30 are of episode 1000, which level 0.1 lacks
+
+
 def test_curves_show_the_diagonal_and_the_unconstrained_planner() -> None:
-    figure = budget_curves([("no margin", LEVELS[0]), ("margin for 10 %", LEVELS[1])], all_rows())
+    figure = budget_curves([("as trained", LEVELS[0]), ("calibrated", LEVELS[1])], all_rows())
     left, right = figure.axes
     lines = [np.asarray(line.get_xydata()) for line in right.lines]
     assert any(len(line) == 2 and np.allclose(line[:, 0], line[:, 1]) for line in lines)  # cost = budget
@@ -95,7 +103,7 @@ def test_curves_show_the_diagonal_and_the_unconstrained_planner() -> None:
 
 def test_the_calibration_plot_shows_level_and_share() -> None:
     (axes,) = calibration_plot(LEVELS).axes
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["no margin", "margin for 10 %"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["not calibrated", "calibrated for 10 %"]
     heights = {float(np.asarray(line.get_ydata()).ravel()[0]) for line in axes.lines}
     assert {0.5, 0.0, 0.25} <= heights  # one of two, none, and one of four together
     with pytest.raises(ConfigError, match="expected at least one limited budget"):

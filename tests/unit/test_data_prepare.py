@@ -64,6 +64,18 @@ def test_the_signal_ahead_is_the_largest_to_the_end_of_an_episode_that_terminate
     np.testing.assert_array_equal(ahead[4:], np.full(4, UNKNOWN_AHEAD, np.float32))
 
 
+def test_a_way_that_was_cut_is_worth_its_discounted_value_with_a_violation_after_the_cut() -> None:
+    """h = -1, 2, -1, -1 at discount 0.5, 2 supposed after the cut: from the last row on (-1 + 2) / 2 = 0.5, then
+    (-1 + 0.5) / 2 = -0.25, at the violation 2, before it (-1 + 2) / 2 = 0.5."""
+    dataset = make_dataset(BINARY_TASK, lengths=(4,), tail=0)
+    ends = {"terminated": np.zeros(4, bool), "truncated": np.arange(4) == 3}
+    dataset = replace(dataset, costs=np.array([0, 1, 0, 0], np.float32), **ends)
+    ahead = to_transitions(dataset, reward_scale=1.0, violation_scale=2.0, constraint_discount=0.5).constraint_ahead
+    np.testing.assert_allclose(ahead, [0.5, 2.0, -0.25, 0.5], rtol=1e-6)
+    unknown = to_transitions(dataset, reward_scale=1.0, violation_scale=2.0).constraint_ahead
+    np.testing.assert_array_equal(unknown, np.full(4, UNKNOWN_AHEAD, np.float32))
+
+
 def test_costs_become_a_signal_where_none_is_logged() -> None:
     dataset = replace(make_dataset(BINARY_TASK, lengths=(3,), tail=0), costs=np.array([0, 0.5, 2], np.float32))
     assert to_transitions(dataset, reward_scale=1.0).constraint.tolist() == [-1.0, 25.0, 25.0]

@@ -58,16 +58,26 @@ def with_values(state: FISORState, *, v_h: float, q_h: float, v_r: float = 0.0, 
 
 def critic_targets(algorithm: FISOR, state: FISORState, batch: Transition, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What a constraint update regresses its critics on."""
+    return targets(algorithm, state, batch, monkeypatch)[1]
+
+
+def value_targets(algorithm: FISOR, state: FISORState, batch: Transition, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What a constraint update regresses its value on."""
+    return targets(algorithm, state, batch, monkeypatch)[0]
+
+
+def targets(algorithm: FISOR, state: FISORState, batch: Transition, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Those of the value and of the critics, which a constraint update regresses in this order."""
     seen = []
 
     def spy(pair: Any, inputs: Any, target: Any, **_: Any) -> Any:
         seen.append(np.asarray(target))
         return pair, {}
 
-    monkeypatch.setattr("surefoot.algorithms.fisor.step_critic", spy)
-    monkeypatch.setattr("surefoot.algorithms.fisor.step_value", lambda pair, *_, **__: (pair, {}))
+    for name in ("step_value", "step_critic"):
+        monkeypatch.setattr(f"surefoot.algorithms.fisor.{name}", spy)
     algorithm.update(state, batch, jax.random.key(0), phase="constraint")
-    return seen[0]
+    return seen
 
 
 # --- phases and configuration ---
@@ -169,6 +179,19 @@ def test_the_logged_way_on_bounds_the_target_where_asked(state: FISORState, monk
     np.testing.assert_allclose(critic_targets(bounded, state, batch, monkeypatch), [0.5, -1.0, 2.96], rtol=1e-5)
 
 
+def test_the_logged_way_on_bounds_what_the_value_learns_where_asked(
+    state: FISORState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q_h = 1 against logged ways worth 0.5, -2 (below the step's own h = -1), unknown."""
+    state = with_values(state, v_h=3.0, q_h=1.0)
+    batch = rows(3, constraint=[-1.0] * 3, constraint_before=[-1.0] * 3, constraint_ahead=[0.5, -2.0, UNKNOWN_AHEAD])
+    np.testing.assert_allclose(value_targets(TINY, state, batch, monkeypatch), [1.0, 1.0, 1.0], rtol=1e-5)
+    bounded = replace(TINY, value_bound=True)
+    np.testing.assert_allclose(value_targets(bounded, state, batch, monkeypatch), [0.5, -1.0, 1.0], rtol=1e-5)
+    costs = replace(bounded, critic="qc", cost_limit=3.0, horizon=2)  # other units: nothing is bounded
+    np.testing.assert_allclose(value_targets(costs, state, batch, monkeypatch), [1.0, 1.0, 1.0], rtol=1e-5)
+
+
 def test_qc_counts_costs_against_the_discounted_limit(state: FISORState, monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit 3 over 2 steps at discount 0.5 is 2.25 (test_constraints); V_c = 4 is 1.75 above it."""
     algorithm = replace(TINY, critic="qc", cost_limit=3.0, horizon=2, discount=0.5)
@@ -223,7 +246,7 @@ def test_weights_computed_in_blocks_are_those_computed_at_once(
     batch = rows(10, observation=jax.random.normal(keys[0], (10, 3)), action=jax.random.normal(keys[1], (10, 2)))
     algorithm = replace(TINY, scaled_advantages=True)
     at_once = weigh(algorithm, state, batch)
-    monkeypatch.setattr("surefoot.algorithms.fisor._WEIGHT_BLOCK", 4)
+    monkeypatch.setattr("surefoot.algorithms.fisor_weights.WEIGHT_BLOCK", 4)
     blocks = weigh(algorithm, state, batch)
     assert at_once.shape == (10,)
     np.testing.assert_allclose(blocks, at_once, rtol=1e-5)

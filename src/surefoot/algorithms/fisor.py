@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
@@ -23,6 +22,8 @@ from surefoot.algorithms.fisor_weights import (
     Weighting,
     advantage_spreads,
     choose_candidate,
+    in_blocks,
+    pairs_of,
     transition_weights,
 )
 from surefoot.constraints import discounted_cost_limit
@@ -38,9 +39,6 @@ from surefoot.errors import ConfigError
 from surefoot.tasks import Task
 from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 from surefoot.values import ValuePair, init_pair, reachability_target, reward_target, step_critic, step_value
-
-_WEIGHT_BLOCK = 8192
-"""Rows whose weights are computed at once: bounds memory, changes no number."""
 
 
 class FISORState(NamedTuple):
@@ -108,8 +106,12 @@ class FISOR:
     """Let a transition's h be the larger of the states it leaves and enters, so that V_h(s) >= h(s) as in the
     definition; False: only the state entered, as in the authors' code."""
     trajectory_bound: bool = False
-    """Beyond the paper: let no target of Q_h exceed the largest h of the logged way on, where the episode terminated.
-    That way can be driven again, so it bounds the best one from above; only where dynamics are deterministic (hj)."""
+    """Beyond the paper: let no target of Q_h exceed what the logged way on was worth: the largest h of it, where the
+    episode terminated; its discounted value, where only costs are logged and it was cut. That way can be driven
+    again, so it bounds the best one from above; only where dynamics are deterministic (hj)."""
+    value_bound: bool = False
+    """The same for what V_h is regressed on: the best of the logged ways on, which a Q_h that can hardly tell the
+    actions of a step apart does not find (hj)."""
     timeouts_terminal: bool = False
     """Bootstrap nothing across timeouts (the authors' code); False: only termination ends the future."""
     violation_scale: float = 25.0
@@ -165,7 +167,12 @@ class FISOR:
     def prepare(self, dataset: Dataset, task: Task) -> Transition:
         """The dataset as FISOR sees it: rewards scaled, actions clipped, h from costs where data carry no h."""
         scale = data.reward_scale_of(task) if self.reward_scaling == "reference" else 1.0
-        return data.to_transitions(dataset, reward_scale=scale, violation_scale=self.violation_scale)
+        return data.to_transitions(
+            dataset,
+            reward_scale=scale,
+            violation_scale=self.violation_scale,
+            constraint_discount=self.constraint_discount,
+        )
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -226,7 +233,7 @@ class FISOR:
         """Weights of all transitions for the policy phase, from values that this phase leaves frozen."""
         if phase != "policy":
             return None
-        estimates = _in_blocks(lambda part: self.estimate(state, part.observation, part.action), data)
+        estimates = in_blocks(lambda part: self.estimate(state, part.observation, part.action), data)
         return self._weights(estimates)
 
     def policy(self, state: FISORState) -> Policy:
@@ -267,7 +274,7 @@ class FISOR:
     ) -> Int[Array, " n"]:
         """Index of the candidate that acts."""
         count, candidates, _ = actions.shape
-        inputs = _pairs(observation, actions)
+        inputs = pairs_of(observation, actions)
         q_h = state.constraint.critic_target(inputs).max(0).reshape(count, candidates) - self._limit
         q_r = state.reward.critic_target(inputs).min(0).reshape(count, candidates)
         return choose_candidate(
@@ -285,7 +292,7 @@ class FISOR:
         """Each candidate moved by `safer_step` against the gradient of max Q_h, clipped to [-1, 1]."""
 
         def total(moved: Float[Array, "n c act"]) -> Float[Array, ""]:
-            return state.constraint.critic_target(_pairs(observation, moved)).max(0).sum()
+            return state.constraint.critic_target(pairs_of(observation, moved)).max(0).sum()
 
         gradient = jax.grad(total)(actions)
         length = jnp.linalg.norm(gradient, axis=-1, keepdims=True)
@@ -337,10 +344,12 @@ class FISOR:
         """V_h, then Q_h on the Hamilton-Jacobi backup (or Q_c on the discounted cost)."""
         optimizer = self._value_optimizer(self.constraint_updates)
         discount = self._annealed_discount(pair.updates)
+        h = jnp.maximum(batch.constraint, batch.constraint_before) if self.count_state_left else batch.constraint
+        bound = jnp.maximum(h, batch.constraint_ahead)
         pair, value_metrics = step_value(
             pair,
             batch.observation,
-            q,
+            jnp.minimum(q, bound) if self.value_bound and self.critic == "hj" else q,
             expectile=self.constraint_expectile,
             lower=True,
             optimizer=optimizer,
@@ -350,10 +359,9 @@ class FISOR:
         if self.critic == "qc":
             target = reward_target(batch.cost, next_value, self._continues(batch), discount=self.discount)
         else:
-            h = jnp.maximum(batch.constraint, batch.constraint_before) if self.count_state_left else batch.constraint
             target = reachability_target(h, next_value, self._continues(batch), discount=discount)
             if self.trajectory_bound:
-                target = jnp.minimum(target, jnp.maximum(h, batch.constraint_ahead))
+                target = jnp.minimum(target, bound)
         pair, critic_metrics = step_critic(
             pair, inputs, target, target_rate=self.target_rate, optimizer=optimizer, prefix="constraint"
         )
@@ -399,23 +407,6 @@ class FISOR:
         return optax.adam(optax.cosine_decay_schedule(first, updates, alpha=last / first))
 
 
-def _pairs(observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]) -> Float[Array, "rows in"]:
-    """Critic inputs [n * c, obs + act] of every candidate with its observation."""
-    count, candidates, _ = actions.shape
-    repeated = jnp.broadcast_to(observation[:, None], (count, candidates, observation.shape[-1]))
-    return jnp.concatenate([repeated, actions], -1).reshape(count * candidates, -1)
-
-
 def _check_between(name: str, value: float, low: float, high: float) -> None:
     if not low <= value < high:
         raise ConfigError(f"{name} must be at least {low:g} and below {high:g}, found {value:g}.")
-
-
-def _in_blocks(function: Any, rows: Transition) -> Any:
-    """`function` over equal blocks of rows, the last one padded with copies of the first row; results [N]."""
-    count = rows.reward.shape[0]
-    block = min(_WEIGHT_BLOCK, count)
-    index = np.arange(-(-count // block) * block)
-    index = np.where(index < count, index, 0).reshape(-1, block)
-    results = jax.lax.map(lambda i: function(jax.tree.map(lambda values: values[i], rows)), jnp.asarray(index))
-    return jax.tree.map(lambda values: values.reshape(-1)[:count], results)

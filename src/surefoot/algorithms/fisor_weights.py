@@ -1,13 +1,18 @@
 """FISOR's weights of transitions and its choice among candidate actions: pure functions of what the values say."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from surefoot.errors import ConfigError
+from surefoot.types import Transition
 
 Weighting = Literal["feasibility", "imitation", "behaviour_cloning"]
+WEIGHT_BLOCK = 8192
+"""Rows whose weights are computed at once: bounds memory, changes no number."""
 Extraction = Literal["minqc", "maxq", "feasible_first", "first_feasible"]
 
 
@@ -102,3 +107,20 @@ def choose_candidate(
     if extraction == "first_feasible":
         return jnp.argmax(allowed, axis=-1)
     return jnp.argmax(jnp.where(allowed, q_r, -jnp.inf), axis=-1)
+
+
+def pairs_of(observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]) -> Float[Array, "rows in"]:
+    """Critic inputs [n * c, obs + act] of every candidate with its observation."""
+    count, candidates, _ = actions.shape
+    repeated = jnp.broadcast_to(observation[:, None], (count, candidates, observation.shape[-1]))
+    return jnp.concatenate([repeated, actions], -1).reshape(count * candidates, -1)
+
+
+def in_blocks(function: Any, rows: Transition) -> Any:
+    """`function` over equal blocks of rows, the last one padded with copies of the first row; results [N]."""
+    count = rows.reward.shape[0]
+    block = min(WEIGHT_BLOCK, count)
+    index = np.arange(-(-count // block) * block)
+    index = np.where(index < count, index, 0).reshape(-1, block)
+    results = jax.lax.map(lambda i: function(jax.tree.map(lambda values: values[i], rows)), jnp.asarray(index))
+    return jax.tree.map(lambda values: values.reshape(-1)[:count], results)

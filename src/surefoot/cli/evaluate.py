@@ -124,6 +124,7 @@ def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dic
             episodes=SIMULATOR_EPISODES if options.episodes is None else options.episodes,
             workers=options.workers,
             gifs=options.gifs,
+            where=options.task,
             changed=acting_overrides(options),
         )
     if get_task(loaded.config.task).image_shape is not None:

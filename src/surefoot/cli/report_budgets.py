@@ -13,6 +13,7 @@ from surefoot.cli.loaded_run import FOLDER
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.budgets import summarise_budgets
 from surefoot.report.budget_plots import Imagined, Plane, budget_curves, calibration_plot, plans_over_trajectory
+from surefoot.report.budget_tables import level_name
 
 Figures = dict[str, tuple[Figure, str]]
 Observations = Float[np.ndarray, "... o"]
@@ -49,11 +50,14 @@ _PLAIN = View(Plane("observation[0]", "observation[1]"), lambda observations: ob
 
 
 def levels_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[Mapping[str, Any]]]]:
-    """Figures and rows of the last setting of each level, without margin first."""
+    """Figures and rows of the last setting of each level, none calibrated first, on the episodes that all levels share:
+    the others, as those that a margin was calibrated on, would compare different starts."""
     last = {row.get("level"): row["setting"] for row in rows}
+    by_level = {level: [row for row in rows if row["setting"] == setting] for level, setting in last.items()}
+    shared = set.intersection(*({row["episode"] for row in chosen} for chosen in by_level.values())) if rows else set()
     found = []
-    for level in sorted(last, key=lambda one: (one is not None, one or 0.0)):
-        chosen = [row for row in rows if row["setting"] == last[level]]
+    for level in sorted(by_level, key=lambda one: (one is not None, one or 0.0)):
+        chosen = [row for row in by_level[level] if not shared or row["episode"] in shared]
         found.append((summarise_budgets(chosen), chosen))
     return found
 
@@ -67,9 +71,7 @@ def budget_figures(path: Path, task: str) -> Figures:
     if not levels:
         return {}
     figures: Figures = {}
-    named = [
-        ("no margin" if one["level"] is None else f"margin for {100 * one['level']:g} %", one) for one, _ in levels
-    ]
+    named = [(level_name(one["level"]), one) for one, _ in levels]
     if any(record["budget"] is not None for _, one in named for record in one["budgets"]):
         caption = (
             "Return and cost of an episode against its budget. Bars: 95 % intervals of the mean over episodes; "
@@ -80,7 +82,7 @@ def budget_figures(path: Path, task: str) -> Figures:
     figures |= _plans(path / FOLDER / PLANS, task)
     if any(one["level"] is not None for _, one in named):
         caption = (
-            "Share of episodes over budget, planned without a margin and with margins calibrated for a level (green "
+            "Share of episodes over budget, planned as the preset does and with margins calibrated for a level (green "
             "line). Bars: 95 % intervals; diamonds: all budgets together."
         )
         figures["calibration"] = (calibration_plot([one for _, one in named]), caption)

@@ -20,14 +20,18 @@ def reward_scale_of(task: Task) -> float:
     return task.horizon / (task.return_max - task.return_min)
 
 
-def to_transitions(dataset: Dataset, *, reward_scale: float, violation_scale: float = 25.0) -> Transition:
+def to_transitions(
+    dataset: Dataset, *, reward_scale: float, violation_scale: float = 25.0, constraint_discount: float = 1.0
+) -> Transition:
     """`dataset` as one `Transition` of float32 NumPy arrays [N, ...], ready to be put on a device.
 
     Rewards are multiplied by `reward_scale`. h is the logged constraint signal; where there is none, `violation_scale`
-    for a step with cost and -1 for one without.
+    for a step with cost and -1 for one without. `constraint_discount` values the logged way on where an episode was
+    cut and h is known to be at most `violation_scale` after it; at 1.0 nothing is known of it.
     """
-    h = dataset.constraints
+    h, worst = dataset.constraints, UNKNOWN_AHEAD
     if h is None:
+        worst = violation_scale if constraint_discount < 1.0 else UNKNOWN_AHEAD
         h = np.where(dataset.costs > 0, violation_scale, SAFE_SIGNAL)
     # h of a reset state is not logged. An episode's first row takes its own h instead, which is neutral in a maximum
     # of `constraint_before` and `constraint`; taking the previous episode's last would blame the wrong state.
@@ -45,16 +49,27 @@ def to_transitions(dataset: Dataset, *, reward_scale: float, violation_scale: fl
         truncated=_float32(dataset.truncated),
         constraint=_float32(h),
         constraint_before=_float32(before),
-        constraint_ahead=_float32(_largest_to_the_end(h, dataset)),
+        constraint_ahead=_float32(_logged_way_on(h, dataset, worst=worst, discount=constraint_discount)),
     )
 
 
-def _largest_to_the_end(h: Float[np.ndarray, " N"], dataset: Dataset) -> Float[np.ndarray, " N"]:
-    """The largest h from each row to the last of its episode; `UNKNOWN_AHEAD` where that one did not terminate."""
+def _logged_way_on(
+    h: Float[np.ndarray, " N"], dataset: Dataset, *, worst: float, discount: float
+) -> Float[np.ndarray, " N"]:
+    """What the worst h to come is at most: the largest of each row's episode from there on, where it terminated.
+
+    Where it was cut, the discounted value (1 - gamma) h + gamma max(h, v') of the logged way, after which the `worst`
+    is supposed; `UNKNOWN_AHEAD` where no worst is known.
+    """
     ahead = np.full(len(dataset), UNKNOWN_AHEAD, np.float32)
     for first, after in zip(dataset.episode_starts, dataset.episode_ends, strict=True):
         if dataset.terminated[after - 1]:
             ahead[first:after] = np.maximum.accumulate(h[first:after][::-1])[::-1]
+        elif worst < UNKNOWN_AHEAD:
+            value = worst
+            for row in range(after - 1, first - 1, -1):
+                value = (1.0 - discount) * h[row] + discount * max(h[row], value)
+                ahead[row] = value
     return ahead
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from surefoot.errors import ConfigError
+from surefoot.report.budget_tables import level_name
 from surefoot.report.style import (
     BLUE,
     GREEN,
@@ -178,7 +179,7 @@ def calibration_plot(levels: Sequence[Mapping[str, Any]]) -> Figure:
             axes.hlines(level, place - 0.42, place + 0.42, color=GREEN, linewidth=1.4, zorder=2)
             axes.text(place - 0.42, level, f"{100 * level:g} %", color=GREEN, fontsize=7.5, va="bottom")
             axes.fill_between([place - 0.42, place + 0.42], 0, level, color=GREEN, alpha=0.10, linewidth=0)
-    names = ["no margin" if level is None else f"margin for {100 * level:g} %" for level, _ in records]
+    names = [level_name(level) for level, _ in records]
     axes.set_xticks(range(len(records)), names)
     axes.set_xlim(-0.6, len(records) - 0.4)
     axes.set_ylim(0, None)

@@ -55,11 +55,16 @@ def budget_verdict(figures: Mapping[str, Any]) -> str:
     return verdict(budget_key_figures(figures))
 
 
+def level_name(level: float | None) -> str:
+    """What a line of figures is called. A preset may have a margin of its own, so that none calibrated is not none."""
+    return "not calibrated" if level is None else f"calibrated for {100 * level:g} %"
+
+
 def level_rows(levels: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """A row for each level of calibration (none first) and budget: how many episodes exceeded it, and the return."""
     return [
         {
-            "level": "no margin" if figures["level"] is None else f"{100 * figures['level']:g} %",
+            "margin": level_name(figures["level"]),
             "budget": record["asked"],
             "over budget": percent(record["exceeded_rate"]),
             "normalised cost": f"{record['normalised_cost_mean']:.3f}",

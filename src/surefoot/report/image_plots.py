@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, Patch
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from surefoot.errors import ConfigError, DataError
 from surefoot.report.style import (
@@ -51,7 +51,10 @@ def open_loop(
         )
     count, length = truth.shape[:2]
     width = PAGE_WIDTH / (length + 1.2)
-    figure = new_figure(0.55 + count * (2 * width + 0.22))
+    figure = new_figure(0.55 + count * (2 * width + 0.06))
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(w_pad=0.015, h_pad=0.015, wspace=0.0, hspace=0.0)  # pyright: ignore[reportCallIssue]
     panels = figure.subplots(2 * count, length, squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03})
     for row in range(count):
         for kind, images in enumerate((truth, predicted)):
@@ -186,11 +189,11 @@ def return_against_cost(
     largest = max(1.0, float(np.concatenate(costs).max()))
     axes.set_yscale("symlog", linthresh=1.0, linscale=1.0)
     axes.set_ylim(-0.15, 1.4 * largest)
-    axes.axhline(0.0, color=GREEN, linewidth=0.9)
+    axes.axhline(0.0, color=GREEN, linewidth=0.9, zorder=0)
     ticks = [0, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
     axes.set_yticks([tick for tick in ticks if tick <= 1.4 * largest])
     axes.set_yticklabels([f"{tick:g}" for tick in ticks if tick <= 1.4 * largest])
-    axes.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes.yaxis.set_minor_locator(NullLocator())
     random = np.random.default_rng(0)
     if data is not None:
         axes.scatter(
@@ -208,7 +211,7 @@ def return_against_cost(
     axes.set_xlabel("return of an episode")
     axes.set_ylabel("cost of an episode")
     light_grid(axes)
-    figure.legend(loc="outside lower center", ncols=min(len(methods) + (data is not None), 3))
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -245,7 +248,9 @@ def probability_maps(
             if values.min() < 0 < values.max():
                 axes.contour(axis, axis, values, levels=[0.0], **look)
         for x, y in hazards:
-            axes.add_patch(Circle((x, y), radius, facecolor="none", edgecolor=INK, linewidth=0.6, linestyle="dotted"))
+            axes.add_patch(
+                Circle((x, y), radius, facecolor="none", edgecolor="white", linewidth=1.0, linestyle="dotted")
+            )
         tail = np.array([axis[0], axis[0]]) * 0.82
         axes.annotate(
             "", tail + 0.5 * item.speed * np.array([math.cos(item.heading), math.sin(item.heading)]), tail,
@@ -261,9 +266,9 @@ def probability_maps(
     bar = figure.colorbar(filled, ax=list(panels), shrink=0.72, aspect=22, pad=0.015)
     bar.set_label("p, a violation is unavoidable")
     handles = [
-        matplotlib.lines.Line2D([], [], color=BLUE, linewidth=1.8, label="p = 1/2, first seed"),
-        matplotlib.lines.Line2D([], [], color="black", linewidth=1.3, linestyle="dashed", label="exact border"),
-        matplotlib.lines.Line2D([], [], color=INK, linewidth=0.8, linestyle="dotted", label="hazard"),
+        Line2D([], [], color=BLUE, linewidth=1.8, label="p = 1/2, first seed"),
+        Line2D([], [], color="black", linewidth=1.3, linestyle="dashed", label="exact border"),
+        Patch(facecolor="#7F0A12", edgecolor="white", linestyle="dotted", label="hazard"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=2.6)
     return figure

@@ -4,6 +4,7 @@ from surefoot.errors import check_name
 from surefoot.tasks.dsrl import DSRL_TASKS
 from surefoot.tasks.task import Suite, Task
 from surefoot.tasks.trebi import TREBI_TASKS
+from surefoot.tasks.vision import VISION_TASKS
 
 __all__ = ["TASKS", "Suite", "Task", "get_task"]
 
@@ -37,6 +38,7 @@ TASKS: dict[str, Task] = {
     "PointRobotPixels64Moved": _point_robot_pixels("PointRobotPixels64Moved", 64),
     **DSRL_TASKS,
     **TREBI_TASKS,
+    **VISION_TASKS,
 }
 
 _BY_DSRL_ID = {task.dsrl_id: task for task in DSRL_TASKS.values() if task.dsrl_id is not None}

@@ -26,6 +26,7 @@ from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import CheckpointError, ConfigError, DivergenceError
 from surefoot.files import write_text
 from surefoot.training.chunk import all_finite, seed_keys, state_template
+from surefoot.training.online_simulator import OnlineSimulator, roll_out_lanes
 from surefoot.training.run_directory import RunDirectory
 from surefoot.types import DataSpec
 
@@ -75,7 +76,7 @@ def fine_tune(
     algorithm: Any,
     states: Any,
     offline: FrameData | None,
-    task: PureTask,
+    task: PureTask | OnlineSimulator,
     *,
     spec: DataSpec,
     seeds: Sequence[int],
@@ -105,7 +106,8 @@ def fine_tune(
         each = [jax.tree.map(lambda leaf, place=place: leaf[place], states) for place in range(len(seeds))]
         for number in range(done, rounds if stop_at is None else min(stop_at, rounds)):
             for place, seed in enumerate(seeds):
-                each[place], replays[place], stream, metrics = play_round(
+                play = play_round if isinstance(task, PureTask) else play_simulated_round
+                each[place], replays[place], stream, metrics = play(
                     algorithm, each[place], replays[place], jax.random.fold_in(keys[place], number),
                     task=task, lanes=settings.lanes, updates=updates,
                 )  # fmt: skip
@@ -132,11 +134,27 @@ def play_round(
     k_start, k_act, k_learn = jax.random.split(key, 3)
     starts = jax.random.split(k_start, lanes)
     stream = roll_out_stream(algorithm.policy(state), task, starts, k_act, steps=task.horizon)
+    return _learn(algorithm, state, replay, stream, k_learn, updates=updates)
+
+
+def play_simulated_round(
+    algorithm: Any, state: Any, replay: Replay, key: Key[Array, ""], *, task: OnlineSimulator, lanes: int, updates: int
+) -> tuple[Any, Replay, Brought, dict[str, Array]]:
+    """The same in a simulator: its lanes are stepped between calls of the compiled policy."""
+    k_start, k_act, k_learn = jax.random.split(key, 3)
+    stream = roll_out_lanes(algorithm, state, task, jax.random.split(k_start, lanes), k_act)
+    return learn_round(algorithm, state, replay, stream, k_learn, updates=updates)
+
+
+def _learn(
+    algorithm: Any, state: Any, replay: Replay, stream: Stream, key: Key[Array, ""], *, updates: int
+) -> tuple[Any, Replay, Brought, dict[str, Array]]:
+    """What a round does with the episodes that it played."""
     replay = append(replay, stream)
     acting = algorithm.acting_metrics(state, stream.memory) if hasattr(algorithm, "acting_metrics") else {}
     if hasattr(algorithm, "after_episodes"):
         episodes = stream.last.sum(1)
-        state = algorithm.after_episodes(state, stream.cost.sum(1) / episodes, task.horizon / episodes)
+        state = algorithm.after_episodes(state, stream.cost.sum(1) / episodes, stream.cost.shape[1] / episodes)
     (phase,) = algorithm.phases
     windows = FrameWindows(replay.frames, jnp.arange(replay.frames.reward.shape[0]))
 
@@ -145,9 +163,12 @@ def play_round(
         rows = jax.random.randint(k_rows, (phase.batch_size,), 0, replay.filled - algorithm.window + 1)
         return algorithm.update(state, algorithm.batch(windows, rows), k_update, phase=phase.name)
 
-    state, metrics = jax.lax.scan(one, state, jax.random.split(k_learn, updates))
+    state, metrics = jax.lax.scan(one, state, jax.random.split(key, updates))
     brought = Brought(stream.reward, stream.cost, stream.last)
     return state, replay, brought, acting | jax.tree.map(lambda values: values.mean(), metrics)
+
+
+learn_round = jax.jit(_learn, static_argnames=("algorithm", "updates"), donate_argnames=("replay",))
 
 
 def append(replay: Replay, stream: Stream) -> Replay:
