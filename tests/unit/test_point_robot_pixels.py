@@ -102,10 +102,11 @@ def test_moving_the_hazards_moves_the_picture_and_the_costs() -> None:
 def test_every_variant_is_a_task_of_its_size() -> None:
     for name, variant in VARIANTS.items():
         task, pure = TASKS[name], PURE_TASKS[name]
-        assert task.image_shape == (variant.size, variant.size, 3)
+        shape = (variant.size, variant.size, 3)
+        assert task.image_shape == shape
         assert task.horizon == pure.horizon == 75
         state, images = pure.reset(jax.random.split(jax.random.key(0), 2))
-        assert images.shape == (2, *task.image_shape)
+        assert images.shape == (2, *shape)
         entered, result = pure.step(state, jnp.zeros((2, 2)))
         np.testing.assert_array_equal(result.observation, pixels.draw(entered.pose, **variant._asdict()))
 

@@ -125,9 +125,8 @@ def collect_point_robot_pixels(
             numbers = jnp.arange(episodes, episodes + _EPISODES_AT_ONCE)
             keys = jax.vmap(lambda number, key=key: jax.random.fold_in(key, number))(numbers)
             rolled = point_robot_pixels.roll_out(keys, jnp.full(_EPISODES_AT_ONCE, behaviour), layout=variant.layout)
-            found: point_robot_pixels.EpisodeBatch = jax.tree.map(np.asarray, rolled)
-            wanted = int(np.searchsorted(np.cumsum(found.length), each - steps)) + 1
-            *rows, lengths, terminated = (leaf[:wanted] for leaf in found)
+            wanted = int(np.searchsorted(np.cumsum(np.asarray(rolled.length)), each - steps)) + 1
+            *rows, lengths, terminated = (np.asarray(leaf)[:wanted] for leaf in rolled)
             parts.append(from_episodes(task, *rows, lengths=lengths, terminated=terminated))
             steps, episodes = steps + int(lengths.sum()), episodes + len(lengths)
             if on_progress is not None:
