@@ -50,9 +50,10 @@ def measure(name: str) -> dict[str, Any]:
         "wall_seconds_per_cpu_second": wall / spent,
         "milliseconds": {"two_images": 1e3 * seeing, "decision": 1e3 * spent / decisions, "reset": 1e3 * resetting},
         "first_reset_cpu_seconds": first,
-        # The stricter reading of the target: pairs of images, each with its four steps of the simulator.
         "target": FRAMES_PER_CPU_SECOND,
-        "reached": decisions / spent >= FRAMES_PER_CPU_SECOND,
+        "reached": 2 * decisions / spent >= FRAMES_PER_CPU_SECOND,
+        # A stricter reading of the target: pairs of images, each with its four steps of the simulator.
+        "pairs_reached": decisions / spent >= FRAMES_PER_CPU_SECOND,
     }
     env.close()
     return found
@@ -64,8 +65,8 @@ def main() -> None:
         if name.endswith("Moved"):
             continue
         results["tasks"][name] = row = measure(name)
-        rate = _machine.verdict(row["decisions_per_cpu_second"], FRAMES_PER_CPU_SECOND)
-        print(f"{name}: {rate} decisions of two images per CPU second, {row['renderer']}", flush=True)
+        rate = _machine.verdict(row["frames_per_cpu_second"], FRAMES_PER_CPU_SECOND)
+        print(f"{name}: {rate} images per CPU second, with the simulator's steps; {row['renderer']}", flush=True)
     rates = [row["decisions_per_cpu_second"] for row in results["tasks"].values()]
     results["slowest"] = float(np.min(rates))
     print(_machine.write("vision", results))

@@ -62,7 +62,7 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned_in_the_simulator(
     frames = episode_files.load(data, get_task(TASK), in_memory=False)
     scores = score_predictions(before.algorithm, before.state, frames)
     assert set(scores) == {"seen", "ahead"}
-    assert all(np.isfinite(score["reward_r2"]) for score in scores.values())  # pyright: ignore[reportArgumentType]
+    assert all(score["reward_r2"] is not None and np.isfinite(score["reward_r2"]) for score in scores.values())
 
 
 def test_episodes_go_to_the_public_codes_chunks_and_back(data: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_explained_variance_by_hand() -> None:
     assert explained_variance(np.full(4, 1.0), found) == 0.0
     assert explained_variance(found, found) == 1.0
     # Errors 0, 0, 2, 1: 5 of 12 are left.
-    np.testing.assert_allclose(explained_variance(np.array([0.0, 0.0, 2.0, 1.0]), found), 1 - 5 / 12)
+    assert explained_variance(np.array([0.0, 0.0, 2.0, 1.0]), found) == pytest.approx(1 - 5 / 12)
     assert explained_variance(np.zeros(4), np.ones(4, np.float32)) is None
 
 
@@ -38,4 +38,4 @@ def test_the_first_frame_of_an_episode_is_left_out(monkeypatch: pytest.MonkeyPat
     scores = score_predictions(SimpleNamespace(), None, data)
     assert scores["seen"] == {"reward_r2": 1.0, "cost_auroc": 1.0}
     assert scores["ahead"]["cost_auroc"] == 0.0
-    np.testing.assert_allclose(scores["ahead"]["reward_r2"], 0.0, atol=1e-6)  # pyright: ignore[reportArgumentType]
+    assert scores["ahead"]["reward_r2"] == pytest.approx(0.0, abs=1e-6)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tyro
 
 from surefoot import data
@@ -25,19 +26,21 @@ from surefoot.data import Dataset, pixels
 from surefoot.data.frames import FrameData
 from surefoot.envs import hazard_run
 from surefoot.errors import ConfigError
-from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot
+from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
 from surefoot.tasks import Task, get_task
 
-DEFAULT_TRANSITIONS, HAZARD_RUN_TRANSITIONS, VISION_TRANSITIONS = 100_000, 18_000, 20_000
+DEFAULT_TRANSITIONS, VISION_TRANSITIONS = 100_000, 20_000
+IMAGE_TRANSITIONS = {"HazardRun": 18_000, "PointRobotPixels": 30_000, "PointRobotPixels64": 30_000}
+"""Steps of the data of each of our own tasks of images that data are collected on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectOptions:
     """Collect a dataset. PointRobot: half from random held actions, half from goal-seekers of varied caution.
-    HazardRun: images of as many random, careless and careful episodes; PointGoal1Vision and its like the same from the
-    robot's cameras, into a folder that grows when more transitions are asked for. DSRL's tasks: every episode of a
-    safe learner whose cost limit rises, thinned on a grid of cost and return. TREBI's tasks, with --recipe
-    medium-replay: the whole replay buffer of SAC, which ignores costs.
+    HazardRun and PointRobotPixels: images of as much random, careless and careful behaviour; PointGoal1Vision and its
+    like the same from the robot's cameras, into a folder that grows when more transitions are asked for. DSRL's tasks:
+    every episode of a safe learner whose cost limit rises, thinned on a grid of cost and return. TREBI's tasks, with
+    --recipe medium-replay: the whole replay buffer of SAC, which ignores costs.
 
     A collection by a learner that was stopped or killed goes on when the same command is started again.
     """
@@ -47,9 +50,9 @@ class CollectOptions:
     recipe: Literal["default", "medium-replay"] = "default"
     """default: the task's own, as above. medium-replay: SAC's replay buffer, for TREBI's tasks."""
     transitions: int | None = None
-    """Rows of the file, by default 100,000 (HazardRun: 18,000, Vision: 20,000): exactly so many for PointRobot,
-    at least so many, in whole episodes, elsewhere. Not with --recipe medium-replay, whose file holds all whole
-    episodes."""
+    """Rows of the file, by default 100,000 (HazardRun: 18,000, PointRobotPixels: 30,000, Vision: 20,000): exactly so
+    many for PointRobot, at least so many, in whole episodes, elsewhere. Not with --recipe medium-replay, whose file
+    holds all whole episodes."""
     seed: int = 0
     """Of all randomness; the same seed gives the same data."""
     steps: int | None = None
@@ -103,18 +106,26 @@ def collect(options: CollectOptions) -> Dataset | FrameData:
 
 
 def _collect_images(options: CollectOptions, task: Task) -> FrameData:
-    if task.name != "HazardRun":
-        raise ConfigError(f"--task: {task.name} is there to fine-tune on; collect HazardRun.")
+    if task.name not in IMAGE_TRANSITIONS:
+        plain = task.name.removesuffix("Moved").removesuffix("Shifted")
+        raise ConfigError(f"--task: {task.name} is there to fine-tune on; collect {plain}.")
     _refuse(options, ("steps", "workers"), f"{task.name}, which has no simulator")
-    wanted = HAZARD_RUN_TRANSITIONS if options.transitions is None else options.transitions
+    wanted = IMAGE_TRANSITIONS[task.name] if options.transitions is None else options.transitions
     with ProgressLine(f"collecting {task.name}", unit="transitions") as line:
-        frames = collect_hazard_run(transitions=wanted, seed=options.seed, on_progress=line.report)
-    each = len(frames.lengths) // len(hazard_run.BEHAVIOURS)
+        if task.name == "HazardRun":
+            frames = collect_hazard_run(transitions=wanted, seed=options.seed, on_progress=line.report)
+            each = len(frames.lengths) // len(hazard_run.BEHAVIOURS)
+            behaviours = [(name, each) for name in hazard_run.BEHAVIOURS]
+        else:
+            found = collect_point_robot_pixels(
+                transitions=wanted, seed=options.seed, task=task.name, on_progress=line.report
+            )
+            frames, behaviours = found.frames, found.behaviours
+    ends = np.cumsum([count for _, count in behaviours]).tolist()
     card = {
-        "recipe": "surefoot collect: whole episodes, as many of each behaviour",
+        "recipe": "surefoot collect: whole episodes, as much of each behaviour",
         "behaviours": [
-            {"name": name, "episodes": [place * each, (place + 1) * each]}
-            for place, name in enumerate(hazard_run.BEHAVIOURS)
+            {"name": name, "episodes": [end - count, end]} for (name, count), end in zip(behaviours, ends, strict=True)
         ],
         "seed": options.seed,
         "versions": versions(),

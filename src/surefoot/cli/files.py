@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from surefoot import data
 from surefoot.cli.selection import select
 from surefoot.data import Dataset, episode_files, library, pixels
@@ -59,6 +61,25 @@ def merge_summary(run: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
     summary = {**read_summary(run), **changes}
     write_json(run / SUMMARY, summary)
     return summary
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """An .npz file in one step."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    temporary.replace(path)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of such a file; empty where there is none. `ConfigError` where it cannot be read."""
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: expected arrays, found a file that cannot be read; evaluate again.") from error
 
 
 def run_data(run: RunDirectory, config: RunConfig) -> Dataset | None:

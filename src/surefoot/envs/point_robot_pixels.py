@@ -4,8 +4,8 @@ The robot, its goal and its arena are those of `point_robot`. A decision holds f
 rewards and costs are summed; an episode lasts at most 75 decisions. The image shows 6.4 m x 6.4 m, north up:
 
 - red: the hazards;
-- green: the goal at half brightness, and at full brightness a bar from the robot's centre to where it would be in half
-  a second at its present velocity. The bar is the speed: longer is faster, and it points backwards where the robot
+- green: the goal at half brightness, and at full brightness a bar from the robot's centre to where it would be in 0.6
+  seconds at its present velocity. The bar is the speed: longer is faster, and it points backwards where the robot
   drives backwards;
 - blue: the robot, a disc with a nose of fixed length that shows its heading.
 
@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from surefoot.envs import behaviours, point_robot
 from surefoot.envs.behaviours import Traits
-from surefoot.envs.point_robot import ARENA, GOAL, GOAL_BONUS, GOAL_RADIUS, HAZARD_RADIUS, TIME_STEP
+from surefoot.envs.point_robot import ARENA, GOAL, GOAL_BONUS, GOAL_RADIUS, HAZARD_RADIUS
 
 REPEAT = 4
 """PointRobot's steps in a decision."""
@@ -34,9 +34,9 @@ SMALL, LARGE = 32, 64
 """Pixels along each side of the two images."""
 VIEW = 3.2
 """Metres from the image's centre to its edge."""
-ROBOT_RADIUS, NOSE_LENGTH, NOSE_RADIUS = 0.3, 0.6, 0.12
+ROBOT_RADIUS, NOSE_LENGTH, NOSE_RADIUS = 0.4, 0.8, 0.16
 """Metres, only drawn: the robot is where its centre is."""
-BAR_SECONDS, BAR_RADIUS = 0.5, 0.15
+BAR_SECONDS, BAR_RADIUS = 0.6, 0.2
 """The bar is this many seconds of driving long, and this many metres wide to each side."""
 
 
@@ -85,7 +85,9 @@ def draw(pose: Float[Array, "*n 4"], *, layout: Layout = SEEN, size: int = SMALL
     goal = 0.5 * _cover(np.hypot(x - GOAL[0], y - GOAL[1]) - GOAL_RADIUS, size)
     hazard = _cover(np.min([np.hypot(x - cx, y - cy) for cx, cy in layout.centres], 0) - HAZARD_RADIUS, size)
 
-    offset_x, offset_y = x - pose[..., 0, None, None], y - pose[..., 1, None, None]
+    shape = (*pose.shape[:-1], size, size)
+    offset_x = jnp.broadcast_to(x, shape) - pose[..., 0, None, None]
+    offset_y = jnp.broadcast_to(y, shape) - pose[..., 1, None, None]
     cos, sin = jnp.cos(pose[..., 3])[..., None, None], jnp.sin(pose[..., 3])[..., None, None]
     along, across = offset_x * cos + offset_y * sin, offset_y * cos - offset_x * sin
 
@@ -97,7 +99,8 @@ def draw(pose: Float[Array, "*n 4"], *, layout: Layout = SEEN, size: int = SMALL
     speed = pose[..., 2, None, None]
     robot = jnp.minimum(jnp.hypot(offset_x, offset_y) - ROBOT_RADIUS, bar(NOSE_LENGTH) - NOSE_RADIUS)
     velocity = _cover(bar(BAR_SECONDS * speed) - BAR_RADIUS, size)
-    layers = (jnp.broadcast_to(hazard, robot.shape), jnp.maximum(goal, velocity), _cover(robot, size))
+    goals = jnp.broadcast_to(goal, shape)
+    layers = (jnp.broadcast_to(hazard, shape), jnp.maximum(goals, velocity), _cover(robot, size))
     return jnp.round(255.0 * jnp.stack(layers, -1)).astype(jnp.uint8)
 
 
@@ -189,9 +192,8 @@ RANDOM_SHARE = 0.15
 class EpisodeBatch(NamedTuple):
     """n episodes [n, T]; rows after an episode's end repeat its last state."""
 
-    image: UInt8[Array, "n frames size size 3"]
-    """T + 1 of them: the first is the reset's."""
     pose: Float[Array, "n frames 4"]
+    """T + 1 of them: the first is the reset's. `draw` makes images of them."""
     action: Float[Array, "n t 2"]
     reward: Float[Array, "n t"]
     cost: Float[Array, "n t"]
@@ -213,7 +215,7 @@ def draw_traits(key: Key[Array, ""], behaviour: Int[Array, ""]) -> Traits:
     )
 
 
-def _episode(key: Key[Array, ""], behaviour: Int[Array, ""], *, layout: Layout, size: int) -> EpisodeBatch:
+def _episode(key: Key[Array, ""], behaviour: Int[Array, ""], *, layout: Layout) -> EpisodeBatch:
     k_reset, k_traits, k_steps = jax.random.split(key, 3)
     first = PixelState(point_robot.reset(k_reset)[0].pose, jnp.int32(0))
     traits = draw_traits(k_traits, behaviour)
@@ -238,14 +240,10 @@ def _episode(key: Key[Array, ""], behaviour: Int[Array, ""], *, layout: Layout, 
         one_step, start, jax.random.split(k_steps, HORIZON)
     )
     poses = jnp.concatenate([first.pose[None], poses])
-    return EpisodeBatch(
-        draw(poses, layout=layout, size=size), poses, action, reward, cost, valid.sum(), terminated.any()
-    )
+    return EpisodeBatch(poses, action, reward, cost, valid.sum(), terminated.any())
 
 
-@partial(jax.jit, static_argnames=("layout", "size"))
-def roll_out(
-    keys: Key[Array, " n"], kinds: Int[Array, " n"], *, layout: Layout = SEEN, size: int = SMALL
-) -> EpisodeBatch:
+@partial(jax.jit, static_argnames="layout")
+def roll_out(keys: Key[Array, " n"], kinds: Int[Array, " n"], *, layout: Layout = SEEN) -> EpisodeBatch:
     """One whole episode a key, by the behaviour of that number."""
-    return jax.vmap(lambda key, kind: _episode(key, kind, layout=layout, size=size))(keys, kinds)
+    return jax.vmap(lambda key, kind: _episode(key, kind, layout=layout))(keys, kinds)

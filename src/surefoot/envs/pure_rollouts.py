@@ -130,9 +130,7 @@ def roll_out_stream(
 
 def _where(mask: Bool[Array, " n"], new: Any, old: Any) -> Any:
     """Lane by lane one of two trees."""
-    return jax.tree.map(
-        lambda one, other: jnp.where(mask.reshape(-1, *[1] * (one.ndim - 1)), one, other), new, old
-    )
+    return jax.tree.map(lambda one, other: jnp.where(mask.reshape(-1, *[1] * (one.ndim - 1)), one, other), new, old)
 
 
 def _swap(values: Array) -> Array:

@@ -14,7 +14,7 @@ from surefoot.envs.point_robot import constraint
 from surefoot.envs.point_robot_pixels import VARIANTS, Variant
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.pure_rollouts import Episodes
-from surefoot.evaluation.collect import PixelEpisodes, collect_point_robot_pixels
+from surefoot.evaluation.collect import PixelEpisodes, collect_point_robot_pixels, draw_poses
 from surefoot.evaluation.images import by_episode, evaluate_from, infeasibility_along, visited_frames
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.starts import draw_starts
@@ -117,11 +117,10 @@ def measure_region(algorithm: Any, states: list[Any], task: str, exact: ExactSet
 
 def _single(algorithm: Any, state: Any, poses: Float[np.ndarray, "n 4"], variant: Variant) -> Float[np.ndarray, " n"]:
     """p of the image at each pose."""
-    found = []
+    images, found = draw_poses(poses, variant), []
     for first in range(0, len(poses), _IMAGES_AT_ONCE):
         rows = np.minimum(np.arange(first, first + _IMAGES_AT_ONCE), len(poses) - 1)
-        images = point_robot_pixels.draw(jnp.asarray(poses[rows], jnp.float32), **variant._asdict())
-        found.append(np.asarray(_infeasibility_of_images(algorithm, state, images, jax.random.key(first))))
+        found.append(np.asarray(_infeasibility_of_images(algorithm, state, images[rows], jax.random.key(first))))
     return np.concatenate(found)[: len(poses)]
 
 

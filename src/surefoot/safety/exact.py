@@ -139,7 +139,8 @@ def solve_point_robot(
 ) -> ExactSet:
     """V* of PointRobot on a grid with `spacing` metres between points, for speeds up to `top_speed` (m/s).
 
-    `hazards` are the centres of other hazards than the task's own, metres. Takes 310 MB by default; memory goes with headings / spacing^2. Raises `ConfigError` on a value out of range.
+    `hazards` are the centres of other hazards than the task's own, metres; the goal must lie as clear of them. Takes
+    310 MB by default; memory goes with headings / spacing^2. Raises `ConfigError` on a value out of range.
     """
     if not 0.005 <= spacing <= 0.5:
         raise ConfigError(f"spacing: expected 0.005 to 0.5 metres, found {spacing}.")
@@ -197,8 +198,8 @@ def _shifted(
 def _blend(fields: list[np.ndarray], weights: Float[np.ndarray, " taps"]) -> np.ndarray:
     """The weighted sum of equally shaped float32 arrays."""
     total = np.float32(weights[0]) * fields[0]
-    for field, weight in zip(fields[1:], weights[1:], strict=True):
-        total += np.float32(weight) * field
+    for other, weight in zip(fields[1:], weights[1:], strict=True):
+        total += np.float32(weight) * other
     return total
 
 

@@ -75,17 +75,19 @@ class Players:
         return keep(number, episode)
 
     def _persist(self, player: "_Player", told: Told) -> PixelEpisode:
-        for _ in range(MOST_DEATHS):
+        deaths = 0
+        while True:
             try:
                 return player.play(told)
             except WorkerDiedError as died:
-                death, cause = WorkerDeath(self._task.name, (told.seed,), str(died)), died
+                deaths += 1
                 player.close()
-                self._on_death(death)
-        raise SimulatorError(
-            f"task {self._task.name}: a worker died {MOST_DEATHS} times under the episode with seed {told.seed}: "
-            f"{death.how}."
-        ) from cause
+                self._on_death(WorkerDeath(self._task.name, (told.seed,), str(died)))
+                if deaths == MOST_DEATHS:
+                    raise SimulatorError(
+                        f"task {self._task.name}: a worker died {deaths} times under the episode with seed "
+                        f"{told.seed}: {died}."
+                    ) from died
 
 
 class _Player:
