@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
@@ -96,3 +97,39 @@ def test_another_task_is_refused(run: Path, tmp_path: Path, capsys: pytest.Captu
     assert "expected a task that looks like HazardRun" in capsys.readouterr().err
     assert main(["evaluate", str(run), "--task", "PointRobot"]) == 2
     assert "expected a task that looks like HazardRun" in capsys.readouterr().err
+
+
+def test_point_robot_is_trained_from_pixels_and_measured_against_the_exact_set(tmp_path: Path) -> None:
+    data, path = tmp_path / "pixels.hdf5", tmp_path / "run"
+    assert main(["collect", "--task", "PointRobotPixels", "--transitions", "120", "--out", str(data)]) == 0
+    behaviours = json.loads(h5_card(data))["behaviours"]
+    assert [one["name"] for one in behaviours][1:] == ["careless goal-seekers", "careful goal-seekers"]
+    words = ["train", "--algorithm", "fosp", "--task", "PointRobotPixels", "--data", str(data), "--out", str(path)]
+    assert main([*words, *SIZES]) == 0
+    assert main(["evaluate", str(path), "--episodes", "4"]) == 0
+    summary = json.loads((path / "summary.json").read_text())
+    assert (summary["evaluation"]["feasible"]["episodes"], summary["evaluation"]["infeasible"]["episodes"]) == (4, 1)
+    exact = summary["evaluation_infeasibility"]["exact"]
+    assert len(exact) == 1
+    assert 0.0 < exact[0]["infeasible_share"] < 1.0
+    assert 0.0 <= exact[0]["auroc"] <= 1.0
+    assert main(["evaluate", str(path), "--episodes", "4", "--task", "PointRobotPixelsMoved"]) == 0
+
+    tuned = tmp_path / "online"
+    words = ["finetune", str(path), "--task", "PointRobotPixelsMoved", "--steps", "75", "--lanes", "1"]
+    assert main([*words, "--ratio", "0.02", "--out", str(tuned)]) == 0
+    (row,) = rows_of(tuned / "online.jsonl")
+    assert row["environment_steps"] == 75
+    assert row["episodes"] >= 1
+    for folder in (path, tuned):
+        assert main(["report", str(folder)]) == 0
+    page = (path / "report.html").read_text()
+    shown = ("open-loop", "feasibility-along-episode", "probability-maps", "return-cost", "training", "data")
+    assert [name for name in shown if f'<figure id="{name}">' in page] == list(shown)
+    assert '<figure id="fine-tuning">' in (tuned / "report.html").read_text()
+
+
+def h5_card(path: Path) -> str:
+    """The card of a file of data."""
+    with h5py.File(path) as file:
+        return str(file.attrs["card"])

@@ -11,7 +11,7 @@ import pytest
 
 from surefoot.data.frames import FrameData, Frames, FrameWindows, from_episodes, windows
 from surefoot.envs.pure import PureTask
-from surefoot.envs.pure_rollouts import Visited
+from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import ConfigError
 from surefoot.training import RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, Replay, append, fine_tune
@@ -97,20 +97,54 @@ def tune(path: Path, *, stop_at: int | None = None, data: FrameData | None = Non
 def test_new_episodes_join_the_replay_as_frames() -> None:
     row, flags = jnp.zeros(9), jnp.zeros(9, bool)
     replay = Replay(Frames(jnp.zeros((9, 1)), jnp.zeros((9, 1)), row, row, flags, flags), jnp.int32(1))
-    visited = Visited(
+    yes, no = jnp.array([[False, True]]), jnp.array([[False, False]])
+    stream = Stream(
         observation=jnp.array([[[1.0], [2.0]]]),
+        entered=jnp.array([[[2.0], [3.0]]]),
         action=jnp.array([[[0.1], [0.2]]]),
         reward=jnp.array([[5.0, 6.0]]),
         cost=jnp.array([[0.0, 1.0]]),
-        last_observation=jnp.array([[3.0]]),
+        terminated=no,
+        last=yes,
+        memory=None,
     )
-    found = append(append(replay, visited), visited)
+    found = append(append(replay, stream), stream)
     assert found.filled == 7  # two episodes of two steps have three frames each
     np.testing.assert_array_equal(found.frames.observation[:, 0], [0, 1, 2, 3, 1, 2, 3, 0, 0])
     np.testing.assert_allclose(found.frames.action[:, 0], [0, 0.1, 0.2, 0, 0.1, 0.2, 0, 0, 0])
     np.testing.assert_array_equal(found.frames.reward, [0, 0, 5, 6, 0, 5, 6, 0, 0])
     np.testing.assert_array_equal(found.frames.cost, [0, 0, 0, 1, 0, 0, 1, 0, 0])
     np.testing.assert_array_equal(np.flatnonzero(found.frames.is_first), [1, 4])
+    assert not found.frames.terminated.any()
+    # Lane 0 ends after its first step, and begins anew at 7; lane 1 does not.
+    two = Stream(
+        observation=jnp.array([[[1.0], [7.0]], [[4.0], [5.0]]]),
+        entered=jnp.array([[[2.0], [8.0]], [[5.0], [6.0]]]),
+        action=jnp.array([[[0.1], [0.2]], [[0.3], [0.4]]]),
+        reward=jnp.array([[5.0, 6.0], [7.0, 8.0]]),
+        cost=jnp.zeros((2, 2)),
+        terminated=jnp.array([[True, False], [False, False]]),
+        last=jnp.array([[True, True], [False, True]]),
+        memory=None,
+    )
+    found = append(replay, two)
+    assert found.filled == 1 + 7
+    np.testing.assert_array_equal(found.frames.observation[:, 0], [0, 1, 2, 7, 8, 4, 5, 6, 0])
+    np.testing.assert_allclose(found.frames.action[:, 0], [0, 0.1, 0, 0.2, 0, 0.3, 0.4, 0, 0])
+    np.testing.assert_array_equal(found.frames.reward, [0, 0, 5, 0, 6, 0, 7, 8, 0])
+    np.testing.assert_array_equal(np.flatnonzero(found.frames.is_first), [1, 3, 5])
+    np.testing.assert_array_equal(np.flatnonzero(found.frames.terminated), [2])
+
+
+def test_lanes_go_on_with_fresh_episodes() -> None:
+    """The walk ends after 3 steps: of 5 steps the second episode has 2, and its sum begins at 0 again."""
+    policy = Repeater().policy({"action": jnp.float32(0.4), "paid": jnp.float32(0.0)})
+    stream = roll_out_stream(policy, TASK, jax.random.split(jax.random.key(0), 2), jax.random.key(1), steps=5)
+    np.testing.assert_allclose(stream.observation[:, :, 0], [[0, 0.4, 0.8, 0, 0.4]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(stream.entered[:, :, 0], [[0.4, 0.8, 1.2, 0.4, 0.8]] * 2, rtol=1e-6)
+    np.testing.assert_array_equal(stream.last, [[False, False, True, False, True]] * 2)
+    np.testing.assert_array_equal(stream.cost, [[0, 0, 1, 0, 0]] * 2)
+    np.testing.assert_array_equal(stream.memory, [2, 2])  # actions of the second episode
 
 
 def test_the_settings_count_whole_rounds() -> None:

@@ -48,6 +48,7 @@ class Counter:
 
 def task(**changes: Any) -> Any:
     facts = {
+        "vision": None,
         "name": "Counter",
         "suite": "none",
         "simulator_id": None,

@@ -6,6 +6,7 @@ from surefoot.errors import UnknownNameError
 from surefoot.tasks import TASKS, get_task
 from surefoot.tasks.dsrl import DSRL_TASKS
 from surefoot.tasks.trebi import BUDGETS, TREBI_TASKS
+from surefoot.tasks.vision import VISION_TASKS
 
 
 def test_there_are_the_38_tasks_of_the_benchmark_and_our_own() -> None:
@@ -16,7 +17,10 @@ def test_there_are_the_38_tasks_of_the_benchmark_and_our_own() -> None:
         "safety_gymnasium": 21,
         "metadrive": 9,
     }
-    assert set(TASKS) - set(DSRL_TASKS) == {"PointRobot", "HazardRun", "HazardRunShifted", *TREBI_TASKS}
+    assert set(TASKS) - set(DSRL_TASKS) == {
+        "PointRobot", "HazardRun", "HazardRunShifted", "PointRobotPixels", "PointRobotPixelsMoved",
+        "PointRobotPixels64", "PointRobotPixels64Moved", *TREBI_TASKS, *VISION_TASKS,
+    }  # fmt: skip
     assert all(name == task.name for name, task in TASKS.items())
 
 

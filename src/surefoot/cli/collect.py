@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tyro
 
 from surefoot import data
@@ -25,18 +26,21 @@ from surefoot.data import Dataset, pixels
 from surefoot.data.frames import FrameData
 from surefoot.envs import hazard_run
 from surefoot.errors import ConfigError
-from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot
+from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
 from surefoot.tasks import Task, get_task
 
-DEFAULT_TRANSITIONS, HAZARD_RUN_TRANSITIONS = 100_000, 18_000
+DEFAULT_TRANSITIONS, VISION_TRANSITIONS = 100_000, 20_000
+IMAGE_TRANSITIONS = {"HazardRun": 18_000, "PointRobotPixels": 30_000, "PointRobotPixels64": 30_000}
+"""Steps of the data of each of our own tasks of images that data are collected on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectOptions:
     """Collect a dataset. PointRobot: half from random held actions, half from goal-seekers of varied caution.
-    HazardRun: images of as many random, careless and careful episodes. DSRL's tasks: every episode of a safe learner
-    whose cost limit rises, thinned on a grid of cost and return. TREBI's tasks, with --recipe medium-replay: the
-    whole replay buffer of SAC, which ignores costs.
+    HazardRun and PointRobotPixels: images of as much random, careless and careful behaviour; PointGoal1Vision and its
+    like the same from the robot's cameras, into a folder that grows when more transitions are asked for. DSRL's tasks:
+    every episode of a safe learner whose cost limit rises, thinned on a grid of cost and return. TREBI's tasks, with
+    --recipe medium-replay: the whole replay buffer of SAC, which ignores costs.
 
     A collection by a learner that was stopped or killed goes on when the same command is started again.
     """
@@ -46,8 +50,9 @@ class CollectOptions:
     recipe: Literal["default", "medium-replay"] = "default"
     """default: the task's own, as above. medium-replay: SAC's replay buffer, for TREBI's tasks."""
     transitions: int | None = None
-    """Rows of the file, by default 100,000 (HazardRun: 18,000): exactly so many for PointRobot, at least so many, in
-    whole episodes, elsewhere. Not with --recipe medium-replay, whose file holds all whole episodes."""
+    """Rows of the file, by default 100,000 (HazardRun: 18,000, PointRobotPixels: 30,000, Vision: 20,000): exactly so
+    many for PointRobot, at least so many, in whole episodes, elsewhere. Not with --recipe medium-replay, whose file
+    holds all whole episodes."""
     seed: int = 0
     """Of all randomness; the same seed gives the same data."""
     steps: int | None = None
@@ -57,7 +62,8 @@ class CollectOptions:
     """Simulators only: processes that simulate, 0 for this one; by default one per core. The data do not depend on it
     unless a process dies. Not with --recipe medium-replay, which simulates in this process."""
     out: Path
-    """HDF5 file to write, in DSRL's format; images in our own format of frames."""
+    """HDF5 file to write, in DSRL's format; images in our own format of frames, those of a robot's
+    cameras as a folder of episodes."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
 
@@ -67,6 +73,8 @@ def run(arguments: Sequence[str]) -> None:
     options = parse(CollectOptions, arguments, command="collect")
     dataset = collect(options)
     print(f"{options.out}: {_coverage_sentence(dataset)}")
+    if options.out.is_dir():
+        return
     for sentence in data.read_card(options.out).get("falls_short", []):
         print(f"falls short: {sentence}")
 
@@ -74,7 +82,7 @@ def run(arguments: Sequence[str]) -> None:
 def collect(options: CollectOptions) -> Dataset | FrameData:
     """Collect and write what the options say. Raises `ConfigError` before any work where the file exists."""
     task = get_task(options.task)
-    if options.out.exists() and not options.overwrite:
+    if options.out.exists() and not options.overwrite and task.vision is None:  # a folder of images grows
         raise ConfigError(
             f"{options.out}: the file exists already; add --overwrite to replace it, or choose another with --out."
         )
@@ -82,6 +90,8 @@ def collect(options: CollectOptions) -> Dataset | FrameData:
         raise ConfigError(f"--seed: expected a whole number from 0 to 2**31 - 1, found {options.seed}.")
     if options.recipe == "medium-replay":
         return _collect_replay(options, task)
+    if task.vision is not None:
+        return _collect_vision(options, task)
     if task.suite != "surefoot":
         return _collect_simulated(options, task)
     if task.image_shape is not None:
@@ -96,24 +106,57 @@ def collect(options: CollectOptions) -> Dataset | FrameData:
 
 
 def _collect_images(options: CollectOptions, task: Task) -> FrameData:
-    if task.name != "HazardRun":
-        raise ConfigError(f"--task: {task.name} is there to fine-tune on; collect HazardRun.")
+    if task.name not in IMAGE_TRANSITIONS:
+        plain = task.name.removesuffix("Moved").removesuffix("Shifted")
+        raise ConfigError(f"--task: {task.name} is there to fine-tune on; collect {plain}.")
     _refuse(options, ("steps", "workers"), f"{task.name}, which has no simulator")
-    wanted = HAZARD_RUN_TRANSITIONS if options.transitions is None else options.transitions
+    wanted = IMAGE_TRANSITIONS[task.name] if options.transitions is None else options.transitions
     with ProgressLine(f"collecting {task.name}", unit="transitions") as line:
-        frames = collect_hazard_run(transitions=wanted, seed=options.seed, on_progress=line.report)
-    each = len(frames.lengths) // len(hazard_run.BEHAVIOURS)
+        if task.name == "HazardRun":
+            frames = collect_hazard_run(transitions=wanted, seed=options.seed, on_progress=line.report)
+            each = len(frames.lengths) // len(hazard_run.BEHAVIOURS)
+            behaviours = [(name, each) for name in hazard_run.BEHAVIOURS]
+        else:
+            found = collect_point_robot_pixels(
+                transitions=wanted, seed=options.seed, task=task.name, on_progress=line.report
+            )
+            frames, behaviours = found.frames, found.behaviours
+    ends = np.cumsum([count for _, count in behaviours]).tolist()
     card = {
-        "recipe": "surefoot collect: whole episodes, as many of each behaviour",
+        "recipe": "surefoot collect: whole episodes, as much of each behaviour",
         "behaviours": [
-            {"name": name, "episodes": [place * each, (place + 1) * each]}
-            for place, name in enumerate(hazard_run.BEHAVIOURS)
+            {"name": name, "episodes": [end - count, end]} for (name, count), end in zip(behaviours, ends, strict=True)
         ],
         "seed": options.seed,
         "versions": versions(),
         "coverage": coverage(frames),
     }
     pixels.save(options.out, frames, card=card)
+    return frames
+
+
+def _collect_vision(options: CollectOptions, task: Task) -> FrameData:
+    from surefoot.collection.pixels import PixelCollection, collect_pixels
+    from surefoot.envs.simulators.drawing import choose_renderer
+    from surefoot.envs.workers.players import Players
+
+    _refuse(options, ("steps",), f"{task.name}, whose behaviours are scripted")
+    if options.overwrite or options.out.is_file():
+        raise ConfigError(f"--out: expected a folder for {task.name}, new or to go on with; remove what lies there.")
+    cores = os.cpu_count() or 1
+    workers = cores if options.workers is None else options.workers
+    if workers < 0:
+        raise ConfigError(f"--workers: expected at least 0 processes, found {workers}.")
+    renderer = choose_renderer(task.name).upper()
+    print(f"{task.name}: drawn by {renderer}, {workers} processes.", file=sys.stderr)
+    wanted = VISION_TRANSITIONS if options.transitions is None else options.transitions
+    with ProgressLine(f"collecting {task.name}", unit="transitions") as line:
+        frames, _ = collect_pixels(
+            PixelCollection(task, wanted, options.seed, options.out),
+            lambda: Players(task, workers=workers, on_death=_tell),
+            renderer=renderer,
+            on_progress=line.report,
+        )
     return frames
 
 
@@ -149,12 +192,7 @@ def _collect_replay(options: CollectOptions, task: Task) -> Dataset:
 
 def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
     # Here: nothing else of this command needs a simulator.
-    from surefoot.envs.vector import VectorSimulator, WorkerDeath
-
-    def tell(death: WorkerDeath) -> None:
-        seeds = ", ".join(map(str, death.seeds))
-        sentence = f"a process that simulates {death.task} died ({death.how}); its episodes begin again, seeds {seeds}."
-        print(f"warning: {sentence}", file=sys.stderr)
+    from surefoot.envs.vector import VectorSimulator
 
     recipe = _recipe(options, task)
     workers = _workers(options, recipe)
@@ -162,12 +200,19 @@ def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
     with ProgressLine(f"collecting {task.name}", unit="steps") as line:
         dataset, made = collect_simulated(
             collection,
-            lambda: VectorSimulator(task, count=recipe.lanes, workers=workers, on_death=tell),
+            lambda: VectorSimulator(task, count=recipe.lanes, workers=workers, on_death=_tell),
             on_progress=lambda progress: line.report(progress.done, progress.total, phase=progress.phase),
         )
     data.save(options.out, dataset, card=make_card(dataset, task, transitions=_rows(options), made=made))
     collection.store.remove()
     return dataset
+
+
+def _tell(death: Any) -> None:
+    """Of a worker that died, on stderr."""
+    seeds = ", ".join(map(str, death.seeds))
+    sentence = f"a process that simulates {death.task} died ({death.how}); its episodes begin again, seeds {seeds}."
+    print(f"warning: {sentence}", file=sys.stderr)
 
 
 def _recipe(options: CollectOptions, task: Task) -> Recipe:

@@ -11,6 +11,7 @@ from rich.console import Console
 from surefoot import data
 from surefoot.checkpoint import versions
 from surefoot.cli.data_filter import filter_command
+from surefoot.cli.data_images import IMAGE_FORMATS, convert_images, image_format
 from surefoot.cli.data_source import Source, check_output, open_source, write_result
 from surefoot.cli.data_tables import description_tables, gaps_sentence, library_table
 from surefoot.cli.options import parse
@@ -98,13 +99,14 @@ class ImitationOptions(Source):
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertOptions(Source):
-    """Read DSRL's or D4RL's HDF5 or a Minari dataset, check it, and write it in another format.
+    """Read DSRL's or D4RL's HDF5, a Minari dataset, or episodes of images, check them, and write another format.
 
     DSRL's files are rewritten block by block, uncompressed, so that data larger than the memory can stay in the file.
     D4RL's lack costs, which are computed where the task limits the speed of the same robot, or charges for it."""
 
-    to: Literal["dsrl", "minari"] = "dsrl"
-    """dsrl: an HDF5 file. minari: a folder."""
+    to: Literal["dsrl", "minari", "episodes", "frames", "chunks"] = "dsrl"
+    """dsrl: an HDF5 file. minari: a folder. Images, from each of them to the others: episodes, a folder of compressed
+    episodes; frames, one HDF5 file; chunks, a folder of NPZ chunks as FOSP's public code keeps them."""
     lagged_costs: tyro.conf.FlagCreatePairsOff[bool] = False
     """D4RL's runners only: label each step with the speed of the step before, as TREBI's published code does."""
     out: Path
@@ -204,6 +206,13 @@ def imitation(options: ImitationOptions) -> None:
 
 def convert(options: ConvertOptions) -> None:
     """Write another format."""
+    source = Path(options.source)
+    if source.exists() and (found := image_format(source)) is not None:
+        convert_images(source, found, task=options.task, to=options.to, out=options.out)
+        print(f"{options.out}: written, {options.to}.")
+        return
+    if options.to in IMAGE_FORMATS:
+        raise ConfigError(f"--to {options.to}: expected images in {source}, found none.")
     check_output(options.out, overwrite=options.overwrite and options.to == "dsrl")
     path, task = options.resolve()
     card = {"recipe": f"surefoot data convert, from {path.name}", "versions": versions()}

@@ -18,7 +18,7 @@ from surefoot.cli.evaluate_budgets import EPISODES as BUDGET_EPISODES
 from surefoot.cli.evaluate_budgets import BudgetRequest, budget_table, evaluate_under_budgets
 from surefoot.cli.evaluate_images import evaluate_on_images
 from surefoot.cli.evaluate_simulator import evaluate_on_simulator
-from surefoot.cli.files import merge_summary, run_data
+from surefoot.cli.files import merge_summary, run_data, write_arrays
 from surefoot.cli.loaded_run import FOLDER, LoadedRun, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
@@ -58,8 +58,9 @@ class EvaluateOptions:
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
     episodes: int | None = None
-    """Episodes of each seed: 20 on a simulator's task, 256 on a task of images, 1,000 from PointRobot's feasible
-    starts (and half as many from infeasible ones)."""
+    """Episodes of each seed: 20 on a simulator's task, 256 on a task of images (of PointRobotPixels from feasible
+    starts, and a quarter as many from infeasible ones), 1,000 from PointRobot's feasible starts (and half as many from
+    infeasible ones)."""
     task: str | None = None
     """Measure on this task instead of the run's, as HazardRunShifted after HazardRun; both must be of the same images
     and actions."""
@@ -123,6 +124,7 @@ def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dic
             episodes=SIMULATOR_EPISODES if options.episodes is None else options.episodes,
             workers=options.workers,
             gifs=options.gifs,
+            where=options.task,
             changed=acting_overrides(options),
         )
     if get_task(loaded.config.task).image_shape is not None:
@@ -225,12 +227,12 @@ def _write(
     }
     rows = episode_rows(records, starts, seeds=config.seeds, method=method)
     write_text(path / FOLDER / "episodes.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
-    _write_arrays(path / FOLDER / "paths.npz", _pictured(starts, records))
+    write_arrays(path / FOLDER / "paths.npz", _pictured(starts, records))
     if region is not None:
         axis = cell_centres(RESOLUTION, EXTENT)
         # float16 keeps its relative precision down to zero, where the borders are drawn.
         arrays = {"learned": region.learned.astype(np.float16), "exact": region.exact.astype(np.float16), "axis": axis}
-        _write_arrays(path / FOLDER / "region.npz", arrays)
+        write_arrays(path / FOLDER / "region.npz", arrays)
     acting = {name: getattr(loaded.algorithm, name) for name in ("extraction", "margin", "num_candidates")
               if hasattr(loaded.algorithm, name)}  # fmt: skip
     figures = summarise_evaluation(rows)
@@ -253,10 +255,3 @@ def _pictured(starts: Starts, records: Records) -> dict[str, np.ndarray]:
     paths = {name: records.path[0, rows] for name, rows in chosen.items()}
     fixed = np.asarray(records.path)[:, sets == "fixed"]
     return {**paths, "fixed": fixed.reshape(-1, *fixed.shape[2:])}  # type: ignore[dict-item]
-
-
-def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    temporary.replace(path)

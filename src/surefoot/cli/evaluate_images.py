@@ -1,20 +1,39 @@
-"""`surefoot evaluate` on tasks whose observations are images: episodes, and what p knows of violations to come."""
+"""`surefoot evaluate` on tasks whose observations are images: episodes, what p knows of what cannot be avoided, and the
+arrays that the report draws its pictures from."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from surefoot.cli.files import merge_summary, run_frames
+from surefoot.cli.files import merge_summary, run_frames, write_arrays
 from surefoot.cli.loaded_run import FOLDER, LoadedRun
 from surefoot.cli.progress import ProgressLine
+from surefoot.data.frames import FrameData
+from surefoot.envs.point_robot_pixels import VARIANTS
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.errors import ConfigError
+from surefoot.evaluation.image_pictures import picture_arrays
 from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
 from surefoot.evaluation.metrics import summarise
+from surefoot.evaluation.point_robot_pixels import (
+    EXTENT,
+    RESOLUTION,
+    exact_set,
+    first_states,
+    held_out,
+    measure_region,
+    pictured_frames,
+    score_against_exact,
+)
+from surefoot.evaluation.point_robot_pixels import evaluate_seed as evaluate_from_exact
 from surefoot.files import write_text
+from surefoot.safety.exact import cell_centres
 from surefoot.tasks import get_task
+
+PICTURED = 16
+"""Episodes among which those for the pictures are chosen."""
 
 
 def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None) -> dict[str, Any]:
@@ -27,31 +46,89 @@ def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None) -
     task = trained if where is None else get_task(where)
     if task.spec != trained.spec:
         raise ConfigError(f"--task: expected a task that looks like {trained.name}, {trained.spec}, found {task.spec}.")
-    rows: list[dict[str, Any]] = []
-    scores = []
-    with ProgressLine("evaluating", unit="episodes") as line:
-        for place, seed in enumerate(loaded.config.seeds):
-            state = jax.tree.map(lambda leaf, place=place: leaf[place], loaded.states)
-            found, visited = evaluate_seed(
-                loaded.algorithm, state, PURE_TASKS[task.name], task.name, episodes=episodes, seed=seed
-            )
-            rows += [{"task": task.name, "algorithm": loaded.config.algorithm, **row} for row in found]
-            if hasattr(loaded.algorithm, "window_infeasibility"):
-                scores.append(score_infeasibility(loaded.algorithm, state, visited))
-            line.report((place + 1) * episodes, len(loaded.config.seeds) * episodes)
+    seeds = loaded.config.seeds
+    states = [jax.tree.map(lambda leaf, place=place: leaf[place], loaded.states) for place in range(len(seeds))]
+    if task.name in VARIANTS:
+        found = _measure_point_robot(loaded, states, task.name, episodes)
+    else:
+        found = _measure(loaded, states, task.name, episodes)
     path = loaded.directory.path
     name = "episodes.jsonl" if where is None else f"episodes_{task.name}.jsonl"
+    rows = [{"task": task.name, "algorithm": loaded.config.algorithm, **row} for row in found.rows]
     write_text(path / FOLDER / name, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    pictures = picture_arrays(loaded.algorithm, states[0], found.pictured) | found.arrays
+    write_arrays(path / FOLDER / name.replace("episodes", "pictures").replace("jsonl", "npz"), pictures)
     figures: dict[str, Any] = summarise(rows)
     if (data := run_frames(loaded.directory, loaded.config)) is not None:
+        free = data.violating_steps == 0
         figures["data"] = {
             "episodes": len(data.lengths),
             "return_mean": float(np.mean(data.returns)),
             "violating_steps_mean": float(np.mean(data.violating_steps)),
-            "violation_free_rate": float(np.mean(data.violating_steps == 0)),
+            "violation_free_rate": float(np.mean(free)),
+            "violation_free_return_mean": float(np.mean(data.returns[free])) if free.any() else None,
         }
     key = "evaluation" if where is None else f"evaluation_{task.name}"
     changes: dict[str, Any] = {key: figures, "acting": {"step": loaded.step, "task": task.name}}
-    if scores:
-        changes[f"{key}_infeasibility"] = {"auroc": scores, "violation_within_steps": WITHIN}
+    if found.scores:
+        changes[f"{key}_infeasibility"] = found.scores
     return {**merge_summary(path, changes), "evaluation": figures}
+
+
+class _Measured(NamedTuple):
+    """What an evaluation found."""
+
+    rows: list[dict[str, Any]]
+    pictured: FrameData
+    """Episodes of the first seed, for the pictures."""
+    scores: dict[str, Any]
+    """How well p tells what is infeasible; empty where the algorithm has no p."""
+    arrays: dict[str, np.ndarray]
+    """What else the pictures need."""
+
+
+def _measure(loaded: LoadedRun, states: list[Any], task: str, episodes: int) -> _Measured:
+    """From starts that the task draws; p against violations to come."""
+    rows, scores, pictured = [], [], None
+    with ProgressLine("evaluating", unit="episodes") as line:
+        for place, (seed, state) in enumerate(zip(loaded.config.seeds, states, strict=True)):
+            found, visited = evaluate_seed(
+                loaded.algorithm, state, PURE_TASKS[task], task, episodes=episodes, seed=seed
+            )
+            rows += found
+            pictured = visited if pictured is None else pictured
+            if hasattr(loaded.algorithm, "window_infeasibility"):
+                scores.append(score_infeasibility(loaded.algorithm, state, visited))
+            line.report((place + 1) * episodes, len(states) * episodes)
+    assert pictured is not None
+    return _Measured(rows, pictured, {"auroc": scores, "violation_within_steps": WITHIN} if scores else {}, {})
+
+
+def _measure_point_robot(loaded: LoadedRun, states: list[Any], task: str, episodes: int) -> _Measured:
+    """From feasible and infeasible starts; p against the exact set of the task's layout."""
+    with ProgressLine("solving the exact feasible set", unit="sets") as line:
+        exact = exact_set(task)
+        line.report(1, 1)
+    starts = first_states(task, exact, feasible=episodes, infeasible=max(1, episodes // 4))
+    knows = hasattr(loaded.algorithm, "window_infeasibility")
+    judged = held_out(task) if knows else None
+    rows, scores, pictured = [], [], None
+    with ProgressLine("evaluating", unit="episodes") as line:
+        for place, (seed, state) in enumerate(zip(loaded.config.seeds, states, strict=True)):
+            found, visited = evaluate_from_exact(loaded.algorithm, state, task, starts, seed=seed)
+            rows += found
+            pictured = pictured_frames(visited, task, most=PICTURED) if pictured is None else pictured
+            if judged is not None:
+                scores.append(score_against_exact(loaded.algorithm, state, judged, exact))
+            line.report((place + 1) * episodes, len(states) * episodes)
+    assert pictured is not None
+    if not knows:
+        return _Measured(rows, pictured, {}, {})
+    region = measure_region(loaded.algorithm, states, task, exact)
+    arrays = {
+        "region_learned": region.learned.astype(np.float16),
+        "region_exact": region.exact.astype(np.float16),
+        "region_axis": cell_centres(RESOLUTION, EXTENT),
+        "hazards": exact.hazards,
+    }
+    return _Measured(rows, pictured, {"exact": scores, "region": region.scores}, arrays)

@@ -13,6 +13,7 @@ from surefoot.cli.files import merge_summary
 from surefoot.cli.loaded_run import FOLDER, LoadedRun
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.selection import data_name
+from surefoot.cli.sight import check_sight, say_renderer
 from surefoot.envs.simulators.install import PINS
 from surefoot.evaluation.protocol import ProtocolName, cost_limits, protocol_rows, summarise_protocol
 from surefoot.evaluation.simulated import LANES_PER_SEED, Rollouts, VectorEnvironment, lanes_for, roll_out_simulator
@@ -38,13 +39,18 @@ def evaluate_on_simulator(
     workers: int,
     changed: dict[str, Any],
     gifs: int = 0,
+    where: str | None = None,
     open_environment: OpenEnvironment | None = None,
 ) -> dict[str, Any]:
     """Roll all seeds of a run out, write rows and figures into it, and return its summary.
 
     `gifs` episodes of the first seed are drawn first, so that a machine that cannot draw says so before the work.
+    `where`: another task to measure on, which must look the same to the policy (`ConfigError`).
     """
-    task = get_task(loaded.config.task)
+    task = get_task(loaded.config.task if where is None else where)
+    check_sight(loaded, task)
+    if task.vision is not None:
+        say_renderer(task)
     cost_limits(task, protocol)  # refused before any work
     seeds = loaded.config.seeds
     drawn = draw_rollouts(loaded, task, min(gifs, episodes)) if gifs else []
@@ -55,7 +61,13 @@ def evaluate_on_simulator(
     opened = (open_environment or open_simulator)(task, lanes, min(workers, lanes))
     with opened as environment, ProgressLine("evaluating", unit="episodes") as line:
         rollouts = roll_out_simulator(
-            loaded.algorithm, loaded.states, environment, seeds=seeds, episodes=episodes, on_progress=line.report
+            loaded.algorithm,
+            loaded.states,
+            environment,
+            seeds=seeds,
+            episodes=episodes,
+            shape=task.image_shape,
+            on_progress=line.report,
         )
     seconds = time.perf_counter() - began
     method = {
@@ -66,7 +78,10 @@ def evaluate_on_simulator(
     rows = protocol_rows(rollouts.episodes, task, protocol=protocol, method=method)
     figures = summarise_protocol(rows)
     path = loaded.directory.path
-    write_text(path / FOLDER / "episodes.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    place = "" if where is None else f"_{task.name}"
+    write_text(
+        path / FOLDER / f"episodes{place}.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    )
     acting = {name: getattr(loaded.algorithm, name) for name in ("extraction", "margin", "num_candidates")
               if hasattr(loaded.algorithm, name)}  # fmt: skip
     for rollout in drawn:
@@ -74,7 +89,7 @@ def evaluate_on_simulator(
     return merge_summary(
         path,
         {
-            "protocol": {
+            f"protocol{place}": {
                 **figures,
                 "timing": _timing(rollouts, seconds, workers=workers, lanes=lanes),
                 "worker_deaths": [death._asdict() for death in environment.deaths],

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from surefoot import data
 from surefoot.cli.selection import select
-from surefoot.data import Dataset, library, pixels
+from surefoot.data import Dataset, episode_files, library, pixels
 from surefoot.data.frames import FrameData
 from surefoot.errors import ConfigError
 from surefoot.files import write_json
-from surefoot.tasks import get_task
+from surefoot.tasks import Task, get_task
 from surefoot.training import RunConfig, RunDirectory
 
 SUMMARY = "summary.json"
@@ -61,6 +63,25 @@ def merge_summary(run: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
     return summary
 
 
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """An .npz file in one step."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    temporary.replace(path)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of such a file; empty where there is none. `ConfigError` where it cannot be read."""
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: expected arrays, found a file that cannot be read; evaluate again.") from error
+
+
 def run_data(run: RunDirectory, config: RunConfig) -> Dataset | None:
     """The transitions that a run was trained on, its selection of the file; None where they are gone, no longer the
     same, or images (`run_frames`).
@@ -83,11 +104,18 @@ def run_frames(run: RunDirectory, config: RunConfig) -> FrameData | None:
     if task.image_shape is None:
         return None
     for path in (Path(config.data_path), run.path / Path(config.data_path).name):
-        if path.is_file():
-            frames = pixels.load(path, task, mapped=True)
+        if path.is_file() or episode_files.is_folder_of_episodes(path):
+            frames = load_frames(path, task)
             if frames.fingerprint() == config.data_fingerprint:
                 return frames
     return None
+
+
+def load_frames(path: Path, task: Task) -> FrameData:
+    """The frames of a file or of a folder of episodes; the images stay there."""
+    if episode_files.is_folder_of_episodes(path):
+        return episode_files.load(path, task, in_memory=False)
+    return pixels.load(path, task, mapped=True)
 
 
 def data_card(run: RunDirectory, config: RunConfig) -> dict[str, Any]:
@@ -95,4 +123,6 @@ def data_card(run: RunDirectory, config: RunConfig) -> dict[str, Any]:
     for path in (Path(config.data_path), run.path / Path(config.data_path).name):
         if path.is_file():
             return data.read_card(path)
+        if episode_files.is_folder_of_episodes(path):
+            return episode_files.read_card(path)
     return {}

@@ -1,8 +1,10 @@
 """`surefoot finetune`: a trained run goes on online, in its own task or in one that looks alike."""
 
 import dataclasses
+import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ from surefoot.cli.files import check_output_folder, merge_summary, run_frames
 from surefoot.cli.loaded_run import LoadedRun, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.sight import check_sight, say_renderer
+from surefoot.data.frame_stream import in_memory
 from surefoot.data.frames import FrameData
-from surefoot.envs.pure import PURE_TASKS
+from surefoot.envs.pure import PURE_TASKS, PureTask
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task, get_task
 from surefoot.training import RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, fine_tune
+from surefoot.training.online_simulator import OnlineSimulator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +45,13 @@ class FinetuneOptions:
     """Episodes side by side; after each of them come the updates."""
     ratio: float = 0.5
     """Updates per environment step."""
+    workers: int | None = None
+    """Simulators only: processes that share the lanes, 0 for this one; by default one per core."""
     checkpoint_rounds: int = 5
     """Rounds between two checkpoints; a killed run loses at most as many."""
     without_offline_data: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Start with an empty replay. The model then forgets what the offline data taught it."""
+    """Start with an empty replay, where the offline data are gone. That costs: the model forgets what they taught it,
+    rare costs first, and the first updates learn from the first round's episodes alone."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Go on with the run in the folder from its last checkpoint; it ends with the same bits."""
 
@@ -74,24 +82,20 @@ def finetune(options: FinetuneOptions, *, command: Sequence[str]) -> list[dict[s
         )
     trained = get_task(loaded.config.task)
     task = trained if options.task is None else get_task(options.task)
-    if task.spec != trained.spec:
-        raise ConfigError(f"--task: expected a task that looks like {trained.name}, {trained.spec}, found {task.spec}.")
-    if task.image_shape is None or task.name not in PURE_TASKS:
-        raise ConfigError(
-            f"--task: expected a task of images in pure JAX, whose episodes have one length, as HazardRun, "
-            f"found {task.name}."
-        )
+    check_sight(loaded, task)
+    if task.image_shape is None:
+        raise ConfigError(f"--task: expected a task of images, as HazardRun, found {task.name}.")
     offline = _offline_data(options, loaded)
     algorithm = loaded.algorithm.fine_tuning()
     settings = FinetuneSettings(options.steps, options.lanes, options.ratio)
     directory = _start(options, loaded, algorithm, task, settings, command)
     freeze = jax.jit(jax.vmap(algorithm.frozen))
-    with ProgressLine(f"fine-tuning on {task.name}", unit="rounds") as line:
+    with _opened(task, options) as where, ProgressLine(f"fine-tuning on {task.name}", unit="rounds") as line:
         rows = fine_tune(
             algorithm,
             jax.tree.map(jnp.copy, freeze(loaded.states)),
             offline,
-            PURE_TASKS[task.name],
+            where,
             spec=task.spec,
             seeds=loaded.config.seeds,
             settings=settings,
@@ -112,7 +116,24 @@ def finetune(options: FinetuneOptions, *, command: Sequence[str]) -> list[dict[s
     return rows
 
 
+@contextmanager
+def _opened(task: Task, options: FinetuneOptions) -> Iterator[PureTask | OnlineSimulator]:
+    """The task to act in, for as long as the block runs."""
+    if task.vision is None:
+        yield PURE_TASKS[task.name]
+        return
+    say_renderer(task)
+    # Here: nothing else of this command needs a simulator.
+    from surefoot.envs.vector import VectorSimulator
+
+    workers = min(options.lanes, os.cpu_count() or 1) if options.workers is None else options.workers
+    with VectorSimulator(task, count=options.lanes, workers=workers) as environment:
+        yield OnlineSimulator(environment, task.spec.observation_shape, task.horizon)
+
+
 def _check(options: FinetuneOptions) -> None:
+    if options.workers is not None and options.workers < 0:
+        raise ConfigError(f"--workers: expected at least 0, found {options.workers}.")
     for name in ("steps", "lanes", "checkpoint_rounds"):
         if (value := getattr(options, name)) < 1:
             raise ConfigError(f"--{name.replace('_', '-')}: expected at least 1, found {value}.")
@@ -127,9 +148,10 @@ def _offline_data(options: FinetuneOptions, loaded: LoadedRun) -> FrameData | No
     if found is None:
         raise ConfigError(
             f"{options.run}: expected the offline data at {loaded.config.data_path}, found none or others; without "
-            f"them the model forgets what they taught it, which --without-offline-data accepts."
+            f"them the model forgets what they taught it, costs that became rare first, and learns from the first "
+            f"round's episodes alone, which --without-offline-data accepts."
         )
-    return found
+    return in_memory(found)  # the replay grows beside them
 
 
 def _start(
@@ -157,6 +179,7 @@ def _start(
             "data_task": loaded.config.data_selection.get("data_task", loaded.config.task),
             "offline_data": not options.without_offline_data,
             "trained_updates": loaded.step,
+            **({} if task.vision is None else {"vision": task.vision._asdict()}),
             **dataclasses.asdict(settings),
         },
     )

@@ -12,10 +12,11 @@ import tyro
 from matplotlib.figure import Figure
 
 from surefoot.cli.compare import compare
-from surefoot.cli.files import data_card, read_summary, run_data, run_frames
+from surefoot.cli.files import data_card, read_arrays, read_summary, run_data, run_frames
 from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.options import parse
 from surefoot.cli.report_budgets import budget_figures
+from surefoot.cli.report_images import image_figures
 from surefoot.cli.report_simulator import animations, data_points, scatter_figure
 from surefoot.cli.selection import method_name
 from surefoot.data import Dataset
@@ -71,15 +72,17 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
     config = directory.read_config()
     summary = read_summary(path)
     dataset = run_data(directory, config) if dataset is None else dataset
+    frames = run_frames(directory, config)
     task = get_task(config.task)
     name = method_name(config.algorithm, config.data_selection)
     figures: Figures = {
         **scatter_figure(path, name=name, data=data_points(dataset, task, summary)),
         **budget_figures(path, config.task),
+        **(image_figures(path, name=name, data=frames, summary=summary) if task.image_shape is not None else {}),
         **_region_figure(path, summary),
         **_trajectory_figure(path),
         **_training_figure(directory),
-        **_data_figure(dataset or run_frames(directory, config), data_card(directory, config)),
+        **_data_figure(dataset or frames, data_card(directory, config)),
     }
     page = path / PAGE if out is None else out
     write_report(
@@ -118,7 +121,7 @@ def _latency(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _region_figure(path: Path, summary: dict[str, Any]) -> Figures:
-    arrays = _arrays(path / FOLDER / "region.npz")
+    arrays = read_arrays(path / FOLDER / "region.npz")
     if not arrays:
         return {}
     scores = summary.get("feasible_region", {})
@@ -143,7 +146,7 @@ def _region_figure(path: Path, summary: dict[str, Any]) -> Figures:
 
 
 def _trajectory_figure(path: Path) -> Figures:
-    arrays = _arrays(path / FOLDER / "paths.npz")
+    arrays = read_arrays(path / FOLDER / "paths.npz")
     if not arrays:
         return {}
     found = [trajectory for name, paths in arrays.items() for trajectory in _trajectories(paths, name)]
@@ -194,20 +197,14 @@ def _groups(dataset: Dataset | FrameData, card: dict[str, Any]) -> list[str] | N
     names = [""] * len(dataset.episode_starts)
     try:
         for behaviour in card.get("behaviours", []):
-            first, end = behaviour["rows"]
-            for index in np.flatnonzero((dataset.episode_starts >= first) & (dataset.episode_starts < end)):
+            if "episodes" in behaviour:
+                first, end = behaviour["episodes"]
+                mine = range(first, min(end, len(names)))
+            else:
+                first, end = behaviour["rows"]
+                mine = np.flatnonzero((dataset.episode_starts >= first) & (dataset.episode_starts < end))
+            for index in mine:
                 names[index] = str(behaviour["name"])
     except (TypeError, ValueError, KeyError):  # somebody else's card, which may say what it likes
         return None
     return names if all(names) else None
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file of an evaluation; empty where there is none."""
-    if not path.exists():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: expected arrays, found a file that cannot be read; evaluate again.") from error

@@ -19,7 +19,8 @@ from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration, reading_progress
 from surefoot.cli.selection import DataFilter, select, selection
-from surefoot.data import Dataset, TransitionStream, library, pixels
+from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files, library, pixels
+from surefoot.data.frame_stream import in_memory, stays_in_files
 from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
 from surefoot.errors import ConfigError
@@ -27,6 +28,8 @@ from surefoot.tasks import Task, get_task
 from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config
 
 LOG_INTERVAL, CHECKPOINT_INTERVAL = 500, 2500
+STREAMED_BYTES = 2 * 2**30
+"""Images from this size on stay in their files with --stream auto."""
 MAPPED: dict[str, bool | None] = {"auto": None, "always": True, "never": False}
 """--stream as `data.load` takes it."""
 Hyper = TypeVar("Hyper")
@@ -44,7 +47,8 @@ class TrainOptions(Generic[Hyper]):
     preset: str = presets.DEFAULT_PRESET
     """Named hyper-parameters that the flags below start from."""
     data: Path | None = None
-    """HDF5 file to train on, in DSRL's format or D4RL's; by default the task's published one in DSRL's folder."""
+    """HDF5 file to train on, in DSRL's format or D4RL's, or a folder of image episodes; by default the task's published
+    file in DSRL's folder."""
     stream: Literal["auto", "always", "never"] = "auto"
     """Leave the data in the file and gather batches from it: auto does so from 2 GiB on, where the file allows it."""
     out: Path
@@ -121,7 +125,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         log_interval=options.log_interval,
         checkpoint_interval=options.checkpoint_interval,
         command=tuple(command),
-        data_selection=chosen,
+        data_selection=chosen if task.vision is None else {**chosen, "vision": task.vision._asdict()},
     )
     del dataset  # the device gets a copy of its own, and this one is in the way; a stream keeps it
     began, resumed_at = time.perf_counter(), _updates_done(directory)
@@ -170,12 +174,25 @@ def _dataset(
         )
     if chosen:
         raise ConfigError(f"--data-filter and --fraction: expected none for {task.name}, whose data are images.")
-    return pixels.load(path, task, mapped=options.stream == "always")
+    return _frames(options, path, task)
+
+
+def _frames(options: TrainOptions[Any], path: Path, task: Task) -> FrameData:
+    """The frames of a file, or of a folder of episodes; images stay there where the options or their size say so."""
+    if not episode_files.is_folder_of_episodes(path):
+        return pixels.load(path, task, mapped=options.stream == "always")
+    with ProgressLine(f"reading {path.name}", unit="episodes") as line:
+        frames = episode_files.load(path, task, in_memory=False, on_progress=line.report)
+    if options.stream == "always" or (options.stream == "auto" and frames.observations.nbytes >= STREAMED_BYTES):
+        return frames
+    return in_memory(frames)
 
 
 def _prepared(algorithm: Any, dataset: Dataset | FrameData, task: Task) -> Any:
     """The data as the algorithm sees them: prepared, or, where they stay in their file, to be prepared when drawn."""
-    streamed = not hasattr(algorithm, "batch")  # windows are not streamed yet
+    if isinstance(dataset, FrameData) and stays_in_files(dataset):
+        return FrameStream(dataset, length=algorithm.window)
+    streamed = not hasattr(algorithm, "batch")  # windows of vectors are not streamed
     if streamed and isinstance(dataset, Dataset) and is_mapped(dataset.observations):
         return TransitionStream(dataset, partial(algorithm.prepare, task=task))
     return algorithm.prepare(dataset, task)

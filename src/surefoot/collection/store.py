@@ -75,6 +75,14 @@ class Store:
         path = self._episodes / f"{len(self.parts()):06d}.safetensors"
         self._save("keep the last episodes", lambda: _write_aside(path, content))
 
+    def add_file(self, name: str, content: bytes) -> None:
+        """Keep one file among the episodes. Raises `DataError` where the disk is full; it is kept even then."""
+        self._save("keep the last episode", lambda: _write_aside(self._episodes / name, content))
+
+    def release_reserve(self) -> None:
+        """Give the space kept aside back, once all is written."""
+        (self.path / "reserve").unlink(missing_ok=True)
+
     def read(self, part: Path) -> Columns:
         """The episodes in a file; no columns where none ended. Raises `DataError` where it is damaged."""
         content = part.read_bytes()

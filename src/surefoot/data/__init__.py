@@ -2,6 +2,7 @@
 
 from surefoot.data.dataset import Dataset
 from surefoot.data.density import DensityGrid
+from surefoot.data.frame_stream import FrameStream
 from surefoot.data.hdf5 import read_card, rewrite, save
 from surefoot.data.library import load
 from surefoot.data.prepare import reward_scale_of, to_transitions
@@ -13,6 +14,7 @@ from surefoot.data.writing import replacing
 __all__ = [
     "Dataset",
     "DensityGrid",
+    "FrameStream",
     "TransitionStream",
     "Windows",
     "cumulative_weights",

@@ -154,22 +154,34 @@ def join(parts: list[FrameData]) -> FrameData:
 
 
 def from_episodes(
-    task: str, observations: np.ndarray, actions: np.ndarray, rewards: np.ndarray, costs: np.ndarray
+    task: str,
+    observations: np.ndarray,
+    actions: np.ndarray,
+    rewards: np.ndarray,
+    costs: np.ndarray,
+    *,
+    lengths: Int[np.ndarray, " n"] | None = None,
+    terminated: Bool[np.ndarray, " n"] | None = None,
 ) -> FrameData:
-    """Frames of n episodes that all have T steps and end as timeouts: observations [n, T + 1, ...], the rest [n, T]
-    by the step that earns them."""
+    """Frames of n episodes of at most T steps: observations [n, T + 1, ...], the rest [n, T] by the step that earns
+    them. Each has `lengths` steps, by default all T, after which rows are left out; it ends as a timeout unless
+    `terminated`."""
     episodes, steps = rewards.shape
+    lengths = np.full(episodes, steps) if lengths is None else lengths
+    terminated = np.zeros(episodes, bool) if terminated is None else terminated
     before, after = ((0, 0), (1, 0)), ((0, 0), (0, 1), (0, 0))
     place = np.broadcast_to(np.arange(steps + 1), (episodes, steps + 1))
+    there, last = place <= lengths[:, None], place == lengths[:, None]
+    actions = np.where(last[..., None], 0.0, np.pad(actions, after))
     return FrameData(
         task,
-        observations.reshape(-1, *observations.shape[2:]),
-        np.pad(actions, after).reshape(-1, actions.shape[-1]).astype(np.float32),
-        np.pad(rewards, before).reshape(-1).astype(np.float32),
-        np.pad(costs, before).reshape(-1).astype(np.float32),
-        (place == 0).reshape(-1),
-        np.zeros(episodes * (steps + 1), bool),
-        (place == steps).reshape(-1),
+        observations[there],
+        actions[there].astype(np.float32),
+        np.pad(rewards, before)[there].astype(np.float32),
+        np.pad(costs, before)[there].astype(np.float32),
+        (place == 0)[there],
+        (last & terminated[:, None])[there],
+        (last & ~terminated[:, None])[there],
     )
 
 

@@ -68,7 +68,7 @@ def write_chunks(folder: Path, frames: FrameData, *, length: int = CHUNK) -> lis
     paths = []
     for place, (start, name) in enumerate(zip(starts, names, strict=True)):
         part = slice(start, start + length)
-        images = frames.observations[part]
+        images = np.asarray(frames.observations[part])
         arrays = {
             "image": images[..., :3],
             "action": frames.actions[part],

@@ -20,7 +20,7 @@ from surefoot.data.writing import blaming, new_hdf5, replacing
 from surefoot.tasks import Task
 
 LAYOUT = "frames"
-_KEYS = {
+KEYS = {
     "observations": "observations",
     "actions": "actions",
     "rewards": "rewards",
@@ -40,7 +40,7 @@ def save(path: str | os.PathLike[str], frames: FrameData, *, card: dict[str, Any
     size = sum(array.nbytes for array in frames.arrays().values())
     with replacing(path, size=size) as temporary, new_hdf5(temporary) as file:
         for name, array in frames.arrays().items():
-            node = file.create_dataset(_KEYS[name], array.shape, array.dtype)
+            node = file.create_dataset(KEYS[name], array.shape, array.dtype)
             for start, (block,) in blocks(array, rows=2048):
                 node[start : start + len(block)] = block
         file.attrs[CARD] = text
@@ -54,13 +54,20 @@ def load(path: str | os.PathLike[str], task: Task, *, mapped: bool = False) -> F
     path = Path(path)
     with reading(path) as file:
         check_card_task(path, card_of(path, file), task)
-        nodes = {name: _node(path, file, key) for name, key in _KEYS.items()}
-        _check_shapes(path, nodes, task)
-        arrays = {name: _values(path, name, node) for name, node in nodes.items() if name != "observations"}
-        images = map_dataset(path, nodes["observations"]) if mapped else None
-        arrays["observations"] = _values(path, "observations", nodes["observations"]) if images is None else images
-    _check_values(path, arrays)
+        arrays = read_numbers(path, file, task)
+        node = _node(path, file, KEYS["observations"])
+        images = map_dataset(path, node) if mapped else None
+        arrays["observations"] = _values(path, "observations", node) if images is None else images
     return FrameData(task.name, **arrays)
+
+
+def read_numbers(path: Path, file: h5py.File, task: Task) -> dict[str, np.ndarray]:
+    """Every array but the images, which are checked for their shape, too. Raises `DataError`."""
+    nodes = {name: _node(path, file, key) for name, key in KEYS.items()}
+    _check_shapes(path, nodes, task)
+    arrays = {name: _values(path, name, node) for name, node in nodes.items() if name != "observations"}
+    _check_values(path, arrays)
+    return arrays
 
 
 def _node(path: Path, file: h5py.File, key: str) -> h5py.Dataset:
@@ -81,15 +88,15 @@ def _check_shapes(path: Path, nodes: dict[str, h5py.Dataset], task: Task) -> Non
         shape = wanted.get(name, (rows,))
         if node.shape != shape:
             found = f"shape {list(node.shape or ())}"
-            refuse(path, _KEYS[name], expected=f"shape {list(shape)} for task {task.name}", found=found)
+            refuse(path, KEYS[name], expected=f"shape {list(shape)} for task {task.name}", found=found)
         kinds = "b" if name in _FLAGS else "u" if name == "observations" else "f"
         if node.dtype.kind != kinds or (kinds == "u" and node.dtype.itemsize != 1):
             expected = {"b": "flags", "u": "uint8", "f": "real numbers"}[kinds]
-            refuse(path, _KEYS[name], expected=expected, found=f"values of type {str(node.dtype)!a:.80}")
+            refuse(path, KEYS[name], expected=expected, found=f"values of type {str(node.dtype)!a:.80}")
 
 
 def _values(path: Path, name: str, node: h5py.Dataset) -> np.ndarray:
-    with blaming(path, _KEYS[name], "a readable array"):
+    with blaming(path, KEYS[name], "a readable array"):
         values = node[()]
     return values if values.dtype.kind in "bu" else values.astype(np.float32)
 

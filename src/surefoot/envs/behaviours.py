@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from surefoot.envs import point_robot
@@ -63,14 +64,16 @@ def random_action(key: Key[Array, ""]) -> Float[Array, " 2"]:
     return jnp.clip(jax.random.uniform(key, (2,), minval=-2.0, maxval=2.0), -1.0, 1.0)
 
 
-def seek_goal(pose: Float[Array, " 4"], traits: Traits) -> Float[Array, " 2"]:
+def seek_goal(
+    pose: Float[Array, " 4"], traits: Traits, hazards: Float[np.ndarray, "hazards 2"] = point_robot.HAZARDS
+) -> Float[Array, " 2"]:
     """Steer to the goal, pushed aside and slowed by hazards within a reach that grows with caution."""
     position, speed, heading = pose[:2], pose[2], pose[3]
     to_goal = point_robot.GOAL - position
     direction = to_goal / jnp.linalg.norm(to_goal)
     slowest = traits.cruise_speed
     evades, turn_away = jnp.bool_(False), jnp.zeros(())
-    for hazard in point_robot.HAZARDS:
+    for hazard in hazards:
         away = position - hazard
         distance = jnp.linalg.norm(away)
         outward = away / distance

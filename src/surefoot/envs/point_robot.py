@@ -62,10 +62,10 @@ class ResetDistribution:
     """Radians."""
 
 
-def constraint(position: Float[Array, "*n 2"]) -> Float[Array, "*n"]:
+def constraint(position: Float[Array, "*n 2"], hazards: Float[np.ndarray, "hazards 2"] = HAZARDS) -> Float[Array, "*n"]:
     """h: radius minus the distance to the nearest hazard's centre, metres; > 0 is a violation."""
     distances = jnp.linalg.norm(
-        position[..., None, :] - jnp.broadcast_to(HAZARDS, (*position.shape[:-1], *HAZARDS.shape)), axis=-1
+        position[..., None, :] - jnp.broadcast_to(hazards, (*position.shape[:-1], *hazards.shape)), axis=-1
     )
     return HAZARD_RADIUS - distances.min(-1)
 

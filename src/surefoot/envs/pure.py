@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from surefoot.envs import hazard_run, point_robot, safe_pendulum
+from surefoot.envs import hazard_run, point_robot, point_robot_pixels, safe_pendulum
 
 
 class Entered(Protocol):
@@ -42,14 +42,28 @@ class PureTask(NamedTuple):
     """(states, actions in [-1, 1], which are clipped) -> (states entered, what the step returns)."""
     horizon: int
     """Environment steps after which an episode is truncated."""
+    ends_early: bool = False
+    """Whether episodes may terminate before."""
+    succeeded: Callable[[PyTree[Any]], Bool[Array, " n"]] | None = None
+    """Whether a state entered last is where the task wanted to be; None where it wants to be nowhere."""
+
+
+def _hazard_run(layout: hazard_run.Layout) -> PureTask:
+    reset = jax.vmap(partial(hazard_run.reset, layout=layout))
+    return PureTask(reset, hazard_run.step, hazard_run.HORIZON, succeeded=hazard_run.in_goal)
+
+
+def _point_robot_pixels(variant: point_robot_pixels.Variant) -> PureTask:
+    reset = jax.vmap(partial(point_robot_pixels.reset, **variant._asdict()))
+    step = partial(point_robot_pixels.step, **variant._asdict())
+    return PureTask(reset, step, point_robot_pixels.HORIZON, ends_early=True, succeeded=point_robot_pixels.in_goal)
 
 
 PURE_TASKS: dict[str, PureTask] = {
-    "PointRobot": PureTask(jax.vmap(point_robot.reset), point_robot.step, point_robot.HORIZON),
-    "HazardRun": PureTask(jax.vmap(hazard_run.reset), hazard_run.step, hazard_run.HORIZON),
-    "HazardRunShifted": PureTask(
-        jax.vmap(partial(hazard_run.reset, layout=hazard_run.SHIFTED)), hazard_run.step, hazard_run.HORIZON
-    ),
+    "PointRobot": PureTask(jax.vmap(point_robot.reset), point_robot.step, point_robot.HORIZON, ends_early=True),
+    "HazardRun": _hazard_run(hazard_run.SEEN),
+    "HazardRunShifted": _hazard_run(hazard_run.SHIFTED),
+    **{name: _point_robot_pixels(variant) for name, variant in point_robot_pixels.VARIANTS.items()},
     "SafePendulum": PureTask(jax.vmap(safe_pendulum.reset), safe_pendulum.step, safe_pendulum.HORIZON),
 }
 """Task -> its functions, for all tasks of the suite "surefoot"."""

@@ -26,7 +26,8 @@ class VectorStep(NamedTuple):
     """One step of n lanes. Rows of idle lanes are zeros."""
 
     observation: Float[np.ndarray, "n obs"]
-    """The state entered, before any reset; float32. Where `restarted`, the episode's first observation."""
+    """The state entered, before any reset; float32, flat uint8 for images. Where `restarted`, the episode's first
+    observation."""
     reward: Float[np.ndarray, " n"]
     cost: Float[np.ndarray, " n"]
     terminated: Bool[np.ndarray, " n"]
@@ -77,6 +78,8 @@ class VectorSimulator:
         self.task = task
         self.count = count
         self.deaths: list[WorkerDeath] = []
+        # Images travel flat, as they are.
+        self._kind = wire.NUMBERS if task.vision is None else wire.PIXELS
         self._on_death = on_death
         self._timeout = timeout
         self._seeds = np.full(count, IDLE, np.int64)
@@ -86,7 +89,7 @@ class VectorSimulator:
         self._slices: list[slice] = []
         if workers == 0:
             environments = [make(task) for _ in range(count)]
-            self._here = Lanes(environments, observation_dim=task.observation_dim)
+            self._here = Lanes(environments, observation_dim=task.observation_dim, kind=self._kind)
         else:
             # MetaDrive has one simulation a process: as many processes as lanes.
             processes = count if task.suite == "metadrive" else min(workers, count)
@@ -122,7 +125,7 @@ class VectorSimulator:
             return self._here.reset(self._seeds)
         for worker, lanes in zip(self._workers, self._slices, strict=True):
             worker.ask(wire.RESET, wire.pack_seeds(self._seeds[lanes]))
-        observation = np.zeros((self.count, self.task.observation_dim), np.float32)
+        observation = np.zeros((self.count, self.task.observation_dim), self._kind)
         for number, lanes in enumerate(self._slices):
             try:
                 observation[lanes] = self._observation(number)
@@ -153,8 +156,8 @@ class VectorSimulator:
         requests = [wire.pack_actions(seeds[lanes], actions[lanes]) for lanes in self._slices]
         rows = (self.count, self.task.observation_dim)
         step = LanesStep(
-            np.zeros(rows, np.float32), np.zeros(self.count), np.zeros(self.count), np.zeros(self.count, bool),
-            np.zeros(self.count, bool), np.zeros(rows, np.float32),
+            np.zeros(rows, self._kind), np.zeros(self.count), np.zeros(self.count), np.zeros(self.count, bool),
+            np.zeros(self.count, bool), np.zeros(rows, self._kind),
         )  # fmt: skip
         for worker, request in zip(self._workers, requests, strict=True):
             worker.ask(wire.STEP, *request)
@@ -166,7 +169,7 @@ class VectorSimulator:
                 step.observation[lanes] = step.start_observation[lanes] = self._replace(number, died)
                 restarted[lanes] = self._seeds[lanes] != IDLE
                 continue
-            for array, part in zip(step, wire.unpack_step(payload, _length(lanes), rows[1]), strict=True):
+            for array, part in zip(step, wire.unpack_step(payload, _length(lanes), rows[1], self._kind), strict=True):
                 array[lanes] = part
         return step
 
@@ -189,7 +192,8 @@ class VectorSimulator:
 
     def _observation(self, number: int) -> np.ndarray:
         lanes = self._slices[number]
-        return wire.unpack_observation(self._workers[number].answer(), _length(lanes), self.task.observation_dim)
+        payload = self._workers[number].answer()
+        return wire.unpack_observation(payload, _length(lanes), self.task.observation_dim, self._kind)
 
     def _replace(self, number: int, died: WorkerDiedError) -> np.ndarray:
         """A new worker in place of a dead one, its episodes begun again: their first observations."""

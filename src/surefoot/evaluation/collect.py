@@ -1,17 +1,22 @@
-"""Collection of PointRobot data with our own behaviours."""
+"""Collection of data of our own tasks with our own behaviours."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from surefoot.data import Dataset
 from surefoot.data.frames import FrameData, from_episodes, join
-from surefoot.envs import behaviours, hazard_run
+from surefoot.envs import behaviours, hazard_run, point_robot_pixels
+from surefoot.envs.point_robot_pixels import VARIANTS, Variant
 from surefoot.errors import ConfigError
 
 _EPISODES_AT_ONCE = 256
+_IMAGES_AT_ONCE = 512
 
 
 def collect_point_robot(
@@ -87,3 +92,58 @@ def collect_hazard_run(
                 done = behaviour * each + first + kept
                 on_progress(done * hazard_run.HORIZON, kinds * each * hazard_run.HORIZON)
     return join(parts)
+
+
+class PixelEpisodes(NamedTuple):
+    """Episodes of PointRobotPixels, and what the images show."""
+
+    frames: FrameData
+    poses: Float[np.ndarray, "N 4"]
+    """(x, y, v, theta) of every frame."""
+    behaviours: list[tuple[str, int]]
+    """Name of each behaviour, and how many episodes are its; they stand in this order."""
+
+
+def collect_point_robot_pixels(
+    *,
+    transitions: int,
+    seed: int,
+    task: str = "PointRobotPixels",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> PixelEpisodes:
+    """Whole episodes of a variant of the task, at least `transitions` steps: about as many steps of each behaviour, one
+    behaviour after the other. The same seed gives the same bits on the same machine. `ConfigError` below 1 step."""
+    if transitions < 1:
+        raise ConfigError(f"transitions must be at least 1, found {transitions}.")
+    names, variant = point_robot_pixels.BEHAVIOURS, VARIANTS[task]
+    each = -(-transitions // len(names))
+    parts, counts = [], []
+    for behaviour, name in enumerate(names):
+        key = jax.random.fold_in(jax.random.key(seed), behaviour)
+        steps, episodes = 0, 0
+        while steps < each:
+            numbers = jnp.arange(episodes, episodes + _EPISODES_AT_ONCE)
+            keys = jax.vmap(lambda number, key=key: jax.random.fold_in(key, number))(numbers)
+            rolled = point_robot_pixels.roll_out(keys, jnp.full(_EPISODES_AT_ONCE, behaviour), layout=variant.layout)
+            wanted = int(np.searchsorted(np.cumsum(np.asarray(rolled.length)), each - steps)) + 1
+            *rows, lengths, terminated = (np.asarray(leaf)[:wanted] for leaf in rolled)
+            parts.append(from_episodes(task, *rows, lengths=lengths, terminated=terminated))
+            steps, episodes = steps + int(lengths.sum()), episodes + len(lengths)
+            if on_progress is not None:
+                on_progress(min(behaviour * each + steps, transitions), transitions)
+        counts.append((name, episodes))
+    seen = join(parts)  # as vectors: only the frames that are kept are drawn
+    images = draw_poses(seen.observations, variant)
+    return PixelEpisodes(replace(seen, observations=images), seen.observations, counts)
+
+
+def draw_poses(poses: Float[np.ndarray, "n 4"], variant: Variant) -> UInt8[np.ndarray, "n size size 3"]:
+    """The image of every pose in a variant of PointRobotPixels."""
+    pieces = []
+    for first in range(0, len(poses), _IMAGES_AT_ONCE):
+        rows = np.minimum(np.arange(first, first + _IMAGES_AT_ONCE), len(poses) - 1)  # one compiled program
+        pieces.append(np.asarray(_drawn(jnp.asarray(poses[rows], jnp.float32), **variant._asdict())))
+    return np.concatenate(pieces)[: len(poses)]
+
+
+_drawn = jax.jit(point_robot_pixels.draw, static_argnames=("layout", "size"))

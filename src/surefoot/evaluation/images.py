@@ -1,7 +1,8 @@
 """Episodes of a policy that sees images, and how well its infeasibility foresees violations."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +10,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from surefoot.data.frames import FrameData, Frames, from_episodes
-from surefoot.envs import hazard_run
 from surefoot.envs.pure import PureTask
-from surefoot.envs.pure_rollouts import Episodes, roll_out_whole
+from surefoot.envs.pure_rollouts import Episodes, roll_out_from, roll_out_whole
 from surefoot.evaluation.metrics import area_under_curve
 
 WITHIN = 5
 """Steps ahead that a violation should be foreseen."""
 _SEED = 7_04_2024
+_AT_ONCE = 64
 
 
 def evaluate_seed(
@@ -25,29 +26,63 @@ def evaluate_seed(
     """(a row for each episode as `metrics` describes them, its frames). The starts are the same for every seed and
     algorithm."""
     starts = jax.random.split(jax.random.key(_SEED), episodes)
-    found = _roll_out(algorithm, state, starts, jax.random.fold_in(jax.random.key(_SEED + 1), seed), task=task)
-    sums, visited = jax.tree.map(np.asarray, (found.sums, found.visited))
-    reached = np.asarray(hazard_run.in_goal(found.last_state))
-    rows = [
+    found = _roll_out(algorithm, state, starts, _acting_key(seed), task=task)
+    rows = episode_rows(found, task, seed=seed, sets=["drawn"] * episodes)
+    return rows, visited_frames(found, name)
+
+
+def evaluate_from(
+    algorithm: Any, state: Any, task: PureTask, name: str, *, first: Any, images: Array, sets: Sequence[str], seed: int
+) -> tuple[list[dict[str, Any]], Episodes]:
+    """The same from given first states [n] and their images; `sets` names the start set of each. The episodes come as
+    they are, in NumPy."""
+    found = _roll_out_from(algorithm, state, first, images, _acting_key(seed), task=task)
+    return episode_rows(found, task, seed=seed, sets=sets), jax.tree.map(np.asarray, found)
+
+
+def episode_rows(found: Episodes, task: PureTask, *, seed: int, sets: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each episode; they are numbered within the start set that each belongs to."""
+    sums: Any = jax.tree.map(np.asarray, found.sums)
+    reached = np.zeros(len(sets), bool) if task.succeeded is None else np.asarray(task.succeeded(found.last_state))
+    numbers = [list(sets[:place]).count(one) for place, one in enumerate(sets)]
+    return [
         {
             "seed": int(seed),
-            "start": "drawn",
-            "episode": episode,
-            "return": float(sums.episode_return[episode]),
-            "cost": float(sums.cost[episode]),
-            "length": int(sums.length[episode]),
-            "violating_steps": int(sums.violating_steps[episode]),
-            "reached_goal": bool(reached[episode]),
+            "start": sets[k],
+            "episode": numbers[k],
+            "return": float(sums.episode_return[k]),
+            "cost": float(sums.cost[k]),
+            "length": int(sums.length[k]),
+            "violating_steps": int(sums.violating_steps[k]),
+            "reached_goal": bool(reached[k]),
         }
-        for episode in range(episodes)
+        for k in range(len(sets))
     ]
+
+
+def visited_frames(found: Episodes, name: str) -> FrameData:
+    """The episodes, every step of which was kept, as frames of the task `name`."""
+    visited, sums, terminated = jax.tree.map(np.asarray, (found.visited, found.sums, found.terminated))
     images = np.concatenate([visited.observation, visited.last_observation[:, None]], 1)
-    return rows, from_episodes(name, images, visited.action, visited.reward, visited.cost)
+    return from_episodes(
+        name, images, visited.action, visited.reward, visited.cost, lengths=sums.length, terminated=terminated
+    )
+
+
+def _acting_key(seed: int) -> Key[Array, ""]:
+    return jax.random.fold_in(jax.random.key(_SEED + 1), seed)
 
 
 @partial(jax.jit, static_argnames=("algorithm", "task"))
 def _roll_out(algorithm: Any, state: Any, starts: Key[Array, " n"], key: Key[Array, ""], *, task: PureTask) -> Episodes:
     return roll_out_whole(algorithm.policy(state), task, starts, key, keep=True)
+
+
+@partial(jax.jit, static_argnames=("algorithm", "task"))
+def _roll_out_from(
+    algorithm: Any, state: Any, first: Any, images: Array, key: Key[Array, ""], *, task: PureTask
+) -> Episodes:
+    return roll_out_from(algorithm.policy(state), task, first, images, key, keep=True)
 
 
 def violation_ahead(costs: Float[np.ndarray, "n t"], *, within: int) -> Bool[np.ndarray, "n t"]:
@@ -58,21 +93,67 @@ def violation_ahead(costs: Float[np.ndarray, "n t"], *, within: int) -> Bool[np.
     return np.asarray(shifted.any(0))
 
 
-def score_infeasibility(algorithm: Any, state: Any, frames: FrameData) -> dict[str, float | None]:
-    """Area under the ROC curve of p for a violation within `WITHIN` steps, over frames of episodes of one length: over
-    all of them, and over those that do not violate already. None where one of the two kinds does not occur."""
-    episodes = len(frames.lengths)
+class EpisodeFrames(NamedTuple):
+    """Episodes as rows of one length [n, L, ...]; zeros behind the end of a shorter one."""
+
+    frames: Frames
+    there: Bool[np.ndarray, "n l"]
+    """Where there is a frame."""
+
+
+def by_episode(data: FrameData) -> EpisodeFrames:
+    """Every episode from its first frame to its last."""
+    longest = int(data.lengths.max()) + 1
+    there = np.arange(longest)[None] <= data.lengths[:, None]
 
     def shaped(values: np.ndarray) -> np.ndarray:
-        return values.reshape(episodes, -1, *values.shape[1:])
+        rows = np.zeros((*there.shape, *values.shape[1:]), values.dtype)
+        rows[there] = values
+        return rows
 
-    arrays = (frames.observations, frames.actions, frames.rewards, frames.costs, frames.is_first, frames.terminated)
-    batch = Frames(*(jnp.asarray(shaped(array)) for array in arrays))
-    p = np.asarray(_infeasibility(algorithm, state, batch, jax.random.key(_SEED + 2)))[:, :-WITHIN]
-    costs = shaped(frames.costs)
-    ahead = violation_ahead(costs, within=WITHIN)[:, :-WITHIN]
-    calm = costs[:, :-WITHIN] == 0
-    return {"all": area_under_curve(p, ahead), "not_violating_yet": area_under_curve(p[calm], ahead[calm])}
+    arrays = (data.observations, data.actions, data.rewards, data.costs, data.is_first, data.terminated)
+    return EpisodeFrames(Frames(*(cast(Array, shaped(array)) for array in arrays)), there)
+
+
+def infeasibility_along(algorithm: Any, state: Any, episodes: EpisodeFrames) -> Float[np.ndarray, "n l"]:
+    """p along whole episodes, as the policy would believe it; meaningless behind their ends."""
+    rows = [
+        np.asarray(_infeasibility(algorithm, state, jax.tree.map(_piece(first), episodes.frames), _key_of(first)))
+        for first in range(0, len(episodes.there), _AT_ONCE)
+    ]
+    return np.concatenate(rows)[: len(episodes.there)]
+
+
+def score_infeasibility(algorithm: Any, state: Any, data: FrameData) -> dict[str, float | None]:
+    """Area under the ROC curve of p for a violation within `WITHIN` steps, over all frames but the last `WITHIN` of
+    each episode, and over those of them that do not violate already. None where one of the two kinds does not occur."""
+    episodes = by_episode(data)
+    p = infeasibility_along(algorithm, state, episodes)
+    costs = np.asarray(episodes.frames.cost)
+    ahead = violation_ahead(costs, within=WITHIN)
+    foreseeing = episodes.there & (np.arange(p.shape[1])[None] <= data.lengths[:, None] - WITHIN)
+    calm = foreseeing & (costs == 0)
+    return {
+        "all": _area(p[foreseeing], ahead[foreseeing]),
+        "not_violating_yet": _area(p[calm], ahead[calm]),
+    }
+
+
+def _area(p: np.ndarray, positive: np.ndarray) -> float | None:
+    return area_under_curve(p, positive) if len(p) else None
+
+
+def _piece(first: int) -> Callable[[Array], Array]:
+    """Rows from `first`, always as many, the last ones repeated where there are fewer: one compiled program."""
+
+    def cut(values: Array) -> Array:
+        return jnp.asarray(np.take(values, np.minimum(np.arange(first, first + _AT_ONCE), len(values) - 1), 0))
+
+    return cut
+
+
+def _key_of(first: int) -> Key[Array, ""]:
+    return jax.random.fold_in(jax.random.key(_SEED + 2), first)
 
 
 @partial(jax.jit, static_argnames="algorithm")

@@ -109,10 +109,12 @@ def roll_out_simulator(
     *,
     seeds: Sequence[int],
     episodes: int,
+    shape: tuple[int, ...] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Rollouts:
     """`episodes` of every seed. `states` has a leading seed axis in the order of `seeds`, `environment` has a multiple
-    of their number of lanes. `on_progress(done, total)` counts episodes."""
+    of their number of lanes. `shape`: of an observation, where the policy reads images, which the environment has flat.
+    `on_progress(done, total)` counts episodes."""
     bookkeeping = _Bookkeeping(seeds, episodes, environment.count)
     policy_seconds, began = 0.0, time.perf_counter()
     observation = environment.reset(bookkeeping.simulator_seeds(bookkeeping.episode))
@@ -122,12 +124,13 @@ def roll_out_simulator(
         on_progress(0, bookkeeping.total)
     while bookkeeping.running.any():
         began = time.perf_counter()
-        memory, actions = _act(algorithm, states, memory, bookkeeping.shaped(observation), *bookkeeping.places())
+        seen = bookkeeping.shaped(observation, shape)
+        memory, actions = _act(algorithm, states, memory, seen, *bookkeeping.places())
         actions = np.asarray(actions).reshape(environment.count, -1)
         policy_seconds += (acted := time.perf_counter()) - began
         step = environment.step(actions, bookkeeping.simulator_seeds(bookkeeping.upcoming))
         simulator_seconds += time.perf_counter() - acted
-        observation = np.asarray(step.start_observation, np.float32)
+        observation = np.asarray(step.start_observation)
         done = bookkeeping.done
         bookkeeping.take(step)
         if on_progress is not None and bookkeeping.done > done:
@@ -147,7 +150,7 @@ def act_once(
     states = jax.tree.map(lambda leaf: leaf[None], state)
     memory = _first_memory(algorithm, states, 1) if step == 0 else memory
     places = (np.array([seed]), np.array([[episode]]), np.array([[step]]))
-    memory, actions = _act(algorithm, states, memory, np.asarray(observation, np.float32)[None, None], *places)
+    memory, actions = _act(algorithm, states, memory, np.asarray(observation)[None, None], *places)
     return memory, np.asarray(actions)[0, 0]
 
 
@@ -184,10 +187,11 @@ class _Bookkeeping:
     def simulator_seeds(self, episode: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         return np.where(episode == _IDLE, _IDLE, episode_seed(0) + episode)
 
-    def shaped(self, observation: np.ndarray) -> Float[np.ndarray, "s l o"]:
-        """Lanes by seed; idle lanes hold zeros."""
-        kept = np.where(self.running[:, None], observation, np.float32(0))
-        return kept.reshape(len(self.seeds), self.lanes, -1)
+    def shaped(self, observation: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+        """Lanes by seed [s, l, o], float32, or images of `shape`, uint8; idle lanes hold zeros."""
+        kind = np.float32 if shape is None else np.uint8
+        kept = np.where(self.running[:, None], observation, kind(0)).astype(kind)
+        return kept.reshape(len(self.seeds), self.lanes, *(shape or (-1,)))
 
     def places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Seeds [S], episodes and steps [S, L], of which the policy's noise is a function."""
@@ -232,7 +236,7 @@ def _first_memory(algorithm: Any, states: PyTree[Any], lanes: int) -> PyTree[Any
 
 @partial(jax.jit, static_argnames="algorithm")
 def _act(
-    algorithm: Any, states: PyTree[Any], memory: PyTree[Any], observation: Float[Array, "s l o"],
+    algorithm: Any, states: PyTree[Any], memory: PyTree[Any], observation: Array,
     seeds: Int[Array, " s"], episode: Int[Array, "s l"], step: Int[Array, "s l"],
 ) -> tuple[PyTree[Any], Float[Array, "s l a"]]:  # fmt: skip
     """One seed after the other: on a CPU faster than `vmap` over networks, as on PointRobot."""

@@ -38,9 +38,16 @@ class Starts(NamedTuple):
     """Number of each pose within its set."""
 
 
-def draw_starts(exact_value: ExactValue, *, feasible: int, infeasible: int) -> Starts:
+def draw_starts(
+    exact_value: ExactValue,
+    *,
+    feasible: int,
+    infeasible: int,
+    hazards: Float[np.ndarray, "hazards 2"] = point_robot.HAZARDS,
+) -> Starts:
     """Starts from the data's reset distribution: `feasible` ones of exact value <= -0.05 m, `infeasible` ones of exact
-    value > 0 that are not inside a hazard yet, and the two fixed ones.
+    value > 0 that are not inside a hazard yet, and the two fixed ones. `hazards` are the centres of those that
+    `exact_value` is about, metres.
 
     Fewer starts are the first of more. Raises `ConfigError` on a negative number, or none at all of a set wanted.
     """
@@ -57,7 +64,7 @@ def draw_starts(exact_value: ExactValue, *, feasible: int, infeasible: int) -> S
         poses = np.asarray(jax.vmap(lambda one: point_robot.reset(one)[0].pose)(keys))
         value = exact_value(poses)
         safe.append(poses[value <= FEASIBLE_VALUE])
-        unsafe.append(poses[is_infeasible_start(poses, value)])
+        unsafe.append(poses[is_infeasible_start(poses, value, hazards)])
     else:
         raise ConfigError("exact set: expected feasible and infeasible starts, found too few of one kind.")
     sets = {
@@ -72,6 +79,10 @@ def draw_starts(exact_value: ExactValue, *, feasible: int, infeasible: int) -> S
     )
 
 
-def is_infeasible_start(poses: Float[np.ndarray, "n 4"], value: Float[np.ndarray, " n"]) -> np.ndarray:
+def is_infeasible_start(
+    poses: Float[np.ndarray, "n 4"],
+    value: Float[np.ndarray, " n"],
+    hazards: Float[np.ndarray, "hazards 2"] = point_robot.HAZARDS,
+) -> np.ndarray:
     """Where a violation is unavoidable but has not begun: exact value > 0 and h <= 0."""
-    return (value > 0) & (np.asarray(point_robot.constraint(jnp.asarray(poses[:, :2]))) <= 0)
+    return (value > 0) & (np.asarray(point_robot.constraint(jnp.asarray(poses[:, :2]), hazards)) <= 0)

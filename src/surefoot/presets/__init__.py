@@ -7,8 +7,9 @@ from surefoot.errors import check_name
 from surefoot.presets.bc import BC_PRESETS
 from surefoot.presets.dsrl import DSRL_PRESETS, DSRL_TASK_PRESETS
 from surefoot.presets.fisor import FISOR_PRESETS
-from surefoot.presets.fosp import FOSP_PRESETS, SAFEDREAMER_PRESETS, for_vectors
+from surefoot.presets.fosp import FOSP_PRESETS, PIXELS_PRESETS, SAFEDREAMER_PRESETS, for_larger, for_vectors
 from surefoot.presets.trebi import TREBI_PRESETS, TREBI_TASK_PRESETS
+from surefoot.presets.vision import VISION_PRESETS
 from surefoot.tasks import Task
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -26,9 +27,15 @@ DEFAULT_PRESET = "small"
 
 def presets_of(algorithm: str, task: Task) -> dict[str, dict[str, Any]]:
     """The presets of an algorithm on a task by name; DSRL's tasks have some of their own, and so have TREBI's. World
-    models read vectors where the task has no images."""
+    models read vectors where the task has no images, and have a size of their own for a simulator's cameras."""
     if algorithm in ("fosp", "safedreamer") and task.image_shape is None:
         return {name: for_vectors(changes) for name, changes in PRESETS[algorithm].items()}
+    if task.vision is not None:
+        return PRESETS[algorithm] | VISION_PRESETS.get(algorithm, {})
+    if algorithm in PIXELS_PRESETS and task.image_shape is not None and task.name.startswith("PointRobotPixels"):
+        own = PIXELS_PRESETS[algorithm]
+        size = task.image_shape[0]
+        return PRESETS[algorithm] | {name: for_larger(changes, size=size) for name, changes in own.items()}
     if algorithm == "trebi":
         return PRESETS[algorithm] | TREBI_TASK_PRESETS.get(task.name, {})
     if task.suite == "surefoot":

@@ -18,6 +18,8 @@ IOU_EACH = 0.90
 FALSE_SAFE_RATE = 0.03
 VIOLATION_FREE_RATE = 0.99
 RETURN_MEAN = 2.5
+PIXELS_VIOLATION_FREE_RATE, PIXELS_AUROC = 0.9, 0.95
+"""Of PointRobotPixels."""
 NORMALISED_COST = 1.0
 EPISODE_SAFE_RATE = 0.9
 SAFE_START = (-2.7, -2.7, 1.0, math.pi / 4)
@@ -158,6 +160,8 @@ def _region_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
 def _policy_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
     evaluation = _mapping(summary, "evaluation")
     feasible, infeasible, data = (_mapping(evaluation, key, "evaluation") for key in ("feasible", "infeasible", "data"))
+    if str(summary.get("task", "")).startswith("PointRobotPixels"):
+        return _pixel_figures(feasible, data, _mapping(summary, "evaluation_infeasibility"))
     found = []
     if (free := _number(feasible, "violation_free_rate", "evaluation.feasible")) is not None:
         name = "Violation-free episodes from feasible starts"
@@ -170,6 +174,25 @@ def _policy_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
         target = "" if logged is None else f"< {logged:.2f} (data)"
         met = None if logged is None else steps < logged
         found.append(KeyFigure("Violating steps per episode from infeasible starts", f"{steps:.2f}", target, met))
+    return found
+
+
+def _pixel_figures(
+    feasible: Mapping[str, Any], data: Mapping[str, Any], infeasibility: Mapping[str, Any]
+) -> list[KeyFigure]:
+    """Of PointRobotPixels, whose robot sees: less is asked of it than of PointRobot's."""
+    found = []
+    if (free := _number(feasible, "violation_free_rate", "evaluation.feasible")) is not None:
+        name = "Violation-free episodes from feasible starts"
+        found.append(_at_least(name, [free], PIXELS_VIOLATION_FREE_RATE, unit=" %", scale=100))
+    if (mean := _number(feasible, "return_mean", "evaluation.feasible")) is not None:
+        logged = _number(data, "violation_free_return_mean", "evaluation.data")
+        name = "Mean return from feasible starts"
+        figure = KeyFigure(name, f"{mean:.2f}", "", None)
+        found.append(figure if logged is None else _at_least(name, [mean], logged, digits=2))
+    exact = infeasibility.get("exact") or []
+    if scores := [score for one in exact if (score := _number(one, "auroc", "evaluation_infeasibility.exact"))]:
+        found.append(_at_least("p against the exact set, AUROC", [sum(scores) / len(scores)], PIXELS_AUROC, digits=3))
     return found
 
 

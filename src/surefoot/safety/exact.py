@@ -25,13 +25,13 @@ on from there, at a value of at most M, the largest V* inside the goal, so that 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from surefoot.envs.point_robot import ARENA, HAZARD_RADIUS, TIME_STEP, constraint
+from surefoot.envs.point_robot import ARENA, HAZARD_RADIUS, HAZARDS, TIME_STEP, constraint
 from surefoot.errors import ConfigError
 
 TOP_SPEED = 2.5
@@ -54,6 +54,8 @@ class ExactSet:
     """Metres, float32; x and y run over `axis`, speeds are TIME_STEP apart from 0, headings cover [0, 2 pi)."""
     axis: Float[np.ndarray, " x"]
     """The grid's coordinates along x and y alike, metres."""
+    hazards: Float[np.ndarray, "hazards 2"] = field(default_factory=HAZARDS.copy)
+    """Centres of the hazards that it was solved for, metres."""
 
     @property
     def spacing(self) -> float:
@@ -97,7 +99,7 @@ class ExactSet:
         value = np.einsum("nvtx,nx->nvt", value, x_weights.astype(np.float32))
         value = np.einsum("nvt,nt->nv", value, heading_weights.astype(np.float32))
         value = np.einsum("nv,nv->n", value, speed_weights.astype(np.float32))
-        h = _constraint(poses[:, :2])
+        h = _constraint(poses[:, :2], self.hazards)
         outside = (np.abs(poses[:, :2]) > ARENA).any(1)
         # By definition V* lies between h and the largest h there is; interpolating knows it only at the grid's points.
         return np.where(outside, h, np.clip(value, h, HAZARD_RADIUS))
@@ -128,10 +130,17 @@ def slice_poses(
     return np.stack([x.ravel(), y.ravel(), np.full(x.size, speed), np.full(x.size, heading)], -1)
 
 
-def solve_point_robot(*, spacing: float = 0.06, headings: int = HEADINGS, top_speed: float = TOP_SPEED) -> ExactSet:
+def solve_point_robot(
+    *,
+    spacing: float = 0.06,
+    headings: int = HEADINGS,
+    top_speed: float = TOP_SPEED,
+    hazards: Float[np.ndarray, "hazards 2"] = HAZARDS,
+) -> ExactSet:
     """V* of PointRobot on a grid with `spacing` metres between points, for speeds up to `top_speed` (m/s).
 
-    Takes 310 MB by default; memory goes with headings / spacing^2. Raises `ConfigError` on a value out of range.
+    `hazards` are the centres of other hazards than the task's own, metres; the goal must lie as clear of them. Takes
+    310 MB by default; memory goes with headings / spacing^2. Raises `ConfigError` on a value out of range.
     """
     if not 0.005 <= spacing <= 0.5:
         raise ConfigError(f"spacing: expected 0.005 to 0.5 metres, found {spacing}.")
@@ -142,7 +151,7 @@ def solve_point_robot(*, spacing: float = 0.06, headings: int = HEADINGS, top_sp
     wide = np.arange(-half - border, half + border + 1) * spacing
     inner = slice(border, len(wide) - border)
     # Beyond the grid h stands for V*, which it is for everything that drives outwards.
-    padded = _constraint(np.stack(np.meshgrid(wide, wide, indexing="ij"), -1))
+    padded = _constraint(np.stack(np.meshgrid(wide, wide, indexing="ij"), -1), hazards)
     h = padded[inner, inner].copy()
 
     levels = round(top_speed / TIME_STEP) + 1
@@ -156,12 +165,14 @@ def solve_point_robot(*, spacing: float = 0.06, headings: int = HEADINGS, top_sp
             padded[inner, inner] = _best_turn(values[level - 1], index, turn)
             moved = _shifted(padded, border, travel * math.cos(angle), travel * math.sin(angle))
             np.maximum(h, moved, out=values[level, index])
-    return ExactSet(values, wide[inner])
+    return ExactSet(values, wide[inner], hazards)
 
 
-def _constraint(positions: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n"]:
+def _constraint(
+    positions: Float[np.ndarray, "*n 2"], hazards: Float[np.ndarray, "hazards 2"]
+) -> Float[np.ndarray, "*n"]:
     """The environment's h as a writable NumPy array."""
-    return np.array(constraint(jnp.asarray(positions, jnp.float32)))
+    return np.array(constraint(jnp.asarray(positions, jnp.float32), hazards))
 
 
 def _best_turn(below: Float[np.ndarray, "heading x y"], index: int, turn: float) -> Float[np.ndarray, "x y"]:
@@ -187,8 +198,8 @@ def _shifted(
 def _blend(fields: list[np.ndarray], weights: Float[np.ndarray, " taps"]) -> np.ndarray:
     """The weighted sum of equally shaped float32 arrays."""
     total = np.float32(weights[0]) * fields[0]
-    for field, weight in zip(fields[1:], weights[1:], strict=True):
-        total += np.float32(weight) * field
+    for other, weight in zip(fields[1:], weights[1:], strict=True):
+        total += np.float32(weight) * other
     return total
 
 

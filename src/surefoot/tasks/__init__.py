@@ -4,6 +4,7 @@ from surefoot.errors import check_name
 from surefoot.tasks.dsrl import DSRL_TASKS
 from surefoot.tasks.task import Suite, Task
 from surefoot.tasks.trebi import TREBI_TASKS
+from surefoot.tasks.vision import VISION_TASKS
 
 __all__ = ["TASKS", "Suite", "Task", "get_task"]
 
@@ -16,14 +17,28 @@ def _hazard_run(name: str) -> Task:
     )
 
 
+def _point_robot_pixels(name: str, size: int) -> Task:
+    """PointRobot as images of `size` x `size` pixels, in decisions of four steps; returns as PointRobot's."""
+    shape = (size, size, 3)
+    return Task(
+        name, 3 * size * size, 2, 75, return_min=0.0, return_max=8.05, cost_limit=0.0, has_constraint=False,
+        image_shape=shape,
+    )  # fmt: skip
+
+
 TASKS: dict[str, Task] = {
     # The best return is the way from the far corner (-3, -3) to the goal's rim, plus 1 for reaching it:
     # hypot(5.2, 5.2) - 0.3 + 1 = 8.05; rewards are distances in metres, so 0 is standing still.
     "PointRobot": Task("PointRobot", 11, 2, 300, return_min=0.0, return_max=8.05, cost_limit=0.0, has_constraint=True),
     "HazardRun": _hazard_run("HazardRun"),
     "HazardRunShifted": _hazard_run("HazardRunShifted"),
+    "PointRobotPixels": _point_robot_pixels("PointRobotPixels", 32),
+    "PointRobotPixelsMoved": _point_robot_pixels("PointRobotPixelsMoved", 32),
+    "PointRobotPixels64": _point_robot_pixels("PointRobotPixels64", 64),
+    "PointRobotPixels64Moved": _point_robot_pixels("PointRobotPixels64Moved", 64),
     **DSRL_TASKS,
     **TREBI_TASKS,
+    **VISION_TASKS,
 }
 
 _BY_DSRL_ID = {task.dsrl_id: task for task in DSRL_TASKS.values() if task.dsrl_id is not None}

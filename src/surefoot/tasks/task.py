@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from surefoot.types import DataSpec
+from surefoot.vision import Vision
 
 Suite = Literal["surefoot", "safety_gymnasium", "bullet_safety_gym", "metadrive", "gymnasium_mujoco"]
 """Who simulates it: surefoot's own pure-JAX tasks, a simulator of DSRL's, or Gymnasium's MuJoCo environments."""
@@ -47,6 +48,8 @@ class Task:
     """Discounted sum over undiscounted sum, at discount 0.99."""
     image_shape: tuple[int, int, int] | None = None
     """Height, width and channels where the observation is an image (uint8); None where it is a vector."""
+    vision: Vision | None = None
+    """Cameras and action repeat, where a simulator's robot sees; a step is then a decision."""
 
     @property
     def spec(self) -> DataSpec:

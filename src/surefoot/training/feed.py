@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
-from surefoot.data import TransitionStream
+from surefoot.data import FrameStream, TransitionStream
 from surefoot.data.sampler import uniform_draws, uniform_rows
 from surefoot.data.stream import exact_cumulative, exact_rows_at
 from surefoot.training.algorithm import Algorithm
@@ -80,12 +80,14 @@ class StreamedFeed:
     spread over all rows divides here by that over a block of 65,536.
     """
 
-    def __init__(self, algorithm: Algorithm, data: TransitionStream, *, seeds: Sequence[int], mesh: Mesh) -> None:
+    def __init__(
+        self, algorithm: Algorithm, data: TransitionStream | FrameStream, *, seeds: Sequence[int], mesh: Mesh
+    ) -> None:
         self._algorithm, self._data, self._seeds, self._mesh = algorithm, data, seeds, mesh
         self._keys = seed_keys(seeds, stream=UPDATE_STREAM)
         self._placed_keys = replicate(self._keys, mesh)
         self._one = data.gather(np.zeros(1, np.int64))
-        self._row_bytes = sum(np.asarray(leaf).nbytes for leaf in self._one)
+        self._row_bytes = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(self._one))
         self._phase_index = 0
         self._cumulative: list[np.ndarray] | None = None
 
@@ -111,7 +113,7 @@ class StreamedFeed:
                 inputs: Inputs = {"keys": self._placed_keys, "data": None, "cumulative": None, "first": begin}
                 yield stop - start, inputs | {"batches": replicate(batches, self._mesh)}
 
-    def _gather(self, start: int, stop: int) -> Transition:
+    def _gather(self, start: int, stop: int) -> Any:
         """The batches [S, stop - start, batch, ...] of these updates."""
         phase = self._algorithm.phases[self._phase_index]
         draw = partial(

@@ -1,9 +1,10 @@
 """Fine-tuning online: a trained policy acts in a task, and learns from what happens and from its offline data.
 
-It goes in rounds. In each every lane runs one whole episode with the policy as it stands; the episodes join the replay;
-then come as many updates as the ratio asks for, on windows of the whole replay, each as likely as the others. All
-random numbers are functions of (seed, round), and a checkpoint holds the replay's new part, so that a killed run ends
-with the bits of an undisturbed one. Episodes have one length: none terminates.
+It goes in rounds. In each every lane takes as many steps as the longest episode has with the policy as it stands:
+one whole episode, or several where they end early, the last of which is cut. They join the replay; then come as many
+updates as the ratio asks for, on windows of the whole replay, each as likely as the others. All random numbers are
+functions of (seed, round), and a checkpoint holds the replay's new part, so that a killed run ends with the bits of an
+undisturbed one.
 """
 
 import json
@@ -16,15 +17,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from surefoot import checkpoint
 from surefoot.data.frames import FrameData, Frames, FrameWindows
 from surefoot.envs.pure import PureTask
-from surefoot.envs.pure_rollouts import EpisodeSums, Visited, roll_out_whole
+from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import CheckpointError, ConfigError, DivergenceError
 from surefoot.files import write_text
 from surefoot.training.chunk import all_finite, seed_keys, state_template
+from surefoot.training.online_simulator import OnlineSimulator, roll_out_lanes
 from surefoot.training.run_directory import RunDirectory
 from surefoot.types import DataSpec
 
@@ -39,14 +41,14 @@ class FinetuneSettings:
     """How much is done online."""
 
     steps: int
-    """Environment steps of each seed, rounded up to whole rounds."""
+    """Environment steps of each seed, rounded up to whole rounds of `lanes` times the longest episode."""
     lanes: int = 10
-    """Episodes side by side in a round."""
+    """Robots side by side in a round."""
     ratio: float = 0.5
     """Updates per environment step."""
 
     def rounds(self, horizon: int) -> int:
-        """Rounds of `lanes` episodes of `horizon` steps."""
+        """Rounds of `lanes` times `horizon` steps."""
         return -(-self.steps // (self.lanes * horizon))
 
     def updates(self, horizon: int) -> int:
@@ -62,11 +64,19 @@ class Replay(NamedTuple):
     """Frames that are there."""
 
 
+class Brought(NamedTuple):
+    """What the steps of a round brought [n, T], and with which an episode ended."""
+
+    reward: Float[Array, "n t"]
+    cost: Float[Array, "n t"]
+    last: Bool[Array, "n t"]
+
+
 def fine_tune(
     algorithm: Any,
     states: Any,
     offline: FrameData | None,
-    task: PureTask,
+    task: PureTask | OnlineSimulator,
     *,
     spec: DataSpec,
     seeds: Sequence[int],
@@ -84,7 +94,8 @@ def fine_tune(
     `CheckpointError`, and `ConfigError` where the first round would not fill a window.
     """
     rounds, updates = settings.rounds(task.horizon), settings.updates(task.horizon)
-    room = rounds * settings.lanes * (task.horizon + 1)
+    # Every episode has a frame more than it has steps; those that end early may be as many as the steps.
+    room = rounds * settings.lanes * (2 * task.horizon if task.ends_early else task.horizon + 1)
     replays = [_make_replay(offline, spec, room) for _ in seeds]
     kept = 0 if offline is None else len(offline.observations)
     if (least := kept + settings.lanes * (task.horizon + 1)) < algorithm.window:
@@ -95,11 +106,12 @@ def fine_tune(
         each = [jax.tree.map(lambda leaf, place=place: leaf[place], states) for place in range(len(seeds))]
         for number in range(done, rounds if stop_at is None else min(stop_at, rounds)):
             for place, seed in enumerate(seeds):
-                each[place], replays[place], sums, metrics = play_round(
+                play: Any = play_round if isinstance(task, PureTask) else play_simulated_round
+                each[place], replays[place], stream, metrics = play(
                     algorithm, each[place], replays[place], jax.random.fold_in(keys[place], number),
                     task=task, lanes=settings.lanes, updates=updates,
                 )  # fmt: skip
-                rows.append(_row(rows, seed, number + 1, sums, metrics, updates=updates))
+                rows.append(_row(rows, seed, number + 1, stream, metrics, updates=updates))
                 _check_finite(rows[-1], each[place], run)
             if on_progress is not None:
                 on_progress(number + 1, rounds)
@@ -112,19 +124,37 @@ def fine_tune(
 @partial(jax.jit, static_argnames=("algorithm", "task", "lanes", "updates"), donate_argnames=("replay",))
 def play_round(
     algorithm: Any, state: Any, replay: Replay, key: Key[Array, ""], *, task: PureTask, lanes: int, updates: int
-) -> tuple[Any, Replay, EpisodeSums, dict[str, Array]]:
-    """One episode in every lane, then the updates; also what the episodes brought and the means of the metrics.
+) -> tuple[Any, Replay, Brought, dict[str, Array]]:
+    """Episodes in every lane, then the updates; also what the episodes brought and the means of the metrics.
 
     An algorithm may have `acting_metrics(state, memory)`, what acting was like up to the policy's memory at the end of
-    the episodes, and `after_episodes(state, costs, lengths)`, the state that has seen what they cost.
+    each lane's last episode, and `after_episodes(state, costs, lengths)`, the state that has seen what each lane's
+    episodes cost in the mean, and how long they were.
     """
     k_start, k_act, k_learn = jax.random.split(key, 3)
-    episodes = roll_out_whole(algorithm.policy(state), task, jax.random.split(k_start, lanes), k_act, keep=True)
-    assert episodes.visited is not None
-    replay = append(replay, episodes.visited)
-    acting = algorithm.acting_metrics(state, episodes.memory) if hasattr(algorithm, "acting_metrics") else {}
+    starts = jax.random.split(k_start, lanes)
+    stream = roll_out_stream(algorithm.policy(state), task, starts, k_act, steps=task.horizon)
+    return _learn(algorithm, state, replay, stream, k_learn, updates=updates)
+
+
+def play_simulated_round(
+    algorithm: Any, state: Any, replay: Replay, key: Key[Array, ""], *, task: OnlineSimulator, lanes: int, updates: int
+) -> tuple[Any, Replay, Brought, dict[str, Array]]:
+    """The same in a simulator: its lanes are stepped between calls of the compiled policy."""
+    k_start, k_act, k_learn = jax.random.split(key, 3)
+    stream = roll_out_lanes(algorithm, state, task, jax.random.split(k_start, lanes), k_act)
+    return learn_round(algorithm, state, replay, stream, k_learn, updates=updates)
+
+
+def _learn(
+    algorithm: Any, state: Any, replay: Replay, stream: Stream, key: Key[Array, ""], *, updates: int
+) -> tuple[Any, Replay, Brought, dict[str, Array]]:
+    """What a round does with the episodes that it played."""
+    replay = append(replay, stream)
+    acting = algorithm.acting_metrics(state, stream.memory) if hasattr(algorithm, "acting_metrics") else {}
     if hasattr(algorithm, "after_episodes"):
-        state = algorithm.after_episodes(state, episodes.sums.cost, episodes.sums.length.astype(jnp.float32))
+        episodes = stream.last.sum(1)
+        state = algorithm.after_episodes(state, stream.cost.sum(1) / episodes, stream.cost.shape[1] / episodes)
     (phase,) = algorithm.phases
     windows = FrameWindows(replay.frames, jnp.arange(replay.frames.reward.shape[0]))
 
@@ -133,29 +163,41 @@ def play_round(
         rows = jax.random.randint(k_rows, (phase.batch_size,), 0, replay.filled - algorithm.window + 1)
         return algorithm.update(state, algorithm.batch(windows, rows), k_update, phase=phase.name)
 
-    state, metrics = jax.lax.scan(one, state, jax.random.split(k_learn, updates))
-    return state, replay, episodes.sums, acting | jax.tree.map(lambda values: values.mean(), metrics)
+    state, metrics = jax.lax.scan(one, state, jax.random.split(key, updates))
+    brought = Brought(stream.reward, stream.cost, stream.last)
+    return state, replay, brought, acting | jax.tree.map(lambda values: values.mean(), metrics)
 
 
-def append(replay: Replay, visited: Visited) -> Replay:
-    """The replay with whole episodes [n, T] behind what is there; the last frame of each has no action."""
-    lanes, steps = visited.reward.shape
-    later, sooner = ((0, 0), (1, 0)), ((0, 0), (0, 1), (0, 0))
-    place = jnp.broadcast_to(jnp.arange(steps + 1)[None], (lanes, steps + 1))
-    new = Frames(
-        observation=jnp.concatenate([visited.observation, visited.last_observation[:, None]], 1),
-        action=jnp.pad(visited.action, sooner),
-        reward=jnp.pad(visited.reward, later),
-        cost=jnp.pad(visited.cost, later),
-        is_first=place == 0,
-        terminated=jnp.zeros((lanes, steps + 1), bool),
+learn_round = jax.jit(_learn, static_argnames=("algorithm", "updates"), donate_argnames=("replay",))
+
+
+def append(replay: Replay, stream: Stream) -> Replay:
+    """The replay with the episodes of lanes [n, T] behind what is there; an episode's last frame has no action."""
+    ends = stream.last
+    begins = jnp.concatenate([jnp.ones_like(ends[:, :1]), ends[:, :-1]], 1)
+    # The frame that a step leaves comes after a frame of each step, and of each episode's end, before it.
+    place = replay.filled + (jnp.cumsum((1 + ends).reshape(-1)) - (1 + ends).reshape(-1)).reshape(ends.shape)
+    nowhere = replay.frames.reward.shape[0]
+
+    def arrived(values: Array) -> Array:
+        """Reward or cost of the step before, which arrived at the frame."""
+        return jnp.where(begins, 0.0, jnp.pad(values[:, :-1], ((0, 0), (1, 0))))
+
+    no = jnp.zeros_like(ends)
+    left = Frames(stream.observation, stream.action, arrived(stream.reward), arrived(stream.cost), begins, no)
+    entered = Frames(
+        stream.entered, jnp.zeros_like(stream.action), stream.reward, stream.cost, no, stream.terminated & ends
     )
 
-    def put(old: Array, fresh: Array) -> Array:
-        flat = fresh.reshape(-1, *fresh.shape[2:]).astype(old.dtype)
-        return jax.lax.dynamic_update_slice_in_dim(old, flat, replay.filled, 0)
+    def put(old: Array, before: Array, after: Array) -> Array:
+        def flat(values: Array) -> Array:
+            return values.reshape(-1, *values.shape[2:]).astype(old.dtype)
 
-    return Replay(jax.tree.map(put, replay.frames, new), replay.filled + lanes * (steps + 1))
+        old = old.at[place.reshape(-1)].set(flat(before), mode="drop")
+        return old.at[jnp.where(ends, place + 1, nowhere).reshape(-1)].set(flat(after), mode="drop")
+
+    frames = jax.tree.map(put, replay.frames, left, entered)
+    return Replay(frames, replay.filled + ends.size + ends.sum())
 
 
 def _make_replay(offline: FrameData | None, spec: DataSpec, room: int) -> Replay:
@@ -176,18 +218,21 @@ def _make_replay(offline: FrameData | None, spec: DataSpec, room: int) -> Replay
 
 
 def _row(
-    rows: list[dict[str, Any]], seed: int, number: int, sums: EpisodeSums, metrics: dict[str, Array], *, updates: int
+    rows: list[dict[str, Any]], seed: int, number: int, brought: Brought, metrics: dict[str, Array], *, updates: int
 ) -> dict[str, Any]:
     """What a round was like, and the bill of all rounds so far: costs, violations, environment steps, and the cost
     regret, which is the cost of an episode of all so far (FOSP's page plots it so)."""
     before = next((row for row in reversed(rows) if row["seed"] == seed), None)
-    found: Any = jax.tree.map(np.asarray, sums)
+    found: Any = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1), brought)
+    firsts = np.flatnonzero(np.concatenate([[True], found.last[:-1]]))
+    returns = np.add.reduceat(found.reward.astype(np.float64), firsts)
+    costs = np.add.reduceat(found.cost.astype(np.float64), firsts)
     totals = {
-        "environment_steps": int(found.length.sum()),
-        "episodes": len(found.length),
-        "total_cost": float(found.cost.sum()),
-        "violating_episodes": int((found.violating_steps > 0).sum()),
-        "violating_steps": int(found.violating_steps.sum()),
+        "environment_steps": len(found.cost),
+        "episodes": len(costs),
+        "total_cost": float(costs.sum()),
+        "violating_episodes": int((costs > 0).sum()),
+        "violating_steps": int((found.cost > 0).sum()),
     }
     if before is not None:
         totals = {name: value + before[name] for name, value in totals.items()}
@@ -195,8 +240,9 @@ def _row(
         "round": number,
         "seed": int(seed),
         "updates": number * updates,
-        "return_mean": float(found.episode_return.mean()),
-        "cost_mean": float(found.cost.mean()),
+        "return_mean": float(returns.mean()),
+        "cost_mean": float(costs.mean()),
+        "violating_share": float(np.mean(costs > 0)),
         **totals,
         "cost_regret": totals["total_cost"] / totals["episodes"],
         "metrics": {name: float(value) for name, value in metrics.items()},

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from surefoot import checkpoint
-from surefoot.data import TransitionStream
+from surefoot.data import FrameStream, TransitionStream
 from surefoot.errors import ConfigError, DataError, DivergenceError
 from surefoot.interrupts import deferred_interrupts
 from surefoot.training.algorithm import Algorithm, hyperparameters, rows_of
@@ -83,14 +83,14 @@ def fit(
     """Train `algorithm` on `data` (NumPy) for all `seeds` at once; returns the states, seed axis first.
 
     `data` is a `Transition` [N, ...], a `TransitionStream`, or, for an algorithm with a method `batch`, what its
-    `prepare` made: a tree with an array `starts`, whose length says how many rows may be drawn.
+    `prepare` made: a tree with an array `starts`, whose length says how many rows may be drawn, or a `FrameStream`.
 
     A phase is cut into chunks of `log_interval` updates (the last may be shorter); logs, checkpoints and stops lie
     between chunks only, so an interrupted run goes through the same compiled programs as an uninterrupted one and ends
     with the same bits. `run`, whose `start` must have been called, holds logs and checkpoints: one every
     `checkpoint_interval` updates (at the first chunk's end from there on), at the end of each phase and of all;
-    training goes on from the latest. A `TransitionStream` stays in its file, and batches are gathered from it.
-    Where there are several devices, each trains its `share`: of the seeds, or of every batch.
+    training goes on from the latest. A `TransitionStream` or `FrameStream` stays in its file, and batches are gathered
+    from it. Where there are several devices, each trains its `share`: of the seeds, or of every batch.
     `stop_at` stops at the end of the chunk that reaches it. The first Ctrl-C stops after the chunk at hand, with a
     checkpoint, and raises `KeyboardInterrupt`; the second at once.
 
@@ -102,7 +102,7 @@ def fit(
     with ExitStack() as stack:
         mesh = seed_mesh(seeds) if share == "seeds" else batch_mesh(algorithm)
         states = replicate(training.begin(spec, stack), mesh)
-        make_feed: Any = StreamedFeed if isinstance(data, TransitionStream) else ResidentFeed
+        make_feed: Any = StreamedFeed if isinstance(data, TransitionStream | FrameStream) else ResidentFeed
         feed = make_feed(algorithm, data, seeds=tuple(seeds), mesh=mesh)
         # A `KeyboardInterrupt` in the middle of a chunk would lose the donated states.
         interrupted = stack.enter_context(deferred_interrupts())
@@ -297,6 +297,8 @@ def _check_arguments(
     for name, value in intervals.items():
         if value is not None and value < 1:
             raise ConfigError(f"{name}: expected at least 1 update, found {value}.")
+    if isinstance(data, FrameStream):
+        return
     if isinstance(data, TransitionStream):
         data = data.gather(np.zeros(1, np.int64))
     if not isinstance(data, Transition):

@@ -16,9 +16,10 @@ RENDER_MODES = ("rgb_array",)
 def make(task: SimulatedTask, *, render_mode: Literal["rgb_array"] | None = None) -> Simulator:
     """The simulator of `task` as a Gymnasium environment.
 
-    Observations are float32 [task.observation_dim]; actions [task.action_dim] in [-1, 1], clipped, and rescaled to the
-    simulator's box; `info["cost"]` is the step's cost; episodes are truncated after task.horizon steps. Without a
-    render mode, navigation tasks reset about fifty times faster, with the same numbers.
+    Observations are float32 [task.observation_dim], or uint8 images where the task has a robot's cameras; actions
+    [task.action_dim] in [-1, 1], clipped, and rescaled to the simulator's box; `info["cost"]` is the step's cost;
+    episodes are truncated after task.horizon steps. Without a render mode, navigation tasks on vectors reset about
+    fifty times faster, with the same numbers.
 
     Raises `SimulatorError` where the simulator is not installed (it says how) or the machine cannot draw, `ConfigError`
     for a task that no simulator runs, `UnknownNameError` for another render mode.
@@ -42,6 +43,10 @@ def _backend(task: SimulatedTask, *, draws: bool) -> Backend:
 
         return BulletBackend(task)
     if task.suite == "safety_gymnasium":
+        if task.vision is not None:
+            from surefoot.envs.simulators.vision import VisionBackend
+
+            return VisionBackend(task)
         from surefoot.envs.simulators.safety_gymnasium import SafetyGymnasiumBackend
 
         return SafetyGymnasiumBackend(task, draws=draws)

@@ -8,12 +8,13 @@ from gymnasium import spaces
 from jaxtyping import Float, UInt8
 
 from surefoot.errors import ConfigError, SimulatorError
+from surefoot.vision import Vision
 
 MOST_SEED = 2**31
 """Seeds of episodes lie below this."""
 UNSTARTED = -1
 """In place of the number of steps done in an episode."""
-_ARRAY, _SINGLE, _DOUBLE = np.ndarray, np.dtype(np.float32), np.dtype(np.float64)
+_ARRAY, _DOUBLE = np.ndarray, np.dtype(np.float64)
 
 
 class SimulatedTask(Protocol):
@@ -31,6 +32,8 @@ class SimulatedTask(Protocol):
     def action_dim(self) -> int: ...
     @property
     def horizon(self) -> int: ...
+    @property
+    def vision(self) -> Vision | None: ...
 
 
 class Backend(Protocol):
@@ -45,7 +48,8 @@ class Backend(Protocol):
     """After how many steps the simulator itself would end an episode; the adapter goes by the task's."""
 
     def reset(self, seed: int) -> np.ndarray:
-        """Start the episode of `seed` and return its first observation [observation_dim]."""
+        """Start the episode of `seed` and return its first observation [observation_dim], or image [height, width,
+        channels]."""
         ...
 
     def step(self, action: np.ndarray) -> tuple[Any, ...]:
@@ -86,7 +90,11 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         self.task = task
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": backend.frames_per_second}
-        self.observation_space = spaces.Box(-np.inf, np.inf, (task.observation_dim,), np.float32)
+        if task.vision is None:
+            self.observation_space = spaces.Box(-np.inf, np.inf, (task.observation_dim,), np.float32)
+        else:
+            self.observation_space = spaces.Box(0, 255, task.vision.image_shape, np.uint8)
+        self._kind = self.observation_space.dtype
         self.action_space = spaces.Box(-1.0, 1.0, (task.action_dim,), np.float32)
         self._backend = backend
         self._backend_step = backend.step
@@ -112,7 +120,7 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         if seed is None:
             seed = int(self.np_random.integers(MOST_SEED))
         self._steps = 0
-        return self._backend.reset(seed).astype(np.float32), {}
+        return self._backend.reset(seed).astype(self._kind), {}
 
     def step(
         self, action: Float[np.ndarray, " act"]
@@ -138,7 +146,7 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         self._steps = steps
         terminated = bool(found[3])
         truncated = steps >= self._horizon and not terminated
-        return found[0].astype(_SINGLE), float(found[1]), terminated, truncated, {"cost": float(found[2])}
+        return found[0].astype(self._kind), float(found[1]), terminated, truncated, {"cost": float(found[2])}
 
     def _bad_action(self, action: np.ndarray) -> ConfigError:
         return ConfigError(f"action: expected {self._action_dim} finite numbers in [-1, 1], found {action!r}.")
@@ -150,6 +158,11 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         if self._steps == UNSTARTED:
             raise gymnasium.error.ResetNeeded("call reset before render.")
         return self._backend.render()
+
+    @property
+    def backend(self) -> Backend:
+        """What runs the task, for those who may know more than observations."""
+        return self._backend
 
     @property
     def simulator_horizon(self) -> int:

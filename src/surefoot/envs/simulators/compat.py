@@ -9,6 +9,8 @@ The package pins libraries of 2023. This module imports it beside the present on
 - Gymnasium's off-screen viewer wants its width and height.
 - A reset compiles the world anew, and spends nearly all of its time on reading six images of the sky and a YAML file.
   The file is read once; a world that is never drawn gets a plain sky, which no number depends on.
+- Robots have a camera in front only. Those that see behind get a second one, the first turned about the robot's axis,
+  and both look 90 degrees wide, as those of FOSP and SafeDreamer do.
 - Layouts are drawn by rejection, up to thousands of times for Button. The same draws and the same arithmetic take a
   fifth of the time on Python's floats.
 """
@@ -29,8 +31,8 @@ import numpy as np
 from surefoot.errors import SimulatorError
 
 VERSION = "1.0.0"
-_PLAIN_SKY = {"@type": "skybox", "@builtin": "gradient", "@rgb1": "1 1 1", "@rgb2": "1 1 1",
-              "@width": "8", "@height": "8"}  # fmt: skip
+PLAIN_SKY = 8
+"""Pixels along a side of a sky that nobody sees."""
 
 
 class Registration(NamedTuple):
@@ -180,7 +182,7 @@ class _Assets:
 
     def __init__(self, yaml: Any) -> None:
         self.FullLoader = yaml.FullLoader
-        self.plain = False
+        self.sky: int | None = None
         self._yaml = yaml
         self._read: dict[str, Any] = {}
 
@@ -188,19 +190,58 @@ class _Assets:
         if file.name not in self._read:
             self._read[file.name] = self._yaml.load(file, Loader=Loader)
         content = deepcopy(self._read[file.name])
-        if self.plain:
-            content["textures"]["skybox"] = dict(_PLAIN_SKY)
+        if self.sky is not None:
+            content["textures"]["skybox"] = plain_sky(self.sky)
         return content
+
+
+def plain_sky(side: int) -> dict[str, str]:
+    """A texture of the sky, white, in the form of a world's XML."""
+    white, size = "1 1 1", str(side)
+    return {"@type": "skybox", "@builtin": "gradient", "@rgb1": white, "@rgb2": white, "@width": size, "@height": size}
+
+
+class _Trees:
+    """In place of the module `xmltodict` where a world is built: adds the camera behind, where told."""
+
+    def __init__(self, xmltodict: Any) -> None:
+        self.parse: Callable[..., Any] = xmltodict.parse
+        self.looks_back = False
+        self._unparse: Callable[..., str] = xmltodict.unparse
+
+    def unparse(self, tree: Any) -> str:
+        if self.looks_back:
+            cameras = tree["mujoco"]["worldbody"]["body"][0]["camera"]
+            front = next(camera for camera in cameras if camera["@name"] == "vision")
+            front["@fovy"] = "90"
+            x_axis, y_axis = np.array([float(number) for number in front["@xyaxes"].split()]).reshape(2, 3)
+            turned = [_half_turn(axis) for axis in (x_axis, y_axis)]
+            place = _half_turn(np.array([float(number) for number in front["@pos"].split()]))
+            cameras.append(
+                {**front, "@name": "vision_back", "@pos": _words(place), "@xyaxes": _words(np.concatenate(turned))}
+            )
+        return self._unparse(tree)
+
+
+def _half_turn(vector: np.ndarray) -> np.ndarray:
+    """About the robot's vertical axis."""
+    return vector * np.array([-1.0, -1.0, 1.0])
+
+
+def _words(numbers: np.ndarray) -> str:
+    return " ".join(f"{number:g}" for number in numbers)
 
 
 def _mend_worlds(underlying: Any, world: Any) -> None:
     assets = world.yaml = _Assets(world.yaml)
+    trees = world.xmltodict = _Trees(world.xmltodict)
 
     class World(world.World):
-        """A world whose agent's `is_drawn` says whether it has a sky; the backend sets it."""
+        """A world whose agent says what sky it has (None: the images; else the side of a plain one, in pixels) and
+        whether the robot has a camera behind; the backend sets both."""
 
         def build(self) -> None:
-            assets.plain = not self._agent.is_drawn
+            assets.sky, trees.looks_back = self._agent.sky, self._agent.looks_back
             super().build()
 
     underlying.World = World

@@ -1,28 +1,52 @@
 """Where MuJoCo's pictures come from on a machine without a screen."""
 
+import ctypes
 import ctypes.util
 import os
 import sys
+from typing import Any
 
 from surefoot.errors import SimulatorError
 
 _LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
-"""MuJoCo's name of an off-screen renderer, and its library."""
+"""MuJoCo's name of an off-screen renderer, and its library, the one to try first in front."""
 
 
-def choose_renderer(task: str) -> None:
+def choose_renderer(task: str) -> str:
     """Set MUJOCO_GL, which MuJoCo and Gymnasium read, unless the user has set it, or the system has its own way.
 
-    Raises `SimulatorError` on a Linux machine that has neither an off-screen renderer nor a screen.
+    Returns its name. Raises `SimulatorError` on a Linux machine that has neither an off-screen renderer nor a screen.
     """
     if "MUJOCO_GL" in os.environ or not sys.platform.startswith("linux"):
-        return
+        return os.environ.get("MUJOCO_GL", "glfw")
     for name, library in _LIBRARIES.items():
-        if ctypes.util.find_library(library) is not None:
+        found = ctypes.util.find_library(library)
+        # A library of EGL without a driver has nothing to draw on: then OSMesa has its turn.
+        if found is not None and (name != "egl" or _egl_has_a_device(found)):
             os.environ["MUJOCO_GL"] = name
-            return
+            return name
     if "DISPLAY" not in os.environ:
         raise cannot_draw(task, "neither EGL nor OSMesa nor a screen was found")
+    return "glfw"
+
+
+def open_context(task: str, renderer: str, size: int) -> Any:
+    """MuJoCo's context to draw images of `size` pixels with, by the renderer that was chosen; not made current yet.
+
+    Raises `SimulatorError` where the machine has no such renderer.
+    """
+    # Threads of Mesa's software renderer cost more on images this small than they bring.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    try:
+        if renderer == "egl":
+            from mujoco.egl import GLContext
+        elif renderer == "osmesa":
+            from mujoco.osmesa import GLContext
+        else:
+            from mujoco import GLContext  # pyright: ignore[reportAttributeAccessIssue]
+        return GLContext(size, size)
+    except Exception as error:  # whatever the graphics drivers of this machine raise
+        raise cannot_draw(task, f"{type(error).__name__}: {error}") from error
 
 
 def cannot_draw(task: str, why: object) -> SimulatorError:
@@ -31,3 +55,17 @@ def cannot_draw(task: str, why: object) -> SimulatorError:
         f"task {task}: this machine cannot draw it ({why}); install EGL or OSMesa (Debian and Ubuntu: apt install "
         f"libegl1 libosmesa6), or go without pictures."
     )
+
+
+def _egl_has_a_device(library: str) -> bool:
+    try:
+        egl = ctypes.CDLL(library)
+    except OSError:
+        return False
+    egl.eglGetProcAddress.restype = ctypes.c_void_p
+    address = egl.eglGetProcAddress(b"eglQueryDevicesEXT")
+    if not address:
+        return False
+    count = ctypes.c_int()
+    query = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int))(address)
+    return bool(query(0, None, ctypes.byref(count))) and count.value > 0

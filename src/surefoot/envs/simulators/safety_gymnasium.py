@@ -40,7 +40,7 @@ class SafetyGymnasiumBackend:
         self._name = task.name
         registration = registrations()[str(task.simulator_id)]
         self.horizon = registration.horizon
-        self._env = _build(registration, draws=draws)
+        self._env = build(registration, draws=draws)
         if registration.entry_point != _NAVIGATION:
             # Gymnasium's own step of MuJoCo copies each action to look at its shape, which the adapter has checked.
             self._env.do_simulation = self._env._step_mujoco_simulation
@@ -92,7 +92,7 @@ def _viewers(env: Any) -> list[Any]:
     return [] if viewer is None else [viewer]
 
 
-def _build(registration: compat.Registration, *, draws: bool) -> Any:
+def build(registration: compat.Registration, *, draws: bool) -> Any:
     module, name = registration.entry_point.split(":")
     drawing: dict[str, Any] = {"render_mode": "rgb_array", "width": WIDTH, "height": HEIGHT} if draws else {}
     navigates = registration.entry_point == _NAVIGATION
@@ -112,5 +112,6 @@ def _build(registration: compat.Registration, *, draws: bool) -> Any:
         # A navigation task draws a first seed from the global generator, which belongs to the caller.
         np.random.set_state(state)  # noqa: NPY002
     if navigates:
-        env.task.agent.is_drawn = draws
+        env.task.agent.sky = None if draws else compat.PLAIN_SKY
+        env.task.agent.looks_back = False
     return env

@@ -22,15 +22,17 @@ class LanesStep(NamedTuple):
 class Lanes:
     """Environments side by side, each with its running episode or idle."""
 
-    def __init__(self, environments: list[Any], *, observation_dim: int) -> None:
-        """`environments`: anything with Gymnasium's reset and step, and `info["cost"]`."""
+    def __init__(self, environments: list[Any], *, observation_dim: int, kind: Any = np.float32) -> None:
+        """`environments`: anything with Gymnasium's reset and step, and `info["cost"]`. Observations are kept flat, as
+        numbers of `kind`."""
+        self._kind = kind
         self._environments = environments
         self._observation_dim = observation_dim
         self._running = [False] * len(environments)
 
     def reset(self, seeds: np.ndarray) -> np.ndarray:
-        """Start an episode in every lane: float32 [k, o] of seeds int64 [k]."""
-        observation = np.zeros((len(self._environments), self._observation_dim), np.float32)
+        """Start an episode in every lane: observations [k, o] of seeds int64 [k]."""
+        observation = np.zeros((len(self._environments), self._observation_dim), self._kind)
         for lane, seed in enumerate(seeds.tolist()):
             self._begin(lane, seed, observation)
         return observation
@@ -38,18 +40,17 @@ class Lanes:
     def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> LanesStep:
         """Step every running lane; where an episode ends, begin that of next_seeds[lane], or fall idle."""
         count = len(self._environments)
-        observation = np.zeros((count, self._observation_dim), np.float32)
+        observation = np.zeros((count, self._observation_dim), self._kind)
         reward, cost = np.zeros(count), np.zeros(count)
         terminated, truncated = np.zeros(count, bool), np.zeros(count, bool)
         for lane, environment in enumerate(self._environments):
             if self._running[lane]:
-                observation[lane], reward[lane], terminated[lane], truncated[lane], info = environment.step(
-                    actions[lane]
-                )
+                seen, reward[lane], terminated[lane], truncated[lane], info = environment.step(actions[lane])
+                observation[lane] = seen.reshape(-1)
                 cost[lane] = info["cost"]
         start = observation.copy()
         for lane in np.flatnonzero(terminated | truncated).tolist():
-            start[lane] = 0.0
+            start[lane] = 0
             self._begin(lane, int(next_seeds[lane]), start)
         return LanesStep(observation, reward, cost, terminated, truncated, start)
 
@@ -64,4 +65,4 @@ class Lanes:
     def _begin(self, lane: int, seed: int, observation: np.ndarray) -> None:
         self._running[lane] = seed != IDLE
         if self._running[lane]:
-            observation[lane] = self._environments[lane].reset(seed=seed)[0]
+            observation[lane] = self._environments[lane].reset(seed=seed)[0].reshape(-1)

@@ -1,11 +1,14 @@
 """`python -m surefoot.envs.workers.main`: lanes of a Safety-Gymnasium or Bullet task; its owner speaks over pipes."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from surefoot.envs.simulators import make
+from surefoot.envs.workers.episodes import run_episode
 from surefoot.envs.workers.lanes import Lanes
-from surefoot.envs.workers.wire import Opened, serve
+from surefoot.envs.workers.wire import NUMBERS, PIXELS, Opened, serve
 from surefoot.errors import SurefootError
+from surefoot.vision import Vision, from_json
 
 
 class _TaskFacts(NamedTuple):
@@ -17,11 +20,12 @@ class _TaskFacts(NamedTuple):
     observation_dim: int
     action_dim: int
     horizon: int
+    vision: Vision | None
 
 
 def open_lanes(request: dict[str, Any]) -> Opened:
     """Make request["lanes"] environments of request["task"]."""
-    task = _TaskFacts(**request["task"])
+    task = _TaskFacts(**{**request["task"], "vision": from_json(request["task"]["vision"])})
     environments = [make(task, render_mode=request["render_mode"]) for _ in range(request["lanes"])]
     facts = {
         "lanes": len(environments),
@@ -30,7 +34,9 @@ def open_lanes(request: dict[str, Any]) -> Opened:
         "frames_per_second": environments[0].metadata["render_fps"],
         "horizon": environments[0].simulator_horizon,
     }
-    return Opened(Lanes(environments, observation_dim=task.observation_dim), facts)
+    kind = NUMBERS if task.vision is None else PIXELS
+    lanes = Lanes(environments, observation_dim=task.observation_dim, kind=kind)
+    return Opened(lanes, facts, partial(run_episode, environments[0]))
 
 
 if __name__ == "__main__":

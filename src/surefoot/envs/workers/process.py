@@ -49,8 +49,9 @@ class Worker:
             process_group=0,
         )
         facts = ("name", "suite", "simulator_id", "observation_dim", "action_dim", "horizon")
-        described = dict(zip(facts, (task.name, task.suite, task.simulator_id, task.observation_dim,
-                                     task.action_dim, task.horizon), strict=True))  # fmt: skip
+        described: dict[str, Any] = dict(zip(facts, (task.name, task.suite, task.simulator_id, task.observation_dim,
+                                                     task.action_dim, task.horizon), strict=True))  # fmt: skip
+        described["vision"] = None if task.vision is None else task.vision._asdict()
         request = {"task": described, "lanes": lanes, "render_mode": render_mode}
         self.ask(wire.OPEN, json.dumps(request).encode())
 

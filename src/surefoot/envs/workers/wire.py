@@ -1,7 +1,8 @@
 """How a worker and its owner speak: framed binary messages over two pipes. Needs NumPy only; never pickle.
 
 A message is one byte that names it, the payload's length as a little-endian 32-bit number, and the payload: arrays in
-a fixed order as raw little-endian bytes, or JSON where named. Shapes follow from k lanes, o and a numbers:
+a fixed order as raw little-endian bytes, or JSON where named. Shapes follow from k lanes, o and a numbers. Images
+are flat and uint8 instead of float32:
 
     request                                  answer: 'd' and
     'o'  JSON: lanes, and the task's facts   JSON: lanes, observation_dim, action_dim, frames_per_second, horizon
@@ -10,6 +11,7 @@ a fixed order as raw little-endian bytes, or JSON where named. Shapes follow fro
          actions float64 [k, a]              terminated and truncated bool [k], start_observation float32 [k, o]
     'p'  lane int64 [1]                      height, width int64 [2], picture uint8 [height, width, 3]
     'c'  nothing                             CPU seconds of the process so far, float64 [1]
+    'w'  JSON: a whole episode's description what the worker's own function makes of it, as bytes
     'q'                                      none; the worker ends
 
 An answer 'e' holds a sentence instead: what went wrong, for the user. A worker that is gone answers nothing.
@@ -27,6 +29,9 @@ from typing import IO, Any, Callable, NamedTuple  # noqa: UP035 (this file runs 
 import numpy as np
 
 OPEN, RESET, STEP, PICTURE, CPU, QUIT, DATA, ERROR = b"o", b"r", b"s", b"p", b"c", b"q", b"d", b"e"
+EPISODE = b"w"
+NUMBERS, PIXELS = "<f4", "u1"
+"""What observations are made of."""
 _HEAD = struct.Struct("<cI")
 BRISK_SECONDS = 5e-4
 """A worker whose last request came within this time looks out for the next for as long before it sleeps."""
@@ -39,6 +44,8 @@ class Opened(NamedTuple):
     """A `Lanes`."""
     facts: dict
     """Its answer: lanes, observation_dim, action_dim, frames_per_second, horizon."""
+    episode: Any = None
+    """Runs a whole episode by itself: its description -> bytes."""
 
 
 def send(pipe: IO, kind: bytes, *parts: bytes) -> None:
@@ -57,18 +64,18 @@ def receive(pipe: IO) -> tuple:
 def pack_step(step: Any) -> tuple:
     """A `LanesStep` as the parts of a message."""
     return (
-        _raw(step.observation, "<f4"), _raw(step.reward, "<f8"), _raw(step.cost, "<f8"),
-        _raw(step.terminated, "?"), _raw(step.truncated, "?"), _raw(step.start_observation, "<f4"),
+        _observations(step.observation), _raw(step.reward, "<f8"), _raw(step.cost, "<f8"),
+        _raw(step.terminated, "?"), _raw(step.truncated, "?"), _observations(step.start_observation),
     )  # fmt: skip
 
 
-def unpack_step(payload: bytes, lanes: int, observation_dim: int) -> tuple:
+def unpack_step(payload: bytes, lanes: int, observation_dim: int, kind: str = NUMBERS) -> tuple:
     """The fields of a `LanesStep` out of a message."""
     reader = _Reader(payload)
     rows = (lanes, observation_dim)
     return (
-        reader.take("<f4", rows), reader.take("<f8", (lanes,)), reader.take("<f8", (lanes,)),
-        reader.take("?", (lanes,)), reader.take("?", (lanes,)), reader.take("<f4", rows),
+        reader.take(kind, rows), reader.take("<f8", (lanes,)), reader.take("<f8", (lanes,)),
+        reader.take("?", (lanes,)), reader.take("?", (lanes,)), reader.take(kind, rows),
     )  # fmt: skip
 
 
@@ -81,8 +88,8 @@ def pack_seeds(seeds: np.ndarray) -> bytes:
     return _raw(seeds, "<i8")
 
 
-def unpack_observation(payload: bytes, lanes: int, observation_dim: int) -> np.ndarray:
-    return _Reader(payload).take("<f4", (lanes, observation_dim))
+def unpack_observation(payload: bytes, lanes: int, observation_dim: int, kind: str = NUMBERS) -> np.ndarray:
+    return _Reader(payload).take(kind, (lanes, observation_dim))
 
 
 def unpack_picture(payload: bytes) -> np.ndarray:
@@ -134,7 +141,7 @@ def serve(open_lanes: Callable[[dict], Opened], user_errors: tuple) -> None:
 def _answer(opened: Opened, kind: bytes, payload: bytes) -> tuple:
     reader, lanes = _Reader(payload), opened.facts["lanes"]
     if kind == RESET:
-        return (_raw(opened.lanes.reset(reader.take("<i8", (lanes,))), "<f4"),)
+        return (_observations(opened.lanes.reset(reader.take("<i8", (lanes,)))),)
     if kind == STEP:
         next_seeds = reader.take("<i8", (lanes,))
         return pack_step(opened.lanes.step(reader.take("<f8", (lanes, opened.facts["action_dim"])), next_seeds))
@@ -143,6 +150,8 @@ def _answer(opened: Opened, kind: bytes, payload: bytes) -> tuple:
         return _raw(np.array(picture.shape[:2]), "<i8"), _raw(picture, "u1")
     if kind == CPU:
         return (_raw(np.array([time.process_time()]), "<f8"),)
+    if kind == EPISODE and opened.episode is not None:
+        return (opened.episode(json.loads(payload.decode())),)
     raise ValueError("unknown request {!r}".format(kind))  # noqa: UP032
 
 
@@ -178,6 +187,10 @@ class _Reader:
         array = np.frombuffer(self._payload, dtype, count, self._offset).reshape(shape).copy()
         self._offset += array.nbytes
         return array
+
+
+def _observations(array: np.ndarray) -> bytes:
+    return _raw(array, PIXELS if array.dtype == np.uint8 else NUMBERS)
 
 
 def _raw(array: np.ndarray, dtype: str) -> bytes:

@@ -1,0 +1,113 @@
+"""What the report shows of a run on images: predictions, feasibility along an episode, fine-tuning, cost and return."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from surefoot.cli.files import read_arrays
+from surefoot.cli.loaded_run import FOLDER
+from surefoot.cli.report_simulator import evaluation_rows_of
+from surefoot.data.frames import FrameData
+from surefoot.envs.point_robot import HAZARD_RADIUS
+from surefoot.errors import ConfigError
+from surefoot.report.image_plots import (
+    MethodEpisodes,
+    ProbabilitySlice,
+    feasibility_strip,
+    online_curves,
+    open_loop,
+    probability_maps,
+    return_against_cost,
+)
+from surefoot.safety.region import SLICES
+from surefoot.training.finetune import LOG
+
+Figures = dict[str, tuple[Figure, str]]
+
+
+def image_figures(path: Path, *, name: str, data: FrameData | None, summary: dict[str, Any]) -> Figures:
+    """The figures of a run on images, as far as its evaluation and its fine-tuning left what they show."""
+    arrays = read_arrays(path / FOLDER / "pictures.npz")
+    return {
+        **_episodes_figure(path, name, data),
+        **_online_figure(path, name),
+        **_map_figure(arrays, summary),
+        **_strip_figure(arrays),
+        **_open_loop_figure(arrays),
+    }
+
+
+def _open_loop_figure(arrays: dict[str, np.ndarray]) -> Figures:
+    if "truth" not in arrays:
+        return {}
+    context = int(arrays["context"])
+    caption = (
+        f"Open-loop predictions of the first seed's world model: after {context} images that it saw, it is told the "
+        f"actions of the episode only. Above what happened, below what it draws."
+    )
+    return {"open-loop": (open_loop(arrays["truth"], arrays["predicted"], context=context), caption)}
+
+
+def _strip_figure(arrays: dict[str, np.ndarray]) -> Figures:
+    if "infeasibility" not in arrays:
+        return {}
+    caption = (
+        "Estimated feasibility 1 - p along an episode of the first seed, under its images: p is the probability that a "
+        "violation cannot be avoided any more. The episode is the one, of the first of the evaluation, along which p "
+        "moves most."
+    )
+    figure = feasibility_strip(arrays["frames"], arrays["infeasibility"], arrays["costs"])
+    return {"feasibility-along-episode": (figure, caption)}
+
+
+def _map_figure(arrays: dict[str, np.ndarray], summary: dict[str, Any]) -> Figures:
+    if "region_learned" not in arrays:
+        return {}
+    scores = summary.get("evaluation_infeasibility", {}).get("region", {}).get("iou", [0.0] * len(SLICES))
+    slices = [
+        ProbabilitySlice(
+            *SLICES[i],
+            learned=arrays["region_learned"][i].astype(np.float32),
+            exact=arrays["region_exact"][i].astype(np.float32),
+            iou=scores[i],
+        )
+        for i in range(len(SLICES))
+    ]
+    caption = (
+        "p of single images over positions at three speeds and headings (arrow): each image is seen without a past. "
+        "The dashed border is the exact one; IoU is the mean over the seeds."
+    )
+    return {
+        "probability-maps": (probability_maps(slices, arrays["region_axis"], arrays["hazards"], HAZARD_RADIUS), caption)
+    }
+
+
+def _episodes_figure(path: Path, name: str, data: FrameData | None) -> Figures:
+    rows = [row for row in evaluation_rows_of(path) if row.get("start") in ("drawn", "feasible")]
+    if not rows:
+        return {}
+    method = MethodEpisodes(
+        name,
+        np.array([row["return"] for row in rows], float),
+        np.array([row["cost"] for row in rows], float),
+        np.array([row["seed"] for row in rows]),
+    )
+    logged = None if data is None else (data.returns, data.cost_returns)
+    starts = "feasible starts" if rows[0]["start"] == "feasible" else "starts that the task draws"
+    caption = f"Return against cost of every episode from {starts}; grey: the episodes that the policy learned from."
+    return {"return-cost": (return_against_cost([method], data=logged), caption)}
+
+
+def _online_figure(path: Path, name: str) -> Figures:
+    file = path / LOG
+    if not file.exists():
+        return {}
+    try:
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: expected rows of JSON, found others; resume the run.") from error
+    caption = "Fine-tuning round by round: what its episodes earned, how many violated, and all that violated so far."
+    return {"fine-tuning": (online_curves({name: rows}), caption)} if rows else {}

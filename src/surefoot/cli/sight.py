@@ -1,0 +1,45 @@
+"""Whether a policy that sees may act in a task, and what draws for it."""
+
+import sys
+
+from surefoot.cli.loaded_run import LoadedRun
+from surefoot.errors import CheckpointError, ConfigError
+from surefoot.tasks import Task, get_task
+from surefoot.vision import from_json
+
+
+def check_sight(loaded: LoadedRun, task: Task) -> None:
+    """Refuse a run on a task that is another one to its policy: `ConfigError`, with the reason.
+
+    A published checkpoint was once scored on the wrong robot, whose images and actions have the same shapes. Also
+    `CheckpointError` where the run was trained with other cameras than its task has now.
+    """
+    trained = get_task(loaded.config.task)
+    path = loaded.directory.path
+    if task.spec != trained.spec:
+        raise ConfigError(
+            f"--task: expected a task that looks like {trained.name}, {trained.spec}, found {task.name}, {task.spec}."
+        )
+    learned = from_json(loaded.config.data_selection.get("vision"))
+    if trained.vision is not None and (learned is None or learned.differs(trained.vision)):
+        reason = (
+            f"{trained.name} with {learned.differs(trained.vision)}"
+            if learned
+            else "a record of its cameras, found none"
+        )
+        raise CheckpointError(f"{path}: expected {reason}; train it again, for another camera is another task.")
+    if trained.vision is None or task.name == trained.name:
+        if trained.vision is None and task.name != trained.name and task.image_shape is None:
+            raise ConfigError(f"--task: expected none for a run on {trained.name}, found {task.name}.")
+        return
+    if (why := trained.vision.differs(task.vision)) is not None:
+        raise ConfigError(f"--task {task.name}: expected the task of {path}, {trained.name}, with {why}.")
+
+
+def say_renderer(task: Task) -> str:
+    """Choose what draws, and say it on stderr; its name. Raises `SimulatorError` where this machine cannot draw."""
+    from surefoot.envs.simulators.drawing import choose_renderer
+
+    renderer = choose_renderer(task.name).upper()
+    print(f"{task.name}: drawn by {renderer}.", file=sys.stderr)
+    return renderer

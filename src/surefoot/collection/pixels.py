@@ -1,0 +1,150 @@
+"""Episodes of images from behaviours of every kind: random, careless and careful ones, in turn.
+
+Episode number e is a function of (seed of the collection, e): its layout, its behaviour e modulo 3 and that behaviour's
+noise. So the data do not depend on how many processes play, or on how often the collection was stopped; asked for more
+transitions, the same folder grows.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.checkpoint import versions
+from surefoot.collection.card import simulator_versions
+from surefoot.collection.store import Store
+from surefoot.data import episode_files
+from surefoot.data.frames import FrameData, from_episodes
+from surefoot.envs.simulators.seekers import BEHAVIOURS
+from surefoot.envs.workers.episodes import PixelEpisode, Told
+from surefoot.envs.workers.players import Players
+from surefoot.errors import ConfigError
+from surefoot.tasks import Task
+
+RESERVE_BYTES = 16 * 2**20
+"""Kept free for the episodes that end last on a disk that fills up."""
+OpenPlayers = Callable[[], Players]
+
+
+@dataclass(frozen=True)
+class PixelCollection:
+    """What is collected, and where."""
+
+    task: Task
+    transitions: int
+    """Decisions, at least; whole episodes."""
+    seed: int
+    folder: Path
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must not change while the folder grows, as JSON values."""
+        assert self.task.vision is not None
+        return {
+            "task": self.task.name,
+            "vision": self.task.vision._asdict(),
+            "behaviours": list(BEHAVIOURS),
+            "seed": self.seed,
+            "simulator": simulator_versions(self.task),
+        }
+
+    def told(self, number: int) -> Told:
+        """What makes episode `number`."""
+        simulator, noise = np.random.SeedSequence([self.seed, number]).generate_state(2)
+        return Told(int(simulator) % 2**31, number % len(BEHAVIOURS), int(noise))
+
+
+def collect_pixels(
+    collection: PixelCollection,
+    open_players: OpenPlayers,
+    *,
+    renderer: str,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[FrameData, dict[str, Any]]:
+    """Play what is missing in the folder, write its card, and return the whole, images left in their files.
+
+    `on_progress(done, total)` counts decisions. Raises `ConfigError` where the folder holds another collection,
+    `DataError` where the disk is full: every episode written is kept then, and the same call goes on.
+    """
+    if collection.transitions < 1:
+        raise ConfigError(f"--transitions: expected at least 1, found {collection.transitions}.")
+    store = Store(collection.folder)
+    with store.opened(collection.identity, reserve=RESERVE_BYTES):
+        done = {int(path.stem): length for path, length in _lengths(collection)}
+        saving = threading.Lock()
+
+        def keep(number: int, episode: PixelEpisode) -> tuple[int, int]:
+            frames = _frames(collection.task, episode)
+            content = episode_files.encode(frames, behaviour=BEHAVIOURS[number % len(BEHAVIOURS)])
+            with saving:  # one at a time falls back on the reserve
+                store.add_file(f"{number:06d}.hdf5", content)
+            return number, len(frames)
+
+        on_progress(sum(done.values()), collection.transitions)
+        while sum(done.values()) < collection.transitions:
+            with open_players() as players:
+                for number, length in players.play(_missing(collection, done), keep):
+                    done[number] = length
+                    on_progress(min(sum(done.values()), collection.transitions), collection.transitions)
+        frames = episode_files.load_episodes(collection.folder, collection.task, in_memory=False)
+        card = make_card(collection, frames, renderer=renderer)
+        episode_files.write_card(collection.folder, collection.task, card)
+        store.release_reserve()
+    return frames, card
+
+
+def make_card(collection: PixelCollection, frames: FrameData, *, renderer: str) -> dict[str, Any]:
+    """What the folder holds, counted."""
+    labels = np.asarray(episode_files.behaviours(collection.folder))
+    kinds = {name: labels == name for name in BEHAVIOURS}
+    size = sum(path.stat().st_size for path in episode_files.episode_paths(collection.folder))
+    return {
+        "recipe": "surefoot collect: whole episodes, each behaviour in turn",
+        "behaviours": [{"name": name, **_coverage(frames, kind)} for name, kind in kinds.items() if kind.any()],
+        **{name: value for name, value in collection.identity.items() if name in ("vision", "seed", "simulator")},
+        "drawn_by": renderer,
+        "versions": versions(),
+        "coverage": _coverage(frames, np.ones(len(labels), bool)),
+        "megabytes": {"images": round(frames.observations.nbytes / 1e6, 1), "on_disk": round(size / 1e6, 1)},
+    }
+
+
+def _coverage(frames: FrameData, chosen: np.ndarray) -> dict[str, Any]:
+    return {
+        "episodes": int(chosen.sum()),
+        "transitions": int(frames.lengths[chosen].sum()),
+        "return_mean": float(frames.returns[chosen].mean()),
+        "cost_mean": float(frames.cost_returns[chosen].mean()),
+        "violating_steps_mean": float(frames.violating_steps[chosen].mean()),
+        "violation_free_rate": float((frames.violating_steps[chosen] == 0).mean()),
+    }
+
+
+def _missing(collection: PixelCollection, done: dict[int, int]) -> Iterator[tuple[int, Told]]:
+    """The episodes to play so that, if all have the task's horizon, there are enough."""
+    lacking = collection.transitions - sum(done.values())
+    wanted, number = -(-lacking // collection.task.horizon), 0
+    while wanted > 0:
+        if number not in done:
+            wanted -= 1
+            yield number, collection.told(number)
+        number += 1
+
+
+def _lengths(collection: PixelCollection) -> list[tuple[Path, int]]:
+    paths = episode_files.episode_paths(collection.folder)
+    if not paths:
+        return []
+    frames = episode_files.load_episodes(collection.folder, collection.task, in_memory=False)
+    return list(zip(paths, frames.lengths.tolist(), strict=True))
+
+
+def _frames(task: Task, episode: PixelEpisode) -> FrameData:
+    one = from_episodes(task.name, *(np.asarray(values)[None] for values in episode[:4]))
+    if episode.terminated:
+        ends = one.truncated
+        return FrameData(task.name, **{**one.arrays(), "terminated": ends, "truncated": np.zeros_like(ends)})
+    return one

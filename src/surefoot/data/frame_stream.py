@@ -1,0 +1,64 @@
+"""Windows of frames that stay in their files: gathered when they are drawn, compressed or mapped."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Int
+
+from surefoot.data.episode_files import CompressedImages
+from surefoot.data.frames import FrameData, Frames
+from surefoot.data.mapping import is_mapped, release
+from surefoot.errors import DataError
+
+
+def stays_in_files(frames: FrameData) -> bool:
+    """Whether the images of `frames` are read only when they are asked for."""
+    return isinstance(frames.observations, CompressedImages) or is_mapped(frames.observations)
+
+
+def in_memory(frames: FrameData) -> FrameData:
+    """The same with the images in memory."""
+    images = frames.observations
+    if isinstance(images, CompressedImages):
+        return dataclasses.replace(frames, observations=images[0 : len(images)])
+    return frames
+
+
+class FrameStream:
+    """All windows of `length` frames, of which only the numbers are in memory; the images are read when drawn."""
+
+    def __init__(self, frames: FrameData, *, length: int) -> None:
+        """Raises `DataError` where there are fewer frames than a window has."""
+        count = len(frames.rewards) - length + 1
+        if count < 1:
+            raise DataError(
+                f"frames of {frames.task}: expected at least {length}, the length of a window, "
+                f"found {len(frames.rewards)}."
+            )
+        self._frames, self._length, self._count = frames, length, count
+
+    def __len__(self) -> int:
+        """Windows."""
+        return self._count
+
+    def gather(self, rows: Int[np.ndarray, "*B"]) -> Frames:
+        """The windows of these numbers, [*B, length, ...], as `frames.windows` cuts them out of data in memory."""
+        flat = rows.reshape(-1).astype(np.int64)
+        shape = (*rows.shape, self._length)
+        places = flat[:, None] + np.arange(self._length)
+        images = self._frames.observations
+        if isinstance(images, CompressedImages):
+            seen = images.runs(flat, self._length)
+        else:
+            seen = np.stack([images[row : row + self._length] for row in flat.tolist()])
+            release(images)
+        is_first = self._frames.is_first[places]
+        is_first[:, 0] = True
+
+        def shaped(values: np.ndarray) -> np.ndarray:
+            return values.reshape(*shape, *values.shape[2:])
+
+        numbers = (self._frames.actions, self._frames.rewards, self._frames.costs)
+        # Declared with JAX arrays; NumPy ones serve as leaves until they are moved to a device.
+        leaves = (seen, *(values[places] for values in numbers), is_first, self._frames.terminated[places])
+        return Frames(*map(shaped, leaves))  # pyright: ignore[reportArgumentType]

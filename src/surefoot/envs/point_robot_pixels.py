@@ -1,0 +1,249 @@
+"""PointRobotPixels: PointRobot seen from above as a small RGB image; its exact feasible set is known.
+
+The robot, its goal and its arena are those of `point_robot`. A decision holds for `REPEAT` of its steps (0.2 s), whose
+rewards and costs are summed; an episode lasts at most 75 decisions. The image shows 6.4 m x 6.4 m, north up:
+
+- red: the hazards;
+- green: the goal at half brightness, and at full brightness a bar from the robot's centre to where it would be in 0.6
+  seconds at its present velocity. The bar is the speed: longer is faster, and it points backwards where the robot
+  drives backwards;
+- blue: the robot, a disc with a nose of fixed length that shows its heading.
+
+Where the hazards lie is a `Layout`, which a task fixes. Everything is a pure function of JAX arrays with any leading
+axes.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+from surefoot.envs import behaviours, point_robot
+from surefoot.envs.behaviours import Traits
+from surefoot.envs.point_robot import ARENA, GOAL, GOAL_BONUS, GOAL_RADIUS, HAZARD_RADIUS
+
+REPEAT = 4
+"""PointRobot's steps in a decision."""
+HORIZON = point_robot.HORIZON // REPEAT
+"""Decisions."""
+SMALL, LARGE = 32, 64
+"""Pixels along each side of the two images."""
+VIEW = 3.2
+"""Metres from the image's centre to its edge."""
+ROBOT_RADIUS, NOSE_LENGTH, NOSE_RADIUS = 0.4, 0.8, 0.16
+"""Metres, only drawn: the robot is where its centre is."""
+BAR_SECONDS, BAR_RADIUS = 0.6, 0.2
+"""The bar is this many seconds of driving long, and this many metres wide to each side."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the hazards lie."""
+
+    hazards: tuple[tuple[float, float], ...]
+    """Centres, metres."""
+
+    @property
+    def centres(self) -> Float[np.ndarray, "hazards 2"]:
+        return np.array(self.hazards, np.float32)
+
+
+SEEN = Layout(((0.4, -1.2), (-0.4, 1.2)))
+"""PointRobot's own, and that of the data."""
+MOVED = Layout(((-1.2, 0.4), (1.2, -0.4)))
+"""The same mirrored at the diagonal through the goal: to fine-tune on."""
+
+
+class PixelState(NamedTuple):
+    """Robots: pose (x, y, v, theta) and the number of decisions since the reset."""
+
+    pose: Float[Array, "*n 4"]
+    step: Int[Array, "*n"]
+
+
+class Step(NamedTuple):
+    """What a decision returns beside the state it enters."""
+
+    observation: UInt8[Array, "*n size size 3"]
+    reward: Float[Array, "*n"]
+    cost: Float[Array, "*n"]
+    """Violating steps of the decision, 0 to 4."""
+    constraint: Float[Array, "*n"]
+    """The largest h of the decision's steps, metres; > 0 is a violation."""
+    terminated: Bool[Array, "*n"]
+    truncated: Bool[Array, "*n"]
+
+
+def draw(pose: Float[Array, "*n 4"], *, layout: Layout = SEEN, size: int = SMALL) -> UInt8[Array, "*n size size 3"]:
+    """The image. Edges are a pixel wide, so that it shows places more finely than a pixel."""
+    ticks = ((np.arange(size) + 0.5) * (2 * VIEW / size) - VIEW).astype(np.float32)
+    x, y = np.broadcast_to(ticks, (size, size)), np.broadcast_to(-ticks[:, None], (size, size))  # row 0 is the north
+    goal = 0.5 * _cover(np.hypot(x - GOAL[0], y - GOAL[1]) - GOAL_RADIUS, size)
+    hazard = _cover(np.min([np.hypot(x - cx, y - cy) for cx, cy in layout.centres], 0) - HAZARD_RADIUS, size)
+
+    shape = (*pose.shape[:-1], size, size)
+    offset_x = jnp.broadcast_to(x, shape) - pose[..., 0, None, None]
+    offset_y = jnp.broadcast_to(y, shape) - pose[..., 1, None, None]
+    cos, sin = jnp.cos(pose[..., 3])[..., None, None], jnp.sin(pose[..., 3])[..., None, None]
+    along, across = offset_x * cos + offset_y * sin, offset_y * cos - offset_x * sin
+
+    def bar(length: Float[Array, "*n 1 1"] | float) -> Float[Array, "*n size size"]:
+        """Distance to the line from the robot's centre to `length` metres ahead of it."""
+        nearest = jnp.clip(along, jnp.minimum(length, 0.0), jnp.maximum(length, 0.0))
+        return jnp.hypot(along - nearest, across)
+
+    speed = pose[..., 2, None, None]
+    robot = jnp.minimum(jnp.hypot(offset_x, offset_y) - ROBOT_RADIUS, bar(NOSE_LENGTH) - NOSE_RADIUS)
+    velocity = _cover(bar(BAR_SECONDS * speed) - BAR_RADIUS, size)
+    goals = jnp.broadcast_to(goal, shape)
+    layers = (jnp.broadcast_to(hazard, shape), jnp.maximum(goals, velocity), _cover(robot, size))
+    return jnp.round(255.0 * jnp.stack(layers, -1)).astype(jnp.uint8)
+
+
+def _cover(distance: Array | np.ndarray, size: int) -> Array:
+    """How much of a pixel a shape covers whose border is `distance` metres away, negative inside."""
+    return jnp.clip(0.5 - distance * (size / (2 * VIEW)), 0.0, 1.0)
+
+
+def reset(
+    key: Key[Array, ""], *, layout: Layout = SEEN, size: int = SMALL
+) -> tuple[PixelState, UInt8[Array, "size size 3"]]:
+    """A first state drawn as PointRobot's, wherever the hazards lie, and its image."""
+    return reset_to(point_robot.reset(key)[0].pose, layout=layout, size=size)
+
+
+def reset_to(
+    pose: Float[Array, "*n 4"], *, layout: Layout = SEEN, size: int = SMALL
+) -> tuple[PixelState, UInt8[Array, "*n size size 3"]]:
+    """The first state at a given pose, and its image."""
+    return PixelState(pose, jnp.zeros(pose.shape[:-1], jnp.int32)), draw(pose, layout=layout, size=size)
+
+
+def advance(
+    state: PixelState, action: Float[Array, "*n 2"], *, layout: Layout = SEEN
+) -> tuple[PixelState, tuple[Array, Array, Array, Array, Array]]:
+    """One decision without its image: (state entered, (reward, cost, constraint, terminated, truncated)).
+
+    Reward is the decrease of the distance to the goal in metres, plus 1 on reaching it. The goal and the arena's edge
+    terminate, also between two decisions; decision 75 truncates.
+    """
+    pose = state.pose
+    before = point_robot.goal_distance(pose[..., :2])
+    running, cost = jnp.ones_like(state.step, bool), jnp.zeros(state.step.shape)
+    reached, worst = jnp.zeros_like(running), jnp.full(state.step.shape, -jnp.inf)
+    for _ in range(REPEAT):
+        moved = point_robot.move(pose, action)
+        pose = jnp.where(running[..., None], moved, pose)
+        position = pose[..., :2]
+        h = point_robot.constraint(position, layout.centres)
+        cost += running & (h > 0)
+        worst = jnp.where(running, jnp.maximum(worst, h), worst)
+        reached |= running & (point_robot.goal_distance(position) <= GOAL_RADIUS)
+        running &= ~reached & ~jnp.any(jnp.abs(position) > ARENA, -1)
+    entered = PixelState(pose, state.step + 1)
+    reward = before - point_robot.goal_distance(pose[..., :2]) + GOAL_BONUS * reached
+    return entered, (reward, cost, worst, ~running, (entered.step >= HORIZON) & running)
+
+
+def step(
+    state: PixelState, action: Float[Array, "*n 2"], *, layout: Layout = SEEN, size: int = SMALL
+) -> tuple[PixelState, Step]:
+    """One decision, as `advance`, and the image of the state entered."""
+    entered, (reward, cost, constraint, terminated, truncated) = advance(state, action, layout=layout)
+    image = draw(entered.pose, layout=layout, size=size)
+    return entered, Step(image, reward, cost, constraint, terminated, truncated)
+
+
+def in_goal(state: PixelState) -> Bool[Array, "*n"]:
+    """Whether the robot has reached the goal."""
+    return point_robot.goal_distance(state.pose[..., :2]) <= GOAL_RADIUS
+
+
+class Variant(NamedTuple):
+    """A task: where the hazards lie, and pixels along each side of the image."""
+
+    layout: Layout
+    size: int
+
+
+VARIANTS = {
+    "PointRobotPixels": Variant(SEEN, SMALL),
+    "PointRobotPixelsMoved": Variant(MOVED, SMALL),
+    "PointRobotPixels64": Variant(SEEN, LARGE),
+    "PointRobotPixels64Moved": Variant(MOVED, LARGE),
+}
+"""Name of the task -> its variant."""
+
+
+# --- behaviours that collect data ------------------------------------------------------------------------------------
+
+BEHAVIOURS = ("random held actions", "careless goal-seekers", "careful goal-seekers")
+"""Numbered in this order; only the last look out for hazards."""
+HOLD_DECISIONS = (1, 8)
+"""A random action is held for a number of decisions uniform in this range."""
+RANDOM_SHARE = 0.15
+"""Share of the goal-seekers' actions that are random: without them clones that remember copy their last action."""
+
+
+class EpisodeBatch(NamedTuple):
+    """n episodes [n, T]; rows after an episode's end repeat its last state."""
+
+    pose: Float[Array, "n frames 4"]
+    """T + 1 of them: the first is the reset's. `draw` makes images of them."""
+    action: Float[Array, "n t 2"]
+    reward: Float[Array, "n t"]
+    cost: Float[Array, "n t"]
+    length: Int[Array, " n"]
+    """Decisions until the episode's end."""
+    terminated: Bool[Array, " n"]
+
+
+def draw_traits(key: Key[Array, ""], behaviour: Int[Array, ""]) -> Traits:
+    """What one episode's goal-seeker is like."""
+    k_caution, k_speed, k_noise = jax.random.split(key, 3)
+    careful = behaviour == 2
+    low, high = jnp.where(careful, jnp.array([0.7, 1.0]), jnp.array([0.0, 0.2]))
+    return Traits(
+        behaviour > 0,
+        caution=jax.random.uniform(k_caution, minval=low, maxval=high),
+        cruise_speed=jax.random.uniform(k_speed, minval=0.6, maxval=jnp.where(careful, 1.6, 2.2)),
+        noise=jax.random.uniform(k_noise, minval=0.05, maxval=jnp.where(careful, 0.3, 0.6)),
+    )
+
+
+def _episode(key: Key[Array, ""], behaviour: Int[Array, ""], *, layout: Layout) -> EpisodeBatch:
+    k_reset, k_traits, k_steps = jax.random.split(key, 3)
+    first = PixelState(point_robot.reset(k_reset)[0].pose, jnp.int32(0))
+    traits = draw_traits(k_traits, behaviour)
+
+    def one_step(carry, step_key):
+        state, held, left, running = carry
+        k_held, k_length, k_noise, k_choice = jax.random.split(step_key, 4)
+        fresh = behaviours.random_action(k_held)
+        held = jnp.where(left <= 0, fresh, held)
+        left = jnp.where(left <= 0, jax.random.randint(k_length, (), *HOLD_DECISIONS), left) - 1
+        sought = behaviours.seek_goal(state.pose, traits, layout.centres)
+        sought = jnp.clip(sought + traits.noise * jax.random.normal(k_noise, (2,)), -1.0, 1.0)
+        sought = jnp.where(jax.random.uniform(k_choice) < RANDOM_SHARE, fresh, sought)
+        action = jnp.where(traits.seeks_goal, sought, held)
+        entered, (reward, cost, _, terminated, truncated) = advance(state, action, layout=layout)
+        entered = jax.tree.map(lambda new, old: jnp.where(running, new, old), entered, state)
+        row = (entered.pose, action, reward, cost, running, running & terminated)
+        return (entered, held, left, running & ~(terminated | truncated)), row
+
+    start = (first, jnp.zeros(2), jnp.int32(0), jnp.bool_(True))
+    _, (poses, action, reward, cost, valid, terminated) = jax.lax.scan(
+        one_step, start, jax.random.split(k_steps, HORIZON)
+    )
+    poses = jnp.concatenate([first.pose[None], poses])
+    return EpisodeBatch(poses, action, reward, cost, valid.sum(), terminated.any())
+
+
+@partial(jax.jit, static_argnames="layout")
+def roll_out(keys: Key[Array, " n"], kinds: Int[Array, " n"], *, layout: Layout = SEEN) -> EpisodeBatch:
+    """One whole episode a key, by the behaviour of that number."""
+    return jax.vmap(lambda key, kind: _episode(key, kind, layout=layout))(keys, kinds)

@@ -1,0 +1,117 @@
+"""Behaviours that collect images: robots that seek their target with and without care, by the simulator's own state.
+
+The careful ones look at headings all around and take the one that leads on best among those that keep clear of every
+danger within sight; the careless ones go straight. Both are imperfect on purpose: noise and stretches of random
+actions, whose amounts an episode draws for itself.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from surefoot.envs.simulators.situation import Situation
+from surefoot.vision import Vision
+
+BEHAVIOURS = ("random", "careless", "careful")
+"""Numbered in this order; episode number e of a collection has behaviour e modulo 3."""
+_HELD = 12
+"""Most decisions that a random action is held for."""
+_HEADINGS = 48
+_SIGHT = 1.2
+"""Metres within which a danger in the way counts."""
+_BESIDE = 0.45
+"""Metres behind the box, seen from its goal, where a robot goes before it pushes."""
+
+
+class Temper(NamedTuple):
+    """What an episode draws of its own."""
+
+    noise: float
+    """Standard deviation of what is added to each action."""
+    random_share: float
+    """Share of the decisions at which a stretch of random actions begins."""
+    clearance: float
+    """Metres that the careful keep between themselves and a danger's edge."""
+
+
+@dataclass
+class Seeker:
+    """One episode's behaviour; remembers the random action that it holds."""
+
+    vision: Vision
+    behaviour: str
+    generator: np.random.Generator
+
+    def __post_init__(self) -> None:
+        draw = self.generator.uniform
+        self._temper = Temper(draw(0.0, 0.4), draw(0.0, 0.02 if self.behaviour == "careful" else 0.05), draw(0.08, 0.2))
+        self._held: Float[np.ndarray, " 2"] = np.zeros(2)
+        self._left = 0
+
+    def act(self, situation: Situation) -> Float[np.ndarray, " 2"]:
+        """The action, in [-1, 1]."""
+        draw = self.generator
+        starts = self.behaviour == "random" or draw.uniform() < self._temper.random_share
+        if not self._left and starts:
+            # Straight ahead more often than chance has it: turning on the spot shows little.
+            self._held, self._left = draw.uniform(-1.0, 1.0, 2), int(draw.integers(1, _HELD + 1))
+        if self._left:
+            self._left -= 1
+            return self._held
+        careful = self.behaviour == "careful"
+        target = _to_push(situation) if situation.beyond is not None else situation.target
+        wanted, speed = _heading(situation, target, self._temper.clearance if careful else None)
+        action = _drive(self.vision.robot, situation, wanted, speed)
+        return np.clip(action + self._temper.noise * draw.standard_normal(2), -1.0, 1.0)
+
+
+def _to_push(situation: Situation) -> Float[np.ndarray, " 2"]:
+    """Where to go to move the box to its goal: behind it first, then on through it."""
+    assert situation.beyond is not None
+    box, goal = situation.target, situation.beyond
+    way = (goal - box) / max(float(np.linalg.norm(goal - box)), 1e-6)
+    behind = box - _BESIDE * way
+    aligned = float(np.dot(box / max(float(np.linalg.norm(box)), 1e-6), way))
+    if aligned > 0.85:
+        return goal
+    if np.dot(behind, box) > 0 and np.linalg.norm(behind) > np.linalg.norm(box):
+        # The box is in the way: around it, on the side that is nearer.
+        side = np.array([-way[1], way[0]])
+        side = side if np.dot(side, -box) > 0 else -side
+        return box + _BESIDE * side
+    return behind
+
+
+def _heading(situation: Situation, target: Float[np.ndarray, " 2"], clearance: float | None) -> tuple[float, float]:
+    """Angle to go (radians, 0 ahead, to the left positive) and how fast (0 to 1)."""
+    distance = float(np.linalg.norm(target))
+    straight = float(np.arctan2(target[1], target[0]))
+    if clearance is None or not len(situation.dangers):
+        return straight, 1.0
+    angles = straight + np.linspace(-np.pi, np.pi, _HEADINGS, endpoint=False)
+    ways = np.stack([np.cos(angles), np.sin(angles)], -1)
+    # It slides on: dangers are seen from where it will be.
+    offsets = situation.dangers - 0.25 * situation.velocity
+    # From a step ahead on: in a danger all ways are bad at first, and the shortest out of it is the best.
+    along = np.clip(offsets @ ways.T, 0.2, max(0.2, min(distance, _SIGHT)))
+    gap = np.linalg.norm(offsets[:, None] - along[..., None] * ways, axis=-1) - situation.radii[:, None]
+    blocked = np.clip(clearance - gap, 0.0, None) * (1.5 - along / _SIGHT)
+    turn = np.abs(np.angle(np.exp(1j * (angles - straight))))
+    sliding = np.abs(np.angle(np.exp(1j * angles)))
+    best = int(np.argmin(20.0 * blocked.max(0) + 0.25 * turn + 0.05 * sliding))
+    nearest = float((np.linalg.norm(situation.dangers, axis=-1) - situation.radii).min())
+    return float(angles[best]), float(np.clip(0.25 + nearest, 0.3, 0.8))
+
+
+def _drive(robot: str, situation: Situation, wanted: float, speed: float) -> Float[np.ndarray, " 2"]:
+    """The action that turns to an angle and goes there."""
+    ahead = float(np.cos(wanted))
+    angle = float(np.angle(np.exp(1j * wanted)))
+    push = np.clip(4.0 * (speed * max(ahead, 0.0) ** 2 - situation.velocity[0]), -1.0, 1.0)
+    if robot == "Point":
+        return np.array([push, np.clip(1.5 * angle, -1.0, 1.0)])
+    turn = np.clip(1.2 * angle - 0.15 * situation.turning, -1.0, 1.0)
+    # Its first wheel is the right one.
+    return np.array([push + turn, push - turn])

@@ -1,0 +1,87 @@
+"""Safety-Gymnasium's tasks seen through the robot's cameras, decided on every few steps (FOSP and SafeDreamer)."""
+
+import atexit
+import time
+import weakref
+from typing import Any
+
+import numpy as np
+
+from surefoot.envs.simulators import layouts
+from surefoot.envs.simulators.adapter import SimulatedTask
+from surefoot.envs.simulators.compat import PLAIN_SKY
+from surefoot.envs.simulators.drawing import choose_renderer
+from surefoot.envs.simulators.eyes import SKY, Eyes
+from surefoot.envs.simulators.safety_gymnasium import build, registrations
+from surefoot.envs.simulators.situation import Situation, situation_of
+
+
+class VisionBackend:
+    """One task. Observations are images [size, size, 3 a camera], rewards and costs are summed over the repeat."""
+
+    def __init__(self, task: SimulatedTask) -> None:
+        """Raises `SimulatorError`, also where this machine cannot draw."""
+        assert task.vision is not None
+        choose_renderer(task.name)  # refused before any work
+        self._name, self._vision = task.name, task.vision
+        registration = registrations()[str(task.simulator_id)]
+        self.horizon = registration.horizon // task.vision.action_repeat
+        self._env = build(registration, draws=False)
+        self._env.task.agent.looks_back = True
+        # The first world lends its plain sky's room to the images; in the later ones nobody looks at the sky.
+        self._env.task.agent.sky = SKY
+        layouts.apply(self._env.task, task.vision.layout)
+        self.observation_dim = int(np.prod(task.vision.image_shape))
+        self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
+        self.frames_per_second: float = self._env.metadata["render_fps"] / task.vision.action_repeat
+        self._eyes: Eyes | None = None
+        self._close: Any = weakref.finalize(self, self._env.close)
+
+    def reset(self, seed: int) -> np.ndarray:
+        self._env.reset(seed=seed)
+        return self._see()
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
+        reward = cost = 0.0
+        terminated = False
+        for _ in range(self._vision.action_repeat):
+            _, step_reward, step_cost, terminated, truncated, _ = self._env.step(action)
+            reward, cost = reward + step_reward, cost + step_cost
+            if terminated or truncated:
+                break
+        return self._see(), reward, cost, terminated
+
+    def situation(self) -> Situation:
+        """What the simulator knows and the images only show: for behaviours that collect data."""
+        return situation_of(self._env.task, self._vision)
+
+    def render(self) -> np.ndarray:
+        """The cameras' pictures side by side, uint8 [size, size * cameras, 3]."""
+        return np.concatenate(np.split(self._see(), len(self._vision.cameras), axis=-1), axis=1)
+
+    def renderer(self) -> str:
+        """What draws, in words. After the first reset."""
+        assert self._eyes is not None
+        return self._eyes.describe()
+
+    def cpu_seconds(self) -> float:
+        return time.process_time()
+
+    def close(self) -> None:
+        self._close()
+        atexit.unregister(self._close)
+
+    def _see(self) -> np.ndarray:
+        world = self._env.task
+        if self._eyes is None:
+            self._eyes = Eyes(self._name, self._vision, world.model)
+            world.agent.sky = PLAIN_SKY
+            self._close = weakref.finalize(self, _close, self._eyes, self._env)
+            # At exit, what was registered last runs first: the context goes before its graphics library ends.
+            atexit.register(self._close)
+        return self._eyes.see(world.model, world.data)
+
+
+def _close(eyes: Eyes, env: Any) -> None:
+    eyes.close()
+    env.close()

@@ -1,0 +1,71 @@
+"""Whole episodes of a behaviour that knows the simulator's state, run where the simulator runs."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.numpy
+from jaxtyping import Bool, Float, UInt8
+
+from surefoot.envs.simulators.adapter import Simulator
+from surefoot.envs.simulators.seekers import BEHAVIOURS, Seeker
+from surefoot.envs.simulators.vision import VisionBackend
+
+
+class PixelEpisode(NamedTuple):
+    """An episode of T decisions."""
+
+    observations: UInt8[np.ndarray, "frames size size channels"]
+    """T + 1 images."""
+    actions: Float[np.ndarray, "t act"]
+    rewards: Float[np.ndarray, " t"]
+    """Of each decision."""
+    costs: Float[np.ndarray, " t"]
+    """Of each decision."""
+    terminated: Bool[np.ndarray, ""]
+    """Whether the task ended it, not the horizon."""
+
+
+class Told(NamedTuple):
+    """An episode's description: it is a function of this alone."""
+
+    seed: int
+    """Of the simulator."""
+    behaviour: int
+    """Number in `BEHAVIOURS`."""
+    noise: int
+    """Seed of the behaviour's own randomness."""
+
+
+def play(environment: Simulator, told: Told) -> PixelEpisode:
+    """Run one episode of a task with cameras."""
+    backend, vision = environment.backend, environment.task.vision
+    assert isinstance(backend, VisionBackend)
+    assert vision is not None
+    seeker = Seeker(vision, BEHAVIOURS[told.behaviour], np.random.default_rng(told.noise))
+    images: list[np.ndarray] = [environment.reset(seed=told.seed)[0]]
+    actions: list[np.ndarray] = []
+    rewards: list[float] = []
+    costs: list[float] = []
+    terminated = truncated = False
+    while not (terminated or truncated):
+        action = seeker.act(backend.situation()).astype(np.float32)
+        image, reward, terminated, truncated, info = environment.step(action)
+        images.append(image)
+        actions.append(action)
+        rewards.append(reward)
+        costs.append(info["cost"])
+    single = np.float32
+    return PixelEpisode(
+        np.stack(images), np.asarray(actions), np.asarray(rewards, single), np.asarray(costs, single),
+        np.asarray(terminated),
+    )  # fmt: skip
+
+
+def run_episode(environment: Simulator, request: dict[str, Any]) -> bytes:
+    """The same for an owner who speaks over pipes: the fields of a `PixelEpisode` as safetensors."""
+    return safetensors.numpy.save(play(environment, Told(**request))._asdict())
+
+
+def unpack(payload: bytes) -> PixelEpisode:
+    """What `run_episode` packed."""
+    return PixelEpisode(**safetensors.numpy.load(payload))

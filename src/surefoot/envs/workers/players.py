@@ -1,0 +1,116 @@
+"""Worker processes that run whole episodes by themselves, as many side by side as there are workers."""
+
+import json
+import queue
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from typing import Any, Self, TypeVar
+
+from surefoot.envs.simulators import SimulatedTask, make
+from surefoot.envs.vector import MOST_DEATHS, WorkerDeath
+from surefoot.envs.workers import wire
+from surefoot.envs.workers.commands import start_of
+from surefoot.envs.workers.episodes import PixelEpisode, Told, play, unpack
+from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
+from surefoot.errors import SimulatorError
+
+Result = TypeVar("Result")
+
+
+class Players:
+    """`workers` processes that play episodes of a task with cameras, 0 for this process; a context manager.
+
+    An episode whose worker dies is played again by a new one, with the same seeds; `on_death` is told.
+    """
+
+    def __init__(
+        self, task: SimulatedTask, *, workers: int, on_death: Callable[[WorkerDeath], None] = lambda death: None
+    ) -> None:
+        self._task, self._on_death = task, on_death
+        self._here, self._count = workers == 0, max(workers, 1)
+        self._idle: queue.Queue[_Player] = queue.Queue()
+        self._players = [_Player(task, here=self._here) for _ in range(self._count)]
+        for player in self._players:
+            self._idle.put(player)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for player in self._players:
+            player.close()
+
+    def play(
+        self, episodes: Iterable[tuple[int, Told]], keep: Callable[[int, PixelEpisode], Result]
+    ) -> Iterator[Result]:
+        """What `keep(number, episode)` makes of every episode, in the order in which they end. It runs in threads, one
+        a worker; what it raises, or `SimulatorError` for an episode that killed too many workers, ends the work."""
+        waiting = iter(episodes)
+        if self._here:
+            # A context of OpenGL belongs to one thread: this one, which will close it, too.
+            yield from (self._one(number, told, keep) for number, told in waiting)
+            return
+        with ThreadPoolExecutor(self._count) as pool:
+            running: set[Future[Result]] = set()
+            try:
+                while True:
+                    while len(running) < 2 * self._count and (told := next(waiting, None)) is not None:
+                        running.add(pool.submit(self._one, *told, keep))
+                    if not running:
+                        return
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+            finally:
+                for future in running:
+                    future.cancel()
+
+    def _one(self, number: int, told: Told, keep: Callable[[int, PixelEpisode], Result]) -> Result:
+        player = self._idle.get()
+        try:
+            episode = self._persist(player, told)
+        finally:
+            self._idle.put(player)
+        return keep(number, episode)
+
+    def _persist(self, player: "_Player", told: Told) -> PixelEpisode:
+        deaths = 0
+        while True:
+            try:
+                return player.play(told)
+            except WorkerDiedError as died:
+                deaths += 1
+                player.close()
+                self._on_death(WorkerDeath(self._task.name, (told.seed,), str(died)))
+                if deaths == MOST_DEATHS:
+                    raise SimulatorError(
+                        f"task {self._task.name}: a worker died {deaths} times under the episode with seed "
+                        f"{told.seed}: {died}."
+                    ) from died
+
+
+class _Player:
+    """One worker, started when it is first needed, or this process."""
+
+    def __init__(self, task: SimulatedTask, *, here: bool) -> None:
+        self._task, self._here = task, here
+        self._open: Any = None
+
+    def play(self, told: Told) -> PixelEpisode:
+        if self._here:
+            self._open = make(self._task) if self._open is None else self._open
+            return play(self._open, told)
+        if self._open is None:
+            start = start_of(self._task.suite)
+            self._open = Worker(self._task, lanes=1, start=start, timeout=ANSWER_SECONDS)
+            self._open.wait_open()
+        self._open.ask(wire.EPISODE, json.dumps(told._asdict()).encode())
+        return unpack(self._open.answer())
+
+    def close(self) -> None:
+        """End it; the next episode starts another."""
+        if self._open is not None:
+            with suppress(WorkerDiedError):
+                self._open.close()
+            self._open = None

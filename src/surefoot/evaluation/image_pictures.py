@@ -1,0 +1,83 @@
+"""What the pictures of a run on images show: the world model's open-loop predictions, and u = 1 - p along an episode.
+
+For any algorithm with a `world_model` configuration and states with a `model`; images or vectors alike go in, but only
+images have pictures.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from surefoot import world_model
+from surefoot.data.frames import FrameData, Frames
+from surefoot.evaluation.images import EpisodeFrames, by_episode, infeasibility_along
+
+CONTEXT, AHEAD = 3, 12
+"""Frames that the model sees, and frames that it then predicts without seeing them."""
+EPISODES = 3
+"""Rows of predictions."""
+_SEED = 24_11_2026
+
+
+def picture_arrays(algorithm: Any, state: Any, data: FrameData) -> dict[str, np.ndarray]:
+    """Arrays by name, for `report.image_plots`; empty for vectors.
+
+    `truth` and `predicted` [n, T, height, width, channels] uint8, of which the first `context` frames were seen;
+    `frames` [T, ...] of the episode that says most about feasibility, with its `costs` and, where the algorithm has
+    one, `infeasibility` along it.
+    """
+    if data.observations.dtype != np.uint8 or data.observations.ndim != 4:
+        return {}
+    episodes = by_episode(data)
+    arrays = _open_loop(algorithm, state, data, episodes)
+    p = infeasibility_along(algorithm, state, episodes) if hasattr(algorithm, "window_infeasibility") else None
+    shown = telling_episode(data, p)
+    end = int(data.lengths[shown]) + 1
+    arrays["frames"] = np.asarray(episodes.frames.observation)[shown, :end]
+    arrays["costs"] = np.asarray(episodes.frames.cost)[shown, :end]
+    if p is not None:
+        arrays["infeasibility"] = p[shown, :end].astype(np.float32)
+    return arrays
+
+
+def telling_episode(data: FrameData, p: Float[np.ndarray, "n l"] | None) -> int:
+    """The one of at least 10 steps (of any, where there is none) along which p moves most."""
+    if p is None:
+        return int(data.lengths.argmax())
+    there = np.arange(p.shape[1])[None] <= data.lengths[:, None]
+    span = np.where(there, p, -np.inf).max(1) - np.where(there, p, np.inf).min(1)
+    return int(np.where(data.lengths >= min(10, data.lengths.max()), span, -np.inf).argmax())
+
+
+def _open_loop(algorithm: Any, state: Any, data: FrameData, episodes: EpisodeFrames) -> dict[str, np.ndarray]:
+    """The longest episodes' first frames and what the model makes of the same actions; at least one is predicted."""
+    rows = np.sort(np.argsort(-data.lengths, kind="stable")[:EPISODES])
+    length = min(CONTEXT + AHEAD, int(data.lengths[rows].min()) + 1)
+    context = min(CONTEXT, length - 1)
+    chosen: Frames = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[rows, :length]), episodes.frames)
+    predicted = predict(state.model, chosen, jax.random.key(_SEED), config=algorithm.world_model, context=context)
+    return {
+        "truth": np.asarray(chosen.observation),
+        "predicted": np.asarray(predicted),
+        "context": np.asarray(context),
+    }
+
+
+@partial(jax.jit, static_argnames=("config", "context"))
+def predict(model: Any, frames: Frames, key: Key[Array, ""], *, config: Any, context: int) -> Array:
+    """Images [n, T, height, width, channels] uint8 as the model draws them: the first `context` after seeing them, the
+    others from the frames' actions alone."""
+    k_observe, k_imagine = jax.random.split(key)
+    model = world_model.in_precision(model, config)
+    seen = world_model.observe(model, jax.tree.map(lambda leaf: leaf[:, :context], frames), k_observe).latent
+    start = jax.tree.map(lambda leaf: leaf[:, -1], seen)
+    actions = jnp.swapaxes(frames.action[:, context - 1 : -1], 0, 1).astype(start.deterministic.dtype)
+    imagined = world_model.imagine_actions(model, start, actions, k_imagine).latent
+    features = jnp.concatenate([seen.features, jnp.swapaxes(imagined.features[1:], 0, 1)], 1)
+    rows, length = features.shape[:2]
+    drawn = model.decoder(features.reshape(rows * length, -1))
+    return jnp.round(255.0 * jnp.clip(drawn, 0.0, 1.0)).astype(jnp.uint8).reshape(rows, length, *drawn.shape[1:])

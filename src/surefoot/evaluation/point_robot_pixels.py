@@ -1,0 +1,137 @@
+"""PointRobotPixels measured against the exact feasible set: episodes from chosen starts, p against V*."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from surefoot.data.frames import FrameData, Frames
+from surefoot.envs import point_robot_pixels
+from surefoot.envs.point_robot import constraint
+from surefoot.envs.point_robot_pixels import VARIANTS, Variant
+from surefoot.envs.pure import PURE_TASKS
+from surefoot.envs.pure_rollouts import Episodes
+from surefoot.evaluation.collect import PixelEpisodes, collect_point_robot_pixels, draw_poses
+from surefoot.evaluation.images import by_episode, evaluate_from, infeasibility_along, visited_frames
+from surefoot.evaluation.metrics import area_under_curve
+from surefoot.evaluation.starts import draw_starts
+from surefoot.safety.exact import TOP_SPEED, ExactSet, slice_poses, solve_point_robot
+from surefoot.safety.region import SLICES, score_region
+
+HELD_OUT_SEED, HELD_OUT_STEPS = 20_240, 6_000
+"""Of the episodes that p is scored on: the data's behaviours with a seed that no data should have."""
+RESOLUTION, EXTENT = 61, 2.7
+"""Cells along each side of a region slice, and half its side in metres."""
+_IMAGES_AT_ONCE = 512
+
+
+def exact_set(task: str) -> ExactSet:
+    """V* in the layout of a variant of the task."""
+    return solve_point_robot(hazards=VARIANTS[task].layout.centres)
+
+
+class FirstStates(NamedTuple):
+    """Where episodes begin."""
+
+    state: point_robot_pixels.PixelState
+    images: Array
+    sets: tuple[str, ...]
+    """"feasible" or "infeasible", for each."""
+
+
+def first_states(task: str, exact: ExactSet, *, feasible: int, infeasible: int) -> FirstStates:
+    """Starts drawn as PointRobot's evaluation draws them, by the exact set of the task's own layout."""
+    variant = VARIANTS[task]
+    starts = draw_starts(exact.value, feasible=feasible, infeasible=infeasible, hazards=variant.layout.centres)
+    count = feasible + infeasible  # without the fixed starts, which are PointRobot's
+    poses = jnp.asarray(starts.poses[:count])
+    return FirstStates(*point_robot_pixels.reset_to(poses, **variant._asdict()), starts.sets[:count])
+
+
+def evaluate_seed(
+    algorithm: Any, state: Any, task: str, starts: FirstStates, *, seed: int
+) -> tuple[list[dict[str, Any]], Episodes]:
+    """(a row for each episode, the episodes in NumPy)."""
+    return evaluate_from(
+        algorithm, state, PURE_TASKS[task], task, first=starts.state, images=starts.images, sets=starts.sets, seed=seed
+    )
+
+
+def held_out(task: str) -> PixelEpisodes:
+    """Episodes of the data's behaviours in the task's layout, none of which is in the data."""
+    return collect_point_robot_pixels(transitions=HELD_OUT_STEPS, seed=HELD_OUT_SEED, task=task)
+
+
+def score_against_exact(algorithm: Any, state: Any, episodes: PixelEpisodes, exact: ExactSet) -> dict[str, Any]:
+    """Area under the ROC curve of p for V* > 0 over the frames of episodes: all of them, those outside the hazards, and
+    the first frames, which the model sees without a past. Frames beyond the exact set's speeds do not count."""
+    sequences = by_episode(episodes.frames)
+    p = infeasibility_along(algorithm, state, sequences)[sequences.there]
+    known = np.abs(episodes.poses[:, 2]) <= TOP_SPEED
+    value = np.zeros(len(p), np.float32)
+    value[known] = exact.value(episodes.poses[known])
+    outside = known & (hazard_signal(episodes.poses, exact) <= 0)
+    first = known & episodes.frames.is_first
+    return {
+        "auroc": area_under_curve(p[known], value[known] > 0),
+        "auroc_outside_hazards": area_under_curve(p[outside], value[outside] > 0),
+        "auroc_first_frames": area_under_curve(p[first], value[first] > 0),
+        "states": int(known.sum()),
+        "infeasible_share": float((value[known] > 0).mean()),
+    }
+
+
+def hazard_signal(poses: Float[np.ndarray, "n 4"], exact: ExactSet) -> Float[np.ndarray, " n"]:
+    """h at poses, metres, in the exact set's layout."""
+    return np.asarray(constraint(jnp.asarray(poses[:, :2]), exact.hazards))
+
+
+class PixelRegion(NamedTuple):
+    """1/2 - u over positions on the published slices, u = 1 - p, for each seed, and V* there."""
+
+    learned: Float[np.ndarray, "slice seed y x"]
+    """p - 1/2: > 0 is called infeasible."""
+    exact: Float[np.ndarray, "slice y x"]
+    """Metres; > 0 is infeasible."""
+    scores: dict[str, list[float]]
+    """Means over the seeds, a list over slices for each score."""
+
+
+def measure_region(algorithm: Any, states: list[Any], task: str, exact: ExactSet) -> PixelRegion:
+    """p of single images, each seen without a past, over positions at three speeds and headings."""
+    variant = VARIANTS[task]
+    poses = [slice_poses(*one, resolution=RESOLUTION, extent=EXTENT) for one in SLICES]
+    values = np.stack([exact.value(part) for part in poses])
+    learned = np.stack([[_single(algorithm, state, part, variant) - 0.5 for state in states] for part in poses])
+    scored = [[score_region(learned[i, s], values[i]) for i in range(len(SLICES))] for s in range(len(states))]
+    means = {
+        name: np.mean([[getattr(score, name) for score in slices] for slices in scored], 0).tolist()
+        for name in scored[0][0]._fields
+    }
+    grid = (RESOLUTION, RESOLUTION)
+    return PixelRegion(learned.reshape(*learned.shape[:2], *grid), values.reshape(len(SLICES), *grid), means)
+
+
+def _single(algorithm: Any, state: Any, poses: Float[np.ndarray, "n 4"], variant: Variant) -> Float[np.ndarray, " n"]:
+    """p of the image at each pose."""
+    images, found = draw_poses(poses, variant), []
+    for first in range(0, len(poses), _IMAGES_AT_ONCE):
+        rows = np.minimum(np.arange(first, first + _IMAGES_AT_ONCE), len(poses) - 1)
+        found.append(np.asarray(_infeasibility_of_images(algorithm, state, images[rows], jax.random.key(first))))
+    return np.concatenate(found)[: len(poses)]
+
+
+@partial(jax.jit, static_argnames="algorithm")
+def _infeasibility_of_images(algorithm: Any, state: Any, images: Array, key: Array) -> Float[Array, " n"]:
+    count = images.shape[0]
+    none, yes = jnp.zeros((count, 1)), jnp.ones((count, 1), bool)
+    frames = Frames(images[:, None], jnp.zeros((count, 1, 2)), none, none, yes, ~yes)
+    return algorithm.window_infeasibility(state, frames, key)[:, 0]
+
+
+def pictured_frames(found: Episodes, name: str, *, most: int) -> FrameData:
+    """The first `most` episodes as frames."""
+    return visited_frames(jax.tree.map(lambda leaf: leaf[:most], found), name)

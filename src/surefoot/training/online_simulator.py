@@ -1,0 +1,115 @@
+"""Acting in a simulator for fine-tuning: as `envs.pure_rollouts.roll_out_stream`, with the lanes of a vector simulator.
+
+An episode is a function of its seed, and the seeds and the noise are functions of the round's key; so a round that is
+played again brings the same.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from surefoot.envs.pure_rollouts import Stream
+from surefoot.errors import SimulatorError
+from surefoot.types import PolicyInputs
+
+_MOST_SEED = 2**31 - 1
+
+
+class Entered(Protocol):
+    """What a step of the lanes brings; `surefoot.envs.vector.VectorStep` is one."""
+
+    @property
+    def observation(self) -> np.ndarray: ...
+    @property
+    def reward(self) -> Float[np.ndarray, " n"]: ...
+    @property
+    def cost(self) -> Float[np.ndarray, " n"]: ...
+    @property
+    def terminated(self) -> Bool[np.ndarray, " n"]: ...
+    @property
+    def truncated(self) -> Bool[np.ndarray, " n"]: ...
+    @property
+    def start_observation(self) -> np.ndarray: ...
+    @property
+    def restarted(self) -> Bool[np.ndarray, " n"]: ...
+
+
+class SimulatorLanes(Protocol):
+    """Lanes of one task; `surefoot.envs.vector.VectorSimulator` is one."""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def deaths(self) -> Sequence[Any]: ...
+    def reset(self, seeds: Int[np.ndarray, " n"], /) -> np.ndarray: ...
+    def step(self, actions: Float[np.ndarray, "n a"], next_seeds: Int[np.ndarray, " n"], /) -> Entered: ...
+
+
+class OnlineSimulator(NamedTuple):
+    """A simulator's task as fine-tuning takes it, in place of a `PureTask`."""
+
+    environment: SimulatorLanes
+    shape: tuple[int, ...]
+    """Of an observation, which the lanes have flat."""
+    horizon: int
+    """Decisions after which an episode is truncated."""
+    ends_early: bool = True
+    """An episode may be over before: where no place is left for the next goal."""
+
+
+def roll_out_lanes(
+    algorithm: Any, state: PyTree[Any], task: OnlineSimulator, starts: Key[Array, " n"], key: Key[Array, ""]
+) -> Stream:
+    """`task.horizon` decisions in every lane, one episode after the other. Images stay uint8.
+
+    Raises `SimulatorError` where a worker died: the round is played again with --resume.
+    """
+    steps, count = task.horizon, task.environment.count
+    lane_seeds = jax.vmap(lambda start: jax.random.randint(start, (steps + 1,), 0, _MOST_SEED))(starts)
+    seeds = np.asarray(lane_seeds, np.int64).T
+    keys = jax.random.split(key, steps)
+    observation = _shaped(task.environment.reset(seeds[0]), task.shape)
+    memory, length = algorithm.policy(state).initial(count), np.zeros(count, np.int32)
+    rows: list[tuple[np.ndarray, ...]] = []
+    for number in range(steps):
+        memory, chosen = _act(algorithm, state, memory, observation, length, keys[number])
+        action = np.asarray(chosen, np.float32)
+        step = task.environment.step(action, seeds[number + 1])
+        if step.restarted.any():
+            raise SimulatorError(
+                f"a process of the simulator died ({task.environment.deaths[-1].how}); start the same command with "
+                f"--resume to go on from the last checkpoint."
+            )
+        over = step.terminated | step.truncated
+        rows.append(
+            (observation, _shaped(step.observation, task.shape), action, step.reward.astype(np.float32),
+             step.cost.astype(np.float32), step.terminated, over)
+        )  # fmt: skip
+        observation, length = _shaped(step.start_observation, task.shape), np.where(over, 0, length + 1)
+        length = length.astype(np.int32)
+    whole = [np.stack(values, 1) for values in zip(*rows, strict=True)]
+    whole[-1][:, -1] = True
+    return Stream(*map(jnp.asarray, whole), memory=memory)
+
+
+def _shaped(observation: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return observation.reshape(len(observation), *shape)
+
+
+@partial(jax.jit, static_argnames="algorithm")
+def _act(
+    algorithm: Any, state: PyTree[Any], memory: PyTree[Any], observation: Array, length: Int[Array, " n"],
+    key: Key[Array, ""],
+) -> tuple[PyTree[Any], Float[Array, "n act"]]:  # fmt: skip
+    """One decision in every lane; where an episode begins, from a memory of nothing."""
+    policy = algorithm.policy(state)
+    fresh = policy.initial(observation.shape[0])
+    memory = jax.tree.map(
+        lambda first, now: jnp.where((length == 0).reshape(-1, *[1] * (now.ndim - 1)), first, now), fresh, memory
+    )
+    return policy.act(memory, PolicyInputs(observation, step=length), key)
