@@ -69,6 +69,7 @@ def table(summary: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--share", type=float, default=1.0, help="of data, updates and episodes")
+    parser.add_argument("--updates-share", type=float, help="of the preset's updates; by default as --share")
     parser.add_argument("--work", type=Path, default=Path("runs/point_goal_vision"), help="where data and runs lie")
     parser.add_argument("--out", type=Path, default=Path("results/point_goal_vision"))
     parser.add_argument("--seeds", default="0")
@@ -82,8 +83,9 @@ def main() -> None:
         seconds[folder.name] = command(
             "collect", "--task", TASK, "--transitions", wanted, "--seed", seed, "--out", folder
         )
-    model_updates = max(1, round(options.share * algorithm.model_updates))
-    policy_updates = max(1, round(options.share * algorithm.policy_updates))
+    updates_share = options.share if options.updates_share is None else options.updates_share
+    model_updates = max(1, round(updates_share * algorithm.model_updates))
+    policy_updates = max(1, round(updates_share * algorithm.policy_updates))
     seconds["train"] = command(
         "train", "--algorithm", "fosp", "--task", TASK, "--preset", "small", "--data", data, "--out", run, "--seeds",
         options.seeds, "--model-updates", model_updates, "--policy-updates", policy_updates, "--log-interval", 100,
