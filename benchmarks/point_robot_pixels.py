@@ -102,7 +102,10 @@ def measure_seed(seed: int, frames: FrameData, out: Path) -> dict[str, Any]:
         state, _ = finished(
             train(algorithm, untrained, data, k_policy, phase="policy", updates=algorithm.policy_updates)
         )
-        figures: dict[str, Any] = {"seconds": round(time.perf_counter() - began, 1), "cpu_seconds": round(cpu() - spent, 1)}
+        figures: dict[str, Any] = {
+            "seconds": round(time.perf_counter() - began, 1),
+            "cpu_seconds": round(cpu() - spent, 1),
+        }
         for where in (TASK, MOVED):
             rows, found = measured.evaluate_seed(algorithm, state, where, starts[where], seed=seed)
             write_rows(out, name, where, seed, "offline", rows)
