@@ -3,7 +3,8 @@
     python benchmarks/hazard_run.py --seeds 0 1 2 --out results/hazard_run
 
 One world model a seed serves all methods: behaviour cloning, rewards alone, FOSP with its two actors and its two forms
-of reachability, SafeDreamer. A seed that was measured is not measured again. At most 8 minutes on two idle cores.
+of reachability, SafeDreamer in its three forms. A method that was measured is not measured again. At most 8 minutes on
+two idle cores without SafeDreamer's planners, which search at every step and are measured over fewer episodes.
 """
 
 import argparse
@@ -25,12 +26,16 @@ from _machine import head
 from surefoot import presets
 from surefoot.data.frames import FrameWindows
 from surefoot.envs.pure import PURE_TASKS
+from surefoot.envs.pure_rollouts import roll_out_whole
 from surefoot.evaluation.collect import collect_hazard_run
 from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
 from surefoot.files import write_json, write_text
 from surefoot.tasks import get_task
 
-EPISODES = 256
+EPISODES, PLANNED_EPISODES = 256, 64
+"""Of an evaluation; fewer where a search goes before every step."""
+SETTLING = (5, 16)
+"""Rounds of episodes that move the multiplier of OSRP-Lag before it is measured; offline it has none."""
 DATA_SEED, HELD_OUT_SEED = 0, 1
 TRANSITIONS, HELD_OUT = 18_000, 4_500
 
@@ -41,6 +46,11 @@ FOSP_ARMS: dict[str, dict[str, Any]] = {
     "FOSP, backprop": {"actor_mode": "backprop"},
     "FOSP, awr": {"actor_mode": "awr", "dream_branch": False},
     "FOSP, awr, hj": {"actor_mode": "awr", "dream_branch": False, "reachability": "hj", "reach_expectile": 0.7},
+}
+SAFEDREAMER_ARMS: dict[str, dict[str, Any]] = {
+    "SafeDreamer, BSRP-Lag": {},
+    "SafeDreamer, OSRP": {"form": "osrp"},
+    "SafeDreamer, OSRP-Lag": {"form": "osrp-lag"},
 }
 
 
@@ -62,8 +72,8 @@ def finished(tree: Any) -> Any:
     return jax.block_until_ready(tree)
 
 
-def measure_seed(seed: int) -> dict[str, Any]:
-    """Train all methods with one world model and measure them."""
+def measure_seed(seed: int, record: dict[str, Any], path: Path) -> None:
+    """Train the methods that `record` lacks with one world model, measure them, and write the record after each."""
     task = get_task("HazardRun")
     fosp = presets.build("fosp", task)
     safedreamer = presets.build("safedreamer", task)
@@ -73,33 +83,57 @@ def measure_seed(seed: int) -> dict[str, Any]:
     first = jax.jit(lambda key: fosp.init(task.spec, key))(k_init)
     began = time.perf_counter()
     trained, metrics = finished(train(fosp, first, data, k_model, phase="model", updates=fosp.model_updates))
-    record: dict[str, Any] = {
-        "seed": seed,
-        "model": {
-            "parameters": sum(leaf.size for leaf in jax.tree.leaves(first.model)),
-            "seconds": round(time.perf_counter() - began, 1),
-            **{name: float(value) for name, value in metrics.items()},
-        },
-        "methods": {},
+    seconds = round(time.perf_counter() - began, 1)
+    model = {
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(first.model)),
+        "seconds": seconds,
+        **{name: float(value) for name, value in metrics.items()},
     }
-    print(f"seed {seed}: world model in {record['model']['seconds']} s", flush=True)
+    record.setdefault("model", model)
+    print(f"seed {seed}: world model in {seconds} s", flush=True)
     arms = {name: (replace(fosp, **changes), trained) for name, changes in FOSP_ARMS.items()}
     dreamer = jax.jit(lambda key: safedreamer.init(task.spec, key))(k_init)._replace(model=trained.model)
-    arms["SafeDreamer, BSRP-Lag"] = (safedreamer, dreamer)
+    arms |= {name: (replace(safedreamer, **changes), dreamer) for name, changes in SAFEDREAMER_ARMS.items()}
     for name, (algorithm, state) in arms.items():
+        if name in record["methods"]:
+            continue
         record["methods"][name] = figures = measure_arm(algorithm, state, data, held_out, k_policy, seed)
         print(f"  {name}: {figures}", flush=True)
-    return record
+        write_json(path, record)
+
+
+@partial(jax.jit, static_argnames="algorithm")
+def play(algorithm: Any, state: Any, key: Any) -> tuple[Any, Any]:
+    """A round of episodes in HazardRun, and the state that has seen what they cost; also their costs."""
+    k_start, k_act = jax.random.split(key)
+    starts = jax.random.split(k_start, SETTLING[1])
+    sums = roll_out_whole(algorithm.policy(state), PURE_TASKS["HazardRun"], starts, k_act).sums
+    return algorithm.after_episodes(state, sums.cost, sums.length.astype(jnp.float32)), sums.cost
 
 
 def measure_arm(algorithm: Any, state: Any, data: FrameWindows, held_out: Any, key: Any, seed: int) -> dict[str, Any]:
     """Train critics and actor on the world model in `state`; returns and costs, p against violations to come."""
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     state, _ = finished(train(algorithm, state, data, key, phase="policy", updates=algorithm.policy_updates))
-    figures: dict[str, Any] = {"seconds": round(time.perf_counter() - began, 1)}
+    figures: dict[str, Any] = {
+        "seconds": round(time.perf_counter() - began, 1),
+        "cpu_seconds": round(time.process_time() - busy, 1),
+    }
+    form = getattr(algorithm, "form", "bsrp-lag")
+    if form == "osrp-lag":
+        costs = []
+        for number in range(SETTLING[0]):
+            state, cost = play(algorithm, state, jax.random.fold_in(key, number))
+            costs.append(float(cost.mean()))
+        figures["settling"] = {"episode_costs": costs, "multiplier": float(state.pid.multiplier)}
+    episodes = EPISODES if form == "bsrp-lag" else PLANNED_EPISODES
     for task in ("HazardRun", "HazardRunShifted"):
-        rows, _ = evaluate_seed(algorithm, state, PURE_TASKS[task], task, episodes=EPISODES, seed=seed)
+        began, busy = time.perf_counter(), time.process_time()
+        rows, _ = evaluate_seed(algorithm, state, PURE_TASKS[task], task, episodes=episodes, seed=seed)
         figures[task] = {
+            "episodes": episodes,
+            "seconds": round(time.perf_counter() - began, 1),
+            "cpu_seconds": round(time.process_time() - busy, 1),
             "return": float(np.mean([row["return"] for row in rows])),
             "cost": float(np.mean([row["cost"] for row in rows])),
             "violation_free_rate": float(np.mean([row["violating_steps"] == 0 for row in rows])),
@@ -111,7 +145,7 @@ def measure_arm(algorithm: Any, state: Any, data: FrameWindows, held_out: Any, k
 
 def summarise(records: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over the seeds, and the pass line of our specification for each form of FOSP."""
-    names = list(records[0]["methods"])
+    names = [name for name in records[0]["methods"] if all(name in record["methods"] for record in records)]
 
     def mean(name: str, *path: str) -> float:
         values = []
@@ -143,8 +177,7 @@ def summarise(records: list[dict[str, Any]]) -> dict[str, Any]:
             "AUROC of p at least 0.9": auroc >= 0.9,
         }
     seconds = [
-        record["model"]["seconds"] + sum(method["seconds"] for method in record["methods"].values())
-        for record in records
+        record["model"]["seconds"] + sum(record["methods"][name]["seconds"] for name in names) for record in records
     ]
     return {
         **head(),
@@ -181,8 +214,9 @@ def main() -> None:
     options = parser.parse_args()
     for seed in options.seeds:
         path = options.out / f"seed_{seed}.json"
-        if not path.exists():
-            write_json(path, measure_seed(seed))
+        record = json.loads(path.read_text()) if path.exists() else {"seed": seed, "methods": {}}
+        if not {*FOSP_ARMS, *SAFEDREAMER_ARMS} <= record["methods"].keys():
+            measure_seed(seed, record, path)
     records = [json.loads(path.read_text()) for path in sorted(options.out.glob("seed_*.json"))]
     summary = summarise(records)
     write_json(options.out / "summary.json", summary)

@@ -1,5 +1,7 @@
 """Constrained cross-entropy planning: the elite, the refit and the shift by hand, and what a search ends at."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,12 +75,13 @@ def test_a_proposal_that_nothing_drawn_reaches_becomes_the_plan() -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    for changes, sentence in (
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"elites": 501}, "elites: expected at most all 500 sequences, found 501"),
         ({"iterations": 0}, "iterations: expected at least 1, found 0"),
         ({"policy_samples": -1}, "policy_samples: expected at least 0, found -1"),
         ({"momentum": 1.0}, "momentum: expected a number from 0 to below 1, found 1"),
         ({"deviation": 0.0}, "deviation: expected a number above 0, found 0"),
-    ):
+    ]
+    for changes, sentence in refused:
         with pytest.raises(ConfigError, match=sentence):
             CrossEntropyConfig(**changes)

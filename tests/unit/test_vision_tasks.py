@@ -27,6 +27,7 @@ def test_the_five_tasks_decide_on_every_fourth_step_and_have_a_moved_layout() ->
         task, moved = get_task(name), get_task(f"{name}Moved")
         assert (task.horizon, task.image_shape, task.observation_dim) == (250, (64, 64, 6), 24576)
         assert task.vision is not None
+        assert moved.vision is not None
         assert moved.vision == task.vision._replace(layout=f"{name.removesuffix('Vision')}Moved")
         assert LAYOUTS[moved.vision.layout]
         assert from_json({**task.vision._asdict(), "cameras": list(task.vision.cameras)}) == task.vision
@@ -56,7 +57,7 @@ def test_a_decision_is_four_steps_of_the_same_world() -> None:
     # Two cameras that look to opposite sides: both show something, and not the same.
     assert min(first[..., :3].std(), first[..., 3:].std()) > 10
     assert np.abs(first[..., :3].astype(int) - first[..., 3:]).mean() > 5
-    rewards, costs = [], []
+    image, rewards, costs = first, [], []
     for action in np.random.default_rng(0).uniform(0, 1, (8, 2)):
         image, reward, _, _, info = seen.step(action)
         steps = [plain.step(action) for _ in range(4)]

@@ -138,7 +138,7 @@ class SafeDreamer(Dreamer):
 
             return recurrent_policy(model, without_memory(choose), lambda count: None, config=config)
         settings = PlanSettings(**{name: getattr(self, name) for name in PlanSettings._fields})
-        multiplier = state.pid.multiplier if self.form == "osrp-lag" else jnp.zeros(())
+        multiplier = state.pid.multiplier if self.form == "osrp-lag" else None
         choose_plan = planning_policy(
             model, state.critics, state.actor, multiplier, state.episode_steps, config=settings
         )

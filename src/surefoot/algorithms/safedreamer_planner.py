@@ -48,14 +48,15 @@ def planning_policy(
     model: WorldModel,
     critics: Any,
     actor: GaussianActor,
-    multiplier: Float[Array, ""],
+    multiplier: Float[Array, ""] | None,
     episode_steps: Float[Array, ""],
     *,
     config: PlanSettings,
 ) -> ChooseWithMemory:
     """Choose by planning on the model, with the critics (`reward`, `cost`) of states at the end of each sequence.
 
-    `multiplier` is what a unit of the cost's return takes off (0: OSRP); `episode_steps` what costs are scaled up to.
+    `multiplier` is what a unit of the cost's return takes off (None, for OSRP: nothing), `episode_steps` what costs
+    are scaled up to.
     """
 
     def choose(memory: PlanMemory, latent: Latent, key: Key[Array, ""]) -> tuple[PlanMemory, Float[Array, "n act"]]:
@@ -76,7 +77,7 @@ def evaluation(
     model: WorldModel,
     critics: Any,
     latent: Latent,
-    multiplier: Float[Array, ""],
+    multiplier: Float[Array, ""] | None,
     episode_steps: Float[Array, ""],
     *,
     config: PlanSettings,
@@ -94,7 +95,9 @@ def evaluation(
         def start_value(earned: Array, critic: NormedMLP) -> Float[Array, "n s"]:
             return dreamt.returns(earned, critic, mixing=config.mixing)[0].reshape(count, samples)
 
-        returns = start_value(dreamt.reward, critics.reward) - multiplier * start_value(dreamt.cost, critics.cost)
+        returns = start_value(dreamt.reward, critics.reward)
+        if multiplier is not None:
+            returns = returns - multiplier * start_value(dreamt.cost, critics.cost)
         return returns, episode_steps / horizon * dreamt.cost.sum(0).reshape(count, samples)
 
     return evaluate

@@ -21,8 +21,12 @@ def check_sight(loaded: LoadedRun, task: Task) -> None:
             f"--task: expected a task that looks like {trained.name}, {trained.spec}, found {task.name}, {task.spec}."
         )
     learned = from_json(loaded.config.data_selection.get("vision"))
-    if trained.vision is not None and (learned is None or (why := learned.differs(trained.vision))):
-        reason = "a record of its cameras, found none" if learned is None else f"{trained.name} with {why}"
+    if trained.vision is not None and (learned is None or learned.differs(trained.vision)):
+        reason = (
+            f"{trained.name} with {learned.differs(trained.vision)}"
+            if learned
+            else "a record of its cameras, found none"
+        )
         raise CheckpointError(f"{path}: expected {reason}; train it again, for another camera is another task.")
     if trained.vision is None or task.name == trained.name:
         if trained.vision is None and task.name != trained.name and task.image_shape is None:

@@ -25,7 +25,7 @@ from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task, get_task
-from surefoot.training import Progress, RunConfig, RunDirectory, WandbLogger, fit, make_config
+from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config
 
 LOG_INTERVAL, CHECKPOINT_INTERVAL = 500, 2500
 STREAMED_BYTES = 2 * 2**30
@@ -62,6 +62,9 @@ class TrainOptions(Generic[Hyper]):
     """Random share of the episodes to train on, the same for every seed."""
     seeds: str = "0:3"
     """Trained side by side: a range as 0:3 (without 3), a list as 0,1,2 or one number."""
+    share: Share = "seeds"
+    """What several devices share: seeds, each trained on one device; batches, for one seed of large networks (the
+    numbers are then those of one device but for rounding)."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Go on with the run in the folder from its last checkpoint; it ends with the same bits."""
     log_interval: int = LOG_INTERVAL
@@ -142,6 +145,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
             run=directory,
             on_progress=lambda progress: _report(line, progress),
             loggers=loggers,
+            share=options.share,
         )
     seconds = time.perf_counter() - began
     _summarise(directory, found, seconds=seconds, resumed_at=resumed_at, updates=_total_updates(options.hyper))

@@ -248,6 +248,7 @@ def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk
     with reading(path) as file:
         arrays = pixels.read_numbers(path, file, task)
         node = file[pixels.KEYS["observations"]]
+        assert isinstance(node, h5py.Dataset)  # as `read_numbers` found
         if node.compression != "gzip" or node.chunks is None or node.shuffle or node.fletcher32:
             refuse(path, "observations", expected="images compressed by gzip alone", found=f"{node.compression}")
         infos = (node.id.get_chunk_info(number) for number in range(node.id.get_num_chunks()))

@@ -48,10 +48,10 @@ def score_predictions(algorithm: Any, state: Any, data: FrameData) -> dict[str, 
     rewards, costs = (np.concatenate(values) for values in zip(*kept, strict=True))
     scores = {}
     for place, name in enumerate(("seen", "ahead")):
-        predicted = Predicted(*(np.concatenate(values) for values in zip(*(one[place] for one in seen), strict=True)))
+        reward, cost = (np.concatenate(values) for values in zip(*(one[place] for one in seen), strict=True))
         scores[name] = {
-            "reward_r2": explained_variance(np.asarray(predicted.reward), rewards),
-            "cost_auroc": area_under_curve(np.asarray(predicted.cost), costs > 0),
+            "reward_r2": explained_variance(reward, rewards),
+            "cost_auroc": area_under_curve(cost, costs > 0),
         }
     return scores
 

@@ -5,7 +5,7 @@ from typing import Any
 from surefoot.algorithms import ALGORITHMS
 from surefoot.errors import check_name
 from surefoot.presets.bc import BC_PRESETS
-from surefoot.presets.dsrl import DSRL_PRESETS
+from surefoot.presets.dsrl import DSRL_PRESETS, DSRL_TASK_PRESETS
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.presets.fosp import FOSP_PRESETS, PIXELS_PRESETS, SAFEDREAMER_PRESETS, for_larger, for_vectors
 from surefoot.presets.trebi import TREBI_PRESETS, TREBI_TASK_PRESETS
@@ -38,7 +38,10 @@ def presets_of(algorithm: str, task: Task) -> dict[str, dict[str, Any]]:
         return PRESETS[algorithm] | {name: for_larger(changes, size=size) for name, changes in own.items()}
     if algorithm == "trebi":
         return PRESETS[algorithm] | TREBI_TASK_PRESETS.get(task.name, {})
-    return PRESETS[algorithm] | ({} if task.suite == "surefoot" else DSRL_PRESETS.get(algorithm, {}))
+    if task.suite == "surefoot":
+        return PRESETS[algorithm]
+    own = DSRL_TASK_PRESETS.get(task.name, {})
+    return PRESETS[algorithm] | DSRL_PRESETS.get(algorithm, {}) | own.get(algorithm, {})
 
 
 def build(algorithm: str, task: Task, *, preset: str = DEFAULT_PRESET) -> Any:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from surefoot.constraints import AugmentedConfig
+from surefoot.constraints import AugmentedConfig, EpisodePIDConfig
 from surefoot.planning import CrossEntropyConfig
 from surefoot.world_model import WorldModelConfig
 
@@ -87,6 +87,7 @@ SAFEDREAMER_PRESETS: dict[str, dict[str, Any]] = {
         # A tenth of the code's sequences, a fifth of them the actor's, for steps of a plan in milliseconds.
         "planner": CrossEntropyConfig(samples=64, policy_samples=16, iterations=4, elites=8),
         "episode_cost_limit": 1.0,
+        "pid": EpisodePIDConfig(proportional=0.5, integral=0.05, derivative=0.05, most=5.0, after_steps=0),
     },
     # The paper's sizes, costs scaled to the decisions of the task's own episodes.
     "intended": {},

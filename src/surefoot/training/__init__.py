@@ -1,7 +1,7 @@
 """Training runs: the scanned, vmapped fit; the run's folder; the policy loaded back from it."""
 
 from surefoot.training.algorithm import Algorithm, from_hyperparameters, hyperparameters
-from surefoot.training.fit import MetricLogger, Progress, fit
+from surefoot.training.fit import MetricLogger, Progress, Share, fit
 from surefoot.training.loaded import LoadedPolicy, load_policy
 from surefoot.training.run_directory import RunConfig, RunDirectory, make_config
 from surefoot.training.wandb_logger import WandbLogger
@@ -13,6 +13,7 @@ __all__ = [
     "Progress",
     "RunConfig",
     "RunDirectory",
+    "Share",
     "WandbLogger",
     "fit",
     "from_hyperparameters",

@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot.data.sampler import cumulative_weights, draw_rows
-from surefoot.errors import DataError, DivergenceError
+from surefoot.errors import ConfigError, DataError, DivergenceError
 from surefoot.training.algorithm import Algorithm, rows_of, take_batch
 from surefoot.types import DataSpec, Metrics, Phase
 
@@ -53,6 +53,18 @@ def seed_mesh(seeds: Sequence[int]) -> Mesh:
     return jax.make_mesh((len(devices),), ("seed",), devices=devices, axis_types=(jax.sharding.AxisType.Auto,))
 
 
+def batch_mesh(algorithm: Algorithm) -> Mesh:
+    """All devices, which share each batch among them. Raises `ConfigError` where a batch cannot be shared evenly."""
+    devices = jax.devices()
+    for phase in algorithm.phases:
+        if phase.batch_size % len(devices):
+            raise ConfigError(
+                f"batch_size of phase '{phase.name}': expected a multiple of the {len(devices)} devices that share a "
+                f"batch, found {phase.batch_size}."
+            )
+    return jax.make_mesh((len(devices),), ("batch",), devices=devices, axis_types=(jax.sharding.AxisType.Auto,))
+
+
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """`tree` on every device of the mesh, as `run_chunk` takes and returns it."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
@@ -74,8 +86,10 @@ def run_chunk(
 ) -> tuple[Any, dict[str, Float[Array, " S"]]]:
     """Updates first, ..., first + length - 1 of a phase, for all seeds; `states` is donated.
 
-    Each device of `mesh` trains its share of the seeds; where the seeds do not divide evenly the last is trained more
-    than once, which costs no time, and one of its copies is kept. Everything comes in and goes out on all devices.
+    Each device of a mesh of seeds trains its share of the seeds; where the seeds do not divide evenly the last is
+    trained more than once, which costs no time, and one of its copies is kept. Each device of a mesh of batches works
+    on its share of every batch, and XLA adds gradients up over them: the numbers are those of one device but for the
+    order of sums. Everything comes in and goes out on all devices.
 
     Each update draws rows of `data` and makes its batch of them; where those do not fit on the device, `batches`
     [S, length, batch, ...] holds what it would have drawn. `keys` are those of the update stream.
@@ -83,7 +97,7 @@ def run_chunk(
     Returns the states and the metrics, each a mean over the chunk. A number that is not finite in any update makes its
     mean not finite.
     """
-    phase = algorithm.phases[phase_index]
+    phase, by_batch = algorithm.phases[phase_index], mesh.axis_names == ("batch",)
 
     def one_seed(
         state: Any,
@@ -101,6 +115,8 @@ def run_chunk(
                 assert data is not None
                 rows = draw_rows(keys[0], rows=rows_of(data), batch_size=phase.batch_size, cumulative=cumulative)
                 batch = take_batch(algorithm, data, rows)
+            if by_batch:
+                batch = jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec("batch")))
             state, metrics = algorithm.update(state, batch, keys[1], phase=phase.name)
             return (state, jax.tree.map(jnp.add, sums, metrics)), None
 
@@ -109,11 +125,15 @@ def run_chunk(
         (state, sums), _ = jax.lax.scan(one_update, (state, sums), (keys, batches))
         return state, {name: total / length for name, total in sums.items()}
 
+    train_seeds: Any = jax.vmap(one_seed, in_axes=(0, 0, 0, 0, None, None))
     count, shared, whole = len(keys), PartitionSpec("seed"), PartitionSpec()
+    if by_batch:
+        results = train_seeds(states, keys, cumulative, batches, data, first)
+        return jax.lax.with_sharding_constraint(results, NamedSharding(mesh, whole))
     filled = np.minimum(np.arange(-(-count // mesh.size) * mesh.size), count - 1)
     per_seed = jax.tree.map(lambda values: values[filled], (states, keys, cumulative, batches))
     train: Any = jax.shard_map(
-        jax.vmap(one_seed, in_axes=(0, 0, 0, 0, None, None)),
+        train_seeds,
         mesh=mesh,
         in_specs=(shared, shared, shared, shared, whole, whole),
         out_specs=shared,

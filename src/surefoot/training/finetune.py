@@ -106,7 +106,7 @@ def fine_tune(
         each = [jax.tree.map(lambda leaf, place=place: leaf[place], states) for place in range(len(seeds))]
         for number in range(done, rounds if stop_at is None else min(stop_at, rounds)):
             for place, seed in enumerate(seeds):
-                play = play_round if isinstance(task, PureTask) else play_simulated_round
+                play: Any = play_round if isinstance(task, PureTask) else play_simulated_round
                 each[place], replays[place], stream, metrics = play(
                     algorithm, each[place], replays[place], jax.random.fold_in(keys[place], number),
                     task=task, lanes=settings.lanes, updates=updates,

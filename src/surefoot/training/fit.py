@@ -17,11 +17,23 @@ from surefoot.data import FrameStream, TransitionStream
 from surefoot.errors import ConfigError, DataError, DivergenceError
 from surefoot.interrupts import deferred_interrupts
 from surefoot.training.algorithm import Algorithm, hyperparameters, rows_of
-from surefoot.training.chunk import all_finite, init_states, replicate, run_chunk, seed_mesh, state_template
+from surefoot.training.chunk import (
+    all_finite,
+    batch_mesh,
+    init_states,
+    replicate,
+    run_chunk,
+    seed_mesh,
+    state_template,
+)
 from surefoot.training.feed import Feed, ResidentFeed, StreamedFeed
 from surefoot.training.metrics_log import MetricsLog, SeedMetrics
 from surefoot.training.run_directory import RunDirectory
 from surefoot.types import DataSpec, Transition
+
+Share = Literal["seeds", "batches"]
+"""What several devices share among them: seeds, so that each is trained on one; batches, for few seeds of large
+networks."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,7 @@ def fit(
     on_progress: Callable[[Progress], None] | None = None,
     stop_at: int | None = None,
     loggers: Sequence[MetricLogger] = (),
+    share: Share = "seeds",
 ) -> Any:
     """Train `algorithm` on `data` (NumPy) for all `seeds` at once; returns the states, seed axis first.
 
@@ -77,7 +90,7 @@ def fit(
     with the same bits. `run`, whose `start` must have been called, holds logs and checkpoints: one every
     `checkpoint_interval` updates (at the first chunk's end from there on), at the end of each phase and of all;
     training goes on from the latest. A `TransitionStream` or `FrameStream` stays in its file, and batches are gathered
-    from it.
+    from it. Where there are several devices, each trains its `share`: of the seeds, or of every batch.
     `stop_at` stops at the end of the chunk that reaches it. The first Ctrl-C stops after the chunk at hand, with a
     checkpoint, and raises `KeyboardInterrupt`; the second at once.
 
@@ -87,9 +100,8 @@ def fit(
     _check_arguments(data, spec, seeds, log_interval, checkpoint_interval, stop_at)
     training = _Training(algorithm, tuple(seeds), run, log_interval, checkpoint_interval, on_progress, tuple(loggers))
     with ExitStack() as stack:
-        states = training.begin(spec, stack)
-        mesh = seed_mesh(seeds)
-        states = replicate(states, mesh)
+        mesh = seed_mesh(seeds) if share == "seeds" else batch_mesh(algorithm)
+        states = replicate(training.begin(spec, stack), mesh)
         make_feed: Any = StreamedFeed if isinstance(data, TransitionStream | FrameStream) else ResidentFeed
         feed = make_feed(algorithm, data, seeds=tuple(seeds), mesh=mesh)
         # A `KeyboardInterrupt` in the middle of a chunk would lose the donated states.

@@ -26,8 +26,7 @@ class Eyes:
 
     def __init__(self, task: str, vision: Vision, model: Any) -> None:
         """`model`: a world of the task with a plain sky of `SKY` pixels. Raises `SimulatorError`."""
-        import mujoco
-
+        mujoco = _mujoco()
         self._vision, self._task, self._mujoco = vision, task, mujoco
         self.renderer = choose_renderer(task)
         size = vision.size
@@ -89,14 +88,20 @@ class Eyes:
             self._context.free()
 
 
+def _mujoco() -> Any:
+    # Imported here: a machine may have no simulator. Its compiled names are unknown to type checkers.
+    import mujoco
+
+    return mujoco
+
+
 def _counts(model: Any) -> tuple[int, int, int]:
     return model.ntex, model.nmat, model.nmesh
 
 
 def _paint_sky(model: Any) -> None:
     """Put the sky's images, made small, in the place of a plain sky of `SKY` pixels."""
-    import mujoco
-
+    mujoco = _mujoco()
     (number,) = np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX.value)
     faces = sky_faces(SKY)
     start = int(model.tex_adr[number])
@@ -106,7 +111,6 @@ def _paint_sky(model: Any) -> None:
 @cache
 def sky_faces(side: int) -> UInt8[np.ndarray, "6 side side 3"]:
     """The six images of Safety-Gymnasium's sky in MuJoCo's order, averaged down; read once in a process."""
-    import mujoco
     import safety_gymnasium
     import yaml
 
@@ -114,7 +118,7 @@ def sky_faces(side: int) -> UInt8[np.ndarray, "6 side side 3"]:
     attributes = yaml.safe_load((package / "configs" / "assets.yaml").read_text())["textures"]["skybox"]
     words = " ".join(f'{name.removeprefix("@")}="{value}"' for name, value in attributes.items())
     folder = package / "assets" / "textures"
-    model = mujoco.MjModel.from_xml_string(
+    model = _mujoco().MjModel.from_xml_string(
         f'<mujoco><compiler texturedir="{folder}"/><asset><texture {words}/></asset></mujoco>'
     )
     width = int(model.tex_width[0])

@@ -42,15 +42,23 @@ def play(environment: Simulator, told: Told) -> PixelEpisode:
     assert isinstance(backend, VisionBackend)
     assert vision is not None
     seeker = Seeker(vision, BEHAVIOURS[told.behaviour], np.random.default_rng(told.noise))
-    images, actions, rewards, costs = [environment.reset(seed=told.seed)[0]], [], [], []
+    images: list[np.ndarray] = [environment.reset(seed=told.seed)[0]]
+    actions: list[np.ndarray] = []
+    rewards: list[float] = []
+    costs: list[float] = []
     terminated = truncated = False
     while not (terminated or truncated):
         action = seeker.act(backend.situation()).astype(np.float32)
         image, reward, terminated, truncated, info = environment.step(action)
-        for values, value in ((images, image), (actions, action), (rewards, reward), (costs, info["cost"])):
-            values.append(value)
-    numbers = (np.asarray(values, np.float32) for values in (actions, rewards, costs))
-    return PixelEpisode(np.stack(images), *numbers, np.asarray(terminated))
+        images.append(image)
+        actions.append(action)
+        rewards.append(reward)
+        costs.append(info["cost"])
+    single = np.float32
+    return PixelEpisode(
+        np.stack(images), np.asarray(actions), np.asarray(rewards, single), np.asarray(costs, single),
+        np.asarray(terminated),
+    )  # fmt: skip
 
 
 def run_episode(environment: Simulator, request: dict[str, Any]) -> bytes:

@@ -28,9 +28,9 @@ class Players:
         self, task: SimulatedTask, *, workers: int, on_death: Callable[[WorkerDeath], None] = lambda death: None
     ) -> None:
         self._task, self._on_death = task, on_death
-        self._count = max(workers, 1)
+        self._here, self._count = workers == 0, max(workers, 1)
         self._idle: queue.Queue[_Player] = queue.Queue()
-        self._players = [_Player(task, here=workers == 0) for _ in range(self._count)]
+        self._players = [_Player(task, here=self._here) for _ in range(self._count)]
         for player in self._players:
             self._idle.put(player)
 
@@ -47,6 +47,10 @@ class Players:
         """What `keep(number, episode)` makes of every episode, in the order in which they end. It runs in threads, one
         a worker; what it raises, or `SimulatorError` for an episode that killed too many workers, ends the work."""
         waiting = iter(episodes)
+        if self._here:
+            # A context of OpenGL belongs to one thread: this one, which will close it, too.
+            yield from (self._one(number, told, keep) for number, told in waiting)
+            return
         with ThreadPoolExecutor(self._count) as pool:
             running: set[Future[Result]] = set()
             try:
@@ -71,17 +75,19 @@ class Players:
         return keep(number, episode)
 
     def _persist(self, player: "_Player", told: Told) -> PixelEpisode:
-        for _ in range(MOST_DEATHS):
+        deaths = 0
+        while True:
             try:
                 return player.play(told)
             except WorkerDiedError as died:
-                death, cause = WorkerDeath(self._task.name, (told.seed,), str(died)), died
+                deaths += 1
                 player.close()
-                self._on_death(death)
-        raise SimulatorError(
-            f"task {self._task.name}: a worker died {MOST_DEATHS} times under the episode with seed {told.seed}: "
-            f"{death.how}."
-        ) from cause
+                self._on_death(WorkerDeath(self._task.name, (told.seed,), str(died)))
+                if deaths == MOST_DEATHS:
+                    raise SimulatorError(
+                        f"task {self._task.name}: a worker died {deaths} times under the episode with seed "
+                        f"{told.seed}: {died}."
+                    ) from died
 
 
 class _Player:

@@ -1,0 +1,98 @@
+"""Acting in a simulator for fine-tuning: whose action leads where, new episodes, seeds, a worker's death."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surefoot.envs.vector import VectorStep, WorkerDeath
+from surefoot.errors import SimulatorError
+from surefoot.training.online_simulator import OnlineSimulator, roll_out_lanes
+from surefoot.types import Policy
+
+
+class Counted(NamedTuple):
+    """A policy that acts by how many decisions it remembers, a tenth each."""
+
+    gain: float = 0.1
+
+    def policy(self, state: Any) -> Policy:
+        return Policy(
+            jnp.zeros,
+            lambda memory, inputs, key: (memory + 1, jnp.clip(self.gain * memory[:, None], -1.0, 1.0)),
+        )
+
+
+@dataclass
+class Lanes:
+    """Two lanes of images 1 x 1 x 2; an episode of seed s has 3 steps where s is even, else 4; reward: the action."""
+
+    dies_at: int | None = None
+    count: int = 2
+    deaths: list[Any] = field(default_factory=list)
+    begun: list[int] = field(default_factory=list)
+
+    def reset(self, seeds: np.ndarray) -> np.ndarray:
+        self._seeds, self._steps, self._done = np.array(seeds), np.zeros(2, int), 0
+        self.begun = list(seeds)
+        return self._images()
+
+    def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> VectorStep:
+        self._done += 1
+        self._steps += 1
+        lost = np.array([self._done == self.dies_at, False])
+        if lost.any():
+            self.deaths.append(WorkerDeath("Vision", (1,), "killed by signal 9"))
+        over = self._steps >= 3 + self._seeds % 2
+        entered = self._images()
+        self.begun += next_seeds[over].tolist()
+        self._seeds = np.where(over, next_seeds, self._seeds)
+        self._steps = np.where(over, 0, self._steps)
+        no = np.zeros(2, bool)
+        return VectorStep(entered, actions[:, 0], 2.0 * (actions[:, 0] > 0.1), no, over, self._images(), lost)
+
+    def _images(self) -> np.ndarray:
+        return np.stack([self._seeds % 251, self._steps], 1).astype(np.uint8)
+
+
+def rolled(lanes: Lanes, key: int = 0) -> Any:
+    task = OnlineSimulator(lanes, (1, 1, 2), horizon=8)
+    starts = jax.random.split(jax.random.key(key), 2)
+    return jax.tree.map(np.asarray, roll_out_lanes(Counted(), None, task, starts, jax.random.key(1)))
+
+
+def test_lanes_go_on_episode_after_episode_and_the_last_is_cut() -> None:
+    lanes = Lanes()
+    stream = rolled(lanes)
+    assert (stream.observation.shape, stream.observation.dtype) == ((2, 8, 1, 1, 2), np.uint8)
+    for lane in range(2):
+        step_before = stream.observation[lane, :, 0, 0, 1]
+        step_after = stream.entered[lane, :, 0, 0, 1]
+        np.testing.assert_array_equal(step_after, step_before + 1)
+        ends = np.flatnonzero(stream.last[lane])
+        assert ends[-1] == 7
+        # Each episode begins anew: the policy has forgotten, and the images count from 0.
+        begins = np.concatenate([[0], ends[:-1] + 1])
+        assert (step_before[begins] == 0).all()
+        np.testing.assert_allclose(stream.action[lane, :, 0], 0.1 * step_before, rtol=1e-6)
+        # The reward of a decision is that of its own action; 0.2 and more cost 2.
+        np.testing.assert_allclose(stream.reward[lane], stream.action[lane, :, 0])
+        np.testing.assert_array_equal(stream.cost[lane], 2.0 * (step_before >= 2))
+    assert not stream.terminated.any()
+    assert len(set(lanes.begun)) == len(lanes.begun)
+
+
+def test_a_round_is_a_function_of_its_key() -> None:
+    first, second, other = rolled(Lanes()), rolled(Lanes()), rolled(Lanes(), key=5)
+    np.testing.assert_array_equal(first.observation, second.observation)
+    assert (first.observation != other.observation).any()
+
+
+def test_a_death_ends_the_round_and_says_how_to_go_on() -> None:
+    with pytest.raises(
+        SimulatorError, match=r"process of the simulator died \(killed by signal 9\); start .* --resume"
+    ):
+        rolled(Lanes(dies_at=3))
