@@ -109,11 +109,13 @@ _PIXELS: dict[str, Any] = {
 }
 # The data hold good behaviour: weighting it learns more in these minutes than gradients through the model do.
 _PIXELS_ACTOR: dict[str, Any] = {
-    "reach_discount": 0.95,
+    "reach_discount": 0.97,
     "actor_mode": "awr",
     "dream_branch": False,
-    "reward_temperature": 20.0,
-    "cost_temperature": 10.0,
+    # The cost's scale is about 9 here, so that differences of half a violating step need so large a temperature.
+    "reward_temperature": 30.0,
+    "cost_temperature": 60.0,
+    "cost_slack": 0.05,
 }
 PIXELS_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "fosp": {"small": {**FOSP_PRESETS["small"], **_PIXELS, **_PIXELS_ACTOR}},
