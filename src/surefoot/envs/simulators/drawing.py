@@ -1,10 +1,16 @@
 """Where MuJoCo's pictures come from on a machine without a screen."""
 
+import atexit
 import ctypes
 import ctypes.util
 import os
 import sys
+import weakref
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
 
 from surefoot.errors import SimulatorError
 
@@ -47,6 +53,51 @@ def open_context(task: str, renderer: str, size: int) -> Any:
         return GLContext(size, size)
     except Exception as error:  # whatever the graphics drivers of this machine raise
         raise cannot_draw(task, f"{type(error).__name__}: {error}") from error
+
+
+class Drawing:
+    """The pictures of one environment that has Gymnasium's `render`, and the end of its viewers."""
+
+    def __init__(self, task: str, env: Any, viewers: Callable[[Any], list[Any]]) -> None:
+        """`viewers` gives what the environment has opened to draw with so far. The environment is closed with this, at
+        the latest at exit."""
+        self._task, self._env, self._viewers = task, env, viewers
+        self._drew = False
+        self._close = weakref.finalize(self, _close_viewers, env, viewers)
+
+    def picture(self) -> UInt8[np.ndarray, "h w 3"]:
+        """What the environment looks like now. Raises `SimulatorError` where the machine cannot draw."""
+        try:
+            for viewer in self._viewers(self._env):
+                viewer.make_context_current()  # another's that was closed took its place
+            picture = np.array(self._env.render())
+        except Exception as error:  # whatever the graphics drivers of this machine raise
+            raise cannot_draw(self._task, f"{type(error).__name__}: {error}") from error
+        if not self._drew:
+            # At exit, what was registered last runs first: the viewer goes before its graphics library ends.
+            self._drew = True
+            atexit.register(self._close)
+        return picture
+
+    def close(self) -> None:
+        """Viewers, then the environment."""
+        self._close()
+        atexit.unregister(self._close)
+
+
+def _close_viewers(env: Any, viewers: Callable[[Any], list[Any]]) -> None:
+    for viewer in viewers(env):
+        # Freed later, by the garbage collector, it would delete what has the same numbers in another's context.
+        viewer.make_context_current()
+        viewer.con.free()
+        viewer.close()
+    env.close()
+
+
+def mujoco_viewers(env: Any) -> list[Any]:
+    """What Gymnasium's MuJoCo environments draw with: one viewer, once something was drawn."""
+    viewer = env.mujoco_renderer.viewer
+    return [] if viewer is None else [viewer]
 
 
 def cannot_draw(task: str, why: object) -> SimulatorError:

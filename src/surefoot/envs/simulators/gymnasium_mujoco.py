@@ -5,17 +5,15 @@ reacher's observation and takes its reward after the step, and changes rewards o
 the physics engine, MuJoCo 3.3.7 in place of 1.50 or 2.x: trajectories drift apart, the laws of motion are the same.
 """
 
-import atexit
 import time
 import warnings
-import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from surefoot.envs.simulators.adapter import SimulatedTask
-from surefoot.envs.simulators.drawing import cannot_draw, choose_renderer
+from surefoot.envs.simulators.drawing import Drawing, choose_renderer, mujoco_viewers
 from surefoot.errors import SimulatorError
 
 try:
@@ -93,15 +91,13 @@ class GymnasiumMujocoBackend:
         """`draws`: whether `render` will be called. Raises `SimulatorError`."""
         if draws:
             choose_renderer(task.name)
-        self._name = task.name
         kind = KINDS[str(task.simulator_id)]
         self.horizon, self._cost = kind.horizon, kind.cost
         self._env = kind.environment(**({"render_mode": "rgb_array"} if draws else {}))
         self.observation_dim: int = self._env.observation_space.shape[0]
         self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
         self.frames_per_second: float = self._env.metadata["render_fps"]
-        self._drew = False
-        self._close = weakref.finalize(self, _close, self._env)
+        self._drawing = Drawing(task.name, self._env, mujoco_viewers)
 
     def reset(self, seed: int) -> np.ndarray:
         return self._env.reset(seed=seed)[0]
@@ -111,32 +107,10 @@ class GymnasiumMujocoBackend:
         return observation, reward, self._cost(self._env, info), terminated
 
     def render(self) -> np.ndarray:
-        try:
-            viewer = self._env.mujoco_renderer.viewer
-            if viewer is not None:
-                viewer.make_context_current()  # another's that was closed took its place
-            picture = np.array(self._env.render())
-        except Exception as error:  # whatever the graphics drivers of this machine raise
-            raise cannot_draw(self._name, f"{type(error).__name__}: {error}") from error
-        if not self._drew:
-            # At exit, what was registered last runs first: the viewer goes before its graphics library ends.
-            self._drew = True
-            atexit.register(self._close)
-        return picture
+        return self._drawing.picture()
 
     def cpu_seconds(self) -> float:
         return time.process_time()
 
     def close(self) -> None:
-        self._close()
-        atexit.unregister(self._close)
-
-
-def _close(env: Any) -> None:
-    viewer = env.mujoco_renderer.viewer
-    if viewer is not None:
-        # Freed later, by the garbage collector, it would delete what has the same numbers in another's context.
-        viewer.make_context_current()
-        viewer.con.free()
-        viewer.close()
-    env.close()
+        self._drawing.close()

@@ -1,11 +1,9 @@
 """Safety-Gymnasium's navigation (Ji et al. 2023; Apache-2.0) and velocity tasks as backends."""
 
-import atexit
 import importlib
 import sys
 import time
 import warnings
-import weakref
 from functools import cache
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 
 from surefoot.envs.simulators import compat
 from surefoot.envs.simulators.adapter import SimulatedTask
-from surefoot.envs.simulators.drawing import cannot_draw, choose_renderer
+from surefoot.envs.simulators.drawing import Drawing, choose_renderer, mujoco_viewers
 from surefoot.errors import SimulatorError
 
 WIDTH, HEIGHT = 480, 360
@@ -37,7 +35,6 @@ class SafetyGymnasiumBackend:
         """`draws`: whether `render` will be called. Raises `SimulatorError`."""
         if draws:
             choose_renderer(task.name)
-        self._name = task.name
         registration = registrations()[str(task.simulator_id)]
         self.horizon = registration.horizon
         self._env = build(registration, draws=draws)
@@ -48,48 +45,26 @@ class SafetyGymnasiumBackend:
         self.observation_dim: int = self._env.observation_space.shape[0]
         self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
         self.frames_per_second: float = self._env.metadata["render_fps"]
-        self._drew = False
-        self._close = weakref.finalize(self, _close, self._env)
+        self._drawing = Drawing(task.name, self._env, _viewers)
 
     def reset(self, seed: int) -> np.ndarray:
         return self._env.reset(seed=seed)[0]
 
     def render(self) -> np.ndarray:
-        try:
-            for viewer in _viewers(self._env):
-                viewer.make_context_current()  # another's that was closed took its place
-            picture = np.array(self._env.render())
-        except Exception as error:  # whatever the graphics drivers of this machine raise
-            raise cannot_draw(self._name, f"{type(error).__name__}: {error}") from error
-        if not self._drew:
-            # At exit, what was registered last runs first: the viewer goes before its graphics library ends.
-            self._drew = True
-            atexit.register(self._close)
-        return picture
+        return self._drawing.picture()
 
     def cpu_seconds(self) -> float:
         return time.process_time()
 
     def close(self) -> None:
-        self._close()
-        atexit.unregister(self._close)
-
-
-def _close(env: Any) -> None:
-    for viewer in _viewers(env):
-        # Freed later, by the garbage collector, it would delete what has the same numbers in another's context.
-        viewer.make_context_current()
-        viewer.con.free()
-        viewer.close()
-    env.close()
+        self._drawing.close()
 
 
 def _viewers(env: Any) -> list[Any]:
     """What draws, as far as anything was drawn yet."""
     if isinstance(env, sys.modules["safety_gymnasium.builder"].Builder):
         return list(env.task._viewers.values())
-    viewer = env.mujoco_renderer.viewer
-    return [] if viewer is None else [viewer]
+    return mujoco_viewers(env)
 
 
 def build(registration: compat.Registration, *, draws: bool) -> Any:
