@@ -28,10 +28,14 @@ p { max-width: 44rem; margin: 0 0 0.8rem; text-wrap: pretty; }
 .verdict.met { border-color: var(--met); }
 .verdict.missed { border-color: var(--missed); }
 .wide { overflow-x: auto; }
+.wide:has(> .plain) { width: max-content; min-width: 100%; max-width: calc(100vw - 2rem); position: relative; left: 50%;
+  transform: translateX(-50%); }
+table.plain { font-size: 0.84rem; }
 table { border-collapse: collapse; width: 100%; font: 0.9rem/1.4 var(--sans);
   font-variant-numeric: tabular-nums lining-nums; }
 th { font-weight: 400; text-align: left; }
 th, td { padding: 0.45rem 1.2rem 0.45rem 0; vertical-align: baseline; border-bottom: 1px solid var(--line); }
+table.plain th, table.plain td { padding-right: 0.9rem; }
 th:last-child, td:last-child { padding-right: 0; }
 thead th { color: var(--soft); font-size: 0.82rem; border-bottom: 1px solid var(--ink); white-space: nowrap; }
 tbody tr:last-child th, tbody tr:last-child td { border-bottom: 1px solid var(--ink); }
