@@ -2,6 +2,7 @@
 arrays that the report draws its pictures from."""
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from surefoot.cli.files import merge_summary, run_frames, write_arrays
 from surefoot.cli.loaded_run import FOLDER, LoadedRun
 from surefoot.cli.progress import ProgressLine
+from surefoot.data import episode_files
 from surefoot.data.frames import FrameData
 from surefoot.envs.point_robot_pixels import VARIANTS
 from surefoot.envs.pure import PURE_TASKS
@@ -34,6 +36,19 @@ from surefoot.tasks import get_task
 
 PICTURED = 16
 """Episodes among which those for the pictures are chosen."""
+
+
+def keep_data_pictures(loaded: LoadedRun) -> None:
+    """What the report draws of the world model, from the first episodes of the run's own data: a simulator's are not
+    kept by its evaluation. Nothing where the data do not lie any more where they did."""
+    config = loaded.config
+    folder = Path(config.data_path)
+    if not episode_files.is_folder_of_episodes(folder):
+        return
+    task = get_task(config.data_selection.get("data_task", config.task))
+    frames = episode_files.load(folder, task, in_memory=True, only=lambda _, number: number < PICTURED)
+    state = jax.tree.map(lambda leaf: leaf[0], loaded.states)
+    write_arrays(loaded.directory.path / FOLDER / "pictures.npz", picture_arrays(loaded.algorithm, state, frames))
 
 
 def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from importlib import metadata as packages
 from typing import Any
 
 from surefoot.cli.draw_rollouts import draw_rollouts
+from surefoot.cli.evaluate_images import keep_data_pictures
 from surefoot.cli.files import merge_summary
 from surefoot.cli.loaded_run import FOLDER, LoadedRun
 from surefoot.cli.progress import ProgressLine
@@ -86,6 +87,8 @@ def evaluate_on_simulator(
               if hasattr(loaded.algorithm, name)}  # fmt: skip
     for rollout in drawn:
         rollout.save(path / FOLDER)
+    if task.image_shape is not None and where is None:
+        keep_data_pictures(loaded)
     return merge_summary(
         path,
         {

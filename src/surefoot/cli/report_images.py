@@ -56,8 +56,8 @@ def _strip_figure(arrays: dict[str, np.ndarray]) -> Figures:
         return {}
     caption = (
         "Estimated feasibility 1 - p along an episode of the first seed, under its images: p is the probability that a "
-        "violation cannot be avoided any more. The episode is the one, of the first of the evaluation, along which p "
-        "moves most."
+        "violation cannot be avoided any more. The episode is the one, of the first of the evaluation (of the data, on "
+        "a simulator), along which p moves most."
     )
     figure = feasibility_strip(arrays["frames"], arrays["infeasibility"], arrays["costs"])
     return {"feasibility-along-episode": (figure, caption)}
