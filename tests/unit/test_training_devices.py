@@ -59,10 +59,11 @@ print(json.dumps(found))
 
 
 def test_four_devices_that_share_batches_have_the_losses_of_one() -> None:
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    # The variable and not XLA's flag: a command run earlier in this process may have set it, and it wins.
+    devices = {"JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu"}
     source = str(Path(__file__).parents[2] / "src")
     path = os.pathsep.join(part for part in (source, os.environ.get("PYTHONPATH", "")) if part)
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
+    environment = {**os.environ, **devices, "PYTHONPATH": path}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=900, check=False
     )
