@@ -171,7 +171,8 @@ class FISOR:
             dataset,
             reward_scale=scale,
             violation_scale=self.violation_scale,
-            constraint_discount=self.constraint_discount,
+            # A walk through every row, which only the bounds read.
+            constraint_discount=self.constraint_discount if self.trajectory_bound or self.value_bound else 1.0,
         )
 
     @property

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from surefoot.collection import sac
 from surefoot.collection.sac import SAC, Batch, SACState
-from surefoot.envs.pure import PureTask
+from surefoot.envs.pure import PureTask, where_lanes
 from surefoot.types import Metrics
 
 
@@ -126,7 +126,7 @@ def run_pure(
         flags = (step.terminated.astype(jnp.float32), step.truncated.astype(jnp.float32))
         rows = Rows(lanes.observation, action, step.reward, step.cost, step.observation, *flags)
         collected = append(collected, rows)
-        lanes = _restart(ended, begin_pure(task, k_reset, lanes=count), PureState(entered, step.observation))
+        lanes = where_lanes(ended, begin_pure(task, k_reset, lanes=count), PureState(entered, step.observation))
         if not updates:
             return (collected, lanes), {}
         collected, metrics = learn(config, collected, k_learn, updates=updates)
@@ -134,11 +134,6 @@ def run_pure(
 
     (collected, lanes), metrics = jax.lax.scan(one_round, (collected, lanes), keys)
     return collected, lanes, {name: values[-1] for name, values in metrics.items()}
-
-
-def _restart(ended: Array, fresh: PureState, running: PureState) -> PureState:
-    """The fresh state where the episode ended."""
-    return jax.tree.map(lambda new, old: jnp.where(ended.reshape(-1, *[1] * (old.ndim - 1)), new, old), fresh, running)
 
 
 @partial(jax.jit, static_argnames=("config", "updates"), donate_argnames=("collected",))

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from surefoot.envs import hazard_run, point_robot, point_robot_pixels, safe_pendulum
@@ -28,6 +29,11 @@ class Entered(Protocol):
     def truncated(self) -> Bool[Array, " n"]:
         """The horizon ended the episode; never together with `terminated`."""
         ...
+
+
+def where_lanes(mask: Bool[Array, " n"], new: Any, old: Any) -> Any:
+    """Of two trees [n, ...] lane by lane one: `new` where `mask` says so."""
+    return jax.tree.map(lambda one, other: jnp.where(mask.reshape(-1, *[1] * (one.ndim - 1)), one, other), new, old)
 
 
 class PureTask(NamedTuple):

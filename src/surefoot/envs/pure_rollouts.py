@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from surefoot.envs.pure import PureTask
+from surefoot.envs.pure import PureTask, where_lanes
 from surefoot.types import Policy, PolicyInputs
 
 
@@ -71,7 +71,7 @@ def roll_out_from(
             sums.episode_return + reward, sums.cost + cost, sums.violating_steps + (cost > 0), sums.length + running
         )
         kept = (observation, action, reward, cost, state) if keep else None
-        state, observation = _where(running, (entered, result.observation), (state, observation))
+        state, observation = where_lanes(running, (entered, result.observation), (state, observation))
         terminated = terminated | (running & result.terminated)
         running = running & ~(result.terminated | result.truncated)
         return (sums, state, observation, memory, running, terminated), kept
@@ -119,18 +119,13 @@ def roll_out_stream(
         row = (observation, result.observation, action, result.reward, result.cost, result.terminated, over)
         fresh_keys = jax.vmap(lambda one: jax.random.fold_in(one, number))(starts)
         fresh = (*task.reset(fresh_keys), policy.initial(count), jnp.zeros_like(length))
-        return (*_where(over, fresh, (entered, result.observation, memory, length + 1)), memory), row
+        return (*where_lanes(over, fresh, (entered, result.observation, memory, length + 1)), memory), row
 
     memory = policy.initial(count)
     first = (*task.reset(starts), memory, jnp.zeros(count, jnp.int32), memory)
     last, rows = jax.lax.scan(one_step, first, (jax.random.split(key, steps), jnp.arange(steps)))
     stream = Stream(*jax.tree.map(_swap, rows), memory=last[-1])
     return stream._replace(last=stream.last.at[:, -1].set(True))
-
-
-def _where(mask: Bool[Array, " n"], new: Any, old: Any) -> Any:
-    """Lane by lane one of two trees."""
-    return jax.tree.map(lambda one, other: jnp.where(mask.reshape(-1, *[1] * (one.ndim - 1)), one, other), new, old)
 
 
 def _swap(values: Array) -> Array:

@@ -14,6 +14,7 @@ from surefoot.data.frames import FrameData, from_episodes, join
 from surefoot.envs import behaviours, hazard_run, point_robot_pixels
 from surefoot.envs.point_robot_pixels import VARIANTS, Variant
 from surefoot.errors import ConfigError
+from surefoot.evaluation.pieces import in_pieces
 
 _EPISODES_AT_ONCE = 256
 _IMAGES_AT_ONCE = 512
@@ -139,11 +140,11 @@ def collect_point_robot_pixels(
 
 def draw_poses(poses: Float[np.ndarray, "n 4"], variant: Variant) -> UInt8[np.ndarray, "n size size 3"]:
     """The image of every pose in a variant of PointRobotPixels."""
-    pieces = []
-    for first in range(0, len(poses), _IMAGES_AT_ONCE):
-        rows = np.minimum(np.arange(first, first + _IMAGES_AT_ONCE), len(poses) - 1)  # one compiled program
-        pieces.append(np.asarray(_drawn(jnp.asarray(poses[rows], jnp.float32), **variant._asdict())))
-    return np.concatenate(pieces)[: len(poses)]
+    return in_pieces(
+        lambda rows, _: _drawn(jnp.asarray(poses[rows], jnp.float32), **variant._asdict()),
+        count=len(poses),
+        size=_IMAGES_AT_ONCE,
+    )
 
 
 _drawn = jax.jit(point_robot_pixels.draw, static_argnames=("layout", "size"))

@@ -1,18 +1,19 @@
 """Episodes of a policy that sees images, and how well its infeasibility foresees violations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from surefoot.data.frames import FrameData, Frames, from_episodes
 from surefoot.envs.pure import PureTask
 from surefoot.envs.pure_rollouts import Episodes, roll_out_from, roll_out_whole
 from surefoot.evaluation.metrics import area_under_curve
+from surefoot.evaluation.pieces import in_pieces
 
 WITHIN = 5
 """Steps ahead that a violation should be foreseen."""
@@ -117,11 +118,12 @@ def by_episode(data: FrameData) -> EpisodeFrames:
 
 def infeasibility_along(algorithm: Any, state: Any, episodes: EpisodeFrames) -> Float[np.ndarray, "n l"]:
     """p along whole episodes, as the policy would believe it; meaningless behind their ends."""
-    rows = [
-        np.asarray(_infeasibility(algorithm, state, jax.tree.map(_piece(first), episodes.frames), _key_of(first)))
-        for first in range(0, len(episodes.there), _AT_ONCE)
-    ]
-    return np.concatenate(rows)[: len(episodes.there)]
+
+    def piece(rows: Int[np.ndarray, " n"], first: int) -> Array:
+        frames = jax.tree.map(lambda values: jnp.asarray(np.take(values, rows, 0)), episodes.frames)
+        return _infeasibility(algorithm, state, frames, _key_of(first))
+
+    return in_pieces(piece, count=len(episodes.there), size=_AT_ONCE)
 
 
 def score_infeasibility(algorithm: Any, state: Any, data: FrameData) -> dict[str, float | None]:
@@ -141,15 +143,6 @@ def score_infeasibility(algorithm: Any, state: Any, data: FrameData) -> dict[str
 
 def _area(p: np.ndarray, positive: np.ndarray) -> float | None:
     return area_under_curve(p, positive) if len(p) else None
-
-
-def _piece(first: int) -> Callable[[Array], Array]:
-    """Rows from `first`, always as many, the last ones repeated where there are fewer: one compiled program."""
-
-    def cut(values: Array) -> Array:
-        return jnp.asarray(np.take(values, np.minimum(np.arange(first, first + _AT_ONCE), len(values) - 1), 0))
-
-    return cut
 
 
 def _key_of(first: int) -> Key[Array, ""]:

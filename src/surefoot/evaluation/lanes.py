@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from surefoot.constraints.budgets import BudgetState, begin_budget, pay, remaining_budget
-from surefoot.envs.pure import PureTask
+from surefoot.envs.pure import PureTask, where_lanes
 from surefoot.evaluation.simulated import VectorEnvironment, episode_seed
 from surefoot.types import PolicyInputs
 
@@ -225,7 +225,7 @@ def _steps(
         running = now.running & (index < horizon)
         cost = jnp.where(running, result.cost, 0.0)
         ended = result.terminated | result.truncated
-        hold = partial(_where, running)
+        hold = partial(where_lanes, running)
         after = _Running(
             environment=hold(entered, now.environment),
             observation=hold(result.observation, now.observation),
@@ -242,10 +242,6 @@ def _steps(
     return jax.lax.scan(one, now, first + jnp.arange(count))
 
 
-def _where(mask: Bool[Array, " n"], new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
-
-
 def _key(seed: int, block: int) -> Key[Array, ""]:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(_NOISE), seed), block)
 
@@ -256,7 +252,7 @@ def _act_lanes(
 ) -> tuple[PyTree[Any], Float[Array, "n a"]]:  # fmt: skip
     """One call for all lanes; where an episode begins (again), from a memory of nothing."""
     policy = algorithm.policy(state)
-    memory = _where(step == 0, policy.initial(observation.shape[0]), memory)
+    memory = where_lanes(step == 0, policy.initial(observation.shape[0]), memory)
     return policy.act(memory, PolicyInputs(observation, left, step), key)
 
 

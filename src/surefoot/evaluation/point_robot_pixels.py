@@ -17,6 +17,7 @@ from surefoot.envs.pure_rollouts import Episodes
 from surefoot.evaluation.collect import PixelEpisodes, collect_point_robot_pixels, draw_poses
 from surefoot.evaluation.images import by_episode, evaluate_from, infeasibility_along, visited_frames
 from surefoot.evaluation.metrics import area_under_curve
+from surefoot.evaluation.pieces import in_pieces
 from surefoot.evaluation.starts import draw_starts
 from surefoot.safety.exact import TOP_SPEED, ExactSet, slice_poses, solve_point_robot
 from surefoot.safety.region import SLICES, score_region
@@ -117,11 +118,12 @@ def measure_region(algorithm: Any, states: list[Any], task: str, exact: ExactSet
 
 def _single(algorithm: Any, state: Any, poses: Float[np.ndarray, "n 4"], variant: Variant) -> Float[np.ndarray, " n"]:
     """p of the image at each pose."""
-    images, found = draw_poses(poses, variant), []
-    for first in range(0, len(poses), _IMAGES_AT_ONCE):
-        rows = np.minimum(np.arange(first, first + _IMAGES_AT_ONCE), len(poses) - 1)
-        found.append(np.asarray(_infeasibility_of_images(algorithm, state, images[rows], jax.random.key(first))))
-    return np.concatenate(found)[: len(poses)]
+    images = draw_poses(poses, variant)
+    return in_pieces(
+        lambda rows, first: _infeasibility_of_images(algorithm, state, images[rows], jax.random.key(first)),
+        count=len(poses),
+        size=_IMAGES_AT_ONCE,
+    )
 
 
 @partial(jax.jit, static_argnames="algorithm")

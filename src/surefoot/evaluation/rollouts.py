@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from surefoot.envs import point_robot
+from surefoot.envs.pure import where_lanes
 from surefoot.types import Policy, PolicyInputs
 
 
@@ -59,11 +60,8 @@ def roll_out(policy: Policy, poses: Float[Array, "n 4"], key: Key[Array, ""], *,
         upcoming = jnp.minimum(waiting + jnp.cumsum(ended) - 1, count)
         episode = jnp.where(ended, upcoming, current.episode)
         fresh_state, fresh_observation = place(episode)
-        state, observation, memory = jax.tree.map(
-            lambda new, old: jnp.where(ended.reshape(-1, *[1] * (old.ndim - 1)), new, old),
-            (fresh_state, fresh_observation, first_memory),
-            (entered, result.observation, memory),
-        )
+        fresh = (fresh_state, fresh_observation, first_memory)
+        state, observation, memory = where_lanes(ended, fresh, (entered, result.observation, memory))
         return _Lanes(state, observation, episode, memory), waiting + ended.sum(), tick + 1, records
 
     episode = jnp.arange(lanes)

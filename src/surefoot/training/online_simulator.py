@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from surefoot.envs.pure import where_lanes
 from surefoot.envs.pure_rollouts import Stream
 from surefoot.errors import SimulatorError
 from surefoot.types import PolicyInputs
@@ -108,8 +109,5 @@ def _act(
 ) -> tuple[PyTree[Any], Float[Array, "n act"]]:  # fmt: skip
     """One decision in every lane; where an episode begins, from a memory of nothing."""
     policy = algorithm.policy(state)
-    fresh = policy.initial(observation.shape[0])
-    memory = jax.tree.map(
-        lambda first, now: jnp.where((length == 0).reshape(-1, *[1] * (now.ndim - 1)), first, now), fresh, memory
-    )
+    memory = where_lanes(length == 0, policy.initial(observation.shape[0]), memory)
     return policy.act(memory, PolicyInputs(observation, step=length), key)
