@@ -18,7 +18,6 @@ from typing import Any
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
-import jax
 
 from _machine import head, peak_memory_mb
 from surefoot import presets
@@ -27,6 +26,7 @@ from surefoot.cli.main import main as surefoot
 from surefoot.data import episode_files
 from surefoot.evaluation.predictions import score_predictions
 from surefoot.files import write_json, write_text
+from surefoot.nn import member
 from surefoot.tasks import get_task
 
 TASK, MOVED = "PointGoal1Vision", "PointGoal1VisionMoved"
@@ -49,7 +49,7 @@ def score(run: Path, held_out: Path) -> list[dict[str, Any]]:
     frames = episode_files.load(held_out, get_task(TASK), in_memory=False)
     scores = []
     for place in range(len(loaded.config.seeds)):
-        state = jax.tree.map(lambda leaf, place=place: leaf[place], loaded.states)
+        state = member(loaded.states, place)
         scores.append(score_predictions(loaded.algorithm, state, frames))
     return scores
 

@@ -31,6 +31,7 @@ from surefoot.algorithms.fisor import FISOR
 from surefoot.evaluation.collect import collect_point_robot
 from surefoot.evaluation.evaluate import roll_out_seeds
 from surefoot.evaluation.starts import draw_starts
+from surefoot.nn import member
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.safety.exact import ExactSet, solve_point_robot
 from surefoot.safety.region import score_slices
@@ -114,7 +115,7 @@ def judge(algorithm: FISOR, states: Any, exact: ExactSet, seeds: Sequence[int], 
     value = jax.jit(algorithm.feasible_value)
     rows = []
     for place, seed in enumerate(seeds):
-        state = jax.tree.map(lambda leaf, place=place: leaf[place], states)
+        state = member(states, place)
         region = score_slices(lambda observation, state=state: value(state, observation), exact)
         rows.append(
             {

@@ -9,11 +9,12 @@ from tests.data_fixtures import make_dataset
 from tests.fake_vector import FakeVector
 from tests.unit.test_simulated import SEEDS, STATES, Counting
 
-from surefoot.cli.evaluate_simulator import evaluate_on_simulator, simulator_versions
+from surefoot.cli.evaluate_simulator import evaluate_on_simulator
 from surefoot.cli.files import run_data
 from surefoot.cli.loaded_run import LoadedRun
 from surefoot.cli.selection import data_name, method_name, select, selection
 from surefoot.data import Dataset, save
+from surefoot.envs.simulators.install import simulator_versions
 from surefoot.errors import ConfigError, DataError
 from surefoot.tasks import get_task
 from surefoot.training import RunConfig, RunDirectory
@@ -101,7 +102,7 @@ def test_a_run_from_before_there_were_selections_is_read(tmp_path: Path) -> None
 
 
 def test_versions_of_a_simulator_of_its_own_are_its_pins() -> None:
-    assert simulator_versions(get_task("easymean")) == {"metadrive-simulator": "0.3.0.1"}
+    assert simulator_versions(get_task("easymean")) == {"metadrive-simulator": "0.3.0.1", "Panda3D": "1.10.13"}
 
 
 def test_workers_that_died_are_reported_and_cost_no_episode(tmp_path: Path) -> None:

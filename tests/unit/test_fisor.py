@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from surefoot.algorithms.fisor import FISOR, FISORState
+from surefoot.algorithms.fisor_values import annealed_discount
 from surefoot.data import Dataset
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
@@ -75,7 +76,7 @@ def targets(algorithm: FISOR, state: FISORState, batch: Transition, monkeypatch:
         return pair, {}
 
     for name in ("step_value", "step_critic"):
-        monkeypatch.setattr(f"surefoot.algorithms.fisor.{name}", spy)
+        monkeypatch.setattr(f"surefoot.algorithms.fisor_values.{name}", spy)
     algorithm.update(state, batch, jax.random.key(0), phase="constraint")
     return seen
 
@@ -110,10 +111,13 @@ def test_values_that_cannot_be(changes: dict[str, Any], sentence: str) -> None:
 def test_the_discount_anneals_from_its_start_to_its_end() -> None:
     """1 - g: 0.1, then geometrically to 0.001 over 10 updates; half-way 0.01."""
     algorithm = replace(TINY, constraint_discount_start=0.9, constraint_discount=0.999)
-    at = lambda update: float(algorithm._annealed_discount(jnp.asarray(update)))  # noqa: E731
+
+    def at(update: int, algorithm: FISOR = algorithm) -> float:
+        return float(annealed_discount(algorithm.value_settings, jnp.asarray(update)))
+
     np.testing.assert_allclose([at(0), at(5), at(10), at(99)], [0.9, 0.99, 0.999, 0.999], rtol=1e-5)
-    assert replace(algorithm, schedule="joint")._annealed_discount(jnp.asarray(0)) == 0.999
-    assert TINY._annealed_discount(jnp.asarray(0)) == 0.99
+    assert at(0, replace(algorithm, schedule="joint")) == 0.999
+    assert at(0, TINY) == 0.99
 
 
 # --- data ---

@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot import data
+from surefoot.algorithms.fisor_values import ValueSettings, step_constraint, step_reward, value_optimizer
 from surefoot.algorithms.fisor_weights import (
     Estimates,
     Extraction,
@@ -38,7 +38,7 @@ from surefoot.diffusion.policy import (
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task
 from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
-from surefoot.values import ValuePair, init_pair, reachability_target, reward_target, step_critic, step_value
+from surefoot.values import ValuePair, init_pair
 
 
 class FISORState(NamedTuple):
@@ -198,7 +198,7 @@ class FISOR:
                 hidden=self.value_hidden,
                 ensemble=self.ensemble,
                 value_ensemble=value_ensemble,
-                optimizer=self._value_optimizer(updates),
+                optimizer=value_optimizer(self.value_settings, updates),
             )
 
         return FISORState(
@@ -222,11 +222,11 @@ class FISOR:
         inputs = jnp.concatenate([batch.observation, batch.action], -1)
         if phase == "reward":
             q = state.reward.critic_target(inputs).min(0)
-            reward, metrics = self._step_reward(state.reward, batch, inputs, q)
+            reward, metrics = step_reward(state.reward, batch, inputs, q, config=self.value_settings)
             return state._replace(reward=reward), metrics
         if phase == "constraint":
             q = state.constraint.critic_target(inputs).max(0)
-            constraint, metrics = self._step_constraint(state.constraint, batch, inputs, q)
+            constraint, metrics = step_constraint(state.constraint, batch, inputs, q, config=self.value_settings)
             return state._replace(constraint=constraint), metrics
         raise ConfigError(f"unknown phase '{phase}'; known: constraint, reward, policy, joint.")
 
@@ -318,55 +318,13 @@ class FISOR:
         first = slice(0, self.value_batch_size)
         rows = Transition(*(values[first] for values in batch))
         inputs = jnp.concatenate([rows.observation, rows.action], -1)
-        reward, reward_metrics = self._step_reward(state.reward, rows, inputs, estimates.q_r[first])
-        constraint, constraint_metrics = self._step_constraint(
-            state.constraint, rows, inputs, estimates.q_h[first] + self._limit
+        reward, reward_metrics = step_reward(
+            state.reward, rows, inputs, estimates.q_r[first], config=self.value_settings
+        )
+        constraint, constraint_metrics = step_constraint(
+            state.constraint, rows, inputs, estimates.q_h[first] + self._limit, config=self.value_settings
         )
         return FISORState(reward, constraint, policy), metrics | reward_metrics | constraint_metrics
-
-    def _step_reward(
-        self, pair: ValuePair, batch: Transition, inputs: Float[Array, "b in"], q: Float[Array, " b"]
-    ) -> tuple[ValuePair, Metrics]:
-        """V_r, then Q_r on r + gamma m V_r(s')."""
-        optimizer = self._value_optimizer(self.reward_updates)
-        pair, value_metrics = step_value(
-            pair, batch.observation, q, expectile=self.expectile, lower=False, optimizer=optimizer, prefix="reward"
-        )
-        next_value = pair.value(batch.next_observation)
-        target = reward_target(batch.reward, next_value, self._continues(batch), discount=self.discount)
-        pair, critic_metrics = step_critic(
-            pair, inputs, target, target_rate=self.target_rate, optimizer=optimizer, prefix="reward"
-        )
-        return pair, value_metrics | critic_metrics
-
-    def _step_constraint(
-        self, pair: ValuePair, batch: Transition, inputs: Float[Array, "b in"], q: Float[Array, " b"]
-    ) -> tuple[ValuePair, Metrics]:
-        """V_h, then Q_h on the Hamilton-Jacobi backup (or Q_c on the discounted cost)."""
-        optimizer = self._value_optimizer(self.constraint_updates)
-        discount = self._annealed_discount(pair.updates)
-        h = jnp.maximum(batch.constraint, batch.constraint_before) if self.count_state_left else batch.constraint
-        bound = jnp.maximum(h, batch.constraint_ahead)
-        pair, value_metrics = step_value(
-            pair,
-            batch.observation,
-            jnp.minimum(q, bound) if self.value_bound and self.critic == "hj" else q,
-            expectile=self.constraint_expectile,
-            lower=True,
-            optimizer=optimizer,
-            prefix="constraint",
-        )
-        next_value = pair.value(batch.next_observation).max(0)
-        if self.critic == "qc":
-            target = reward_target(batch.cost, next_value, self._continues(batch), discount=self.discount)
-        else:
-            target = reachability_target(h, next_value, self._continues(batch), discount=discount)
-            if self.trajectory_bound:
-                target = jnp.minimum(target, bound)
-        pair, critic_metrics = step_critic(
-            pair, inputs, target, target_rate=self.target_rate, optimizer=optimizer, prefix="constraint"
-        )
-        return pair, value_metrics | critic_metrics
 
     def _weights(self, estimates: Estimates) -> Float[Array, " b"]:
         reward_spread, constraint_spread = 1.0, 1.0
@@ -387,25 +345,10 @@ class FISOR:
             return 0.0
         return discounted_cost_limit(self.cost_limit, discount=self.discount, horizon=self.horizon)
 
-    def _continues(self, batch: Transition) -> Float[Array, " b"]:
-        """The mask m: 0 where nothing follows."""
-        if self.timeouts_terminal:
-            return 1.0 - jnp.maximum(batch.terminated, batch.truncated)
-        return 1.0 - batch.terminated
-
-    def _annealed_discount(self, updates: Int[Array, ""]) -> float | Float[Array, ""]:
-        """1 - discount falls geometrically from its start to its end over the constraint phase."""
-        start, end = self.constraint_discount_start, self.constraint_discount
-        if start == end or self.schedule == "joint":
-            return end
-        share = jnp.clip(updates / max(self.constraint_updates, 1), 0.0, 1.0)
-        return 1.0 - (1.0 - start) * ((1.0 - end) / (1.0 - start)) ** share
-
-    def _value_optimizer(self, updates: int) -> optax.GradientTransformation:
-        first, last = self.value_learning_rate, self.value_final_learning_rate
-        if self.schedule == "joint" or first == last or updates < 1:
-            return optax.adam(first)
-        return optax.adam(optax.cosine_decay_schedule(first, updates, alpha=last / first))
+    @property
+    def value_settings(self) -> ValueSettings:
+        """What the steps of the values read."""
+        return ValueSettings(**{name: getattr(self, name) for name in ValueSettings._fields})
 
 
 def _check_between(name: str, value: float, low: float, high: float) -> None:

@@ -37,7 +37,7 @@ from surefoot.algorithms.trebi_learning import (
     value_loss,
     value_outputs,
 )
-from surefoot.algorithms.trebi_planner import Memory, Plan, current_actions, empty_memory, make_plan
+from surefoot.algorithms.trebi_planner import Memory, Plan, empty_memory, make_plan, planning_policy, stretched
 from surefoot.data import Dataset
 from surefoot.diffusion.clean import Steps, make_steps
 from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
@@ -45,7 +45,7 @@ from surefoot.errors import ConfigError
 from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue
 from surefoot.planning import GuideConfig, SamplerConfig
 from surefoot.tasks import Task
-from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs
+from surefoot.types import DataSpec, Metrics, Phase, Policy
 
 _TIME_BINS = 10
 """Parts of an episode that the margin is calibrated for."""
@@ -281,31 +281,13 @@ class TREBI:
     def policy(self, state: TREBIState) -> Policy:
         """The first actions of the chosen plan; `inputs.remaining_budget` must be given, `inputs.step` is counted where
         it is not. Do not vmap it over seeds where speed matters (`lax.map` keeps what is skipped skipped)."""
-        width = state.normalizer.mean.shape[0]
-
-        def act(memory: Memory, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Memory, Float[Array, "n act"]]:
-            if inputs.remaining_budget is None:
-                raise ConfigError("trebi plans under a budget: expected PolicyInputs.remaining_budget, found none.")
-            step = memory.step if inputs.step is None else inputs.step
-            budget = inputs.remaining_budget
-
-            def replan(memory: Memory) -> Memory:
-                new, _ = self.plan(state, inputs.observation, budget, step, key, memory)
-                if self.control_interval == 1:
-                    return new
-                due = memory.age >= self.control_interval
-                kept = memory._replace(step=step)
-                pick = lambda a, b: jnp.where(due.reshape(-1, *[1] * (a.ndim - 1)), a, b)  # noqa: E731
-                return jax.tree.map(pick, new, kept)
-
-            if self.control_interval == 1:
-                memory = replan(memory)
-            else:
-                memory = jax.lax.cond((memory.age >= self.control_interval).any(), replan, lambda same: same, memory)
-            actions = current_actions(memory, state.normalizer, action_dim=state.model.network.action_dim)
-            return memory._replace(age=memory.age + 1, step=step + 1), actions
-
-        return Policy(initial=lambda n: empty_memory(n, self.plan_horizon, width, age=self.control_interval), act=act)
+        return planning_policy(
+            lambda *decision: self.plan(state, *decision)[0],
+            state.normalizer,
+            action_dim=state.model.network.action_dim,
+            plan_horizon=self.plan_horizon,
+            control_interval=self.control_interval,
+        )
 
     def plan(
         self,
@@ -328,13 +310,9 @@ class TREBI:
             )
         share_left = jnp.clip(1.0 - step / state.longest, 0.0, 1.0)
         budget = remaining_budget - self.margin(state, share_left)
-        # No segment of the data starts less than its own length before the time limit. What the values say of one is
-        # spread evenly over its steps there: a budget for fewer of them is worth that many more.
         stretch = jnp.ones_like(budget)
         if self.know_time_left and self.cost_discount == 1.0:
-            shortest = self.plan_horizon / state.longest
-            stretch = jnp.maximum(shortest / jnp.maximum(share_left, 1.0 / state.longest), 1.0)
-            share_left = jnp.maximum(share_left, shortest)
+            share_left, stretch = stretched(share_left, longest=state.longest, plan_horizon=self.plan_horizon)
         if memory is None:
             width = state.normalizer.mean.shape[0]
             memory = empty_memory(len(observation), self.plan_horizon, width, age=self.control_interval)

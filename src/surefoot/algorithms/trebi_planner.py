@@ -9,8 +9,10 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from surefoot.algorithms.trebi_data import Normalizer
 from surefoot.diffusion.clean import Steps
+from surefoot.errors import ConfigError
 from surefoot.nn import TemporalUNet
 from surefoot.planning import GuideConfig, choose_plan, sample_segments
+from surefoot.types import Policy, PolicyInputs
 
 ValuesOf = Callable[
     [Float[Array, "b H d"], Float[Array, " 1"], Float[Array, " b"]], tuple[Float[Array, " b"], Float[Array, " b"]]
@@ -108,6 +110,51 @@ def make_plan(
         budget=budget,
     )
     return memory._replace(segments=segments, age=jnp.zeros_like(memory.age), fresh=jnp.zeros_like(memory.fresh)), plan
+
+
+def planning_policy(
+    plan: Callable[..., Memory],
+    normalizer: Normalizer,
+    *,
+    action_dim: int,
+    plan_horizon: int,
+    control_interval: int,
+) -> Policy:
+    """Carries out `control_interval` actions of each plan, then makes the next: plan(observation [n, obs],
+    remaining_budget [n], step [n], key, memory) -> memory. Steps are counted where the inputs have none."""
+
+    def act(memory: Memory, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Memory, Float[Array, "n act"]]:
+        if inputs.remaining_budget is None:
+            raise ConfigError("trebi plans under a budget: expected PolicyInputs.remaining_budget, found none.")
+        step = memory.step if inputs.step is None else inputs.step
+        due = memory.age >= control_interval
+
+        def replan(memory: Memory) -> Memory:
+            new = plan(inputs.observation, inputs.remaining_budget, step, key, memory)
+            if control_interval == 1:
+                return new
+            pick = lambda a, b: jnp.where(due.reshape(-1, *[1] * (a.ndim - 1)), a, b)  # noqa: E731
+            return jax.tree.map(pick, new, memory._replace(step=step))
+
+        memory = replan(memory) if control_interval == 1 else jax.lax.cond(due.any(), replan, lambda old: old, memory)
+        actions = current_actions(memory, normalizer, action_dim=action_dim)
+        return memory._replace(age=memory.age + 1, step=step + 1), actions
+
+    width = normalizer.mean.shape[0]
+    return Policy(initial=lambda n: empty_memory(n, plan_horizon, width, age=control_interval), act=act)
+
+
+def stretched(
+    share_left: Float[Array, " n"], *, longest: Float[Array, ""], plan_horizon: int
+) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    """(which share of an episode to ask the values about, how many times the budget is worth there).
+
+    No segment of the data starts less than its own length before the time limit. What the values say of one is spread
+    evenly over its steps there: a budget for fewer of them is worth that many more.
+    """
+    shortest = plan_horizon / longest
+    stretch = jnp.maximum(shortest / jnp.maximum(share_left, 1.0 / longest), 1.0)
+    return jnp.maximum(share_left, shortest), stretch
 
 
 def current_actions(memory: Memory, normalizer: Normalizer, *, action_dim: int) -> Float[Array, "n act"]:

@@ -19,6 +19,7 @@ from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.data import Dataset
 from surefoot.errors import ConfigError
+from surefoot.nn import member
 from surefoot.report.tables import plain_table
 from surefoot.safety.calibration import (
     Calibration,
@@ -93,7 +94,7 @@ def _from_segments(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
     with ProgressLine("calibrating", unit="seeds") as line:
         for place, seed in enumerate(loaded.config.seeds):
             line.report(place, len(loaded.config.seeds))
-            state = jax.tree.map(lambda leaf, place=place: leaf[place], loaded.states)
+            state = member(loaded.states, place)
             segments = held_out_outcomes(loaded.algorithm, state, prepared, rows, horizon=task.horizon)
             outcomes = len(segments.step)
             seeds[str(seed)] = {

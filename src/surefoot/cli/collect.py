@@ -14,7 +14,7 @@ import tyro
 from surefoot import data
 from surefoot.checkpoint import versions
 from surefoot.cli.options import parse
-from surefoot.cli.progress import ProgressLine
+from surefoot.cli.progress import ProgressLine, warn_of_death
 from surefoot.collection.card import make_card
 from surefoot.collection.collector import Collection, Simulators
 from surefoot.collection.collector import collect as collect_simulated
@@ -153,7 +153,7 @@ def _collect_vision(options: CollectOptions, task: Task) -> FrameData:
     with ProgressLine(f"collecting {task.name}", unit="transitions") as line:
         frames, _ = collect_pixels(
             PixelCollection(task, wanted, options.seed, options.out),
-            lambda: Players(task, workers=workers, on_death=_tell),
+            lambda: Players(task, workers=workers, on_death=warn_of_death),
             renderer=renderer,
             on_progress=line.report,
         )
@@ -200,19 +200,12 @@ def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
     with ProgressLine(f"collecting {task.name}", unit="steps") as line:
         dataset, made = collect_simulated(
             collection,
-            lambda: VectorSimulator(task, count=recipe.lanes, workers=workers, on_death=_tell),
+            lambda: VectorSimulator(task, count=recipe.lanes, workers=workers, on_death=warn_of_death),
             on_progress=lambda progress: line.report(progress.done, progress.total, phase=progress.phase),
         )
     data.save(options.out, dataset, card=make_card(dataset, task, transitions=_rows(options), made=made))
     collection.store.remove()
     return dataset
-
-
-def _tell(death: Any) -> None:
-    """Of a worker that died, on stderr."""
-    seeds = ", ".join(map(str, death.seeds))
-    sentence = f"a process that simulates {death.task} died ({death.how}); its episodes begin again, seeds {seeds}."
-    print(f"warning: {sentence}", file=sys.stderr)
 
 
 def _recipe(options: CollectOptions, task: Task) -> Recipe:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
@@ -11,6 +10,7 @@ from PIL import Image
 from surefoot.cli.loaded_run import LoadedRun
 from surefoot.cli.progress import ProgressLine
 from surefoot.evaluation.rendered import render_episode
+from surefoot.nn import member
 from surefoot.tasks import Task
 
 MOST_FRAMES = 50
@@ -43,7 +43,7 @@ def draw_rollouts(loaded: LoadedRun, task: Task, count: int) -> list[DrawnRollou
     from surefoot.envs.simulators import make
 
     seed = loaded.config.seeds[0]
-    state = jax.tree.map(lambda leaf: leaf[0], loaded.states)
+    state = member(loaded.states, 0)
     every = -(-task.horizon // MOST_FRAMES)
     drawn = []
     simulator = make(task, render_mode="rgb_array")

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from surefoot.cli.files import merge_summary, run_frames, write_arrays
@@ -31,6 +30,7 @@ from surefoot.evaluation.point_robot_pixels import (
 )
 from surefoot.evaluation.point_robot_pixels import evaluate_seed as evaluate_from_exact
 from surefoot.files import write_text
+from surefoot.nn import member
 from surefoot.safety.exact import cell_centres
 from surefoot.tasks import get_task
 
@@ -47,7 +47,7 @@ def keep_data_pictures(loaded: LoadedRun) -> None:
         return
     task = get_task(config.data_selection.get("data_task", config.task))
     frames = episode_files.load(folder, task, in_memory=True, only=lambda _, number: number < PICTURED)
-    state = jax.tree.map(lambda leaf: leaf[0], loaded.states)
+    state = member(loaded.states, 0)
     write_arrays(loaded.directory.path / FOLDER / "pictures.npz", picture_arrays(loaded.algorithm, state, frames))
 
 
@@ -62,7 +62,7 @@ def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None) -
     if task.spec != trained.spec:
         raise ConfigError(f"--task: expected a task that looks like {trained.name}, {trained.spec}, found {task.spec}.")
     seeds = loaded.config.seeds
-    states = [jax.tree.map(lambda leaf, place=place: leaf[place], loaded.states) for place in range(len(seeds))]
+    states = [member(loaded.states, place) for place in range(len(seeds))]
     if task.name in VARIANTS:
         found = _measure_point_robot(loaded, states, task.name, episodes)
     else:

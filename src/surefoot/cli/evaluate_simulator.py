@@ -1,33 +1,24 @@
 """The part of `surefoot evaluate` that measures a run on a simulator, by a protocol of the field."""
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from importlib import metadata as packages
 from typing import Any
 
 from surefoot.cli.draw_rollouts import draw_rollouts
 from surefoot.cli.evaluate_images import keep_data_pictures
 from surefoot.cli.files import merge_summary
 from surefoot.cli.loaded_run import FOLDER, LoadedRun
-from surefoot.cli.progress import ProgressLine
+from surefoot.cli.progress import ProgressLine, warn_of_death
 from surefoot.cli.selection import data_name
 from surefoot.cli.sight import check_sight, say_renderer
-from surefoot.envs.simulators.install import PINS
+from surefoot.envs.simulators.install import simulator_versions
 from surefoot.evaluation.protocol import ProtocolName, cost_limits, protocol_rows, summarise_protocol
 from surefoot.evaluation.simulated import LANES_PER_SEED, Rollouts, VectorEnvironment, lanes_for, roll_out_simulator
 from surefoot.files import write_text
-from surefoot.tasks import Suite, Task, get_task
+from surefoot.tasks import Task, get_task
 
-SIMULATOR_PACKAGES: dict[Suite, tuple[str, ...]] = {
-    "surefoot": (),
-    "bullet_safety_gym": ("bullet-safety-gym", "pybullet"),
-    "safety_gymnasium": ("safety-gymnasium", "mujoco"),
-    "metadrive": ("metadrive-simulator",),
-    "gymnasium_mujoco": ("gymnasium", "mujoco"),
-}
 OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnvironment]]
 """(task, lanes, worker processes) -> lanes of that task."""
 
@@ -118,19 +109,6 @@ def _timing(rollouts: Rollouts, seconds: float, *, workers: int, lanes: int) -> 
 
 def open_simulator(task: Task, lanes: int, workers: int) -> AbstractContextManager[VectorEnvironment]:
     """The task's simulator; a worker that dies is told on stderr."""
-    from surefoot.envs.vector import VectorSimulator, WorkerDeath
+    from surefoot.envs.vector import VectorSimulator
 
-    def tell(death: WorkerDeath) -> None:
-        seeds = ", ".join(map(str, death.seeds))
-        print(f"{death.task}: a worker died ({death.how}); the episodes of seeds {seeds} begin again.", file=sys.stderr)
-
-    return VectorSimulator(task, count=lanes, workers=workers, on_death=tell)
-
-
-def simulator_versions(task: Task) -> dict[str, str]:
-    """Name and version of the packages that simulate a task."""
-    if task.suite == "metadrive":  # in an environment of its own, which is made from its pins
-        lines = [line.split("==") for line in (PINS / "metadrive.txt").read_text().splitlines() if "==" in line]
-        pins = {name.strip(): version.split()[0] for name, version in lines}
-        return {name: pins[name] for name in SIMULATOR_PACKAGES[task.suite]}
-    return {name: packages.version(name) for name in SIMULATOR_PACKAGES[task.suite]}
+    return VectorSimulator(task, count=lanes, workers=workers, on_death=warn_of_death)

@@ -15,6 +15,11 @@ SHOWN_BYTES = 2**30
 """Of data to read, from which on that takes long enough for a line."""
 
 
+def warn_of_death(death: Any) -> None:
+    """Of a `WorkerDeath`, on stderr."""
+    print(f"warning: {death.sentence}", file=sys.stderr)
+
+
 class ProgressLine:
     """Progress of one long piece of work, on stderr; a context manager.
 

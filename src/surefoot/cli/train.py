@@ -26,6 +26,7 @@ from surefoot.data.mapping import is_mapped
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task, get_task
 from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config
+from surefoot.training.algorithm import learns_from_windows
 
 LOG_INTERVAL, CHECKPOINT_INTERVAL = 500, 2500
 STREAMED_BYTES = 2 * 2**30
@@ -192,8 +193,9 @@ def _prepared(algorithm: Any, dataset: Dataset | FrameData, task: Task) -> Any:
     """The data as the algorithm sees them: prepared, or, where they stay in their file, to be prepared when drawn."""
     if isinstance(dataset, FrameData) and stays_in_files(dataset):
         return FrameStream(dataset, length=algorithm.window)
-    streamed = not hasattr(algorithm, "batch")  # windows of vectors are not streamed
-    if streamed and isinstance(dataset, Dataset) and is_mapped(dataset.observations):
+    if learns_from_windows(algorithm):  # which are read whole
+        return algorithm.prepare(dataset, task)
+    if isinstance(dataset, Dataset) and is_mapped(dataset.observations):
         return TransitionStream(dataset, partial(algorithm.prepare, task=task))
     return algorithm.prepare(dataset, task)
 

@@ -1,6 +1,5 @@
 """The data card of a collected file: what it is, how it was made, what it covers, and where it falls short."""
 
-from importlib import metadata as packages
 from typing import Any
 
 import numpy as np
@@ -8,36 +7,18 @@ import numpy as np
 from surefoot.checkpoint import versions
 from surefoot.collection.thinning import reached
 from surefoot.data import Dataset
-from surefoot.tasks import Suite, Task
+from surefoot.envs.simulators.install import simulator_versions
+from surefoot.tasks import Task
 
 ORIGIN = "recreated by Surefoot, not the published file"
 COST_RANGE_BINS = 10
 """Equal parts of the reference cost range, counted for the coverage."""
-
-_SIMULATOR_PACKAGES: dict[Suite, tuple[str, ...]] = {
-    "surefoot": (),
-    "bullet_safety_gym": ("bullet-safety-gym", "pybullet", "gymnasium"),
-    "safety_gymnasium": ("safety-gymnasium", "mujoco", "gymnasium"),
-    "metadrive": ("metadrive-simulator", "panda3d"),
-    "gymnasium_mujoco": ("gymnasium", "mujoco"),
-}
 
 _NOTES: dict[str, str] = {
     "BallRun": "What is safe is bounded by the speed limit of 2.5 m/s: 100 steps of 1/30 s at 60 a metre give a "
     "return of 500, normalised 0.36, and a ball that starts at rest stays below that."
 }
 """What a reader must know to judge a task's figures."""
-
-
-def simulator_versions(task: Task) -> dict[str, str]:
-    """Versions of the packages that simulate the task, those that are installed here."""
-    found = {}
-    for name in _SIMULATOR_PACKAGES[task.suite]:
-        try:
-            found[name] = packages.version(name)
-        except packages.PackageNotFoundError:
-            found[name] = "not installed in this environment"
-    return found
 
 
 def normalized_return(task: Task, returns: np.ndarray) -> np.ndarray:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from surefoot.checkpoint import versions
-from surefoot.collection.card import simulator_versions
 from surefoot.collection.store import Store
 from surefoot.data import episode_files
 from surefoot.data.frames import FrameData, from_episodes
+from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.simulators.seekers import BEHAVIOURS
 from surefoot.envs.workers.episodes import PixelEpisode, Told
 from surefoot.envs.workers.players import Players

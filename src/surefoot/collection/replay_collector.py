@@ -18,7 +18,7 @@ from jaxtyping import Array, Key
 
 from surefoot.checkpoint import as_json, versions
 from surefoot.collection import replay, sac
-from surefoot.collection.card import ORIGIN, coverage, simulator_versions
+from surefoot.collection.card import ORIGIN, coverage
 from surefoot.collection.clock import NO_TIME, Clock, times
 from surefoot.collection.collector import Opener, Progress, Simulators, Step
 from surefoot.collection.episodes import Columns, EpisodeCutter, columns_dataset, join
@@ -27,6 +27,7 @@ from surefoot.collection.replay_recipes import ReplayRecipe
 from surefoot.collection.store import Store
 from surefoot.data import Dataset
 from surefoot.envs.pure import PURE_TASKS, PureTask
+from surefoot.envs.simulators.install import simulator_versions
 from surefoot.errors import DataError, DivergenceError
 from surefoot.interrupts import deferred_interrupts
 from surefoot.tasks import Task

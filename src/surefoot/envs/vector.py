@@ -47,6 +47,12 @@ class WorkerDeath(NamedTuple):
     how: str
     """Its signal or exit code, and its last words."""
 
+    @property
+    def sentence(self) -> str:
+        """What a user is told."""
+        seeds = ", ".join(map(str, self.seeds))
+        return f"a process that simulates {self.task} died ({self.how}); its episodes begin again, seeds {seeds}."
+
 
 class VectorSimulator:
     """`count` lanes of a task; a context manager.

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -22,6 +21,7 @@ from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.lanes import LaneResults, Lanes, Watched
 from surefoot.evaluation.metrics import bootstrap_interval, check_number, wilson_interval
 from surefoot.evaluation.protocol import normalised_cost, normalised_return
+from surefoot.nn import member
 from surefoot.tasks import Task
 
 TOLERATED = 1.1
@@ -175,7 +175,7 @@ class BudgetEvaluation:
             # The same lanes in every block, or the program would be compiled once more.
             watch = list(range(min(len(self.budgets), size)))
             results = roll_out(
-                jax.tree.map(lambda leaf, place=place: leaf[place], states),
+                member(states, place),
                 Lanes(episode, totals[which], number),
                 seed=seed,
                 watch=watch,

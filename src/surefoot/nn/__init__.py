@@ -5,7 +5,7 @@ from surefoot.nn.gaussian import Gaussian, GaussianActor
 from surefoot.nn.mlp import MLP, Dense
 from surefoot.nn.normed import NormedMLP
 from surefoot.nn.optimize import apply_gradient, clip_each, init_optimizer
-from surefoot.nn.target import move_towards
+from surefoot.nn.target import member, move_towards
 from surefoot.nn.trajectory import TemporalConfig, TemporalUNet, TrajectoryValue
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "apply_gradient",
     "clip_each",
     "init_optimizer",
+    "member",
     "move_towards",
 ]

@@ -55,9 +55,14 @@ def rows_of(data: Any) -> int:
     return data.reward.shape[0] if isinstance(data, Transition) else data.starts.shape[0]
 
 
+def learns_from_windows(algorithm: Any) -> bool:
+    """Whether the algorithm learns from more than single transitions, and so has a `batch`."""
+    return hasattr(algorithm, "batch")
+
+
 def take_batch(algorithm: Any, data: Any, rows: Int[Array, " B"]) -> Any:
     """These rows of the data, as the algorithm's `update` takes them."""
-    if hasattr(algorithm, "batch"):
+    if learns_from_windows(algorithm):
         return algorithm.batch(data, rows)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], data)
 

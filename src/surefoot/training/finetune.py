@@ -25,6 +25,7 @@ from surefoot.envs.pure import PureTask
 from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import CheckpointError, ConfigError, DivergenceError
 from surefoot.files import write_text
+from surefoot.nn import member
 from surefoot.training.chunk import all_finite, seed_keys, state_template
 from surefoot.training.online_simulator import OnlineSimulator, roll_out_lanes
 from surefoot.training.run_directory import RunDirectory
@@ -103,7 +104,7 @@ def fine_tune(
     keys = seed_keys(seeds, stream=ONLINE_STREAM)
     with run.locked():
         states, replays, done, rows = _resume(run, algorithm, spec, seeds, states, replays, kept)
-        each = [jax.tree.map(lambda leaf, place=place: leaf[place], states) for place in range(len(seeds))]
+        each = [member(states, place) for place in range(len(seeds))]
         for number in range(done, rounds if stop_at is None else min(stop_at, rounds)):
             for place, seed in enumerate(seeds):
                 play: Any = play_round if isinstance(task, PureTask) else play_simulated_round

@@ -18,6 +18,7 @@ from surefoot import checkpoint
 from surefoot.algorithms import ALGORITHMS
 from surefoot.constraints.budgets import check_remaining
 from surefoot.errors import CheckpointError, ConfigError, check_name
+from surefoot.nn import member
 from surefoot.training.algorithm import Algorithm, from_hyperparameters
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
 from surefoot.training.run_directory import RunConfig, RunDirectory
@@ -168,7 +169,7 @@ def load_policy(
     template = state_template(algorithm, config.spec, config.seeds)
     states, metadata = checkpoint.load(latest, template, expect=config.identity)
     place = config.seeds.index(seed)
-    state = jax.tree.map(lambda leaf: leaf[place], states)
+    state = member(states, place)
     return LoadedPolicy(algorithm, state, config=config, seed=seed, step=metadata["step"])
 
 

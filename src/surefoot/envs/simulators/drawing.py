@@ -55,6 +55,25 @@ def open_context(task: str, renderer: str, size: int) -> Any:
         raise cannot_draw(task, f"{type(error).__name__}: {error}") from error
 
 
+class Ending:
+    """How what draws is closed: when told to, when its owner is collected, at the latest at exit. Only once."""
+
+    def __init__(self, owner: Any, close: Callable[..., None], *parts: Any) -> None:
+        """Calls close(*parts), which must not hold the owner."""
+        self._close = weakref.finalize(owner, close, *parts)
+
+    def has_drawn(self) -> None:
+        """From now on a graphics library is loaded, and this comes before its end: at exit, what was registered last
+        runs first."""
+        atexit.unregister(self._close)
+        atexit.register(self._close)
+
+    def now(self) -> None:
+        """Close."""
+        self._close()
+        atexit.unregister(self._close)
+
+
 class Drawing:
     """The pictures of one environment that has Gymnasium's `render`, and the end of its viewers."""
 
@@ -63,7 +82,7 @@ class Drawing:
         the latest at exit."""
         self._task, self._env, self._viewers = task, env, viewers
         self._drew = False
-        self._close = weakref.finalize(self, _close_viewers, env, viewers)
+        self._ending = Ending(self, _close_viewers, env, viewers)
 
     def picture(self) -> UInt8[np.ndarray, "h w 3"]:
         """What the environment looks like now. Raises `SimulatorError` where the machine cannot draw."""
@@ -74,15 +93,13 @@ class Drawing:
         except Exception as error:  # whatever the graphics drivers of this machine raise
             raise cannot_draw(self._task, f"{type(error).__name__}: {error}") from error
         if not self._drew:
-            # At exit, what was registered last runs first: the viewer goes before its graphics library ends.
             self._drew = True
-            atexit.register(self._close)
+            self._ending.has_drawn()
         return picture
 
     def close(self) -> None:
         """Viewers, then the environment."""
-        self._close()
-        atexit.unregister(self._close)
+        self._ending.now()
 
 
 def _close_viewers(env: Any, viewers: Callable[[Any], list[Any]]) -> None:

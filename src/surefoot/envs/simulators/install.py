@@ -10,17 +10,44 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import metadata as packages
 from pathlib import Path
 
 from surefoot.envs.workers.commands import metadrive_python
 from surefoot.errors import SimulatorError, check_name
+from surefoot.tasks import Suite, Task
 
 PINS = Path(__file__).parent / "pins"
 SIMULATORS = ("safety-gymnasium", "bullet", "metadrive")
 METADRIVE_PYTHONS = ("python3.11", "python3.10", "python3.9", "python3.8")
 """Pythons for which MetaDrive's pins have wheels, best first."""
+_PACKAGES: dict[Suite, tuple[str, ...]] = {
+    "surefoot": (),
+    "bullet_safety_gym": ("bullet-safety-gym", "pybullet", "gymnasium"),
+    "safety_gymnasium": ("safety-gymnasium", "mujoco", "gymnasium"),
+    "metadrive": ("metadrive-simulator", "Panda3D"),
+    "gymnasium_mujoco": ("gymnasium", "mujoco"),
+}
+"""What simulates the tasks of a suite."""
 
 Say = Callable[[str], None]
+
+
+def simulator_versions(task: Task) -> dict[str, str]:
+    """Name and version of the packages that simulate a task: those installed here, MetaDrive's as its environment was
+    made."""
+    names = _PACKAGES[task.suite]
+    if task.suite == "metadrive":
+        lines = [line.split("==") for line in (PINS / "metadrive.txt").read_text().splitlines() if "==" in line]
+        pins = {name.strip(): version.split()[0] for name, version in lines}
+        return {name: pins[name] for name in names}
+    found = {}
+    for name in names:
+        try:
+            found[name] = packages.version(name)
+        except packages.PackageNotFoundError:
+            found[name] = "not installed in this environment"
+    return found
 
 
 def install(names: tuple[str, ...], *, say: Say = print) -> None:

@@ -1,8 +1,6 @@
 """Safety-Gymnasium's tasks seen through the robot's cameras, decided on every few steps (FOSP and SafeDreamer)."""
 
-import atexit
 import time
-import weakref
 from typing import Any
 
 import numpy as np
@@ -10,7 +8,7 @@ import numpy as np
 from surefoot.envs.simulators import layouts
 from surefoot.envs.simulators.adapter import SimulatedTask
 from surefoot.envs.simulators.compat import PLAIN_SKY
-from surefoot.envs.simulators.drawing import choose_renderer
+from surefoot.envs.simulators.drawing import Ending, choose_renderer
 from surefoot.envs.simulators.eyes import SKY, Eyes
 from surefoot.envs.simulators.safety_gymnasium import build, registrations
 from surefoot.envs.simulators.situation import Situation, situation_of
@@ -35,7 +33,7 @@ class VisionBackend:
         self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
         self.frames_per_second: float = self._env.metadata["render_fps"] / task.vision.action_repeat
         self._eyes: Eyes | None = None
-        self._close: Any = weakref.finalize(self, self._env.close)
+        self._ending = Ending(self, self._env.close)
 
     def reset(self, seed: int) -> np.ndarray:
         self._env.reset(seed=seed)
@@ -68,17 +66,15 @@ class VisionBackend:
         return time.process_time()
 
     def close(self) -> None:
-        self._close()
-        atexit.unregister(self._close)
+        self._ending.now()
 
     def _see(self) -> np.ndarray:
         world = self._env.task
         if self._eyes is None:
             self._eyes = Eyes(self._name, self._vision, world.model)
             world.agent.sky = PLAIN_SKY
-            self._close = weakref.finalize(self, _close, self._eyes, self._env)
-            # At exit, what was registered last runs first: the context goes before its graphics library ends.
-            atexit.register(self._close)
+            self._ending = Ending(self, _close, self._eyes, self._env)
+            self._ending.has_drawn()
         return self._eyes.see(world.model, world.data)
 
 
