@@ -59,7 +59,7 @@ TUNED = (FOSP, SAFEDREAMER)
 FEASIBLE, INFEASIBLE = 512, 128
 """Episodes of each method and seed."""
 ONLINE_STEPS, LANES = 20_000, 10
-DATA_SEED = 0
+DATA_SEED, TRANSITIONS = 0, 100_000
 WORK = Path("runs/point_robot_pixels")
 """States of trained methods, which fine-tuning starts from, and its checkpoints."""
 VIOLATION_FREE, AUROC, POINTS = 0.9, 0.95, 0.10
@@ -338,7 +338,7 @@ def main() -> None:
     parser.add_argument("--parts", choices=("all", "offline"), default="all")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    frames = collect_point_robot_pixels(transitions=30_000, seed=DATA_SEED).frames
+    frames = collect_point_robot_pixels(transitions=TRANSITIONS, seed=DATA_SEED).frames
     for seed in options.seeds:
         for part, measure in (("seed", measure_seed), ("tuned", tune_seed)):
             path = options.out / f"{part}_{seed}.json"

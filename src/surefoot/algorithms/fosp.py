@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int, Key
 from surefoot import world_model
 from surefoot.algorithms.dreamer import Dreamer, check_fractions
 from surefoot.algorithms.dreams import posterior_states, recurrent_policy, steps_of, without_memory
-from surefoot.algorithms.fosp_actor import ActorSettings, Weighting, actor_loss, online_probability
+from surefoot.algorithms.fosp_actor import ActorSettings, Weighting, actor_loss, best_action, online_probability
 from surefoot.algorithms.fosp_losses import Critics, CriticSettings, Reachability, Slow, critics_loss, infeasibility
 from surefoot.constraints import (
     AugmentedState,
@@ -112,6 +112,9 @@ class FOSP(Dreamer):
     """Add the augmented Lagrangian of the imagined cost from feasible states; costs a gradient through the model."""
 
     # --- acting ---
+    num_candidates: int = 1
+    """Beyond the paper: so many actions compete for each decision, the actor's own and draws from it; the largest Q of
+    the reward among those that cost nothing acts (`cost_slack`), else the smallest Q of the cost. 1: the actor's own."""
     expansion: bool = False
     """Choose between the actor and the frozen offline one: set by fine-tuning."""
     expansion_temperature: float = 5.0
@@ -122,6 +125,8 @@ class FOSP(Dreamer):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_fractions(self, "reach_discount", "expectile", "cost_expectile")
+        if self.num_candidates < 1:
+            raise ConfigError(f"num_candidates: expected at least 1, found {self.num_candidates}.")
         if not self.data_branch and not self.dream_branch:
             raise ConfigError("data_branch and dream_branch: expected at least one of them, found neither.")
         if self.weighting == "cloning" and self.actor_mode != "awr":
@@ -157,7 +162,12 @@ class FOSP(Dreamer):
 
         def proposed(actor: GaussianActor, features: Array, key: Key[Array, ""]) -> Float[Array, "n act"]:
             distribution = actor(features)
-            return distribution.mean if self.act_with == "mean" else distribution.sample(key)
+            if self.num_candidates == 1:
+                return distribution.mean if self.act_with == "mean" else distribution.sample(key)
+            drawn = jax.vmap(distribution.sample)(jax.random.split(key, self.num_candidates))
+            if self.act_with == "mean":
+                drawn = drawn.at[0].set(distribution.mean)
+            return best_action(state.slow, features, jnp.clip(drawn, -1.0, 1.0), slack=self.cost_slack)
 
         def choose(choices: Choices, latent: Latent, key: Key[Array, ""]) -> tuple[Choices, Float[Array, "n act"]]:
             features = latent.features.astype(jnp.float32)

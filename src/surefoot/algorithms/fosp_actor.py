@@ -11,6 +11,7 @@ from surefoot.algorithms.fosp_losses import Critics, Reachability, infeasibility
 from surefoot.constraints import augmented_penalty
 from surefoot.nn import GaussianActor
 from surefoot.nn.two_hot import two_hot_mean
+from surefoot.planning import choose_plan
 from surefoot.types import Metrics
 from surefoot.values import masked_mean, scale_of
 from surefoot.world_model import Latent, WorldModelConfig
@@ -141,6 +142,17 @@ def action_weights(
         return greedy
     careful = jnp.minimum(jnp.exp(cost_temperature * cost_advantage), 150.0)
     return p * careful + (1.0 - p) * (q_cost <= cost_slack) * greedy
+
+
+def best_action(
+    slow: Any, features: Float[Array, "n features"], candidates: Float[Array, "c n act"], *, slack: float
+) -> Float[Array, "n act"]:
+    """Of each environment's candidates the one of the largest Q_r among those of Q_c <= slack; where there is none, the
+    one of the smallest Q_c. By the slow critics of an `FOSPState`; beyond the paper."""
+    inputs = pair(jnp.broadcast_to(features, (len(candidates), *features.shape)), candidates)
+    q_reward, q_cost = two_hot_mean(slow.q_reward(inputs)).T, two_hot_mean(slow.q_cost(inputs)).T
+    chosen = choose_plan(q_reward, q_cost, jnp.full(len(features), slack))
+    return jnp.take_along_axis(candidates, chosen[None, :, None], axis=0)[0]
 
 
 def online_probability(

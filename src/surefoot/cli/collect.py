@@ -30,7 +30,7 @@ from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot,
 from surefoot.tasks import Task, get_task
 
 DEFAULT_TRANSITIONS, VISION_TRANSITIONS = 100_000, 20_000
-IMAGE_TRANSITIONS = {"HazardRun": 18_000, "PointRobotPixels": 30_000, "PointRobotPixels64": 30_000}
+IMAGE_TRANSITIONS = {"HazardRun": 18_000, "PointRobotPixels": 100_000, "PointRobotPixels64": 100_000}
 """Steps of the data of each of our own tasks of images that data are collected on."""
 
 
@@ -50,7 +50,7 @@ class CollectOptions:
     recipe: Literal["default", "medium-replay"] = "default"
     """default: the task's own, as above. medium-replay: SAC's replay buffer, for TREBI's tasks."""
     transitions: int | None = None
-    """Rows of the file, by default 100,000 (HazardRun: 18,000, PointRobotPixels: 30,000, Vision: 20,000): exactly so
+    """Rows of the file, by default 100,000 (HazardRun: 18,000, Vision: 20,000): exactly so
     many for PointRobot, at least so many, in whole episodes, elsewhere. Not with --recipe medium-replay, whose file
     holds all whole episodes."""
     seed: int = 0
