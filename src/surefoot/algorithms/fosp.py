@@ -113,8 +113,8 @@ class FOSP(Dreamer):
 
     # --- acting ---
     num_candidates: int = 1
-    """Beyond the paper: so many actions compete for each decision, the actor's own and draws from it; the largest Q of
-    the reward among those that cost nothing acts (`cost_slack`), else the smallest Q of the cost. 1: the actor's own."""
+    """Beyond the paper: so many actions compete for each decision, the actor's own and draws from it: the largest Q of
+    the reward among those that cost nothing (`cost_slack`) acts, else the smallest Q of the cost. 1: only its own."""
     expansion: bool = False
     """Choose between the actor and the frozen offline one: set by fine-tuning."""
     expansion_temperature: float = 5.0
