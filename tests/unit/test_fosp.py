@@ -10,8 +10,8 @@ import pytest
 
 from surefoot.algorithms.dreams import Dream, Steps
 from surefoot.algorithms.fosp import FOSP, Choices, FOSPState
-from surefoot.algorithms.fosp_actor import action_weights, online_probability
-from surefoot.algorithms.fosp_losses import Critics, CriticSettings, infeasibility, reach_loss
+from surefoot.algorithms.fosp_actor import action_weights, best_action, online_probability
+from surefoot.algorithms.fosp_losses import Critics, CriticSettings, Slow, infeasibility, reach_loss
 from surefoot.data.frames import Frames
 from surefoot.errors import ConfigError
 from surefoot.nn import NormedMLP
@@ -90,6 +90,35 @@ def test_expansion_takes_the_better_action_in_each_environment() -> None:
     np.testing.assert_allclose(against[0], 1 - against[1], atol=1e-5)
 
 
+def test_the_best_candidate_earns_most_among_those_that_cost_nothing() -> None:
+    """Q of reward and of cost both rise with the action. In two environments: -1, 0 and 1, and 0.5, 0.8 and 1."""
+    slow = Slow(linear([0.0, 8.0]), linear([0.0, 8.0]), linear([0.0, 0.0]))
+    candidates = jnp.array([[[-1.0], [0.8]], [[0.0], [0.5]], [[1.0], [1.0]]])
+    features = jnp.zeros((2, 1))
+    # Q_c of 0 is 0, that of -1 negative: those two are allowed in the first, none in the second, where the least acts.
+    chosen = best_action(slow, features, candidates, slack=0.1)
+    np.testing.assert_allclose(chosen[:, 0], [0.0, 0.5])
+    np.testing.assert_allclose(best_action(slow, features, candidates, slack=1e9)[:, 0], [1.0, 1.0])
+
+
+def test_candidates_are_the_actors_own_action_and_draws_from_it(state: FOSPState) -> None:
+    """A reward that rises with the action and no cost: more candidates, a larger action, never a smaller one than the
+    mean; one candidate is the mean."""
+    blind = state._replace(
+        slow=Slow(linear([0.0] * MODEL.features + [8.0]), linear([0.0] * (MODEL.features + 1)), state.slow.reach)
+    )
+    inputs = PolicyInputs(jnp.tile(frames().observation[:1, 0], (32, 1)))
+    actions = []
+    for count in (1, 2, 16):
+        policy = replace(TINY, num_candidates=count).policy(blind)
+        actions.append(policy.act(policy.initial(32), inputs, jax.random.key(0))[1])
+    mean, two, many = (float(action.mean()) for action in actions)
+    assert (actions[1] >= actions[0] - 1e-6).all()
+    assert mean + 0.05 < two
+    assert two + 0.05 < many
+    assert float(jnp.abs(jnp.stack(actions)).max()) <= 1.0
+
+
 def test_a_frozen_actor_stays_the_same_to_the_byte(state: FOSPState) -> None:
     online = replace(TINY, expansion=True)
     update = jax.jit(online.update, static_argnames="phase")
@@ -164,6 +193,7 @@ def test_the_released_form_never_sees_a_cost() -> None:
 def test_configurations_that_cannot_be_are_refused() -> None:
     for changes, sentence in (
         ({"discount": 1.0}, "discount: expected a number between 0 and 1, found 1"),
+        ({"num_candidates": 0}, "num_candidates: expected at least 1, found 0"),
         ({"window": 1}, "window: expected at least 2, found 1"),
         ({"data_branch": False, "dream_branch": False}, "expected at least one of them, found neither"),
         ({"reachability": "released", "dream_branch": False}, "dream_branch: expected True with reachability released"),

@@ -77,13 +77,18 @@ def _runner(guide: dict[str, Any], **sizes: Any) -> dict[str, dict[str, Any]]:
     config = GuideConfig(**({"kind": "exponential", "cost_weight": 5.0, "steps": 2, "scale": 0.1, "stop": 2} | guide))
     discounts = {"reward_discount": 0.997, "cost_discount": 0.997}
     return {
+        # An episode has a thousand steps: every second action is planned, among half as many plans.
         "small": _SMALL
         | {
-            "plan_horizon": 32,
-            "model_updates": 20_000,
-            "value_updates": 20_000,
+            "plan_horizon": 16,
+            "model_updates": 15_000,
+            "value_updates": 15_000,
             "network": TemporalConfig(width=32, multipliers=(1, 2)),
             "value_network": TemporalConfig(width=32, multipliers=(1, 2)),
+            "candidates": 16,
+            "control_interval": 2,
+            # Budgets are hundreds of times a step's cost, which replanning keeps to without a margin.
+            "margin_level": 0.0,
         },
         "legacy": _LEGACY | penalties | {"guide": scripts} | sizes,
         "legacy_config": _LEGACY | penalties | {"guide": config} | discounts | sizes,
