@@ -45,7 +45,8 @@ def measure(path: Path, options: argparse.Namespace) -> None:
     """All evaluations of a trained run; what is there is not done again."""
     budgets = ["--budget", *options.budgets]
     common = ["--episodes", options.episodes, "--lanes", options.lanes, "--workers", options.workers]
-    run("evaluate", path, *budgets, "--cost-limit", "inf", *common)
+    measured = [*common, "--first-episode", options.first_episode]
+    run("evaluate", path, *budgets, "--cost-limit", "inf", *measured)
     if not options.levels:
         return
     if options.method == "episodes":
@@ -56,14 +57,16 @@ def measure(path: Path, options: argparse.Namespace) -> None:
         held_out = [] if options.held_out is None else ["--data", options.held_out]
         run("calibrate", path, "--level", *options.levels, "--method", options.method, *held_out)
     for level in options.levels:
-        run("evaluate", path, *budgets, *common, "--level", level)
+        run("evaluate", path, *budgets, *measured, "--level", level)
 
 
-def write(path: Path, out: Path, task: str, episodes: int) -> None:
-    """The run's rows, tables, figures and page into the folder of results."""
-    out.mkdir(parents=True, exist_ok=True)
-    rows = [row for row in read_rows(path / FOLDER / ROWS) if row["episode"] < episodes]
+def write(path: Path, out: Path, task: str, episodes: range) -> None:
+    """The run's rows of these episodes, tables, figures and page into the folder of results."""
+    rows = [row for row in read_rows(path / FOLDER / ROWS) if row["episode"] in episodes]
+    if not rows:
+        sys.exit(f"{path}: expected rows of episodes {episodes.start} to {episodes.stop - 1}, found none.")
     levels = [figures for figures, _ in levels_of(rows)]
+    out.mkdir(parents=True, exist_ok=True)
     write_text(out / "episodes.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
     plain = levels[0]
     write_text(out / "table.md", f"{markdown_table(budget_rows(plain))}\n{budget_verdict(plain)}\n")
@@ -86,6 +89,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0:3")
     parser.add_argument("--budgets", nargs="+", default=["0.2", "0.4", "0.6", "0.8", "1.0"], help="ratios")
     parser.add_argument("--episodes", type=int, default=40)
+    parser.add_argument("--first-episode", type=int, default=0, help="number of the first that is measured")
     parser.add_argument("--lanes", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--levels", nargs="*", default=["0.05", "0.1"], help="none: no calibration")
@@ -103,7 +107,8 @@ def main() -> None:
         )  # fmt: skip
     measure(path, options)
     run("bench", "act", path)
-    write(path, options.out / options.task, options.task, options.episodes)
+    first = options.first_episode
+    write(path, options.out / options.task, options.task, range(first, first + options.episodes))
     print(f"Results lie in {options.out / options.task}")
 
 

@@ -39,14 +39,22 @@ def _reacher_tip(observations: Observations) -> Float[np.ndarray, "... 2"]:
     return np.stack([0.1 * cos + 0.11 * both_cos, 0.1 * sin + 0.11 * both_sin], -1)
 
 
+def _first_two(observations: Observations) -> Float[np.ndarray, "... 2"]:
+    return observations[..., :2]
+
+
 VIEWS: dict[str, View] = {
     "SafePendulum": View(
         Plane("angle from upright, degrees", "speed, rad/s", periodic=360.0, marked=(-25.0, 75.0)), _pendulum
     ),
     "SafeReacher": View(Plane("tip x, m", "tip y, m"), _reacher_tip),
+    **dict.fromkeys(
+        ("Hopper", "Walker2d", "HalfCheetah"),
+        View(Plane("height of the torso, m", "angle of the torso, rad"), _first_two),
+    ),
 }
 """Others are drawn by the first two numbers of their observations."""
-_PLAIN = View(Plane("observation[0]", "observation[1]"), lambda observations: observations[..., :2])
+_PLAIN = View(Plane("observation[0]", "observation[1]"), _first_two)
 
 
 def levels_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[Mapping[str, Any]]]]:
