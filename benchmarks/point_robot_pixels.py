@@ -52,7 +52,7 @@ from surefoot.training.finetune import FinetuneSettings, fine_tune
 
 FEASIBLE, INFEASIBLE = 512, 128
 """Episodes of each method and seed."""
-ONLINE_STEPS, LANES, RATIO = 20_000, 10, 0.25
+ONLINE = FinetuneSettings(steps=20_000, lanes=10, ratio=0.1, online_share=0.5)
 DATA_SEED, TRANSITIONS = 0, 100_000
 WORK = Path("runs/point_robot_pixels")
 """States of trained methods, which fine-tuning starts from, and its checkpoints."""
@@ -149,7 +149,7 @@ def tune_method(name: str, seed: int, frames: FrameData, out: Path) -> dict[str,
     began, spent = time.perf_counter(), cpu()
     rows = fine_tune(
         algorithm, jax.tree.map(lambda leaf: jnp.copy(leaf)[None], state), frames, PURE_TASKS[MOVED],
-        spec=moved.spec, seeds=(seed,), settings=FinetuneSettings(ONLINE_STEPS, LANES, ratio=RATIO), run=run,
+        spec=moved.spec, seeds=(seed,), settings=ONLINE, run=run,
         checkpoint_rounds=5,
     )  # fmt: skip
     latest = run.latest()

@@ -1,6 +1,7 @@
 """Fine-tuning online: the replay, the bill, and that a stopped run ends with the bits of an undisturbed one."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from surefoot.envs.pure import PureTask
 from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import ConfigError
 from surefoot.training import RunDirectory, make_config
-from surefoot.training.finetune import FinetuneSettings, Replay, append, fine_tune
+from surefoot.training.finetune import FinetuneSettings, Replay, append, draw_windows, fine_tune
 from surefoot.types import DataSpec, Phase, Policy, PolicyInputs
 
 SPEC = DataSpec(observation_dim=1, action_dim=1, horizon=3)
@@ -96,7 +97,7 @@ def tune(path: Path, *, stop_at: int | None = None, data: FrameData | None = Non
 
 def test_new_episodes_join_the_replay_as_frames() -> None:
     row, flags = jnp.zeros(9), jnp.zeros(9, bool)
-    replay = Replay(Frames(jnp.zeros((9, 1)), jnp.zeros((9, 1)), row, row, flags, flags), jnp.int32(1))
+    replay = Replay(Frames(jnp.zeros((9, 1)), jnp.zeros((9, 1)), row, row, flags, flags), jnp.int32(1), jnp.int32(1))
     yes, no = jnp.array([[False, True]]), jnp.array([[False, False]])
     stream = Stream(
         observation=jnp.array([[[1.0], [2.0]]]),
@@ -134,6 +135,20 @@ def test_new_episodes_join_the_replay_as_frames() -> None:
     np.testing.assert_array_equal(found.frames.reward, [0, 0, 5, 0, 6, 0, 7, 8, 0])
     np.testing.assert_array_equal(np.flatnonzero(found.frames.is_first), [1, 3, 5])
     np.testing.assert_array_equal(np.flatnonzero(found.frames.terminated), [2])
+
+
+def test_a_share_of_each_batch_is_of_new_frames() -> None:
+    """Ten offline frames, twenty new ones, windows of four: they begin at 0 to 26, the new ones at 10 to 26."""
+    empty = Frames(*[jnp.zeros((40, 1))] * 2, *[jnp.zeros(40)] * 2, *[jnp.zeros(40, bool)] * 2)
+    replay = Replay(empty, jnp.int32(30), jnp.int32(10))
+    draw = partial(draw_windows, replay, jax.random.key(0), count=4_000, length=4)
+    uniform = np.asarray(draw(online_share=0.0))
+    assert set(uniform) == set(range(27))
+    np.testing.assert_allclose(np.mean(uniform < 10), 10 / 27, atol=0.03)
+    half = np.asarray(draw(online_share=0.5))
+    assert set(half[:2_000]) == set(range(10, 27))
+    assert set(half[2_000:]) == set(range(27))
+    assert draw(online_share=1.0).min() == 10
 
 
 def test_lanes_go_on_with_fresh_episodes() -> None:

@@ -45,6 +45,9 @@ class FinetuneOptions:
     """Episodes side by side; after each of them come the updates."""
     ratio: float = 0.5
     """Updates per environment step."""
+    online_share: float = 0.0
+    """Share of each batch that is drawn from the new episodes alone; 0: every window of offline and new ones is as
+    likely (the authors')."""
     workers: int | None = None
     """Simulators only: processes that share the lanes, 0 for this one; by default one per core."""
     checkpoint_rounds: int = 5
@@ -87,7 +90,7 @@ def finetune(options: FinetuneOptions, *, command: Sequence[str]) -> list[dict[s
         raise ConfigError(f"--task: expected a task of images, as HazardRun, found {task.name}.")
     offline = _offline_data(options, loaded)
     algorithm = loaded.algorithm.fine_tuning()
-    settings = FinetuneSettings(options.steps, options.lanes, options.ratio)
+    settings = FinetuneSettings(options.steps, options.lanes, options.ratio, options.online_share)
     directory = _start(options, loaded, algorithm, task, settings, command)
     freeze = jax.jit(jax.vmap(algorithm.frozen))
     with _opened(task, options) as where, ProgressLine(f"fine-tuning on {task.name}", unit="rounds") as line:
@@ -139,6 +142,8 @@ def _check(options: FinetuneOptions) -> None:
             raise ConfigError(f"--{name.replace('_', '-')}: expected at least 1, found {value}.")
     if not options.ratio > 0:
         raise ConfigError(f"--ratio: expected a number above 0, found {options.ratio:g}.")
+    if not 0.0 <= options.online_share <= 1.0:
+        raise ConfigError(f"--online-share: expected a number from 0 to 1, found {options.online_share:g}.")
 
 
 def _offline_data(options: FinetuneOptions, loaded: LoadedRun) -> FrameData | None:

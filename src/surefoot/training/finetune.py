@@ -2,9 +2,9 @@
 
 It goes in rounds. In each every lane takes as many steps as the longest episode has with the policy as it stands:
 one whole episode, or several where they end early, the last of which is cut. They join the replay; then come as many
-updates as the ratio asks for, on windows of the whole replay, each as likely as the others. All random numbers are
-functions of (seed, round), and a checkpoint holds the replay's new part, so that a killed run ends with the bits of an
-undisturbed one.
+updates as the ratio asks for, on windows of the whole replay, each as likely as the others (or a share of each batch
+of new ones). All random numbers are functions of (seed, round), and a checkpoint holds the replay's new part, so that a
+killed run ends with the bits of an undisturbed one.
 """
 
 import json
@@ -47,6 +47,9 @@ class FinetuneSettings:
     """Robots side by side in a round."""
     ratio: float = 0.5
     """Updates per environment step."""
+    online_share: float = 0.0
+    """Share of each batch that is drawn from the new frames alone; 0: every window of the replay is as likely (the
+    authors'), of which new ones are few for long where the offline data are many."""
 
     def rounds(self, horizon: int) -> int:
         """Rounds of `lanes` times `horizon` steps."""
@@ -63,6 +66,8 @@ class Replay(NamedTuple):
     frames: Frames
     filled: Int[Array, ""]
     """Frames that are there."""
+    offline: Int[Array, ""]
+    """Those of the offline data, which come first."""
 
 
 class Brought(NamedTuple):
@@ -99,7 +104,7 @@ def fine_tune(
     room = rounds * settings.lanes * (2 * task.horizon if task.ends_early else task.horizon + 1)
     replays = [_make_replay(offline, spec, room) for _ in seeds]
     kept = 0 if offline is None else len(offline.observations)
-    if (least := kept + settings.lanes * (task.horizon + 1)) < algorithm.window:
+    if (least := settings.lanes * (task.horizon + 1) + (0 if settings.online_share else kept)) < algorithm.window:
         raise ConfigError(f"lanes: expected {algorithm.window} frames, a window, after a round, found {least}.")
     keys = seed_keys(seeds, stream=ONLINE_STREAM)
     with run.locked():
@@ -110,7 +115,7 @@ def fine_tune(
                 play: Any = play_round if isinstance(task, PureTask) else play_simulated_round
                 each[place], replays[place], stream, metrics = play(
                     algorithm, each[place], replays[place], jax.random.fold_in(keys[place], number),
-                    task=task, lanes=settings.lanes, updates=updates,
+                    task=task, lanes=settings.lanes, updates=updates, online_share=settings.online_share,
                 )  # fmt: skip
                 rows.append(_row(rows, seed, number + 1, stream, metrics, updates=updates))
                 _check_finite(rows[-1], each[place], run)
@@ -122,9 +127,19 @@ def fine_tune(
     return rows
 
 
-@partial(jax.jit, static_argnames=("algorithm", "task", "lanes", "updates"), donate_argnames=("replay",))
+@partial(
+    jax.jit, static_argnames=("algorithm", "task", "lanes", "updates", "online_share"), donate_argnames=("replay",)
+)
 def play_round(
-    algorithm: Any, state: Any, replay: Replay, key: Key[Array, ""], *, task: PureTask, lanes: int, updates: int
+    algorithm: Any,
+    state: Any,
+    replay: Replay,
+    key: Key[Array, ""],
+    *,
+    task: PureTask,
+    lanes: int,
+    updates: int,
+    online_share: float = 0.0,
 ) -> tuple[Any, Replay, Brought, dict[str, Array]]:
     """Episodes in every lane, then the updates; also what the episodes brought and the means of the metrics.
 
@@ -135,20 +150,35 @@ def play_round(
     k_start, k_act, k_learn = jax.random.split(key, 3)
     starts = jax.random.split(k_start, lanes)
     stream = roll_out_stream(algorithm.policy(state), task, starts, k_act, steps=task.horizon)
-    return _learn(algorithm, state, replay, stream, k_learn, updates=updates)
+    return _learn(algorithm, state, replay, stream, k_learn, updates=updates, online_share=online_share)
 
 
 def play_simulated_round(
-    algorithm: Any, state: Any, replay: Replay, key: Key[Array, ""], *, task: OnlineSimulator, lanes: int, updates: int
+    algorithm: Any,
+    state: Any,
+    replay: Replay,
+    key: Key[Array, ""],
+    *,
+    task: OnlineSimulator,
+    lanes: int,
+    updates: int,
+    online_share: float = 0.0,
 ) -> tuple[Any, Replay, Brought, dict[str, Array]]:
     """The same in a simulator: its lanes are stepped between calls of the compiled policy."""
     k_start, k_act, k_learn = jax.random.split(key, 3)
     stream = roll_out_lanes(algorithm, state, task, jax.random.split(k_start, lanes), k_act)
-    return learn_round(algorithm, state, replay, stream, k_learn, updates=updates)
+    return learn_round(algorithm, state, replay, stream, k_learn, updates=updates, online_share=online_share)
 
 
 def _learn(
-    algorithm: Any, state: Any, replay: Replay, stream: Stream, key: Key[Array, ""], *, updates: int
+    algorithm: Any,
+    state: Any,
+    replay: Replay,
+    stream: Stream,
+    key: Key[Array, ""],
+    *,
+    updates: int,
+    online_share: float = 0.0,
 ) -> tuple[Any, Replay, Brought, dict[str, Array]]:
     """What a round does with the episodes that it played."""
     replay = append(replay, stream)
@@ -161,7 +191,7 @@ def _learn(
 
     def one(state: Any, step_key: Key[Array, ""]) -> tuple[Any, dict[str, Array]]:
         k_rows, k_update = jax.random.split(step_key)
-        rows = jax.random.randint(k_rows, (phase.batch_size,), 0, replay.filled - algorithm.window + 1)
+        rows = draw_windows(replay, k_rows, count=phase.batch_size, length=algorithm.window, online_share=online_share)
         return algorithm.update(state, algorithm.batch(windows, rows), k_update, phase=phase.name)
 
     state, metrics = jax.lax.scan(one, state, jax.random.split(key, updates))
@@ -169,7 +199,15 @@ def _learn(
     return state, replay, brought, acting | jax.tree.map(lambda values: values.mean(), metrics)
 
 
-learn_round = jax.jit(_learn, static_argnames=("algorithm", "updates"), donate_argnames=("replay",))
+learn_round = jax.jit(_learn, static_argnames=("algorithm", "updates", "online_share"), donate_argnames=("replay",))
+
+
+def draw_windows(
+    replay: Replay, key: Key[Array, ""], *, count: int, length: int, online_share: float
+) -> Int[Array, " count"]:
+    """First frames of `count` windows: the first `online_share` of them among the new frames, the others anywhere."""
+    new = jnp.arange(count) < round(online_share * count)
+    return jax.random.randint(key, (count,), jnp.where(new, replay.offline, 0), replay.filled - length + 1)
 
 
 def append(replay: Replay, stream: Stream) -> Replay:
@@ -198,7 +236,7 @@ def append(replay: Replay, stream: Stream) -> Replay:
         return old.at[jnp.where(ends, place + 1, nowhere).reshape(-1)].set(flat(after), mode="drop")
 
     frames = jax.tree.map(put, replay.frames, left, entered)
-    return Replay(frames, replay.filled + ends.size + ends.sum())
+    return replay._replace(frames=frames, filled=replay.filled + ends.size + ends.sum())
 
 
 def _make_replay(offline: FrameData | None, spec: DataSpec, room: int) -> Replay:
@@ -212,10 +250,11 @@ def _make_replay(offline: FrameData | None, spec: DataSpec, room: int) -> Replay
             room_for(spec.observation_shape, kind), room_for((spec.action_dim,)), room_for(), room_for(),
             room_for(dtype=bool), room_for(dtype=bool),
         )  # fmt: skip
-        return Replay(empty, jnp.int32(0))
+        return Replay(empty, jnp.int32(0), jnp.int32(0))
     found = offline.windows(length=1).frames
     padded = jax.tree.map(lambda leaf: np.concatenate([leaf, np.zeros((room, *leaf.shape[1:]), leaf.dtype)]), found)
-    return Replay(jax.tree.map(jnp.asarray, padded), jnp.int32(len(offline.observations)))
+    count = len(offline.observations)
+    return Replay(jax.tree.map(jnp.asarray, padded), jnp.int32(count), jnp.int32(count))
 
 
 def _row(
@@ -307,6 +346,7 @@ def _resume(
         Replay(
             jax.tree.map(lambda old, fresh: jnp.concatenate([old[:kept], fresh]), one.frames, part["frames"]),
             part["filled"],
+            one.offline,
         )
         for one, part in zip(replays, new, strict=True)
     ]
