@@ -84,6 +84,8 @@ class FOSP(Dreamer):
     """Train the critics on the data's steps, too."""
     dream_branch: bool = True
     """Train the critics on imagined steps, too."""
+    online_data_branch: bool = False
+    """Train the critics on the replay's steps in fine-tuning, too; False: on dreams alone, as the authors."""
     reachability: Reachability = "ref"
     """ref: p of a violation ahead. hj: worst constraint signal ahead. released: as the authors' code."""
     reach_discount: float = 0.99
@@ -195,9 +197,9 @@ class FOSP(Dreamer):
         return {"act/online_rate": choices.online.sum() / jnp.maximum(1, choices.steps.sum())}
 
     def fine_tuning(self) -> "FOSP":
-        """The algorithm that goes on online: everything learns in every update, the critics from dreams alone, and acts
-        by the choice between two actors."""
-        return replace(self, schedule="joint", expansion=True, data_branch=False, dream_branch=True)
+        """The algorithm that goes on online: everything learns in every update, the critics from dreams (alone, unless
+        `online_data_branch`), and acts by the choice between two actors."""
+        return replace(self, schedule="joint", expansion=True, data_branch=self.online_data_branch, dream_branch=True)
 
     def frozen(self, state: FOSPState) -> FOSPState:
         """The state that fine-tuning begins with: a copy of the actor beside it, which no update changes."""

@@ -118,6 +118,10 @@ _PIXELS_ACTOR: dict[str, Any] = {
     "cost_temperature": 20.0,
     "cost_slack": 0.2,
     "num_candidates": 16,
+    # Online: real costs teach where the hazards lie now before dreams show them, and a unit of cost counts as such.
+    "online_data_branch": True,
+    "expansion_cost": 1.0,
+    "expansion_temperature": 20.0,
 }
 PIXELS_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "fosp": {"small": {**FOSP_PRESETS["small"], **_PIXELS, **_PIXELS_ACTOR}},
