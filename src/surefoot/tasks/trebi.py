@@ -40,7 +40,8 @@ BUDGETS: dict[str, Budget] = {
     "SafePendulum": Budget(60.0, 16.70, 0.336),
     "SafeReacher": Budget(14.29, 10.84, 0.728),
 }
-"""Set of data -> its budget, Hopper's of our own data; costs in the task's units (metres per second, summed over steps, for the runners)."""
+"""Set of data -> its budget, Hopper's of our own data; costs in the task's units (metres per second, summed over steps,
+for the runners)."""
 
 # robot, name in D4RL, observation_dim, action_dim, simulator, D4RL's returns of the random policy and the expert
 _RUNNERS = (
