@@ -69,7 +69,7 @@ def test_rows_and_figures_of_the_strict_protocol(fisor_run: Path) -> None:
     # Two seeds, three episodes, 100 steps.
     assert protocol["timing"]["environment_steps"] == 600
     assert protocol["worker_deaths"] == []
-    assert set(summary_of(fisor_run)["simulator"]) == {"bullet-safety-gym", "pybullet"}
+    assert set(summary_of(fisor_run)["simulator"]) == {"bullet-safety-gym", "pybullet", "gymnasium"}
 
 
 def test_the_drawn_episode_is_the_first_row(fisor_run: Path) -> None:
