@@ -7,22 +7,12 @@ from typing import Any
 import numpy as np
 
 from _machine import head
+from surefoot.cli.report_images import picture_figures
 from surefoot.data.frames import FrameData
-from surefoot.envs.point_robot import HAZARD_RADIUS
 from surefoot.evaluation import point_robot_pixels as measured
 from surefoot.evaluation.image_pictures import picture_arrays
 from surefoot.files import write_text
-from surefoot.report.image_plots import (
-    MethodEpisodes,
-    ProbabilitySlice,
-    feasibility_strip,
-    online_curves,
-    open_loop,
-    probability_maps,
-    return_against_cost,
-)
-from surefoot.safety.exact import cell_centres
-from surefoot.safety.region import SLICES
+from surefoot.report.image_plots import MethodEpisodes, online_curves, return_against_cost
 
 TASK, MOVED = "PointRobotPixels", "PointRobotPixelsMoved"
 FOSP, ALONE, CHOSEN, CLONING, SAFEDREAMER = (
@@ -82,37 +72,27 @@ def keep_pictures(out: Path, algorithm: Any, state: Any, found: Any, exact: Any)
     """What the pictures need of the first seed."""
     arrays = picture_arrays(algorithm, state, measured.pictured_frames(found, TASK, most=16))
     region = measured.measure_region(algorithm, [state], TASK, exact)
-    arrays |= {"learned": region.learned, "exact": region.exact, "iou": np.array(region.scores["iou"])}
+    arrays |= {**measured.region_arrays(region, exact), "iou": np.array(region.scores["iou"])}
     np.savez_compressed(out / "pictures.npz", allow_pickle=False, **arrays)
 
 
 def draw_pictures(out: Path, frames: FrameData) -> None:
     """PNGs beside the figures."""
     arrays = dict(np.load(out / "pictures.npz", allow_pickle=False))
-    axis = cell_centres(measured.RESOLUTION, measured.EXTENT)
-    maps = [
-        ProbabilitySlice(*SLICES[i], learned=arrays["learned"][i], exact=arrays["exact"][i], iou=arrays["iou"][i])
-        for i in range(len(SLICES))
-    ]
-    hazards = measured.VARIANTS[TASK].layout.centres
-    figures = {
-        "open_loop": open_loop(arrays["truth"], arrays["predicted"], context=int(arrays["context"])),
-        "feasibility": feasibility_strip(arrays["frames"], arrays["infeasibility"], arrays["costs"]),
-        "maps": probability_maps(maps, axis, hazards, HAZARD_RADIUS),
-    }
+    figures = {name: figure for name, (figure, _) in picture_figures(arrays, arrays["iou"].tolist()).items()}
     groups = []
     for name in METHODS:
         rows = [row for row in read_rows(out, f"*_{slug(name)}_{TASK}_offline.jsonl") if row["start"] == "feasible"]
         columns = (np.array([row[key] for row in rows]) for key in ("return", "cost", "seed"))
         groups.append(MethodEpisodes(name, *columns))
-    figures["return_cost"] = return_against_cost(groups, data=(frames.returns, frames.cost_returns))
+    figures["return-cost"] = return_against_cost(groups, data=(frames.returns, frames.cost_returns))
     logs = {name: sorted(out.glob(f"online_*_{slug(name)}.jsonl")) for name in TUNED}
     if all(logs.values()):
         online = {
             name: [json.loads(line) for path in paths for line in path.read_text().splitlines()]
             for name, paths in logs.items()
         }
-        figures["fine_tuning"] = online_curves(online)
+        figures["fine-tuning"] = online_curves(online)
     for name, figure in figures.items():
         figure.savefig(out / f"{name}.png", dpi=110)
 

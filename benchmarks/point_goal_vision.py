@@ -18,7 +18,6 @@ from typing import Any
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
-
 from _machine import head, peak_memory_mb
 from surefoot import presets
 from surefoot.cli.loaded_run import load_run

@@ -18,20 +18,18 @@ from surefoot.errors import ConfigError
 from surefoot.evaluation.image_pictures import picture_arrays
 from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
 from surefoot.evaluation.metrics import summarise
+from surefoot.evaluation.point_robot_pixels import evaluate_seed as evaluate_from_exact
 from surefoot.evaluation.point_robot_pixels import (
-    EXTENT,
-    RESOLUTION,
     exact_set,
     first_states,
     held_out,
     measure_region,
     pictured_frames,
+    region_arrays,
     score_against_exact,
 )
-from surefoot.evaluation.point_robot_pixels import evaluate_seed as evaluate_from_exact
 from surefoot.files import write_text
 from surefoot.nn import member
-from surefoot.safety.exact import cell_centres
 from surefoot.tasks import get_task
 
 PICTURED = 16
@@ -140,10 +138,4 @@ def _measure_point_robot(loaded: LoadedRun, states: list[Any], task: str, episod
     if not knows:
         return _Measured(rows, pictured, {}, {})
     region = measure_region(loaded.algorithm, states, task, exact)
-    arrays = {
-        "region_learned": region.learned.astype(np.float16),
-        "region_exact": region.exact.astype(np.float16),
-        "region_axis": cell_centres(RESOLUTION, EXTENT),
-        "hazards": exact.hazards,
-    }
-    return _Measured(rows, pictured, {"exact": scores, "region": region.scores}, arrays)
+    return _Measured(rows, pictured, {"exact": scores, "region": region.scores}, region_arrays(region, exact))

@@ -1,6 +1,7 @@
 """What the report shows of a run on images: predictions, feasibility along an episode, fine-tuning, cost and return."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,20 @@ Figures = dict[str, tuple[Figure, str]]
 
 def image_figures(path: Path, *, name: str, data: FrameData | None, summary: dict[str, Any]) -> Figures:
     """The figures of a run on images, as far as its evaluation and its fine-tuning left what they show."""
-    arrays = read_arrays(path / FOLDER / "pictures.npz")
+    iou = summary.get("evaluation_infeasibility", {}).get("region", {}).get("iou", [0.0] * len(SLICES))
     return {
         **_episodes_figure(path, name, data),
         **_online_figure(path, name),
-        **_map_figure(arrays, summary),
-        **_strip_figure(arrays),
-        **_open_loop_figure(arrays),
+        **picture_figures(read_arrays(path / FOLDER / "pictures.npz"), iou),
     }
 
 
-def _open_loop_figure(arrays: dict[str, np.ndarray]) -> Figures:
+def picture_figures(arrays: Mapping[str, np.ndarray], iou: Sequence[float]) -> Figures:
+    """Those of the arrays that an evaluation keeps for pictures; `iou` of each region slice, for the maps."""
+    return {**_map_figure(arrays, iou), **_strip_figure(arrays), **_open_loop_figure(arrays)}
+
+
+def _open_loop_figure(arrays: Mapping[str, np.ndarray]) -> Figures:
     if "truth" not in arrays:
         return {}
     context = int(arrays["context"])
@@ -51,7 +55,7 @@ def _open_loop_figure(arrays: dict[str, np.ndarray]) -> Figures:
     return {"open-loop": (open_loop(arrays["truth"], arrays["predicted"], context=context), caption)}
 
 
-def _strip_figure(arrays: dict[str, np.ndarray]) -> Figures:
+def _strip_figure(arrays: Mapping[str, np.ndarray]) -> Figures:
     if "infeasibility" not in arrays:
         return {}
     caption = (
@@ -63,16 +67,15 @@ def _strip_figure(arrays: dict[str, np.ndarray]) -> Figures:
     return {"feasibility-along-episode": (figure, caption)}
 
 
-def _map_figure(arrays: dict[str, np.ndarray], summary: dict[str, Any]) -> Figures:
+def _map_figure(arrays: Mapping[str, np.ndarray], iou: Sequence[float]) -> Figures:
     if "region_learned" not in arrays:
         return {}
-    scores = summary.get("evaluation_infeasibility", {}).get("region", {}).get("iou", [0.0] * len(SLICES))
     slices = [
         ProbabilitySlice(
             *SLICES[i],
             learned=arrays["region_learned"][i].astype(np.float32),
             exact=arrays["region_exact"][i].astype(np.float32),
-            iou=scores[i],
+            iou=iou[i],
         )
         for i in range(len(SLICES))
     ]

@@ -19,7 +19,7 @@ from surefoot.evaluation.images import by_episode, evaluate_from, infeasibility_
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.pieces import in_pieces
 from surefoot.evaluation.starts import draw_starts
-from surefoot.safety.exact import TOP_SPEED, ExactSet, slice_poses, solve_point_robot
+from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses, solve_point_robot
 from surefoot.safety.region import SLICES, score_region
 
 HELD_OUT_SEED, HELD_OUT_STEPS = 20_240, 6_000
@@ -114,6 +114,16 @@ def measure_region(algorithm: Any, states: list[Any], task: str, exact: ExactSet
     }
     grid = (RESOLUTION, RESOLUTION)
     return PixelRegion(learned.reshape(*learned.shape[:2], *grid), values.reshape(len(SLICES), *grid), means)
+
+
+def region_arrays(region: PixelRegion, exact: ExactSet) -> dict[str, np.ndarray]:
+    """What maps of p need, by name; beside those of `image_pictures.picture_arrays`."""
+    return {
+        "region_learned": region.learned.astype(np.float16),
+        "region_exact": region.exact.astype(np.float16),
+        "region_axis": cell_centres(RESOLUTION, EXTENT),
+        "hazards": exact.hazards,
+    }
 
 
 def _single(algorithm: Any, state: Any, poses: Float[np.ndarray, "n 4"], variant: Variant) -> Float[np.ndarray, " n"]:

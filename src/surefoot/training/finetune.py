@@ -39,7 +39,7 @@ REPLAY = "replay"
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """How much is done online."""
+    """How much is done online. Hashable, so a static argument of `jit`."""
 
     steps: int
     """Environment steps of each seed, rounded up to whole rounds of `lanes` times the longest episode."""
@@ -115,7 +115,7 @@ def fine_tune(
                 play: Any = play_round if isinstance(task, PureTask) else play_simulated_round
                 each[place], replays[place], stream, metrics = play(
                     algorithm, each[place], replays[place], jax.random.fold_in(keys[place], number),
-                    task=task, lanes=settings.lanes, updates=updates, online_share=settings.online_share,
+                    task=task, settings=settings,
                 )  # fmt: skip
                 rows.append(_row(rows, seed, number + 1, stream, metrics, updates=updates))
                 _check_finite(rows[-1], each[place], run)
@@ -127,9 +127,7 @@ def fine_tune(
     return rows
 
 
-@partial(
-    jax.jit, static_argnames=("algorithm", "task", "lanes", "updates", "online_share"), donate_argnames=("replay",)
-)
+@partial(jax.jit, static_argnames=("algorithm", "task", "settings"), donate_argnames=("replay",))
 def play_round(
     algorithm: Any,
     state: Any,
@@ -137,9 +135,7 @@ def play_round(
     key: Key[Array, ""],
     *,
     task: PureTask,
-    lanes: int,
-    updates: int,
-    online_share: float = 0.0,
+    settings: FinetuneSettings,
 ) -> tuple[Any, Replay, Brought, dict[str, Array]]:
     """Episodes in every lane, then the updates; also what the episodes brought and the means of the metrics.
 
@@ -148,9 +144,9 @@ def play_round(
     episodes cost in the mean, and how long they were.
     """
     k_start, k_act, k_learn = jax.random.split(key, 3)
-    starts = jax.random.split(k_start, lanes)
+    starts = jax.random.split(k_start, settings.lanes)
     stream = roll_out_stream(algorithm.policy(state), task, starts, k_act, steps=task.horizon)
-    return _learn(algorithm, state, replay, stream, k_learn, updates=updates, online_share=online_share)
+    return _learn(algorithm, state, replay, stream, k_learn, settings=settings, horizon=task.horizon)
 
 
 def play_simulated_round(
@@ -160,14 +156,12 @@ def play_simulated_round(
     key: Key[Array, ""],
     *,
     task: OnlineSimulator,
-    lanes: int,
-    updates: int,
-    online_share: float = 0.0,
+    settings: FinetuneSettings,
 ) -> tuple[Any, Replay, Brought, dict[str, Array]]:
     """The same in a simulator: its lanes are stepped between calls of the compiled policy."""
     k_start, k_act, k_learn = jax.random.split(key, 3)
-    stream = roll_out_lanes(algorithm, state, task, jax.random.split(k_start, lanes), k_act)
-    return learn_round(algorithm, state, replay, stream, k_learn, updates=updates, online_share=online_share)
+    stream = roll_out_lanes(algorithm, state, task, jax.random.split(k_start, settings.lanes), k_act)
+    return learn_round(algorithm, state, replay, stream, k_learn, settings=settings, horizon=task.horizon)
 
 
 def _learn(
@@ -177,8 +171,8 @@ def _learn(
     stream: Stream,
     key: Key[Array, ""],
     *,
-    updates: int,
-    online_share: float = 0.0,
+    settings: FinetuneSettings,
+    horizon: int,
 ) -> tuple[Any, Replay, Brought, dict[str, Array]]:
     """What a round does with the episodes that it played."""
     replay = append(replay, stream)
@@ -191,15 +185,17 @@ def _learn(
 
     def one(state: Any, step_key: Key[Array, ""]) -> tuple[Any, dict[str, Array]]:
         k_rows, k_update = jax.random.split(step_key)
-        rows = draw_windows(replay, k_rows, count=phase.batch_size, length=algorithm.window, online_share=online_share)
+        rows = draw_windows(
+            replay, k_rows, count=phase.batch_size, length=algorithm.window, online_share=settings.online_share
+        )
         return algorithm.update(state, algorithm.batch(windows, rows), k_update, phase=phase.name)
 
-    state, metrics = jax.lax.scan(one, state, jax.random.split(key, updates))
+    state, metrics = jax.lax.scan(one, state, jax.random.split(key, settings.updates(horizon)))
     brought = Brought(stream.reward, stream.cost, stream.last)
     return state, replay, brought, acting | jax.tree.map(lambda values: values.mean(), metrics)
 
 
-learn_round = jax.jit(_learn, static_argnames=("algorithm", "updates", "online_share"), donate_argnames=("replay",))
+learn_round = jax.jit(_learn, static_argnames=("algorithm", "settings", "horizon"), donate_argnames=("replay",))
 
 
 def draw_windows(
