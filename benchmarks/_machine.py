@@ -35,6 +35,13 @@ def head() -> dict[str, Any]:
     }
 
 
+def own_and_further_words() -> tuple[list[str], list[str]]:
+    """The command's words before and after `--`. argparse refuses what follows a list of words that stands last."""
+    words = sys.argv[1:]
+    cut = words.index("--") if "--" in words else len(words)
+    return words[:cut], words[cut + 1 :]
+
+
 def write(name: str, results: dict[str, Any]) -> Path:
     """Write benchmarks/results/<name>.json and return its path."""
     RESULTS.mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from _machine import own_and_further_words
 from surefoot.cli.evaluate_budgets import ROWS, read_rows
 from surefoot.cli.files import read_summary
 from surefoot.cli.loaded_run import FOLDER
@@ -97,13 +98,13 @@ def main() -> None:
     parser.add_argument("--held-out", type=Path, help="data that calibrate; by default what training has held out")
     parser.add_argument("--run", type=Path, help="folder of the run; by default runs/trebi/TASK")
     parser.add_argument("--out", type=Path, default=Path("results/trebi"))
-    parser.add_argument("trebi", nargs="*", help="further options of surefoot train, after --")
-    options = parser.parse_args()
+    own, further = own_and_further_words()
+    options = parser.parse_args(own)
     path = options.run or Path("runs/trebi") / options.task
     if not finished(path):
         run(
             "train", "--algorithm", "trebi", "--task", options.task, "--data", options.data, "--preset", options.preset,
-            "--seeds", options.seeds, "--out", path, "--resume", *options.trebi,
+            "--seeds", options.seeds, "--out", path, "--resume", *further,
         )  # fmt: skip
     measure(path, options)
     run("bench", "act", path)

@@ -11,6 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from _machine import own_and_further_words
 from surefoot.cli.main import main as surefoot
 
 METHODS: dict[str, list[str]] = {
@@ -38,12 +39,12 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/dsrl"))
     parser.add_argument("--out", type=Path, default=Path("results/dsrl"))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("fisor", nargs="*", help="further options of surefoot train, for FISOR, after --")
-    options = parser.parse_args()
+    own, further = own_and_further_words()
+    options = parser.parse_args(own)
     paths = []
     for name in options.methods:
         path = options.runs / options.task / name
-        extra = options.fisor if name == "fisor" else []
+        extra = further if name == "fisor" else []
         run(["train", "--task", options.task, "--data", str(options.data), "--out", str(path), "--seeds", options.seeds,
              "--resume", *METHODS[name], *extra])  # fmt: skip
         run(["evaluate", str(path), "--episodes", str(options.episodes), "--workers", str(options.workers),
