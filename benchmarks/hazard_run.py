@@ -1,14 +1,16 @@
 """HazardRun, the small check of FOSP: is it safe, does it pay, which actor, which form of reachability?
 
-    python benchmarks/hazard_run.py --seeds 0 1 2 --out results/hazard_run
+    python benchmarks/hazard_run.py --seeds 0 1 2 --methods fosp   # the pass line; at most 8 minutes on two idle cores
+    python benchmarks/hazard_run.py --seeds 0 1 2                  # SafeDreamer, too, whose planners search on
 
 One world model a seed serves all methods: behaviour cloning, rewards alone, FOSP with its two actors and its two forms
-of reachability, SafeDreamer in its three forms. A method that was measured is not measured again. At most 8 minutes on
-two idle cores without SafeDreamer's planners, which search at every step and are measured over fewer episodes.
+of reachability, SafeDreamer in its three forms. A method that was measured is not measured again. A process a seed, as
+many at a time as there are cores.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import time
 from dataclasses import replace
@@ -22,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from _machine import head
+from _machine import cores, head
 from surefoot import presets
 from surefoot.data.frames import FrameWindows
 from surefoot.envs.pure import PURE_TASKS
@@ -53,6 +55,8 @@ SAFEDREAMER_ARMS: dict[str, dict[str, Any]] = {
     "SafeDreamer, OSRP-Lag": {"form": "osrp-lag"},
 }
 
+METHODS = {"fosp": [*FOSP_ARMS], "safedreamer": [*SAFEDREAMER_ARMS], "all": [*FOSP_ARMS, *SAFEDREAMER_ARMS]}
+
 
 @partial(jax.jit, static_argnames=("algorithm", "phase", "updates"))
 def train(algorithm: Any, state: Any, data: FrameWindows, key: Any, *, phase: str, updates: int) -> tuple[Any, Any]:
@@ -72,8 +76,13 @@ def finished(tree: Any) -> Any:
     return jax.block_until_ready(tree)
 
 
-def measure_seed(seed: int, record: dict[str, Any], path: Path) -> None:
-    """Train the methods that `record` lacks with one world model, measure them, and write the record after each."""
+def measure_seed(seed: int, path: Path, methods: tuple[str, ...]) -> float:
+    """Train those of the methods that the record at `path` lacks with one world model, measure them, and write the
+    record after each. Returns the seconds of all of it, 0 where nothing was lacking."""
+    record = read_record(seed, path)
+    if set(methods) <= record["methods"].keys():
+        return 0.0
+    started = time.perf_counter()
     task = get_task("HazardRun")
     fosp = presets.build("fosp", task)
     safedreamer = presets.build("safedreamer", task)
@@ -89,17 +98,23 @@ def measure_seed(seed: int, record: dict[str, Any], path: Path) -> None:
         "seconds": seconds,
         **{name: float(value) for name, value in metrics.items()},
     }
-    record.setdefault("model", model)
+    record["model"] = model
     print(f"seed {seed}: world model in {seconds} s", flush=True)
     arms = {name: (replace(fosp, **changes), trained) for name, changes in FOSP_ARMS.items()}
     dreamer = jax.jit(lambda key: safedreamer.init(task.spec, key))(k_init)._replace(model=trained.model)
     arms |= {name: (replace(safedreamer, **changes), dreamer) for name, changes in SAFEDREAMER_ARMS.items()}
     for name, (algorithm, state) in arms.items():
-        if name in record["methods"]:
+        if name not in methods or name in record["methods"]:
             continue
         record["methods"][name] = figures = measure_arm(algorithm, state, data, held_out, k_policy, seed)
-        print(f"  {name}: {figures}", flush=True)
+        print(f"seed {seed}, {name}: {figures}", flush=True)
         write_json(path, record)
+    return time.perf_counter() - started
+
+
+def read_record(seed: int, path: Path) -> dict[str, Any]:
+    """What was measured of a seed so far."""
+    return json.loads(path.read_text()) if path.exists() else {"seed": seed, "methods": {}}
 
 
 @partial(jax.jit, static_argnames="algorithm")
@@ -145,7 +160,7 @@ def measure_arm(algorithm: Any, state: Any, data: FrameWindows, held_out: Any, k
 
 def summarise(records: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over the seeds, and the pass line of our specification for each form of FOSP."""
-    names = [name for name in records[0]["methods"] if all(name in record["methods"] for record in records)]
+    names = [name for name in METHODS["all"] if all(name in record["methods"] for record in records)]
 
     def mean(name: str, *path: str) -> float:
         values = []
@@ -180,7 +195,6 @@ def summarise(records: list[dict[str, Any]]) -> dict[str, Any]:
         record["model"]["seconds"] + sum(record["methods"][name]["seconds"] for name in names) for record in records
     ]
     return {
-        **head(),
         "seeds": [record["seed"] for record in records],
         "episodes": EPISODES,
         "violation_within_steps": WITHIN,
@@ -208,16 +222,24 @@ def table(summary: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", choices=METHODS, default="all")
+    parser.add_argument("--processes", type=int, default=cores(), help="seeds at a time")
     parser.add_argument("--out", type=Path, default=Path("results/hazard_run"))
     options = parser.parse_args()
-    for seed in options.seeds:
-        path = options.out / f"seed_{seed}.json"
-        record = json.loads(path.read_text()) if path.exists() else {"seed": seed, "methods": {}}
-        if not {*FOSP_ARMS, *SAFEDREAMER_ARMS} <= record["methods"].keys():
-            measure_seed(seed, record, path)
+    began = time.perf_counter()
+    machine = head()
+    methods = tuple(METHODS[options.methods])
+    jobs = [(seed, options.out / f"seed_{seed}.json", methods) for seed in options.seeds]
+    with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
+        spent = pool.starmap(measure_seed, jobs, chunksize=1)
     records = [json.loads(path.read_text()) for path in sorted(options.out.glob("seed_*.json"))]
+    commands = options.out / "commands.json"
+    if any(spent):
+        log = json.loads(commands.read_text()) if commands.exists() else []
+        seconds = round(time.perf_counter() - began, 1)
+        write_json(commands, [*log, {**machine, "seconds": seconds, "seconds_of_seeds": spent, "methods": methods}])
     summary = summarise(records)
     write_json(options.out / "summary.json", summary)
     write_text(options.out / "table.md", table(summary))
