@@ -1,5 +1,10 @@
 """Safety-Gymnasium through a robot's cameras: what is seen, what a decision sums up, which layouts there are."""
 
+import ctypes.util
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -116,6 +121,42 @@ def test_a_library_of_egl_without_a_device_gives_way_to_osmesa(monkeypatch: pyte
     monkeypatch.setattr(drawing.os, "environ", {})
     assert drawing.choose_renderer("PointGoal1Vision") == "osmesa"
     assert drawing.os.environ["MUJOCO_GL"] == "osmesa"
+
+
+DRAW = """
+import sys, numpy
+from surefoot.envs.simulators import make
+from surefoot.tasks import get_task
+pictures = []
+for task in ("PointGoal1Vision", "SafeReacher"):
+    env = make(get_task(task), render_mode="rgb_array")
+    env.reset(seed=0)
+    pictures.append(env.render())
+numpy.savez(sys.argv[1], *pictures)
+"""
+"""Two kinds of pictures, and nothing closed: the interpreter's end has to do that."""
+
+
+@pytest.mark.skipif(
+    not all(map(ctypes.util.find_library, ("EGL", "OSMesa"))), reason="needs EGL and OSMesa (libegl1, libosmesa6)"
+)
+def test_osmesa_draws_what_egl_draws_and_ends_without_a_word(tmp_path: Path) -> None:
+    # MuJoCo tells PyOpenGL what it has chosen in this process.
+    others = {name: value for name, value in os.environ.items() if name != "PYOPENGL_PLATFORM"}
+    files = []
+    for renderer in ("egl", "osmesa"):
+        files.append(tmp_path / f"{renderer}.npz")
+        ended = subprocess.run(
+            [sys.executable, "-c", DRAW, str(files[-1])],
+            check=False, env={**others, "MUJOCO_GL": renderer}, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert (ended.returncode, ended.stderr) == (0, "")
+    egl, osmesa = map(np.load, files)
+    assert egl.files == osmesa.files
+    for name in egl.files:
+        # The two may come from builds of Mesa that round differently.
+        assert np.abs(egl[name].astype(int) - osmesa[name]).mean() < 1.0
+        assert egl[name].std() > 10
 
 
 def test_without_a_renderer_one_sentence_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,17 @@ def _close_viewers(env: Any, viewers: Callable[[Any], list[Any]]) -> None:
         viewer.make_context_current()
         viewer.con.free()
         viewer.close()
+        # Gymnasium frees the context once more when the viewer is collected, which fails with OSMesa at the
+        # interpreter's end.
+        viewer.opengl_context = _Freed()
     env.close()
+
+
+class _Freed:
+    """In the place of a context that was freed: freeing it again does nothing."""
+
+    def free(self) -> None:
+        pass
 
 
 def mujoco_viewers(env: Any) -> list[Any]:

@@ -86,6 +86,8 @@ class Eyes:
             self._context.make_current()
             self._drawer.free()
             self._context.free()
+            # OSMesa's context frees itself once more when it is collected, which fails at the interpreter's end.
+            del self._context
 
 
 def _mujoco() -> Any:
