@@ -44,10 +44,12 @@ def finished(path: Path) -> bool:
 
 def measure(path: Path, options: argparse.Namespace) -> None:
     """All evaluations of a trained run; what is there is not done again."""
-    budgets = ["--budget", *options.budgets]
+    limits = options.cost_limits or []
+    ratios = [] if limits else ["--budget", *options.budgets]
+    budgets = [*ratios, *(["--cost-limit", *limits] if limits else [])]
     common = ["--episodes", options.episodes, "--lanes", options.lanes, "--workers", options.workers]
     measured = [*common, "--first-episode", options.first_episode]
-    run("evaluate", path, *budgets, "--cost-limit", "inf", *measured)
+    run("evaluate", path, *ratios, "--cost-limit", *limits, "inf", *measured)
     if not options.levels:
         return
     if options.method == "episodes":
@@ -89,6 +91,7 @@ def main() -> None:
     parser.add_argument("--preset", default="small")
     parser.add_argument("--seeds", default="0:3")
     parser.add_argument("--budgets", nargs="+", default=["0.2", "0.4", "0.6", "0.8", "1.0"], help="ratios")
+    parser.add_argument("--cost-limits", nargs="+", help="instead of ratios, where a task has no maximum")
     parser.add_argument("--episodes", type=int, default=40)
     parser.add_argument("--first-episode", type=int, default=0, help="number of the first that is measured")
     parser.add_argument("--lanes", type=int, default=40)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from surefoot.errors import ConfigError
 from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue
 from surefoot.nn.temporal import Conv, Downsample, GroupNorm, Upsample, with_random_kernels
 
@@ -86,3 +87,25 @@ def test_the_papers_sizes_have_the_papers_numbers_of_parameters() -> None:
     model = jax.eval_shape(lambda key: TemporalUNet.create(key, 11, 3, TemporalConfig()), KEY)
     value = jax.eval_shape(lambda key: TrajectoryValue.create(key, 14, 32, TemporalConfig()), KEY)
     assert (count(model), count(value)) == (3_956_302, 2_294_817)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sentence"),
+    [
+        ({"width": 12}, "a multiple of 8 and an odd number, found 12 and 5"),
+        ({"kernel": 4}, "a multiple of 8 and an odd number, found 32 and 4"),
+        ({"multipliers": ()}, r"at least one, each at least 1, found \(\)"),
+        ({"multipliers": (1, 0)}, r"each at least 1, found \(1, 0\)"),
+    ],
+)
+def test_sizes_that_no_network_can_have_are_refused(sizes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        TemporalConfig(**sizes)
+
+
+def test_a_width_that_is_a_multiple_of_8_but_not_of_16_serves_both_networks() -> None:
+    """Levels of 24 and 48 channels; the value's halve to 24 and, of 12, to the 8 that the normalisation needs."""
+    config = TemporalConfig(width=24, multipliers=(1, 2))
+    x = jnp.zeros((2, 8, 5))
+    assert TemporalUNet.create(KEY, 3, 2, config)(x, jnp.zeros(2)).shape == (2, 8, 5)
+    assert TrajectoryValue.create(KEY, 5, 8, config)(x, jnp.zeros(2)).shape == (2, 1)

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from surefoot.errors import ConfigError
 from surefoot.nn.activations import mish
 from surefoot.nn.mlp import Dense
 from surefoot.nn.temporal import (
@@ -31,6 +32,18 @@ class TemporalConfig:
     """Channels of each level per channel of the first; time is halved between levels."""
     kernel: int = 5
     """Steps that a convolution sees; odd."""
+
+    def __post_init__(self) -> None:
+        if self.width < 8 or self.width % 8 or self.kernel < 1 or self.kernel % 2 == 0:
+            raise ConfigError(
+                f"width and kernel of a network over segments: expected a multiple of 8 and an odd number, found "
+                f"{self.width} and {self.kernel}."
+            )
+        if not self.multipliers or min(self.multipliers) < 1:
+            raise ConfigError(
+                f"multipliers of a network over segments: expected at least one, each at least 1, found "
+                f"{self.multipliers}."
+            )
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -127,8 +140,8 @@ class TrajectoryValue(eqx.Module):
             )
             for size_in, size_out in itertools.pairwise((segment_dim, *sizes))
         )
-        # A group of the normalisation has at least one channel, so these halve down to 8 only.
-        narrower = (sizes[-1], max(sizes[-1] // 2, 8), max(sizes[-1] // 4, 8))
+        # The normalisation has 8 groups of channels, so these halve down to 8 only, and to multiples of it.
+        narrower = (sizes[-1], *(max(sizes[-1] // part // 8 * 8, 8) for part in (2, 4)))
         middle = tuple(
             (ResidualBlock.create(wide, narrow, embedding=embedding, width=width), Downsample.create(narrow))
             for wide, narrow in itertools.pairwise(narrower)
