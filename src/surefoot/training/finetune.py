@@ -103,12 +103,12 @@ def fine_tune(
     # Every episode has a frame more than it has steps; those that end early may be as many as the steps.
     room = rounds * settings.lanes * (2 * task.horizon if task.ends_early else task.horizon + 1)
     replays = [_make_replay(offline, spec, room) for _ in seeds]
-    kept = 0 if offline is None else len(offline.observations)
-    if (least := settings.lanes * (task.horizon + 1) + (0 if settings.online_share else kept)) < algorithm.window:
+    least = settings.lanes * (task.horizon + 1) + (0 if settings.online_share else int(replays[0].offline))
+    if least < algorithm.window:
         raise ConfigError(f"lanes: expected {algorithm.window} frames, a window, after a round, found {least}.")
     keys = seed_keys(seeds, stream=ONLINE_STREAM)
     with run.locked():
-        states, replays, done, rows = _resume(run, algorithm, spec, seeds, states, replays, kept)
+        states, replays, done, rows = _resume(run, algorithm, spec, seeds, states, replays)
         each = [member(states, place) for place in range(len(seeds))]
         for number in range(done, rounds if stop_at is None else min(stop_at, rounds)):
             for place, seed in enumerate(seeds):
@@ -123,7 +123,7 @@ def fine_tune(
                 on_progress(number + 1, rounds)
             if (number + 1) % checkpoint_rounds == 0 or number + 1 in (rounds, stop_at):
                 stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-                _save(run, number + 1, stacked, replays, kept, rows)
+                _save(run, number + 1, stacked, replays, rows)
     return rows
 
 
@@ -301,15 +301,26 @@ def _replay_path(run: RunDirectory, number: int) -> Path:
     return run.path / REPLAY / f"{number:09d}"
 
 
-def _new_part(replays: list[Replay], kept: int) -> Any:
-    return [{"frames": jax.tree.map(lambda leaf: leaf[kept:], one.frames), "filled": one.filled} for one in replays]
+def _new_part(replays: list[Replay]) -> Any:
+    """What a checkpoint keeps of them: the offline frames are in the data."""
+
+    def of(replay: Replay) -> dict[str, Any]:
+        first = int(replay.offline)
+        return {"frames": jax.tree.map(lambda leaf: leaf[first:], replay.frames), "filled": replay.filled}
+
+    return [of(replay) for replay in replays]
 
 
-def _save(
-    run: RunDirectory, number: int, states: Any, replays: list[Replay], kept: int, rows: list[dict[str, Any]]
-) -> None:
+def _with_new_part(replay: Replay, part: Any) -> Replay:
+    """The replay with what `_new_part` kept behind its offline frames."""
+    count = int(replay.offline)
+    frames = jax.tree.map(lambda old, new: jnp.concatenate([old[:count], new]), replay.frames, part["frames"])
+    return Replay(frames, part["filled"], replay.offline)
+
+
+def _save(run: RunDirectory, number: int, states: Any, replays: list[Replay], rows: list[dict[str, Any]]) -> None:
     """The replay and the log first, so that the states are never without them."""
-    checkpoint.save(_replay_path(run, number), _new_part(replays, kept), {"round": number})
+    checkpoint.save(_replay_path(run, number), _new_part(replays), {"round": number})
     write_text(run.path / LOG, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
     run.save_checkpoint(number, states, {**run.read_config().identity, "phase": "online"})
     there = {path.name for path in run.checkpoints()}
@@ -327,7 +338,6 @@ def _resume(
     seeds: Sequence[int],
     states: Any,
     replays: list[Replay],
-    kept: int,
 ) -> tuple[Any, list[Replay], int, list[dict[str, Any]]]:
     """States, replays, rounds done and log of the latest checkpoint; what came in where there is none."""
     latest = run.latest()
@@ -337,15 +347,8 @@ def _resume(
     states, metadata = checkpoint.load(latest, template, expect=run.read_config().identity)
     number = metadata["step"]
     path = _replay_path(run, number)
-    new, _ = checkpoint.load(path, jax.eval_shape(lambda: _new_part(replays, kept)), expect={"round": number})
-    whole = [
-        Replay(
-            jax.tree.map(lambda old, fresh: jnp.concatenate([old[:kept], fresh]), one.frames, part["frames"]),
-            part["filled"],
-            one.offline,
-        )
-        for one, part in zip(replays, new, strict=True)
-    ]
+    new, _ = checkpoint.load(path, jax.eval_shape(lambda: _new_part(replays)), expect={"round": number})
+    whole = [_with_new_part(replay, part) for replay, part in zip(replays, new, strict=True)]
     log = run.path / LOG
     try:
         rows = [json.loads(line) for line in log.read_text().splitlines()]

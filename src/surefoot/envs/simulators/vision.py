@@ -32,8 +32,9 @@ class VisionBackend:
         self.observation_dim = int(np.prod(task.vision.image_shape))
         self.action_low, self.action_high = self._env.action_space.low, self._env.action_space.high
         self.frames_per_second: float = self._env.metadata["render_fps"] / task.vision.action_repeat
-        self._eyes: Eyes | None = None
-        self._ending = Ending(self, self._env.close)
+        self._eyes: list[Eyes] = []
+        """One pair, from the first picture on."""
+        self._ending = Ending(self, _close, self._eyes, self._env)
 
     def reset(self, seed: int) -> np.ndarray:
         self._env.reset(seed=seed)
@@ -59,8 +60,7 @@ class VisionBackend:
 
     def renderer(self) -> str:
         """What draws, in words. After the first reset."""
-        assert self._eyes is not None
-        return self._eyes.describe()
+        return self._eyes[0].describe()
 
     def cpu_seconds(self) -> float:
         return time.process_time()
@@ -70,14 +70,14 @@ class VisionBackend:
 
     def _see(self) -> np.ndarray:
         world = self._env.task
-        if self._eyes is None:
-            self._eyes = Eyes(self._name, self._vision, world.model)
+        if not self._eyes:
+            self._eyes.append(Eyes(self._name, self._vision, world.model))
             world.agent.sky = PLAIN_SKY
-            self._ending = Ending(self, _close, self._eyes, self._env)
             self._ending.has_drawn()
-        return self._eyes.see(world.model, world.data)
+        return self._eyes[0].see(world.model, world.data)
 
 
-def _close(eyes: Eyes, env: Any) -> None:
-    eyes.close()
+def _close(opened: list[Eyes], env: Any) -> None:
+    for eyes in opened:
+        eyes.close()
     env.close()
