@@ -13,7 +13,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from _machine import own_and_further_words
 from surefoot.cli.evaluate_budgets import ROWS, read_rows
@@ -24,9 +24,10 @@ from surefoot.cli.report_budgets import budget_figures, levels_of
 from surefoot.files import write_json, write_text
 from surefoot.report.budget_tables import budget_rows, budget_verdict, level_rows
 from surefoot.report.protocol_tables import markdown_table
+from surefoot.safety.calibration import CalibrationMethod
 
 CALIBRATION_EPISODES = 1000
-"""Number of the first episode that calibrates, with --method episodes: other starts than those that are measured."""
+"""Number of the first episode that calibrates, with --method episodes and budgets: other starts than those that are measured."""
 
 
 def run(*words: object) -> None:
@@ -52,10 +53,11 @@ def measure(path: Path, options: argparse.Namespace) -> None:
     run("evaluate", path, *ratios, "--cost-limit", *limits, "inf", *measured)
     if not options.levels:
         return
-    if options.method == "episodes":
+    if options.method in ("episodes", "budgets"):
         first = ["--first-episode", CALIBRATION_EPISODES]
-        run("evaluate", path, *budgets, *common, *first)
-        run("calibrate", path, "--level", *options.levels, "--method", "episodes", *first)
+        tried = ["--budget", *options.calibration_budgets] if options.calibration_budgets else budgets
+        run("evaluate", path, *tried, *common, *first)
+        run("calibrate", path, "--level", *options.levels, "--method", options.method, *first)
     else:
         held_out = [] if options.held_out is None else ["--data", options.held_out]
         run("calibrate", path, "--level", *options.levels, "--method", options.method, *held_out)
@@ -97,7 +99,8 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--levels", nargs="*", default=["0.05", "0.1"], help="none: no calibration")
-    parser.add_argument("--method", choices=("segments", "selected", "episodes"), default="selected")
+    parser.add_argument("--method", choices=get_args(CalibrationMethod), default="selected")
+    parser.add_argument("--calibration-budgets", nargs="+", help="ratios that calibrate, with episodes and budgets")
     parser.add_argument("--held-out", type=Path, help="data that calibrate; by default what training has held out")
     parser.add_argument("--run", type=Path, help="folder of the run; by default runs/trebi/TASK")
     parser.add_argument("--out", type=Path, default=Path("results/trebi"))

@@ -66,6 +66,14 @@ def test_margins_from_other_data_and_from_episodes(run: Path, tmp_path: Path) ->
     over = [row["cost"] - row["budget"] for row in rows if row["seed"] == 0 and row["level"] is None and row["budget"]]
     margin = json.loads((run / "calibration.json").read_text())["seeds"]["0"]["0.2"]
     assert margin == [pytest.approx(max(0.0, *over), abs=1e-4)]  # the fourth smallest of four
+    # Two of each budget: enough for a level of 0.4, whose quantile is the larger.
+    assert main(["calibrate", str(run), "--level", "0.4", "--method", "budgets"]) == 0
+    given, kept = json.loads((run / "calibration.json").read_text())["kept"]["0"]["0.4"]
+    assert given == [12.0, 60.0]
+    worst = [max(row["cost"] for row in rows if (row["seed"], row["budget"]) == (0, budget)) for budget in given]
+    np.testing.assert_allclose(kept, np.maximum.accumulate(worst), atol=1e-4)
+    assert main(["evaluate", str(run), "--budget", "0.2", "1.0", "--episodes", "2", "--level", "0.4"]) == 0
+    assert [row["level"] for row in rows_of(run / "evaluation" / "budget_episodes.jsonl")[-8:]] == [0.4] * 8
 
 
 def test_what_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from surefoot.safety.calibration import (
     HeldOut,
     conformal_quantile,
     episode_margin,
+    kept_budgets,
     read_calibration,
     segment_margins,
     selection_margins,
@@ -89,6 +90,41 @@ def test_the_margin_of_whole_episodes() -> None:
     assert episode_margin(budgets - 1, budgets, 0.1) == 0.0
 
 
+def test_each_budget_is_calibrated_by_its_own_episodes() -> None:
+    # Under 10 the costs are 11, ..., 29, under 20 they are 21, ..., 39, under 40 they are 2, ..., 38: the 18th of 19.
+    costs = np.concatenate([np.arange(11.0, 30.0), np.arange(21.0, 40.0), np.arange(2.0, 40.0, 2.0)])
+    budgets = np.repeat([10.0, 20.0, 40.0], 19)
+    given, kept = kept_budgets(costs, budgets, 0.1)
+    # Under 40 it keeps to 36, which the smaller 20 exceeds: a cost of 38 counts there, too.
+    assert (given, kept) == ([10.0, 20.0, 40.0], [28.0, 38.0, 38.0])
+    found = Calibration("budgets", 100, 6, {}, 57, 57, "rows", {"0": {"0.1": [given, kept]}})
+    wanted = np.array([[28.0, 33.0, 38.0, 100.0, 5.0, np.inf]])
+    # 28 is kept to under 10, 38 under 40 (of 20 and 40 the larger), 33 half-way under 25; below the excess of 10 goes
+    # on; from 38 on no margin is needed.
+    np.testing.assert_allclose(found.margins(0, 0.1, wanted), [[18.0, 8.0, 0.0, 0.0, 18.0, 0.0]])
+    with pytest.raises(ConfigError, match=r"expected one that was calibrated \(0.1\), found 0.05"):
+        found.margins(0, 0.05, wanted)
+
+
+def test_a_planner_that_exceeds_low_budgets_only_keeps_all_of_them_with_a_margin_for_each() -> None:
+    """Costs are normal around the budget plus 10, times 1 less a sixtieth of the budget. One margin for all is too much
+    at the top and too little at the bottom; one for each leaves the level, within 4 standard errors, everywhere."""
+    random = np.random.default_rng(0)
+
+    def cost(budget: np.ndarray) -> np.ndarray:
+        return budget + 10 * (1 - budget / 60) + random.normal(size=budget.shape)
+
+    tried = np.repeat(np.linspace(-20, 60, 9), 2000)
+    given, kept = kept_budgets(cost(tried), tried, 0.1)
+    found = Calibration("budgets", 1, 1, {}, 1, 1, "rows", {"0": {"0.1": [given, kept]}})
+    for wanted in (15.0, 30.0, 45.0):
+        budgets = np.full((4000, 1), wanted)
+        realised = cost(budgets - found.margins(0, 0.1, budgets))
+        assert np.mean(realised > wanted) == pytest.approx(0.1, abs=0.02)
+    one = episode_margin(cost(tried), tried, 0.1)
+    assert np.mean(cost(np.full(4000, 45.0) - one) > 45) < 0.01
+
+
 FOUND = Calibration("segments", 100, 50, {"0": {"0.05": [4.0, 3.0], "0.1": [2.0, 1.0]}}, 20, 400, "held_out.hdf5")
 
 
@@ -96,13 +132,13 @@ def test_margins_step_by_step(tmp_path: Path) -> None:
     write_calibration(tmp_path, FOUND)
     found = read_calibration(tmp_path, step=100)
     assert found == FOUND
-    margins = found.margins(0, 0.1, horizon=120)
+    (margins,) = found.margins(0, 0.1, np.zeros((1, 120)))
     # From the 100th step on 20, 19, ..., 1 of the 21 last ones are left.
     np.testing.assert_allclose(margins[[0, 49, 50, 99, 100, 119]], [2, 2, 1, 1, 20 / 21, 1 / 21])
-    np.testing.assert_array_equal(found.margins(0, 0.1, horizon=100)[50:], 1.0)
+    np.testing.assert_array_equal(found.margins(0, 0.1, np.zeros((3, 100)))[:, 50:], 1.0)
     for seed, level in ((0, 0.2), (1, 0.05)):
         with pytest.raises(ConfigError, match="expected one that was calibrated") as refused:
-            found.margins(seed, level, horizon=120)
+            found.margins(seed, level, np.zeros((1, 120)))
         assert is_one_sentence(str(refused.value))
 
 

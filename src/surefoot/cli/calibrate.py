@@ -26,6 +26,7 @@ from surefoot.safety.calibration import (
     CalibrationMethod,
     HeldOut,
     episode_margin,
+    kept_budgets,
     segment_margins,
     selection_margins,
     write_calibration,
@@ -49,9 +50,10 @@ class CalibrateOptions:
     """Shares of outcomes that may cost more than predicted plus margin."""
     method: CalibrationMethod = "selected"
     """segments: all held-out segments alike (split-conformal); selected: those that a planner would choose among many;
-    episodes: episodes of the planner itself, from an earlier evaluation without a level."""
+    episodes: episodes of the planner itself, from an earlier evaluation without a level; budgets: the same, a margin
+    for each budget of that evaluation, in between by interpolation."""
     first_episode: int = 0
-    """With episodes: number of the first that counts, so that others stay to be measured on."""
+    """With episodes and budgets: number of the first that counts, so that others stay to be measured on."""
     stretch: int = 50
     """Environment steps that share a margin, with segments and selected."""
     candidates: int | None = None
@@ -77,7 +79,8 @@ def calibrate(options: CalibrateOptions) -> Calibration:
     loaded = load_run(options.run, {})
     if not getattr(loaded.algorithm, "needs_budget", False):
         raise ConfigError(f"{options.run}: algorithm '{loaded.config.algorithm}' plans under no budget.")
-    found = _from_episodes(loaded, options) if options.method == "episodes" else _from_segments(loaded, options)
+    planned = options.method in ("episodes", "budgets")
+    found = _from_episodes(loaded, options) if planned else _from_segments(loaded, options)
     write_calibration(options.run, found)
     return found
 
@@ -127,13 +130,16 @@ def _from_episodes(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
             f"{file}: expected episodes under limited budgets without a level, of the checkpoint of {loaded.step} "
             f"updates, found none; evaluate first."
         )
-    seeds, outcomes = {}, 0
+    seeds, kept, outcomes = {}, {}, 0
     for seed in loaded.config.seeds:
         chosen = [row for row in rows if row["seed"] == seed]
         outcomes = len(chosen)
         costs, budgets = (np.array([row[name] for row in chosen]) for name in ("discounted_cost", "planner_budget"))
-        seeds[str(seed)] = {f"{level:g}": [episode_margin(costs, budgets, level)] for level in options.level}
-    return Calibration("episodes", loaded.step, task.horizon, seeds, outcomes, outcomes, str(file))
+        if options.method == "budgets":
+            kept[str(seed)] = {f"{level:g}": [*kept_budgets(costs, budgets, level)] for level in options.level}
+        else:
+            seeds[str(seed)] = {f"{level:g}": [episode_margin(costs, budgets, level)] for level in options.level}
+    return Calibration(options.method, loaded.step, task.horizon, seeds, outcomes, outcomes, str(file), kept)
 
 
 def _held_out(loaded: LoadedRun, path: Path | None) -> tuple[Dataset, Any, np.ndarray]:
@@ -183,4 +189,8 @@ def _rows(found: Calibration) -> list[dict[str, str]]:
         for level, margins in levels.items():
             listed = "  ".join(f"{value:.3g}" for value in margins)
             rows.append({"seed": seed, "level": level, f"margin of each {found.stretch} steps": listed})
+    for seed, levels in found.kept.items():
+        for level, (given, kept) in levels.items():
+            listed = "  ".join(f"{budget:.3g}: {cost:.3g}" for budget, cost in zip(given, kept, strict=True))
+            rows.append({"seed": seed, "level": level, "budget given: cost kept to": listed})
     return rows

@@ -26,8 +26,8 @@ from surefoot.evaluation.budgets import summarise_budgets as summarise
 from surefoot.evaluation.lanes import LaneResults, Lanes, Watched, roll_out_pure, roll_out_vector
 from surefoot.report.budget_tables import budget_rows, budget_verdict
 from surefoot.report.tables import plain_table
-from surefoot.safety.calibration import read_calibration
-from surefoot.tasks import Task, get_task
+from surefoot.safety.calibration import Calibration, read_calibration
+from surefoot.tasks import get_task
 from surefoot.training import hyperparameters
 
 EPISODES = 40
@@ -78,7 +78,7 @@ def evaluate_under_budgets(
         budgets = requested_budgets(task, ratios=request.ratios, costs=request.costs, schedule=schedule)
     except ConfigError as error:
         raise ConfigError(f"{loaded.directory.path}: algorithm '{config.algorithm}': {error}") from error
-    margins = _margins(loaded, task, request.level)
+    calibration = None if request.level is None else read_calibration(loaded.directory.path, step=loaded.step)
     evaluation = BudgetEvaluation(
         task=task,
         budgets=budgets,
@@ -93,7 +93,7 @@ def evaluate_under_budgets(
             "data": data_name(config.data_selection),
             "level": request.level,
             "step": loaded.step,
-            "setting": _setting(loaded, request, margins, budgets),
+            "setting": _setting(loaded, request, calibration, budgets, task.horizon),
         },
     )
     folder = loaded.directory.path / FOLDER
@@ -101,7 +101,7 @@ def evaluate_under_budgets(
     file = folder / ROWS
     done = {(row["asked"], row["seed"], row["episode"]) for row in read_rows(file) if row["setting"] == setting}
     lanes = evaluation.lanes if evaluation.blocks(done) else 0
-    rolling = _rolling(loaded, evaluation, margins, lanes, request, open_environment)
+    rolling = _rolling(loaded, evaluation, calibration, lanes, request, open_environment)
     with rolling as roll_out, ProgressLine("evaluating", unit="steps") as line:
         evaluation.run(
             loaded.states,
@@ -169,18 +169,18 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         os.fsync(file.fileno())
 
 
-def _margins(loaded: LoadedRun, task: Task, level: float | None) -> dict[int, np.ndarray]:
-    """What each seed's planner takes off its budget, step by step: zeros without a level."""
-    if level is None:
-        return {seed: np.zeros(task.horizon) for seed in loaded.config.seeds}
-    calibration = read_calibration(loaded.directory.path, step=loaded.step)
-    return {seed: calibration.margins(seed, level, horizon=task.horizon) for seed in loaded.config.seeds}
-
-
 def _setting(
-    loaded: LoadedRun, request: BudgetRequest, margins: Mapping[int, np.ndarray], budgets: Sequence[Budget]
+    loaded: LoadedRun, request: BudgetRequest, calibration: Calibration | None, budgets: Sequence[Budget], horizon: int
 ) -> str:
     schedules = {one.asked: [str(total) for total in one.totals] for one in budgets if one.asked.startswith("schedule")}
+
+    def margins(seed: int) -> Any:
+        if calibration is None or request.level is None:
+            return [0.0] * horizon
+        if calibration.method == "budgets":
+            return calibration.for_seed(seed, request.level)
+        return calibration.margins(seed, request.level, np.zeros((1, horizon)))[0].tolist()
+
     return setting_name(
         {
             **loaded.config.identity,
@@ -188,7 +188,7 @@ def _setting(
             "step": loaded.step,
             "conversion": request.conversion,
             "level": request.level,  # margins of 0 act like none, but their rows say another level
-            "margins": {str(seed): [float(value) for value in values] for seed, values in margins.items()},
+            "margins": {str(seed): margins(seed) for seed in loaded.config.seeds},
             "schedules": schedules,
         }
     )
@@ -196,7 +196,7 @@ def _setting(
 
 @contextmanager
 def _rolling(
-    loaded: LoadedRun, evaluation: BudgetEvaluation, margins: Mapping[int, np.ndarray], lanes: int,
+    loaded: LoadedRun, evaluation: BudgetEvaluation, calibration: Calibration | None, lanes: int,
     request: BudgetRequest, open_environment: OpenEnvironment | None,
 ) -> Iterator[RollOut]:  # fmt: skip
     """What runs a block of `lanes` lanes: in one program where the task is pure JAX, else in a simulator kept open."""
@@ -211,7 +211,10 @@ def _rolling(
         def roll_out(
             state: Any, lanes: Lanes, *, seed: int, watch: Sequence[int], on_step: Callable[[int], None]
         ) -> LaneResults:
-            given: dict[str, Any] = {"seed": seed, "margins": margins[seed], "watch": watch, "on_step": on_step}
+            margins = np.zeros_like(lanes.totals)
+            if calibration is not None and request.level is not None:
+                margins = calibration.margins(seed, request.level, lanes.totals)
+            given: dict[str, Any] = {"seed": seed, "margins": margins, "watch": watch, "on_step": on_step}
             if pure is not None:
                 return roll_out_pure(algorithm, state, pure, lanes, **given)
             return roll_out_vector(algorithm, state, simulator, lanes, **given)

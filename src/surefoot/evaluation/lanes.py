@@ -90,7 +90,7 @@ def roll_out_pure(
     lanes: Lanes,
     *,
     seed: int,
-    margins: Float[np.ndarray, " t"],
+    margins: Float[np.ndarray, "#n t"] | Float[np.ndarray, " t"],
     watch: Sequence[int] = (),
     on_step: OnStep | None = None,
 ) -> LaneResults:
@@ -103,7 +103,9 @@ def roll_out_pure(
     # The horizon in whole chunks: lanes have ended by then, and what the last one adds is cut off again.
     padding = -horizon % chunk
     totals = jnp.pad(totals, ((0, 0), (0, padding)), mode="edge")
-    offsets = jnp.pad(jnp.asarray(margins, jnp.float32), (0, padding), mode="edge")
+    offsets = jnp.pad(
+        jnp.asarray(np.broadcast_to(margins, lanes.totals.shape), jnp.float32), ((0, 0), (0, padding)), mode="edge"
+    )
     watched = jnp.asarray(np.asarray(watch, int))
     now = _begin(algorithm, environment, state, episode)
     seen, seconds, done = [], [], 0
@@ -139,7 +141,7 @@ def roll_out_vector(
     lanes: Lanes,
     *,
     seed: int,
-    margins: Float[np.ndarray, " t"],
+    margins: Float[np.ndarray, "#n t"] | Float[np.ndarray, " t"],
     watch: Sequence[int] = (),
     on_step: OnStep | None = None,
 ) -> LaneResults:
@@ -147,7 +149,8 @@ def roll_out_vector(
     again, its budget whole."""
     count, horizon = lanes.totals.shape
     discount = algorithm.budget_discount
-    idle = np.full(count, _IDLE)
+    lane, idle = np.arange(count), np.full(count, _IDLE)
+    margins = np.broadcast_to(margins, lanes.totals.shape)
     starts = np.where(lanes.episode == _IDLE, _IDLE, episode_seed(0) + np.asarray(lanes.episode))
     observation = np.asarray(environment.reset(starts), np.float32)
     memory, length = algorithm.policy(state).initial(count), np.zeros(count, int)
@@ -158,7 +161,7 @@ def roll_out_vector(
     key = _key(seed, lanes.block)
     while running.any():
         place = np.minimum(length, horizon - 1)
-        left = remaining_budget(budget, lanes.totals[np.arange(count), place]) - margins[place]
+        left = remaining_budget(budget, lanes.totals[lane, place]) - margins[lane, place]
         kept = np.where(running[:, None], observation, np.float32(0))
         inputs = (kept, left.astype(np.float32), length.astype(np.int32), jax.random.fold_in(key, len(seen)))
         began = time.perf_counter()
@@ -211,13 +214,13 @@ def _begin(algorithm: Any, environment: PureTask, state: Any, episode: Int[Array
 @partial(jax.jit, static_argnames=("algorithm", "environment", "count", "horizon"))
 def _steps(
     algorithm: Any, environment: PureTask, state: Any, now: _Running,
-    totals: Float[Array, "n t"], margins: Float[Array, " t"], watch: Int[Array, " w"], key: Key[Array, ""],
+    totals: Float[Array, "n t"], margins: Float[Array, "n t"], watch: Int[Array, " w"], key: Key[Array, ""],
     first: Int[Array, ""], *, count: int, horizon: int,
 ) -> tuple[_Running, Any]:  # fmt: skip
     """`count` steps of all lanes from step `first` on."""
 
     def one(now: _Running, index: Array) -> tuple[_Running, Any]:
-        left = remaining_budget(now.budget, totals[:, index]) - margins[index]
+        left = remaining_budget(now.budget, totals[:, index]) - margins[:, index]
         step_key = jax.random.fold_in(key, index)
         memory, action = _act_lanes(algorithm, state, now.memory, now.observation, left, now.length, step_key)
         picture = _picture(algorithm, state, memory, now.observation, watch)

@@ -8,12 +8,13 @@ which is the same as planning under b - m, so that a margin needs nothing of the
 
 The planner's own plans are not exchangeable with segments of the data: it picks, among many, plans that promise a high
 return at a low cost, and errors of the prediction with them. `selection_margin` imitates that choice on the data, and
-`episode_margin` takes whole episodes of the planner itself, which cost simulation.
+`episode_margin` takes whole episodes of the planner itself, which cost simulation; `kept_budgets` does so for each
+budget apart, since by how much a planner exceeds a budget may depend on the budget.
 """
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,9 +25,9 @@ from surefoot.errors import ConfigError
 from surefoot.files import write_json
 
 FILE, FORMAT_VERSION = "calibration.json", 1
-CalibrationMethod = Literal["segments", "selected", "episodes"]
+CalibrationMethod = Literal["segments", "selected", "episodes", "budgets"]
 """`segments`: residuals of all held-out segments; `selected`: of those that a planner would choose among many;
-`episodes`: of whole episodes of the planner."""
+`episodes`: of whole episodes of the planner; `budgets`: the same, each budget apart."""
 _TRIED_MARGINS = 64
 _DRAWS = 2000
 
@@ -60,24 +61,36 @@ class Calibration:
     """Residuals that the margins of one seed rest on."""
     source: str
     """Where they came from."""
+    kept: dict[str, dict[str, list[list[float]]]] = field(default_factory=dict)
+    """With `budgets`, instead of `seeds`: training seed -> level -> budgets that the planner was given, and what it
+    then kept to (`kept_budgets`)."""
     format_version: int = FORMAT_VERSION
 
-    def margins(self, seed: int, level: float, *, horizon: int) -> Float[np.ndarray, " t"]:
-        """The margin of each step. `ConfigError` for a level that was not calibrated.
-
-        Behind the last stretch, where no segment starts, its margin shrinks with the steps that are left.
-        """
-        known = self.seeds.get(str(seed), {})
+    def for_seed(self, seed: int, level: float) -> list[float] | list[list[float]]:
+        """What was found for a training seed. `ConfigError` for a level that was not calibrated."""
+        known = (self.kept if self.method == "budgets" else self.seeds).get(str(seed), {})
         if f"{level:g}" not in known:
             raise ConfigError(
                 f"--level: expected one that was calibrated ({', '.join(known) or 'none'}), found {level:g}; "
                 f"see `surefoot calibrate`."
             )
-        values = np.asarray(known[f"{level:g}"])
+        return known[f"{level:g}"]
+
+    def margins(self, seed: int, level: float, totals: Float[np.ndarray, "n t"]) -> Float[np.ndarray, "n t"]:
+        """The margin of each step under these budgets of whole episodes, in the planner's units; `ConfigError` as
+        `for_seed`.
+
+        Behind the last stretch, where no segment starts, its margin shrinks with the steps that are left.
+        """
+        found = self.for_seed(seed, level)
+        if self.method == "budgets":
+            given, kept = np.asarray(found)
+            return _margin_of_budget(totals, given, kept)
+        horizon, values = totals.shape[1], np.asarray(found)
         steps = np.arange(horizon)
         covered = min(self.stretch * len(values), horizon)
         left = np.minimum((horizon - steps) / max(horizon - covered + 1, 1), 1.0)
-        return values[np.minimum(steps // self.stretch, len(values) - 1)] * left
+        return np.broadcast_to(values[np.minimum(steps // self.stretch, len(values) - 1)] * left, totals.shape)
 
 
 def conformal_quantile(residuals: Float[np.ndarray, " n"], level: float) -> float:
@@ -90,7 +103,7 @@ def conformal_quantile(residuals: Float[np.ndarray, " n"], level: float) -> floa
     if rank > count:
         raise ConfigError(
             f"--level {level:g}: expected at least {math.ceil(1 / level - 1e-9) - 1} held-out outcomes for each "
-            f"stretch of steps, found {count}; give more data, longer stretches or a higher level."
+            f"margin, found {count}; give more data or episodes, longer stretches or a higher level."
         )
     return float(np.sort(residuals)[rank - 1])
 
@@ -148,6 +161,33 @@ def episode_margin(costs: Float[np.ndarray, " n"], budgets: Float[np.ndarray, " 
     return max(0.0, conformal_quantile(np.asarray(costs) - np.asarray(budgets), level))
 
 
+def kept_budgets(
+    costs: Float[np.ndarray, " n"], budgets: Float[np.ndarray, " n"], level: float
+) -> tuple[list[float], list[float]]:
+    """The budgets that a planner was given, ascending, and for each what its episodes then kept to: the conformal
+    quantile of their costs, or that of a smaller budget where this is larger.
+
+    A further episode under one of these budgets costs more than its quantile with a probability of at most `level`,
+    whatever the budget. Between them the planner is taken to be linear. `ConfigError` where a budget has too few
+    episodes for the level.
+    """
+    given = np.unique(budgets)
+    quantiles = [conformal_quantile(costs[budgets == budget], level) for budget in given]
+    return given.tolist(), np.maximum.accumulate(quantiles).tolist()
+
+
+def _margin_of_budget(
+    wanted: Float[np.ndarray, "n t"], given: Float[np.ndarray, " k"], kept: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, "n t"]:
+    """What is to be taken off a wanted budget so that the planner, given the rest, keeps it; at least 0. Outside the
+    budgets that were tried, the excess of the nearest."""
+    # Of budgets that kept to the same cost the largest serves.
+    last = np.append(np.diff(kept) > 0, True)
+    kept, given = kept[last], given[last]
+    excess = np.interp(np.clip(wanted, kept[0], kept[-1]), kept, kept - given)
+    return np.maximum(excess, 0.0)
+
+
 def write_calibration(run: Path, calibration: Calibration) -> Path:
     """Write calibration.json into a run's folder, in one step; the checkpoint stays as it is."""
     write_json(run / FILE, asdict(calibration))
@@ -170,7 +210,7 @@ def read_calibration(run: Path, *, step: int) -> Calibration:
         found = Calibration(**values)
         valid = found.format_version == FORMAT_VERSION and all(
             np.isfinite(np.asarray(margins, float)).all() and len(margins)
-            for levels in found.seeds.values()
+            for levels in (*found.seeds.values(), *found.kept.values())
             for margins in levels.values()
         )
     except (TypeError, ValueError, AttributeError) as error:
