@@ -27,7 +27,7 @@ from surefoot.report.protocol_tables import markdown_table
 from surefoot.safety.calibration import CalibrationMethod
 
 CALIBRATION_EPISODES = 1000
-"""Number of the first episode that calibrates, with --method episodes and budgets: other starts than those that are measured."""
+"""Number of the first episode that calibrates, with --method episodes and budgets: other starts than are measured."""
 
 
 def run(*words: object) -> None:
