@@ -10,6 +10,7 @@ from tests.stub_run import know_the_stub, stub_run
 from tests.toy_algorithm import SPEC, ToyAlgorithm
 
 from surefoot.errors import ConfigError
+from surefoot.safety.calibration import Calibration, write_calibration
 from surefoot.training import LoadedPolicy, load_policy, make_config
 from surefoot.training.chunk import state_template
 
@@ -103,6 +104,24 @@ def test_a_session_discounts_as_its_planner(tmp_path: Path, monkeypatch: pytest.
     assert session.remaining == 2.0  # (2 - 1) / 0.5
 
 
+def test_a_session_plans_with_the_margins_of_the_run(planner: LoadedPolicy) -> None:
+    assert planner.path is not None
+    with pytest.raises(ConfigError, match="needs the margins of `surefoot calibrate`"):
+        planner.session(1.5, level=0.1)
+    # 0.75 is kept to where 0.25 is given, 2 where 2 is given; in between half the excess at the middle, 1.375.
+    found = Calibration(
+        "budgets", planner.step, 1, {}, 1, 1, "rows", {"0": {"0.1": [[0.25, 2.0], [0.75, 2.0]]}}
+    )  # fmt: skip
+    write_calibration(planner.path, found)
+    session = planner.session([0.75, 1.375, np.inf], level=0.1)
+    np.testing.assert_allclose(session.remaining, [0.75, 1.375, np.inf])
+    np.testing.assert_allclose(session.act(np.zeros((3, 2))), [[0.25], [1.0], [1.0]])
+    session.change_budget(0.75)
+    np.testing.assert_allclose(session.act(np.zeros((3, 2))), [[0.25]] * 3)
+    with pytest.raises(ConfigError, match="expected one that was calibrated"):
+        planner.session(1.5, level=0.2)
+
+
 def test_what_a_session_refuses(planner: LoadedPolicy) -> None:
     session = planner.session([1.0, 2.0])
     refusals = [
@@ -127,6 +146,8 @@ def test_a_policy_without_budget_takes_none(plain_policy: LoadedPolicy) -> None:
         plain_policy.act(np.zeros(3), 1.0)
     with pytest.raises(ConfigError, match="plans under no budget"):
         plain_policy.session(1.0)
+    with pytest.raises(ConfigError, match="level: expected a run with a planner under budgets, found 'toy'"):
+        plain_policy.session(level=0.1)
     session = plain_policy.session()
     first, second = session.act(np.zeros(3)), session.act(np.zeros(3))
     assert first.shape == (2,)

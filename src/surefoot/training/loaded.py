@@ -19,6 +19,7 @@ from surefoot.algorithms import ALGORITHMS
 from surefoot.constraints.budgets import check_remaining
 from surefoot.errors import CheckpointError, ConfigError, check_name
 from surefoot.nn import member
+from surefoot.safety.calibration import read_calibration
 from surefoot.training.algorithm import Algorithm, from_hyperparameters
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
 from surefoot.training.run_directory import RunConfig, RunDirectory
@@ -32,15 +33,19 @@ LARGEST_BATCH = 4096
 class LoadedPolicy:
     """The policy of one seed of a run, and what its values say of safety. Made by `load_policy`; does not change.
 
-    `algorithm`, `state` (without seed axis), `config` of the run, `seed` and `step` (updates trained) may be read.
+    `algorithm`, `state` (without seed axis), `config` and `path` of the run, `seed` and `step` (updates trained) may be
+    read.
     """
 
-    def __init__(self, algorithm: Algorithm, state: Any, *, config: RunConfig, seed: int, step: int) -> None:
+    def __init__(
+        self, algorithm: Algorithm, state: Any, *, config: RunConfig, seed: int, step: int, path: Path | None = None
+    ) -> None:
         self.algorithm = algorithm
         self.state = state
         self.config = config
         self.seed = seed
         self.step = step
+        self.path = path
         self._key = seed_keys([seed], stream=ACT_STREAM)[0]
         self._act = jax.jit(partial(_act, algorithm, config.spec.observation_shape))
         self._step = jax.jit(partial(_act_from_memory, algorithm, config.spec.observation_shape))
@@ -111,11 +116,26 @@ class LoadedPolicy:
         """Whether it plans under a budget that is given at run time."""
         return bool(getattr(self.algorithm, "needs_budget", False))
 
-    def session(self, budget: Numbers | None = None, *, key: Key[Array, ""] | None = None) -> ControlSession:
+    def session(
+        self, budget: Numbers | None = None, *, level: float | None = None, key: Key[Array, ""] | None = None
+    ) -> ControlSession:
         """A control loop of one environment, or of as many as `budget` has numbers: what is left of the budget, the
         planner's memory, and noise that is new at each step. `ConfigError` for a budget that is missing, NaN or
-        negative, or given to a policy that plans under none. `key`: the run's own by default."""
-        return ControlSession(self, budget, key=self._key if key is None else key)
+        negative, or given to a policy that plans under none.
+
+        `level`: plan with the margin that `surefoot calibrate` found for this share of episodes over budget;
+        `ConfigError` where the run has none. `key`: the run's own by default.
+        """
+        margins = None
+        if level is not None:
+            if self.path is None or not self.needs_budget:
+                raise ConfigError(
+                    f"level: expected a run with a planner under budgets, found '{self.config.algorithm}'."
+                )
+            found = read_calibration(self.path, step=self.step)
+            found.for_seed(self.seed, level)
+            margins = partial(found.margins, self.seed, level)
+        return ControlSession(self, budget, key=self._key if key is None else key, margins=margins)
 
     def feasible_value(self, observation: ArrayLike) -> Float[np.ndarray, "*n"]:
         """The feasible value for one observation [obs], a number, or for many [n, obs], [n]; > 0: no safe way out.
@@ -170,7 +190,7 @@ def load_policy(
     states, metadata = checkpoint.load(latest, template, expect=config.identity)
     place = config.seeds.index(seed)
     state = member(states, place)
-    return LoadedPolicy(algorithm, state, config=config, seed=seed, step=metadata["step"])
+    return LoadedPolicy(algorithm, state, config=config, seed=seed, step=metadata["step"], path=run.path)
 
 
 def _act(

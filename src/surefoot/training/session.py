@@ -1,5 +1,6 @@
 """A policy in a control loop: what changes from step to step, apart from the policy, which does not."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -9,6 +10,9 @@ from numpy.typing import ArrayLike
 
 from surefoot.constraints.budgets import BudgetState, check_budgets, check_remaining, pay, remaining_budget
 from surefoot.errors import ConfigError
+
+Margins = Callable[[Float[np.ndarray, "n t"]], Float[np.ndarray, "n t"]]
+"""What a planner takes off budgets, by what the episode may cost as known at each step."""
 
 if TYPE_CHECKING:
     from surefoot.training.loaded import LoadedPolicy
@@ -26,8 +30,10 @@ class ControlSession:
     Budgets are in the units in which the algorithm plans: plain costs where its `budget_discount` is 1.
     """
 
-    def __init__(self, policy: "LoadedPolicy", budget: ArrayLike | None, *, key: Key[Array, ""]) -> None:
-        self._policy, self._key = policy, key
+    def __init__(
+        self, policy: "LoadedPolicy", budget: ArrayLike | None, *, key: Key[Array, ""], margins: Margins | None = None
+    ) -> None:
+        self._policy, self._key, self._find_margins = policy, key, margins
         if policy.needs_budget:
             self._total = check_budgets(budget, name="budget")
         elif budget is not None:
@@ -39,12 +45,14 @@ class ControlSession:
         self._count: int | None = None if self._total.ndim == 0 and not policy.needs_budget else self._total.size
         self._memory: Any = None
         self._budget = BudgetState(np.zeros(self._total.size), np.ones(self._total.size))
+        self._margins = self._margins_now()
         self.steps = 0
         """Actions taken since the episode began."""
 
     @property
     def remaining(self) -> Float[np.ndarray, "*n"]:
-        """What is left of the budget, in the algorithm's units at this step; below 0 where more was spent."""
+        """What is left of the budget, in the algorithm's units at this step; below 0 where more was spent. A margin is
+        not taken off."""
         left = np.asarray(remaining_budget(self._budget, self._total.reshape(-1)))
         return left.reshape(self._total.shape)
 
@@ -57,7 +65,10 @@ class ControlSession:
             raise ConfigError(f"observation: expected {self._count} of them in this session, found {len(batch)}.")
         if self._memory is None:
             self._memory = self._policy.algorithm.policy(self._policy.state).initial(len(batch))
-        left = self.remaining.reshape(-1).astype(np.float32) if self._policy.needs_budget else None
+        left = None
+        if self._policy.needs_budget:
+            margin = self._margins[:, min(self.steps, self._margins.shape[1] - 1)]
+            left = (self.remaining.reshape(-1) - margin).astype(np.float32)
         key = jax.random.fold_in(self._key, self.steps)
         self._memory, actions = self._policy.act_in_session(self._memory, batch, left, np.int32(self.steps), key)
         self.steps += 1
@@ -81,3 +92,8 @@ class ControlSession:
                 f"budget: expected one number or the shape {list(self._total.shape)}, found {list(total.shape)}."
             )
         self._total = np.broadcast_to(total, self._total.shape)
+        self._margins = self._margins_now()
+
+    def _margins_now(self) -> Float[np.ndarray, "n t"]:
+        totals = np.repeat(self._total.reshape(-1, 1), self._policy.config.spec.horizon, 1)
+        return np.zeros_like(totals) if self._find_margins is None else self._find_margins(totals)
