@@ -78,6 +78,19 @@ def test_watched_lanes_are_kept_with_their_plans() -> None:
     assert done == [HORIZON]
 
 
+def test_nothing_is_shown_behind_the_end_of_an_episode() -> None:
+    # Without a limit four steps, from 0, 1, 2 and 3; on the simulator lane 2 has four of six steps.
+    for watched in (
+        spend(StubPlanner(), lanes_of(0.0, np.inf), watch=[1]).watched,
+        on_simulator(0.0, 0.5, 1.0, watch=[2]).watched,
+    ):
+        lived = [True] * 4 + [False] * 2
+        np.testing.assert_array_equal(np.isfinite(watched.observations).all((1, 2)), lived)
+        assert watched.plans is not None
+        np.testing.assert_array_equal(np.isfinite(watched.plans).all((1, 2, 3)), lived)
+        np.testing.assert_array_equal(np.isnan(watched.plans).all((1, 2, 3)), np.logical_not(lived))
+
+
 def on_simulator(*totals: Any, episodes: Any = None, deaths_at: Any = (), **options: Any) -> LaneResults:
     lanes = lanes_of(*totals, episodes=episodes)
     vector = FakeVector(len(totals), deaths_at=deaths_at)

@@ -107,10 +107,11 @@ def _plans(file: Path, task: str) -> Figures:
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{file}: expected plans, found a file that cannot be read; evaluate again.") from error
     view = VIEWS.get(task, _PLAIN)
-    imagined = [
-        Imagined(name, view.project(observations[:, lane]), None if plans is None else view.project(plans[:, lane]))
-        for lane, name in enumerate(asked)
-    ]
+    imagined = []
+    for lane, name in enumerate(asked):
+        lived = np.isfinite(observations[:, lane]).all(-1)
+        shown = None if plans is None else view.project(plans[lived, lane])
+        imagined.append(Imagined(name, view.project(observations[lived, lane]), shown))
     caption = (
         "Episode 0 of the first seed under several budgets: what came (black, from the blue dot on) and some of the "
         "plans imagined on the way (light). " + ("Shaded: angles that cost." if view.plane.marked else "")

@@ -41,9 +41,9 @@ class Watched(NamedTuple):
     """What some lanes saw and imagined."""
 
     observations: Float[np.ndarray, "t w o"]
-    """Before each step; what follows an episode's end repeats its last state."""
+    """Before each step; NaN behind an episode's end."""
     plans: Float[np.ndarray, "t w h o"] | None
-    """The observations that the planner expected at each step; None where it shows none."""
+    """The observations that the planner expected at each step, NaN as above; None where it shows none."""
 
 
 class LaneResults(NamedTuple):
@@ -168,7 +168,7 @@ def roll_out_vector(
         memory, actions = _act(algorithm, state, memory, *inputs)
         actions = np.asarray(actions)
         seconds.append(time.perf_counter() - began)
-        seen.append(_picture(algorithm, state, memory, observation, np.asarray(watch, int)))
+        seen.append(_picture(algorithm, state, memory, observation, running, np.asarray(watch, int)))
         step = environment.step(actions, idle)
         again = running & step.restarted
         counted = running & ~again
@@ -191,12 +191,16 @@ def roll_out_vector(
     )
 
 
-def _picture(algorithm: Any, state: Any, memory: PyTree[Any], observation: Any, watch: Any) -> tuple[Any, Any]:
+def _picture(
+    algorithm: Any, state: Any, memory: PyTree[Any], observation: Any, running: Any, watch: Any
+) -> tuple[Any, Any]:
     """What the watched lanes see and imagine; a planner shows plans by `imagined(state, memory) -> [n, h, obs]`."""
+    there = running[watch][:, None]
     plans = None
     if hasattr(algorithm, "imagined"):
-        plans = algorithm.imagined(state, jax.tree.map(lambda leaf: leaf[watch], memory))
-    return observation[watch], plans
+        found = algorithm.imagined(state, jax.tree.map(lambda leaf: leaf[watch], memory))
+        plans = jnp.where(there[:, None], found, jnp.nan)
+    return jnp.where(there, observation[watch], jnp.nan), plans
 
 
 @partial(jax.jit, static_argnames=("algorithm", "environment"))
@@ -223,7 +227,7 @@ def _steps(
         left = remaining_budget(now.budget, totals[:, index]) - margins[:, index]
         step_key = jax.random.fold_in(key, index)
         memory, action = _act_lanes(algorithm, state, now.memory, now.observation, left, now.length, step_key)
-        picture = _picture(algorithm, state, memory, now.observation, watch)
+        picture = _picture(algorithm, state, memory, now.observation, now.running & (index < horizon), watch)
         entered, result = environment.step(now.environment, action)
         running = now.running & (index < horizon)
         cost = jnp.where(running, result.cost, 0.0)
