@@ -108,14 +108,14 @@ def test_a_session_plans_with_the_margins_of_the_run(planner: LoadedPolicy) -> N
     assert planner.path is not None
     with pytest.raises(ConfigError, match="needs the margins of `surefoot calibrate`"):
         planner.session(1.5, level=0.1)
-    # 0.75 is kept to where 0.25 is given, 2 where 2 is given; in between half the excess at the middle, 1.375.
+    # 0.75 is kept to where 0.25 is given, and 1.375, too; 2 where 2 is given, and more needs no margin.
     found = Calibration(
         "budgets", planner.step, 1, {}, 1, 1, "rows", {"0": {"0.1": [[0.25, 2.0], [0.75, 2.0]]}}
     )  # fmt: skip
     write_calibration(planner.path, found)
     session = planner.session([0.75, 1.375, np.inf], level=0.1)
     np.testing.assert_allclose(session.remaining, [0.75, 1.375, np.inf])
-    np.testing.assert_allclose(session.act(np.zeros((3, 2))), [[0.25], [1.0], [1.0]])
+    np.testing.assert_allclose(session.act(np.zeros((3, 2))), [[0.25], [0.25], [1.0]])
     session.change_budget(0.75)
     np.testing.assert_allclose(session.act(np.zeros((3, 2))), [[0.25]] * 3)
     with pytest.raises(ConfigError, match="expected one that was calibrated"):

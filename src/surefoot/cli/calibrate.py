@@ -50,8 +50,8 @@ class CalibrateOptions:
     """Shares of outcomes that may cost more than predicted plus margin."""
     method: CalibrationMethod = "selected"
     """segments: all held-out segments alike (split-conformal); selected: those that a planner would choose among many;
-    episodes: episodes of the planner itself, from an earlier evaluation without a level; budgets: the same, a margin
-    for each budget of that evaluation, in between by interpolation."""
+    episodes: episodes of the planner itself, from an earlier evaluation without a level; budgets: the same, the planner
+    is given the largest budget of that evaluation under which it kept the wanted one."""
     first_episode: int = 0
     """With episodes and budgets: number of the first that counts, so that others stay to be measured on."""
     stretch: int = 50

@@ -168,8 +168,7 @@ def kept_budgets(
     quantile of their costs, or that of a smaller budget where this is larger.
 
     A further episode under one of these budgets costs more than its quantile with a probability of at most `level`,
-    whatever the budget. Between them the planner is taken to be linear. `ConfigError` where a budget has too few
-    episodes for the level.
+    whatever the budget. `ConfigError` where a budget has too few episodes for the level.
     """
     given = np.unique(budgets)
     quantiles = [conformal_quantile(costs[budgets == budget], level) for budget in given]
@@ -179,13 +178,18 @@ def kept_budgets(
 def _margin_of_budget(
     wanted: Float[np.ndarray, "n t"], given: Float[np.ndarray, " k"], kept: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, "n t"]:
-    """What is to be taken off a wanted budget so that the planner, given the rest, keeps it; at least 0. Outside the
-    budgets that were tried, the excess of the nearest."""
-    # Of budgets that kept to the same cost the largest serves.
-    last = np.append(np.diff(kept) > 0, True)
-    kept, given = kept[last], given[last]
-    excess = np.interp(np.clip(wanted, kept[0], kept[-1]), kept, kept - given)
-    return np.maximum(excess, 0.0)
+    """What is to be taken off a wanted budget so that the planner, given the rest, keeps it; at least 0.
+
+    The rest is the largest budget that was tried under which the planner kept the wanted one, and none in between:
+    what a planner costs may jump from one budget to the next. Below what the smallest kept to, where nothing is known,
+    that one's excess is taken off; above what the largest kept to, its excess.
+    """
+    place = np.searchsorted(kept, wanted, side="right") - 1
+    outside = (place < 0) | (place == len(kept) - 1)
+    nearest = np.clip(place, 0, len(kept) - 1)
+    # An infinite budget lies outside, too, and infinity less infinity is no number.
+    within = np.where(outside, 0.0, wanted)
+    return np.maximum(np.where(outside, kept[nearest] - given[nearest], within - given[nearest]), 0.0)
 
 
 def write_calibration(run: Path, calibration: Calibration) -> Path:
