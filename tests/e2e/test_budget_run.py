@@ -66,6 +66,10 @@ def test_margins_from_other_data_and_from_episodes(run: Path, tmp_path: Path) ->
     over = [row["cost"] - row["budget"] for row in rows if row["seed"] == 0 and row["level"] is None and row["budget"]]
     margin = json.loads((run / "calibration.json").read_text())["seeds"]["0"]["0.2"]
     assert margin == [pytest.approx(max(0.0, *over), abs=1e-4)]  # the fourth smallest of four
+    # A schedule's episodes, evaluated last, do not count.
+    scheduled = {**rows[-1], "level": None, "setting": "another", "asked": "schedule steps.csv", "cost": 1e3}
+    with (run / "evaluation" / "budget_episodes.jsonl").open("a") as file:
+        file.write(json.dumps(scheduled) + "\n")
     # Two of each budget: enough for a level of 0.4, whose quantile is the larger.
     assert main(["calibrate", str(run), "--level", "0.4", "--method", "budgets"]) == 0
     given, kept = json.loads((run / "calibration.json").read_text())["kept"]["0"]["0.4"]

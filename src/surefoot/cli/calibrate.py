@@ -117,7 +117,14 @@ def _from_segments(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
 def _from_episodes(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
     task = get_task(loaded.config.task)
     file = options.run / FOLDER / ROWS
-    rows = [row for row in read_rows(file) if row.get("level") is None and row.get("planner_budget") is not None]
+    # A schedule's budget is none that the whole episode was planned under.
+    rows = [
+        row
+        for row in read_rows(file)
+        if row.get("level") is None
+        and row.get("planner_budget") is not None
+        and not row["asked"].startswith("schedule ")
+    ]
     # The last evaluation without a level: earlier ones may have been of another checkpoint or other options.
     last = rows[-1]["setting"] if rows else ""
     rows = [
