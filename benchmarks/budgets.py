@@ -15,11 +15,11 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+from _commands import is_trained, run
 from _machine import own_and_further_words
 from surefoot.cli.evaluate_budgets import ROWS, read_rows
 from surefoot.cli.files import read_summary
 from surefoot.cli.loaded_run import FOLDER
-from surefoot.cli.main import main as surefoot
 from surefoot.cli.report_budgets import budget_figures, levels_of
 from surefoot.files import write_json, write_text
 from surefoot.report.budget_tables import budget_rows, budget_verdict, level_rows
@@ -28,19 +28,6 @@ from surefoot.safety.calibration import CalibrationMethod
 
 CALIBRATION_EPISODES = 1000
 """Number of the first episode that calibrates, with --method episodes and budgets: other starts than are measured."""
-
-
-def run(*words: object) -> None:
-    """A surefoot command; ends the benchmark where it fails."""
-    texts = [str(word) for word in words]
-    print("surefoot", *texts, flush=True)
-    if code := surefoot(texts):
-        sys.exit(code)
-
-
-def finished(path: Path) -> bool:
-    """Whether training reached its end: it writes its summary last."""
-    return "training" in read_summary(path) if path.exists() else False
 
 
 def measure(path: Path, options: argparse.Namespace) -> None:
@@ -107,7 +94,7 @@ def main() -> None:
     own, further = own_and_further_words()
     options = parser.parse_args(own)
     path = options.run or Path("runs/trebi") / options.task
-    if not finished(path):
+    if not is_trained(path):
         run(
             "train", "--algorithm", "trebi", "--task", options.task, "--data", options.data, "--preset", options.preset,
             "--seeds", options.seeds, "--out", path, "--resume", *further,

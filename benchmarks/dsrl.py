@@ -8,11 +8,10 @@ cost_return.png, report.html. Every option after `--` goes to the training of FI
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from _commands import run
 from _machine import own_and_further_words
-from surefoot.cli.main import main as surefoot
 
 METHODS: dict[str, list[str]] = {
     "fisor": ["--algorithm", "fisor"],
@@ -20,13 +19,6 @@ METHODS: dict[str, list[str]] = {
     "bc_safe": ["--algorithm", "bc", "--data-filter", "safe"],
 }
 """Folder of the run -> what its training is given."""
-
-
-def run(words: list[str]) -> None:
-    """A surefoot command; ends the benchmark where it fails."""
-    print("surefoot", *words, flush=True)
-    if code := surefoot(words):
-        sys.exit(code)
 
 
 def main() -> None:
@@ -45,14 +37,15 @@ def main() -> None:
     for name in options.methods:
         path = options.runs / options.task / name
         extra = further if name == "fisor" else []
-        run(["train", "--task", options.task, "--data", str(options.data), "--out", str(path), "--seeds", options.seeds,
-             "--resume", *METHODS[name], *extra])  # fmt: skip
-        run(["evaluate", str(path), "--episodes", str(options.episodes), "--workers", str(options.workers),
-             "--gifs", "1"])  # fmt: skip
-        run(["report", str(path)])
-        paths.append(str(path))
+        run(
+            "train", "--task", options.task, "--data", options.data, "--out", path, "--seeds", options.seeds,
+            "--resume", *METHODS[name], *extra,
+        )  # fmt: skip
+        run("evaluate", path, "--episodes", options.episodes, "--workers", options.workers, "--gifs", 1)
+        run("report", path)
+        paths.append(path)
     if len(paths) > 1:
-        run(["report", *paths, "--out", str(options.out / options.task)])
+        run("report", *paths, "--out", options.out / options.task)
 
 
 if __name__ == "__main__":

@@ -5,37 +5,28 @@
 Trains `small`, and `legacy` (networks of 4 and 4.6 million parameters, 20 denoising steps, two gradient steps before
 each, 128 candidates) for `--updates` of each of its phases instead of the authors' 200,000, on the same data. Both plan
 the same episodes under one budget. Says whether the fast preset's mean return and cost lie in the legacy planner's 95 %
-intervals, and how much CPU a decision of each takes. Writes RESULTS/legacy_planner.json and every episode's row.
+intervals. Writes benchmarks/results/legacy_planner.json with every episode's row. What a decision of each takes is
+measured by planning.py.
 """
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import _machine
+from _commands import is_trained, run
 from surefoot.cli.evaluate_budgets import ROWS, read_rows
-from surefoot.cli.files import read_summary
 from surefoot.cli.loaded_run import FOLDER
-from surefoot.cli.main import main as surefoot
 from surefoot.evaluation.metrics import bootstrap_interval
-
-
-def run(*words: object) -> None:
-    """A surefoot command; ends the benchmark where it fails."""
-    texts = [str(word) for word in words]
-    print("surefoot", *texts, flush=True)
-    if code := surefoot(texts):
-        sys.exit(code)
 
 
 def measure(path: Path, preset: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Train and evaluate one preset; what is there is not done again. The rows of its episodes."""
     updates = ["--model-updates", options.updates, "--value-updates", options.updates] if preset == "legacy" else []
-    if not path.exists() or "training" not in read_summary(path):
+    if not is_trained(path):
         run(
             "train", "--algorithm", "trebi", "--task", options.task, "--data", options.data, "--preset", preset,
             "--seeds", "0:1", "--out", path, "--resume", *updates,

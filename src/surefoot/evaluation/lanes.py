@@ -130,7 +130,7 @@ def roll_out_pure(
         restarts=np.zeros(len(episode), int),
         steps=done,
         step_seconds=float(np.median(seconds)) if seconds else 0.0,
-        watched=Watched(*kept),
+        watched=_watched(*kept),
     )
 
 
@@ -184,7 +184,7 @@ def roll_out_vector(
         budget.weight[again] = 1
         if on_step is not None:
             on_step(int(length.max()))
-    watched = Watched(*jax.tree.map(lambda *parts: np.stack(parts), *seen))
+    watched = _watched(*jax.tree.map(lambda *parts: np.stack(parts), *seen))
     step_seconds = float(np.median(seconds)) if seconds else 0.0
     return LaneResults(
         returns, costs, np.asarray(budget.spent), length, terminated, restarts, len(seconds), step_seconds, watched
@@ -193,14 +193,24 @@ def roll_out_vector(
 
 def _picture(
     algorithm: Any, state: Any, memory: PyTree[Any], observation: Any, running: Any, watch: Any
-) -> tuple[Any, Any]:
-    """What the watched lanes see and imagine; a planner shows plans by `imagined(state, memory) -> [n, h, obs]`."""
-    there = running[watch][:, None]
+) -> tuple[Any, Any, Any]:
+    """Whether the watched lanes run, what they see, and what they imagine; a planner shows plans by
+    `imagined(state, memory) -> [n, h, obs]`."""
     plans = None
     if hasattr(algorithm, "imagined"):
-        found = algorithm.imagined(state, jax.tree.map(lambda leaf: leaf[watch], memory))
-        plans = jnp.where(there[:, None], found, jnp.nan)
-    return jnp.where(there, observation[watch], jnp.nan), plans
+        plans = algorithm.imagined(state, jax.tree.map(lambda leaf: leaf[watch], memory))
+    return running[watch], observation[watch], plans
+
+
+def _watched(
+    running: Bool[np.ndarray, "t w"],
+    observations: Float[np.ndarray, "t w o"],
+    plans: Float[np.ndarray, "t w h o"] | None,
+) -> Watched:
+    """The pictures of all steps, without what lies behind an episode's end."""
+    there = running[..., None]
+    shown = None if plans is None else np.where(there[..., None], plans, np.nan)
+    return Watched(np.where(there, observations, np.nan), shown)
 
 
 @partial(jax.jit, static_argnames=("algorithm", "environment"))
