@@ -6,6 +6,7 @@ and backward, and of a window only the places that some step can reach are unfol
 """
 
 import math
+from functools import partial
 from typing import TypeVar
 
 import equinox as eqx
@@ -164,6 +165,21 @@ class GroupNorm(eqx.Module):
         return _group_norm(x, self.scale, self.bias, jnp.zeros(self.groups))
 
 
+def _norm_mish(norm: GroupNorm, x: Float[Array, "B L c"]) -> Float[Array, "B L c"]:
+    """mish(norm(x)); one kernel on a CUDA device."""
+    if jax.default_backend() != "gpu":
+        return mish(norm(x))
+    from surefoot.nn import fused_norm  # Pallas takes half a second to import
+
+    if not fused_norm.fits(x, norm.groups):
+        return mish(norm(x))
+    # What is placed on the CPU of a machine with a GPU runs there.
+    fused = partial(fused_norm.norm_mish, groups=norm.groups, epsilon=_NORM_EPSILON)
+    like = jnp.zeros(norm.groups)
+    plain = lambda x, scale, bias: mish(_group_norm(x, scale, bias, like))  # noqa: E731
+    return jax.lax.platform_dependent(x, norm.scale, norm.bias, cuda=fused, default=plain)
+
+
 # --- blocks ---
 
 
@@ -178,7 +194,7 @@ class ConvBlock(eqx.Module):
         return ConvBlock(Conv.create(size_in, size_out, width=width), GroupNorm.create(size_out))
 
     def __call__(self, x: Float[Array, "B L in"]) -> Float[Array, "B L out"]:
-        return mish(self.norm(self.conv(x)))
+        return _norm_mish(self.norm, self.conv(x))
 
 
 class ResidualBlock(eqx.Module):

@@ -1,5 +1,6 @@
 """Segments sampled from a diffusion model that predicts clean ones, guided on the way."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -7,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from surefoot.diffusion.clean import CleanSampler, Steps
@@ -71,7 +73,6 @@ def sample_segments(
     guided = (steps.time >= guide_config.stop) & (steps.time <= guide_config.start)
     guided = guided & (guide_config.steps > 0)
     table = {name: jnp.asarray(column) for name, column in steps._asdict().items()}
-    flags = jnp.asarray(guided)
     action_dim = noise.shape[-1] - observation.shape[-1]
     zeros = jnp.zeros(noise.shape[0], noise.dtype)
 
@@ -81,19 +82,15 @@ def sample_segments(
         first = jnp.where(fresh, 0, steps.number - warm_steps)
         x = table["signal"][first] * previous + table["noise"][first] * noise
 
-    def one_step(index, carry):
+    def one_step(index, carry, *, is_guided):
         x, clean_before, found, _ = carry
         at = {name: column[index] for name, column in table.items()}
         t = at["time"].astype(x.dtype)[None]
-        if guided.any():
-            moved = partial(
-                guide, values, t=t, variance=at["variance"], budget=budget, config=guide_config, constrain=constrain,
-                action_dim=action_dim, spread=spread,
+        if is_guided:
+            x, found = guide(
+                values, x, t, at["variance"], budget, config=guide_config, constrain=constrain, action_dim=action_dim,
+                spread=spread,
             )  # fmt: skip
-            if guided.all():
-                x, found = moved(x)
-            else:
-                x, found = jax.lax.cond(flags[index], lambda x, _: moved(x), lambda x, found: (x, found), x, found)
         entered = x
         clean = predict(x, t)
         ahead = jnp.where(index > first, at["extrapolate"], 0.0)
@@ -104,7 +101,12 @@ def sample_segments(
 
     start = constrain(x)
     carry = (start, jnp.zeros_like(start), (zeros, zeros), start)
-    segments, _, found, entered = jax.lax.fori_loop(first, steps.number, one_step, carry)
+    # A loop for each run of steps that are led, or not: a branch in the loop would bring a GPU's steps back to the host.
+    ends = [0, *(np.flatnonzero(np.diff(guided)) + 1).tolist(), steps.number]
+    for begin, end in itertools.pairwise(ends):
+        since = max(first, begin) if isinstance(first, int) else jnp.maximum(first, begin)
+        carry = jax.lax.fori_loop(since, end, partial(one_step, is_guided=bool(guided[begin])), carry)
+    segments, _, found, entered = carry
     if last_values and not guided[-1]:
         found = values(entered, jnp.zeros(1, noise.dtype))
     return Sampled(segments, *found)
