@@ -1,11 +1,12 @@
 """CPU seconds of TREBI's decisions and updates, at the authors' sizes and in the fast preset.
 
     JAX_PLATFORMS=cpu XLA_FLAGS=--xla_cpu_multi_thread_eigen=false python benchmarks/planning.py   # under 2 minutes
+    python benchmarks/planning.py                      # with a GPU: wall milliseconds there, the legacy plan among 64
 
 The legacy plan is that of the toys: horizon 32, T = 20, two gradient steps before each denoising step, 128 candidates,
 observations of 3 numbers and actions of 1, fresh weights. A training step is one update on 2 x 32 segments. The public
 implementation takes 20.9 and 0.52 CPU seconds for them on one core of this kind of machine. Compilation is counted
-apart. Writes benchmarks/results/planning.json.
+apart. Writes benchmarks/results/planning.json, on a GPU planning_gpu.json.
 """
 
 import argparse
@@ -29,6 +30,8 @@ SPEC = DataSpec(observation_dim=3, action_dim=1, horizon=200)
 PUBLIC_PLAN, PUBLIC_UPDATE = 20.9, 0.52
 """CPU seconds of the public implementation."""
 PLAN_TARGET, UPDATE_TARGET, FAST_TARGET = 10.0, 0.30, 40.0
+GPU_PLAN_TARGET, GPU_FAST_TARGET = 20.0, 3.0
+"""Milliseconds on an H200."""
 
 
 def timed(call: Callable[[], Any], *, rounds: int) -> dict[str, Any]:
@@ -79,6 +82,23 @@ def parameters(algorithm: TREBI) -> dict[str, int]:
     return {"model": count(state.model.network), "values": values}
 
 
+def on_gpu(legacy: TREBI, fast: TREBI) -> dict[str, Any]:
+    """Milliseconds of decisions."""
+    found: dict[str, Any] = {}
+    for name, algorithm, environments, target in (
+        ("legacy_plan_64", replace(legacy, candidates=64), 1, GPU_PLAN_TARGET),
+        ("legacy_plan_128", legacy, 1, None),
+        ("fast_plan_1", fast, 1, GPU_FAST_TARGET),
+        ("fast_plan_40", fast, 40, None),
+        ("fast_plan_1000", fast, 1000, None),
+    ):
+        found[name] = row = act(algorithm, environments=environments, rounds=30)
+        milliseconds = 1e3 * row["median_wall_seconds"]
+        judged = f"{milliseconds:.3g}" if target is None else _machine.verdict(milliseconds, target, at_most=True)
+        print(f"{name}: {judged} ms; first call {row['first_call_seconds']:.1f} s", flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="legacy plans that are counted")
@@ -87,6 +107,9 @@ def main() -> None:
     results: dict[str, Any] = _machine.head() | {"settings": vars(options)}
     results["parameters"] = {"legacy": parameters(legacy), "small": parameters(fast)}
     print(results["parameters"])
+    if jax.default_backend() == "gpu":
+        print(_machine.write("planning_gpu", results | on_gpu(legacy, fast)))
+        return
 
     results["legacy_plan"] = act(legacy, environments=1, rounds=options.rounds)
     plan = results["legacy_plan"]["median_cpu_seconds"]

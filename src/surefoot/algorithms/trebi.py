@@ -37,7 +37,15 @@ from surefoot.algorithms.trebi_learning import (
     value_loss,
     value_outputs,
 )
-from surefoot.algorithms.trebi_planner import Memory, Plan, empty_memory, make_plan, planning_policy, stretched
+from surefoot.algorithms.trebi_planner import (
+    Memory,
+    Plan,
+    empty_memory,
+    make_plan,
+    planning_networks,
+    planning_policy,
+    stretched,
+)
 from surefoot.data import Dataset
 from surefoot.diffusion.clean import Steps, make_steps
 from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
@@ -316,8 +324,10 @@ class TREBI:
         if memory is None:
             width = state.normalizer.mean.shape[0]
             memory = empty_memory(len(observation), self.plan_horizon, width, age=self.control_interval)
+        model, values = planning_networks(state.model.average, state.values.average, plan_horizon=self.plan_horizon)
+        state = state._replace(values=state.values._replace(average=values))
         memory, plan = make_plan(
-            state.model.average,
+            model,
             lambda x, t, left: self.predict(state, x, t, left),
             observation,
             jnp.where(budget > 0.0, budget * stretch, budget),

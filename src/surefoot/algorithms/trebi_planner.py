@@ -1,7 +1,7 @@
 """TREBI's decision: candidates sampled for all environments at once, one chosen for each."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from surefoot.algorithms.trebi_data import Normalizer
 from surefoot.diffusion.clean import Steps
 from surefoot.errors import ConfigError
-from surefoot.nn import TemporalUNet
+from surefoot.nn import TemporalUNet, TrajectoryValue
 from surefoot.planning import GuideConfig, choose_plan, sample_segments
 from surefoot.types import Policy, PolicyInputs
 
@@ -110,6 +110,17 @@ def make_plan(
         budget=budget,
     )
     return memory._replace(segments=segments, age=jnp.zeros_like(memory.age), fresh=jnp.zeros_like(memory.fresh)), plan
+
+
+def planning_networks(model: TemporalUNet, values: TrajectoryValue, *, plan_horizon: int) -> tuple[Any, Any]:
+    """The denoiser and the stacked values as they plan: on a GPU in their fused form, which takes half the time."""
+    if jax.default_backend() != "gpu":
+        return model, values
+    from surefoot.nn import fused  # Pallas takes half a second to import
+
+    if not (fused.can_fuse(model, plan_horizon) and fused.can_fuse(values, plan_horizon)):
+        return model, values
+    return fused.FusedUNet.of(model, plan_horizon), jax.vmap(fused.FusedValue.of)(values)
 
 
 def planning_policy(

@@ -6,7 +6,6 @@ and backward, and of a window only the places that some step can reach are unfol
 """
 
 import math
-from functools import partial
 from typing import TypeVar
 
 import equinox as eqx
@@ -20,7 +19,7 @@ from surefoot.nn.matmul import matmul
 from surefoot.nn.mlp import Dense
 
 Network = TypeVar("Network")
-_NORM_EPSILON = 1e-5
+NORM_EPSILON = 1e-5
 
 
 def dense(size_in: int, size_out: int) -> Dense:
@@ -122,9 +121,7 @@ def _group_mean(x: Float[Array, "B L c"], groups: int) -> Float[Array, "B 1 c"]:
 
 
 @jax.custom_vjp
-def _group_norm(
-    x: Float[Array, "B L c"], scale: Float[Array, " c"], bias: Float[Array, " c"], like: Float[Array, " g"]
-):
+def group_norm(x: Float[Array, "B L c"], scale: Float[Array, " c"], bias: Float[Array, " c"], like: Float[Array, " g"]):
     """`like` has one number a group; its shape says how many there are."""
     return _group_norm_forward(x, scale, bias, like)[0]
 
@@ -132,7 +129,7 @@ def _group_norm(
 def _group_norm_forward(x, scale, bias, like):
     groups = like.shape[0]
     centred = x - _group_mean(x, groups)
-    inverse = jax.lax.rsqrt(_group_mean(centred * centred, groups) + _NORM_EPSILON)
+    inverse = jax.lax.rsqrt(_group_mean(centred * centred, groups) + NORM_EPSILON)
     normal = centred * inverse
     return normal * scale[None, None] + bias[None, None], (normal, inverse, scale, like)
 
@@ -147,7 +144,7 @@ def _group_norm_backward(saved, g):
     return d_x, d_scale, g.sum((0, 1)), jnp.zeros_like(like)
 
 
-_group_norm.defvjp(_group_norm_forward, _group_norm_backward)
+group_norm.defvjp(_group_norm_forward, _group_norm_backward)
 
 
 class GroupNorm(eqx.Module):
@@ -162,7 +159,7 @@ class GroupNorm(eqx.Module):
         return GroupNorm(jnp.ones(size), jnp.zeros(size), groups)
 
     def __call__(self, x: Float[Array, "B L c"]) -> Float[Array, "B L c"]:
-        return _group_norm(x, self.scale, self.bias, jnp.zeros(self.groups))
+        return group_norm(x, self.scale, self.bias, jnp.zeros(self.groups))
 
 
 def _norm_mish(norm: GroupNorm, x: Float[Array, "B L c"]) -> Float[Array, "B L c"]:
@@ -171,13 +168,18 @@ def _norm_mish(norm: GroupNorm, x: Float[Array, "B L c"]) -> Float[Array, "B L c
         return mish(norm(x))
     from surefoot.nn import fused_norm  # Pallas takes half a second to import
 
-    if not fused_norm.fits(x, norm.groups):
+    if not fused_norm.fits(x.shape[1], x.shape[2], norm.groups):
         return mish(norm(x))
+    form = fused_norm.Form(norm.groups, NORM_EPSILON)
     # What is placed on the CPU of a machine with a GPU runs there.
-    fused = partial(fused_norm.norm_mish, groups=norm.groups, epsilon=_NORM_EPSILON)
-    like = jnp.zeros(norm.groups)
-    plain = lambda x, scale, bias: mish(_group_norm(x, scale, bias, like))  # noqa: E731
-    return jax.lax.platform_dependent(x, norm.scale, norm.bias, cuda=fused, default=plain)
+    (out,) = jax.lax.platform_dependent(
+        x,
+        norm.scale,
+        norm.bias,
+        cuda=lambda x, scale, bias: fused_norm.norm_mish(x, scale, bias, None, form),
+        default=lambda x, scale, bias: (mish(group_norm(x, scale, bias, jnp.zeros(norm.groups))),),
+    )
+    return out
 
 
 # --- blocks ---

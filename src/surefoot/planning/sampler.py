@@ -101,7 +101,7 @@ def sample_segments(
 
     start = constrain(x)
     carry = (start, jnp.zeros_like(start), (zeros, zeros), start)
-    # A loop for each run of steps that are led, or not: a branch in the loop would bring a GPU's steps back to the host.
+    # A loop for each run of steps that are led, or not: a branch inside would bring every step of a GPU to the host.
     ends = [0, *(np.flatnonzero(np.diff(guided)) + 1).tolist(), steps.number]
     for begin, end in itertools.pairwise(ends):
         since = max(first, begin) if isinstance(first, int) else jnp.maximum(first, begin)
