@@ -5,10 +5,10 @@
 
 Trains `small`, and `legacy` (networks of 4 and 4.6 million parameters, 20 denoising steps, two gradient steps before
 each, 128 candidates) for `--updates` of each of its phases instead of the authors' 200,000, on the same data, each seed
-a run of its own in `--runs`. Both plan the same episodes under one budget. Says whether the fast preset's mean return
-and cost lie in the legacy planner's 95 % intervals: of each seed, and over all. Writes
-benchmarks/results/legacy_planner.json with every episode's row. What a decision of each takes is measured by
-planning.py.
+a run of its own in `--runs`. `legacy_fast` plans with the networks of `legacy`, whose training is the same. All plan
+the same episodes under one budget. Says whether the mean return and cost of the two fast ones lie in the legacy
+planner's 95 % intervals: of each seed, and over all. Writes benchmarks/results/legacy_planner.json with every episode's
+row. What a decision of each takes is measured by planning.py.
 """
 
 import argparse
@@ -20,35 +20,48 @@ import numpy as np
 
 import _machine
 from _commands import is_trained, run
-from surefoot.cli.evaluate_budgets import ROWS, read_rows
-from surefoot.cli.loaded_run import FOLDER
+from surefoot.cli.evaluate_budgets import ROWS, BudgetRequest, evaluate_under_budgets, read_rows
+from surefoot.cli.loaded_run import FOLDER, load_run
 from surefoot.evaluation.metrics import bootstrap_interval
+from surefoot.presets.trebi import TREBI_PRESETS
+
+ACTING = ("candidates", "sampler", "guide", "chosen_by")
+"""What sets `legacy_fast` apart from `legacy`: training reads none of it."""
 
 
-def measure(path: Path, preset: str, seed: int, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Train and evaluate one seed of a preset; what is there is not done again. The rows of its episodes."""
+def train(path: Path, preset: str, seed: int, options: argparse.Namespace) -> None:
+    """One seed of a preset, unless it is there."""
     updates = ["--model-updates", options.updates, "--value-updates", options.updates] if preset == "legacy" else []
     if not is_trained(path):
         run(
             "train", "--algorithm", "trebi", "--task", options.task, "--data", options.data, "--preset", preset,
             "--seeds", f"{seed}:{seed + 1}", "--out", path, "--resume", *updates,
         )  # fmt: skip
+
+
+def plan(path: Path, preset: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The rows of the episodes that a run's networks plan as the preset does; episodes that are there are kept."""
+    acting = {name: TREBI_PRESETS[preset][name] for name in ACTING} if preset == "legacy_fast" else {}
+    loaded = load_run(path, acting)
     lanes = options.lanes if preset == "legacy" else options.episodes
-    run("evaluate", path, "--budget", options.ratio, "--episodes", options.episodes, "--lanes", lanes, "--workers", 1)
-    rows = [row for row in read_rows(path / FOLDER / ROWS) if row["ratio"] == options.ratio]
+    request = BudgetRequest(
+        ratios=(options.ratio,), episodes=options.episodes, lanes=lanes, changed={"preset": preset} if acting else {}
+    )
+    setting = evaluate_under_budgets(loaded, request)["budgets"]["setting"]
+    rows = [row for row in read_rows(path / FOLDER / ROWS) if row["setting"] == setting]
     return [row for row in rows if row["episode"] < options.episodes]
 
 
 def compare(fast: list[list[dict[str, Any]]], legacy: list[list[dict[str, Any]]]) -> dict[str, Any]:
-    """Means of the rows of some seeds, the legacy planner's intervals, and whether the means of `small` lie there."""
+    """Means of the rows of some seeds, the legacy planner's intervals, and whether the former lie there."""
     found: dict[str, Any] = {}
     for column in ("return", "cost"):
         ours, theirs = ([[row[column] for row in rows] for rows in seeds] for seeds in (fast, legacy))
         low, high = bootstrap_interval(theirs)
         mean = float(np.mean(np.concatenate(ours)))
         found[column] = {
-            "small": mean,
-            "small_interval": list(bootstrap_interval(ours)),
+            "mean": mean,
+            "interval": list(bootstrap_interval(ours)),
             "legacy": float(np.mean(np.concatenate(theirs))),
             "legacy_interval": [low, high],
             "within": bool(low <= mean <= high),
@@ -67,15 +80,20 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=40)
     parser.add_argument("--lanes", type=int, default=1, help="episodes of the legacy planner side by side")
     options = parser.parse_args()
-    rows: dict[str, list[list[dict[str, Any]]]] = {
-        preset: [measure(options.runs / f"{preset}-{seed}", preset, seed, options) for seed in options.seeds]
-        for preset in ("small", "legacy")
-    }
+    rows: dict[str, list[list[dict[str, Any]]]] = {preset: [] for preset in ("small", "legacy_fast", "legacy")}
+    for seed in options.seeds:
+        for preset in ("small", "legacy"):
+            train(options.runs / f"{preset}-{seed}", preset, seed, options)
+        for preset, seeds in rows.items():
+            networks = "small" if preset == "small" else "legacy"
+            seeds.append(plan(options.runs / f"{networks}-{seed}", preset, options))
     results = {**_machine.head(), "settings": {name: str(value) for name, value in vars(options).items()}}
-    results["all"] = compare(rows["small"], rows["legacy"])
-    for place, seed in enumerate(options.seeds):
-        results[f"seed {seed}"] = compare([rows["small"][place]], [rows["legacy"][place]])
-    print(json.dumps({name: value for name, value in results.items() if name.startswith(("all", "seed "))}, indent=2))
+    for preset in ("small", "legacy_fast"):
+        found = {"all": compare(rows[preset], rows["legacy"])}
+        for place, seed in enumerate(options.seeds):
+            found[f"seed {seed}"] = compare([rows[preset][place]], [rows["legacy"][place]])
+        results[preset] = found
+        print(json.dumps({preset: found}, indent=2))
     print(_machine.write("legacy_planner", results | {"rows": rows}))
 
 

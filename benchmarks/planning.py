@@ -1,4 +1,4 @@
-"""CPU seconds of TREBI's decisions and updates, at the authors' sizes and in the fast preset.
+"""CPU seconds of TREBI's decisions and updates, at the authors' sizes and in the fast presets.
 
     JAX_PLATFORMS=cpu XLA_FLAGS=--xla_cpu_multi_thread_eigen=false python benchmarks/planning.py   # under 2 minutes
     python benchmarks/planning.py                      # with a GPU: wall milliseconds there, the legacy plan among 64
@@ -118,11 +118,15 @@ def main() -> None:
         update = found["median_cpu_seconds"]
         print(f"legacy update of the {phase}: CPU seconds {_machine.verdict(update, UPDATE_TARGET, at_most=True)}, "
               f"public {PUBLIC_UPDATE}; first call {found['first_call_seconds']:.1f} s")  # fmt: skip
-    for environments in (1, 40):
-        found = act(fast, environments=environments, rounds=10 * options.rounds)
-        results[f"fast_plan_{environments}"] = found
+    for name, algorithm, environments in (
+        ("legacy_fast_plan", TREBI(**TREBI_PRESETS["legacy_fast"]), 1),
+        ("fast_plan_1", fast, 1),
+        ("fast_plan_40", fast, 40),
+    ):
+        found = act(algorithm, environments=environments, rounds=10 * options.rounds)
+        results[name] = found
         ratio = plan / found["cpu_seconds_per_environment"]
-        print(f"fast plan, {environments} environments: {1e3 * found['median_cpu_seconds']:.1f} ms of CPU, "
+        print(f"{name}: {1e3 * found['median_cpu_seconds']:.1f} ms of CPU, "
               f"{1e3 * found['median_wall_seconds']:.1f} ms; legacy over fast, per environment "
               f"{_machine.verdict(ratio, FAST_TARGET)}")  # fmt: skip
     for phase in ("model", "values"):

@@ -1,5 +1,6 @@
 """Presets of TREBI. `TREBI_TASK_PRESETS` take the place of those of the same name on their tasks."""
 
+from dataclasses import replace
 from typing import Any
 
 from surefoot.nn import TemporalConfig
@@ -51,6 +52,15 @@ _TOY_CONFIG: dict[str, Any] = _LEGACY | {
 }
 """The same from the configuration files, whose values the scripts overrode."""
 
+_FAST: dict[str, Any] = _TOY | {
+    "candidates": 16,
+    "sampler": SamplerConfig(kind="dpm_solver", steps=5, warm_steps=3),
+    "guide": replace(_TOY["guide"], start=10),
+    "chosen_by": "rescored",
+}
+"""The networks and the training of the toys' scripts, and plans in a fortieth of the time: three denoising steps from
+the plan before, two of them guided."""
+
 TREBI_PRESETS: dict[str, dict[str, Any]] = {
     # Source: our own measurements (benchmarks/planning.py for the time), not the paper.
     "small": _SMALL,
@@ -65,6 +75,8 @@ TREBI_PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"candidates": 128},
     "legacy": _TOY,
     "legacy_config": _TOY_CONFIG,
+    # Source: our own measurements (benchmarks/legacy_planner.py).
+    "legacy_fast": _FAST,
 }
 """Preset -> fields to change; for the toys, and where no task has its own."""
 
@@ -111,8 +123,8 @@ _CIRCLE: dict[str, dict[str, Any]] = {
 
 TREBI_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # What falling back from the top costs once the budget is used up.
-    "SafePendulum": {"small": _SMALL | {"cost_margin": 3.0}, "legacy": _TOY},
-    "SafeReacher": {"small": _SMALL | {"cost_margin": 0.3}, "legacy": _TOY},
+    "SafePendulum": {"small": _SMALL | {"cost_margin": 3.0}, "legacy": _TOY, "legacy_fast": _FAST},
+    "SafeReacher": {"small": _SMALL | {"cost_margin": 0.3}, "legacy": _TOY, "legacy_fast": _FAST},
     **dict.fromkeys(("Hopper", "hopper-medium-v2", "hopper-medium-replay-v2"), _runner({})),
     "hopper-medium-expert-v2": _runner({"scale": 1e-4, "stop": 4}),
     **dict.fromkeys(
