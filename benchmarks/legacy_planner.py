@@ -65,6 +65,7 @@ def compare(fast: list[list[dict[str, Any]]], legacy: list[list[dict[str, Any]]]
             "legacy": float(np.mean(np.concatenate(theirs))),
             "legacy_interval": [low, high],
             "within": bool(low <= mean <= high),
+            "not_worse": bool(mean >= low if column == "return" else mean <= high),
         }
     return found
 
