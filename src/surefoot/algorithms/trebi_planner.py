@@ -113,10 +113,10 @@ def make_plan(
 
 
 def planning_networks(model: TemporalUNet, values: TrajectoryValue, *, plan_horizon: int) -> tuple[Any, Any]:
-    """The denoiser and the stacked values as they plan: on a GPU in their fused form, which takes half the time."""
+    """The denoiser and the stacked values as they plan: on a GPU in their fused form, which is half as many kernels."""
     if jax.default_backend() != "gpu":
         return model, values
-    from surefoot.nn import fused  # Pallas takes half a second to import
+    from surefoot.nn import fused  # others need no Pallas
 
     if not (fused.can_fuse(model, plan_horizon) and fused.can_fuse(values, plan_horizon)):
         return model, values

@@ -166,7 +166,7 @@ def _norm_mish(norm: GroupNorm, x: Float[Array, "B L c"]) -> Float[Array, "B L c
     """mish(norm(x)); one kernel on a CUDA device."""
     if jax.default_backend() != "gpu":
         return mish(norm(x))
-    from surefoot.nn import fused_norm  # Pallas takes half a second to import
+    from surefoot.nn import fused_norm  # others need no Pallas
 
     if not fused_norm.fits(x.shape[1], x.shape[2], norm.groups):
         return mish(norm(x))
