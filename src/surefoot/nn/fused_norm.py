@@ -34,10 +34,8 @@ class Form(NamedTuple):
 
     groups: int
     epsilon: float
-    part: int = 0
-    """x is this run of channels of the array it comes in, of as many as `scale` has."""
     addend_part: int = 0
-    """Likewise of the addend."""
+    """The addend is this run of channels of the array it comes in, of as many as `scale` has; x is the first."""
     plain: bool = True
     """Return the result."""
     window: Window | None = None
@@ -119,7 +117,7 @@ def _backward(form, saved, cotangents):
         if addend.shape[0] == 1:
             d_added = d_added.sum(0, keepdims=True)
         d_added = _as_part(d_added, form.addend_part, addend.shape[-1])
-    d_x = _as_part(d_x.reshape(*call.sample, -1), form.part, x.shape[-1])
+    d_x = _as_part(d_x.reshape(*call.sample, -1), 0, x.shape[-1])
     return d_x, d_scale.sum((0, 1)).reshape(scale.shape), d_bias.sum((0, 1)).reshape(bias.shape), d_added
 
 
@@ -161,7 +159,7 @@ class _Call(NamedTuple):
 
     def in_specs(self, addend):
         parameters = pl.BlockSpec(self.rows, lambda b: (0, 0))
-        specs = [self.block(part=self.form.part), parameters, parameters]
+        specs = [self.block(), parameters, parameters]
         if addend is not None:
             shared = addend.shape[0] == 1
             specs.append(self.block(steps=addend.shape[1], part=self.form.addend_part, shared=shared))
