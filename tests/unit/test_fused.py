@@ -12,8 +12,8 @@ import pytest
 from surefoot.algorithms.trebi_planner import planning_networks
 from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue, fused, temporal
 from surefoot.nn.activations import mish
-from surefoot.nn.fused_norm import Form, Window, fits, norm_mish
-from surefoot.nn.temporal import NORM_EPSILON, group_norm
+from surefoot.nn.fused_norm import Form, fits, norm_mish
+from surefoot.nn.temporal import NORM_EPSILON, Window, group_norm, unfold
 
 GROUPS, CHANNELS = 8, 32
 kernel: Any = norm_mish
@@ -29,16 +29,16 @@ def plainly(x: Any, scale: Any, bias: Any, addend: Any, *, form: Form) -> tuple[
     out = mish(group_norm(x[..., :CHANNELS], scale, bias, jnp.zeros(form.groups)))
     if addend is not None:
         out = out + addend[..., form.addend_part * CHANNELS : (form.addend_part + 1) * CHANNELS]
-    return (*([out] if form.plain else []), *([] if form.window is None else [fused.unfold(out, form.window)]))
+    return (*([out] if form.plain else []), *([] if form.window is None else [unfold(out, form.window)]))
 
 
 def test_what_a_convolution_sees() -> None:
     """Steps 1, 2, 3, 4 of one channel, zeros beyond them."""
     x = jnp.arange(1.0, 5.0)[None, :, None]
     np.testing.assert_array_equal(
-        fused.unfold(x, CONV)[0], [[0, 0, 1, 2, 3], [0, 1, 2, 3, 4], [1, 2, 3, 4, 0], [2, 3, 4, 0, 0]]
+        unfold(x, CONV)[0], [[0, 0, 1, 2, 3], [0, 1, 2, 3, 4], [1, 2, 3, 4, 0], [2, 3, 4, 0, 0]]
     )
-    np.testing.assert_array_equal(fused.unfold(x, DOWN)[0], [[0, 1, 2], [2, 3, 4]])
+    np.testing.assert_array_equal(unfold(x, DOWN)[0], [[0, 1, 2], [2, 3, 4]])
 
 
 @pytest.mark.parametrize(

@@ -17,19 +17,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from surefoot.nn.activations import mish
-from surefoot.nn.fused_norm import Form, Window, fits, norm_mish
+from surefoot.nn.fused_norm import Form, fits, norm_mish
 from surefoot.nn.matmul import matmul
 from surefoot.nn.mlp import Dense
 from surefoot.nn.temporal import (
     NORM_EPSILON,
-    Conv,
     ConvBlock,
     Downsample,
     GroupNorm,
     ResidualBlock,
     TimeEmbedding,
     Upsample,
+    Window,
     group_norm,
+    unfold,
 )
 from surefoot.nn.trajectory import TemporalUNet, TrajectoryValue
 
@@ -44,16 +45,6 @@ class Flow(NamedTuple):
     """[B, L, c]."""
     rows: Any
     """Unfolded for the next convolution, [B, M, taps * c]."""
-
-
-def unfold(x: Float[Array, "B L c"], window: Window) -> Float[Array, "B M n"]:
-    """The steps that each output of a convolution sees, side by side; zeros beyond the sequence."""
-    length = x.shape[1]
-    outputs = -(-length // window.stride)
-    span = window.stride * (outputs - 1) + 1
-    after = max(window.taps - 1 + span - window.before - length, 0)
-    padded = jnp.pad(x, ((0, 0), (window.before, after), (0, 0)))
-    return jnp.concatenate([padded[:, tap : tap + span : window.stride] for tap in range(window.taps)], -1)
 
 
 def _affine(rows: Float[Array, "B L n"], layer: Dense) -> Float[Array, "B L o"]:
@@ -99,10 +90,8 @@ class FusedConvBlock(eqx.Module):
     @staticmethod
     def of(block: ConvBlock, length: int, skip: Dense | None = None) -> "FusedConvBlock":
         """For sequences of `length` steps; `skip` adds its columns."""
-        window = _conv_window(block.conv, length)
-        half = block.conv.kernel.shape[0] // 2
-        kernel = block.conv.kernel[half - window.before : half + window.before + 1]
-        kernel, bias = kernel.reshape(-1, kernel.shape[-1]), block.conv.bias
+        window = block.conv.window(length)
+        kernel, bias = block.conv.matrix(window), block.conv.bias
         if skip is not None:
             size_in = skip.kernel.shape[0]
             beside = jnp.pad(skip.kernel, ((window.before * size_in, window.before * size_in), (0, 0)))
@@ -151,11 +140,6 @@ def _all_biases(blocks: Sequence[ResidualBlock], widest: int) -> Dense:
 
 def _widest(blocks: Sequence[ResidualBlock]) -> int:
     return max(block.second.conv.bias.shape[0] for block in blocks)
-
-
-def _conv_window(conv: Conv, length: int) -> Window:
-    reach = min(conv.kernel.shape[0] // 2, length - 1)
-    return Window(taps=2 * reach + 1, stride=1, before=reach)
 
 
 def _down(downsample: Downsample) -> Dense:

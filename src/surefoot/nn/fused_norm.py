@@ -15,18 +15,11 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Float
 
 from surefoot.nn.activations import mish
+from surefoot.nn.temporal import Window
 
 _LARGEST_TILE = 8_192
 """Numbers of a sample that one program holds in its registers."""
 _PARAMETERS = triton.CompilerParams(num_warps=4, num_stages=1)
-
-
-class Window(NamedTuple):
-    """What a convolution sees: its output m unfolds the steps `stride` m - `before` + (0 .. `taps` - 1)."""
-
-    taps: int
-    stride: int
-    before: int
 
 
 class Form(NamedTuple):
@@ -67,7 +60,7 @@ def norm_mish(
 
 
 def _forward(x, scale, bias, addend, form):
-    call = _Call.of(x, scale, addend, form)
+    call = _Call.of(x, scale, form)
     shapes, blocks = [], []
     if form.plain:
         shapes.append((*call.sample, *call.rows))
@@ -89,7 +82,7 @@ def _forward(x, scale, bias, addend, form):
 
 def _backward(form, saved, cotangents):
     x, scale, bias, addend = saved
-    call = _Call.of(x, scale, addend, form)
+    call = _Call.of(x, scale, form)
     given, specs = list(cotangents), []
     if form.plain:
         given[0] = given[0].reshape(*call.sample, *call.rows)
@@ -140,7 +133,7 @@ class _Call(NamedTuple):
     form: Form
 
     @staticmethod
-    def of(x, scale, addend, form):
+    def of(x, scale, form):
         return _Call(x.shape[0], x.shape[1], (form.groups, scale.shape[0] // form.groups), form)
 
     @property

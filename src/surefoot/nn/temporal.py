@@ -6,7 +6,7 @@ and backward, and of a window only the places that some step can reach are unfol
 """
 
 import math
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -52,6 +52,24 @@ def _plus(x: Float[Array, "B L c"], bias: Float[Array, " c"]) -> Float[Array, "B
     return x + bias[None, None]
 
 
+class Window(NamedTuple):
+    """What a convolution sees: its output m unfolds the steps `stride` m - `before` + (0 .. `taps` - 1)."""
+
+    taps: int
+    stride: int
+    before: int
+
+
+def unfold(x: Float[Array, "B L c"], window: Window) -> Float[Array, "B M n"]:
+    """The steps that each output of a convolution sees, side by side; zeros beyond the sequence."""
+    length = x.shape[1]
+    outputs = -(-length // window.stride)
+    span = window.stride * (outputs - 1) + 1
+    after = max(window.taps - 1 + span - window.before - length, 0)
+    padded = jnp.pad(x, ((0, 0), (window.before, after), (0, 0)))
+    return jnp.concatenate([padded[:, tap : tap + span : window.stride] for tap in range(window.taps)], -1)
+
+
 class Conv(eqx.Module):
     """Convolution of odd width k with zero padding k // 2 on both sides: length stays."""
 
@@ -63,12 +81,19 @@ class Conv(eqx.Module):
         return Conv(jnp.zeros((width, size_in, size_out)), jnp.zeros(size_out))
 
     def __call__(self, x: Float[Array, "B L in"]) -> Float[Array, "B L out"]:
-        length, half = x.shape[1], self.kernel.shape[0] // 2
-        reach = min(half, length - 1)  # taps beyond it meet nothing but padding
-        padded = jnp.pad(x, ((0, 0), (reach, reach), (0, 0)))
-        unfolded = jnp.concatenate([padded[:, place : place + length] for place in range(2 * reach + 1)], -1)
-        kernel = self.kernel[half - reach : half + reach + 1]
-        return _plus(_product(unfolded, kernel.reshape(-1, kernel.shape[-1])), self.bias)
+        window = self.window(x.shape[1])
+        return _plus(_product(unfold(x, window), self.matrix(window)), self.bias)
+
+    def window(self, length: int) -> Window:
+        """What it sees of so many steps: taps beyond them meet nothing but padding."""
+        reach = min(self.kernel.shape[0] // 2, length - 1)
+        return Window(taps=2 * reach + 1, stride=1, before=reach)
+
+    def matrix(self, window: Window) -> Float[Array, "n c_out"]:
+        """The kernel over the unfolded steps of the window."""
+        half = self.kernel.shape[0] // 2
+        kernel = self.kernel[half - window.before : half + window.before + 1]
+        return kernel.reshape(-1, kernel.shape[-1])
 
 
 class Downsample(eqx.Module):

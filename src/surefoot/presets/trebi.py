@@ -123,8 +123,8 @@ _CIRCLE: dict[str, dict[str, Any]] = {
 
 TREBI_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # What falling back from the top costs once the budget is used up.
-    "SafePendulum": {"small": _SMALL | {"cost_margin": 3.0}, "legacy": _TOY, "legacy_fast": _FAST},
-    "SafeReacher": {"small": _SMALL | {"cost_margin": 0.3}, "legacy": _TOY, "legacy_fast": _FAST},
+    "SafePendulum": {"small": _SMALL | {"cost_margin": 3.0}, "legacy": _TOY},
+    "SafeReacher": {"small": _SMALL | {"cost_margin": 0.3}, "legacy": _TOY},
     **dict.fromkeys(("Hopper", "hopper-medium-v2", "hopper-medium-replay-v2"), _runner({})),
     "hopper-medium-expert-v2": _runner({"scale": 1e-4, "stop": 4}),
     **dict.fromkeys(
