@@ -42,7 +42,8 @@ def measure(path: Path, options: argparse.Namespace) -> None:
         return
     if options.method in ("episodes", "budgets"):
         first = ["--first-episode", CALIBRATION_EPISODES]
-        tried = ["--budget", *options.calibration_budgets] if options.calibration_budgets else budgets
+        kind = "--cost-limit" if limits else "--budget"
+        tried = [kind, *options.calibration_budgets] if options.calibration_budgets else budgets
         run("evaluate", path, *tried, *common, *first)
         run("calibrate", path, "--level", *options.levels, "--method", options.method, *first)
     else:
@@ -87,7 +88,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--levels", nargs="*", default=["0.05", "0.1"], help="none: no calibration")
     parser.add_argument("--method", choices=get_args(CalibrationMethod), default="selected")
-    parser.add_argument("--calibration-budgets", nargs="+", help="ratios that calibrate, with episodes and budgets")
+    parser.add_argument(
+        "--calibration-budgets",
+        nargs="+",
+        help="budgets that calibrate, with episodes and budgets; ratios, or limits where limits are measured",
+    )
     parser.add_argument("--held-out", type=Path, help="data that calibrate; by default what training has held out")
     parser.add_argument("--run", type=Path, help="folder of the run; by default runs/trebi/TASK")
     parser.add_argument("--out", type=Path, default=Path("results/trebi"))
