@@ -38,6 +38,7 @@ from surefoot.algorithms.trebi_learning import (
     value_outputs,
 )
 from surefoot.algorithms.trebi_planner import (
+    GPUForm,
     Memory,
     Plan,
     empty_memory,
@@ -286,11 +287,11 @@ class TREBI:
         """Every segment alike."""
         return None
 
-    def policy(self, state: TREBIState) -> Policy:
+    def policy(self, state: TREBIState, *, gpu_form: GPUForm = "fused") -> Policy:
         """The first actions of the chosen plan; `inputs.remaining_budget` must be given, `inputs.step` is counted where
         it is not. Do not vmap it over seeds where speed matters (`lax.map` keeps what is skipped skipped)."""
         return planning_policy(
-            lambda *decision: self.plan(state, *decision)[0],
+            lambda *decision: self.plan(state, *decision, gpu_form=gpu_form)[0],
             state.normalizer,
             action_dim=state.model.network.action_dim,
             plan_horizon=self.plan_horizon,
@@ -305,6 +306,8 @@ class TREBI:
         step: Int[Array, " n"],
         key: Key[Array, ""],
         memory: Memory | None = None,
+        *,
+        gpu_form: GPUForm = "fused",
     ) -> tuple[Memory, Plan]:
         """Plans for n environments, each under its own budget, which may be infinite, `step` steps after its reset.
 
@@ -324,7 +327,9 @@ class TREBI:
         if memory is None:
             width = state.normalizer.mean.shape[0]
             memory = empty_memory(len(observation), self.plan_horizon, width, age=self.control_interval)
-        model, values = planning_networks(state.model.average, state.values.average, plan_horizon=self.plan_horizon)
+        model, values = planning_networks(
+            state.model.average, state.values.average, plan_horizon=self.plan_horizon, gpu_form=gpu_form
+        )
         state = state._replace(values=state.values._replace(average=values))
         memory, plan = make_plan(
             model,

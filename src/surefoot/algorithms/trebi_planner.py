@@ -1,7 +1,7 @@
 """TREBI's decision: candidates sampled for all environments at once, one chosen for each."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ ValuesOf = Callable[
     [Float[Array, "b H d"], Float[Array, " 1"], Float[Array, " b"]], tuple[Float[Array, " b"], Float[Array, " b"]]
 ]
 """(noisy segments, diffusion time, share of the episode left) -> reward and cost to come."""
+GPUForm = Literal["fused", "whole"]
+"""How networks plan on a CUDA device. fused: a matrix product and a kernel a layer (`nn.fused`), measured on an H200.
+whole: a kernel a layer (`nn.whole`), which has not run on a GPU yet."""
 
 
 class Plan(NamedTuple):
@@ -112,15 +115,21 @@ def make_plan(
     return memory._replace(segments=segments, age=jnp.zeros_like(memory.age), fresh=jnp.zeros_like(memory.fresh)), plan
 
 
-def planning_networks(model: TemporalUNet, values: TrajectoryValue, *, plan_horizon: int) -> tuple[Any, Any]:
-    """The denoiser and the stacked values as they plan: on a GPU in their fused form, which is half as many kernels."""
+def planning_networks(
+    model: TemporalUNet, values: TrajectoryValue, *, plan_horizon: int, gpu_form: GPUForm = "fused"
+) -> tuple[Any, Any]:
+    """The denoiser and the stacked values as they plan: on a GPU in this form, where its kernels take their sizes."""
     if jax.default_backend() != "gpu":
         return model, values
-    from surefoot.nn import fused  # others need no Pallas
+    from surefoot.nn import fused, whole  # others need no Pallas
 
-    if not (fused.can_fuse(model, plan_horizon) and fused.can_fuse(values, plan_horizon)):
+    takes, denoiser, value = {
+        "fused": (fused.can_fuse, fused.FusedUNet.of, fused.FusedValue.of),
+        "whole": (whole.can_be_whole, whole.WholeUNet.of, whole.WholeValue.of),
+    }[gpu_form]
+    if not (takes(model, plan_horizon) and takes(values, plan_horizon)):
         return model, values
-    return fused.FusedUNet.of(model, plan_horizon), jax.vmap(fused.FusedValue.of)(values)
+    return denoiser(model, plan_horizon), jax.vmap(value)(values)
 
 
 def planning_policy(

@@ -32,7 +32,7 @@ from surefoot.nn.temporal import (
     group_norm,
     unfold,
 )
-from surefoot.nn.trajectory import TemporalUNet, TrajectoryValue
+from surefoot.nn.trajectory import TemporalUNet, TrajectoryValue, value_exit
 
 _DOWN = Window(taps=3, stride=2, before=1)
 _UP = Window(taps=3, stride=1, before=1)
@@ -127,7 +127,7 @@ class FusedBlock(eqx.Module):
         return _activated(left, self.second.norm, skipped, addend_part=int(self.has_skip), plain=plain, then=then)
 
 
-def _all_biases(blocks: Sequence[ResidualBlock], widest: int) -> Dense:
+def all_biases(blocks: Sequence[ResidualBlock], widest: int) -> Dense:
     """The layers that make each block's bias of the time embedding, side by side, each `widest` columns wide."""
     padded = [
         (jnp.pad(layer.kernel, ((0, 0), (0, widest - layer.bias.shape[0]))),
@@ -138,7 +138,7 @@ def _all_biases(blocks: Sequence[ResidualBlock], widest: int) -> Dense:
     return Dense(jnp.concatenate(kernels, -1), jnp.concatenate(biases))
 
 
-def _widest(blocks: Sequence[ResidualBlock]) -> int:
+def widest_of(blocks: Sequence[ResidualBlock]) -> int:
     return max(block.second.conv.bias.shape[0] for block in blocks)
 
 
@@ -174,7 +174,7 @@ class FusedUNet(eqx.Module):
     @staticmethod
     def of(network: TemporalUNet, horizon: int) -> "FusedUNet":
         blocks = list(itertools.chain(*network.down, network.middle, *network.up))
-        widest, places = _widest(blocks), itertools.count()
+        widest, places = widest_of(blocks), itertools.count()
         lengths = [horizon >> level for level in range(len(network.down))]
 
         def two(pair: tuple[ResidualBlock, ResidualBlock], length: int) -> tuple[FusedBlock, FusedBlock]:
@@ -183,7 +183,7 @@ class FusedUNet(eqx.Module):
 
         return FusedUNet(
             time=network.time,
-            biases=_all_biases(blocks, widest),
+            biases=all_biases(blocks, widest),
             down=tuple(two(pair, length) for pair, length in zip(network.down, lengths, strict=True)),
             downsample=tuple(_down(layer) for layer in network.downsample),
             middle=two(network.middle, lengths[-1]),
@@ -232,12 +232,12 @@ class FusedValue(eqx.Module):
     def of(network: TrajectoryValue) -> "FusedValue":
         levels: list[tuple[tuple[FusedBlock, ...], Dense]] = []
         all_blocks = [block for *blocks, _ in (*network.levels, *network.middle) for block in blocks]
-        widest, places, length = _widest(all_blocks), itertools.count(), network.horizon
+        widest, places, length = widest_of(all_blocks), itertools.count(), network.horizon
         for *blocks, downsample in (*network.levels, *network.middle):
             fused = tuple(FusedBlock.of(block, length, next(places), widest) for block in blocks)
             levels.append((fused, _down(downsample)))
             length = (length + 1) // 2
-        return FusedValue(network.time, _all_biases(all_blocks, widest), tuple(levels), network.hidden, network.exit)
+        return FusedValue(network.time, all_biases(all_blocks, widest), tuple(levels), network.hidden, network.exit)
 
     def __call__(
         self, x: Float[Array, "B H d"], t: Float[Array, " b"], condition: Float[Array, "b k"] | None = None
@@ -250,9 +250,7 @@ class FusedValue(eqx.Module):
             for block, then in zip(blocks, windows, strict=True):
                 flow = block(flow, biases, plain=then is not _DOWN, then=then)
             x = _affine(flow.rows, downsample)
-        flat = x.reshape(x.shape[0], -1)
-        beside = embedding if embedding.shape[0] == flat.shape[0] else embedding.repeat(flat.shape[0], 0)
-        return self.exit(mish(self.hidden(jnp.concatenate([flat, beside], -1))))
+        return value_exit(x, embedding, self.hidden, self.exit)
 
 
 def can_fuse(network: TemporalUNet | TrajectoryValue, horizon: int) -> bool:

@@ -169,6 +169,13 @@ class TrajectoryValue(eqx.Module):
             x = downsample(second(first(x, embedding), embedding))
         for block, downsample in self.middle:
             x = downsample(block(x, embedding))
-        flat = x.reshape(x.shape[0], -1)
-        beside = embedding if embedding.shape[0] == flat.shape[0] else embedding.repeat(flat.shape[0], 0)
-        return self.exit(mish(self.hidden(jnp.concatenate([flat, beside], -1))))
+        return value_exit(x, embedding, self.hidden, self.exit)
+
+
+def value_exit(
+    features: Float[Array, "B L c"], embedding: Float[Array, "b e"], hidden: Dense, exit_layer: Dense
+) -> Float[Array, "B outputs"]:
+    """The two dense layers behind a value's convolutions; `embedding` has B rows, or one for all."""
+    flat = features.reshape(features.shape[0], -1)
+    beside = embedding if embedding.shape[0] == flat.shape[0] else embedding.repeat(flat.shape[0], 0)
+    return exit_layer(mish(hidden(jnp.concatenate([flat, beside], -1))))

@@ -1,0 +1,250 @@
+"""A layer of a network over segments as one CUDA kernel: convolutions, and what stands behind them (Pallas, through
+Triton).
+
+`fused_norm` leaves the matrix products to XLA, two kernels a layer. Here a program makes the products of a few whole
+samples and some groups of channels, so that it has all the numbers that the normalisation of its groups needs: one
+kernel a layer. The gradient of a layer has the same shape, convolutions first and the normalisation's gradient behind
+them, and is made by the same kernel.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton
+from jaxtyping import Array, Float
+
+from surefoot.nn.activations import mish
+from surefoot.nn.temporal import NORM_EPSILON
+
+LEAST = 16
+"""Rows, columns and channels below which the tensor cores take no product."""
+_COLUMNS, _CHUNK = 32, 64
+"""Columns of a program's tile, and channels that it multiplies at a time, at most and where nothing asks for more."""
+_LARGEST_TILE = 8_192
+"""Numbers that one program holds in its registers."""
+_PARAMETERS = triton.CompilerParams(num_warps=4, num_stages=3)
+
+
+class Taps(NamedTuple):
+    """Output step l reads the input steps (stride * l - before + (0 .. number - 1)) / spread, where these are whole."""
+
+    number: int
+    stride: int = 1
+    before: int = 0
+    spread: int = 1
+
+
+class Term(NamedTuple):
+    """A convolution of x by kernel [taps * c, n]; c is a power of two."""
+
+    x: Any
+    """[B, L, c]."""
+    kernel: Any
+    taps: Taps
+
+
+class Shift(NamedTuple):
+    """A vector for all steps: columns `begin` and on of a wider array."""
+
+    values: Any
+    """[1 or B, n or more]."""
+    begin: int
+
+
+class Gradient(NamedTuple):
+    """A layer's sum before its normalisation [B, L, n] and its vectors [3, n], for the gradient of mish(norm(.))."""
+
+    entered: Any
+    vectors: Any
+
+
+class Outputs(NamedTuple):
+    """What was asked for; None else. Each [B, L, n]."""
+
+    entered: Any
+    """The convolutions' sum, before the normalisation."""
+    plain: Any
+    gradient: Any
+    """That of the loss by `Gradient.entered`, where `plain` is that by the layer's result."""
+
+
+class Form(NamedTuple):
+    """Which kernel: all of it static."""
+
+    samples: int
+    length: int
+    columns: int
+    size: int
+    """Channels of a group; 0: nothing is normalised."""
+    terms: tuple[tuple[Taps, int, int], ...]
+    """Of each convolution: taps, steps and channels of its input."""
+    after: tuple[tuple[Taps, int, int], ...]
+    vectors: int
+    shift: tuple[int, int] | None
+    """Samples of the shift, and the column where it begins."""
+    addend: bool
+    outputs: tuple[bool, bool, bool]
+    """Which of `Outputs`."""
+
+
+def fits(length: int, channels: int, groups: int) -> bool:
+    """Whether a kernel takes a normalised layer [B, length, channels]: Triton's tiles have powers of two."""
+    powers = all(number & (number - 1) == 0 for number in (length, channels, groups))
+    columns = max(_COLUMNS, channels // groups)
+    return powers and channels >= LEAST and max(length, LEAST) * columns <= _LARGEST_TILE
+
+
+def layer(
+    terms: Sequence[Term],
+    length: int,
+    *,
+    vectors: Float[Array, "v n"] | None = None,
+    groups: int = 0,
+    shift: Shift | None = None,
+    after: Sequence[Term] = (),
+    addend: Float[Array, "B L n"] | None = None,
+    gradient: Gradient | None = None,
+    keep: bool = False,
+    plain: bool = True,
+    interpret: bool = False,
+) -> Outputs:
+    """The sum of `terms`; plus the first of `vectors`, a bias, where there is one; mish(norm(.)) of it where the second
+    and the third are given, scale and shift of each channel; plus `shift`, the terms `after` and `addend`. `groups` is
+    that of this norm or of `gradient`.
+
+    `keep`: return the sum before the normalisation, too. `plain`: return the result. `gradient`: return, from the
+    result as the gradient behind a layer, the one before its normalisation.
+    """
+    batch, n = terms[0].x.shape[0], terms[0].kernel.shape[-1]
+    size = n // groups if groups else 0
+    columns = min(max(_COLUMNS, size), n)
+    shapes = [tuple((t.taps, *t.x.shape[1:]) for t in some) for some in (terms, after)]
+    form = Form(
+        samples=batch, length=length, columns=columns, size=size, terms=shapes[0], after=shapes[1],
+        vectors=0 if vectors is None else vectors.shape[0],
+        shift=None if shift is None else (shift.values.shape[0], shift.begin),
+        addend=addend is not None, outputs=(keep, plain, gradient is not None),
+    )  # fmt: skip
+    arrays = [flat for term in (*terms, *after) for flat in (term.x.reshape(-1, term.x.shape[-1]), term.kernel)]
+    arrays += [] if vectors is None else [vectors]
+    arrays += [] if shift is None else [shift.values]
+    arrays += [] if addend is None else [addend.reshape(-1, n)]
+    arrays += [] if gradient is None else [gradient.entered.reshape(-1, n), gradient.vectors]
+    rows = max(length, LEAST)
+    out = jax.ShapeDtypeStruct((batch * length, n), terms[0].x.dtype)
+    made = iter(
+        pl.pallas_call(
+            partial(_kernel, form=form),
+            grid=(-(-batch * length // rows), n // columns),
+            out_shape=[out] * sum(form.outputs),
+            compiler_params=_PARAMETERS,
+            interpret=interpret,
+            name="layer",
+        )(*arrays)
+    )
+    return Outputs(*(next(made).reshape(batch, length, n) if asked else None for asked in form.outputs))
+
+
+# --- the kernel: a program has the rows of whole samples, one below the other ---
+
+
+def _kernel(*all_refs: Any, form: Form) -> None:
+    refs = iter(all_refs)
+    rows, columns = max(form.length, LEAST), form.columns
+    row = pl.program_id(0) * rows + jnp.arange(rows, dtype=jnp.int32)
+    column = pl.program_id(1) * columns + jnp.arange(columns, dtype=jnp.int32)
+    inside = (row < form.samples * form.length)[:, None] & (column >= 0)[None]
+    here = (row[:, None], column[None])
+    total = _products(jnp.zeros((rows, columns), jnp.float32), refs, form.terms, row, column, form)
+    behind = None
+    if form.after:
+        behind = _products(jnp.zeros((rows, columns), jnp.float32), refs, form.after, row, column, form)
+    vectors = next(refs) if form.vectors else None
+    if form.vectors:
+        total = total + _vector(vectors, 0, column)
+    out = total
+    if form.vectors > 1:
+        out = mish(_normalised(total, form)[0] * _vector(vectors, 1, column) + _vector(vectors, 2, column))
+    if form.shift is not None:
+        samples, begin = form.shift
+        sample = jnp.where(inside[:, :1], _quotient(row, form.length)[:, None], 0) if samples > 1 else 0 * row[:, None]
+        out = out + triton.load(next(refs).at[sample, begin + column[None]])
+    if behind is not None:
+        out = out + behind
+    if form.addend:
+        out = out + triton.load(next(refs).at[here], mask=inside, other=0.0)
+    kept, plain, gradient = form.outputs
+    slope = out
+    if gradient:
+        before = triton.load(next(refs).at[here], mask=inside, other=0.0)
+        vectors = next(refs)
+        slope = _norm_gradient(before, out, _vector(vectors, 1, column), _vector(vectors, 2, column), form)
+    for asked, made in ((kept, total), (plain, out), (gradient, slope)):
+        if asked:
+            triton.store(next(refs).at[here], made, mask=inside)
+
+
+def _vector(ref: Any, place: int, column: Any) -> Any:
+    """[1, columns] of a row of `ref`."""
+    return triton.load(ref.at[place, column])[None]
+
+
+def _products(total: Any, refs: Iterator[Any], terms: tuple[tuple[Taps, int, int], ...], row, column, form) -> Any:
+    sample, step = _quotient(row, form.length), _rest(row, form.length)
+    for taps, length, channels in terms:
+        x_ref, kernel_ref = next(refs), next(refs)
+        chunk = min(channels, _CHUNK)
+        chunks = channels // chunk
+
+        def one(
+            index, total, *, taps=taps, length=length, x_ref=x_ref, kernel_ref=kernel_ref, chunk=chunk, chunks=chunks
+        ):
+            at = taps.stride * step - taps.before + _quotient(index, chunks)
+            there = (at >= 0) & (at < taps.spread * length) & (row < form.samples * form.length)
+            if taps.spread > 1:
+                there = there & (_rest(at, taps.spread) == 0)
+            source = jnp.where(there, sample * length + _quotient(at, taps.spread), 0)
+            channel = _rest(index, chunks) * chunk + jnp.arange(chunk, dtype=jnp.int32)
+            mask = there[:, None] & (channel >= 0)[None]
+            x = triton.load(x_ref.at[source[:, None], channel[None]], mask=mask, other=0.0)
+            weight = index * chunk + jnp.arange(chunk, dtype=jnp.int32)
+            kernel = triton.load(kernel_ref.at[weight[:, None], column[None]])
+            return total + jnp.dot(x, kernel, precision=jax.lax.Precision.DEFAULT)
+
+        total = jax.lax.fori_loop(0, taps.number * chunks, one, total)
+    return total
+
+
+def _quotient(number: Any, by: int) -> Any:
+    """Rounded towards 0; `//` rounds down, for which Triton has no operation."""
+    return jax.lax.div(number, jnp.full_like(number, by))
+
+
+def _rest(number: Any, by: int) -> Any:
+    return jax.lax.rem(number, jnp.full_like(number, by))
+
+
+def _normalised(x: Any, form: Form) -> tuple[Any, Any]:
+    """x of mean 0 and variance 1 in each group of each sample, and the inverse of its deviation."""
+    centred = x - _group_mean(x, form)
+    inverse = jax.lax.rsqrt(_group_mean(centred * centred, form) + NORM_EPSILON)
+    return centred * inverse, inverse
+
+
+def _norm_gradient(entered: Any, g: Any, scale: Any, bias: Any, form: Form) -> Any:
+    """That of mish(scale * norm(entered) + bias)."""
+    normal, inverse = _normalised(entered, form)
+    _, g = jax.jvp(mish, (normal * scale + bias,), (g,))
+    scaled = g * scale
+    return inverse * (scaled - _group_mean(scaled, form) - normal * _group_mean(scaled * normal, form))
+
+
+def _group_mean(x: Any, form: Form) -> Any:
+    """At every place the mean over the steps and the channels of its group; one axis at a time, as Triton reduces."""
+    shape = (x.shape[0] // form.length, form.length, x.shape[1] // form.size, form.size)
+    mean = jnp.sum(jnp.sum(x.reshape(shape), 3), 1) / (form.length * form.size)
+    return jnp.broadcast_to(mean[:, None, :, None], shape).reshape(x.shape)
