@@ -104,6 +104,19 @@ def test_each_budget_is_calibrated_by_its_own_episodes() -> None:
     np.testing.assert_allclose(found.margins(0, 0.1, wanted), [[18.0, 23.0, 0.0, 0.0, 18.0, 0.0]])
     with pytest.raises(ConfigError, match=r"expected one that was calibrated \(0.1\), found 0.05"):
         found.margins(0, 0.05, wanted)
+    # Nothing that was tried kept to less than 28.
+    assert found.holds_from(0, 0.1) == 28.0
+    assert found.doubt([0], 0.1, wanted[:, [0, 1, 2, 3, 5]]) is None
+    doubt = found.doubt([0], 0.1, wanted)
+    assert doubt is not None
+    assert doubt.startswith("the level 0.1 is not known to hold under 5: ")
+    assert "keep to less than 28;" in doubt
+
+
+def test_one_margin_for_all_budgets_is_in_no_doubt() -> None:
+    found = Calibration("episodes", 100, 6, {"0": {"0.1": [3.0]}}, 19, 19, "rows")
+    assert found.holds_from(0, 0.1) == 0.0
+    assert found.doubt([0], 0.1, np.zeros((1, 6))) is None
 
 
 def test_a_planner_that_jumps_keeps_every_budget_with_a_margin_for_each() -> None:

@@ -59,6 +59,14 @@ def test_evaluate_report_and_bench(run: Path, capsys: pytest.CaptureFixture[str]
     write_calibration(run, Calibration("segments", 2, 6, {"0": {"0.1": [0.5]}, "1": {"0.1": [0.5]}}, 9, 9, "x"))
     assert main(["evaluate", str(run), "--budget", "0.5", "--episodes", "2", "--level", "0.1"]) == 0
     assert {row["cost"] for row in rows(run) if row["level"] == 0.1} == {1.5}
+    # Of the budgets that calibrated the smallest kept to 1.8; 1.0 is less.
+    kept = {seed: {"0.1": [[1.0, 2.0], [1.8, 2.0]]} for seed in ("0", "1")}
+    write_calibration(run, Calibration("budgets", 2, 6, {}, 9, 9, "x", kept))
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--budget", "0.25", "0.5", "--episodes", "2", "--level", "0.1"]) == 0
+    warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(warned) == 1
+    assert "not known to hold under 1:" in warned[0]
     assert main(["report", str(run)]) == 0
     page = (run / "report.html").read_text()
     for name in ("budgets", "plans", "calibration"):

@@ -120,6 +120,8 @@ def test_a_session_plans_with_the_margins_of_the_run(planner: LoadedPolicy) -> N
     np.testing.assert_allclose(session.act(np.zeros((3, 2))), [[0.25]] * 3)
     with pytest.raises(ConfigError, match="expected one that was calibrated"):
         planner.session(1.5, level=0.2)
+    with pytest.warns(UserWarning, match="the level 0.1 is not known to hold under 0.5: .* less than 0.75;"):
+        session.change_budget([0.5, 0.75, 3.0])
 
 
 def test_what_a_session_refuses(planner: LoadedPolicy) -> None:

@@ -199,5 +199,6 @@ def _rows(found: Calibration) -> list[dict[str, str]]:
     for seed, levels in found.kept.items():
         for level, (given, kept) in levels.items():
             listed = "  ".join(f"{budget:.3g}: {cost:.3g}" for budget, cost in zip(given, kept, strict=True))
-            rows.append({"seed": seed, "level": level, "budget given: cost kept to": listed})
+            holds = f"{found.holds_from(int(seed), float(level)):.3g}"
+            rows.append({"seed": seed, "level": level, "holds from": holds, "budget given: cost kept to": listed})
     return rows

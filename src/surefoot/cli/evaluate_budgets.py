@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -96,6 +97,10 @@ def evaluate_under_budgets(
             "setting": _setting(loaded, request, calibration, budgets, task.horizon),
         },
     )
+    if calibration is not None and request.level is not None:
+        doubt = calibration.doubt(config.seeds, request.level, evaluation.totals)
+        if doubt is not None:
+            print(f"warning: {doubt}", file=sys.stderr)
     folder = loaded.directory.path / FOLDER
     setting = evaluation.method["setting"]
     file = folder / ROWS

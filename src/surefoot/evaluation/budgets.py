@@ -120,6 +120,13 @@ class BudgetEvaluation:
     """Columns of every row: algorithm, setting, level, ..."""
 
     @property
+    def totals(self) -> Float[np.ndarray, "budgets t"]:
+        """The budgets as the planner is told them, in its units."""
+        return np.stack(
+            [planner_totals(one, self.task, discount=self.discount, conversion=self.conversion) for one in self.budgets]
+        )
+
+    @property
     def numbers(self) -> range:
         """Of the episodes."""
         return range(self.first_episode, self.first_episode + self.episodes)
@@ -161,10 +168,7 @@ class BudgetEvaluation:
         `on_rows` gets the new rows of each block as it ends; `on_watched` the first episode of the first seed under
         every budget that the first block holds; `on_progress(done, total)` counts steps of blocks.
         """
-        size, horizon = self.lanes, self.task.horizon
-        totals = np.stack(
-            [planner_totals(one, self.task, discount=self.discount, conversion=self.conversion) for one in self.budgets]
-        )
+        size, horizon, totals = self.lanes, self.task.horizon, self.totals
         blocks = self.blocks(done)
         report = on_progress or (lambda done, total: None)
         for index, (place, number, pairs) in enumerate(blocks):

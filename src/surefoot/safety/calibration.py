@@ -14,6 +14,7 @@ budget apart, since by how much a planner exceeds a budget may depend on the bud
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -75,6 +76,23 @@ class Calibration:
                 f"see `surefoot calibrate`."
             )
         return known[f"{level:g}"]
+
+    def holds_from(self, seed: int, level: float) -> float:
+        """The least budget that the level is good for: with `budgets` what the smallest that was tried kept to, below
+        which nothing is known; else 0. `ConfigError` as `for_seed`."""
+        found = self.for_seed(seed, level)
+        return float(np.asarray(found)[1][0]) if self.method == "budgets" else 0.0
+
+    def doubt(self, seeds: Sequence[int], level: float, totals: Float[np.ndarray, "n t"]) -> str | None:
+        """A sentence where some of these budgets of whole episodes are smaller than all that the level is good for."""
+        least = max(self.holds_from(seed, level) for seed in seeds)
+        below = ", ".join(f"{budget:g}" for budget in np.unique(totals[totals < least]))
+        if not below:
+            return None
+        return (
+            f"the level {level:g} is not known to hold under {below}: under none of the budgets that calibrated did "
+            f"the planner keep to less than {least:.3g}; calibrate with smaller ones."
+        )
 
     def margins(self, seed: int, level: float, totals: Float[np.ndarray, "n t"]) -> Float[np.ndarray, "n t"]:
         """The margin of each step under these budgets of whole episodes, in the planner's units; `ConfigError` as

@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from surefoot.algorithms import ALGORITHMS
 from surefoot.constraints.budgets import check_remaining
 from surefoot.errors import CheckpointError, ConfigError, check_name
 from surefoot.nn import member
-from surefoot.safety.calibration import read_calibration
+from surefoot.safety.calibration import Calibration, read_calibration
 from surefoot.training.algorithm import Algorithm, from_hyperparameters
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
 from surefoot.training.run_directory import RunConfig, RunDirectory
@@ -124,7 +125,8 @@ class LoadedPolicy:
         negative, or given to a policy that plans under none.
 
         `level`: plan with the margin that `surefoot calibrate` found for this share of episodes over budget;
-        `ConfigError` where the run has none. `key`: the run's own by default.
+        `ConfigError` where the run has none, a `UserWarning` for budgets so small that the level is not known to hold.
+        `key`: the run's own by default.
         """
         margins = None
         if level is not None:
@@ -134,7 +136,7 @@ class LoadedPolicy:
                 )
             found = read_calibration(self.path, step=self.step)
             found.for_seed(self.seed, level)
-            margins = partial(found.margins, self.seed, level)
+            margins = partial(_margins, found, self.seed, level)
         return ControlSession(self, budget, key=self._key if key is None else key, margins=margins)
 
     def feasible_value(self, observation: ArrayLike) -> Float[np.ndarray, "*n"]:
@@ -217,6 +219,14 @@ def _act_from_memory(
 
 def _feasible_value(algorithm: Any, state: Any, observations: Float[Array, "n obs"]) -> Array:
     return algorithm.feasible_value(state, observations)
+
+
+def _margins(found: Calibration, seed: int, level: float, totals: Float[np.ndarray, "n t"]) -> np.ndarray:
+    """Those of the run; a warning where the level is not known to hold."""
+    doubt = found.doubt([seed], level, totals)
+    if doubt is not None:
+        warnings.warn(doubt, stacklevel=5)
+    return found.margins(seed, level, totals)
 
 
 def _broadcast(left: np.ndarray, rows: np.ndarray) -> Float[np.ndarray, " n"]:
