@@ -114,13 +114,15 @@ def test_plans_lie_over_the_trajectory() -> None:
     time = np.linspace(0, 1, 40)
     path = np.stack([340 * time - 170, time], -1)
     plans = np.stack([path[np.minimum(np.arange(step, step + 5), 39)] for step in range(40)])
-    figure = plans_over_trajectory(
-        [Imagined("a", path, plans), Imagined("b", path, None)], Plane("x", "y", periodic=360.0, marked=(-25.0, 75.0))
-    )
+    plane = Plane("x", "y", periodic=360.0, marked=((-25.0, 75.0), (160.0, np.inf), (1e3, np.inf)))
+    figure = plans_over_trajectory([Imagined("a", path, plans), Imagined("b", path, None)], plane)
     left, right = figure.axes
     (drawn,) = [one for one in left.collections if isinstance(one, LineCollection)]
     assert len(drawn.get_segments()) == PLANS_SHOWN
     assert not [one for one in right.collections if isinstance(one, LineCollection)]
+    for axes in (left, right):
+        spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches]
+        np.testing.assert_allclose(spans, [(-25.0, 75.0), (160.0, axes.get_xlim()[1])])
     with pytest.raises(ConfigError, match="expected at least one trajectory"):
         plans_over_trajectory([], Plane("x", "y"))
 
@@ -132,9 +134,10 @@ def test_a_line_breaks_where_the_angle_wraps() -> None:
     np.testing.assert_array_equal(np.isnan(drawn[:, 0]), [False, True, False, False])
 
 
-def test_planes_of_the_toys() -> None:
+def test_planes_of_the_tasks() -> None:
     # cos 90 deg, sin 90 deg, speed.
     np.testing.assert_allclose(VIEWS["SafePendulum"].project(np.array([0.0, 1.0, -2.0])), [90, -2], atol=1e-9)
     # Both joints at 90 degrees: the first link up, the second to the left of it.
     observation = np.array([0.0, 0.0, 1.0, 1.0, *[0.0] * 7])
     np.testing.assert_allclose(VIEWS["SafeReacher"].project(observation), [-0.11, 0.1], atol=1e-9)
+    np.testing.assert_allclose(VIEWS["CarCircle"].project(np.array([0.6, -0.2, *[0.0] * 6])), [6.0, -2.0])

@@ -43,14 +43,23 @@ def _first_two(observations: Observations) -> Float[np.ndarray, "... 2"]:
     return observations[..., :2]
 
 
+def _ground(observations: Observations) -> Float[np.ndarray, "... 2"]:
+    """Bullet-Safety-Gym's robots see a tenth of their place in metres first."""
+    return 10.0 * observations[..., :2]
+
+
 VIEWS: dict[str, View] = {
     "SafePendulum": View(
-        Plane("angle from upright, degrees", "speed, rad/s", periodic=360.0, marked=(-25.0, 75.0)), _pendulum
+        Plane("angle from upright, degrees", "speed, rad/s", periodic=360.0, marked=((-25.0, 75.0),)), _pendulum
     ),
     "SafeReacher": View(Plane("tip x, m", "tip y, m"), _reacher_tip),
     **dict.fromkeys(
         ("Hopper", "Walker2d", "HalfCheetah"),
         View(Plane("height of the torso, m", "angle of the torso, rad"), _first_two),
+    ),
+    **dict.fromkeys(
+        ("BallCircle", "CarCircle"),
+        View(Plane("x, m", "y, m", marked=((-np.inf, -6.0), (6.0, np.inf))), _ground),
     ),
 }
 """Others are drawn by the first two numbers of their observations."""

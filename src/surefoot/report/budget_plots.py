@@ -1,6 +1,7 @@
 """Figures of planners under budgets: what a budget buys, what was imagined beside what came, and whether a margin keeps
 its level."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +53,8 @@ class Plane:
     y: str
     periodic: float | None = None
     """Period of x, where it has one: lines break where it wraps."""
-    marked: tuple[float, float] | None = None
-    """A range of x that costs, shaded."""
+    marked: tuple[tuple[float, float], ...] = ()
+    """Ranges of x that cost, shaded."""
 
 
 @styled
@@ -126,8 +127,6 @@ def plans_over_trajectory(imagined: Sequence[Imagined], plane: Plane) -> Figure:
     figure = new_figure(2.9 if len(shown) > 2 else 3.6)
     panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
     for axes, one in zip(panels, shown, strict=True):
-        if plane.marked is not None:
-            axes.axvspan(*plane.marked, color=VERMILION, alpha=0.08, linewidth=0)
         if one.plans is not None:
             steps = np.unique(np.linspace(0, len(one.plans) - 1, PLANS_SHOWN).round().astype(int))
             lines = [_broken(one.plans[step], plane.periodic) for step in steps]
@@ -137,6 +136,11 @@ def plans_over_trajectory(imagined: Sequence[Imagined], plane: Plane) -> Figure:
         axes.plot(*one.path[0], marker="o", color=BLUE, markersize=4.5, zorder=4)
         axes.set_title(one.title)
         light_grid(axes)
+    left, right = panels[0].get_xlim()
+    panels[0].set_xlim(left, right)
+    for axes, (low, high) in itertools.product(panels, plane.marked):
+        if low < right and high > left:
+            axes.axvspan(max(low, left), min(high, right), color=VERMILION, alpha=0.08, linewidth=0)
     panels[0].set_ylabel(plane.y)
     figure.supxlabel(plane.x, fontsize=9.0)
     return figure
