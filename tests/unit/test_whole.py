@@ -11,7 +11,7 @@ from surefoot.algorithms.trebi_planner import planning_networks
 from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue, whole
 from surefoot.nn.activations import mish
 from surefoot.nn.temporal import Conv, Downsample, Upsample, group_norm
-from surefoot.nn.whole import Convolution
+from surefoot.nn.whole_blocks import Convolution
 from surefoot.nn.whole_layer import Gradient, Shift, Taps, Term, fits, layer
 
 GROUPS, CHANNELS = 8, 32

@@ -1,0 +1,174 @@
+"""Blocks of the networks that plan with a kernel a layer (`whole`), and their gradients."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from surefoot.nn.mlp import Dense
+from surefoot.nn.temporal import Conv, ConvBlock, Downsample, ResidualBlock, Upsample
+from surefoot.nn.whole_layer import LEAST, Gradient, Shift, Taps, Term, layer
+
+
+class Convolution(eqx.Module):
+    """Kernel [taps * c, n] over unfolded steps."""
+
+    kernel: Float[Array, "m n"]
+    taps: Taps = eqx.field(static=True)
+
+    @staticmethod
+    def of(layer: Conv | Downsample | Upsample | Dense, length: int) -> "Convolution":
+        """For sequences of `length` steps."""
+        if isinstance(layer, Conv):
+            window = layer.window(length)
+            return Convolution(layer.matrix(window), Taps(window.taps, window.stride, window.before))
+        if isinstance(layer, Downsample):
+            return Convolution(layer.kernel.reshape(-1, layer.kernel.shape[-1]), Taps(3, stride=2, before=1))
+        if isinstance(layer, Upsample):
+            flipped = layer.kernel[::-1]
+            return Convolution(flipped.reshape(-1, flipped.shape[-1]), Taps(4, before=2, spread=2))
+        return Convolution(layer.kernel, Taps(1))
+
+    def over(self, x: Float[Array, "B L c"]) -> Term:
+        return Term(x, self.kernel, self.taps)
+
+    def _taps(self) -> Float[Array, "k c n"]:
+        return self.kernel.reshape(self.taps.number, -1, self.kernel.shape[-1])
+
+    def padded(self) -> "Convolution":
+        """For an input to which channels were added until there are as many as a kernel takes."""
+        taps = self._taps()
+        taps = jnp.pad(taps, ((0, 0), (0, padding(taps.shape[1])), (0, 0)))
+        return Convolution(taps.reshape(-1, taps.shape[-1]), self.taps)
+
+    def part(self, begin: int, end: int) -> "Convolution":
+        """Of some of the input's channels."""
+        return Convolution(self._taps()[:, begin:end].reshape(-1, self.kernel.shape[-1]), self.taps)
+
+    def transposed(self) -> "Convolution":
+        """From the gradient by the output to that by the input."""
+        number, stride, before, spread = self.taps
+        kernel = jnp.swapaxes(self._taps()[::-1], 1, 2)
+        return Convolution(kernel.reshape(-1, kernel.shape[-1]), Taps(number, spread, number - 1 - before, stride))
+
+
+def padding(channels: int) -> int:
+    """Channels that are missing to the next power of two that a kernel takes."""
+    return max(1 << (channels - 1).bit_length(), LEAST) - channels
+
+
+def with_channels(x: Float[Array, "B L c"]) -> Float[Array, "B L n"]:
+    return jnp.pad(x, ((0, 0), (0, 0), (0, padding(x.shape[-1]))))
+
+
+def vectors_of(block: ConvBlock) -> Float[Array, "3 n"]:
+    """Bias of its convolution, scale and shift of its normalisation."""
+    return jnp.stack([block.conv.bias, block.norm.scale, block.norm.bias])
+
+
+class WholeBlock(eqx.Module):
+    """A residual block over one input or over several side by side: two kernels."""
+
+    first: tuple[Convolution, ...]
+    """One for each input, as `skip`, which is empty where the input is added as it is."""
+    second: Convolution
+    skip: tuple[Convolution, ...]
+    vectors: tuple[Array, Array]
+    """Of its two layers, as `layer` takes them."""
+    skip_bias: Float[Array, "1 n"] | None
+    groups: int = eqx.field(static=True)
+    begin: int = eqx.field(static=True)
+    """Where the block's bias is in that of all blocks."""
+
+    @staticmethod
+    def of(block: ResidualBlock, length: int, begin: int, inputs: Sequence[int]) -> "WholeBlock":
+        """`inputs`: the channels of each input."""
+        cuts = list(itertools.pairwise(itertools.accumulate(inputs, initial=0)))
+
+        def parts(whole: Convolution) -> tuple[Convolution, ...]:
+            return tuple(whole.part(*cut).padded() for cut in cuts)
+
+        return WholeBlock(
+            first=parts(Convolution.of(block.first.conv, length)),
+            second=Convolution.of(block.second.conv, length),
+            skip=() if block.skip is None else parts(Convolution.of(block.skip, length)),
+            vectors=(vectors_of(block.first), vectors_of(block.second)),
+            skip_bias=None if block.skip is None else block.skip.bias[None],
+            groups=block.first.norm.groups,
+            begin=begin,
+        )
+
+    def __call__(
+        self, inputs: Sequence[Float[Array, "B L c"]], biases: Float[Array, "b n"], *, keep: bool, interpret: bool
+    ) -> tuple[Array, tuple[Any, Any]]:
+        """(result, the sums before the normalisations if they are to be kept). `biases`: what the diffusion time adds
+        in every block."""
+        length = inputs[0].shape[1]
+        hidden = layer(
+            [convolution.over(x) for convolution, x in zip(self.first, inputs, strict=True)], length,
+            vectors=self.vectors[0], groups=self.groups, shift=Shift(biases, self.begin), keep=keep,
+            interpret=interpret,
+        )  # fmt: skip
+        behind = zip(self.skip, inputs, strict=True) if self.skip else ()
+        out = layer(
+            [self.second.over(hidden.plain)], length, vectors=self.vectors[1], groups=self.groups,
+            shift=None if self.skip_bias is None else Shift(self.skip_bias, 0),
+            after=[convolution.over(x) for convolution, x in behind], addend=None if self.skip else inputs[0],
+            keep=keep, interpret=interpret,
+        )  # fmt: skip
+        return out.plain, (hidden.entered, out.entered)
+
+
+class BlockGradient(eqx.Module):
+    """Of a block over one input: its convolutions transposed."""
+
+    first: Convolution
+    second: Convolution
+    skip: Convolution | None
+    vectors: tuple[Array, Array]
+    groups: int = eqx.field(static=True)
+
+    @staticmethod
+    def of(block: WholeBlock) -> "BlockGradient":
+        skip = block.skip[0].transposed() if block.skip else None
+        return BlockGradient(block.first[0].transposed(), block.second.transposed(), skip, block.vectors, block.groups)
+
+    def __call__(self, behind: "Behind", entered: tuple[Array, Array], *, interpret: bool) -> "Behind":
+        """`behind`: the sum that is the gradient by the block's result. Returns that which is it by its input."""
+        length = entered[0].shape[1]
+        by_result = layer(
+            behind.terms, length, addend=behind.addend, gradient=Gradient(entered[1], self.vectors[1]),
+            groups=self.groups, interpret=interpret,
+        )  # fmt: skip
+        by_hidden = layer(
+            [self.second.over(by_result.gradient)], length, gradient=Gradient(entered[0], self.vectors[0]),
+            groups=self.groups, plain=False, interpret=interpret,
+        )  # fmt: skip
+        first = self.first.over(by_hidden.gradient)
+        if self.skip is None:
+            return Behind([first], by_result.plain)
+        return Behind([first, self.skip.over(by_result.plain)], None)
+
+
+class Behind(NamedTuple):
+    """A gradient that has not been summed yet: the next kernel does that."""
+
+    terms: Any
+    addend: Any
+
+
+class Halving(eqx.Module):
+    """A downsampling convolution."""
+
+    forward: Convolution
+    bias: Float[Array, "1 n"]
+
+    @staticmethod
+    def of(downsample: Downsample, length: int) -> "Halving":
+        return Halving(Convolution.of(downsample, length), downsample.bias[None])
+
+    def __call__(self, x: Float[Array, "B L c"], *, interpret: bool) -> Float[Array, "B M c"]:
+        return layer([self.forward.over(x)], (x.shape[1] + 1) // 2, vectors=self.bias, interpret=interpret).plain
