@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.patches import Rectangle
 
 from surefoot.cli.report_budgets import VIEWS, levels_of
 from surefoot.errors import ConfigError, DataError
@@ -121,7 +122,8 @@ def test_plans_lie_over_the_trajectory() -> None:
     assert len(drawn.get_segments()) == PLANS_SHOWN
     assert not [one for one in right.collections if isinstance(one, LineCollection)]
     for axes in (left, right):
-        spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches]
+        shaded = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+        spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in shaded]
         np.testing.assert_allclose(spans, [(-25.0, 75.0), (160.0, axes.get_xlim()[1])])
     with pytest.raises(ConfigError, match="expected at least one trajectory"):
         plans_over_trajectory([], Plane("x", "y"))
