@@ -19,6 +19,7 @@ from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.data import Dataset
 from surefoot.errors import ConfigError
+from surefoot.evaluation.budgets import is_schedule
 from surefoot.nn import member
 from surefoot.report.tables import plain_table
 from surefoot.safety.calibration import (
@@ -121,9 +122,7 @@ def _from_episodes(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
     rows = [
         row
         for row in read_rows(file)
-        if row.get("level") is None
-        and row.get("planner_budget") is not None
-        and not row["asked"].startswith("schedule ")
+        if row.get("level") is None and row.get("planner_budget") is not None and not is_schedule(row["asked"])
     ]
     # The last evaluation without a level: earlier ones may have been of another checkpoint or other options.
     last = rows[-1]["setting"] if rows else ""

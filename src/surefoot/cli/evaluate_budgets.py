@@ -22,7 +22,7 @@ from surefoot.constraints.budgets import BudgetConversion
 from surefoot.constraints.schedules import read_schedule
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.errors import ConfigError
-from surefoot.evaluation.budgets import Budget, BudgetEvaluation, RollOut, requested_budgets, setting_name
+from surefoot.evaluation.budgets import Budget, BudgetEvaluation, RollOut, is_schedule, requested_budgets, setting_name
 from surefoot.evaluation.budgets import summarise_budgets as summarise
 from surefoot.evaluation.lanes import LaneResults, Lanes, Watched, roll_out_pure, roll_out_vector
 from surefoot.report.budget_tables import budget_rows, budget_verdict
@@ -177,7 +177,7 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def _setting(
     loaded: LoadedRun, request: BudgetRequest, calibration: Calibration | None, budgets: Sequence[Budget], horizon: int
 ) -> str:
-    schedules = {one.asked: [str(total) for total in one.totals] for one in budgets if one.asked.startswith("schedule")}
+    schedules = {one.asked: [str(total) for total in one.totals] for one in budgets if is_schedule(one.asked)}
 
     def margins(seed: int) -> Any:
         if calibration is None or request.level is None:

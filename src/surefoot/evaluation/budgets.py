@@ -48,6 +48,14 @@ class Budget:
         return float(self.totals[-1])
 
 
+_SCHEDULE = "schedule "
+
+
+def is_schedule(asked: str) -> bool:
+    """Whether a budget's name is that of one that changes within the episode."""
+    return asked.startswith(_SCHEDULE)
+
+
 class RollOut(Protocol):
     """Runs a block of lanes: `lanes.roll_out_pure` or `roll_out_vector` with their first and last arguments given."""
 
@@ -70,7 +78,7 @@ def requested_budgets(
         for cost in check_budgets(costs, name="--cost-limit").tolist()
     ]
     if schedule is not None:
-        budgets.append(Budget(f"schedule {schedule.name}", schedule.totals))
+        budgets.append(Budget(f"{_SCHEDULE}{schedule.name}", schedule.totals))
     names = [budget.asked for budget in budgets]
     if not names:
         raise ConfigError(
