@@ -114,7 +114,7 @@ def layer(
 ) -> Outputs:
     """The sum of `terms`; plus the first of `vectors`, a bias, where there is one; mish(norm(.)) of it where the second
     and the third are given, scale and shift of each channel; plus `shift`, the terms `after` and `addend`. `groups` is
-    that of this norm or of `gradient`.
+    that of this norm or of `gradient`. Products are in TF32 on a device, whatever JAX's default precision.
 
     `keep`: return the sum before the normalisation, too. `plain`: return the result. `gradient`: return, from the
     result as the gradient behind a layer, the one before its normalisation.
