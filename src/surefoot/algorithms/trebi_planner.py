@@ -121,13 +121,13 @@ def planning_networks(
     """The denoiser and the stacked values as they plan: on a GPU in this form, where its kernels take their sizes."""
     if jax.default_backend() != "gpu":
         return model, values
-    from surefoot.nn import fused, whole  # others need no Pallas
+    from surefoot.nn import fused, fused_norm, whole, whole_layer  # others need no Pallas
 
-    takes, denoiser, value = {
-        "fused": (fused.can_fuse, fused.FusedUNet.of, fused.FusedValue.of),
-        "whole": (whole.can_be_whole, whole.WholeUNet.of, whole.WholeValue.of),
+    fits, denoiser, value = {
+        "fused": (fused_norm.fits, fused.FusedUNet.of, fused.FusedValue.of),
+        "whole": (whole_layer.fits, whole.WholeUNet.of, whole.WholeValue.of),
     }[gpu_form]
-    if not (takes(model, plan_horizon) and takes(values, plan_horizon)):
+    if not all(fused.can_fuse(network, plan_horizon, fits=fits) for network in (model, values)):
         return model, values
     return denoiser(model, plan_horizon), jax.vmap(value)(values)
 

@@ -7,7 +7,7 @@ The numbers are those of the modules that they are made from but for the order o
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -253,8 +253,10 @@ class FusedValue(eqx.Module):
         return value_exit(x, embedding, self.hidden, self.exit)
 
 
-def can_fuse(network: TemporalUNet | TrajectoryValue, horizon: int) -> bool:
-    """Whether the kernels take the network's layers."""
+def can_fuse(
+    network: TemporalUNet | TrajectoryValue, horizon: int, *, fits: Callable[[int, int, int], bool] = fits
+) -> bool:
+    """Whether the kernels take the network's layers; `fits` says so of [B, length, channels] and a number of groups."""
     nodes = jax.tree.leaves(network, is_leaf=lambda node: isinstance(node, GroupNorm))
     norms = [node for node in nodes if isinstance(node, GroupNorm)]
     return all(fits(horizon, norm.scale.shape[-1], norm.groups) for norm in norms)

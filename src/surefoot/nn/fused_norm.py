@@ -15,7 +15,7 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Float
 
 from surefoot.nn.activations import mish
-from surefoot.nn.temporal import Window
+from surefoot.nn.temporal import Window, norm_gradient, normalised
 
 _LARGEST_TILE = 8_192
 """Numbers of a sample that one program holds in its registers."""
@@ -167,7 +167,7 @@ class _Call(NamedTuple):
 
 def _forward_kernel(x_ref, scale_ref, bias_ref, *refs, form, added):
     refs = list(refs)
-    normal, _ = _normalised(x_ref[...], form.epsilon)
+    normal, _ = normalised(x_ref[...], _group_mean, form.epsilon)
     out = mish(normal * scale_ref[...][None] + bias_ref[...][None])
     if added:
         out = out + refs.pop(0)[...]
@@ -186,7 +186,7 @@ def _backward_kernel(x_ref, scale_ref, bias_ref, *refs, form, added):
     refs = list(refs)
     if added:
         refs.pop(0)
-    normal, inverse = _normalised(x_ref[...], form.epsilon)
+    normal, inverse = normalised(x_ref[...], _group_mean, form.epsilon)
     g = jnp.zeros_like(normal)
     if form.plain:
         g = g + refs.pop(0)[...]
@@ -202,7 +202,7 @@ def _backward_kernel(x_ref, scale_ref, bias_ref, *refs, form, added):
     scale = scale_ref[...][None]
     _, d_z = jax.jvp(mish, (normal * scale + bias_ref[...][None],), (g,))
     scaled = d_z * scale
-    d_x_ref[...] = inverse * (scaled - _group_mean(scaled) - normal * _group_mean(scaled * normal))
+    d_x_ref[...] = norm_gradient(scaled, normal, inverse, _group_mean)
     d_scale_ref[...] = jnp.sum(d_z * normal, 0)[None]
     d_bias_ref[...] = jnp.sum(d_z, 0)[None]
     for ref in d_addend_ref:
@@ -246,13 +246,6 @@ def _moved(length, later):
         place = jnp.arange(length, dtype=jnp.int32)
     place = jnp.where(place < 0, place + length, jnp.where(place >= length, place - length, place))
     return place, inside[:, None, None]
-
-
-def _normalised(x, epsilon):
-    """x of mean 0 and variance 1 in each group, and the inverse of its deviation."""
-    centred = x - _group_mean(x)
-    inverse = jax.lax.rsqrt(_group_mean(centred * centred) + epsilon)
-    return centred * inverse, inverse
 
 
 def _group_mean(x):

@@ -6,6 +6,8 @@ and backward, and of a window only the places that some step can reach are unfol
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import equinox as eqx
@@ -145,6 +147,18 @@ def _group_mean(x: Float[Array, "B L c"], groups: int) -> Float[Array, "B 1 c"]:
     return (x.sum(1) @ jnp.asarray(share, x.dtype))[:, None]
 
 
+def normalised(x: Array, mean: Callable[[Array], Array], epsilon: float = NORM_EPSILON) -> tuple[Array, Array]:
+    """x of mean 0 and variance 1, and the inverse of its deviation; `mean` takes that of each group."""
+    centred = x - mean(x)
+    inverse = jax.lax.rsqrt(mean(centred * centred) + epsilon)
+    return centred * inverse, inverse
+
+
+def norm_gradient(g: Array, normal: Array, inverse: Array, mean: Callable[[Array], Array]) -> Array:
+    """That by x, from that by what `normalised` made of it."""
+    return inverse * (g - mean(g) - normal * mean(g * normal))
+
+
 @jax.custom_vjp
 def group_norm(x: Float[Array, "B L c"], scale: Float[Array, " c"], bias: Float[Array, " c"], like: Float[Array, " g"]):
     """`like` has one number a group; its shape says how many there are."""
@@ -153,9 +167,7 @@ def group_norm(x: Float[Array, "B L c"], scale: Float[Array, " c"], bias: Float[
 
 def _group_norm_forward(x, scale, bias, like):
     groups = like.shape[0]
-    centred = x - _group_mean(x, groups)
-    inverse = jax.lax.rsqrt(_group_mean(centred * centred, groups) + NORM_EPSILON)
-    normal = centred * inverse
+    normal, inverse = normalised(x, partial(_group_mean, groups=groups))
     return normal * scale[None, None] + bias[None, None], (normal, inverse, scale, like)
 
 
@@ -163,7 +175,7 @@ def _group_norm_backward(saved, g):
     normal, inverse, scale, like = saved
     groups = like.shape[0]
     scaled = g * scale[None, None]
-    d_x = inverse * (scaled - _group_mean(scaled, groups) - normal * _group_mean(scaled * normal, groups))
+    d_x = norm_gradient(scaled, normal, inverse, partial(_group_mean, groups=groups))
     rows = (g * normal).reshape(-1, g.shape[-1])
     d_scale = (jnp.ones((1, rows.shape[0]), g.dtype) @ rows)[0]
     return d_x, d_scale, g.sum((0, 1)), jnp.zeros_like(like)

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from surefoot.nn.activations import mish
 from surefoot.nn.fused import all_biases, widest_of
 from surefoot.nn.mlp import Dense
-from surefoot.nn.temporal import GroupNorm, ResidualBlock, TimeEmbedding
+from surefoot.nn.temporal import ResidualBlock, TimeEmbedding
 from surefoot.nn.trajectory import TemporalUNet, TrajectoryValue, value_exit
 from surefoot.nn.whole_blocks import (
     Behind,
@@ -30,7 +30,7 @@ from surefoot.nn.whole_blocks import (
     vectors_of,
     with_channels,
 )
-from surefoot.nn.whole_layer import Taps, fits, layer
+from surefoot.nn.whole_layer import Taps, layer
 
 Saved = tuple[tuple[Array, Array], ...]
 """What the gradient needs of each block: the sums before its two normalisations."""
@@ -114,9 +114,8 @@ class WholeUNet(eqx.Module):
 def _widened(exit_layer: Dense) -> tuple[Convolution, Array]:
     """With columns of zeros until there are as many as a kernel makes."""
     more = padding(exit_layer.kernel.shape[-1])
-    return Convolution(jnp.pad(exit_layer.kernel, ((0, 0), (0, more))), Taps(1)), jnp.pad(exit_layer.bias, (0, more))[
-        None
-    ]
+    kernel, bias = jnp.pad(exit_layer.kernel, ((0, 0), (0, more))), jnp.pad(exit_layer.bias, (0, more))
+    return Convolution(kernel, Taps(1)), bias[None]
 
 
 class Tower(eqx.Module):
@@ -204,10 +203,3 @@ class WholeValue(eqx.Module):
         embedding = self.time(t, condition)
         features = _features(with_channels(x), self.tower, self.biases(mish(embedding)))
         return value_exit(features, embedding, self.hidden, self.exit)
-
-
-def can_be_whole(network: TemporalUNet | TrajectoryValue, horizon: int) -> bool:
-    """Whether the kernels take the network's layers."""
-    nodes = jax.tree.leaves(network, is_leaf=lambda node: isinstance(node, GroupNorm))
-    norms = [node for node in nodes if isinstance(node, GroupNorm)]
-    return all(fits(horizon, norm.scale.shape[-1], norm.groups) for norm in norms)

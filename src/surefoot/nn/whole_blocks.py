@@ -20,17 +20,17 @@ class Convolution(eqx.Module):
     taps: Taps = eqx.field(static=True)
 
     @staticmethod
-    def of(layer: Conv | Downsample | Upsample | Dense, length: int) -> "Convolution":
+    def of(module: Conv | Downsample | Upsample | Dense, length: int) -> "Convolution":
         """For sequences of `length` steps."""
-        if isinstance(layer, Conv):
-            window = layer.window(length)
-            return Convolution(layer.matrix(window), Taps(window.taps, window.stride, window.before))
-        if isinstance(layer, Downsample):
-            return Convolution(layer.kernel.reshape(-1, layer.kernel.shape[-1]), Taps(3, stride=2, before=1))
-        if isinstance(layer, Upsample):
-            flipped = layer.kernel[::-1]
+        if isinstance(module, Conv):
+            window = module.window(length)
+            return Convolution(module.matrix(window), Taps(window.taps, window.stride, window.before))
+        if isinstance(module, Downsample):
+            return Convolution(module.kernel.reshape(-1, module.kernel.shape[-1]), Taps(3, stride=2, before=1))
+        if isinstance(module, Upsample):
+            flipped = module.kernel[::-1]
             return Convolution(flipped.reshape(-1, flipped.shape[-1]), Taps(4, before=2, spread=2))
-        return Convolution(layer.kernel, Taps(1))
+        return Convolution(module.kernel, Taps(1))
 
     def over(self, x: Float[Array, "B L c"]) -> Term:
         return Term(x, self.kernel, self.taps)

@@ -18,7 +18,7 @@ from jax.experimental.pallas import triton
 from jaxtyping import Array, Float
 
 from surefoot.nn.activations import mish
-from surefoot.nn.temporal import NORM_EPSILON
+from surefoot.nn.temporal import norm_gradient, normalised
 
 LEAST = 16
 """Rows, columns and channels below which the tensor cores take no product."""
@@ -157,6 +157,7 @@ def _kernel(*all_refs: Any, form: Form) -> None:
     rows, columns = max(form.length, LEAST), form.columns
     row = pl.program_id(0) * rows + jnp.arange(rows, dtype=jnp.int32)
     column = pl.program_id(1) * columns + jnp.arange(columns, dtype=jnp.int32)
+    # A mask has the tile's whole shape: Triton does not broadcast it.
     inside = (row < form.samples * form.length)[:, None] & (column >= 0)[None]
     here = (row[:, None], column[None])
     total = _products(jnp.zeros((rows, columns), jnp.float32), refs, form.terms, row, column, form)
@@ -168,7 +169,10 @@ def _kernel(*all_refs: Any, form: Form) -> None:
         total = total + _vector(vectors, 0, column)
     out = total
     if form.vectors > 1:
-        out = mish(_normalised(total, form)[0] * _vector(vectors, 1, column) + _vector(vectors, 2, column))
+        out = mish(
+            normalised(total, partial(_group_mean, form=form))[0] * _vector(vectors, 1, column)
+            + _vector(vectors, 2, column)
+        )
     if form.shift is not None:
         samples, begin = form.shift
         sample = jnp.where(inside[:, :1], _quotient(row, form.length)[:, None], 0) if samples > 1 else 0 * row[:, None]
@@ -228,19 +232,12 @@ def _rest(number: Any, by: int) -> Any:
     return jax.lax.rem(number, jnp.full_like(number, by))
 
 
-def _normalised(x: Any, form: Form) -> tuple[Any, Any]:
-    """x of mean 0 and variance 1 in each group of each sample, and the inverse of its deviation."""
-    centred = x - _group_mean(x, form)
-    inverse = jax.lax.rsqrt(_group_mean(centred * centred, form) + NORM_EPSILON)
-    return centred * inverse, inverse
-
-
 def _norm_gradient(entered: Any, g: Any, scale: Any, bias: Any, form: Form) -> Any:
     """That of mish(scale * norm(entered) + bias)."""
-    normal, inverse = _normalised(entered, form)
+    mean = partial(_group_mean, form=form)
+    normal, inverse = normalised(entered, mean)
     _, g = jax.jvp(mish, (normal * scale + bias,), (g,))
-    scaled = g * scale
-    return inverse * (scaled - _group_mean(scaled, form) - normal * _group_mean(scaled * normal, form))
+    return norm_gradient(g * scale, normal, inverse, mean)
 
 
 def _group_mean(x: Any, form: Form) -> Any:
