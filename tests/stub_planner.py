@@ -7,12 +7,12 @@ where it is positive. Episodes last 6 steps; those that have spent more than 3.5
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot.envs.pure import PureTask
+from surefoot.planning.noise import normal_rows
 from surefoot.tasks import Task
 from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
@@ -92,10 +92,10 @@ class StubPlanner:
             plan = jnp.zeros((count, self.imagined_steps, 2))
             return {"steps": jnp.zeros(count, jnp.int32), "plan": plan}
 
-        def act(memory: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n 1"]]:
+        def act(memory: Any, inputs: PolicyInputs, key: Key[Array, "*n"]) -> tuple[Any, Float[Array, "n 1"]]:
             assert inputs.remaining_budget is not None
             assert inputs.step is not None
-            noise = self.noise * jax.random.normal(key, inputs.remaining_budget.shape)
+            noise = self.noise * normal_rows(key, inputs.remaining_budget.shape)
             action = jnp.clip(state["gain"] * inputs.remaining_budget + noise, 0.0, 1.0)
             # A memory that disagrees with the step would show as an action of -1.
             action = jnp.where(memory["steps"] == inputs.step, action, -1.0)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from surefoot.diffusion.clean import make_steps
 from surefoot.diffusion.schedules import make_schedule
 from surefoot.planning import GuideConfig, choose_plan, guide_gradient, sample_segments
+from surefoot.planning.noise import fold_in, normal_rows, split
 
 SCHEDULE = make_schedule("cosine", 6)
 STEPS = make_steps(SCHEDULE, sampler="ancestral")
@@ -138,7 +139,7 @@ def test_only_actions_are_moved_where_that_is_asked_for() -> None:
 
 
 def test_a_warm_start_goes_on_from_the_plan_before() -> None:
-    """One last step from `previous`, by hand; fresh environments start from noise as without a plan."""
+    """One last step from `previous`, by hand; rows without a plan start from noise, whatever the others have."""
     noise, observation = start()
     previous = jnp.full(noise.shape, 0.25)
     ddim = make_steps(SCHEDULE, sampler="ddim", count=3)
@@ -151,10 +152,47 @@ def test_a_warm_start_goes_on_from_the_plan_before() -> None:
     )  # fmt: skip
     x = ddim.signal[2] * previous + ddim.noise[2] * noise
     expected = model(x.at[:, 0, ACTIONS:].set(observation), None).at[:, 0, ACTIONS:].set(observation)
-    np.testing.assert_allclose(run(jnp.array(False), 1), expected, rtol=1e-4, atol=1e-5)
-    cold, fresh = run(jnp.array(True), 0), run(jnp.array(True), 1)
+    none, every = jnp.zeros(ROWS, bool), jnp.ones(ROWS, bool)
+    np.testing.assert_allclose(run(none, 1), expected, rtol=1e-4, atol=1e-5)
+    cold, fresh = run(every, 0), run(every, 1)
     np.testing.assert_allclose(cold, fresh, atol=0.05)  # the first share of signal is not quite 0
     assert not np.allclose(fresh, expected, atol=0.05)
+    mixed = run(every.at[1:3].set(False), 1)
+    np.testing.assert_allclose(mixed[1:3], expected[1:3], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(mixed[3:], fresh[3:])
+
+
+@pytest.mark.parametrize("steps", [STEPS, make_steps(SCHEDULE, sampler="dpm_solver", count=4)])
+def test_with_keys_of_their_own_environments_do_not_depend_on_each_other(steps: Any) -> None:
+    """Three environments of two rows, one of them without a plan to start from; then each alone."""
+    noise, observation = start()
+    keys, fresh = jax.random.split(jax.random.key(8), 3), jnp.array([False, False, True, True, False, False])
+    previous = jnp.full_like(noise, 0.25)
+    run = jax.jit(
+        lambda keys, noise, observation, fresh: sample_segments(
+            model, values, noise, observation, jnp.zeros(len(noise)), keys, steps=steps, guide_config=CONFIG,
+            warm_steps=2, previous=previous[: len(noise)], fresh=fresh,
+        ).segments
+    )  # fmt: skip
+    together = run(keys, noise, observation, fresh)
+    for place in range(3):
+        own = slice(2 * place, 2 * place + 2)
+        alone = run(keys[place : place + 1], noise[own], observation[own], fresh[own])
+        np.testing.assert_allclose(alone, together[own], rtol=1e-5, atol=1e-5)
+    assert len({float(row[0, 0]) for row in together}) == ROWS
+
+
+def test_noise_of_rows_comes_from_the_keys_in_their_order() -> None:
+    keys = jax.random.split(jax.random.key(1), 2)
+    rows = normal_rows(keys, (6, 2))
+    np.testing.assert_array_equal(rows[3:], jax.random.normal(keys[1], (3, 2)))
+    np.testing.assert_array_equal(normal_rows(keys[0], (6, 2)), jax.random.normal(keys[0], (6, 2)))
+    for one in range(2):
+        halves = [half[one] for half in split(keys)]
+        assert (jax.random.key_data(jnp.stack(halves)) == jax.random.key_data(jax.random.split(keys[one]))).all()
+        assert fold_in(keys, 5)[one] == jax.random.fold_in(keys[one], 5)
+    with pytest.raises(ValueError, match="multiple of 2 rows, found 3"):
+        normal_rows(keys, (3, 2))
 
 
 def test_selection_takes_the_best_feasible_else_the_cheapest() -> None:

@@ -12,6 +12,7 @@ from tests.data_fixtures import BINARY_TASK, make_dataset
 from surefoot.algorithms.trebi import TREBI
 from surefoot.algorithms.trebi_data import residual_quantiles, time_bin
 from surefoot.algorithms.trebi_planner import current_actions, empty_memory
+from surefoot.envs.pure import where_lanes
 from surefoot.errors import ConfigError, DataError
 from surefoot.nn import TemporalConfig
 from surefoot.planning import GuideConfig, SamplerConfig
@@ -132,6 +133,36 @@ def test_a_plan_is_carried_out_for_the_control_interval(state: Any) -> None:
     memory, _ = act(memory, inputs, jax.random.key(2))
     assert not np.allclose(memory.segments, planned)
     assert memory.step.tolist() == [3, 3]
+
+
+def test_what_an_environment_does_does_not_depend_on_the_others(state: Any) -> None:
+    """Two environments, one of which begins again while the other carries on with its plan, and each alone."""
+    algorithm = replace(TINY, control_interval=2, sampler=SamplerConfig(kind="ancestral", warm_steps=1))
+
+    @jax.jit
+    def act(memory: Any, inputs: PolicyInputs, keys: Any) -> Any:
+        policy = algorithm.policy(state)
+        first = inputs.step == 0
+        memory = where_lanes(first, policy.initial(len(first)), memory)
+        return policy.act(memory, inputs, jax.vmap(jax.random.fold_in)(keys, inputs.step))
+
+    observation, budget = jnp.array([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]), jnp.array([1.0, 5.0])
+    keys, steps = jax.random.split(jax.random.key(4)), [(0, 0), (1, 1), (2, 2), (3, 0), (4, 1), (5, 2)]
+
+    def actions(own: slice) -> Any:
+        memory = algorithm.policy(state).initial(len(budget[own]))
+        taken = []
+        for now in steps:
+            inputs = PolicyInputs(observation[own], budget[own], jnp.array(now)[own])
+            memory, action = act(memory, inputs, keys[own])
+            taken.append(action)
+        return np.stack(taken)
+
+    together = actions(slice(2))
+    for one in range(2):
+        np.testing.assert_allclose(actions(slice(one, one + 1))[:, 0], together[:, one], rtol=1e-4, atol=1e-5)
+    assert len({*together[:, 0, 0].tolist()}) == len(steps)
+    np.testing.assert_allclose(together[3:, 1], together[:3, 1], rtol=1e-5, atol=1e-6)  # begun again
 
 
 def test_an_empty_memory_asks_for_a_plan() -> None:

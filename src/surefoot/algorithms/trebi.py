@@ -304,14 +304,15 @@ class TREBI:
         observation: Float[Array, "n obs"],
         remaining_budget: Float[Array, " n"],
         step: Int[Array, " n"],
-        key: Key[Array, ""],
+        key: Key[Array, "*n"],
         memory: Memory | None = None,
         *,
         gpu_form: GPUForm = "fused",
     ) -> tuple[Memory, Plan]:
         """Plans for n environments, each under its own budget, which may be infinite, `step` steps after its reset.
 
-        `memory` is the policy's; with it a warm sampler starts from the plan before. Returned with the new plan in it.
+        `key`: one for all, or [n], with which a plan does not depend on what else is planned. `memory` is the policy's;
+        with it a warm sampler starts from the plan before. Returned with the new plan in it.
         """
         trained_for = state.values.network.horizon
         if trained_for != self.plan_horizon:

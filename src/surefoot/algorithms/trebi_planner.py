@@ -12,6 +12,7 @@ from surefoot.diffusion.clean import Steps
 from surefoot.errors import ConfigError
 from surefoot.nn import TemporalUNet, TrajectoryValue
 from surefoot.planning import GuideConfig, choose_plan, sample_segments
+from surefoot.planning.noise import normal_rows, split
 from surefoot.types import Policy, PolicyInputs
 
 ValuesOf = Callable[
@@ -67,7 +68,7 @@ def make_plan(
     observation: Float[Array, "n obs"],
     budget: Float[Array, " n"],
     share_left: Float[Array, " n"],
-    key: Key[Array, ""],
+    key: Key[Array, "*n"],
     memory: Memory,
     *,
     normalizer: Normalizer,
@@ -77,12 +78,13 @@ def make_plan(
     warm_steps: int,
     rescore: bool,
 ) -> tuple[Memory, Plan]:
-    """`candidates` segments for each of n environments; the chosen ones, and the memory that holds them."""
+    """`candidates` segments for each of n environments; the chosen ones, and the memory that holds them. `key`: one for
+    all, or [n]."""
     count, action_dim = observation.shape[0], model.action_dim
-    k_start, k_steps = jax.random.split(key)
+    k_start, k_steps = split(key)
     start = (observation - normalizer.mean[None, action_dim:]) / normalizer.deviation[None, action_dim:]
     start, row_budget, row_left = (jnp.repeat(values, candidates, axis=0) for values in (start, budget, share_left))
-    noise = jax.random.normal(k_start, (count * candidates, *memory.segments.shape[1:]))
+    noise = normal_rows(k_start, (count * candidates, *memory.segments.shape[1:]))
     previous = _moved_on(memory) if warm_steps else None
 
     def at(x: Float[Array, "b H d"], t: Float[Array, " 1"]) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
@@ -96,7 +98,7 @@ def make_plan(
         spread=(deviation[0], deviation[1]),
         warm_steps=warm_steps,
         previous=None if previous is None else jnp.repeat(previous, candidates, axis=0),
-        fresh=memory.fresh.any(),
+        fresh=jnp.repeat(memory.fresh, candidates),
         last_values=not rescore,
     )  # fmt: skip
     reward, cost = at(sampled.segments, jnp.zeros(1)) if rescore else (sampled.reward, sampled.cost)
@@ -143,7 +145,7 @@ def planning_policy(
     """Carries out `control_interval` actions of each plan, then makes the next: plan(observation [n, obs],
     remaining_budget [n], step [n], key, memory) -> memory. Steps are counted where the inputs have none."""
 
-    def act(memory: Memory, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Memory, Float[Array, "n act"]]:
+    def act(memory: Memory, inputs: PolicyInputs, key: Key[Array, "*n"]) -> tuple[Memory, Float[Array, "n act"]]:
         if inputs.remaining_budget is None:
             raise ConfigError("trebi plans under a budget: expected PolicyInputs.remaining_budget, found none.")
         step = memory.step if inputs.step is None else inputs.step

@@ -195,6 +195,7 @@ def _setting(
             "level": request.level,  # margins of 0 act like none, but their rows say another level
             "margins": {str(seed): margins(seed) for seed in loaded.config.seeds},
             "schedules": schedules,
+            "noise": "seed, episode, step",  # rows of releases that drew by lane are not gone on with
         }
     )
 

@@ -188,7 +188,7 @@ class BudgetEvaluation:
             watch = list(range(min(len(self.budgets), size)))
             results = roll_out(
                 member(states, place),
-                Lanes(episode, totals[which], number),
+                Lanes(episode, totals[which]),
                 seed=seed,
                 watch=watch,
                 on_step=lambda step, index=index: report(index * horizon + step, horizon * len(blocks)),

@@ -1,8 +1,8 @@
 """Episodes under budgets, side by side: one call of a policy a step for all lanes, each with what is left of its own
 budget, on tasks in pure JAX and on simulators.
 
-The policy's noise is a function of training seed, block and step, and within a block of the lane's place. So the same
-blocks give the same numbers, in whatever order they run and however often a worker dies.
+The policy's noise is a function of training seed, episode and step, and the same under every budget. So an episode's
+numbers depend neither on what runs beside it nor on how often a worker dies.
 """
 
 import time
@@ -33,8 +33,6 @@ class Lanes(NamedTuple):
     """Numbers of the episodes: equal ones start alike; -1 is an idle lane."""
     totals: Float[np.ndarray, "n t"]
     """b_0 in the planner's units, as known at each step of the horizon."""
-    block: int
-    """Number of the block."""
 
 
 class Watched(NamedTuple):
@@ -107,13 +105,14 @@ def roll_out_pure(
         jnp.asarray(np.broadcast_to(margins, lanes.totals.shape), jnp.float32), ((0, 0), (0, padding)), mode="edge"
     )
     watched = jnp.asarray(np.asarray(watch, int))
+    keys = _episode_keys(seed, lanes.episode)
     now = _begin(algorithm, environment, state, episode)
     seen, seconds, done = [], [], 0
     while done < horizon and bool(now.running.any()):
         began = time.perf_counter()
         now, records = _steps(
-            algorithm, environment, state, now, totals, offsets, watched, _key(seed, lanes.block), np.int32(done),
-            count=chunk, horizon=horizon,
+            algorithm, environment, state, now, totals, offsets, watched, keys, np.int32(done), count=chunk,
+            horizon=horizon,
         )  # fmt: skip
         seen.append(jax.tree.map(np.asarray, records))
         seconds.append((time.perf_counter() - began) / chunk)
@@ -158,12 +157,12 @@ def roll_out_vector(
     returns, costs, restarts = np.zeros(count), np.zeros(count), np.zeros(count, int)
     running, terminated = np.asarray(lanes.episode) != _IDLE, np.zeros(count, bool)
     seconds, seen = [], []
-    key = _key(seed, lanes.block)
+    keys = _episode_keys(seed, lanes.episode)
     while running.any():
         place = np.minimum(length, horizon - 1)
         left = remaining_budget(budget, lanes.totals[lane, place]) - margins[lane, place]
         kept = np.where(running[:, None], observation, np.float32(0))
-        inputs = (kept, left.astype(np.float32), length.astype(np.int32), jax.random.fold_in(key, len(seen)))
+        inputs = (kept, left.astype(np.float32), length.astype(np.int32), keys)
         began = time.perf_counter()
         memory, actions = _act(algorithm, state, memory, *inputs)
         actions = np.asarray(actions)
@@ -228,15 +227,14 @@ def _begin(algorithm: Any, environment: PureTask, state: Any, episode: Int[Array
 @partial(jax.jit, static_argnames=("algorithm", "environment", "count", "horizon"))
 def _steps(
     algorithm: Any, environment: PureTask, state: Any, now: _Running,
-    totals: Float[Array, "n t"], margins: Float[Array, "n t"], watch: Int[Array, " w"], key: Key[Array, ""],
+    totals: Float[Array, "n t"], margins: Float[Array, "n t"], watch: Int[Array, " w"], keys: Key[Array, " n"],
     first: Int[Array, ""], *, count: int, horizon: int,
 ) -> tuple[_Running, Any]:  # fmt: skip
     """`count` steps of all lanes from step `first` on."""
 
     def one(now: _Running, index: Array) -> tuple[_Running, Any]:
         left = remaining_budget(now.budget, totals[:, index]) - margins[:, index]
-        step_key = jax.random.fold_in(key, index)
-        memory, action = _act_lanes(algorithm, state, now.memory, now.observation, left, now.length, step_key)
+        memory, action = _act_lanes(algorithm, state, now.memory, now.observation, left, now.length, keys)
         picture = _picture(algorithm, state, memory, now.observation, now.running & (index < horizon), watch)
         entered, result = environment.step(now.environment, action)
         running = now.running & (index < horizon)
@@ -259,18 +257,20 @@ def _steps(
     return jax.lax.scan(one, now, first + jnp.arange(count))
 
 
-def _key(seed: int, block: int) -> Key[Array, ""]:
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(_NOISE), seed), block)
+def _episode_keys(seed: int, episode: Int[np.ndarray, " n"]) -> Key[Array, " n"]:
+    key = jax.random.fold_in(jax.random.key(_NOISE), seed)
+    return jax.vmap(partial(jax.random.fold_in, key))(np.maximum(episode, 0))
 
 
 def _act_lanes(
     algorithm: Any, state: Any, memory: PyTree[Any], observation: Float[Array, "n o"], left: Any,
-    step: Int[Array, " n"], key: Key[Array, ""],
+    step: Int[Array, " n"], keys: Key[Array, " n"],
 ) -> tuple[PyTree[Any], Float[Array, "n a"]]:  # fmt: skip
-    """One call for all lanes; where an episode begins (again), from a memory of nothing."""
+    """One call for all lanes, each with noise of its own episode's `keys` and step; where an episode begins (again),
+    from a memory of nothing."""
     policy = algorithm.policy(state)
     memory = where_lanes(step == 0, policy.initial(observation.shape[0]), memory)
-    return policy.act(memory, PolicyInputs(observation, left, step), key)
+    return policy.act(memory, PolicyInputs(observation, left, step), jax.vmap(jax.random.fold_in)(keys, step))
 
 
 _act = jax.jit(_act_lanes, static_argnames="algorithm")

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from surefoot.diffusion.clean import CleanSampler, Steps
 from surefoot.planning.guidance import GuideConfig, Values, guide
+from surefoot.planning.noise import fold_in, normal_rows
 
 Predict = Callable[[Float[Array, "b H d"], Float[Array, " 1"]], Float[Array, "b H d"]]
 """(noisy segments, diffusion time) -> clean segments."""
@@ -53,21 +54,22 @@ def sample_segments(
     noise: Float[Array, "b H d"],
     observation: Float[Array, "b obs"],
     budget: Float[Array, " b"],
-    key: Key[Array, ""],
+    key: Key[Array, "*n"],
     *,
     steps: Steps,
     guide_config: GuideConfig,
     spread: tuple[Array, Array] | None = None,
     warm_steps: int = 0,
     previous: Float[Array, "b H d"] | None = None,
-    fresh: Bool[Array, ""] | None = None,
+    fresh: Bool[Array, " b"] | None = None,
     last_values: bool = True,
 ) -> Sampled:
     """One compiled loop over the steps: guide, denoise, put the first observation back.
 
-    Gradients of the values are computed only at the times that are guided. `previous`: segments to start from in all
-    but the last `warm_steps`, unless `fresh` says that some environment has none; `last_values` false leaves out the
-    evaluation for `Sampled.reward` where no gradient needs it.
+    Gradients of the values are computed only at the times that are guided. `key`: one for all, or [n] keys for as many
+    environments, whose segments lie side by side. `previous`: segments from which the last `warm_steps` start, where
+    `fresh` does not say that there is none; rows that start late wait for those that start from noise. `last_values`
+    false leaves out the evaluation for `Sampled.reward` where no gradient needs it.
     """
     constrain = partial(fix_observation, observation=observation)
     guided = (steps.time >= guide_config.stop) & (steps.time <= guide_config.start)
@@ -76,14 +78,15 @@ def sample_segments(
     action_dim = noise.shape[-1] - observation.shape[-1]
     zeros = jnp.zeros(noise.shape[0], noise.dtype)
 
-    first: int | Int[Array, ""] = 0
+    first = None  # where every row starts with the first step
     x = noise
     if warm_steps and previous is not None and fresh is not None:
-        first = jnp.where(fresh, 0, steps.number - warm_steps)
+        first = jnp.where(fresh, 0, steps.number - warm_steps)[:, None, None]
         x = table["signal"][first] * previous + table["noise"][first] * noise
 
     def one_step(index, carry, *, is_guided):
-        x, clean_before, found, _ = carry
+        before, clean_before, found, _ = carry
+        x = before
         at = {name: column[index] for name, column in table.items()}
         t = at["time"].astype(x.dtype)[None]
         if is_guided:
@@ -93,18 +96,19 @@ def sample_segments(
             )  # fmt: skip
         entered = x
         clean = predict(x, t)
-        ahead = jnp.where(index > first, at["extrapolate"], 0.0)
+        ahead = jnp.where(index > (0 if first is None else first), at["extrapolate"], 0.0)
         x = at["keep"] * x + at["clean"] * (clean + ahead * (clean - clean_before))
         if steps.deviation.any():
-            x = x + at["deviation"] * jax.random.normal(jax.random.fold_in(key, index), x.shape)
-        return constrain(x), clean, found, entered
+            x = x + at["deviation"] * normal_rows(fold_in(key, index), x.shape)
+        x = constrain(x)
+        return x if first is None else jnp.where(index < first, before, x), clean, found, entered
 
     start = constrain(x)
     carry = (start, jnp.zeros_like(start), (zeros, zeros), start)
     # A loop for each run of steps that are led, or not: a branch inside would bring every step of a GPU to the host.
     ends = [0, *(np.flatnonzero(np.diff(guided)) + 1).tolist(), steps.number]
     for begin, end in itertools.pairwise(ends):
-        since = max(first, begin) if isinstance(first, int) else jnp.maximum(first, begin)
+        since = begin if first is None else jnp.maximum(first.min(), begin)
         carry = jax.lax.fori_loop(since, end, partial(one_step, is_guided=bool(guided[begin])), carry)
     segments, _, found, entered = carry
     if last_values and not guided[-1]:
