@@ -120,17 +120,46 @@ def test_a_killed_evaluation_goes_on_with_the_same_numbers() -> None:
         assert rest == dict(list(whole.items())[there:])
 
 
-def test_the_first_episode_of_the_first_seed_is_watched() -> None:
+def test_a_budget_more_costs_its_own_episodes_alone() -> None:
+    """Of six episodes a seed (two blocks of 3) three are there: one block is left, with the numbers of the whole."""
+    one = evaluation(requested_budgets(TASK, ratios=(0.25, 0.5)))
+    whole = {(row["asked"], row["seed"], row["episode"]): row for block in run(one) for row in block}
+    added = run(one, done=[key for key in whole if key[0] == "ratio 0.25"])
+    assert [[row["asked"] for row in block] for block in added] == [["ratio 0.5"] * 3] * 2
+    for row in (row for block in added for row in block):
+        before = whole[row["asked"], row["seed"], row["episode"]]
+        assert (row["cost"], row["lanes"]) == (before["cost"], before["lanes"])
+
+
+def watched_budgets(done: Any = (), **changes: Any) -> list[tuple[list[str], Watched]]:
     seen: list[tuple[list[str], Watched]] = []
+    run(
+        evaluation(requested_budgets(TASK, ratios=(0.25, 0.5)), **changes), done=done,
+        on_watched=lambda budgets, watched: seen.append(([one.asked for one in budgets], watched)),
+    )  # fmt: skip
+    return seen
+
+
+def test_the_first_episode_of_the_first_seed_is_watched() -> None:
+    ((asked, watched),) = watched_budgets()
+    assert asked == ["ratio 0.25", "ratio 0.5"]
+    assert watched.observations.shape == (HORIZON, 2, 2)
+    # Of one budget it was seen before.
+    ((asked, later),) = watched_budgets(done=[("ratio 0.25", 0, 0)])
+    assert asked == ["ratio 0.5"]
+    np.testing.assert_array_equal(later.observations, watched.observations[:, 1:])
+    assert later.plans is not None
+    assert later.plans.shape == (HORIZON, 1, 3, 2)
+    # One lane: a block for each budget.
+    assert [asked for asked, _ in watched_budgets(most_lanes=1)] == [["ratio 0.25"], ["ratio 0.5"]]
+
+
+def test_progress_counts_the_steps_of_all_blocks() -> None:
     progress: list[tuple[int, int]] = []
     run(
         evaluation(requested_budgets(TASK, ratios=(0.25, 0.5))),
-        on_watched=lambda budgets, watched: seen.append(([one.asked for one in budgets], watched)),
         on_progress=lambda done, total: progress.append((done, total)),
     )
-    ((asked, watched),) = seen
-    assert asked == ["ratio 0.25", "ratio 0.5"]
-    assert watched.observations.shape == (HORIZON, 2, 2)
     assert progress[0] == (0, 4 * HORIZON)  # six lanes of each of two seeds, in blocks of 3
     assert progress[-1] == (4 * HORIZON, 4 * HORIZON)
 

@@ -140,7 +140,7 @@ def test_what_an_environment_does_does_not_depend_on_the_others(state: Any) -> N
     algorithm = replace(TINY, control_interval=2, sampler=SamplerConfig(kind="ancestral", warm_steps=1))
 
     @jax.jit
-    def act(memory: Any, inputs: PolicyInputs, keys: Any) -> Any:
+    def act(memory: Any, inputs: Any, keys: Any) -> Any:
         policy = algorithm.policy(state)
         first = inputs.step == 0
         memory = where_lanes(first, policy.initial(len(first)), memory)

@@ -16,6 +16,7 @@ from surefoot.checkpoint import as_json
 from surefoot.cli.evaluate_simulator import OpenEnvironment, open_simulator
 from surefoot.cli.files import merge_summary
 from surefoot.cli.loaded_run import FOLDER, LoadedRun
+from surefoot.cli.plan_file import Imaginings, add_plans
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.selection import data_name
 from surefoot.constraints.budgets import BudgetConversion
@@ -24,7 +25,7 @@ from surefoot.envs.pure import PURE_TASKS
 from surefoot.errors import ConfigError
 from surefoot.evaluation.budgets import Budget, BudgetEvaluation, RollOut, is_schedule, requested_budgets, setting_name
 from surefoot.evaluation.budgets import summarise_budgets as summarise
-from surefoot.evaluation.lanes import LaneResults, Lanes, Watched, roll_out_pure, roll_out_vector
+from surefoot.evaluation.lanes import LaneResults, Lanes, roll_out_pure, roll_out_vector
 from surefoot.report.budget_tables import budget_rows, budget_verdict
 from surefoot.report.tables import plain_table
 from surefoot.safety.calibration import Calibration, read_calibration
@@ -113,7 +114,10 @@ def evaluate_under_budgets(
             roll_out,
             done=done,
             on_rows=partial(append_rows, file),
-            on_watched=partial(_save_plans, folder / PLANS, setting),
+            on_watched=lambda budgets, watched: add_plans(
+                folder / PLANS,
+                Imaginings(setting, evaluation.first_episode, tuple(one.asked for one in budgets), watched),
+            ),
             on_progress=line.report,
         )
     wanted = {budget.asked for budget in budgets}
@@ -226,16 +230,3 @@ def _rolling(
             return roll_out_vector(algorithm, state, simulator, lanes, **given)
 
         yield roll_out
-
-
-def _save_plans(path: Path, setting: str, budgets: Sequence[Budget], watched: Watched) -> None:
-    """What was seen and imagined in episode 0 of the first seed, for the report."""
-    arrays = {"observations": watched.observations, "asked": np.array([one.asked for one in budgets]),
-              "setting": np.array(setting)}  # fmt: skip
-    if watched.plans is not None:
-        arrays["plans"] = watched.plans.astype(np.float16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    temporary.replace(path)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from surefoot.cli.evaluate_budgets import PLANS, ROWS, read_rows
 from surefoot.cli.loaded_run import FOLDER
+from surefoot.cli.plan_file import read_plans
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.budgets import summarise_budgets
 from surefoot.report.budget_plots import Imagined, Plane, budget_curves, calibration_plot, plans_over_trajectory
@@ -109,20 +110,17 @@ def budget_figures(path: Path, task: str) -> Figures:
 def _plans(file: Path, task: str) -> Figures:
     if not file.exists():
         return {}
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            observations, asked = arrays["observations"], [str(name) for name in arrays["asked"]]
-            plans = arrays["plans"].astype(np.float32) if "plans" in arrays.files else None
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{file}: expected plans, found a file that cannot be read; evaluate again.") from error
+    shown_of = read_plans(file)
+    observations, plans = shown_of.watched
     view = VIEWS.get(task, _PLAIN)
     imagined = []
-    for lane, name in enumerate(asked):
+    for lane, name in enumerate(shown_of.asked):
         lived = np.isfinite(observations[:, lane]).all(-1)
         shown = None if plans is None else view.project(plans[lived, lane])
         imagined.append(Imagined(name, view.project(observations[lived, lane]), shown))
     caption = (
-        "Episode 0 of the first seed under several budgets: what came (black, from the blue dot on) and some of the "
-        "plans imagined on the way (light). " + ("Shaded: angles that cost." if view.plane.marked else "")
+        f"Episode {shown_of.episode} of the first seed under several budgets: what came (black, from the blue dot on) "
+        "and some of the plans imagined on the way (light). "
     )
+    caption += "Shaded: what costs." if view.plane.marked else ""
     return {"plans": (plans_over_trajectory(imagined, view.plane), caption.strip())}

@@ -145,20 +145,20 @@ class BudgetEvaluation:
         count = len(self.budgets) * self.episodes
         return math.ceil(count / math.ceil(count / self.most_lanes))
 
-    def blocks(self, done: Collection[tuple[str, int, int]]) -> list[tuple[int, int, list[tuple[int, int]]]]:
-        """(place of the seed, number of the block, its (budget, episode) pairs) of the blocks of which a row is
-        missing; `done` holds (asked, seed, episode).
+    def blocks(self, done: Collection[tuple[str, int, int]]) -> list[tuple[int, list[tuple[int, int]]]]:
+        """(place of the seed, (budget, episode) pairs) of each block, of the pairs of which `done` does not hold
+        (asked, seed, episode)."""
 
-        How pairs are cut into blocks, episode by episode, does not depend on what is done, so that an evaluation that
-        was killed goes on with the numbers of one that was not.
-        """
-        pairs = [(place, episode) for episode in self.numbers for place in range(len(self.budgets))]
-        cut = [pairs[first : first + self.lanes] for first in range(0, len(pairs), self.lanes)]
+        def missing(seed: int) -> list[tuple[int, int]]:
+            pairs = [(place, episode) for episode in self.numbers for place in range(len(self.budgets))]
+            return [
+                (place, episode) for place, episode in pairs if (self.budgets[place].asked, seed, episode) not in done
+            ]
+
         return [
-            (place, number, block)
-            for place, seed in enumerate(self.seeds)
-            for number, block in enumerate(cut)
-            if any((self.budgets[budget].asked, seed, episode) not in done for budget, episode in block)
+            (place, pairs[first : first + self.lanes])
+            for place, pairs in enumerate(map(missing, self.seeds))
+            for first in range(0, len(pairs), self.lanes)
         ]
 
     def run(
@@ -173,19 +173,22 @@ class BudgetEvaluation:
     ) -> None:
         """Roll out what is missing, block by block. `states` has a leading seed axis in the order of `seeds`.
 
-        `on_rows` gets the new rows of each block as it ends; `on_watched` the first episode of the first seed under
-        every budget that the first block holds; `on_progress(done, total)` counts steps of blocks.
+        `on_rows` gets the rows of each block as it ends; `on_watched` what was seen and imagined in the first episode
+        of the first seed, under the budgets that a block holds of it; `on_progress(done, total)` counts steps of
+        blocks. Whatever is missing, a block has as many lanes, some of them idle: so an evaluation that was killed goes
+        on with the numbers, to the last bit, of one that was not.
         """
         size, horizon, totals = self.lanes, self.task.horizon, self.totals
         blocks = self.blocks(done)
         report = on_progress or (lambda done, total: None)
-        for index, (place, number, pairs) in enumerate(blocks):
+        for index, (place, pairs) in enumerate(blocks):
             report(index * horizon, horizon * len(blocks))
             seed, idle = self.seeds[place], size - len(pairs)
             which = np.array([budget for budget, _ in pairs] + [0] * idle)
             episode = np.array([episode for _, episode in pairs] + [-1] * idle)
-            # The same lanes in every block, or the program would be compiled once more.
-            watch = list(range(min(len(self.budgets), size)))
+            shown = [lane for lane, (_, number) in enumerate(pairs) if place == 0 and number == self.first_episode]
+            # As many lanes in every block, or the program would be compiled once more.
+            watch = [*shown, *[0] * (min(len(self.budgets), size) - len(shown))]
             results = roll_out(
                 member(states, place),
                 Lanes(episode, totals[which]),
@@ -193,10 +196,9 @@ class BudgetEvaluation:
                 watch=watch,
                 on_step=lambda step, index=index: report(index * horizon + step, horizon * len(blocks)),
             )
-            if place == number == 0 and on_watched is not None:
-                on_watched([self.budgets[which[lane]] for lane in watch], results.watched)
-            rows = [self._row(results, lane, *pair, seed, totals) for lane, pair in enumerate(pairs)]
-            on_rows([row for row in rows if (row["asked"], seed, row["episode"]) not in done])
+            if shown and on_watched is not None:
+                on_watched([self.budgets[which[lane]] for lane in shown], results.watched.of(len(shown)))
+            on_rows([self._row(results, lane, *pair, seed, totals) for lane, pair in enumerate(pairs)])
         report(horizon * len(blocks), horizon * len(blocks))
 
     def _row(

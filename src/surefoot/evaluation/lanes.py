@@ -43,6 +43,10 @@ class Watched(NamedTuple):
     plans: Float[np.ndarray, "t w h o"] | None
     """The observations that the planner expected at each step, NaN as above; None where it shows none."""
 
+    def of(self, count: int) -> "Watched":
+        """The first lanes."""
+        return Watched(self.observations[:, :count], None if self.plans is None else self.plans[:, :count])
+
 
 class LaneResults(NamedTuple):
     """What came of a block of lanes."""

@@ -1,0 +1,81 @@
+"""The file of what a planner saw and imagined in one episode under several budgets, for the report's figure."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from jaxtyping import Float
+
+from surefoot.errors import ConfigError
+from surefoot.evaluation.lanes import Watched
+
+
+@dataclass(frozen=True, eq=False)
+class Imaginings:
+    """Of one episode of the first seed."""
+
+    setting: str
+    """Of the evaluation that it was part of."""
+    episode: int
+    asked: tuple[str, ...]
+    """The budgets."""
+    watched: Watched
+    """One lane for each."""
+
+
+def add_plans(path: Path, new: Imaginings) -> None:
+    """Write them into the file, beside what it holds of the same episode and setting under other budgets; whatever else
+    it holds is replaced."""
+    with suppress(ConfigError):
+        old = read_plans(path)
+        kept = [lane for lane, asked in enumerate(old.asked) if asked not in new.asked]
+        if (old.setting, old.episode) == (new.setting, new.episode) and kept:
+            new = _beside(old, kept, new)
+    arrays: dict[str, Any] = {
+        "setting": np.array(new.setting),
+        "episode": np.array(new.episode),
+        "asked": np.array(new.asked),
+        "observations": new.watched.observations,
+    }
+    if new.watched.plans is not None:
+        arrays["plans"] = new.watched.plans.astype(np.float16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    temporary.replace(path)
+
+
+def read_plans(path: Path) -> Imaginings:
+    """`ConfigError` where it is not such a file."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            plans = arrays["plans"].astype(np.float32) if "plans" in arrays.files else None
+            return Imaginings(
+                setting=str(arrays["setting"]),
+                episode=int(arrays["episode"]) if "episode" in arrays.files else 0,  # not in older files
+                asked=tuple(str(name) for name in arrays["asked"]),
+                watched=Watched(arrays["observations"], plans),
+            )
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        raise ConfigError(
+            f"{path}: expected plans, found a file that cannot be read; remove it and evaluate again."
+        ) from error
+
+
+def _beside(old: Imaginings, lanes: Sequence[int], new: Imaginings) -> Imaginings:
+    longest = max(len(old.watched.observations), len(new.watched.observations))
+
+    def lengthened(steps: Float[np.ndarray, "t ..."]) -> Float[np.ndarray, "t ..."]:
+        after = [(0, longest - len(steps)), *[(0, 0)] * (steps.ndim - 1)]
+        return np.pad(steps, after, constant_values=np.nan)
+
+    def both(a: Any, b: Any) -> Any:
+        return None if a is None or b is None else np.concatenate([lengthened(a)[:, lanes], lengthened(b)], axis=1)
+
+    watched = Watched(*(both(*pair) for pair in zip(old.watched, new.watched, strict=True)))
+    return Imaginings(new.setting, new.episode, (*(old.asked[lane] for lane in lanes), *new.asked), watched)
