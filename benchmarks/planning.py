@@ -100,7 +100,7 @@ def whole_form_difference(legacy: TREBI) -> dict[str, float]:
 
     plain = say(state.model.network, state.values.network)
     whole = say(*planning_networks(state.model.network, state.values.network, plan_horizon=legacy.plan_horizon,
-                                   gpu_form="whole"))  # fmt: skip
+                                   times=legacy.diffusion_steps, gpu_form="whole"))  # fmt: skip
     return {name: float(jnp.abs(whole[name] - plain[name]).max() / jnp.abs(plain[name]).max()) for name in plain}
 
 

@@ -12,10 +12,11 @@ import pytest
 from surefoot.algorithms.trebi_planner import planning_networks
 from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue, fused, temporal
 from surefoot.nn.activations import mish
+from surefoot.nn.block_biases import BlockBiases
 from surefoot.nn.fused_norm import Form, fits, norm_mish
 from surefoot.nn.temporal import NORM_EPSILON, Window, group_norm, unfold
 
-GROUPS, CHANNELS = 8, 32
+GROUPS, CHANNELS, TIMES = 8, 32, 20
 kernel: Any = norm_mish
 CONV, DOWN = Window(taps=5, stride=1, before=2), Window(taps=3, stride=2, before=1)
 
@@ -100,16 +101,42 @@ def test_the_networks_say_the_same_in_both_forms(multipliers: tuple[int, ...], h
     denoiser = shaken(TemporalUNet.create(jax.random.key(0), 3, 1, config))
     x, t, condition = normal(5, horizon, 4), jnp.array([7.0]), normal(5, 1)
     denoise = jax.jit(lambda network: network(x, t))
-    fast = fused.FusedUNet.of(denoiser, horizon)
+    fast = fused.FusedUNet.of(denoiser, horizon, times=TIMES)
     np.testing.assert_allclose(denoise(fast), denoise(denoiser), rtol=1e-4, atol=1e-4)
 
     create = lambda key: TrajectoryValue.create(key, 4, horizon, config, outputs=2, conditions=1)  # noqa: E731
     values = shaken(jax.vmap(create)(jax.random.split(jax.random.key(1), 2)))
     outputs = jax.jit(lambda networks, x: jax.vmap(lambda network: network(x, t, condition))(networks))
-    fast = jax.vmap(fused.FusedValue.of)(values)
+    fast = jax.vmap(partial(fused.FusedValue.of, times=TIMES))(values)
     np.testing.assert_allclose(outputs(fast, x), outputs(values, x), rtol=1e-4, atol=1e-4)
     gradient = jax.jit(lambda networks: jax.grad(lambda x: outputs(networks, x).sum())(x))
     np.testing.assert_allclose(gradient(fast), gradient(values), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("conditions", [0, 1])
+def test_what_the_time_adds_in_all_blocks(conditions: int) -> None:
+    """Two stacked values of blocks 8 and 16 wide: each block's own layer of the embedding, then columns of 0."""
+    config = TemporalConfig(8, (1, 2))
+    create = lambda key: TrajectoryValue.create(key, 4, 8, config, conditions=conditions)  # noqa: E731
+    stacked = jax.vmap(create)(jax.random.split(jax.random.key(1), 2))
+    stacked = jax.tree.map(lambda leaf: leaf + 0.1 * normal(*leaf.shape), stacked)
+    blocks = lambda network: [block for first, second, _ in network.levels for block in (first, second)]  # noqa: E731
+    rows = 1 if conditions == 0 else 3
+    condition = normal(rows, 1) if conditions else None
+
+    def both(network: TrajectoryValue, t: jax.Array) -> Any:
+        biases = BlockBiases.of(network.time, blocks(network), times=TIMES)
+        assert (biases.table is None) == bool(conditions)
+        embedding = network.time(t, condition)
+        own = [block.bias(mish(embedding)) for block in blocks(network)]
+        padded = [jnp.pad(bias, ((0, 0), (0, 16 - bias.shape[1]))) for bias in own]
+        return biases(t, condition), (embedding, jnp.concatenate(padded, -1))
+
+    for t in ([0.0], [7.0], [19.0]) if conditions else ([0.0], [7.0], [19.0], [3.0, 0.0]):
+        found, expected = jax.jit(jax.vmap(both, in_axes=(0, None)))(stacked, jnp.array(t))
+        for a, b in zip(found, expected, strict=True):
+            assert a.shape == b.shape == (2, max(len(t), rows), b.shape[-1])
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_tiles_have_powers_of_two() -> None:
@@ -127,20 +154,20 @@ def test_the_fused_form_is_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     config = TemporalConfig(8, (1, 2))
     denoiser = TemporalUNet.create(jax.random.key(0), 3, 1, config)
     values = jax.vmap(lambda key: TrajectoryValue.create(key, 4, 8, config))(jax.random.split(jax.random.key(1), 2))
-    same = planning_networks(denoiser, values, plan_horizon=8)
+    same = planning_networks(denoiser, values, plan_horizon=8, times=TIMES)
     assert same[0] is denoiser
     assert same[1] is values
     x, t = normal(2, 8, 4), jnp.array([3.0])
     expected = jax.jit(lambda network: network(x, t))(denoiser)
 
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    fast, fast_values = planning_networks(denoiser, values, plan_horizon=8)
+    fast, fast_values = planning_networks(denoiser, values, plan_horizon=8, times=TIMES)
     assert isinstance(fast, fused.FusedUNet)
     assert isinstance(fast_values, fused.FusedValue)
     for network in (fast, denoiser):
         found = jax.jit(lambda network: network(x, t))(network)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     wide = TemporalUNet.create(jax.random.key(0), 3, 1, TemporalConfig(24, (1, 2)))
-    assert planning_networks(wide, values, plan_horizon=8)[0] is wide
+    assert planning_networks(wide, values, plan_horizon=8, times=TIMES)[0] is wide
     block = temporal.ConvBlock.create(4, 24)
     assert jax.eval_shape(block, x).shape == (2, 8, 24)

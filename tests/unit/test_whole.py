@@ -14,7 +14,7 @@ from surefoot.nn.temporal import Conv, Downsample, Upsample, group_norm
 from surefoot.nn.whole_blocks import Convolution
 from surefoot.nn.whole_layer import Gradient, Shift, Taps, Term, fits, layer
 
-GROUPS, CHANNELS = 8, 32
+GROUPS, CHANNELS, TIMES = 8, 32, 20
 
 
 def normal(*shape: int, seed: int = 0) -> jax.Array:
@@ -92,12 +92,12 @@ def test_the_networks_say_the_same_in_both_forms() -> None:
     denoiser = shaken(TemporalUNet.create(jax.random.key(0), 3, 1, config))
     x, t, condition = normal(5, horizon, 4), jnp.array([7.0]), normal(5, 1)
     denoise = jax.jit(lambda network: network(x, t))
-    same(denoise(whole.WholeUNet.of(denoiser, horizon, interpret=True)), denoise(denoiser))
+    same(denoise(whole.WholeUNet.of(denoiser, horizon, times=TIMES, interpret=True)), denoise(denoiser))
 
     create = lambda key: TrajectoryValue.create(key, 4, horizon, config, outputs=2, conditions=1)  # noqa: E731
     values = shaken(jax.vmap(create)(jax.random.split(jax.random.key(1), 2)))
     outputs = jax.jit(lambda networks, x: jax.vmap(lambda network: network(x, t, condition))(networks))
-    one_kernel = jax.vmap(lambda network: whole.WholeValue.of(network, interpret=True))(values)
+    one_kernel = jax.vmap(lambda network: whole.WholeValue.of(network, times=TIMES, interpret=True))(values)
     same(outputs(one_kernel, x), outputs(values, x))
     gradient = jax.jit(lambda networks: jax.grad(lambda x: outputs(networks, x).sum())(x))
     np.testing.assert_allclose(
@@ -116,10 +116,12 @@ def test_which_layers_the_kernel_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     config = TemporalConfig(64, (1,))
     denoiser = TemporalUNet.create(jax.random.key(0), 3, 1, config)
     values = jax.vmap(lambda key: TrajectoryValue.create(key, 4, 8, config))(jax.random.split(jax.random.key(1), 2))
-    assert planning_networks(denoiser, values, plan_horizon=8, gpu_form="whole")[0] is denoiser, "this is a CPU"
+    assert planning_networks(denoiser, values, plan_horizon=8, times=TIMES, gpu_form="whole")[0] is denoiser, (
+        "this is a CPU"
+    )
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    model, network = planning_networks(denoiser, values, plan_horizon=8, gpu_form="whole")
+    model, network = planning_networks(denoiser, values, plan_horizon=8, times=TIMES, gpu_form="whole")
     assert isinstance(model, whole.WholeUNet)
     assert isinstance(network, whole.WholeValue)
     narrow = TemporalUNet.create(jax.random.key(0), 3, 1, TemporalConfig(8, (1,)))
-    assert planning_networks(narrow, values, plan_horizon=8, gpu_form="whole")[0] is narrow
+    assert planning_networks(narrow, values, plan_horizon=8, times=TIMES, gpu_form="whole")[0] is narrow

@@ -329,8 +329,9 @@ class TREBI:
             width = state.normalizer.mean.shape[0]
             memory = empty_memory(len(observation), self.plan_horizon, width, age=self.control_interval)
         model, values = planning_networks(
-            state.model.average, state.values.average, plan_horizon=self.plan_horizon, gpu_form=gpu_form
-        )
+            state.model.average, state.values.average, plan_horizon=self.plan_horizon, times=self.diffusion_steps,
+            gpu_form=gpu_form,
+        )  # fmt: skip
         state = state._replace(values=state.values._replace(average=values))
         memory, plan = make_plan(
             model,

@@ -1,6 +1,7 @@
 """TREBI's decision: candidates sampled for all environments at once, one chosen for each."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -118,9 +119,10 @@ def make_plan(
 
 
 def planning_networks(
-    model: TemporalUNet, values: TrajectoryValue, *, plan_horizon: int, gpu_form: GPUForm = "fused"
+    model: TemporalUNet, values: TrajectoryValue, *, plan_horizon: int, times: int, gpu_form: GPUForm = "fused"
 ) -> tuple[Any, Any]:
-    """The denoiser and the stacked values as they plan: on a GPU in this form, where its kernels take their sizes."""
+    """The denoiser and the stacked values as they plan: on a GPU in this form, where its kernels take their sizes.
+    `times`: number of diffusion times."""
     if jax.default_backend() != "gpu":
         return model, values
     from surefoot.nn import fused, fused_norm, whole, whole_layer  # others need no Pallas
@@ -131,7 +133,7 @@ def planning_networks(
     }[gpu_form]
     if not all(fused.can_fuse(network, plan_horizon, fits=fits) for network in (model, values)):
         return model, values
-    return denoiser(model, plan_horizon), jax.vmap(value)(values)
+    return denoiser(model, plan_horizon, times=times), jax.vmap(partial(value, times=times))(values)
 
 
 def planning_policy(

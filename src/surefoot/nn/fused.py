@@ -7,7 +7,7 @@ The numbers are those of the modules that they are made from but for the order o
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from surefoot.nn.activations import mish
+from surefoot.nn.block_biases import BlockBiases, widest_of
 from surefoot.nn.fused_norm import Form, fits, norm_mish
 from surefoot.nn.matmul import matmul
 from surefoot.nn.mlp import Dense
@@ -26,7 +27,6 @@ from surefoot.nn.temporal import (
     Downsample,
     GroupNorm,
     ResidualBlock,
-    TimeEmbedding,
     Upsample,
     Window,
     group_norm,
@@ -127,21 +127,6 @@ class FusedBlock(eqx.Module):
         return _activated(left, self.second.norm, skipped, addend_part=int(self.has_skip), plain=plain, then=then)
 
 
-def all_biases(blocks: Sequence[ResidualBlock], widest: int) -> Dense:
-    """The layers that make each block's bias of the time embedding, side by side, each `widest` columns wide."""
-    padded = [
-        (jnp.pad(layer.kernel, ((0, 0), (0, widest - layer.bias.shape[0]))),
-         jnp.pad(layer.bias, (0, widest - layer.bias.shape[0])))
-        for layer in (block.bias for block in blocks)
-    ]  # fmt: skip
-    kernels, biases = zip(*padded, strict=True)
-    return Dense(jnp.concatenate(kernels, -1), jnp.concatenate(biases))
-
-
-def widest_of(blocks: Sequence[ResidualBlock]) -> int:
-    return max(block.second.conv.bias.shape[0] for block in blocks)
-
-
 def _down(downsample: Downsample) -> Dense:
     return Dense(downsample.kernel.reshape(-1, downsample.kernel.shape[-1]), downsample.bias)
 
@@ -160,8 +145,7 @@ def _up(upsample: Upsample) -> Dense:
 class FusedUNet(eqx.Module):
     """`TemporalUNet`."""
 
-    time: TimeEmbedding
-    biases: Dense
+    biases: BlockBiases
     down: tuple[tuple[FusedBlock, FusedBlock], ...]
     downsample: tuple[Dense, ...]
     middle: tuple[FusedBlock, FusedBlock]
@@ -172,7 +156,7 @@ class FusedUNet(eqx.Module):
     action_dim: int = eqx.field(static=True)
 
     @staticmethod
-    def of(network: TemporalUNet, horizon: int) -> "FusedUNet":
+    def of(network: TemporalUNet, horizon: int, *, times: int) -> "FusedUNet":
         blocks = list(itertools.chain(*network.down, network.middle, *network.up))
         widest, places = widest_of(blocks), itertools.count()
         lengths = [horizon >> level for level in range(len(network.down))]
@@ -182,8 +166,7 @@ class FusedUNet(eqx.Module):
             return first, second
 
         return FusedUNet(
-            time=network.time,
-            biases=all_biases(blocks, widest),
+            biases=BlockBiases.of(network.time, blocks, times=times),
             down=tuple(two(pair, length) for pair, length in zip(network.down, lengths, strict=True)),
             downsample=tuple(_down(layer) for layer in network.downsample),
             middle=two(network.middle, lengths[-1]),
@@ -195,7 +178,7 @@ class FusedUNet(eqx.Module):
         )
 
     def __call__(self, x: Float[Array, "B H d"], t: Float[Array, " b"]) -> Float[Array, "B H d"]:
-        biases = self.biases(mish(self.time(t)))[:, None]
+        biases = self.biases(t)[1][:, None]
         skips = []
         flow = Flow(x, unfold(x, self.down[0][0].first.window))
         for level, (first, second) in enumerate(self.down):
@@ -221,15 +204,14 @@ class FusedUNet(eqx.Module):
 class FusedValue(eqx.Module):
     """`TrajectoryValue`."""
 
-    time: TimeEmbedding
-    biases: Dense
+    biases: BlockBiases
     levels: tuple[tuple[tuple[FusedBlock, ...], Dense], ...]
     """Blocks, and the matrix that halves the time behind them."""
     hidden: Dense
     exit: Dense
 
     @staticmethod
-    def of(network: TrajectoryValue) -> "FusedValue":
+    def of(network: TrajectoryValue, *, times: int) -> "FusedValue":
         levels: list[tuple[tuple[FusedBlock, ...], Dense]] = []
         all_blocks = [block for *blocks, _ in (*network.levels, *network.middle) for block in blocks]
         widest, places, length = widest_of(all_blocks), itertools.count(), network.horizon
@@ -237,18 +219,18 @@ class FusedValue(eqx.Module):
             fused = tuple(FusedBlock.of(block, length, next(places), widest) for block in blocks)
             levels.append((fused, _down(downsample)))
             length = (length + 1) // 2
-        return FusedValue(network.time, all_biases(all_blocks, widest), tuple(levels), network.hidden, network.exit)
+        biases = BlockBiases.of(network.time, all_blocks, times=times)
+        return FusedValue(biases, tuple(levels), network.hidden, network.exit)
 
     def __call__(
         self, x: Float[Array, "B H d"], t: Float[Array, " b"], condition: Float[Array, "b k"] | None = None
     ) -> Float[Array, "B outputs"]:
-        embedding = self.time(t, condition)
-        biases = self.biases(mish(embedding))[:, None]
+        embedding, biases = self.biases(t, condition)
         for blocks, downsample in self.levels:
             flow = Flow(x, unfold(x, blocks[0].first.window))
             windows = [*(block.first.window for block in blocks[1:]), _DOWN]
             for block, then in zip(blocks, windows, strict=True):
-                flow = block(flow, biases, plain=then is not _DOWN, then=then)
+                flow = block(flow, biases[:, None], plain=then is not _DOWN, then=then)
             x = _affine(flow.rows, downsample)
         return value_exit(x, embedding, self.hidden, self.exit)
 

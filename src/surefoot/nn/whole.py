@@ -15,10 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from surefoot.nn.activations import mish
-from surefoot.nn.fused import all_biases, widest_of
+from surefoot.nn.block_biases import BlockBiases, widest_of
 from surefoot.nn.mlp import Dense
-from surefoot.nn.temporal import ResidualBlock, TimeEmbedding
+from surefoot.nn.temporal import ResidualBlock
 from surefoot.nn.trajectory import TemporalUNet, TrajectoryValue, value_exit
 from surefoot.nn.whole_blocks import (
     Behind,
@@ -39,8 +38,7 @@ Saved = tuple[tuple[Array, Array], ...]
 class WholeUNet(eqx.Module):
     """`TemporalUNet`. Its gradient is not defined: sampling needs none."""
 
-    time: TimeEmbedding
-    biases: Dense
+    biases: BlockBiases
     down: tuple[tuple[WholeBlock, WholeBlock], ...]
     downsample: tuple[Halving, ...]
     middle: tuple[WholeBlock, WholeBlock]
@@ -53,7 +51,7 @@ class WholeUNet(eqx.Module):
     interpret: bool = eqx.field(static=True)
 
     @staticmethod
-    def of(network: TemporalUNet, horizon: int, *, interpret: bool = False) -> "WholeUNet":
+    def of(network: TemporalUNet, horizon: int, *, times: int, interpret: bool = False) -> "WholeUNet":
         blocks = list(itertools.chain(*network.down, network.middle, *network.up))
         widest, places = widest_of(blocks), itertools.count()
         lengths = [horizon >> level for level in range(len(network.down))]
@@ -67,8 +65,7 @@ class WholeUNet(eqx.Module):
             )
 
         return WholeUNet(
-            time=network.time,
-            biases=all_biases(blocks, widest),
+            biases=BlockBiases.of(network.time, blocks, times=times),
             down=tuple(two(pair, length) for pair, length in zip(network.down, lengths, strict=True)),
             downsample=tuple(Halving.of(*each) for each in zip(network.downsample, lengths[:-1], strict=True)),
             middle=two(network.middle, lengths[-1]),
@@ -86,7 +83,7 @@ class WholeUNet(eqx.Module):
 
     def __call__(self, x: Float[Array, "B H d"], t: Float[Array, " b"]) -> Float[Array, "B H d"]:
         width, horizon = x.shape[-1], x.shape[1]
-        biases = self.biases(mish(self.time(t)))
+        _, biases = self.biases(t)
 
         def both(pair: tuple[WholeBlock, WholeBlock], *inputs: Array) -> Array:
             for block in pair:
@@ -176,14 +173,13 @@ _features.defvjp(_features_forward, _features_backward)
 class WholeValue(eqx.Module):
     """`TrajectoryValue`. Its gradient reaches the segments alone."""
 
-    time: TimeEmbedding
-    biases: Dense
+    biases: BlockBiases
     tower: Tower
     hidden: Dense
     exit: Dense
 
     @staticmethod
-    def of(network: TrajectoryValue, *, interpret: bool = False) -> "WholeValue":
+    def of(network: TrajectoryValue, *, times: int, interpret: bool = False) -> "WholeValue":
         all_blocks = [block for *blocks, _ in (*network.levels, *network.middle) for block in blocks]
         widest, places, length = widest_of(all_blocks), itertools.count(), network.horizon
         levels: list[tuple[tuple[WholeBlock, ...], Halving]] = []
@@ -194,12 +190,12 @@ class WholeValue(eqx.Module):
             )
             levels.append((whole, Halving.of(downsample, length)))
             length = (length + 1) // 2
-        tower = Tower.of(levels, interpret=interpret)
-        return WholeValue(network.time, all_biases(all_blocks, widest), tower, network.hidden, network.exit)
+        biases = BlockBiases.of(network.time, all_blocks, times=times)
+        return WholeValue(biases, Tower.of(levels, interpret=interpret), network.hidden, network.exit)
 
     def __call__(
         self, x: Float[Array, "B H d"], t: Float[Array, " b"], condition: Float[Array, "b k"] | None = None
     ) -> Float[Array, "B outputs"]:
-        embedding = self.time(t, condition)
-        features = _features(with_channels(x), self.tower, self.biases(mish(embedding)))
+        embedding, biases = self.biases(t, condition)
+        features = _features(with_channels(x), self.tower, biases)
         return value_exit(features, embedding, self.hidden, self.exit)
