@@ -12,9 +12,10 @@ from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue, whole
 from surefoot.nn.activations import mish
 from surefoot.nn.temporal import Conv, Downsample, Upsample, group_norm
 from surefoot.nn.whole_blocks import Convolution
-from surefoot.nn.whole_layer import Gradient, Shift, Taps, Term, fits, layer
+from surefoot.nn.whole_layer import Gradient, Launch, Shift, Taps, Term, fits, layer
 
 GROUPS, CHANNELS, TIMES = 8, 32, 20
+INTERPRETED = Launch(interpret=True)
 
 
 def normal(*shape: int, seed: int = 0) -> jax.Array:
@@ -29,10 +30,10 @@ def norm_mish(x: jax.Array, vectors: jax.Array) -> jax.Array:
     return mish(group_norm(x, vectors[1], vectors[2], jnp.zeros(GROUPS)))
 
 
-@pytest.mark.parametrize("length", [1, 2, 8, 32])
-def test_a_layer_and_all_that_stands_behind_it(length: int) -> None:
-    """5 samples: with 1, 2 or 8 steps the last program has rows beyond them. Two inputs, a shift for each sample that
-    begins inside a wider array, a product behind the normalisation, and an addend."""
+@pytest.mark.parametrize(("length", "rows"), [(1, 16), (2, 16), (8, 16), (32, 16), (8, 32), (32, 64)])
+def test_a_layer_and_all_that_stands_behind_it(length: int, rows: int) -> None:
+    """5 samples: but with 32 steps in 16 rows the last program has rows beyond them. Two inputs, a shift for each
+    sample that begins inside a wider array, a product behind the normalisation, and an addend."""
     window = Conv(normal(5, 48, CHANNELS), normal(CHANNELS, seed=1))
     inputs = (normal(5, length, 16, seed=2), normal(5, length, 32, seed=3))
     vectors = jnp.stack([window.bias, normal(CHANNELS, seed=4), normal(CHANNELS, seed=5)])
@@ -41,7 +42,7 @@ def test_a_layer_and_all_that_stands_behind_it(length: int) -> None:
     terms = [taps.part(0, 16).over(inputs[0]), taps.part(16, 48).over(inputs[1])]
     found = layer(
         terms, length, vectors=vectors, groups=GROUPS, shift=Shift(shift, CHANNELS), addend=addend, keep=True,
-        after=[Term(inputs[0], skip, Taps(1))], interpret=True,
+        after=[Term(inputs[0], skip, Taps(1))], launch=INTERPRETED._replace(rows=rows),
     )  # fmt: skip
     entered = window(jnp.concatenate(inputs, -1))
     same(found.entered, entered)
@@ -58,10 +59,10 @@ def test_what_resampling_layers_read() -> None:
         return (10.0 ** jnp.arange(taps))[:, None, None] * jnp.eye(16)[None]
 
     down = Convolution.of(Downsample(kernel(3), jnp.zeros(16)), 4)
-    halved = layer([down.over(x)], 2, interpret=True).plain
+    halved = layer([down.over(x)], 2, launch=INTERPRETED).plain
     np.testing.assert_allclose(halved[0, :, 3], [0 + 10 + 200, 2 + 30 + 400])
     up = Convolution.of(Upsample(kernel(4), jnp.zeros(16)), 4)
-    doubled = layer([up.over(x)], 8, interpret=True).plain
+    doubled = layer([up.over(x)], 8, launch=INTERPRETED).plain
     np.testing.assert_allclose(doubled[0, :, 3], [10, 102, 1020, 203, 2030, 304, 3040, 400])
 
 
@@ -78,7 +79,7 @@ def test_the_gradient_of_a_layer(kind: type, length: int) -> None:
     expected = behind(g)[0] + addend
     found = layer(
         [Convolution.of(module, length).transposed().over(g)], length, addend=addend, groups=GROUPS,
-        gradient=Gradient(entered, vectors), interpret=True,
+        gradient=Gradient(entered, vectors), launch=INTERPRETED,
     )  # fmt: skip
     same(found.plain, expected)
     same(found.gradient, before(expected)[0])
@@ -92,12 +93,14 @@ def test_the_networks_say_the_same_in_both_forms() -> None:
     denoiser = shaken(TemporalUNet.create(jax.random.key(0), 3, 1, config))
     x, t, condition = normal(5, horizon, 4), jnp.array([7.0]), normal(5, 1)
     denoise = jax.jit(lambda network: network(x, t))
-    same(denoise(whole.WholeUNet.of(denoiser, horizon, times=TIMES, interpret=True)), denoise(denoiser))
+    same(denoise(whole.WholeUNet.of(denoiser, horizon, times=TIMES, launch=INTERPRETED)), denoise(denoiser))
 
     create = lambda key: TrajectoryValue.create(key, 4, horizon, config, outputs=2, conditions=1)  # noqa: E731
     values = shaken(jax.vmap(create)(jax.random.split(jax.random.key(1), 2)))
     outputs = jax.jit(lambda networks, x: jax.vmap(lambda network: network(x, t, condition))(networks))
-    one_kernel = jax.vmap(lambda network: whole.WholeValue.of(network, times=TIMES, interpret=True))(values)
+    two = Launch.beside(2)._replace(interpret=True)
+    assert [Launch.beside(networks).rows for networks in (1, 2, 3, 4)] == [16, 32, 32, 64]
+    one_kernel = jax.vmap(lambda network: whole.WholeValue.of(network, times=TIMES, launch=two))(values)
     same(outputs(one_kernel, x), outputs(values, x))
     gradient = jax.jit(lambda networks: jax.grad(lambda x: outputs(networks, x).sum())(x))
     np.testing.assert_allclose(
@@ -110,6 +113,7 @@ def test_which_layers_the_kernel_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fits(32, 256, 8)
     assert fits(1, 16, 8)
     assert not fits(512, 256, 8), "512 rows of 32 columns"
+    assert not fits(32, 256, 8, launch=Launch(rows=512))
     assert not fits(12, 32, 8)
     assert not fits(8, 24, 8)
     assert not fits(8, 8, 8), "tensor cores take no 8 columns"

@@ -127,10 +127,13 @@ def planning_networks(
         return model, values
     from surefoot.nn import fused, fused_norm, whole, whole_layer  # others need no Pallas
 
+    launch = whole_layer.Launch.beside(jax.tree.leaves(values)[0].shape[0])
     fits, denoiser, value = {
         "fused": (fused_norm.fits, fused.FusedUNet.of, fused.FusedValue.of),
-        "whole": (whole_layer.fits, whole.WholeUNet.of, whole.WholeValue.of),
-    }[gpu_form]
+        "whole": (
+            partial(whole_layer.fits, launch=launch), whole.WholeUNet.of, partial(whole.WholeValue.of, launch=launch)
+        ),
+    }[gpu_form]  # fmt: skip
     if not all(fused.can_fuse(network, plan_horizon, fits=fits) for network in (model, values)):
         return model, values
     return denoiser(model, plan_horizon, times=times), jax.vmap(partial(value, times=times))(values)

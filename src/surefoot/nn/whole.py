@@ -29,7 +29,7 @@ from surefoot.nn.whole_blocks import (
     vectors_of,
     with_channels,
 )
-from surefoot.nn.whole_layer import Taps, layer
+from surefoot.nn.whole_layer import ALONE, Launch, Taps, layer
 
 Saved = tuple[tuple[Array, Array], ...]
 """What the gradient needs of each block: the sums before its two normalisations."""
@@ -48,10 +48,10 @@ class WholeUNet(eqx.Module):
     exit: tuple[Convolution, Array]
     action_dim: int = eqx.field(static=True)
     groups: int = eqx.field(static=True)
-    interpret: bool = eqx.field(static=True)
+    launch: Launch = eqx.field(static=True)
 
     @staticmethod
-    def of(network: TemporalUNet, horizon: int, *, times: int, interpret: bool = False) -> "WholeUNet":
+    def of(network: TemporalUNet, horizon: int, *, times: int, launch: Launch = ALONE) -> "WholeUNet":
         blocks = list(itertools.chain(*network.down, network.middle, *network.up))
         widest, places = widest_of(blocks), itertools.count()
         lengths = [horizon >> level for level in range(len(network.down))]
@@ -78,7 +78,7 @@ class WholeUNet(eqx.Module):
             exit=_widened(network.exit),
             action_dim=network.action_dim,
             groups=network.exit_block.norm.groups,
-            interpret=interpret,
+            launch=launch,
         )
 
     def __call__(self, x: Float[Array, "B H d"], t: Float[Array, " b"]) -> Float[Array, "B H d"]:
@@ -87,7 +87,7 @@ class WholeUNet(eqx.Module):
 
         def both(pair: tuple[WholeBlock, WholeBlock], *inputs: Array) -> Array:
             for block in pair:
-                out, _ = block(inputs, biases, keep=False, interpret=self.interpret)
+                out, _ = block(inputs, biases, keep=False, launch=self.launch)
                 inputs = (out,)
             return inputs[0]
 
@@ -97,15 +97,15 @@ class WholeUNet(eqx.Module):
             x = both(pair, x)
             skips.append(x)
             if level < len(self.downsample):
-                x = self.downsample[level](x, interpret=self.interpret)
+                x = self.downsample[level](x, launch=self.launch)
         x = both(self.middle, x)
         for pair, (upward, bias) in zip(self.up, self.upsample, strict=True):
             x = both(pair, x, skips.pop())  # the shallowest skip is never used
-            x = layer([upward.over(x)], 2 * x.shape[1], vectors=bias, interpret=self.interpret).plain
+            x = layer([upward.over(x)], 2 * x.shape[1], vectors=bias, launch=self.launch).plain
         convolution, vectors = self.exit_block
-        x = layer([convolution.over(x)], horizon, vectors=vectors, groups=self.groups, interpret=self.interpret).plain
+        x = layer([convolution.over(x)], horizon, vectors=vectors, groups=self.groups, launch=self.launch).plain
         last, bias = self.exit
-        return layer([last.over(x)], horizon, vectors=bias, interpret=self.interpret).plain[..., :width]
+        return layer([last.over(x)], horizon, vectors=bias, launch=self.launch).plain[..., :width]
 
 
 def _widened(exit_layer: Dense) -> tuple[Convolution, Array]:
@@ -120,23 +120,23 @@ class Tower(eqx.Module):
 
     levels: tuple[tuple[tuple[WholeBlock, ...], Halving], ...]
     gradients: tuple[tuple[tuple[BlockGradient, ...], Convolution], ...]
-    interpret: bool = eqx.field(static=True)
+    launch: Launch = eqx.field(static=True)
 
     @staticmethod
-    def of(levels: Sequence[tuple[tuple[WholeBlock, ...], Halving]], *, interpret: bool) -> "Tower":
+    def of(levels: Sequence[tuple[tuple[WholeBlock, ...], Halving]], *, launch: Launch) -> "Tower":
         gradients = tuple(
             (tuple(BlockGradient.of(block) for block in blocks), halving.forward.transposed())
             for blocks, halving in levels
         )
-        return Tower(tuple(levels), gradients, interpret)
+        return Tower(tuple(levels), gradients, launch)
 
     def run(self, x: Float[Array, "B L c"], biases: Float[Array, "b n"], *, keep: bool) -> tuple[Array, Saved]:
         saved = []
         for blocks, halving in self.levels:
             for block in blocks:
-                x, entered = block((x,), biases, keep=keep, interpret=self.interpret)
+                x, entered = block((x,), biases, keep=keep, launch=self.launch)
                 saved.append(entered)
-            x = halving(x, interpret=self.interpret)
+            x = halving(x, launch=self.launch)
         return x, tuple(saved)
 
     def back(self, saved: Saved, g: Float[Array, "B M n"]) -> Float[Array, "B L c"]:
@@ -146,8 +146,8 @@ class Tower(eqx.Module):
             length = left[-1][0].shape[1]
             behind = Behind([halving.over(g)], None)
             for block in reversed(blocks):
-                behind = block(behind, left.pop(), interpret=self.interpret)
-            g = layer(behind.terms, length, addend=behind.addend, interpret=self.interpret).plain
+                behind = block(behind, left.pop(), launch=self.launch)
+            g = layer(behind.terms, length, addend=behind.addend, launch=self.launch).plain
         return g
 
 
@@ -179,7 +179,7 @@ class WholeValue(eqx.Module):
     exit: Dense
 
     @staticmethod
-    def of(network: TrajectoryValue, *, times: int, interpret: bool = False) -> "WholeValue":
+    def of(network: TrajectoryValue, *, times: int, launch: Launch = ALONE) -> "WholeValue":
         all_blocks = [block for *blocks, _ in (*network.levels, *network.middle) for block in blocks]
         widest, places, length = widest_of(all_blocks), itertools.count(), network.horizon
         levels: list[tuple[tuple[WholeBlock, ...], Halving]] = []
@@ -191,7 +191,7 @@ class WholeValue(eqx.Module):
             levels.append((whole, Halving.of(downsample, length)))
             length = (length + 1) // 2
         biases = BlockBiases.of(network.time, all_blocks, times=times)
-        return WholeValue(biases, Tower.of(levels, interpret=interpret), network.hidden, network.exit)
+        return WholeValue(biases, Tower.of(levels, launch=launch), network.hidden, network.exit)
 
     def __call__(
         self, x: Float[Array, "B H d"], t: Float[Array, " b"], condition: Float[Array, "b k"] | None = None

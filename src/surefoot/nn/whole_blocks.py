@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from surefoot.nn.mlp import Dense
 from surefoot.nn.temporal import Conv, ConvBlock, Downsample, ResidualBlock, Upsample
-from surefoot.nn.whole_layer import LEAST, Gradient, Shift, Taps, Term, layer
+from surefoot.nn.whole_layer import LEAST, Gradient, Launch, Shift, Taps, Term, layer
 
 
 class Convolution(eqx.Module):
@@ -102,7 +102,7 @@ class WholeBlock(eqx.Module):
         )
 
     def __call__(
-        self, inputs: Sequence[Float[Array, "B L c"]], biases: Float[Array, "b n"], *, keep: bool, interpret: bool
+        self, inputs: Sequence[Float[Array, "B L c"]], biases: Float[Array, "b n"], *, keep: bool, launch: Launch
     ) -> tuple[Array, tuple[Any, Any]]:
         """(result, the sums before the normalisations if they are to be kept). `biases`: what the diffusion time adds
         in every block."""
@@ -110,14 +110,14 @@ class WholeBlock(eqx.Module):
         hidden = layer(
             [convolution.over(x) for convolution, x in zip(self.first, inputs, strict=True)], length,
             vectors=self.vectors[0], groups=self.groups, shift=Shift(biases, self.begin), keep=keep,
-            interpret=interpret,
+            launch=launch,
         )  # fmt: skip
         behind = zip(self.skip, inputs, strict=True) if self.skip else ()
         out = layer(
             [self.second.over(hidden.plain)], length, vectors=self.vectors[1], groups=self.groups,
             shift=None if self.skip_bias is None else Shift(self.skip_bias, 0),
             after=[convolution.over(x) for convolution, x in behind], addend=None if self.skip else inputs[0],
-            keep=keep, interpret=interpret,
+            keep=keep, launch=launch,
         )  # fmt: skip
         return out.plain, (hidden.entered, out.entered)
 
@@ -136,16 +136,16 @@ class BlockGradient(eqx.Module):
         skip = block.skip[0].transposed() if block.skip else None
         return BlockGradient(block.first[0].transposed(), block.second.transposed(), skip, block.vectors, block.groups)
 
-    def __call__(self, behind: "Behind", entered: tuple[Array, Array], *, interpret: bool) -> "Behind":
+    def __call__(self, behind: "Behind", entered: tuple[Array, Array], *, launch: Launch) -> "Behind":
         """`behind`: the sum that is the gradient by the block's result. Returns that which is it by its input."""
         length = entered[0].shape[1]
         by_result = layer(
             behind.terms, length, addend=behind.addend, gradient=Gradient(entered[1], self.vectors[1]),
-            groups=self.groups, interpret=interpret,
+            groups=self.groups, launch=launch,
         )  # fmt: skip
         by_hidden = layer(
             [self.second.over(by_result.gradient)], length, gradient=Gradient(entered[0], self.vectors[0]),
-            groups=self.groups, plain=False, interpret=interpret,
+            groups=self.groups, plain=False, launch=launch,
         )  # fmt: skip
         first = self.first.over(by_hidden.gradient)
         if self.skip is None:
@@ -170,5 +170,5 @@ class Halving(eqx.Module):
     def of(downsample: Downsample, length: int) -> "Halving":
         return Halving(Convolution.of(downsample, length), downsample.bias[None])
 
-    def __call__(self, x: Float[Array, "B L c"], *, interpret: bool) -> Float[Array, "B M c"]:
-        return layer([self.forward.over(x)], (x.shape[1] + 1) // 2, vectors=self.bias, interpret=interpret).plain
+    def __call__(self, x: Float[Array, "B L c"], *, launch: Launch) -> Float[Array, "B M c"]:
+        return layer([self.forward.over(x)], (x.shape[1] + 1) // 2, vectors=self.bias, launch=launch).plain

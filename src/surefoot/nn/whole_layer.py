@@ -62,6 +62,25 @@ class Gradient(NamedTuple):
     vectors: Any
 
 
+class Launch(NamedTuple):
+    """How the kernels run."""
+
+    rows: int = LEAST
+    """Of a program's tile, at least; a power of two."""
+    interpret: bool = False
+    """One operation after the other, for tests."""
+
+    @staticmethod
+    def beside(networks: int) -> "Launch":
+        """For so many networks side by side (`vmap`): tiles have as many more rows, so that there are no more programs
+        than for one. At the sizes of the legacy preset these are 128 a layer, one for each multiprocessor of an H200,
+        and weights are read half as often by two networks as with twice the programs."""
+        return Launch(rows=LEAST << (networks.bit_length() - 1))
+
+
+ALONE = Launch()
+
+
 class Outputs(NamedTuple):
     """What was asked for; None else. Each [B, L, n]."""
 
@@ -77,6 +96,7 @@ class Form(NamedTuple):
 
     samples: int
     length: int
+    rows: int
     columns: int
     size: int
     """Channels of a group; 0: nothing is normalised."""
@@ -91,11 +111,11 @@ class Form(NamedTuple):
     """Which of `Outputs`."""
 
 
-def fits(length: int, channels: int, groups: int) -> bool:
+def fits(length: int, channels: int, groups: int, *, launch: Launch = ALONE) -> bool:
     """Whether a kernel takes a normalised layer [B, length, channels]: Triton's tiles have powers of two."""
-    powers = all(number & (number - 1) == 0 for number in (length, channels, groups))
+    powers = all(number & (number - 1) == 0 for number in (length, channels, groups, launch.rows))
     columns = max(_COLUMNS, channels // groups)
-    return powers and channels >= LEAST and max(length, LEAST) * columns <= _LARGEST_TILE
+    return powers and channels >= LEAST and max(length, launch.rows) * columns <= _LARGEST_TILE
 
 
 def layer(
@@ -110,7 +130,7 @@ def layer(
     gradient: Gradient | None = None,
     keep: bool = False,
     plain: bool = True,
-    interpret: bool = False,
+    launch: Launch,
 ) -> Outputs:
     """The sum of `terms`; plus the first of `vectors`, a bias, where there is one; mish(norm(.)) of it where the second
     and the third are given, scale and shift of each channel; plus `shift`, the terms `after` and `addend`. `groups` is
@@ -121,10 +141,10 @@ def layer(
     """
     batch, n = terms[0].x.shape[0], terms[0].kernel.shape[-1]
     size = n // groups if groups else 0
-    columns = min(max(_COLUMNS, size), n)
+    rows, columns = max(length, launch.rows), min(max(_COLUMNS, size), n)
     shapes = [tuple((t.taps, *t.x.shape[1:]) for t in some) for some in (terms, after)]
     form = Form(
-        samples=batch, length=length, columns=columns, size=size, terms=shapes[0], after=shapes[1],
+        samples=batch, length=length, rows=rows, columns=columns, size=size, terms=shapes[0], after=shapes[1],
         vectors=0 if vectors is None else vectors.shape[0],
         shift=None if shift is None else (shift.values.shape[0], shift.begin),
         addend=addend is not None, outputs=(keep, plain, gradient is not None),
@@ -134,7 +154,6 @@ def layer(
     arrays += [] if shift is None else [shift.values]
     arrays += [] if addend is None else [addend.reshape(-1, n)]
     arrays += [] if gradient is None else [gradient.entered.reshape(-1, n), gradient.vectors]
-    rows = max(length, LEAST)
     out = jax.ShapeDtypeStruct((batch * length, n), terms[0].x.dtype)
     made = iter(
         pl.pallas_call(
@@ -142,7 +161,7 @@ def layer(
             grid=(-(-batch * length // rows), n // columns),
             out_shape=[out] * sum(form.outputs),
             compiler_params=_PARAMETERS,
-            interpret=interpret,
+            interpret=launch.interpret,
             name="layer",
         )(*arrays)
     )
@@ -154,7 +173,7 @@ def layer(
 
 def _kernel(*all_refs: Any, form: Form) -> None:
     refs = iter(all_refs)
-    rows, columns = max(form.length, LEAST), form.columns
+    rows, columns = form.rows, form.columns
     row = pl.program_id(0) * rows + jnp.arange(rows, dtype=jnp.int32)
     column = pl.program_id(1) * columns + jnp.arange(columns, dtype=jnp.int32)
     # A mask has the tile's whole shape: Triton does not broadcast it.
