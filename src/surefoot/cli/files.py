@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from surefoot.cli.selection import select
 from surefoot.data import Dataset, episode_files, library, pixels
 from surefoot.data.frames import FrameData
 from surefoot.errors import ConfigError
-from surefoot.files import write_json
+from surefoot.files import aside, write_json
 from surefoot.tasks import Task, get_task
 from surefoot.training import RunConfig, RunDirectory
 
@@ -65,21 +66,21 @@ def merge_summary(run: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """An .npz file in one step."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = aside(path)
     with temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     temporary.replace(path)
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of such a file; empty where there is none. `ConfigError` where it cannot be read."""
+def read_arrays(path: Path, *, what: str = "arrays") -> dict[str, np.ndarray]:
+    """The arrays of such a file; empty where there is none. `ConfigError` where it cannot be read as `what`."""
     if not path.exists():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: expected arrays, found a file that cannot be read; evaluate again.") from error
+    except (OSError, EOFError, ValueError, TypeError, BadZipFile) as error:
+        raise ConfigError(f"{path}: expected {what}, found a file that cannot be read; evaluate again.") from error
 
 
 def run_data(run: RunDirectory, config: RunConfig) -> Dataset | None:

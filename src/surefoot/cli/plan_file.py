@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
 
+from surefoot.cli.files import read_arrays, write_arrays
 from surefoot.errors import ConfigError
 from surefoot.evaluation.lanes import Watched
 
@@ -44,27 +44,23 @@ def add_plans(path: Path, new: Imaginings) -> None:
     if new.watched.plans is not None:
         arrays["plans"] = new.watched.plans.astype(np.float16)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    temporary.replace(path)
+    write_arrays(path, arrays)
 
 
 def read_plans(path: Path) -> Imaginings:
     """`ConfigError` where it is not such a file."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            plans = arrays["plans"].astype(np.float32) if "plans" in arrays.files else None
-            return Imaginings(
-                setting=str(arrays["setting"]),
-                episode=int(arrays["episode"]) if "episode" in arrays.files else 0,  # not in older files
-                asked=tuple(str(name) for name in arrays["asked"]),
-                watched=Watched(arrays["observations"], plans),
-            )
-    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
+    arrays = read_arrays(path, what="plans")
+    if missing := {"setting", "asked", "observations"} - arrays.keys():
         raise ConfigError(
-            f"{path}: expected plans, found a file that cannot be read; remove it and evaluate again."
-        ) from error
+            f"{path}: expected plans, found a file that cannot be read, without {', '.join(sorted(missing))}; "
+            f"evaluate again."
+        )
+    return Imaginings(
+        setting=str(arrays["setting"]),
+        episode=int(arrays.get("episode", 0)),  # not in older files
+        asked=tuple(str(name) for name in arrays["asked"]),
+        watched=Watched(arrays["observations"], arrays["plans"].astype(np.float32) if "plans" in arrays else None),
+    )
 
 
 def _beside(old: Imaginings, lanes: Sequence[int], new: Imaginings) -> Imaginings:
