@@ -10,12 +10,14 @@ import pytest
 from tests.data_fixtures import BINARY_TASK, make_dataset
 
 from surefoot.algorithms.trebi import TREBI
-from surefoot.algorithms.trebi_data import residual_quantiles, time_bin
+from surefoot.algorithms.trebi_data import Segments, residual_quantiles, time_bin
+from surefoot.algorithms.trebi_learning import value_loss, value_outputs
 from surefoot.algorithms.trebi_planner import current_actions, empty_memory
+from surefoot.diffusion.losses import draw_noisy
 from surefoot.envs.pure import where_lanes
 from surefoot.errors import ConfigError, DataError
 from surefoot.nn import TemporalConfig
-from surefoot.planning import GuideConfig, SamplerConfig
+from surefoot.planning import GuideConfig, SamplerConfig, fix_observation
 from surefoot.presets.trebi import TREBI_PRESETS, TREBI_TASK_PRESETS
 from surefoot.types import DataSpec, PolicyInputs
 
@@ -66,6 +68,28 @@ def test_whole_episodes_are_held_out(lengths: tuple[int, ...], held_out: tuple[i
     data = TINY.prepare(make_dataset(BINARY_TASK, lengths=lengths, tail=0), BINARY_TASK)
     assert np.asarray(data.held_out).tolist() == [first + offset for first in held_out for offset in range(5)]
     assert set(np.asarray(data.starts).tolist()) == set(range(sum(lengths))) - set(np.asarray(data.held_out).tolist())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_values_batch_stays_clean(state: Any, share: float) -> None:
+    """Of four segments the first 4 share are judged without noise, at time 0; the errors are of a mean over all."""
+    x, key = jax.random.normal(jax.random.key(1), (4, 4, 5)), jax.random.key(2)
+    segments = Segments(x, jnp.arange(8.0).reshape(4, 2), jnp.linspace(0.2, 0.8, 4))
+    noisy, _, t = draw_noisy(x, key, TINY.schedule)
+    noisy = fix_observation(noisy, x[:, 0, 2:])
+    clean = int(4 * share)
+    judged, times = jnp.concatenate([x[:clean], noisy[clean:]]), jnp.concatenate([jnp.zeros(clean), t[clean:]])
+    options: Any = {"know_time_left": True}
+    network = state.values.network
+    outputs = value_outputs(network, judged, times, segments.share_left, **options)  # [2, 1, 4]
+    wanted = [np.mean((np.asarray(outputs[row, 0]) - [row, row + 2, row + 4, row + 6]) ** 2) for row in (0, 1)]
+
+    loss, metrics = value_loss(
+        network, segments, key, scales=(jnp.zeros(2), jnp.ones(2)), action_dim=2, schedule=TINY.schedule,
+        clean_share=share, **options,
+    )  # fmt: skip
+    np.testing.assert_allclose([metrics["values/reward_loss"], metrics["values/cost_loss"]], wanted, rtol=1e-5)
+    np.testing.assert_allclose(loss, sum(wanted), rtol=1e-5)
 
 
 def test_conformal_quantiles_by_time_left() -> None:
@@ -191,6 +215,7 @@ def test_presets_of_tasks_build(task: str) -> None:
         ({"plan_horizon": 31}, r"plan_horizon: expected a multiple of 2, .* found 31"),
         ({"cost_discount": 1.5}, r"cost_discount: expected a number in .0, 1., found 1.5"),
         ({"candidates": 0}, "candidates: expected at least 1, found 0"),
+        ({"clean_value_share": 1.1}, r"clean_value_share: expected a number in .0, 1., found 1.1"),
         ({"margin_level": 1.0}, r"margin_level and held_out_share: .* found 1.0 and 0.1"),
         (
             {"sampler": SamplerConfig(steps=3, warm_steps=3)},

@@ -121,6 +121,9 @@ class TREBI:
     """separate: a network for reward and one for cost, stacked. shared: one network with two outputs."""
     value_ensemble: int = 1
     """Networks of each kind; the mean of the rewards and the largest of the costs count."""
+    clean_value_share: float = 0.0
+    """Share of the segments that the values learn from without noise, as finished segments are judged (0: the paper's,
+    where a batch has clean ones nearly at one of T times only; where nothing guides, no others are judged)."""
     know_time_left: bool = True
     """Tell the values which share of the episode is left (False: the authors')."""
     normalize_targets: bool = True
@@ -151,6 +154,8 @@ class TREBI:
         for name in ("reward_discount", "cost_discount"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name}: expected a number in (0, 1], found {getattr(self, name)}.")
+        if not 0.0 <= self.clean_value_share <= 1.0:
+            raise ConfigError(f"clean_value_share: expected a number in [0, 1], found {self.clean_value_share}.")
         if not 0.0 <= self.margin_level < 1.0 or not 0.0 <= self.held_out_share <= 0.5:
             raise ConfigError(
                 f"margin_level and held_out_share: expected numbers in [0, 1) and [0, 0.5], found {self.margin_level} "
@@ -272,6 +277,7 @@ class TREBI:
                 action_dim=action_dim,
                 schedule=self.schedule,
                 know_time_left=self.know_time_left,
+                clean_share=self.clean_value_share,
             )
             return state._replace(values=self._step(state.values, gradient, self.value_updates)), metrics
         if phase == "calibration":

@@ -99,12 +99,18 @@ def value_loss(
     action_dim: int,
     schedule: Schedule,
     know_time_left: bool,
+    clean_share: float = 0.0,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Squared error of reward and cost to come, predicted from noisy segments whose first observation is clean.
 
-    Networks are summed, so that each moves as it would alone.
+    A share of the batch stays without noise, at time 0, as finished segments are judged. Networks are summed, so that
+    each moves as it would alone.
     """
     noisy, _, t = draw_noisy(segments.x, key, schedule)
+    # Rows are drawn at random: the first ones are as good as any.
+    stays_clean = jnp.arange(len(t)) < round(clean_share * len(t))
+    noisy = jnp.where(stays_clean[:, None, None], segments.x, noisy)
+    t = jnp.where(stays_clean, 0.0, t)
     noisy = fix_observation(noisy, segments.x[:, 0, action_dim:])
     outputs = value_outputs(networks, noisy, t, segments.share_left, know_time_left=know_time_left)
     mean, deviation = scales
