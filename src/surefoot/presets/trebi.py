@@ -122,8 +122,12 @@ _CIRCLE: dict[str, dict[str, Any]] = {
 """Bullet-Safety-Gym with its native cost and discount 1."""
 
 TREBI_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    # What falling back from the top costs once the budget is used up.
-    "SafePendulum": {"small": _SMALL | {"cost_margin": 3.0}, "legacy": _TOY},
+    # Its planner follows imagined swings that the actions do not make, where the model is trained for less; the margin
+    # is about what falling back from the top costs once the budget is used up.
+    "SafePendulum": {
+        "small": _SMALL | {"model_updates": 24_000, "clean_value_share": 1.0, "cost_margin": 5.0},
+        "legacy": _TOY,
+    },
     "SafeReacher": {"small": _SMALL | {"cost_margin": 0.3}, "legacy": _TOY},
     **dict.fromkeys(("Hopper", "hopper-medium-v2", "hopper-medium-replay-v2"), _runner({})),
     "hopper-medium-expert-v2": _runner({"scale": 1e-4, "stop": 4}),
