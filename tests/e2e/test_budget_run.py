@@ -47,6 +47,7 @@ def test_a_run_under_budgets(run: Path, capsys: pytest.CaptureFixture[str]) -> N
 
     assert main(["report", str(run)]) == 0
     page = (run / "report.html").read_text()
+    assert "One step ahead, the plans are wrong by" in page
     for name in ("budgets", "plans", "calibration"):
         assert f'<figure id="{name}">' in page
     capsys.readouterr()

@@ -13,6 +13,7 @@ from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.plan_file import read_plans
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.budgets import summarise_budgets
+from surefoot.evaluation.imagined import imagination_error
 from surefoot.report.budget_plots import Imagined, Plane, budget_curves, calibration_plot, plans_over_trajectory
 from surefoot.report.budget_tables import level_name
 
@@ -112,6 +113,7 @@ def _plans(file: Path, task: str) -> Figures:
         return {}
     shown_of = read_plans(file)
     observations, plans = shown_of.watched
+    error = imagination_error(shown_of.watched)
     view = VIEWS.get(task, _PLAIN)
     imagined = []
     for lane, name in enumerate(shown_of.asked):
@@ -122,5 +124,10 @@ def _plans(file: Path, task: str) -> Figures:
         f"Episode {shown_of.episode} of the first seed under several budgets: what came (black, from the blue dot on) "
         "and some of the plans imagined on the way (light). "
     )
-    caption += "Shaded: what costs." if view.plane.marked else ""
+    caption += "Shaded: what costs. " if view.plane.marked else ""
+    if error is not None:
+        caption += (
+            f"One step ahead, the plans are wrong by {100 * error:.0f} % of what the step changed (root mean square; "
+            "100 %: as wrong as if nothing had moved). "
+        )
     return {"plans": (plans_over_trajectory(imagined, view.plane), caption.strip())}
