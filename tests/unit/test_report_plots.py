@@ -154,6 +154,13 @@ def test_training_curves_average_the_seeds_and_shade_the_second_phase() -> None:
     assert legend_texts(figure) == ["mean of 2 seeds", "each seed"]
 
 
+def test_a_phase_too_short_for_its_name_goes_without() -> None:
+    """One update of 31: its name would lie over its neighbour's."""
+    rows = [{"step": s, "phase": name, "seed": 0, "loss": 1.0} for s, name in ((20, "a"), (30, "b"), (31, "c"))]
+    (axes,) = training_curves(rows).axes
+    assert [text.get_text() for text in axes.texts] == ["a", "b"]
+
+
 def test_training_curves_take_one_row_and_refuse_none() -> None:
     figure = training_curves([{"step": 0, "phase": "joint", "seed": 0, "loss": 1.0, "note": "x"}])
     figure.draw_without_rendering()

@@ -13,8 +13,15 @@ from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.plan_file import read_plans
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.budgets import summarise_budgets
-from surefoot.evaluation.imagined import imagination_error
-from surefoot.report.budget_plots import Imagined, Plane, budget_curves, calibration_plot, plans_over_trajectory
+from surefoot.evaluation.imagined import imagination_errors
+from surefoot.report.budget_plots import (
+    MOST_PANELS,
+    Imagined,
+    Plane,
+    budget_curves,
+    calibration_plot,
+    plans_over_trajectory,
+)
 from surefoot.report.budget_tables import level_name
 
 Figures = dict[str, tuple[Figure, str]]
@@ -113,7 +120,6 @@ def _plans(file: Path, task: str) -> Figures:
         return {}
     shown_of = read_plans(file)
     observations, plans = shown_of.watched
-    error = imagination_error(shown_of.watched)
     view = VIEWS.get(task, _PLAIN)
     imagined = []
     for lane, name in enumerate(shown_of.asked):
@@ -125,9 +131,11 @@ def _plans(file: Path, task: str) -> Figures:
         "and some of the plans imagined on the way (light). "
     )
     caption += "Shaded: what costs. " if view.plane.marked else ""
-    if error is not None:
+    errors = imagination_errors(shown_of.watched)
+    if errors is not None:
+        shares = ", ".join(f"{100 * error:.0f}" for error in errors[:MOST_PANELS])
         caption += (
-            f"One step ahead, the plans are wrong by {100 * error:.0f} % of what the step changed (root mean square; "
-            "100 %: as wrong as if nothing had moved). "
+            f"One step ahead, the plans are wrong by {shares} % of what a step changes (root mean square; 100 %: as "
+            "wrong as if nothing moved)."
         )
     return {"plans": (plans_over_trajectory(imagined, view.plane), caption.strip())}

@@ -1,6 +1,7 @@
 """How far what a planner imagines is from what then happens."""
 
 import numpy as np
+from jaxtyping import Float
 
 from surefoot.evaluation.lanes import Watched
 
@@ -10,27 +11,32 @@ _ROUNDING = 2e-3
 """Plans are kept in half precision."""
 
 
-def imagination_error(watched: Watched) -> float | None:
-    """How wrong the chosen plans are one step ahead, as a share of what the step changes: 0 is right, 1 as wrong as if
-    nothing had moved.
+def imagination_errors(watched: Watched) -> Float[np.ndarray, " w"] | None:
+    """How wrong the chosen plans of each lane are one step ahead, as a share of what a step changes: 0 is right, 1 as
+    wrong as if nothing had moved.
 
-    Root mean square over the steps at which a plan was made, each number of the observation in units of its spread.
-    None where there are no plans, or nothing moves. A planner takes the best of many plans, and so those whose errors
-    promise most: what it imagines is worse than what its model does on average.
+    Root mean square over the steps at which a plan was made, each number of the observation in units of its spread;
+    the spread and what a step changes are of all lanes, so that one which stands still is not told from its rounding
+    errors. None where there are no plans or nothing moves, NaN for a lane without plans. A planner takes the best of
+    many plans, and so those whose errors promise most: these are worse than what its model samples on average.
     """
     if watched.plans is None or len(watched.observations) < 2:
         return None
     before, after = watched.observations[:-1].astype(np.float64), watched.observations[1:].astype(np.float64)
-    lived = np.isfinite(after).all(-1) & np.isfinite(before).all(-1)
+    lived = np.isfinite(after).all(-1) & np.isfinite(before).all(-1)  # [t, w]
+    if not lived.any():
+        return None
+    spread = before[lived].std(0)
+    moving = spread > _CONSTANT * max(spread.max(), 1.0)
+
+    def squares(expected: Float[np.ndarray, "t w o"]) -> Float[np.ndarray, "t w"]:
+        return np.mean(((expected - after)[..., moving] / spread[moving]) ** 2, -1)
+
     # A plan that is being carried out over several steps begins where the environment was when it was made.
     begun = np.isclose(watched.plans[:-1, :, 0], before, rtol=_ROUNDING, atol=_ROUNDING).all(-1)
-    spread = before[lived].std(0) if lived.any() else np.zeros(before.shape[-1])
-    moving = spread > _CONSTANT * max(spread.max(), 1.0)
-    made = lived & begun
-    if not made.any() or not moving.any():
+    changed = np.mean(squares(before)[lived]) if moving.any() else 0.0
+    if changed == 0.0:
         return None
-    wrong, changed = (
-        np.sqrt(np.mean(((ahead - after[made]) / np.where(moving, spread, 1.0))[:, moving] ** 2))
-        for ahead in (watched.plans[:-1, :, 1][made], before[made])
-    )
-    return float(wrong / changed) if changed > 0 else None
+    wrong = np.where(lived & begun, squares(watched.plans[:-1, :, 1]), 0.0).sum(0)
+    made = (lived & begun).sum(0)
+    return np.sqrt(np.where(made > 0, wrong / np.maximum(made, 1), np.nan) / changed)

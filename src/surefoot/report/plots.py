@@ -37,6 +37,8 @@ __all__ = [
 
 RETURN_LABEL = "return, m (and 1 at the goal)"
 _IDENTITY = ("step", "phase", "seed")
+_LEAST_NAMED = 0.05
+"""Of all updates: a shorter phase goes without its name, which would run into its neighbour's."""
 _KNEE = 0.01
 """Share of violating episodes below which the front's axis is about linear, and above which logarithmic."""
 
@@ -149,11 +151,15 @@ def _phase_spans(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, fl
 
 
 def _phase_names(panels: Sequence[Axes], spans: Sequence[tuple[str, float, float]]) -> None:
-    """The phases' names inside the top of each panel of the first row, where there is more than one phase."""
+    """The phases' names inside the top of each panel of the first row, where there is more than one phase and the name
+    has room."""
+    room = _LEAST_NAMED * max(spans[-1][2], 1)
     for axes in panels if len(spans) > 1 else []:
         if not axes.get_visible():
             continue
         for name, first, last in spans:
+            if last - first < room:
+                continue
             axes.text(
                 (first + last) / 2, 0.98, name, transform=axes.get_xaxis_transform(), ha="center", va="top",
                 fontsize=7.5, color=GREY, style="italic",
