@@ -8,6 +8,8 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
 
+BEFORE = "before"
+"""Key in the metadata of a hyper-parameter that was added later: its value in runs from before, whose files lack it."""
 
 UNKNOWN_AHEAD = 1e30
 """`Transition.constraint_ahead` of an episode that did not terminate: larger than any h, and finite."""

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from tests.toy_algorithm import SPEC, ToyAlgorithm, ToySizes
 
 from surefoot.errors import CheckpointError, ConfigError
 from surefoot.training import RunConfig, RunDirectory, from_hyperparameters, hyperparameters, make_config
+from surefoot.types import BEFORE
 
 TOY = ToyAlgorithm(sizes=ToySizes(3, 5), batch_sizes=(2, 7), learning_rate=0.25)
 
@@ -50,6 +52,20 @@ def test_missing_and_unknown_hyperparameters_are_refused() -> None:
     del values["sizes"]["value_updates"]
     with pytest.raises(ConfigError, match="hyperparameter 'value_updates': expected a value, found none"):
         from_hyperparameters(ToyAlgorithm, values, source="config.json")
+
+
+def test_a_hyperparameter_that_was_added_later_is_what_older_runs_did() -> None:
+    """Not its default, which may have changed since; a value in the file comes first."""
+
+    @dataclass(frozen=True)
+    class Later:
+        old: int = 1
+        new: int = field(default=2, metadata={BEFORE: 0})
+
+    assert from_hyperparameters(Later, {"old": 5}, source="config.json") == Later(5, 0)
+    assert from_hyperparameters(Later, {"old": 5, "new": 7}, source="config.json") == Later(5, 7)
+    with pytest.raises(ConfigError, match="hyperparameter 'old': expected a value, found none"):
+        from_hyperparameters(Later, {"new": 7}, source="config.json")
 
 
 def test_a_run_is_not_begun_twice_and_resumed_only_as_itself(tmp_path: Path) -> None:

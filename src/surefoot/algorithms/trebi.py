@@ -54,7 +54,7 @@ from surefoot.errors import ConfigError
 from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue
 from surefoot.planning import GuideConfig, SamplerConfig
 from surefoot.tasks import Task
-from surefoot.types import DataSpec, Metrics, Phase, Policy
+from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy
 
 _TIME_BINS = 10
 """Parts of an episode that the margin is calibrated for."""
@@ -121,7 +121,7 @@ class TREBI:
     """separate: a network for reward and one for cost, stacked. shared: one network with two outputs."""
     value_ensemble: int = 1
     """Networks of each kind; the mean of the rewards and the largest of the costs count."""
-    clean_value_share: float = 0.0
+    clean_value_share: float = field(default=0.0, metadata={BEFORE: 0.0})
     """Share of the segments that the values learn from without noise, as finished segments are judged (0: the paper's,
     where a batch has clean ones nearly at one of T times only; where nothing guides, no others are judged)."""
     know_time_left: bool = True

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from surefoot.checkpoint import as_json
 from surefoot.errors import ConfigError
-from surefoot.types import DataSpec, Metrics, Phase, Policy, Transition
+from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy, Transition
 
 
 class Algorithm(Protocol):
@@ -78,9 +78,12 @@ T = TypeVar("T")
 def from_hyperparameters(kind: type[T], values: dict[str, Any], *, source: str) -> T:
     """The algorithm whose fields are `values`, as `hyperparameters` wrote them; `source` names their file in errors.
 
-    Every field must be there and no other: a default that changed since must not change an old run. `ConfigError`.
+    Every field must be there and no other: a default that changed since must not change an old run. A field that was
+    added later says what it is then (`BEFORE`). `ConfigError`.
     """
-    fields = [field.name for field in dataclasses.fields(typing.cast(Any, kind)) if field.init]
+    declared = [field for field in dataclasses.fields(typing.cast(Any, kind)) if field.init]
+    fields = [field.name for field in declared]
+    values = {field.name: field.metadata[BEFORE] for field in declared if BEFORE in field.metadata} | values
     if missing := [name for name in fields if name not in values]:
         raise ConfigError(f"{source}: hyperparameter '{missing[0]}': expected a value, found none.")
     if extra := [name for name in values if name not in fields]:
