@@ -139,6 +139,7 @@ TREBI_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         _runner({"scale": 1e-3, "stop": 4}, **_CHEETAH),
     ),
     "BallCircle": _CIRCLE,
-    "CarCircle": _CIRCLE,
+    # As on SafePendulum: more return under each limit than with less training of the model (docs/trebi.md).
+    "CarCircle": _CIRCLE | {"small": _CIRCLE["small"] | {"model_updates": 60_000, "clean_value_share": 1.0}},
 }
 """Task -> preset -> fields to change."""
