@@ -133,7 +133,7 @@ def _plans(file: Path, task: str) -> Figures:
     caption += "Shaded: what costs. " if view.plane.marked else ""
     errors = imagination_errors(shown_of.watched)
     if errors is not None:
-        shares = ", ".join(f"{100 * error:.0f}" for error in errors[:MOST_PANELS])
+        shares = ", ".join("none" if np.isnan(error) else f"{100 * error:.0f}" for error in errors[:MOST_PANELS])
         caption += (
             f"One step ahead, the plans are wrong by {shares} % of what a step changes (root mean square; 100 %: as "
             "wrong as if nothing moved)."

@@ -6,7 +6,8 @@ from jaxtyping import Float
 from surefoot.evaluation.lanes import Watched
 
 _CONSTANT = 1e-6
-"""A number of the observation that spreads less than this share of the widest one stands still."""
+"""A number of the observation that spreads less than this share of the widest one, or of 1 where all spread less than
+that, stands still."""
 _ROUNDING = 2e-3
 """Plans are kept in half precision."""
 

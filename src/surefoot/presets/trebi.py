@@ -123,7 +123,7 @@ _CIRCLE: dict[str, dict[str, Any]] = {
 
 TREBI_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Its planner follows imagined swings that the actions do not make, where the model is trained for less; the margin
-    # is about what falling back from the top costs once the budget is used up.
+    # is for the lowest budget, from which a fall back from the top takes most (docs/trebi.md).
     "SafePendulum": {
         "small": _SMALL | {"model_updates": 24_000, "clean_value_share": 1.0, "cost_margin": 5.0},
         "legacy": _TOY,
