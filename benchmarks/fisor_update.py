@@ -9,7 +9,6 @@ slows all of them. Writes benchmarks/results/fisor_update.json with every block'
 
 import argparse
 import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,10 +17,10 @@ import numpy as np
 
 import _machine
 import _plain_fisor as plain
+from _chunks import Block, training_block
 from surefoot.algorithms.fisor import FISOR, FISORState
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.nn import MLP, Denoiser, DenoiserConfig
-from surefoot.training.chunk import UPDATE_STREAM, init_states, replicate, run_chunk, seed_keys, seed_mesh
 from surefoot.types import DataSpec, Transition
 
 SPEC = DataSpec(observation_dim=76, action_dim=2, horizon=1000)
@@ -33,7 +32,7 @@ gradient of the first layer's kernel; that of the second has the second's own sh
 SPEEDUP, GEMM_SHARE, MEMORY_MB = 1.3, 0.7, 2000.0
 
 
-def synthetic(rows: int, *, seed: int = 0) -> Transition:
+def synthetic(rows: int, *, seed: int = 0, spec: DataSpec = SPEC) -> Transition:
     """Standard normal numbers in the shapes of a DSRL task; one transition in 300 terminates. On the device."""
     random = np.random.default_rng(seed)
 
@@ -41,11 +40,11 @@ def synthetic(rows: int, *, seed: int = 0) -> Transition:
         return jax.device_put(random.standard_normal(shape, dtype=np.float32))
 
     return Transition(
-        observation=normal(rows, SPEC.observation_dim),
-        action=jnp.tanh(normal(rows, SPEC.action_dim)),
+        observation=normal(rows, spec.observation_dim),
+        action=jnp.tanh(normal(rows, spec.action_dim)),
         reward=normal(rows),
         cost=jnp.zeros(rows),
-        next_observation=normal(rows, SPEC.observation_dim),
+        next_observation=normal(rows, spec.observation_dim),
         terminated=(normal(rows) > 2.7).astype(jnp.float32),
         truncated=jnp.zeros(rows),
         constraint=normal(rows),
@@ -139,28 +138,6 @@ def largest_difference(data: Transition) -> float:
 
 # ---- timing ----------------------------------------------------------------------------------------------------------
 
-Block = Callable[[], None]
-"""One block of work, finished when it returns."""
-
-
-def our_block(data: Transition, updates: int) -> tuple[Block, float]:
-    """A block of `updates` of ours, one dispatch; and the seconds its compilation took."""
-    algorithm, seeds = full_size(), (0,)
-    mesh = seed_mesh(seeds)
-    states = replicate(init_states(algorithm, SPEC, seeds), mesh)
-    inputs: dict[str, Any] = {"keys": seed_keys(seeds, stream=UPDATE_STREAM), "data": replicate(data, mesh)}
-    inputs |= {"cumulative": None, "first": jnp.zeros((), jnp.int32)}
-    began = time.perf_counter()
-    compiled = run_chunk.lower(algorithm, states, mesh=mesh, phase_index=0, length=updates, **inputs).compile()
-    seconds = time.perf_counter() - began
-
-    def block() -> None:
-        nonlocal states
-        states, metrics = compiled(states, **inputs)
-        jax.block_until_ready((states, metrics))
-
-    return block, seconds
-
 
 def plain_block(data: Transition, updates: int) -> tuple[Block, float]:
     """A block of `updates` of the plain loop, one dispatch each; and the seconds its compilation took."""
@@ -241,7 +218,7 @@ def main() -> None:
     head = _machine.head()
 
     data = jax.block_until_ready(synthetic(options.rows))
-    block, compile_seconds = our_block(data, options.updates)
+    block, compile_seconds = training_block(full_size(), SPEC, data, seeds=(0,), updates=options.updates)
     block()
     memory = _machine.peak_memory_mb()  # of ours with its data; what follows belongs to the comparison
     theirs, plain_compile_seconds = plain_block(data, options.updates)
