@@ -19,7 +19,7 @@ from _commands import is_trained, run
 from _machine import own_and_further_words
 from surefoot.cli.evaluate_budgets import ROWS, read_rows
 from surefoot.cli.files import read_summary
-from surefoot.cli.loaded_run import FOLDER
+from surefoot.cli.loaded_run import FOLDER, MARGINS, given_overrides
 from surefoot.cli.report_budgets import budget_figures, levels_of
 from surefoot.files import write_json, write_text
 from surefoot.report.budget_tables import budget_rows, budget_verdict, level_rows
@@ -35,7 +35,8 @@ def measure(path: Path, options: argparse.Namespace) -> None:
     limits = options.cost_limits or []
     ratios = [] if limits else ["--budget", *options.budgets]
     budgets = [*ratios, *(["--cost-limit", *limits] if limits else [])]
-    common = ["--episodes", options.episodes, "--lanes", options.lanes, "--workers", options.workers]
+    margins = [word for name, value in given_overrides(options, MARGINS).items() for word in (_flag(name), value)]
+    common = ["--episodes", options.episodes, "--lanes", options.lanes, "--workers", options.workers, *margins]
     measured = [*common, "--first-episode", options.first_episode]
     run("evaluate", path, *ratios, "--cost-limit", *limits, "inf", *measured)
     if not options.levels:
@@ -45,17 +46,26 @@ def measure(path: Path, options: argparse.Namespace) -> None:
         kind = "--cost-limit" if limits else "--budget"
         tried = [kind, *options.calibration_budgets] if options.calibration_budgets else budgets
         run("evaluate", path, *tried, *common, *first)
-        run("calibrate", path, "--level", *options.levels, "--method", options.method, *first)
+        run("calibrate", path, "--level", *options.levels, "--method", options.method, *margins, *first)
     else:
         held_out = [] if options.held_out is None else ["--data", options.held_out]
-        run("calibrate", path, "--level", *options.levels, "--method", options.method, *held_out)
+        run("calibrate", path, "--level", *options.levels, "--method", options.method, *margins, *held_out)
     for level in options.levels:
         run("evaluate", path, *budgets, *measured, "--level", level)
 
 
-def write(path: Path, out: Path, task: str, episodes: range) -> None:
-    """The run's rows of these episodes, tables, figures and page into the folder of results."""
-    rows = [row for row in read_rows(path / FOLDER / ROWS) if row["episode"] in episodes]
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def write(path: Path, out: Path, task: str, episodes: range, overrides: dict[str, Any]) -> None:
+    """The run's rows of these episodes, planned with these overrides, tables, figures and page into the folder of
+    results."""
+    rows = [
+        row
+        for row in read_rows(path / FOLDER / ROWS)
+        if row["episode"] in episodes and row.get("overrides", {}) == overrides
+    ]
     if not rows:
         sys.exit(f"{path}: expected rows of episodes {episodes.start} to {episodes.stop - 1}, found none.")
     levels = [figures for figures, _ in levels_of(rows)]
@@ -94,6 +104,8 @@ def main() -> None:
         help="budgets that calibrate, with episodes and budgets; ratios, or limits where limits are measured",
     )
     parser.add_argument("--held-out", type=Path, help="data that calibrate; by default what training has held out")
+    for name in MARGINS:
+        parser.add_argument(_flag(name), type=float, help="the planner's, instead of the run's own")
     parser.add_argument("--run", type=Path, help="folder of the run; by default runs/trebi/TASK")
     parser.add_argument("--out", type=Path, default=Path("results/trebi"))
     own, further = own_and_further_words()
@@ -107,7 +119,8 @@ def main() -> None:
     measure(path, options)
     run("bench", "act", path)
     first = options.first_episode
-    write(path, options.out / options.task, options.task, range(first, first + options.episodes))
+    episodes = range(first, first + options.episodes)
+    write(path, options.out / options.task, options.task, episodes, given_overrides(options, MARGINS))
     print(f"Results lie in {options.out / options.task}")
 
 

@@ -58,7 +58,7 @@ SPEND = PureTask(reset, step, HORIZON)
 
 @dataclass(frozen=True)
 class StubPlanner:
-    """Spends min(left, 1) a step plus noise; its memory counts the steps; it imagines that nothing moves."""
+    """Spends min(left less a margin, 1) a step plus noise; its memory counts steps; it imagines that nothing moves."""
 
     updates: int = 2
     batch_size: int = 4
@@ -68,6 +68,8 @@ class StubPlanner:
     """Standard deviation of what is added to an action."""
     imagined_steps: int = 3
     """Length of an imagined plan."""
+    cost_margin: float = 0.0
+    """Left unspent."""
 
     needs_budget = True
 
@@ -96,7 +98,7 @@ class StubPlanner:
             assert inputs.remaining_budget is not None
             assert inputs.step is not None
             noise = self.noise * normal_rows(key, inputs.remaining_budget.shape)
-            action = jnp.clip(state["gain"] * inputs.remaining_budget + noise, 0.0, 1.0)
+            action = jnp.clip(state["gain"] * (inputs.remaining_budget - self.cost_margin) + noise, 0.0, 1.0)
             # A memory that disagrees with the step would show as an action of -1.
             action = jnp.where(memory["steps"] == inputs.step, action, -1.0)
             plan = jnp.broadcast_to(inputs.observation[:, None], memory["plan"].shape)

@@ -80,6 +80,31 @@ def test_evaluate_report_and_bench(run: Path, capsys: pytest.CaptureFixture[str]
     assert [(record["batch"], record["calls"]) for record in latency["batches"]] == [(1, 3), (4, 3)]
 
 
+def test_margins_that_are_given_to_an_evaluation(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate = ["evaluate", str(run), "--budget", "0.5", "--episodes", "2"]
+    calibrate = ["calibrate", str(run), "--level", "0.4", "--method", "budgets"]
+    assert main(evaluate) == 0
+    assert main([*evaluate, "--cost-margin", "0.5"]) == 0
+    assert [(row["overrides"], row["cost"]) for row in rows(run)] == [({}, 2.0)] * 4 + [({"cost_margin": 0.5}, 1.5)] * 4
+    # Each calibration is of the episodes that were planned alike, and of no use to another planner.
+    for margin, cost in (([], 2.0), (["--cost-margin", "0.5"], 1.5)):
+        assert main([*calibrate, *margin]) == 0
+        assert json.loads((run / "calibration.json").read_text())["kept"]["0"] == {"0.4": [[2.0], [cost]]}
+    assert (
+        "calibration.json: expected margins for a planner with its own hyper-parameters, found those for one with "
+        in (refusal(capsys, *evaluate, "--level", "0.4"))
+    )
+    assert main([*evaluate, "--level", "0.4", "--cost-margin", "0.5"]) == 0
+    assert {row["cost"] for row in rows(run) if row["level"] == 0.4} == {1.5}
+    # The page compares levels of one way of acting: the latest, without margins, has none of its own.
+    page = run / "report.html"
+    assert main(["report", str(run)]) == 0
+    assert '<figure id="calibration">' in page.read_text()
+    assert main(["evaluate", str(run), "--budget", "0.25", "--episodes", "2"]) == 0
+    assert main(["report", str(run)]) == 0
+    assert '<figure id="calibration">' not in page.read_text()
+
+
 def test_a_killed_evaluation_goes_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["evaluate", str(run), "--cost-limit", "1", "2", "--episodes", "3", "--lanes", "2"]
     calls: list[int] = []
@@ -125,6 +150,7 @@ def test_a_schedule_from_a_file(run: Path, tmp_path: Path) -> None:
         (["--cost-limit", "-1"], "--cost-limit: expected at least 0"),
         (["--budget", "0.5", "--level", "0.1"], "--level needs the margins of `surefoot calibrate`"),
         (["--budget", "0.5", "--lanes", "0"], "--lanes: expected at least 1, found 0"),
+        (["--budget", "0.5", "--margin-level", "0"], "has no margin_level; leave --margin-level out"),
         (["--budget-schedule", "none.csv"], "--budget-schedule none.csv: the file cannot be read"),
     ],
 )

@@ -1,5 +1,6 @@
 """TREBI's own parts: its data, calibration, margins, end of the episode, and what it refuses."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -216,6 +217,7 @@ def test_presets_of_tasks_build(task: str) -> None:
         ({"cost_discount": 1.5}, r"cost_discount: expected a number in .0, 1., found 1.5"),
         ({"candidates": 0}, "candidates: expected at least 1, found 0"),
         ({"clean_value_share": 1.1}, r"clean_value_share: expected a number in .0, 1., found 1.1"),
+        ({"cost_margin": math.inf}, "cost_margin: expected a finite number, found inf"),
         ({"margin_level": 1.0}, r"margin_level and held_out_share: .* found 1.0 and 0.1"),
         (
             {"sampler": SamplerConfig(steps=3, warm_steps=3)},

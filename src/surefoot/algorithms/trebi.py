@@ -11,6 +11,7 @@ the values know how much of the episode is left, so that b is simply the cost th
 and chosen is the plan that is carried out; a margin may be calibrated on episodes held out.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -161,6 +162,8 @@ class TREBI:
                 f"margin_level and held_out_share: expected numbers in [0, 1) and [0, 0.5], found {self.margin_level} "
                 f"and {self.held_out_share}."
             )
+        if not math.isfinite(self.cost_margin):
+            raise ConfigError(f"cost_margin: expected a finite number, found {self.cost_margin}.")
         for name in ("candidates", "control_interval", "value_ensemble", "batch_size", "average_interval"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: expected at least 1, found {getattr(self, name)}.")

@@ -1,7 +1,7 @@
 """`surefoot calibrate RUN`: the margin on a planner's predicted cost that keeps a level of episodes over budget."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import tyro
 from surefoot import data
 from surefoot.cli.evaluate_budgets import ROWS, read_rows
 from surefoot.cli.files import run_data
-from surefoot.cli.loaded_run import FOLDER, LoadedRun, load_run
+from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.data import Dataset
@@ -57,6 +57,10 @@ class CalibrateOptions:
     """With episodes and budgets: number of the first that counts, so that others stay to be measured on."""
     stretch: int = 50
     """Environment steps that share a margin, with segments and selected."""
+    cost_margin: float | None = None
+    """The planner's, as given to the evaluations that it is calibrated for; the found margin comes on top."""
+    margin_level: float | None = None
+    """The same."""
     candidates: int | None = None
     """Segments that selected chooses among; by default as many as the planner samples."""
 
@@ -77,11 +81,12 @@ def calibrate(options: CalibrateOptions) -> Calibration:
         raise ConfigError(f"--candidates: expected at least 1, found {options.candidates}.")
     if not options.level:
         raise ConfigError("--level: expected at least one share between 0 and 1, found none.")
-    loaded = load_run(options.run, {})
+    loaded = load_run(options.run, given_overrides(options, MARGINS))
     if not getattr(loaded.algorithm, "needs_budget", False):
         raise ConfigError(f"{options.run}: algorithm '{loaded.config.algorithm}' plans under no budget.")
     planned = options.method in ("episodes", "budgets")
     found = _from_episodes(loaded, options) if planned else _from_segments(loaded, options)
+    found = replace(found, overrides=given_overrides(options, MARGINS))
     write_calibration(options.run, found)
     return found
 
@@ -122,7 +127,10 @@ def _from_episodes(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
     rows = [
         row
         for row in read_rows(file)
-        if row.get("level") is None and row.get("planner_budget") is not None and not is_schedule(row["asked"])
+        if row.get("level") is None
+        and row.get("planner_budget") is not None
+        and not is_schedule(row["asked"])
+        and row.get("overrides", {}) == given_overrides(options, MARGINS)
     ]
     # The last evaluation without a level: earlier ones may have been of another checkpoint or other options.
     last = rows[-1]["setting"] if rows else ""
@@ -133,8 +141,8 @@ def _from_episodes(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
     ]
     if not rows:
         raise ConfigError(
-            f"{file}: expected episodes under limited budgets without a level, of the checkpoint of {loaded.step} "
-            f"updates, found none; evaluate first."
+            f"{file}: expected episodes under limited budgets without a level and with the same margins, of the "
+            f"checkpoint of {loaded.step} updates, found none; evaluate first."
         )
     seeds, kept, outcomes = {}, {}, 0
     for seed in loaded.config.seeds:

@@ -19,7 +19,7 @@ from surefoot.cli.evaluate_budgets import BudgetRequest, budget_table, evaluate_
 from surefoot.cli.evaluate_images import evaluate_on_images
 from surefoot.cli.evaluate_simulator import evaluate_on_simulator
 from surefoot.cli.files import merge_summary, run_data, write_arrays
-from surefoot.cli.loaded_run import FOLDER, LoadedRun, load_run
+from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.constraints.budgets import BudgetConversion
@@ -87,6 +87,11 @@ class EvaluateOptions:
     discounted maximum."""
     level: float | None = None
     """Plan with the margin that `surefoot calibrate` found for this share of episodes over budget, as 0.05."""
+    cost_margin: float | None = None
+    """Taken off the budget, in the planner's units of cost, instead of the configuration's."""
+    margin_level: float | None = None
+    """Share of held-out segments whose cost may exceed prediction plus margin, instead of the configuration's; 0: no
+    such margin."""
     first_episode: int = 0
     """Under budgets: number of the first episode; other numbers are other starts."""
     lanes: int = 40
@@ -173,8 +178,7 @@ def table(summary: dict[str, Any]) -> str:
 
 def acting_overrides(options: EvaluateOptions) -> dict[str, Any]:
     """The options that were given among those that change how the policy acts."""
-    given = {name: getattr(options, name) for name in ("extraction", "margin", "num_candidates")}
-    return {name: value for name, value in given.items() if value is not None}
+    return given_overrides(options, ("extraction", "margin", "num_candidates", *MARGINS))
 
 
 class Region(NamedTuple):

@@ -80,7 +80,11 @@ def evaluate_under_budgets(
         budgets = requested_budgets(task, ratios=request.ratios, costs=request.costs, schedule=schedule)
     except ConfigError as error:
         raise ConfigError(f"{loaded.directory.path}: algorithm '{config.algorithm}': {error}") from error
-    calibration = None if request.level is None else read_calibration(loaded.directory.path, step=loaded.step)
+    calibration = (
+        None
+        if request.level is None
+        else read_calibration(loaded.directory.path, step=loaded.step, overrides=request.changed)
+    )
     evaluation = BudgetEvaluation(
         task=task,
         budgets=budgets,
@@ -94,6 +98,7 @@ def evaluate_under_budgets(
             "algorithm": config.algorithm,
             "data": data_name(config.data_selection),
             "level": request.level,
+            "overrides": dict(request.changed),
             "step": loaded.step,
             "setting": _setting(loaded, request, calibration, budgets, task.horizon),
         },

@@ -1,6 +1,7 @@
 """All seeds of a trained run, as the commands that measure it need them."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from surefoot.training import LoadedPolicy, RunConfig, RunDirectory, load_policy
 
 FOLDER = "evaluation"
 """In the run's folder: what an evaluation leaves beside the summary."""
+MARGINS = ("cost_margin", "margin_level")
+"""Hyper-parameters of a planner under budgets that need no training and may be given to each command."""
 
 
 class LoadedRun(NamedTuple):
@@ -24,6 +27,12 @@ class LoadedRun(NamedTuple):
     """With a leading seed axis."""
     step: int
     """Updates trained."""
+
+
+def given_overrides(options: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Those of a command's options that were given (None: not) and so take the place of the run's hyper-parameters."""
+    given = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def load_run(path: Path, overrides: dict[str, Any]) -> LoadedRun:

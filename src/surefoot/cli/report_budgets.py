@@ -77,7 +77,9 @@ _PLAIN = View(Plane("observation[0]", "observation[1]"), _first_two)
 
 def levels_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[Mapping[str, Any]]]]:
     """Figures and rows of the last setting of each level, none calibrated first, on the episodes that all levels share:
-    the others, as those that a margin was calibrated on, would compare different starts."""
+    the others, as those that a margin was calibrated on, would compare different starts. All act as the last row does
+    but for their levels."""
+    rows = [row for row in rows if row.get("overrides", {}) == rows[-1].get("overrides", {})]
     last = {row.get("level"): row["setting"] for row in rows}
     by_level = {level: [row for row in rows if row["setting"] == setting] for level, setting in last.items()}
     shared = set.intersection(*({row["episode"] for row in chosen} for chosen in by_level.values())) if rows else set()

@@ -14,7 +14,7 @@ budget apart, since by how much a planner exceeds a budget may depend on the bud
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -65,6 +65,8 @@ class Calibration:
     kept: dict[str, dict[str, list[list[float]]]] = field(default_factory=dict)
     """With `budgets`, instead of `seeds`: training seed -> level -> budgets that the planner was given, and what it
     then kept to (`kept_budgets`)."""
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Hyper-parameters that the planner acted with instead of its run's own; a margin is good beside these alone."""
     format_version: int = FORMAT_VERSION
 
     def for_seed(self, seed: int, level: float) -> list[float] | list[list[float]]:
@@ -216,9 +218,9 @@ def write_calibration(run: Path, calibration: Calibration) -> Path:
     return run / FILE
 
 
-def read_calibration(run: Path, *, step: int) -> Calibration:
+def read_calibration(run: Path, *, step: int, overrides: Mapping[str, Any] | None = None) -> Calibration:
     """The margins in a run's folder. `ConfigError` where there are none, they cannot be read, or they belong to a
-    checkpoint of another number of updates than `step`."""
+    checkpoint of another number of updates than `step`, or to a planner that acts with other `overrides`."""
     path = run / FILE
     try:
         values: dict[str, Any] = json.loads(path.read_text())
@@ -244,7 +246,18 @@ def read_calibration(run: Path, *, step: int) -> Calibration:
             f"{path}: expected margins of the checkpoint of {step} updates, found those of {found.checkpoint_step}; "
             f"calibrate again."
         )
+    if found.overrides != dict(overrides or {}):
+        raise ConfigError(
+            f"{path}: expected margins for a planner with {_named(overrides or {})}, found those for one with "
+            f"{_named(found.overrides)}; calibrate again with the same options."
+        )
     return found
+
+
+def _named(overrides: Mapping[str, Any]) -> str:
+    """As they are given on the command line."""
+    flags = [f"--{name.replace('_', '-')} {value:g}" for name, value in overrides.items()]
+    return " ".join(flags) or "its own hyper-parameters"
 
 
 def _stretches(step: Int[np.ndarray, " n"], horizon: int, stretch: int) -> list[np.ndarray]:
