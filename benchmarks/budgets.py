@@ -25,6 +25,7 @@ from surefoot.files import write_json, write_text
 from surefoot.report.budget_tables import budget_rows, budget_verdict, level_rows
 from surefoot.report.protocol_tables import markdown_table
 from surefoot.safety.calibration import CalibrationMethod
+from surefoot.training import RunDirectory
 
 CALIBRATION_EPISODES = 1000
 """Number of the first episode that calibrates, with --method episodes and budgets: other starts than are measured."""
@@ -120,7 +121,8 @@ def main() -> None:
     run("bench", "act", path)
     first = options.first_episode
     episodes = range(first, first + options.episodes)
-    write(path, options.out / options.task, options.task, episodes, given_overrides(options, MARGINS))
+    overrides = RunDirectory(path).read_config().differing(given_overrides(options, MARGINS))
+    write(path, options.out / options.task, options.task, episodes, overrides)
     print(f"Results lie in {options.out / options.task}")
 
 

@@ -84,10 +84,11 @@ def test_margins_that_are_given_to_an_evaluation(run: Path, capsys: pytest.Captu
     evaluate = ["evaluate", str(run), "--budget", "0.5", "--episodes", "2"]
     calibrate = ["calibrate", str(run), "--level", "0.4", "--method", "budgets"]
     assert main(evaluate) == 0
+    assert main([*evaluate, "--cost-margin", "0"]) == 0  # the run's own: nothing is left to do
     assert main([*evaluate, "--cost-margin", "0.5"]) == 0
     assert [(row["overrides"], row["cost"]) for row in rows(run)] == [({}, 2.0)] * 4 + [({"cost_margin": 0.5}, 1.5)] * 4
     # Each calibration is of the episodes that were planned alike, and of no use to another planner.
-    for margin, cost in (([], 2.0), (["--cost-margin", "0.5"], 1.5)):
+    for margin, cost in ((["--cost-margin", "0"], 2.0), (["--cost-margin", "0.5"], 1.5)):
         assert main([*calibrate, *margin]) == 0
         assert json.loads((run / "calibration.json").read_text())["kept"]["0"] == {"0.4": [[2.0], [cost]]}
     assert (

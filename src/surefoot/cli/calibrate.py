@@ -86,9 +86,13 @@ def calibrate(options: CalibrateOptions) -> Calibration:
         raise ConfigError(f"{options.run}: algorithm '{loaded.config.algorithm}' plans under no budget.")
     planned = options.method in ("episodes", "budgets")
     found = _from_episodes(loaded, options) if planned else _from_segments(loaded, options)
-    found = replace(found, overrides=given_overrides(options, MARGINS))
+    found = replace(found, overrides=_overrides(loaded, options))
     write_calibration(options.run, found)
     return found
+
+
+def _overrides(loaded: LoadedRun, options: CalibrateOptions) -> dict[str, Any]:
+    return loaded.config.differing(given_overrides(options, MARGINS))
 
 
 def _from_segments(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
@@ -130,7 +134,7 @@ def _from_episodes(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
         if row.get("level") is None
         and row.get("planner_budget") is not None
         and not is_schedule(row["asked"])
-        and row.get("overrides", {}) == given_overrides(options, MARGINS)
+        and row.get("overrides", {}) == _overrides(loaded, options)
     ]
     # The last evaluation without a level: earlier ones may have been of another checkpoint or other options.
     last = rows[-1]["setting"] if rows else ""

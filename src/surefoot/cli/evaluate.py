@@ -118,7 +118,7 @@ def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dic
         first_episode=options.first_episode,
         lanes=options.lanes,
         workers=options.workers,
-        changed=acting_overrides(options),
+        changed=loaded.config.differing(acting_overrides(options)),
     )
     if request.asked or getattr(loaded.algorithm, "needs_budget", False):
         return evaluate_under_budgets(loaded, request)

@@ -52,7 +52,7 @@ class BudgetRequest:
     lanes: int = 40
     workers: int = 1
     changed: Mapping[str, Any] = field(default_factory=dict)
-    """Hyper-parameters given for this evaluation alone."""
+    """Hyper-parameters of this evaluation alone, as JSON values: those that are not the run's."""
 
     @property
     def asked(self) -> bool:

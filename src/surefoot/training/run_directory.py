@@ -69,6 +69,10 @@ class RunConfig:
         names = ("algorithm", "task", "hyperparameters", "seeds", "data_fingerprint")
         return as_json({name: getattr(self, name) for name in names})
 
+    def differing(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of these hyper-parameters that are others than the run's."""
+        return {name: value for name, value in values.items() if self.hyperparameters.get(name) != as_json(value)}
+
 
 def make_config(
     algorithm: Any, *, name: str, task: str, spec: DataSpec, seeds: tuple[int, ...], data_path: str,
