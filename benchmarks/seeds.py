@@ -1,6 +1,6 @@
 """How fast updates go when several seeds train side by side, in one `vmap`, and at each precision of products.
 
-    JAX_PLATFORMS=cpu python benchmarks/seeds.py --sizes small      # about 5 minutes on two quiet cores
+    JAX_PLATFORMS=cpu python benchmarks/seeds.py --sizes small      # about 3 minutes on two quiet cores
     python benchmarks/seeds.py --sizes full                         # with a GPU; compiles 27 programs
 
 `full`: FISOR's joint update (2048 transitions of 76 numbers) and TREBI's two (64 segments of 32 steps), the authors'
