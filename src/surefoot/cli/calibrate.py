@@ -85,14 +85,11 @@ def calibrate(options: CalibrateOptions) -> Calibration:
     if not getattr(loaded.algorithm, "needs_budget", False):
         raise ConfigError(f"{options.run}: algorithm '{loaded.config.algorithm}' plans under no budget.")
     planned = options.method in ("episodes", "budgets")
-    found = _from_episodes(loaded, options) if planned else _from_segments(loaded, options)
-    found = replace(found, overrides=_overrides(loaded, options))
+    overrides = loaded.config.differing(given_overrides(options, MARGINS))
+    found = _from_episodes(loaded, options, overrides) if planned else _from_segments(loaded, options)
+    found = replace(found, overrides=overrides)
     write_calibration(options.run, found)
     return found
-
-
-def _overrides(loaded: LoadedRun, options: CalibrateOptions) -> dict[str, Any]:
-    return loaded.config.differing(given_overrides(options, MARGINS))
 
 
 def _from_segments(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
@@ -124,7 +121,7 @@ def _from_segments(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
     return Calibration(options.method, loaded.step, options.stretch, seeds, len(np.unique(ends)), outcomes, source)
 
 
-def _from_episodes(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
+def _from_episodes(loaded: LoadedRun, options: CalibrateOptions, overrides: dict[str, Any]) -> Calibration:
     task = get_task(loaded.config.task)
     file = options.run / FOLDER / ROWS
     # A schedule's budget is none that the whole episode was planned under.
@@ -134,7 +131,7 @@ def _from_episodes(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
         if row.get("level") is None
         and row.get("planner_budget") is not None
         and not is_schedule(row["asked"])
-        and row.get("overrides", {}) == _overrides(loaded, options)
+        and row.get("overrides", {}) == overrides
     ]
     # The last evaluation without a level: earlier ones may have been of another checkpoint or other options.
     last = rows[-1]["setting"] if rows else ""

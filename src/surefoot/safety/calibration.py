@@ -232,7 +232,8 @@ def read_calibration(run: Path, *, step: int, overrides: Mapping[str, Any] | Non
         raise ConfigError(f"{path}: expected JSON, found something that cannot be read; calibrate again.") from error
     try:
         found = Calibration(**values)
-        valid = found.format_version == FORMAT_VERSION and all(
+        valid = found.format_version == FORMAT_VERSION and isinstance(found.overrides, dict)
+        valid &= all(
             np.isfinite(np.asarray(margins, float)).all() and len(margins)
             for levels in (*found.seeds.values(), *found.kept.values())
             for margins in levels.values()
@@ -256,7 +257,7 @@ def read_calibration(run: Path, *, step: int, overrides: Mapping[str, Any] | Non
 
 def _named(overrides: Mapping[str, Any]) -> str:
     """As they are given on the command line."""
-    flags = [f"--{name.replace('_', '-')} {value:g}" for name, value in overrides.items()]
+    flags = [f"--{name.replace('_', '-')} {value}" for name, value in overrides.items()]
     return " ".join(flags) or "its own hyper-parameters"
 
 
