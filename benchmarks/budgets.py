@@ -21,6 +21,7 @@ from surefoot.cli.evaluate_budgets import ROWS, read_rows
 from surefoot.cli.files import read_summary
 from surefoot.cli.loaded_run import FOLDER, MARGINS, given_overrides
 from surefoot.cli.report_budgets import budget_figures, levels_of
+from surefoot.errors import flag
 from surefoot.files import write_json, write_text
 from surefoot.report.budget_tables import budget_rows, budget_verdict, level_rows
 from surefoot.report.protocol_tables import markdown_table
@@ -36,7 +37,7 @@ def measure(path: Path, options: argparse.Namespace) -> None:
     limits = options.cost_limits or []
     ratios = [] if limits else ["--budget", *options.budgets]
     budgets = [*ratios, *(["--cost-limit", *limits] if limits else [])]
-    margins = [word for name, value in given_overrides(options, MARGINS).items() for word in (_flag(name), value)]
+    margins = [word for name, value in given_overrides(options, MARGINS).items() for word in (flag(name), value)]
     common = ["--episodes", options.episodes, "--lanes", options.lanes, "--workers", options.workers, *margins]
     measured = [*common, "--first-episode", options.first_episode]
     run("evaluate", path, *ratios, "--cost-limit", *limits, "inf", *measured)
@@ -53,10 +54,6 @@ def measure(path: Path, options: argparse.Namespace) -> None:
         run("calibrate", path, "--level", *options.levels, "--method", options.method, *margins, *held_out)
     for level in options.levels:
         run("evaluate", path, *budgets, *measured, "--level", level)
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def write(path: Path, out: Path, task: str, episodes: range, overrides: dict[str, Any]) -> None:
@@ -106,7 +103,7 @@ def main() -> None:
     )
     parser.add_argument("--held-out", type=Path, help="data that calibrate; by default what training has held out")
     for name in MARGINS:
-        parser.add_argument(_flag(name), type=float, help="the planner's, instead of the run's own")
+        parser.add_argument(flag(name), type=float, help="the planner's, instead of the run's own")
     parser.add_argument("--run", type=Path, help="folder of the run; by default runs/trebi/TASK")
     parser.add_argument("--out", type=Path, default=Path("results/trebi"))
     own, further = own_and_further_words()

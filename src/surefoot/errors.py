@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class SurefootError(Exception):
@@ -30,6 +31,32 @@ class UnknownNameError(SurefootError, ValueError):
 
 class DivergenceError(SurefootError):
     """A loss that stopped being finite; names the step and the checkpoint that was kept."""
+
+
+def flag(name: str) -> str:
+    """A field's name as it is given on the command line: `--log-interval`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def check_least(config: Any, least: float, *names: str, flags: bool = False) -> None:
+    """Raise `ConfigError` where one of these fields is below `least`; None is left to its owner. `flags`: they are
+    options of a command, and called so."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value >= least:  # not a number is refused, too
+            raise ConfigError(f"{flag(name) if flags else name}: expected at least {least:g}, found {value:g}.")
+
+
+def check_within(config: Any, interval: str, *names: str, flags: bool = False) -> None:
+    """Raise `ConfigError` where one of these fields is outside of an interval that is written as in mathematics: 0 is
+    in "[0, 1)", and 1 is not. `flags` as in `check_least`."""
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    for name in names:
+        value = getattr(config, name)
+        above = low <= value if interval[0] == "[" else low < value
+        below = value <= high if interval[-1] == "]" else value < high
+        if not (above and below):
+            raise ConfigError(f"{flag(name) if flags else name}: expected a number in {interval}, found {value:g}.")
 
 
 def check_name(kind: str, name: str, known: Iterable[str]) -> str:

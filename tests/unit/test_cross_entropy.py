@@ -79,8 +79,8 @@ def test_settings_that_cannot_be_are_refused() -> None:
         ({"elites": 501}, "elites: expected at most all 500 sequences, found 501"),
         ({"iterations": 0}, "iterations: expected at least 1, found 0"),
         ({"policy_samples": -1}, "policy_samples: expected at least 0, found -1"),
-        ({"momentum": 1.0}, "momentum: expected a number from 0 to below 1, found 1"),
-        ({"deviation": 0.0}, "deviation: expected a number above 0, found 0"),
+        ({"momentum": 1.0}, r"momentum: expected a number in \[0, 1\), found 1"),
+        ({"deviation": 0.0}, r"deviation: expected a number in \(0, inf\), found 0"),
     ]
     for changes, sentence in refused:
         with pytest.raises(ConfigError, match=sentence):

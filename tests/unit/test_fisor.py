@@ -93,13 +93,13 @@ def test_phases() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"discount": 1.0}, "discount must be at least 0 and below 1, found 1"),
-        ({"constraint_discount": -0.1}, "constraint_discount must be at least 0 and below 1, found -0.1"),
-        ({"constraint_discount_start": 1.5}, "constraint_discount_start must be .* found 1.5"),
-        ({"expectile": 0.4}, "expectile must be at least 0.5 and below 1, found 0.4"),
-        ({"constraint_expectile": 1.0}, "constraint_expectile must be .* found 1"),
-        ({"num_candidates": 0}, "num_candidates and ensemble must be at least 1"),
-        ({"ensemble": 0}, "num_candidates and ensemble must be at least 1"),
+        ({"discount": 1.0}, r"^discount: expected a number in \[0, 1\), found 1"),
+        ({"constraint_discount": -0.1}, r"^constraint_discount: expected a number in \[0, 1\), found -0.1"),
+        ({"constraint_discount_start": 1.5}, "constraint_discount_start: expected .* found 1.5"),
+        ({"expectile": 0.4}, r"^expectile: expected a number in \[0.5, 1\), found 0.4"),
+        ({"constraint_expectile": 1.0}, "constraint_expectile: expected .* found 1"),
+        ({"num_candidates": 0}, "num_candidates: expected at least 1, found 0"),
+        ({"ensemble": 0}, "ensemble: expected at least 1, found 0"),
         ({"schedule": "joint", "value_batch_size": 17}, r"at most policy_steps \* policy_batch_size = 16 .* found 17"),
     ],
 )

@@ -192,7 +192,7 @@ def test_the_released_form_never_sees_a_cost() -> None:
 
 def test_configurations_that_cannot_be_are_refused() -> None:
     for changes, sentence in (
-        ({"discount": 1.0}, "discount: expected a number between 0 and 1, found 1"),
+        ({"discount": 1.0}, r"discount: expected a number in \(0, 1\), found 1"),
         ({"num_candidates": 0}, "num_candidates: expected at least 1, found 0"),
         ({"window": 1}, "window: expected at least 2, found 1"),
         ({"data_branch": False, "dream_branch": False}, "expected at least one of them, found neither"),

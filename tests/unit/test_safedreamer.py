@@ -141,5 +141,5 @@ def test_configurations_that_cannot_be_are_refused() -> None:
         replace(OSRP_LAG, episode_steps=0)
     with pytest.raises(ConfigError, match="delay: expected at least 1, found 0"):
         EpisodePIDConfig(delay=0)
-    with pytest.raises(ConfigError, match="smoothing: expected a number from 0 to below 1, found 1"):
+    with pytest.raises(ConfigError, match=r"smoothing: expected a number in \[0, 1\), found 1"):
         EpisodePIDConfig(smoothing=1.0)

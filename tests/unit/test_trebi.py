@@ -217,17 +217,28 @@ def test_presets_of_tasks_build(task: str) -> None:
         ({"cost_discount": 1.5}, r"cost_discount: expected a number in .0, 1., found 1.5"),
         ({"candidates": 0}, "candidates: expected at least 1, found 0"),
         ({"clean_value_share": 1.1}, r"clean_value_share: expected a number in .0, 1., found 1.1"),
-        ({"cost_margin": math.inf}, "cost_margin: expected a finite number, found inf"),
-        ({"margin_level": 1.0}, r"margin_level and held_out_share: .* found 1.0 and 0.1"),
-        (
-            {"sampler": SamplerConfig(steps=3, warm_steps=3)},
-            "expected fewer than 3 steps and at most 4 actions, found 3",
-        ),
+        ({"cost_margin": math.inf}, r"cost_margin: expected a number in .-inf, inf., found inf"),
+        ({"margin_level": 1.0}, r"margin_level: expected a number in .0, 1., found 1"),
+        ({"held_out_share": 0.6}, r"held_out_share: expected a number in .0, 0.5., found 0.6"),
+        ({"average_rate": 0.0}, r"average_rate: expected a number in .0, 1., found 0"),
+        ({"learning_rate": -1e-3}, r"learning_rate: expected a number in .0, inf., found -0.001"),
+        ({"model_updates": -1}, "model_updates: expected at least 0, found -1"),
+        ({"sampler": SamplerConfig(steps=3, warm_steps=3)}, r"warm_steps: expected a number in .0, 3., found 3"),
+        ({"control_interval": 5}, r"control_interval: expected a number in .1, 4., found 5"),
     ],
 )
 def test_hyperparameters_that_make_no_sense_are_refused(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         replace(TINY, **changes)
+
+
+def test_guides_and_samplers_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"cost_weight: expected a number in .0, inf., found nan"):
+        GuideConfig(cost_weight=math.nan)
+    with pytest.raises(ConfigError, match="steps: expected at least 0, found -1"):
+        GuideConfig(steps=-1)
+    with pytest.raises(ConfigError, match=r"temperature: expected a number in .0, inf., found -1"):
+        SamplerConfig(temperature=-1.0)
 
 
 def test_no_budget_and_wrong_horizons_are_refused_in_a_sentence(state: Any) -> None:

@@ -15,7 +15,7 @@ from surefoot.algorithms.dreams import posterior_states
 from surefoot.constraints import AugmentedConfig
 from surefoot.data import Dataset
 from surefoot.data.frames import FrameData, Frames, FrameWindows, frames_of, windows
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, check_least, check_within
 from surefoot.tasks import Task
 from surefoot.types import Metrics, Phase
 from surefoot.world_model import Latent, WorldModelConfig
@@ -75,10 +75,9 @@ class Dreamer(ABC):
     """A draw from the actor, or its mean."""
 
     def __post_init__(self) -> None:
-        check_fractions(self, "discount", "mixing")
-        for name, least in (("window", 2), ("horizon", 1), ("dream_stride", 1), ("batch_size", 1)):
-            if (number := getattr(self, name)) < least:
-                raise ConfigError(f"{name}: expected at least {least}, found {number}.")
+        check_within(self, "(0, 1)", "discount", "mixing")
+        check_least(self, 2, "window")
+        check_least(self, 1, "horizon", "dream_stride", "batch_size")
 
     # --- data and phases ---
 
@@ -139,10 +138,3 @@ class Dreamer(ABC):
         chosen = slice(None, None, self.dream_stride)
         start = jax.tree.map(lambda leaf: leaf[:, chosen].reshape(-1, leaf.shape[-1]), latent)
         return start, 1.0 - batch.terminated[:, chosen].astype(jnp.float32).reshape(-1)
-
-
-def check_fractions(config: Any, *names: str) -> None:
-    """Raises `ConfigError` where one of these fields is not between 0 and 1."""
-    for name in names:
-        if not 0.0 < (value := getattr(config, name)) < 1.0:
-            raise ConfigError(f"{name}: expected a number between 0 and 1, found {value:g}.")

@@ -35,7 +35,7 @@ from surefoot.diffusion.policy import (
     propose,
     update_policy,
 )
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, check_least, check_within
 from surefoot.tasks import Task
 from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 from surefoot.values import ValuePair, init_pair
@@ -150,15 +150,12 @@ class FISOR:
     """The smallest Q_h from which a violation counts as unavoidable for that, in units of h."""
 
     def __post_init__(self) -> None:
-        for name in ("discount", "constraint_discount", "constraint_discount_start"):
-            _check_between(name, getattr(self, name), 0.0, 1.0)
-        for name in ("expectile", "constraint_expectile"):
-            _check_between(name, getattr(self, name), 0.5, 1.0)
-        if self.num_candidates < 1 or self.ensemble < 1:
-            raise ConfigError("num_candidates and ensemble must be at least 1.")
+        check_within(self, "[0, 1)", "discount", "constraint_discount", "constraint_discount_start")
+        check_within(self, "[0.5, 1)", "expectile", "constraint_expectile")
+        check_least(self, 1, "num_candidates", "ensemble")
         if self.schedule == "joint" and self.value_batch_size > self.policy_batch_size * self.policy_steps:
             raise ConfigError(
-                f"value_batch_size must be at most policy_steps * policy_batch_size = "
+                f"value_batch_size: expected at most policy_steps * policy_batch_size = "
                 f"{self.policy_steps * self.policy_batch_size} in joint training, found {self.value_batch_size}."
             )
 
@@ -349,8 +346,3 @@ class FISOR:
     def value_settings(self) -> ValueSettings:
         """What the steps of the values read."""
         return ValueSettings(**{name: getattr(self, name) for name in ValueSettings._fields})
-
-
-def _check_between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value < high:
-        raise ConfigError(f"{name} must be at least {low:g} and below {high:g}, found {value:g}.")

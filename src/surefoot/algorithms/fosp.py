@@ -20,7 +20,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot import world_model
-from surefoot.algorithms.dreamer import Dreamer, check_fractions
+from surefoot.algorithms.dreamer import Dreamer
 from surefoot.algorithms.dreams import posterior_states, recurrent_policy, steps_of, without_memory
 from surefoot.algorithms.fosp_actor import ActorSettings, Weighting, actor_loss, best_action, online_probability
 from surefoot.algorithms.fosp_losses import Critics, CriticSettings, Reachability, Slow, critics_loss, infeasibility
@@ -30,7 +30,7 @@ from surefoot.constraints import (
     augmented_update,
 )
 from surefoot.data.frames import Frames
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, check_least, check_within
 from surefoot.nn import GaussianActor, NormedMLP, apply_gradient, clip_each, init_optimizer, move_towards
 from surefoot.types import DataSpec, Metrics, Policy
 from surefoot.values import Spread, init_spread, update_spread
@@ -126,9 +126,8 @@ class FOSP(Dreamer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fractions(self, "reach_discount", "expectile", "cost_expectile")
-        if self.num_candidates < 1:
-            raise ConfigError(f"num_candidates: expected at least 1, found {self.num_candidates}.")
+        check_within(self, "(0, 1)", "reach_discount", "expectile", "cost_expectile")
+        check_least(self, 1, "num_candidates")
         if not self.data_branch and not self.dream_branch:
             raise ConfigError("data_branch and dream_branch: expected at least one of them, found neither.")
         if self.weighting == "cloning" and self.actor_mode != "awr":

@@ -29,7 +29,7 @@ from surefoot.constraints import (
     episode_pid_update,
 )
 from surefoot.data.frames import Frames
-from surefoot.errors import ConfigError
+from surefoot.errors import check_least
 from surefoot.nn import GaussianActor, NormedMLP, apply_gradient, clip_each, init_optimizer, move_towards
 from surefoot.nn.two_hot import two_hot_loss, two_hot_mean
 from surefoot.planning import CrossEntropyConfig
@@ -97,8 +97,7 @@ class SafeDreamer(Dreamer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.episode_steps is not None and self.episode_steps < 1:
-            raise ConfigError(f"episode_steps: expected at least 1, found {self.episode_steps}.")
+        check_least(self, 1, "episode_steps")
 
     # --- init, policy ---
 

@@ -11,7 +11,6 @@ the values know how much of the episode is left, so that b is simply the cost th
 and chosen is the plan that is carried out; a margin may be calibrated on episodes held out.
 """
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -31,6 +30,8 @@ from surefoot.algorithms.trebi_data import (
 )
 from surefoot.algorithms.trebi_learning import (
     Averaged,
+    ValueHeads,
+    create_values,
     init_averaged,
     make_adam,
     model_loss,
@@ -51,8 +52,8 @@ from surefoot.algorithms.trebi_planner import (
 from surefoot.data import Dataset
 from surefoot.diffusion.clean import Steps, make_steps
 from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
-from surefoot.errors import ConfigError
-from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue
+from surefoot.errors import ConfigError, check_least, check_within
+from surefoot.nn import TemporalConfig, TemporalUNet
 from surefoot.planning import GuideConfig, SamplerConfig
 from surefoot.tasks import Task
 from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy
@@ -118,7 +119,7 @@ class TREBI:
     """Sizes of each value network."""
     first_action_weight: float = 10.0
     """Weight of the error of a segment's first action; all others are 1."""
-    value_heads: Literal["separate", "shared"] = "separate"
+    value_heads: ValueHeads = "separate"
     """separate: a network for reward and one for cost, stacked. shared: one network with two outputs."""
     value_ensemble: int = 1
     """Networks of each kind; the mean of the rewards and the largest of the costs count."""
@@ -152,32 +153,23 @@ class TREBI:
     """Held-out segments that the margin is calibrated on; 0: none."""
 
     def __post_init__(self) -> None:
-        for name in ("reward_discount", "cost_discount"):
-            if not 0.0 < getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name}: expected a number in (0, 1], found {getattr(self, name)}.")
-        if not 0.0 <= self.clean_value_share <= 1.0:
-            raise ConfigError(f"clean_value_share: expected a number in [0, 1], found {self.clean_value_share}.")
-        if not 0.0 <= self.margin_level < 1.0 or not 0.0 <= self.held_out_share <= 0.5:
-            raise ConfigError(
-                f"margin_level and held_out_share: expected numbers in [0, 1) and [0, 0.5], found {self.margin_level} "
-                f"and {self.held_out_share}."
-            )
-        if not math.isfinite(self.cost_margin):
-            raise ConfigError(f"cost_margin: expected a finite number, found {self.cost_margin}.")
-        for name in ("candidates", "control_interval", "value_ensemble", "batch_size", "average_interval"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: expected at least 1, found {getattr(self, name)}.")
+        check_within(self, "(0, 1]", "reward_discount", "cost_discount", "average_rate")
+        check_within(self, "[0, 1]", "clean_value_share")
+        check_within(self, "[0, 1)", "margin_level")
+        check_within(self, "[0, 0.5]", "held_out_share")
+        check_within(self, "(0, inf)", "learning_rate")
+        check_within(self, "[0, inf)", "final_learning_rate", "first_action_weight")
+        check_within(self, "(-inf, inf)", "cost_margin", "termination_reward", "termination_cost")
+        check_least(self, 0, "model_updates", "value_updates", "calibration_segments")
+        check_least(self, 1, "candidates", "value_ensemble", "batch_size", "average_interval")
         halvings = 2 ** (len(self.network.multipliers) - 1)
         if self.plan_horizon < 1 or self.plan_horizon % halvings:
             raise ConfigError(
                 f"plan_horizon: expected a multiple of {halvings}, because the network halves it between its "
                 f"{len(self.network.multipliers)} levels, found {self.plan_horizon}."
             )
-        if not 0 <= self.sampler.warm_steps < self.denoising.number or self.control_interval > self.plan_horizon:
-            raise ConfigError(
-                f"sampler.warm_steps and control_interval: expected fewer than {self.denoising.number} steps and at "
-                f"most {self.plan_horizon} actions, found {self.sampler.warm_steps} and {self.control_interval}."
-            )
+        check_within(self.sampler, f"[0, {self.denoising.number})", "warm_steps")
+        check_within(self, f"[1, {self.plan_horizon}]", "control_interval")
 
     needs_budget = True
     """Acting takes `PolicyInputs.remaining_budget`."""
@@ -233,26 +225,19 @@ class TREBI:
             )
         k_model, k_values = jax.random.split(key)
         width = spec.action_dim + spec.observation_dim
-        members = self.value_ensemble * (2 if self.value_heads == "separate" else 1)
-
-        def create_value(member_key: Key[Array, ""]) -> TrajectoryValue:
-            return TrajectoryValue.create(
-                member_key,
-                width,
-                self.plan_horizon,
-                self.value_network,
-                outputs=1 if self.value_heads == "separate" else 2,
-                conditions=int(self.know_time_left),
-            )
-
+        model = TemporalUNet.create(k_model, spec.observation_dim, spec.action_dim, self.network)
+        values = create_values(
+            k_values,
+            width,
+            self.plan_horizon,
+            self.value_network,
+            heads=self.value_heads,
+            ensemble=self.value_ensemble,
+            know_time_left=self.know_time_left,
+        )
         return TREBIState(
-            model=init_averaged(
-                TemporalUNet.create(k_model, spec.observation_dim, spec.action_dim, self.network),
-                self._optimizer(self.model_updates),
-            ),
-            values=init_averaged(
-                jax.vmap(create_value)(jax.random.split(k_values, members)), self._optimizer(self.value_updates)
-            ),
+            model=init_averaged(model, self._optimizer(self.model_updates)),
+            values=init_averaged(values, self._optimizer(self.value_updates)),
             normalizer=Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2)),
             residuals=jnp.zeros((_TIME_BINS, 101)),
             longest=jnp.asarray(float(spec.horizon)),

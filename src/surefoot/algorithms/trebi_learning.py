@@ -1,6 +1,6 @@
 """What TREBI's training consists of: the losses of its two models, and a network with the moving average that plans."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,11 @@ from surefoot.algorithms.trebi_data import Segments
 from surefoot.diffusion.clean import weighted_clean_loss
 from surefoot.diffusion.losses import draw_noisy
 from surefoot.diffusion.schedules import Schedule
-from surefoot.nn import TemporalUNet, TrajectoryValue, apply_gradient, init_optimizer, move_towards
+from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue, apply_gradient, init_optimizer, move_towards
 from surefoot.planning import fix_observation
 from surefoot.types import Metrics
+
+ValueHeads = Literal["separate", "shared"]
 
 
 class Averaged(NamedTuple):
@@ -23,6 +25,26 @@ class Averaged(NamedTuple):
     average: Any
     optimizer: optax.OptState
     updates: Int[Array, ""]
+
+
+def create_values(
+    key: Key[Array, ""],
+    width: int,
+    plan_horizon: int,
+    config: TemporalConfig,
+    *,
+    heads: ValueHeads,
+    ensemble: int,
+    know_time_left: bool,
+) -> TrajectoryValue:
+    """Fresh networks for reward and cost, stacked: `ensemble` of each, or with two heads."""
+    outputs, members = (1, 2 * ensemble) if heads == "separate" else (2, ensemble)
+
+    def create(member_key: Key[Array, ""]) -> TrajectoryValue:
+        conditions = int(know_time_left)
+        return TrajectoryValue.create(member_key, width, plan_horizon, config, outputs=outputs, conditions=conditions)
+
+    return jax.vmap(create)(jax.random.split(key, members))
 
 
 def make_adam(first_rate: float, last_rate: float, updates: int) -> optax.GradientTransformation:

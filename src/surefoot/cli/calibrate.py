@@ -18,7 +18,7 @@ from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides,
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.data import Dataset
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, check_least
 from surefoot.evaluation.budgets import is_schedule
 from surefoot.nn import member
 from surefoot.report.tables import plain_table
@@ -75,10 +75,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def calibrate(options: CalibrateOptions) -> Calibration:
     """Find the margins of every seed and level, and write them into the run's folder."""
-    if options.stretch < 1:
-        raise ConfigError(f"--stretch: expected at least 1 step, found {options.stretch}.")
-    if options.candidates is not None and options.candidates < 1:
-        raise ConfigError(f"--candidates: expected at least 1, found {options.candidates}.")
+    check_least(options, 1, "stretch", "candidates", flags=True)
     if not options.level:
         raise ConfigError("--level: expected at least one share between 0 and 1, found none.")
     loaded = load_run(options.run, given_overrides(options, MARGINS))

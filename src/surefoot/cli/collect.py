@@ -25,7 +25,7 @@ from surefoot.collection.store import Store
 from surefoot.data import Dataset, pixels
 from surefoot.data.frames import FrameData
 from surefoot.envs import hazard_run
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, check_least
 from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
 from surefoot.tasks import Task, get_task
 
@@ -143,10 +143,9 @@ def _collect_vision(options: CollectOptions, task: Task) -> FrameData:
     _refuse(options, ("steps",), f"{task.name}, whose behaviours are scripted")
     if options.overwrite or options.out.is_file():
         raise ConfigError(f"--out: expected a folder for {task.name}, new or to go on with; remove what lies there.")
+    check_least(options, 0, "workers", flags=True)
     cores = os.cpu_count() or 1
     workers = cores if options.workers is None else options.workers
-    if workers < 0:
-        raise ConfigError(f"--workers: expected at least 0 processes, found {workers}.")
     renderer = choose_renderer(task.name).upper()
     print(f"{task.name}: drawn by {renderer}, {workers} processes.", file=sys.stderr)
     wanted = VISION_TRANSITIONS if options.transitions is None else options.transitions
@@ -209,8 +208,7 @@ def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
 
 
 def _recipe(options: CollectOptions, task: Task) -> Recipe:
-    if options.steps is not None and options.steps < 1:
-        raise ConfigError(f"--steps: expected at least 1, found {options.steps}.")
+    check_least(options, 1, "steps", flags=True)
     recipe = recipe_of(task)
     return recipe if options.steps is None else replace(recipe, steps=options.steps)
 

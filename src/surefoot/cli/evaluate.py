@@ -25,7 +25,7 @@ from surefoot.cli.progress import ProgressLine
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
-from surefoot.errors import ConfigError
+from surefoot.errors import check_least
 from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.evaluation.rollouts import Records
@@ -161,9 +161,8 @@ def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: 
 
 
 def _check(options: EvaluateOptions) -> None:
-    for name, least in (("episodes", 1), ("workers", 1), ("gifs", 0), ("lanes", 1), ("first_episode", 0)):
-        if (value := getattr(options, name)) is not None and value < least:
-            raise ConfigError(f"--{name.replace('_', '-')}: expected at least {least}, found {value}.")
+    check_least(options, 1, "episodes", "workers", "lanes", flags=True)
+    check_least(options, 0, "gifs", "first_episode", flags=True)
 
 
 def table(summary: dict[str, Any]) -> str:

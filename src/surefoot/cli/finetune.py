@@ -21,7 +21,7 @@ from surefoot.cli.sight import check_sight, say_renderer
 from surefoot.data.frame_stream import in_memory
 from surefoot.data.frames import FrameData
 from surefoot.envs.pure import PURE_TASKS, PureTask
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, check_least, check_within
 from surefoot.tasks import Task, get_task
 from surefoot.training import RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, fine_tune
@@ -135,15 +135,10 @@ def _opened(task: Task, options: FinetuneOptions) -> Iterator[PureTask | OnlineS
 
 
 def _check(options: FinetuneOptions) -> None:
-    if options.workers is not None and options.workers < 0:
-        raise ConfigError(f"--workers: expected at least 0, found {options.workers}.")
-    for name in ("steps", "lanes", "checkpoint_rounds"):
-        if (value := getattr(options, name)) < 1:
-            raise ConfigError(f"--{name.replace('_', '-')}: expected at least 1, found {value}.")
-    if not options.ratio > 0:
-        raise ConfigError(f"--ratio: expected a number above 0, found {options.ratio:g}.")
-    if not 0.0 <= options.online_share <= 1.0:
-        raise ConfigError(f"--online-share: expected a number from 0 to 1, found {options.online_share:g}.")
+    check_least(options, 0, "workers", flags=True)
+    check_least(options, 1, "steps", "lanes", "checkpoint_rounds", flags=True)
+    check_within(options, "(0, inf)", "ratio", flags=True)
+    check_within(options, "[0, 1]", "online_share", flags=True)
 
 
 def _offline_data(options: FinetuneOptions, loaded: LoadedRun) -> FrameData | None:

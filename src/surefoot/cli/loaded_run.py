@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, flag
 from surefoot.training import LoadedPolicy, RunConfig, RunDirectory, load_policy
 
 FOLDER = "evaluation"
@@ -44,8 +44,7 @@ def load_run(path: Path, overrides: dict[str, Any]) -> LoadedRun:
     fields = {field.name for field in dataclasses.fields(algorithm)}  # type: ignore[arg-type]
     for name in overrides:
         if name not in fields:
-            flag = f"--{name.replace('_', '-')}"
-            raise ConfigError(f"{path}: algorithm '{config.algorithm}' has no {name}; leave {flag} out.")
+            raise ConfigError(f"{path}: algorithm '{config.algorithm}' has no {name}; leave {flag(name)} out.")
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[policy.state for policy in policies])
     changed = dataclasses.replace(algorithm, **overrides)  # type: ignore[type-var]
     return LoadedRun(directory, config, changed, states, policies[0].step)

@@ -22,7 +22,7 @@ from surefoot.cli.files import merge_summary, read_summary, visible
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.report import PAGE, report
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, check_least
 from surefoot.files import write_json
 from surefoot.training import hyperparameters
 
@@ -135,10 +135,8 @@ def _begin(options: QuickstartOptions[Any]) -> bool:
 
 def _check(options: QuickstartOptions[Any]) -> None:
     """What later steps would refuse after minutes of work, or after the folder was made."""
-    least = {"transitions": 2, "episodes": 1, "log_interval": 1, "checkpoint_interval": 1}
-    for name, bound in least.items():
-        if (value := getattr(options, name)) < bound:
-            raise ConfigError(f"--{name.replace('_', '-')}: expected at least {bound}, found {value}.")
+    check_least(options, 2, "transitions", flags=True)
+    check_least(options, 1, "episodes", "log_interval", "checkpoint_interval", flags=True)
 
 
 def _read_request(out: Path) -> dict[str, Any] | None:

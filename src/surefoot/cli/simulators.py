@@ -10,7 +10,7 @@ from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.envs.simulators.check import Probe, probe
 from surefoot.envs.simulators.install import install
-from surefoot.errors import ConfigError, SimulatorError
+from surefoot.errors import ConfigError, SimulatorError, check_least
 from surefoot.report.tables import plain_table
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.dsrl import DSRL_TASKS
@@ -63,8 +63,7 @@ def run(arguments: Sequence[str]) -> None:
 def check(options: CheckOptions) -> dict[str, Probe | SimulatorError]:
     """What became of each task. Raises `UnknownNameError` for other names, before anything runs."""
     tasks = [_simulated(name) for name in options.tasks]
-    if options.steps < 1:
-        raise ConfigError(f"--steps: expected at least 1, found {options.steps}.")
+    check_least(options, 1, "steps", flags=True)
     found: dict[str, Probe | SimulatorError] = {}
     with ProgressLine("checking", unit="tasks") as line:
         for number, task in enumerate(tasks):

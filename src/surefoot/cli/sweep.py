@@ -20,7 +20,7 @@ from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse
 from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.cli.selection import DataFilter
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, check_least
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
 from surefoot.files import write_json, write_text
 from surefoot.report.protocol_plots import QuantityBar, quantity_bars
@@ -144,6 +144,4 @@ def _check(options: SweepOptions[Any]) -> None:
     for fraction in options.fraction:
         if not 0 < fraction <= 1:
             raise ConfigError(f"--fraction: expected shares above 0 and at most 1, found {fraction:g}.")
-    for name in ("episodes", "workers"):
-        if (value := getattr(options, name)) < 1:
-            raise ConfigError(f"--{name}: expected at least 1, found {value}.")
+    check_least(options, 1, "episodes", "workers", flags=True)

@@ -23,7 +23,7 @@ from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files,
 from surefoot.data.frame_stream import in_memory, stays_in_files
 from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, check_least
 from surefoot.tasks import Task, get_task
 from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config
 from surefoot.training.algorithm import learns_from_windows
@@ -252,9 +252,7 @@ def _updates_done(directory: RunDirectory) -> int:
 
 
 def _check_intervals(options: TrainOptions[Any]) -> None:
-    for name in ("log_interval", "checkpoint_interval"):
-        if (value := getattr(options, name)) < 1:
-            raise ConfigError(f"--{name.replace('_', '-')}: expected at least 1 update, found {value}.")
+    check_least(options, 1, "log_interval", "checkpoint_interval", flags=True)
     if _total_updates(options.hyper) < 1:
         raise ConfigError("hyper-parameters: expected at least one update in all phases together, found none.")
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from surefoot.errors import ConfigError
+from surefoot.errors import check_least, check_within
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,8 @@ class EpisodePIDConfig:
     """Environment steps before the multiplier moves."""
 
     def __post_init__(self) -> None:
-        for name in ("averaging", "smoothing"):
-            if not 0.0 <= (value := getattr(self, name)) < 1.0:
-                raise ConfigError(f"{name}: expected a number from 0 to below 1, found {value:g}.")
-        if self.delay < 1:
-            raise ConfigError(f"delay: expected at least 1, found {self.delay}.")
+        check_within(self, "[0, 1)", "averaging", "smoothing")
+        check_least(self, 1, "delay")
 
 
 class EpisodePIDState(NamedTuple):

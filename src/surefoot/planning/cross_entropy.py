@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, check_least, check_within
 
 Evaluate = Callable[[Float[Array, "n s H act"], Key[Array, ""]], tuple[Float[Array, "n s"], Float[Array, "n s"]]]
 """(sequences of actions, a key) -> (the return of each, its cost in the units of the limit)."""
@@ -37,17 +37,12 @@ class CrossEntropyConfig:
     """Standard deviation of the first iteration's actions; they are cut at -1 and 1."""
 
     def __post_init__(self) -> None:
-        for name in ("samples", "iterations", "elites"):
-            if (value := getattr(self, name)) < 1:
-                raise ConfigError(f"{name}: expected at least 1, found {value}.")
-        if self.policy_samples < 0:
-            raise ConfigError(f"policy_samples: expected at least 0, found {self.policy_samples}.")
+        check_least(self, 1, "samples", "iterations", "elites")
+        check_least(self, 0, "policy_samples")
         if self.elites > (drawn := self.samples + self.policy_samples):
             raise ConfigError(f"elites: expected at most all {drawn} sequences, found {self.elites}.")
-        if not 0.0 <= self.momentum < 1.0:
-            raise ConfigError(f"momentum: expected a number from 0 to below 1, found {self.momentum:g}.")
-        if not self.deviation > 0.0:
-            raise ConfigError(f"deviation: expected a number above 0, found {self.deviation:g}.")
+        check_within(self, "[0, 1)", "momentum")
+        check_within(self, "(0, inf)", "deviation")
 
 
 class Plan(NamedTuple):

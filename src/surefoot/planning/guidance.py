@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from surefoot.errors import check_least, check_within
+
 Values = Callable[[Float[Array, "b H d"], Float[Array, " 1"]], tuple[Float[Array, " b"], Float[Array, " b"]]]
 """(noisy segments, diffusion time) -> (reward to come R, cost to come C) of each."""
 Constraint = Callable[[Float[Array, "b H d"]], Float[Array, "b H d"]]
@@ -37,6 +39,10 @@ class GuideConfig:
     """No gradients at diffusion times above this: guidance in the late steps only."""
     actions_only: bool = False
     """Move the actions of a segment and leave its observations to the model."""
+
+    def __post_init__(self) -> None:
+        check_within(self, "[0, inf)", "cost_weight", "scale")
+        check_least(self, 0, "steps")
 
 
 def guide_gradient(

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from surefoot.diffusion.clean import CleanSampler, Steps
+from surefoot.errors import check_within
 from surefoot.planning.guidance import GuideConfig, Values, guide
 from surefoot.planning.noise import fold_in, normal_rows
 
@@ -32,6 +33,9 @@ class SamplerConfig:
     warm_steps: int = 0
     """Where there is a plan from the step before: only so many of the last steps, from that plan moved on by a step and
     noised again. 0: always from pure noise."""
+
+    def __post_init__(self) -> None:
+        check_within(self, "[0, inf)", "temperature")
 
 
 class Sampled(NamedTuple):

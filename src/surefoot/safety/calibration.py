@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, flag
 from surefoot.files import write_json
 
 FILE, FORMAT_VERSION = "calibration.json", 1
@@ -257,7 +257,7 @@ def read_calibration(run: Path, *, step: int, overrides: Mapping[str, Any] | Non
 
 def _named(overrides: Mapping[str, Any]) -> str:
     """As they are given on the command line."""
-    flags = [f"--{name.replace('_', '-')} {value}" for name, value in overrides.items()]
+    flags = [f"{flag(name)} {value}" for name, value in overrides.items()]
     return " ".join(flags) or "its own hyper-parameters"
 
 
