@@ -51,6 +51,21 @@ def test_work_done_before_does_not_count_into_the_rate(clock: Clock) -> None:
     assert text.getvalue() == "training: 600 of 1,000 updates, 2/s, 3 min 20 s left\n"
 
 
+def test_the_time_of_compiling_foretells_nothing(clock: Clock) -> None:
+    text = io.StringIO()
+    console = Console(file=text, width=200)
+    with ProgressLine("evaluating", unit="steps", compiles=True, console=console) as line:
+        line.report(500, 1000)  # done before
+        for seconds, done in ((40.0, 510), (10.0, 530), (20.0, 560)):
+            clock.now += seconds
+            line.report(done, 1000)
+    assert text.getvalue().splitlines() == [
+        "evaluating: 510 of 1,000 steps",
+        "evaluating: 530 of 1,000 steps, 2/s, 3 min 55 s left",  # 20 in 10 seconds: 470 more take 235
+        "evaluating: 560 of 1,000 steps, 1.7/s, 4 min 24 s left",  # 50 in 30 seconds: 440 more take 264
+    ]
+
+
 def test_the_callers_rate_wins(clock: Clock) -> None:
     text = io.StringIO()
     with ProgressLine("training", unit="updates", console=Console(file=text, width=200)) as line:

@@ -113,7 +113,7 @@ def evaluate_under_budgets(
     done = {(row["asked"], row["seed"], row["episode"]) for row in read_rows(file) if row["setting"] == setting}
     lanes = evaluation.lanes if evaluation.blocks(done) else 0
     rolling = _rolling(loaded, evaluation, calibration, lanes, request, open_environment)
-    with rolling as roll_out, ProgressLine("evaluating", unit="steps") as line:
+    with rolling as roll_out, ProgressLine("evaluating", unit="steps", compiles=True) as line:
         evaluation.run(
             loaded.states,
             roll_out,

@@ -23,10 +23,11 @@ def warn_of_death(death: Any) -> None:
 class ProgressLine:
     """Progress of one long piece of work, on stderr; a context manager.
 
-    `unit` names what is counted. Without a rate from the caller it is that since the line began.
+    `unit` names what is counted. Without a rate from the caller it is that since the line began; with `compiles`, since
+    the first units were done, in whose time programs were compiled, so that they foretell nothing.
     """
 
-    def __init__(self, what: str, *, unit: str, console: Console | None = None) -> None:
+    def __init__(self, what: str, *, unit: str, compiles: bool = False, console: Console | None = None) -> None:
         self._what = what
         self._unit = unit
         self._console = console or Console(file=sys.stderr)
@@ -34,6 +35,7 @@ class ProgressLine:
         self._task: Any = None
         self._began = self._printed = time.perf_counter()
         self._first: int | None = None
+        self._compiles = compiles
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -62,8 +64,10 @@ class ProgressLine:
     ) -> None:
         """`done` of `total` units; `rate` per second, `remaining` seconds and `unit` where the caller knows better."""
         now = time.perf_counter()
-        if self._first is None:
+        compiled = self._compiles and self._first is not None and done > self._first
+        if self._first is None or compiled:
             self._first, self._began = done, now
+            self._compiles = self._compiles and not compiled
         if rate is None and done > self._first and now > self._began:
             rate = (done - self._first) / (now - self._began)
         if remaining is None and rate:

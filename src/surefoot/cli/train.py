@@ -238,7 +238,8 @@ def _summarise(
         },
     )
     if resumed_at < updates:
-        done = f"{updates - resumed_at:,} updates of {len(config.seeds)} seeds"
+        seeds = "1 seed" if len(config.seeds) == 1 else f"{len(config.seeds)} seeds"
+        done = f"{updates - resumed_at:,} updates of {seeds}"
         print(f"{directory.path}: {done} in {duration(seconds)}.")
 
 
