@@ -201,11 +201,12 @@ def test_another_collection_is_refused(tmp_path: Path) -> None:
         run(collection(tmp_path, transitions=0), LineSimulators(LANES))
 
 
-def test_too_short_a_collection_says_so(tmp_path: Path) -> None:
-    """One iteration of 2 steps ends no episode."""
-    recipe = Recipe(steps=2 * LANES, lanes=LANES, iteration=2, learner=RECIPE.learner)
-    with pytest.raises(DataError, match="expected at least one whole episode, found none: simulate more steps"):
-        run(collection(tmp_path, recipe=recipe), LineSimulators(LANES))
+def test_too_short_a_collection_says_so_and_leaves_room_for_a_longer_one(tmp_path: Path) -> None:
+    """One iteration of 2 steps ends no episode, nor do two; the store would not go on with another recipe."""
+    for steps in (2, 4):
+        recipe = Recipe(steps=steps * LANES, lanes=LANES, iteration=2, learner=RECIPE.learner)
+        with pytest.raises(DataError, match="expected at least one whole episode, found none: simulate more steps"):
+            run(collection(tmp_path, recipe=recipe), LineSimulators(LANES))
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:

@@ -279,6 +279,7 @@ def _finish(collection: Collection, metadata: dict[str, Any]) -> tuple[Dataset, 
     parts = store.parts()
     sums = [episode_sums(columns) for columns in map(store.read, parts) if columns]
     if not sums:
+        store.remove()  # nothing is in it, and it would refuse another number of steps
         raise DataError(f"{store.path}: expected at least one whole episode, found none: simulate more steps.")
     every = np.concatenate(sums)
     task = collection.task

@@ -240,6 +240,7 @@ def _dataset(collection: ReplayCollection, buffer: Rows, *, on_simulator: bool) 
         piece = {name: values[first:after] for name, values in columns.items()}
         episodes += cutter.cut(piece, restarted=np.zeros((after - first, recipe.lanes), bool))
     if not episodes:
+        collection.store.remove()  # nothing is in it, and it would refuse another number of steps
         horizon = collection.task.horizon
         raise DataError(
             f"{collection.task.name}: expected at least one whole episode, found none in {recipe.steps} steps; "
