@@ -42,6 +42,14 @@ def test_a_line_every_ten_seconds_and_at_the_end(clock: Clock) -> None:
     ]
 
 
+def test_an_end_is_told_once(clock: Clock) -> None:
+    text = io.StringIO()
+    with ProgressLine("evaluating", unit="steps", console=Console(file=text, width=200)) as line:
+        for done, phase in ((0, "a"), (10, "a"), (10, "a"), (10, "b")):
+            line.report(done, 10, phase=phase, rate=2.0)
+    assert text.getvalue().splitlines() == [f"evaluating · {phase}: 10 of 10 steps, 2/s" for phase in "ab"]
+
+
 def test_work_done_before_does_not_count_into_the_rate(clock: Clock) -> None:
     text = io.StringIO()
     with ProgressLine("training", unit="updates", console=Console(file=text, width=200)) as line:

@@ -36,6 +36,7 @@ class ProgressLine:
         self._began = self._printed = time.perf_counter()
         self._first: int | None = None
         self._compiles = compiles
+        self._ended: tuple[str, int] | None = None
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -77,7 +78,10 @@ class ProgressLine:
         if self._bar is not None:
             self._bar.update(self._task, description=title, completed=done, total=total, note=note)
         elif now - self._printed >= PLAIN_INTERVAL or done >= total:
-            self._printed = now
+            ended = (title, total) if done >= total else None
+            if ended and ended == self._ended:  # told by the last part and by the whole
+                return
+            self._printed, self._ended = now, ended
             self._console.print(f"{title}: {note}", markup=False, highlight=False, soft_wrap=True)
 
 
