@@ -26,7 +26,7 @@ _SMALL: dict[str, Any] = {
 }
 """Minutes on two CPU cores: networks of some 50,000 numbers, five denoising steps from noise and three from the plan
 before. Values choose among candidates and do not move them: on SafePendulum gradients, of both lengths tried, led to
-where the cost value is wrong, and low budgets were exceeded (docs/trebi.md)."""
+where the cost value is wrong, and low budgets were exceeded (docs/trebi-results.md)."""
 
 _LEGACY: dict[str, Any] = {
     "reward_discount": 0.99,
@@ -113,7 +113,7 @@ _CHEETAH: dict[str, Any] = {"plan_horizon": 4, "network": TemporalConfig(multipl
 _CHEETAH |= {"value_network": _CHEETAH["network"]}
 _CIRCLE: dict[str, dict[str, Any]] = {
     # As on SafePendulum, more return under each limit than with less training of the model. Margins from held-out
-    # segments are more than twice the smallest limit at first (docs/trebi.md).
+    # segments are more than twice the smallest limit at first (docs/trebi-results.md).
     "small": _SMALL
     | {
         "model_updates": 60_000,
@@ -135,12 +135,12 @@ _CIRCLE: dict[str, dict[str, Any]] = {
 
 TREBI_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Its planner follows imagined swings that the actions do not make, where the model is trained for less; the margin
-    # is for the lowest budget, from which a fall back from the top takes most (docs/trebi.md).
+    # is for the lowest budget, from which a fall back from the top takes most (docs/trebi-results.md).
     "SafePendulum": {
         "small": _SMALL | {"model_updates": 24_000, "clean_value_share": 1.0, "cost_margin": 5.0},
         "legacy": _TOY,
     },
-    # Margins from held-out segments are more than its lowest budget at first: no plan kept it (docs/trebi.md).
+    # Margins from held-out segments are more than its lowest budget at first: no plan kept it (docs/trebi-results.md).
     "SafeReacher": {"small": _SMALL | {"margin_level": 0.0, "cost_margin": 1.0}, "legacy": _TOY},
     **dict.fromkeys(("Hopper", "hopper-medium-v2", "hopper-medium-replay-v2"), _runner({})),
     "hopper-medium-expert-v2": _runner({"scale": 1e-4, "stop": 4}),
