@@ -44,10 +44,21 @@ def budget_key_figures(figures: Mapping[str, Any]) -> list[KeyFigure]:
         rises = bool(figures["return_rises"])
         found.append(KeyFigure("Return rises with the budget", "yes" if rises else "no", "yes", rises))
     if (share := figures.get("share_of_unconstrained_return")) is not None:
-        name = "Return at the largest budget, of the unconstrained planner's"
-        target = SHARE_OF_UNCONSTRAINED
-        found.append(KeyFigure(name, percent(share), f"≥ {percent(target)}", share >= target))
+        found.append(_share_of_unconstrained(share, figures["budgets"], limited[-1]))
     return found
+
+
+def _share_of_unconstrained(
+    share: float, records: Sequence[Mapping[str, Any]], largest: Mapping[str, Any]
+) -> KeyFigure:
+    """Judged only where the largest budget is all that a planner needs: a ratio of 1, or what it costs unlimited. A
+    smaller one must cost return."""
+    unlimited = min(record["cost_mean"] for record in records if record["budget"] is None)
+    enough = (largest["ratio"] or 0.0) >= 1.0 or largest["budget"] >= unlimited
+    name, target = "Return at the largest budget, of the unconstrained planner's", SHARE_OF_UNCONSTRAINED
+    if not enough:
+        return KeyFigure(name, percent(share), "", None)
+    return KeyFigure(name, percent(share), f"≥ {percent(target)}", share >= target)
 
 
 def budget_verdict(figures: Mapping[str, Any]) -> str:
