@@ -38,25 +38,30 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def check_least(config: Any, least: float, *names: str, flags: bool = False) -> None:
-    """Raise `ConfigError` where one of these fields is below `least`; None is left to its owner. `flags`: they are
-    options of a command, and called so."""
+def check_least(config: Any, least: float, *names: str, part: str = "", flags: bool = False) -> None:
+    """Raise `ConfigError` where one of these fields is below `least`; None is left to its owner. `part`: the field that
+    holds `config` in a larger one ("guide": it is called guide.steps). `flags`: they are options of a command, and
+    called so."""
     for name in names:
         value = getattr(config, name)
         if value is not None and not value >= least:  # not a number is refused, too
-            raise ConfigError(f"{flag(name) if flags else name}: expected at least {least:g}, found {value:g}.")
+            raise ConfigError(f"{_called(name, part, flags)}: expected at least {least:g}, found {value:g}.")
 
 
-def check_within(config: Any, interval: str, *names: str, flags: bool = False) -> None:
+def check_within(config: Any, interval: str, *names: str, part: str = "", flags: bool = False) -> None:
     """Raise `ConfigError` where one of these fields is outside of an interval that is written as in mathematics: 0 is
-    in "[0, 1)", and 1 is not. `flags` as in `check_least`."""
+    in "[0, 1)", and 1 is not. `part` and `flags` as in `check_least`."""
     low, high = (float(end) for end in interval[1:-1].split(","))
     for name in names:
         value = getattr(config, name)
         above = low <= value if interval[0] == "[" else low < value
         below = value <= high if interval[-1] == "]" else value < high
         if not (above and below):
-            raise ConfigError(f"{flag(name) if flags else name}: expected a number in {interval}, found {value:g}.")
+            raise ConfigError(f"{_called(name, part, flags)}: expected a number in {interval}, found {value:g}.")
+
+
+def _called(name: str, part: str, flags: bool) -> str:
+    return flag(name) if flags else f"{part}.{name}" if part else name
 
 
 def check_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -48,6 +48,14 @@ def test_what_is_no_number_is_refused_and_what_is_not_given_is_not() -> None:
     check_least(SimpleNamespace(lanes=None), 1, "lanes")
 
 
+def test_a_part_is_called_with_what_holds_it() -> None:
+    guide = SimpleNamespace(steps=-1, scale=math.inf)
+    with pytest.raises(ConfigError, match=r"^guide\.steps: expected at least 0, found -1\.$"):
+        check_least(guide, 0, "steps", part="guide")
+    with pytest.raises(ConfigError, match=r"^guide\.scale: expected a number in \[0, inf\), found inf\.$"):
+        check_within(guide, "[0, inf)", "scale", part="guide")
+
+
 def test_options_are_called_as_they_are_typed() -> None:
     assert flag("log_interval") == "--log-interval"
     options: Any = SimpleNamespace(log_interval=0, online_share=2.0)

@@ -223,7 +223,7 @@ def test_presets_of_tasks_build(task: str) -> None:
         ({"average_rate": 0.0}, r"average_rate: expected a number in .0, 1., found 0"),
         ({"learning_rate": -1e-3}, r"learning_rate: expected a number in .0, inf., found -0.001"),
         ({"model_updates": -1}, "model_updates: expected at least 0, found -1"),
-        ({"sampler": SamplerConfig(steps=3, warm_steps=3)}, r"warm_steps: expected a number in .0, 3., found 3"),
+        ({"sampler": SamplerConfig(steps=3, warm_steps=3)}, r"sampler.warm_steps: expected .* .0, 3., found 3"),
         ({"control_interval": 5}, r"control_interval: expected a number in .1, 4., found 5"),
     ],
 )
@@ -233,11 +233,11 @@ def test_hyperparameters_that_make_no_sense_are_refused(changes: dict[str, Any],
 
 
 def test_guides_and_samplers_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"cost_weight: expected a number in .0, inf., found nan"):
+    with pytest.raises(ConfigError, match=r"^guide.cost_weight: expected a number in .0, inf., found nan"):
         GuideConfig(cost_weight=math.nan)
-    with pytest.raises(ConfigError, match="steps: expected at least 0, found -1"):
+    with pytest.raises(ConfigError, match=r"^guide.steps: expected at least 0, found -1"):
         GuideConfig(steps=-1)
-    with pytest.raises(ConfigError, match=r"temperature: expected a number in .0, inf., found -1"):
+    with pytest.raises(ConfigError, match=r"^sampler.temperature: expected a number in .0, inf., found -1"):
         SamplerConfig(temperature=-1.0)
 
 

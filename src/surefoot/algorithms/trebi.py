@@ -168,7 +168,7 @@ class TREBI:
                 f"plan_horizon: expected a multiple of {halvings}, because the network halves it between its "
                 f"{len(self.network.multipliers)} levels, found {self.plan_horizon}."
             )
-        check_within(self.sampler, f"[0, {self.denoising.number})", "warm_steps")
+        check_within(self.sampler, f"[0, {self.denoising.number})", "warm_steps", part="sampler")
         check_within(self, f"[1, {self.plan_horizon}]", "control_interval")
 
     needs_budget = True

@@ -37,8 +37,8 @@ class EpisodePIDConfig:
     """Environment steps before the multiplier moves."""
 
     def __post_init__(self) -> None:
-        check_within(self, "[0, 1)", "averaging", "smoothing")
-        check_least(self, 1, "delay")
+        check_within(self, "[0, 1)", "averaging", "smoothing", part="pid")
+        check_least(self, 1, "delay", part="pid")
 
 
 class EpisodePIDState(NamedTuple):

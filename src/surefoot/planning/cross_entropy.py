@@ -37,12 +37,12 @@ class CrossEntropyConfig:
     """Standard deviation of the first iteration's actions; they are cut at -1 and 1."""
 
     def __post_init__(self) -> None:
-        check_least(self, 1, "samples", "iterations", "elites")
-        check_least(self, 0, "policy_samples")
+        check_least(self, 1, "samples", "iterations", "elites", part="planner")
+        check_least(self, 0, "policy_samples", part="planner")
         if self.elites > (drawn := self.samples + self.policy_samples):
-            raise ConfigError(f"elites: expected at most all {drawn} sequences, found {self.elites}.")
-        check_within(self, "[0, 1)", "momentum")
-        check_within(self, "(0, inf)", "deviation")
+            raise ConfigError(f"planner.elites: expected at most all {drawn} sequences, found {self.elites}.")
+        check_within(self, "[0, 1)", "momentum", part="planner")
+        check_within(self, "(0, inf)", "deviation", part="planner")
 
 
 class Plan(NamedTuple):

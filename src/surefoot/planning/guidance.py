@@ -41,8 +41,8 @@ class GuideConfig:
     """Move the actions of a segment and leave its observations to the model."""
 
     def __post_init__(self) -> None:
-        check_within(self, "[0, inf)", "cost_weight", "scale")
-        check_least(self, 0, "steps")
+        check_within(self, "[0, inf)", "cost_weight", "scale", part="guide")
+        check_least(self, 0, "steps", part="guide")
 
 
 def guide_gradient(

@@ -35,7 +35,7 @@ class SamplerConfig:
     noised again. 0: always from pure noise."""
 
     def __post_init__(self) -> None:
-        check_within(self, "[0, inf)", "temperature")
+        check_within(self, "[0, inf)", "temperature", part="sampler")
 
 
 class Sampled(NamedTuple):
