@@ -110,7 +110,7 @@ def budget_figures(path: Path, task: str) -> Figures:
     figures |= _plans(path / FOLDER / PLANS, task)
     if any(one["level"] is not None for _, one in named):
         caption = (
-            "Share of episodes over budget, planned as the preset does and with margins calibrated for a level (green "
+            "Share of episodes over budget, not calibrated and with margins calibrated for a level (green "
             "line). Bars: 95 % intervals; diamonds: all budgets together."
         )
         figures["calibration"] = (calibration_plot([one for _, one in named]), caption)
