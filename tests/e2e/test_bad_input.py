@@ -35,7 +35,7 @@ def test_commands_refuse_what_is_no_run(command: str, tmp_path: Path, capsys: py
     ("words", "part"),
     [
         (["--seeds", "3:1"], "--seeds"),
-        (["--discount", "1.5"], "discount must be"),
+        (["--discount", "1.5"], "discount: expected a number in [0, 1)"),
         (["--log-interval", "0"], "--log-interval"),
         (["--constraint-updates", "0", "--reward-updates", "0", "--policy-updates", "0"], "at least one update"),
     ],
