@@ -54,7 +54,7 @@ def _share_of_unconstrained(
     """Judged only where the largest budget is all that a planner needs: a ratio of 1, or what it costs unlimited. A
     smaller one must cost return."""
     unlimited = min(record["cost_mean"] for record in records if record["budget"] is None)
-    enough = (largest["ratio"] or 0.0) >= 1.0 or largest["budget"] >= unlimited
+    enough = (largest.get("ratio") or 0.0) >= 1.0 or largest["budget"] >= unlimited
     name, target = "Return at the largest budget, of the unconstrained planner's", SHARE_OF_UNCONSTRAINED
     if not enough:
         return KeyFigure(name, percent(share), "", None)
