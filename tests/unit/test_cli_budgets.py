@@ -13,7 +13,10 @@ from tests.stub_run import know_the_stub, stub_run
 
 from surefoot.cli import evaluate_budgets
 from surefoot.cli.main import main
+from surefoot.cli.train import measuring_command
+from surefoot.presets import build
 from surefoot.safety.calibration import Calibration, write_calibration
+from surefoot.tasks import get_task
 
 
 @pytest.fixture
@@ -188,3 +191,16 @@ def test_what_bench_refuses(words: list[str], part: str, run: Path, capsys: pyte
 def test_bench_without_a_bench(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench"]) == 0
     assert "surefoot bench act RUN" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "task", "budgets"),
+    [
+        ("trebi", "SafePendulum", " --budget 0.2 0.4 0.6 0.8 1.0"),
+        ("trebi", "BallCircle", " --cost-limit 10 20 40"),
+        ("fisor", "BallCircle", ""),
+    ],
+)
+def test_training_ends_with_a_command_that_measures(algorithm: str, task: str, budgets: str) -> None:
+    found = measuring_command(build(algorithm, get_task(task)), get_task(task), Path("runs/my run"))
+    assert found == f"surefoot evaluate 'runs/my run'{budgets}"

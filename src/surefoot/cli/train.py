@@ -94,7 +94,18 @@ def run(arguments: Sequence[str]) -> None:
     )
     check_output_folder(options.out, resume=options.resume)
     train(options, command=("surefoot", "train", *arguments))
-    print(f"{options.out}: trained; measure it with: surefoot evaluate {shlex.quote(str(options.out))}")
+    print(f"{options.out}: trained; measure it with: {measuring_command(options.hyper, choice.task, options.out)}")
+
+
+def measuring_command(algorithm: Any, task: Task, run: Path) -> str:
+    """What evaluates a run, with budgets where its algorithm plans under some."""
+    command = f"surefoot evaluate {shlex.quote(str(run))}"
+    if not getattr(algorithm, "needs_budget", False):
+        return command
+    if task.budget_maximum is not None:
+        return f"{command} --budget 0.2 0.4 0.6 0.8 1.0"
+    limits = task.dsrl_cost_limits or (task.cost_limit,)
+    return f"{command} --cost-limit {' '.join(f'{limit:g}' for limit in limits)}"
 
 
 def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
