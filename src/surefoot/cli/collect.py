@@ -25,7 +25,7 @@ from surefoot.collection.store import Store
 from surefoot.data import Dataset, pixels
 from surefoot.data.frames import FrameData
 from surefoot.envs import hazard_run
-from surefoot.errors import ConfigError, check_least
+from surefoot.errors import ConfigError, check_least, flag
 from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
 from surefoot.tasks import Task, get_task
 
@@ -166,7 +166,7 @@ def _rows(options: CollectOptions) -> int:
 def _refuse(options: CollectOptions, names: tuple[str, ...], whose: str) -> None:
     for name in names:
         if (found := getattr(options, name)) is not None:
-            raise ConfigError(f"--{name}: expected none for {whose}, found {found}.")
+            raise ConfigError(f"{flag(name)}: expected none for {whose}, found {found}.")
 
 
 def _collect_replay(options: CollectOptions, task: Task) -> Dataset:

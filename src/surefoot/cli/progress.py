@@ -68,7 +68,7 @@ class ProgressLine:
         compiled = self._compiles and self._first is not None and done > self._first
         if self._first is None or compiled:
             self._first, self._began = done, now
-            self._compiles = self._compiles and not compiled
+            self._compiles &= not compiled
         if rate is None and done > self._first and now > self._began:
             rate = (done - self._first) / (now - self._began)
         if remaining is None and rate:

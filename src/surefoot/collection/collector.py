@@ -19,7 +19,7 @@ from surefoot.collection.recipes import Recipe, cost_limit
 from surefoot.collection.store import Store
 from surefoot.collection.thinning import COST_BINS, RETURN_BINS, Grid, Thinned, thin
 from surefoot.data import Dataset
-from surefoot.errors import ConfigError, DataError, DivergenceError
+from surefoot.errors import DataError, DivergenceError, check_least
 from surefoot.interrupts import deferred_interrupts
 from surefoot.tasks import Task
 
@@ -97,14 +97,14 @@ class Collection:
 def collect(
     collection: Collection, open_simulators: Opener, *, on_progress: Callable[[Progress], None] | None = None
 ) -> tuple[Dataset, dict[str, Any]]:
-    """Train, keep, thin: the dataset and, for its card, how it was made. The store is left for the caller to remove.
+    """Train, keep, thin: the dataset and, for its card, how it was made. The store is left for the caller to remove,
+    unless no episode is whole (`DataError`).
 
     Goes on from what the store holds of the same collection. The first Ctrl-C stops at the next step with every whole
     episode kept, and raises `KeyboardInterrupt`. Raises `ConfigError` where the store holds another collection,
     `DataError` where the disk is full, with what was collected kept, and `DivergenceError`.
     """
-    if collection.transitions < 1:
-        raise ConfigError(f"transitions: expected at least 1, found {collection.transitions}.")
+    check_least(collection, 1, "transitions")
     width = 2 * collection.task.observation_dim + collection.task.action_dim + 3
     rows = collection.recipe.lanes * collection.recipe.iteration + collection.recipe.lanes * collection.task.horizon
     with (

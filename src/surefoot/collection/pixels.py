@@ -21,7 +21,7 @@ from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.simulators.seekers import BEHAVIOURS
 from surefoot.envs.workers.episodes import PixelEpisode, Told
 from surefoot.envs.workers.players import Players
-from surefoot.errors import ConfigError
+from surefoot.errors import check_least
 from surefoot.tasks import Task
 
 RESERVE_BYTES = 16 * 2**20
@@ -69,8 +69,7 @@ def collect_pixels(
     `on_progress(done, total)` counts decisions. Raises `ConfigError` where the folder holds another collection,
     `DataError` where the disk is full: every episode written is kept then, and the same call goes on.
     """
-    if collection.transitions < 1:
-        raise ConfigError(f"--transitions: expected at least 1, found {collection.transitions}.")
+    check_least(collection, 1, "transitions", flags=True)
     store = Store(collection.folder)
     with store.opened(collection.identity, reserve=RESERVE_BYTES):
         done = {int(path.stem): length for path, length in _lengths(collection)}

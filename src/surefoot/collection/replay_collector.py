@@ -73,7 +73,8 @@ def collect_replay(
     *,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Dataset, dict[str, Any]]:
-    """Train and keep: the buffer's whole episodes, and their data card. The store is left for the caller to remove.
+    """Train and keep: the buffer's whole episodes, and their data card. The store is left for the caller to remove,
+    unless no episode is whole (`DataError`).
 
     `open_simulators` opens `recipe.lanes` of them, and is None for a pure-JAX task. Goes on from what the store holds
     of the same collection. The first Ctrl-C stops after the part that runs on a pure-JAX task, and at once on a
