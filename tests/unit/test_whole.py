@@ -15,7 +15,7 @@ from surefoot.nn.whole_blocks import Convolution
 from surefoot.nn.whole_layer import Gradient, Launch, Shift, Taps, Term, fits, layer
 
 GROUPS, CHANNELS, TIMES = 8, 32, 20
-INTERPRETED = Launch(interpret=True)
+INTERPRETED = Launch(interpret=True, dtype=jnp.float32)
 
 
 def normal(*shape: int, seed: int = 0) -> jax.Array:
@@ -98,7 +98,7 @@ def test_the_networks_say_the_same_in_both_forms() -> None:
     create = lambda key: TrajectoryValue.create(key, 4, horizon, config, outputs=2, conditions=1)  # noqa: E731
     values = shaken(jax.vmap(create)(jax.random.split(jax.random.key(1), 2)))
     outputs = jax.jit(lambda networks, x: jax.vmap(lambda network: network(x, t, condition))(networks))
-    two = Launch.beside(2)._replace(interpret=True)
+    two = Launch.beside(2)._replace(interpret=True, dtype=jnp.float32)
     assert [Launch.beside(networks).rows for networks in (1, 2, 3, 4)] == [16, 32, 32, 64]
     one_kernel = jax.vmap(lambda network: whole.WholeValue.of(network, times=TIMES, launch=two))(values)
     same(outputs(one_kernel, x), outputs(values, x))

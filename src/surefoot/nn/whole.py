@@ -28,8 +28,9 @@ from surefoot.nn.whole_blocks import (
     padding,
     vectors_of,
     with_channels,
+    with_kernels,
 )
-from surefoot.nn.whole_layer import ALONE, Launch, Taps, layer
+from surefoot.nn.whole_layer import ALONE, Launch, Taps, layer, saturated
 
 Saved = tuple[tuple[Array, Array], ...]
 """What the gradient needs of each block: the sums before its two normalisations."""
@@ -64,7 +65,7 @@ class WholeUNet(eqx.Module):
                 for block, sizes in zip(pair, inputs, strict=True)
             )
 
-        return WholeUNet(
+        whole = WholeUNet(
             biases=BlockBiases.of(network.time, blocks, times=times),
             down=tuple(two(pair, length) for pair, length in zip(network.down, lengths, strict=True)),
             downsample=tuple(Halving.of(*each) for each in zip(network.downsample, lengths[:-1], strict=True)),
@@ -80,6 +81,7 @@ class WholeUNet(eqx.Module):
             groups=network.exit_block.norm.groups,
             launch=launch,
         )
+        return with_kernels(whole, launch.dtype)
 
     def __call__(self, x: Float[Array, "B H d"], t: Float[Array, " b"]) -> Float[Array, "B H d"]:
         width, horizon = x.shape[-1], x.shape[1]
@@ -92,7 +94,7 @@ class WholeUNet(eqx.Module):
             return inputs[0]
 
         skips = []
-        x = with_channels(x)
+        x = saturated(with_channels(x), self.launch.dtype)
         for level, pair in enumerate(self.down):
             x = both(pair, x)
             skips.append(x)
@@ -105,7 +107,7 @@ class WholeUNet(eqx.Module):
         convolution, vectors = self.exit_block
         x = layer([convolution.over(x)], horizon, vectors=vectors, groups=self.groups, launch=self.launch).plain
         last, bias = self.exit
-        return layer([last.over(x)], horizon, vectors=bias, launch=self.launch).plain[..., :width]
+        return layer([last.over(x)], horizon, vectors=bias, exact=True, launch=self.launch).plain[..., :width]
 
 
 def _widened(exit_layer: Dense) -> tuple[Convolution, Array]:
@@ -124,31 +126,36 @@ class Tower(eqx.Module):
 
     @staticmethod
     def of(levels: Sequence[tuple[tuple[WholeBlock, ...], Halving]], *, launch: Launch) -> "Tower":
+        levels = with_kernels(tuple(levels), launch.dtype)
         gradients = tuple(
             (tuple(BlockGradient.of(block) for block in blocks), halving.forward.transposed())
             for blocks, halving in levels
         )
-        return Tower(tuple(levels), gradients, launch)
+        return Tower(levels, gradients, launch)
 
     def run(self, x: Float[Array, "B L c"], biases: Float[Array, "b n"], *, keep: bool) -> tuple[Array, Saved]:
-        saved = []
+        saved, x = [], saturated(x, self.launch.dtype)
         for blocks, halving in self.levels:
             for block in blocks:
                 x, entered = block((x,), biases, keep=keep, launch=self.launch)
                 saved.append(entered)
             x = halving(x, launch=self.launch)
-        return x, tuple(saved)
+        return x.astype(jnp.float32), tuple(saved)
 
     def back(self, saved: Saved, g: Float[Array, "B M n"]) -> Float[Array, "B L c"]:
-        """The gradient by the input, from that by the result."""
-        left = list(saved)
+        """The gradient by the input, from that by the result. Between them its numbers are in units of its largest
+        one, as gradients may be too small for the type of the products."""
+        left, unit = list(saved), jnp.abs(g).max()
+        unit = jnp.where(unit > 0.0, unit, 1.0)
+        g = (g / unit).astype(self.launch.dtype)
         for blocks, halving in reversed(self.gradients):
             length = left[-1][0].shape[1]
             behind = Behind([halving.over(g)], None)
             for block in reversed(blocks):
                 behind = block(behind, left.pop(), launch=self.launch)
-            g = layer(behind.terms, length, addend=behind.addend, launch=self.launch).plain
-        return g
+            first = blocks is self.gradients[0][0]
+            g = layer(behind.terms, length, addend=behind.addend, exact=first, launch=self.launch).plain
+        return g * unit
 
 
 @jax.custom_vjp

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from surefoot.nn.mlp import Dense
 from surefoot.nn.temporal import Conv, ConvBlock, Downsample, ResidualBlock, Upsample
-from surefoot.nn.whole_layer import LEAST, Gradient, Launch, Shift, Taps, Term, layer
+from surefoot.nn.whole_layer import LEAST, Gradient, Launch, Shift, Taps, Term, layer, saturated
 
 
 class Convolution(eqx.Module):
@@ -53,6 +54,15 @@ class Convolution(eqx.Module):
         number, stride, before, spread = self.taps
         kernel = jnp.swapaxes(self._taps()[::-1], 1, 2)
         return Convolution(kernel.reshape(-1, kernel.shape[-1]), Taps(number, spread, number - 1 - before, stride))
+
+
+def with_kernels(tree: Any, dtype: Any) -> Any:
+    """With the kernels of all convolutions in it of this type."""
+
+    def one(node: Any) -> Any:
+        return Convolution(saturated(node.kernel, dtype), node.taps) if isinstance(node, Convolution) else node
+
+    return jax.tree.map(one, tree, is_leaf=lambda node: isinstance(node, Convolution))
 
 
 def padding(channels: int) -> int:

@@ -69,6 +69,10 @@ class Launch(NamedTuple):
     """Of a program's tile, at least; a power of two."""
     interpret: bool = False
     """One operation after the other, for tests."""
+    dtype: Any = jnp.float16
+    """In which products take their numbers, and layers hand them on; sums and normalisations are in float32. It has as
+    many binary digits as TF32, half the bytes, and needs no rounding in the loop over products, which takes longer
+    than they do. What is too large for it becomes its largest."""
 
     @staticmethod
     def beside(networks: int) -> "Launch":
@@ -130,14 +134,16 @@ def layer(
     gradient: Gradient | None = None,
     keep: bool = False,
     plain: bool = True,
+    exact: bool = False,
     launch: Launch,
 ) -> Outputs:
     """The sum of `terms`; plus the first of `vectors`, a bias, where there is one; mish(norm(.)) of it where the second
     and the third are given, scale and shift of each channel; plus `shift`, the terms `after` and `addend`. `groups` is
-    that of this norm or of `gradient`. Products are in TF32 on a device, whatever JAX's default precision.
+    that of this norm or of `gradient`. Inputs and kernels of the terms, and what is returned, are of `launch.dtype`
+    (float32 is TF32 on a device, whatever JAX's default precision).
 
-    `keep`: return the sum before the normalisation, too. `plain`: return the result. `gradient`: return, from the
-    result as the gradient behind a layer, the one before its normalisation.
+    `keep`: return the sum before the normalisation, too, in float32. `plain`: return the result; `exact`: in float32.
+    `gradient`: return, from the result as the gradient behind a layer, the one before its normalisation.
     """
     batch, n = terms[0].x.shape[0], terms[0].kernel.shape[-1]
     size = n // groups if groups else 0
@@ -154,12 +160,16 @@ def layer(
     arrays += [] if shift is None else [shift.values]
     arrays += [] if addend is None else [addend.reshape(-1, n)]
     arrays += [] if gradient is None else [gradient.entered.reshape(-1, n), gradient.vectors]
-    out = jax.ShapeDtypeStruct((batch * length, n), terms[0].x.dtype)
+    types = (jnp.float32, jnp.float32 if exact else launch.dtype, launch.dtype)
     made = iter(
         pl.pallas_call(
             partial(_kernel, form=form),
             grid=(-(-batch * length // rows), n // columns),
-            out_shape=[out] * sum(form.outputs),
+            out_shape=[
+                jax.ShapeDtypeStruct((batch * length, n), dtype)
+                for dtype, asked in zip(types, form.outputs, strict=True)
+                if asked
+            ],
             compiler_params=_PARAMETERS,
             interpret=launch.interpret,
             name="layer",
@@ -199,7 +209,7 @@ def _kernel(*all_refs: Any, form: Form) -> None:
     if behind is not None:
         out = out + behind
     if form.addend:
-        out = out + triton.load(next(refs).at[here], mask=inside, other=0.0)
+        out = out + triton.load(next(refs).at[here], mask=inside, other=0.0).astype(jnp.float32)
     kept, plain, gradient = form.outputs
     slope = out
     if gradient:
@@ -208,7 +218,16 @@ def _kernel(*all_refs: Any, form: Form) -> None:
         slope = _norm_gradient(before, out, _vector(vectors, 1, column), _vector(vectors, 2, column), form)
     for asked, made in ((kept, total), (plain, out), (gradient, slope)):
         if asked:
-            triton.store(next(refs).at[here], made, mask=inside)
+            ref = next(refs)
+            triton.store(ref.at[here], saturated(made, ref.dtype), mask=inside)
+
+
+def saturated(x: Any, dtype: Any) -> Any:
+    """As this type; what is too large for it as its largest."""
+    if dtype == x.dtype:
+        return x
+    largest = float(jnp.finfo(dtype).max)
+    return jnp.minimum(jnp.maximum(x, -largest), largest).astype(dtype)
 
 
 def _vector(ref: Any, place: int, column: Any) -> Any:
@@ -236,7 +255,9 @@ def _products(total: Any, refs: Iterator[Any], terms: tuple[tuple[Taps, int, int
             x = triton.load(x_ref.at[source[:, None], channel[None]], mask=mask, other=0.0)
             weight = index * chunk + jnp.arange(chunk, dtype=jnp.int32)
             kernel = triton.load(kernel_ref.at[weight[:, None], column[None]])
-            return total + jnp.dot(x, kernel, precision=jax.lax.Precision.DEFAULT)
+            return total + jnp.dot(
+                x, kernel, precision=jax.lax.Precision.DEFAULT, preferred_element_type=jnp.float32
+            )
 
         total = jax.lax.fori_loop(0, taps.number * chunks, one, total)
     return total
