@@ -26,7 +26,7 @@ _COLUMNS, _CHUNK = 32, 64
 """Columns of a program's tile, and channels that it multiplies at a time, at most and where nothing asks for more."""
 _LARGEST_TILE = 8_192
 """Numbers that one program holds in its registers."""
-_PARAMETERS = triton.CompilerParams(num_warps=4, num_stages=3)
+_PARAMETERS = triton.CompilerParams(num_warps=4, num_stages=4)
 
 
 class Taps(NamedTuple):
