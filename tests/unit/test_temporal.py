@@ -9,7 +9,7 @@ import pytest
 
 from surefoot.errors import ConfigError
 from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue
-from surefoot.nn.temporal import Conv, Downsample, GroupNorm, Upsample, with_random_kernels
+from surefoot.nn.temporal import Conv, Downsample, GroupNorm, Upsample, Window, unfold, with_random_kernels
 
 KEY = jax.random.key(0)
 
@@ -37,6 +37,16 @@ def both(layer: Any, expected: Any, x: Any) -> None:
     np.testing.assert_allclose(output, reference_output, rtol=1e-5, atol=1e-5)
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_what_a_convolution_sees() -> None:
+    """Steps 1, 2, 3, 4 of one channel, zeros beyond them."""
+    x = jnp.arange(1.0, 5.0)[None, :, None]
+    convolution, halving = Window(taps=5, stride=1, before=2), Window(taps=3, stride=2, before=1)
+    np.testing.assert_array_equal(
+        unfold(x, convolution)[0], [[0, 0, 1, 2, 3], [0, 1, 2, 3, 4], [1, 2, 3, 4, 0], [2, 3, 4, 0, 0]]
+    )
+    np.testing.assert_array_equal(unfold(x, halving)[0], [[0, 1, 2], [2, 3, 4]])
 
 
 @pytest.mark.parametrize("length", [1, 2, 7])

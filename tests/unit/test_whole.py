@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.algorithms.trebi_planner import planning_networks
+from surefoot.algorithms.trebi_planner import with_networks
 from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue, whole
 from surefoot.nn.activations import mish
 from surefoot.nn.temporal import Conv, Downsample, Upsample, group_norm
 from surefoot.nn.whole_blocks import Convolution
 from surefoot.nn.whole_layer import Gradient, Launch, Shift, Taps, Term, fits, layer
 
-GROUPS, CHANNELS, TIMES = 8, 32, 20
+GROUPS, CHANNELS, TIMES, HORIZON = 8, 32, 20, 8
 INTERPRETED = Launch(interpret=True, dtype=jnp.float32)
 
 
@@ -85,30 +85,48 @@ def test_the_gradient_of_a_layer(kind: type, length: int) -> None:
     same(found.gradient, before(expected)[0])
 
 
-def test_the_networks_say_the_same_in_both_forms() -> None:
-    """Untrained networks with biases of their own, since untrained ones are 0; two values beside each other, from 64
+def networks() -> tuple[TemporalUNet, TrajectoryValue]:
+    """Untrained ones with biases of their own, since untrained ones are 0; two values beside each other, from 64
     channels over 8 steps down to 16 over one."""
-    config, horizon = TemporalConfig(32, (1, 2)), 8
+    config = TemporalConfig(32, (1, 2))
     shaken = lambda network: jax.tree.map(lambda leaf: leaf + 0.1 * normal(*leaf.shape), network)  # noqa: E731
-    denoiser = shaken(TemporalUNet.create(jax.random.key(0), 3, 1, config))
-    x, t, condition = normal(5, horizon, 4), jnp.array([7.0]), normal(5, 1)
-    denoise = jax.jit(lambda network: network(x, t))
-    same(denoise(whole.WholeUNet.of(denoiser, horizon, times=TIMES, launch=INTERPRETED)), denoise(denoiser))
-
-    create = lambda key: TrajectoryValue.create(key, 4, horizon, config, outputs=2, conditions=1)  # noqa: E731
+    create = lambda key: TrajectoryValue.create(key, 4, HORIZON, config, outputs=2, conditions=1)  # noqa: E731
     values = shaken(jax.vmap(create)(jax.random.split(jax.random.key(1), 2)))
-    outputs = jax.jit(lambda networks, x: jax.vmap(lambda network: network(x, t, condition))(networks))
-    two = Launch.beside(2)._replace(interpret=True, dtype=jnp.float32)
+    return shaken(TemporalUNet.create(jax.random.key(0), 3, 1, config)), values
+
+
+@jax.jit
+def what_they_say(denoiser: Any, values: Any, x: jax.Array, weight: float) -> dict[str, jax.Array]:
+    """The gradient is that of the weighted sum."""
+    t, condition = jnp.array([7.0]), normal(5, 1)
+    outputs = lambda x: jax.vmap(lambda network: network(x, t, condition))(values)  # noqa: E731
+    gradient = jax.grad(lambda x: weight * outputs(x).sum())(x)
+    return {"clean": denoiser(x, t), "values": outputs(x), "gradient": gradient}
+
+
+@pytest.mark.parametrize(("dtype", "weight", "share"), [("float32", 1.0, 1e-4), ("float16", 1e-9, 8e-3)])
+def test_the_networks_say_the_same_in_both_forms(dtype: Any, weight: float, share: float) -> None:
+    """Errors as a share of the largest number. Float16 has 11 binary digits, 0.0005 a rounding, and nothing below
+    6e-8: the gradient of a tiny part of a value is still there."""
+    plain, x = networks(), normal(5, HORIZON, 4)
+    form = whole.both(*plain, HORIZON, times=TIMES, launch=INTERPRETED._replace(dtype=jnp.dtype(dtype)))
+    assert [network.launch.rows for network in (form[0], form[1].tower)] == [16, 32]
     assert [Launch.beside(networks).rows for networks in (1, 2, 3, 4)] == [16, 32, 32, 64]
-    one_kernel = jax.vmap(lambda network: whole.WholeValue.of(network, times=TIMES, launch=two))(values)
-    same(outputs(one_kernel, x), outputs(values, x))
-    gradient = jax.jit(lambda networks: jax.grad(lambda x: outputs(networks, x).sum())(x))
-    np.testing.assert_allclose(
-        gradient(one_kernel), gradient(values), rtol=1e-3, atol=1e-4 * float(jnp.abs(gradient(values)).max())
-    )
+    found, expected = what_they_say(*form, x, weight), what_they_say(*plain, x, weight)
+    for name, numbers in expected.items():
+        largest = float(jnp.abs(numbers).max())
+        assert largest > 0.0
+        np.testing.assert_allclose(found[name], numbers, rtol=0, atol=share * largest, err_msg=name)
 
 
-def test_which_layers_the_kernel_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_large_for_float16_is_its_largest() -> None:
+    x = jnp.full((1, 2, 16), 60_000.0)
+    found = layer([Convolution(jnp.eye(16) * 2, Taps(1)).over(x)], 2, launch=INTERPRETED._replace(dtype=jnp.float16))
+    assert found.plain.dtype == jnp.float16
+    np.testing.assert_array_equal(found.plain, 65_504.0)
+
+
+def test_which_layers_the_kernel_takes() -> None:
     """Powers of two, at least 16 channels, and no more than a program's registers hold."""
     assert fits(32, 256, 8)
     assert fits(1, 16, 8)
@@ -117,15 +135,27 @@ def test_which_layers_the_kernel_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not fits(12, 32, 8)
     assert not fits(8, 24, 8)
     assert not fits(8, 8, 8), "tensor cores take no 8 columns"
-    config = TemporalConfig(64, (1,))
-    denoiser = TemporalUNet.create(jax.random.key(0), 3, 1, config)
-    values = jax.vmap(lambda key: TrajectoryValue.create(key, 4, 8, config))(jax.random.split(jax.random.key(1), 2))
-    assert planning_networks(denoiser, values, plan_horizon=8, times=TIMES, gpu_form="whole")[0] is denoiser, (
-        "this is a CPU"
-    )
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    model, network = planning_networks(denoiser, values, plan_horizon=8, times=TIMES, gpu_form="whole")
-    assert isinstance(model, whole.WholeUNet)
-    assert isinstance(network, whole.WholeValue)
+    denoiser, values = networks()
+    assert whole.takes_both(denoiser, values, HORIZON)
     narrow = TemporalUNet.create(jax.random.key(0), 3, 1, TemporalConfig(8, (1,)))
-    assert planning_networks(narrow, values, plan_horizon=8, times=TIMES, gpu_form="whole")[0] is narrow
+    assert not whole.takes_both(narrow, values, HORIZON)
+
+
+def test_where_networks_plan_in_this_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU, where the kernels take them; what is placed on that machine's CPU is planned there."""
+    forms: list[Any] = []
+
+    def plan(denoiser: Any, values: Any) -> Any:
+        forms.append((type(denoiser), type(values)))
+        return denoiser(normal(2, HORIZON, 4), jnp.array([3.0]))
+
+    def planned() -> jax.Array:
+        forms.clear()
+        return jax.jit(lambda both: with_networks(plan, *both, plan_horizon=HORIZON, times=TIMES))(networks())
+
+    as_they_are = (TemporalUNet, TrajectoryValue)
+    expected = planned()
+    assert forms == [as_they_are]
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    same(planned(), expected)
+    assert sorted(forms, key=str) == sorted([as_they_are, (whole.WholeUNet, whole.WholeValue)], key=str)

@@ -40,14 +40,13 @@ from surefoot.algorithms.trebi_learning import (
     value_outputs,
 )
 from surefoot.algorithms.trebi_planner import (
-    GPUForm,
     Memory,
     Plan,
     empty_memory,
     make_plan,
-    planning_networks,
     planning_policy,
     stretched,
+    with_networks,
 )
 from surefoot.data import Dataset
 from surefoot.diffusion.clean import Steps, make_steps
@@ -281,11 +280,11 @@ class TREBI:
         """Every segment alike."""
         return None
 
-    def policy(self, state: TREBIState, *, gpu_form: GPUForm = "fused") -> Policy:
+    def policy(self, state: TREBIState) -> Policy:
         """The first actions of the chosen plan; `inputs.remaining_budget` must be given, `inputs.step` is counted where
         it is not. Do not vmap it over seeds where speed matters (`lax.map` keeps what is skipped skipped)."""
         return planning_policy(
-            lambda *decision: self.plan(state, *decision, gpu_form=gpu_form)[0],
+            lambda *decision: self.plan(state, *decision)[0],
             state.normalizer,
             action_dim=state.model.network.action_dim,
             plan_horizon=self.plan_horizon,
@@ -300,8 +299,6 @@ class TREBI:
         step: Int[Array, " n"],
         key: Key[Array, "*n"],
         memory: Memory | None = None,
-        *,
-        gpu_form: GPUForm = "fused",
     ) -> tuple[Memory, Plan]:
         """Plans for n environments, each under its own budget, which may be infinite, `step` steps after its reset.
 
@@ -319,28 +316,35 @@ class TREBI:
         stretch = jnp.ones_like(budget)
         if self.know_time_left and self.cost_discount == 1.0:
             share_left, stretch = stretched(share_left, longest=state.longest, plan_horizon=self.plan_horizon)
-        if memory is None:
+        before = memory
+        if before is None:
             width = state.normalizer.mean.shape[0]
-            memory = empty_memory(len(observation), self.plan_horizon, width, age=self.control_interval)
-        model, values = planning_networks(
-            state.model.average, state.values.average, plan_horizon=self.plan_horizon, times=self.diffusion_steps,
-            gpu_form=gpu_form,
-        )  # fmt: skip
-        state = state._replace(values=state.values._replace(average=values))
-        memory, plan = make_plan(
-            model,
-            lambda x, t, left: self.predict(state, x, t, left),
-            observation,
-            jnp.where(budget > 0.0, budget * stretch, budget),
-            share_left,
-            key,
-            memory,
-            normalizer=state.normalizer,
-            steps=self.denoising,
-            candidates=self.candidates,
-            guide=self.guide,
-            warm_steps=self.sampler.warm_steps,
-            rescore=self.chosen_by == "rescored",
+            before = empty_memory(len(observation), self.plan_horizon, width, age=self.control_interval)
+
+        def planned(model: Any, values: Any) -> tuple[Memory, Plan]:
+            as_planning = state._replace(values=state.values._replace(average=values))
+            return make_plan(
+                model,
+                lambda x, t, left: self.predict(as_planning, x, t, left),
+                observation,
+                jnp.where(budget > 0.0, budget * stretch, budget),
+                share_left,
+                key,
+                before,
+                normalizer=state.normalizer,
+                steps=self.denoising,
+                candidates=self.candidates,
+                guide=self.guide,
+                warm_steps=self.sampler.warm_steps,
+                rescore=self.chosen_by == "rescored",
+            )
+
+        memory, plan = with_networks(
+            planned,
+            state.model.average,
+            state.values.average,
+            plan_horizon=self.plan_horizon,
+            times=self.diffusion_steps,
         )
         return memory, plan._replace(cost=plan.cost / stretch, budget=budget)
 

@@ -1,8 +1,7 @@
 """TREBI's decision: candidates sampled for all environments at once, one chosen for each."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +19,6 @@ ValuesOf = Callable[
     [Float[Array, "b H d"], Float[Array, " 1"], Float[Array, " b"]], tuple[Float[Array, " b"], Float[Array, " b"]]
 ]
 """(noisy segments, diffusion time, share of the episode left) -> reward and cost to come."""
-GPUForm = Literal["fused", "whole"]
-"""How networks plan on a CUDA device. fused: a matrix product and a kernel a layer (`nn.fused`), measured on an H200.
-whole: a kernel a layer (`nn.whole`), which has not run on a GPU yet."""
 
 
 class Plan(NamedTuple):
@@ -118,25 +114,25 @@ def make_plan(
     return memory._replace(segments=segments, age=jnp.zeros_like(memory.age), fresh=jnp.zeros_like(memory.fresh)), plan
 
 
-def planning_networks(
-    model: TemporalUNet, values: TrajectoryValue, *, plan_horizon: int, times: int, gpu_form: GPUForm = "fused"
-) -> tuple[Any, Any]:
-    """The denoiser and the stacked values as they plan: on a GPU in this form, where its kernels take their sizes.
-    `times`: number of diffusion times."""
+def with_networks(
+    plan: Callable[[Any, Any], tuple[Memory, Plan]], model: TemporalUNet, values: TrajectoryValue, *, plan_horizon: int,
+    times: int,
+) -> tuple[Memory, Plan]:  # fmt: skip
+    """plan(denoiser, stacked values), these in the form in which they plan: on a CUDA device a kernel a layer
+    (`nn.whole`), where the kernels take the sizes of both. `times`: number of diffusion times."""
     if jax.default_backend() != "gpu":
-        return model, values
-    from surefoot.nn import fused, fused_norm, whole, whole_layer  # others need no Pallas
+        return plan(model, values)
+    from surefoot.nn import whole  # others need no Pallas
 
-    launch = whole_layer.Launch.beside(jax.tree.leaves(values)[0].shape[0])
-    fits, denoiser, value = {
-        "fused": (fused_norm.fits, fused.FusedUNet.of, fused.FusedValue.of),
-        "whole": (
-            partial(whole_layer.fits, launch=launch), whole.WholeUNet.of, partial(whole.WholeValue.of, launch=launch)
-        ),
-    }[gpu_form]  # fmt: skip
-    if not all(fused.can_fuse(network, plan_horizon, fits=fits) for network in (model, values)):
-        return model, values
-    return denoiser(model, plan_horizon, times=times), jax.vmap(partial(value, times=times))(values)
+    if not whole.takes_both(model, values, plan_horizon):
+        return plan(model, values)
+    # What is placed on the CPU of a machine with a GPU is planned there.
+    return jax.lax.platform_dependent(
+        model,
+        values,
+        cuda=lambda model, values: plan(*whole.both(model, values, plan_horizon, times=times)),
+        default=plan,
+    )
 
 
 def planning_policy(

@@ -1,5 +1,5 @@
-"""What the diffusion time adds in the residual blocks of a network, all at once, for the forms in which networks plan
-on a CUDA device (`fused`, `whole`)."""
+"""What the diffusion time adds in the residual blocks of a network, all at once, for the form in which networks plan
+on a CUDA device (`whole`)."""
 
 from collections.abc import Sequence
 

@@ -21,7 +21,7 @@ from surefoot.nn.matmul import matmul
 from surefoot.nn.mlp import Dense
 
 Network = TypeVar("Network")
-NORM_EPSILON = 1e-5
+_NORM_EPSILON = 1e-5
 
 
 def dense(size_in: int, size_out: int) -> Dense:
@@ -147,10 +147,10 @@ def _group_mean(x: Float[Array, "B L c"], groups: int) -> Float[Array, "B 1 c"]:
     return (x.sum(1) @ jnp.asarray(share, x.dtype))[:, None]
 
 
-def normalised(x: Array, mean: Callable[[Array], Array], epsilon: float = NORM_EPSILON) -> tuple[Array, Array]:
+def normalised(x: Array, mean: Callable[[Array], Array]) -> tuple[Array, Array]:
     """x of mean 0 and variance 1, and the inverse of its deviation; `mean` takes that of each group."""
     centred = x - mean(x)
-    inverse = jax.lax.rsqrt(mean(centred * centred) + epsilon)
+    inverse = jax.lax.rsqrt(mean(centred * centred) + _NORM_EPSILON)
     return centred * inverse, inverse
 
 
@@ -207,16 +207,14 @@ def _norm_mish(norm: GroupNorm, x: Float[Array, "B L c"]) -> Float[Array, "B L c
 
     if not fused_norm.fits(x.shape[1], x.shape[2], norm.groups):
         return mish(norm(x))
-    form = fused_norm.Form(norm.groups, NORM_EPSILON)
     # What is placed on the CPU of a machine with a GPU runs there.
-    (out,) = jax.lax.platform_dependent(
+    return jax.lax.platform_dependent(
         x,
         norm.scale,
         norm.bias,
-        cuda=lambda x, scale, bias: fused_norm.norm_mish(x, scale, bias, None, form),
-        default=lambda x, scale, bias: (mish(group_norm(x, scale, bias, jnp.zeros(norm.groups))),),
+        cuda=lambda x, scale, bias: fused_norm.norm_mish(x, scale, bias, fused_norm.Form(norm.groups)),
+        default=lambda x, scale, bias: mish(group_norm(x, scale, bias, jnp.zeros(norm.groups))),
     )
-    return out
 
 
 # --- blocks ---

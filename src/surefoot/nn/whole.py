@@ -1,13 +1,14 @@
-"""A form in which networks over segments plan on a CUDA device, a kernel a layer (`whole_layer`): half as many as in
-`fused`. Its kernels compile for an H200 and say in Pallas' interpreter what the modules say; they have not yet run on a
-GPU, so that TREBI plans with `fused` there. `benchmarks/planning.py` times both where there is one.
+"""The form in which networks over segments plan on a CUDA device, a kernel a layer (`whole_layer`): a plan of TREBI
+runs thousands of small layers one after the other, and a kernel takes some microseconds however little it does.
 
-The numbers are those of the modules that they are made from but for the order of sums. What depends on weights only is
-done once, before the loops over denoising steps. The values' gradient reaches the segments and nothing else.
+The numbers are those of the modules that they are made from but for the order of sums and the products' float16. What
+depends on weights only is done once, before the loops over denoising steps. The values' gradient reaches the segments
+and nothing else.
 """
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +18,7 @@ from jaxtyping import Array, Float
 
 from surefoot.nn.block_biases import BlockBiases, widest_of
 from surefoot.nn.mlp import Dense
-from surefoot.nn.temporal import ResidualBlock
+from surefoot.nn.temporal import GroupNorm, ResidualBlock
 from surefoot.nn.trajectory import TemporalUNet, TrajectoryValue, value_exit
 from surefoot.nn.whole_blocks import (
     Behind,
@@ -30,7 +31,7 @@ from surefoot.nn.whole_blocks import (
     with_channels,
     with_kernels,
 )
-from surefoot.nn.whole_layer import ALONE, Launch, Taps, layer, saturated
+from surefoot.nn.whole_layer import ALONE, Launch, Taps, fits, layer, saturated
 
 Saved = tuple[tuple[Array, Array], ...]
 """What the gradient needs of each block: the sums before its two normalisations."""
@@ -126,12 +127,12 @@ class Tower(eqx.Module):
 
     @staticmethod
     def of(levels: Sequence[tuple[tuple[WholeBlock, ...], Halving]], *, launch: Launch) -> "Tower":
-        levels = with_kernels(tuple(levels), launch.dtype)
+        cast = with_kernels(tuple(levels), launch.dtype)
         gradients = tuple(
             (tuple(BlockGradient.of(block) for block in blocks), halving.forward.transposed())
-            for blocks, halving in levels
+            for blocks, halving in cast
         )
-        return Tower(levels, gradients, launch)
+        return Tower(cast, gradients, launch)
 
     def run(self, x: Float[Array, "B L c"], biases: Float[Array, "b n"], *, keep: bool) -> tuple[Array, Saved]:
         saved, x = [], saturated(x, self.launch.dtype)
@@ -206,3 +207,24 @@ class WholeValue(eqx.Module):
         embedding, biases = self.biases(t, condition)
         features = _features(with_channels(x), self.tower, biases)
         return value_exit(features, embedding, self.hidden, self.exit)
+
+
+def takes_both(model: TemporalUNet, values: TrajectoryValue, horizon: int) -> bool:
+    """Whether the kernels take all layers of a denoiser and of stacked values."""
+    launch = Launch.beside(_stacked(values))
+    nodes = jax.tree.leaves((model, values), is_leaf=lambda node: isinstance(node, GroupNorm))
+    norms = [node for node in nodes if isinstance(node, GroupNorm)]
+    return all(fits(horizon, norm.scale.shape[-1], norm.groups, launch=launch) for norm in norms)
+
+
+def both(
+    model: TemporalUNet, values: TrajectoryValue, horizon: int, *, times: int, launch: Launch = ALONE
+) -> tuple[WholeUNet, WholeValue]:
+    """The two in this form, the values stacked as they were. `times`: number of diffusion times."""
+    beside = launch._replace(rows=Launch.beside(_stacked(values)).rows)
+    value = partial(WholeValue.of, times=times, launch=beside)
+    return WholeUNet.of(model, horizon, times=times, launch=launch), jax.vmap(value)(values)
+
+
+def _stacked(values: TrajectoryValue) -> int:
+    return jax.tree.leaves(values)[0].shape[0]

@@ -1,10 +1,10 @@
 """A layer of a network over segments as one CUDA kernel: convolutions, and what stands behind them (Pallas, through
 Triton).
 
-`fused_norm` leaves the matrix products to XLA, two kernels a layer. Here a program makes the products of a few whole
-samples and some groups of channels, so that it has all the numbers that the normalisation of its groups needs: one
-kernel a layer. The gradient of a layer has the same shape, convolutions first and the normalisation's gradient behind
-them, and is made by the same kernel.
+A program makes the products of a few whole samples and some groups of channels, so that it has all the numbers that
+the normalisation of its groups needs (`fused_norm` leaves the products to XLA: two kernels a layer). The gradient of a
+layer has the same shape, convolutions first and the normalisation's gradient behind them, and is made by the same
+kernel.
 """
 
 from collections.abc import Iterator, Sequence
@@ -255,9 +255,7 @@ def _products(total: Any, refs: Iterator[Any], terms: tuple[tuple[Taps, int, int
             x = triton.load(x_ref.at[source[:, None], channel[None]], mask=mask, other=0.0)
             weight = index * chunk + jnp.arange(chunk, dtype=jnp.int32)
             kernel = triton.load(kernel_ref.at[weight[:, None], column[None]])
-            return total + jnp.dot(
-                x, kernel, precision=jax.lax.Precision.DEFAULT, preferred_element_type=jnp.float32
-            )
+            return total + jnp.dot(x, kernel, precision=jax.lax.Precision.DEFAULT, preferred_element_type=jnp.float32)
 
         total = jax.lax.fori_loop(0, taps.number * chunks, one, total)
     return total

@@ -48,9 +48,15 @@ class LoadedPolicy:
         self.step = step
         self.path = path
         self._key = seed_keys([seed], stream=ACT_STREAM)[0]
-        self._act = jax.jit(partial(_act, algorithm, config.spec.observation_shape))
-        self._step = jax.jit(partial(_act_from_memory, algorithm, config.spec.observation_shape))
-        self._value = jax.jit(partial(_feasible_value, algorithm))
+        self._leaves, structure = jax.tree.flatten(state)
+
+        def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+            """Of the leaves: a call that takes a state's modules apart takes milliseconds for that alone."""
+            return jax.jit(lambda leaves, *inputs: function(jax.tree.unflatten(structure, leaves), *inputs))
+
+        self._act = compiled(partial(_act, algorithm, config.spec.observation_shape))
+        self._step = compiled(partial(_act_from_memory, algorithm, config.spec.observation_shape))
+        self._value = compiled(partial(_feasible_value, algorithm))
 
     def act(
         self,
@@ -84,7 +90,7 @@ class LoadedPolicy:
                     f"remaining_budget: algorithm '{self.config.algorithm}' plans under no budget; leave it out."
                 )
             return self._in_batches(
-                observation, lambda rows, batch: self._act(self.state, rows, None, jax.random.fold_in(key, batch))
+                observation, lambda rows, batch: self._act(self._leaves, rows, None, jax.random.fold_in(key, batch))
             )
         rows = self.checked(observation)
         left = _broadcast(check_remaining(remaining_budget, name="remaining_budget"), rows)
@@ -92,7 +98,7 @@ class LoadedPolicy:
         return self._in_batches(
             rows,
             lambda part, batch: self._act(
-                self.state, part[:, :-1], part[:, -1], jax.random.fold_in(key, batch), np.int32(step)
+                self._leaves, part[:, :-1], part[:, -1], jax.random.fold_in(key, batch), np.int32(step)
             ),
             beside=left,
         )
@@ -103,7 +109,7 @@ class LoadedPolicy:
     ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
         """One step of a `ControlSession`, which has checked its arguments: the next memory and the actions. Compiled
         once for all sessions of as many environments."""
-        return self._step(self.state, memory, observation, left, step, key)
+        return self._step(self._leaves, memory, observation, left, step, key)
 
     def checked(self, observation: ArrayLike) -> np.ndarray:
         """The observation or observations as float32 [*n, obs], images flat as uint8; `ConfigError` for a wrong shape,
@@ -147,7 +153,7 @@ class LoadedPolicy:
         """
         if not hasattr(self.algorithm, "feasible_value"):
             raise ConfigError(f"algorithm '{self.config.algorithm}' has no feasible value.")
-        return self._in_batches(observation, lambda rows, _: self._value(self.state, rows))
+        return self._in_batches(observation, lambda rows, _: self._value(self._leaves, rows))
 
     def _in_batches(
         self, observation: ArrayLike, compute: Callable[[np.ndarray, int], Array], *, beside: np.ndarray | None = None
