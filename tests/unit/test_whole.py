@@ -12,7 +12,7 @@ from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue, whole
 from surefoot.nn.activations import mish
 from surefoot.nn.temporal import Conv, Downsample, Upsample, group_norm
 from surefoot.nn.whole_blocks import Convolution
-from surefoot.nn.whole_layer import Gradient, Launch, Shift, Taps, Term, fits, layer
+from surefoot.nn.whole_layer import Gradient, Launch, Shift, Taps, Term, fits, layer, tile
 
 GROUPS, CHANNELS, TIMES, HORIZON = 8, 32, 20, 8
 INTERPRETED = Launch(interpret=True, dtype=jnp.float32)
@@ -139,6 +139,17 @@ def test_which_layers_the_kernel_takes() -> None:
     assert whole.takes_both(denoiser, values, HORIZON)
     narrow = TemporalUNet.create(jax.random.key(0), 3, 1, TemporalConfig(8, (1,)))
     assert not whole.takes_both(narrow, values, HORIZON)
+
+
+def test_tiles_grow_where_there_are_enough_of_them() -> None:
+    """64 samples of 32 steps and 32 channels: 64 programs, one a sample. 2560 of 4 steps and 256 channels in groups of
+    32: 160 times 8 programs of 64 rows. Groups of 256 channels leave room for 32 rows."""
+    assert tile(64, 32, 32, 4, launch=Launch()) == (32, 32)
+    assert tile(64, 4, 256, 32, launch=Launch.beside(2)) == (32, 32)
+    assert tile(2_560, 4, 256, 32, launch=Launch()) == (64, 32)
+    assert tile(2_560, 4, 256, 0, launch=Launch(rows=128)) == (128, 32)
+    assert tile(100_000, 4, 2_048, 256, launch=Launch.beside(2)) == (32, 256)
+    assert tile(2_560, 4, 16, 0, launch=Launch()) == (16, 16), "160 programs of 64 rows"
 
 
 def test_where_networks_plan_in_this_form(monkeypatch: pytest.MonkeyPatch) -> None:
