@@ -6,7 +6,7 @@
 The legacy plan is that of the toys: horizon 32, T = 20, two gradient steps before each denoising step, 128 candidates,
 observations of 3 numbers and actions of 1, fresh weights. A training step is one update on 2 x 32 segments. The public
 implementation takes 20.9 and 0.52 CPU seconds for them on one core of this kind of machine. Compilation is counted
-apart. Writes benchmarks/results/planning.json, on a GPU planning_gpu.json.
+apart, and each is timed in turns with the others. Writes benchmarks/results/planning.json, on a GPU planning_gpu.json.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,26 +31,40 @@ SPEC = DataSpec(observation_dim=3, action_dim=1, horizon=200)
 PUBLIC_PLAN, PUBLIC_UPDATE = 20.9, 0.52
 """CPU seconds of the public implementation."""
 PLAN_TARGET, UPDATE_TARGET, FAST_TARGET = 10.0, 0.30, 40.0
+FORTY = 40
+"""Environments at once."""
 GPU_PLAN_TARGET, GPU_FAST_TARGET = 20.0, 3.0
 """Milliseconds on an H200."""
 
 
-def timed(call: Callable[[], Any], *, rounds: int) -> dict[str, Any]:
-    """Seconds of the first call, which compiles, and CPU and wall seconds of each further one."""
-    began = time.perf_counter()
-    jax.block_until_ready(call())
-    found: dict[str, Any] = {"first_call_seconds": time.perf_counter() - began, "cpu_seconds": [], "wall_seconds": []}
+class Work(NamedTuple):
+    """Something that is compiled and has been done once."""
+
+    call: Callable[[], Any]
+    first_call_seconds: float
+
+
+def timed(work: dict[str, Work], *, rounds: int, calls: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """CPU and wall seconds of each call: in every round so many of each, in turns, so that a machine that slows down
+    slows all of them."""
+    found: dict[str, dict[str, Any]] = {
+        name: {"first_call_seconds": one.first_call_seconds, "cpu_seconds": [], "wall_seconds": []}
+        for name, one in work.items()
+    }
     for _ in range(rounds):
-        wall, cpu = time.perf_counter(), time.process_time()
-        jax.block_until_ready(call())
-        found["cpu_seconds"].append(time.process_time() - cpu)
-        found["wall_seconds"].append(time.perf_counter() - wall)
-    found["median_cpu_seconds"] = float(np.median(found["cpu_seconds"]))
-    found["median_wall_seconds"] = float(np.median(found["wall_seconds"]))
+        for name, one in work.items():
+            for _ in range(calls[name]):
+                wall, cpu = time.perf_counter(), time.process_time()
+                jax.block_until_ready(one.call())
+                found[name]["cpu_seconds"].append(time.process_time() - cpu)
+                found[name]["wall_seconds"].append(time.perf_counter() - wall)
+    for row in found.values():
+        row["median_cpu_seconds"] = float(np.median(row["cpu_seconds"]))
+        row["median_wall_seconds"] = float(np.median(row["wall_seconds"]))
     return found
 
 
-def act(algorithm: TREBI, *, environments: int, rounds: int) -> dict[str, Any]:
+def decision(algorithm: TREBI, *, environments: int) -> Work:
     """One decision for so many environments at once, as `LoadedPolicy` asks for it; where the sampler starts warm, with
     the plan before at hand."""
     state = jax.jit(partial(algorithm.init, SPEC))(jax.random.key(0))
@@ -64,13 +78,12 @@ def act(algorithm: TREBI, *, environments: int, rounds: int) -> dict[str, Any]:
     )
     memory, began = policy.initial(environments), time.perf_counter()
     memory, _ = jax.block_until_ready(step(leaves, memory, jax.random.key(0)))
-    compiling = time.perf_counter() - began
-    found = timed(lambda: step(leaves, memory, jax.random.key(1)), rounds=rounds) | {"first_call_seconds": compiling}
-    found["cpu_seconds_per_environment"] = found["median_cpu_seconds"] / environments
-    return found
+    first = time.perf_counter() - began
+    jax.block_until_ready(step(leaves, memory, jax.random.key(1)))
+    return Work(lambda: step(leaves, memory, jax.random.key(1)), first)
 
 
-def train(algorithm: TREBI, *, phase: str, rounds: int) -> dict[str, Any]:
+def training(algorithm: TREBI, *, phase: str) -> Work:
     """One update on a batch of noise."""
     random = np.random.default_rng(0)
     state = jax.jit(partial(algorithm.init, SPEC))(jax.random.key(0))
@@ -79,7 +92,9 @@ def train(algorithm: TREBI, *, phase: str, rounds: int) -> dict[str, Any]:
     segments = Segments(x, jnp.asarray(random.standard_normal((size, 2)), jnp.float32), jnp.full(size, 0.5))
     batch = Batch(segments, segments, Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2)))
     update = jax.jit(partial(algorithm.update, phase=phase))
-    return timed(lambda: update(state, batch, jax.random.key(1)), rounds=rounds)
+    began = time.perf_counter()
+    jax.block_until_ready(update(state, batch, jax.random.key(1)))
+    return Work(lambda: update(state, batch, jax.random.key(1)), time.perf_counter() - began)
 
 
 def parameters(algorithm: TREBI) -> dict[str, int]:
@@ -120,11 +135,12 @@ def on_gpu(legacy: TREBI, fast: TREBI) -> dict[str, Any]:
     cases: tuple[tuple[str, TREBI, int, float | None], ...] = (
         ("legacy_plan_64", legacy, 1, GPU_PLAN_TARGET),
         ("fast_plan_1", fast, 1, GPU_FAST_TARGET),
-        ("fast_plan_40", fast, 40, None),
-        ("legacy_plan_64_for_40", legacy, 40, None),
+        ("fast_plan_40", fast, FORTY, None),
+        ("legacy_plan_64_for_40", legacy, FORTY, None),
     )
     for name, algorithm, environments, target in cases:
-        found[name] = row = act(algorithm, environments=environments, rounds=30)
+        work = {name: decision(algorithm, environments=environments)}
+        found[name] = row = timed(work, rounds=30, calls={name: 1})[name]
         milliseconds = 1e3 * row["median_wall_seconds"]
         judged = f"{milliseconds:.3g}" if target is None else _machine.verdict(milliseconds, target, at_most=True)
         print(f"{name}: {judged} ms; first call {row['first_call_seconds']:.1f} s", flush=True)
@@ -133,7 +149,7 @@ def on_gpu(legacy: TREBI, fast: TREBI) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="legacy plans that are counted")
+    parser.add_argument("--rounds", type=int, default=5, help="legacy plans that are counted, others in turns")
     options = parser.parse_args()
     legacy, fast = (TREBI(**TREBI_PRESETS[name]) for name in ("legacy", "small"))
     results: dict[str, Any] = _machine.head() | {"settings": vars(options)}
@@ -143,30 +159,36 @@ def main() -> None:
         print(_machine.write("planning_gpu", results | on_gpu(legacy, fast)))
         return
 
-    results["legacy_plan"] = act(legacy, environments=1, rounds=options.rounds)
-    plan = results["legacy_plan"]["median_cpu_seconds"]
-    print(f"legacy plan: CPU seconds {_machine.verdict(plan, PLAN_TARGET, at_most=True)}, public {PUBLIC_PLAN}, "
-          f"{PUBLIC_PLAN / plan:.2f} x; first call {results['legacy_plan']['first_call_seconds']:.1f} s")  # fmt: skip
-    for phase in ("model", "values"):
-        results[f"legacy_update_{phase}"] = found = train(legacy, phase=phase, rounds=4 * options.rounds)
-        update = found["median_cpu_seconds"]
-        print(f"legacy update of the {phase}: CPU seconds {_machine.verdict(update, UPDATE_TARGET, at_most=True)}, "
-              f"public {PUBLIC_UPDATE}; first call {found['first_call_seconds']:.1f} s")  # fmt: skip
+    print(_machine.write("planning", results | on_cpu(legacy, fast, rounds=options.rounds)))
+
+
+def on_cpu(legacy: TREBI, fast: TREBI, *, rounds: int) -> dict[str, Any]:
+    """CPU seconds of decisions and updates."""
+    work, calls = {"legacy_plan": decision(legacy, environments=1)}, {"legacy_plan": 1}
+    legacy_fast = TREBI(**TREBI_PRESETS["legacy_fast"])
     for name, algorithm, environments in (
-        ("legacy_fast_plan", TREBI(**TREBI_PRESETS["legacy_fast"]), 1),
-        ("fast_plan_1", fast, 1),
-        ("fast_plan_40", fast, 40),
-    ):
-        found = act(algorithm, environments=environments, rounds=10 * options.rounds)
-        results[name] = found
-        ratio = plan / found["cpu_seconds_per_environment"]
-        print(f"{name}: {1e3 * found['median_cpu_seconds']:.1f} ms of CPU, "
-              f"{1e3 * found['median_wall_seconds']:.1f} ms; legacy over fast, per environment "
-              f"{_machine.verdict(ratio, FAST_TARGET)}")  # fmt: skip
-    for phase in ("model", "values"):
-        results[f"fast_update_{phase}"] = found = train(replace(fast), phase=phase, rounds=10 * options.rounds)
-        print(f"fast update of the {phase}: {1e3 * found['median_cpu_seconds']:.1f} ms of CPU")
-    print(_machine.write("planning", results))
+        ("legacy_fast_plan", legacy_fast, 1), ("fast_plan_1", fast, 1), ("fast_plan_40", fast, FORTY),
+    ):  # fmt: skip
+        work[name], calls[name] = decision(algorithm, environments=environments), 10
+    for preset, algorithm in (("legacy", legacy), ("fast", fast)):
+        for phase in ("model", "values"):
+            work[f"{preset}_update_{phase}"] = training(algorithm, phase=phase)
+            calls[f"{preset}_update_{phase}"] = 4
+    results = timed(work, rounds=rounds, calls=calls)
+    plan = results["legacy_plan"]["median_cpu_seconds"]
+    for name, row in results.items():
+        cpu, wall = row["median_cpu_seconds"], row["median_wall_seconds"]
+        said = f"{1e3 * cpu:.4g} ms of CPU, {1e3 * wall:.4g} ms; first call {row['first_call_seconds']:.1f} s"
+        if name == "legacy_plan":
+            said += f"; {_machine.verdict(cpu, PLAN_TARGET, at_most=True)} s; public {PUBLIC_PLAN}"
+        elif name.startswith("legacy_update"):
+            said += f"; {_machine.verdict(cpu, UPDATE_TARGET, at_most=True)} s; public {PUBLIC_UPDATE}"
+        elif "plan" in name:
+            row["cpu_seconds_per_environment"] = cpu / (FORTY if name == "fast_plan_40" else 1)
+            ratio = plan / row["cpu_seconds_per_environment"]
+            said += f"; legacy over it, per environment: {_machine.verdict(ratio, FAST_TARGET)}"
+        print(f"{name}: {said}")
+    return results
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ _TOY_CONFIG: dict[str, Any] = _LEGACY | {
 """The same from the configuration files, whose values the scripts overrode."""
 
 _FAST: dict[str, Any] = _TOY | {
-    "candidates": 14,
+    "candidates": 13,
     "sampler": SamplerConfig(kind="dpm_solver", steps=7, warm_steps=4),
     "guide": replace(_TOY["guide"], start=10),
     "chosen_by": "rescored",
