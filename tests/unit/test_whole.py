@@ -12,7 +12,7 @@ from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue, whole
 from surefoot.nn.activations import mish
 from surefoot.nn.temporal import Conv, Downsample, Upsample, group_norm
 from surefoot.nn.whole_blocks import Convolution
-from surefoot.nn.whole_layer import Gradient, Launch, Shift, Taps, Term, fits, layer, tile
+from surefoot.nn.whole_layer import Gradient, Launch, Shift, Taps, Term, chunk_of, fits, layer, tile
 
 GROUPS, CHANNELS, TIMES, HORIZON = 8, 32, 20, 8
 INTERPRETED = Launch(interpret=True, dtype=jnp.float32)
@@ -150,6 +150,13 @@ def test_tiles_grow_where_there_are_enough_of_them() -> None:
     assert tile(2_560, 4, 256, 0, launch=Launch(rows=128)) == (128, 32)
     assert tile(100_000, 4, 2_048, 256, launch=Launch.beside(2)) == (32, 256)
     assert tile(2_560, 4, 16, 0, launch=Launch()) == (16, 16), "160 programs of 64 rows"
+
+
+@pytest.mark.parametrize(("rows", "columns", "channels"), [(32, 32, 128), (64, 32, 128), (64, 64, 64), (256, 32, 32)])
+def test_chunks_under_way_fit_the_shared_memory(rows: int, columns: int, channels: int) -> None:
+    """Four of rows x channels and channels x columns in float16 take at most 96 KB."""
+    assert chunk_of(rows, columns) == channels
+    assert 4 * 2 * channels * (rows + columns) <= 96 * 1024
 
 
 def test_where_networks_plan_in_this_form(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,13 +22,16 @@ from surefoot.nn.temporal import norm_gradient, normalised
 
 LEAST = 16
 """Rows, columns and channels below which the tensor cores take no product."""
-_COLUMNS, _CHUNK = 32, 64
-"""Columns of a program's tile, and channels that it multiplies at a time, at most and where nothing asks for more."""
+_COLUMNS = 32
+"""Of a program's tile, where nothing asks for more."""
+_CHUNK, _CHUNK_NUMBERS = 128, 12_288
+"""Channels that a program multiplies at a time, at most; fewer where a chunk of both factors would have more numbers
+than this. Four are under way, in float16 96 KB: so much shared memory every GPU gives that has these tensor cores."""
 _LARGEST_TILE = 8_192
 """Numbers that one program holds in its registers."""
 _MANY_ROWS, _ENOUGH = 64, 512
 """Rows of a tile where there are at least this number of programs with them, some for each multiprocessor: weights are
-read less often (40 decisions of the legacy preset took 91 instead of 120 ms on an H200, with 128 rows 101)."""
+read less often. 40 decisions of the legacy preset took 91 ms with them on an H200, and 101 with 128 rows."""
 _PARAMETERS = triton.CompilerParams(num_warps=4, num_stages=4)
 
 
@@ -74,8 +77,8 @@ class Launch(NamedTuple):
     """One operation after the other, for tests."""
     dtype: Any = jnp.float16
     """In which products take their numbers, and layers hand them on; sums and normalisations are in float32. It has as
-    many binary digits as TF32, half the bytes, and needs no rounding in the loop over products, which takes longer
-    than they do. What is too large for it becomes its largest."""
+    many binary digits as TF32 and half the bytes, and the loop over products need not round to it, as it must to TF32,
+    which takes longer than they do. What is too large for it becomes its largest."""
 
     @staticmethod
     def beside(networks: int) -> "Launch":
@@ -107,6 +110,7 @@ class Form(NamedTuple):
     columns: int
     size: int
     """Channels of a group; 0: nothing is normalised."""
+    chunk: int
     terms: tuple[tuple[Taps, int, int], ...]
     """Of each convolution: taps, steps and channels of its input."""
     after: tuple[tuple[Taps, int, int], ...]
@@ -131,6 +135,11 @@ def tile(samples: int, length: int, channels: int, size: int, *, launch: Launch)
     many = max(rows, _MANY_ROWS)
     programs = samples * length // many * (channels // columns)
     return (many if many * columns <= _LARGEST_TILE and programs >= _ENOUGH else rows), columns
+
+
+def chunk_of(rows: int, columns: int) -> int:
+    """Channels that a program with such a tile multiplies at a time, at most: a power of two."""
+    return min(_CHUNK, 1 << ((_CHUNK_NUMBERS // (rows + columns)).bit_length() - 1))
 
 
 def layer(
@@ -161,7 +170,8 @@ def layer(
     rows, columns = tile(batch, length, n, size, launch=launch)
     shapes = [tuple((t.taps, *t.x.shape[1:]) for t in some) for some in (terms, after)]
     form = Form(
-        samples=batch, length=length, rows=rows, columns=columns, size=size, terms=shapes[0], after=shapes[1],
+        samples=batch, length=length, rows=rows, columns=columns, size=size,
+        chunk=chunk_of(rows, columns), terms=shapes[0], after=shapes[1],
         vectors=0 if vectors is None else vectors.shape[0],
         shift=None if shift is None else (shift.values.shape[0], shift.begin),
         addend=addend is not None, outputs=(keep, plain, gradient is not None),
@@ -250,7 +260,7 @@ def _products(total: Any, refs: Iterator[Any], terms: tuple[tuple[Taps, int, int
     sample, step = _quotient(row, form.length), _rest(row, form.length)
     for taps, length, channels in terms:
         x_ref, kernel_ref = next(refs), next(refs)
-        chunk = min(channels, _CHUNK)
+        chunk = min(channels, form.chunk)
         chunks = channels // chunk
 
         def one(
