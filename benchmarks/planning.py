@@ -1,6 +1,6 @@
 """CPU seconds of TREBI's decisions and updates, at the authors' sizes and in the fast presets.
 
-    JAX_PLATFORMS=cpu XLA_FLAGS=--xla_cpu_multi_thread_eigen=false python benchmarks/planning.py   # under 2 minutes
+    JAX_PLATFORMS=cpu XLA_FLAGS=--xla_cpu_multi_thread_eigen=false python benchmarks/planning.py   # 5 minutes
     python benchmarks/planning.py                      # with a GPU: wall milliseconds there, the legacy plan among 64
 
 The legacy plan is that of the toys: horizon 32, T = 20, two gradient steps before each denoising step, 128 candidates,
