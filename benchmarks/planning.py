@@ -6,7 +6,7 @@
 The legacy plan is that of the toys: horizon 32, T = 20, two gradient steps before each denoising step, 128 candidates,
 observations of 3 numbers and actions of 1, fresh weights. A training step is one update on 2 x 32 segments. The public
 implementation takes 20.9 and 0.52 CPU seconds for them on one core of this kind of machine. Compilation is counted
-apart, and each is timed in turns with the others. Writes benchmarks/results/planning.json, on a GPU planning_gpu.json.
+apart; on a CPU all are timed in turns. Writes benchmarks/results/planning.json, on a GPU planning_gpu.json.
 """
 
 import argparse
@@ -31,8 +31,6 @@ SPEC = DataSpec(observation_dim=3, action_dim=1, horizon=200)
 PUBLIC_PLAN, PUBLIC_UPDATE = 20.9, 0.52
 """CPU seconds of the public implementation."""
 PLAN_TARGET, UPDATE_TARGET, FAST_TARGET = 10.0, 0.30, 40.0
-FORTY = 40
-"""Environments at once."""
 GPU_PLAN_TARGET, GPU_FAST_TARGET = 20.0, 3.0
 """Milliseconds on an H200."""
 
@@ -42,18 +40,21 @@ class Work(NamedTuple):
 
     call: Callable[[], Any]
     first_call_seconds: float
+    environments: int = 1
+    """For which a call decides."""
+    calls: int = 1
+    """In each round."""
 
 
-def timed(work: dict[str, Work], *, rounds: int, calls: dict[str, int]) -> dict[str, dict[str, Any]]:
-    """CPU and wall seconds of each call: in every round so many of each, in turns, so that a machine that slows down
-    slows all of them."""
+def timed(work: dict[str, Work], *, rounds: int) -> dict[str, dict[str, Any]]:
+    """CPU and wall seconds of each call, all in turns, so that a machine that slows down slows all of them."""
     found: dict[str, dict[str, Any]] = {
         name: {"first_call_seconds": one.first_call_seconds, "cpu_seconds": [], "wall_seconds": []}
         for name, one in work.items()
     }
     for _ in range(rounds):
         for name, one in work.items():
-            for _ in range(calls[name]):
+            for _ in range(one.calls):
                 wall, cpu = time.perf_counter(), time.process_time()
                 jax.block_until_ready(one.call())
                 found[name]["cpu_seconds"].append(time.process_time() - cpu)
@@ -64,7 +65,7 @@ def timed(work: dict[str, Work], *, rounds: int, calls: dict[str, int]) -> dict[
     return found
 
 
-def decision(algorithm: TREBI, *, environments: int) -> Work:
+def decision(algorithm: TREBI, *, environments: int = 1, calls: int = 1) -> Work:
     """One decision for so many environments at once, as `LoadedPolicy` asks for it; where the sampler starts warm, with
     the plan before at hand."""
     state = jax.jit(partial(algorithm.init, SPEC))(jax.random.key(0))
@@ -80,7 +81,7 @@ def decision(algorithm: TREBI, *, environments: int) -> Work:
     memory, _ = jax.block_until_ready(step(leaves, memory, jax.random.key(0)))
     first = time.perf_counter() - began
     jax.block_until_ready(step(leaves, memory, jax.random.key(1)))
-    return Work(lambda: step(leaves, memory, jax.random.key(1)), first)
+    return Work(lambda: step(leaves, memory, jax.random.key(1)), first, environments, calls)
 
 
 def training(algorithm: TREBI, *, phase: str) -> Work:
@@ -94,7 +95,7 @@ def training(algorithm: TREBI, *, phase: str) -> Work:
     update = jax.jit(partial(algorithm.update, phase=phase))
     began = time.perf_counter()
     jax.block_until_ready(update(state, batch, jax.random.key(1)))
-    return Work(lambda: update(state, batch, jax.random.key(1)), time.perf_counter() - began)
+    return Work(lambda: update(state, batch, jax.random.key(1)), time.perf_counter() - began, calls=4)
 
 
 def parameters(algorithm: TREBI) -> dict[str, int]:
@@ -135,12 +136,12 @@ def on_gpu(legacy: TREBI, fast: TREBI) -> dict[str, Any]:
     cases: tuple[tuple[str, TREBI, int, float | None], ...] = (
         ("legacy_plan_64", legacy, 1, GPU_PLAN_TARGET),
         ("fast_plan_1", fast, 1, GPU_FAST_TARGET),
-        ("fast_plan_40", fast, FORTY, None),
-        ("legacy_plan_64_for_40", legacy, FORTY, None),
+        ("fast_plan_40", fast, 40, None),
+        ("legacy_plan_64_for_40", legacy, 40, None),
     )
     for name, algorithm, environments, target in cases:
-        work = {name: decision(algorithm, environments=environments)}
-        found[name] = row = timed(work, rounds=30, calls={name: 1})[name]
+        found |= timed({name: decision(algorithm, environments=environments)}, rounds=30)
+        row = found[name]
         milliseconds = 1e3 * row["median_wall_seconds"]
         judged = f"{milliseconds:.3g}" if target is None else _machine.verdict(milliseconds, target, at_most=True)
         print(f"{name}: {judged} ms; first call {row['first_call_seconds']:.1f} s", flush=True)
@@ -164,17 +165,16 @@ def main() -> None:
 
 def on_cpu(legacy: TREBI, fast: TREBI, *, rounds: int) -> dict[str, Any]:
     """CPU seconds of decisions and updates."""
-    work, calls = {"legacy_plan": decision(legacy, environments=1)}, {"legacy_plan": 1}
-    legacy_fast = TREBI(**TREBI_PRESETS["legacy_fast"])
-    for name, algorithm, environments in (
-        ("legacy_fast_plan", legacy_fast, 1), ("fast_plan_1", fast, 1), ("fast_plan_40", fast, FORTY),
-    ):  # fmt: skip
-        work[name], calls[name] = decision(algorithm, environments=environments), 10
+    work = {
+        "legacy_plan": decision(legacy),
+        "legacy_fast_plan": decision(TREBI(**TREBI_PRESETS["legacy_fast"]), calls=10),
+        "fast_plan_1": decision(fast, calls=10),
+        "fast_plan_40": decision(fast, environments=40, calls=10),
+    }
     for preset, algorithm in (("legacy", legacy), ("fast", fast)):
         for phase in ("model", "values"):
             work[f"{preset}_update_{phase}"] = training(algorithm, phase=phase)
-            calls[f"{preset}_update_{phase}"] = 4
-    results = timed(work, rounds=rounds, calls=calls)
+    results = timed(work, rounds=rounds)
     plan = results["legacy_plan"]["median_cpu_seconds"]
     for name, row in results.items():
         cpu, wall = row["median_cpu_seconds"], row["median_wall_seconds"]
@@ -184,7 +184,7 @@ def on_cpu(legacy: TREBI, fast: TREBI, *, rounds: int) -> dict[str, Any]:
         elif name.startswith("legacy_update"):
             said += f"; {_machine.verdict(cpu, UPDATE_TARGET, at_most=True)} s; public {PUBLIC_UPDATE}"
         elif "plan" in name:
-            row["cpu_seconds_per_environment"] = cpu / (FORTY if name == "fast_plan_40" else 1)
+            row["cpu_seconds_per_environment"] = cpu / work[name].environments
             ratio = plan / row["cpu_seconds_per_environment"]
             said += f"; legacy over it, per environment: {_machine.verdict(ratio, FAST_TARGET)}"
         print(f"{name}: {said}")

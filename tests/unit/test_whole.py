@@ -111,7 +111,7 @@ def test_the_networks_say_the_same_in_both_forms(dtype: Any, weight: float, shar
     plain, x = networks(), normal(5, HORIZON, 4)
     form = whole.both(*plain, HORIZON, times=TIMES, launch=INTERPRETED._replace(dtype=jnp.dtype(dtype)))
     assert [network.launch.rows for network in (form[0], form[1].tower)] == [16, 32]
-    assert [Launch.beside(networks).rows for networks in (1, 2, 3, 4)] == [16, 32, 32, 64]
+    assert [Launch().beside(count).rows for count in (1, 2, 3, 4)] == [16, 32, 32, 64]
     found, expected = what_they_say(*form, x, weight), what_they_say(*plain, x, weight)
     for name, numbers in expected.items():
         largest = float(jnp.abs(numbers).max())
@@ -145,10 +145,10 @@ def test_tiles_grow_where_there_are_enough_of_them() -> None:
     """64 samples of 32 steps and 32 channels: 64 programs, one a sample. 2560 of 4 steps and 256 channels in groups of
     32: 160 times 8 programs of 64 rows. Groups of 256 channels leave room for 32 rows."""
     assert tile(64, 32, 32, 4, launch=Launch()) == (32, 32)
-    assert tile(64, 4, 256, 32, launch=Launch.beside(2)) == (32, 32)
+    assert tile(64, 4, 256, 32, launch=Launch().beside(2)) == (32, 32)
     assert tile(2_560, 4, 256, 32, launch=Launch()) == (64, 32)
     assert tile(2_560, 4, 256, 0, launch=Launch(rows=128)) == (128, 32)
-    assert tile(100_000, 4, 2_048, 256, launch=Launch.beside(2)) == (32, 256)
+    assert tile(100_000, 4, 2_048, 256, launch=Launch().beside(2)) == (32, 256)
     assert tile(2_560, 4, 16, 0, launch=Launch()) == (16, 16), "160 programs of 64 rows"
 
 

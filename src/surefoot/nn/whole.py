@@ -53,7 +53,7 @@ class WholeUNet(eqx.Module):
     launch: Launch = eqx.field(static=True)
 
     @staticmethod
-    def of(network: TemporalUNet, horizon: int, *, times: int, launch: Launch = ALONE) -> "WholeUNet":
+    def of(network: TemporalUNet, horizon: int, *, times: int, launch: Launch) -> "WholeUNet":
         blocks = list(itertools.chain(*network.down, network.middle, *network.up))
         widest, places = widest_of(blocks), itertools.count()
         lengths = [horizon >> level for level in range(len(network.down))]
@@ -149,13 +149,12 @@ class Tower(eqx.Module):
         left, unit = list(saved), jnp.abs(g).max()
         unit = jnp.where(unit > 0.0, unit, 1.0)
         g = (g / unit).astype(self.launch.dtype)
-        for blocks, halving in reversed(self.gradients):
+        for level, (blocks, halving) in reversed([*enumerate(self.gradients)]):
             length = left[-1][0].shape[1]
             behind = Behind([halving.over(g)], None)
             for block in reversed(blocks):
                 behind = block(behind, left.pop(), launch=self.launch)
-            first = blocks is self.gradients[0][0]
-            g = layer(behind.terms, length, addend=behind.addend, exact=first, launch=self.launch).plain
+            g = layer(behind.terms, length, addend=behind.addend, exact=level == 0, launch=self.launch).plain
         return g * unit
 
 
@@ -187,7 +186,7 @@ class WholeValue(eqx.Module):
     exit: Dense
 
     @staticmethod
-    def of(network: TrajectoryValue, *, times: int, launch: Launch = ALONE) -> "WholeValue":
+    def of(network: TrajectoryValue, *, times: int, launch: Launch) -> "WholeValue":
         all_blocks = [block for *blocks, _ in (*network.levels, *network.middle) for block in blocks]
         widest, places, length = widest_of(all_blocks), itertools.count(), network.horizon
         levels: list[tuple[tuple[WholeBlock, ...], Halving]] = []
@@ -211,7 +210,7 @@ class WholeValue(eqx.Module):
 
 def takes_both(model: TemporalUNet, values: TrajectoryValue, horizon: int) -> bool:
     """Whether the kernels take all layers of a denoiser and of stacked values."""
-    launch = Launch.beside(_stacked(values))
+    launch = ALONE.beside(_stacked(values))
     nodes = jax.tree.leaves((model, values), is_leaf=lambda node: isinstance(node, GroupNorm))
     norms = [node for node in nodes if isinstance(node, GroupNorm)]
     return all(fits(horizon, norm.scale.shape[-1], norm.groups, launch=launch) for norm in norms)
@@ -221,8 +220,7 @@ def both(
     model: TemporalUNet, values: TrajectoryValue, horizon: int, *, times: int, launch: Launch = ALONE
 ) -> tuple[WholeUNet, WholeValue]:
     """The two in this form, the values stacked as they were. `times`: number of diffusion times."""
-    beside = launch._replace(rows=Launch.beside(_stacked(values)).rows)
-    value = partial(WholeValue.of, times=times, launch=beside)
+    value = partial(WholeValue.of, times=times, launch=launch.beside(_stacked(values)))
     return WholeUNet.of(model, horizon, times=times, launch=launch), jax.vmap(value)(values)
 
 

@@ -80,12 +80,11 @@ class Launch(NamedTuple):
     many binary digits as TF32 and half the bytes, and the loop over products need not round to it, as it must to TF32,
     which takes longer than they do. What is too large for it becomes its largest."""
 
-    @staticmethod
-    def beside(networks: int) -> "Launch":
+    def beside(self, networks: int) -> "Launch":
         """For so many networks side by side (`vmap`): tiles have as many more rows, so that there are no more programs
         than for one. At the sizes of the legacy preset these are 128 a layer, one for each multiprocessor of an H200,
         and weights are read half as often by two networks as with twice the programs."""
-        return Launch(rows=LEAST << (networks.bit_length() - 1))
+        return self._replace(rows=self.rows << (networks.bit_length() - 1))
 
 
 ALONE = Launch()
@@ -110,7 +109,6 @@ class Form(NamedTuple):
     columns: int
     size: int
     """Channels of a group; 0: nothing is normalised."""
-    chunk: int
     terms: tuple[tuple[Taps, int, int], ...]
     """Of each convolution: taps, steps and channels of its input."""
     after: tuple[tuple[Taps, int, int], ...]
@@ -170,8 +168,7 @@ def layer(
     rows, columns = tile(batch, length, n, size, launch=launch)
     shapes = [tuple((t.taps, *t.x.shape[1:]) for t in some) for some in (terms, after)]
     form = Form(
-        samples=batch, length=length, rows=rows, columns=columns, size=size,
-        chunk=chunk_of(rows, columns), terms=shapes[0], after=shapes[1],
+        samples=batch, length=length, rows=rows, columns=columns, size=size, terms=shapes[0], after=shapes[1],
         vectors=0 if vectors is None else vectors.shape[0],
         shift=None if shift is None else (shift.values.shape[0], shift.begin),
         addend=addend is not None, outputs=(keep, plain, gradient is not None),
@@ -260,7 +257,7 @@ def _products(total: Any, refs: Iterator[Any], terms: tuple[tuple[Taps, int, int
     sample, step = _quotient(row, form.length), _rest(row, form.length)
     for taps, length, channels in terms:
         x_ref, kernel_ref = next(refs), next(refs)
-        chunk = min(channels, form.chunk)
+        chunk = min(channels, chunk_of(form.rows, form.columns))
         chunks = channels // chunk
 
         def one(
