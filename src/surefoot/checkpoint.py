@@ -12,8 +12,9 @@ import hashlib
 import json
 import os
 import platform
-import shutil
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,10 +26,12 @@ import safetensors
 import safetensors.numpy
 
 from surefoot.errors import CheckpointError
-from surefoot.files import aside, sync_directory, write_bytes, write_json
+from surefoot.files import aside, is_temporary, sweep, sync_directory, write_json, write_whole
+from surefoot.files import remove as remove_own
 
 FORMAT_VERSION = 1
 DESCRIPTION = "checkpoint.json"
+_ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")
 Tree = TypeVar("Tree")
 
 
@@ -89,6 +92,27 @@ def read_metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
     return _read_whole(Path(directory))[0]["metadata"]
 
 
+def remove(directory: str | os.PathLike[str]) -> bool:
+    """Remove the checkpoint in `directory`, whole or damaged; whether nothing has that name any more.
+
+    Its own files only: a folder that holds others keeps them, and what is not a folder, or is a link, is not touched.
+    """
+    directory = Path(directory)
+    if directory.is_symlink() or not directory.is_dir():
+        return False
+    with suppress(OSError):
+        if all(_is_own(path) for path in directory.iterdir()):
+            # The name is taken away first: a kill in the middle leaves rubbish, never half a checkpoint.
+            rubbish = aside(directory)
+            os.rename(directory, rubbish)
+            remove_own(rubbish)
+            return True
+        for path in sorted(directory.iterdir(), key=lambda path: path.name != DESCRIPTION):
+            if _is_own(path):
+                remove_own(path)
+    return False
+
+
 def versions() -> dict[str, str]:
     """The versions that a result depends on: Python, surefoot and the numerical packages."""
     names = ("surefoot", "jax", "jaxlib", "numpy", "equinox", "optax", "safetensors")
@@ -114,14 +138,15 @@ def difference(field: str, expected: Any, found: Any) -> str:
 
 def _write_new(directory: Path, content: bytes, description: dict[str, Any]) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
+    sweep(directory.parent)
     temporary = aside(directory)
-    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         _write_into(temporary, content, description)
         os.rename(temporary, directory)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):
+            remove_own(temporary)
         raise
     sync_directory(directory.parent)
 
@@ -129,15 +154,21 @@ def _write_new(directory: Path, content: bytes, description: dict[str, Any]) -> 
 def _write_into(directory: Path, content: bytes, description: dict[str, Any]) -> None:
     """The arrays first, under a name of their own content; the JSON that points to them last, in one step."""
     arrays = directory / _arrays_name(description)
-    write_bytes(arrays, content)
+    write_whole(arrays, content)
     write_json(directory / DESCRIPTION, description)
-    for old in directory.glob("arrays-*.safetensors"):
-        if old != arrays:
-            old.unlink()
+    for old in directory.iterdir():
+        if old != arrays and _ARRAYS.fullmatch(old.name):
+            remove_own(old)
 
 
 def _arrays_name(description: dict[str, Any]) -> str:
     return f"arrays-{description['sha256'][:16]}.safetensors"
+
+
+def _is_own(path: Path) -> bool:
+    """Whether `path` has the name of a checkpoint's file, or of one half-written, and is no link."""
+    named = path.name == DESCRIPTION or _ARRAYS.fullmatch(path.name) or is_temporary(path.name)
+    return bool(named) and path.is_file() and not path.is_symlink()
 
 
 def _check_is_ours(directory: Path) -> None:

@@ -1,25 +1,38 @@
-"""Files that appear whole or not at all, whenever the process is killed: written aside, fsynced, renamed."""
+"""Files that appear whole or not at all, whenever the process is killed: written aside, fsynced, renamed.
 
+What is written aside has a name of the form `.NAME.PID-HOST-PROCESS-NUMBER.surefoot.tmp`, created exclusively. A writer
+that is killed leaves it behind; `sweep` recognises it by its name, and removes it once its writer is dead.
+"""
+
+import functools
+import hashlib
 import json
 import os
-from contextlib import suppress
+import platform
+import re
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+FOREIGN_SECONDS = 24 * 3600.0
+"""What the writer on another machine left counts as left behind when it was not touched for so long."""
+_NAME_BYTES = 180
+"""Of the name that is kept in the temporary one: file systems allow 255."""
+_OURS = re.compile(
+    r"\..*\.(?P<pid>[1-9][0-9]{0,9})-(?P<host>[0-9a-f]{8})-(?P<process>[0-9a-f]{8})-[0-9a-f]{8}\.surefoot\.tmp",
+    re.DOTALL,
+)
+_FORMER = re.compile(r"\.(?P<name>.+)\.[1-9][0-9]{0,9}\.(?:tmp|old)", re.DOTALL)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Replace `path` by `text` (UTF-8) in one step, making its folder if missing. Raises `OSError`."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = aside(path)
-    try:
-        write_bytes(temporary, text.encode())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+    write_whole(Path(path), text.encode())
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -28,23 +41,145 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step, making its folder if missing. Raises `OSError`.
+
+    What dead writers left in the folder is removed first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
+    with replacement(path) as temporary:
+        write_bytes(temporary, content)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file and wait until it lies on the disk. Not atomic: for files that nobody looks for yet."""
-    with path.open("wb") as file:
+    """Create a file and wait until it lies on the disk. Not atomic: for files that nobody looks for yet.
+
+    Raises `FileExistsError` where anything has the name, a link included.
+    """
+    with path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def sync_directory(path: Path) -> None:
-    """Wait until the names in a folder lie on the disk: a rename that is not synced can be lost with the power."""
-    descriptor = os.open(path, os.O_RDONLY)
+@contextmanager
+def replacement(path: Path) -> Iterator[Path]:
+    """A name to create a file under, which takes the name `path` at the end; on any error it is removed.
+
+    The caller waits until its bytes are on the disk (`sync_file`). Raises `OSError`.
+    """
+    temporary = aside(path)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the bytes of a closed file lie on the disk."""
+    with path.open("r+b") as file:  # Windows flushes what is open for writing only
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the names in a folder lie on the disk: a rename that is not synced can be lost with the power.
+
+    Does nothing where the system has no such thing, as Windows and some network file systems.
+    """
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+# --- temporary names -------------------------------------------------------------------------------------------------
 
 
 def aside(path: Path) -> Path:
-    """Where the next content of `path` is written: a hidden sibling, of this process alone."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Where the next content of `path` is written: a hidden sibling with a new name that `sweep` recognises.
+
+    To be created exclusively: `open("xb")`, `mkdir()`.
+    """
+    name = os.fsencode(path.name)[:_NAME_BYTES].decode(errors="ignore")
+    return path.with_name(f".{name}.{os.getpid()}-{_host()}-{_process()}-{secrets.token_hex(4)}.surefoot.tmp")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether `aside` made the name."""
+    return _OURS.fullmatch(name) is not None
+
+
+def sweep(folder: Path, *, exclusive: bool = False, former: str | None = None) -> None:
+    """Remove from `folder` what dead writers left: files and folders with a name of `aside`, and nothing else.
+
+    A link is never followed or removed. `exclusive`: the caller holds the folder's lock, so that all other writers are
+    dead. `former` matches names that only the holder of a lock writes: their leftovers of earlier versions
+    (`.NAME.PID.tmp`, `.NAME.PID.old`) are removed, too. What cannot be removed stays.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in list(entries):
+            with suppress(OSError):
+                if _is_leftover(entry, exclusive=exclusive, former=former):
+                    remove(Path(entry.path))
+
+
+def remove(path: Path) -> None:
+    """Remove a file of ours, or a folder of ours with all that is in it; anything else, such as a link, stays.
+
+    Raises `OSError`.
+    """
+    mode = path.lstat().st_mode
+    if stat.S_ISREG(mode):
+        path.unlink()
+    elif stat.S_ISDIR(mode):
+        shutil.rmtree(path)
+
+
+def _is_leftover(entry: os.DirEntry[str], *, exclusive: bool, former: str | None) -> bool:
+    if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+        return False
+    if former is not None and (match := _FORMER.fullmatch(entry.name)):
+        return re.fullmatch(former, match["name"]) is not None
+    match = _OURS.fullmatch(entry.name)
+    if match is None or match["process"] == _process():
+        return False
+    if exclusive:
+        return True
+    if match["host"] == _host() and os.name == "posix":
+        return not _runs(int(match["pid"]))
+    return time.time() - entry.stat(follow_symlinks=False).st_mtime > FOREIGN_SECONDS
+
+
+def _runs(process_id: int) -> bool:
+    """Whether another process of this machine has that number. Windows cannot be asked so: `kill` would end it."""
+    if process_id == os.getpid():  # of an earlier process, as its random name says: in a container all have one number
+        return False
+    try:
+        os.kill(process_id, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@functools.cache
+def _host() -> str:
+    """This machine, or this container: what process numbers are unique in, in eight letters."""
+    space = ""
+    with suppress(OSError):
+        space = str(os.stat("/proc/self/ns/pid").st_ino)
+    return hashlib.sha256(f"{platform.node()} {space}".encode(errors="replace")).hexdigest()[:8]
+
+
+@functools.cache
+def _process() -> str:
+    """This process, in eight letters: numbers of processes are used again."""
+    return secrets.token_hex(4)

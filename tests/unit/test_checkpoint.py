@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from surefoot import checkpoint
+from surefoot import checkpoint, files
 from surefoot.checkpoint import DamagedCheckpointError
 from surefoot.errors import CheckpointError
 
@@ -204,7 +204,7 @@ def test_a_kill_at_any_file_operation_leaves_old_or_new(
 def kill_after(patch: pytest.MonkeyPatch, function: str, survived: int) -> None:
     """Let the first `survived` calls pass. A killed write leaves half of the bytes."""
     calls = iter(range(1000))
-    original: Any = checkpoint.write_bytes if function == "write" else getattr(os, function)
+    original: Any = files.write_bytes if function == "write" else getattr(os, function)
 
     def operation(*arguments: Any, **options: Any) -> Any:
         if next(calls) < survived:
@@ -215,8 +215,7 @@ def kill_after(patch: pytest.MonkeyPatch, function: str, survived: int) -> None:
         raise Killed
 
     if function == "write":
-        patch.setattr("surefoot.checkpoint.write_bytes", operation)
-        patch.setattr("surefoot.files.write_bytes", operation)
+        patch.setattr(files, "write_bytes", operation)
     else:
         patch.setattr(os, function, operation)
 

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from tests.fake_simulators import LINE, LineSimulators
 
-from surefoot import data
-from surefoot.collection import store as store_module
+from surefoot import data, files
 from surefoot.collection.card import make_card, normalized_return, targets
 from surefoot.collection.collector import Collection, Progress, collect
 from surefoot.collection.episodes import EpisodeCutter, episode_sums
@@ -134,7 +133,7 @@ def test_ctrl_c_keeps_every_whole_episode(tmp_path: Path) -> None:
 def full_disk(monkeypatch: pytest.MonkeyPatch, *, when: Callable[[Path], bool], times: int) -> list[Path]:
     """Writing a file `when` says finds no space, the first so many times; the list of such files."""
     found: list[Path] = []
-    write = store_module.write_bytes
+    write = files.write_bytes
 
     def full(path: Path, content: bytes) -> None:
         if when(path) and len(found) < times:
@@ -143,7 +142,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, *, when: Callable[[Path], bool], 
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         write(path, content)
 
-    monkeypatch.setattr(store_module, "write_bytes", full)
+    monkeypatch.setattr(files, "write_bytes", full)
     return found
 
 

@@ -1,6 +1,7 @@
 """What the commands do with the files of a run: checking the folder, merging the summary, finding the data."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from surefoot.cli.selection import select
 from surefoot.data import Dataset, episode_files, library, pixels
 from surefoot.data.frames import FrameData
 from surefoot.errors import ConfigError
-from surefoot.files import aside, write_json
+from surefoot.files import replacement, sweep, write_json
 from surefoot.tasks import Task, get_task
 from surefoot.training import RunConfig, RunDirectory
 
@@ -66,10 +67,11 @@ def merge_summary(run: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """An .npz file in one step."""
-    temporary = aside(path)
-    with temporary.open("wb") as file:
+    sweep(path.parent)
+    with replacement(path) as temporary, temporary.open("xb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-    temporary.replace(path)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_arrays(path: Path, *, what: str = "arrays") -> dict[str, np.ndarray]:

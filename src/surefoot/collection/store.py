@@ -9,12 +9,11 @@
 """
 
 import errno
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +25,8 @@ from surefoot import checkpoint
 from surefoot.checkpoint import as_json, difference
 from surefoot.collection.episodes import Columns, join
 from surefoot.errors import ConfigError, DataError
-from surefoot.files import aside, sync_directory, write_bytes, write_json
+from surefoot.files import sweep, write_json, write_whole
+from surefoot.locks import holding
 
 SUFFIX = ".collecting"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -53,14 +53,10 @@ class Store:
         """
         with self._saving("begin"):
             self._episodes.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise ConfigError(f"{self.path}: another process is collecting in this folder.") from error
+        with holding(self.path, busy="another process is collecting in this folder"):
             self._check(as_json(dict(identity)))
-            for leftover in [*self.path.glob(".*.tmp"), *self._episodes.glob(".*.tmp")]:
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            for folder, names in ((self.path, r"learner|collection\.json"), (self._episodes, r"[0-9]{6,}\.\w+")):
+                sweep(folder, exclusive=True, former=names)
             with self._saving("begin"):
                 self._reserve(reserve)
             yield
@@ -73,11 +69,11 @@ class Store:
         """Keep episodes, in one step. Raises `DataError` where the disk is full; they are kept even then."""
         content = safetensors.numpy.save(join(episodes)) if episodes else b""
         path = self._episodes / f"{len(self.parts()):06d}.safetensors"
-        self._save("keep the last episodes", lambda: _write_aside(path, content))
+        self._save("keep the last episodes", lambda: write_whole(path, content))
 
     def add_file(self, name: str, content: bytes) -> None:
         """Keep one file among the episodes. Raises `DataError` where the disk is full; it is kept even then."""
-        self._save("keep the last episode", lambda: _write_aside(self._episodes / name, content))
+        self._save("keep the last episode", lambda: write_whole(self._episodes / name, content))
 
     def release_reserve(self) -> None:
         """Give the space kept aside back, once all is written."""
@@ -169,18 +165,6 @@ def _save_checkpoint(path: Path, state: Any, metadata: Mapping[str, Any]) -> Non
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from error
         raise
-
-
-def _write_aside(path: Path, content: bytes) -> None:
-    temporary = aside(path)
-    try:
-        write_bytes(temporary, content)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from surefoot.data.checks import refuse
 from surefoot.data.frames import FrameData, join
 from surefoot.data.hdf5 import reading
 from surefoot.data.writing import replacing
-from surefoot.files import write_json
+from surefoot.files import sweep, write_json
 from surefoot.tasks import Task
 
 LAYOUT = "episodes"
@@ -64,12 +64,13 @@ def save(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Write episodes, each with the label of its behaviour, into a new folder; the card last. Raises `DataError`."""
+    sweep(folder / EPISODES)
     spans = list(zip(frames.episode_starts.tolist(), frames.episode_ends.tolist(), strict=True))
     for number, ((start, end), label) in enumerate(zip(spans, labels, strict=True)):
         arrays = {name: np.asarray(array[start:end]) for name, array in frames.arrays().items()}
         content = encode(FrameData(task.name, **arrays), behaviour=label)
         path = folder / EPISODES / f"{number:06d}.hdf5"
-        with replacing(path, size=len(content)) as temporary:
+        with replacing(path, size=len(content), swept=False) as temporary:
             temporary.write_bytes(content)
         on_progress(number + 1, len(spans))
     write_card(folder, task, card)

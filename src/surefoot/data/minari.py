@@ -9,8 +9,6 @@ first step's h.
 
 import json
 import os
-import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
@@ -25,6 +23,7 @@ from surefoot.data.d4rl import Labeller
 from surefoot.data.dataset import Dataset
 from surefoot.data.hdf5 import CARD, NUMBER_KINDS, check_card_task, reading
 from surefoot.data.writing import blaming, check_room, new_hdf5
+from surefoot.files import aside, remove, sweep
 from surefoot.tasks import Task
 
 MAIN_FILE, METADATA_FILE = "main_data.hdf5", "metadata.json"
@@ -218,14 +217,16 @@ def _box(width: int, bound: float) -> str:
 @contextmanager
 def _new_folder(path: Path, *, size: int) -> Iterator[Path]:
     """A folder to write to that takes the name `path` when all is well and is removed when not."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with blaming(path, "", "a place that can be written to"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            check_room(path, size)
-            temporary.mkdir()
+    temporary = aside(path)
+    with blaming(path, "", "a place that can be written to"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        check_room(path, size)
+        temporary.mkdir()
+        try:
             yield temporary
             os.rename(temporary, path)
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(temporary)
+        except BaseException:
+            with suppress(OSError):
+                remove(temporary)
+            raise

@@ -2,18 +2,16 @@
 
 import errno
 import io
-import os
 import shutil
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from surefoot.data.checks import refuse
-from surefoot.files import sync_directory
+from surefoot.files import replacement, sweep, sync_file, write_bytes
 
 
 @contextmanager
@@ -29,35 +27,32 @@ def blaming(path: Path, key: str, expected: str) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path, *, size: int = 0) -> Iterator[Path]:
-    """A name to write to that takes `path`'s place once its bytes are on the disk, and is removed on any error.
+def replacing(path: Path, *, size: int = 0, swept: bool = True) -> Iterator[Path]:
+    """An empty file to write to that takes `path`'s place once its bytes are on the disk, and is removed on any error.
 
-    Its folder is made if missing. Raises `DataError` where it cannot be written, before any writing where the disk has
-    no room for `size` bytes.
+    Its folder is made if missing. What killed writers left there is removed, unless not `swept`: for folders of very
+    many files. Raises `DataError` where it cannot be written, before any writing where the disk has no room for `size`
+    bytes.
     """
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with blaming(path, "", "a place that can be written to"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            check_room(path, size)
+    with blaming(path, "", "a place that can be written to"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if swept:
+            sweep(path.parent)
+        check_room(path, size)
+        with replacement(path) as temporary:
+            write_bytes(temporary, b"")
             yield temporary
-            _flush_to_disk(temporary)
-            os.replace(temporary, path)
-        with suppress(OSError):  # some file systems cannot flush a folder; the file is whole all the same
-            sync_directory(path.parent)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+            sync_file(temporary)
 
 
 @contextmanager
 def new_hdf5(path: Path, *, track_order: bool = False) -> Iterator[h5py.File]:
-    """A new HDF5 file at `path` to write to. Raises `OSError` where the disk fills.
+    """An empty HDF5 file at `path` to write to. Raises `OSError` where the disk fills.
 
     HDF5 does not survive a write that fails: closing then prints tracebacks or ends the process. So it is told that all
     went well, and the first fault is raised when it has closed the file.
     """
-    with _Faultless(path, "x+") as file:
+    with _Faultless(path, "w+") as file:
         with h5py.File(file, "w", track_order=track_order) as hdf5:
             yield hdf5
         if file.fault is not None:
@@ -99,11 +94,3 @@ def _is_full(error: BaseException) -> bool:
     # HDF5 hides the system's number in its own text.
     full = (errno.ENOSPC, errno.EDQUOT)
     return getattr(error, "errno", None) in full or any(f"errno = {number}," in str(error) for number in full)
-
-
-def _flush_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

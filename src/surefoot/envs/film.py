@@ -29,20 +29,22 @@ def save_film(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]],
     if first is None:
         raise ConfigError(f"{path}: expected at least one picture for a film, found none.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = files.aside(path).with_suffix(path.suffix)
-    try:
-        writers[path.suffix](temporary, first, iterator, frames_per_second)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.sweep(path.parent)
+    with files.replacement(path) as temporary:
+        files.write_bytes(temporary, b"")
+        writers[path.suffix](temporary, first, iterator, frames_per_second, named=path)
+        files.sync_file(temporary)
 
 
-def _save_gif(path: Path, first: np.ndarray, rest: Iterator[np.ndarray], frames_per_second: float) -> None:
+def _save_gif(
+    path: Path, first: np.ndarray, rest: Iterator[np.ndarray], frames_per_second: float, *, named: Path
+) -> None:
     def palette(frame: np.ndarray) -> Image.Image:
         return Image.fromarray(frame).quantize(GIF_COLOURS)
 
     palette(first).save(
         path,
+        format="GIF",
         save_all=True,
         append_images=(palette(frame) for frame in rest),
         duration=round(1000 / frames_per_second),
@@ -50,12 +52,14 @@ def _save_gif(path: Path, first: np.ndarray, rest: Iterator[np.ndarray], frames_
     )
 
 
-def _save_mp4(path: Path, first: np.ndarray, rest: Iterator[np.ndarray], frames_per_second: float) -> None:
+def _save_mp4(
+    path: Path, first: np.ndarray, rest: Iterator[np.ndarray], frames_per_second: float, *, named: Path
+) -> None:
     try:
         import imageio_ffmpeg
     except ImportError as error:
         raise ConfigError(
-            f"{path.name}: MP4 needs the package imageio-ffmpeg (pip install 'surefoot[sim]'); GIF does not."
+            f"{named.name}: MP4 needs the package imageio-ffmpeg (pip install 'surefoot[sim]'); GIF does not."
         ) from error
     height, width = first.shape[:2]
     # The common pixel format has half the resolution in colour: an odd last row or column is left out.
@@ -65,7 +69,7 @@ def _save_mp4(path: Path, first: np.ndarray, rest: Iterator[np.ndarray], frames_
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
         "-s", f"{width}x{height}", "-r", f"{frames_per_second:g}", "-i", "-", "-vcodec", "libx264",
-        "-pix_fmt", "yuv420p", str(path),
+        "-pix_fmt", "yuv420p", "-f", "mp4", str(path),
     ]  # fmt: skip
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as encoder:
         assert encoder.stdin is not None
@@ -81,4 +85,4 @@ def _save_mp4(path: Path, first: np.ndarray, rest: Iterator[np.ndarray], frames_
             complaint = encoder.stderr.read().decode(errors="replace").strip()
     if encoder.returncode != 0:
         reason = complaint.splitlines()[-1] if complaint else f"exit code {encoder.returncode}"
-        raise ConfigError(f"{path.name}: ffmpeg could not write the film: {reason}.")
+        raise ConfigError(f"{named.name}: ffmpeg could not write the film: {reason}.")

@@ -7,11 +7,11 @@ tensorboard/seed_0     the same curves for TensorBoard
 """
 
 import dataclasses
-import fcntl
+import itertools
 import json
 import logging
 import os
-import shutil
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ from typing import Any
 from surefoot import checkpoint
 from surefoot.checkpoint import DamagedCheckpointError, as_json, difference
 from surefoot.errors import CheckpointError, ConfigError
-from surefoot.files import write_json
+from surefoot.files import sweep, write_json
+from surefoot.locks import holding
 from surefoot.training.algorithm import hyperparameters
 from surefoot.types import DataSpec
 
@@ -170,14 +171,10 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Keep other processes from writing to this run; the system frees the lock of a killed one.
 
-        Raises `ConfigError` where another process has it.
+        Raises `ConfigError` where another process has it, and where the folder cannot be written to.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise ConfigError(f"{self.path}: another process is training in this folder.") from error
+        with holding(self.path, busy="another process is training in this folder"):
+            _make_folder(self.checkpoints_path)
             yield
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
@@ -186,7 +183,7 @@ class RunDirectory:
         """Folders with the name of a checkpoint, oldest first; not looked into."""
         if not self.checkpoints_path.is_dir():
             return []
-        named = [path for path in self.checkpoints_path.iterdir() if path.name.isdecimal() and path.is_dir()]
+        named = [path for path in self.checkpoints_path.iterdir() if _is_checkpoint_name(path.name) and path.is_dir()]
         return sorted(named, key=lambda path: int(path.name))
 
     def latest(self) -> Path | None:
@@ -211,22 +208,38 @@ class RunDirectory:
         path = self.checkpoints_path / f"{step:09d}"
         checkpoint.save(path, state, {**metadata, "step": step})
         for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
-            _remove(old)
+            checkpoint.remove(old)
         return path
 
     def discard_after(self, step: int) -> None:
-        """Remove what killed writers left behind, and checkpoints beyond `step`: those that `latest` passed over."""
-        for path in self.path.glob(".*.tmp"):
-            path.unlink()
+        """Remove what killed writers left behind, and checkpoints beyond `step`: those that `latest` passed over.
+
+        Only what was made here is removed, and no link is followed. What else has the name of a checkpoint beyond
+        `step` gets another name, with a warning in the log. The caller holds the lock.
+        """
+        sweep(self.path, former=r"config\.json|metrics\.jsonl")
+        sweep(self.checkpoints_path, exclusive=True, former=_CHECKPOINT_NAME)
         if not self.checkpoints_path.is_dir():
             return
         for path in self.checkpoints_path.iterdir():
-            if path.name.startswith(".") or (path.name.isdecimal() and int(path.name) > step):
-                _remove(path)
+            if _is_checkpoint_name(path.name) and int(path.name) > step and not checkpoint.remove(path):
+                free = next(place for number in itertools.count(1)
+                            if not os.path.lexists(place := path.with_name(f"{path.name}.found-{number}")))  # fmt: skip
+                os.rename(path, free)
+                _LOGGER.warning("%s: not a checkpoint of this run; it is now called %s", path, free.name)
 
 
-def _remove(path: Path) -> None:
-    """Take the name away first: a kill in the middle leaves rubbish, never half a checkpoint."""
-    rubbish = path if path.name.startswith(".") else path.with_name(f".{path.name}.{os.getpid()}.old")
-    os.replace(path, rubbish)
-    shutil.rmtree(rubbish, ignore_errors=True)
+_CHECKPOINT_NAME = "[0-9]{9,}"
+
+
+def _is_checkpoint_name(name: str) -> bool:
+    return re.fullmatch(_CHECKPOINT_NAME, name) is not None
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: expected a folder that can be written to, found a fault ({error.strerror or error})."
+        ) from error
