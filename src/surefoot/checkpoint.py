@@ -26,8 +26,8 @@ import safetensors
 import safetensors.numpy
 
 from surefoot.errors import CheckpointError
-from surefoot.files import aside, is_temporary, sweep, sync_directory, write_json, write_whole
-from surefoot.files import remove as remove_own
+from surefoot.files import aside, is_temporary, remove_folder, sweep, sync_directory, write_json, write_whole
+from surefoot.files import remove as remove_file
 
 FORMAT_VERSION = 1
 DESCRIPTION = "checkpoint.json"
@@ -98,19 +98,13 @@ def remove(directory: str | os.PathLike[str]) -> bool:
     Its own files only: a folder that holds others keeps them, and what is not a folder, or is a link, is not touched.
     """
     directory = Path(directory)
-    if directory.is_symlink() or not directory.is_dir():
-        return False
-    with suppress(OSError):
-        if all(_is_own(path) for path in directory.iterdir()):
-            # The name is taken away first: a kill in the middle leaves rubbish, never half a checkpoint.
-            rubbish = aside(directory)
-            os.rename(directory, rubbish)
-            remove_own(rubbish)
-            return True
-        for path in sorted(directory.iterdir(), key=lambda path: path.name != DESCRIPTION):
-            if _is_own(path):
-                remove_own(path)
-    return False
+    return not directory.is_symlink() and remove_folder(directory, is_own, first=DESCRIPTION)
+
+
+def is_own(path: Path) -> bool:
+    """Whether `path` has the name of a checkpoint's file, or of one half-written, and is a file."""
+    named = path.name == DESCRIPTION or _ARRAYS.fullmatch(path.name) or is_temporary(path.name)
+    return bool(named) and path.is_file() and not path.is_symlink()
 
 
 def versions() -> dict[str, str]:
@@ -146,7 +140,7 @@ def _write_new(directory: Path, content: bytes, description: dict[str, Any]) -> 
         os.rename(temporary, directory)
     except BaseException:
         with suppress(OSError):
-            remove_own(temporary)
+            remove_file(temporary)
         raise
     sync_directory(directory.parent)
 
@@ -158,17 +152,11 @@ def _write_into(directory: Path, content: bytes, description: dict[str, Any]) ->
     write_json(directory / DESCRIPTION, description)
     for old in directory.iterdir():
         if old != arrays and _ARRAYS.fullmatch(old.name):
-            remove_own(old)
+            remove_file(old)
 
 
 def _arrays_name(description: dict[str, Any]) -> str:
     return f"arrays-{description['sha256'][:16]}.safetensors"
-
-
-def _is_own(path: Path) -> bool:
-    """Whether `path` has the name of a checkpoint's file, or of one half-written, and is no link."""
-    named = path.name == DESCRIPTION or _ARRAYS.fullmatch(path.name) or is_temporary(path.name)
-    return bool(named) and path.is_file() and not path.is_symlink()
 
 
 def _check_is_ours(directory: Path) -> None:

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,24 @@ def remove(path: Path) -> None:
         path.unlink()
     elif stat.S_ISDIR(mode):
         shutil.rmtree(path)
+
+
+def remove_folder(folder: Path, is_ours: Callable[[Path], bool], *, first: str) -> bool:
+    """Remove what `is_ours` in a folder, and the folder where nothing else is in it; whether it is gone.
+
+    A link to a folder stays, only what lies there is removed. The folder's name is taken away before anything else, or
+    else the file `first` is removed before others: a kill in the middle leaves rubbish, never half of what was there.
+    """
+    with suppress(OSError):
+        found = sorted(folder.iterdir(), key=lambda path: path.name != first)
+        if not folder.is_symlink() and all(map(is_ours, found)):
+            rubbish = aside(folder)
+            os.rename(folder, rubbish)
+            remove(rubbish)
+            return True
+        for path in filter(is_ours, found):
+            remove(path)
+    return False
 
 
 def _is_leftover(entry: os.DirEntry[str], *, exclusive: bool, former: str | None) -> bool:

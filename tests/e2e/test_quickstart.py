@@ -9,6 +9,8 @@ from tests.e2e.tiny import TINY, TRANSITIONS
 
 from surefoot.cli import quickstart
 from surefoot.cli.main import main
+from surefoot.cli.quickstart import remove_earlier
+from surefoot.errors import ConfigError
 
 
 def test_an_interrupted_quickstart_goes_on_to_its_end(
@@ -53,6 +55,31 @@ def test_quickstart_never_removes_what_is_not_its_own(tmp_path: Path, capsys: py
     assert main(["quickstart", "--out", str(tmp_path), "--overwrite", *TINY]) == 2
     assert "expected an empty or new folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_quickstart_removes_an_earlier_one_only(tmp_path: Path) -> None:
+    out, outside = tmp_path / "run", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "checkpoint.json").write_text("{}")
+    for name in ("checkpoints/000000005/checkpoint.json", "evaluation/paths.npz", "quickstart.json", ".git/HEAD"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("{}")
+
+    for stray in ("notes.txt", "evaluation/thesis.tex", "checkpoints/000000005/link"):
+        if stray.endswith("link"):
+            (out / stray).symlink_to(outside)
+        else:
+            (out / stray).write_text("")
+        before = sorted(out.rglob("*"))
+        with pytest.raises(ConfigError, match="no quickstart made this, so --overwrite does not remove it"):
+            remove_earlier(out)
+        assert [path for path in sorted(out.rglob("*")) if path.name != ".lock"] == [
+            path for path in before if path.name != ".lock"
+        ]
+        (out / stray).unlink()
+    remove_earlier(out)
+    assert sorted(path.name for path in out.iterdir()) == [".git", ".lock"]
+    assert (outside / "checkpoint.json").exists()
 
 
 def test_quickstart_checks_all_options_before_it_makes_a_folder(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from surefoot.cli.main import main
 from surefoot.envs.simulators import install as install_module
 from surefoot.envs.simulators.install import PINS, SIMULATORS, install
 from surefoot.errors import SimulatorError, UnknownNameError
+from surefoot.files import is_temporary
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 
@@ -85,9 +86,23 @@ def test_metadrive_goes_into_an_environment_of_its_own(commands: list[list[str]]
     said: list[str] = []
     install(("metadrive",), say=said.append)
     assert said == [f"installing metadrive into an environment of its own ({tmp_path / 'metadrive'}, about 900 MB)"]
-    assert commands[-1][0] == str(tmp_path / "metadrive.new" / "bin" / "python")
+    new = Path(commands[-1][0]).parents[1]
+    assert is_temporary(new.name)
+    assert new.parent == tmp_path
     assert commands[-1][-1] == str(PINS / "metadrive.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["metadrive"]
+
+
+def test_an_environment_is_replaced_and_nothing_else_of_that_name(commands: list[list[str]], tmp_path: Path) -> None:
+    place = tmp_path / "metadrive"
+    (place / "thesis").mkdir(parents=True)
+    with pytest.raises(SimulatorError, match="metadrive: expected MetaDrive's environment or nothing, found something"):
+        install(("metadrive",), say=lambda line: None)
+    assert [path.name for path in place.iterdir()] == ["thesis"]
+    (place / "pyvenv.cfg").write_text("home = /usr/bin")
+    install(("metadrive",), say=lambda line: None)
+    assert [path.name for path in place.iterdir()] == ["bin"]
+    assert list(tmp_path.iterdir()) == [place]
 
 
 def test_a_failed_installation_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +112,7 @@ def test_a_failed_installation_leaves_nothing_half_made(tmp_path: Path, monkeypa
     def run(command: list[str], **_: Any) -> Any:
         if "pip" in command:
             return SimpleNamespace(returncode=1, stdout="", stderr="noise\nERROR: no such version\n")
-        (tmp_path / "metadrive.new").mkdir()
+        Path(command[-1]).mkdir()
         return SimpleNamespace(returncode=0, stdout="", stderr="")
 
     monkeypatch.setattr(install_module.subprocess, "run", run)

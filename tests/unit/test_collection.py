@@ -200,6 +200,31 @@ def test_another_collection_is_refused(tmp_path: Path) -> None:
         run(collection(tmp_path, transitions=0), LineSimulators(LANES))
 
 
+def test_only_what_was_collected_is_removed(whole: Dataset, tmp_path: Path) -> None:
+    what = collection(tmp_path)
+    run(what, LineSimulators(LANES))
+    (what.store.path / "notes").write_text("mine")
+    what.store.remove()
+    assert [path.name for path in what.store.path.iterdir()] == ["notes"]
+    with pytest.raises(ConfigError, match="expected a new folder or one of a collection to go on with"):
+        run(what, LineSimulators(LANES))
+    (what.store.path / "notes").unlink()
+    run(what, LineSimulators(LANES))
+    what.store.remove()
+    assert not what.store.path.exists()
+
+
+def test_a_link_among_what_was_collected_is_not_followed(tmp_path: Path) -> None:
+    what, outside = collection(tmp_path), tmp_path / "outside"
+    outside.mkdir()
+    (outside / "000000.safetensors").write_text("mine")
+    run(what, LineSimulators(LANES))
+    (what.store.path / "episodes" / "000099.safetensors").symlink_to(outside / "000000.safetensors")
+    (what.store.path / ".collection.json.77.tmp").symlink_to(outside)
+    what.store.remove()
+    assert (outside / "000000.safetensors").read_text() == "mine"
+
+
 def test_too_short_a_collection_says_so_and_leaves_room_for_a_longer_one(tmp_path: Path) -> None:
     """One iteration of 2 steps ends no episode, nor do two; the store would not go on with another recipe."""
     for steps in (2, 4):

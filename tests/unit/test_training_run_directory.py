@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,6 +146,92 @@ def test_latest_passes_over_leftovers_and_damage(tmp_path: Path, caplog: pytest.
     assert "000000010" in caplog.text
     run.discard_after(5)
     assert [path.name for path in run.checkpoints_path.iterdir()] == ["000000005"]
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_resuming_removes_nothing_that_it_did_not_make(tmp_path: Path, linked: bool) -> None:
+    """Hidden files and folders of others stay, in the folder and in one that it is a link to; links stay, too."""
+    run, home, key = RunDirectory(tmp_path / "run"), tmp_path / "home", tmp_path / "key"
+    run.path.mkdir()
+    home.mkdir()
+    key.write_text("key")
+    if linked:
+        run.checkpoints_path.symlink_to(home)
+    run.save_checkpoint(5, jnp.ones(2), {})
+    folder = run.checkpoints_path
+    for name in (".git/objects", ".ssh", ".000000005.notes", ".x.77.tmp", ".000000005.77.tmp.old", "notes", "000"):
+        (folder / name).mkdir(parents=True)
+    (folder / ".ssh" / "id").write_text("key")
+    (folder / ".DS_Store").write_text("")
+    (folder / ".link").symlink_to(home)
+    (folder / ".dangling").symlink_to(tmp_path / "nowhere")
+    (folder / ".000000009.77.old").symlink_to(key)
+    os.mkfifo(folder / ".pipe")
+    before = listing(tmp_path)
+    (folder / ".000000009.78.tmp").mkdir()
+    (folder / ".000000009.78.tmp" / "checkpoint.json").write_text("{")
+    for _ in range(2):
+        with run.locked():
+            assert run.latest() == folder / "000000005"
+            run.discard_after(5)
+    assert listing(tmp_path) == sorted([*before, "run/.lock"])
+    assert key.read_text() == "key"
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling link", "notes", "pipe"])
+def test_what_only_has_a_checkpoints_name_gets_another(tmp_path: Path, kind: str) -> None:
+    run, outside = RunDirectory(tmp_path / "run"), tmp_path / "outside"
+    run.save_checkpoint(5, jnp.ones(2), {})
+    (outside / "inside").mkdir(parents=True)
+    (outside / "checkpoint.json").write_text("{")
+    path = run.checkpoints_path / "000000010"
+    match kind:
+        case "file":
+            path.write_text("notes")
+        case "link":
+            path.symlink_to(outside)
+        case "dangling link":
+            path.symlink_to(tmp_path / "nowhere")
+        case "notes":
+            path.mkdir()
+            (path / "notes").write_text("notes")
+        case "pipe":
+            os.mkfifo(path)
+    run.discard_after(5)
+    assert [path.name for path in sorted(run.checkpoints_path.iterdir())] == ["000000005", "000000010.found-1"]
+    assert listing(outside) == ["checkpoint.json", "inside"]
+    if kind == "notes":
+        assert (run.checkpoints_path / "000000010.found-1" / "notes").read_text() == "notes"
+    assert run.save_checkpoint(10, jnp.ones(2), {}) == run.latest() == path
+
+
+def test_a_note_in_an_old_checkpoint_stays(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    for step in (5, 10):
+        path = run.save_checkpoint(step, jnp.ones(2), {})
+        (path / "notes.txt").write_text("the best so far")
+    (path / "link").symlink_to(tmp_path)
+    for step in (15, 20, 25):
+        run.save_checkpoint(step, jnp.ones(2), {})
+    assert listing(run.checkpoints_path / "000000005") == ["notes.txt"]
+    assert listing(run.checkpoints_path / "000000010") == ["link", "notes.txt"]
+    assert run.latest() == run.checkpoints_path / "000000025"
+
+
+def test_checkpoints_that_cannot_be_written_are_known_before_training(tmp_path: Path) -> None:
+    for kind in ("file", "dangling link"):
+        run = RunDirectory(tmp_path / kind)
+        run.path.mkdir()
+        if kind == "file":
+            run.checkpoints_path.write_text("")
+        else:
+            run.checkpoints_path.symlink_to(tmp_path / "nowhere")
+        with pytest.raises(ConfigError, match="checkpoints: expected a folder that can be written to"), run.locked():
+            pass
 
 
 def test_only_damaged_checkpoints_are_not_taken_for_none(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from surefoot.cli.files import read_summary, run_data
 from surefoot.cli.report_simulator import animations, data_points, evaluation_rows_of
 from surefoot.cli.selection import method_name
 from surefoot.errors import ConfigError
-from surefoot.files import write_json, write_text
+from surefoot.files import replacement, write_json, write_text
 from surefoot.report.html import Animation, write_report
 from surefoot.report.protocol_plots import cost_against_return, scores_of
 from surefoot.report.protocol_tables import comparison_rows, markdown_table
@@ -62,7 +62,8 @@ def compare(paths: Sequence[Path], out: Path) -> Path:
     write_text(out / "table.md", markdown_table(table))
     methods = {run.name: {key: run.summary[key] for key in _KEPT if key in run.summary} for run in runs}
     write_json(out / "summary.json", {"task": task.name, "methods": methods})
-    figure.savefig(out / "cost_return.png", dpi=150)
+    with replacement(out / "cost_return.png") as temporary, temporary.open("xb") as file:
+        figure.savefig(file, format="png", dpi=150)
     page = out / "report.html"
     write_report(
         page,

@@ -23,7 +23,7 @@ def image_format(path: Path) -> ImageFormat | None:
     if episode_files.is_folder_of_episodes(path):
         return "episodes"
     if path.is_dir():
-        return "chunks" if any(path.glob("*.npz")) else None
+        return "chunks" if any(path.glob("[!.]*.npz")) else None
     if path.suffix.lower() not in (".hdf5", ".h5"):
         return None
     with reading(path) as file:

@@ -2,9 +2,9 @@
 
 import json
 import os
+import re
 import resource
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -23,11 +23,18 @@ from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse
 from surefoot.cli.report import PAGE, report
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
 from surefoot.errors import ConfigError, check_least
-from surefoot.files import write_json
-from surefoot.training import hyperparameters
+from surefoot.files import is_temporary, remove, sweep, write_json
+from surefoot.training import RunDirectory, hyperparameters
 
 REQUEST, DATA = "quickstart.json", "data.hdf5"
 COLLECTION_SEED = 0
+_FILES = (REQUEST, DATA, "config.json", "metrics.jsonl", "summary.json", "calibration.json", PAGE)
+_FOLDERS = {
+    "checkpoints": r"checkpoint\.json|arrays-[0-9a-f]+\.safetensors",
+    "tensorboard": r"events\.out\.tfevents\..*",
+    "evaluation": r".*\.(json|jsonl|npz)",
+}
+"""What a quickstart makes: files, and the names of those in each folder."""
 _IMPORTED = time.time()
 Hyper = TypeVar("Hyper")
 
@@ -114,7 +121,7 @@ def _begin(options: QuickstartOptions[Any]) -> bool:
     _check(options)
     found = _read_request(out)
     if found is not None and options.overwrite:
-        shutil.rmtree(out)
+        remove_earlier(out)
         found = None
     if found is None:
         if visible(out):
@@ -131,6 +138,32 @@ def _begin(options: QuickstartOptions[Any]) -> bool:
             f"add --overwrite to start afresh, or choose another folder with --out."
         )
     return True
+
+
+def remove_earlier(out: Path) -> None:
+    """Remove an earlier quickstart. Raises `ConfigError`, and removes nothing, where the folder holds other files."""
+    with RunDirectory(out).locked():
+        others = [path for path in sorted(out.iterdir()) if path.name[0] != "." and not _is_ours(path)]
+        if others:
+            raise ConfigError(
+                f"{others[0]}: no quickstart made this, so --overwrite does not remove it; move it away, or choose "
+                f"another folder with --out."
+            )
+        sweep(out)
+        for path in sorted(out.iterdir(), key=lambda path: path.name == REQUEST):  # last: a kill can be repeated
+            if path.name[0] != ".":
+                remove(path)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a quickstart makes a file of that name, or a folder of that name with such files only."""
+    if path.is_symlink() or not path.is_dir():
+        return path.name in _FILES and path.is_file() and not path.is_symlink()
+    inside = _FOLDERS.get(path.name)
+    entries = [] if inside is None else [one for one in path.rglob("*") if one.is_symlink() or not one.is_dir()]
+    return inside is not None and all(
+        not one.is_symlink() and (re.fullmatch(inside, one.name) or is_temporary(one.name)) for one in entries
+    )
 
 
 def _check(options: QuickstartOptions[Any]) -> None:

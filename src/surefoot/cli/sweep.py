@@ -22,7 +22,7 @@ from surefoot.cli.selection import DataFilter
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
 from surefoot.errors import ConfigError, check_least
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
-from surefoot.files import write_json, write_text
+from surefoot.files import replacement, write_json, write_text
 from surefoot.report.protocol_plots import QuantityBar, quantity_bars
 from surefoot.report.protocol_tables import comparison_rows
 from surefoot.report.tables import plain_table
@@ -117,7 +117,8 @@ def sweep(options: SweepOptions[Any], *, command: Sequence[str]) -> list[tuple[f
     figures = [{"fraction": fraction, **summary["protocol"]} for fraction, summary in records]
     write_json(options.out / RESULT, {"command": " ".join(command), "shares": figures})
     bars = [QuantityBar(fraction, summary["protocol"]) for fraction, summary in records]
-    quantity_bars(bars).savefig(options.out / PICTURE, dpi=150)
+    with replacement(options.out / PICTURE) as temporary, temporary.open("xb") as file:
+        quantity_bars(bars).savefig(file, format="png", dpi=150)
     return records
 
 

@@ -11,7 +11,7 @@
 import errno
 import json
 import os
-import shutil
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +25,11 @@ from surefoot import checkpoint
 from surefoot.checkpoint import as_json, difference
 from surefoot.collection.episodes import Columns, join
 from surefoot.errors import ConfigError, DataError
-from surefoot.files import sweep, write_json, write_whole
-from surefoot.locks import holding
+from surefoot.files import is_temporary, remove_folder, sweep, write_json, write_whole
+from surefoot.locks import LOCK, holding
 
 SUFFIX = ".collecting"
+IDENTITY, RESERVE = "collection.json", "reserve"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 Tree = TypeVar("Tree")
 
@@ -77,7 +78,7 @@ class Store:
 
     def release_reserve(self) -> None:
         """Give the space kept aside back, once all is written."""
-        (self.path / "reserve").unlink(missing_ok=True)
+        (self.path / RESERVE).unlink(missing_ok=True)
 
     def read(self, part: Path) -> Columns:
         """The episodes in a file; no columns where none ended. Raises `DataError` where it is damaged."""
@@ -96,8 +97,8 @@ class Store:
         return checkpoint.load(self._learner, template) if self._learner.exists() else None
 
     def remove(self) -> None:
-        """All of it, once the file is written."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove what was kept, once the file is written; what others put there stays."""
+        remove_folder(self.path, self._is_own, first=IDENTITY)
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -109,9 +110,23 @@ class Store:
     def _learner(self) -> Path:
         return self.path / "learner"
 
+    def _is_own(self, path: Path) -> bool:
+        if path.is_symlink():
+            return False
+        if path.is_dir():
+            own = {self._episodes: _is_part, self._learner: checkpoint.is_own}.get(path)
+            return own is not None and all(map(own, path.iterdir()))
+        return path.is_file() and (path.name in (IDENTITY, RESERVE, LOCK) or is_temporary(path.name))
+
     def _check(self, identity: dict[str, Any]) -> None:
-        path = self.path / "collection.json"
+        path = self.path / IDENTITY
         if not path.exists():
+            others = [one for one in (*self.path.iterdir(), *self._episodes.iterdir()) if one.name[0] != "."]
+            if others not in ([], [self._episodes]):
+                raise ConfigError(
+                    f"{self.path}: expected a new folder or one of a collection to go on with, found other files; "
+                    f"choose another file with --out."
+                )
             with self._saving("begin"):
                 write_json(path, identity)
             return
@@ -127,7 +142,7 @@ class Store:
 
     def _reserve(self, size: int) -> None:
         # A file system that cannot allocate ahead has no reserve to give back.
-        with (self.path / "reserve").open("wb") as file, _allowed(errno.EOPNOTSUPP, errno.EINVAL):
+        with (self.path / RESERVE).open("wb") as file, _allowed(errno.EOPNOTSUPP, errno.EINVAL):
             os.posix_fallocate(file.fileno(), 0, size)
 
     def _save(self, what: str, write: Callable[[], None]) -> None:
@@ -137,7 +152,7 @@ class Store:
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            (self.path / "reserve").unlink(missing_ok=True)
+            (self.path / RESERVE).unlink(missing_ok=True)
             with self._saving(what):
                 write()
             raise DataError(f"{self.path}: {_full_sentence('everything collected is kept')}") from error
@@ -152,6 +167,11 @@ class Store:
             raise DataError(
                 f"{self.path}: {_full_sentence(f'there was no room to {what}, the rest is kept')}"
             ) from error
+
+
+def _is_part(path: Path) -> bool:
+    named = re.fullmatch(r"[0-9]{6}.*\.(safetensors|hdf5)", path.name) is not None or is_temporary(path.name)
+    return named and path.is_file() and not path.is_symlink()
 
 
 def _full_sentence(kept: str) -> str:

@@ -91,7 +91,7 @@ def write_chunks(folder: Path, frames: FrameData, *, length: int = CHUNK) -> lis
 def _streams(folder: Path) -> list[list[str]]:
     """The chunks' names, those that follow each other together, each stream in its order."""
     found = {}
-    for path in sorted(folder.glob("*.npz")):
+    for path in sorted(folder.glob("[!.]*.npz")):
         match = _NAME.fullmatch(path.name)
         if match is None:
             refuse(path, "", expected="a name of the form time-uuid-successor-length.npz", found=path.name)

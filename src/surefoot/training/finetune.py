@@ -326,9 +326,7 @@ def _save(run: RunDirectory, number: int, states: Any, replays: list[Replay], ro
     there = {path.name for path in run.checkpoints()}
     for path in (run.path / REPLAY).iterdir():
         if path.name.isdecimal() and path.name not in there:
-            for file in path.iterdir():
-                file.unlink()
-            path.rmdir()
+            checkpoint.remove(path)
 
 
 def _resume(

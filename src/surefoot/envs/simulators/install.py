@@ -15,6 +15,7 @@ from pathlib import Path
 
 from surefoot.envs.workers.commands import metadrive_python
 from surefoot.errors import SimulatorError, check_name
+from surefoot.files import aside, sweep
 from surefoot.tasks import Suite, Task
 
 PINS = Path(__file__).parent / "pins"
@@ -66,7 +67,10 @@ def _install_metadrive(say: Say) -> None:
     """Into a new environment, which takes the old one's place only when it is whole."""
     python = metadrive_python()
     place = python.parents[1]
-    new = place.with_name("metadrive.new")
+    if os.path.lexists(place) and (place.is_symlink() or not (place / "pyvenv.cfg").is_file()):
+        raise SimulatorError(
+            f"{place}: expected MetaDrive's environment or nothing, found something else; move it away."
+        )
     base = next((found for name in METADRIVE_PYTHONS if (found := _working(name))), None)
     if base is None:
         raise SimulatorError(
@@ -74,12 +78,15 @@ def _install_metadrive(say: Say) -> None:
             f"found; install one of them beside the present Python."
         )
     say(f"installing metadrive into an environment of its own ({place}, about 900 MB)")
-    shutil.rmtree(new, ignore_errors=True)
-    new.parent.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    sweep(place.parent)
+    new = aside(place)
     try:
         _run([base, "-m", "venv", str(new)], "MetaDrive's virtual environment could not be made")
         _pip(new / "bin" / "python", "metadrive")
-        shutil.rmtree(place, ignore_errors=True)
+        if place.exists():
+            place.rename(old := aside(place))
+            shutil.rmtree(old, ignore_errors=True)
         new.rename(place)
     finally:
         shutil.rmtree(new, ignore_errors=True)
