@@ -143,7 +143,7 @@ def test_a_task_without_labeller_says_so(tmp_path: Path) -> None:
         ({"rewards": np.zeros((10, 2))}, r"rewards: expected shape \[N\] or \[N, 1\], found shape \[10, 2\]"),
         ({"rewards": np.zeros(9)}, r"rewards: expected 10 rows as in observations, found 9"),
         ({"rewards": np.full(10, np.nan)}, r"rewards: expected finite numbers, found nan in row 0"),
-        ({"rewards": np.array([b"a"] * 10)}, r"rewards: expected an array of real numbers"),
+        ({"rewards": np.array([b"a"] * 10)}, r"rewards: expected real numbers, found strings"),
         ({"terminals": np.full(10, 2)}, r"terminals: expected only 0 and 1, found 2 in row 0"),
         ({"actions": np.arange(20.0).reshape(10, 2)}, r"actions: expected numbers in \[-1, 1\], found 19 in row 9"),
         ({"observations": np.zeros((0, 3))}, r"observations: expected at least one row, found 0 rows"),

@@ -9,7 +9,8 @@ from surefoot.cli.files import load_frames
 from surefoot.cli.progress import ProgressLine
 from surefoot.data import episode_files, npz_chunks, pixels
 from surefoot.data.frames import FrameData
-from surefoot.data.hdf5 import card_of, reading
+from surefoot.data.hdf5 import card_of
+from surefoot.data.storage import reading
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task, get_task
 

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -16,9 +15,8 @@ from jaxtyping import Bool, Float
 
 from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
 from surefoot.data.dataset import Dataset
-from surefoot.data.hdf5 import NUMBER_KINDS, reading
+from surefoot.data.storage import Allowance, check_numbers, check_storage, has_key, open_array, read_array, reading
 from surefoot.data.travel import TravelCost, read_places, travel_cost
-from surefoot.data.writing import blaming
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task
 
@@ -60,6 +58,10 @@ LEADING_COLUMNS = {"AntVelocity": 111}
 """Task -> columns of D4RL's observations, where they go on after those of the task (with contact forces)."""
 
 
+_COPIES = 2.5
+"""Of the arrays, in memory while next observations are derived and rows left out."""
+
+
 def has_labels(task: Task) -> bool:
     """Whether it is known how D4RL's data of the task's robot are labelled with costs."""
     return task.name in LABELLERS or travel_cost(task) is not None
@@ -83,15 +85,19 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
             f"{path}: D4RL's data have no costs, and no cost labeller is known for {task.name} ({known})."
         )
     with reading(path) as file:
-        arrays = {key: _read(path, file, key, task) for key in ("observations", "actions", "rewards", "terminals")}
-        for key in ("next_observations", "timeouts"):
-            if key in file:
-                arrays[key] = _read(path, file, key, task)
-        rows = len(arrays["observations"])
-        places = read_places(path, file, rows, labeller) if isinstance(labeller, TravelCost) else None
-    for key, values in arrays.items():
-        if len(values) != rows:
-            refuse(path, key, expected=f"{rows} rows as in observations", found=f"{len(values)}")
+        keys = ["observations", "actions", "rewards", "terminals"]
+        keys += [key for key in ("next_observations", "timeouts") if has_key(path, file, key)]
+        nodes = {key: _open(path, file, key, task) for key in keys}
+        rows, allowance = len(nodes["observations"]), Allowance(path, copies=_COPIES)
+        for key, node in nodes.items():
+            if len(node) != rows:
+                refuse(path, key, expected=f"{rows} rows as in observations", found=f"{len(node)}")
+            check_storage(path, key, node)
+            allowance.take(key, node)
+        places = None
+        if isinstance(labeller, TravelCost):
+            places = read_places(path, file, rows, labeller, allowance)
+        arrays = {key: _read(path, key, node, task) for key, node in nodes.items()}
     terminated = flag_values(path, "terminals", arrays["terminals"])
     if "timeouts" in arrays:
         truncated = flag_values(path, "timeouts", arrays["timeouts"]) & ~terminated
@@ -149,23 +155,27 @@ def _following(
     return entered, moved, kept
 
 
-def _read(path: Path, file: h5py.File, key: str, task: Task) -> np.ndarray:
-    """The values under `key`, float32, with as many columns as the task has."""
-    if key not in file:
-        refuse(path, key, expected="a key of that name", found=f"only {', '.join(ascii(name) for name in file)}")
-    node: Any = file[key]
-    widths = {"actions": task.action_dim, "observations": task.observation_dim}
-    width = widths.get(key.removeprefix("next_"))
-    if not isinstance(node, h5py.Dataset) or node.shape is None or node.dtype.kind not in NUMBER_KINDS:
-        refuse(path, key, expected="an array of real numbers", found=f"{type(node).__name__.lower()}")
+def _width(key: str, task: Task) -> int | None:
+    """Columns of the task under `key`; None for one number a row."""
+    return {"actions": task.action_dim, "observations": task.observation_dim}.get(key.removeprefix("next_"))
+
+
+def _open(path: Path, file: h5py.File, key: str, task: Task) -> h5py.Dataset:
+    """The array under `key`, of at least as many columns as the task has."""
+    node = open_array(path, file, key)
+    width = _width(key, task)
+    check_numbers(path, key, node)
     allowed = {width} | ({LEADING_COLUMNS.get(task.name)} if width == task.observation_dim else set())
-    if width is not None and (node.ndim != 2 or node.shape[1] not in allowed):
-        found = f"shape {list(node.shape)}"
+    found = "no values" if node.shape is None else f"shape {list(node.shape)}"
+    if width is not None and (node.shape is None or node.ndim != 2 or node.shape[1] not in allowed):
         refuse(path, key, expected=f"shape [N, {width}] for task {task.name}", found=found)
-    if width is None and node.shape[1:] not in ((), (1,)):
-        refuse(path, key, expected="shape [N] or [N, 1]", found=f"shape {list(node.shape)}")
+    if width is None and (node.shape is None or not node.shape or node.shape[1:] not in ((), (1,))):
+        refuse(path, key, expected="shape [N] or [N, 1]", found=found)
     if not len(node):
         refuse(path, key, expected="at least one row", found="0 rows")
-    with blaming(path, key, "a readable array"):
-        values = node[()]
-    return float32_values(path, key, values.reshape(-1) if width is None else values[:, :width])
+    return node
+
+
+def _read(path: Path, key: str, node: h5py.Dataset, task: Task) -> np.ndarray:
+    """The values, float32, with as many columns as the task has."""
+    return read_array(path, key, node, float32_values, columns=_width(key, task))

@@ -10,6 +10,7 @@ thing at a time; so only the places of the chunks are asked of it, and threads r
 
 import io
 import json
+import math
 import os
 import zlib
 from collections.abc import Callable, Sequence
@@ -23,8 +24,9 @@ from jaxtyping import Int, UInt8
 
 from surefoot.data import pixels
 from surefoot.data.checks import refuse
+from surefoot.data.checksums import write_array, write_keys
 from surefoot.data.frames import FrameData, join
-from surefoot.data.hdf5 import reading
+from surefoot.data.storage import Allowance, check_keys, check_memory, read_text, reading
 from surefoot.data.writing import replacing
 from surefoot.files import sweep, write_json
 from surefoot.tasks import Task
@@ -49,7 +51,8 @@ def encode(episode: FrameData, *, behaviour: str) -> bytes:
             if name == "observations":
                 frames = min(CHUNK_FRAMES, len(array))
                 chunked = {"chunks": (frames, *array.shape[1:]), "compression": "gzip", "compression_opts": _LEVEL}
-            file.create_dataset(pixels.KEYS[name], data=array, **chunked)
+            write_array(file, pixels.KEYS[name], array.shape, array.dtype, [(0, array)], **chunked)
+        write_keys(file, list(pixels.KEYS.values()))
         file.attrs[_BEHAVIOUR] = behaviour
     return content.getvalue()
 
@@ -105,6 +108,8 @@ class Chunk(NamedTuple):
     offset: int
     size: int
     """Bytes."""
+    inflated: int
+    """Bytes of the images."""
 
 
 class CompressedImages:
@@ -160,9 +165,13 @@ class CompressedImages:
         chunk = self._chunks[number]
         try:
             with chunk.path.open("rb") as file:
-                content = zlib.decompress(os.pread(file.fileno(), chunk.size, chunk.offset))
+                inflater = zlib.decompressobj()
+                content = inflater.decompress(os.pread(file.fileno(), chunk.size, chunk.offset), chunk.inflated + 1)
         except (OSError, zlib.error) as error:
             refuse(chunk.path, "observations", expected="compressed images", found="a damaged file", cause=error)
+        if len(content) != chunk.inflated or not inflater.eof:
+            found = "a damaged or shortened file"
+            refuse(chunk.path, "observations", expected=f"compressed images of {chunk.inflated:,} bytes", found=found)
         flat = np.frombuffer(content, np.uint8).reshape(-1, *self.shape[1:])
         return flat[:frames]  # the last chunk of an episode is filled up
 
@@ -213,6 +222,8 @@ def load_episodes(
     joined = join(parts)
     shape = (frames, *(task.image_shape or ()))
     images = CompressedImages(chunks, np.asarray(firsts), shape)
+    if in_memory:
+        check_memory(folder, "observations", images.nbytes)
     # Declared as an array: it is one to everything that reads rows.
     observations: Any = images[0:frames] if in_memory else images
     return FrameData(task.name, **{**joined.arrays(), "observations": observations})
@@ -228,7 +239,7 @@ def behaviours(folder: Path) -> list[str]:
     found = []
     for path in episode_paths(folder):
         with reading(path) as file:
-            found.append(str(file.attrs[_BEHAVIOUR]))
+            found.append(_behaviour(path, file))
     return found
 
 
@@ -247,14 +258,25 @@ def check_card(folder: Path, card: dict[str, Any], task: Task) -> None:
 def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk]]]:
     """An episode without its images, its behaviour, and where its chunks lie by their first frame."""
     with reading(path) as file:
-        arrays = pixels.read_numbers(path, file, task)
-        node = file[pixels.KEYS["observations"]]
-        assert isinstance(node, h5py.Dataset)  # as `read_numbers` found
+        check_keys(path, file)
+        allowance = Allowance(path)
+        arrays, node = pixels.read_numbers(path, file, task, allowance)
+        allowance.take("observations", node, in_memory=False)
         if node.compression != "gzip" or node.chunks is None or node.shuffle or node.fletcher32:
             refuse(path, "observations", expected="images compressed by gzip alone", found=f"{node.compression}")
-        infos = (node.id.get_chunk_info(number) for number in range(node.id.get_num_chunks()))
-        found = [(info.chunk_offset[0], Chunk(path, info.byte_offset, info.size)) for info in infos]
-        behaviour = str(file.attrs.get(_BEHAVIOUR, ""))
+        if node.chunks[1:] != node.shape[1:]:
+            refuse(path, "observations", expected="chunks of whole images", found=f"chunks of {list(node.chunks)}")
+        inflated, found = math.prod(node.chunks), []
+        node.id.chunk_iter(
+            lambda info: found.append((info.chunk_offset[0], Chunk(path, info.byte_offset, info.size, inflated)))
+        )
+        behaviour = _behaviour(path, file)
     rows = len(arrays["rewards"])
     arrays["observations"] = np.zeros((rows, 0), np.uint8)
     return FrameData(task.name, **arrays), behaviour, sorted(found)
+
+
+def _behaviour(path: Path, file: h5py.File) -> str:
+    """The label of an episode's behaviour; empty where it has none."""
+    label = read_text(path, file, _BEHAVIOUR)
+    return "" if label is None else str(label)

@@ -8,8 +8,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,9 +23,23 @@ from surefoot.data.checks import (
     float32_values,
     refuse,
 )
+from surefoot.data.checksums import write_array, write_keys
 from surefoot.data.dataset import Dataset
-from surefoot.data.mapping import BLOCK_ROWS, Meter, blocks, is_mapped, map_dataset, release
-from surefoot.data.writing import blaming, new_hdf5, replacing
+from surefoot.data.mapping import Meter, blocks, is_mapped, map_dataset, release
+from surefoot.data.storage import (
+    Allowance,
+    check_array,
+    check_keys,
+    check_numbers,
+    check_storage,
+    find,
+    names,
+    read_array,
+    read_text,
+    reading,
+    verified_blocks,
+)
+from surefoot.data.writing import new_hdf5, replacing
 from surefoot.tasks import Task
 
 REQUIRED_KEYS = ("observations", "next_observations", "actions", "rewards", "costs", "terminals", "timeouts")
@@ -38,10 +51,6 @@ WIDE_KEYS = ("observations", "next_observations", "actions")
 FLAG_KEYS = ("terminals", "timeouts")
 MAPPED_ABOVE = 2 * 2**30
 """Bytes above which arrays stay in their file where they can."""
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-"""The first bytes of an HDF5 file."""
-NUMBER_KINDS = "biuf"
-"""NumPy's kinds of dtype that hold real numbers."""
 
 
 def load(
@@ -78,9 +87,9 @@ def save(path: str | os.PathLike[str], dataset: Dataset, *, card: dict[str, Any]
     size = sum(array.nbytes for array in arrays.values())
     with replacing(path, size=size) as temporary, new_hdf5(temporary) as file:
         for key, array in arrays.items():
-            node = file.create_dataset(key, array.shape, array.dtype)
-            for start, (block,) in blocks(array):
-                node[start : start + len(block)] = block
+            parts = ((start, block) for start, (block,) in blocks(array))
+            write_array(file, key, array.shape, array.dtype, parts)
+        write_keys(file, list(arrays))
         file.attrs[CARD] = card_text
 
 
@@ -97,12 +106,14 @@ def rewrite(
         found = card_of(source, file)
         check_card_task(source, found, task)
         nodes = _find(source, file, task)
+        _allow(source, nodes, in_memory=False)
         card_text = _card_text(target, task.name, found if card is None else card)
         size = sum(math.prod(node.shape) * (1 if key in FLAG_KEYS else 4) for key, node in nodes.items())
         with replacing(target, size=size) as temporary:
             with new_hdf5(temporary) as out:
                 for key, node in nodes.items():
                     _copy_blocks(source, key, node, out)
+                write_keys(out, list(nodes))
                 out.attrs[CARD] = card_text
             dataset = _load(temporary, task, named=source, mapped=True)
             if not found:
@@ -115,13 +126,6 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     with reading(path) as file:
         return card_of(path, file)
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[h5py.File]:
-    _check_is_hdf5(path)
-    with blaming(path, "", "a readable HDF5 file"), h5py.File(path, "r") as file:
-        yield file
 
 
 def _load(
@@ -141,9 +145,19 @@ def _load(
             refuse(
                 named, CARD, expected="transitions of vectors", found="frames of images, as surefoot train takes them"
             )
-        nodes = _find(named, file, task)
+        nodes, maps = _find(named, file, task), {}
+        if mapped is not False:
+            maps = _maps(path, nodes, named=named, asked=bool(mapped))
+        _allow(named, nodes, in_memory=not maps)
         meter = None if on_progress is None else Meter(_bytes_to_check(nodes), on_progress)
-        arrays = _arrays(path, nodes, named=named, mapped=mapped, checked=checked, meter=meter)
+        arrays = {}
+        for key, node in nodes.items():
+            if key not in maps:
+                arrays[key] = _read(named, key, node)
+                continue
+            if checked:
+                _check_map(named, key, node, maps[key], meter)
+            arrays[key] = maps[key] if key in WIDE_KEYS else maps[key].reshape(-1)
     dataset = Dataset(
         task=task.name,
         observations=arrays["observations"],
@@ -169,45 +183,42 @@ def _bytes_to_check(nodes: dict[str, h5py.Dataset]) -> int:
     return sum(sizes.values()) + 3 * sizes["observations"]
 
 
-def _arrays(
-    path: Path,
-    nodes: dict[str, h5py.Dataset],
-    *,
-    named: Path,
-    mapped: bool | None,
-    checked: bool,
-    meter: Meter | None,
-) -> dict[str, np.ndarray]:
-    """The values under each key: read, or mapped (flags are small and always read)."""
-    maps = {key: map_dataset(path, node) for key, node in nodes.items() if key not in FLAG_KEYS}
-    odd = [key for key, values in maps.items() if values is None or values.dtype != np.float32]
-    if mapped and odd:
-        compression = nodes[odd[0]].compression or "chunks" if nodes[odd[0]].chunks else "another layout"
-        found = f"{nodes[odd[0]].dtype} in {compression}; `surefoot data convert` writes such a file"
-        refuse(named, odd[0], expected="float32 in one piece, as data that stay in their file must lie", found=found)
-    size = sum(4 * math.prod(node.shape) for node in nodes.values())
-    if mapped or (mapped is None and not odd and size > MAPPED_ABOVE):
-        arrays = {}
-        for key, values in maps.items():
-            assert values is not None
-            if checked:
-                check_finite(named, key, values, meter=meter)
-            arrays[key] = values if key in WIDE_KEYS else values.reshape(-1)
-        return arrays | {key: _read(named, key, nodes[key]) for key in FLAG_KEYS}
-    maps.clear()
-    return {key: _read(named, key, node) for key, node in nodes.items()}
+def _maps(path: Path, nodes: dict[str, h5py.Dataset], *, named: Path, asked: bool) -> dict[str, np.ndarray]:
+    """The arrays that stay in the file (flags are small and always read): all where it was asked for, or where they
+    are large and lie there as they would in memory; else none."""
+    if not asked and sum(4 * math.prod(node.shape) for node in nodes.values()) <= MAPPED_ABOVE:
+        return {}
+    maps: dict[str, np.ndarray] = {}
+    for key, node in nodes.items():
+        if key in FLAG_KEYS:
+            continue
+        values = map_dataset(path, node)
+        if values is None or values.dtype != np.float32:
+            if not asked:
+                return {}
+            compression = node.compression or "chunks" if node.chunks else "another layout"
+            found = f"{node.dtype} in {compression}; `surefoot data convert` writes such a file"
+            refuse(named, key, expected="float32 in one piece, as data that stay in their file must lie", found=found)
+        maps[key] = values
+    return maps
+
+
+def _check_map(path: Path, key: str, node: h5py.Dataset, values: np.ndarray, meter: Meter | None) -> None:
+    """A mapped array's numbers and checksum, in one pass."""
+    parts = ((start, block) for start, (block,) in blocks(values, meter=meter))
+    for start, block in verified_blocks(path, key, node, parts):
+        check_finite(path, key, block, first_row=start)
 
 
 def _copy_blocks(source: Path, key: str, node: h5py.Dataset, out: h5py.File) -> None:
     """Write `node` under `key` block by block, float32 or flags, flat where it is one number a row."""
     shape = node.shape if key in WIDE_KEYS else node.shape[:1]
-    written = out.create_dataset(key, shape, np.bool_ if key in FLAG_KEYS else np.float32)
-    for start in range(0, len(node), BLOCK_ROWS):
-        with blaming(source, key, "a readable array"):
-            values = node[start : start + BLOCK_ROWS]
-        values = values.reshape(-1, *shape[1:])
-        convert = flag_values if key in FLAG_KEYS else float32_values
-        written[start : start + len(values)] = convert(source, key, values, first_row=start)
+    convert = flag_values if key in FLAG_KEYS else float32_values
+    parts = (
+        (start, convert(source, key, values.reshape(-1, *shape[1:]), first_row=start))
+        for start, values in verified_blocks(source, key, node)
+    )
+    write_array(out, key, shape, np.bool_ if key in FLAG_KEYS else np.float32, parts)
 
 
 def _card_text(path: Path, task: str, card: dict[str, Any] | None) -> str:
@@ -217,29 +228,9 @@ def _card_text(path: Path, task: str, card: dict[str, Any] | None) -> str:
     return json.dumps(full_card)
 
 
-def _check_is_hdf5(path: Path) -> None:
-    expected = "an HDF5 file"
-    if not path.exists():
-        refuse(path, "", expected=expected, found="nothing at that place")
-    if path.is_dir():
-        refuse(path, "", expected=expected, found="a folder")
-    if not path.is_file():  # a pipe would keep us waiting for ever
-        refuse(path, "", expected=expected, found="neither a file nor a folder")
-    with blaming(path, "", "a readable file"), path.open("rb") as file:
-        head = file.read(256)
-    if not head:
-        refuse(path, "", expected=expected, found="an empty file (0 bytes)")
-    if not head.startswith(SIGNATURE[: len(head)]):
-        # HDF5 allows a block of the user's own in front; h5py knows where to look behind it.
-        if h5py.is_hdf5(path):
-            return
-        is_text = head.isascii() and head.decode("ascii").replace("\n", " ").replace("\t", " ").isprintable()
-        refuse(path, "", expected=expected, found="text" if is_text else "another format")
-
-
 def card_of(path: Path, file: h5py.File) -> dict[str, Any]:
     expected = "one string that holds a JSON object"
-    text = file.attrs.get(CARD)
+    text = read_text(path, file, CARD)
     if text is None:
         return {}
     if not isinstance(text, str | bytes):
@@ -260,20 +251,28 @@ def check_card_task(path: Path, card: dict[str, Any], task: Task) -> None:
 
 
 def _find(path: Path, file: h5py.File, task: Task) -> dict[str, h5py.Dataset]:
-    present = list(file)
+    check_keys(path, file)
+    present = names(path, file)
     nodes = {}
     for key in (*REQUIRED_KEYS, CONSTRAINTS_KEY):
         if key in present:
-            node = nodes[key] = file.get(key)
-            if not isinstance(node, h5py.Dataset):
-                found = "a broken link" if node is None else f"a {type(node).__name__.lower()}"
-                refuse(path, key, expected="an array", found=found)
+            nodes[key] = check_array(path, key, find(path, file, key))
         elif key in REQUIRED_KEYS:
             _refuse_missing(path, key, present)
     _check_shapes(path, nodes, task)
     if task.has_constraint and CONSTRAINTS_KEY not in present:  # last: another task's data are better named as such
         _refuse_missing(path, CONSTRAINTS_KEY, present)
+    for key, node in nodes.items():
+        check_storage(path, key, node)
     return nodes
+
+
+def _allow(path: Path, nodes: dict[str, h5py.Dataset], *, in_memory: bool) -> None:
+    """Refuse arrays that are too large for the file or the memory, before any is read."""
+    allowance = Allowance(path)
+    for key, node in nodes.items():
+        flags = key in FLAG_KEYS
+        allowance.take(key, node, in_memory=in_memory or flags, item_bytes=1 if flags else 4)
 
 
 def _refuse_missing(path: Path, key: str, present: list[str]) -> NoReturn:
@@ -288,15 +287,13 @@ def _check_shapes(path: Path, nodes: dict[str, h5py.Dataset], task: Task) -> Non
         "actions": task.action_dim,
     }
     for key, node in nodes.items():
-        shape, dtype = node.shape, node.dtype
+        shape = node.shape
         found = "no values" if shape is None else f"shape {list(shape)}"
         if key in widths and (shape is None or len(shape) != 2 or shape[1] != widths[key]):
             refuse(path, key, expected=f"shape [N, {widths[key]}] for task {task.name}", found=found)
         if key not in widths and (shape is None or len(shape) not in (1, 2) or shape[1:] not in ((), (1,))):
             refuse(path, key, expected="shape [N] or [N, 1]", found=found)
-        if dtype.kind not in NUMBER_KINDS:
-            kind = "strings" if h5py.check_string_dtype(dtype) else f"values of type {str(dtype)!a:.80}"
-            refuse(path, key, expected="real numbers", found=kind)
+        check_numbers(path, key, node)
     # The number of rows that most keys have is taken as right, so that the odd one is named.
     rows, _ = Counter(node.shape[0] for node in nodes.values()).most_common(1)[0]
     for key, node in nodes.items():
@@ -307,8 +304,5 @@ def _check_shapes(path: Path, nodes: dict[str, h5py.Dataset], task: Task) -> Non
 
 
 def _read(path: Path, key: str, node: h5py.Dataset) -> np.ndarray:
-    with blaming(path, key, "a readable array"):
-        values = node[()]
-    if key not in WIDE_KEYS:
-        values = values.reshape(-1)
-    return (flag_values if key in FLAG_KEYS else float32_values)(path, key, values)
+    convert = flag_values if key in FLAG_KEYS else float32_values
+    return read_array(path, key, node, convert, columns=node.shape[1] if key in WIDE_KEYS else None)

@@ -20,6 +20,7 @@ from surefoot.data.d4rl import LABELLERS, has_labels, load_d4rl
 from surefoot.data.dataset import Dataset
 from surefoot.data.download import fetch
 from surefoot.data.minari import load_minari, read_minari_card
+from surefoot.data.storage import has_key, reading
 from surefoot.data.writing import replacing
 from surefoot.errors import ConfigError, DataError
 from surefoot.files import write_json
@@ -126,8 +127,8 @@ def format_of(path: Path, task: Task) -> Literal["dsrl", "d4rl", "minari"]:
     """In which format data of `task` lie at `path`. D4RL's have no costs, for which the task then has a labeller."""
     if (path / "data").is_dir():
         return "minari"
-    with hdf5.reading(path) as file:
-        costless = "costs" not in file and "rewards" in file
+    with reading(path) as file:
+        costless = not has_key(path, file, "costs") and has_key(path, file, "rewards")
     return "d4rl" if costless and has_labels(task) else "dsrl"
 
 
@@ -220,7 +221,7 @@ def in_library(tasks: Mapping[str, Task], directory: Path) -> Iterator[tuple[Tas
 
 def _check_opens(path: Path) -> None:
     """A file whose hash is not known yet should at least be whole: HDF5 says how long it must be."""
-    with hdf5.reading(path):
+    with reading(path):
         pass
 
 

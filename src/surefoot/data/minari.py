@@ -13,20 +13,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
 from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
+from surefoot.data.checksums import write_array
 from surefoot.data.d4rl import Labeller
 from surefoot.data.dataset import Dataset
-from surefoot.data.hdf5 import CARD, NUMBER_KINDS, check_card_task, reading
+from surefoot.data.hdf5 import CARD, check_card_task
+from surefoot.data.storage import (
+    Allowance,
+    check_numbers,
+    check_storage,
+    find,
+    has_key,
+    names,
+    read_array,
+    reading,
+)
 from surefoot.data.writing import blaming, check_room, new_hdf5
 from surefoot.files import aside, remove, sweep
 from surefoot.tasks import Task
 
 MAIN_FILE, METADATA_FILE = "main_data.hdf5", "metadata.json"
+_COPIES = 2.0
+"""Of the data, in memory while the episodes are joined."""
 MINARI_VERSION = "0.5.4"
 """The version of the package whose layout is written."""
 
@@ -45,10 +58,11 @@ def load_minari(path: str | os.PathLike[str], task: Task, *, labeller: Labeller 
         refuse(folder / METADATA_FILE, "data_format", expected="hdf5", found=f"{metadata['data_format']!a}")
     check_card_task(folder / METADATA_FILE, metadata.get(CARD) or {}, task)
     with reading(main) as file:
-        names = sorted((str(name) for name in file if str(name).startswith("episode_")), key=_episode_number)
-        if not names:
+        episodes = sorted((name for name in names(main, file) if name.startswith("episode_")), key=_episode_number)
+        if not episodes:
             refuse(main, "", expected="a group episode_0", found=f"{len(file)} other keys")
-        parts = [_read_episode(main, name, file, task, labeller) for name in names]
+        source = _Source(main, file, Allowance(main, copies=_COPIES))
+        parts = [_read_episode(source, name, task, labeller) for name in episodes]
     for part in parts[:-1]:
         part["truncated"][-1] |= not part["terminated"][-1]
     keys = [key for key in parts[0] if all(key in part for part in parts)]
@@ -111,12 +125,19 @@ def _episode_number(name: str) -> tuple[int, str]:
     return (int(digits), "") if digits.isdecimal() else (2**62, digits)
 
 
-def _read_episode(
-    path: Path, name: str, file: h5py.File, task: Task, labeller: Labeller | None
-) -> dict[str, np.ndarray]:
+class _Source(NamedTuple):
+    """The file that episodes are read from."""
+
+    path: Path
+    file: h5py.File
+    allowance: Allowance
+
+
+def _read_episode(source: _Source, name: str, task: Task, labeller: Labeller | None) -> dict[str, np.ndarray]:
     """The arrays of one episode under the names of `Dataset`."""
-    moments = _read(path, file, f"{name}/observations", width=task.observation_dim)
-    actions = _read(path, file, f"{name}/actions", width=task.action_dim)
+    path, file = source.path, source.file
+    moments = _read(source, f"{name}/observations", width=task.observation_dim)
+    actions = _read(source, f"{name}/actions", width=task.action_dim)
     steps = len(actions)
     if len(moments) != steps + 1:
         rows = f"{len(moments)} for {steps} actions"
@@ -126,41 +147,43 @@ def _read_episode(
     found: dict[str, np.ndarray] = {
         "observations": moments[:-1],
         "actions": actions,
-        "rewards": _read_steps(path, file, f"{name}/rewards", steps),
+        "rewards": _read_steps(source, f"{name}/rewards", steps),
         "next_observations": moments[1:],
     }
     for key, ours in (("terminations", "terminated"), ("truncations", "truncated")):
-        found[ours] = flag_values(path, f"{name}/{key}", _read_steps(path, file, f"{name}/{key}", steps))
-    if f"{name}/infos/cost" in file:
-        found["costs"] = _read_steps(path, file, f"{name}/infos/cost", steps)
+        found[ours] = flag_values(path, f"{name}/{key}", _read_steps(source, f"{name}/{key}", steps))
+    if has_key(path, file, f"{name}/infos/cost"):
+        found["costs"] = _read_steps(source, f"{name}/infos/cost", steps)
     elif labeller is not None:
         found["costs"] = np.asarray(labeller(found["observations"], actions, found["next_observations"]), np.float32)
     else:
         refuse(path, f"{name}/infos/cost", expected="a key of that name, or a cost labeller", found="neither")
-    if f"{name}/infos/constraint" in file:
-        found["constraints"] = _read_steps(path, file, f"{name}/infos/constraint", steps)
+    if has_key(path, file, f"{name}/infos/constraint"):
+        found["constraints"] = _read_steps(source, f"{name}/infos/constraint", steps)
     return found
 
 
-def _read(path: Path, file: h5py.File, key: str, *, width: int | None) -> np.ndarray:
-    node: Any = file.get(key)
-    if not isinstance(node, h5py.Dataset) or node.shape is None or node.dtype.kind not in NUMBER_KINDS:
+def _read(source: _Source, key: str, *, width: int | None) -> np.ndarray:
+    path = source.path
+    node = find(path, source.file, key)
+    if not isinstance(node, h5py.Dataset) or node.shape is None:
         found = "nothing" if node is None else f"a {type(node).__name__.lower()} of another kind"
         refuse(path, key, expected="an array of real numbers", found=found)
+    check_numbers(path, key, node)
     if width is not None and (node.ndim != 2 or node.shape[1] != width):
         refuse(path, key, expected=f"shape [T, {width}]", found=f"shape {list(node.shape)}")
-    if width is None and node.shape[1:] not in ((), (1,)):
+    if width is None and (not node.shape or node.shape[1:] not in ((), (1,))):
         refuse(path, key, expected="shape [T]", found=f"shape {list(node.shape)}")
-    with blaming(path, key, "a readable array"):
-        values = node[()]
-    return float32_values(path, key, values if width is not None else values.reshape(-1))
+    check_storage(path, key, node)
+    source.allowance.take(key, node)
+    return read_array(path, key, node, float32_values, columns=width)
 
 
-def _read_steps(path: Path, file: h5py.File, key: str, steps: int) -> np.ndarray:
+def _read_steps(source: _Source, key: str, steps: int) -> np.ndarray:
     """One number for each step; where there is one for the first moment as well, it is left out."""
-    values = _read(path, file, key, width=None)
+    values = _read(source, key, width=None)
     if len(values) not in (steps, steps + 1):
-        refuse(path, key, expected=f"{steps} rows, or one more", found=f"{len(values)}")
+        refuse(source.path, key, expected=f"{steps} rows, or one more", found=f"{len(values)}")
     return values[len(values) - steps :]
 
 
@@ -182,7 +205,8 @@ def _write_episode(file: h5py.File, index: int, dataset: Dataset, rows: slice) -
         values["infos/constraint"] = np.concatenate([h[:1], h])
     for key, array in values.items():
         # Growing, as Minari's own are, so that it can append to them.
-        group.create_dataset(key, data=array, chunks=True, maxshape=(None, *array.shape[1:]))
+        growing = {"chunks": True, "maxshape": (None, *array.shape[1:])}
+        write_array(group, key, array.shape, array.dtype, [(0, array)], **growing)
 
 
 def _metadata(name: str, dataset: Dataset, task: Task, *, episodes: int, megabytes: float) -> dict[str, Any]:

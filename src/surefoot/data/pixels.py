@@ -13,10 +13,21 @@ import h5py
 import numpy as np
 
 from surefoot.data.checks import check_finite, refuse
+from surefoot.data.checksums import write_array, write_keys
 from surefoot.data.frames import FrameData
-from surefoot.data.hdf5 import CARD, card_of, check_card_task, reading
+from surefoot.data.hdf5 import CARD, card_of, check_card_task
 from surefoot.data.mapping import blocks, map_dataset
-from surefoot.data.writing import blaming, new_hdf5, replacing
+from surefoot.data.storage import (
+    Allowance,
+    check_keys,
+    check_storage,
+    find,
+    names,
+    read_array,
+    reading,
+    verified_blocks,
+)
+from surefoot.data.writing import new_hdf5, replacing
 from surefoot.tasks import Task
 
 LAYOUT = "frames"
@@ -30,6 +41,8 @@ KEYS = {
     "truncated": "timeouts",
 }
 """Field of `FrameData` -> key of the file."""
+IMAGE_ROWS = 2048
+"""Images worked on at a time."""
 _FLAGS = ("is_first", "terminated", "truncated")
 
 
@@ -40,9 +53,9 @@ def save(path: str | os.PathLike[str], frames: FrameData, *, card: dict[str, Any
     size = sum(array.nbytes for array in frames.arrays().values())
     with replacing(path, size=size) as temporary, new_hdf5(temporary) as file:
         for name, array in frames.arrays().items():
-            node = file.create_dataset(KEYS[name], array.shape, array.dtype)
-            for start, (block,) in blocks(array, rows=2048):
-                node[start : start + len(block)] = block
+            parts = ((start, block) for start, (block,) in blocks(array, rows=IMAGE_ROWS))
+            write_array(file, KEYS[name], array.shape, array.dtype, parts)
+        write_keys(file, list(KEYS.values()))
         file.attrs[CARD] = text
 
 
@@ -54,27 +67,42 @@ def load(path: str | os.PathLike[str], task: Task, *, mapped: bool = False) -> F
     path = Path(path)
     with reading(path) as file:
         check_card_task(path, card_of(path, file), task)
-        arrays = read_numbers(path, file, task)
-        node = _node(path, file, KEYS["observations"])
+        check_keys(path, file)
+        allowance = Allowance(path)
+        arrays, node = read_numbers(path, file, task, allowance)
         images = map_dataset(path, node) if mapped else None
+        allowance.take(KEYS["observations"], node, in_memory=images is None, item_bytes=1)
+        if images is not None:
+            parts = ((start, block) for start, (block,) in blocks(images, rows=IMAGE_ROWS))
+            for _ in verified_blocks(path, KEYS["observations"], node, parts):
+                pass
         arrays["observations"] = _values(path, "observations", node) if images is None else images
     return FrameData(task.name, **arrays)
 
 
-def read_numbers(path: Path, file: h5py.File, task: Task) -> dict[str, np.ndarray]:
-    """Every array but the images, which are checked for their shape, too. Raises `DataError`."""
+def read_numbers(
+    path: Path, file: h5py.File, task: Task, allowance: Allowance
+) -> tuple[dict[str, np.ndarray], h5py.Dataset]:
+    """Every array but the images, and these as they lie in the file: shape and storage were checked.
+
+    Raises `DataError`.
+    """
     nodes = {name: _node(path, file, key) for name, key in KEYS.items()}
     _check_shapes(path, nodes, task)
+    for name, node in nodes.items():
+        check_storage(path, KEYS[name], node)
+        if name != "observations":
+            allowance.take(KEYS[name], node)
     arrays = {name: _values(path, name, node) for name, node in nodes.items() if name != "observations"}
     _check_values(path, arrays)
-    return arrays
+    return arrays, nodes["observations"]
 
 
 def _node(path: Path, file: h5py.File, key: str) -> h5py.Dataset:
-    node = file.get(key)
+    node = find(path, file, key)
     if not isinstance(node, h5py.Dataset):
-        names = ", ".join(ascii(name) for name in list(file)[:12])
-        found = f"only {names}" if names else "no key at all"
+        present = ", ".join(ascii(name) for name in names(path, file)[:12])
+        found = f"only {present}" if present else "no key at all"
         refuse(path, key, expected="an array of that name, as in a file of frames", found=found)
     return node
 
@@ -96,9 +124,10 @@ def _check_shapes(path: Path, nodes: dict[str, h5py.Dataset], task: Task) -> Non
 
 
 def _values(path: Path, name: str, node: h5py.Dataset) -> np.ndarray:
-    with blaming(path, KEYS[name], "a readable array"):
-        values = node[()]
-    return values if values.dtype.kind in "bu" else values.astype(np.float32)
+    def kept(path: Path, key: str, values: np.ndarray, *, first_row: int) -> np.ndarray:
+        return values if values.dtype.kind in "bu" else values.astype(np.float32)
+
+    return read_array(path, KEYS[name], node, kept, columns=node.shape[1] if node.ndim > 1 else None)
 
 
 def _check_values(path: Path, arrays: dict[str, np.ndarray]) -> None:

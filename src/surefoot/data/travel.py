@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from surefoot.data.checks import check_finite, refuse
-from surefoot.data.hdf5 import NUMBER_KINDS
-from surefoot.data.writing import blaming
+from surefoot.data.storage import Allowance, check_numbers, check_storage, has_key, open_array, read_array
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task
 
@@ -78,18 +77,26 @@ def lagged_travel_cost(task: Task) -> TravelCost:
     return TravelCost(found.time_step, found.alive, found.control, lagged=True)
 
 
-def read_places(path: Path, file: h5py.File, rows: int, labeller: TravelCost) -> np.ndarray | None:
+def read_places(
+    path: Path, file: h5py.File, rows: int, labeller: TravelCost, allowance: Allowance
+) -> np.ndarray | None:
     """The places along the track [rows], float64; None where the file has none and the labeller needs none."""
-    if PLACES not in file:
+    if not has_key(path, file, PLACES):
         if labeller.lagged:
             refuse(path, PLACES, expected="a key of that name, for lagged costs", found="none")
         return None
-    node = file[PLACES]
-    if not isinstance(node, h5py.Dataset) or node.ndim != 2 or node.dtype.kind not in NUMBER_KINDS or not node.shape[1]:
-        refuse(path, PLACES, expected="an array of real numbers [N, positions]", found="something else")
+    node = open_array(path, file, PLACES)
+    check_numbers(path, PLACES, node)
+    if node.shape is None or node.ndim != 2 or not node.shape[1]:
+        found = "no values" if node.shape is None else f"shape {list(node.shape)}"
+        refuse(path, PLACES, expected="an array of real numbers [N, positions]", found=found)
     if node.shape[0] != rows:
         refuse(path, PLACES, expected=f"{rows} rows as in observations", found=f"{node.shape[0]}")
-    with blaming(path, PLACES, "a readable array"):
-        places = node[:, 0].astype(np.float64)
-    check_finite(path, PLACES, places)
-    return places
+    check_storage(path, PLACES, node)
+    allowance.take(PLACES, node)
+
+    def first_column(path: Path, key: str, values: np.ndarray, *, first_row: int) -> np.ndarray:
+        check_finite(path, key, values, first_row=first_row)
+        return values[:, 0].astype(np.float64)
+
+    return read_array(path, PLACES, node, first_column, columns=1)

@@ -1,0 +1,356 @@
+"""Open HDF5 arrays only where their values lie in the file itself, complete, and fit into memory.
+
+HDF5 invents values: of a virtual dataset whose source is missing, of chunks that were never written, of a contiguous
+array without storage it returns a fill value. External storage and external links read other files. Every reader of
+HDF5 therefore opens its arrays here, and learns what is wrong before the first value is read.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import h5py
+import numpy as np
+
+from surefoot.data.checks import refuse
+from surefoot.data.checksums import ARRAYS, CHECKSUM, Blocks, read_keys, verified
+from surefoot.data.memory import available_memory
+from surefoot.data.writing import blaming
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+"""The first bytes of an HDF5 file."""
+NUMBER_KINDS = "biuf"
+"""NumPy's kinds of dtype that hold real numbers."""
+KNOWN_FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
+"""Filters of HDF5 that h5py brings along, by their registered numbers."""
+SMALL_BYTES = 64 * 2**20
+"""Arrays up to this size are read whatever the size of their file."""
+LARGEST_RATIO = 100
+"""Bytes in memory per byte of the file, above which arrays beyond `SMALL_BYTES` are no logged data. Compressed floats
+take a half to a fifth of their size, images a fifth; gzip alone reaches a thousand on zeros."""
+LARGEST_STRIPE_RATIO = 32
+"""As `LARGEST_RATIO`, for the chunks that have to be in memory at once to read a row."""
+BLOCK_BYTES = 4 * 2**20
+"""Bytes read at a time."""
+LARGEST_TEXT = 4 * 2**20
+"""Bytes of an attribute that holds text, as the data card."""
+MOST_NAMES = 1_000_000
+"""Keys of a group."""
+_MOST_LINKS = 16
+"""Soft links that are followed for one key."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[h5py.File]:
+    """The HDF5 file at `path`, open for reading. Raises `DataError` where there is none."""
+    _check_is_hdf5(path)
+    with blaming(path, "", "a readable HDF5 file"), h5py.File(path, "r") as file:
+        yield file
+
+
+def names(path: Path, group: h5py.Group) -> list[str]:
+    """The names in a group, none of which is opened."""
+    with blaming(path, "", "a readable list of keys"):
+        count = len(group)
+        if count <= MOST_NAMES:
+            return [str(name) for name in group]
+    refuse(path, "", expected=f"at most {MOST_NAMES:,} keys", found=f"{count:,}")
+
+
+def has_key(path: Path, group: h5py.Group, key: str) -> bool:
+    """Whether there is a link of that name, wherever it leads; other files are not opened."""
+    parent, _, name = key.rpartition("/")
+    holder = find(path, group, parent) if parent else group
+    return isinstance(holder, h5py.Group) and holder.id.links.exists(_encoded(name))
+
+
+def find(path: Path, group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset | h5py.Datatype | None:
+    """What lies under `key` (names joined by "/") in this file; None where there is nothing.
+
+    Soft links are followed within the file. Raises `DataError` for links into other files, which are not opened.
+    """
+    here: Any = group
+    parts, links = key.split("/"), 0
+    while parts:
+        name = parts.pop(0)
+        if name in ("", "."):
+            continue
+        if not isinstance(here, h5py.Group) or not here.id.links.exists(_encoded(name)):
+            return None
+        with blaming(path, key, "a readable key"):
+            kind = here.id.links.get_info(_encoded(name)).type
+            target = here.id.links.get_val(_encoded(name)) if kind == h5py.h5l.TYPE_SOFT else b""
+        if kind == h5py.h5l.TYPE_HARD:
+            with blaming(path, key, "a readable key"):
+                here = here[name]
+        elif kind == h5py.h5l.TYPE_SOFT and links < _MOST_LINKS:
+            links += 1
+            way = target.decode("utf-8", "surrogateescape")
+            here = here.file if way.startswith("/") else here
+            parts = [*way.split("/"), *parts]
+        else:
+            found = "a link into another file" if kind == h5py.h5l.TYPE_EXTERNAL else "links that lead nowhere"
+            refuse(path, key, expected="values in the file itself", found=found)
+    return here
+
+
+def open_array(path: Path, group: h5py.Group, key: str) -> h5py.Dataset:
+    """The array of real numbers under `key`, all of whose values lie in the file. Raises `DataError`."""
+    node = find(path, group, key)
+    if node is None and not has_key(path, group, key):
+        present = [ascii(name) for name in names(path, group)[:12]]
+        found = f"only {', '.join(present)}" if present else "no key at all"
+        refuse(path, key, expected="a key of that name", found=found)
+    return check_array(path, key, node)
+
+
+def check_array(path: Path, key: str, node: object) -> h5py.Dataset:
+    """`node` if it is an array of real numbers; its storage is left to `check_storage`. Raises `DataError`."""
+    if not isinstance(node, h5py.Dataset):
+        refuse(path, key, expected="an array", found="a broken link" if node is None else f"a {_kind(node)}")
+    return node
+
+
+def check_numbers(path: Path, key: str, node: h5py.Dataset) -> None:
+    """Refuse an array whose values are not real numbers. Raises `DataError`."""
+    with blaming(path, key, "values of a type that NumPy has"):
+        dtype = node.dtype
+    if dtype.kind not in NUMBER_KINDS:
+        kind = "strings" if h5py.check_string_dtype(dtype) else f"values of type {str(dtype)!a:.80}"
+        refuse(path, key, expected="real numbers", found=kind)
+
+
+def check_storage(path: Path, key: str, node: h5py.Dataset) -> None:
+    """Refuse an array some of whose values do not lie in this file. Raises `DataError`."""
+    expected = "values in the file itself"
+    with blaming(path, key, "a readable array"):
+        settings = node.id.get_create_plist()
+        layout = settings.get_layout()
+        if layout == h5py.h5d.VIRTUAL:
+            refuse(path, key, expected=expected, found="a virtual dataset, whose values lie in other files")
+        if settings.get_external_count():
+            other = settings.get_external(0)[0].decode("utf-8", "replace")
+            refuse(path, key, expected=expected, found=f"external storage in {other!a:.120}")
+        _check_filters(path, key, settings)
+        if layout == h5py.h5d.CHUNKED:
+            _check_chunks(path, key, node)
+            return
+        stored, declared, offset = node.id.get_storage_size(), _declared(node), node.id.get_offset()
+    if stored < declared:
+        _refuse_unwritten(path, key, f"{declared:,} bytes", f"{stored:,}")
+    end = (offset or 0) + declared
+    if end > _file_size(node):
+        refuse(path, key, expected=f"a file of at least {end:,} bytes", found=f"{_file_size(node):,}")
+
+
+def check_memory(path: Path, key: str, needed: float, *, available: int | None = None) -> None:
+    """Refuse data of `needed` bytes where there is less memory (by default, what is free). Raises `DataError`."""
+    free = available_memory() if available is None else available
+    if needed > free:
+        found = f"{_megabytes(free)} that are free; `surefoot data convert` writes a file that the data can stay in"
+        refuse(path, key, expected=f"{_megabytes(needed)} of memory for the data", found=found)
+
+
+class Allowance:
+    """How much the arrays of one file may take in memory, counted as they are opened and before they are read."""
+
+    def __init__(self, path: Path, *, copies: float = 1.0) -> None:
+        """`copies`: how often the values are in memory at the worst moment."""
+        self._path, self._copies, self._available = path, copies, available_memory()
+        self._declared, self._needed = 0, 0.0
+
+    def take(self, key: str, node: h5py.Dataset, *, in_memory: bool = True, item_bytes: int = 4) -> None:
+        """Count one more array, of which every number takes `item_bytes` once it is read.
+
+        Raises `DataError` where all so far are implausibly large for the file, or too large for the memory.
+        """
+        size = _file_size(node)
+        self._declared += _declared(node)
+        most = max(SMALL_BYTES, LARGEST_RATIO * size)
+        if self._declared > most:
+            expected = f"at most {_megabytes(most)} in a file of {_megabytes(size)}"
+            refuse(self._path, key, expected=expected, found=f"{_megabytes(self._declared)}, declared by {node.shape}")
+        stripe, largest = _stripe_bytes(node), max(SMALL_BYTES, LARGEST_STRIPE_RATIO * size)
+        if stripe > largest:
+            expected = f"chunks that take at most {_megabytes(largest)} for a row"
+            refuse(self._path, key, expected=expected, found=f"{_megabytes(stripe)}, by chunks of {node.chunks}")
+        self._needed += self._copies * item_bytes * math.prod(node.shape) if in_memory else 0
+        check_memory(self._path, key, self._needed, available=self._available)
+
+
+def read_blocks(path: Path, key: str, node: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
+    """First row and values of one block of rows after the other; chunks are never cut. Raises `DataError`."""
+    stripe = _stripe_bytes(node)
+    rows = (node.chunks[0] if node.chunks else 1) * max(1, BLOCK_BYTES // max(stripe, 1))
+    for start in range(0, len(node), rows):
+        with blaming(path, key, "a readable array"):
+            values = node[start : start + rows]
+        if values.dtype == np.bool_ and (values.view(np.uint8) > 1).any():
+            row = start + int((values.view(np.uint8) > 1).argmax()) // max(1, values[0].size)
+            refuse(path, key, expected="only 0 and 1", found=f"{values.view(np.uint8).max()} in row {row}")
+        yield start, values
+
+
+class Convert(Protocol):
+    """Check values of some rows and turn them into what is kept of them."""
+
+    def __call__(self, path: Path, key: str, values: np.ndarray, *, first_row: int) -> np.ndarray:
+        """Raises `DataError` that names the row."""
+        ...
+
+
+def read_array(path: Path, key: str, node: h5py.Dataset, convert: Convert, *, columns: int | None) -> np.ndarray:
+    """An array in memory, checked and converted block by block, its checksum verified where it has one.
+
+    `columns` of its rows are kept; None: it holds one number a row, and becomes flat. Raises `DataError`.
+    """
+    kept: np.ndarray | None = None
+    for start, values in verified_blocks(path, key, node):
+        wanted = values.reshape(-1) if columns is None else values[:, :columns]
+        part = convert(path, key, wanted, first_row=start)
+        if kept is None:
+            with blaming(path, key, "memory for the array"):
+                kept = np.empty((len(node), *part.shape[1:]), part.dtype)
+        kept[start : start + len(part)] = part
+    if kept is None:  # no rows
+        values = np.empty(node.shape, node.dtype)
+        return convert(path, key, values.reshape(-1) if columns is None else values[:, :columns], first_row=0)
+    return kept
+
+
+def verified_blocks(
+    path: Path, key: str, node: h5py.Dataset, blocks: Blocks | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The blocks of an array (read from the file, or those given), its checksum verified at their end.
+
+    Raises `DataError`.
+    """
+    written = read_text(path, node, CHECKSUM, key=key)
+    if written is not None and not isinstance(written, str):
+        refuse(path, key, expected=f"text in its attribute {CHECKSUM}", found=type(written).__name__)
+    blocks = read_blocks(path, key, node) if blocks is None else blocks
+    # Within its group: Minari's episodes have groups of their own.
+    name = "infos/" + key.rpartition("/")[2] if "/infos/" in key else key.rpartition("/")[2]
+    return verified(path, key, blocks, dtype=node.dtype, shape=node.shape, written=written, name=name)
+
+
+def check_keys(path: Path, file: h5py.File) -> None:
+    """Refuse a file that lacks an array which it was written with. Raises `DataError`."""
+    for key in read_keys(path, read_text(path, file, ARRAYS)):
+        if not has_key(path, file, key):
+            refuse(path, key, expected="an array of that name, as when the file was written", found="none")
+
+
+def read_text(path: Path, node: h5py.Group | h5py.Dataset, name: str, *, key: str = "") -> Any:
+    """The attribute `name`, a single value of at most `LARGEST_TEXT` bytes; None where there is none.
+
+    `key` is the array's that it belongs to, empty for the file's. Raises `DataError`.
+    """
+    expected, place = "one string that holds a JSON object", f"{key}: {name}" if key else name
+    if key:
+        expected = "one string"
+    with blaming(path, place, "a readable attribute"):
+        if name not in node.attrs:
+            return None
+        entry = node.attrs.get_id(name)
+        if entry.shape != ():
+            refuse(path, place, expected=expected, found="nothing" if entry.shape is None else "an array of them")
+        size = entry.get_storage_size()
+        value = node.attrs[name] if size <= LARGEST_TEXT else None
+    size = max(size, len(value) if isinstance(value, str | bytes) else 0)
+    if size > LARGEST_TEXT:
+        refuse(path, place, expected=f"at most {_megabytes(LARGEST_TEXT)} of text", found=_megabytes(size))
+    return value
+
+
+def _check_is_hdf5(path: Path) -> None:
+    expected = "an HDF5 file"
+    if not path.exists():
+        refuse(path, "", expected=expected, found="nothing at that place")
+    if path.is_dir():
+        refuse(path, "", expected=expected, found="a folder")
+    if not path.is_file():  # a pipe would keep us waiting for ever
+        refuse(path, "", expected=expected, found="neither a file nor a folder")
+    with blaming(path, "", "a readable file"), path.open("rb") as file:
+        head = file.read(256)
+    if not head:
+        refuse(path, "", expected=expected, found="an empty file (0 bytes)")
+    if not head.startswith(SIGNATURE[: len(head)]):
+        # HDF5 allows a block of the user's own in front; h5py knows where to look behind it.
+        if h5py.is_hdf5(path):
+            return
+        is_text = head.isascii() and head.decode("ascii").replace("\n", " ").replace("\t", " ").isprintable()
+        refuse(path, "", expected=expected, found="text" if is_text else "another format")
+
+
+def _check_filters(path: Path, key: str, settings: Any) -> None:
+    codes = [settings.get_filter(number)[0] for number in range(settings.get_nfilters())]
+    for code in codes:
+        if code not in KNOWN_FILTERS and not h5py.h5z.filter_avail(code):
+            known = ", ".join(KNOWN_FILTERS.values())
+            refuse(path, key, expected=f"compression by {known}", found=f"filter {code}, which is not installed")
+    if len(set(codes)) < len(codes):
+        refuse(path, key, expected="each filter once", found=f"filters {', '.join(map(str, codes))}")
+
+
+def _check_chunks(path: Path, key: str, node: h5py.Dataset) -> None:
+    """Every chunk is there, once, within the file, and of its full size where no filter was applied to it."""
+    assert node.chunks is not None
+    size, filtered = _file_size(node), node.id.get_create_plist().get_nfilters() > 0
+    full = math.prod(node.chunks) * node.id.get_type().get_size()
+    grid = [-(-length // chunk) for length, chunk in zip(node.shape, node.chunks, strict=True)]
+    count, present = math.prod(grid), node.id.get_num_chunks()
+    if present != count:
+        _refuse_unwritten(path, key, f"{count:,} chunks", f"{present:,}")
+    seen = np.zeros(count, bool)
+    faults: list[str] = []
+
+    def visit(chunk: Any) -> bool | None:
+        place = [offset // length for offset, length in zip(chunk.chunk_offset, node.chunks, strict=True)]
+        inside = all(at < length for at, length in zip(place, grid, strict=True))
+        whole = chunk.size == full if not filtered or chunk.filter_mask else chunk.size > 0
+        if not inside or not whole or chunk.byte_offset + chunk.size > size:
+            faults.append(f"one of {chunk.size:,} bytes at {chunk.byte_offset:,}, at {list(chunk.chunk_offset)}")
+            return True
+        seen[np.ravel_multi_index(place, grid)] = True
+        return None
+
+    if count:
+        node.id.chunk_iter(visit)
+    if faults:
+        refuse(path, key, expected="whole chunks within the file", found=faults[0])
+    if not seen.all():
+        _refuse_unwritten(path, key, f"{count:,} chunks", f"{int(seen.sum()):,} different ones")
+
+
+def _refuse_unwritten(path: Path, key: str, expected: str, found: str) -> NoReturn:
+    refuse(path, key, expected=f"{expected} in the file", found=f"{found}, so that HDF5 would make up the others")
+
+
+def _file_size(node: h5py.Dataset) -> int:
+    return h5py.h5i.get_file_id(node.id).get_filesize()
+
+
+def _declared(node: h5py.Dataset) -> int:
+    return math.prod(node.shape or ()) * node.id.get_type().get_size()
+
+
+def _stripe_bytes(node: h5py.Dataset) -> int:
+    """Bytes of all chunks that hold part of a row; of a row where there are none."""
+    chunks: Sequence[int] = node.chunks or (1,) * len(node.shape)
+    across = [-(-length // chunk) * chunk for length, chunk in zip(node.shape[1:], chunks[1:], strict=True)]
+    return chunks[0] * math.prod(across) * node.id.get_type().get_size()
+
+
+def _kind(node: object) -> str:
+    return type(node).__name__.lower()
+
+
+def _encoded(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:,.1f} MB"
