@@ -76,7 +76,8 @@ def load_episodes(path: Path, *, in_memory: bool = True) -> Any:
     return episode_files.load_episodes(path.parents[1], IMAGES, in_memory=in_memory)
 
 
-Write, Load = Callable[[Path], Path], Callable[[Path], Any]
+Write = Callable[[Path], Path]
+Load = Callable[[Path], Any]
 FORMATS: dict[str, tuple[Write, Load, tuple[str, ...]]] = {
     "dsrl": (
         write_dsrl, lambda path: data.load(path, POINT_ROBOT), ("observations", "costs", "timeouts", "constraints"),

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Protocol
 
 import h5py
 import numpy as np
+from h5py import h5i, h5l
 
 from surefoot.data.checks import refuse
 from surefoot.data.checksums import ARRAYS, CHECKSUM, Blocks, read_keys, verified
@@ -81,17 +82,17 @@ def find(path: Path, group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset |
             return None
         with blaming(path, key, "a readable key"):
             kind = here.id.links.get_info(_encoded(name)).type
-            target = here.id.links.get_val(_encoded(name)) if kind == h5py.h5l.TYPE_SOFT else b""
-        if kind == h5py.h5l.TYPE_HARD:
+            target = here.id.links.get_val(_encoded(name)) if kind == h5l.TYPE_SOFT else b""
+        if kind == h5l.TYPE_HARD:
             with blaming(path, key, "a readable key"):
                 here = here[name]
-        elif kind == h5py.h5l.TYPE_SOFT and links < _MOST_LINKS:
+        elif kind == h5l.TYPE_SOFT and links < _MOST_LINKS:
             links += 1
             way = target.decode("utf-8", "surrogateescape")
             here = here.file if way.startswith("/") else here
             parts = [*way.split("/"), *parts]
         else:
-            found = "a link into another file" if kind == h5py.h5l.TYPE_EXTERNAL else "links that lead nowhere"
+            found = "a link into another file" if kind == h5l.TYPE_EXTERNAL else "links that lead nowhere"
             refuse(path, key, expected="values in the file itself", found=found)
     return here
 
@@ -297,10 +298,11 @@ def _check_filters(path: Path, key: str, settings: Any) -> None:
 
 def _check_chunks(path: Path, key: str, node: h5py.Dataset) -> None:
     """Every chunk is there, once, within the file, and of its full size where no filter was applied to it."""
-    assert node.chunks is not None
+    chunks = node.chunks
+    assert chunks is not None
     size, filtered = _file_size(node), node.id.get_create_plist().get_nfilters() > 0
-    full = math.prod(node.chunks) * node.id.get_type().get_size()
-    grid = [-(-length // chunk) for length, chunk in zip(node.shape, node.chunks, strict=True)]
+    full = math.prod(chunks) * node.id.get_type().get_size()
+    grid = [-(-length // chunk) for length, chunk in zip(node.shape, chunks, strict=True)]
     count, present = math.prod(grid), node.id.get_num_chunks()
     if present != count:
         _refuse_unwritten(path, key, f"{count:,} chunks", f"{present:,}")
@@ -308,7 +310,7 @@ def _check_chunks(path: Path, key: str, node: h5py.Dataset) -> None:
     faults: list[str] = []
 
     def visit(chunk: Any) -> bool | None:
-        place = [offset // length for offset, length in zip(chunk.chunk_offset, node.chunks, strict=True)]
+        place = [offset // length for offset, length in zip(chunk.chunk_offset, chunks, strict=True)]
         inside = all(at < length for at, length in zip(place, grid, strict=True))
         whole = chunk.size == full if not filtered or chunk.filter_mask else chunk.size > 0
         if not inside or not whole or chunk.byte_offset + chunk.size > size:
@@ -330,7 +332,7 @@ def _refuse_unwritten(path: Path, key: str, expected: str, found: str) -> NoRetu
 
 
 def _file_size(node: h5py.Dataset) -> int:
-    return h5py.h5i.get_file_id(node.id).get_filesize()
+    return h5i.get_file_id(node.id).get_filesize()
 
 
 def _declared(node: h5py.Dataset) -> int:
