@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 from tests.data_fixtures import BINARY_TASK, POINT_ROBOT, file_arrays, is_one_sentence, make_dataset, write_arrays
 
 from surefoot import data
-from surefoot.data import episode_files, pixels, storage
+from surefoot.data import allowance, episode_files, pixels, storage
 from surefoot.data.checksums import CHECKSUM
 from surefoot.data.d4rl import load_d4rl
 from surefoot.data.frames import FrameData
@@ -239,15 +239,15 @@ def test_what_inflates_beyond_belief_is_refused_before_it_is_read(
     write_arrays(path, file_arrays(make_dataset()), compression="gzip", chunks=True)
     size = path.stat().st_size
     data.load(path, POINT_ROBOT)
-    monkeypatch.setattr(storage, "SMALL_BYTES", 6000)
+    monkeypatch.setattr(allowance, "SMALL_BYTES", 6000)
     data.load(path, POINT_ROBOT)
-    monkeypatch.setattr(storage, "LARGEST_RATIO", 6599 / size)
+    monkeypatch.setattr(allowance, "LARGEST_RATIO", 6599 / size)
     with pytest.raises(DataError, match=r"expected at most 0.0 MB in a file of 0.0 MB, found 0.0 MB, declared by"):
         data.load(path, POINT_ROBOT)
-    monkeypatch.setattr(storage, "LARGEST_RATIO", 6601 / size)
+    monkeypatch.setattr(allowance, "LARGEST_RATIO", 6601 / size)
     data.load(path, POINT_ROBOT)
-    monkeypatch.setattr(storage, "SMALL_BYTES", 60 * 11 * 4 - 1)
-    monkeypatch.setattr(storage, "LARGEST_STRIPE_RATIO", 0)
+    monkeypatch.setattr(allowance, "SMALL_BYTES", 60 * 11 * 4 - 1)
+    monkeypatch.setattr(allowance, "LARGEST_STRIPE_RATIO", 0)
     with pytest.raises(DataError, match=r"observations: expected chunks that take at most 0.0 MB for a row"):
         data.load(path, POINT_ROBOT)
 
@@ -258,14 +258,14 @@ def test_data_that_do_not_fit_into_memory_are_refused(
 ) -> None:
     write, load, _ = FORMATS[name]
     path = write(tmp_path)
-    monkeypatch.setattr(storage, "available_memory", lambda: 100)
+    monkeypatch.setattr(allowance, "available_memory", lambda: 100)
     with pytest.raises(DataError, match=r"MB of memory for the data, found 0.0 MB that are free"):
         load(path)
 
 
 def test_mapped_data_need_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_dsrl(tmp_path)
-    monkeypatch.setattr(storage, "available_memory", lambda: 200)  # for two flags a row
+    monkeypatch.setattr(allowance, "available_memory", lambda: 200)  # for two flags a row
     assert len(data.load(path, POINT_ROBOT, mapped=True)) == 60
 
 

@@ -13,9 +13,10 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float
 
+from surefoot.data.allowance import Allowance
 from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
 from surefoot.data.dataset import Dataset
-from surefoot.data.storage import Allowance, check_numbers, check_storage, has_key, open_array, read_array, reading
+from surefoot.data.storage import check_numbers, check_storage, has_key, open_array, read_array, reading
 from surefoot.data.travel import TravelCost, read_places, travel_cost
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task

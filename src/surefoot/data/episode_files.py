@@ -23,10 +23,11 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from surefoot.data import pixels
+from surefoot.data.allowance import Allowance, check_memory
 from surefoot.data.checks import refuse
 from surefoot.data.checksums import write_array, write_keys
 from surefoot.data.frames import FrameData, join
-from surefoot.data.storage import Allowance, check_keys, check_memory, read_text, reading
+from surefoot.data.storage import check_keys, read_text, reading
 from surefoot.data.writing import replacing
 from surefoot.files import sweep, write_json
 from surefoot.tasks import Task

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import h5py
 import numpy as np
 
+from surefoot.data.allowance import Allowance
 from surefoot.data.checks import (
     check_dataset,
     check_finite,
@@ -27,7 +28,6 @@ from surefoot.data.checksums import write_array, write_keys
 from surefoot.data.dataset import Dataset
 from surefoot.data.mapping import Meter, blocks, is_mapped, map_dataset, release
 from surefoot.data.storage import (
-    Allowance,
     check_array,
     check_keys,
     check_numbers,

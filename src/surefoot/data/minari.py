@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from surefoot.data.allowance import Allowance
 from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
 from surefoot.data.checksums import write_array
 from surefoot.data.d4rl import Labeller
 from surefoot.data.dataset import Dataset
 from surefoot.data.hdf5 import CARD, check_card_task
 from surefoot.data.storage import (
-    Allowance,
     check_numbers,
     check_storage,
     find,

@@ -12,13 +12,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from surefoot.data.allowance import Allowance
 from surefoot.data.checks import check_finite, refuse
 from surefoot.data.checksums import write_array, write_keys
 from surefoot.data.frames import FrameData
 from surefoot.data.hdf5 import CARD, card_of, check_card_task
 from surefoot.data.mapping import blocks, map_dataset
 from surefoot.data.storage import (
-    Allowance,
     check_keys,
     check_storage,
     find,

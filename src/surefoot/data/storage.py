@@ -6,18 +6,18 @@ HDF5 therefore opens its arrays here, and learns what is wrong before the first 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import h5py
 import numpy as np
-from h5py import h5i, h5l
+from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]
 
+from surefoot.data.allowance import declared_bytes, file_size, megabytes, stripe_bytes
 from surefoot.data.checks import refuse
 from surefoot.data.checksums import ARRAYS, CHECKSUM, Blocks, read_keys, verified
-from surefoot.data.memory import available_memory
 from surefoot.data.writing import blaming
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -26,13 +26,6 @@ NUMBER_KINDS = "biuf"
 """NumPy's kinds of dtype that hold real numbers."""
 KNOWN_FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
 """Filters of HDF5 that h5py brings along, by their registered numbers."""
-SMALL_BYTES = 64 * 2**20
-"""Arrays up to this size are read whatever the size of their file."""
-LARGEST_RATIO = 100
-"""Bytes in memory per byte of the file, above which arrays beyond `SMALL_BYTES` are no logged data. Compressed floats
-take a half to a fifth of their size, images a fifth; gzip alone reaches a thousand on zeros."""
-LARGEST_STRIPE_RATIO = 32
-"""As `LARGEST_RATIO`, for the chunks that have to be in memory at once to read a row."""
 BLOCK_BYTES = 4 * 2**20
 """Bytes read at a time."""
 LARGEST_TEXT = 4 * 2**20
@@ -138,52 +131,17 @@ def check_storage(path: Path, key: str, node: h5py.Dataset) -> None:
         if layout == h5py.h5d.CHUNKED:
             _check_chunks(path, key, node)
             return
-        stored, declared, offset = node.id.get_storage_size(), _declared(node), node.id.get_offset()
+        stored, declared, offset = node.id.get_storage_size(), declared_bytes(node), node.id.get_offset()
     if stored < declared:
         _refuse_unwritten(path, key, f"{declared:,} bytes", f"{stored:,}")
     end = (offset or 0) + declared
-    if end > _file_size(node):
-        refuse(path, key, expected=f"a file of at least {end:,} bytes", found=f"{_file_size(node):,}")
-
-
-def check_memory(path: Path, key: str, needed: float, *, available: int | None = None) -> None:
-    """Refuse data of `needed` bytes where there is less memory (by default, what is free). Raises `DataError`."""
-    free = available_memory() if available is None else available
-    if needed > free:
-        found = f"{_megabytes(free)} that are free; `surefoot data convert` writes a file that the data can stay in"
-        refuse(path, key, expected=f"{_megabytes(needed)} of memory for the data", found=found)
-
-
-class Allowance:
-    """How much the arrays of one file may take in memory, counted as they are opened and before they are read."""
-
-    def __init__(self, path: Path, *, copies: float = 1.0) -> None:
-        """`copies`: how often the values are in memory at the worst moment."""
-        self._path, self._copies, self._available = path, copies, available_memory()
-        self._declared, self._needed = 0, 0.0
-
-    def take(self, key: str, node: h5py.Dataset, *, in_memory: bool = True, item_bytes: int = 4) -> None:
-        """Count one more array, of which every number takes `item_bytes` once it is read.
-
-        Raises `DataError` where all so far are implausibly large for the file, or too large for the memory.
-        """
-        size = _file_size(node)
-        self._declared += _declared(node)
-        most = max(SMALL_BYTES, LARGEST_RATIO * size)
-        if self._declared > most:
-            expected = f"at most {_megabytes(most)} in a file of {_megabytes(size)}"
-            refuse(self._path, key, expected=expected, found=f"{_megabytes(self._declared)}, declared by {node.shape}")
-        stripe, largest = _stripe_bytes(node), max(SMALL_BYTES, LARGEST_STRIPE_RATIO * size)
-        if stripe > largest:
-            expected = f"chunks that take at most {_megabytes(largest)} for a row"
-            refuse(self._path, key, expected=expected, found=f"{_megabytes(stripe)}, by chunks of {node.chunks}")
-        self._needed += self._copies * item_bytes * math.prod(node.shape) if in_memory else 0
-        check_memory(self._path, key, self._needed, available=self._available)
+    if end > file_size(node):
+        refuse(path, key, expected=f"a file of at least {end:,} bytes", found=f"{file_size(node):,}")
 
 
 def read_blocks(path: Path, key: str, node: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
     """First row and values of one block of rows after the other; chunks are never cut. Raises `DataError`."""
-    stripe = _stripe_bytes(node)
+    stripe = stripe_bytes(node)
     rows = (node.chunks[0] if node.chunks else 1) * max(1, BLOCK_BYTES // max(stripe, 1))
     for start in range(0, len(node), rows):
         with blaming(path, key, "a readable array"):
@@ -262,7 +220,7 @@ def read_text(path: Path, node: h5py.Group | h5py.Dataset, name: str, *, key: st
         value = node.attrs[name] if size <= LARGEST_TEXT else None
     size = max(size, len(value) if isinstance(value, str | bytes) else 0)
     if size > LARGEST_TEXT:
-        refuse(path, place, expected=f"at most {_megabytes(LARGEST_TEXT)} of text", found=_megabytes(size))
+        refuse(path, place, expected=f"at most {megabytes(LARGEST_TEXT)} of text", found=megabytes(size))
     return value
 
 
@@ -300,7 +258,7 @@ def _check_chunks(path: Path, key: str, node: h5py.Dataset) -> None:
     """Every chunk is there, once, within the file, and of its full size where no filter was applied to it."""
     chunks = node.chunks
     assert chunks is not None
-    size, filtered = _file_size(node), node.id.get_create_plist().get_nfilters() > 0
+    size, filtered = file_size(node), node.id.get_create_plist().get_nfilters() > 0
     full = math.prod(chunks) * node.id.get_type().get_size()
     grid = [-(-length // chunk) for length, chunk in zip(node.shape, chunks, strict=True)]
     count, present = math.prod(grid), node.id.get_num_chunks()
@@ -331,28 +289,9 @@ def _refuse_unwritten(path: Path, key: str, expected: str, found: str) -> NoRetu
     refuse(path, key, expected=f"{expected} in the file", found=f"{found}, so that HDF5 would make up the others")
 
 
-def _file_size(node: h5py.Dataset) -> int:
-    return h5i.get_file_id(node.id).get_filesize()
-
-
-def _declared(node: h5py.Dataset) -> int:
-    return math.prod(node.shape or ()) * node.id.get_type().get_size()
-
-
-def _stripe_bytes(node: h5py.Dataset) -> int:
-    """Bytes of all chunks that hold part of a row; of a row where there are none."""
-    chunks: Sequence[int] = node.chunks or (1,) * len(node.shape)
-    across = [-(-length // chunk) * chunk for length, chunk in zip(node.shape[1:], chunks[1:], strict=True)]
-    return chunks[0] * math.prod(across) * node.id.get_type().get_size()
-
-
 def _kind(node: object) -> str:
     return type(node).__name__.lower()
 
 
 def _encoded(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
-
-
-def _megabytes(size: float) -> str:
-    return f"{size / 1e6:,.1f} MB"

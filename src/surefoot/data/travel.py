@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 from jaxtyping import Bool, Float
 
+from surefoot.data.allowance import Allowance
 from surefoot.data.checks import check_finite, refuse
-from surefoot.data.storage import Allowance, check_numbers, check_storage, has_key, open_array, read_array
+from surefoot.data.storage import check_numbers, check_storage, has_key, open_array, read_array
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task
 
