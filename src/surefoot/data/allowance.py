@@ -1,0 +1,76 @@
+"""How large arrays of a file may be: against the file itself, and against the memory that is free."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+from h5py import h5i  # pyright: ignore[reportAttributeAccessIssue]
+
+from surefoot.data.checks import refuse
+from surefoot.data.memory import available_memory
+
+SMALL_BYTES = 64 * 2**20
+"""Arrays up to this size are read whatever the size of their file."""
+LARGEST_RATIO = 100
+"""Bytes in memory per byte of the file, above which arrays beyond `SMALL_BYTES` are no logged data. Compressed floats
+take a half to a fifth of their size, images a fifth; gzip alone reaches a thousand on zeros."""
+LARGEST_STRIPE_RATIO = 32
+"""As `LARGEST_RATIO`, for the chunks that have to be in memory at once to read a row."""
+
+
+def check_memory(path: Path, key: str, needed: float, *, available: int | None = None) -> None:
+    """Refuse data of `needed` bytes where there is less memory (by default, what is free). Raises `DataError`."""
+    free = available_memory() if available is None else available
+    if needed > free:
+        found = f"{megabytes(free)} that are free; `surefoot data convert` writes a file that the data can stay in"
+        refuse(path, key, expected=f"{megabytes(needed)} of memory for the data", found=found)
+
+
+class Allowance:
+    """How much the arrays of one file may take in memory, counted as they are opened and before they are read."""
+
+    def __init__(self, path: Path, *, copies: float = 1.0) -> None:
+        """`copies`: how often the values are in memory at the worst moment."""
+        self._path, self._copies, self._available = path, copies, available_memory()
+        self._declared, self._needed = 0, 0.0
+
+    def take(self, key: str, node: h5py.Dataset, *, in_memory: bool = True, item_bytes: int = 4) -> None:
+        """Count one more array, of which every number takes `item_bytes` once it is read.
+
+        Raises `DataError` where all so far are implausibly large for the file, or too large for the memory.
+        """
+        size = file_size(node)
+        self._declared += declared_bytes(node)
+        most = max(SMALL_BYTES, LARGEST_RATIO * size)
+        if self._declared > most:
+            expected = f"at most {megabytes(most)} in a file of {megabytes(size)}"
+            refuse(self._path, key, expected=expected, found=f"{megabytes(self._declared)}, declared by {node.shape}")
+        stripe, largest = stripe_bytes(node), max(SMALL_BYTES, LARGEST_STRIPE_RATIO * size)
+        if stripe > largest:
+            expected = f"chunks that take at most {megabytes(largest)} for a row"
+            refuse(self._path, key, expected=expected, found=f"{megabytes(stripe)}, by chunks of {node.chunks}")
+        self._needed += self._copies * item_bytes * math.prod(node.shape) if in_memory else 0
+        check_memory(self._path, key, self._needed, available=self._available)
+
+
+def file_size(node: h5py.Dataset) -> int:
+    """Bytes of the file that an array lies in."""
+    return h5i.get_file_id(node.id).get_filesize()
+
+
+def declared_bytes(node: h5py.Dataset) -> int:
+    """Bytes of an array's values, as its shape and type say."""
+    return math.prod(node.shape or ()) * node.id.get_type().get_size()
+
+
+def stripe_bytes(node: h5py.Dataset) -> int:
+    """Bytes of all chunks that hold part of a row; of a row where there are none."""
+    chunks: Sequence[int] = node.chunks or (1,) * len(node.shape)
+    across = [-(-length // chunk) * chunk for length, chunk in zip(node.shape[1:], chunks[1:], strict=True)]
+    return chunks[0] * math.prod(across) * node.id.get_type().get_size()
+
+
+def megabytes(size: float) -> str:
+    """A number of bytes for a sentence."""
+    return f"{size / 1e6:,.1f} MB"
