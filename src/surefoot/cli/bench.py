@@ -14,6 +14,7 @@ from surefoot.checkpoint import versions
 from surefoot.cli.files import merge_summary
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.terminal import say, say_lines
 from surefoot.errors import ConfigError, check_name
 from surefoot.report.tables import plain_table
 from surefoot.training import LoadedPolicy, load_policy
@@ -44,11 +45,11 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     words = list(arguments)
     if not words or words[0] in ("-h", "--help"):
-        print("usage: surefoot bench act RUN [options]")
+        say("usage: surefoot bench act RUN [options]")
         return
     check_name("bench", words[0], BENCHES)
     options = parse(BenchActOptions, words[1:], command="bench act")
-    print(plain_table([_row(record) for record in bench_act(options)["batches"]]))
+    say_lines(plain_table([_row(record) for record in bench_act(options)["batches"]]))
 
 
 def bench_act(options: BenchActOptions) -> dict[str, Any]:

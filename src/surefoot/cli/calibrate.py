@@ -17,6 +17,7 @@ from surefoot.cli.files import run_data
 from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.terminal import say, say_lines
 from surefoot.data import Dataset
 from surefoot.errors import ConfigError, check_least
 from surefoot.evaluation.budgets import is_schedule
@@ -33,6 +34,7 @@ from surefoot.safety.calibration import (
     write_calibration,
 )
 from surefoot.tasks import get_task
+from surefoot.text import shell_word
 
 BATCH = 1024
 """Segments whose cost is predicted at once."""
@@ -69,8 +71,10 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(CalibrateOptions, arguments, command="calibrate")
     found = calibrate(options)
-    print(plain_table(_rows(found)))
-    print(f"\nWritten beside the run; use them with: surefoot evaluate {options.run} --budget ... --level LEVEL")
+    say_lines(plain_table(_rows(found)))
+    say()
+    run = shell_word(options.run)
+    say(f"Written beside the run; use them with: surefoot evaluate {run} --budget ... --level LEVEL")
 
 
 def calibrate(options: CalibrateOptions) -> Calibration:

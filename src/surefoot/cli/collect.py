@@ -1,7 +1,6 @@
 """`surefoot collect`: a dataset from our own behaviours or from a learner in a simulator, with its card."""
 
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from surefoot import data
 from surefoot.checkpoint import versions
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine, warn_of_death
+from surefoot.cli.terminal import note, say
 from surefoot.collection.card import make_card
 from surefoot.collection.collector import Collection, Simulators
 from surefoot.collection.collector import collect as collect_simulated
@@ -72,11 +72,11 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(CollectOptions, arguments, command="collect")
     dataset = collect(options)
-    print(f"{options.out}: {_coverage_sentence(dataset)}")
+    say(f"{options.out}: {_coverage_sentence(dataset)}")
     if options.out.is_dir():
         return
     for sentence in data.read_card(options.out).get("falls_short", []):
-        print(f"falls short: {sentence}")
+        say(f"falls short: {sentence}")
 
 
 def collect(options: CollectOptions) -> Dataset | FrameData:
@@ -147,7 +147,7 @@ def _collect_vision(options: CollectOptions, task: Task) -> FrameData:
     cores = os.cpu_count() or 1
     workers = cores if options.workers is None else options.workers
     renderer = choose_renderer(task.name).upper()
-    print(f"{task.name}: drawn by {renderer}, {workers} processes.", file=sys.stderr)
+    note(f"{task.name}: drawn by {renderer}, {workers} processes.")
     wanted = VISION_TRANSITIONS if options.transitions is None else options.transitions
     with ProgressLine(f"collecting {task.name}", unit="transitions") as line:
         frames, _ = collect_pixels(

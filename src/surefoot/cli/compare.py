@@ -19,6 +19,7 @@ from surefoot.files import replacement, write_json, write_text
 from surefoot.report.html import Animation, write_report
 from surefoot.report.protocol_plots import cost_against_return, scores_of
 from surefoot.report.protocol_tables import comparison_rows, markdown_table
+from surefoot.report.style import save_figure
 from surefoot.tasks import get_task
 from surefoot.training import RunConfig, RunDirectory
 
@@ -63,7 +64,7 @@ def compare(paths: Sequence[Path], out: Path) -> Path:
     methods = {run.name: {key: run.summary[key] for key in _KEPT if key in run.summary} for run in runs}
     write_json(out / "summary.json", {"task": task.name, "methods": methods})
     with replacement(out / "cost_return.png") as temporary, temporary.open("xb") as file:
-        figure.savefig(file, format="png", dpi=150)
+        save_figure(figure, file, format="png", dpi=150)
     page = out / "report.html"
     write_report(
         page,

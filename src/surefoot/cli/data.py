@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
 
 from surefoot import data
 from surefoot.checkpoint import versions
@@ -16,6 +15,7 @@ from surefoot.cli.data_source import Source, check_output, open_source, write_re
 from surefoot.cli.data_tables import description_tables, gaps_sentence, library_table
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.terminal import say, say_lines, show
 from surefoot.data import filters, library
 from surefoot.data.d4rl import load_d4rl
 from surefoot.data.describe import describe
@@ -119,7 +119,7 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", ())
     if name in ("-h", "--help"):
-        print(_usage())
+        say_lines(_usage())
         return
     COMMANDS[check_name("data command", name, COMMANDS)].run(list(rest))
 
@@ -131,7 +131,7 @@ def download(options: DownloadOptions) -> None:
             fetched = library.get(task, source=options.from_folder, on_bytes=line.report)
         note = "; its hash was not known and is recorded from now on" if fetched.recorded else "; as recorded"
         known = fetched.known
-        print(f"{fetched.path}: {fetched.news}, {known.size / 1e6:,.1f} MB, SHA-256 {known.sha256}{note}.")
+        say(f"{fetched.path}: {fetched.news}, {known.size / 1e6:,.1f} MB, SHA-256 {known.sha256}{note}.")
 
 
 def verify(options: VerifyOptions) -> None:
@@ -155,7 +155,7 @@ def verify(options: VerifyOptions) -> None:
         else:
             news = "good" if known else f"good, but not in the manifest (SHA-256 {found.sha256})"
             rows.append((task.name, path.name, news))
-    Console(soft_wrap=True).print(library_table(rows))
+    show(library_table(rows), soft_wrap=True)
     if bad := [name for name, _, news in rows if not news.startswith("good")]:
         raise DataError(f"{directory}: expected good files only, found {len(bad)} bad: {', '.join(bad)}.")
 
@@ -163,15 +163,16 @@ def verify(options: VerifyOptions) -> None:
 def info(options: InfoOptions) -> None:
     """Show tables."""
     opened = open_source(options)
-    console, found = Console(), describe(opened.dataset, opened.task)
+    found = describe(opened.dataset, opened.task)
     for table in description_tables(found, opened):
-        console.print(table, "")
-    console.print(gaps_sentence(found), highlight=False)
+        show(table, "")
+    show(gaps_sentence(found))
 
 
 def plot(options: PlotOptions) -> None:
     """Write the figure."""
     from surefoot.report.data_figure import dataset_figure  # matplotlib only where it is drawn with
+    from surefoot.report.style import save_figure
 
     if options.out.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise ConfigError(f"--out: expected a name that ends in .png, .pdf or .svg, found '{options.out}'.")
@@ -179,8 +180,8 @@ def plot(options: PlotOptions) -> None:
     opened = open_source(options)
     figure = dataset_figure(opened.dataset, opened.task)
     with data.replacing(options.out) as temporary:
-        figure.savefig(temporary, format=options.out.suffix[1:].lower(), dpi=200)
-    print(f"{options.out}: written.")
+        save_figure(figure, temporary, format=options.out.suffix[1:].lower(), dpi=200)
+    say(f"{options.out}: written.")
 
 
 def subset(options: SubsetOptions) -> None:
@@ -209,7 +210,7 @@ def convert(options: ConvertOptions) -> None:
     source = Path(options.source)
     if source.exists() and (found := image_format(source)) is not None:
         convert_images(source, found, task=options.task, to=options.to, out=options.out)
-        print(f"{options.out}: written, {options.to}.")
+        say(f"{options.out}: written, {options.to}.")
         return
     if options.to in IMAGE_FORMATS:
         raise ConfigError(f"--to {options.to}: expected images in {source}, found none.")
@@ -232,7 +233,7 @@ def convert(options: ConvertOptions) -> None:
         data.rewrite(path, options.out, task, card={**data.read_card(path), "converted": card})
     else:
         data.save(options.out, library.read(path, task), card=card)
-    print(f"{options.out}: written, {options.to}.")
+    say(f"{options.out}: written, {options.to}.")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import tyro
 
 from surefoot.cli.data_source import Opened, Source, check_output, open_source, write_result
 from surefoot.cli.options import parse
+from surefoot.cli.terminal import say_lines
 from surefoot.data import Dataset, filters
 from surefoot.data.density import DensityGrid, density_grid
 from surefoot.errors import ConfigError, check_name
@@ -158,7 +159,7 @@ def filter_command(arguments: Sequence[str]) -> None:
     """Run `surefoot data filter`."""
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):
-        print(_usage())
+        say_lines(_usage())
         return
     kind, work = FILTERS[check_name("filter", name, FILTERS)]
     options = parse(kind, arguments[1:], command=f"data filter {name}")

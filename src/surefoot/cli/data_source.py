@@ -9,6 +9,7 @@ import tyro
 from surefoot import data
 from surefoot.checkpoint import versions
 from surefoot.cli.collect import coverage
+from surefoot.cli.terminal import say
 from surefoot.data import Dataset, library
 from surefoot.errors import ConfigError, DataError
 from surefoot.tasks import TASKS, Task, get_task
@@ -75,4 +76,4 @@ def write_result(out: Path, result: Dataset, opened: Opened, what: str, settings
     }
     data.save(out, result, card=card)
     before, after = len(opened.dataset.lengths), len(result.lengths)
-    print(f"{out}: {after:,} of {before:,} episodes, {len(result):,} transitions.")
+    say(f"{out}: {after:,} of {before:,} episodes, {len(result):,} transitions.")

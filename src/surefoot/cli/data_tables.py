@@ -41,6 +41,8 @@ def library_table(rows: Sequence[tuple[str, str, str]]) -> Table:
 
 def _facts(found: Description, opened: Opened) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a long path is broken, not cut
     table.add_row(opened.task.name, str(opened.path), style="bold")
     facts: dict[str, Any] = {
         "transitions": f"{found.transitions:,}",

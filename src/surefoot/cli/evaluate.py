@@ -22,6 +22,7 @@ from surefoot.cli.files import merge_summary, run_data, write_arrays
 from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.terminal import say_lines
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
@@ -101,7 +102,7 @@ class EvaluateOptions:
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(EvaluateOptions, arguments, command="evaluate")
-    print(table(evaluate(options)))
+    say_lines(table(evaluate(options)))
 
 
 def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from surefoot.cli.loaded_run import FOLDER, LoadedRun
 from surefoot.cli.plan_file import Imaginings, add_plans
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.selection import data_name
+from surefoot.cli.terminal import warn
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.constraints.schedules import read_schedule
 from surefoot.envs.pure import PURE_TASKS
@@ -106,7 +106,7 @@ def evaluate_under_budgets(
     if calibration is not None and request.level is not None:
         doubt = calibration.doubt(config.seeds, request.level, evaluation.totals)
         if doubt is not None:
-            print(f"warning: {doubt}", file=sys.stderr)
+            warn(doubt)
     folder = loaded.directory.path / FOLDER
     setting = evaluation.method["setting"]
     file = folder / ROWS

@@ -18,11 +18,13 @@ from surefoot.cli.loaded_run import LoadedRun, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.sight import check_sight, say_renderer
+from surefoot.cli.terminal import say
 from surefoot.data.frame_stream import in_memory
 from surefoot.data.frames import FrameData
 from surefoot.envs.pure import PURE_TASKS, PureTask
 from surefoot.errors import ConfigError, check_least, check_within
 from surefoot.tasks import Task, get_task
+from surefoot.text import shell_word
 from surefoot.training import RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, fine_tune
 from surefoot.training.online_simulator import OnlineSimulator
@@ -67,12 +69,10 @@ def run(arguments: Sequence[str]) -> None:
     last = [row for row in rows if row["round"] == rows[-1]["round"]]
     cost, episodes = sum(row["total_cost"] for row in last), sum(row["episodes"] for row in last)
     violating = sum(row["violating_episodes"] for row in last)
-    print(f"{options.out}: {episodes:,} episodes, {violating:,} of them with a violation, cost {cost:g} in all.")
+    say(f"{options.out}: {episodes:,} episodes, {violating:,} of them with a violation, cost {cost:g} in all.")
     if rates := [rate for row in rows if (rate := row["metrics"].get("act/online_rate")) is not None]:
-        print(
-            f"The actor that learns acted in {sum(rates) / len(rates):.1%} of the steps, the offline one in the rest."
-        )
-    print(f"measure it with: surefoot evaluate {shlex.quote(str(options.out))}")
+        say(f"The actor that learns acted in {sum(rates) / len(rates):.1%} of the steps, the offline one in the rest.")
+    say(f"measure it with: surefoot evaluate {shell_word(options.out)}")
 
 
 def finetune(options: FinetuneOptions, *, command: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """`surefoot import diffuser`: published PyTorch weights as the behaviour model of a TREBI run."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +14,13 @@ from surefoot import presets
 from surefoot.algorithms.trebi import TREBI, TREBIState
 from surefoot.cli.files import check_output_folder
 from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.terminal import say
 from surefoot.data import library
 from surefoot.diffusion.schedules import make_schedule
 from surefoot.errors import ConfigError, DataError, check_name
 from surefoot.nn.diffuser import Imported, denoiser_from_diffuser
 from surefoot.tasks import get_task
+from surefoot.text import shell_word
 from surefoot.training import RunDirectory, make_config
 from surefoot.training.chunk import init_states
 
@@ -61,7 +62,7 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     name, rest = (arguments[0], list(arguments[1:])) if arguments else ("--help", [])
     if name in ("-h", "--help"):
-        print("usage: surefoot import diffuser STATE.PT --task NAME --data FILE --out FOLDER [options]")
+        say("usage: surefoot import diffuser STATE.PT --task NAME --data FILE --out FOLDER [options]")
         return
     check_name("source of weights", name, SOURCES)
     choice = choose(["--algorithm", "trebi", *rest])
@@ -71,7 +72,8 @@ def run(arguments: Sequence[str]) -> None:
     )  # fmt: skip
     check_output_folder(options.out, resume=False)
     command = import_diffuser(options, command=("surefoot", "import", *arguments))
-    print(f"{options.out}: begun with the weights of {options.source}; train the values with:\n{shlex.join(command)}")
+    say(f"{options.out}: begun with the weights of {options.source}; train the values with:")
+    say(" ".join(map(shell_word, command)))
 
 
 def import_diffuser(options: ImportOptions[TREBI], *, command: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from surefoot.cli.terminal import drop, flush_output, note, prepare_streams, say, say_lines
 from surefoot.errors import SurefootError, check_name
 
 USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
@@ -94,23 +95,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (default: this process's) and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = words[0] if words else "--help"
+    prepare_streams()
     try:
         code = _dispatch(name, words[1:])
-        sys.stdout.flush()  # here and not at exit, where a closed pipe could not be answered any more
+        flush_output()
     except SurefootError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USER_ERROR
+        note(f"error: {error}")
+        code = USER_ERROR
     except KeyboardInterrupt:
         hint = COMMANDS[name].after_interrupt if name in COMMANDS else "nothing was done"
-        print(f"interrupted: {hint}.", file=sys.stderr)
-        return INTERRUPTED
+        note(f"interrupted: {hint}.")
+        code = INTERRUPTED
     except BrokenPipeError:
-        # What is left in the buffer has no reader: it must not be written again when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop(sys.stdout)
         return PIPE_CLOSED
     except OSError as error:
-        print(f"error: {_place(error)}{error.strerror or error}.", file=sys.stderr)
-        return USER_ERROR
+        note(f"error: {_place(error)}{error.strerror or error}.")
+        code = USER_ERROR
+    try:
+        flush_output()
+    except OSError:
+        drop(sys.stdout)
     return code
 
 
@@ -135,12 +140,12 @@ def usage() -> str:
 
 def _dispatch(name: str, arguments: Sequence[str]) -> int:
     if name in ("-h", "--help", "help"):
-        print(usage())
+        say_lines(usage())
         return 0
     if name in ("-V", "--version"):
         from surefoot import __version__
 
-        print(f"surefoot {__version__}")
+        say(f"surefoot {__version__}")
         return 0
     command = COMMANDS[check_name("command", name, COMMANDS)]
     _quieten()

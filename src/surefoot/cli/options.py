@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import tyro
 
 from surefoot import presets
+from surefoot.cli.terminal import cleaned_streams
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task, get_task
 
@@ -36,7 +37,8 @@ class Choice:
 
 def parse(kind: Any, arguments: Sequence[str], *, command: str, default: Any = None) -> Any:
     """The options of `surefoot COMMAND` as an instance of the dataclass `kind`; prints help or errors and exits."""
-    return tyro.cli(kind, args=list(arguments), prog=f"surefoot {command}", default=default)
+    with cleaned_streams(arguments):
+        return tyro.cli(kind, args=list(arguments), prog=f"surefoot {command}", default=default)
 
 
 def choose(

@@ -9,6 +9,9 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+from surefoot.cli.terminal import warn
+from surefoot.text import printable
+
 PLAIN_INTERVAL = 10.0
 """Seconds between two plain lines."""
 SHOWN_BYTES = 2**30
@@ -17,7 +20,7 @@ SHOWN_BYTES = 2**30
 
 def warn_of_death(death: Any) -> None:
     """Of a `WorkerDeath`, on stderr."""
-    print(f"warning: {death.sentence}", file=sys.stderr)
+    warn(death.sentence)
 
 
 class ProgressLine:
@@ -28,9 +31,9 @@ class ProgressLine:
     """
 
     def __init__(self, what: str, *, unit: str, compiles: bool = False, console: Console | None = None) -> None:
-        self._what = what
+        self._what = printable(what)
         self._unit = unit
-        self._console = console or Console(file=sys.stderr)
+        self._console = console or Console(file=sys.stderr, force_terminal=sys.stderr.isatty())
         self._bar: Progress | None = None
         self._task: Any = None
         self._began = self._printed = time.perf_counter()
@@ -39,11 +42,13 @@ class ProgressLine:
         self._ended: tuple[str, int] | None = None
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        # A dumb terminal cannot redraw a line; FORCE_COLOR makes no terminal of a file.
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             plain = TextColumn("{task.description}", markup=False)
             note = TextColumn("{task.fields[note]}", markup=False)
+            spinner = SpinnerColumn("dots" if self._console.encoding.startswith("utf") else "line")
             self._bar = Progress(
-                SpinnerColumn(), plain, BarColumn(bar_width=24), note, console=self._console, refresh_per_second=4
+                spinner, plain, BarColumn(bar_width=24), note, console=self._console, refresh_per_second=4
             )
             self._task = self._bar.add_task(self._what, total=None, note="starting")
             self._bar.start()
@@ -73,7 +78,7 @@ class ProgressLine:
             rate = (done - self._first) / (now - self._began)
         if remaining is None and rate:
             remaining = (total - done) / rate
-        title = f"{self._what} · {phase}" if phase else self._what
+        title = f"{self._what} · {printable(phase)}" if phase else self._what
         note = f"{done:,} of {total:,} {unit or self._unit}{_speed(rate, remaining, done < total)}"
         if self._bar is not None:
             self._bar.update(self._task, description=title, completed=done, total=total, note=note)
@@ -82,7 +87,7 @@ class ProgressLine:
             if ended and ended == self._ended:  # told by the last part and by the whole
                 return
             self._printed, self._ended = now, ended
-            self._console.print(f"{title}: {note}", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(f"{title}: {note}", markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

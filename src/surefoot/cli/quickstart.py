@@ -21,6 +21,7 @@ from surefoot.cli.evaluate import EvaluateOptions, evaluate, table
 from surefoot.cli.files import merge_summary, read_summary, visible
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.report import PAGE, report
+from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
 from surefoot.errors import ConfigError, check_least
 from surefoot.files import is_temporary, remove, sweep, write_json
@@ -77,7 +78,8 @@ def quickstart(options: QuickstartOptions[Any], *, command: Sequence[str]) -> di
     out = options.out
     continued = _begin(options)
     if continued and "wall_seconds" in (summary := read_summary(out)) and (out / PAGE).exists():
-        print(f"{out}: this quickstart is finished; add --overwrite to start afresh.\n")
+        say(f"{out}: this quickstart is finished; add --overwrite to start afresh.")
+        say()
         _print_end(summary, out)
         return summary
     if not (out / DATA).exists():
@@ -183,7 +185,8 @@ def _read_request(out: Path) -> dict[str, Any] | None:
 
 
 def _print_end(summary: dict[str, Any], out: Path) -> None:
-    print(f"{table(summary)}\n\nThe report lies at {out / PAGE}")
+    say_lines(f"{table(summary)}\n")
+    say(f"The report lies at {out / PAGE}")
 
 
 def _cost() -> dict[str, float]:

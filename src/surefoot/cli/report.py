@@ -19,6 +19,7 @@ from surefoot.cli.report_budgets import budget_figures
 from surefoot.cli.report_images import image_figures
 from surefoot.cli.report_simulator import animations, data_points, scatter_figure
 from surefoot.cli.selection import method_name
+from surefoot.cli.terminal import say
 from surefoot.data import Dataset
 from surefoot.data.frames import FrameData
 from surefoot.envs import point_robot
@@ -50,7 +51,7 @@ class ReportOptions:
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(ReportOptions, arguments, command="report")
-    print(f"The report lies at {_written(options)}")
+    say(f"The report lies at {_written(options)}")
 
 
 def _written(options: ReportOptions) -> Path:

@@ -1,8 +1,7 @@
 """Whether a policy that sees may act in a task, and what draws for it."""
 
-import sys
-
 from surefoot.cli.loaded_run import LoadedRun
+from surefoot.cli.terminal import note
 from surefoot.errors import CheckpointError, ConfigError
 from surefoot.tasks import Task, get_task
 from surefoot.vision import from_json
@@ -41,5 +40,5 @@ def say_renderer(task: Task) -> str:
     from surefoot.envs.simulators.drawing import choose_renderer
 
     renderer = choose_renderer(task.name).upper()
-    print(f"{task.name}: drawn by {renderer}.", file=sys.stderr)
+    note(f"{task.name}: drawn by {renderer}.")
     return renderer

@@ -8,6 +8,7 @@ import tyro
 
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.terminal import say, say_lines
 from surefoot.envs.simulators.check import Probe, probe
 from surefoot.envs.simulators.install import install
 from surefoot.errors import ConfigError, SimulatorError, check_least
@@ -50,11 +51,11 @@ def run(arguments: Sequence[str]) -> None:
     if isinstance(options, InstallOptions):
         if not options.names:
             raise ConfigError("simulators install: expected safety-gymnasium, bullet, metadrive or all, found no name.")
-        install(options.names)
-        print("installed; `surefoot simulators check` tries every task")
+        install(options.names, say=say)
+        say("installed; `surefoot simulators check` tries every task")
         return
     found = check(options)
-    print(table(found))
+    say_lines(table(found))
     failures = [str(result) for result in found.values() if isinstance(result, SimulatorError)]
     if failures:
         raise SimulatorError(f"{len(failures)} of {len(found)} tasks failed; the first: {failures[0]}")

@@ -19,12 +19,14 @@ from surefoot.cli.files import read_summary
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.cli.selection import DataFilter
+from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
 from surefoot.errors import ConfigError, check_least
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
 from surefoot.files import replacement, write_json, write_text
 from surefoot.report.protocol_plots import QuantityBar, quantity_bars
 from surefoot.report.protocol_tables import comparison_rows
+from surefoot.report.style import save_figure
 from surefoot.report.tables import plain_table
 from surefoot.tasks import get_task
 
@@ -84,7 +86,8 @@ def run(arguments: Sequence[str]) -> None:
     )
     records = sweep(options, command=("surefoot", "sweep", *arguments))
     rows = comparison_rows([(f"{100 * fraction:g} % of the episodes", summary) for fraction, summary in records])
-    print(f"{plain_table(rows)}\n\nThe bar chart lies at {options.out / PICTURE}")
+    say_lines(f"{plain_table(rows)}\n")
+    say(f"The bar chart lies at {options.out / PICTURE}")
 
 
 def sweep(options: SweepOptions[Any], *, command: Sequence[str]) -> list[tuple[float, dict[str, Any]]]:
@@ -93,7 +96,7 @@ def sweep(options: SweepOptions[Any], *, command: Sequence[str]) -> list[tuple[f
     records, rows = [], []
     for number, fraction in enumerate(options.fraction, start=1):
         path = options.out / f"fraction_{fraction:g}"
-        print(f"{path}: {100 * fraction:g} % of the episodes ({number} of {len(options.fraction)}).")
+        say(f"{path}: {100 * fraction:g} % of the episodes ({number} of {len(options.fraction)}).")
         train(
             TrainOptions(
                 algorithm=options.algorithm,
@@ -118,7 +121,7 @@ def sweep(options: SweepOptions[Any], *, command: Sequence[str]) -> list[tuple[f
     write_json(options.out / RESULT, {"command": " ".join(command), "shares": figures})
     bars = [QuantityBar(fraction, summary["protocol"]) for fraction, summary in records]
     with replacement(options.out / PICTURE) as temporary, temporary.open("xb") as file:
-        quantity_bars(bars).savefig(file, format="png", dpi=150)
+        save_figure(quantity_bars(bars), file, format="png", dpi=150)
     return records
 
 

@@ -19,12 +19,14 @@ from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration, reading_progress
 from surefoot.cli.selection import DataFilter, select, selection
+from surefoot.cli.terminal import say
 from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files, library, pixels
 from surefoot.data.frame_stream import in_memory, stays_in_files
 from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
 from surefoot.errors import ConfigError, check_least
 from surefoot.tasks import Task, get_task
+from surefoot.text import shell_word
 from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config
 from surefoot.training.algorithm import learns_from_windows
 
@@ -94,12 +96,12 @@ def run(arguments: Sequence[str]) -> None:
     )
     check_output_folder(options.out, resume=options.resume)
     train(options, command=("surefoot", "train", *arguments))
-    print(f"{options.out}: trained; measure it with: {measuring_command(options.hyper, choice.task, options.out)}")
+    say(f"{options.out}: trained; measure it with: {measuring_command(options.hyper, choice.task, options.out)}")
 
 
 def measuring_command(algorithm: Any, task: Task, run: Path) -> str:
     """What evaluates a run, with budgets where its algorithm plans under some."""
-    command = f"surefoot evaluate {shlex.quote(str(run))}"
+    command = f"surefoot evaluate {shell_word(run)}"
     if not getattr(algorithm, "needs_budget", False):
         return command
     if task.budget_maximum is not None:
@@ -251,7 +253,7 @@ def _summarise(
     if resumed_at < updates:
         seeds = "1 seed" if len(config.seeds) == 1 else f"{len(config.seeds)} seeds"
         done = f"{updates - resumed_at:,} updates of {seeds}"
-        print(f"{directory.path}: {done} in {duration(seconds)}.")
+        say(f"{directory.path}: {done} in {duration(seconds)}.")
 
 
 def _total_updates(algorithm: Any) -> int:

@@ -29,6 +29,7 @@ from surefoot.report.style import (
     new_figure,
     styled,
 )
+from surefoot.text import plain_for_plot
 
 MOST_PANELS = 5
 PLANS_SHOWN = 16
@@ -103,7 +104,7 @@ def _curve(axes: Axes, figures: Mapping[str, Any], column: str, index: int, name
     bounds = np.array([record[f"{column}_interval"] for record in limited]).reshape(-1, 2).T
     axes.errorbar(
         budgets, means, yerr=np.abs(bounds - means), color=colour, marker=marker, markersize=4.5, capsize=2.5,
-        linewidth=1.4, elinewidth=1.0, label=name, zorder=4,
+        linewidth=1.4, elinewidth=1.0, label=plain_for_plot(name), zorder=4,
     )  # fmt: skip
     for record in limited:
         seeds = record[f"{column}_per_seed"]
@@ -112,7 +113,7 @@ def _curve(axes: Axes, figures: Mapping[str, Any], column: str, index: int, name
     for record in figures["budgets"]:
         if record["budget"] is None:
             axes.axhline(record[f"{column}_mean"], color=colour, linewidth=1.0, linestyle="dashed", zorder=2,
-                         label=f"{name}, no limit")  # fmt: skip
+                         label=f"{plain_for_plot(name)}, no limit")  # fmt: skip
 
 
 @styled
@@ -134,15 +135,15 @@ def plans_over_trajectory(imagined: Sequence[Imagined], plane: Plane) -> Figure:
         path = _broken(one.path, plane.periodic)
         axes.plot(path[:, 0], path[:, 1], color=INK, linewidth=1.3, zorder=3)
         axes.plot(*one.path[0], marker="o", color=BLUE, markersize=4.5, zorder=4)
-        axes.set_title(one.title)
+        axes.set_title(plain_for_plot(one.title))
         light_grid(axes)
     left, right = panels[0].get_xlim()
     panels[0].set_xlim(left, right)
     for axes, (low, high) in itertools.product(panels, plane.marked):
         if low < right and high > left:
             axes.axvspan(max(low, left), min(high, right), color=VERMILION, alpha=0.08, linewidth=0)
-    panels[0].set_ylabel(plane.y)
-    figure.supxlabel(plane.x, fontsize=9.0)
+    panels[0].set_ylabel(plain_for_plot(plane.y))
+    figure.supxlabel(plain_for_plot(plane.x), fontsize=9.0)
     return figure
 
 
@@ -171,7 +172,7 @@ def calibration_plot(levels: Sequence[Mapping[str, Any]]) -> Figure:
             x = place + 0.5 * ((index + 0.5) / len(known) - 0.5)
             low, high = record["exceeded_interval"]
             colour = SERIES[index % len(SERIES)]
-            label = record["asked"] if record["asked"] not in labelled else None
+            label = plain_for_plot(record["asked"]) if record["asked"] not in labelled else None
             labelled.add(record["asked"])
             axes.errorbar(x, record["exceeded_rate"], yerr=[[record["exceeded_rate"] - low],
                           [high - record["exceeded_rate"]]], color=colour, marker="o", markersize=4.5, capsize=2,
@@ -183,8 +184,7 @@ def calibration_plot(levels: Sequence[Mapping[str, Any]]) -> Figure:
             axes.hlines(level, place - 0.42, place + 0.42, color=GREEN, linewidth=1.4, zorder=2)
             axes.text(place - 0.42, level, f"{100 * level:g} %", color=GREEN, fontsize=7.5, va="bottom")
             axes.fill_between([place - 0.42, place + 0.42], 0, level, color=GREEN, alpha=0.10, linewidth=0)
-    names = [level_name(level) for level, _ in records]
-    axes.set_xticks(range(len(records)), names)
+    axes.set_xticks(range(len(records)), [plain_for_plot(level_name(level)) for level, _ in records])
     axes.set_xlim(-0.6, len(records) - 0.4)
     axes.set_ylim(0, None)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))

@@ -15,6 +15,7 @@ from surefoot.data.describe import Description, describe
 from surefoot.errors import DataError
 from surefoot.report.style import BLUE, GREEN, GREY, INK, VERMILION, light_grid, new_figure, styled
 from surefoot.tasks import Task
+from surefoot.text import plain_for_plot
 
 BINS = 40
 """Of the histograms."""
@@ -53,7 +54,7 @@ def dataset_figure(dataset: Dataset, task: Task) -> Figure:
     _coverage(coverage, found, "reference range" if task.dsrl_id else "range of the data")
     _lengths(lengths, dataset.lengths, task)
     scatter.tick_params(labelbottom=False)
-    above.set_title(_title(found, task), loc="left", pad=8, fontweight="bold")
+    above.set_title(plain_for_plot(_title(found, task)), loc="left", pad=8, fontweight="bold")
     handles: list[Artist] = [
         Rectangle((0, 0), 1, 1, color=GREEN, label=f"cost at most {task.cost_limit:g} ({100 * safe.mean():.0f} %)"),
         Rectangle((0, 0), 1, 1, color=BLUE, label=f"above it ({100 * (~safe).mean():.0f} %)"),
@@ -131,7 +132,9 @@ def _coverage(axes: Axes, found: Description, what: str) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     filled = len(found.cost_counts) - len(found.gaps)
-    axes.set_xlabel(f"episode cost  ({what}: episodes in {filled} of {len(found.cost_counts)} bins)")
+    axes.set_xlabel(
+        f"episode cost  ({plain_for_plot(what)}: episodes in {filled:d} of {len(found.cost_counts):d} bins)"
+    )
 
 
 def _box(left: float, width: float, *, facecolor: tuple[float, ...], empty: bool) -> Rectangle:
@@ -149,6 +152,6 @@ def _lengths(axes: Axes, lengths: np.ndarray, task: Task) -> None:
     else:
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.axvline(task.horizon, color=INK, linewidth=0.9, linestyle="dashed")
-    axes.set_xlabel(f"length, steps (horizon {task.horizon})")
+    axes.set_xlabel(f"length, steps (horizon {task.horizon:d})")
     axes.set_ylabel("episodes")
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -16,9 +16,12 @@ from surefoot.report.budget_tables import budget_key_figures
 from surefoot.report.page import STYLESHEET
 from surefoot.report.style import STYLE
 from surefoot.report.tables import KeyFigure, key_figures, verdict
+from surefoot.text import printable
 
 MOST_BYTES = 3_000_000
 """Of the whole page; figures are drawn coarser until it fits."""
+MOST_SHOWN = 100_000
+"""Characters of a line of text."""
 _RESOLUTIONS = (200, 140, 90)
 """Dots per inch: a figure 9 inches wide is sharp on screens of twice the usual density."""
 _MARKS = {True: ("met", "✓"), False: ("missed", "✗")}
@@ -198,5 +201,5 @@ def _flattened(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, st
 
 
 def _text(value: object) -> str:
-    """Anything as text that HTML reads as text, in elements and in quoted attributes."""
-    return html.escape(str(value), quote=True)
+    """Anything as text for elements and quoted attributes; what cannot be seen becomes an escape."""
+    return html.escape(printable(value, lines=True, most=MOST_SHOWN), quote=True)

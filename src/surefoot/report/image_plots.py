@@ -31,6 +31,7 @@ from surefoot.report.style import (
     new_figure,
     styled,
 )
+from surefoot.text import plain_for_plot
 
 MOST_FRAMES = 15
 """Of a row; longer episodes are shown by every second, third, ... frame."""
@@ -63,7 +64,7 @@ def open_loop(
                 _image(axes, images[row, place], colour=GREY if place < context else BLUE)
                 if row == 0 and kind == 0:
                     axes.set_title(
-                        str(place - context + 1), fontsize=7.5, color=GREY if place < context else INK, pad=3
+                        f"{place - context + 1:d}", fontsize=7.5, color=GREY if place < context else INK, pad=3
                     )
             label = "true" if kind == 0 else "model"
             panels[2 * row + kind, 0].set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center", labelpad=4)
@@ -94,7 +95,7 @@ def feasibility_strip(
         axes = figure.add_subplot(grid[0, column])
         violates = bool((costs[place : place + every] > 0).any())
         _image(axes, frames[place], colour=VIOLATION if violates else GREY, width=1.6 if violates else 0.7)
-        axes.set_title(str(place), fontsize=7.5, pad=3)
+        axes.set_title(f"{place:d}", fontsize=7.5, pad=3)
     axes = figure.add_subplot(grid[1, :])
     steps = np.arange(length)
     # Each image stands over its own step.
@@ -134,7 +135,7 @@ def online_curves(methods: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
             colour = SERIES[index % len(SERIES)]
             for curve in curves if len(curves) > 1 else []:
                 axes.plot(x, scale * curve, color=colour, linewidth=0.6, alpha=0.45)
-            axes.plot(x, scale * np.mean(curves, 0), color=colour, linewidth=1.8, label=method)
+            axes.plot(x, scale * np.mean(curves, 0), color=colour, linewidth=1.8, label=plain_for_plot(method))
         axes.set_xlabel("environment steps")
         axes.set_title(label, fontsize=8.5)
         axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -205,8 +206,8 @@ def return_against_cost(
         groups = [one.seeds == seed for seed in np.unique(one.seeds)]
         axes.scatter(
             [one.returns[mine].mean() for mine in groups], [one.costs[mine].mean() for mine in groups], s=75,
-            color=colour, marker=marker, edgecolors="white", linewidths=0.9, label=f"{one.name}, mean of a seed",
-            zorder=3,
+            color=colour, marker=marker, edgecolors="white", linewidths=0.9,
+            label=f"{plain_for_plot(one.name)}, mean of a seed", zorder=3,
         )  # fmt: skip
     axes.set_xlabel("return of an episode")
     axes.set_ylabel("cost of an episode")

@@ -22,6 +22,7 @@ from surefoot.evaluation.metrics import wilson_interval
 from surefoot.report.maps import RegionSlice, Trajectory, feasible_region, trajectories
 from surefoot.report.style import BLUE, GREEN, GREY, INK, MARKERS, SERIES, STYLE, light_grid, new_figure, styled
 from surefoot.report.tables import RETURN_MEAN, VIOLATION_FREE_RATE
+from surefoot.text import MOST_DRAWN, plain_for_plot, printable, shortened
 
 __all__ = [
     "FrontPoint",
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 RETURN_LABEL = "return, m (and 1 at the goal)"
+_MOST_GROUPS = 12
+"""Named in a legend."""
 _IDENTITY = ("step", "phase", "seed")
 _LEAST_NAMED = 0.05
 """Of all updates: a shorter phase goes without its name, which would run into its neighbour's."""
@@ -99,7 +102,7 @@ def training_curves(rows: Sequence[Mapping[str, Any]], *, columns: int = 3) -> F
     _phase_names(panels[0], spans)
     seeds = len({row.get("seed", 0) for row in rows})
     handles = [
-        Line2D([], [], color=BLUE, linewidth=1.8, label=f"mean of {seeds} seeds" if seeds > 1 else "the only seed")
+        Line2D([], [], color=BLUE, linewidth=1.8, label=f"mean of {seeds:d} seeds" if seeds > 1 else "the only seed")
     ]
     handles += [Line2D([], [], color=BLUE, linewidth=0.6, alpha=0.5, label="each seed")] if seeds > 1 else []
     figure.legend(handles=handles, loc="outside upper right", ncols=2)
@@ -121,12 +124,20 @@ def _curve_panel(
             axes.plot(steps, values, color=BLUE, linewidth=0.6, alpha=0.5, label="_seed")
         if mine:
             steps, values = _curve(mine, name)
-            axes.plot(steps, values, color=BLUE, linewidth=1.8, label=name, marker="o" if len(steps) == 1 else "", ms=3)
+            axes.plot(
+                steps,
+                values,
+                color=BLUE,
+                linewidth=1.8,
+                label=plain_for_plot(name),
+                marker="o" if len(steps) == 1 else "",
+                ms=3,
+            )
             every += [float(row[name]) for row in mine]
     finite = np.array([value for value in every if math.isfinite(value)])
     if len(finite) and finite.min() > 0 and finite.max() / finite.min() > 100:
         axes.set_yscale("log")
-    axes.set_title(name, loc="left", fontweight="bold")
+    axes.set_title(plain_for_plot(name), loc="left", fontweight="bold")
     axes.set_xlim(0, max(spans[-1][2], 1))
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -161,8 +172,8 @@ def _phase_names(panels: Sequence[Axes], spans: Sequence[tuple[str, float, float
             if last - first < room:
                 continue
             axes.text(
-                (first + last) / 2, 0.98, name, transform=axes.get_xaxis_transform(), ha="center", va="top",
-                fontsize=7.5, color=GREY, style="italic",
+                (first + last) / 2, 0.98, plain_for_plot(name), transform=axes.get_xaxis_transform(), ha="center",
+                va="top", fontsize=7.5, color=GREY, style="italic",
             )  # fmt: skip
 
 
@@ -213,13 +224,13 @@ def _front_series(axes: Axes, one: FrontSeries, colour: str, marker: str) -> Non
     axes.errorbar(
         x, y, yerr=np.abs(bounds.T - y), xerr=np.abs(np.array(sides).T - x), color=colour, ecolor=colour,
         elinewidth=0.8, linewidth=1.2, marker=marker, markersize=5, markeredgecolor="white", markeredgewidth=0.6,
-        label=one.name, zorder=3,
+        label=plain_for_plot(one.name), zorder=3,
     )  # fmt: skip
     for point, share in zip(one.points, y, strict=True):
         if point.label:
             axes.annotate(
-                point.label, (point.return_mean, share), xytext=(4, 4), textcoords="offset points", fontsize=7.5,
-                va="bottom", color=colour, zorder=4,
+                plain_for_plot(point.label), (point.return_mean, share), xytext=(4, 4), textcoords="offset points",
+                fontsize=7.5, va="bottom", color=colour, zorder=4,
                 path_effects=[withStroke(linewidth=2.0, foreground="white")],
             )  # fmt: skip
 
@@ -249,7 +260,7 @@ def data_overview(
     no episodes, `DataError` on NaN.
     """
     returns, cost_returns, lengths = (np.asarray(part, float).ravel() for part in (returns, cost_returns, lengths))
-    names = np.array(groups if groups is not None else ["episodes"] * len(returns))
+    names = np.array(_few_names(groups) if groups is not None else ["episodes"] * len(returns))
     counts = [len(returns), len(cost_returns), len(lengths), len(names)]
     if not len(returns) or len(set(counts)) > 1:
         raise ConfigError(f"data_overview: expected as many of each, at least one, found counts {counts}.")
@@ -268,7 +279,7 @@ def data_overview(
             color=colour,
             alpha=0.4,
             linewidths=0,
-            label=f"{name} ({mine.sum():,})",
+            label=f"{plain_for_plot(name)} ({mine.sum():,})",
         )
     # Lengths that are all alike get a range around them that one step does not fill.
     alike = lengths.min() == lengths.max()
@@ -278,8 +289,8 @@ def data_overview(
         axes.axvline(middle, color=INK, linewidth=0.9, linestyle="dashed")
         axes.text(middle, 1.01, f"median {middle:.3g}", transform=axes.get_xaxis_transform(), ha="center", fontsize=7.5)
         light_grid(axes)
-    left.set_xlabel(return_label)
-    left.set_ylabel(cost_label)
+    left.set_xlabel(plain_for_plot(return_label))
+    left.set_ylabel(plain_for_plot(cost_label))
     left.margins(y=0.06)
     left.yaxis.set_major_locator(MaxNLocator(integer=True))
     right.set_xlabel("episode length, steps")
@@ -290,6 +301,12 @@ def data_overview(
             if handle is not None:
                 handle.set_alpha(1.0)
     return figure
+
+
+def _few_names(groups: Sequence[str]) -> list[str]:
+    """Short names of the groups; those beyond the first `_MOST_GROUPS` become one."""
+    first = list(dict.fromkeys(groups))[:_MOST_GROUPS]
+    return [printable(shortened(name, MOST_DRAWN)) if name in first else "others" for name in groups]
 
 
 def _is_number(value: Any) -> bool:

@@ -24,6 +24,7 @@ from surefoot.report.style import (
     new_figure,
     styled,
 )
+from surefoot.text import plain_for_plot
 
 _COST_TICKS = (0, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
@@ -89,7 +90,7 @@ def cost_against_return(
         axes.scatter(one.returns, one.costs, s=9, color=colour, alpha=0.35, linewidths=0, zorder=2)
         axes.scatter(
             one.returns.mean(1), one.costs.mean(1), s=75, color=colour, marker=marker, edgecolors="white",
-            linewidths=0.9, label=one.name, zorder=3,
+            linewidths=0.9, label=plain_for_plot(one.name), zorder=3,
         )  # fmt: skip
     axes.text(0.995, 1.0, "cost limit ", va="bottom", ha="right", transform=axes.get_yaxis_transform(),
               fontsize=7.5, color=GREY, style="italic")  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 from surefoot.errors import DataError
 from surefoot.report.tables import percent
+from surefoot.text import printable
 
 Summary = Mapping[str, Any]
 
@@ -47,8 +48,14 @@ def comparison_rows(runs: Sequence[tuple[str, Summary]]) -> list[dict[str, str]]
 def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows as a table in Markdown, columns in the first row's order."""
     columns = list(rows[0])
-    lines = [columns, ["---"] * len(columns), *[[row[column] for column in columns] for row in rows]]
+    cells = [[_cell(row[column]) for column in columns] for row in rows]
+    lines = [columns, ["---"] * len(columns), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _cell(word: str) -> str:
+    """A cell that neither a bar nor a line break in it can end."""
+    return printable(word).replace("|", "\\|")
 
 
 def _limit_row(protocol: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:

@@ -4,8 +4,9 @@ Figures are matplotlib's own objects without pyplot, so that nothing is shared b
 """
 
 import functools
+import os
 from collections.abc import Callable
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import IO, Any, Literal, ParamSpec, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -26,6 +27,7 @@ STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": 9.0,
     "text.usetex": False,
+    "text.parse_math": True,  # as `plain_for_plot` expects
     "text.color": INK,
     "mathtext.fontset": "dejavusans",
     "axes.titlesize": 9.0,
@@ -81,6 +83,12 @@ def new_figure(height: float, *, width: float = PAGE_WIDTH, square: bool = False
     figure = Figure(figsize=(width, height), layout="compressed" if square else "constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str] | IO[bytes], **options: Any) -> None:
+    """Write a figure to a file under `STYLE`: ticks are made when it is drawn."""
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(path, **options)
 
 
 def light_grid(axes: Axes, *, axis: Literal["both", "x", "y"] = "both") -> None:

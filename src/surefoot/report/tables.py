@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from surefoot.errors import DataError
+from surefoot.text import printable
 
 WALL_SECONDS = 300.0
 PEAK_MEMORY_MB = 2000.0
@@ -313,7 +314,7 @@ def _or_dash(value: float | None, form: Callable[[float], str]) -> str:
 
 
 def _one_line(value: object) -> str:
-    return " ".join(str(value).split())
+    return printable(" ".join(str(value).split()))
 
 
 def _is_figure(text: str) -> bool:

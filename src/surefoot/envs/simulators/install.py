@@ -51,7 +51,7 @@ def simulator_versions(task: Task) -> dict[str, str]:
     return found
 
 
-def install(names: tuple[str, ...], *, say: Say = print) -> None:
+def install(names: tuple[str, ...], *, say: Say) -> None:
     """Install the named simulators, or "all". Asks the package index. Raises `SimulatorError` with pip's last line."""
     for name in names:
         check_name("simulator", name, (*SIMULATORS, "all"))
