@@ -29,7 +29,8 @@ def episode(told: Told) -> PixelEpisode:
     images = np.full((STEPS + 1, 64, 64, 6), rng.integers(256), np.uint8)
     rewards = rng.uniform(size=STEPS).astype(np.float32)
     costs = np.full(STEPS, float(told.behaviour == 1), np.float32)
-    return PixelEpisode(images, np.zeros((STEPS, 2), np.float32), rewards, costs, np.array(told.behaviour == 0))
+    actions = rng.uniform(-1, 1, (STEPS, 2)).astype(np.float32)
+    return PixelEpisode(images, actions, rewards, costs, np.array(told.behaviour == 0))
 
 
 class FakePlayers:

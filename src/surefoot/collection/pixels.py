@@ -16,6 +16,7 @@ import numpy as np
 from surefoot.checkpoint import versions
 from surefoot.collection.store import Store
 from surefoot.data import episode_files
+from surefoot.data.checks import check_frames
 from surefoot.data.frames import FrameData, from_episodes
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.simulators.seekers import BEHAVIOURS
@@ -77,9 +78,11 @@ def collect_pixels(
 
         def keep(number: int, episode: PixelEpisode) -> tuple[int, int]:
             frames = _frames(collection.task, episode)
+            place = collection.folder / episode_files.EPISODES / f"{number:06d}.hdf5"
+            check_frames(place, frames, collection.task, whole=False)
             content = episode_files.encode(frames, behaviour=BEHAVIOURS[number % len(BEHAVIOURS)])
             with saving:  # one at a time falls back on the reserve
-                store.add_file(f"{number:06d}.hdf5", content)
+                store.add_file(place.name, content)
             return number, len(frames)
 
         on_progress(sum(done.values()), collection.transitions)
@@ -89,6 +92,7 @@ def collect_pixels(
                     done[number] = length
                     on_progress(min(sum(done.values()), collection.transitions), collection.transitions)
         frames = episode_files.load_episodes(collection.folder, collection.task, in_memory=False)
+        check_frames(collection.folder, frames, collection.task)
         card = make_card(collection, frames, renderer=renderer)
         episode_files.write_card(collection.folder, collection.task, card)
         store.release_reserve()

@@ -1,14 +1,18 @@
-"""What a file's values must fulfil before anything is learnt from them. Every fault is one sentence.
+"""What logged data must fulfil before they are learnt from, or written. Every fault is one sentence.
 
-All checks go through the rows in blocks, so that data that stay in their file are checked with little memory.
+Transitions (`check_dataset`) and frames (`check_frames`) go through one list of checks; readers call it before they
+return, writers before they write. All checks go through the rows in blocks, so that data that stay in their file are
+checked with little memory.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 
 from surefoot.data.dataset import Dataset
+from surefoot.data.frames import FrameData, transition_rows
 from surefoot.data.mapping import Meter, blocks
 from surefoot.data.suspicions import explain_gap, rewards_look_like_costs
 from surefoot.errors import DataError
@@ -63,19 +67,47 @@ def flag_values(path: Path, key: str, values: np.ndarray, *, first_row: int = 0)
     return values.astype(np.bool_)
 
 
-def check_dataset(path: Path, dataset: Dataset, task: Task, *, meter: Meter | None = None) -> None:
-    """Refuse data whose shapes are right but whose values cannot be `task`'s; see the specification of the format.
+def check_dataset(
+    path: Path, dataset: Dataset, task: Task | None, *, meter: Meter | None = None, finite: bool = False
+) -> None:
+    """Refuse transitions whose values cannot be `task`'s; see the specification of the format.
 
-    `meter` counts the observations twice and the next observations once: the other passes are short beside them.
+    `task` None: of a system that the table does not hold, whose widths and horizon are not known. `finite`: check for
+    NaN and infinities as well, which readers do while they convert. `meter` counts the observations twice and the next
+    observations once: the other passes are short beside them.
     """
+    _check_shapes(path, dataset, task)
+    if finite:
+        _check_all_finite(path, dict(dataset.arrays()))
     _check_ranges(path, dataset)
-    _check_episodes(path, dataset, task)
+    ends = dataset.episode_ends
+    _check_ends(path, ends, rows=len(dataset))
+    # The unfinished tail counts too: an episode does not have to end to have run for too long.
+    bounds = np.unique(np.concatenate([[0], ends, [len(dataset)]]))
+    _check_lengths(path, bounds[:-1], np.diff(bounds), task)
     _check_following(path, dataset, meter)
-    for key, columns in (("observations", dataset.observations), ("actions", dataset.actions)):
-        first = columns[0].copy()
-        if all((block == first).all() for _, (block,) in blocks(columns)):
-            found = f"the same {columns.shape[1]} numbers in every one of {len(columns)} rows"
-            refuse(path, key, expected="at least one column that varies", found=found)
+    _check_varies(path, dataset.observations, dataset.actions)
+
+
+def check_frames(path: Path, frames: FrameData, task: Task | None, *, whole: bool = True) -> None:
+    """Refuse frames whose values cannot be `task`'s, by the list of checks that transitions go through.
+
+    `whole`: these are all frames of the data and not one episode of many, so that something in them must vary.
+    """
+    _check_shapes(path, frames, task)
+    _check_all_finite(path, frames.arrays())
+    _check_ranges(path, frames)
+    _check_first(path, frames)
+    ended = np.flatnonzero(frames.terminated | frames.truncated)
+    if whole:
+        _check_ends(path, ended, rows=len(frames.rewards))
+    inside = ended[~np.isin(ended, frames.episode_ends - 1)]
+    if len(inside):
+        expected = "an episode's end before the next one's start only"
+        refuse(path, "terminals and timeouts", expected=expected, found=f"one in row {inside[0]}")
+    _check_lengths(path, frames.episode_starts, frames.lengths, task)
+    if whole:
+        _check_varies(path, frames.observations, frames.actions[transition_rows(frames)])
 
 
 def check_reference(path: Path, dataset: Dataset, task: Task) -> None:
@@ -95,18 +127,45 @@ def check_reference(path: Path, dataset: Dataset, task: Task) -> None:
             refuse(path, key, expected=expected, found=found + f' (a card {{"task": "{task.name}"}} says it is not)')
 
 
-def _check_ranges(path: Path, dataset: Dataset) -> None:
+def _check_shapes(path: Path, data: Dataset | FrameData, task: Task | None) -> None:
+    """What a record built in memory may lack: rows, and the widths and columns of its task."""
+    rows = len(data.rewards)
+    if not rows:
+        refuse(path, "observations", expected="at least one row", found="0 rows")
+    if task is None:
+        return
+    if data.task != task.name:
+        refuse(path, "card", expected=f"data of task {task.name}", found=f"data of task {data.task!a:.80}")
+    vectors = isinstance(data, Dataset) or task.image_shape is None
+    seen = (task.observation_dim,) if vectors else task.image_shape or ()
+    for key, array, shape in (("observations", data.observations, seen), ("actions", data.actions, (task.action_dim,))):
+        if array.shape[1:] != shape:
+            expected = f"shape {['N', *shape]} for task {task.name}".replace("'", "")
+            refuse(path, key, expected=expected, found=f"shape {list(array.shape)}")
+    if isinstance(data, FrameData) and not vectors and data.observations.dtype != np.uint8:
+        refuse(path, "observations", expected="uint8", found=str(data.observations.dtype))
+    if isinstance(data, Dataset) and task.has_constraint and data.constraints is None:
+        refuse(path, "constraints", expected=f"h of every step, as data of {task.name} have", found="none")
+
+
+def _check_all_finite(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    for key, array in arrays.items():
+        if array.dtype.kind == "f":
+            check_finite(path, key, array)
+
+
+def _check_ranges(path: Path, data: Dataset | FrameData) -> None:
     largest, at = 0.0, (0, 0)
-    for start, (block,) in blocks(dataset.actions):
+    for start, (block,) in blocks(data.actions):
         sizes = np.abs(block)
         row, column = np.unravel_index(sizes.argmax(), sizes.shape)
         if sizes[row, column] > largest:
             largest, at = float(sizes[row, column]), (start + int(row), int(column))
     if largest > 1 + ACTION_SLACK:
-        found = f"{dataset.actions[at]:g} in {_position(at)} (the largest); actions must be scaled to [-1, 1]"
+        found = f"{data.actions[at]:g} in {_position(at)} (the largest); actions must be scaled to [-1, 1]"
         refuse(path, "actions", expected="numbers in [-1, 1]", found=found)
-    swapped = "; rewards and costs look swapped" if rewards_look_like_costs(dataset) else ""
-    for start, (block,) in blocks(dataset.costs):
+    swapped = "; rewards and costs look swapped" if rewards_look_like_costs(data) else ""
+    for start, (block,) in blocks(data.costs):
         if (block < 0).any():
             at = _first(block < 0)
             found = f"{block[at]:g} in {_position(at, start)}{swapped}"
@@ -116,19 +175,37 @@ def _check_ranges(path: Path, dataset: Dataset) -> None:
         refuse(path, "rewards", expected="more than two different numbers", found=found)
 
 
-def _check_episodes(path: Path, dataset: Dataset, task: Task) -> None:
-    ends = dataset.episode_ends
+def _check_ends(path: Path, ends: np.ndarray, *, rows: int) -> None:
     if not len(ends):
-        found = f"none in {len(dataset)} rows"
+        found = f"none in {rows} rows"
         refuse(path, "terminals and timeouts", expected="a 1 where an episode ends", found=found)
-    # The unfinished tail counts too: an episode does not have to end to have run for too long.
-    bounds = np.unique(np.concatenate([[0], ends, [len(dataset)]]))
-    too_long = np.flatnonzero(np.diff(bounds) > task.horizon)
-    if len(too_long):
-        first, after = bounds[too_long[0]], bounds[too_long[0] + 1]
+
+
+def _check_lengths(path: Path, starts: np.ndarray, lengths: np.ndarray, task: Task | None) -> None:
+    too_long = np.flatnonzero(lengths > (np.inf if task is None else task.horizon))
+    if task is not None and len(too_long):
+        first, steps = int(starts[too_long[0]]), int(lengths[too_long[0]])
         expected = f"an episode end within {task.horizon} steps, the horizon of {task.name}"
-        found = f"{after - first} steps in rows {first} to {after - 1}"
+        found = f"{steps} steps in rows {first} to {first + steps - 1}"
         refuse(path, "terminals and timeouts", expected=expected, found=found)
+
+
+def _check_first(path: Path, frames: FrameData) -> None:
+    first = frames.is_first
+    if not first[0]:
+        refuse(path, "is_first", expected="an episode's start in row 0", found="none")
+    alone = first & np.append(first[1:], True)
+    if alone.any():
+        found = f"one of a single frame in row {alone.argmax()}"
+        refuse(path, "is_first", expected="episodes of at least two frames", found=found)
+
+
+def _check_varies(path: Path, observations: np.ndarray, actions: np.ndarray) -> None:
+    for key, columns in (("observations", observations), ("actions", actions)):
+        first = np.array(columns[0:1])
+        if all((block == first).all() for _, (block,) in blocks(columns)):
+            found = f"the same {first.size} numbers in every one of {len(columns)} rows"
+            refuse(path, key, expected="at least one column that varies", found=found)
 
 
 def _check_following(path: Path, dataset: Dataset, meter: Meter | None) -> None:

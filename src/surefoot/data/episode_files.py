@@ -24,7 +24,7 @@ from jaxtyping import Int, UInt8
 
 from surefoot.data import pixels
 from surefoot.data.allowance import Allowance, check_memory
-from surefoot.data.checks import refuse
+from surefoot.data.checks import check_frames, refuse
 from surefoot.data.checksums import write_array, write_keys
 from surefoot.data.frames import FrameData, join
 from surefoot.data.storage import check_keys, read_text, reading
@@ -67,7 +67,11 @@ def save(
     card: dict[str, Any],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Write episodes, each with the label of its behaviour, into a new folder; the card last. Raises `DataError`."""
+    """Write episodes, each with the label of its behaviour, into a new folder; the card last.
+
+    Raises `DataError` where they cannot be written, and before any writing where `load` would refuse them.
+    """
+    check_frames(folder, frames, task)
     sweep(folder / EPISODES)
     spans = list(zip(frames.episode_starts.tolist(), frames.episode_ends.tolist(), strict=True))
     for number, ((start, end), label) in enumerate(zip(spans, labels, strict=True)):
@@ -192,7 +196,10 @@ def load(
     `DataError` that names file, key, expected and found, also where the card's cameras are not the task's.
     """
     check_card(folder, read_card(folder), task)
-    return load_episodes(folder, task, in_memory=in_memory, only=only, on_progress=on_progress)
+    frames = load_episodes(folder, task, in_memory=in_memory, only=only, on_progress=on_progress)
+    if only is None:
+        check_frames(folder, frames, task)
+    return frames
 
 
 def load_episodes(
@@ -273,6 +280,8 @@ def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk
         )
         behaviour = _behaviour(path, file)
     rows = len(arrays["rewards"])
+    arrays["observations"] = np.zeros((rows, *(task.image_shape or ())), np.uint8)
+    check_frames(path, FrameData(task.name, **arrays), task, whole=False)
     arrays["observations"] = np.zeros((rows, 0), np.uint8)
     return FrameData(task.name, **arrays), behaviour, sorted(found)
 

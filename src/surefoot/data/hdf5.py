@@ -40,7 +40,7 @@ from surefoot.data.storage import (
     verified_blocks,
 )
 from surefoot.data.writing import new_hdf5, replacing
-from surefoot.tasks import Task
+from surefoot.tasks import TASKS, Task
 
 REQUIRED_KEYS = ("observations", "next_observations", "actions", "rewards", "costs", "terminals", "timeouts")
 CONSTRAINTS_KEY = "constraints"
@@ -78,9 +78,11 @@ def save(path: str | os.PathLike[str], dataset: Dataset, *, card: dict[str, Any]
     """Write `dataset` to `path`, with its card (recipe, versions, seeds; JSON values), to which the task is added.
 
     The file appears whole or not at all: it is written aside in the same folder (made if missing), then renamed.
-    Raises `DataError` where it cannot be written or the card names another task.
+    Raises `DataError` where it cannot be written, where the card names another task, or where `load` would refuse the
+    data.
     """
     path = Path(path)
+    check_dataset(path, dataset, TASKS.get(dataset.task), finite=True)
     card_text = _card_text(path, dataset.task, card)
     arrays = dict(dataset.arrays())
     arrays["terminals"], arrays["timeouts"] = arrays.pop("terminated"), arrays.pop("truncated")

@@ -85,11 +85,12 @@ def save_minari(
     """Write `dataset` as a Minari dataset into the new folder `path`, which appears whole or not at all.
 
     What Minari has no place for is lost: a next observation that differs from the one that follows by rounding. Raises
-    `DataError` where it cannot be written or the folder exists.
+    `DataError` where it cannot be written, the folder exists, or `load_minari` would refuse the data.
     """
     path = Path(path)
     if path.exists():
         refuse(path, "", expected="a new folder to write to", found="something of that name")
+    check_dataset(path, dataset, task, finite=True)
     with _new_folder(path, size=2 * sum(array.nbytes for _, array in dataset.arrays())) as temporary:
         folder = temporary / "data"
         folder.mkdir()

@@ -9,19 +9,23 @@ That code writes an episode's truncation as terminal: where a task never termina
 
 import re
 import uuid
+import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
-from surefoot.data.checks import refuse
+from surefoot.data.checks import check_frames, flag_values, float32_values, refuse
 from surefoot.data.frames import FrameData
+from surefoot.data.storage import NUMBER_KINDS
 from surefoot.data.writing import replacing
-from surefoot.tasks import Task
+from surefoot.tasks import TASKS, Task
 
 CHUNK = 1024
 """Frames of a chunk that we write."""
 NO_SUCCESSOR = "0" * 22
 _NAME = re.compile(r"([0-9A-Za-z]+)-([0-9A-Za-z]+)-([0-9A-Za-z]+)-(\d+)\.npz")
+_FLAGS = ("is_first", "is_terminal", "is_last")
 _KEYS = ("image", "action", "reward", "cost", "is_first", "is_terminal", "is_last")
 
 
@@ -38,13 +42,15 @@ def read_chunks(folder: Path, task: Task, *, terminal_is_truncated: bool = True)
     for stream in streams:
         whole = {key: np.concatenate([chunk[key] for chunk in stream]) for key in stream[0]}
         first = int(whole["is_first"].argmax()) if whole["is_first"].any() else len(whole["is_first"])
-        parts.append({key: values[first:] for key, values in whole.items()})
+        # A stream may have been cut right after a reset: a frame alone is no step.
+        after = len(whole["is_first"]) - int(whole["is_first"][-1:].any())
+        parts.append({key: values[first:after] for key, values in whole.items()})
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     if not len(joined["is_first"]):
         refuse(folder, "is_first", expected="at least one episode's start", found="none")
     ends = joined["is_terminal"]
     nothing = np.zeros_like(ends)
-    return FrameData(
+    frames = FrameData(
         task.name,
         joined["image"],
         joined["action"],
@@ -53,15 +59,19 @@ def read_chunks(folder: Path, task: Task, *, terminal_is_truncated: bool = True)
         np.where(joined["is_first"], 0.0, joined["cost"]).astype(np.float32),
         joined["is_first"],
         nothing if terminal_is_truncated else ends,
-        joined["is_last"] if terminal_is_truncated else joined["is_last"] & ~ends,
+        joined["is_last"] | ends if terminal_is_truncated else joined["is_last"] & ~ends,
     )
+    check_frames(folder, frames, task)
+    return frames
 
 
 def write_chunks(folder: Path, frames: FrameData, *, length: int = CHUNK) -> list[Path]:
     """Write frames of images as chunks of one stream; the paths, in order. Each file appears whole or not at all.
 
-    Six channels become two cameras. Raises `DataError` where a file cannot be written.
+    Six channels become two cameras. Raises `DataError` where a file cannot be written, and before any writing where
+    `read_chunks` would refuse the frames.
     """
+    check_frames(folder, frames, TASKS.get(frames.task))
     starts = range(0, len(frames.observations), length)
     names = [uuid.uuid5(uuid.NAMESPACE_OID, f"{frames.fingerprint()} {start}").hex[:22] for start in starts]
     ends = frames.terminated | frames.truncated
@@ -117,7 +127,7 @@ def _arrays(path: Path, task: Task) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in (*_KEYS, "image2") if key in file.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, TypeError, BadZipFile, zlib.error) as error:
         refuse(path, "", expected="a readable NPZ file without pickles", found="something else", cause=error)
     for key in _KEYS:
         if key not in arrays:
@@ -132,7 +142,9 @@ def _arrays(path: Path, task: Task) -> dict[str, np.ndarray]:
             refuse(path, key, expected=f"shape {list(shape)} for task {task.name}", found=f"shape {list(values.shape)}")
     if arrays["image"].dtype != np.uint8:
         refuse(path, "image", expected="uint8", found=str(arrays["image"].dtype))
-    flags = {key: arrays[key].astype(bool) for key in ("is_first", "is_last", "is_terminal")}
-    return {"image": arrays["image"], "action": arrays["action"].astype(np.float32)} | flags | {
-        key: arrays[key].astype(np.float32) for key in ("reward", "cost")
-    }  # fmt: skip
+    found = {"image": arrays["image"]}
+    for key in _KEYS[1:]:
+        if arrays[key].dtype.kind not in NUMBER_KINDS:
+            refuse(path, key, expected="real numbers", found=f"values of type {str(arrays[key].dtype)!a:.80}")
+        found[key] = (flag_values if key in _FLAGS else float32_values)(path, key, arrays[key])
+    return found

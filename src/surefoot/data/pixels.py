@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from surefoot.data.allowance import Allowance
-from surefoot.data.checks import check_finite, refuse
+from surefoot.data.checks import check_frames, float32_values, refuse
 from surefoot.data.checksums import write_array, write_keys
 from surefoot.data.frames import FrameData
 from surefoot.data.hdf5 import CARD, card_of, check_card_task
@@ -28,7 +28,7 @@ from surefoot.data.storage import (
     verified_blocks,
 )
 from surefoot.data.writing import new_hdf5, replacing
-from surefoot.tasks import Task
+from surefoot.tasks import TASKS, Task
 
 LAYOUT = "frames"
 KEYS = {
@@ -47,8 +47,12 @@ _FLAGS = ("is_first", "terminated", "truncated")
 
 
 def save(path: str | os.PathLike[str], frames: FrameData, *, card: dict[str, Any] | None = None) -> None:
-    """Write `frames` to `path` with its card; the file appears whole or not at all. Raises `DataError`."""
+    """Write `frames` to `path` with its card; the file appears whole or not at all.
+
+    Raises `DataError` where it cannot be written, or where `load` would refuse the frames.
+    """
     path = Path(path)
+    check_frames(path, frames, TASKS.get(frames.task))
     text = json.dumps({"task": frames.task, "layout": LAYOUT, **(card or {})})
     size = sum(array.nbytes for array in frames.arrays().values())
     with replacing(path, size=size) as temporary, new_hdf5(temporary) as file:
@@ -77,7 +81,9 @@ def load(path: str | os.PathLike[str], task: Task, *, mapped: bool = False) -> F
             for _ in verified_blocks(path, KEYS["observations"], node, parts):
                 pass
         arrays["observations"] = _values(path, "observations", node) if images is None else images
-    return FrameData(task.name, **arrays)
+    frames = FrameData(task.name, **arrays)
+    check_frames(path, frames, task)
+    return frames
 
 
 def read_numbers(
@@ -94,7 +100,8 @@ def read_numbers(
         if name != "observations":
             allowance.take(KEYS[name], node)
     arrays = {name: _values(path, name, node) for name, node in nodes.items() if name != "observations"}
-    _check_values(path, arrays)
+    if not arrays["is_first"][0]:
+        refuse(path, "is_first", expected="an episode's start in row 0", found="none")
     return arrays, nodes["observations"]
 
 
@@ -125,29 +132,6 @@ def _check_shapes(path: Path, nodes: dict[str, h5py.Dataset], task: Task) -> Non
 
 def _values(path: Path, name: str, node: h5py.Dataset) -> np.ndarray:
     def kept(path: Path, key: str, values: np.ndarray, *, first_row: int) -> np.ndarray:
-        return values if values.dtype.kind in "bu" else values.astype(np.float32)
+        return values if values.dtype.kind in "bu" else float32_values(path, key, values, first_row=first_row)
 
     return read_array(path, KEYS[name], node, kept, columns=node.shape[1] if node.ndim > 1 else None)
-
-
-def _check_values(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    for name in ("actions", "rewards", "costs"):
-        check_finite(path, name, arrays[name])
-    if arrays["costs"].min() < 0:
-        row = int(arrays["costs"].argmin())
-        refuse(path, "costs", expected="numbers >= 0", found=f"{arrays['costs'][row]:g} in row {row}")
-    first = arrays["is_first"]
-    if not first[0]:
-        refuse(path, "is_first", expected="an episode's start in row 0", found="none")
-    if (first[1:] & first[:-1]).any() or first[-1]:
-        row = int(np.flatnonzero(first & np.append(first[1:], True))[0])
-        refuse(
-            path, "is_first", expected="episodes of at least two frames", found=f"one of a single frame in row {row}"
-        )
-    ended = arrays["terminated"] | arrays["truncated"]
-    inside = ended[:-1] & ~first[1:]
-    if inside.any():
-        row = int(inside.argmax())
-        refuse(
-            path, "terminals", expected="an episode's end before the next one's start only", found=f"one in row {row}"
-        )

@@ -5,13 +5,14 @@ import numpy as np
 from jaxtyping import Float
 
 from surefoot.data.dataset import Dataset
+from surefoot.data.frames import FrameData
 from surefoot.data.mapping import blocks
 
 SAMPLE_ROWS = 4096
 """Rows that a guess at swapped columns looks at."""
 
 
-def rewards_look_like_costs(dataset: Dataset) -> bool:
+def rewards_look_like_costs(dataset: Dataset | FrameData) -> bool:
     """Whether every reward is 0 or 1, with some of both, while costs hold fractions."""
     seen: set[bool] = set()
     for _, (block,) in blocks(dataset.rewards):
