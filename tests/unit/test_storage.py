@@ -17,6 +17,7 @@ from surefoot import data
 from surefoot.data import allowance, episode_files, pixels, storage
 from surefoot.data.checksums import CHECKSUM
 from surefoot.data.d4rl import load_d4rl
+from surefoot.data.frame_stream import FrameStream
 from surefoot.data.frames import FrameData
 from surefoot.data.library import format_of
 from surefoot.data.minari import load_minari, save_minari
@@ -383,3 +384,56 @@ def test_a_flag_of_two_is_no_flag(tmp_path: Path) -> None:
     path.write_bytes(spoilt)
     with pytest.raises(DataError, match="terminals: expected only 0 and 1, found 5 in row 19"):
         data.load(path, POINT_ROBOT)
+
+
+# --- data that are shortened while they are read ----------------------------------------------------------------------
+
+
+def shortened(path: Path) -> str:
+    """Cut a file in the middle; the sentence that every read of its last rows must end in."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.truncate(size // 4)
+    return rf"{path.name}: expected at least [\d,]+ bytes, as when it was opened, found {size // 4:,}: the file was"
+
+
+def test_mapped_data_that_shrink_are_a_sentence_not_a_bus_error(tmp_path: Path) -> None:
+    path = write_dsrl(tmp_path)
+    dataset = data.load(path, POINT_ROBOT, mapped=True)
+    stream = data.TransitionStream(dataset, lambda part: data.to_transitions(part, reward_scale=1.0))
+    sentence = shortened(path)
+    for rows in (np.arange(60), np.array([59, 3, 58, 57])):  # in a run, and one by one
+        with pytest.raises(DataError, match=sentence) as refusal:
+            stream.gather(rows)
+        assert is_one_sentence(str(refusal.value))
+    for read in (dataset.fingerprint, lambda: dataset.returns, lambda: dataset.violating_steps):
+        with pytest.raises(DataError, match=sentence):
+            read()
+
+
+def test_mapped_images_that_shrink_are_a_sentence_too(tmp_path: Path) -> None:
+    path = write_frames(tmp_path)
+    stream = FrameStream(pixels.load(path, IMAGES, mapped=True), length=5)
+    whole = stream.gather(np.arange(16))
+    np.testing.assert_array_equal(np.asarray(whole.observation)[15], frames().observations[15:20])
+    sentence = shortened(path)
+    with pytest.raises(DataError, match=sentence):
+        stream.gather(np.array([2, 15]))
+
+
+def test_compressed_episodes_that_shrink_are_a_sentence_too(tmp_path: Path) -> None:
+    path = write_episodes(tmp_path)
+    stream = FrameStream(load_episodes(path, in_memory=False), length=5)
+    shortened(path)
+    with pytest.raises(DataError, match=r"000001.hdf5: observations: expected compressed images .* damaged or short"):
+        stream.gather(np.array([15]))
+
+
+def test_a_system_without_positioned_reads_copies_from_the_mapping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = data.load(write_dsrl(tmp_path), POINT_ROBOT, mapped=True)
+    monkeypatch.delattr("os.preadv")
+    monkeypatch.delattr("os.posix_fadvise")
+    assert dataset.fingerprint() == make_dataset().fingerprint()
+    np.testing.assert_array_equal(dataset.take(np.array([59, 3])).actions, make_dataset().actions[[59, 3]])

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike, DTypeLike
 
-from surefoot.data.mapping import Meter, blocks, release, take_rows
+from surefoot.data.mapping import Meter, blocks, read_rows, take_rows
 from surefoot.errors import DataError
 
 FINGERPRINT_ROWS = 65_536
@@ -98,8 +98,9 @@ class Dataset:
     @property
     def violating_steps(self) -> Int[np.ndarray, " E"]:
         """Steps of every complete episode that enter a violation: h > 0, or cost > 0 where h is not logged."""
-        violating = self.costs > 0 if self.constraints is None else self.constraints > 0
-        return self._episode_sums(violating, np.int64)
+        signal = self.costs if self.constraints is None else self.constraints
+        violating = [block > 0 for _, (block,) in blocks(signal, rows=FINGERPRINT_ROWS)]
+        return self._episode_sums(np.concatenate([np.zeros(0, bool), *violating]), np.int64)
 
     def fingerprint(self, *, on_progress: Callable[[int, int], None] | None = None) -> str:
         """SHA-256, in hexadecimal, of the names, shapes and bytes of all arrays: of the data, not of the file.
@@ -138,6 +139,5 @@ class Dataset:
         for first in range(0, len(ends), EPISODES_AT_A_TIME):
             part = slice(first, first + EPISODES_AT_A_TIME)
             begin, end = starts[first], ends[part][-1]
-            sums.append(np.add.reduceat(values[begin:end].astype(dtype), starts[part] - begin))
-            release(values)
+            sums.append(np.add.reduceat(read_rows(values, begin, end).astype(dtype), starts[part] - begin))
         return np.concatenate(sums)

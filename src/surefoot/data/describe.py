@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from surefoot.data.dataset import Dataset
 from surefoot.data.filters import Bounds, grid_cells, reference_bounds
+from surefoot.data.mapping import blocks
 from surefoot.tasks import Task
 
 COST_BINS, RETURN_BINS = 10, 10
@@ -92,7 +93,7 @@ def describe(dataset: Dataset, task: Task) -> Description:
         lengths=_spread(dataset.lengths),
         returns=_spread(dataset.returns),
         cost_returns=_spread(dataset.cost_returns),
-        costly_steps=float((dataset.costs > 0).mean()),
+        costly_steps=sum(int((block > 0).sum()) for _, (block,) in blocks(dataset.costs)) / len(dataset),
         limits=tuple(_limit(dataset, limit) for limit in _limits_of(task)),
         bounds=bounds,
         cost_counts=tuple(np.bincount(costs[costs >= 0], minlength=COST_BINS).tolist()),

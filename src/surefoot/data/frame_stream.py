@@ -7,7 +7,7 @@ from jaxtyping import Int
 
 from surefoot.data.episode_files import CompressedImages
 from surefoot.data.frames import FrameData, Frames
-from surefoot.data.mapping import is_mapped, release
+from surefoot.data.mapping import is_mapped, read_windows
 from surefoot.errors import DataError
 
 
@@ -50,8 +50,7 @@ class FrameStream:
         if isinstance(images, CompressedImages):
             seen = images.runs(flat, self._length)
         else:
-            seen = np.stack([images[row : row + self._length] for row in flat.tolist()])
-            release(images)
+            seen = read_windows(images, flat, self._length)
         is_first = self._frames.is_first[places]
         is_first[:, 0] = True
 

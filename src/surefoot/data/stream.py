@@ -10,14 +10,14 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from surefoot.data.dataset import Dataset
-from surefoot.data.mapping import in_long_runs, release, take_rows
+from surefoot.data.mapping import in_long_runs, map_array, read_rows, take_rows
 from surefoot.data.sampler import check_weights
 from surefoot.types import Transition
 
 GATHERED_ROWS = 2048
-"""Rows gathered before their pages are released: each may bring 64 KiB of neighbours with it."""
+"""Scattered rows gathered at a time."""
 RUN_ROWS = 65_536
-"""The same for rows that follow one another, whose neighbours are wanted too."""
+"""As `GATHERED_ROWS`, of rows that follow one another."""
 
 NUMBER_ROWS = 262_144
 """Rows whose single numbers are prepared at a time."""
@@ -36,7 +36,7 @@ class TransitionStream:
     ) -> None:
         self._dataset = dataset
         self._prepare = prepare
-        self._numbers = _prepare_numbers(dataset, prepare, scratch)
+        self._names, self._numbers = _prepare_numbers(dataset, prepare, scratch)
 
     def __len__(self) -> int:
         """Transitions."""
@@ -71,27 +71,25 @@ class TransitionStream:
             self._dataset.task, columns["observations"], columns["actions"], zeros, zeros, columns["next_observations"],
             zeros.astype(bool), zeros.astype(bool), constraints,
         )  # fmt: skip
-        return self._prepare(part)._replace(**take_rows(self._numbers, rows))
+        numbers = take_rows({"numbers": self._numbers}, rows)["numbers"]
+        fields = {name: np.ascontiguousarray(numbers[:, column]) for column, name in enumerate(self._names)}
+        return self._prepare(part)._replace(**fields)
 
 
 def _prepare_numbers(
     dataset: Dataset, prepare: Callable[[Dataset], Transition], scratch: Path | None
-) -> dict[str, np.ndarray]:
-    """Every field of the prepared transitions that is one number a row, mapped from a file that has no name."""
+) -> tuple[list[str], Float[np.ndarray, "N fields"]]:
+    """The fields of the prepared transitions that are one number a row: their names, and all of a row side by side (so
+    that one read fetches them), mapped from a file that has no name."""
     rows = len(dataset)
     names: list[str] = []
     with tempfile.TemporaryFile(dir=scratch) as file:
-        for start, stop in _whole_episodes(dataset):
+        for start, stop in _whole_episodes(dataset):  # one after the other
             prepared = prepare(_without_columns(dataset, slice(start, stop)))._asdict()
             names = names or [name for name, values in prepared.items() if np.ndim(values) == 1]
-            for index, name in enumerate(names):
-                file.seek(4 * (index * rows + start))
-                file.write(np.ascontiguousarray(prepared[name], np.float32).data)
+            file.write(np.stack([np.asarray(prepared[name], np.float32) for name in names], 1).data)
         file.flush()
-        return {
-            name: np.asarray(np.memmap(file, np.float32, "r", 4 * index * rows, (rows,)))
-            for index, name in enumerate(names)
-        }
+        return names, map_array(file.fileno(), "a scratch file", np.float32, 0, (rows, len(names)))
 
 
 def _whole_episodes(dataset: Dataset) -> Iterator[tuple[int, int]]:
@@ -106,8 +104,7 @@ def _whole_episodes(dataset: Dataset) -> Iterator[tuple[int, int]]:
 def _without_columns(dataset: Dataset, rows: slice) -> Dataset:
     none = np.zeros((rows.stop - rows.start, 0), np.float32)
     arrays = {name: array for name, array in dataset.arrays() if array.ndim == 1}
-    taken = {name: np.array(array[rows]) for name, array in arrays.items()}
-    release(*arrays.values())
+    taken = {name: read_rows(array, rows.start, rows.stop) for name, array in arrays.items()}
     return Dataset(dataset.task, observations=none, actions=none, next_observations=none, **taken)
 
 
