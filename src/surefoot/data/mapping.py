@@ -84,7 +84,7 @@ def read_rows(array: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 
 def _read_into(mapped: MappedFile, place: int, values: np.ndarray) -> None:
-    rest = memoryview(values).cast("B") if values.size else memoryview(b"")
+    rest = memoryview(values.data).cast("B") if values.size else memoryview(b"")
     if not hasattr(os, "preadv"):  # Windows, which lets nobody shorten a mapped file
         rest[:] = memoryview(mapped)[place - mapped.start : place - mapped.start + len(rest)]
         return
