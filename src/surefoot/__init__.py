@@ -5,6 +5,7 @@ From logged transitions to a policy that knows where it is safe.
 
 from typing import TYPE_CHECKING, Any
 
+import surefoot.forks as _forks  # noqa: F401  (it must see every fork)
 from surefoot.envs.registration import register as _register_environments
 
 if TYPE_CHECKING:

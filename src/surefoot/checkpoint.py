@@ -28,6 +28,7 @@ import safetensors.numpy
 from surefoot.errors import CheckpointError
 from surefoot.files import aside, is_temporary, remove_folder, sweep, sync_directory, write_json, write_whole
 from surefoot.files import remove as remove_file
+from surefoot.numerics import pinned
 
 FORMAT_VERSION = 1
 DESCRIPTION = "checkpoint.json"
@@ -39,6 +40,7 @@ class DamagedCheckpointError(CheckpointError):
     """A folder that holds no whole checkpoint: half-written, truncated, changed, or something else altogether."""
 
 
+@pinned(start=False)
 def save(directory: str | os.PathLike[str], tree: Any, metadata: Mapping[str, Any]) -> None:
     """Write the arrays of `tree` and `metadata` (JSON values) to the folder `directory`, in one step.
 
@@ -65,6 +67,7 @@ def save(directory: str | os.PathLike[str], tree: Any, metadata: Mapping[str, An
         raise CheckpointError(f"{directory}: the checkpoint cannot be written ({error.strerror or error}).") from error
 
 
+@pinned()
 def load(
     directory: str | os.PathLike[str], template: Tree, *, expect: Mapping[str, Any] | None = None
 ) -> tuple[Tree, dict[str, Any]]:

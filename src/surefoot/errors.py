@@ -33,6 +33,18 @@ class DivergenceError(SurefootError):
     """A loss that stopped being finite; names the step and the checkpoint that was kept."""
 
 
+class OutputError(SurefootError):
+    """A number that a policy computed from good input and that is not finite; names what and where."""
+
+
+class DeviceMemoryError(SurefootError):
+    """Memory of the device or the host that ran out; names what was computed and what to lower."""
+
+
+class SurefootWarning(UserWarning):
+    """Something that went wrong beside the work, which goes on. The command line prints its one sentence."""
+
+
 def flag(name: str) -> str:
     """A field's name as it is given on the command line: `--log-interval`."""
     return f"--{name.replace('_', '-')}"

@@ -69,7 +69,7 @@ def test_it_is_the_pure_environment(env):
     state, expected = point_robot.reset_to(jnp.array(START, jnp.float32))
     np.testing.assert_allclose(observation, expected, atol=1e-6)
     # h of (-1.8, 0): 0.8 - hypot(1.4, 1.2).
-    assert info == {"constraint": pytest.approx(0.8 - np.hypot(1.4, 1.2), abs=1e-6)}
+    assert info == {"cost": 0.0, "constraint": pytest.approx(0.8 - np.hypot(1.4, 1.2), abs=1e-6)}
     for action in np.array([[-1, 1], [0.5, -0.2], [3, 0]], np.float32):
         state, step = point_robot.step(state, jnp.asarray(action))
         observation, reward, terminated, truncated, info = env.step(action)
@@ -115,6 +115,12 @@ def test_observations_stay_in_the_space_at_full_throttle(env):
 def test_bad_options_are_refused_in_one_sentence(env, options, error, sentence):
     with pytest.raises(error, match=sentence):
         env.reset(options=options)
+
+
+def test_reset_and_step_give_the_same_keys_of_the_same_types(env):
+    # Minari's collector and Gymnasium's vector environments stack them.
+    keys = [{key: type(value) for key, value in info.items()} for info in (env.reset(seed=0)[1], env.step([0, 0])[4])]
+    assert keys == [{"cost": float, "constraint": float}] * 2
 
 
 @pytest.mark.parametrize("action", [np.zeros(3), np.array([np.nan, 0]), None])

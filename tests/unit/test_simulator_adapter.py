@@ -62,7 +62,7 @@ def task(**changes: Any) -> Any:
 def test_steps_are_float32_with_their_cost() -> None:
     env = Simulator(task(), Counter())
     observation, info = env.reset(seed=7)
-    assert (observation.dtype, observation.tolist(), info) == (np.float32, [7.0, 0.0], {})
+    assert (observation.dtype, observation.tolist(), info) == (np.float32, [7.0, 0.0], {"cost": 0.0})
     observation, reward, terminated, truncated, info = env.step(np.array([0.5, 0.0], np.float32))
     assert (observation.dtype, observation.tolist()) == (np.float32, [7.0, 1.0])
     assert (reward, terminated, truncated, info) == (0.5, False, False, {"cost": 0.25})

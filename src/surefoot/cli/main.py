@@ -4,12 +4,12 @@ Commands are imported when they are called: `surefoot --help` loads neither JAX 
 """
 
 import importlib
-import logging
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from surefoot.cli.machine import prepare_jax
+from surefoot.cli.streams import forgiving_stderr
 from surefoot.cli.terminal import drop, flush_output, note, prepare_streams, say, say_lines
 from surefoot.errors import SurefootError, check_name
 
@@ -94,8 +94,14 @@ COMMANDS: dict[str, Command] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (default: this process's) and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    name = words[0] if words else "--help"
     prepare_streams()
+    with forgiving_stderr():
+        return _answer(words)
+
+
+def _answer(words: list[str]) -> int:
+    """The exit code of a command line; what goes wrong becomes one sentence on stderr."""
+    name = words[0] if words else "--help"
     try:
         code = _dispatch(name, words[1:])
         flush_output()
@@ -112,11 +118,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         note(f"error: {_place(error)}{error.strerror or error}.")
         code = USER_ERROR
+    except (MemoryError, RuntimeError, FloatingPointError) as error:
+        if (sentence := _sentence(error)) is None:
+            raise
+        note(f"error: {sentence}")
+        code = USER_ERROR
     try:
         flush_output()
     except OSError:
         drop(sys.stdout)
     return code
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to say of an error that is none of ours: memory that ran out, JAX's platform, JAX's own search for NaN."""
+    if isinstance(error, FloatingPointError):
+        return f"{str(error).splitlines()[0].rstrip('.')} (JAX_DEBUG_NANS or JAX_DEBUG_INFS is set)."
+    if "jax" in sys.modules:
+        from surefoot.numerics import is_out_of_memory, platform_sentence
+
+        if (found := platform_sentence(error)) is not None:
+            return found
+        if not is_out_of_memory(error):
+            return None
+    elif not isinstance(error, MemoryError):
+        return None
+    return "out of memory: what the command needs at once does not fit; give it less, or a machine with more."
 
 
 def usage() -> str:
@@ -148,23 +175,16 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
         say(f"surefoot {__version__}")
         return 0
     command = COMMANDS[check_name("command", name, COMMANDS)]
-    _quieten()
+    prepare_jax()
+    run: Callable[[Sequence[str]], None] = importlib.import_module(command.module).run
+    from surefoot.numerics import pinned
+
     try:
-        importlib.import_module(command.module).run(arguments)
+        with pinned(start=False):
+            run(arguments)
     except SystemExit as stop:  # tyro has printed its help (0) or what it could not read (2)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     return 0
-
-
-def _quieten() -> None:
-    """A CPU device per core, and no word from JAX about accelerators that are not there.
-
-    Which platform it takes stays JAX's choice, and what the user has set stays set.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Seeds train side by side on devices of their own.
-    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(os.cpu_count() or 1))
-    logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
 
 
 def _place(error: OSError) -> str:

@@ -16,8 +16,11 @@ import tyro
 from surefoot import presets
 from surefoot.cli.terminal import cleaned_streams
 from surefoot.errors import ConfigError
+from surefoot.numerics import start_jax
 from surefoot.tasks import Task, get_task
 
+WITHOUT_JAX = ("data", "simulators")
+"""Commands that need no platform of JAX's."""
 MOST_SEEDS = 1024
 """Of one run; they are trained side by side in memory."""
 
@@ -36,9 +39,15 @@ class Choice:
 
 
 def parse(kind: Any, arguments: Sequence[str], *, command: str, default: Any = None) -> Any:
-    """The options of `surefoot COMMAND` as an instance of the dataclass `kind`; prints help or errors and exits."""
+    """The options of `surefoot COMMAND` as an instance of the dataclass `kind`; prints help or errors and exits.
+
+    Then JAX is started for the commands that compute, so that a missing platform is known before any work.
+    """
     with cleaned_streams(arguments):
-        return tyro.cli(kind, args=list(arguments), prog=f"surefoot {command}", default=default)
+        options = tyro.cli(kind, args=list(arguments), prog=f"surefoot {command}", default=default)
+    if command.split()[0] not in WITHOUT_JAX:
+        start_jax()
+    return options
 
 
 def choose(

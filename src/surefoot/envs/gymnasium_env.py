@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from surefoot.envs import point_robot
 from surefoot.envs.point_robot import ARENA, GOAL, GOAL_RADIUS, HAZARD_RADIUS, HAZARDS, TIME_STEP
 from surefoot.errors import ConfigError, check_name
+from surefoot.numerics import pinned
 
 MAX_START_SPEED = 5.0
 """Largest speed of a start given by the caller, metres per second."""
@@ -34,8 +35,9 @@ _ROBOT_RADIUS = 0.1
 class PointRobotEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """A unicycle that must reach a goal between two hazards; action (acceleration, turn rate) in [-1, 1].
 
-    `info["constraint"]` is h of the state entered (metres, > 0 is a violation), `info["cost"]` is 1 where h > 0.
-    Episodes end by termination at the goal or past the arena's edge, and by truncation after 300 steps.
+    `info["constraint"]` is h of the state entered (metres, > 0 is a violation), `info["cost"]` is 1 where h > 0; a
+    reset costs 0, wherever it starts. Episodes end by termination at the goal or past the
+    arena's edge, and by truncation after 300 steps.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": round(1 / TIME_STEP)}  # noqa: RUF012
@@ -49,6 +51,7 @@ class PointRobotEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.observation_space = spaces.Box(-_OBSERVATION_BOUND, _OBSERVATION_BOUND)
         self._state: point_robot.RobotState | None = None
 
+    @pinned()
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float[np.ndarray, " 11"], dict[str, Any]]:
@@ -64,8 +67,9 @@ class PointRobotEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         else:
             state, observation = _reset(jax.random.key(int(self.np_random.integers(2**31))))
         self._state = state
-        return np.array(observation), {"constraint": float(_constraint(state.pose[:2]))}
+        return np.array(observation), {"cost": 0.0, "constraint": float(_constraint(state.pose[:2]))}
 
+    @pinned()
     def step(
         self, action: Float[np.ndarray, " 2"]
     ) -> tuple[Float[np.ndarray, " 11"], float, bool, bool, dict[str, Any]]:

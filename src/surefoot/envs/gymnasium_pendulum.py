@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from surefoot.envs import safe_pendulum
 from surefoot.envs.safe_pendulum import COSTLY_ANGLE, COSTLY_REACH, MAX_SPEED, TIME_STEP
 from surefoot.errors import ConfigError, check_name
+from surefoot.numerics import pinned
 
 # Compiled once for all instances.
 _reset = jax.jit(safe_pendulum.reset)
@@ -24,7 +25,7 @@ _VIEW = 1.4
 class SafePendulumEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """A pendulum to swing up, where standing upright costs; the action in [-1, 1] is half the torque, newton metres.
 
-    `info["cost"]` is the cost of the step. Episodes are truncated after 200 steps and never terminate.
+    `info["cost"]` is the cost of the step, 0 of a reset. Episodes are truncated after 200 steps and never terminate.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": round(1 / TIME_STEP)}  # noqa: RUF012
@@ -39,6 +40,7 @@ class SafePendulumEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.observation_space = spaces.Box(-bound, bound)
         self._state: safe_pendulum.PendulumState | None = None
 
+    @pinned()
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float[np.ndarray, " 3"], dict[str, Any]]:
@@ -47,8 +49,9 @@ class SafePendulumEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             raise ConfigError(f"reset of SafePendulum: expected no options, found {sorted(options)}.")
         super().reset(seed=seed)
         self._state, observation = _reset(jax.random.key(int(self.np_random.integers(2**31))))
-        return np.array(observation), {}
+        return np.array(observation), {"cost": 0.0}
 
+    @pinned()
     def step(
         self, action: Float[np.ndarray, " 1"]
     ) -> tuple[Float[np.ndarray, " 3"], float, bool, bool, dict[str, Any]]:

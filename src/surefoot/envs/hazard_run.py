@@ -94,7 +94,7 @@ def draw(state: RunState) -> UInt8[Array, "*n 16 16 3"]:
 def reset(key: Key[Array, ""], layout: Layout = SEEN) -> tuple[RunState, UInt8[Array, "16 16 3"]]:
     """A first state drawn from `layout`, and its image."""
     low, high = np.array([layout.hazard_x, layout.hazard_y, layout.start_y], np.float32).T
-    x, y, start = jax.random.uniform(key, (3,), minval=low, maxval=high)
+    x, y, start = jax.random.uniform(key, (3,), jnp.float32, minval=low, maxval=high)
     return reset_to(jnp.stack([jnp.float32(START_X), start]), jnp.stack([x, y]))
 
 

@@ -115,7 +115,7 @@ def reset(key: Key[Array, ""], distribution: ResetDistribution | None = None) ->
     """A first state drawn from `distribution` (default: the data's) and its observation."""
     ranges = distribution or ResetDistribution()
     low, high = np.array([ranges.x, ranges.y, ranges.speed, ranges.heading], np.float32).T
-    return reset_to(jax.random.uniform(key, (4,), minval=low, maxval=high))
+    return reset_to(jax.random.uniform(key, (4,), jnp.float32, minval=low, maxval=high))
 
 
 def reset_to(pose: Float[Array, "*n 4"]) -> tuple[RobotState, Float[Array, "*n 11"]]:

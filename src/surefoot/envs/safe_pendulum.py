@@ -73,7 +73,8 @@ def observe(state: PendulumState) -> Float[Array, "*n 3"]:
 
 def reset(key: Key[Array, ""]) -> tuple[PendulumState, Float[Array, " 3"]]:
     """Hanging down, almost: theta within 0.2 of pi, theta_dot within 0.1 of 0."""
-    angle, speed = jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0) * jnp.array([0.2, 0.1])
+    largest = jnp.array([0.2, 0.1], jnp.float32)
+    angle, speed = jax.random.uniform(key, (2,), jnp.float32, minval=-1.0, maxval=1.0) * largest
     return reset_to(jnp.pi + angle, speed)
 
 

@@ -19,6 +19,7 @@ from jaxtyping import Array, Int, Key
 from surefoot.data import FrameStream, TransitionStream
 from surefoot.data.sampler import uniform_draws, uniform_rows
 from surefoot.data.stream import exact_cumulative, exact_rows_at
+from surefoot.numerics import pinned
 from surefoot.training.algorithm import Algorithm
 from surefoot.training.chunk import (
     UPDATE_STREAM,
@@ -113,6 +114,7 @@ class StreamedFeed:
                 inputs: Inputs = {"keys": self._placed_keys, "data": None, "cumulative": None, "first": begin}
                 yield stop - start, inputs | {"batches": replicate(batches, self._mesh)}
 
+    @pinned()  # in a thread of its own, which has JAX's mode from the process
     def _gather(self, start: int, stop: int) -> Any:
         """The batches [S, stop - start, batch, ...] of these updates."""
         phase = self._algorithm.phases[self._phase_index]
@@ -146,7 +148,7 @@ class StreamedFeed:
         with ThreadPoolExecutor(1) as pool:
             ahead: tuple[Any, Any] | None = None
             for rows in _scattered_blocks(len(self._data)):
-                following = rows, pool.submit(self._data.gather, np.resize(rows, size))
+                following = rows, pool.submit(pinned()(self._data.gather), np.resize(rows, size))
                 if ahead is not None:
                     yield ahead[0], ahead[1].result()
                 ahead = following

@@ -26,6 +26,7 @@ from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import CheckpointError, ConfigError, DivergenceError
 from surefoot.files import write_text
 from surefoot.nn import member
+from surefoot.numerics import pinned
 from surefoot.training.chunk import all_finite, seed_keys, state_template
 from surefoot.training.online_simulator import OnlineSimulator, roll_out_lanes
 from surefoot.training.run_directory import RunDirectory
@@ -78,6 +79,7 @@ class Brought(NamedTuple):
     last: Bool[Array, "n t"]
 
 
+@pinned()
 def fine_tune(
     algorithm: Any,
     states: Any,

@@ -16,6 +16,7 @@ from surefoot import checkpoint
 from surefoot.data import FrameStream, TransitionStream
 from surefoot.errors import ConfigError, DataError, DivergenceError
 from surefoot.interrupts import deferred_interrupts
+from surefoot.numerics import pinned
 from surefoot.training.algorithm import Algorithm, hyperparameters, rows_of
 from surefoot.training.chunk import (
     all_finite,
@@ -66,6 +67,7 @@ class MetricLogger(Protocol):
         ...
 
 
+@pinned()
 def fit(
     algorithm: Algorithm,
     data: Any,

@@ -20,6 +20,7 @@ from surefoot.algorithms import ALGORITHMS
 from surefoot.constraints.budgets import check_remaining
 from surefoot.errors import CheckpointError, ConfigError, check_name
 from surefoot.nn import member
+from surefoot.numerics import pinned
 from surefoot.safety.calibration import Calibration, read_calibration
 from surefoot.training.algorithm import Algorithm, from_hyperparameters
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
@@ -58,6 +59,7 @@ class LoadedPolicy:
         self._step = compiled(partial(_act_from_memory, algorithm, config.spec.observation_shape))
         self._value = compiled(partial(_feasible_value, algorithm))
 
+    @pinned()
     def act(
         self,
         observation: ArrayLike,
@@ -145,6 +147,7 @@ class LoadedPolicy:
             margins = partial(_margins, found, self.seed, level)
         return ControlSession(self, budget, key=self._key if key is None else key, margins=margins)
 
+    @pinned()
     def feasible_value(self, observation: ArrayLike) -> Float[np.ndarray, "*n"]:
         """The feasible value for one observation [obs], a number, or for many [n, obs], [n]; > 0: no safe way out.
 
@@ -176,6 +179,7 @@ class LoadedPolicy:
         return whole.reshape(rows.shape[:-1] + whole.shape[1:])
 
 
+@pinned()
 def load_policy(
     path: str | os.PathLike[str], *, seed: int | None = None, algorithms: Mapping[str, type[Any]] = ALGORITHMS
 ) -> LoadedPolicy:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from surefoot.constraints.budgets import BudgetState, check_budgets, check_remaining, pay, remaining_budget
 from surefoot.errors import ConfigError
+from surefoot.numerics import pinned
 
 Margins = Callable[[Float[np.ndarray, "n t"]], Float[np.ndarray, "n t"]]
 """What a planner takes off budgets, by what the episode may cost as known at each step."""
@@ -56,6 +57,7 @@ class ControlSession:
         left = np.asarray(remaining_budget(self._budget, self._total.reshape(-1)))
         return left.reshape(self._total.shape)
 
+    @pinned()
     def act(self, observation: Any) -> Float[np.ndarray, "*n act"]:
         """The action [act], or one for each environment [n, act]. `ConfigError` as in `LoadedPolicy.act`."""
         rows = self._policy.checked(observation)

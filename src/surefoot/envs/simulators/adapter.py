@@ -110,7 +110,8 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
     ) -> tuple[Float[np.ndarray, " obs"], dict[str, Any]]:
         """Start the episode of `seed` (0 to 2**31 - 1); without one, the next that this environment's generator draws.
 
-        The same seed and actions give the same episode, to the bit, whatever ran before. There are no options.
+        The same seed and actions give the same episode, to the bit, whatever ran before. `info` holds a cost
+        of 0, as a step's holds the step's. There are no options.
         """
         if options:
             raise ConfigError(f"reset of {self.task.name}: expected no options, found {sorted(options)}.")
@@ -120,7 +121,7 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         if seed is None:
             seed = int(self.np_random.integers(MOST_SEED))
         self._steps = 0
-        return self._backend.reset(seed).astype(self._kind), {}
+        return self._backend.reset(seed).astype(self._kind), {"cost": 0.0}
 
     def step(
         self, action: Float[np.ndarray, " act"]

@@ -1,0 +1,88 @@
+"""JAX as our numbers need it, whatever a process has set: every public function that computes runs in `pinned()`.
+
+Trained arrays are float32 and random numbers those of one generator. In another mode a policy would act differently
+from the one that was trained, or arrays would not fit a checkpoint.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import jax
+
+from surefoot.errors import ConfigError, DeviceMemoryError
+from surefoot.forks import refuse_forked_child
+
+GENERATOR = "threefry2x32"
+"""Of all random numbers."""
+
+
+@contextmanager
+def pinned(*, start: bool = True) -> Iterator[None]:
+    """The mode of JAX in which everything is computed; also a decorator. For the calling thread alone.
+
+    `start`: JAX is started, which is refused in one sentence where its platform is missing. Raises `ConfigError` there,
+    and in a process that was forked after JAX had started.
+    """
+    refuse_forked_child()
+    if start:
+        start_jax()
+    with (
+        jax.enable_x64(False),
+        jax.numpy_dtype_promotion("standard"),
+        jax.default_prng_impl(GENERATOR),
+        jax.threefry_partitionable(True),
+        jax.transfer_guard("allow"),
+    ):
+        yield
+
+
+@cache
+def start_jax() -> None:
+    """Start JAX's platform. Raises `ConfigError` where the one that the environment asks for is missing."""
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise ConfigError(platform_sentence(error) or f"JAX: its platform does not start ({_first(error)}).") from error
+    except AssertionError as error:  # CUDA without its plugin
+        raise ConfigError(_no_platform("the plugin for it is not installed")) from error
+
+
+def platform_sentence(error: BaseException) -> str | None:
+    """What to say where JAX found no platform; None for another error."""
+    known = ("Unable to initialize backend", "Unknown backend")
+    return _no_platform(_first(error)) if isinstance(error, RuntimeError) and str(error).startswith(known) else None
+
+
+def _no_platform(reason: str) -> str:
+    asked = [name for name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_DEFAULT_DEVICE") if os.environ.get(name)]
+    named = " and ".join(f"{name}={os.environ[name]}" for name in asked) or "JAX"
+    return f"{named}: expected a platform that is here, found none ({reason})."
+
+
+def _first(error: BaseException) -> str:
+    advice = " (set JAX_PLATFORMS='' to automatically choose an available backend)"
+    return next(iter(str(error).splitlines()), "").removesuffix(advice).rstrip(".")
+
+
+@contextmanager
+def enough_memory(work: str, way_out: str) -> Iterator[None]:
+    """Turn running out of memory, on the device or the host, into `DeviceMemoryError`.
+
+    `work` is what was computed and `way_out` what to lower, as parts of its sentence: "an update of 3 seeds on batches
+    of 256", "lower the batch size".
+    """
+    try:
+        yield
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceMemoryError(f"out of memory: {work} does not fit; {way_out}.") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on the device or the host."""
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
+    return isinstance(error, MemoryError)
