@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -13,7 +12,8 @@ from surefoot import data
 from surefoot.cli.selection import select
 from surefoot.data import Dataset, episode_files, library, pixels
 from surefoot.data.frames import FrameData
-from surefoot.errors import ConfigError
+from surefoot.data.npz_files import Field, check_fields, read_npz
+from surefoot.errors import ConfigError, DataError
 from surefoot.files import replacement, sweep, write_json
 from surefoot.tasks import Task, get_task
 from surefoot.training import RunConfig, RunDirectory
@@ -74,15 +74,24 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         os.fsync(file.fileno())
 
 
-def read_arrays(path: Path, *, what: str = "arrays") -> dict[str, np.ndarray]:
-    """The arrays of such a file; empty where there is none. `ConfigError` where it cannot be read as `what`."""
+def read_arrays(path: Path, *groups: Mapping[str, Field], what: str = "arrays") -> dict[str, np.ndarray]:
+    """The arrays of such a file that `groups` declare, each group as a whole or not at all; empty where there is none.
+
+    Raises `ConfigError` where it cannot be read as `what`.
+    """
     if not path.exists():
         return {}
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, TypeError, BadZipFile) as error:
-        raise ConfigError(f"{path}: expected {what}, found a file that cannot be read; evaluate again.") from error
+        arrays = read_npz(path, only=set().union(*groups))
+        for group in groups:
+            if group.keys() & arrays.keys():
+                check_fields(path, arrays, group)
+    except DataError as error:
+        detail = str(error).removeprefix(f"{path}: ").removesuffix(".")
+        raise ConfigError(
+            f"{path}: expected {what}, found a file that cannot be read ({detail}); evaluate again."
+        ) from error
+    return arrays
 
 
 def run_data(run: RunDirectory, config: RunConfig) -> Dataset | None:

@@ -10,8 +10,18 @@ import numpy as np
 from jaxtyping import Float
 
 from surefoot.cli.files import read_arrays, write_arrays
+from surefoot.data.npz_files import Field
 from surefoot.errors import ConfigError
 from surefoot.evaluation.lanes import Watched
+
+FIELDS = {
+    "setting": Field("U", ()),
+    "episode": Field("iu", (), optional=True),  # not in older files
+    "asked": Field("U", ("lanes",)),
+    "observations": Field("f", ("steps", "lanes", "numbers")),
+    "plans": Field("f", ("steps", "lanes", "horizon", "numbers"), optional=True),
+}
+"""The file's arrays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +59,9 @@ def add_plans(path: Path, new: Imaginings) -> None:
 
 def read_plans(path: Path) -> Imaginings:
     """`ConfigError` where it is not such a file."""
-    arrays = read_arrays(path, what="plans")
-    if missing := {"setting", "asked", "observations"} - arrays.keys():
-        raise ConfigError(
-            f"{path}: expected plans, found a file that cannot be read, without {', '.join(sorted(missing))}; "
-            f"evaluate again."
-        )
+    arrays = read_arrays(path, FIELDS, what="plans")
+    if not arrays:
+        raise ConfigError(f"{path}: expected plans, found no file; evaluate again.")
     return Imaginings(
         setting=str(arrays["setting"]),
         episode=int(arrays.get("episode", 0)),  # not in older files

@@ -22,6 +22,7 @@ from surefoot.cli.selection import method_name
 from surefoot.cli.terminal import say
 from surefoot.data import Dataset
 from surefoot.data.frames import FrameData
+from surefoot.data.npz_files import Field
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
 from surefoot.report.budget_tables import budget_rows
@@ -34,6 +35,13 @@ from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
 
 PAGE = "report.html"
+REGION = {
+    "learned": Field("f", (len(SLICES), "seeds", "side", "side")),
+    "exact": Field("f", (len(SLICES), "side", "side")),
+    "axis": Field("f", ("side",), finite=True),
+}
+PATHS = {name: Field("f", (f"{name}?", "steps", 2), optional=True) for name in ("feasible", "infeasible", "fixed")}
+"""The arrays of an evaluation's files."""
 Figures = dict[str, tuple[Figure, str]]
 
 
@@ -122,7 +130,7 @@ def _latency(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _region_figure(path: Path, summary: dict[str, Any]) -> Figures:
-    arrays = read_arrays(path / FOLDER / "region.npz")
+    arrays = read_arrays(path / FOLDER / "region.npz", REGION)
     if not arrays:
         return {}
     scores = summary.get("feasible_region", {})
@@ -147,7 +155,7 @@ def _region_figure(path: Path, summary: dict[str, Any]) -> Figures:
 
 
 def _trajectory_figure(path: Path) -> Figures:
-    arrays = read_arrays(path / FOLDER / "paths.npz")
+    arrays = read_arrays(path / FOLDER / "paths.npz", PATHS)
     if not arrays:
         return {}
     found = [trajectory for name, paths in arrays.items() for trajectory in _trajectories(paths, name)]

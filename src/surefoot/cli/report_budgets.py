@@ -23,6 +23,7 @@ from surefoot.report.budget_plots import (
     plans_over_trajectory,
 )
 from surefoot.report.budget_tables import level_name
+from surefoot.tasks import get_task
 
 Figures = dict[str, tuple[Figure, str]]
 Observations = Float[np.ndarray, "... o"]
@@ -122,6 +123,10 @@ def _plans(file: Path, task: str) -> Figures:
         return {}
     shown_of = read_plans(file)
     observations, plans = shown_of.watched
+    width = get_task(task).observation_dim
+    if observations.shape[-1] != width:
+        found = f"{observations.shape[-1]}; evaluate again"
+        raise ConfigError(f"{file}: observations: expected {width} numbers each, as in {task}, found {found}.")
     view = VIEWS.get(task, _PLAIN)
     imagined = []
     for lane, name in enumerate(shown_of.asked):

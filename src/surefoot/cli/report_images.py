@@ -12,6 +12,7 @@ from surefoot.cli.files import read_arrays
 from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.data.frames import FrameData
+from surefoot.data.npz_files import Field
 from surefoot.envs.point_robot import HAZARD_RADIUS
 from surefoot.errors import ConfigError
 from surefoot.report.image_plots import (
@@ -27,6 +28,23 @@ from surefoot.safety.region import SLICES
 from surefoot.training.finetune import LOG
 
 Figures = dict[str, tuple[Figure, str]]
+OPEN_LOOP = {
+    "truth": Field("uint8", ("n", "t", "h", "w", "c")),
+    "predicted": Field("uint8", ("n", "t", "h", "w", "c")),
+    "context": Field("iu", ()),
+}
+STRIP = {
+    "frames": Field("uint8", ("t", "h", "w", "c")),
+    "costs": Field("f", ("t",)),
+    "infeasibility": Field("f", ("t",), optional=True),
+}
+MAPS = {
+    "region_learned": Field("f", (len(SLICES), "seeds", "side", "side")),
+    "region_exact": Field("f", (len(SLICES), "side", "side")),
+    "region_axis": Field("f", ("side",), finite=True),
+    "hazards": Field("f", ("hazards?", 2), finite=True),
+}
+"""The arrays that an evaluation keeps for each kind of picture."""
 
 
 def image_figures(path: Path, *, name: str, data: FrameData | None, summary: dict[str, Any]) -> Figures:
@@ -35,7 +53,7 @@ def image_figures(path: Path, *, name: str, data: FrameData | None, summary: dic
     return {
         **_episodes_figure(path, name, data),
         **_online_figure(path, name),
-        **picture_figures(read_arrays(path / FOLDER / "pictures.npz"), iou),
+        **picture_figures(read_arrays(path / FOLDER / "pictures.npz", OPEN_LOOP, STRIP, MAPS, what="pictures"), iou),
     }
 
 

@@ -9,18 +9,19 @@ That code writes an episode's truncation as terminal: where a task never termina
 
 import re
 import uuid
-import zlib
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from surefoot.data.checks import check_frames, flag_values, float32_values, refuse
 from surefoot.data.frames import FrameData
+from surefoot.data.npz_files import read_npz
 from surefoot.data.storage import NUMBER_KINDS
 from surefoot.data.writing import replacing
 from surefoot.tasks import TASKS, Task
 
+_COPIES = 3
+"""Of the chunks, in memory while they are joined."""
 CHUNK = 1024
 """Frames of a chunk that we write."""
 NO_SUCCESSOR = "0" * 22
@@ -37,7 +38,12 @@ def read_chunks(folder: Path, task: Task, *, terminal_is_truncated: bool = True)
     """
     if not folder.is_dir():
         refuse(folder, "", expected="a folder of chunks", found="none")
-    streams = [[_arrays(folder / name, task) for name in stream] for stream in _streams(folder)]
+    streams, held = [], 0
+    for names in _streams(folder):
+        streams.append([])
+        for name in names:
+            streams[-1].append(_arrays(folder / name, task, held=_COPIES * held))
+            held += sum(values.nbytes for values in streams[-1][-1].values())
     parts = []
     for stream in streams:
         whole = {key: np.concatenate([chunk[key] for chunk in stream]) for key in stream[0]}
@@ -122,19 +128,18 @@ def _streams(folder: Path) -> list[list[str]]:
     return streams
 
 
-def _arrays(path: Path, task: Task) -> dict[str, np.ndarray]:
-    """A chunk's arrays, checked; both cameras in `image`."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in (*_KEYS, "image2") if key in file.files}
-    except (OSError, ValueError, EOFError, TypeError, BadZipFile, zlib.error) as error:
-        refuse(path, "", expected="a readable NPZ file without pickles", found="something else", cause=error)
+def _arrays(path: Path, task: Task, *, held: int) -> dict[str, np.ndarray]:
+    """A chunk's arrays, checked; both cameras in `image`. `held`: bytes that other chunks take."""
+    arrays = read_npz(path, only=(*_KEYS, "image2"), held=held)
     for key in _KEYS:
         if key not in arrays:
             refuse(path, key, expected="an array of that name", found="none")
+    rows = len(arrays["is_first"]) if arrays["is_first"].ndim else 0
     if "image2" in arrays:
+        shapes = [arrays[key].shape for key in ("image", "image2")]
+        if shapes[0] != shapes[1] or len(shapes[0]) != 4:
+            refuse(path, "image2", expected=f"shape {list(shapes[0])} as in image", found=f"shape {list(shapes[1])}")
         arrays["image"] = np.concatenate([arrays["image"], arrays.pop("image2")], -1)
-    rows = len(arrays["is_first"])
     wanted = {"image": (rows, *(task.image_shape or ())), "action": (rows, task.action_dim)}
     for key, values in arrays.items():
         shape = wanted.get(key, (rows,))

@@ -21,7 +21,7 @@ def imagination_errors(watched: Watched) -> Float[np.ndarray, " w"] | None:
     errors. None where there are no plans or nothing moves, NaN for a lane without plans. A planner takes the best of
     many plans, and so those whose errors promise most: these are worse than what its model samples on average.
     """
-    if watched.plans is None or len(watched.observations) < 2:
+    if watched.plans is None or watched.plans.shape[2] < 2 or len(watched.observations) < 2:
         return None
     before, after = watched.observations[:-1].astype(np.float64), watched.observations[1:].astype(np.float64)
     lived = np.isfinite(after).all(-1) & np.isfinite(before).all(-1)  # [t, w]
