@@ -7,16 +7,21 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Pinned files by their hashes; nothing is built but PyBullet, where it has no wheel, with the pinned setuptools.
+PINNED := --require-hashes --only-binary :all:
+SIMULATORS := --require-hashes --no-deps --no-build-isolation
+LATEST := .venv-latest
+UV := .venv-pins/bin/uv
 
 # Two workers on two cores: one thread each, or they would fight for the cores.
 WORKERS ?= 2
 TEST_FLAGS := --xla_cpu_multi_thread_eigen=false --xla_llvm_disable_expensive_passes=true --xla_backend_optimization_level=0
 
-.PHONY: help quickstart test check lint format metadrive clean
+.PHONY: help quickstart test check lint format metadrive pins test-latest clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
 quickstart: $(VENV)/.runtime ## Collect, train, evaluate, report: the main job (options in ARGS)
 	@$(BIN)/surefoot quickstart $(ARGS)
@@ -40,8 +45,27 @@ metadrive: $(VENV)/.dev ## Install MetaDrive into an environment of its own, and
 	@$(BIN)/surefoot simulators install metadrive
 	@$(BIN)/python benchmarks/metadrive.py
 
+pins: $(UV) ## Write the pins with their hashes from pyproject.toml and requirements/*.in (ARGS=--upgrade takes newer ones)
+	@$(compile) --python-version 3.11 requirements/uv.in -o requirements/uv.txt
+	@$(compile) --python-version 3.11 pyproject.toml requirements/build.in -o requirements/lock.txt
+	@$(compile) --python-version 3.11 pyproject.toml requirements/build.in --extra dev -c requirements/lock.txt -o requirements/dev.txt
+	@$(compile) --python-version 3.11 --no-deps requirements/simulators/bullet.in -c requirements/dev.txt -o $(PINS)/bullet.txt
+	@$(compile) --python-version 3.11 --no-deps requirements/simulators/safety-gymnasium.in -c requirements/dev.txt \
+	  -c $(PINS)/bullet.txt -o $(PINS)/safety-gymnasium.txt
+	@$(compile) --python-version 3.8 --no-deps requirements/simulators/build.in -o $(PINS)/build.txt
+	@$(compile) --python-version 3.8 --no-deps requirements/simulators/metadrive.in -o $(PINS)/metadrive.txt
+
+test-latest: ## Run the tests with the newest versions that pyproject.toml allows, in an environment of its own
+	@$(check_python)
+	@rm -rf $(LATEST) && $(PYTHON) -m venv $(LATEST)
+	@$(LATEST)/bin/python -m pip install --quiet --upgrade pip setuptools wheel
+	@$(LATEST)/bin/python -m pip install --quiet $(SIMULATORS) -r requirements/sim.txt
+	@$(LATEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable ".[dev]"
+	@$(LATEST)/bin/python -m pip freeze --exclude-editable | tee $(LATEST)/versions.txt
+	@XLA_FLAGS="$(TEST_FLAGS)" MPLBACKEND=agg $(LATEST)/bin/python -m pytest -q -n $(WORKERS) $(ARGS)
+
 clean: ## Remove the environment and all caches; runs/ stays
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info
+	rm -rf $(VENV) $(LATEST) .venv-pins build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment; a stamp is as new as the pins that it was made from ---
@@ -49,24 +73,39 @@ clean: ## Remove the environment and all caches; runs/ stays
 $(VENV)/.runtime: requirements/lock.txt pyproject.toml
 	@$(create)
 	@echo "Installing surefoot into $(VENV) (once, a minute or two)"
-	@$(PIP) install -r requirements/lock.txt
+	@$(PIP) install $(PINNED) -r requirements/lock.txt
 	@$(install_surefoot)
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt requirements/lock.txt requirements/sim.txt $(wildcard src/surefoot/envs/simulators/pins/*.txt) pyproject.toml
 	@$(create)
 	@echo "Installing surefoot, its tools and two simulators into $(VENV) (once, two minutes or three)"
-	@$(PIP) install -r requirements/dev.txt
-	@$(PIP) install --no-deps -r requirements/sim.txt
+	@$(PIP) install $(PINNED) -r requirements/dev.txt
+	@$(PIP) install $(SIMULATORS) -r requirements/sim.txt
 	@$(install_surefoot)
 	@touch $(VENV)/.runtime $@
 
 install_surefoot = $(PIP) install --no-deps --no-build-isolation --editable .
 
-# A half-made environment, or one whose python has gone, is made anew.
-define create
+PINS := src/surefoot/envs/simulators/pins
+
+# A pin that is there stays, as long as pyproject.toml and the .in files allow it.
+compile = $(UV) pip compile --quiet --universal --generate-hashes --no-annotate --no-python-downloads \
+  --custom-compile-command "make pins" $(ARGS)
+
+$(UV): requirements/uv.txt
+	@$(check_python)
+	@$(PYTHON) -m venv --clear .venv-pins
+	@.venv-pins/bin/python -m pip install --quiet $(PINNED) -r requirements/uv.txt
+
+define check_python
 command -v $(PYTHON) >/dev/null 2>&1 || { echo "surefoot needs Python 3.11, 3.12 or 3.13: found no $(PYTHON)."; exit 1; }; \
 $(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); ok or sys.exit("surefoot needs Python 3.11, 3.12 or 3.13: $(PYTHON) is %d.%d; name another with make PYTHON=..." % sys.version_info[:2])' || exit 1; \
-$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install its venv and ensurepip (Debian and Ubuntu: apt install python3-venv)."; exit 1; }; \
+$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install its venv and ensurepip (Debian and Ubuntu: apt install python3-venv)."; exit 1; }
+endef
+
+# A half-made environment, or one whose python has gone, is made anew.
+define create
+$(check_python); \
 $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 endef

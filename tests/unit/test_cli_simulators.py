@@ -3,11 +3,13 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from surefoot.cli.main import main
 from surefoot.envs.simulators import install as install_module
@@ -20,8 +22,15 @@ REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 
 def pins(path: Path) -> dict[str, str]:
     """Package -> version of a file of pins, names as pip compares them."""
-    lines = [line for line in path.read_text().splitlines() if "==" in line and not line.startswith("#")]
-    return {re.sub("[-_.]+", "-", name).lower(): version for name, version in (line.split("==") for line in lines)}
+    found = re.findall(r"^([\w.-]+)==(\S+)", path.read_text(), re.MULTILINE)
+    return {re.sub("[-_.]+", "-", name).lower(): version for name, version in found}
+
+
+def unhashed(path: Path) -> list[str]:
+    """Lines of a file of pins that name a package without a version or a hash, or a place to fetch it from."""
+    lines = re.sub(r"\\\n", " ", re.sub(r"(?m)^ *#.*\n", "", path.read_text())).splitlines()
+    pinned = re.compile(r"[\w.-]+==[\w.]+( ; [^#@/]+)?( +--hash=sha256:[0-9a-f]{64})+ *")
+    return [line for line in lines if not pinned.fullmatch(line)]
 
 
 @pytest.fixture
@@ -79,7 +88,50 @@ def test_safety_gymnasium_and_bullet_go_beside_surefoot(commands: list[list[str]
     install(("bullet", "safety-gymnasium", "bullet"), say=lambda line: None)
     assert [command[0] for command in commands] == [sys.executable, sys.executable]
     assert [command[-1] for command in commands] == [str(PINS / "bullet.txt"), str(PINS / "safety-gymnasium.txt")]
-    assert all("--no-deps" in command for command in commands)
+    for option in ("--no-deps", "--require-hashes", "--no-build-isolation"):
+        assert all(option in command for command in commands)
+
+
+def test_tools_that_build_are_pinned_too(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install_module, "find_spec", lambda name: None)
+    install(("bullet", "metadrive"), say=lambda line: None)
+    installed = [command for command in commands if "pip" in command]
+    names = [Path(command[-1]).name for command in installed]
+    assert names == ["build.txt", "bullet.txt", "build.txt", "metadrive.txt"]
+    assert all("--require-hashes" in command and "--no-build-isolation" in command for command in installed)
+    assert set(pins(PINS / "build.txt")) == {"setuptools", "wheel"}
+
+
+@pytest.mark.parametrize("path", [*REQUIREMENTS.glob("*.txt"), *PINS.glob("*.txt")], ids=lambda path: path.name)
+def test_every_pin_has_a_version_and_hashes_and_names_no_index(path: Path) -> None:
+    assert [line for line in unhashed(path) if not (path.name == "sim.txt" and line.startswith("-r ../src/"))] == []
+
+
+def test_the_scan_of_pins_finds_what_it_is_for(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(
+        "# a==1\na==1 \\\n    --hash=sha256:" + "0" * 64 + "\nb==2\nc\n--index-url https://example.com\nd @ file:///d\n"
+    )
+    assert unhashed(tmp_path / "a.txt") == ["b==2", "c", "--index-url https://example.com", "d @ file:///d"]
+
+
+def test_pins_hold_what_the_project_asks_for() -> None:
+    project = tomllib.loads((REQUIREMENTS.parent / "pyproject.toml").read_text())["project"]
+    for wanted, file in ((project["dependencies"], "lock.txt"), (project["optional-dependencies"]["dev"], "dev.txt")):
+        found = pins(REQUIREMENTS / file)
+        for requirement in map(Requirement, wanted):
+            name = re.sub("[-_.]+", "-", requirement.name).lower()
+            assert name in found, f"{requirement}: run make pins"
+            assert found[name] in requirement.specifier, f"{requirement}: run make pins"
+    assert pins(REQUIREMENTS / "lock.txt").items() <= pins(REQUIREMENTS / "dev.txt").items()
+
+
+def test_the_makefile_installs_by_hashes_alone() -> None:
+    text = (REQUIREMENTS.parent / "Makefile").read_text()
+    installs = re.findall(r"install (.*)-r (\S+)", text)
+    assert len(installs) >= 4
+    assert all("$(PINNED)" in options or "$(SIMULATORS)" in options for options, _ in installs)
+    for name in ("PINNED", "SIMULATORS"):
+        assert "--require-hashes" in re.findall(rf"^{name} := (.*)$", text, re.MULTILINE)[0]
 
 
 def test_metadrive_goes_into_an_environment_of_its_own(commands: list[list[str]], tmp_path: Path) -> None:

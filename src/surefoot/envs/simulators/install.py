@@ -1,16 +1,20 @@
 """Installing the simulators: Safety-Gymnasium and Bullet beside surefoot, MetaDrive in an environment of its own.
 
-The exact versions lie in `pins/`. They are installed without resolving dependencies: the simulators' own pins are of
-2023 and exclude today's libraries, with which `compat.py` and `bullet.py` make them work.
+The exact versions and the hashes of their files lie in `pins/`, which `make pins` writes. They are installed without
+resolving dependencies: the simulators' own pins are of 2023 and exclude today's libraries, with which `compat.py` and
+`bullet.py` make them work. What has no wheel (gym, and PyBullet for new Pythons) is built with the tools of
+`pins/build.txt`, never with those that pip would fetch.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import metadata as packages
+from importlib.util import find_spec
 from pathlib import Path
 
 from surefoot.envs.workers.commands import metadrive_python
@@ -19,6 +23,7 @@ from surefoot.files import aside, sweep
 from surefoot.tasks import Suite, Task
 
 PINS = Path(__file__).parent / "pins"
+BUILD_TOOLS = "build"
 SIMULATORS = ("safety-gymnasium", "bullet", "metadrive")
 METADRIVE_PYTHONS = ("python3.11", "python3.10", "python3.9", "python3.8")
 """Pythons for which MetaDrive's pins have wheels, best first."""
@@ -39,16 +44,17 @@ def simulator_versions(task: Task) -> dict[str, str]:
     made."""
     names = _PACKAGES[task.suite]
     if task.suite == "metadrive":
-        lines = [line.split("==") for line in (PINS / "metadrive.txt").read_text().splitlines() if "==" in line]
-        pins = {name.strip(): version.split()[0] for name, version in lines}
-        return {name: pins[name] for name in names}
-    found = {}
+        lines = (PINS / "metadrive.txt").read_text(encoding="utf-8").splitlines()
+        found = [re.match(r"([\w.-]+)==(\S+)", line) for line in lines]
+        pins = {match[1]: match[2] for match in found if match}
+        return {name: pins[name.lower()] for name in names}
+    installed = {}
     for name in names:
         try:
-            found[name] = packages.version(name)
+            installed[name] = packages.version(name)
         except packages.PackageNotFoundError:
-            found[name] = "not installed in this environment"
-    return found
+            installed[name] = "not installed in this environment"
+    return installed
 
 
 def install(names: tuple[str, ...], *, say: Say) -> None:
@@ -60,6 +66,8 @@ def install(names: tuple[str, ...], *, say: Say) -> None:
             _install_metadrive(say)
         else:
             say(f"installing {name} beside surefoot ({sys.executable})")
+            if find_spec("setuptools") is None:
+                _pip(Path(sys.executable), name, pins=BUILD_TOOLS)
             _pip(Path(sys.executable), name)
 
 
@@ -83,6 +91,7 @@ def _install_metadrive(say: Say) -> None:
     new = aside(place)
     try:
         _run([base, "-m", "venv", str(new)], "MetaDrive's virtual environment could not be made")
+        _pip(new / "bin" / "python", "metadrive", pins=BUILD_TOOLS)
         _pip(new / "bin" / "python", "metadrive")
         if place.exists():
             place.rename(old := aside(place))
@@ -102,14 +111,16 @@ def _working(name: str) -> str | None:
     return None
 
 
-def _pip(python: Path, name: str) -> None:
-    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--no-deps",
-               "--requirement", str(PINS / f"{name}.txt")]  # fmt: skip
+def _pip(python: Path, name: str, *, pins: str | None = None) -> None:
+    """Install the files of `pins/`; what fails is the installation of `name`."""
+    options = ["--disable-pip-version-check", "--quiet", "--no-deps", "--require-hashes", "--no-build-isolation"]
+    command = [str(python), "-m", "pip", "install", *options, "--requirement", str(PINS / f"{pins or name}.txt")]
     _run(command, f"{name} could not be installed")
 
 
 def _run(command: list[str], failure: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode != 0:
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()] or ["no output"]
-        raise SimulatorError(f"{failure}: {lines[-1].strip()} (the command was: {' '.join(command)}).")
+        lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()] or ["no output"]
+        told = [line for line in lines if line.startswith("ERROR:")] or lines
+        raise SimulatorError(f"{failure}: {told[-1]} (the command was: {' '.join(command)}).")
