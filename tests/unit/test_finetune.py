@@ -1,5 +1,8 @@
 """Fine-tuning online: the replay, the bill, and that a stopped run ends with the bits of an undisturbed one."""
 
+import os
+import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +17,7 @@ from surefoot.data.frames import FrameData, Frames, FrameWindows, from_episodes,
 from surefoot.envs.pure import PureTask
 from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import ConfigError
+from surefoot.interrupts import Stopped
 from surefoot.training import RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, Replay, append, draw_windows, fine_tune
 from surefoot.types import DataSpec, Phase, Policy, PolicyInputs
@@ -82,7 +86,10 @@ def offline() -> FrameData:
     return from_episodes("Walk", observations, np.full((2, 3, 1), 0.5), np.full((2, 3), 0.5), np.zeros((2, 3)))
 
 
-def tune(path: Path, *, stop_at: int | None = None, data: FrameData | None = None, lanes: int = 2) -> Any:
+def tune(
+    path: Path, *, stop_at: int | None = None, data: FrameData | None = None, lanes: int = 2,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Any:  # fmt: skip
     run = RunDirectory(path)
     config = make_config(
         Repeater(), name="repeater", task="Walk", spec=SPEC, seeds=(0, 3), data_path="none", data_fingerprint="abc",
@@ -92,7 +99,13 @@ def tune(path: Path, *, stop_at: int | None = None, data: FrameData | None = Non
     return fine_tune(
         Repeater(), {"action": jnp.array([0.4, 0.5]), "paid": jnp.zeros(2)}, data, TASK, spec=SPEC, seeds=(0, 3),
         settings=FinetuneSettings(steps=20, lanes=lanes), run=run, checkpoint_rounds=2, stop_at=stop_at,
+        on_progress=on_progress,
     )  # fmt: skip
+
+
+def terminate(number: int, done: int, total: int) -> None:
+    if done == number:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_new_episodes_join_the_replay_as_frames() -> None:
@@ -186,7 +199,9 @@ def test_the_bill_is_written_and_a_stopped_run_goes_on_exactly(tmp_path: Path) -
     np.testing.assert_allclose(mine[1]["metrics"]["act/paid_before"], 2 / 3, rtol=1e-6)
     assert mine[1]["return_mean"] > mine[0]["return_mean"]  # the updates between have moved the action
     assert tune(tmp_path / "parts", data=offline(), stop_at=1) == whole[:2]
-    assert tune(tmp_path / "parts", data=offline(), stop_at=3) == whole[:6]
+    with pytest.raises(Stopped):
+        tune(tmp_path / "parts", data=offline(), on_progress=partial(terminate, 3))
+    assert [path.name for path in RunDirectory(tmp_path / "parts").checkpoints()] == ["000000002", "000000003"]
     assert tune(tmp_path / "parts", data=offline()) == whole
     names = ("online.jsonl", "checkpoints/000000004/checkpoint.json", "replay/000000004/checkpoint.json")
     for name in names:

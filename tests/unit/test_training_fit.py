@@ -308,13 +308,22 @@ def press_ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.parametrize("how", [raise_interrupt, press_ctrl_c])
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def hang_up() -> None:
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+@pytest.mark.parametrize("how", [raise_interrupt, press_ctrl_c, terminate, hang_up])
 def test_ctrl_c_writes_a_checkpoint(tmp_path: Path, whole: tuple[RunDirectory, Any], how: Callable[[], None]) -> None:
     run = start(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         train(run, on_progress=interrupt_at(14, how), checkpoint_interval=1000)
     assert steps(run) == [10, 14]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
     assert bits(train(run)) == bits(whole[1])
 
 

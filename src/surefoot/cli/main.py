@@ -12,9 +12,11 @@ from surefoot.cli.machine import prepare_jax
 from surefoot.cli.streams import forgiving_stderr
 from surefoot.cli.terminal import drop, flush_output, note, prepare_streams, say, say_lines
 from surefoot.errors import SurefootError, check_name
+from surefoot.interrupts import Stopped, stopping
 
 USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
-"""Exit codes: wrong input (argparse's and tyro's too), Ctrl-C, a reader that left (128 + the signal's number)."""
+"""Exit codes: wrong input (argparse's and tyro's too), Ctrl-C, a reader that left (128 + the signal's number; so for
+SIGTERM 143 and SIGHUP 129)."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (default: this process's) and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     prepare_streams()
-    with forgiving_stderr():
+    with stopping(), forgiving_stderr():
         return _answer(words)
 
 
@@ -108,10 +110,10 @@ def _answer(words: list[str]) -> int:
     except SurefootError as error:
         note(f"error: {error}")
         code = USER_ERROR
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         hint = COMMANDS[name].after_interrupt if name in COMMANDS else "nothing was done"
-        note(f"interrupted: {hint}.")
-        code = INTERRUPTED
+        note(f"interrupted{f' by {stop}' if isinstance(stop, Stopped) else ''}: {hint}.")
+        code = stop.exit_code if isinstance(stop, Stopped) else INTERRUPTED
     except BrokenPipeError:
         drop(sys.stdout)
         return PIPE_CLOSED

@@ -20,7 +20,7 @@ from surefoot.collection.store import Store
 from surefoot.collection.thinning import COST_BINS, RETURN_BINS, Grid, Thinned, thin
 from surefoot.data import Dataset
 from surefoot.errors import DataError, DivergenceError, check_least
-from surefoot.interrupts import deferred_interrupts
+from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.tasks import Task
 
 RECIPE = (
@@ -100,9 +100,9 @@ def collect(
     """Train, keep, thin: the dataset and, for its card, how it was made. The store is left for the caller to remove,
     unless no episode is whole (`DataError`).
 
-    Goes on from what the store holds of the same collection. The first Ctrl-C stops at the next step with every whole
-    episode kept, and raises `KeyboardInterrupt`. Raises `ConfigError` where the store holds another collection,
-    `DataError` where the disk is full, with what was collected kept, and `DivergenceError`.
+    Goes on from what the store holds of the same collection. The first Ctrl-C, SIGTERM or SIGHUP stops at the next step
+    with every whole episode kept, and raises `KeyboardInterrupt`. Raises `ConfigError` where the store holds another
+    collection, `DataError` where the disk is full, with what was collected kept, and `DivergenceError`.
     """
     check_least(collection, 1, "transitions")
     width = 2 * collection.task.observation_dim + collection.task.action_dim + 3
@@ -121,7 +121,7 @@ def collect(
 def _train(
     collection: Collection,
     open_simulators: Opener,
-    interrupted: Callable[[], bool],
+    interrupted: Interruption,
     on_progress: Callable[[Progress], None] | None,
 ) -> dict[str, Any]:
     """Every iteration that is not done yet; the metadata of the last checkpoint."""
@@ -146,7 +146,7 @@ def _train(
             rollout, episodes = gatherer.gather(state, part)
             store.add(episodes)
             if rollout is None:
-                raise KeyboardInterrupt
+                raise interrupted.error()
             metadata = {**metadata, "iterations": number + 1}
             if episodes:
                 metadata["episode_cost"] = float(episode_sums(join(episodes))[:, 0].mean())
@@ -158,7 +158,7 @@ def _train(
             metadata |= clock.read()
             store.save_learner(state, metadata)
             if interrupted():
-                raise KeyboardInterrupt
+                raise interrupted.error()
     metadata |= clock.read()  # once more: the seconds of the workers count when they have ended
     store.save_learner(state, metadata)
     last = cost_limit(recipe, task, iteration=recipe.iterations - 1)
@@ -173,7 +173,7 @@ _METADATA: dict[str, Any] = {"iterations": 0, "episode_cost": 0.0, **NO_TIME}
 class _Gatherer:
     """Runs the policy in all simulators for an iteration at a time."""
 
-    def __init__(self, collection: Collection, simulators: Simulators, interrupted: Callable[[], bool]) -> None:
+    def __init__(self, collection: Collection, simulators: Simulators, interrupted: Interruption) -> None:
         self._collection = collection
         self._simulators = simulators
         self._interrupted = interrupted

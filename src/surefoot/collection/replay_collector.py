@@ -29,7 +29,7 @@ from surefoot.data import Dataset
 from surefoot.envs.pure import PURE_TASKS, PureTask
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.errors import DataError, DivergenceError
-from surefoot.interrupts import deferred_interrupts
+from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.tasks import Task
 
 RECIPE = "medium-replay: SAC from scratch, costs ignored, its whole replay buffer; actions in [-1, 1] as executed"
@@ -77,9 +77,9 @@ def collect_replay(
     unless no episode is whole (`DataError`).
 
     `open_simulators` opens `recipe.lanes` of them, and is None for a pure-JAX task. Goes on from what the store holds
-    of the same collection. The first Ctrl-C stops after the part that runs on a pure-JAX task, and at once on a
-    simulator, where the part is lost, and raises `KeyboardInterrupt`. Raises `ConfigError` where the store holds
-    another collection, `DataError` where the disk is full, and `DivergenceError`.
+    of the same collection. The first Ctrl-C, SIGTERM or SIGHUP stops after the part that runs on a pure-JAX task, and
+    at once on a simulator, where the part is lost, and raises `KeyboardInterrupt`. Raises `ConfigError` where the
+    store holds another collection, `DataError` where the disk is full, and `DivergenceError`.
     """
     recipe, store = collection.recipe, collection.store
 
@@ -138,7 +138,7 @@ def _resumed(collection: ReplayCollection, template: _State) -> tuple[_State, di
 
 
 def _train_pure(
-    collection: ReplayCollection, template: _State, report: Report, interrupted: Callable[[], bool]
+    collection: ReplayCollection, template: _State, report: Report, interrupted: Interruption
 ) -> tuple[_State, dict[str, Any]]:
     """All parts that are not done yet, each in one dispatch."""
     recipe = collection.recipe
@@ -156,7 +156,7 @@ def _train_pure(
         )
         metadata = _keep(collection, _State(collected, lanes), metrics, after, clock)
         if interrupted():
-            raise KeyboardInterrupt
+            raise interrupted.error()
     return _State(collected, lanes), metadata
 
 
@@ -165,7 +165,7 @@ def _train(
     template: _State,
     simulators: Simulators,
     report: Report,
-    interrupted: Callable[[], bool],
+    interrupted: Interruption,
 ) -> tuple[_State, dict[str, Any]]:
     """All parts that are not done yet, round by round; new episodes begin with each."""
     recipe, task = collection.recipe, collection.task
@@ -180,7 +180,7 @@ def _train(
         metrics: dict[str, Any] = {}
         for number in range(first, after):
             if interrupted():
-                raise KeyboardInterrupt
+                raise interrupted.error()
             if (number - first) % _TOLD_EVERY == 0:
                 report(number)
             (key,) = _keys(jnp.int32(collection.seed), jnp.int32(number), count=1)

@@ -25,6 +25,7 @@ from surefoot.envs.pure import PureTask
 from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import CheckpointError, ConfigError, DivergenceError
 from surefoot.files import write_text
+from surefoot.interrupts import deferred_interrupts
 from surefoot.nn import member
 from surefoot.numerics import pinned
 from surefoot.training.chunk import all_finite, seed_keys, state_template
@@ -98,7 +99,8 @@ def fine_tune(
 
     `algorithm` and `states` are those of `fine_tuning()` and `frozen(state)`. Without `offline` the replay starts
     empty. Returns the rows of the log: what each round of each seed earned and cost, and the costs of all so far.
-    `on_progress(done, total)` counts rounds; `stop_at` stops after that many. Raises `DivergenceError`,
+    `on_progress(done, total)` counts rounds; `stop_at` stops after that many. The first Ctrl-C, SIGTERM or
+    SIGHUP stops after the round at hand, with a checkpoint, and raises `KeyboardInterrupt`. Raises `DivergenceError`,
     `CheckpointError`, and `ConfigError` where the first round would not fill a window.
     """
     rounds, updates = settings.rounds(task.horizon), settings.updates(task.horizon)
@@ -109,7 +111,7 @@ def fine_tune(
     if least < algorithm.window:
         raise ConfigError(f"lanes: expected {algorithm.window} frames, a window, after a round, found {least}.")
     keys = seed_keys(seeds, stream=ONLINE_STREAM)
-    with run.locked():
+    with run.locked(), deferred_interrupts() as interrupted:
         states, replays, done, rows = _resume(run, algorithm, spec, seeds, states, replays)
         each = [member(states, place) for place in range(len(seeds))]
         for number in range(done, rounds if stop_at is None else min(stop_at, rounds)):
@@ -121,11 +123,13 @@ def fine_tune(
                 )  # fmt: skip
                 rows.append(_row(rows, seed, number + 1, stream, metrics, updates=updates))
                 _check_finite(rows[-1], each[place], run)
-            if on_progress is not None:
+            if on_progress is not None and not interrupted():
                 on_progress(number + 1, rounds)
-            if (number + 1) % checkpoint_rounds == 0 or number + 1 in (rounds, stop_at):
+            if (number + 1) % checkpoint_rounds == 0 or number + 1 in (rounds, stop_at) or interrupted():
                 stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
                 _save(run, number + 1, stacked, replays, rows)
+            if interrupted():
+                raise interrupted.error()
     return rows
 
 

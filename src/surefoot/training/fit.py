@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from surefoot import checkpoint
 from surefoot.data import FrameStream, TransitionStream
 from surefoot.errors import ConfigError, DataError, DivergenceError
-from surefoot.interrupts import deferred_interrupts
+from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import pinned
 from surefoot.training.algorithm import Algorithm, hyperparameters, rows_of
 from surefoot.training.chunk import (
@@ -93,8 +93,8 @@ def fit(
     `checkpoint_interval` updates (at the first chunk's end from there on), at the end of each phase and of all;
     training goes on from the latest. A `TransitionStream` or `FrameStream` stays in its file, and batches are gathered
     from it. Where there are several devices, each trains its `share`: of the seeds, or of every batch.
-    `stop_at` stops at the end of the chunk that reaches it. The first Ctrl-C stops after the chunk at hand, with a
-    checkpoint, and raises `KeyboardInterrupt`; the second at once.
+    `stop_at` stops at the end of the chunk that reaches it. The first Ctrl-C, SIGTERM or SIGHUP stops after the
+    chunk at hand, with a checkpoint, and raises `KeyboardInterrupt` (`Stopped`, its subclass); the second at once.
 
     Raises `DivergenceError` where a metric or a state stops being finite (its state is not saved), `ConfigError` and
     `CheckpointError` where `run` is another run, `DataError` where the data do not fit `spec`.
@@ -112,7 +112,7 @@ def fit(
         while training.step < end:
             states = training.run_phase(states, feed, mesh, end, interrupted)
         if interrupted():  # after the last chunk, whose state is saved
-            raise KeyboardInterrupt
+            raise interrupted.error()
     return states
 
 
@@ -156,7 +156,7 @@ class _Training:
         self.log = stack.enter_context(MetricsLog(self.run, self.seeds, step=self.step))
         return states
 
-    def run_phase(self, states: Any, feed: Feed, mesh: Mesh, end: int, interrupted: Callable[[], bool]) -> Any:
+    def run_phase(self, states: Any, feed: Feed, mesh: Mesh, end: int, interrupted: Interruption) -> Any:
         """Train from `self.step` to the end of its phase, or to the first chunk's end at or after `end`."""
         index, start = self._phase_at(self.step)
         phase = self.algorithm.phases[index]
@@ -174,9 +174,10 @@ class _Training:
             if self._checkpoint_due(start + phase.updates, end):
                 self._save(states, phase.name)
             try:
-                self._report(phase.name, (self.step - first_step) / chunk.seconds, metrics)
+                if not interrupted():  # whoever is told may be gone with the terminal
+                    self._report(phase.name, (self.step - first_step) / chunk.seconds, metrics)
                 if interrupted():
-                    raise KeyboardInterrupt
+                    raise interrupted.error()
             except KeyboardInterrupt:
                 self._save(states, phase.name)
                 raise
