@@ -118,7 +118,14 @@ def versions() -> dict[str, str]:
 
 def as_json(value: Any) -> Any:
     """`value` as it comes back from JSON: tuples are lists, keys are strings."""
-    return json.loads(json.dumps(value))
+    return json.loads(json.dumps(value, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no value of JSON")
 
 
 def difference(field: str, expected: Any, found: Any) -> str:

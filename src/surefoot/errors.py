@@ -1,8 +1,8 @@
 """Errors that a user can cause. The command line prints their one sentence and exits with code 2."""
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 
 class SurefootError(Exception):
@@ -19,6 +19,34 @@ class CheckpointError(SurefootError):
 
 class ConfigError(SurefootError):
     """An option whose value cannot be used."""
+
+
+class Fault(NamedTuple):
+    """A field of a configuration whose value cannot be used."""
+
+    kind: type
+    """The configuration's class."""
+    part: str
+    """The field of a larger configuration that holds it, as "guide"; empty for one that stands alone."""
+    field: str
+    """The field's name."""
+    sentence: str
+    """What was expected and found, without a full stop."""
+
+    @property
+    def name(self) -> str:
+        """The field as Python calls it: "guide.steps"."""
+        return f"{self.part}.{self.field}" if self.part else self.field
+
+
+class FieldError(ConfigError):
+    """All faults of a configuration's fields, in one message."""
+
+    def __init__(self, faults: Sequence[Fault], *, called: Callable[[str], str] | None = None) -> None:
+        names = [fault.name if called is None else called(fault.name) for fault in faults]
+        pairs = zip(names, faults, strict=True)
+        super().__init__("; ".join(f"{name}: {fault.sentence}" for name, fault in pairs) + ".")
+        self.faults = tuple(faults)
 
 
 class SimulatorError(SurefootError):
@@ -48,32 +76,6 @@ class SurefootWarning(UserWarning):
 def flag(name: str) -> str:
     """A field's name as it is given on the command line: `--log-interval`."""
     return f"--{name.replace('_', '-')}"
-
-
-def check_least(config: Any, least: float, *names: str, part: str = "", flags: bool = False) -> None:
-    """Raise `ConfigError` where one of these fields is below `least`; None is left to its owner. `part`: the field that
-    holds `config` in a larger one ("guide": it is called guide.steps). `flags`: they are options of a command, and
-    called so."""
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not value >= least:  # not a number is refused, too
-            raise ConfigError(f"{_called(name, part, flags)}: expected at least {least:g}, found {value:g}.")
-
-
-def check_within(config: Any, interval: str, *names: str, part: str = "", flags: bool = False) -> None:
-    """Raise `ConfigError` where one of these fields is outside of an interval that is written as in mathematics: 0 is
-    in "[0, 1)", and 1 is not. `part` and `flags` as in `check_least`."""
-    low, high = (float(end) for end in interval[1:-1].split(","))
-    for name in names:
-        value = getattr(config, name)
-        above = low <= value if interval[0] == "[" else low < value
-        below = value <= high if interval[-1] == "]" else value < high
-        if not (above and below):
-            raise ConfigError(f"{_called(name, part, flags)}: expected a number in {interval}, found {value:g}.")
-
-
-def _called(name: str, part: str, flags: bool) -> str:
-    return flag(name) if flags else f"{part}.{name}" if part else name
 
 
 def check_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from jaxtyping import Array, Float, Int, Key, PyTree
+
+from surefoot.ranges import COUNT, NUMBER, Range, check_fields
 
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
 
@@ -40,14 +42,17 @@ class Transition(NamedTuple):
 class DataSpec:
     """What an algorithm must know of a task and its data before it sees any of it. Hashable."""
 
-    observation_dim: int
+    observation_dim: Annotated[int, Range(COUNT)]
     """Numbers in an observation."""
-    action_dim: int
+    action_dim: Annotated[int, Range(COUNT)]
     """Numbers in an action; each lies in [-1, 1]."""
-    horizon: int
+    horizon: Annotated[int, Range(COUNT)]
     """Longest episode, in environment steps."""
-    image_shape: tuple[int, int, int] | None = None
+    image_shape: Annotated[tuple[int, int, int] | None, Range(COUNT)] = None
     """Height, width and channels of images; None where observations are vectors."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def observation_shape(self) -> tuple[int, ...]:
@@ -61,10 +66,13 @@ class Phase:
 
     name: str
     """Passed to `update`, which does what this phase is for."""
-    updates: int
+    updates: Annotated[int, Range(NUMBER)]
     """Gradient updates in this phase."""
-    batch_size: int
+    batch_size: Annotated[int, Range(NUMBER)]
     """Transitions per update."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class PolicyInputs(NamedTuple):

@@ -149,7 +149,7 @@ def test_a_schedule_from_a_file(run: Path, tmp_path: Path) -> None:
     ("words", "part"),
     [
         ([], "algorithm 'stub': expected a budget, found none; give --budget"),
-        (["--budget", "nan"], "--budget: expected a number (inf for no limit), found NaN"),
+        (["--budget", "nan"], "--budget: expected at least 0 (inf for no limit), found nan"),
         (["--budget", "-0.2"], "--budget: expected at least 0 (inf for no limit), found -0.2"),
         (["--cost-limit", "-1"], "--cost-limit: expected at least 0"),
         (["--budget", "0.5", "--level", "0.1"], "--level needs the margins of `surefoot calibrate`"),

@@ -225,10 +225,10 @@ def test_convert_labels_the_costs_of_d4rl(tmp_path: Path) -> None:
         (["download"], "expected at least one name, or all, found none."),
         (["download", "PointRobot"], "PointRobot: expected a task of DSRL's"),
         (["verify"], "expected published files to check, found none."),
-        (["subset", STARTER, "--share", "2", "--out", "no/x.hdf5"], "subset: expected a share from 0 to 1, found 2."),
+        (["subset", STARTER, "--share", "2", "--out", "no/x.hdf5"], "--share: expected a number in (0, 1], found 2."),
         (["subset", STARTER, "--share", "1", "--out", STARTER], "it exists already; add --overwrite"),
         (["filter", "density", STARTER, "--share", "0.3", "--out", "no/x.hdf5"], "(there are 0.5 and 0.75), found 0.3"),
-        (["filter", "noise", STARTER, "--scale", "1", "--seed", "-1", "--out", "no/x"], "--seed: expected a whole"),
+        (["filter", "noise", STARTER, "--scale", "1", "--seed", "-1", "--out", "x"], "--seed: expected at least 0"),
     ],
 )  # fmt: skip
 def test_wrong_words_are_one_sentence(words: list[object], part: str, capsys: pytest.CaptureFixture[str]) -> None:

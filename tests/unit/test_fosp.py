@@ -195,7 +195,10 @@ def test_configurations_that_cannot_be_are_refused() -> None:
         ({"discount": 1.0}, r"discount: expected a number in \(0, 1\), found 1"),
         ({"num_candidates": 0}, "num_candidates: expected at least 1, found 0"),
         ({"window": 1}, "window: expected at least 2, found 1"),
-        ({"data_branch": False, "dream_branch": False}, "expected at least one of them, found neither"),
+        (
+            {"data_branch": False, "dream_branch": False},
+            "data_branch: expected it or dream_branch",
+        ),
         ({"reachability": "released", "dream_branch": False}, "dream_branch: expected True with reachability released"),
         ({"weighting": "cloning", "actor_mode": "backprop"}, "weighting: expected feasibility or reward"),
     ):

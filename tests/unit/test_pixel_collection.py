@@ -96,7 +96,7 @@ def test_another_collection_in_the_folder_is_refused(tmp_path: Path) -> None:
     collect(tmp_path / "a", FakePlayers())
     with pytest.raises(ConfigError, match=r"holds another collection, collection\.seed"):
         collect(tmp_path / "a", FakePlayers(), seed=1)
-    with pytest.raises(ConfigError, match="--transitions: expected at least 1, found 0"):
+    with pytest.raises(ConfigError, match="transitions: expected at least 1, found 0"):
         collect(tmp_path / "a", FakePlayers(), transitions=0)
 
 

@@ -5,7 +5,7 @@ BC-Safe is the same on data filtered to safe episodes.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
@@ -19,6 +19,7 @@ from surefoot.diffusion.policy import (
     propose,
     update_policy,
 )
+from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.tasks import Task
 from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
@@ -27,12 +28,15 @@ from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Trans
 class BC:
     """Hyper-parameters of behaviour cloning."""
 
-    policy_updates: int = 100_000
+    policy_updates: Annotated[int, Range(NUMBER)] = 100_000
     """Updates of the policy."""
-    policy_batch_size: int = 1024
+    policy_batch_size: Annotated[int, Range("[1, 2^24]")] = 1024
     """Transitions per update."""
     diffusion: DiffusionPolicyConfig = field(default_factory=DiffusionPolicyConfig)
     """The diffusion policy."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     # --- data and phases ---
 

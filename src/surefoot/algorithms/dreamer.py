@@ -4,7 +4,7 @@ update. FOSP and SafeDreamer add critics, an actor and a way to act.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,8 @@ from surefoot.algorithms.dreams import posterior_states
 from surefoot.constraints import AugmentedConfig
 from surefoot.data import Dataset
 from surefoot.data.frames import FrameData, Frames, FrameWindows, frames_of, windows
-from surefoot.errors import ConfigError, check_least, check_within
+from surefoot.errors import ConfigError
+from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.tasks import Task
 from surefoot.types import Metrics, Phase
 from surefoot.world_model import Latent, WorldModelConfig
@@ -29,43 +30,43 @@ class Dreamer(ABC):
     schedule: Literal["joint", "decoupled"] = "joint"
     """joint: model, critics and actor in every update. decoupled: the model first, then the others on its frozen
     states."""
-    joint_updates: int = 500_000
+    joint_updates: Annotated[int, Range(NUMBER)] = 500_000
     """Updates of everything (joint)."""
-    model_updates: int = 250_000
+    model_updates: Annotated[int, Range(NUMBER)] = 250_000
     """Updates of the world model (decoupled)."""
-    policy_updates: int = 250_000
+    policy_updates: Annotated[int, Range(NUMBER)] = 250_000
     """Updates of critics and actor (decoupled)."""
-    batch_size: int = 16
+    batch_size: Annotated[int, Range("[1, 2^24]")] = 16
     """Windows per update."""
-    window: int = 64
+    window: Annotated[int, Range("[2, 2^20]")] = 64
     """Frames per window."""
 
     # --- world model ---
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     """The world model."""
-    horizon: int = 15
+    horizon: Annotated[int, Range("[1, 65536]")] = 15
     """Imagined steps."""
-    dream_stride: int = 1
+    dream_stride: Annotated[int, Range("[1, 2^20]")] = 1
     """Dream from every so many frames of a window."""
 
     # --- critics ---
-    hidden: tuple[int, ...] = (512, 512)
+    hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (512, 512)
     """Units of the hidden layers of the critics."""
-    discount: float = 1.0 - 1.0 / 333.0
+    discount: Annotated[float, Range("(0, 1)")] = 1.0 - 1.0 / 333.0
     """Per decision."""
-    mixing: float = 0.95
+    mixing: Annotated[float, Range("(0, 1)")] = 0.95
     """lambda of the returns: 0 trusts the critic after one step, 1 only at the end."""
-    slow_rate: float = 0.02
+    slow_rate: Annotated[float, Range("(0, 1]")] = 0.02
     """Share of the critics that enters their slow copies at each update."""
 
     # --- actor ---
-    actor_hidden: tuple[int, ...] = (512, 512)
+    actor_hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (512, 512)
     """Units of the hidden layers of the actor."""
-    entropy: float = 3e-4
+    entropy: Annotated[float, Range("[0, inf)")] = 3e-4
     """Weight of the actor's entropy, in nats."""
-    spread_rate: float = 0.01
+    spread_rate: Annotated[float, Range("(0, 1]")] = 0.01
     """Share of a batch's percentiles that enters the scale of advantages at each update."""
-    cost_limit: float = 0.0
+    cost_limit: Annotated[float, Range("[0, inf)")] = 0.0
     """d: allowed imagined cost, summed over the steps of a dream where `pessimistic`, else their mean."""
     pessimistic: bool = True
     """Sum the cost's returns over the steps of a dream instead of their mean."""
@@ -75,9 +76,7 @@ class Dreamer(ABC):
     """A draw from the actor, or its mean."""
 
     def __post_init__(self) -> None:
-        check_within(self, "(0, 1)", "discount", "mixing")
-        check_least(self, 2, "window")
-        check_least(self, 1, "horizon", "dream_stride", "batch_size")
+        check_fields(self)
 
     # --- data and phases ---
 

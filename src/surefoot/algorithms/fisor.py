@@ -8,7 +8,7 @@ Three regressions, none of which needs another's result:
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,8 @@ from surefoot.diffusion.policy import (
     propose,
     update_policy,
 )
-from surefoot.errors import ConfigError, check_least, check_within
+from surefoot.errors import ConfigError
+from surefoot.ranges import COUNT, NUMBER, Range, check_fields, check_relation
 from surefoot.tasks import Task
 from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 from surefoot.values import ValuePair, init_pair
@@ -56,51 +57,51 @@ class FISOR:
     # --- schedule ---
     schedule: Literal["decoupled", "joint"] = "decoupled"
     """decoupled: constraint values, reward values, then the policy on frozen weights. joint: all in every update."""
-    constraint_updates: int = 100_000
+    constraint_updates: Annotated[int, Range(NUMBER)] = 100_000
     """Updates of V_h and Q_h (decoupled)."""
-    reward_updates: int = 100_000
+    reward_updates: Annotated[int, Range(NUMBER)] = 100_000
     """Updates of V_r and Q_r (decoupled)."""
-    policy_updates: int = 200_000
+    policy_updates: Annotated[int, Range(NUMBER)] = 200_000
     """Updates of the policy (decoupled)."""
-    joint_updates: int = 100_000
+    joint_updates: Annotated[int, Range(NUMBER)] = 100_000
     """Updates in all, each of `policy_steps` policy steps and one step of every value (joint)."""
-    value_batch_size: int = 256
+    value_batch_size: Annotated[int, Range("[1, 2^24]")] = 256
     """Transitions per update of the values."""
-    policy_batch_size: int = 1024
+    policy_batch_size: Annotated[int, Range("[1, 2^24]")] = 1024
     """Transitions per step of the policy."""
-    policy_steps: int = 2
+    policy_steps: Annotated[int, Range("[1, 1024]")] = 2
     """Policy steps per update, on consecutive parts of the batch (joint)."""
 
     # --- values ---
-    value_hidden: tuple[int, ...] = (256, 256)
+    value_hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (256, 256)
     """Units of the hidden layers of every value and critic."""
-    ensemble: int = 2
+    ensemble: Annotated[int, Range("[1, 1024]")] = 2
     """Critics per objective; the minimum of Q_r and the maximum of Q_h count."""
-    constraint_value_ensemble: int = 1
+    constraint_value_ensemble: Annotated[int, Range("[1, 1024]")] = 1
     """Networks for V_h, trained on the same targets from different starts; their maximum counts, an upper bound."""
-    discount: float = 0.99
+    discount: Annotated[float, Range("[0, 1)")] = 0.99
     """Discount of rewards (and of costs with critic = qc), per environment step."""
-    constraint_discount: float = 0.99
+    constraint_discount: Annotated[float, Range("[0, 1)")] = 0.99
     """Discount of the Hamilton-Jacobi backup at the end of training, per environment step."""
-    constraint_discount_start: float = 0.99
+    constraint_discount_start: Annotated[float, Range("[0, 1)")] = 0.99
     """That discount at the first update; 1 - discount moves geometrically between the two (decoupled)."""
-    expectile: float = 0.9
+    expectile: Annotated[float, Range("[0.5, 1)")] = 0.9
     """Upper expectile of V_r."""
-    constraint_expectile: float = 0.9
+    constraint_expectile: Annotated[float, Range("[0.5, 1)")] = 0.9
     """Lower expectile of V_h: weight of the errors where V_h is above Q_h."""
-    value_learning_rate: float = 3e-4
+    value_learning_rate: Annotated[float, Range("(0, inf)")] = 3e-4
     """First learning rate of Adam for values and critics."""
-    value_final_learning_rate: float = 3e-4
+    value_final_learning_rate: Annotated[float, Range("[0, inf)")] = 3e-4
     """Last learning rate of a decoupled phase, reached as a cosine; joint training keeps the first."""
-    target_rate: float = 0.005
+    target_rate: Annotated[float, Range("(0, 1]")] = 0.005
     """Share of the online critics that enters their targets at each update."""
 
     # --- constraint ---
     critic: Literal["hj", "qc"] = "hj"
     """hj: worst constraint signal to come. qc: discounted sum of costs minus the discounted cost limit."""
-    cost_limit: float = 0.0
+    cost_limit: Annotated[float, Range("[0, inf)")] = 0.0
     """Allowed sum of costs over an episode (qc only)."""
-    horizon: int = 1000
+    horizon: Annotated[int, Range(COUNT)] = 1000
     """Longest episode that the limit is spread over, in environment steps (qc only)."""
     count_state_left: bool = True
     """Let a transition's h be the larger of the states it leaves and enters, so that V_h(s) >= h(s) as in the
@@ -114,7 +115,7 @@ class FISOR:
     actions of a step apart does not find (hj)."""
     timeouts_terminal: bool = False
     """Bootstrap nothing across timeouts (the authors' code); False: only termination ends the future."""
-    violation_scale: float = 25.0
+    violation_scale: Annotated[float, Range("(0, inf)")] = 25.0
     """h of a violating transition where data have only costs; others have h = -1."""
     reward_scaling: Literal["reference", "none"] = "reference"
     """reference: rewards times horizon / (best - worst reference return). none: as logged."""
@@ -122,11 +123,11 @@ class FISOR:
     # --- policy ---
     weighting: Weighting = "feasibility"
     """feasibility: equation 14. imitation: without rewards. behaviour_cloning: every transition alike."""
-    reward_temperature: float = 3.0
+    reward_temperature: Annotated[float, Range("[0, inf)")] = 3.0
     """alpha_r: weight of reward advantages inside the region (1 / reward unit, or 1 / spread where scaled)."""
-    constraint_temperature: float = 5.0
+    constraint_temperature: Annotated[float, Range("[0, inf)")] = 5.0
     """alpha_h: weight of constraint advantages outside the region (1 / unit of h, or 1 / spread where scaled)."""
-    weight_margin: float = 0.0
+    weight_margin: Annotated[float, Range("[0, inf)")] = 0.0
     """The region that the weights imitate in is V_h <= -weight_margin, in units of h: in the band before the border
     the policy learns the ways back from it, and candidates there hold some. The paper's is 0."""
     scaled_advantages: bool = False
@@ -135,29 +136,28 @@ class FISOR:
     """The diffusion policy."""
 
     # --- acting ---
-    num_candidates: int = 16
+    num_candidates: Annotated[int, Range("[1, 2^20]")] = 16
     """Actions sampled per decision."""
-    safer_step: float = 0.0
+    safer_step: Annotated[float, Range("[0, inf)")] = 0.0
     """Beyond the paper: each candidate gets a sibling moved this far down Q_h's gradient, in units of the action."""
     extraction: Extraction = "minqc"
     """Which candidate acts: minqc, maxq, feasible_first or first_feasible."""
-    margin: float = 0.0
+    margin: Annotated[float, Range("[0, inf)")] = 0.0
     """A candidate counts as feasible where Q_h <= -margin (feasible_first, first_feasible), in units of h."""
-    escape_slack: float = 0.0
+    escape_slack: Annotated[float, Range("[0, inf)")] = 0.0
     """Beyond the paper: where a violation cannot be avoided, candidates within this of the smallest Q_h compete by Q_r
     (feasible_first), in units of h."""
-    escape_above: float = 0.0
+    escape_above: Annotated[float, Range("(-inf, inf)")] = 0.0
     """The smallest Q_h from which a violation counts as unavoidable for that, in units of h."""
 
     def __post_init__(self) -> None:
-        check_within(self, "[0, 1)", "discount", "constraint_discount", "constraint_discount_start")
-        check_within(self, "[0.5, 1)", "expectile", "constraint_expectile")
-        check_least(self, 1, "num_candidates", "ensemble")
-        if self.schedule == "joint" and self.value_batch_size > self.policy_batch_size * self.policy_steps:
-            raise ConfigError(
-                f"value_batch_size: expected at most policy_steps * policy_batch_size = "
-                f"{self.policy_steps * self.policy_batch_size} in joint training, found {self.value_batch_size}."
-            )
+        check_fields(self)
+        drawn = self.policy_batch_size * self.policy_steps
+        sentence = (
+            f"expected at most policy_steps * policy_batch_size = {drawn} in joint training, "
+            f"found {self.value_batch_size}"
+        )
+        check_relation(self, self.schedule != "joint" or self.value_batch_size <= drawn, "value_batch_size", sentence)
 
     # --- data and phases ---
 

@@ -12,7 +12,7 @@ The authors' code does otherwise in several places; the preset `released` does a
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +30,8 @@ from surefoot.constraints import (
     augmented_update,
 )
 from surefoot.data.frames import Frames
-from surefoot.errors import ConfigError, check_least, check_within
 from surefoot.nn import GaussianActor, NormedMLP, apply_gradient, clip_each, init_optimizer, move_towards
+from surefoot.ranges import Range, check_relation
 from surefoot.types import DataSpec, Metrics, Policy
 from surefoot.values import Spread, init_spread, update_spread
 from surefoot.world_model import Latent, WorldModel
@@ -72,13 +72,13 @@ class FOSP(Dreamer):
     """Hyper-parameters, beside those of every dreamer; the values here are the full preset's."""
 
     # --- critics ---
-    expectile: float = 0.8
+    expectile: Annotated[float, Range("(0, 1)")] = 0.8
     """Upper expectile of V of the reward."""
-    cost_expectile: float = 0.8
+    cost_expectile: Annotated[float, Range("(0, 1)")] = 0.8
     """Lower expectile of V of the cost: weight of the errors where V is above Q."""
-    critic_learning_rate: float = 3e-5
+    critic_learning_rate: Annotated[float, Range("(0, inf)")] = 3e-5
     """Of Adam."""
-    critic_clip: float = 100.0
+    critic_clip: Annotated[float, Range("(0, inf)")] = 100.0
     """Largest norm of the gradient of each critic."""
     data_branch: bool = True
     """Train the critics on the data's steps, too."""
@@ -88,9 +88,9 @@ class FOSP(Dreamer):
     """Train the critics on the replay's steps in fine-tuning, too; False: on dreams alone, as the authors."""
     reachability: Reachability = "ref"
     """ref: p of a violation ahead. hj: worst constraint signal ahead. released: as the authors' code."""
-    reach_discount: float = 0.99
+    reach_discount: Annotated[float, Range("(0, 1)")] = 0.99
     """Discount of p (or of the constraint signal) per decision."""
-    reach_expectile: float = 0.9
+    reach_expectile: Annotated[float, Range("(0, 1)")] = 0.9
     """Lower expectile over the data's actions (hj only)."""
     released: bool = False
     """Values as the authors' code: V follows the online Q of dreams alone, the reward's by the lower expectile."""
@@ -100,40 +100,40 @@ class FOSP(Dreamer):
     """awr: the data's actions, weighted. backprop: gradients through the model."""
     weighting: Weighting = "feasibility"
     """feasibility: FOSP. reward: blind to cost. cloning: every action of the data alike (awr). For comparison."""
-    reward_temperature: float = 1.0
+    reward_temperature: Annotated[float, Range("[0, inf)")] = 1.0
     """b_r: weight of scaled reward advantages (awr)."""
-    cost_temperature: float = 1.0
+    cost_temperature: Annotated[float, Range("[0, inf)")] = 1.0
     """b_c: weight of scaled cost advantages (awr)."""
-    cost_slack: float = 0.1
+    cost_slack: Annotated[float, Range("[0, inf)")] = 0.1
     """An action costs nothing where Q of the cost is at most this; a fitted Q is never exactly 0 (awr)."""
-    actor_learning_rate: float = 3e-5
+    actor_learning_rate: Annotated[float, Range("(0, inf)")] = 3e-5
     """Of Adam."""
-    actor_clip: float = 100.0
+    actor_clip: Annotated[float, Range("(0, inf)")] = 100.0
     """Largest norm of the actor's gradient."""
     constrain: bool = True
     """Add the augmented Lagrangian of the imagined cost from feasible states; costs a gradient through the model."""
 
     # --- acting ---
-    num_candidates: int = 1
+    num_candidates: Annotated[int, Range("[1, 2^20]")] = 1
     """Beyond the paper: so many actions compete for each decision, the actor's own and draws from it: the largest Q of
     the reward among those that cost nothing (`cost_slack`) acts, else the smallest Q of the cost. 1: only its own."""
     expansion: bool = False
     """Choose between the actor and the frozen offline one: set by fine-tuning."""
-    expansion_temperature: float = 5.0
+    expansion_temperature: Annotated[float, Range("[0, inf)")] = 5.0
     """P(i) is proportional to exp of this times Q_r - expansion_cost Q_c of action i."""
-    expansion_cost: float = 0.1
+    expansion_cost: Annotated[float, Range("[0, inf)")] = 0.1
     """What a unit of cost counts there."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_within(self, "(0, 1)", "reach_discount", "expectile", "cost_expectile")
-        check_least(self, 1, "num_candidates")
-        if not self.data_branch and not self.dream_branch:
-            raise ConfigError("data_branch and dream_branch: expected at least one of them, found neither.")
-        if self.weighting == "cloning" and self.actor_mode != "awr":
-            raise ConfigError("weighting: expected feasibility or reward with actor_mode backprop, found cloning.")
-        if self.reachability == "released" and not self.dream_branch:
-            raise ConfigError("dream_branch: expected True with reachability released, found False.")
+        branches = self.data_branch or self.dream_branch
+        sentence = "expected it or dream_branch, at least one of them, found neither"
+        check_relation(self, branches, "data_branch", sentence)
+        cloning_works = self.weighting != "cloning" or self.actor_mode == "awr"
+        sentence = "expected feasibility or reward with actor_mode backprop, found cloning"
+        check_relation(self, cloning_works, "weighting", sentence)
+        dreams = self.reachability != "released" or self.dream_branch
+        check_relation(self, dreams, "dream_branch", "expected True with reachability released, found False")
 
     # --- init, policy ---
 

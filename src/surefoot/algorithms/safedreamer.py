@@ -7,7 +7,7 @@ safe sequences first. The critics know imagined trajectories only: nothing in it
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,10 +29,10 @@ from surefoot.constraints import (
     episode_pid_update,
 )
 from surefoot.data.frames import Frames
-from surefoot.errors import check_least
 from surefoot.nn import GaussianActor, NormedMLP, apply_gradient, clip_each, init_optimizer, move_towards
 from surefoot.nn.two_hot import two_hot_loss, two_hot_mean
 from surefoot.planning import CrossEntropyConfig
+from surefoot.ranges import COUNT, Range
 from surefoot.types import DataSpec, Metrics, Policy
 from surefoot.values import Spread, init_spread, masked_mean, scale_of, update_spread
 from surefoot.world_model import Latent, WorldModel
@@ -78,26 +78,22 @@ class SafeDreamer(Dreamer):
     """Which of SafeDreamer's three: bsrp-lag acts by its actor, osrp and osrp-lag by planning at every step."""
 
     # --- critics and actor ---
-    learning_rate: float = 3e-5
+    learning_rate: Annotated[float, Range("(0, inf)")] = 3e-5
     """Of Adam, for critics and actor."""
-    clip: float = 100.0
+    clip: Annotated[float, Range("(0, inf)")] = 100.0
     """Largest norm of the gradient of each network."""
 
     # --- planning (osrp, osrp-lag) ---
     planner: CrossEntropyConfig = field(default_factory=CrossEntropyConfig)
     """How sequences of `horizon` actions are searched for."""
-    episode_cost_limit: float = 2.0
+    episode_cost_limit: Annotated[float, Range("[0, inf)")] = 2.0
     """Sequences are safe whose imagined cost, scaled up to a whole episode, is below this; the multiplier of osrp-lag
     holds the costs of episodes to it."""
-    episode_steps: int | None = None
+    episode_steps: Annotated[int | None, Range(COUNT)] = None
     """Decisions in an episode, to which imagined costs are scaled up; None: as many as the task has. The authors' code
     says 1000 whatever the action repeat, by which costs count 4 times as much with a repeat of 4."""
     pid: EpisodePIDConfig = field(default_factory=EpisodePIDConfig)
     """How the costs of episodes move the multiplier (osrp-lag)."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_least(self, 1, "episode_steps")
 
     # --- init, policy ---
 

@@ -12,7 +12,7 @@ and chosen is the plan that is carried out; a margin may be calibrated on episod
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,9 +51,10 @@ from surefoot.algorithms.trebi_planner import (
 from surefoot.data import Dataset
 from surefoot.diffusion.clean import Steps, make_steps
 from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
-from surefoot.errors import ConfigError, check_least, check_within
+from surefoot.errors import ConfigError
 from surefoot.nn import TemporalConfig, TemporalUNet
 from surefoot.planning import GuideConfig, SamplerConfig
+from surefoot.ranges import COUNT, NUMBER, Range, check_fields, check_relation
 from surefoot.tasks import Task
 from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy
 
@@ -80,35 +81,35 @@ class TREBI:
     """Hyper-parameters; the defaults are the paper's sizes with the corrected behaviour."""
 
     # --- data and training ---
-    plan_horizon: int = 32
+    plan_horizon: Annotated[int, Range("[1, 65536]")] = 32
     """Steps of a segment; a multiple of 2^(levels of the network - 1)."""
-    model_updates: int = 200_000
+    model_updates: Annotated[int, Range(NUMBER)] = 200_000
     """Updates of the diffusion model."""
-    value_updates: int = 200_000
+    value_updates: Annotated[int, Range(NUMBER)] = 200_000
     """Updates of the values."""
-    batch_size: int = 64
+    batch_size: Annotated[int, Range("[1, 2^24]")] = 64
     """Segments per update."""
-    learning_rate: float = 2e-4
+    learning_rate: Annotated[float, Range("(0, inf)")] = 2e-4
     """Adam's first learning rate."""
-    final_learning_rate: float = 2e-4
+    final_learning_rate: Annotated[float, Range("[0, inf)")] = 2e-4
     """The last of each phase, reached as a cosine."""
-    average_rate: float = 0.005
+    average_rate: Annotated[float, Range("(0, 1]")] = 0.005
     """Share of the online network that enters the average."""
-    average_interval: int = 10
+    average_interval: Annotated[int, Range(COUNT)] = 10
     """Updates between two steps of the average."""
-    average_start: int = 2_000
+    average_start: Annotated[int, Range(NUMBER)] = 2_000
     """Updates before which the average is the online network itself."""
-    reward_discount: float = 0.99
+    reward_discount: Annotated[float, Range("(0, 1]")] = 0.99
     """Of the reward to come, per environment step."""
-    cost_discount: float = 1.0
+    cost_discount: Annotated[float, Range("(0, 1]")] = 1.0
     """Of the cost to come, and so of the budget, per environment step."""
-    termination_reward: float = 0.0
+    termination_reward: Annotated[float, Range("(-inf, inf)")] = 0.0
     """Added to the reward of a step that terminates the episode."""
-    termination_cost: float = 0.0
+    termination_cost: Annotated[float, Range("(-inf, inf)")] = 0.0
     """Added to the cost of a step that terminates the episode."""
 
     # --- networks ---
-    diffusion_steps: int = 20
+    diffusion_steps: Annotated[int, Range("[1, 10000]")] = 20
     """Denoising steps T that the model is trained for."""
     beta_schedule: BetaSchedule = "cosine"
     """Noise schedule."""
@@ -116,13 +117,13 @@ class TREBI:
     """Sizes of the diffusion model."""
     value_network: TemporalConfig = field(default_factory=TemporalConfig)
     """Sizes of each value network."""
-    first_action_weight: float = 10.0
+    first_action_weight: Annotated[float, Range("[0, inf)")] = 10.0
     """Weight of the error of a segment's first action; all others are 1."""
     value_heads: ValueHeads = "separate"
     """separate: a network for reward and one for cost, stacked. shared: one network with two outputs."""
-    value_ensemble: int = 1
+    value_ensemble: Annotated[int, Range("[1, 1024]")] = 1
     """Networks of each kind; the mean of the rewards and the largest of the costs count."""
-    clean_value_share: float = field(default=0.0, metadata={BEFORE: 0.0})
+    clean_value_share: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
     """Share of the segments that the values learn from without noise, as finished segments are judged (0: the paper's,
     where a batch has clean ones nearly at one of T times only; where nothing guides, no others are judged)."""
     know_time_left: bool = True
@@ -131,7 +132,7 @@ class TREBI:
     """Let the values predict the reward and cost to come in units of their spread (False: the authors')."""
 
     # --- planning ---
-    candidates: int = 64
+    candidates: Annotated[int, Range("[1, 2^20]")] = 64
     """Segments sampled for each decision."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     """How they are sampled."""
@@ -140,35 +141,33 @@ class TREBI:
     chosen_by: Literal["rescored", "last_guide"] = "rescored"
     """rescored: values of the finished segments. last_guide: of the last guide evaluation before the last denoising
     step (the authors')."""
-    control_interval: int = 1
+    control_interval: Annotated[int, Range("[1, 65536]")] = 1
     """Actions of a plan that are carried out before the next is made."""
-    cost_margin: float = 0.0
+    cost_margin: Annotated[float, Range("(-inf, inf)")] = 0.0
     """Taken off the budget, in its units."""
-    margin_level: float = 0.0
+    margin_level: Annotated[float, Range("[0, 1)")] = 0.0
     """Share of held-out segments whose realised cost may exceed prediction plus margin; 0: no calibrated margin."""
-    held_out_share: float = 0.1
+    held_out_share: Annotated[float, Range("[0, 0.5]")] = 0.1
     """Share of the episodes that are held out for calibration."""
-    calibration_segments: int = 4_096
+    calibration_segments: Annotated[int, Range("[0, 2^24]")] = 4_096
     """Held-out segments that the margin is calibrated on; 0: none."""
 
     def __post_init__(self) -> None:
-        check_within(self, "(0, 1]", "reward_discount", "cost_discount", "average_rate")
-        check_within(self, "[0, 1]", "clean_value_share")
-        check_within(self, "[0, 1)", "margin_level")
-        check_within(self, "[0, 0.5]", "held_out_share")
-        check_within(self, "(0, inf)", "learning_rate")
-        check_within(self, "[0, inf)", "final_learning_rate", "first_action_weight")
-        check_within(self, "(-inf, inf)", "cost_margin", "termination_reward", "termination_cost")
-        check_least(self, 0, "model_updates", "value_updates", "calibration_segments")
-        check_least(self, 1, "candidates", "value_ensemble", "batch_size", "average_interval")
-        halvings = 2 ** (len(self.network.multipliers) - 1)
-        if self.plan_horizon < 1 or self.plan_horizon % halvings:
-            raise ConfigError(
-                f"plan_horizon: expected a multiple of {halvings}, because the network halves it between its "
-                f"{len(self.network.multipliers)} levels, found {self.plan_horizon}."
-            )
-        check_within(self.sampler, f"[0, {self.denoising.number})", "warm_steps", part="sampler")
-        check_within(self, f"[1, {self.plan_horizon}]", "control_interval")
+        check_fields(self)
+        found = f"found {self.plan_horizon}"
+        for part, network in (("network", self.network), ("value_network", self.value_network)):
+            levels = len(network.multipliers)
+            halvings = 2 ** (levels - 1)
+            sentence = f"expected a multiple of {halvings}, because the {part} halves it between its {levels} levels"
+            check_relation(self, self.plan_horizon % halvings == 0, "plan_horizon", f"{sentence}, {found}")
+        steps = self.sampler.steps
+        sentence = f"expected at most diffusion_steps = {self.diffusion_steps}, found {steps}"
+        check_relation(self.sampler, steps is None or steps <= self.diffusion_steps, "steps", sentence, part="sampler")
+        number, warm = self.denoising.number, self.sampler.warm_steps
+        sentence = f"expected a number in [0, {number}), found {warm}"
+        check_relation(self.sampler, warm < number, "warm_steps", sentence, part="sampler")
+        sentence = f"expected a number in [1, {self.plan_horizon}], found {self.control_interval}"
+        check_relation(self, self.control_interval <= self.plan_horizon, "control_interval", sentence)
 
     needs_budget = True
     """Acting takes `PolicyInputs.remaining_budget`."""

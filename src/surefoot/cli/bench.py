@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -15,7 +15,8 @@ from surefoot.cli.files import merge_summary
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.terminal import say, say_lines
-from surefoot.errors import ConfigError, check_name
+from surefoot.errors import check_name, flag
+from surefoot.ranges import Range, check_fields
 from surefoot.report.tables import plain_table
 from surefoot.training import LoadedPolicy, load_policy
 
@@ -31,14 +32,17 @@ class BenchActOptions:
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
-    batch: tuple[int, ...] = (1, 40)
+    batch: Annotated[tuple[int, ...], Range("[1, 2^20]", fewest=1)] = (1, 40)
     """Environments that step together."""
-    calls: int = 100
+    calls: Annotated[int, Range("[3, 10^7]")] = 100
     """Calls of each batch size that are timed, at most."""
-    seconds: float = 30.0
+    seconds: Annotated[float, Range("[0, inf)")] = 30.0
     """Wall time for each batch size, about; three calls are timed in any case."""
-    budget: float = 1.0
+    budget: Annotated[float, Range("[0, inf]")] = 1.0
     """What is left to a planner under budgets, in its own units; inf for no limit."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -54,9 +58,6 @@ def run(arguments: Sequence[str]) -> None:
 
 def bench_act(options: BenchActOptions) -> dict[str, Any]:
     """Time the policy and note the figures in the run's summary, under "latency"."""
-    for name, values, least in (("batch", options.batch, 1), ("calls", (options.calls,), FEWEST_CALLS)):
-        if not values or min(values) < least:
-            raise ConfigError(f"--{name}: expected at least {least}, found {min(values, default='none')}.")
     policy = load_policy(options.run)
     with ProgressLine("timing", unit="calls") as line:
         records = [_time(policy, batch, options, line) for batch in options.batch]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,10 @@ from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.terminal import say, say_lines
 from surefoot.data import Dataset
-from surefoot.errors import ConfigError, check_least
+from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.budgets import is_schedule
 from surefoot.nn import member
+from surefoot.ranges import COUNT, NUMBER, Range, check_fields
 from surefoot.report.tables import plain_table
 from surefoot.safety.calibration import (
     Calibration,
@@ -49,22 +50,25 @@ class CalibrateOptions:
     """Folder of the run."""
     data: Path | None = None
     """HDF5 file of held-out episodes; by default those that training has held out of its own file."""
-    level: tuple[float, ...] = (0.05, 0.1)
+    level: Annotated[tuple[float, ...], Range("(0, 1)", fewest=1)] = (0.05, 0.1)
     """Shares of outcomes that may cost more than predicted plus margin."""
     method: CalibrationMethod = "selected"
     """segments: all held-out segments alike (split-conformal); selected: those that a planner would choose among many;
     episodes: episodes of the planner itself, from an earlier evaluation without a level; budgets: the same, the planner
     is given the largest budget of that evaluation under which it kept the wanted one."""
-    first_episode: int = 0
+    first_episode: Annotated[int, Range(NUMBER)] = 0
     """With episodes and budgets: number of the first that counts, so that others stay to be measured on."""
-    stretch: int = 50
+    stretch: Annotated[int, Range(COUNT)] = 50
     """Environment steps that share a margin, with segments and selected."""
-    cost_margin: float | None = None
+    cost_margin: Annotated[float | None, Range("(-inf, inf)")] = None
     """The planner's, as given to the evaluations that it is calibrated for; the found margin comes on top."""
-    margin_level: float | None = None
+    margin_level: Annotated[float | None, Range("[0, 1)")] = None
     """The same."""
-    candidates: int | None = None
+    candidates: Annotated[int | None, Range("[1, 2^20]")] = None
     """Segments that selected chooses among; by default as many as the planner samples."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -79,9 +83,6 @@ def run(arguments: Sequence[str]) -> None:
 
 def calibrate(options: CalibrateOptions) -> Calibration:
     """Find the margins of every seed and level, and write them into the run's folder."""
-    check_least(options, 1, "stretch", "candidates", flags=True)
-    if not options.level:
-        raise ConfigError("--level: expected at least one share between 0 and 1, found none.")
     loaded = load_run(options.run, given_overrides(options, MARGINS))
     if not getattr(loaded.algorithm, "needs_budget", False):
         raise ConfigError(f"{options.run}: algorithm '{loaded.config.algorithm}' plans under no budget.")

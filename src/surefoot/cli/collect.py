@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -25,8 +25,9 @@ from surefoot.collection.store import Store
 from surefoot.data import Dataset, pixels
 from surefoot.data.frames import FrameData
 from surefoot.envs import hazard_run
-from surefoot.errors import ConfigError, check_least, flag
+from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
+from surefoot.ranges import SEED, Range, check_fields
 from surefoot.tasks import Task, get_task
 
 DEFAULT_TRANSITIONS, VISION_TRANSITIONS = 100_000, 20_000
@@ -49,16 +50,16 @@ class CollectOptions:
     """Name of the task: PointRobot, one of DSRL's, by either of its names, or one of TREBI's."""
     recipe: Literal["default", "medium-replay"] = "default"
     """default: the task's own, as above. medium-replay: SAC's replay buffer, for TREBI's tasks."""
-    transitions: int | None = None
+    transitions: Annotated[int | None, Range("[1, 10^9]")] = None
     """Rows of the file, by default 100,000 (HazardRun: 18,000, Vision: 20,000): exactly so
     many for PointRobot, at least so many, in whole episodes, elsewhere. Not with --recipe medium-replay, whose file
     holds all whole episodes."""
-    seed: int = 0
+    seed: Annotated[int, Range(SEED)] = 0
     """Of all randomness; the same seed gives the same data."""
-    steps: int | None = None
+    steps: Annotated[int | None, Range("[1, 10^9]")] = None
     """Learners only: environment steps to simulate, of which the file keeps a part, or all of them with --recipe
     medium-replay; by default as the recipe says."""
-    workers: int | None = None
+    workers: Annotated[int | None, Range("[0, 1024]")] = None
     """Simulators only: processes that simulate, 0 for this one; by default one per core. The data do not depend on it
     unless a process dies. Not with --recipe medium-replay, which simulates in this process."""
     out: Path
@@ -66,6 +67,9 @@ class CollectOptions:
     cameras as a folder of episodes."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -86,8 +90,6 @@ def collect(options: CollectOptions) -> Dataset | FrameData:
         raise ConfigError(
             f"{options.out}: the file exists already; add --overwrite to replace it, or choose another with --out."
         )
-    if not 0 <= options.seed < 2**31:
-        raise ConfigError(f"--seed: expected a whole number from 0 to 2**31 - 1, found {options.seed}.")
     if options.recipe == "medium-replay":
         return _collect_replay(options, task)
     if task.vision is not None:
@@ -143,7 +145,6 @@ def _collect_vision(options: CollectOptions, task: Task) -> FrameData:
     _refuse(options, ("steps",), f"{task.name}, whose behaviours are scripted")
     if options.overwrite or options.out.is_file():
         raise ConfigError(f"--out: expected a folder for {task.name}, new or to go on with; remove what lies there.")
-    check_least(options, 0, "workers", flags=True)
     cores = os.cpu_count() or 1
     workers = cores if options.workers is None else options.workers
     renderer = choose_renderer(task.name).upper()
@@ -208,7 +209,6 @@ def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
 
 
 def _recipe(options: CollectOptions, task: Task) -> Recipe:
-    check_least(options, 1, "steps", flags=True)
     recipe = recipe_of(task)
     return recipe if options.steps is None else replace(recipe, steps=options.steps)
 

@@ -21,7 +21,8 @@ from surefoot.data.d4rl import load_d4rl
 from surefoot.data.describe import describe
 from surefoot.data.minari import save_minari
 from surefoot.data.travel import lagged_travel_cost
-from surefoot.errors import ConfigError, DataError, SurefootError, check_name
+from surefoot.errors import ConfigError, DataError, SurefootError, check_name, flag
+from surefoot.ranges import COUNT, SEED, Range, check_fields
 from surefoot.tasks import TASKS, Task, get_task
 
 EVERY_TASK = "all"
@@ -67,34 +68,40 @@ class PlotOptions(Source):
 class SubsetOptions(Source):
     """Keep a random share of the episodes."""
 
-    share: float
+    share: Annotated[float, Range("(0, 1]")]
     """Of the episodes, above 0 and at most 1. With one seed a smaller share is part of a larger one."""
-    seed: int = 0
+    seed: Annotated[int, Range(SEED)] = 0
     """Of the choice."""
     out: Path
     """HDF5 file to write."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=flag)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImitationOptions(Source):
     """Keep good episodes, at most so many in each cell of a grid over cost return and return."""
 
-    return_at_least: float
+    return_at_least: Annotated[float, Range("(-inf, inf)")]
     """Smallest return of an episode, in the task's reward units."""
-    cost_bins: int = 10
+    cost_bins: Annotated[int, Range("[1, 10000]")] = 10
     """Of the grid."""
-    return_bins: int = 50
+    return_bins: Annotated[int, Range("[1, 10000]")] = 50
     """Of the grid."""
-    most: int = 30
+    most: Annotated[int, Range(COUNT)] = 30
     """Episodes kept in a cell."""
-    seed: int = 0
+    seed: Annotated[int, Range(SEED)] = 0
     """Of the choice."""
     out: Path
     """HDF5 file to write."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=flag)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -12,7 +12,8 @@ from surefoot.cli.options import parse
 from surefoot.cli.terminal import say_lines
 from surefoot.data import Dataset, filters
 from surefoot.data.density import DensityGrid, density_grid
-from surefoot.errors import ConfigError, check_name
+from surefoot.errors import check_name, flag
+from surefoot.ranges import COUNT, NUMBER, SEED, Range, check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,23 +24,26 @@ class FilterOptions(Source):
     """HDF5 file to write."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
-    seed: int = 0
+    seed: Annotated[int, Range(SEED)] = 0
     """Of what is drawn by chance."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=flag)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DensityOptions(FilterOptions):
     """Thin crowded cells of a grid over cost return and return, and empty sparse ones."""
 
-    share: float | None = None
+    share: Annotated[float | None, Range("(0, 1]")] = None
     """Take DSRL's published grid that leaves about this share of the task's episodes, instead of the four below."""
-    cost_bins: int = 10
+    cost_bins: Annotated[int, Range("[1, 10000]")] = 10
     """Equal bins of the reference cost range."""
-    return_bins: int = 50
+    return_bins: Annotated[int, Range("[1, 10000]")] = 50
     """Equal bins of the reference return range."""
-    most: int = 30
+    most: Annotated[int, Range(COUNT)] = 30
     """Episodes kept in a cell."""
-    at_least: int = 2
+    at_least: Annotated[int, Range(NUMBER)] = 2
     """A cell with so many episodes or fewer loses all of them."""
 
 
@@ -47,9 +51,9 @@ class DensityOptions(FilterOptions):
 class OutliersOptions(FilterOptions):
     """Make some of the best but costly episodes look safe, with 1.5 times their reward."""
 
-    share: float
+    share: Annotated[float, Range("[0, 1]")]
     """Of the episodes with at least half of the largest cost return and of the largest return."""
-    cost_limit: float | None = None
+    cost_limit: Annotated[float | None, Range("[0, inf)")] = None
     """The faked cost return is below; by default the task's strict limit."""
 
 
@@ -57,7 +61,7 @@ class OutliersOptions(FilterOptions):
 class NoiseOptions(FilterOptions):
     """Add Gaussian noise to the observations."""
 
-    scale: float
+    scale: Annotated[float, Range("[0, inf)")]
     """Standard deviation, relative to each column's own."""
 
 
@@ -65,7 +69,7 @@ class NoiseOptions(FilterOptions):
 class InpaintOptions(FilterOptions):
     """Remove the episodes in a box of cost return and return."""
 
-    box: tuple[float, float, float, float]
+    box: Annotated[tuple[float, float, float, float], Range("[0, 1]")]
     """Lowest and highest cost return, lowest and highest return, relative to the data's range, from 0 to 1."""
 
 
@@ -73,9 +77,9 @@ class InpaintOptions(FilterOptions):
 class EpsilonOptions(FilterOptions):
     """Remove the best safe episodes, or the best unsafe ones."""
 
-    epsilon: float
+    epsilon: Annotated[float, Range("(-inf, inf)")]
     """How near to the best return, in the task's reward units; negative: the unsafe ones."""
-    cost_limit: float | None = None
+    cost_limit: Annotated[float | None, Range("[0, inf)")] = None
     """Safe up to this cost return; by default the task's strict limit."""
 
 
@@ -83,7 +87,7 @@ class EpsilonOptions(FilterOptions):
 class SafeOptions(FilterOptions):
     """Keep the episodes within the cost limit (BC-Safe)."""
 
-    cost_limit: float | None = None
+    cost_limit: Annotated[float | None, Range("[0, inf)")] = None
     """Largest cost return; by default the task's strict limit."""
 
 
@@ -91,7 +95,7 @@ class SafeOptions(FilterOptions):
 class RiskyOptions(FilterOptions):
     """Keep the episodes of at least twice the cost limit."""
 
-    cost_limit: float | None = None
+    cost_limit: Annotated[float | None, Range("[0, inf)")] = None
     """Half of the smallest cost return; by default the task's strict limit."""
 
 
@@ -99,7 +103,7 @@ class RiskyOptions(FilterOptions):
 class BoundaryOptions(FilterOptions):
     """Keep the episodes of half to 1.5 times the cost limit."""
 
-    cost_limit: float | None = None
+    cost_limit: Annotated[float | None, Range("[0, inf)")] = None
     """The middle; by default the task's strict limit."""
 
 
@@ -107,9 +111,9 @@ class BoundaryOptions(FilterOptions):
 class FrontierOptions(FilterOptions):
     """Keep the highest returns in each bin of the cost return."""
 
-    cost_bins: int = 20
+    cost_bins: Annotated[int, Range("[1, 10000]")] = 20
     """Equal bins of the data's own cost range."""
-    most: int = 1
+    most: Annotated[int, Range(COUNT)] = 1
     """Episodes kept in a bin."""
 
 
@@ -163,8 +167,6 @@ def filter_command(arguments: Sequence[str]) -> None:
         return
     kind, work = FILTERS[check_name("filter", name, FILTERS)]
     options = parse(kind, arguments[1:], command=f"data filter {name}")
-    if not 0 <= options.seed < 2**31:
-        raise ConfigError(f"--seed: expected a whole number from 0 to 2**31 - 1, found {options.seed}.")
     check_output(options.out, overwrite=options.overwrite)
     opened = open_source(options)
     used = {key: value for key, value in vars(options).items() if key not in ("source", "task", "out", "overwrite")}

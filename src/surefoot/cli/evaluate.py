@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +26,13 @@ from surefoot.cli.terminal import say_lines
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
-from surefoot.errors import check_least
+from surefoot.errors import flag
 from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.evaluation.rollouts import Records
 from surefoot.evaluation.starts import Starts, draw_starts
 from surefoot.files import write_text
+from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.protocol_tables import protocol_rows
 from surefoot.report.tables import evaluation_rows, key_figure_rows, key_figures, plain_table, verdict
 from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses, solve_point_robot
@@ -58,7 +59,7 @@ class EvaluateOptions:
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
-    episodes: int | None = None
+    episodes: Annotated[int | None, Range("[1, 10^7]")] = None
     """Episodes of each seed: 20 on a simulator's task, 256 on a task of images (of PointRobotPixels from feasible
     starts, and a quarter as many from infeasible ones), 1,000 from PointRobot's feasible starts (and half as many from
     infeasible ones)."""
@@ -67,36 +68,39 @@ class EvaluateOptions:
     and actions."""
     protocol: ProtocolName = "strict"
     """Cost limits on a simulator's task: one small one (strict), or the average over DSRL's three (dsrl)."""
-    workers: int = default_workers()
+    workers: Annotated[int, Range("[1, 1024]")] = default_workers()
     """Processes that step a simulator."""
-    gifs: int = 0
+    gifs: Annotated[int, Range("[0, 10000]")] = 0
     """Episodes of the first seed drawn for the report, on a simulator's task."""
     extraction: Extraction | None = None
     """Which candidate acts, instead of the trained configuration's."""
-    margin: float | None = None
+    margin: Annotated[float | None, Range("[0, inf)")] = None
     """A candidate counts as feasible where Q_h <= -margin, in units of h, instead of the configuration's."""
-    num_candidates: int | None = None
+    num_candidates: Annotated[int | None, Range("[1, 2^20]")] = None
     """Actions sampled per decision, instead of the configuration's."""
-    budget: tuple[float, ...] = ()
+    budget: Annotated[tuple[float, ...], Range("[0, inf]")] = ()
     """For a planner under budgets: what an episode may cost, as ratios of the task's maximum; 40 episodes of each."""
-    cost_limit: tuple[float, ...] = ()
+    cost_limit: Annotated[tuple[float, ...], Range("[0, inf]")] = ()
     """The same as sums of costs over an episode; inf for no limit."""
     budget_schedule: Path | None = None
     """The same, changing within the episode: a CSV file of budgets (docs/file-formats.md)."""
     budget_conversion: BudgetConversion = "table"
     """Where the planner discounts: by the task's measured factor, as if costs were spent evenly, or the table's
     discounted maximum."""
-    level: float | None = None
+    level: Annotated[float | None, Range("(0, 1)")] = None
     """Plan with the margin that `surefoot calibrate` found for this share of episodes over budget, as 0.05."""
-    cost_margin: float | None = None
+    cost_margin: Annotated[float | None, Range("(-inf, inf)")] = None
     """Taken off the budget, in the planner's units of cost, instead of the configuration's."""
-    margin_level: float | None = None
+    margin_level: Annotated[float | None, Range("[0, 1)")] = None
     """Share of held-out segments whose cost may exceed prediction plus margin, instead of the configuration's; 0: no
     such margin."""
-    first_episode: int = 0
+    first_episode: Annotated[int, Range(NUMBER)] = 0
     """Under budgets: number of the first episode; other numbers are other starts."""
-    lanes: int = 40
+    lanes: Annotated[int, Range("[1, 65536]")] = 40
     """Episodes under budgets side by side; fewer need less memory."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -107,7 +111,6 @@ def run(arguments: Sequence[str]) -> None:
 
 def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dict[str, Any]:
     """Measure a run, write what was found into it, and return its summary. `dataset` spares reading it again."""
-    _check(options)
     loaded = load_run(options.run, acting_overrides(options))
     request = BudgetRequest(
         ratios=options.budget,
@@ -159,11 +162,6 @@ def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: 
             on_progress=line.report,
         )
     return _write(loaded, starts, records, region=region, data_figures=data_figures, changed=acting_overrides(options))
-
-
-def _check(options: EvaluateOptions) -> None:
-    check_least(options, 1, "episodes", "workers", "lanes", flags=True)
-    check_least(options, 0, "gifs", "first_episode", flags=True)
 
 
 def table(summary: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from surefoot.errors import ConfigError
 from surefoot.evaluation.budgets import Budget, BudgetEvaluation, RollOut, is_schedule, requested_budgets, setting_name
 from surefoot.evaluation.budgets import summarise_budgets as summarise
 from surefoot.evaluation.lanes import LaneResults, Lanes, roll_out_pure, roll_out_vector
+from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.budget_tables import budget_rows, budget_verdict
 from surefoot.report.tables import plain_table
 from surefoot.safety.calibration import Calibration, read_calibration
@@ -42,17 +43,20 @@ ROWS, PLANS = "budget_episodes.jsonl", "plans.npz"
 class BudgetRequest:
     """What the user asks of an evaluation under budgets."""
 
-    ratios: Sequence[float] = ()
-    costs: Sequence[float] = ()
+    ratios: Annotated[Sequence[float], Range("[0, inf]")] = ()
+    costs: Annotated[Sequence[float], Range("[0, inf]")] = ()
     schedule: Path | None = None
     conversion: BudgetConversion = "table"
-    level: float | None = None
-    episodes: int = EPISODES
-    first_episode: int = 0
-    lanes: int = 40
-    workers: int = 1
+    level: Annotated[float | None, Range("(0, 1)")] = None
+    episodes: Annotated[int, Range("[1, 10^7]")] = EPISODES
+    first_episode: Annotated[int, Range(NUMBER)] = 0
+    lanes: Annotated[int, Range("[1, 65536]")] = 40
+    workers: Annotated[int, Range("[1, 1024]")] = 1
     changed: Mapping[str, Any] = field(default_factory=dict)
     """Hyper-parameters of this evaluation alone, as JSON values: those that are not the run's."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def asked(self) -> bool:

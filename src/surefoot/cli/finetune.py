@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,8 @@ from surefoot.cli.terminal import say
 from surefoot.data.frame_stream import in_memory
 from surefoot.data.frames import FrameData
 from surefoot.envs.pure import PURE_TASKS, PureTask
-from surefoot.errors import ConfigError, check_least, check_within
+from surefoot.errors import ConfigError, flag
+from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks import Task, get_task
 from surefoot.text import shell_word
 from surefoot.training import RunDirectory, make_config
@@ -41,24 +42,27 @@ class FinetuneOptions:
     """Folder of the fine-tuned run, made if missing."""
     task: str | None = None
     """Where to fine-tune, by default the run's own task; it must look the same."""
-    steps: int = 1500
+    steps: Annotated[int, Range("[1, 10^9]")] = 1500
     """Environment steps of each seed, rounded up to whole rounds of `lanes` episodes."""
-    lanes: int = 10
+    lanes: Annotated[int, Range("[1, 65536]")] = 10
     """Episodes side by side; after each of them come the updates."""
-    ratio: float = 0.5
+    ratio: Annotated[float, Range("(0, inf)")] = 0.5
     """Updates per environment step."""
-    online_share: float = 0.0
+    online_share: Annotated[float, Range("[0, 1]")] = 0.0
     """Share of each batch that is drawn from the new episodes alone; 0: every window of offline and new ones is as
     likely (the authors')."""
-    workers: int | None = None
+    workers: Annotated[int | None, Range("[0, 1024]")] = None
     """Simulators only: processes that share the lanes, 0 for this one; by default one per core."""
-    checkpoint_rounds: int = 5
+    checkpoint_rounds: Annotated[int, Range(COUNT)] = 5
     """Rounds between two checkpoints; a killed run loses at most as many."""
     without_offline_data: tyro.conf.FlagCreatePairsOff[bool] = False
     """Start with an empty replay, where the offline data are gone. That costs: the model forgets what they taught it,
     rare costs first, and the first updates learn from the first round's episodes alone."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Go on with the run in the folder from its last checkpoint; it ends with the same bits."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -77,7 +81,6 @@ def run(arguments: Sequence[str]) -> None:
 
 def finetune(options: FinetuneOptions, *, command: Sequence[str]) -> list[dict[str, Any]]:
     """Fine-tune what the options say, into their folder; the rows of its log."""
-    _check(options)
     loaded = load_run(options.run, {})
     if not hasattr(loaded.algorithm, "fine_tuning"):
         raise ConfigError(
@@ -132,13 +135,6 @@ def _opened(task: Task, options: FinetuneOptions) -> Iterator[PureTask | OnlineS
     workers = min(options.lanes, os.cpu_count() or 1) if options.workers is None else options.workers
     with VectorSimulator(task, count=options.lanes, workers=workers) as environment:
         yield OnlineSimulator(environment, task.spec.observation_shape, task.horizon)
-
-
-def _check(options: FinetuneOptions) -> None:
-    check_least(options, 0, "workers", flags=True)
-    check_least(options, 1, "steps", "lanes", "checkpoint_rounds", flags=True)
-    check_within(options, "(0, inf)", "ratio", flags=True)
-    check_within(options, "[0, 1]", "online_share", flags=True)
 
 
 def _offline_data(options: FinetuneOptions, loaded: LoadedRun) -> FrameData | None:

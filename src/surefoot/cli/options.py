@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import tyro
 
 from surefoot import presets
+from surefoot.cli.flags import check_arguments, ranges_in_help, reworded
 from surefoot.cli.terminal import cleaned_streams
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, FieldError
 from surefoot.numerics import start_jax
 from surefoot.tasks import Task, get_task
 
@@ -41,10 +42,19 @@ class Choice:
 def parse(kind: Any, arguments: Sequence[str], *, command: str, default: Any = None) -> Any:
     """The options of `surefoot COMMAND` as an instance of the dataclass `kind`; prints help or errors and exits.
 
-    Then JAX is started for the commands that compute, so that a missing platform is known before any work.
+    Then JAX is started for the commands that compute, so that a missing platform is known before any work. Raises
+    `ConfigError`, in which fields are called by their flags, for values that cannot be used: all of those that lie
+    outside of their ranges, or else the first that does not go with the others.
     """
-    with cleaned_streams(arguments):
-        options = tyro.cli(kind, args=list(arguments), prog=f"surefoot {command}", default=default)
+    if not {"-h", "--help"} & set(arguments):
+        check_arguments(kind, arguments)
+    try:
+        with cleaned_streams(arguments):
+            options = tyro.cli(
+                kind, args=list(arguments), prog=f"surefoot {command}", default=default, registry=ranges_in_help()
+            )
+    except FieldError as error:
+        raise reworded(error, kind, arguments) from error
     if command.split()[0] not in WITHOUT_JAX:
         start_jax()
     return options

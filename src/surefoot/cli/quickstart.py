@@ -23,8 +23,9 @@ from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse
 from surefoot.cli.report import PAGE, report
 from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
-from surefoot.errors import ConfigError, check_least
+from surefoot.errors import ConfigError, flag
 from surefoot.files import is_temporary, remove, sweep, write_json
+from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.training import RunDirectory, hyperparameters
 
 REQUEST, DATA = "quickstart.json", "data.hdf5"
@@ -49,18 +50,21 @@ class QuickstartOptions(Generic[Hyper]):
     """Trained side by side: a range as 0:3 (without 3), a list as 0,1,2 or one number."""
     out: Path = Path("runs/quickstart")
     """Folder of the run, made if missing."""
-    transitions: int = 100_000
+    transitions: Annotated[int, Range("[2, 10^9]")] = 100_000
     """Environment steps to collect."""
-    episodes: int = 200
+    episodes: Annotated[int, Range("[1, 10^7]")] = 200
     """Evaluation episodes of each seed from feasible starts; half as many from infeasible ones."""
-    log_interval: int = LOG_INTERVAL
+    log_interval: Annotated[int, Range(COUNT)] = LOG_INTERVAL
     """Updates between two rows of metrics."""
-    checkpoint_interval: int = CHECKPOINT_INTERVAL
+    checkpoint_interval: Annotated[int, Range(COUNT)] = CHECKPOINT_INTERVAL
     """Updates between two checkpoints; a killed run loses at most as many."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Remove an earlier quickstart in the folder and start afresh."""
     hyper: Annotated[Hyper, tyro.conf.arg(name="")]
     """Hyper-parameters of FISOR."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -120,7 +124,6 @@ def _begin(options: QuickstartOptions[Any]) -> bool:
             "hyperparameters": hyperparameters(options.hyper),
         }
     )
-    _check(options)
     found = _read_request(out)
     if found is not None and options.overwrite:
         remove_earlier(out)
@@ -166,12 +169,6 @@ def _is_ours(path: Path) -> bool:
     return inside is not None and all(
         not one.is_symlink() and (re.fullmatch(inside, one.name) or is_temporary(one.name)) for one in entries
     )
-
-
-def _check(options: QuickstartOptions[Any]) -> None:
-    """What later steps would refuse after minutes of work, or after the folder was made."""
-    check_least(options, 2, "transitions", flags=True)
-    check_least(options, 1, "episodes", "log_interval", "checkpoint_interval", flags=True)
 
 
 def _read_request(out: Path) -> dict[str, Any] | None:

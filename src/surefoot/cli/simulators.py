@@ -11,7 +11,8 @@ from surefoot.cli.progress import ProgressLine
 from surefoot.cli.terminal import say, say_lines
 from surefoot.envs.simulators.check import Probe, probe
 from surefoot.envs.simulators.install import install
-from surefoot.errors import ConfigError, SimulatorError, check_least
+from surefoot.errors import ConfigError, SimulatorError, flag
+from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.report.tables import plain_table
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.dsrl import DSRL_TASKS
@@ -36,8 +37,11 @@ class CheckOptions:
 
     tasks: tuple[str, ...] = (*DSRL_TASKS, *ROBOTS)
     """Names of tasks; by default DSRL's 38 and one for each of TREBI's simulators."""
-    steps: int = 50
+    steps: Annotated[int, Range(COUNT)] = 50
     """Environment steps of each."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=flag)
 
 
 Options = (
@@ -64,7 +68,6 @@ def run(arguments: Sequence[str]) -> None:
 def check(options: CheckOptions) -> dict[str, Probe | SimulatorError]:
     """What became of each task. Raises `UnknownNameError` for other names, before anything runs."""
     tasks = [_simulated(name) for name in options.tasks]
-    check_least(options, 1, "steps", flags=True)
     found: dict[str, Probe | SimulatorError] = {}
     with ProgressLine("checking", unit="tasks") as line:
         for number, task in enumerate(tasks):

@@ -21,9 +21,10 @@ from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.cli.selection import DataFilter
 from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
-from surefoot.errors import ConfigError, check_least
+from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
 from surefoot.files import replacement, write_json, write_text
+from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.report.protocol_plots import QuantityBar, quantity_bars
 from surefoot.report.protocol_tables import comparison_rows
 from surefoot.report.style import save_figure
@@ -49,7 +50,7 @@ class SweepOptions(Generic[Hyper]):
     """HDF5 file to train on, in DSRL's format."""
     out: Path
     """Folder of the runs and the figures, made if missing."""
-    fraction: tuple[float, ...] = (0.1, 0.5, 1.0)
+    fraction: Annotated[tuple[float, ...], Range("(0, 1]", fewest=1)] = (0.1, 0.5, 1.0)
     """Random shares of the episodes to train on, one run each; a smaller share is part of a larger one."""
     data_filter: DataFilter = "all"
     """Episodes of each share to train on, as in surefoot train."""
@@ -57,16 +58,19 @@ class SweepOptions(Generic[Hyper]):
     """Of every run: a range as 0:3 (without 3), a list as 0,1,2 or one number."""
     protocol: ProtocolName = "strict"
     """Cost limits: one small one (strict), or the average over DSRL's three (dsrl)."""
-    episodes: int = SIMULATOR_EPISODES
+    episodes: Annotated[int, Range("[1, 10^7]")] = SIMULATOR_EPISODES
     """Evaluation episodes of each seed."""
-    workers: int = default_workers()
+    workers: Annotated[int, Range("[1, 1024]")] = default_workers()
     """Processes that step the simulator."""
-    log_interval: int = LOG_INTERVAL
+    log_interval: Annotated[int, Range(COUNT)] = LOG_INTERVAL
     """Updates between two rows of metrics."""
-    checkpoint_interval: int = CHECKPOINT_INTERVAL
+    checkpoint_interval: Annotated[int, Range(COUNT)] = CHECKPOINT_INTERVAL
     """Updates between two checkpoints; a killed run loses at most as many."""
     hyper: Annotated[Hyper, tyro.conf.arg(name="")]
     """Hyper-parameters."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -143,9 +147,5 @@ def _check(options: SweepOptions[Any]) -> None:
     if task.suite == "surefoot":
         raise ConfigError(f"--task: expected a task of a simulator, found {task.name}.")
     cost_limits(task, options.protocol)
-    if not options.fraction or len(set(options.fraction)) != len(options.fraction):
+    if len(set(options.fraction)) != len(options.fraction):
         raise ConfigError(f"--fraction: expected different shares, found {list(options.fraction)}.")
-    for fraction in options.fraction:
-        if not 0 < fraction <= 1:
-            raise ConfigError(f"--fraction: expected shares above 0 and at most 1, found {fraction:g}.")
-    check_least(options, 1, "episodes", "workers", flags=True)

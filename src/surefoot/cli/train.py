@@ -24,7 +24,8 @@ from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files,
 from surefoot.data.frame_stream import in_memory, stays_in_files
 from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
-from surefoot.errors import ConfigError, check_least
+from surefoot.errors import ConfigError, flag
+from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks import Task, get_task
 from surefoot.text import shell_word
 from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config
@@ -59,9 +60,9 @@ class TrainOptions(Generic[Hyper]):
     data_filter: DataFilter = "all"
     """Episodes to train on: all; safe, whose cost is at most the limit (BC on them is BC-Safe); risky, at least twice
     it; boundary, near it; frontier, the best return at each cost."""
-    filter_cost_limit: float | None = None
+    filter_cost_limit: Annotated[float | None, Range("[0, inf)")] = None
     """That limit, a sum over an episode; default: the task's limit in the strict protocol."""
-    fraction: float = 1.0
+    fraction: Annotated[float, Range("(0, 1]")] = 1.0
     """Random share of the episodes to train on, the same for every seed."""
     seeds: str = "0:3"
     """Trained side by side: a range as 0:3 (without 3), a list as 0,1,2 or one number."""
@@ -70,14 +71,17 @@ class TrainOptions(Generic[Hyper]):
     numbers are then those of one device but for rounding)."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Go on with the run in the folder from its last checkpoint; it ends with the same bits."""
-    log_interval: int = LOG_INTERVAL
+    log_interval: Annotated[int, Range(COUNT)] = LOG_INTERVAL
     """Updates between two rows of metrics."""
-    checkpoint_interval: int = CHECKPOINT_INTERVAL
+    checkpoint_interval: Annotated[int, Range(COUNT)] = CHECKPOINT_INTERVAL
     """Updates between two checkpoints; a killed run loses at most as many."""
     wandb: tyro.conf.FlagCreatePairsOff[bool] = False
     """Send metrics to Weights & Biases as well."""
     hyper: Annotated[Hyper, tyro.conf.arg(name="")]
     """Hyper-parameters."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -266,7 +270,6 @@ def _updates_done(directory: RunDirectory) -> int:
 
 
 def _check_intervals(options: TrainOptions[Any]) -> None:
-    check_least(options, 1, "log_interval", "checkpoint_interval", flags=True)
     if _total_updates(options.hyper) < 1:
         raise ConfigError("hyper-parameters: expected at least one update in all phases together, found none.")
 

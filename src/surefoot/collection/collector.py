@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,9 @@ from surefoot.collection.recipes import Recipe, cost_limit
 from surefoot.collection.store import Store
 from surefoot.collection.thinning import COST_BINS, RETURN_BINS, Grid, Thinned, thin
 from surefoot.data import Dataset
-from surefoot.errors import DataError, DivergenceError, check_least
+from surefoot.errors import DataError, DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
+from surefoot.ranges import SEED, Range, check_fields
 from surefoot.tasks import Task
 
 RECIPE = (
@@ -82,11 +83,14 @@ class Collection:
 
     task: Task
     recipe: Recipe
-    seed: int
+    seed: Annotated[int, Range(SEED)]
     """Of all randomness: learners, actions, starts of episodes, thinning."""
-    transitions: int
+    transitions: Annotated[int, Range("[1, 10^9]")]
     """Rows that the file should hold at least."""
     store: Store
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -104,7 +108,6 @@ def collect(
     with every whole episode kept, and raises `KeyboardInterrupt`. Raises `ConfigError` where the store holds another
     collection, `DataError` where the disk is full, with what was collected kept, and `DivergenceError`.
     """
-    check_least(collection, 1, "transitions")
     width = 2 * collection.task.observation_dim + collection.task.action_dim + 3
     rows = collection.recipe.lanes * collection.recipe.iteration + collection.recipe.lanes * collection.task.horizon
     with (

@@ -1,10 +1,12 @@
 """Whole episodes cut out of what many simulators did side by side."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 
 from surefoot.data import Dataset
+from surefoot.ranges import Range, check_fields
 
 Columns = dict[str, np.ndarray]
 """Flat over episodes, by the names of `Dataset`'s fields; every episode in it is whole."""
@@ -22,11 +24,12 @@ class EpisodeCutter:
     What is held in memory is the running episodes alone.
     """
 
-    lanes: int
+    lanes: Annotated[int, Range("[1, 65536]")]
     _running: list[list[Columns]] = field(default_factory=list)
     """For each lane the pieces of its running episode."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         self._running = [[] for _ in range(self.lanes)]
 
     def cut(self, steps: Columns, *, restarted: np.ndarray) -> list[Columns]:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.simulators.seekers import BEHAVIOURS
 from surefoot.envs.workers.episodes import PixelEpisode, Told
 from surefoot.envs.workers.players import Players
-from surefoot.errors import check_least
+from surefoot.ranges import SEED, Range, check_fields
 from surefoot.tasks import Task
 
 RESERVE_BYTES = 16 * 2**20
@@ -35,10 +35,13 @@ class PixelCollection:
     """What is collected, and where."""
 
     task: Task
-    transitions: int
+    transitions: Annotated[int, Range("[1, 10^9]")]
     """Decisions, at least; whole episodes."""
-    seed: int
+    seed: Annotated[int, Range(SEED)]
     folder: Path
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -70,7 +73,6 @@ def collect_pixels(
     `on_progress(done, total)` counts decisions. Raises `ConfigError` where the folder holds another collection,
     `DataError` where the disk is full: every episode written is kept then, and the same call goes on.
     """
-    check_least(collection, 1, "transitions", flags=True)
     store = Store(collection.folder)
     with store.opened(collection.identity, reserve=RESERVE_BYTES):
         done = {int(path.stem): length for path, length in _lengths(collection)}

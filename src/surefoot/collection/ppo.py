@@ -13,7 +13,7 @@ exchanges one range for the other, and the same gains serve every task.
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,6 +26,7 @@ from surefoot.collection.normalizer import Normalizer, normalize, normalizer_ini
 from surefoot.constraints import PIDGains, PIDState, pid_init, pid_update
 from surefoot.nn import MLP, Dense, apply_gradient, init_optimizer
 from surefoot.nn.mlp import GLOROT_UNIFORM, Initializer, dense_layers
+from surefoot.ranges import Range, check_fields
 from surefoot.tasks import Task
 from surefoot.types import Metrics
 
@@ -37,32 +38,35 @@ _SMALL = Initializer(GLOROT_UNIFORM.draw, lambda size_in, size_out: 0.01 * GLORO
 class PPO:
     """The hyper-parameters of the learner. Hashable, so a static argument of `jit`."""
 
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (64, 64)
     """Widths of the hidden layers of policy and critics."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, Range("(0, inf)")] = 1e-3
     """Of Adam, for policy and critics."""
-    discount: float = 0.99
+    discount: Annotated[float, Range("[0, 1)")] = 0.99
     """Per environment step, for reward and cost."""
-    trace: float = 0.95
+    trace: Annotated[float, Range("[0, 1]")] = 0.95
     """Lambda of the generalised advantage."""
-    clip: float = 0.2
+    clip: Annotated[float, Range("(0, inf)")] = 0.2
     """How far the probability ratio counts on either side of 1."""
-    epochs: int = 10
+    epochs: Annotated[int, Range("[1, 10000]")] = 10
     """Passes over the transitions of an iteration."""
-    minibatch: int = 512
+    minibatch: Annotated[int, Range("[1, 2^24]")] = 512
     """Transitions per gradient step."""
-    entropy: float = 0.0
+    entropy: Annotated[float, Range("[0, inf)")] = 0.0
     """Weight of the policy's entropy, in nats, in the objective."""
-    initial_deviation: float = 0.6
+    initial_deviation: Annotated[float, Range("(0, inf)")] = 0.6
     """Standard deviation of the first actions, in units of the action range [-1, 1]."""
-    least_deviation: float = 0.1
+    least_deviation: Annotated[float, Range("(0, inf)")] = 0.1
     """The policy's standard deviation never falls below it: what is collected stays varied."""
-    target_divergence: float = 0.03
+    target_divergence: Annotated[float, Range("(-inf, inf)")] = 0.03
     """Nats of Kullback-Leibler divergence from the collecting policy past which an iteration makes no further steps."""
-    max_gradient: float = 1.0
+    max_gradient: Annotated[float, Range("(0, inf)")] = 1.0
     """Norm at which gradients are cut."""
     gains: PIDGains = field(default_factory=PIDGains)
     """Of the multiplier; costs are in units of the task's reference range."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class Actor(eqx.Module):

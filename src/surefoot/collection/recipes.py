@@ -6,9 +6,11 @@ limit, so that the best return is there too.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 from surefoot.collection.ppo import PPO
 from surefoot.constraints import PIDGains
+from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks import Task
 
 NO_LIMIT = 10.0
@@ -19,19 +21,24 @@ NO_LIMIT = 10.0
 class Recipe:
     """What is simulated and how the limit moves. Hashable."""
 
-    steps: int = 1_000_000
+    steps: Annotated[int, Range("[1, 10^9]")] = 1_000_000
     """Environment steps in all, over all runs and simulators."""
-    lanes: int = 16
+    lanes: Annotated[int, Range("[1, 65536]")] = 16
     """Simulators side by side."""
-    iteration: int = 500
+    iteration: Annotated[int, Range(COUNT)] = 500
     """Steps of each simulator between two updates of the learner."""
-    runs: int = 1
+    runs: Annotated[int, Range("[1, 10000]")] = 1
     """Learners one after the other, each from scratch with the whole schedule: what one never finds, another may."""
-    limits: tuple[tuple[float, float], ...] = ((0.0, 0.0), (0.2, 0.0), (0.65, 1.0), (0.65, NO_LIMIT), (1.0, NO_LIMIT))
+    limits: Annotated[tuple[tuple[float, float], ...], Range("[0, inf)", fewest=1)] = (
+        (0.0, 0.0), (0.2, 0.0), (0.65, 1.0), (0.65, NO_LIMIT), (1.0, NO_LIMIT),
+    )  # fmt: skip
     """The cost limit over a run: (share of the run done, limit in units of the task's reference range of costs), joined
     by straight lines; the later of two points at one place holds from there on."""
     learner: PPO = field(default_factory=PPO)
     """The learner's hyper-parameters."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def iterations(self) -> int:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ from surefoot.envs.pure import PURE_TASKS, PureTask
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.errors import DataError, DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
+from surefoot.ranges import SEED, Range, check_fields
 from surefoot.tasks import Task
 
 RECIPE = "medium-replay: SAC from scratch, costs ignored, its whole replay buffer; actions in [-1, 1] as executed"
@@ -45,9 +46,12 @@ class ReplayCollection:
 
     task: Task
     recipe: ReplayRecipe
-    seed: int
+    seed: Annotated[int, Range(SEED)]
     """Of all randomness: learner, actions, starts of episodes."""
     store: Store
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -5,9 +5,11 @@ TREBI's data come from Stable-Baselines3 with one environment and one update a s
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 from surefoot.collection.sac import SAC
 from surefoot.errors import ConfigError, check_name
+from surefoot.ranges import COUNT, NUMBER, Range, check_fields
 from surefoot.tasks import TASKS, Task
 
 
@@ -15,23 +17,26 @@ from surefoot.tasks import TASKS, Task
 class ReplayRecipe:
     """What is simulated and how often the learner learns from it. Hashable."""
 
-    steps: int = 300_000
+    steps: Annotated[int, Range("[1, 10^9]")] = 300_000
     """Environment steps in all, over all lanes; the size of the buffer."""
-    lanes: int = 1
+    lanes: Annotated[int, Range("[1, 65536]")] = 1
     """Environments side by side. A round is one step of each."""
-    updates: int = 1
+    updates: Annotated[int, Range(NUMBER)] = 1
     """Of the learner after each round."""
-    warm_up: int = 100
+    warm_up: Annotated[int, Range(NUMBER)] = 100
     """Environment steps with uniform random actions before the first update."""
-    action_gain: float = 1.0
+    action_gain: Annotated[float, Range("(0, inf)")] = 1.0
     """The environment gets the learner's action times this, clipped to [-1, 1]; the file holds what it gets."""
-    part: int = 1000
+    part: Annotated[int, Range(COUNT)] = 1000
     """Rounds between two checkpoints. Simulators begin new episodes then, since their states cannot be kept, and the
     episodes that this breaks off are left out of the file: best a multiple of the horizon."""
     learner: SAC = field(default_factory=SAC)
     """The learner's hyper-parameters."""
     note: str = ""
     """How the recipe departs from the published one; goes into the data card."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def rounds(self) -> int:

@@ -8,7 +8,7 @@ the learning rate, which is that of TREBI's recipe. Costs are no part of it.
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Key
 from surefoot.nn import MLP, Dense, apply_gradient, init_optimizer
 from surefoot.nn.mlp import dense_layers
 from surefoot.nn.target import move_towards
+from surefoot.ranges import Range, check_fields
 from surefoot.types import Metrics
 
 _LOG_DEVIATION = (-20.0, 2.0)
@@ -30,16 +31,19 @@ _LOG_DEVIATION = (-20.0, 2.0)
 class SAC:
     """The hyper-parameters of the learner. Hashable, so a static argument of `jit`."""
 
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (256, 256)
     """Widths of the hidden layers of policy and critics."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, Range("(0, inf)")] = 1e-3
     """Of Adam, for policy, critics and temperature."""
-    discount: float = 0.99
+    discount: Annotated[float, Range("[0, 1)")] = 0.99
     """Per environment step."""
-    target_rate: float = 0.005
+    target_rate: Annotated[float, Range("(0, 1]")] = 0.005
     """Share of the critics that their targets take over in an update."""
-    batch_size: int = 256
+    batch_size: Annotated[int, Range("[1, 2^24]")] = 256
     """Transitions per update."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class Actor(eqx.Module):

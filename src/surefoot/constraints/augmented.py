@@ -5,25 +5,30 @@ constraint pulls; the penalty's factor only grows.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from surefoot.ranges import Range, check_fields
 
 
 @dataclass(frozen=True)
 class AugmentedConfig:
     """The first values, and how the penalty grows; the values here are those of SafeDreamer's code."""
 
-    multiplier: float = 1e-6
+    multiplier: Annotated[float, Range("[0, inf)")] = 1e-6
     """lambda at first."""
-    penalty: float = 5e-9
+    penalty: Annotated[float, Range("(0, inf)")] = 5e-9
     """c at first."""
-    growth: float = 1e-5
+    growth: Annotated[float, Range("[0, inf)")] = 1e-5
     """Share by which c grows in each update."""
-    most_penalty: float = 1.0
+    most_penalty: Annotated[float, Range("(0, inf)")] = 1.0
     """Upper bound of c."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, part="lagrangian")
 
 
 class AugmentedState(NamedTuple):

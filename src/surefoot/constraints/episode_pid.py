@@ -6,39 +6,38 @@ some episodes ago, because the costs of single episodes are mostly noise.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from surefoot.errors import check_least, check_within
+from surefoot.ranges import NUMBER, Range, check_fields
 
 
 @dataclass(frozen=True)
 class EpisodePIDConfig:
     """How strongly the multiplier answers to the costs of episodes; the values here are those of SafeDreamer's code."""
 
-    proportional: float = 0.1
+    proportional: Annotated[float, Range("[0, inf)")] = 0.1
     """Multiplier per unit of smoothed cost above the limit."""
-    integral: float = 0.01
+    integral: Annotated[float, Range("[0, inf)")] = 0.01
     """Multiplier per unit of cost above the limit and episode."""
-    derivative: float = 0.01
+    derivative: Annotated[float, Range("[0, inf)")] = 0.01
     """Multiplier per unit by which the smoothed cost rose over `delay` episodes; a fall counts nothing."""
-    averaging: float = 0.99
+    averaging: Annotated[float, Range("[0, 1)")] = 0.99
     """Share of the old value that the mean cost keeps in an episode; the excess over the limit is taken of it."""
-    smoothing: float = 0.95
+    smoothing: Annotated[float, Range("[0, 1)")] = 0.95
     """The same for what the proportional and the derivative part see."""
-    delay: int = 10
+    delay: Annotated[int, Range("[1, 2^20]")] = 10
     """Episodes over which a rise of the cost is measured."""
-    most: float = 0.1
+    most: Annotated[float, Range("[0, inf)")] = 0.1
     """Upper bound of the multiplier."""
-    after_steps: int = 5000
+    after_steps: Annotated[int, Range(NUMBER)] = 5000
     """Environment steps before the multiplier moves."""
 
     def __post_init__(self) -> None:
-        check_within(self, "[0, 1)", "averaging", "smoothing", part="pid")
-        check_least(self, 1, "delay", part="pid")
+        check_fields(self, part="pid")
 
 
 class EpisodePIDState(NamedTuple):

@@ -6,26 +6,31 @@ answers a rising cost before it has passed the limit.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from surefoot.ranges import Range, check_fields
 
 
 @dataclass(frozen=True)
 class PIDGains:
     """How strongly the multiplier answers. Costs are in the units of the caller, who best makes them of order 1."""
 
-    proportional: float = 4.0
+    proportional: Annotated[float, Range("[0, inf)")] = 4.0
     """Multiplier per unit of smoothed cost above the limit."""
-    integral: float = 0.4
+    integral: Annotated[float, Range("[0, inf)")] = 0.4
     """Multiplier per unit of cost above the limit and update; what is below the limit takes it down again."""
-    derivative: float = 4.0
+    derivative: Annotated[float, Range("[0, inf)")] = 4.0
     """Multiplier per unit by which the smoothed cost rose since the update before; a fall counts nothing."""
-    smoothing: float = 0.5
+    smoothing: Annotated[float, Range("[0, 1)")] = 0.5
     """Share of the old value that the smoothed cost keeps in an update, in [0, 1)."""
-    most: float = 20.0
+    most: Annotated[float, Range("[0, inf)")] = 20.0
     """Upper bound of the multiplier and of its integral part."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, part="gains")
 
 
 class PIDState(NamedTuple):

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import h5py
 import numpy as np
@@ -19,6 +20,7 @@ from surefoot.data.dataset import Dataset
 from surefoot.data.storage import check_numbers, check_storage, has_key, open_array, read_array, reading
 from surefoot.data.travel import TravelCost, read_places, travel_cost
 from surefoot.errors import ConfigError
+from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.tasks import Task
 
 Labeller = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -33,10 +35,13 @@ class SpeedLimit:
     one gets.
     """
 
-    limit: float
+    limit: Annotated[float, Range("[0, inf)")]
     """Metres per second."""
-    columns: tuple[int, ...]
+    columns: Annotated[tuple[int, ...], Range(NUMBER)]
     """Of the observation: the velocity forwards; where there are two, the length of both counts."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(self, observations: np.ndarray, actions: np.ndarray, next_observations: np.ndarray) -> np.ndarray:
         velocities = next_observations[:, list(self.columns)].astype(np.float64)

@@ -5,8 +5,10 @@ that leaves it. A task that has no line has no published grid.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from surefoot.errors import ConfigError
+from surefoot.ranges import COUNT, NUMBER, Range, check_fields
 from surefoot.tasks import Task
 
 
@@ -14,18 +16,17 @@ from surefoot.tasks import Task
 class DensityGrid:
     """A grid over (cost return, return), and how many episodes a cell may hold."""
 
-    cost_bins: int
+    cost_bins: Annotated[int, Range("[1, 10000]")]
     """Equal bins of the cost return over its reference range."""
-    return_bins: int
+    return_bins: Annotated[int, Range("[1, 10000]")]
     """Equal bins of the return over its reference range."""
-    most: int
+    most: Annotated[int, Range(COUNT)]
     """Episodes kept in a cell."""
-    at_least: int = 0
+    at_least: Annotated[int, Range(NUMBER)] = 0
     """A cell with so many episodes or fewer loses all of them."""
 
     def __post_init__(self) -> None:
-        if min(self.cost_bins, self.return_bins, self.most) < 1 or self.at_least < 0:
-            raise ConfigError(f"density grid: expected at least one bin and one episode a cell, found {self}.")
+        check_fields(self, part="grid")
 
 
 DENSITY_GRIDS: dict[str, dict[float, DensityGrid]] = {

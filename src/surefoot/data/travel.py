@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import h5py
 import numpy as np
@@ -11,6 +12,7 @@ from surefoot.data.allowance import Allowance
 from surefoot.data.checks import check_finite, refuse
 from surefoot.data.storage import check_numbers, check_storage, has_key, open_array, read_array
 from surefoot.errors import ConfigError
+from surefoot.ranges import Range, check_fields
 from surefoot.tasks import Task
 
 PLACES = "infos/qpos"
@@ -25,15 +27,18 @@ class TravelCost:
     dx / dt + alive - control |a|^2, by the robots' definition. In a file without places it says so of every step.
     """
 
-    time_step: float
+    time_step: Annotated[float, Range("(0, inf)")]
     """Seconds per environment step."""
-    alive: float
+    alive: Annotated[float, Range("(-inf, inf)")]
     """Reward of a step for not having fallen."""
-    control: float
+    control: Annotated[float, Range("(-inf, inf)")]
     """Reward lost per squared action."""
     lagged: bool = False
     """Legacy: |x - x_before| / dt, the speed of the step before, 0 at an episode's first. TREBI's published training
     labels are so, one step behind what its evaluation charges."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(
         self,

@@ -1,7 +1,7 @@
 """Diffusion policies: their configuration, training step and candidates. FISOR and behaviour cloning share them."""
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from surefoot.diffusion.losses import draw_noisy, weighted_noise_loss
 from surefoot.diffusion.samplers import ancestral, dpm_solver_1
 from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
 from surefoot.nn import Denoiser, DenoiserConfig, apply_gradient, init_optimizer, move_towards
+from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.types import DataSpec, Metrics
 
 
@@ -21,24 +22,27 @@ class DiffusionPolicyConfig:
 
     network: DenoiserConfig = field(default_factory=DenoiserConfig)
     """Sizes of the noise predictor."""
-    diffusion_steps: int = 5
+    diffusion_steps: Annotated[int, Range("[1, 10000]")] = 5
     """Denoising steps T."""
     beta_schedule: BetaSchedule = "vp"
     """Noise schedule of the `ddpm` sampler: vp, cosine or linear."""
     sampler: Literal["ddpm", "dpm_solver"] = "ddpm"
     """Ancestral sampling in discrete time, or first-order DPM-Solver with training in continuous time."""
-    extra_last_steps: int = 0
+    extra_last_steps: Annotated[int, Range("[0, 10000]")] = 0
     """Repetitions of the last denoising step (M; `ddpm` only)."""
-    start_temperature: float = 1.0
+    start_temperature: Annotated[float, Range("[0, inf)")] = 1.0
     """Standard deviation of the noise that sampling starts from (the legacy DPM-Solver starts from 0)."""
-    noise_temperature: float = 1.0
+    noise_temperature: Annotated[float, Range("[0, inf)")] = 1.0
     """Share of the posterior noise added while sampling (`ddpm` only)."""
-    learning_rate: float = 3e-4
+    learning_rate: Annotated[float, Range("(0, inf)")] = 3e-4
     """First learning rate of AdamW without decay of weights; falls to 0 as a cosine."""
-    decay_steps: int = 3_000_000
+    decay_steps: Annotated[int, Range(COUNT)] = 3_000_000
     """Optimiser steps over which the learning rate falls to 0."""
-    ema_rate: float = 0.001
+    ema_rate: Annotated[float, Range("(0, 1]")] = 0.001
     """Share of the online policy that enters the acting copy at each optimiser step."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, part="diffusion")
 
     @property
     def schedule(self) -> Schedule | None:

@@ -6,12 +6,14 @@ of JAX arrays with any leading axes.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+from surefoot.ranges import Range, check_fields
 
 SIZE = 16
 """Pixels along each side of the image."""
@@ -32,9 +34,12 @@ START_X = -0.85
 class Layout:
     """Independent uniform ranges (low, high) of what an episode starts with."""
 
-    hazard_x: tuple[float, float] = (-0.2, 0.3)
-    hazard_y: tuple[float, float] = (-0.5, 0.5)
-    start_y: tuple[float, float] = (-0.6, 0.6)
+    hazard_x: Annotated[tuple[float, float], Range("(-inf, inf)")] = (-0.2, 0.3)
+    hazard_y: Annotated[tuple[float, float], Range("(-inf, inf)")] = (-0.5, 0.5)
+    start_y: Annotated[tuple[float, float], Range("(-inf, inf)")] = (-0.6, 0.6)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 SEEN = Layout()

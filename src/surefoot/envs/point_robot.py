@@ -5,12 +5,14 @@ Everything is a pure function of JAX arrays over one robot: `vmap` for many.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
+
+from surefoot.ranges import Range, check_fields
 
 TIME_STEP = 0.05
 """Seconds per environment step."""
@@ -52,14 +54,17 @@ class Step(NamedTuple):
 class ResetDistribution:
     """Independent uniform ranges (low, high) of the first state."""
 
-    x: tuple[float, float] = (-3.0, 3.0)
+    x: Annotated[tuple[float, float], Range("(-inf, inf)")] = (-3.0, 3.0)
     """Metres."""
-    y: tuple[float, float] = (-3.0, 3.0)
+    y: Annotated[tuple[float, float], Range("(-inf, inf)")] = (-3.0, 3.0)
     """Metres."""
-    speed: tuple[float, float] = (0.5, 2.0)
+    speed: Annotated[tuple[float, float], Range("[0, inf)")] = (0.5, 2.0)
     """Metres per second."""
-    heading: tuple[float, float] = (np.pi / 4, 3 * np.pi / 4)
+    heading: Annotated[tuple[float, float], Range("(-inf, inf)")] = (np.pi / 4, 3 * np.pi / 4)
     """Radians."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def constraint(position: Float[Array, "*n 2"], hazards: Float[np.ndarray, "hazards 2"] = HAZARDS) -> Float[Array, "*n"]:

@@ -15,7 +15,7 @@ axes.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 from surefoot.envs import behaviours, point_robot
 from surefoot.envs.behaviours import Traits
 from surefoot.envs.point_robot import ARENA, GOAL, GOAL_BONUS, GOAL_RADIUS, HAZARD_RADIUS
+from surefoot.ranges import Range, check_fields
 
 REPEAT = 4
 """PointRobot's steps in a decision."""
@@ -44,8 +45,11 @@ BAR_SECONDS, BAR_RADIUS = 0.6, 0.2
 class Layout:
     """Where the hazards lie."""
 
-    hazards: tuple[tuple[float, float], ...]
+    hazards: Annotated[tuple[tuple[float, float], ...], Range("(-inf, inf)")]
     """Centres, metres."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def centres(self) -> Float[np.ndarray, "hazards 2"]:

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +22,7 @@ from surefoot.evaluation.lanes import LaneResults, Lanes, Watched
 from surefoot.evaluation.metrics import bootstrap_interval, check_number, wilson_interval
 from surefoot.evaluation.protocol import normalised_cost, normalised_return
 from surefoot.nn import member
+from surefoot.ranges import NUMBER, SEED, Range, check_fields
 from surefoot.tasks import Task
 
 TOLERATED = 1.1
@@ -39,8 +40,11 @@ class Budget:
     """As the user gave it: "ratio 0.2", "cost 30", "schedule steps.csv"."""
     totals: Float[np.ndarray, " t"]
     """Undiscounted, as known at each step of the horizon; infinite for no limit."""
-    ratio: float | None = None
+    ratio: Annotated[float | None, Range("[0, inf]")] = None
     """Of the task's maximum, where it was given as one."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def final(self) -> float:
@@ -113,19 +117,22 @@ class BudgetEvaluation:
 
     task: Task
     budgets: Sequence[Budget]
-    seeds: Sequence[int]
+    seeds: Annotated[Sequence[int], Range(SEED, fewest=1)]
     """Training seeds."""
-    episodes: int
+    episodes: Annotated[int, Range("[1, 10^7]")]
     """Of each seed and budget; all budgets share their starts."""
-    first_episode: int = 0
+    first_episode: Annotated[int, Range(NUMBER)] = 0
     """Number of the first of them."""
-    most_lanes: int
+    most_lanes: Annotated[int, Range("[1, 65536]")]
     """Episodes side by side."""
-    discount: float
+    discount: Annotated[float, Range("(0, 1]")]
     """The planner's, per step."""
     conversion: BudgetConversion
     method: Mapping[str, Any]
     """Columns of every row: algorithm, setting, level, ..."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def totals(self) -> Float[np.ndarray, "budgets t"]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import equinox as eqx
 import jax
@@ -11,24 +12,28 @@ from jaxtyping import Array, Float, Key
 
 from surefoot.nn.activations import mish
 from surefoot.nn.mlp import LECUN_NORMAL, Dense, dense_layers
+from surefoot.ranges import Range, check_fields
 
 
 @dataclass(frozen=True)
 class DenoiserConfig:
     """Sizes of the noise predictor."""
 
-    width: int = 256
+    width: Annotated[int, Range("[1, 65536]")] = 256
     """Units of the residual stream."""
-    blocks: int = 3
+    blocks: Annotated[int, Range("[1, 1024]")] = 3
     """Residual blocks."""
-    expansion: int = 4
+    expansion: Annotated[int, Range("[1, 1024]")] = 4
     """Hidden units of a block per unit of the stream."""
-    dropout: float = 0.1
+    dropout: Annotated[float, Range("[0, 1)")] = 0.1
     """Share of a block's inputs set to zero in training."""
-    frequencies: int = 32
+    frequencies: Annotated[int, Range("[1, 65536]")] = 32
     """Learnable Fourier frequencies of the diffusion time."""
-    time_width: int = 128
+    time_width: Annotated[int, Range("[1, 65536]")] = 128
     """Units of the two layers that embed the time."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, part="network")
 
 
 _NORM_EPSILON = 1e-6

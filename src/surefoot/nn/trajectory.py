@@ -3,12 +3,12 @@ value of a noisy segment, as TREBI uses both (section 4 of our specification).""
 
 import itertools
 from dataclasses import dataclass
+from typing import Annotated
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from surefoot.errors import ConfigError
 from surefoot.nn.activations import mish
 from surefoot.nn.mlp import Dense
 from surefoot.nn.temporal import (
@@ -20,30 +20,26 @@ from surefoot.nn.temporal import (
     dense,
     with_random_kernels,
 )
+from surefoot.ranges import Range, check_fields, check_relation
 
 
 @dataclass(frozen=True)
 class TemporalConfig:
     """Sizes of a network over segments."""
 
-    width: int = 32
+    width: Annotated[int, Range("[8, 65536]")] = 32
     """Channels of the first level, and units of the embedding of the diffusion time; a multiple of 8."""
-    multipliers: tuple[int, ...] = (1, 2, 4, 8)
+    multipliers: Annotated[tuple[int, ...], Range("[1, 1024]", fewest=1)] = (1, 2, 4, 8)
     """Channels of each level per channel of the first; time is halved between levels."""
-    kernel: int = 5
+    kernel: Annotated[int, Range("[1, 1023]")] = 5
     """Steps that a convolution sees; odd."""
 
     def __post_init__(self) -> None:
-        if self.width < 8 or self.width % 8 or self.kernel < 1 or self.kernel % 2 == 0:
-            raise ConfigError(
-                f"width and kernel of a network over segments: expected a multiple of 8 and an odd number, found "
-                f"{self.width} and {self.kernel}."
-            )
-        if not self.multipliers or min(self.multipliers) < 1:
-            raise ConfigError(
-                f"multipliers of a network over segments: expected at least one, each at least 1, found "
-                f"{self.multipliers}."
-            )
+        check_fields(self, part="network")
+        sentence = f"expected a multiple of 8, found {self.width}"
+        check_relation(self, self.width % 8 == 0, "width", sentence, part="network")
+        sentence = f"expected an odd number, found {self.kernel}"
+        check_relation(self, self.kernel % 2 == 1, "kernel", sentence, part="network")
 
     @property
     def sizes(self) -> tuple[int, ...]:

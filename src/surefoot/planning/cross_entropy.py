@@ -7,13 +7,13 @@ reward, OSRP-Lag's has a multiple of the cost's taken off. It knows no model: `e
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from surefoot.errors import ConfigError, check_least, check_within
+from surefoot.ranges import Range, check_fields, check_relation
 
 Evaluate = Callable[[Float[Array, "n s H act"], Key[Array, ""]], tuple[Float[Array, "n s"], Float[Array, "n s"]]]
 """(sequences of actions, a key) -> (the return of each, its cost in the units of the limit)."""
@@ -23,26 +23,24 @@ Evaluate = Callable[[Float[Array, "n s H act"], Key[Array, ""]], tuple[Float[Arr
 class CrossEntropyConfig:
     """How sequences are drawn; the values here are those of SafeDreamer's code."""
 
-    samples: int = 500
+    samples: Annotated[int, Range("[1, 2^20]")] = 500
     """Sequences in each iteration, without the policy's."""
-    policy_samples: int = 0
+    policy_samples: Annotated[int, Range("[0, 2^20]")] = 0
     """Sequences of the actor's beside them, the same in every iteration."""
-    iterations: int = 6
+    iterations: Annotated[int, Range("[1, 10000]")] = 6
     """Times that sequences are drawn and judged before each action."""
-    elites: int = 50
+    elites: Annotated[int, Range("[1, 2^20]")] = 50
     """Best sequences, which the next ones are drawn around."""
-    momentum: float = 0.1
+    momentum: Annotated[float, Range("[0, 1)")] = 0.1
     """Share of the old mean that stays in each iteration."""
-    deviation: float = 1.0
+    deviation: Annotated[float, Range("(0, inf)")] = 1.0
     """Standard deviation of the first iteration's actions; they are cut at -1 and 1."""
 
     def __post_init__(self) -> None:
-        check_least(self, 1, "samples", "iterations", "elites", part="planner")
-        check_least(self, 0, "policy_samples", part="planner")
-        if self.elites > (drawn := self.samples + self.policy_samples):
-            raise ConfigError(f"planner.elites: expected at most all {drawn} sequences, found {self.elites}.")
-        check_within(self, "[0, 1)", "momentum", part="planner")
-        check_within(self, "(0, inf)", "deviation", part="planner")
+        check_fields(self, part="planner")
+        drawn = self.samples + self.policy_samples
+        sentence = f"expected at most all {drawn} sequences, found {self.elites}"
+        check_relation(self, self.elites <= drawn, "elites", sentence, part="planner")
 
 
 class Plan(NamedTuple):

@@ -3,13 +3,13 @@ specification)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from surefoot.errors import check_least, check_within
+from surefoot.ranges import NUMBER, Range, check_fields
 
 Values = Callable[[Float[Array, "b H d"], Float[Array, " 1"]], tuple[Float[Array, " b"], Float[Array, " b"]]]
 """(noisy segments, diffusion time) -> (reward to come R, cost to come C) of each."""
@@ -24,25 +24,24 @@ class GuideConfig:
     kind: Literal["hinge", "exponential"] = "hinge"
     """hinge: up the gradient of R - w (C - b)+. exponential: w grows with the excess, to w exp(clip((C - b) / b, 0, 1))
     (the authors' types 1 and 0)."""
-    cost_weight: float = 100.0
+    cost_weight: Annotated[float, Range("[0, inf)")] = 100.0
     """w: reward given up per unit of cost above the budget (per spread of both where `units` is spread)."""
     units: Literal["raw", "spread"] = "raw"
     """raw: R and C as they are. spread: R and C divided by their spread in the data, so that no task needs a scale of
     its own."""
-    steps: int = 2
+    steps: Annotated[int, Range("[0, 10000]")] = 2
     """Gradient steps before each denoising step (K)."""
-    scale: float = 0.1
+    scale: Annotated[float, Range("[0, inf)")] = 0.1
     """Length of a gradient step, times the variance of the denoising step."""
-    stop: int = 2
+    stop: Annotated[int, Range(NUMBER)] = 2
     """No gradients at diffusion times below this."""
-    start: int = 1_000
+    start: Annotated[int, Range(NUMBER)] = 1_000
     """No gradients at diffusion times above this: guidance in the late steps only."""
     actions_only: bool = False
     """Move the actions of a segment and leave its observations to the model."""
 
     def __post_init__(self) -> None:
-        check_within(self, "[0, inf)", "cost_weight", "scale", part="guide")
-        check_least(self, 0, "steps", part="guide")
+        check_fields(self, part="guide")
 
 
 def guide_gradient(

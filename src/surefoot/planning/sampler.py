@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from surefoot.diffusion.clean import CleanSampler, Steps
-from surefoot.errors import check_within
 from surefoot.planning.guidance import GuideConfig, Values, guide
 from surefoot.planning.noise import fold_in, normal_rows
+from surefoot.ranges import Range, check_fields
 
 Predict = Callable[[Float[Array, "b H d"], Float[Array, " 1"]], Float[Array, "b H d"]]
 """(noisy segments, diffusion time) -> clean segments."""
@@ -26,16 +26,16 @@ class SamplerConfig:
 
     kind: CleanSampler = "ancestral"
     """ancestral, ddim or dpm_solver (DPM-Solver++ 2M)."""
-    steps: int | None = None
+    steps: Annotated[int | None, Range("[1, 10000]")] = None
     """Denoising steps from pure noise; None: as many as the model was trained with."""
-    temperature: float = 1.0
+    temperature: Annotated[float, Range("[0, inf)")] = 1.0
     """Share of the posterior noise that is added (`ancestral` only)."""
-    warm_steps: int = 0
+    warm_steps: Annotated[int, Range("[0, 10000]")] = 0
     """Where there is a plan from the step before: only so many of the last steps, from that plan moved on by a step and
     noised again. 0: always from pure noise."""
 
     def __post_init__(self) -> None:
-        check_within(self, "[0, inf)", "temperature", part="sampler")
+        check_fields(self, part="sampler")
 
 
 class Sampled(NamedTuple):

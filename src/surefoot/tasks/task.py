@@ -1,8 +1,9 @@
 """One task as data and protocol know it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.types import DataSpec
 from surefoot.vision import Vision
 
@@ -15,15 +16,15 @@ class Task:
     """Shapes, horizon, limits, reference scores and ids of a task."""
 
     name: str
-    observation_dim: int
-    action_dim: int
-    horizon: int
+    observation_dim: Annotated[int, Range(COUNT)]
+    action_dim: Annotated[int, Range(COUNT)]
+    horizon: Annotated[int, Range(COUNT)]
     """Longest episode, in environment steps."""
-    return_min: float
+    return_min: Annotated[float, Range("(-inf, inf)")]
     """Reference return that scores 0, in the task's reward units."""
-    return_max: float
+    return_max: Annotated[float, Range("(-inf, inf)")]
     """Reference return that scores 1, in the task's reward units."""
-    cost_limit: float
+    cost_limit: Annotated[float, Range("[0, inf)")]
     """Largest safe sum of costs over an episode, strict protocol (FISOR's)."""
     has_constraint: bool
     """Whether its data carry the continuous constraint signal h (metres, > 0 is a violation)."""
@@ -34,22 +35,25 @@ class Task:
     """Its name in the simulator; None where the simulator has no such id."""
     dsrl_file: str | None = None
     """The published data file."""
-    cost_return_min: float = 0.0
+    cost_return_min: Annotated[float, Range("(-inf, inf)")] = 0.0
     """Smallest cost return of the reference data."""
-    cost_return_max: float = 0.0
+    cost_return_max: Annotated[float, Range("(-inf, inf)")] = 0.0
     """Largest cost return of the reference data."""
-    dsrl_cost_limits: tuple[float, ...] = ()
+    dsrl_cost_limits: Annotated[tuple[float, ...], Range("[0, inf)")] = ()
     """Cost limits over an episode of DSRL's protocol; empty where the task is not DSRL's."""
-    budget_maximum: float | None = None
+    budget_maximum: Annotated[float | None, Range("(0, inf)")] = None
     """Sum of costs over an episode that a budget ratio of 1 means; None where no table says."""
-    budget_maximum_discounted: float | None = None
+    budget_maximum_discounted: Annotated[float | None, Range("(0, inf)")] = None
     """The same at discount 0.99."""
-    budget_conversion: float | None = None
+    budget_conversion: Annotated[float | None, Range("(0, inf)")] = None
     """Discounted sum over undiscounted sum, at discount 0.99."""
-    image_shape: tuple[int, int, int] | None = None
+    image_shape: Annotated[tuple[int, int, int] | None, Range(COUNT)] = None
     """Height, width and channels where the observation is an image (uint8); None where it is a vector."""
     vision: Vision | None = None
     """Cameras and action repeat, where a simulator's robot sees; a step is then a decision."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def spec(self) -> DataSpec:

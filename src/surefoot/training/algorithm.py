@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot.checkpoint import as_json
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, FieldError
 from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy, Transition
 
 
@@ -88,8 +88,12 @@ def from_hyperparameters(kind: type[T], values: dict[str, Any], *, source: str) 
         raise ConfigError(f"{source}: hyperparameter '{missing[0]}': expected a value, found none.")
     if extra := [name for name in values if name not in fields]:
         raise ConfigError(f"{source}: hyperparameter '{extra[0]}': {kind.__name__} has no such field.")
-    hints = typing.get_type_hints(kind)
-    return kind(**{name: _from_json(hints[name], values[name], source=source) for name in fields})
+    hints = typing.get_type_hints(kind)  # without ranges
+    found = {name: _from_json(hints[name], values[name], source=source) for name in fields}
+    try:
+        return kind(**found)
+    except FieldError as error:
+        raise ConfigError(f"{source}: {error}") from error
 
 
 def _from_json(hint: Any, value: Any, *, source: str) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from surefoot.files import write_text
 from surefoot.interrupts import deferred_interrupts
 from surefoot.nn import member
 from surefoot.numerics import pinned
+from surefoot.ranges import Range, check_fields
 from surefoot.training.chunk import all_finite, seed_keys, state_template
 from surefoot.training.online_simulator import OnlineSimulator, roll_out_lanes
 from surefoot.training.run_directory import RunDirectory
@@ -43,15 +44,18 @@ REPLAY = "replay"
 class FinetuneSettings:
     """How much is done online. Hashable, so a static argument of `jit`."""
 
-    steps: int
+    steps: Annotated[int, Range("[1, 10^9]")]
     """Environment steps of each seed, rounded up to whole rounds of `lanes` times the longest episode."""
-    lanes: int = 10
+    lanes: Annotated[int, Range("[1, 65536]")] = 10
     """Robots side by side in a round."""
-    ratio: float = 0.5
+    ratio: Annotated[float, Range("(0, inf)")] = 0.5
     """Updates per environment step."""
-    online_share: float = 0.0
+    online_share: Annotated[float, Range("[0, 1]")] = 0.0
     """Share of each batch that is drawn from the new frames alone; 0: every window of the replay is as likely (the
     authors'), of which new ones are few for long where the offline data are many."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def rounds(self, horizon: int) -> int:
         """Rounds of `lanes` times `horizon` steps."""

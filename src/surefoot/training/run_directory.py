@@ -16,13 +16,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from surefoot import checkpoint
 from surefoot.checkpoint import DamagedCheckpointError, as_json, difference
-from surefoot.errors import CheckpointError, ConfigError
+from surefoot.errors import CheckpointError, ConfigError, FieldError
 from surefoot.files import sweep, write_json
 from surefoot.locks import holding
+from surefoot.ranges import COUNT, SEED, Range, check_fields
 from surefoot.training.algorithm import hyperparameters
 from surefoot.types import DataSpec
 
@@ -41,7 +42,7 @@ class RunConfig:
     """Name in the table of tasks."""
     preset: str | None
     """Name of the preset that changed defaults, if any."""
-    seeds: tuple[int, ...]
+    seeds: Annotated[tuple[int, ...], Range(SEED, fewest=1)]
     """Trained side by side, in this order."""
     hyperparameters: dict[str, Any]
     """Every field of the algorithm, as JSON values."""
@@ -51,9 +52,9 @@ class RunConfig:
     """The file trained on."""
     data_fingerprint: str
     """Of what the file held; a run resumes on the same data only."""
-    log_interval: int
+    log_interval: Annotated[int, Range(COUNT)]
     """Updates between two rows of metrics."""
-    checkpoint_interval: int
+    checkpoint_interval: Annotated[int, Range(COUNT)]
     """Updates between two checkpoints."""
     command: tuple[str, ...]
     """The command line that started the run."""
@@ -61,8 +62,11 @@ class RunConfig:
     """Python and packages."""
     data_selection: dict[str, Any] = dataclasses.field(default_factory=dict)
     """The filter and the share of the file's episodes that were trained on; empty where it was all of it."""
-    format_version: int = FORMAT_VERSION
+    format_version: Annotated[int, Range(COUNT)] = FORMAT_VERSION
     """Of config.json."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -164,6 +168,8 @@ class RunDirectory:
                 spec["image_shape"] = tuple(spec["image_shape"])  # JSON's lists cannot be hashed
             values["spec"] = DataSpec(**spec)
             return RunConfig(**{**values, "seeds": tuple(values["seeds"]), "command": tuple(values["command"])})
+        except FieldError as error:
+            raise ConfigError(f"{self.config_path}: {error}") from error
         except (TypeError, AttributeError) as error:
             raise ConfigError(f"{self.config_path}: spec, seeds or command cannot be used ({error}).") from error
 

@@ -1,0 +1,140 @@
+"""Fields of options and hyper-parameters as flags: faults are found in all of the arguments before anything is made of
+them, and called by their flags."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import tyro
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
+
+from surefoot.errors import ConfigError, Fault, FieldError, flag
+from surefoot.ranges import Declared, declared_fields, fault_of
+
+
+class Numeric(typing.NamedTuple):
+    """A flag that takes numbers."""
+
+    owner: Any
+    """The dataclass that the field is of."""
+    name: str
+    """The field's name there."""
+    path: str
+    """As the flag has it: "guide.cost_weight"."""
+    declared: Declared
+
+
+def numeric_flags(kind: Any, *, prefix: str = "") -> dict[str, Numeric]:
+    """The flags of an options dataclass that take numbers, those of nested hyper-parameters too: "--guide.steps" -> its
+    field."""
+    return {flag(found.path): found for found in _fields(kind, prefix) if found.declared.numeric}
+
+
+def _fields(kind: Any, prefix: str) -> Iterator[Numeric]:
+    """All fields of a dataclass and of the dataclasses in it; of each of several subcommands' options."""
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = kind.__origin__
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        for option in typing.get_args(kind):
+            yield from _fields(option, prefix)
+        return
+    if not dataclasses.is_dataclass(typing.get_origin(kind) or kind):
+        return
+    origin = typing.get_origin(kind) or kind
+    filled: dict[Any, Any] = dict(zip(getattr(origin, "__parameters__", ()), typing.get_args(kind), strict=False))
+    unprefixed = {name for name, hint in typing.get_type_hints(origin, include_extras=True).items() if _unnamed(hint)}
+    for name, declared in declared_fields(origin).items():
+        yield Numeric(origin, name, f"{prefix}{name}", declared)
+        for part in declared.kinds:
+            inner = filled.get(part, part)
+            if dataclasses.is_dataclass(inner):
+                yield from _fields(inner, prefix if name in unprefixed else f"{prefix}{name}.")
+
+
+def _unnamed(hint: Any) -> bool:
+    """Whether a nested dataclass' flags carry no prefix: `Annotated[..., tyro.conf.arg(name="")]`."""
+    return any(note == tyro.conf.arg(name="") for note in getattr(hint, "__metadata__", ()))
+
+
+def ranges_in_help() -> ConstructorRegistry:
+    """Let the help of a flag end with the range of its numbers, where that says more than its type."""
+    registry, inside = ConstructorRegistry(), []
+
+    @registry.struct_rule
+    def rule(info: StructTypeInfo) -> StructConstructorSpec | None:
+        if inside or not dataclasses.is_dataclass(info.type):
+            return None
+        inside.append(info)  # what follows asks this rule again
+        try:
+            spec = ConstructorRegistry.get_struct_spec(info)
+        finally:
+            inside.pop()
+        if not isinstance(spec, StructConstructorSpec):
+            return None
+        declared = declared_fields(info.type)
+        return dataclasses.replace(spec, fields=tuple(_with_range(one, declared.get(one.name)) for one in spec.fields))
+
+    return registry
+
+
+def _with_range(field: StructFieldSpec, declared: Declared | None) -> StructFieldSpec:
+    if declared is None or declared.range is None:
+        return field
+    text, words = field.helptext, declared.range.words(whole=float not in declared.kinds)
+
+    def with_words() -> str:  # later: texts are parsed where help is asked for
+        return f"{(text() if callable(text) else text) or ''} {words}".strip()
+
+    return dataclasses.replace(field, helptext=with_words)
+
+
+def check_arguments(kind: Any, arguments: Sequence[str]) -> None:
+    """Raise `ConfigError`, which names all of them by their flags, where numbers in the arguments lie outside of the
+    ranges that the fields of `kind` declare. What is no number is left to the parser."""
+    known = numeric_flags(kind)
+    found = []
+    for name, words in _given(arguments, known):
+        declared = known[name].declared
+        assert declared.range is not None, f"{name} declares no range"
+        whole = float not in declared.kinds
+        for word in words:
+            value = _number(word, whole=whole)
+            if value is not None and (sentence := fault_of(value, declared.range, whole=whole)) is not None:
+                found.append(f"{name}: {sentence}")
+                break
+    if found:
+        raise ConfigError("; ".join(found) + ".")
+
+
+def _given(arguments: Sequence[str], known: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """The known flags among the arguments, each with the words after it."""
+    name, words = "", []
+    for argument in [*arguments, "--"]:
+        if not argument.startswith("--"):
+            words.append(argument)
+            continue
+        if name in known:
+            yield name, words
+        name, equals, value = argument.partition("=")
+        name, words = name.replace("_", "-"), [value] if equals else []
+
+
+def _number(word: str, *, whole: bool) -> int | float | None:
+    try:
+        return int(word) if whole else float(word)
+    except ValueError:
+        return None
+
+
+def reworded(error: FieldError, kind: Any, arguments: Sequence[str]) -> ConfigError:
+    """The error with its fields called by their flags, those that were given where a class is there more than once."""
+    return ConfigError("; ".join(f"{_flags(fault, kind, arguments)}: {fault.sentence}" for fault in error.faults) + ".")
+
+
+def _flags(fault: Fault, kind: Any, arguments: Sequence[str]) -> str:
+    places = [one for one in _fields(kind, "") if one.name == fault.field and issubclass(fault.kind, one.owner)]
+    given = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+    names = [flag(place.path) for place in places]
+    return " and ".join([name for name in names if name in given] or names) or flag(fault.name)

@@ -1,0 +1,270 @@
+"""The values that a field of a configuration may have, declared beside the field and checked in one place.
+
+    @dataclass(frozen=True)
+    class Guide:
+        scale: Annotated[float, Range("[0, inf)")] = 0.1
+        steps: Annotated[int | None, Range("[1, 2^31)")] = None
+
+        def __post_init__(self) -> None:
+            check_fields(self)
+
+An interval is written as in mathematics: 0 is in "[0, 1)", and 1 is not. Without inf in it no value may be infinite,
+and never NaN. A tuple's numbers all lie in it; None is left to its owner.
+"""
+
+import dataclasses
+import functools
+import math
+import numbers
+import re
+import struct
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+from surefoot.errors import ConfigError, Fault, FieldError
+
+COUNT, NUMBER, SEED = "[1, 2^31)", "[0, 2^31)", "[0, 2^31)"
+"""Intervals of whole numbers as 32 bits hold them: at least one, none as well, and what random numbers start from."""
+_INTERVAL = re.compile(r"([\[(])\s*(\S+)\s*,\s*(\S+)\s*([\])])")
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The interval that a number lies in, or every number of a tuple."""
+
+    interval: str
+    """As in mathematics: "[0, 1)", "(0, inf)", "[1, 2^31)"."""
+    fewest: int = 0
+    """Numbers that a tuple has at least."""
+
+    def __post_init__(self) -> None:
+        if _INTERVAL.fullmatch(self.interval) is None or not self.low <= self.high:
+            raise ConfigError(f"interval: expected one as [0, 1) or (0, inf), found {self.interval!r}.")
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+        return _end(self._parts[1])
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
+        return _end(self._parts[2])
+
+    @property
+    def whole_numbers(self) -> tuple[int, int]:
+        """The smallest and the largest whole number of a bounded interval."""
+        opening, _, _, closing = self._parts
+        return int(self.low) + (opening == "("), int(self.high) - (closing == ")")
+
+    def words(self, *, whole: bool) -> str:
+        """The interval as help texts have it: "At least 1." or "In [0, 1)."."""
+        if whole:
+            least, most = self.whole_numbers
+            return f"At least {least}." if most >= 2**20 else f"From {least} to {most}."
+        if self.interval == "(-inf, inf)":
+            return ""
+        return {"[0, inf)": "At least 0.", "[0, inf]": "At least 0; inf: no limit.", "(0, inf)": "Above 0."}.get(
+            self.interval, f"In {self.interval}."
+        )
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        match = _INTERVAL.fullmatch(self.interval)
+        assert match is not None
+        return match.groups()
+
+    def __contains__(self, value: float) -> bool:
+        opening, _, _, closing = self._parts
+        above = self.low <= value if opening == "[" else self.low < value
+        return above and (value <= self.high if closing == "]" else value < self.high)
+
+
+def _end(text: str) -> float:
+    base, power, exponent = text.partition("^")
+    return int(base) ** int(exponent) if power else float(text)
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def fault_of(value: Any, range_: Range, *, whole: bool) -> str | None:
+    """What is wrong with a number, as "expected ..., found ..."; None where it lies in the range."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return f"expected a {'whole ' if whole else ''}number, found {shown(value)}"
+    if whole:
+        if not isinstance(value, numbers.Integral):
+            return f"expected a whole number, found {shown(value)}"
+        least, most = range_.whole_numbers
+        if not least <= int(value) <= most:
+            bound = f"at least {least}" if int(value) < least else f"at most {most}"
+            return f"expected {bound}, found {shown(value)}"
+        return None
+    number, rounded = _as_float(value), _as_float32(value)
+    if number in range_ and rounded in range_:
+        return None
+    expected = "at least 0 (inf for no limit)" if range_.interval == "[0, inf]" else f"a number in {range_.interval}"
+    if number in range_:
+        expected += " as 32 bits hold it"
+    return f"expected {expected}, found {shown(value)}"
+
+
+def shown(value: Any) -> str:
+    """A value as a sentence shows it: numbers briefly, anything else as Python writes it, cut where it is long."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**20:
+        return f"a number of {len(str(abs(value))) if abs(value) < 10**400 else 'more than 400'} digits"
+    text = str(value) if isinstance(value, numbers.Number) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _as_float(value: Any) -> float:
+    """The number; infinity where it is too large for a float."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _as_float32(value: Any) -> float:
+    """The number as networks compute with it; infinity where it is too large for them."""
+    number = _as_float(value)
+    try:
+        return struct.unpack("f", struct.pack("f", number))[0]
+    except OverflowError:
+        return math.copysign(math.inf, number)
+
+
+def check_number(value: Any, interval: str, name: str, *, whole: bool = False) -> None:
+    """Raise `ConfigError`, one sentence that calls the value `name`, where it does not lie in the interval."""
+    if (fault := fault_of(value, Range(interval), whole=whole)) is not None:
+        raise ConfigError(f"{name}: {fault}.")
+
+
+def check_count(value: Any, name: str, interval: str = COUNT) -> None:
+    """Raise `ConfigError` where the value is no whole number of the interval; by default one of at least 1."""
+    check_number(value, interval, name, whole=True)
+
+
+# --- fields ----------------------------------------------------------------------------------------------------------
+
+
+class Declared(NamedTuple):
+    """What the annotation of a field says of its values."""
+
+    kinds: tuple[Any, ...]
+    """The types that it may have: int, float, bool, str, dataclasses, Literal's options and others, None left out."""
+    optional: bool
+    """Whether None is allowed."""
+    variadic: bool
+    """Whether it is a tuple or another sequence of those."""
+    range: Range | None
+    """The range declared for its numbers."""
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it holds numbers, and so needs a range."""
+        return int in self.kinds or float in self.kinds
+
+
+@functools.cache
+def declared_fields(kind: Any) -> dict[str, Declared]:
+    """The fields of a dataclass that are given to it, with what their annotations say."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {field.name: _declared(hints[field.name]) for field in dataclasses.fields(kind) if field.init}
+
+
+def _declared(hint: Any) -> Declared:
+    found, kinds, optional, variadic = None, [], False, False
+    for part in _parts(hint):
+        if isinstance(part, Range):
+            found = part
+        elif part is type(None):
+            optional = True
+        elif part is tuple:
+            variadic = True
+        else:
+            kinds.append(part)
+    return Declared(tuple(kinds), optional, variadic, found)
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """The types inside a hint; ranges among them, and `tuple` where it is one of several values."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        yield from (note for note in hint.__metadata__ if isinstance(note, Range))
+        yield from _parts(hint.__origin__)
+    elif origin in (typing.Union, types.UnionType):
+        for argument in arguments:
+            yield from _parts(argument)
+    elif origin in (tuple, list) or (origin is not None and _is_sequence(origin)):
+        yield tuple
+        for argument in arguments:
+            if argument is not Ellipsis:
+                yield from _parts(argument)
+    else:
+        yield hint
+
+
+def _is_sequence(origin: Any) -> bool:
+    return isinstance(origin, type) and issubclass(origin, Sequence) and not issubclass(origin, str)
+
+
+def faults(config: Any, *, part: str = "") -> list[Fault]:
+    """What is wrong with the fields of a dataclass: numbers outside of their ranges, other types than declared. Nested
+    configurations have checked themselves. `part`: the field of a larger configuration that holds this one."""
+    found = []
+    for name, declared in declared_fields(type(config)).items():
+        if (sentence := _field_fault(getattr(config, name), declared)) is not None:
+            found.append(Fault(type(config), part, name, sentence))
+    return found
+
+
+def check_fields(config: Any, *, part: str = "", called: Callable[[str], str] | None = None) -> None:
+    """Raise `FieldError`, which names all faults of the fields. `called` words a field's name, as a flag's."""
+    if found := faults(config, part=part):
+        raise FieldError(found, called=called)
+
+
+def check_relation(config: Any, good: bool, name: str, sentence: str, *, part: str = "") -> None:
+    """Raise `FieldError` where a field does not go with the others: `sentence` is "expected ..., found ..."."""
+    if not good:
+        raise FieldError([Fault(type(config), part, name, sentence)])
+
+
+def _field_fault(value: Any, declared: Declared) -> str | None:
+    if value is None and declared.optional:
+        return None
+    if declared.range is not None:
+        return _numbers_fault(value, declared, declared.range)
+    if declared.variadic or len(declared.kinds) != 1:
+        return None
+    (kind,) = declared.kinds
+    if typing.get_origin(kind) is Literal:
+        options = typing.get_args(kind)
+        known = any(value is option or (type(value) is type(option) and value == option) for option in options)
+        return None if known else f"expected one of {', '.join(map(str, options))}, found {shown(value)}"
+    if kind is bool and not isinstance(value, bool):
+        return f"expected True or False, found {shown(value)}"
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and not isinstance(value, kind):
+        return f"expected a {kind.__name__}, found {shown(value)}"
+    return None
+
+
+def _numbers_fault(value: Any, declared: Declared, range_: Range) -> str | None:
+    whole = float not in declared.kinds
+    if not declared.variadic:
+        return fault_of(value, range_, whole=whole)
+    if isinstance(value, str | bytes) or not _is_sequence(type(value)):
+        return f"expected several {'whole ' if whole else ''}numbers, found {shown(value)}"
+    if len(value) < range_.fewest:
+        return f"expected at least {'one number' if range_.fewest == 1 else f'{range_.fewest} numbers'}, found none"
+    for one in value:
+        nested = isinstance(one, tuple | list)
+        found = _numbers_fault(one, declared, range_) if nested else fault_of(one, range_, whole=whole)
+        if found is not None:
+            return found
+    return None
