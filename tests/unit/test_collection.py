@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.data_fixtures import is_one_sentence
 from tests.fake_simulators import LINE, LineSimulators
 
 from surefoot import data, files
@@ -238,8 +239,73 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     run(what, LineSimulators(LANES))
     part = what.store.parts()[1]
     part.write_bytes(part.read_bytes()[:40])
-    with pytest.raises(DataError, match=r"000001\.safetensors: expected episodes that were collected, found a damaged"):
+    with pytest.raises(DataError, match=r"000001-\w{16}\.safetensors: expected episodes .*, found a damaged file"):
         run(what, LineSimulators(LANES))
+
+
+def killed(tmp_path: Path) -> Collection:
+    """A collection with three parts, the learner kept after each."""
+    what = collection(tmp_path)
+    with pytest.raises(RuntimeError, match="was killed"):
+        run(what, LineSimulators(LANES, fails=3 * ITERATION + 4))
+    assert [part.name[:6] for part in what.store.parts()] == ["000000", "000001", "000002"]
+    return what
+
+
+def test_a_missing_part_is_named_and_no_other_is_overwritten(tmp_path: Path) -> None:
+    """Counted by files alone, the next part would get the number of the newest that is there."""
+    what = killed(tmp_path)
+    for missing, found in enumerate(("none", "none", "2")):
+        part = what.store.parts()[missing]
+        content = part.read_bytes()
+        part.unlink()
+        others = {path: path.read_bytes() for path in part.parent.iterdir()}
+        sentence = rf"00000{missing}: expected .*, found {found}; put it back, or remove"
+        with pytest.raises(DataError, match=sentence) as refusal:
+            run(what, LineSimulators(LANES))
+        assert is_one_sentence(str(refusal.value))
+        assert {path: path.read_bytes() for path in part.parent.iterdir()} == others
+        part.write_bytes(content)
+    check_rows(run(what, LineSimulators(LANES)))
+
+
+def test_a_changed_part_is_named_before_anything_is_simulated(tmp_path: Path) -> None:
+    """The last bit of the last array: safetensors would load it."""
+    what = killed(tmp_path)
+    part = what.store.parts()[1]
+    content = bytearray(part.read_bytes())
+    content[-1] ^= 1
+    part.write_bytes(content)
+    simulators = LineSimulators(LANES)
+    with pytest.raises(DataError, match=rf"{part.name}: expected episodes that were collected \(SHA-256 \w+\), found"):
+        run(what, simulators)
+    assert simulators.seeds == []
+
+
+def test_a_part_is_there_once(tmp_path: Path) -> None:
+    what = killed(tmp_path)
+    what.store.parts()[1].with_name("000001.safetensors").write_bytes(b"")
+    with pytest.raises(DataError, match="000001: expected one file of this part of the collection, found several"):
+        run(what, LineSimulators(LANES))
+
+
+def test_a_store_of_before_goes_on(whole: Dataset, tmp_path: Path) -> None:
+    """Its parts have no hashes, its learner does not know how many there are."""
+    what = killed(tmp_path)
+    for part in what.store.parts():
+        part.rename(part.with_name(part.name[:6] + ".safetensors"))
+    description = what.store.path / "learner" / "checkpoint.json"
+    written = json.loads(description.read_text())
+    del written["metadata"]["parts"]
+    description.write_text(json.dumps(written))
+    last = what.store.parts()[-1]
+    moved = last.rename(tmp_path / "last")
+    with pytest.raises(DataError, match="000002: expected 3 parts, as when the learner was kept, found 2"):
+        run(what, LineSimulators(LANES))
+    moved.rename(last)
+    dataset = run(what, LineSimulators(LANES))
+    first = LANES * 4 * LINE.horizon
+    np.testing.assert_array_equal(dataset.observations[:first], whole.observations[:first])
 
 
 def test_runs_begin_new_learners_and_episodes(tmp_path: Path) -> None:

@@ -386,6 +386,17 @@ def test_a_flag_of_two_is_no_flag(tmp_path: Path) -> None:
         data.load(path, POINT_ROBOT)
 
 
+def test_an_episode_that_is_missing_from_a_finished_folder_is_missed(tmp_path: Path) -> None:
+    path = write_episodes(tmp_path)
+    folder = path.parents[1]
+    assert len(episode_files.load(folder, IMAGES, in_memory=True).lengths) == 2
+    episode_files.write_card(folder, IMAGES, {"coverage": {"episodes": 2}})
+    assert len(episode_files.load(folder, IMAGES, in_memory=True).lengths) == 2
+    path.unlink()
+    with pytest.raises(DataError, match="episodes: expected 2 files, as the card counts, found 1; put back what is"):
+        episode_files.load(folder, IMAGES, in_memory=True)
+
+
 # --- data that are shortened while they are read ----------------------------------------------------------------------
 
 

@@ -3,20 +3,23 @@
 <out>.collecting/
     collection.json             what is being collected; another collection is refused
     learner/                    checkpoint of the learner after the last iteration
-    episodes/000012.safetensors the episodes that ended in one iteration
+    episodes/000012-<the first letters of its SHA-256>.safetensors
+                                the episodes that ended in one iteration
     reserve                     space kept free for the last iteration of a disk that fills up
     .lock                       held while a process collects here
 """
 
 import errno
+import hashlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import safetensors
 import safetensors.numpy
@@ -30,6 +33,9 @@ from surefoot.locks import LOCK, holding
 
 SUFFIX = ".collecting"
 IDENTITY, RESERVE = "collection.json", "reserve"
+PARTS = "parts"
+"""Key of the learner's metadata: how many parts there were."""
+HASH_LETTERS = 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 Tree = TypeVar("Tree")
 
@@ -58,19 +64,32 @@ class Store:
             self._check(as_json(dict(identity)))
             for folder, names in ((self.path, r"learner|collection\.json"), (self._episodes, r"[0-9]{6,}\.\w+")):
                 sweep(folder, exclusive=True, former=names)
+            self._check_parts()
             with self._saving("begin"):
                 self._reserve(reserve)
             yield
 
     def parts(self) -> list[Path]:
-        """The files of episodes, in the order in which they were written."""
-        return sorted(self._episodes.glob("[0-9]*.safetensors"))
+        """The files of episodes, in the order in which they were written: numbers 0, 1, 2, ..., each once.
+
+        Raises `DataError` where one is missing.
+        """
+        found = sorted(self._episodes.glob("[0-9]*.safetensors"))
+        numbers = Counter(map(_number, found))
+        for number in range(len(found)):
+            if numbers[number] != 1:
+                what = "several of them" if number in numbers else "none"
+                self._refuse_part(f"{number:06d}", "one file of this part of the collection", what)
+        return found
 
     def add(self, episodes: list[Columns]) -> None:
-        """Keep episodes, in one step. Raises `DataError` where the disk is full; they are kept even then."""
+        """Keep episodes, in one step, as the part after the last.
+
+        Raises `DataError` where the disk is full; they are kept even then.
+        """
         content = safetensors.numpy.save(join(episodes)) if episodes else b""
-        path = self._episodes / f"{len(self.parts()):06d}.safetensors"
-        self._save("keep the last episodes", lambda: write_whole(path, content))
+        name = f"{len(self.parts()):06d}-{hashlib.sha256(content).hexdigest()[:HASH_LETTERS]}.safetensors"
+        self._save("keep the last episodes", lambda: write_whole(self._episodes / name, content))
 
     def add_file(self, name: str, content: bytes) -> None:
         """Keep one file among the episodes. Raises `DataError` where the disk is full; it is kept even then."""
@@ -82,19 +101,30 @@ class Store:
 
     def read(self, part: Path) -> Columns:
         """The episodes in a file; no columns where none ended. Raises `DataError` where it is damaged."""
-        content = part.read_bytes()
         try:
+            content = part.read_bytes()
+            self._check_hash(part, hashlib.sha256(content).hexdigest())
             return safetensors.numpy.load(content) if content else {}
-        except safetensors.SafetensorError as error:
-            raise DataError(f"{part}: expected episodes that were collected, found a damaged file.") from error
+        except (OSError, safetensors.SafetensorError) as error:
+            self._refuse_part(part.name, "episodes that were collected", "a damaged file", error)
 
     def save_learner(self, state: Any, metadata: Mapping[str, Any]) -> None:
         """Replace the learner's checkpoint. Raises `DataError` where the disk is full; it is kept even then."""
-        self._save("keep the learner", lambda: _save_checkpoint(self._learner, state, metadata))
+        counted = {**metadata, PARTS: len(self.parts())}
+        self._save("keep the learner", lambda: _save_checkpoint(self._learner, state, counted))
 
     def load_learner(self, template: Tree) -> tuple[Tree, dict[str, Any]] | None:
-        """State and metadata of the checkpoint; None before the first. Raises `CheckpointError`."""
-        return checkpoint.load(self._learner, template) if self._learner.exists() else None
+        """State and metadata of the checkpoint; None before the first.
+
+        Raises `CheckpointError`, and `DataError` where a part is missing that was there when it was written.
+        """
+        if not self._learner.exists():
+            return None
+        state, metadata = checkpoint.load(self._learner, template)
+        found, expected = len(self.parts()), metadata.get(PARTS, metadata.get("iterations", 0))
+        if found < expected:
+            self._refuse_part(f"{found:06d}", f"{expected} parts, as when the learner was kept", f"{found}")
+        return state, metadata
 
     def remove(self) -> None:
         """Remove what was kept, once the file is written; what others put there stays."""
@@ -109,6 +139,26 @@ class Store:
     @property
     def _learner(self) -> Path:
         return self.path / "learner"
+
+    def _check_parts(self) -> None:
+        """All parts are there and as they were written, before hours of simulation build on them."""
+        for part in self.parts():
+            try:
+                with part.open("rb") as file:
+                    self._check_hash(part, hashlib.file_digest(file, "sha256").hexdigest())
+            except OSError as error:
+                self._refuse_part(part.name, "a readable file", error.strerror or "another", error)
+
+    def _check_hash(self, part: Path, found: str) -> None:
+        _, _, written = part.stem.partition("-")  # nothing in the names of older parts
+        if written and found[: len(written)] != written:
+            self._refuse_part(part.name, f"episodes that were collected (SHA-256 {written})", "a damaged file")
+
+    def _refuse_part(self, name: str, expected: str, found: str, cause: BaseException | None = None) -> NoReturn:
+        raise DataError(
+            f"{self._episodes / name}: expected {expected}, found {found}; put it back, or remove {self.path} to "
+            f"collect anew."
+        ) from cause
 
     def _is_own(self, path: Path) -> bool:
         if path.is_symlink():
@@ -167,6 +217,11 @@ class Store:
             raise DataError(
                 f"{self.path}: {_full_sentence(f'there was no room to {what}, the rest is kept')}"
             ) from error
+
+
+def _number(part: Path) -> int:
+    digits, _, _ = part.stem.partition("-")
+    return int(digits) if digits.isdecimal() else -1
 
 
 def _is_part(path: Path) -> bool:

@@ -195,7 +195,9 @@ def load(
     Unless `in_memory`, `observations` are `CompressedImages`. `on_progress(done, total)` counts files. Raises
     `DataError` that names file, key, expected and found, also where the card's cameras are not the task's.
     """
-    check_card(folder, read_card(folder), task)
+    card = read_card(folder)
+    check_card(folder, card, task)
+    _check_count(folder, card)
     frames = load_episodes(folder, task, in_memory=in_memory, only=only, on_progress=on_progress)
     if only is None:
         check_frames(folder, frames, task)
@@ -261,6 +263,16 @@ def check_card(folder: Path, card: dict[str, Any], task: Task) -> None:
             if not isinstance(found, dict) or found.get(name) != value:
                 other = found.get(name) if isinstance(found, dict) else None
                 refuse(folder / CARD, f"vision.{name}", expected=f"{value}", found=f"{other!a:.80}")
+
+
+def _check_count(folder: Path, card: dict[str, Any]) -> None:
+    """Refuse a finished folder that has fewer episodes than its card counts; one that grows again has more."""
+    coverage = card.get("coverage")
+    counted = coverage.get("episodes") if isinstance(coverage, dict) else None
+    found = len(episode_paths(folder))
+    if isinstance(counted, int) and found < counted:
+        there = f"{found}; put back what is missing, or correct the card where it was taken out on purpose"
+        refuse(folder / EPISODES, "", expected=f"{counted} files, as the card counts", found=there)
 
 
 def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk]]]:
