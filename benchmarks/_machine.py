@@ -1,7 +1,6 @@
 """What every result file says of where its numbers come from."""
 
 import datetime
-import json
 import os
 import platform
 import resource
@@ -11,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
+from surefoot.files import write_json
+from surefoot.text import without_folders
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -44,10 +46,14 @@ def own_and_further_words() -> tuple[list[str], list[str]]:
 
 def write(name: str, results: dict[str, Any]) -> Path:
     """Write benchmarks/results/<name>.json and return its path."""
-    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
+    write_public(path, results)
     return path
+
+
+def write_public(path: Path, value: Any) -> None:
+    """Write JSON that goes into the repository: every absolute path in it by its last name."""
+    write_json(path, without_folders(value))
 
 
 def cores() -> int:

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from _commands import is_trained, run
-from _machine import own_and_further_words
+from _machine import own_and_further_words, write_public
 from surefoot.cli.evaluate_budgets import ROWS, read_rows
 from surefoot.cli.files import read_summary
 from surefoot.cli.loaded_run import FOLDER, MARGINS, given_overrides
 from surefoot.cli.report_budgets import budget_figures, levels_of
 from surefoot.errors import flag
-from surefoot.files import write_json, write_text
+from surefoot.files import write_text
 from surefoot.report.budget_tables import budget_rows, budget_verdict, level_rows
 from surefoot.report.protocol_tables import markdown_table
 from surefoot.safety.calibration import CalibrationMethod
@@ -73,13 +73,13 @@ def write(path: Path, out: Path, task: str, episodes: range, overrides: dict[str
     write_text(out / "table.md", f"{markdown_table(budget_rows(plain))}\n{budget_verdict(plain)}\n")
     write_text(out / "levels.md", markdown_table(level_rows(levels)))
     summary: dict[str, Any] = {name: value for name, value in read_summary(path).items() if name != "budgets"}
-    write_json(out / "summary.json", {**summary, "levels": levels})
+    write_public(out / "summary.json", {**summary, "levels": levels})
     for name, (figure, _) in budget_figures(path, task).items():
         figure.savefig(out / f"{name}.png", dpi=150)
     run("report", path)
-    for name in ("report.html", "calibration.json"):
-        if (path / name).exists():
-            shutil.copy(path / name, out / name)
+    shutil.copy(path / "report.html", out / "report.html")
+    if (path / "calibration.json").exists():
+        write_public(out / "calibration.json", json.loads((path / "calibration.json").read_text(encoding="utf-8")))
 
 
 def main() -> None:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from _machine import write_public
 from surefoot import data
-from surefoot.files import write_json, write_text
+from surefoot.files import write_text
 from surefoot.report.data_figure import dataset_figure
 from surefoot.tasks import get_task
 
@@ -40,7 +41,7 @@ def main() -> None:
         card = data.read_card(path)
         task = get_task(card["task"])
         folder = RESULTS / task.name
-        write_json(folder / "card.json", card)
+        write_public(folder / "card.json", card)
         dataset_figure(data.load(path, task), task).savefig(folder / "coverage.png", dpi=110)
         print(f"{folder}: {path.stat().st_size:,} bytes, {len(card['falls_short'])} targets missed")
     cards = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*/card.json"))]

@@ -5,7 +5,6 @@
 writes benchmarks/results/exact_set.json. tests/unit/test_exact_set.py runs the same checks, smaller.
 """
 
-import json
 import math
 import platform
 import sys
@@ -21,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from _machine import write_public
 from surefoot.envs.point_robot import GOAL, GOAL_RADIUS, TIME_STEP, constraint, move
 from surefoot.safety.exact import ExactSet, solve_point_robot
 from surefoot.safety.region import SLICES, score_region, slice_poses
@@ -250,7 +250,7 @@ def main() -> None:
         },
     }
     results["wall_seconds"] = time.perf_counter() - started
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    write_public(RESULTS, results)
     print(RESULTS.read_text())
 
 

@@ -19,11 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from _machine import write_public
 from surefoot.checkpoint import versions
 from surefoot.evaluation.evaluate import roll_out_seeds
 from surefoot.evaluation.metrics import wilson_interval
 from surefoot.evaluation.starts import draw_starts
-from surefoot.files import write_text
 from surefoot.report.plots import FrontPoint, FrontSeries, front
 from surefoot.safety.exact import solve_point_robot
 from surefoot.training.loaded import load_policy
@@ -98,7 +98,7 @@ def main() -> None:
         "rows": rows,
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    write_text(options.out / "front.json", json.dumps(result, indent=1) + "\n")
+    write_public(options.out / "front.json", result)
     draw(options.out)
 
 

@@ -24,14 +24,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from _machine import cores, head
+from _machine import cores, head, write_public
 from surefoot import presets
 from surefoot.data.frames import FrameWindows
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.pure_rollouts import roll_out_whole
 from surefoot.evaluation.collect import collect_hazard_run
 from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
-from surefoot.files import write_json, write_text
+from surefoot.files import write_text
 from surefoot.tasks import get_task
 
 EPISODES, PLANNED_EPISODES = 256, 64
@@ -108,7 +108,7 @@ def measure_seed(seed: int, path: Path, methods: tuple[str, ...]) -> float:
             continue
         record["methods"][name] = figures = measure_arm(algorithm, state, data, held_out, k_policy, seed)
         print(f"seed {seed}, {name}: {figures}", flush=True)
-        write_json(path, record)
+        write_public(path, record)
     return time.perf_counter() - started
 
 
@@ -239,9 +239,9 @@ def main() -> None:
     if any(spent):
         log = json.loads(commands.read_text()) if commands.exists() else []
         seconds = round(time.perf_counter() - began, 1)
-        write_json(commands, [*log, {**machine, "seconds": seconds, "seconds_of_seeds": spent, "methods": methods}])
+        write_public(commands, [*log, {**machine, "seconds": seconds, "seconds_of_seeds": spent, "methods": methods}])
     summary = summarise(records)
-    write_json(options.out / "summary.json", summary)
+    write_public(options.out / "summary.json", summary)
     write_text(options.out / "table.md", table(summary))
     print(table(summary))
     print(json.dumps(summary["passes"], indent=2))

@@ -18,13 +18,13 @@ from typing import Any
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
-from _machine import head, peak_memory_mb
+from _machine import head, peak_memory_mb, write_public
 from surefoot import presets
 from surefoot.cli.loaded_run import load_run
 from surefoot.cli.main import main as surefoot
 from surefoot.data import episode_files
 from surefoot.evaluation.predictions import score_predictions
-from surefoot.files import write_json, write_text
+from surefoot.files import write_text
 from surefoot.nn import member
 from surefoot.tasks import get_task
 
@@ -117,7 +117,7 @@ def main() -> None:
             for found in [min((one[name][figure] or 0.0) for one in predictions)]
         },
     }
-    write_json(options.out / "summary.json", summary)
+    write_public(options.out / "summary.json", summary)
     write_text(options.out / "table.md", table(summary))
     shutil.copy(run / "report.html", options.out / "report.html")
     shutil.copy(run / "evaluation" / "episodes.jsonl", options.out / "episodes.jsonl")

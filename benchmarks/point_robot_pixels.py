@@ -21,6 +21,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 import jax
 import jax.numpy as jnp
 
+from _machine import write_public
 from _pixel_results import (
     FOSP,
     METHODS,
@@ -44,7 +45,7 @@ from surefoot.data.frames import FrameData
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.evaluation import point_robot_pixels as measured
 from surefoot.evaluation.collect import collect_point_robot_pixels
-from surefoot.files import write_json, write_text
+from surefoot.files import write_text
 from surefoot.nn import member
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, make_config
@@ -193,9 +194,9 @@ def main() -> None:
             for name in names:
                 path = options.out / f"{part}_{seed}_{slug(name)}.json"
                 if not path.exists():
-                    write_json(path, measure(name, seed, frames, options.out))
+                    write_public(path, measure(name, seed, frames, options.out))
     summary = {**summarise(options.out, frames), "episodes": {"feasible": FEASIBLE, "infeasible": INFEASIBLE}}
-    write_json(options.out / "summary.json", summary)
+    write_public(options.out / "summary.json", summary)
     write_text(options.out / "table.md", table(summary))
     if (options.out / "pictures.npz").exists():
         draw_pictures(options.out, frames)

@@ -5,13 +5,26 @@ forge a line of ours, or half of a character. They are shown as escapes: \\x1b, 
 """
 
 import functools
+import re
 import shlex
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 MOST_PRINTED = 5_000
 """Characters of one line; longer ones are cut in the middle."""
 MOST_DRAWN = 80
 """Characters of a label in a figure."""
+_ROOT = r"(?:/|[A-Za-z]:[\\/]|\\\\)"
+_ABSOLUTE = re.compile(
+    rf"""(?<=') {_ROOT} [^'\n]+ (?=')            # quoted for a shell, with spaces
+    | (?<![\w.~:/\\*<-]) {_ROOT}                # no share as m/s, no address as https://, no relative path
+      (?: [^\s"'<>|:;,()\[\]{{}}\\/]+ [\\/]+ )* [^\s"'<>|:;,()\[\]{{}}\\/]+ [\\/]*
+    """,
+    re.VERBOSE,
+)
+"""A path from the root of a file system, of Unix or of Windows, within a text."""
+_ONLY_A_PATH = re.compile(rf"{_ROOT}(?!.*(: | -))[^\n]+")
 _SURROGATES_OF_BYTES = range(0xDC80, 0xDD00)
 """How Python holds the bytes of a file name that is not UTF-8."""
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -86,3 +99,19 @@ def _drawn_letters() -> frozenset[int]:
     faces = [f"{get_data_path()}/fonts/ttf/{name}.ttf" for name in ("DejaVuSans", "DejaVuSans-Bold")]
     plain, bold = (frozenset(ft2font.FT2Font(face).get_charmap()) for face in faces)
     return plain & bold
+
+
+def without_folders(value: Any) -> Any:
+    """JSON or text that is to be shown to others: absolute paths become their last names, wherever they stand."""
+    if isinstance(value, str):
+        whole = _ONLY_A_PATH.fullmatch(value)
+        return _last_name(value) if whole else _ABSOLUTE.sub(lambda found: _last_name(found[0]), value)
+    if isinstance(value, Mapping):
+        return {without_folders(key): without_folders(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(part) for part in value]
+    return value
+
+
+def _last_name(path: str) -> str:
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]

@@ -15,7 +15,7 @@ from surefoot.report.plots import FrontPoint, FrontSeries, data_overview, front,
 from surefoot.report.protocol_plots import Scores, cost_against_return
 from surefoot.report.protocol_tables import markdown_table
 from surefoot.report.tables import plain_table
-from surefoot.text import MOST_DRAWN, MOST_PRINTED, plain_for_plot, printable, shell_word
+from surefoot.text import MOST_DRAWN, MOST_PRINTED, plain_for_plot, printable, shell_word, without_folders
 
 SOURCE = Path(__file__).parents[2] / "src" / "surefoot"
 STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
@@ -235,3 +235,28 @@ def test_the_scans_find_what_they_are_for() -> None:
         "Text.from_markup",
         "print",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/work/datasets/BallRun.hdf5", "BallRun.hdf5"),
+        ("/Users/Jane Doe/data.hdf5", "data.hdf5"),
+        ("C:\\Users\\jane\\data.hdf5", "data.hdf5"),
+        ("\\\\server\\share\\data.hdf5", "data.hdf5"),
+        ("/data", "data"),
+        ("/runs/ball/", "ball"),
+        ("surefoot train --data /home/jane/d.hdf5 --out=/tmp/runs/a", "surefoot train --data d.hdf5 --out=a"),
+        ("surefoot train --data '/home/jane doe/d.hdf5' --seeds 0:3", "surefoot train --data 'd.hdf5' --seeds 0:3"),
+        ("(/a/b, /c/d): x", "(b, d): x"),
+        ("/a/b.npz: expected rows", "b.npz: expected rows"),
+        ("25 m/s, 1/2, and/or, runs/a, ./b, ../c, ~/d", "25 m/s, 1/2, and/or, runs/a, ./b, ../c, ~/d"),
+        ("https://example.com/a/b critic/loss a / b", "https://example.com/a/b critic/loss a / b"),
+        ("\\x1b[31m", "\\x1b[31m"),
+        ("<b>x</b> </i>", "<b>x</b> </i>"),
+        ("", ""),
+    ],
+)
+def test_paths_are_shown_by_their_last_names(text: str, shown: str) -> None:
+    assert without_folders(text) == shown
+    assert without_folders({text: [text, (1, None, {"a": text})]}) == {shown: [shown, [1, None, {"a": shown}]]}

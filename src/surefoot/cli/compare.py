@@ -1,7 +1,7 @@
 """`surefoot report RUN RUN ... --out FOLDER`: several runs on one simulator task beside each other.
 
 FOLDER/table.md         a row for each method
-FOLDER/summary.json     their figures, commands, configurations and versions
+FOLDER/summary.json     their figures, commands, configurations and versions; paths by their last names
 FOLDER/episodes.jsonl   a row for each episode, with its method
 FOLDER/cost_return.png, report.html
 """
@@ -21,6 +21,7 @@ from surefoot.report.protocol_plots import cost_against_return, scores_of
 from surefoot.report.protocol_tables import comparison_rows, markdown_table
 from surefoot.report.style import save_figure
 from surefoot.tasks import get_task
+from surefoot.text import without_folders
 from surefoot.training import RunConfig, RunDirectory
 
 PICTURED_ROLLOUTS = 1
@@ -62,7 +63,7 @@ def compare(paths: Sequence[Path], out: Path) -> Path:
     write_text(out / "episodes.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
     write_text(out / "table.md", markdown_table(table))
     methods = {run.name: {key: run.summary[key] for key in _KEPT if key in run.summary} for run in runs}
-    write_json(out / "summary.json", {"task": task.name, "methods": methods})
+    write_json(out / "summary.json", without_folders({"task": task.name, "methods": methods}))
     with replacement(out / "cost_return.png") as temporary, temporary.open("xb") as file:
         save_figure(figure, file, format="png", dpi=150)
     page = out / "report.html"

@@ -6,6 +6,7 @@ OUT/data_quantity.json, .png            the figures of each share; bars of retur
 """
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from surefoot.report.protocol_tables import comparison_rows
 from surefoot.report.style import save_figure
 from surefoot.report.tables import plain_table
 from surefoot.tasks import get_task
+from surefoot.text import without_folders
 
 RESULT, ROWS, PICTURE = "data_quantity.json", "episodes.jsonl", "data_quantity.png"
 Hyper = TypeVar("Hyper")
@@ -122,7 +124,7 @@ def sweep(options: SweepOptions[Any], *, command: Sequence[str]) -> list[tuple[f
         rows += [{"fraction": fraction, **row} for row in evaluation_rows_of(path)]
     write_text(options.out / ROWS, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
     figures = [{"fraction": fraction, **summary["protocol"]} for fraction, summary in records]
-    write_json(options.out / RESULT, {"command": " ".join(command), "shares": figures})
+    write_json(options.out / RESULT, without_folders({"command": shlex.join(command), "shares": figures}))
     bars = [QuantityBar(fraction, summary["protocol"]) for fraction, summary in records]
     with replacement(options.out / PICTURE) as temporary, temporary.open("xb") as file:
         save_figure(quantity_bars(bars), file, format="png", dpi=150)

@@ -16,7 +16,7 @@ from surefoot.report.budget_tables import budget_key_figures
 from surefoot.report.page import STYLESHEET
 from surefoot.report.style import STYLE
 from surefoot.report.tables import KeyFigure, key_figures, verdict
-from surefoot.text import printable
+from surefoot.text import printable, without_folders
 
 MOST_BYTES = 3_000_000
 """Of the whole page; figures are drawn coarser until it fits."""
@@ -53,14 +53,17 @@ def write_report(
     summary.json); what it lacks is left out. `figures` maps a name, which becomes the anchor, to a figure and its
     caption; `animations` stand behind them. `table_rows` is a further table, such as `tables.evaluation_rows`;
     `details` joins the folded sections at the end, a section for each mapping in it. Raises `DataError` on a summary of
-    another form, `OSError`. `headline` takes the place of the verdict.
+    another form, `OSError`. Absolute paths are shown by their last names. `headline` takes the place of the verdict.
     """
+    # A page is shown to others.
+    summary = without_folders(summary)
+    folded: Mapping[str, object] = without_folders(details or {})
     judged = [*key_figures(summary), *budget_key_figures(summary.get("budgets", {}))]
     page = ""
     for resolution in _RESOLUTIONS:
         drawn = [_figure(i, name, *figures[name], resolution) for i, name in enumerate(figures, start=1)]
         rollouts = "\n".join(_animation(animation) for animation in animations)
-        page = _page(title, summary, judged, "\n".join(drawn), table_rows, details or {}, rollouts, headline)
+        page = _page(title, summary, judged, "\n".join(drawn), table_rows, folded, rollouts, headline)
         if len(page.encode()) <= MOST_BYTES:
             break
     write_text(path, page)
