@@ -10,8 +10,8 @@ from tests.fake_vector import FakeVector
 from tests.unit.test_simulated import SEEDS, STATES, Counting
 
 from surefoot.cli.evaluate_simulator import evaluate_on_simulator
-from surefoot.cli.files import run_data
 from surefoot.cli.loaded_run import LoadedRun
+from surefoot.cli.run_data import run_data
 from surefoot.cli.selection import data_name, method_name, select, selection
 from surefoot.data import Dataset, save
 from surefoot.envs.simulators.install import simulator_versions
@@ -86,10 +86,12 @@ def test_a_run_finds_its_selection_of_the_file_again(tmp_path: Path) -> None:
         data_fingerprint=select(dataset, record).fingerprint(),
         data_selection=record,
     )
-    found = run_data(RunDirectory(tmp_path), config)
+    found = run_data(RunDirectory(tmp_path), config).transitions
     assert found is not None
     assert found.cost_returns.tolist() == [0.0, 5.0]
-    assert run_data(RunDirectory(tmp_path), run_config(data_path=config.data_path)) is None
+    other = run_data(RunDirectory(tmp_path), run_config(data_path=config.data_path))
+    assert other.transitions is None
+    assert other.reason.startswith(f"{config.data_path} holds other data than those that {tmp_path} was trained on")
 
 
 def test_a_run_from_before_there_were_selections_is_read(tmp_path: Path) -> None:

@@ -11,18 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from surefoot import data
 from surefoot.cli.evaluate_budgets import ROWS, read_rows
-from surefoot.cli.files import run_data
 from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.run_data import run_data
 from surefoot.cli.terminal import say, say_lines
-from surefoot.data import Dataset
+from surefoot.data import Dataset, library
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.budgets import is_schedule
 from surefoot.nn import member
-from surefoot.numerics import check_finite
 from surefoot.ranges import COUNT, NUMBER, Range, check_fields
 from surefoot.report.tables import plain_table
 from surefoot.safety.calibration import (
@@ -50,7 +48,8 @@ class CalibrateOptions:
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
     data: Path | None = None
-    """HDF5 file of held-out episodes; by default those that training has held out of its own file."""
+    """Held-out episodes, in any format that training takes; by default those that training has held out of its own
+    data."""
     level: Annotated[tuple[float, ...], Range("(0, 1)", fewest=1)] = (0.05, 0.1)
     """Shares of outcomes that may cost more than predicted plus margin."""
     method: CalibrationMethod = "selected"
@@ -163,11 +162,13 @@ def _from_episodes(loaded: LoadedRun, options: CalibrateOptions, overrides: dict
 def _held_out(loaded: LoadedRun, path: Path | None) -> tuple[Dataset, Any, np.ndarray]:
     """The data, as the algorithm sees them, and the rows at which held-out segments start."""
     task = get_task(loaded.config.task)
-    dataset = run_data(loaded.directory, loaded.config) if path is None else data.load(path, task)
-    if dataset is None:
-        raise ConfigError(
-            f"--data: expected held-out episodes, found none; the run's own file ({loaded.config.data_path}) is gone."
-        )
+    if path is None:
+        found = run_data(loaded.directory, loaded.config)
+        dataset = found.transitions
+        if dataset is None:
+            raise ConfigError(f"--data: expected held-out episodes, found none; of the run's own: {found.reason}.")
+    else:
+        dataset = library.read(path, task)
     prepared = loaded.algorithm.prepare(dataset, task)
     starts, held_out = np.asarray(prepared.windows.starts), np.asarray(prepared.held_out)
     if dataset.fingerprint() != loaded.config.data_fingerprint:
@@ -191,8 +192,6 @@ def held_out_outcomes(algorithm: Any, state: Any, prepared: Any, rows: np.ndarra
         count = int((places < len(rows)).sum())  # the last batch is filled up, so that one program serves all
         parts.append([np.asarray(column)[:count] for column in found])
     reward, cost, came, left = (np.concatenate(column) for column in zip(*parts, strict=True))
-    for name, values in (("reward", reward), ("cost", cost)):
-        check_finite(f"predicted {name} (segment)", values, "the planner's networks overflow on the held-out segments")
     return HeldOut(reward, cost, came, np.round((1 - left) * horizon).astype(int))
 
 

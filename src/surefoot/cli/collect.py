@@ -14,6 +14,7 @@ from surefoot import data
 from surefoot.checkpoint import versions
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine, warn_of_death
+from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.terminal import note, say
 from surefoot.collection.card import make_card
 from surefoot.collection.collector import Collection, Simulators
@@ -24,6 +25,7 @@ from surefoot.collection.replay_recipes import replay_recipe
 from surefoot.collection.store import Store
 from surefoot.data import Dataset, pixels
 from surefoot.data.frames import FrameData
+from surefoot.data.remarks import remarks
 from surefoot.envs import hazard_run
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
@@ -36,7 +38,7 @@ IMAGE_TRANSITIONS = {"HazardRun": 18_000, "PointRobotPixels": 100_000, "PointRob
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectOptions:
+class CollectOptions(StrictOption):
     """Collect a dataset. PointRobot: half from random held actions, half from goal-seekers of varied caution.
     HazardRun and PointRobotPixels: images of as much random, careless and careful behaviour; PointGoal1Vision and its
     like the same from the robot's cameras, into a folder that grows when more transitions are asked for. DSRL's tasks:
@@ -77,6 +79,7 @@ def run(arguments: Sequence[str]) -> None:
     options = parse(CollectOptions, arguments, command="collect")
     dataset = collect(options)
     say(f"{options.out}: {_coverage_sentence(dataset)}")
+    remark(remarks(dataset, get_task(options.task), place=str(options.out)), strict=options.strict)
     if options.out.is_dir():
         return
     for sentence in data.read_card(options.out).get("falls_short", []):

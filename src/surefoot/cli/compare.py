@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from surefoot.cli.files import read_summary, run_data
+from surefoot.cli.files import read_summary
 from surefoot.cli.report_simulator import animations, data_points, evaluation_rows_of
+from surefoot.cli.run_data import run_data
 from surefoot.cli.selection import method_name
 from surefoot.errors import ConfigError
 from surefoot.files import replacement, write_json, write_text
@@ -55,7 +56,7 @@ def compare(paths: Sequence[Path], out: Path) -> Path:
     task = get_task(runs[0].config.task)
     table = comparison_rows([(run.name, run.summary) for run in runs])
     whole = next((run for run in runs if not run.config.data_selection), None)
-    dataset = None if whole is None else run_data(RunDirectory(whole.path), whole.config)
+    dataset = None if whole is None else run_data(RunDirectory(whole.path), whole.config).transitions
     figure = cost_against_return(
         [scores_of(run.name, run.rows) for run in runs], data=data_points(dataset, task, runs[0].summary)
     )

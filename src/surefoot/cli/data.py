@@ -10,16 +10,18 @@ import tyro
 from surefoot import data
 from surefoot.checkpoint import versions
 from surefoot.cli.data_filter import filter_command
-from surefoot.cli.data_images import IMAGE_FORMATS, convert_images, image_format
+from surefoot.cli.data_images import convert_images
 from surefoot.cli.data_source import Source, check_output, open_source, write_result
 from surefoot.cli.data_tables import description_tables, gaps_sentence, library_table
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.remarks import remark
 from surefoot.cli.terminal import say, say_lines, show
-from surefoot.data import filters, library
+from surefoot.data import Dataset, filters, library
 from surefoot.data.d4rl import load_d4rl
 from surefoot.data.describe import describe
 from surefoot.data.minari import save_minari
+from surefoot.data.remarks import remarks
 from surefoot.data.travel import lagged_travel_cost
 from surefoot.errors import ConfigError, DataError, SurefootError, check_name, flag
 from surefoot.ranges import COUNT, SEED, Range, check_fields
@@ -170,7 +172,7 @@ def verify(options: VerifyOptions) -> None:
 def info(options: InfoOptions) -> None:
     """Show tables."""
     opened = open_source(options)
-    found = describe(opened.dataset, opened.task)
+    found = describe(opened.data, opened.task)
     for table in description_tables(found, opened):
         show(table, "")
     show(gaps_sentence(found))
@@ -185,7 +187,7 @@ def plot(options: PlotOptions) -> None:
         raise ConfigError(f"--out: expected a name that ends in .png, .pdf or .svg, found '{options.out}'.")
     check_output(options.out, overwrite=options.overwrite)
     opened = open_source(options)
-    figure = dataset_figure(opened.dataset, opened.task)
+    figure = dataset_figure(opened.data, opened.task)
     with data.replacing(options.out) as temporary:
         save_figure(figure, temporary, format=options.out.suffix[1:].lower(), dpi=200)
     say(f"{options.out}: written.")
@@ -196,7 +198,8 @@ def subset(options: SubsetOptions) -> None:
     check_output(options.out, overwrite=options.overwrite)
     opened = open_source(options)
     result = filters.subset(opened.dataset, share=options.share, seed=options.seed)
-    write_result(options.out, result, opened, "subset", {"share": options.share, "seed": options.seed})
+    settings = {"share": options.share, "seed": options.seed}
+    write_result(options.out, result, opened, "subset", settings, strict=options.strict)
 
 
 def imitation(options: ImitationOptions) -> None:
@@ -209,17 +212,18 @@ def imitation(options: ImitationOptions) -> None:
         opened.dataset, return_at_least=options.return_at_least, grid=grid, bounds=bounds, seed=options.seed
     )
     settings = {"return_at_least": options.return_at_least, "grid": vars(grid), "seed": options.seed}
-    write_result(options.out, result, opened, "imitation", settings)
+    write_result(options.out, result, opened, "imitation", settings, strict=options.strict)
 
 
 def convert(options: ConvertOptions) -> None:
     """Write another format."""
     source = Path(options.source)
-    if source.exists() and (found := image_format(source)) is not None:
-        convert_images(source, found, task=options.task, to=options.to, out=options.out)
+    named = None if options.task is None else get_task(options.task)
+    if source.exists() and (found := library.format_of(source, named)) in library.IMAGE_FORMATS:
+        convert_images(source, found, task=options.task, to=options.to, out=options.out, strict=options.strict)
         say(f"{options.out}: written, {options.to}.")
         return
-    if options.to in IMAGE_FORMATS:
+    if options.to in library.IMAGE_FORMATS:
         raise ConfigError(f"--to {options.to}: expected images in {source}, found none.")
     check_output(options.out, overwrite=options.overwrite and options.to == "dsrl")
     path, task = options.resolve()
@@ -229,18 +233,28 @@ def convert(options: ConvertOptions) -> None:
         if (found := library.format_of(path, task)) != "d4rl":
             raise ConfigError(f"--lagged-costs: expected a file of D4RL's, which has no costs, found {found}'s format.")
         card["costs"] = "lagged: the speed of the step before"
-        lagged = load_d4rl(path, task, labeller=labeller)
-        save_minari(options.out, lagged, task, card=card) if options.to == "minari" else data.save(
-            options.out, lagged, card=card
-        )
-    elif options.to == "minari":
-        save_minari(options.out, library.read(path, task), task, card=card)
-    elif library.format_of(path, task) == "dsrl":
+        _write_converted(options, load_d4rl(path, task, labeller=labeller), path, task, card)
+    elif options.to == "dsrl" and library.format_of(path, task) == "dsrl":
         # What the file itself says of its origin is kept; it may be larger than the memory.
-        data.rewrite(path, options.out, task, card={**data.read_card(path), "converted": card})
+        with data.replacing(options.out) as temporary:
+            data.rewrite(path, temporary, task, card={**data.read_card(path), "converted": card})
+            written = data.load(temporary, task, mapped=True, checked=False)
+            remark(remarks(written, task, place=str(path)), strict=options.strict)
     else:
-        data.save(options.out, library.read(path, task), card=card)
+        _write_converted(options, library.read(path, task), path, task, card)
     say(f"{options.out}: written, {options.to}.")
+
+
+def _write_converted(options: ConvertOptions, dataset: Dataset, path: Path, task: Task, card: dict[str, Any]) -> None:
+    """Write transitions that were read from `path`, with what is suspicious in them on their card."""
+    found = remarks(dataset, task, place=str(path))
+    remark(found, strict=options.strict)
+    if found:
+        card["remarks"] = found
+    if options.to == "minari":
+        save_minari(options.out, dataset, task, card=card)
+    else:
+        data.save(options.out, dataset, card=card)
 
 
 @dataclass(frozen=True)

@@ -169,8 +169,12 @@ def filter_command(arguments: Sequence[str]) -> None:
     options = parse(kind, arguments[1:], command=f"data filter {name}")
     check_output(options.out, overwrite=options.overwrite)
     opened = open_source(options)
-    used = {key: value for key, value in vars(options).items() if key not in ("source", "task", "out", "overwrite")}
-    write_result(options.out, work(options, opened), opened, f"filter {name}", used)
+    used = {
+        key: value
+        for key, value in vars(options).items()
+        if key not in ("source", "task", "out", "overwrite", "strict")
+    }
+    write_result(options.out, work(options, opened), opened, f"filter {name}", used, strict=options.strict)
 
 
 def _usage() -> str:

@@ -6,21 +6,25 @@ from typing import Any
 
 import tyro
 
-from surefoot import data
 from surefoot.checkpoint import versions
 from surefoot.cli.collect import coverage
+from surefoot.cli.progress import ProgressLine
+from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.terminal import say
-from surefoot.data import Dataset, library
+from surefoot.data import Dataset, library, save
+from surefoot.data.frames import FrameData
+from surefoot.data.remarks import few_episodes, remarks
 from surefoot.errors import ConfigError, DataError
 from surefoot.tasks import TASKS, Task, get_task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Source(StrictOption):
     """Which dataset."""
 
     source: tyro.conf.Positional[str]
-    """HDF5 file (DSRL's or D4RL's), folder of a Minari dataset, or a task's name: its file in DSRL's folder."""
+    """HDF5 file (DSRL's or D4RL's, or frames of images), folder of a Minari dataset, of episodes of images or of their
+    chunks, or a task's name: its file in DSRL's folder."""
     task: str | None = None
     """Name of the task; by default as the data's card or the published file's name says."""
 
@@ -47,15 +51,31 @@ class Opened:
 
     path: Path
     task: Task
-    dataset: Dataset
+    data: Dataset | FrameData
     card: dict[str, Any]
+    remarks: list[str]
+    """What is suspicious in it, a sentence each."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """The transitions. Raises `DataError` for images."""
+        if isinstance(self.data, FrameData):
+            raise DataError(f"{self.path}: expected transitions of vectors, found images of {self.task.name}.")
+        return self.data
 
 
 def open_source(options: Source) -> Opened:
-    """Read and check the dataset."""
+    """Read and check the dataset, and warn of what is suspicious in it."""
     path, task = options.resolve()
-    dataset = library.read(path, task)
-    return Opened(path, task, dataset, library.card_of(path))
+    data: Dataset | FrameData
+    if task.image_shape is None:
+        data = library.read(path, task)
+    else:
+        with ProgressLine(f"reading {path.name}", unit="episodes") as line:
+            data = library.read_frames(path, task, in_files=True, on_progress=line.report)
+    found = remarks(data, task, place=str(path))
+    remark(found, strict=options.strict)
+    return Opened(path, task, data, library.card_of(path), found)
 
 
 def check_output(out: Path, *, overwrite: bool) -> None:
@@ -64,7 +84,9 @@ def check_output(out: Path, *, overwrite: bool) -> None:
         raise ConfigError(f"{out}: it exists already; add --overwrite to replace a file, or choose another with --out.")
 
 
-def write_result(out: Path, result: Dataset, opened: Opened, what: str, settings: dict[str, Any]) -> None:
+def write_result(
+    out: Path, result: Dataset, opened: Opened, what: str, settings: dict[str, Any], *, strict: bool
+) -> None:
     """Write a filtered dataset with a card that says how it was made, and of what."""
     card = {
         "task": opened.task.name,
@@ -74,6 +96,9 @@ def write_result(out: Path, result: Dataset, opened: Opened, what: str, settings
         "coverage": coverage(result),
         "made_from": {"file": opened.path.name, "fingerprint": opened.dataset.fingerprint(), "card": opened.card},
     }
-    data.save(out, result, card=card)
+    if opened.remarks:
+        card["remarks"] = opened.remarks
     before, after = len(opened.dataset.lengths), len(result.lengths)
+    remark(few_episodes(after, before, what=f"{opened.path}: {what}"), strict=strict)
+    save(out, result, card=card)
     say(f"{out}: {after:,} of {before:,} episodes, {len(result):,} transitions.")

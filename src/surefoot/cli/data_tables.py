@@ -6,7 +6,8 @@ from typing import Any
 from rich.table import Table
 
 from surefoot.cli.data_source import Opened
-from surefoot.data.describe import Description, Spread
+from surefoot.data.describe import Description, Spread, image_range
+from surefoot.data.frames import FrameData
 
 BAR = 24
 """Widest bar, in characters."""
@@ -46,14 +47,32 @@ def _facts(found: Description, opened: Opened) -> Table:
     table.add_row(opened.task.name, str(opened.path), style="bold")
     facts: dict[str, Any] = {
         "transitions": f"{found.transitions:,}",
-        "episodes": f"{found.episodes:,} ({found.terminated:,} terminated, the others cut)",
+        "episodes": _episodes(found, opened.task.horizon),
         "after the last end": f"{found.unfinished_rows:,} transitions of an unfinished episode",
         "steps with a cost": f"{found.costly_steps:.1%}",
+        **_images(opened),
         "origin": opened.card.get("origin") or opened.card.get("recipe") or "no card",
     }
     for name, value in facts.items():
         table.add_row(name, str(value))
     return table
+
+
+def _episodes(found: Description, horizon: int) -> str:
+    ends = f"{found.terminated:,} terminated, the others cut"
+    if found.limit_length is not None:
+        limit = "the horizon" if found.limit_length == horizon else "one length for all"
+        ends += f"; those after {found.limit_length} steps, {limit}, look cut by a time limit"
+    return f"{found.episodes:,} ({ends})"
+
+
+def _images(opened: Opened) -> dict[str, str]:
+    """What the observations are, where they are images."""
+    if not isinstance(opened.data, FrameData):
+        return {}
+    count, *shape = opened.data.observations.shape
+    low, high = image_range(opened.data)
+    return {"images": f"{count:,} of {' x '.join(map(str, shape))}, values {low} to {high}"}
 
 
 def _spreads(found: Description) -> Table:

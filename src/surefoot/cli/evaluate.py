@@ -18,11 +18,12 @@ from surefoot.cli.evaluate_budgets import EPISODES as BUDGET_EPISODES
 from surefoot.cli.evaluate_budgets import BudgetRequest, budget_table, evaluate_under_budgets
 from surefoot.cli.evaluate_images import evaluate_on_images
 from surefoot.cli.evaluate_simulator import evaluate_on_simulator
-from surefoot.cli.files import merge_summary, run_data, write_arrays
+from surefoot.cli.files import merge_summary, write_arrays
 from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
-from surefoot.cli.terminal import say_lines
+from surefoot.cli.run_data import run_data
+from surefoot.cli.terminal import say_lines, warn
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
@@ -32,7 +33,6 @@ from surefoot.evaluation.protocol import ProtocolName
 from surefoot.evaluation.rollouts import Records
 from surefoot.evaluation.starts import Starts, draw_starts
 from surefoot.files import write_text
-from surefoot.numerics import check_finite
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.protocol_tables import protocol_rows
 from surefoot.report.tables import evaluation_rows, key_figure_rows, key_figures, plain_table, verdict
@@ -146,7 +146,11 @@ def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dic
 
 def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: Dataset | None) -> dict[str, Any]:
     episodes = POINT_ROBOT_EPISODES if options.episodes is None else options.episodes
-    dataset = run_data(loaded.directory, loaded.config) if dataset is None else dataset
+    if dataset is None:
+        found = run_data(loaded.directory, loaded.config)
+        dataset = found.transitions
+        if found.reason:
+            warn(f"the data's row is left out: {found.reason}.")
     with ProgressLine("solving the exact feasible set", unit="sets") as line:
         exact = solve_point_robot()
         line.report(1, 1)
@@ -202,7 +206,6 @@ def measure_region(loaded: LoadedRun, exact: ExactSet) -> Region | None:
     poses = [slice_poses(speed, heading, resolution=RESOLUTION, extent=EXTENT) for speed, heading in SLICES]
     observations = [point_robot.observe(jnp.asarray(part, jnp.float32)) for part in poses]
     learned = np.stack([np.asarray(values_of(loaded.states, part)) for part in observations])
-    check_finite("feasible value (slice, seed, point)", learned, "its networks overflow on PointRobot's observations")
     values = np.stack([exact.value(part) for part in poses])
     scored = [[score_region(learned[i, s], values[i]) for i in range(len(SLICES))] for s in range(learned.shape[1])]
     names = scored[0][0]._fields

@@ -2,16 +2,16 @@
 arrays that the report draws its pictures from."""
 
 import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from surefoot.cli.files import merge_summary, run_frames, write_arrays
+from surefoot.cli.files import merge_summary, write_arrays
 from surefoot.cli.loaded_run import FOLDER, LoadedRun
 from surefoot.cli.progress import ProgressLine
-from surefoot.data import episode_files
-from surefoot.data.frames import FrameData
+from surefoot.cli.run_data import run_data
+from surefoot.cli.terminal import warn
+from surefoot.data.frames import FrameData, first_episodes
 from surefoot.envs.point_robot_pixels import VARIANTS
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.errors import ConfigError
@@ -38,13 +38,12 @@ PICTURED = 16
 
 def keep_data_pictures(loaded: LoadedRun) -> None:
     """What the report draws of the world model, from the first episodes of the run's own data: a simulator's are not
-    kept by its evaluation. Nothing where the data do not lie any more where they did."""
-    config = loaded.config
-    folder = Path(config.data_path)
-    if not episode_files.is_folder_of_episodes(folder):
+    kept by its evaluation. A warning says why where there are none."""
+    found = run_data(loaded.directory, loaded.config)
+    if found.frames is None:
+        warn(f"the report will show no pictures of the data: {found.reason}.")
         return
-    task = get_task(config.data_selection.get("data_task", config.task))
-    frames = episode_files.load(folder, task, in_memory=True, only=lambda _, number: number < PICTURED)
+    frames = first_episodes(found.frames, PICTURED)
     state = member(loaded.states, 0)
     write_arrays(loaded.directory.path / FOLDER / "pictures.npz", picture_arrays(loaded.algorithm, state, frames))
 
@@ -72,7 +71,10 @@ def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None) -
     pictures = picture_arrays(loaded.algorithm, states[0], found.pictured) | found.arrays
     write_arrays(path / FOLDER / name.replace("episodes", "pictures").replace("jsonl", "npz"), pictures)
     figures: dict[str, Any] = summarise(rows)
-    if (data := run_frames(loaded.directory, loaded.config)) is not None:
+    trained_on = run_data(loaded.directory, loaded.config)
+    if trained_on.reason:
+        warn(f"the data's row is left out: {trained_on.reason}.")
+    if (data := trained_on.frames) is not None:
         free = data.violating_steps == 0
         figures["data"] = {
             "episodes": len(data.lengths),

@@ -1,4 +1,4 @@
-"""What the commands do with the files of a run: checking the folder, merging the summary, finding the data."""
+"""What the commands do with the files of a run: checking the folder, merging the summary."""
 
 import json
 import os
@@ -8,15 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from surefoot import data
-from surefoot.cli.selection import select
-from surefoot.data import Dataset, episode_files, library, pixels
-from surefoot.data.frames import FrameData
 from surefoot.data.npz_files import Field, check_fields, read_npz
 from surefoot.errors import ConfigError, DataError
 from surefoot.files import replacement, sweep, write_json
-from surefoot.tasks import Task, get_task
-from surefoot.training import RunConfig, RunDirectory
+from surefoot.training import RunDirectory
 
 SUMMARY = "summary.json"
 
@@ -92,49 +87,3 @@ def read_arrays(path: Path, *groups: Mapping[str, Field], what: str = "arrays") 
             f"{path}: expected {what}, found a file that cannot be read ({detail}); evaluate again."
         ) from error
     return arrays
-
-
-def run_data(run: RunDirectory, config: RunConfig) -> Dataset | None:
-    """The transitions that a run was trained on, its selection of the file; None where they are gone, no longer the
-    same, or images (`run_frames`).
-
-    They are looked for where they were, then in the run's folder, which may have been moved as a whole.
-    """
-    if get_task(config.task).image_shape is not None:
-        return None
-    for path in (Path(config.data_path), run.path / Path(config.data_path).name):
-        if path.is_file():
-            dataset = select(library.read(path, get_task(config.task)), config.data_selection)
-            if dataset.fingerprint() == config.data_fingerprint:
-                return dataset
-    return None
-
-
-def run_frames(run: RunDirectory, config: RunConfig) -> FrameData | None:
-    """The same for a run on images."""
-    task = get_task(config.data_selection.get("data_task", config.task))  # a fine-tuned run's data are another task's
-    if task.image_shape is None:
-        return None
-    for path in (Path(config.data_path), run.path / Path(config.data_path).name):
-        if path.is_file() or episode_files.is_folder_of_episodes(path):
-            frames = load_frames(path, task)
-            if frames.fingerprint() == config.data_fingerprint:
-                return frames
-    return None
-
-
-def load_frames(path: Path, task: Task) -> FrameData:
-    """The frames of a file or of a folder of episodes; the images stay there."""
-    if episode_files.is_folder_of_episodes(path):
-        return episode_files.load(path, task, in_memory=False)
-    return pixels.load(path, task, mapped=True)
-
-
-def data_card(run: RunDirectory, config: RunConfig) -> dict[str, Any]:
-    """The card of the run's data; empty where the file is gone."""
-    for path in (Path(config.data_path), run.path / Path(config.data_path).name):
-        if path.is_file():
-            return data.read_card(path)
-        if episode_files.is_folder_of_episodes(path):
-            return episode_files.read_card(path)
-    return {}

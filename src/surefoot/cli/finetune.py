@@ -13,14 +13,17 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from surefoot.cli.files import check_output_folder, merge_summary, run_frames
+from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.loaded_run import LoadedRun, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.remarks import StrictOption, remark
+from surefoot.cli.run_data import data_task, run_data
 from surefoot.cli.sight import check_sight, say_renderer
 from surefoot.cli.terminal import say
 from surefoot.data.frame_stream import in_memory
 from surefoot.data.frames import FrameData
+from surefoot.data.remarks import remarks
 from surefoot.envs.pure import PURE_TASKS, PureTask
 from surefoot.errors import ConfigError, flag
 from surefoot.ranges import COUNT, Range, check_fields
@@ -32,7 +35,7 @@ from surefoot.training.online_simulator import OnlineSimulator
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneOptions:
+class FinetuneOptions(StrictOption):
     """Go on with a trained run online. The offline policy is kept frozen beside the one that learns (FOSP); new
     episodes join the offline data; what fine-tuning itself costs is written to online.jsonl."""
 
@@ -140,14 +143,15 @@ def _opened(task: Task, options: FinetuneOptions) -> Iterator[PureTask | OnlineS
 def _offline_data(options: FinetuneOptions, loaded: LoadedRun) -> FrameData | None:
     if options.without_offline_data:
         return None
-    found = run_frames(loaded.directory, loaded.config)
-    if found is None:
+    found = run_data(loaded.directory, loaded.config)
+    if found.frames is None:
         raise ConfigError(
-            f"{options.run}: expected the offline data at {loaded.config.data_path}, found none or others; without "
+            f"{options.run}: expected the offline data, found none: {found.reason}; without "
             f"them the model forgets what they taught it, costs that became rare first, and learns from the first "
             f"round's episodes alone, which --without-offline-data accepts."
         )
-    return in_memory(found)  # the replay grows beside them
+    remark(remarks(found.frames, data_task(loaded.config), place=str(found.path)), strict=options.strict)
+    return in_memory(found.frames)  # the replay grows beside them
 
 
 def _start(

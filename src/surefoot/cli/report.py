@@ -12,14 +12,15 @@ import tyro
 from matplotlib.figure import Figure
 
 from surefoot.cli.compare import compare
-from surefoot.cli.files import data_card, read_arrays, read_summary, run_data, run_frames
+from surefoot.cli.files import read_arrays, read_summary
 from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.options import parse
 from surefoot.cli.report_budgets import budget_figures
 from surefoot.cli.report_images import image_figures
 from surefoot.cli.report_simulator import animations, data_points, scatter_figure
+from surefoot.cli.run_data import run_data
 from surefoot.cli.selection import method_name
-from surefoot.cli.terminal import say
+from surefoot.cli.terminal import say, warn
 from surefoot.data import Dataset
 from surefoot.data.frames import FrameData
 from surefoot.data.npz_files import Field
@@ -80,8 +81,10 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
     directory = RunDirectory(path)
     config = directory.read_config()
     summary = read_summary(path)
-    dataset = run_data(directory, config) if dataset is None else dataset
-    frames = run_frames(directory, config)
+    found = run_data(directory, config)
+    if found.reason:
+        warn(f"the report shows no data: {found.reason}.")
+    dataset, frames = (found.transitions if dataset is None else dataset), found.frames
     task = get_task(config.task)
     name = method_name(config.algorithm, config.data_selection)
     figures: Figures = {
@@ -91,7 +94,7 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
         **_region_figure(path, summary),
         **_trajectory_figure(path),
         **_training_figure(directory),
-        **_data_figure(dataset or frames, data_card(directory, config)),
+        **_data_figure(dataset or frames, found.card),
     }
     page = path / PAGE if out is None else out
     write_report(

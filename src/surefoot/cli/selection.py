@@ -40,6 +40,15 @@ def select(dataset: Dataset, record: dict[str, Any]) -> Dataset:
         raise DataError(f"--data-filter {name} with a cost limit of {limit:g}: {error}") from error
 
 
+def selection_name(record: dict[str, Any]) -> str:
+    """The selection in the words of the options: "--fraction 0.1 and --data-filter safe (cost limit 5)"."""
+    parts = [f"--fraction {record['fraction']:g}"] if "fraction" in record else []
+    if "filter" in record:
+        limit = "" if record["filter"] == "frontier" else f" with a cost limit of {record['cost_limit']:g}"
+        parts.append(f"--data-filter {record['filter']}{limit}")
+    return " and ".join(parts)
+
+
 def data_name(record: dict[str, Any]) -> str:
     """The selection in a word or two: "all", "safe", "10 %", "safe, 10 %"."""
     parts = [record["filter"]] if "filter" in record else []

@@ -18,6 +18,7 @@ from surefoot import presets
 from surefoot.cli.evaluate import SIMULATOR_EPISODES, EvaluateOptions, default_workers, evaluate
 from surefoot.cli.files import read_summary
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.remarks import StrictOption
 from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.cli.selection import DataFilter
 from surefoot.cli.terminal import say, say_lines
@@ -38,7 +39,7 @@ Hyper = TypeVar("Hyper")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepOptions(Generic[Hyper]):
+class SweepOptions(StrictOption, Generic[Hyper]):
     """Train and measure an algorithm on several shares of a simulator task's data. Killed and started again with the
     same options it goes on."""
 
@@ -49,7 +50,7 @@ class SweepOptions(Generic[Hyper]):
     preset: str = presets.DEFAULT_PRESET
     """Named hyper-parameters that the flags below start from."""
     data: Path
-    """HDF5 file to train on, in DSRL's format."""
+    """Data to train on, in any format that `surefoot train` takes."""
     out: Path
     """Folder of the runs and the figures, made if missing."""
     fraction: Annotated[tuple[float, ...], Range("(0, 1]", fewest=1)] = (0.1, 0.5, 1.0)
@@ -114,6 +115,7 @@ def sweep(options: SweepOptions[Any], *, command: Sequence[str]) -> list[tuple[f
                 fraction=fraction,
                 seeds=options.seeds,
                 resume=True,
+                strict=options.strict,
                 log_interval=options.log_interval,
                 checkpoint_interval=options.checkpoint_interval,
                 hyper=options.hyper,

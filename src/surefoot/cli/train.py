@@ -18,12 +18,14 @@ from surefoot.cli.collect import coverage
 from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration, reading_progress
-from surefoot.cli.selection import DataFilter, select, selection
+from surefoot.cli.remarks import StrictOption, remark
+from surefoot.cli.selection import DataFilter, select, selection, selection_name
 from surefoot.cli.terminal import say
-from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files, library, pixels
+from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files, library
 from surefoot.data.frame_stream import in_memory, stays_in_files
 from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
+from surefoot.data.remarks import few_episodes, remarks
 from surefoot.errors import ConfigError, flag
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks import Task, get_task
@@ -40,7 +42,7 @@ Hyper = TypeVar("Hyper")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(Generic[Hyper]):
+class TrainOptions(StrictOption, Generic[Hyper]):
     """Train an algorithm for several seeds at once. Its hyper-parameters follow the options of the run itself;
     --algorithm and --preset change which there are and their defaults."""
 
@@ -51,8 +53,8 @@ class TrainOptions(Generic[Hyper]):
     preset: str = presets.DEFAULT_PRESET
     """Named hyper-parameters that the flags below start from."""
     data: Path | None = None
-    """HDF5 file to train on, in DSRL's format or D4RL's, or a folder of image episodes; by default the task's published
-    file in DSRL's folder."""
+    """HDF5 file to train on, in DSRL's format or D4RL's, a Minari dataset's folder, or a file or a folder of images; by
+    default the task's published file in DSRL's folder."""
     stream: Literal["auto", "always", "never"] = "auto"
     """Leave the data in the file and gather batches from it: auto does so from 2 GiB on, where the file allows it."""
     out: Path
@@ -185,22 +187,36 @@ def _dataset(
     if task.image_shape is None:
         with reading_progress(f"checking {path.name}") as report:
             loaded = library.read(path, task, mapped=MAPPED[options.stream], checked=checked, on_progress=report)
-        return select(loaded, chosen)
+        if checked or not is_mapped(loaded.observations):
+            remark(remarks(loaded, task, place=str(path)), strict=options.strict)
+        return _selected(options, path, loaded, chosen)
     if not getattr(options.hyper, "reads_images", False):
         raise ConfigError(
             f"--algorithm: expected one that reads images for {task.name}, as fosp, found {options.algorithm}."
         )
     if chosen:
         raise ConfigError(f"--data-filter and --fraction: expected none for {task.name}, whose data are images.")
-    return _frames(options, path, task)
+    frames = _frames(options, path, task)
+    remark(remarks(frames, task, place=str(path)), strict=options.strict)
+    return frames
+
+
+def _selected(options: TrainOptions[Any], path: Path, loaded: Dataset, chosen: dict[str, Any]) -> Dataset:
+    """The episodes that the options ask for; says how many they are where they are not all."""
+    dataset = select(loaded, chosen)
+    if chosen:
+        kept, total, what = len(dataset.lengths), len(loaded.lengths), selection_name(chosen)
+        say(f"{path}: {kept:,} of {total:,} episodes, {len(dataset):,} transitions ({what}).")
+        remark(few_episodes(kept, total, what=f"{path}: {what}"), strict=options.strict)
+    return dataset
 
 
 def _frames(options: TrainOptions[Any], path: Path, task: Task) -> FrameData:
     """The frames of a file, or of a folder of episodes; images stay there where the options or their size say so."""
     if not episode_files.is_folder_of_episodes(path):
-        return pixels.load(path, task, mapped=options.stream == "always")
+        return library.read_frames(path, task, in_files=options.stream == "always")
     with ProgressLine(f"reading {path.name}", unit="episodes") as line:
-        frames = episode_files.load(path, task, in_memory=False, on_progress=line.report)
+        frames = library.read_frames(path, task, in_files=True, on_progress=line.report)
     if options.stream == "always" or (options.stream == "auto" and frames.observations.nbytes >= STREAMED_BYTES):
         return frames
     return in_memory(frames)

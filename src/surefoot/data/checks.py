@@ -13,7 +13,7 @@ import numpy as np
 
 from surefoot.data.dataset import Dataset
 from surefoot.data.frames import FrameData, transition_rows
-from surefoot.data.mapping import Meter, blocks
+from surefoot.data.mapping import Meter, blocks, read_rows
 from surefoot.data.suspicions import explain_gap, rewards_look_like_costs
 from surefoot.errors import DataError
 from surefoot.tasks import Task
@@ -202,7 +202,7 @@ def _check_first(path: Path, frames: FrameData) -> None:
 
 def _check_varies(path: Path, observations: np.ndarray, actions: np.ndarray) -> None:
     for key, columns in (("observations", observations), ("actions", actions)):
-        first = np.array(columns[0:1])
+        first = np.array(read_rows(columns, 0, 1))
         if all((block == first).all() for _, (block,) in blocks(columns)):
             found = f"the same {first.size} numbers in every one of {len(columns)} rows"
             refuse(path, key, expected="at least one column that varies", found=found)

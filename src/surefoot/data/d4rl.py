@@ -18,7 +18,7 @@ from surefoot.data.allowance import Allowance
 from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
 from surefoot.data.dataset import Dataset
 from surefoot.data.storage import check_numbers, check_storage, has_key, open_array, read_array, reading
-from surefoot.data.travel import TravelCost, read_places, travel_cost
+from surefoot.data.travel import TravelCost, check_places, has_places, read_places, travel_cost
 from surefoot.errors import ConfigError
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.tasks import Task
@@ -70,7 +70,12 @@ _COPIES = 2.5
 
 def has_labels(task: Task) -> bool:
     """Whether it is known how D4RL's data of the task's robot are labelled with costs."""
-    return task.name in LABELLERS or travel_cost(task) is not None
+    return labeller_of(task) is not None
+
+
+def labeller_of(task: Task) -> Labeller | TravelCost | None:
+    """What labels data of the task's robot that have no costs, in whatever format; None where nothing is known."""
+    return LABELLERS.get(task.name) or travel_cost(task)
 
 
 def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | TravelCost | None = None) -> Dataset:
@@ -84,7 +89,7 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
     Raises `DataError`, one sentence, for a file that is not such data; `ConfigError` where no labeller is known.
     """
     path = Path(path)
-    labeller = labeller or LABELLERS.get(task.name) or travel_cost(task)
+    labeller = labeller or labeller_of(task)
     if labeller is None:
         known = ", ".join(LABELLERS)
         raise ConfigError(
@@ -101,7 +106,7 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
             check_storage(path, key, node)
             allowance.take(key, node)
         places = None
-        if isinstance(labeller, TravelCost):
+        if isinstance(labeller, TravelCost) or has_places(path, file):
             places = read_places(path, file, rows, labeller, allowance)
         arrays = {key: _read(path, key, node, task) for key, node in nodes.items()}
     terminated = flag_values(path, "terminals", arrays["terminals"])
@@ -111,6 +116,8 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
         truncated = cut_at(terminated, task.horizon)
     # Before anything is left out: a step's cost may depend on its neighbours.
     ended = terminated | truncated
+    if places is not None:
+        check_places(path, places, ended)
     entered = arrays.get("next_observations")
     kept = np.ones(rows, bool)
     if entered is None:

@@ -7,11 +7,15 @@ from jaxtyping import Float, Int
 
 from surefoot.data.dataset import Dataset
 from surefoot.data.filters import Bounds, grid_cells, reference_bounds
+from surefoot.data.frames import FrameData
 from surefoot.data.mapping import blocks
+from surefoot.data.remarks import limit_terminals
 from surefoot.tasks import Task
 
 COST_BINS, RETURN_BINS = 10, 10
 """Equal bins of the reference ranges in which coverage is counted."""
+_IMAGES = 2048
+"""Read at a time."""
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -47,6 +51,8 @@ class Description:
     """Transitions after the last episode's end."""
     terminated: int
     """Episodes that ended by termination; the others were cut."""
+    limit_length: int | None
+    """Steps of the episodes whose terminations look like a time limit's; None where none do."""
     lengths: Spread
     """Steps."""
     returns: Spread
@@ -77,8 +83,8 @@ class Description:
         return np.linspace(self.bounds[0], self.bounds[1], len(self.cost_counts) + 1)
 
 
-def describe(dataset: Dataset, task: Task) -> Description:
-    """The dataset in numbers, with the task's reference bounds and cost limits."""
+def describe(dataset: Dataset | FrameData, task: Task) -> Description:
+    """Transitions or frames in numbers, with the task's reference bounds and cost limits."""
     bounds = reference_bounds(dataset, task)
     cells = grid_cells(dataset, COST_BINS, RETURN_BINS, bounds=bounds)
     # An episode may lie beside the reference range of the return and still cover its cost.
@@ -88,12 +94,13 @@ def describe(dataset: Dataset, task: Task) -> Description:
     return Description(
         transitions=len(dataset),
         episodes=len(ends),
-        unfinished_rows=len(dataset) - (int(ends[-1]) if len(ends) else 0),
+        unfinished_rows=len(dataset) - int(dataset.lengths.sum()),
         terminated=int(dataset.terminated[ends - 1].sum()),
+        limit_length=limit_terminals(dataset, task),
         lengths=_spread(dataset.lengths),
         returns=_spread(dataset.returns),
         cost_returns=_spread(dataset.cost_returns),
-        costly_steps=sum(int((block > 0).sum()) for _, (block,) in blocks(dataset.costs)) / len(dataset),
+        costly_steps=_costly(dataset) / max(1, len(dataset)),
         limits=tuple(_limit(dataset, limit) for limit in _limits_of(task)),
         bounds=bounds,
         cost_counts=tuple(np.bincount(costs[costs >= 0], minlength=COST_BINS).tolist()),
@@ -102,11 +109,21 @@ def describe(dataset: Dataset, task: Task) -> Description:
     )
 
 
+def image_range(frames: FrameData) -> tuple[int, int]:
+    """The smallest and the largest value of all images."""
+    ends = [(int(block.min()), int(block.max())) for _, (block,) in blocks(frames.observations, rows=_IMAGES)]
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def _costly(dataset: Dataset | FrameData) -> int:
+    return sum(int((block > 0).sum()) for _, (block,) in blocks(dataset.costs))
+
+
 def _limits_of(task: Task) -> tuple[float, ...]:
     return tuple(sorted({task.cost_limit, *task.dsrl_cost_limits}))
 
 
-def _limit(dataset: Dataset, limit: float) -> Limit:
+def _limit(dataset: Dataset | FrameData, limit: float) -> Limit:
     safe = dataset.cost_returns <= limit
     best = float(dataset.returns[safe].max()) if safe.any() else None
     return Limit(limit, float(safe.mean()) if len(safe) else 0.0, best)

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from surefoot.data.dataset import Dataset
 from surefoot.data.density import DensityGrid
+from surefoot.data.frames import FrameData
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task
 
@@ -145,7 +146,7 @@ def by_cost(
     return dataset.select(np.flatnonzero(chosen))
 
 
-def reference_bounds(dataset: Dataset, task: Task) -> Bounds:
+def reference_bounds(dataset: Dataset | FrameData, task: Task) -> Bounds:
     """The task's reference bounds; where it has none (they are DSRL's) those of the data's own episodes."""
     if task.cost_return_max > task.cost_return_min:
         return task.cost_return_min, task.cost_return_max, task.return_min, task.return_max
@@ -155,7 +156,9 @@ def reference_bounds(dataset: Dataset, task: Task) -> Bounds:
     return float(costs.min()), float(costs.max()), float(returns.min()), float(returns.max())
 
 
-def grid_cells(dataset: Dataset, cost_bins: int, return_bins: int, *, bounds: Bounds) -> Int[np.ndarray, " E"]:
+def grid_cells(
+    dataset: Dataset | FrameData, cost_bins: int, return_bins: int, *, bounds: Bounds
+) -> Int[np.ndarray, " E"]:
     """The cell of every complete episode, cost bin times `return_bins` plus return bin; -1 outside of `bounds`."""
     low_cost, high_cost, low_return, high_return = bounds
     cost = _bins(dataset.cost_returns, low_cost, high_cost, cost_bins)

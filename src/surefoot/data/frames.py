@@ -147,6 +147,12 @@ class FrameData:
         return FrameWindows(Frames(*cast(tuple[Array, ...], arrays)), cast(Array, np.arange(count, dtype=np.int32)))
 
 
+def first_episodes(frames: FrameData, count: int) -> FrameData:
+    """The first so many episodes, or all if there are fewer, in memory."""
+    end = int(frames.episode_ends[: max(1, count)][-1])
+    return FrameData(frames.task, **{name: np.asarray(array[:end]) for name, array in frames.arrays().items()})
+
+
 def join(parts: list[FrameData]) -> FrameData:
     """The episodes of all parts, of one task, one after the other."""
     names = list(parts[0].arrays())

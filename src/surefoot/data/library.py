@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from surefoot.data import hdf5
+from surefoot.data import episode_files, hdf5, npz_chunks, pixels
 from surefoot.data.checks import refuse
-from surefoot.data.d4rl import LABELLERS, has_labels, load_d4rl
+from surefoot.data.d4rl import has_labels, labeller_of, load_d4rl
 from surefoot.data.dataset import Dataset
 from surefoot.data.download import fetch
-from surefoot.data.minari import load_minari, read_minari_card
+from surefoot.data.frames import FrameData
+from surefoot.data.minari import is_minari, load_minari, read_minari_card
 from surefoot.data.storage import has_key, reading
 from surefoot.data.writing import replacing
 from surefoot.errors import ConfigError, DataError
@@ -27,6 +28,10 @@ from surefoot.files import write_json
 from surefoot.tasks import TASKS, Task, get_task
 
 MANIFEST = "manifest.json"
+Format = Literal["dsrl", "d4rl", "minari", "frames", "episodes", "chunks"]
+"""Of transitions: HDF5 files of DSRL's and of D4RL's keys, folders of Minari's. Of images: one HDF5 file of frames, a
+folder of compressed episodes, a folder of the NPZ chunks of FOSP's public code."""
+IMAGE_FORMATS: tuple[Format, ...] = ("frames", "episodes", "chunks")
 REPOSITORY = "datasets/YYY-45/DSRL/resolve/main"
 """Where the files lie below the endpoint."""
 DEFAULT_ENDPOINT = "https://huggingface.co"
@@ -94,7 +99,8 @@ def load(
     checked: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """`load(path, task)`: the data of `task` in that file. `load(task)`: in its published file in DSRL's folder.
+    """`load(path, task)`: the transitions of `task` there, in DSRL's format, D4RL's or Minari's. `load(task)`: those of
+    its published file in DSRL's folder.
 
     `mapped` arrays stay in the file and are read where they are used: for data larger than the memory. None: where they
     take more than 2 GiB and lie in the file as they would in memory, as in the files that `save` writes.
@@ -107,12 +113,16 @@ def load(
         return hdf5.load(find(source), source, mapped=mapped, checked=checked, on_progress=on_progress)
     if task is None:
         raise TypeError("load: a path needs the task whose data lie there")
-    return hdf5.load(source, task, mapped=mapped, checked=checked, on_progress=on_progress)
+    return read(Path(source), task, mapped=mapped, checked=checked, on_progress=on_progress)
 
 
 def card_of(path: Path) -> dict[str, Any]:
-    """The data card of a file or of a Minari dataset; empty where there is none."""
-    return read_minari_card(path) if path.is_dir() else hdf5.read_card(path)
+    """The data card of data in any format; empty where there is none."""
+    if episode_files.is_folder_of_episodes(path):
+        return episode_files.read_card(path)
+    if path.is_dir():
+        return read_minari_card(path) if is_minari(path) else {}
+    return hdf5.read_card(path)
 
 
 def task_of(path: Path) -> Task | None:
@@ -123,13 +133,21 @@ def task_of(path: Path) -> Task | None:
     return next((task for task in TASKS.values() if task.dsrl_file == path.name), None)
 
 
-def format_of(path: Path, task: Task) -> Literal["dsrl", "d4rl", "minari"]:
-    """In which format data of `task` lie at `path`. D4RL's have no costs, for which the task then has a labeller."""
-    if (path / "data").is_dir():
-        return "minari"
+def format_of(path: Path, task: Task | None = None) -> Format:
+    """In which format data of `task` lie at `path`.
+
+    D4RL's have no costs, for which the task then has a labeller. Raises `DataError` where there are no data.
+    """
+    if episode_files.is_folder_of_episodes(path):
+        return "episodes"
+    if path.is_dir():
+        chunked = not is_minari(path) and any(path.glob("[!.]*.npz"))
+        return "chunks" if chunked else "minari"
     with reading(path) as file:
+        if hdf5.card_of(path, file).get("layout") == pixels.LAYOUT or (task and task.image_shape is not None):
+            return "frames"
         costless = not has_key(path, file, "costs") and has_key(path, file, "rewards")
-    return "d4rl" if costless and has_labels(task) else "dsrl"
+    return "d4rl" if costless and task is not None and has_labels(task) else "dsrl"
 
 
 def read(
@@ -140,18 +158,39 @@ def read(
     checked: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """The data of `task` at `path`, in whatever format; the options are `hdf5.load`'s and count for DSRL's format only.
+    """The transitions of `task` at `path`, in whatever format; the options are `hdf5.load`'s and count for DSRL's
+    format only.
 
-    Raises `DataError`.
+    Raises `DataError`, also for images (`read_frames`).
     """
     found = format_of(path, task)
+    if found in IMAGE_FORMATS:
+        key = hdf5.CARD if found == "frames" else ""
+        refuse(path, key, expected="transitions of vectors", found="frames of images, as surefoot train takes them")
     if found == "minari":
-        return load_minari(path, task, labeller=LABELLERS.get(task.name))
-    return (
-        load_d4rl(path, task)
-        if found == "d4rl"
-        else hdf5.load(path, task, mapped=mapped, checked=checked, on_progress=on_progress)
-    )
+        return load_minari(path, task, labeller=labeller_of(task))
+    if found == "d4rl":
+        return load_d4rl(path, task)
+    return hdf5.load(path, task, mapped=mapped, checked=checked, on_progress=on_progress)
+
+
+def read_frames(
+    path: Path, task: Task, *, in_files: bool, on_progress: Callable[[int, int], None] | None = None
+) -> FrameData:
+    """The images of `task` at `path`, in whatever format; `in_files`: they stay there where the format allows it.
+
+    `on_progress(done, total)` counts the files of a folder of episodes. Raises `DataError`.
+    """
+    if task.image_shape is None:
+        raise ConfigError(f"--task: expected one of images for {path}, found {task.name}.")
+    found = format_of(path, task)
+    if found == "episodes":
+        return episode_files.load(path, task, in_memory=not in_files, on_progress=on_progress)
+    if found == "chunks":
+        return npz_chunks.read_chunks(path, task)
+    if found == "minari":
+        refuse(path, "", expected="images of one of our formats", found="a folder of another kind")
+    return pixels.load(path, task, mapped=in_files)
 
 
 def read_manifest(directory: Path) -> dict[str, Known]:

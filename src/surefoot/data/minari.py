@@ -21,7 +21,7 @@ import numpy as np
 from surefoot.data.allowance import Allowance
 from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
 from surefoot.data.checksums import write_array
-from surefoot.data.d4rl import Labeller
+from surefoot.data.d4rl import LEADING_COLUMNS, Labeller
 from surefoot.data.dataset import Dataset
 from surefoot.data.hdf5 import CARD, check_card_task
 from surefoot.data.storage import (
@@ -33,22 +33,25 @@ from surefoot.data.storage import (
     read_array,
     reading,
 )
+from surefoot.data.travel import PLACES, TravelCost, check_places, read_places
 from surefoot.data.writing import blaming, check_room, new_hdf5
 from surefoot.files import aside, remove, sweep
 from surefoot.tasks import Task
 
 MAIN_FILE, METADATA_FILE = "main_data.hdf5", "metadata.json"
+_PLACES = "places"
 _COPIES = 2.0
 """Of the data, in memory while the episodes are joined."""
 MINARI_VERSION = "0.5.4"
 """The version of the package whose layout is written."""
 
 
-def load_minari(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | None = None) -> Dataset:
+def load_minari(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | TravelCost | None = None) -> Dataset:
     """The Minari dataset in the folder `path` (its own or its `data`), as data of `task`.
 
-    Costs come from `infos/cost`, where there are none from `labeller`. An episode in the middle that has no end mark
-    was cut there. Raises `DataError`, one sentence, for a folder that is not such data.
+    Costs come from `infos/cost`, where there are none from `labeller`, as those of D4RL's files: of the same steps they
+    are the same. An episode in the middle that has no end mark was cut there. Raises `DataError`, one sentence, for a
+    folder that is not such data.
     """
     path = Path(path)
     folder = _data_folder(path)
@@ -66,11 +69,20 @@ def load_minari(path: str | os.PathLike[str], task: Task, *, labeller: Labeller 
     for part in parts[:-1]:
         part["truncated"][-1] |= not part["terminated"][-1]
     keys = [key for key in parts[0] if all(key in part for part in parts)]
-    dataset = Dataset(task.name, **{key: np.concatenate([part[key] for part in parts]) for key in keys})
+    joined = {key: np.concatenate([part[key] for part in parts]) for key in keys}
+    places = joined.pop(_PLACES, None)
+    dataset = Dataset(task.name, **joined)
+    if places is not None:
+        check_places(main, places, dataset.terminated | dataset.truncated)
     if task.has_constraint and dataset.constraints is None:
         refuse(main, "infos/constraint", expected="a key of that name", found="none in some episode")
     check_dataset(main, dataset, task)
     return dataset
+
+
+def is_minari(path: Path) -> bool:
+    """Whether a path is a folder of Minari's, or the folder `data` in one."""
+    return (path / "data").is_dir() or (path / METADATA_FILE).exists() or (path / MAIN_FILE).exists()
 
 
 def read_minari_card(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -134,10 +146,12 @@ class _Source(NamedTuple):
     allowance: Allowance
 
 
-def _read_episode(source: _Source, name: str, task: Task, labeller: Labeller | None) -> dict[str, np.ndarray]:
-    """The arrays of one episode under the names of `Dataset`."""
+def _read_episode(
+    source: _Source, name: str, task: Task, labeller: Labeller | TravelCost | None
+) -> dict[str, np.ndarray]:
+    """The arrays of one episode under the names of `Dataset`, and where the robot was, if that is there."""
     path, file = source.path, source.file
-    moments = _read(source, f"{name}/observations", width=task.observation_dim)
+    moments = _read(source, f"{name}/observations", width=task.observation_dim, more=LEADING_COLUMNS.get(task.name))
     actions = _read(source, f"{name}/actions", width=task.action_dim)
     steps = len(actions)
     if len(moments) != steps + 1:
@@ -153,8 +167,14 @@ def _read_episode(source: _Source, name: str, task: Task, labeller: Labeller | N
     }
     for key, ours in (("terminations", "terminated"), ("truncations", "truncated")):
         found[ours] = flag_values(path, f"{name}/{key}", _read_steps(source, f"{name}/{key}", steps))
+    places = _read_places(source, name, steps, labeller)
+    if places is not None:
+        found[_PLACES] = places
     if has_key(path, file, f"{name}/infos/cost"):
         found["costs"] = _read_steps(source, f"{name}/infos/cost", steps)
+    elif isinstance(labeller, TravelCost):
+        ended = np.arange(steps) == steps - 1
+        found["costs"] = labeller(places, actions, found["rewards"], ended)
     elif labeller is not None:
         found["costs"] = np.asarray(labeller(found["observations"], actions, found["next_observations"]), np.float32)
     else:
@@ -164,14 +184,31 @@ def _read_episode(source: _Source, name: str, task: Task, labeller: Labeller | N
     return found
 
 
-def _read(source: _Source, key: str, *, width: int | None) -> np.ndarray:
+def _read_places(source: _Source, name: str, steps: int, labeller: Labeller | TravelCost | None) -> np.ndarray | None:
+    """Where the robot was before each step [T]; None where the episode does not tell.
+
+    The place after the last step is left out: D4RL's files lack it, and the reward says the same of that step.
+    """
+    group = f"{name}/"
+    places = read_places(source.path, source.file, None, labeller, source.allowance, group=group)
+    if places is not None and len(places) not in (steps, steps + 1):
+        refuse(source.path, f"{group}{PLACES}", expected=f"{steps} rows, or one more", found=f"{len(places)}")
+    if places is None and has_key(source.path, source.file, f"{group}infos/x_position"):
+        told = _read(source, f"{group}infos/x_position", width=None)
+        # Without the first moment it tells where the robot was after each step, and not where it set out.
+        places = told.astype(np.float64) if len(told) == steps + 1 else None
+    return None if places is None else places[:steps]
+
+
+def _read(source: _Source, key: str, *, width: int | None, more: int | None = None) -> np.ndarray:
+    """The values under `key`, `width` columns of them (of so many or of `more`); None: one number a row."""
     path = source.path
     node = find(path, source.file, key)
     if not isinstance(node, h5py.Dataset) or node.shape is None:
         found = "nothing" if node is None else f"a {type(node).__name__.lower()} of another kind"
         refuse(path, key, expected="an array of real numbers", found=found)
     check_numbers(path, key, node)
-    if width is not None and (node.ndim != 2 or node.shape[1] != width):
+    if width is not None and (node.ndim != 2 or node.shape[1] not in (width, more)):
         refuse(path, key, expected=f"shape [T, {width}]", found=f"shape {list(node.shape)}")
     if width is None and (not node.shape or node.shape[1:] not in ((), (1,))):
         refuse(path, key, expected="shape [T]", found=f"shape {list(node.shape)}")

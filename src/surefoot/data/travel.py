@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from surefoot.data.allowance import Allowance
 from surefoot.data.checks import check_finite, refuse
+from surefoot.data.jumps import place_jumps
 from surefoot.data.storage import check_numbers, check_storage, has_key, open_array, read_array
 from surefoot.errors import ConfigError
 from surefoot.ranges import Range, check_fields
@@ -83,26 +84,53 @@ def lagged_travel_cost(task: Task) -> TravelCost:
     return TravelCost(found.time_step, found.alive, found.control, lagged=True)
 
 
+def has_places(path: Path, file: h5py.File) -> bool:
+    """Whether a file of D4RL's tells where the robot was."""
+    return has_key(path, file, PLACES)
+
+
+def check_places(path: Path, places: np.ndarray, ended: np.ndarray, *, key: str = PLACES) -> None:
+    """Refuse places [N] that leap back to where episodes start, though none has ended there (`ended` [N])."""
+    found = place_jumps(places, ended)
+    if not len(found.rows):
+        return
+    row = int(found.rows[0])
+    leap = abs(places[row + 1] - places[row])
+    expected = (
+        f"steps like the usual one of {leap / found.lengths[0]:.3g}, or an end in timeouts or terminals"
+        if found.lengths[0] < 1e6
+        else "an end in timeouts or terminals"
+    )
+    jump = f"a jump of {leap:.3g} from row {row} to row {row + 1}, back to where episodes start"
+    refuse(
+        path, key, expected=expected, found=jump + (f", the first of {len(found.rows)}" if found.rows[1:].size else "")
+    )
+
+
 def read_places(
-    path: Path, file: h5py.File, rows: int, labeller: TravelCost, allowance: Allowance
+    path: Path, file: h5py.File, rows: int | None, labeller: object, allowance: Allowance, *, group: str = ""
 ) -> np.ndarray | None:
-    """The places along the track [rows], float64; None where the file has none and the labeller needs none."""
-    if not has_key(path, file, PLACES):
-        if labeller.lagged:
-            refuse(path, PLACES, expected="a key of that name, for lagged costs", found="none")
+    """The places along the track [rows], float64; None where the file has none and the labeller needs none.
+
+    `group` is that of an episode; `rows` None: as many as there are.
+    """
+    key = group + PLACES
+    if not has_key(path, file, key):
+        if isinstance(labeller, TravelCost) and labeller.lagged:
+            refuse(path, key, expected="a key of that name, for lagged costs", found="none")
         return None
-    node = open_array(path, file, PLACES)
-    check_numbers(path, PLACES, node)
+    node = open_array(path, file, key)
+    check_numbers(path, key, node)
     if node.shape is None or node.ndim != 2 or not node.shape[1]:
         found = "no values" if node.shape is None else f"shape {list(node.shape)}"
-        refuse(path, PLACES, expected="an array of real numbers [N, positions]", found=found)
-    if node.shape[0] != rows:
-        refuse(path, PLACES, expected=f"{rows} rows as in observations", found=f"{node.shape[0]}")
-    check_storage(path, PLACES, node)
-    allowance.take(PLACES, node)
+        refuse(path, key, expected="an array of real numbers [N, positions]", found=found)
+    if rows is not None and node.shape[0] != rows:
+        refuse(path, key, expected=f"{rows} rows as in observations", found=f"{node.shape[0]}")
+    check_storage(path, key, node)
+    allowance.take(key, node)
 
     def first_column(path: Path, key: str, values: np.ndarray, *, first_row: int) -> np.ndarray:
         check_finite(path, key, values, first_row=first_row)
         return values[:, 0].astype(np.float64)
 
-    return read_array(path, PLACES, node, first_column, columns=1)
+    return read_array(path, key, node, first_column, columns=1)

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from surefoot.data import Dataset
 from surefoot.data.describe import Description, describe
+from surefoot.data.frames import FrameData
 from surefoot.errors import DataError
 from surefoot.report.style import BLUE, GREEN, GREY, INK, VERMILION, light_grid, new_figure, styled
 from surefoot.tasks import Task
@@ -26,7 +27,7 @@ FEW = 2_000
 
 
 @styled
-def dataset_figure(dataset: Dataset, task: Task) -> Figure:
+def dataset_figure(dataset: Dataset | FrameData, task: Task) -> Figure:
     """Cost return against return of every complete episode, the histograms of both at its sides, and the lengths.
 
     Green is what the task's strict cost limit calls safe; dotted lines are DSRL's limits. Under the axis stand the ten

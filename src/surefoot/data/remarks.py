@@ -1,0 +1,236 @@
+"""Say in sentences with numbers what is suspicious in logged data that are plausible enough to be learnt from.
+
+Nothing is printed here and nothing is refused: the command line prints the sentences as warnings, and makes them errors
+where it is asked to.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Bool
+
+from surefoot.data.checks import REFERENCE_SLACK
+from surefoot.data.dataset import Dataset
+from surefoot.data.frames import FrameData
+from surefoot.data.jumps import observation_jumps
+from surefoot.data.mapping import read_rows
+from surefoot.tasks import Task
+
+Data = Dataset | FrameData
+
+FEW_EPISODES = 20
+"""Episodes of a selection below which it is called small."""
+AT_LIMIT_SHARE, AT_LIMIT_LEAST = 0.9, 3
+"""Share and number of episodes of one length that end by termination from which on this looks like a time limit."""
+COMMON_LENGTH_LEAST = 5
+"""Episodes from which on a length that all have is called common where it is not the horizon."""
+SPIKE = 1e4
+"""Times the usual size from which on a number is called out of scale."""
+RARE_COSTS, COMMON_COSTS = 1e-4, 0.99
+"""Share of steps with a cost below which costs are called rare, and above which they are called everywhere."""
+WIDE_SLACK = 1.0
+"""How far returns and costs may leave a reference range that is not of published data, as a share of that range."""
+COLUMN_ROWS = 1_000_000
+"""Rows whose columns are compared."""
+_QUANTILE_ROWS = 100_000
+_NAMED = 6
+"""Columns that a sentence lists."""
+
+
+def remarks(data: Data, task: Task, *, place: str = "") -> list[str]:
+    """What is suspicious in `data` of `task`, one sentence each; `place` (the file) begins each of them."""
+    found = [*_jumps(data), *_ends(data, task), *_columns(data, task), *_rewards(data), *_costs(data, task)]
+    found += [*_against_h(data), *_references(data, task)]
+    return [f"{place}: {sentence}" if place else sentence for sentence in found]
+
+
+def few_episodes(kept: int, total: int, *, what: str) -> list[str]:
+    """A sentence where `what`, a filter or a share, leaves few episodes."""
+    if kept >= min(FEW_EPISODES, total):
+        return []
+    return [f"{what} leaves {kept:,} of {total:,} episodes, which is little to learn from"]
+
+
+def limit_terminals(data: Data, task: Task) -> int | None:
+    """The length of the episodes whose terminations look like a time limit; None where they do not.
+
+    An environment's wrapper reports `done` at its time limit; stored as a termination it says that nothing follows,
+    where the episode was only cut.
+    """
+    ends = data.episode_ends
+    lengths, terminated = data.lengths, data.terminated[ends - 1]
+    count = int(terminated.sum())
+    whole = lengths >= task.horizon
+    if whole.sum() >= AT_LIMIT_LEAST and terminated[whole].mean() >= AT_LIMIT_SHARE:
+        return task.horizon
+    if count < COMMON_LENGTH_LEAST:
+        return None
+    ((length, common),) = Counter(lengths[terminated].tolist()).most_common(1)
+    return int(length) if length > 1 and common >= AT_LIMIT_SHARE * count else None
+
+
+# --- what is looked at -----------------------------------------------------------------------------------------------
+
+
+def _jumps(data: Data) -> Iterator[str]:
+    found = observation_jumps(data)
+    if len(found.rows):
+        row = int(found.rows[0])
+        yield (
+            f"observations jump inside an episode {len(found.rows):,} times, first from row {row} to row {row + 1} "
+            f"({found.lengths[0]:.3g} usual steps), where an episode's end may not be marked"
+        )
+
+
+def _ends(data: Data, task: Task) -> Iterator[str]:
+    length = limit_terminals(data, task)
+    if length is not None:
+        there = data.lengths == length
+        terminated = int((data.terminated[data.episode_ends - 1] & there).sum())
+        limit = f"the horizon of {task.name}" if length == task.horizon else "one length for all"
+        yield (
+            f"terminals: {terminated:,} of {int(there.sum()):,} episodes of {length} steps, {limit}, terminate, "
+            f"as if their time limit (a wrapper's done) were stored as one; such ends belong into timeouts"
+        )
+    if isinstance(data, FrameData):
+        unmarked = int((~(data.terminated | data.truncated)[data.episode_ends[:-1] - 1]).sum())
+        if unmarked:
+            yield f"{unmarked:,} of {len(data.lengths):,} episodes have no end mark and count as cut"
+        first = data.episode_starts
+        earning = int(((data.rewards[first] != 0) | (data.costs[first] != 0)).sum())
+        if earning:
+            yield (
+                f"rewards or costs of {earning:,} of {len(first):,} first frames are not 0, though those of a frame "
+                f"are received on arriving at it, which no step does at an episode's first"
+            )
+
+
+def _columns(data: Data, task: Task) -> Iterator[str]:
+    for key, columns in (("observations", data.observations), ("actions", data.actions)):
+        if columns.ndim != 2 or len(columns) < 2:
+            continue
+        rows = read_rows(columns, 0, min(len(columns), COLUMN_ROWS))
+        still = np.flatnonzero((rows == rows[0]).all(0))
+        odd = [column for column in still.tolist() if key == "actions" or not _may_be_still(task, column)]
+        if odd:
+            yield f"{key}: {_listed(odd)} the same number in every one of {len(rows):,} rows"
+        pairs = [pair for pair in _duplicates(rows, still) if key == "actions" or not _may_be_double(task, pair)]
+        if pairs:
+            named = ", ".join(f"{one} and {other}" for one, other in pairs[:_NAMED])
+            yield f"{key}: columns {named} hold the same numbers in every one of {len(rows):,} rows"
+        if key == "observations":
+            yield from _wild_columns(rows)
+
+
+def _rewards(data: Data) -> Iterator[str]:
+    rewards, costs = _whole(data.rewards), _whole(data.costs)
+    if (rewards == rewards[0]).all():
+        yield f"rewards: {rewards[0]:g} in every one of {len(rewards):,} rows, so that no return is better"
+    for key, values in (("rewards", rewards), ("costs", costs)):
+        sizes = np.abs(values)
+        usual = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 0.0
+        if usual and sizes.max() > SPIKE * usual:
+            row = int(sizes.argmax())
+            times = sizes[row] / usual
+            yield f"{key}: {values[row]:g} in row {row} is {times:,.0f} times the usual size of {usual:.3g}"
+
+
+def _costs(data: Data, task: Task) -> Iterator[str]:
+    costly, steps = int((_whole(data.costs) > 0).sum()), len(data)
+    if costly < RARE_COSTS * steps or not costly:
+        yield f"costs: {costly:,} of {steps:,} steps have a cost, too few to learn from what is unsafe"
+    elif task.budget_maximum is None and costly > COMMON_COSTS * steps:
+        yield f"costs: {costly:,} of {steps:,} steps have a cost, so that nothing in the data is safe"
+
+
+def _against_h(data: Data) -> Iterator[str]:
+    h = data.constraints if isinstance(data, Dataset) else None
+    if h is None:
+        return
+    costly, h = _whole(data.costs) > 0, _whole(h)
+    free, hidden = int((costly & (h <= 0)).sum()), int((~costly & (h > 0)).sum())
+    if free or hidden:
+        yield (
+            f"costs contradict h: h <= 0 in {free:,} of {int(costly.sum()):,} rows with a cost, and h > 0 in "
+            f"{hidden:,} of {int((~costly).sum()):,} rows without one"
+        )
+
+
+def _references(data: Data, task: Task) -> Iterator[str]:
+    slack = REFERENCE_SLACK if task.dsrl_id is not None else WIDE_SLACK
+    ranges = {
+        "returns": (data.returns, task.return_min, task.return_max),
+        "costs of episodes": (data.cost_returns, task.cost_return_min, task.cost_return_max),
+    }
+    for key, (sums, low, high) in ranges.items():
+        if not len(sums) or high <= low:
+            continue
+        least, most = low - slack * (high - low), high + slack * (high - low)
+        wrong: Bool[np.ndarray, " E"] = (sums < least) | (sums > most)
+        if wrong.any():
+            far = sums[np.abs(sums - (low + high) / 2).argmax()]
+            yield (
+                f"{key}: those of {int(wrong.sum()):,} of {len(sums):,} episodes lie far outside of {task.name}'s "
+                f"reference range of {low:.4g} to {high:.4g}, the farthest is {far:.4g}"
+            )
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """One number a row, in memory."""
+    return read_rows(values, 0, len(values))
+
+
+# --- columns ---------------------------------------------------------------------------------------------------------
+
+
+def _may_be_still(task: Task, column: int) -> bool:
+    """Whether a column of the task's observations is constant by its nature.
+
+    Sensors of robots that stay on the floor come first in Safety-Gymnasium's navigation; SafeReacher's target rests;
+    most of MetaDrive's lidar sees nothing on a straight road.
+    """
+    if task.suite == "metadrive":
+        return True
+    if task.suite == "safety_gymnasium" and not task.name.endswith("Velocity"):
+        return column < (24 if task.name.startswith("Car") else 12)
+    return task.name == "SafeReacher" and column in (4, 5, 10)
+
+
+def _may_be_double(task: Task, pair: tuple[int, int]) -> bool:
+    """Whether two columns are the same by their nature: Bullet's runs on a straight line give the speed twice."""
+    return task.suite == "metadrive" or (task.suite == "bullet_safety_gym" and pair == (2, 5))
+
+
+def _duplicates(rows: np.ndarray, still: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of columns that are equal in every row, those that are constant left out."""
+    moving = np.setdiff1d(np.arange(rows.shape[1]), still)
+    # Equal columns have equal numbers in a few rows: all rows of those alone are compared.
+    few = rows[:: max(1, len(rows) // 64)]
+    seen: dict[bytes, int] = {}
+    found = []
+    for column in moving.tolist():
+        first = seen.setdefault(few[:, column].tobytes(), column)
+        if first != column and np.array_equal(rows[:, first], rows[:, column]):
+            found.append((first, column))
+    return found
+
+
+def _wild_columns(rows: np.ndarray) -> Iterator[str]:
+    sizes = np.abs(rows).max(0)
+    usual = np.quantile(np.abs(rows[:: max(1, len(rows) // _QUANTILE_ROWS)]), 0.9, axis=0)
+    wild = np.flatnonzero((usual > 0) & (sizes > SPIKE * usual))
+    if len(wild):
+        column = int(wild[0])
+        row = int(np.abs(rows[:, column]).argmax())
+        times = sizes[column] / usual[column]
+        yield (
+            f"observations: {rows[row, column]:g} in row {row}, column {column} is {times:,.0f} times the usual size "
+            f"of {usual[column]:.3g}"
+        )
+
+
+def _listed(columns: list[int]) -> str:
+    more = f" and {len(columns) - _NAMED} more" if len(columns) > _NAMED else ""
+    named = ", ".join(map(str, columns[:_NAMED]))
+    return f"column {named} holds" if len(columns) == 1 else f"columns {named}{more} hold"

@@ -1,0 +1,107 @@
+"""Ends that are not marked: a reset that is taken for a step is named with its row."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from surefoot.data import Dataset
+from surefoot.data.d4rl import load_d4rl
+from surefoot.data.frames import frames_of
+from surefoot.data.jumps import observation_jumps, place_jumps
+from surefoot.errors import DataError
+from surefoot.tasks import get_task
+
+HOPPER = get_task("Hopper")
+
+
+def walks(lengths: tuple[int, ...], marked: tuple[bool, ...], *, columns: int = 11, task: str = "Hopper") -> Dataset:
+    """Random walks from distant starts; the end of each is marked or not."""
+    draw = np.random.default_rng(0)
+    states, ends = [], []
+    for steps, mark in zip(lengths, marked, strict=True):
+        noise = 0.1 * draw.normal(size=(steps + 1, columns))
+        noise[0] = 3.0 + 0.1 * draw.normal(size=columns)
+        states.append(np.cumsum(noise, 0).astype(np.float32))
+        ends.append(np.arange(steps) == steps - 1 if mark else np.zeros(steps, bool))
+    here = np.concatenate([part[:-1] for part in states])
+    entered = np.concatenate([part[1:] for part in states])
+    truncated = np.concatenate(ends)
+    entered[:-1][~truncated[:-1]] = here[1:][~truncated[:-1]]
+    rows = len(here)
+    return Dataset(
+        task, here, draw.uniform(-1, 1, (rows, 3)).astype(np.float32), draw.normal(size=rows).astype(np.float32),
+        (draw.random(rows) < 0.1).astype(np.float32), entered, np.zeros(rows, bool), truncated,
+    )  # fmt: skip
+
+
+def test_a_reset_that_is_taken_for_a_step_is_found() -> None:
+    lengths = (60, 60, 60, 60, 60, 60)
+    # Walks begin in rows 0, 60, 120, ...; the ends in rows 119 and 239 are not marked.
+    found = observation_jumps(walks(lengths, (True, False, True, False, True, True)))
+    assert found.rows.tolist() == [119, 239]
+    assert (found.lengths > 2).all()
+    assert not len(observation_jumps(walks(lengths, (True,) * 6)).rows)
+
+
+def test_no_jump_is_seen_where_there_is_no_usual_step() -> None:
+    assert not len(observation_jumps(walks((20, 20), (True, False))).rows)  # 38 steps
+
+
+def test_frames_of_vectors_jump_alike() -> None:
+    frames = frames_of(walks((60,) * 6, (True, False, True, True, True, True)))
+    # The first episode has 61 frames, so that row 119 is frame 120.
+    assert observation_jumps(frames).rows.tolist() == [120]
+
+
+def test_a_leap_back_to_the_start_of_the_track_is_found() -> None:
+    # Two walks of 60 steps of 0.01 m, then one whose end is marked: the leap from 0.59 m back to 0 is 59 usual steps.
+    places = np.tile(np.arange(60) * 0.01, 3)
+    ended = np.zeros(180, bool)
+    ended[[119, 179]] = True
+    found = place_jumps(places, ended)
+    assert found.rows.tolist() == [59]
+    np.testing.assert_allclose(found.lengths, [59.0], rtol=1e-6)
+    # A burst that does not lead back to a start is the robot's own.
+    forwards = np.cumsum(np.where(np.arange(180) == 90, 0.5, 0.01))
+    assert not len(place_jumps(forwards, ended & (np.arange(180) > 120)).rows)
+
+
+@pytest.mark.parametrize("next_observations", [False, True])
+def test_d4rl_files_with_unmarked_ends_are_refused_by_their_places(tmp_path: Path, next_observations: bool) -> None:
+    data = walks((60,) * 6, (False, True, False, True, True, True))
+    path = tmp_path / "hopper.hdf5"
+    with h5py.File(path, "w") as file:
+        for name in ("observations", "actions", "rewards"):
+            file[name] = getattr(data, name)
+        if next_observations:
+            file["next_observations"] = data.next_observations
+        file["terminals"], file["timeouts"] = data.terminated, data.truncated
+        file["infos/qpos"] = np.tile(np.arange(60)[:, None] * 0.01, (6, 6))
+    message = (
+        r"infos/qpos: expected steps like the usual one of 0\.01, or an end in timeouts or terminals, found a jump of "
+        r"0\.59 from row 59 to row 60, back to where episodes start, the first of 2"
+    )
+    with pytest.raises(DataError, match=message):
+        load_d4rl(path, HOPPER)
+    with h5py.File(path, "a") as file:
+        timeouts: Any = file["timeouts"]
+        timeouts[[59, 179]] = True
+    found = load_d4rl(path, HOPPER)
+    # 59 steps of 0.01 m in 0.008 s each, and one whose speed the reward tells.
+    speeds = found.costs.reshape(6, -1)[:, :59]
+    np.testing.assert_allclose(speeds.sum(1), np.full(6, 59 * 0.01 / 0.008), rtol=1e-4)
+
+
+def test_episodes_cut_at_the_horizon_that_hold_several_are_refused(tmp_path: Path) -> None:
+    data = walks((60,) * 6, (False,) * 6)
+    path = tmp_path / "hopper.hdf5"
+    with h5py.File(path, "w") as file:  # no timeouts at all: one long episode
+        for name in ("observations", "actions", "rewards"):
+            file[name] = getattr(data, name)
+        file["terminals"] = np.arange(360) == 359
+        file["infos/qpos"] = np.tile(np.arange(60)[:, None] * 0.01, (6, 6))
+    with pytest.raises(DataError, match="from row 59 to row 60, back to where episodes start, the first of 5"):
+        load_d4rl(path, HOPPER)
