@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 sys.path.append(str(Path(__file__).parents[2]))
 from tests.toy_algorithm import SPEC, ToyAlgorithm, ToySizes, toy_data
 
-from surefoot.errors import CheckpointError, ConfigError, DataError, DivergenceError
+from surefoot.errors import CheckpointError, ConfigError, DataError, DivergenceError, SurefootWarning
 from surefoot.training import Progress, RunDirectory, fit, make_config
 from surefoot.training.chunk import (
     UPDATE_STREAM,
@@ -29,6 +29,7 @@ from surefoot.training.chunk import (
     seed_keys,
     seed_mesh,
 )
+from surefoot.training.tensorboard import TensorBoard
 from surefoot.types import Transition
 
 SEEDS = (3, 0, 9)
@@ -377,6 +378,39 @@ def test_tensorboard_hides_what_came_after_the_checkpoint(tmp_path: Path) -> Non
     train(run)
     events = EventAccumulator(str(run.tensorboard_path(3))).Reload().Scalars("policy/loss")
     assert [event.step for event in events] == [14, 18, 20]
+
+
+def test_places_for_metrics_that_fail_are_warnings_and_change_no_number(
+    tmp_path: Path, whole: tuple[RunDirectory, Any]
+) -> None:
+    class Broken:
+        def log(self, step: int, metrics: Any) -> None:
+            raise ConnectionError("nobody is there")
+
+    run = start(tmp_path)
+    (run.path / "tensorboard").write_text("a file where the folder should be")
+    with pytest.warns(SurefootWarning) as said:
+        state = train(run, loggers=[Broken()])
+    assert bits(state) == bits(whole[1])
+    assert rows(run) == rows(whole[0])
+    assert [str(one.message).split(":")[0] for one in said] == [f"TensorBoard ({run.path}/tensorboard)", "Broken"]
+    assert str(said[1].message) == (
+        "Broken: metrics cannot be written there (ConnectionError: nobody is there); training goes on without it."
+    )
+
+
+def test_a_full_disk_under_tensorboard_ends_no_training(
+    tmp_path: Path, whole: tuple[RunDirectory, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TensorBoard, "write", full)
+    run = start(tmp_path)
+    with pytest.warns(SurefootWarning, match=r"No space left on device\); training goes on without it") as said:
+        state = train(run)
+    assert len(said) == 1
+    assert bits(state) == bits(whole[1])
 
 
 def pull_the_plug() -> None:

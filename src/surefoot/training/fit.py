@@ -30,6 +30,7 @@ from surefoot.training.chunk import (
 from surefoot.training.feed import Feed, ResidentFeed, StreamedFeed
 from surefoot.training.metrics_log import MetricsLog, SeedMetrics
 from surefoot.training.run_directory import RunDirectory
+from surefoot.training.second_place import SecondPlace
 from surefoot.types import DataSpec, Transition
 
 Share = Literal["seeds", "batches"]
@@ -60,7 +61,7 @@ class Progress:
 
 
 class MetricLogger(Protocol):
-    """Another place to send metrics to, such as `WandbLogger`."""
+    """Another place to send metrics to, such as `WandbLogger`. What it raises is a warning, and the end of it alone."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Metrics by name ("seed_0/critic/loss") after `step` updates."""
@@ -132,6 +133,10 @@ class _Training:
     kept: Path | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     log: MetricsLog | None = None
+    places: list[SecondPlace] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = [SecondPlace(type(logger).__name__) for logger in self.loggers]
 
     @property
     def total(self) -> int:
@@ -233,8 +238,8 @@ class _Training:
             for index, seed in enumerate(self.seeds)
             for name, values in metrics.items()
         }
-        for logger in self.loggers:
-            logger.log(self.step, flat)
+        for logger, place in zip(self.loggers, self.places, strict=True):
+            place.attempt(lambda logger=logger: logger.log(self.step, flat))
 
     def _report(self, phase: str, rate: float | None, metrics: SeedMetrics) -> None:
         if self.on_progress is not None:

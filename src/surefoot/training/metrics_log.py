@@ -2,22 +2,26 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Self
 
 import numpy as np
 from jaxtyping import Float
-from tensorboardX import SummaryWriter
 
 from surefoot.errors import ConfigError
 from surefoot.files import write_text
 from surefoot.training.run_directory import RunDirectory
+from surefoot.training.second_place import SecondPlace
+from surefoot.training.tensorboard import TensorBoard
 
 SeedMetrics = Mapping[str, Float[np.ndarray, " S"]]
 
 
 class MetricsLog:
     """Writes the metrics of a run from update `step` on; a context manager. Rows after `step` are removed first.
+
+    Training needs the rows, and ends where they cannot be written; it does not need TensorBoard's events.
 
     A row of metrics.jsonl: {"step": updates done, "phase": name, "seed": seed, "metrics": {name: mean since the last}}.
     """
@@ -27,38 +31,48 @@ class MetricsLog:
         write_text(run.metrics_path, "".join(f"{line}\n" for line in kept))
         self._seeds = tuple(seeds)
         self._file = run.metrics_path.open("a")
-        # TensorBoard hides older events from purge_step on. The process and the step in the name keep a run that
-        # resumes within a second from writing over the events of the one before.
-        self._writers = [
-            SummaryWriter(
-                str(run.tensorboard_path(seed)), purge_step=step + 1, filename_suffix=f".{os.getpid()}.{step}"
-            )
-            for seed in self._seeds
-        ]
+        self._path = run.metrics_path
+        self._place = SecondPlace(f"TensorBoard ({run.tensorboard_path(self._seeds[0]).parent})")
+        self._boards: list[TensorBoard] = []
+        for folder in map(run.tensorboard_path, self._seeds):
+            self._place.attempt(lambda folder=folder: self._boards.append(TensorBoard(folder, step=step)))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        for writer in self._writers:
-            writer.close()
+        with self._named():
+            self._file.close()
+        for board in self._boards:
+            self._place.attempt(board.flush)
+            with suppress(Exception):  # it was said why
+                board.close()
 
     def write(self, step: int, phase: str, metrics: SeedMetrics) -> None:
         """Add one row per seed."""
-        for index, (seed, writer) in enumerate(zip(self._seeds, self._writers, strict=True)):
-            values = {name: float(value[index]) for name, value in metrics.items()}
-            row = {"step": step, "phase": phase, "seed": seed, "metrics": values}
-            self._file.write(json.dumps(row, allow_nan=False) + "\n")
-            for name, value in values.items():
-                writer.add_scalar(name, value, step)
-        self._file.flush()
+        each = [{name: float(value[index]) for name, value in metrics.items()} for index in range(len(self._seeds))]
+        with self._named():
+            for seed, values in zip(self._seeds, each, strict=True):
+                row = {"step": step, "phase": phase, "seed": seed, "metrics": values}
+                self._file.write(json.dumps(row, allow_nan=False) + "\n")
+            self._file.flush()
+        for board, values in zip(self._boards, each, strict=False):  # fewer boards where one could not be opened
+            self._place.attempt(lambda board=board, values=values: board.write(step, values))
 
     def sync(self) -> None:
         """Wait until the rows lie on the disk: a checkpoint must not be older than they are."""
-        os.fsync(self._file.fileno())
-        for writer in self._writers:
-            writer.flush()
+        with self._named():
+            os.fsync(self._file.fileno())
+        for board in self._boards:
+            self._place.attempt(board.flush)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name the file that cannot be written: the system does not."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
 
 
 def _lines(run: RunDirectory) -> list[str]:
@@ -75,5 +89,5 @@ def _step_of(line: str) -> int:
     """The step of a row; 0, which no row has, for the half of a row that a killed writer leaves at the end."""
     try:
         return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 0
