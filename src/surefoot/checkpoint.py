@@ -110,6 +110,11 @@ def is_own(path: Path) -> bool:
     return bool(named) and path.is_file() and not path.is_symlink()
 
 
+def read_hash(directory: str | os.PathLike[str]) -> str:
+    """The SHA-256 of the arrays that the checkpoint's description names; the arrays are not read. Raises as `load`."""
+    return _read_description(Path(directory))["sha256"]
+
+
 def versions() -> dict[str, str]:
     """The versions that a result depends on: Python, surefoot and the numerical packages."""
     names = ("surefoot", "jax", "jaxlib", "numpy", "equinox", "optax", "safetensors")
@@ -191,6 +196,21 @@ def _to_numpy(tree: Any) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 def _read_whole(directory: Path) -> tuple[dict[str, Any], bytes]:
     """The description and the arrays' bytes, which have the hash that the description says."""
+    description = _read_description(directory)
+    arrays = directory / _arrays_name(description)
+    try:
+        content = arrays.read_bytes()
+    except OSError as error:
+        raise DamagedCheckpointError(f"{arrays}: the checkpoint's arrays cannot be read.") from error
+    if (found := hashlib.sha256(content).hexdigest()) != description["sha256"]:
+        raise DamagedCheckpointError(
+            f"{arrays}: corrupted, sha256: expected {description['sha256'][:16]}..., found {found[:16]}...."
+        )
+    return description, content
+
+
+def _read_description(directory: Path) -> dict[str, Any]:
+    """The JSON of a checkpoint, its fields checked."""
     if not directory.exists():
         raise DamagedCheckpointError(f"{directory}: there is no such checkpoint.")
     try:
@@ -205,16 +225,7 @@ def _read_whole(directory: Path) -> tuple[dict[str, Any], bytes]:
     kinds = {"metadata": dict, "keys": dict, "sha256": str}
     if wrong := [name for name, kind in kinds.items() if not isinstance(description.get(name), kind)]:
         raise DamagedCheckpointError(f"{directory}: not a checkpoint ({DESCRIPTION} has no valid {wrong[0]}).")
-    arrays = directory / _arrays_name(description)
-    try:
-        content = arrays.read_bytes()
-    except OSError as error:
-        raise DamagedCheckpointError(f"{arrays}: the checkpoint's arrays cannot be read.") from error
-    if (found := hashlib.sha256(content).hexdigest()) != description["sha256"]:
-        raise DamagedCheckpointError(
-            f"{arrays}: corrupted, sha256: expected {description['sha256'][:16]}..., found {found[:16]}...."
-        )
-    return description, content
+    return description
 
 
 def _fill(directory: Path, template: Tree, arrays: dict[str, np.ndarray], keys: dict[str, str]) -> Tree:
@@ -229,8 +240,19 @@ def _fill(directory: Path, template: Tree, arrays: dict[str, np.ndarray], keys: 
         array = jax.random.wrap_key_data(jnp.array(arrays[path]), impl=keys[path]) if path in keys else arrays[path]
         if (found := _kind(array)) != (expected := _kind(leaf)):
             raise CheckpointError(f"{directory}: array '{path}': expected {expected}, found {found}.")
+        _check_finite(directory, path, array)
         leaves.append(array if path in keys else jnp.array(array))
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(template), leaves)
+
+
+def _check_finite(directory: Path, path: str, array: Any) -> None:
+    """Training saves finite states only; networks with other numbers would act, and nobody would see it."""
+    if jnp.issubdtype(array.dtype, jnp.inexact) and not (finite := np.isfinite(array)).all():
+        place = tuple(np.argwhere(~finite)[0].tolist())
+        raise CheckpointError(
+            f"{directory}: array '{path}': expected finite numbers, found {array[place]} at {list(place)} "
+            f"({int((~finite).sum())} of {finite.size} are not)."
+        )
 
 
 def _leaves(tree: Any) -> list[tuple[str, Any]]:

@@ -8,10 +8,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import jax
+import numpy as np
 
-from surefoot.errors import ConfigError, DeviceMemoryError
+from surefoot.errors import ConfigError, DeviceMemoryError, OutputError
 from surefoot.forks import refuse_forked_child
 
 GENERATOR = "threefry2x32"
@@ -64,6 +66,18 @@ def _no_platform(reason: str) -> str:
 def _first(error: BaseException) -> str:
     advice = " (set JAX_PLATFORMS='' to automatically choose an available backend)"
     return next(iter(str(error).splitlines()), "").removesuffix(advice).rstrip(".")
+
+
+def check_finite(name: str, values: Any, reason: str) -> np.ndarray:
+    """The numbers that a policy or its values gave, as NumPy. Raises `OutputError` where one is not finite, naming what
+    was found and where; `reason` is a part of its sentence."""
+    array = np.asarray(values)
+    finite = np.isfinite(array)
+    if not finite.all():
+        place = tuple(np.argwhere(~finite)[0].tolist())
+        where = f" at {list(place)}" if place else ""
+        raise OutputError(f"{name}: expected finite numbers, found {array[place]}{where}; {reason}.")
+    return array
 
 
 @contextmanager

@@ -4,9 +4,11 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from tests.fake_vector import FakeVector
 from tests.stub_planner import HORIZON, SPEND, StubPlanner
 
+from surefoot.errors import OutputError
 from surefoot.evaluation.lanes import LaneResults, Lanes, roll_out_pure, roll_out_vector
 
 STATE = {"gain": jnp.ones(())}
@@ -140,3 +142,11 @@ def test_a_planner_that_shows_no_plans() -> None:
     results = roll_out_pure(Silent(), STATE, SPEND, lanes_of(1.0), seed=0, margins=NO_MARGIN, watch=[0])
     assert results.watched.plans is None
     assert results.watched.observations.shape == (HORIZON, 1, 2)
+
+
+def test_actions_that_are_not_finite_end_the_evaluation() -> None:
+    broken = {"gain": np.float32(np.nan)}
+    with pytest.raises(
+        OutputError, match=r"^return of an episode \(environment\): .* found nan at \[0\]; the policy gave"
+    ):
+        roll_out_pure(StubPlanner(), broken, SPEND, lanes_of(1.0), seed=0, margins=NO_MARGIN)

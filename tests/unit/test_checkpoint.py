@@ -24,7 +24,7 @@ class State(NamedTuple):
 
 
 def make_state(*, scale: float = 1.0) -> State:
-    layers = [{"kernel": scale * jnp.arange(6.0).reshape(2, 3), "bias": jnp.array([0.1, -0.0, jnp.inf])}]
+    layers = [{"kernel": scale * jnp.arange(6.0).reshape(2, 3), "bias": jnp.array([0.1, -0.0, 3.4e38])}]
     return State({"q_h": {"layers": layers}}, jnp.array(7, jnp.int32), jax.random.key(3))
 
 
@@ -53,6 +53,15 @@ def test_round_trip_from_shapes_alone(tmp_path: Path) -> None:
     assert_same_bits(loaded, state)
     assert metadata == {"task": "PointRobot", "seeds": [0, 1], "rate": 0.1}
     assert jax.random.bits(loaded.key) == jax.random.bits(jax.random.key(3))
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_not_loaded(tmp_path: Path, number: float) -> None:
+    tree = {"steps": jnp.ones(2, jnp.int32), "w": jnp.array([[1.0, 2.0], [number, number]])}
+    checkpoint.save(tmp_path / "c", tree, {})
+    sentence = rf"c: array 'w': expected finite numbers, found {number} at \[1, 0\] \(2 of 4 are not\)\.$"
+    with pytest.raises(CheckpointError, match=sentence):
+        checkpoint.load(tmp_path / "c", tree)
 
 
 def test_arrays_have_readable_names_and_the_description_says_the_versions(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from surefoot.data import Dataset
 from surefoot.envs.point_robot import constraint, observe
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, OutputError
 from surefoot.evaluation import evaluate
 from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
 from surefoot.evaluation.starts import FIXED_POSES, Starts, draw_starts
@@ -95,6 +95,10 @@ def test_rows_name_method_start_and_figures() -> None:
         np.array([[-2.7, 2.7, 0.0, np.pi / 2], *FIXED_POSES], np.float32), ("feasible", "fixed", "fixed"), (0, 0, 1)
     )
     records = roll_out_seeds(Steering(), jnp.array([1.0]), starts.poses, seeds=(7,))
+    with pytest.raises(
+        OutputError, match=r"^return of an episode \(seed, start\): .* found nan at \[0, 0\]; the policy"
+    ):
+        roll_out_seeds(Steering(), jnp.array([jnp.nan]), starts.poses, seeds=(7,))
     rows = episode_rows(records, starts, seeds=(7,), method={"algorithm": "a"})
     assert [(row["start"], row["episode"], row["seed"], row["algorithm"]) for row in rows] == [
         ("feasible", 0, 7, "a"),

@@ -5,9 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from tests.fake_vector import FakeSimulator, FakeVector
 
+from surefoot.errors import OutputError
+from surefoot.evaluation.outputs import check_actions
 from surefoot.evaluation.rendered import COST_COLOUR, render_episode
 from surefoot.evaluation.simulated import Episode, act_once, episode_seed, lanes_for, roll_out_simulator
 from surefoot.types import Policy
@@ -110,3 +113,17 @@ def test_a_drawn_episode_is_the_one_that_is_measured() -> None:
     # The state passes 1 within the last steps only: 0.1 + 6 x 0.2 + 0.1 (0 + 1 + ... + 5) = 2.8 at the end.
     assert tuple(shown.frames[-1][0, 0]) == COST_COLOUR
     assert tuple(shown.frames[0][0, 0]) == (100, 100, 100)
+
+
+def test_actions_that_are_not_finite_end_the_rollouts() -> None:
+    broken = jnp.array([0.2, jnp.nan])
+    # Two environments a seed: the second seed's are the third and the fourth.
+    with pytest.raises(OutputError, match=r"^action \(environment, number\): .* found nan at \[2, 0\]; the policy"):
+        roll_out_simulator(Counting(), broken, FakeVector(4), seeds=SEEDS, episodes=2)
+    with pytest.raises(OutputError, match="the policy cannot act on what it observes"):
+        act_once(Counting(), broken[1], None, np.zeros(1, np.float32), seed=3, episode=0, step=0)
+
+
+def test_idle_environments_may_hold_anything() -> None:
+    unused = check_actions(np.array([[0.5], [np.nan]]), np.array([True, False]))
+    assert unused.shape == (2, 1)

@@ -1,17 +1,26 @@
 """A loaded policy: acts for one and for many, says how safe it is, and refuses what is no observation."""
 
+import copy
+import os
+import pickle
+import shutil
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2]))
 from tests.toy_algorithm import SPEC, ToyAlgorithm, toy_data
 
-from surefoot.errors import CheckpointError, ConfigError, UnknownNameError
+from surefoot import checkpoint
+from surefoot.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
+from surefoot.forks import inherited_jax
 from surefoot.training import LoadedPolicy, RunDirectory, fit, load_policy, loaded, make_config
 
 SEEDS = (3, 0, 9)
@@ -129,6 +138,83 @@ def test_an_algorithm_without_feasible_value_says_so(trained: tuple[Path, Any]) 
     policy = load_policy(trained[0], algorithms={"toy": Bare})
     with pytest.raises(ConfigError, match="algorithm 'toy' has no feasible value"):
         policy.feasible_value(OBSERVATIONS)
+
+
+def test_outputs_that_overflow_are_a_sentence_and_the_policy_goes_on(policy: LoadedPolicy) -> None:
+    # Three numbers of 1e38 times weights above 1 in all exceed float32's 3.4e38; inf - inf is not a number.
+    far = np.full(3, 3e38, np.float32) * np.sign(np.asarray(policy.state.value))
+    steep = LoadedPolicy(
+        policy.algorithm, policy.state._replace(value=10 * policy.state.value, policy=policy.state.policy * np.nan),
+        config=policy.config, seed=policy.seed, step=policy.step,
+    )  # fmt: skip
+    with pytest.raises(OutputError, match=r"^feasible value: expected finite numbers, found inf; the networks of seed"):
+        steep.feasible_value(far)
+    with pytest.raises(OutputError, match=r"^action: .* found nan at \[0, 0\]; .* with numbers up to 3e\+38\.$"):
+        steep.act(np.stack([np.zeros(3), far]))
+    session = steep.session()
+    with pytest.raises(OutputError, match="action: expected finite numbers"):
+        session.act(OBSERVATIONS[0])
+    assert session.steps == 0
+
+
+def test_several_threads_act_with_one_policy(policy: LoadedPolicy) -> None:
+    wanted = [policy.act(row) for row in OBSERVATIONS]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: policy.act(OBSERVATIONS[number % 5]), range(100)))
+    for number, action in enumerate(found):
+        np.testing.assert_array_equal(action, wanted[number % 5])
+
+
+def test_a_pickled_policy_is_loaded_again_from_its_checkpoint(trained: tuple[Path, Any], tmp_path: Path) -> None:
+    path = Path(shutil.copytree(trained[0], tmp_path / "run"))
+    policy = load_policy(path, seed=9, algorithms=TABLE, overrides={"learning_rate": 0.5})
+    content = pickle.dumps(policy)
+    assert len(content) < 1000
+    again = pickle.loads(content)
+    np.testing.assert_array_equal(again.act(OBSERVATIONS), policy.act(OBSERVATIONS))
+    assert (again.seed, again.step, again.algorithm) == (9, 20, ToyAlgorithm(learning_rate=0.5))
+    assert copy.deepcopy(policy) is policy
+    # A later checkpoint is not the policy's; it may be there.
+    run = RunDirectory(path)
+    identity = run.read_config().identity
+    run.save_checkpoint(21, jax.tree.map(jnp.zeros_like, trained[1]), identity)
+    np.testing.assert_array_equal(pickle.loads(content).act(OBSERVATIONS), policy.act(OBSERVATIONS))
+    changed = jax.tree.map(jnp.zeros_like, trained[1])
+    checkpoint.save(run.checkpoints_path / f"{20:09d}", changed, {**identity, "step": 20})
+    with pytest.raises(CheckpointError, match=r"000000020: expected the checkpoint .* it was changed since"):
+        pickle.loads(content)
+    shutil.rmtree(run.checkpoints_path)
+    with pytest.raises(CheckpointError, match=r"found none; training has gone on or the run was moved since"):
+        pickle.loads(content)
+
+
+def test_what_cannot_go_to_another_process_says_so(policy: LoadedPolicy) -> None:
+    made = LoadedPolicy(policy.algorithm, policy.state, config=policy.config, seed=3, step=20)
+    with pytest.raises(ConfigError, match="policy: expected one that was loaded from a run's checkpoint"):
+        pickle.dumps(made)
+    with pytest.raises(ConfigError, match="session: expected to stay in its process"):
+        pickle.dumps(policy.session())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_forked_after_jax_had_started_says_that_it_would_hang(policy: LoadedPolicy) -> None:
+    policy.act(OBSERVATIONS)
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX's own, of what may come
+        child = os.fork()
+    if not child:
+        try:
+            policy.act(OBSERVATIONS)
+        except ConfigError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        assert said.read().startswith("this process was forked after JAX had started, and JAX would wait")
+    os.waitpid(child, 0)
+    assert not inherited_jax(os.getpid())
 
 
 def test_loading_what_is_not_there_is_refused(trained: tuple[Path, Any], tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """A planner under budgets in Python: `act` with what is left, and sessions that keep count of it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -156,3 +158,39 @@ def test_a_policy_without_budget_takes_none(plain_policy: LoadedPolicy) -> None:
     assert (first != second).any()  # new noise at each step
     with pytest.raises(ConfigError, match="expected 1 of them in this session, found 4"):
         session.act(np.zeros((4, 3)))
+
+
+def test_threads_that_share_a_session_are_refused_and_no_action_is_wrong(plain_policy: LoadedPolicy) -> None:
+    alone = plain_policy.session()
+    wanted = [alone.act(np.zeros(3)).tobytes() for _ in range(200)]
+    shared, seen, refused = plain_policy.session(), [], []
+
+    def act(_: int) -> None:
+        try:
+            seen.append(shared.act(np.zeros(3)).tobytes())
+        except ConfigError as error:
+            refused.append(str(error))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(act, range(200)))
+    # Those that came through are the episode's first actions, each once.
+    assert sorted(seen) == sorted(wanted[: len(seen)])
+    assert len(seen) + len(refused) == 200 == shared.steps + len(refused)
+    assert all(sentence.startswith("session: expected one thread at a time") for sentence in refused)
+
+
+def test_a_second_thread_in_the_middle_of_a_call_is_refused(planner: LoadedPolicy) -> None:
+    session = planner.session(2.0)
+
+    def meanwhile(rows: Any) -> Any:
+        for call in (lambda: session.act(ZEROS), lambda: session.pay(1.0), lambda: session.change_budget(1.0)):
+            with pytest.raises(ConfigError, match="give each thread its own"):
+                call()
+        return checked(rows)
+
+    checked = planner.checked
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planner, "checked", meanwhile)
+        session.act(ZEROS)
+    session.act(ZEROS)  # the session is free again
+    assert session.remaining == 2.0

@@ -21,6 +21,7 @@ from surefoot.data import Dataset, library
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.budgets import is_schedule
 from surefoot.nn import member
+from surefoot.numerics import check_finite
 from surefoot.ranges import COUNT, NUMBER, Range, check_fields
 from surefoot.report.tables import plain_table
 from surefoot.safety.calibration import (
@@ -192,6 +193,8 @@ def held_out_outcomes(algorithm: Any, state: Any, prepared: Any, rows: np.ndarra
         count = int((places < len(rows)).sum())  # the last batch is filled up, so that one program serves all
         parts.append([np.asarray(column)[:count] for column in found])
     reward, cost, came, left = (np.concatenate(column) for column in zip(*parts, strict=True))
+    for name, values in (("reward", reward), ("cost", cost)):
+        check_finite(f"predicted {name} (segment)", values, "the planner's networks overflow on the held-out segments")
     return HeldOut(reward, cost, came, np.round((1 - left) * horizon).astype(int))
 
 

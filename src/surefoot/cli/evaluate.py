@@ -33,6 +33,7 @@ from surefoot.evaluation.protocol import ProtocolName
 from surefoot.evaluation.rollouts import Records
 from surefoot.evaluation.starts import Starts, draw_starts
 from surefoot.files import write_text
+from surefoot.numerics import check_finite
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.protocol_tables import protocol_rows
 from surefoot.report.tables import evaluation_rows, key_figure_rows, key_figures, plain_table, verdict
@@ -206,6 +207,7 @@ def measure_region(loaded: LoadedRun, exact: ExactSet) -> Region | None:
     poses = [slice_poses(speed, heading, resolution=RESOLUTION, extent=EXTENT) for speed, heading in SLICES]
     observations = [point_robot.observe(jnp.asarray(part, jnp.float32)) for part in poses]
     learned = np.stack([np.asarray(values_of(loaded.states, part)) for part in observations])
+    check_finite("feasible value (slice, seed, point)", learned, "its networks overflow on PointRobot's observations")
     values = np.stack([exact.value(part) for part in poses])
     scored = [[score_region(learned[i, s], values[i]) for i in range(len(SLICES))] for s in range(learned.shape[1])]
     names = scored[0][0]._fields

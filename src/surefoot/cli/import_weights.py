@@ -125,7 +125,14 @@ def read_state(path: Path, weights: str) -> dict[str, np.ndarray]:
     named = content[weights]
     if not all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in named.items()):
         raise DataError(f"{path}: {weights}: expected named tensors, found other things among them.")
-    return {name: value.numpy() for name, value in named.items()}
+    arrays = {name: value.numpy() for name, value in named.items()}
+    for name, array in arrays.items():
+        if not (finite := np.isfinite(array)).all():
+            raise DataError(
+                f"{path}: {weights}: tensor '{name}': expected finite numbers, found {array[~finite].flat[0]} "
+                f"({int((~finite).sum())} of {finite.size} are not)."
+            )
+    return arrays
 
 
 def pytorch() -> Any:

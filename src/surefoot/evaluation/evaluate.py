@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
 from surefoot.evaluation.metrics import summarise, summarise_fixed
+from surefoot.evaluation.outputs import check_episodes
 from surefoot.evaluation.rollouts import Records, roll_out
 from surefoot.evaluation.starts import FIXED_POSES, ExactValue, Starts, is_infeasible_start
 
@@ -33,7 +34,7 @@ def roll_out_seeds(
     """One episode from every pose for every seed, as NumPy arrays [seeds, n, ...].
 
     `states` has a leading seed axis in the order of `seeds`; a seed's noise does not depend on the others beside it.
-    `on_progress(done, total)` counts episodes of all seeds.
+    `on_progress(done, total)` counts episodes of all seeds. Raises `OutputError` for actions that are not finite.
     """
     count, total = len(poses), len(poses) * len(seeds)
     blocks = -(-count // LARGEST_BLOCK)
@@ -52,7 +53,9 @@ def roll_out_seeds(
         parts.append(jax.tree.map(np.asarray, records))
     if on_progress is not None:
         on_progress(total, total)
-    return jax.tree.map(lambda *values: np.concatenate(values, axis=1)[:, :count], *parts)
+    whole: Records = jax.tree.map(lambda *values: np.concatenate(values, axis=1)[:, :count], *parts)
+    check_episodes(whole.episode_return, whole.cost, axes="seed, start")
+    return whole
 
 
 @partial(jax.jit, static_argnames=("algorithm", "lanes"))

@@ -13,12 +13,16 @@ from surefoot.data.frames import FrameData, Frames, from_episodes
 from surefoot.envs.pure import PureTask
 from surefoot.envs.pure_rollouts import Episodes, roll_out_from, roll_out_whole
 from surefoot.evaluation.metrics import area_under_curve
+from surefoot.evaluation.outputs import check_episodes
 from surefoot.evaluation.pieces import in_pieces
+from surefoot.numerics import check_finite
 
 WITHIN = 5
 """Steps ahead that a violation should be foreseen."""
 _SEED = 7_04_2024
 _AT_ONCE = 64
+UNSOUND = "the model's networks overflow on these episodes"
+"""Why a prediction is not finite."""
 
 
 def evaluate_seed(
@@ -44,6 +48,7 @@ def evaluate_from(
 def episode_rows(found: Episodes, task: PureTask, *, seed: int, sets: Sequence[str]) -> list[dict[str, Any]]:
     """A row for each episode; they are numbered within the start set that each belongs to."""
     sums: Any = jax.tree.map(np.asarray, found.sums)
+    check_episodes(sums.episode_return, sums.cost, axes="episode")
     reached = np.zeros(len(sets), bool) if task.succeeded is None else np.asarray(task.succeeded(found.last_state))
     numbers = [list(sets[:place]).count(one) for place, one in enumerate(sets)]
     return [
@@ -123,7 +128,8 @@ def infeasibility_along(algorithm: Any, state: Any, episodes: EpisodeFrames) -> 
         frames = jax.tree.map(lambda values: jnp.asarray(np.take(values, rows, 0)), episodes.frames)
         return _infeasibility(algorithm, state, frames, _key_of(first))
 
-    return in_pieces(piece, count=len(episodes.there), size=_AT_ONCE)
+    found = in_pieces(piece, count=len(episodes.there), size=_AT_ONCE)
+    return check_finite("infeasibility (episode, frame)", found, UNSOUND)
 
 
 def score_infeasibility(algorithm: Any, state: Any, data: FrameData) -> dict[str, float | None]:

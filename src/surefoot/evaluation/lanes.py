@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from surefoot.constraints.budgets import BudgetState, begin_budget, pay, remaining_budget
 from surefoot.envs.pure import PureTask, where_lanes
+from surefoot.evaluation.outputs import check_actions, check_episodes
 from surefoot.evaluation.simulated import VectorEnvironment, episode_seed
 from surefoot.types import PolicyInputs
 
@@ -123,6 +124,7 @@ def roll_out_pure(
         done = min(done + chunk, horizon)
         if on_step is not None:
             on_step(done)
+    check_episodes(now.returns, now.costs, axes="environment")
     kept = jax.tree.map(lambda *parts: np.concatenate(parts)[:done], *seen)
     return LaneResults(
         episode_return=np.asarray(now.returns),
@@ -169,7 +171,7 @@ def roll_out_vector(
         inputs = (kept, left.astype(np.float32), length.astype(np.int32), keys)
         began = time.perf_counter()
         memory, actions = _act(algorithm, state, memory, *inputs)
-        actions = np.asarray(actions)
+        actions = check_actions(actions, running)
         seconds.append(time.perf_counter() - began)
         seen.append(_picture(algorithm, state, memory, observation, running, np.asarray(watch, int)))
         step = environment.step(actions, idle)

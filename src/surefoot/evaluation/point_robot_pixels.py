@@ -19,6 +19,7 @@ from surefoot.evaluation.images import by_episode, evaluate_from, infeasibility_
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.pieces import in_pieces
 from surefoot.evaluation.starts import draw_starts
+from surefoot.numerics import check_finite
 from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses, solve_point_robot
 from surefoot.safety.region import SLICES, score_region
 
@@ -129,11 +130,12 @@ def region_arrays(region: PixelRegion, exact: ExactSet) -> dict[str, np.ndarray]
 def _single(algorithm: Any, state: Any, poses: Float[np.ndarray, "n 4"], variant: Variant) -> Float[np.ndarray, " n"]:
     """p of the image at each pose."""
     images = draw_poses(poses, variant)
-    return in_pieces(
+    found = in_pieces(
         lambda rows, first: _infeasibility_of_images(algorithm, state, images[rows], jax.random.key(first)),
         count=len(poses),
         size=_IMAGES_AT_ONCE,
     )
+    return check_finite("infeasibility (image)", found, "the model's networks overflow on these images")
 
 
 @partial(jax.jit, static_argnames="algorithm")

@@ -16,8 +16,9 @@ from jaxtyping import Array, Float, Key
 
 from surefoot import world_model
 from surefoot.data.frames import FrameData, Frames
-from surefoot.evaluation.images import by_episode
+from surefoot.evaluation.images import UNSOUND, by_episode
 from surefoot.evaluation.metrics import area_under_curve
+from surefoot.numerics import check_finite
 
 _SEED = 24_11_2026
 
@@ -43,7 +44,8 @@ def score_predictions(algorithm: Any, state: Any, data: FrameData) -> dict[str, 
         episode = by_episode(FrameData(data.task, **arrays))
         key = jax.random.fold_in(jax.random.key(_SEED), number)
         found = _predict(algorithm, state, jax.tree.map(jnp.asarray, episode.frames), key)
-        seen.append(jax.tree.map(lambda values: np.asarray(values)[0, 1:], found))
+        check = partial(check_finite, f"prediction of episode {number} (frame)", reason=UNSOUND)
+        seen.append(jax.tree.map(lambda values, check=check: check(np.asarray(values)[0, 1:]), found))
         kept.append((arrays["rewards"][1:], arrays["costs"][1:]))
     rewards, costs = (np.concatenate(values) for values in zip(*kept, strict=True))
     scores = {}

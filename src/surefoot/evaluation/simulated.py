@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from surefoot.evaluation.outputs import check_actions
 from surefoot.types import PolicyInputs
 
 LANES_PER_SEED = 10
@@ -126,7 +127,7 @@ def roll_out_simulator(
         began = time.perf_counter()
         seen = bookkeeping.shaped(observation, shape)
         memory, actions = _act(algorithm, states, memory, seen, *bookkeeping.places())
-        actions = np.asarray(actions).reshape(environment.count, -1)
+        actions = check_actions(np.asarray(actions).reshape(environment.count, -1), bookkeeping.running)
         policy_seconds += (acted := time.perf_counter()) - began
         step = environment.step(actions, bookkeeping.simulator_seeds(bookkeeping.upcoming))
         simulator_seconds += time.perf_counter() - acted
@@ -151,7 +152,7 @@ def act_once(
     memory = _first_memory(algorithm, states, 1) if step == 0 else memory
     places = (np.array([seed]), np.array([[episode]]), np.array([[step]]))
     memory, actions = _act(algorithm, states, memory, np.asarray(observation)[None, None], *places)
-    return memory, np.asarray(actions)[0, 0]
+    return memory, check_actions(np.asarray(actions)[0], np.ones(1, bool))[0]
 
 
 class _Bookkeeping:

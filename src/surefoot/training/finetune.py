@@ -297,7 +297,8 @@ def _row(
 
 def _check_finite(row: dict[str, Any], state: Any, run: RunDirectory) -> None:
     finite = bool(all_finite(jax.tree.map(lambda leaf: leaf[None], state))[0])
-    if not finite or not all(np.isfinite(value) for value in row["metrics"].values()):
+    numbers = [row["return_mean"], row["cost_mean"], *row["metrics"].values()]
+    if not finite or not np.isfinite(numbers).all():
         raise DivergenceError(
             f"fine-tuning diverged: seed {row['seed']} is not finite after round {row['round']}; "
             f"the last good checkpoint is kept in {run.checkpoints_path}."

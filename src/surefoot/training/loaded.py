@@ -1,12 +1,13 @@
 """A trained policy as a user holds it: NumPy in, NumPy out, one observation or many."""
 
+import dataclasses
 import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +21,11 @@ from surefoot.algorithms import ALGORITHMS
 from surefoot.constraints.budgets import check_remaining
 from surefoot.errors import CheckpointError, ConfigError, check_name
 from surefoot.nn import member
-from surefoot.numerics import pinned
+from surefoot.numerics import check_finite, pinned
 from surefoot.safety.calibration import Calibration, read_calibration
 from surefoot.training.algorithm import Algorithm, from_hyperparameters
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
+from surefoot.training.observations import checked_images, checked_numbers
 from surefoot.training.run_directory import RunConfig, RunDirectory
 from surefoot.training.session import ControlSession
 from surefoot.types import PolicyInputs
@@ -32,22 +34,43 @@ LARGEST_BATCH = 4096
 """Observations per call of the compiled functions; more are cut into batches, which bounds memory."""
 
 
+class Origin(NamedTuple):
+    """Where a policy was loaded from: enough to load its equal in another process."""
+
+    path: str
+    """Of the run, absolute."""
+    seed: int
+    checkpoint: str
+    """Name of the folder."""
+    sha256: str
+    """Of the checkpoint's arrays."""
+    overrides: dict[str, Any]
+    """Hyper-parameters that are not the run's."""
+    kind: type[Any]
+    """Of the algorithm."""
+
+
 class LoadedPolicy:
     """The policy of one seed of a run, and what its values say of safety. Made by `load_policy`; does not change.
 
     `algorithm`, `state` (without seed axis), `config` and `path` of the run, `seed` and `step` (updates trained) may be
-    read.
+    read. Several threads may act with one policy. It can be pickled: the copy is loaded from the same checkpoint, and
+    acts alike; where that has changed or is gone, `CheckpointError`. Processes are to be spawned: one that was forked
+    after JAX had started is refused (`ConfigError`), for JAX would wait in it for ever.
     """
 
+    @pinned()
     def __init__(
-        self, algorithm: Algorithm, state: Any, *, config: RunConfig, seed: int, step: int, path: Path | None = None
-    ) -> None:
+        self, algorithm: Algorithm, state: Any, *, config: RunConfig, seed: int, step: int, path: Path | None = None,
+        origin: "Origin | None" = None,
+    ) -> None:  # fmt: skip
         self.algorithm = algorithm
         self.state = state
         self.config = config
         self.seed = seed
         self.step = step
         self.path = path
+        self._origin = origin
         self._key = seed_keys([seed], stream=ACT_STREAM)[0]
         self._leaves, structure = jax.tree.flatten(state)
 
@@ -58,6 +81,21 @@ class LoadedPolicy:
         self._act = compiled(partial(_act, algorithm, config.spec.observation_shape))
         self._step = compiled(partial(_act_from_memory, algorithm, config.spec.observation_shape))
         self._value = compiled(partial(_feasible_value, algorithm))
+
+    def __reduce__(self) -> tuple[Callable[..., "LoadedPolicy"], "Origin"]:
+        """To other processes goes where the policy was loaded from. Raises `ConfigError` for one of a state."""
+        if self._origin is None:
+            raise ConfigError(
+                "policy: expected one that was loaded from a run's checkpoint, found one that was made of a state; "
+                "only the first can go to another process."
+            )
+        return _load_again, self._origin
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     @pinned()
     def act(
@@ -81,7 +119,8 @@ class LoadedPolicy:
         Without `key` a fixed one derived from the run's seed is used: the same call gives the same actions, whatever
         was called before. Give a new key at each step for fresh randomness. The noise depends on the key, the size of
         the batch and the place in it. Raises `ConfigError` for an observation of the wrong length or not finite, and
-        for a budget that is missing, NaN, of another shape, or given to a policy that plans under none.
+        for a budget that is missing, NaN, of another shape, or given to a policy that plans under none; `OutputError`
+        where the networks overflow, on observations far from any that they know.
         """
         key = self._key if key is None else key
         if step < 0:
@@ -92,12 +131,15 @@ class LoadedPolicy:
                     f"remaining_budget: algorithm '{self.config.algorithm}' plans under no budget; leave it out."
                 )
             return self._in_batches(
-                observation, lambda rows, batch: self._act(self._leaves, rows, None, jax.random.fold_in(key, batch))
+                "action",
+                observation,
+                lambda rows, batch: self._act(self._leaves, rows, None, jax.random.fold_in(key, batch)),
             )
         rows = self.checked(observation)
         left = _broadcast(check_remaining(remaining_budget, name="remaining_budget"), rows)
         # The budget travels as one more column: both are cut and padded alike.
         return self._in_batches(
+            "action",
             rows,
             lambda part, batch: self._act(
                 self._leaves, part[:, :-1], part[:, -1], jax.random.fold_in(key, batch), np.int32(step)
@@ -117,8 +159,8 @@ class LoadedPolicy:
         """The observation or observations as float32 [*n, obs], images flat as uint8; `ConfigError` for a wrong shape,
         or what is not finite."""
         if (shape := self.config.spec.image_shape) is not None:
-            return _checked_images(observation, shape)
-        return _checked(observation, self.config.spec.observation_dim)
+            return checked_images(observation, shape)
+        return checked_numbers(observation, self.config.spec.observation_dim)
 
     @property
     def needs_budget(self) -> bool:
@@ -152,19 +194,27 @@ class LoadedPolicy:
         """The feasible value for one observation [obs], a number, or for many [n, obs], [n]; > 0: no safe way out.
 
         In the units of the task's constraint signal. Raises `ConfigError` where the algorithm has no such value, and
-        for an observation of the wrong length or not finite.
+        for an observation of the wrong length or not finite; `OutputError` as `act`.
         """
         if not hasattr(self.algorithm, "feasible_value"):
             raise ConfigError(f"algorithm '{self.config.algorithm}' has no feasible value.")
-        return self._in_batches(observation, lambda rows, _: self._value(self._leaves, rows))
+        return self._in_batches("feasible value", observation, lambda rows, _: self._value(self._leaves, rows))
+
+    def finite(self, name: str, outputs: Any, rows: np.ndarray) -> np.ndarray:
+        """What was computed from the checked observations `rows`, as NumPy; `OutputError` where it is not finite."""
+        largest = float(np.abs(rows.astype(np.float64)).max(initial=0.0))
+        return check_finite(
+            name, outputs, f"the networks of seed {self.seed} overflow on observations with numbers up to {largest:.4g}"
+        )
 
     def _in_batches(
-        self, observation: ArrayLike, compute: Callable[[np.ndarray, int], Array], *, beside: np.ndarray | None = None
-    ) -> np.ndarray:
+        self, name: str, observation: ArrayLike, compute: Callable[[np.ndarray, int], Array],
+        *, beside: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
         """`compute(rows, batch number)` on batches padded to a power of two, so that few shapes are ever compiled.
 
-        `beside` [n] becomes a last column."""
-        rows = self.checked(observation)
+        `beside` [n] becomes a last column; `name` is what is computed, for errors."""
+        seen = rows = self.checked(observation)
         if beside is not None:
             rows = np.concatenate([rows, beside.reshape(*rows.shape[:-1], 1)], -1)
         batches = rows.reshape(-1, rows.shape[-1])
@@ -176,33 +226,71 @@ class LoadedPolicy:
             padded = np.pad(batch, ((0, padding), (0, 0)))
             results.append(np.asarray(compute(padded, number))[: len(batch)])
         whole = np.concatenate(results)
-        return whole.reshape(rows.shape[:-1] + whole.shape[1:])
+        return self.finite(name, whole.reshape(rows.shape[:-1] + whole.shape[1:]), seen)
 
 
 @pinned()
 def load_policy(
-    path: str | os.PathLike[str], *, seed: int | None = None, algorithms: Mapping[str, type[Any]] = ALGORITHMS
+    path: str | os.PathLike[str],
+    *,
+    seed: int | None = None,
+    algorithms: Mapping[str, type[Any]] = ALGORITHMS,
+    overrides: Mapping[str, Any] | None = None,
 ) -> LoadedPolicy:
     """The policy in the latest checkpoint of the run directory `path`, of `seed` or of the run's first.
 
-    Raises `ConfigError` where there is no such run or seed, `CheckpointError` where it has no checkpoint that fits,
-    `UnknownNameError` where its algorithm is not in the table `algorithms`.
+    `overrides` are hyper-parameters to act with in place of the run's, as `cost_margin`. Raises `ConfigError` where
+    there is no such run or seed, `CheckpointError` where it has no checkpoint that fits, `UnknownNameError` where its
+    algorithm is not in the table `algorithms` or has no such hyper-parameter.
     """
     run = RunDirectory(Path(path))
     config = run.read_config()
-    seed = config.seeds[0] if seed is None else seed
-    if seed not in config.seeds:
-        raise ConfigError(f"{run.path}: seed: expected one of {list(config.seeds)}, found {seed}.")
     kind = algorithms[check_name("algorithm", config.algorithm, algorithms)]
-    algorithm = from_hyperparameters(kind, config.hyperparameters, source=str(run.config_path))
     latest = run.latest()
     if latest is None:
         raise CheckpointError(f"{run.path}: expected a checkpoint, found none; the run was stopped before its first.")
+    return _load(run, config, latest, seed=seed, kind=kind, overrides=dict(overrides or {}))
+
+
+def _load(
+    run: RunDirectory, config: RunConfig, directory: Path, *, seed: int | None, kind: type[Any],
+    overrides: dict[str, Any],
+) -> LoadedPolicy:  # fmt: skip
+    """The policy of a checkpoint."""
+    seed = config.seeds[0] if seed is None else seed
+    if seed not in config.seeds:
+        raise ConfigError(f"{run.path}: seed: expected one of {list(config.seeds)}, found {seed}.")
+    trained = from_hyperparameters(kind, config.hyperparameters, source=str(run.config_path))
+    for name in overrides:
+        check_name("hyper-parameter", name, config.hyperparameters)
+    algorithm = dataclasses.replace(trained, **overrides)
     template = state_template(algorithm, config.spec, config.seeds)
-    states, metadata = checkpoint.load(latest, template, expect=config.identity)
-    place = config.seeds.index(seed)
-    state = member(states, place)
-    return LoadedPolicy(algorithm, state, config=config, seed=seed, step=metadata["step"], path=run.path)
+    sha256 = checkpoint.read_hash(directory)
+    states, metadata = checkpoint.load(directory, template, expect=config.identity)
+    state = member(states, config.seeds.index(seed))
+    origin = Origin(os.path.abspath(run.path), seed, directory.name, sha256, overrides, kind)
+    return LoadedPolicy(algorithm, state, config=config, seed=seed, step=metadata["step"], path=run.path, origin=origin)
+
+
+@pinned()
+def _load_again(
+    path: str, seed: int, name: str, sha256: str, overrides: dict[str, Any], kind: type[Any]
+) -> LoadedPolicy:
+    """The equal of a policy in another process, from an `Origin`. Raises `CheckpointError` where its checkpoint is no
+    longer what it was."""
+    run = RunDirectory(Path(path))
+    directory = run.checkpoints_path / name
+    if not directory.exists():
+        raise CheckpointError(
+            f"{directory}: expected the checkpoint of the policy that came from another process, found none; training "
+            f"has gone on or the run was moved since."
+        )
+    if (found := checkpoint.read_hash(directory)) != sha256:
+        raise CheckpointError(
+            f"{directory}: expected the checkpoint of the policy that came from another process, sha256 "
+            f"{sha256[:16]}..., found {found[:16]}...; it was changed since."
+        )
+    return _load(run, run.read_config(), directory, seed=seed, kind=kind, overrides=overrides)
 
 
 def _act(
@@ -247,29 +335,3 @@ def _broadcast(left: np.ndarray, rows: np.ndarray) -> Float[np.ndarray, " n"]:
             f"remaining_budget: expected one number or the shape {list(shape)}, found {list(left.shape)}."
         )
     return np.broadcast_to(left, shape).astype(np.float32)
-
-
-def _checked(observation: ArrayLike, width: int) -> Float[np.ndarray, "*n obs"]:
-    """As float32; `ConfigError` where it is not one observation or a list of them, all finite."""
-    try:
-        rows = np.asarray(observation, np.float32)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"observation: expected numbers of shape [{width}] or [n, {width}], found others.") from error
-    if rows.ndim not in (1, 2) or rows.shape[-1] != width:
-        raise ConfigError(f"observation: expected shape [{width}] or [n, {width}], found {list(rows.shape)}.")
-    finite = np.isfinite(rows)
-    if not finite.all():
-        place = np.argwhere(~finite)[0]
-        raise ConfigError(f"observation: expected finite numbers, found {rows[tuple(place)]} at {place.tolist()}.")
-    return rows
-
-
-def _checked_images(observation: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
-    """Flat, [*n, numbers], uint8; `ConfigError` where it is not one image of `shape` or a list of them."""
-    images = np.asarray(observation)
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-3:] != shape:
-        raise ConfigError(
-            f"observation: expected uint8 images of shape {list(shape)} or [n, ...], "
-            f"found {images.dtype} {list(images.shape)}."
-        )
-    return images.reshape(*images.shape[:-3], -1)

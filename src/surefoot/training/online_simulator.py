@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from surefoot.envs.pure import where_lanes
 from surefoot.envs.pure_rollouts import Stream
 from surefoot.errors import SimulatorError
+from surefoot.numerics import check_finite
 from surefoot.types import PolicyInputs
 
 _MOST_SEED = 2**31 - 1
@@ -79,7 +80,9 @@ def roll_out_lanes(
     rows: list[tuple[np.ndarray, ...]] = []
     for number in range(steps):
         memory, chosen = _act(algorithm, state, memory, observation, length, keys[number])
-        action = np.asarray(chosen, np.float32)
+        action = check_finite(
+            "action (environment, number)", np.asarray(chosen, np.float32), "the policy cannot act on what it observes"
+        )
         step = task.environment.step(action, seeds[number + 1])
         if step.restarted.any():
             raise SimulatorError(

@@ -1,7 +1,9 @@
 """A policy in a control loop: what changes from step to step, apart from the policy, which does not."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import jax
 import numpy as np
@@ -28,6 +30,9 @@ class ControlSession:
             observation, reward, ... = environment.step(action)
             session.pay(cost)
 
+    It is one episode, in order: one thread at a time, or `ConfigError`; each thread has a session of its own. It cannot
+    go to another process.
+
     Budgets are in the units in which the algorithm plans: plain costs where its `budget_discount` is 1.
     """
 
@@ -49,6 +54,23 @@ class ControlSession:
         self._margins = self._margins_now()
         self.steps = 0
         """Actions taken since the episode began."""
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigError("session: expected to stay in its process; hand over the policy, and begin a session there.")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse a second thread. To wait would be no help: two loops would share one memory and one budget."""
+        if not self._lock.acquire(blocking=False):
+            raise ConfigError(
+                "session: expected one thread at a time, found another in the middle of a call; a session is one "
+                "episode, in order: give each thread its own."
+            )
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @property
     def remaining(self) -> Float[np.ndarray, "*n"]:
@@ -59,7 +81,12 @@ class ControlSession:
 
     @pinned()
     def act(self, observation: Any) -> Float[np.ndarray, "*n act"]:
-        """The action [act], or one for each environment [n, act]. `ConfigError` as in `LoadedPolicy.act`."""
+        """The action [act], or one for each environment [n, act]. Raises as `LoadedPolicy.act`; what failed is not
+        counted as a step."""
+        with self._alone():
+            return self._act(observation)
+
+    def _act(self, observation: Any) -> Float[np.ndarray, "*n act"]:
         rows = self._policy.checked(observation)
         batch = rows.reshape(-1, rows.shape[-1])
         self._count = len(batch) if self._count is None else self._count
@@ -72,9 +99,11 @@ class ControlSession:
             margin = self._margins[:, min(self.steps, self._margins.shape[1] - 1)]
             left = (self.remaining.reshape(-1) - margin).astype(np.float32)
         key = jax.random.fold_in(self._key, self.steps)
-        self._memory, actions = self._policy.act_in_session(self._memory, batch, left, np.int32(self.steps), key)
+        memory, actions = self._policy.act_in_session(self._memory, batch, left, np.int32(self.steps), key)
+        checked = self._policy.finite("action", actions, batch)
+        self._memory = memory
         self.steps += 1
-        return np.asarray(actions).reshape(*rows.shape[:-1], -1)
+        return checked.reshape(*rows.shape[:-1], -1)
 
     def pay(self, cost: ArrayLike) -> None:
         """Take the cost of the step just done off what is left; one number or one for each environment."""
@@ -83,8 +112,9 @@ class ControlSession:
             raise ConfigError(f"cost: expected a finite number for each budget, found {costs.tolist()}.")
         discount = float(getattr(self._policy.algorithm, "budget_discount", 1.0))
         spread = np.broadcast_to(costs, self._total.shape).reshape(-1)
-        state = pay(self._budget, spread, discount=discount)
-        self._budget = BudgetState(np.asarray(state.spent), np.asarray(state.weight))
+        with self._alone():
+            state = pay(self._budget, spread, discount=discount)
+            self._budget = BudgetState(np.asarray(state.spent), np.asarray(state.weight))
 
     def change_budget(self, budget: ArrayLike) -> None:
         """From now on the whole episode may cost this much; what it cost so far counts."""
@@ -93,8 +123,9 @@ class ControlSession:
             raise ConfigError(
                 f"budget: expected one number or the shape {list(self._total.shape)}, found {list(total.shape)}."
             )
-        self._total = np.broadcast_to(total, self._total.shape)
-        self._margins = self._margins_now()
+        with self._alone():
+            self._total = np.broadcast_to(total, self._total.shape)
+            self._margins = self._margins_now()
 
     def _margins_now(self) -> Float[np.ndarray, "n t"]:
         totals = np.repeat(self._total.reshape(-1, 1), self._policy.config.spec.horizon, 1)

@@ -1,0 +1,33 @@
+"""Observations that a user hands to a policy: one or many, checked."""
+
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Float
+
+from surefoot.errors import ConfigError
+
+
+def checked_numbers(observation: ArrayLike, width: int) -> Float[np.ndarray, "*n obs"]:
+    """As float32; `ConfigError` where it is not one observation or a list of them, all finite."""
+    try:
+        rows = np.asarray(observation, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"observation: expected numbers of shape [{width}] or [n, {width}], found others.") from error
+    if rows.ndim not in (1, 2) or rows.shape[-1] != width:
+        raise ConfigError(f"observation: expected shape [{width}] or [n, {width}], found {list(rows.shape)}.")
+    finite = np.isfinite(rows)
+    if not finite.all():
+        place = np.argwhere(~finite)[0]
+        raise ConfigError(f"observation: expected finite numbers, found {rows[tuple(place)]} at {place.tolist()}.")
+    return rows
+
+
+def checked_images(observation: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Flat, [*n, numbers], uint8; `ConfigError` where it is not one image of `shape` or a list of them."""
+    images = np.asarray(observation)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-3:] != shape:
+        raise ConfigError(
+            f"observation: expected uint8 images of shape {list(shape)} or [n, ...], "
+            f"found {images.dtype} {list(images.shape)}."
+        )
+    return images.reshape(*images.shape[:-3], -1)
