@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 sys.path.append(str(Path(__file__).parents[2]))
 from tests.toy_algorithm import SPEC, ToyAlgorithm, ToySizes, toy_data
 
-from surefoot.errors import CheckpointError, ConfigError, DataError, DivergenceError, SurefootWarning
+from surefoot.errors import CheckpointError, ConfigError, DataError, DeviceMemoryError, DivergenceError, SurefootWarning
 from surefoot.training import Progress, RunDirectory, fit, make_config
 from surefoot.training.chunk import (
     UPDATE_STREAM,
@@ -411,6 +411,16 @@ def test_a_full_disk_under_tensorboard_ends_no_training(
         state = train(run)
     assert len(said) == 1
     assert bits(state) == bits(whole[1])
+
+
+def test_a_batch_that_does_not_fit_is_named_with_what_to_lower() -> None:
+    # Numbers of 4 bytes, a billion in a column: more than any machine that runs this has.
+    with pytest.raises(DeviceMemoryError) as found:
+        train(None, ToyAlgorithm(batch_sizes=(2**31 - 1, 8)), seeds=(3,))
+    assert str(found.value) == (
+        "out of memory: training 1 seed on batches of 2147483647 (phase 'value') does not fit; lower the batch size or "
+        "the networks' width, train fewer seeds at once, or leave data in their file."
+    )
 
 
 def pull_the_plug() -> None:

@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 from tests.toy_algorithm import SPEC, ToyAlgorithm, toy_data
 
 from surefoot import checkpoint
-from surefoot.errors import CheckpointError, ConfigError, OutputError, UnknownNameError
+from surefoot.errors import CheckpointError, ConfigError, DeviceMemoryError, OutputError, UnknownNameError
 from surefoot.forks import inherited_jax
 from surefoot.training import LoadedPolicy, RunDirectory, fit, load_policy, loaded, make_config
 
@@ -155,6 +155,20 @@ def test_outputs_that_overflow_are_a_sentence_and_the_policy_goes_on(policy: Loa
     with pytest.raises(OutputError, match="action: expected finite numbers"):
         session.act(OBSERVATIONS[0])
     assert session.steps == 0
+
+
+def test_observations_that_do_not_fit_are_counted(policy: LoadedPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhaust(*_: Any) -> None:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.")
+
+    for name in ("_act", "_step", "_value"):
+        monkeypatch.setattr(policy, name, exhaust)
+    sentence = r"^out of memory: a batch of 8 observations does not fit; give fewer at once\.$"
+    for method in (policy.act, policy.feasible_value):
+        with pytest.raises(DeviceMemoryError, match=sentence):
+            method(OBSERVATIONS)
+    with pytest.raises(DeviceMemoryError, match="a session of 5 environments does not fit; begin sessions of fewer"):
+        policy.session().act(OBSERVATIONS)
 
 
 def test_several_threads_act_with_one_policy(policy: LoadedPolicy) -> None:

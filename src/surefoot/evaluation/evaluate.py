@@ -15,6 +15,7 @@ from surefoot.evaluation.metrics import summarise, summarise_fixed
 from surefoot.evaluation.outputs import check_episodes
 from surefoot.evaluation.rollouts import Records, roll_out
 from surefoot.evaluation.starts import FIXED_POSES, ExactValue, Starts, is_infeasible_start
+from surefoot.numerics import enough_memory
 
 LARGEST_BLOCK = 512
 """Episodes of each seed in one dispatch; more are cut into equal blocks, so that progress can be told."""
@@ -47,10 +48,11 @@ def roll_out_seeds(
         if on_progress is not None:
             on_progress(min(block * size, count) * len(seeds), total)
         block_keys = jax.vmap(partial(jax.random.fold_in, data=block))(keys)
-        records = _roll_out(
-            algorithm, states, jnp.asarray(poses[rows]), block_keys, lanes=-(-size // EPISODES_PER_LANE)
-        )
-        parts.append(jax.tree.map(np.asarray, records))
+        with enough_memory(f"a block of {size} episodes of {len(seeds)} seeds", "evaluate fewer episodes"):
+            records = _roll_out(
+                algorithm, states, jnp.asarray(poses[rows]), block_keys, lanes=-(-size // EPISODES_PER_LANE)
+            )
+            parts.append(jax.tree.map(np.asarray, records))
     if on_progress is not None:
         on_progress(total, total)
     whole: Records = jax.tree.map(lambda *values: np.concatenate(values, axis=1)[:, :count], *parts)

@@ -1,6 +1,7 @@
 """Episodes of a policy that sees images, and how well its infeasibility foresees violations."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -15,7 +16,7 @@ from surefoot.envs.pure_rollouts import Episodes, roll_out_from, roll_out_whole
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.outputs import check_episodes
 from surefoot.evaluation.pieces import in_pieces
-from surefoot.numerics import check_finite
+from surefoot.numerics import check_finite, enough_memory
 
 WITHIN = 5
 """Steps ahead that a violation should be foreseen."""
@@ -31,7 +32,8 @@ def evaluate_seed(
     """(a row for each episode as `metrics` describes them, its frames). The starts are the same for every seed and
     algorithm."""
     starts = jax.random.split(jax.random.key(_SEED), episodes)
-    found = _roll_out(algorithm, state, starts, _acting_key(seed), task=task)
+    with side_by_side(episodes):
+        found = _roll_out(algorithm, state, starts, _acting_key(seed), task=task)
     rows = episode_rows(found, task, seed=seed, sets=["drawn"] * episodes)
     return rows, visited_frames(found, name)
 
@@ -41,8 +43,14 @@ def evaluate_from(
 ) -> tuple[list[dict[str, Any]], Episodes]:
     """The same from given first states [n] and their images; `sets` names the start set of each. The episodes come as
     they are, in NumPy."""
-    found = _roll_out_from(algorithm, state, first, images, _acting_key(seed), task=task)
+    with side_by_side(len(sets)):
+        found = _roll_out_from(algorithm, state, first, images, _acting_key(seed), task=task)
     return episode_rows(found, task, seed=seed, sets=sets), jax.tree.map(np.asarray, found)
+
+
+def side_by_side(episodes: int) -> AbstractContextManager[None]:
+    """Memory that runs out in an evaluation of as many episodes at once is a sentence."""
+    return enough_memory(f"an evaluation of {episodes} episodes side by side", "evaluate fewer")
 
 
 def episode_rows(found: Episodes, task: PureTask, *, seed: int, sets: Sequence[str]) -> list[dict[str, Any]]:

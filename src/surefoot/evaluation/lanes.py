@@ -19,6 +19,7 @@ from surefoot.constraints.budgets import BudgetState, begin_budget, pay, remaini
 from surefoot.envs.pure import PureTask, where_lanes
 from surefoot.evaluation.outputs import check_actions, check_episodes
 from surefoot.evaluation.simulated import VectorEnvironment, episode_seed
+from surefoot.numerics import enough_memory
 from surefoot.types import PolicyInputs
 
 CHUNK = 10
@@ -111,15 +112,18 @@ def roll_out_pure(
     )
     watched = jnp.asarray(np.asarray(watch, int))
     keys = _episode_keys(seed, lanes.episode)
-    now = _begin(algorithm, environment, state, episode)
+    memory = partial(enough_memory, f"a block of {len(episode)} episodes side by side", "evaluate fewer side by side")
+    with memory():
+        now = _begin(algorithm, environment, state, episode)
     seen, seconds, done = [], [], 0
     while done < horizon and bool(now.running.any()):
         began = time.perf_counter()
-        now, records = _steps(
-            algorithm, environment, state, now, totals, offsets, watched, keys, np.int32(done), count=chunk,
-            horizon=horizon,
-        )  # fmt: skip
-        seen.append(jax.tree.map(np.asarray, records))
+        with memory():
+            now, records = _steps(
+                algorithm, environment, state, now, totals, offsets, watched, keys, np.int32(done), count=chunk,
+                horizon=horizon,
+            )  # fmt: skip
+            seen.append(jax.tree.map(np.asarray, records))
         seconds.append((time.perf_counter() - began) / chunk)
         done = min(done + chunk, horizon)
         if on_step is not None:
@@ -170,8 +174,9 @@ def roll_out_vector(
         kept = np.where(running[:, None], observation, np.float32(0))
         inputs = (kept, left.astype(np.float32), length.astype(np.int32), keys)
         began = time.perf_counter()
-        memory, actions = _act(algorithm, state, memory, *inputs)
-        actions = check_actions(actions, running)
+        with enough_memory(f"a block of {count} episodes side by side", "evaluate fewer side by side"):
+            memory, actions = _act(algorithm, state, memory, *inputs)
+            actions = check_actions(actions, running)
         seconds.append(time.perf_counter() - began)
         seen.append(_picture(algorithm, state, memory, observation, running, np.asarray(watch, int)))
         step = environment.step(actions, idle)

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from surefoot.evaluation.outputs import check_actions
+from surefoot.numerics import enough_memory
 from surefoot.types import PolicyInputs
 
 LANES_PER_SEED = 10
@@ -126,7 +127,8 @@ def roll_out_simulator(
     while bookkeeping.running.any():
         began = time.perf_counter()
         seen = bookkeeping.shaped(observation, shape)
-        memory, actions = _act(algorithm, states, memory, seen, *bookkeeping.places())
+        with enough_memory(f"a policy's call for {environment.count} episodes side by side", "evaluate fewer episodes"):
+            memory, actions = _act(algorithm, states, memory, seen, *bookkeeping.places())
         actions = check_actions(np.asarray(actions).reshape(environment.count, -1), bookkeeping.running)
         policy_seconds += (acted := time.perf_counter()) - began
         step = environment.step(actions, bookkeeping.simulator_seeds(bookkeeping.upcoming))

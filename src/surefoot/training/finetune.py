@@ -27,7 +27,7 @@ from surefoot.errors import CheckpointError, ConfigError, DivergenceError
 from surefoot.files import write_text
 from surefoot.interrupts import deferred_interrupts
 from surefoot.nn import member
-from surefoot.numerics import pinned
+from surefoot.numerics import enough_memory, pinned
 from surefoot.ranges import Range, check_fields
 from surefoot.training.chunk import all_finite, seed_keys, state_template
 from surefoot.training.online_simulator import OnlineSimulator, roll_out_lanes
@@ -110,7 +110,8 @@ def fine_tune(
     rounds, updates = settings.rounds(task.horizon), settings.updates(task.horizon)
     # Every episode has a frame more than it has steps; those that end early may be as many as the steps.
     room = rounds * settings.lanes * (2 * task.horizon if task.ends_early else task.horizon + 1)
-    replays = [_make_replay(offline, spec, room) for _ in seeds]
+    with enough_memory(f"a replay with room for {room} new frames of each seed", "take fewer steps, or fewer seeds"):
+        replays = [_make_replay(offline, spec, room) for _ in seeds]
     least = settings.lanes * (task.horizon + 1) + (0 if settings.online_share else int(replays[0].offline))
     if least < algorithm.window:
         raise ConfigError(f"lanes: expected {algorithm.window} frames, a window, after a round, found {least}.")
@@ -121,10 +122,11 @@ def fine_tune(
         for number in range(done, rounds if stop_at is None else min(stop_at, rounds)):
             for place, seed in enumerate(seeds):
                 play: Any = play_round if isinstance(task, PureTask) else play_simulated_round
-                each[place], replays[place], stream, metrics = play(
-                    algorithm, each[place], replays[place], jax.random.fold_in(keys[place], number),
-                    task=task, settings=settings,
-                )  # fmt: skip
+                with enough_memory(*_round_memory(algorithm, settings)):
+                    each[place], replays[place], stream, metrics = play(
+                        algorithm, each[place], replays[place], jax.random.fold_in(keys[place], number),
+                        task=task, settings=settings,
+                    )  # fmt: skip
                 rows.append(_row(rows, seed, number + 1, stream, metrics, updates=updates))
                 _check_finite(rows[-1], each[place], run)
             if on_progress is not None and not interrupted():
@@ -243,6 +245,13 @@ def append(replay: Replay, stream: Stream) -> Replay:
 
     frames = jax.tree.map(put, replay.frames, left, entered)
     return replay._replace(frames=frames, filled=replay.filled + ends.size + ends.sum())
+
+
+def _round_memory(algorithm: Any, settings: FinetuneSettings) -> tuple[str, str]:
+    """What a round needs memory for, and what to lower."""
+    (phase,) = algorithm.phases
+    work = f"a round of {settings.lanes} environments and updates on batches of {phase.batch_size} windows"
+    return work, "lower the batch size or the number of environments"
 
 
 def _make_replay(offline: FrameData | None, spec: DataSpec, room: int) -> Replay:

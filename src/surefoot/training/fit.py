@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,7 +16,7 @@ from surefoot import checkpoint
 from surefoot.data import FrameStream, TransitionStream
 from surefoot.errors import ConfigError, DataError, DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
-from surefoot.numerics import pinned
+from surefoot.numerics import enough_memory, pinned
 from surefoot.training.algorithm import Algorithm, hyperparameters, rows_of
 from surefoot.training.chunk import (
     all_finite,
@@ -104,14 +104,16 @@ def fit(
     training = _Training(algorithm, tuple(seeds), run, log_interval, checkpoint_interval, on_progress, tuple(loggers))
     with ExitStack() as stack:
         mesh = seed_mesh(seeds) if share == "seeds" else batch_mesh(algorithm)
-        states = replicate(training.begin(spec, stack), mesh)
         make_feed: Any = StreamedFeed if isinstance(data, TransitionStream | FrameStream) else ResidentFeed
-        feed = make_feed(algorithm, data, seeds=tuple(seeds), mesh=mesh)
+        with enough_memory(f"{_some(seeds)} beside the data", "train fewer seeds at once, or leave data in their file"):
+            states = replicate(training.begin(spec, stack), mesh)
+            feed = make_feed(algorithm, data, seeds=tuple(seeds), mesh=mesh)
         # A `KeyboardInterrupt` in the middle of a chunk would lose the donated states.
         interrupted = stack.enter_context(deferred_interrupts())
         end = training.total if stop_at is None else min(stop_at, training.total)
         while training.step < end:
-            states = training.run_phase(states, feed, mesh, end, interrupted)
+            with training.enough_memory():
+                states = training.run_phase(states, feed, mesh, end, interrupted)
         if interrupted():  # after the last chunk, whose state is saved
             raise interrupted.error()
     return states
@@ -187,6 +189,13 @@ class _Training:
                 self._save(states, phase.name)
                 raise
         return states
+
+    def enough_memory(self) -> AbstractContextManager[None]:
+        """Memory that runs out in the phase at hand is a sentence."""
+        phase = self.algorithm.phases[self._phase_at(self.step)[0]]
+        work = f"training {_some(self.seeds)} on batches of {phase.batch_size} (phase '{phase.name}')"
+        ways = "lower the batch size or the networks' width, train fewer seeds at once, or leave data in their file"
+        return enough_memory(work, ways)
 
     def _phase_at(self, step: int) -> tuple[int, int]:
         """The phase that update `step` belongs to, and the step at which it starts."""
@@ -285,6 +294,10 @@ class _CompiledChunks:
         if len(parts) == 1:
             return states, {name: values[0] for name, values in means.items()}
         return states, {name: np.average(values, axis=0, weights=parts) for name, values in means.items()}
+
+
+def _some(seeds: Sequence[int]) -> str:
+    return "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
 
 
 def _check_config(run: RunDirectory, identity: dict[str, Any], algorithm: Algorithm, seeds: tuple[int, ...]) -> None:

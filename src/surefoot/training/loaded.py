@@ -21,7 +21,7 @@ from surefoot.algorithms import ALGORITHMS
 from surefoot.constraints.budgets import check_remaining
 from surefoot.errors import CheckpointError, ConfigError, check_name
 from surefoot.nn import member
-from surefoot.numerics import check_finite, pinned
+from surefoot.numerics import check_finite, enough_memory, pinned
 from surefoot.safety.calibration import Calibration, read_calibration
 from surefoot.training.algorithm import Algorithm, from_hyperparameters
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
@@ -153,7 +153,8 @@ class LoadedPolicy:
     ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
         """One step of a `ControlSession`, which has checked its arguments: the next memory and the actions. Compiled
         once for all sessions of as many environments."""
-        return self._step(self._leaves, memory, observation, left, step, key)
+        with enough_memory(f"a session of {len(observation)} environments", "begin sessions of fewer"):
+            return self._step(self._leaves, memory, observation, left, step, key)
 
     def checked(self, observation: ArrayLike) -> np.ndarray:
         """The observation or observations as float32 [*n, obs], images flat as uint8; `ConfigError` for a wrong shape,
@@ -224,7 +225,8 @@ class LoadedPolicy:
             batch = batches[first : first + LARGEST_BATCH]
             padding = 2 ** math.ceil(math.log2(max(len(batch), 1))) - len(batch)
             padded = np.pad(batch, ((0, padding), (0, 0)))
-            results.append(np.asarray(compute(padded, number))[: len(batch)])
+            with enough_memory(f"a batch of {len(padded)} observations", "give fewer at once"):
+                results.append(np.asarray(compute(padded, number))[: len(batch)])
         whole = np.concatenate(results)
         return self.finite(name, whole.reshape(rows.shape[:-1] + whole.shape[1:]), seen)
 
