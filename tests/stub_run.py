@@ -19,7 +19,7 @@ def know_the_stub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PURE_TASKS, TASK.name, SPEND)
 
 
-def stub_run(path: Path, planner: StubPlanner, *, seeds: tuple[int, ...] = (0, 1)) -> Path:
+def stub_run(path: Path, planner: StubPlanner, *, seeds: tuple[int, ...] = (0, 1), gain: float = 1.0) -> Path:
     """A run directory with a checkpoint of 2 updates."""
     config = make_config(
         planner, name="stub", task=TASK.name, spec=TASK.spec, seeds=seeds, data_path="nowhere.hdf5",
@@ -27,5 +27,5 @@ def stub_run(path: Path, planner: StubPlanner, *, seeds: tuple[int, ...] = (0, 1
     )  # fmt: skip
     run = RunDirectory(path)
     run.start(config, resume=False)
-    run.save_checkpoint(2, {"gain": jnp.ones(len(seeds))}, config.identity)
+    run.save_checkpoint(2, {"gain": jnp.full(len(seeds), gain)}, config.identity)
     return path

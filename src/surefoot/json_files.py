@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from surefoot.errors import ConfigError, SurefootError
+from surefoot.errors import ConfigError, FieldError, SurefootError
 
 Kind = TypeVar("Kind")
 MOST_BYTES = 2**28
@@ -139,6 +139,8 @@ def check_json(
     except ValidationError as fault:
         first = fault.errors(include_url=False, include_context=False)[0]
         raise error(f"{place}: {_sentence(first, what)}{_end(advice)}") from fault
+    except FieldError as fault:  # of a dataclass that checks its numbers
+        raise error(f"{place}: {str(fault).removesuffix('.')}{_end(advice)}") from fault
     return found if _holds_objects(found) else value
 
 

@@ -139,12 +139,15 @@ def test_a_planner_that_jumps_keeps_every_budget_with_a_margin_for_each() -> Non
     assert np.mean(cost(np.full(4000, 60.0) - one) > 60) < 0.01
 
 
-FOUND = Calibration("segments", 100, 50, {"0": {"0.05": [4.0, 3.0], "0.1": [2.0, 1.0]}}, 20, 400, "held_out.hdf5")
+FOUND = Calibration(
+    "segments", 100, 50, {"0": {"0.05": [4.0, 3.0], "0.1": [2.0, 1.0]}}, 20, 400, "held_out.hdf5",
+    checkpoint_sha256="ab" * 32,
+)  # fmt: skip
 
 
 def test_margins_step_by_step(tmp_path: Path) -> None:
     write_calibration(tmp_path, FOUND)
-    found = read_calibration(tmp_path, step=100)
+    found = read_calibration(tmp_path, step=100, sha256="ab" * 32)
     assert found == FOUND
     (margins,) = found.margins(0, 0.1, np.zeros((1, 120)))
     # From the 100th step on 20, 19, ..., 1 of the 21 last ones are left.
@@ -160,20 +163,59 @@ def test_margins_step_by_step(tmp_path: Path) -> None:
     ("content", "part"),
     [
         (None, "needs the margins of `surefoot calibrate`"),
-        ("{", "expected JSON"),
+        ("{", "expected the margins of a run as JSON"),
         ("[]", "expected the margins of a run"),
-        (json.dumps({"method": "segments"}), "expected the margins of a run"),
+        (json.dumps({"method": "segments"}), "format_version: expected 2, found null; calibrate again"),
+        (json.dumps({"method": "segments", "format_version": 2}), "checkpoint_step: expected a value, found none"),
     ],
 )
 def test_calibrations_that_cannot_be_read(content: str | None, part: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "calibration.json").write_text(content)
     with pytest.raises(ConfigError, match=part) as refused:
-        read_calibration(tmp_path, step=100)
+        read_calibration(tmp_path, step=100, sha256="ab" * 32)
     assert is_one_sentence(str(refused.value))
 
 
 def test_margins_of_another_checkpoint_are_refused(tmp_path: Path) -> None:
     write_calibration(tmp_path, FOUND)
     with pytest.raises(ConfigError, match="expected margins of the checkpoint of 200 updates, found those of 100"):
-        read_calibration(tmp_path, step=200)
+        read_calibration(tmp_path, step=200, sha256="ab" * 32)
+
+
+def test_margins_of_another_run_are_refused(tmp_path: Path) -> None:
+    write_calibration(tmp_path, FOUND)
+    with pytest.raises(
+        ConfigError, match=r"this run's checkpoint, sha256 cdcdcdcdcdcdcdcd\.\.\., found those of another"
+    ):
+        read_calibration(tmp_path, step=100, sha256="cd" * 32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"format_version": 1}, "expected 2, found 1, which does not say whose margins they are; calibrate again."),
+        ({"format_version": "2"}, 'expected 2, found "2"; calibrate again.'),
+        ({"method": "guess"}, "method: expected 'segments', 'selected', 'episodes' or 'budgets', found \"guess\""),
+        ({"method": "budgets"}, "seeds: expected nothing with the method budgets, found margins; calibrate again."),
+        ({"checkpoint_sha256": ""}, "found those of another"),
+        ({"checkpoint_step": -1}, "checkpoint_step: expected at least 0, found -1; calibrate again."),
+        ({"stretch": 0}, "stretch: expected at least 1, found 0; calibrate again."),
+        ({"seeds": {"0": {"0.1": [-1.0]}}}, "seeds.0.0.1: expected margins of at least 0"),
+        ({"seeds": {"0": {"0.1": []}}}, "seeds.0.0.1: expected margins of at least 0"),
+        ({"seeds": {"0": {"0.1": [True]}}}, "seeds.0.0.1.0: expected a valid number, found true"),
+        ({"seeds": {"0": {"1.5": [1.0]}}}, "seeds.0: expected levels between 0 and 1 as keys, found '1.5'"),
+        ({"seeds": {"0": {"nan": [1.0]}}}, "seeds.0: expected levels between 0 and 1 as keys, found 'nan'"),
+        ({"seeds": {"a": {"0.1": [1.0]}}}, "seeds: expected numbers of seeds as keys, found 'a'"),
+        ({"method": "budgets", "seeds": {}, "kept": {"0": {"0.1": [[1.0, 2.0], [1.0]]}}}, "expected as many budgets"),
+        ({"method": "budgets", "seeds": {}, "kept": {"0": {"0.1": [[2.0, 1.0], [1.0, 1.0]]}}}, "rising budgets"),
+        ({"method": "budgets", "seeds": {}, "kept": {"0": {"0.1": [[1.0], [-1.0]]}}}, "rising budgets"),
+    ],
+)  # fmt: skip
+def test_margins_that_cannot_be_are_refused(changes: dict[str, object], part: str, tmp_path: Path) -> None:
+    path = write_calibration(tmp_path, FOUND)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(ConfigError) as refused:
+        read_calibration(tmp_path, step=100, sha256="ab" * 32)
+    assert part in str(refused.value)
+    assert is_one_sentence(str(refused.value))

@@ -14,9 +14,11 @@ from tests.stub_run import know_the_stub, stub_run
 from surefoot.cli import evaluate_budgets
 from surefoot.cli.main import main
 from surefoot.cli.train import measuring_command
+from surefoot.errors import ConfigError
 from surefoot.presets import build
 from surefoot.safety.calibration import Calibration, write_calibration
 from surefoot.tasks import get_task
+from surefoot.training import load_policy
 
 
 @pytest.fixture
@@ -59,12 +61,14 @@ def test_evaluate_report_and_bench(run: Path, capsys: pytest.CaptureFixture[str]
         assert plans["plans"].shape == (6, 3, 3, 2)
 
     # With a margin of 0.5 on what is left.
-    write_calibration(run, Calibration("segments", 2, 6, {"0": {"0.1": [0.5]}, "1": {"0.1": [0.5]}}, 9, 9, "x"))
+    ours = load_policy(run).checkpoint_sha256
+    half = {"0": {"0.1": [0.5]}, "1": {"0.1": [0.5]}}
+    write_calibration(run, Calibration("segments", 2, 6, half, 9, 9, "x", checkpoint_sha256=ours))
     assert main(["evaluate", str(run), "--budget", "0.5", "--episodes", "2", "--level", "0.1"]) == 0
     assert {row["cost"] for row in rows(run) if row["level"] == 0.1} == {1.5}
     # Of the budgets that calibrated the smallest kept to 1.8; 1.0 is less.
     kept = {seed: {"0.1": [[1.0, 2.0], [1.8, 2.0]]} for seed in ("0", "1")}
-    write_calibration(run, Calibration("budgets", 2, 6, {}, 9, 9, "x", kept))
+    write_calibration(run, Calibration("budgets", 2, 6, {}, 9, 9, "x", kept, checkpoint_sha256=ours))
     capsys.readouterr()
     assert main(["evaluate", str(run), "--budget", "0.25", "0.5", "--episodes", "2", "--level", "0.1"]) == 0
     warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
@@ -204,3 +208,16 @@ def test_bench_without_a_bench(capsys: pytest.CaptureFixture[str]) -> None:
 def test_training_ends_with_a_command_that_measures(algorithm: str, task: str, budgets: str) -> None:
     found = measuring_command(build(algorithm, get_task(task)), get_task(task), Path("runs/my run"))
     assert found == f"surefoot evaluate 'runs/my run'{budgets}"
+
+
+def test_margins_of_another_run_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run), "--budget", "0.5", "--episodes", "2"]) == 0
+    assert main(["calibrate", str(run), "--level", "0.4", "--method", "episodes"]) == 0
+    ours = load_policy(run).checkpoint_sha256
+    assert json.loads((run / "calibration.json").read_text())["checkpoint_sha256"] == ours
+    other = stub_run(tmp_path / "other", StubPlanner(), gain=2.0)
+    (other / "calibration.json").write_bytes((run / "calibration.json").read_bytes())
+    sentence = refusal(capsys, "evaluate", str(other), "--budget", "0.5", "--episodes", "2", "--level", "0.4")
+    assert f"found those of another, {ours[:16]}...; calibrate again" in sentence
+    with pytest.raises(ConfigError, match="found those of another"):
+        load_policy(other).session(1.0, level=0.4)

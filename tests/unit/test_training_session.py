@@ -112,7 +112,8 @@ def test_a_session_plans_with_the_margins_of_the_run(planner: LoadedPolicy) -> N
         planner.session(1.5, level=0.1)
     # 0.75 is kept to where 0.25 is given, and 1.375, too; 2 where 2 is given, and more needs no margin.
     found = Calibration(
-        "budgets", planner.step, 1, {}, 1, 1, "rows", {"0": {"0.1": [[0.25, 2.0], [0.75, 2.0]]}}
+        "budgets", planner.step, 1, {}, 1, 1, "rows", {"0": {"0.1": [[0.25, 2.0], [0.75, 2.0]]}},
+        checkpoint_sha256=planner.checkpoint_sha256,
     )  # fmt: skip
     write_calibration(planner.path, found)
     session = planner.session([0.75, 1.375, np.inf], level=0.1)

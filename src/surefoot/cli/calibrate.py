@@ -90,7 +90,7 @@ def calibrate(options: CalibrateOptions) -> Calibration:
     planned = options.method in ("episodes", "budgets")
     overrides = loaded.config.differing(given_overrides(options, MARGINS))
     found = _from_episodes(loaded, options, overrides) if planned else _from_segments(loaded, options)
-    found = replace(found, overrides=overrides)
+    found = replace(found, overrides=overrides, checkpoint_sha256=loaded.sha256)
     write_calibration(options.run, found)
     return found
 

@@ -87,7 +87,7 @@ def evaluate_under_budgets(
     calibration = (
         None
         if request.level is None
-        else read_calibration(loaded.directory.path, step=loaded.step, overrides=request.changed)
+        else read_calibration(loaded.directory.path, step=loaded.step, sha256=loaded.sha256, overrides=request.changed)
     )
     evaluation = BudgetEvaluation(
         task=task,

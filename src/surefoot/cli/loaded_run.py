@@ -27,6 +27,8 @@ class LoadedRun(NamedTuple):
     """With a leading seed axis."""
     step: int
     """Updates trained."""
+    sha256: str = ""
+    """Of the checkpoint's arrays."""
 
 
 def given_overrides(options: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -47,4 +49,4 @@ def load_run(path: Path, overrides: dict[str, Any]) -> LoadedRun:
             raise ConfigError(f"{path}: algorithm '{config.algorithm}' has no {name}; leave {flag(name)} out.")
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[policy.state for policy in policies])
     changed = dataclasses.replace(algorithm, **overrides)  # type: ignore[type-var]
-    return LoadedRun(directory, config, changed, states, policies[0].step)
+    return LoadedRun(directory, config, changed, states, policies[0].step, policies[0].checkpoint_sha256)

@@ -17,15 +17,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from surefoot.errors import ConfigError, flag
 from surefoot.files import write_json
+from surefoot.json_files import read_json
+from surefoot.ranges import COUNT, NUMBER, Range, check_fields
 
-FILE, FORMAT_VERSION = "calibration.json", 1
+FILE, FORMAT_VERSION = "calibration.json", 2
 CalibrationMethod = Literal["segments", "selected", "episodes", "budgets"]
 """`segments`: residuals of all held-out segments; `selected`: of those that a planner would choose among many;
 `episodes`: of whole episodes of the planner; `budgets`: the same, each budget apart."""
@@ -49,16 +51,16 @@ class HeldOut(NamedTuple):
 class Calibration:
     """Margins of a run, as calibration.json holds them."""
 
-    method: str
-    checkpoint_step: int
+    method: CalibrationMethod
+    checkpoint_step: Annotated[int, Range(NUMBER)]
     """Updates of the checkpoint whose predictions were judged."""
-    stretch: int
+    stretch: Annotated[int, Range(COUNT)]
     """Environment steps that share a margin."""
     seeds: dict[str, dict[str, list[float]]]
     """Training seed -> level -> a margin for each stretch of steps, in the planner's units."""
-    episodes: int
+    episodes: Annotated[int, Range(NUMBER)]
     """Held-out episodes."""
-    outcomes: int
+    outcomes: Annotated[int, Range(NUMBER)]
     """Residuals that the margins of one seed rest on."""
     source: str
     """Where they came from."""
@@ -67,7 +69,12 @@ class Calibration:
     then kept to (`kept_budgets`)."""
     overrides: dict[str, Any] = field(default_factory=dict)
     """Hyper-parameters that the planner acted with instead of its run's own; a margin is good beside these alone."""
-    format_version: int = FORMAT_VERSION
+    checkpoint_sha256: str = ""
+    """Of that checkpoint's arrays: the margins are of no use to another run."""
+    format_version: Annotated[int, Range(COUNT)] = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def for_seed(self, seed: int, level: float) -> list[float] | list[list[float]]:
         """What was found for a training seed. `ConfigError` for a level that was not calibrated."""
@@ -218,34 +225,31 @@ def write_calibration(run: Path, calibration: Calibration) -> Path:
     return run / FILE
 
 
-def read_calibration(run: Path, *, step: int, overrides: Mapping[str, Any] | None = None) -> Calibration:
-    """The margins in a run's folder. `ConfigError` where there are none, they cannot be read, or they belong to a
-    checkpoint of another number of updates than `step`, or to a planner that acts with other `overrides`."""
+def read_calibration(run: Path, *, step: int, sha256: str, overrides: Mapping[str, Any] | None = None) -> Calibration:
+    """The margins in a run's folder. `ConfigError` where there are none, they cannot be read, or they belong to another
+    checkpoint than the one of `step` updates and that hash, or to a planner that acts with other `overrides`."""
     path = run / FILE
-    try:
-        values: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError as error:
+    if not path.exists():
+        raise ConfigError(f"{run}: --level needs the margins of `surefoot calibrate`, found no {FILE} there.")
+    what, again = "the margins of a run", "calibrate again"
+    version = read_json(path, dict[str, Any], what=what, advice=again).get("format_version")
+    if version != FORMAT_VERSION:
+        older = ", which does not say whose margins they are" if version == 1 else ""
         raise ConfigError(
-            f"{run}: --level needs the margins of `surefoot calibrate`, found no {FILE} there."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: expected JSON, found something that cannot be read; calibrate again.") from error
-    try:
-        found = Calibration(**values)
-        valid = found.format_version == FORMAT_VERSION and isinstance(found.overrides, dict)
-        valid &= all(
-            np.isfinite(np.asarray(margins, float)).all() and len(margins)
-            for levels in (*found.seeds.values(), *found.kept.values())
-            for margins in levels.values()
+            f"{path}: format_version: expected {FORMAT_VERSION}, found {json.dumps(version):.60}{older}; {again}."
         )
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{path}: expected the margins of a run, found other JSON; calibrate again.") from error
-    if not valid:
-        raise ConfigError(f"{path}: expected finite margins in format {FORMAT_VERSION}, found others; calibrate again.")
+    found = read_json(path, Calibration, what=what, advice=again)
+    if (fault := _fault(found)) is not None:
+        raise ConfigError(f"{path}: {fault}; {again}.")
     if found.checkpoint_step != step:
         raise ConfigError(
             f"{path}: expected margins of the checkpoint of {step} updates, found those of {found.checkpoint_step}; "
-            f"calibrate again."
+            f"{again}."
+        )
+    if found.checkpoint_sha256 != sha256:
+        raise ConfigError(
+            f"{path}: expected margins of this run's checkpoint, sha256 {sha256[:16]}..., found those of another, "
+            f"{ascii(found.checkpoint_sha256[:16])[1:-1]}...; {again}."
         )
     if found.overrides != dict(overrides or {}):
         raise ConfigError(
@@ -253,6 +257,41 @@ def read_calibration(run: Path, *, step: int, overrides: Mapping[str, Any] | Non
             f"{_named(found.overrides)}; calibrate again with the same options."
         )
     return found
+
+
+def _fault(found: Calibration) -> str | None:
+    """What cannot be in a calibration, as "key: expected ..., found ..."; None where all can be."""
+    given, empty = ("kept", "seeds") if found.method == "budgets" else ("seeds", "kept")
+    if getattr(found, empty):
+        return f"{empty}: expected nothing with the method {found.method}, found margins"
+    tables: dict[str, dict[str, Any]] = getattr(found, given)
+    for seed, levels in tables.items():
+        if not (seed.isascii() and seed.isdecimal()):
+            return f"{given}: expected numbers of seeds as keys, found {seed!a:.60}"
+        for level, margins in levels.items():
+            if not _is_level(level):
+                return f"{given}.{seed}: expected levels between 0 and 1 as keys, found {level!a:.60}"
+            if (fault := _margins_fault(margins, found.method)) is not None:
+                return f"{given}.{seed}.{level}: {fault}"
+    return None
+
+
+def _is_level(text: str) -> bool:
+    try:
+        return 0 < float(text) < 1 and f"{float(text):g}" == text
+    except ValueError:
+        return False
+
+
+def _margins_fault(margins: list[Any], method: CalibrationMethod) -> str | None:
+    if method != "budgets":
+        return None if margins and min(margins) >= 0 else "expected margins of at least 0, found others or none"
+    if len(margins) != 2 or len(margins[0]) != len(margins[1]) or not margins[0]:
+        return "expected as many budgets as costs that were kept to, found other lists"
+    given, kept = margins
+    if min(given) < 0 or min(kept) < 0 or sorted({*given}) != given or sorted(kept) != kept:
+        return "expected rising budgets and costs of at least 0, found others"
+    return None
 
 
 def _named(overrides: Mapping[str, Any]) -> str:

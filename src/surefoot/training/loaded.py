@@ -164,6 +164,11 @@ class LoadedPolicy:
         return checked_numbers(observation, self.config.spec.observation_dim)
 
     @property
+    def checkpoint_sha256(self) -> str:
+        """Of the arrays of the checkpoint that it was loaded from; empty where it was not loaded."""
+        return "" if self._origin is None else self._origin.sha256
+
+    @property
     def needs_budget(self) -> bool:
         """Whether it plans under a budget that is given at run time."""
         return bool(getattr(self.algorithm, "needs_budget", False))
@@ -185,7 +190,7 @@ class LoadedPolicy:
                 raise ConfigError(
                     f"level: expected a run with a planner under budgets, found '{self.config.algorithm}'."
                 )
-            found = read_calibration(self.path, step=self.step)
+            found = read_calibration(self.path, step=self.step, sha256=self.checkpoint_sha256)
             found.for_seed(self.seed, level)
             margins = partial(_margins, found, self.seed, level)
         return ControlSession(self, budget, key=self._key if key is None else key, margins=margins)
