@@ -157,7 +157,47 @@ def test_resuming_with_other_hyperparameters_is_refused(
 ) -> None:
     words = ["train", "--data", str(data_file), "--out", str(trained_run), *TINY, "--resume", "--discount", "0.5"]
     sentence = refusal(capsys, *words)
-    assert "hyperparameters.discount: expected 0.99, found 0.5" in sentence
+    assert "--discount: the run has 0.99, found 0.5" in sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--seeds", "0:3"], "--seeds: the run has 0 1, found 0 1 2;"),
+        (["--log-interval", "20", "--fraction", "0.5"], "--fraction: the run has 1, found 0.5;"),
+        (["--log-interval", "20"], "--log-interval: the run has 10, found 20;"),
+        (["--preset", "paper", "--algorithm", "bc"], "--algorithm: the run has fisor, found bc; --preset: the run has"),
+        (["--task", "SafePendulum"], "--task: the run has PointRobot, found SafePendulum;"),
+        (["--margin", "1", "--diffusion.network.width", "8"], "network.width: the run has 16, found 8; --margin"),
+        (
+            ["--constraint-updates", "60"],
+            "has 40, found 60; the run cannot go on so: its phase 'reward' has trained on",
+        ),
+        (["--policy-updates", "10"], "found 10; the run cannot go on so: the run has done 20 updates of"),
+    ],
+)
+def test_a_flag_that_is_given_with_resume_agrees_with_the_run(
+    trained_run: Path, words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = (trained_run / "config.json").read_bytes()
+    assert sentence in refusal(capsys, "train", "--out", str(trained_run), "--resume", *words)
+    assert (trained_run / "config.json").read_bytes() == kept
+
+
+def test_resume_alone_goes_on_and_more_updates_train_longer(
+    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copy_of(trained_run, tmp_path)
+    assert main(["train", "--out", str(run), "--resume"]) == 0
+    assert json.loads((run / "summary.json").read_text())["training"]["updates"] == 80  # nothing was left to do
+    assert main(["train", "--out", str(run), "--resume", "--policy-updates", "30"]) == 0
+    assert "--policy-updates: the run has 20, found 30; it goes on after 80 updates." in capsys.readouterr().out
+    config = json.loads((run / "config.json").read_text())
+    assert config["hyperparameters"]["policy_updates"] == 30
+    command = ["surefoot", "train", "--out", str(run), "--resume", "--policy-updates", "30"]
+    assert config["extensions"] == [{"updates": 80, "before": {"policy_updates": 20}, "command": command}]
+    assert {row["step"] for row in rows_of(run / "metrics.jsonl")} == set(range(10, 91, 10))
+    assert surefoot.load(run).step == 90
 
 
 def test_resuming_a_finished_run_changes_nothing(trained_run: Path, data_file: Path, tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def test_a_run_is_not_begun_twice_and_resumed_only_as_itself(tmp_path: Path) -> 
     (tmp_path / "data.hdf5").write_text("may lie in the run's folder")
     run.start(toy_config(), resume=True)  # nothing there yet: begins
     run.start(toy_config(command=("another", "wording"), log_interval=50), resume=True)
+    (run.checkpoints_path / "000000005").mkdir(parents=True)
     with pytest.raises(ConfigError, match="already holds a run"):
         run.start(toy_config(), resume=False)
     other = {**toy_config().hyperparameters, "learning_rate": 0.5}

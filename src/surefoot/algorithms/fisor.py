@@ -183,6 +183,17 @@ class FISOR:
         )
         return tuple(phase for phase in phases if phase.updates > 0)
 
+    @property
+    def planned_over(self) -> dict[str, str]:
+        """Numbers of updates on which training depends from the first update of their phase on -> how."""
+        if self.schedule == "joint":
+            return {}
+        values = ("constraint_updates", "reward_updates")
+        rate_falls = self.value_learning_rate != self.value_final_learning_rate
+        falls = dict.fromkeys(values, "the learning rate falls over it") if rate_falls else {}
+        moves = {"constraint_updates": "the discount of the backup moves over it"}
+        return falls | ({} if self.constraint_discount == self.constraint_discount_start else moves)
+
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""]) -> FISORState:

@@ -213,6 +213,13 @@ class TREBI:
         )
         return tuple(phase for phase in phases if phase.updates > 0)
 
+    @property
+    def planned_over(self) -> dict[str, str]:
+        """Numbers of updates on which training depends from the first update of their phase on -> how."""
+        if self.learning_rate == self.final_learning_rate:
+            return {}
+        return dict.fromkeys(("model_updates", "value_updates"), "the learning rate falls over it")
+
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""]) -> TREBIState:

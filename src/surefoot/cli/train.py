@@ -19,6 +19,7 @@ from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration, reading_progress
 from surefoot.cli.remarks import StrictOption, remark
+from surefoot.cli.resume import agreed, check_agreement, resumed_choice, run_to_resume, train_defaults
 from surefoot.cli.selection import DataFilter, select, selection, selection_name
 from surefoot.cli.terminal import say
 from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files, library
@@ -72,7 +73,8 @@ class TrainOptions(StrictOption, Generic[Hyper]):
     """What several devices share: seeds, each trained on one device; batches, for one seed of large networks (the
     numbers are then those of one device but for rounding)."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Go on with the run in the folder from its last checkpoint; it ends with the same bits."""
+    """Go on with the run in the folder from its last checkpoint; it ends with the same bits. Its options are those of
+    the run; more updates than before train longer, where that is as if it had been asked for at first."""
     log_interval: Annotated[int, Range(COUNT)] = LOG_INTERVAL
     """Updates between two rows of metrics."""
     checkpoint_interval: Annotated[int, Range(COUNT)] = CHECKPOINT_INTERVAL
@@ -88,7 +90,9 @@ class TrainOptions(StrictOption, Generic[Hyper]):
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    choice = choose(arguments)
+    resumed = run_to_resume(arguments)
+    choice = choose(arguments) if resumed is None else resumed_choice(resumed, arguments)
+    defaults = {} if resumed is None else train_defaults(resumed.read_config())
     one_thread_a_device(choice)
     options: TrainOptions[Any] = parse_with_hyperparameters(
         TrainOptions,
@@ -99,8 +103,11 @@ def run(arguments: Sequence[str]) -> None:
         task=choice.task.name,
         preset=choice.preset,
         out=tyro.MISSING,
+        **defaults,
     )
     check_output_folder(options.out, resume=options.resume)
+    if resumed is not None:
+        check_agreement(resumed, options, resumed.read_config())
     train(options, command=("surefoot", "train", *arguments))
     say(f"{options.out}: trained; measure it with: {measuring_command(options.hyper, choice.task, options.out)}")
 
@@ -148,20 +155,20 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         data_selection=chosen if task.vision is None else {**chosen, "vision": task.vision._asdict()},
     )
     del dataset  # the device gets a copy of its own, and this one is in the way; a stream keeps it
-    began, resumed_at = time.perf_counter(), _updates_done(directory)
+    began, resumed_at = time.perf_counter(), directory.latest_step()
     with ExitStack() as stack:
         line = stack.enter_context(ProgressLine("training", unit="updates"))
-        if directory.config_path.exists():
-            directory.check_identity(config)
-        loggers = [_wandb(options, config, stack)] if options.wandb else []
-        directory.start(config, resume=options.resume)
+        resume = options.resume and directory.latest() is not None
+        going = agreed(directory, config, options.hyper) if resume else config
+        loggers = [_wandb(options, going, stack)] if options.wandb else []
+        directory.start(going, resume=resume)
         fit(
             options.hyper,
             transitions,
             spec=task.spec,
             seeds=seeds,
-            log_interval=options.log_interval,
-            checkpoint_interval=options.checkpoint_interval,
+            log_interval=going.log_interval,
+            checkpoint_interval=going.checkpoint_interval,
             run=directory,
             on_progress=lambda progress: _report(line, progress),
             loggers=loggers,
@@ -280,11 +287,6 @@ def _total_updates(algorithm: Any) -> int:
     return sum(phase.updates for phase in algorithm.phases)
 
 
-def _updates_done(directory: RunDirectory) -> int:
-    latest = directory.latest()
-    return 0 if latest is None else int(latest.name)
-
-
 def _check_intervals(options: TrainOptions[Any]) -> None:
     if _total_updates(options.hyper) < 1:
         raise ConfigError("hyper-parameters: expected at least one update in all phases together, found none.")
@@ -293,7 +295,7 @@ def _check_intervals(options: TrainOptions[Any]) -> None:
 def _wandb(options: TrainOptions[Any], config: RunConfig, stack: ExitStack) -> WandbLogger:
     """W&B's logger, closed with `stack`; where there is none, an empty folder is not left behind."""
     options.out.mkdir(parents=True, exist_ok=True)
-    identity = json.dumps([str(options.out.resolve()), config.identity], sort_keys=True)
+    identity = json.dumps([str(options.out.resolve()), config.identities[-1]], sort_keys=True)
     try:
         logger = WandbLogger(
             "surefoot",

@@ -362,7 +362,7 @@ def _resume(
     if latest is None:
         return states, replays, 0, []
     template = state_template(algorithm, spec, seeds)
-    states, metadata = checkpoint.load(latest, template, expect=run.read_config().identity)
+    states, metadata = checkpoint.load(latest, template, expect=run.read_config().identity_of(latest))
     number = metadata["step"]
     path = _replay_path(run, number)
     new, _ = checkpoint.load(path, jax.eval_shape(lambda: _new_part(replays)), expect={"round": number})

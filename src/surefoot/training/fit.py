@@ -157,7 +157,7 @@ class _Training:
             states = init_states(self.algorithm, spec, self.seeds)
         else:
             template = state_template(self.algorithm, spec, self.seeds)
-            states, metadata = checkpoint.load(self.kept, template, expect=self.metadata)
+            states, metadata = checkpoint.load(self.kept, template, expect=config.identity_of(self.kept))
             self.step = self.saved = metadata["step"]
         self.run.discard_after(self.step)
         self.log = stack.enter_context(MetricsLog(self.run, self.seeds, step=self.step))

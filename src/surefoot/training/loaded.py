@@ -273,7 +273,7 @@ def _load(
     algorithm = dataclasses.replace(trained, **overrides)
     template = state_template(algorithm, config.spec, config.seeds)
     sha256 = checkpoint.read_hash(directory)
-    states, metadata = checkpoint.load(directory, template, expect=config.identity)
+    states, metadata = checkpoint.load(directory, template, expect=config.identity_of(directory))
     state = member(states, config.seeds.index(seed))
     origin = Origin(os.path.abspath(run.path), seed, directory.name, sha256, overrides, kind)
     return LoadedPolicy(algorithm, state, config=config, seed=seed, step=metadata["step"], path=run.path, origin=origin)

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +62,9 @@ class RunConfig:
     """Python and packages."""
     data_selection: dict[str, Any] = dataclasses.field(default_factory=dict)
     """The filter and the share of the file's episodes that were trained on; empty where it was all of it."""
+    extensions: tuple[dict[str, Any], ...] = ()
+    """How training was made longer, one after the other: "updates" done by then, the numbers of updates "before", and
+    the "command"."""
     format_version: Annotated[int, Range(COUNT)] = FORMAT_VERSION
     """Of config.json."""
 
@@ -73,6 +76,27 @@ class RunConfig:
         """What must be the same for a checkpoint to continue this run, as JSON values."""
         names = ("algorithm", "task", "hyperparameters", "seeds", "data_fingerprint")
         return as_json({name: getattr(self, name) for name in names})
+
+    @property
+    def identities(self) -> tuple[dict[str, Any], ...]:
+        """That of now, then those before each extension, the latest first: what the run's checkpoints may carry."""
+        found = [self.identity]
+        for extension in reversed(self.extensions):
+            values = {**found[-1]["hyperparameters"], **extension["before"]}
+            found.append({**found[-1], "hyperparameters": values})
+        return tuple(found)
+
+    def identity_of(self, path: Path) -> dict[str, Any]:
+        """The identity under which the checkpoint at `path` was written; that of now where it is none of the run's."""
+        carried = checkpoint.read_metadata(path).get("hyperparameters")
+        return next((one for one in self.identities if one["hyperparameters"] == carried), self.identity)
+
+    def extended(self, values: Mapping[str, Any], *, updates: int, command: Sequence[str]) -> "RunConfig":
+        """The configuration with other numbers of updates, after `updates` of them."""
+        before = {name: self.hyperparameters[name] for name in values}
+        record = {"updates": updates, "before": before, "command": list(command)}
+        changed = {**self.hyperparameters, **as_json(dict(values))}
+        return dataclasses.replace(self, hyperparameters=changed, extensions=(*self.extensions, record))
 
     def differing(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Those of these hyper-parameters that are others than the run's."""
@@ -127,15 +151,24 @@ class RunDirectory:
     def start(self, config: RunConfig, *, resume: bool) -> None:
         """Write the configuration of a new run, or check that of the one to resume.
 
-        `resume` where nothing was started yet starts it, so that a killed command can be repeated as it stands. Raises
-        `ConfigError` where a run is there and `resume` is not asked for, or where it is another run.
+        `resume` where nothing was started yet starts it, so that a killed command can be repeated as it stands. Without
+        `resume` a run takes the place of one that has no checkpoint. Raises `ConfigError` where a run is there and
+        `resume` is not asked for, or where it is another run.
         """
-        if self.config_path.exists():
-            if not resume:
-                raise ConfigError(f"{self.path}: already holds a run; resume it or choose another folder.")
+        if not self.config_path.exists():
+            write_json(self.config_path, _config_values(config))
+        elif resume:
             self.check_identity(config)
+        elif self.checkpoints():
+            raise ConfigError(f"{self.path}: already holds a run; resume it or choose another folder.")
         else:
-            write_json(self.config_path, dataclasses.asdict(config))
+            self.rewrite(config)
+
+    def rewrite(self, config: RunConfig) -> None:
+        """Let another configuration take the place of the one that is there. Raises `ConfigError` where another process
+        trains in the folder."""
+        with self.locked():
+            write_json(self.config_path, _config_values(config))
 
     def check_identity(self, config: RunConfig) -> None:
         """Raise `ConfigError` where the run in this folder is not the one that `config` describes."""
@@ -159,6 +192,7 @@ class RunDirectory:
             raise ConfigError(f"{self.config_path}: format_version: expected {FORMAT_VERSION}, found {version!r}.")
         names = {one.name for one in dataclasses.fields(RunConfig)}
         values.setdefault("data_selection", {})  # runs from before there were selections have none
+        values["extensions"] = tuple(values.get("extensions", ()))
         if wrong := sorted(names ^ values.keys()):
             sentence = "expected a value, found none" if wrong[0] in names else "expected no such field, found one"
             raise ConfigError(f"{self.config_path}: {wrong[0]}: {sentence}.")
@@ -209,6 +243,11 @@ class RunDirectory:
             raise CheckpointError(f"{self.checkpoints_path}: expected a whole checkpoint, found only damaged ones.")
         return None
 
+    def latest_step(self) -> int:
+        """Updates done at the newest whole checkpoint; 0 where there is none."""
+        latest = self.latest()
+        return 0 if latest is None else int(latest.name)
+
     def save_checkpoint(self, step: int, state: Any, metadata: Mapping[str, Any]) -> Path:
         """Write the checkpoint of `step` updates, then remove all but the last two."""
         path = self.checkpoints_path / f"{step:09d}"
@@ -240,6 +279,12 @@ _CHECKPOINT_NAME = "[0-9]{9,}"
 
 def _is_checkpoint_name(name: str) -> bool:
     return re.fullmatch(_CHECKPOINT_NAME, name) is not None
+
+
+def _config_values(config: RunConfig) -> dict[str, Any]:
+    """As config.json has them: without extensions where there are none, as in runs from before there were any."""
+    values = dataclasses.asdict(config)
+    return values if config.extensions else {name: value for name, value in values.items() if name != "extensions"}
 
 
 def _make_folder(path: Path) -> None:

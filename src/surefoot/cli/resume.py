@@ -1,0 +1,166 @@
+"""`--resume`: a run goes on as its configuration says; flags that are given must say the same, or train longer."""
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from surefoot.algorithms import ALGORITHMS
+from surefoot.cli.options import Choice, choose, parse_seeds
+from surefoot.cli.terminal import say
+from surefoot.errors import ConfigError, check_name, flag
+from surefoot.presets import DEFAULT_PRESET
+from surefoot.ranges import shown
+from surefoot.training import RunConfig, RunDirectory
+from surefoot.training.algorithm import from_hyperparameters
+from surefoot.training.longer import COUNTS, changed_counts, why_not_longer
+
+WAYS = "leave out what differs to go on with the run, or choose another folder with --out"
+
+
+def run_to_resume(arguments: Sequence[str]) -> RunDirectory | None:
+    """The run that `--out RUN --resume` goes on with; None where nothing is to be resumed, or nothing was begun."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--out")
+    parser.add_argument("--resume", action="store_true")
+    try:
+        found, _ = parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError:  # the parser of all options says so
+        return None
+    if {"-h", "--help"} & set(arguments) or not found.resume or not found.out:
+        return None
+    run = RunDirectory(Path(found.out))
+    return run if run.config_path.exists() else None
+
+
+def resumed_choice(run: RunDirectory, arguments: Sequence[str]) -> Choice:
+    """The run's algorithm, task and preset, with its hyper-parameters as defaults. Raises `ConfigError` where another
+    one of them is given, and where the run is not one of `surefoot train`."""
+    config = run.read_config()
+    if "trained_updates" in config.data_selection:
+        raise ConfigError(
+            f"{run.path}: expected a run of surefoot train, found a fine-tuned one; go on with it by: "
+            f"surefoot finetune --out {run.path} --resume"
+        )
+    kind = ALGORITHMS[check_name("algorithm", config.algorithm, ALGORITHMS)]
+    preset = config.preset or DEFAULT_PRESET
+    given = choose(arguments, algorithm=config.algorithm, task=config.task, preset=preset)
+    refuse_others(
+        run,
+        {"algorithm": config.algorithm, "task": config.task, "preset": preset},
+        {"algorithm": given.algorithm, "task": given.task.name, "preset": given.preset},
+    )
+    defaults = from_hyperparameters(kind, config.hyperparameters, source=str(run.config_path))
+    return Choice(given.algorithm, given.task, given.preset, defaults)
+
+
+def train_defaults(config: RunConfig) -> dict[str, Any]:
+    """The options of `surefoot train` with which the run was trained."""
+    selected = config.data_selection
+    recorded = _recorded(config.command, ("--stream", "--share"))
+    return {
+        "seeds": ",".join(map(str, config.seeds)),
+        "data": Path(config.data_path),
+        "log_interval": config.log_interval,
+        "checkpoint_interval": config.checkpoint_interval,
+        "data_filter": selected.get("filter", "all"),
+        "filter_cost_limit": selected.get("cost_limit"),
+        "fraction": selected.get("fraction", 1.0),
+        **recorded,
+    }
+
+
+def _recorded(command: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Options of the first command that the configuration does not hold otherwise."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name in names:
+        parser.add_argument(name, default=argparse.SUPPRESS)
+    try:
+        return vars(parser.parse_known_args(list(command))[0])
+    except argparse.ArgumentError:
+        return {}
+
+
+def check_agreement(run: RunDirectory, options: Any, config: RunConfig) -> None:
+    """Raise `ConfigError`, which names flags, the run's values and the given ones, where options of `surefoot train`
+    say something else than the run. Numbers of updates may, which `agreed` looks into; so may where the data lie."""
+    defaults = train_defaults(config)
+    names = ("data_filter", "filter_cost_limit", "fraction")
+    trained = {name: defaults[name] for name in names} | {"seeds": list(config.seeds)}
+    found = {name: getattr(options, name) for name in names} | {"seeds": list(parse_seeds(options.seeds))}
+    earlier = from_hyperparameters(type(options.hyper), config.hyperparameters, source=str(run.config_path))
+    counts = {field.name for field in dataclasses.fields(earlier) if field.name.endswith(COUNTS)}
+    trained |= {name: value for name, value in _flat(earlier).items() if name not in counts}
+    found |= {name: value for name, value in _flat(options.hyper).items() if name not in counts}
+    refuse_others(run, trained, found)
+
+
+def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """The fields of a dataclass, those of nested ones as "guide.steps"."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        found |= _flat(value, f"{prefix}{field.name}.") if nested else {f"{prefix}{field.name}": value}
+    return found
+
+
+def refuse_others(run: RunDirectory, trained: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` where a given value is not the run's; all of them are named in one sentence."""
+    wrong = [
+        f"{flag(name)}: the run has {_shown(value)}, found {_shown(found[name])}"
+        for name, value in trained.items()
+        if found[name] != value
+    ]
+    if wrong:
+        raise ConfigError(f"{run.path}: {'; '.join(wrong)}; {WAYS}.")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value)) or "none"
+    return str(value) if isinstance(value, str) else shown(value)
+
+
+def agreed(run: RunDirectory, config: RunConfig, algorithm: Any) -> RunConfig:
+    """The configuration to go on with: that of the folder, made longer where `config` asks for that and the updates
+    done are the first of the longer training, which is then written. Raises `ConfigError`, where they are not with the
+    reason, and where the run is another one."""
+    there, step = run.read_config(), run.latest_step()
+    there = _with_intervals(run, there, config, step=step)
+    if there.identity == config.identity:
+        return there
+    alike = dataclasses.replace(config, hyperparameters=there.hyperparameters)
+    if alike.identity != there.identity:
+        run.check_identity(config)
+    earlier = from_hyperparameters(type(algorithm), there.hyperparameters, source=str(run.config_path))
+    changed = changed_counts(earlier, algorithm)
+    if not changed:
+        run.check_identity(config)
+        return there
+    asked = "; ".join(
+        f"{flag(name)}: the run has {there.hyperparameters[name]:,}, found {getattr(algorithm, name):,}"
+        for name in changed
+    )
+    reason = why_not_longer(earlier, algorithm, changed, step=step, log_interval=there.log_interval, spec=config.spec)
+    if reason is not None:
+        raise ConfigError(f"{run.path}: {asked}; the run cannot go on so: {reason}; {WAYS}.")
+    longer = there.extended({name: getattr(algorithm, name) for name in changed}, updates=step, command=config.command)
+    run.rewrite(longer)
+    say(f"{run.path}: {asked}; it goes on after {step:,} updates.")
+    return longer
+
+
+def _with_intervals(run: RunDirectory, there: RunConfig, config: RunConfig, *, step: int) -> RunConfig:
+    """The run's configuration with the intervals of `config`, which may differ before the first update only: later a
+    row of metrics would begin elsewhere."""
+    names = ("log_interval", "checkpoint_interval")
+    found = {name: getattr(config, name) for name in names}
+    if step:
+        refuse_others(run, {name: getattr(there, name) for name in names}, found)
+        return there
+    changed = dataclasses.replace(there, **found)
+    if changed != there:
+        run.rewrite(changed)
+    return changed
