@@ -78,12 +78,16 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def check_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return `name` if it is known; otherwise raise `UnknownNameError` naming the nearest known ones."""
+def check_name(kind: str, name: str, known: Iterable[str], *, also: str = "") -> str:
+    """Return `name` if it is known; otherwise raise `UnknownNameError` naming the nearest known ones.
+
+    `also` is what the name may mean besides, in a few words.
+    """
     names = sorted(known)
     if name in names:
         return name
     lowered = {candidate.lower(): candidate for candidate in names}
     near = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}."
+    more = f", or {also}" if also else ""
+    hint = f"did you mean {' or '.join(near)}{more}?" if near else f"known: {', '.join(names)}{more}."
     raise UnknownNameError(f"unknown {kind} '{name}'; {hint}")

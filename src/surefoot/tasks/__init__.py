@@ -26,6 +26,9 @@ def _point_robot_pixels(name: str, size: int) -> Task:
     )  # fmt: skip
 
 
+OWN_TASK = "a system of your own, which is trained from Python (docs/own-task.md)"
+"""What a name that is not in the table may mean."""
+
 TASKS: dict[str, Task] = {
     # The best return is the way from the far corner (-3, -3) to the goal's rim, plus 1 for reaching it:
     # hypot(5.2, 5.2) - 0.3 + 1 = 8.05; rewards are distances in metres, so 0 is standing still.
@@ -45,7 +48,10 @@ _BY_DSRL_ID = {task.dsrl_id: task for task in DSRL_TASKS.values() if task.dsrl_i
 
 
 def get_task(name: str) -> Task:
-    """The task called `name`, surefoot's or DSRL's name; raises `UnknownNameError` that lists the near names."""
+    """The task called `name`, surefoot's or DSRL's name.
+
+    Raises `UnknownNameError` that lists the near names, and says how a system of one's own is trained.
+    """
     if name in _BY_DSRL_ID:
         return _BY_DSRL_ID[name]
-    return TASKS[check_name("task", name, TASKS)]
+    return TASKS[check_name("task", name, TASKS, also=OWN_TASK)]
