@@ -179,5 +179,5 @@ def test_bad_options_are_refused(
 
 def test_a_sweep_refuses_shares_outside_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "sweep"
-    assert "at most 1" in refusal(capsys, "sweep", *BC, "--fraction", "0.5", "1.5", "--out", str(out))
+    assert "(0, 1]" in refusal(capsys, "sweep", *BC, "--fraction", "0.5", "1.5", "--out", str(out))
     assert not out.exists()

@@ -13,7 +13,7 @@ from tests.stub_run import know_the_stub, stub_run
 
 from surefoot.cli import evaluate_budgets
 from surefoot.cli.main import main
-from surefoot.cli.train import measuring_command
+from surefoot.cli.next_commands import measuring_command
 from surefoot.errors import ConfigError
 from surefoot.presets import build
 from surefoot.safety.calibration import Calibration, write_calibration

@@ -1,7 +1,7 @@
 """`surefoot bench act RUN`: how long a policy takes to act, in a control loop as a user would run it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from surefoot.checkpoint import versions
 from surefoot.cli.files import merge_summary
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import say, say_lines
 from surefoot.errors import check_name, flag
 from surefoot.ranges import Range, check_fields
@@ -45,6 +46,11 @@ class BenchActOptions:
         check_fields(self, called=flag)
 
 
+_COMMON = frozenset(("run", "batch", "calls", "seconds"))
+ROUTES: Routes = {"without a budget": _COMMON, "under a budget": _COMMON | {"budget"}}
+"""How a policy acts -> the options that are read."""
+
+
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     words = list(arguments)
@@ -53,12 +59,16 @@ def run(arguments: Sequence[str]) -> None:
         return
     check_name("bench", words[0], BENCHES)
     options = parse(BenchActOptions, words[1:], command="bench act")
-    say_lines(plain_table([_row(record) for record in bench_act(options)["batches"]]))
+    found = bench_act(options, given=given_options(BenchActOptions, words[1:]))
+    say_lines(plain_table([_row(record) for record in found["batches"]]))
 
 
-def bench_act(options: BenchActOptions) -> dict[str, Any]:
-    """Time the policy and note the figures in the run's summary, under "latency"."""
+def bench_act(options: BenchActOptions, *, given: Collection[str] = ()) -> dict[str, Any]:
+    """Time the policy and note the figures in the run's summary, under "latency". `given`: the options that a command
+    line names."""
     policy = load_policy(options.run)
+    route = "under a budget" if policy.needs_budget else "without a budget"
+    refuse_others(options, ROUTES[route], f"{policy.config.algorithm}, which plans under no budget", given=given)
     with ProgressLine("timing", unit="calls") as line:
         records = [_time(policy, batch, options, line) for batch in options.batch]
     found = {
@@ -74,15 +84,14 @@ def bench_act(options: BenchActOptions) -> dict[str, Any]:
 
 def _time(policy: LoadedPolicy, batch: int, options: BenchActOptions, line: ProgressLine) -> dict[str, Any]:
     random = np.random.default_rng(0)
-    width = policy.config.spec.observation_dim
     session = policy.session(np.full(batch, options.budget) if policy.needs_budget else None)
     began = time.perf_counter()
-    session.act(random.standard_normal((batch, width), dtype=np.float32))
+    session.act(_observations(policy, batch, random))
     first = time.perf_counter() - began
     milliseconds: list[float] = []
     end = time.perf_counter() + options.seconds
     while len(milliseconds) < options.calls and (len(milliseconds) < FEWEST_CALLS or time.perf_counter() < end):
-        observation = random.standard_normal((batch, width), dtype=np.float32)
+        observation = _observations(policy, batch, random)
         began = time.perf_counter()
         session.act(observation)
         milliseconds.append(1e3 * (time.perf_counter() - began))
@@ -94,6 +103,14 @@ def _time(policy: LoadedPolicy, batch: int, options: BenchActOptions, line: Prog
         "p50_ms": float(np.quantile(milliseconds, 0.5)),
         "p95_ms": float(np.quantile(milliseconds, 0.95)),
     }
+
+
+def _observations(policy: LoadedPolicy, batch: int, random: np.random.Generator) -> np.ndarray:
+    """Vectors, or images where the policy sees."""
+    spec = policy.config.spec
+    if spec.image_shape is not None:
+        return random.integers(256, size=(batch, *spec.image_shape), dtype=np.uint8)
+    return random.standard_normal((batch, spec.observation_dim), dtype=np.float32)
 
 
 def _row(record: dict[str, Any]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """`surefoot calibrate RUN`: the margin on a planner's predicted cost that keeps a level of episodes over budget."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,10 @@ import tyro
 
 from surefoot.cli.evaluate_budgets import ROWS, read_rows
 from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
+from surefoot.cli.next_commands import calibrated_command
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.run_data import run_data
 from surefoot.cli.terminal import say, say_lines
 from surefoot.data import Dataset, library
@@ -35,7 +37,7 @@ from surefoot.safety.calibration import (
     write_calibration,
 )
 from surefoot.tasks import get_task
-from surefoot.text import shell_word
+from surefoot.training import RunDirectory
 
 BATCH = 1024
 """Segments whose cost is predicted at once."""
@@ -72,18 +74,36 @@ class CalibrateOptions:
         check_fields(self, called=flag)
 
 
+_COMMON = frozenset(("run", "level", "method", *MARGINS))
+ROUTES: Routes = {
+    "segments": _COMMON | {"data", "stretch"},
+    "selected": _COMMON | {"data", "stretch", "candidates"},
+    "episodes": _COMMON | {"first_episode"},
+    "budgets": _COMMON | {"first_episode"},
+}
+"""Method -> the options that it reads."""
+
+
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(CalibrateOptions, arguments, command="calibrate")
-    found = calibrate(options)
+    found = calibrate(options, given=given_options(CalibrateOptions, arguments))
     say_lines(plain_table(_rows(found)))
     say()
-    run = shell_word(options.run)
-    say(f"Written beside the run; use them with: surefoot evaluate {run} --budget ... --level LEVEL")
+    command = calibrated_command(
+        get_task(RunDirectory(options.run).read_config().task),
+        options.run,
+        level=options.level[0],
+        margins=given_overrides(options, MARGINS),
+        fresh=options.method in ("episodes", "budgets") and options.first_episode == 0,
+    )
+    say(f"Written beside the run; use them with: {command}")
 
 
-def calibrate(options: CalibrateOptions) -> Calibration:
-    """Find the margins of every seed and level, and write them into the run's folder."""
+def calibrate(options: CalibrateOptions, *, given: Collection[str] = ()) -> Calibration:
+    """Find the margins of every seed and level, and write them into the run's folder. `given`: the options that a
+    command line names."""
+    refuse_others(options, ROUTES[options.method], f"--method {options.method}", given=given)
     loaded = load_run(options.run, given_overrides(options, MARGINS))
     if not getattr(loaded.algorithm, "needs_budget", False):
         raise ConfigError(f"{options.run}: algorithm '{loaded.config.algorithm}' plans under no budget.")

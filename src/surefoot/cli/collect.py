@@ -1,6 +1,7 @@
 """`surefoot collect`: a dataset from our own behaviours or from a learner in a simulator, with its card."""
 
 import os
+from collections.abc import Collection as Names
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -15,12 +16,13 @@ from surefoot.checkpoint import versions
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine, warn_of_death
 from surefoot.cli.remarks import StrictOption, remark
+from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import note, say
 from surefoot.collection.card import make_card
 from surefoot.collection.collector import Collection, Simulators
 from surefoot.collection.collector import collect as collect_simulated
 from surefoot.collection.recipes import Recipe, recipe_of
-from surefoot.collection.replay_collector import ReplayCollection, collect_replay
+from surefoot.collection.replay_collector import ReplayCollection, collect_replay, parts
 from surefoot.collection.replay_recipes import replay_recipe
 from surefoot.collection.store import Store
 from surefoot.data import Dataset, pixels
@@ -31,6 +33,7 @@ from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
 from surefoot.ranges import SEED, Range, check_fields
 from surefoot.tasks import Task, get_task
+from surefoot.tasks.trebi import PUBLISHED_SETS, TREBI_TASKS
 
 DEFAULT_TRANSITIONS, VISION_TRANSITIONS = 100_000, 20_000
 IMAGE_TRANSITIONS = {"HazardRun": 18_000, "PointRobotPixels": 100_000, "PointRobotPixels64": 100_000}
@@ -77,7 +80,7 @@ class CollectOptions(StrictOption):
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(CollectOptions, arguments, command="collect")
-    dataset = collect(options)
+    dataset = collect(options, given=given_options(CollectOptions, arguments))
     say(f"{options.out}: {_coverage_sentence(dataset)}")
     remark(remarks(dataset, get_task(options.task), place=str(options.out)), strict=options.strict)
     if options.out.is_dir():
@@ -86,35 +89,68 @@ def run(arguments: Sequence[str]) -> None:
         say(f"falls short: {sentence}")
 
 
-def collect(options: CollectOptions) -> Dataset | FrameData:
-    """Collect and write what the options say. Raises `ConfigError` before any work where the file exists."""
+_COMMON = frozenset(("task", "recipe", "seed", "out", "strict"))
+ROUTES: Routes = {
+    "own behaviours": _COMMON | {"transitions", "overwrite"},
+    "images of a robot's cameras": _COMMON | {"transitions", "workers"},
+    "a learner in a simulator": _COMMON | {"transitions", "steps", "workers", "overwrite"},
+    "medium-replay": _COMMON | {"steps", "overwrite"},
+}
+"""How data are collected -> the options that are read."""
+
+
+def collect(options: CollectOptions, *, given: Names[str] = ()) -> Dataset | FrameData:
+    """Collect and write what the options say. Raises `ConfigError` before any work where the file exists, or an option
+    is set that is not read; `given` are those that a command line names."""
     task = get_task(options.task)
+    _check_name(task)
+    route, whose = _route(options, task)
+    refuse_others(options, ROUTES[route], whose, given=given)
     if options.out.exists() and not options.overwrite and task.vision is None:  # a folder of images grows
         raise ConfigError(
             f"{options.out}: the file exists already; add --overwrite to replace it, or choose another with --out."
         )
-    if options.recipe == "medium-replay":
+    if route == "medium-replay":
         return _collect_replay(options, task)
-    if task.vision is not None:
+    if route == "images of a robot's cameras":
         return _collect_vision(options, task)
-    if task.suite != "surefoot":
+    if route == "a learner in a simulator":
         return _collect_simulated(options, task)
     if task.image_shape is not None:
         return _collect_images(options, task)
-    if task.name != "PointRobot":
-        raise ConfigError(f"--recipe: expected medium-replay for {task.name}, found default.")
-    _refuse(options, ("steps", "workers"), f"{task.name}, which has no simulator")
     with ProgressLine("collecting", unit="transitions") as line:
         dataset = collect_point_robot(transitions=_rows(options), seed=options.seed, on_progress=line.report)
     data.save(options.out, dataset, card=_card(options, dataset))
     return dataset
 
 
-def _collect_images(options: CollectOptions, task: Task) -> FrameData:
-    if task.name not in IMAGE_TRANSITIONS:
+def _check_name(task: Task) -> None:
+    """Refuse a name that promises data which are not made here: `ConfigError` says what can be collected instead."""
+    if task.name in PUBLISHED_SETS:
+        raise ConfigError(
+            f"--task: {task.name} is a set of D4RL's, which is published and not collected here; collect "
+            f"{PUBLISHED_SETS[task.name]} --recipe medium-replay makes data of that robot anew."
+        )
+    if task.suite == "surefoot" and task.image_shape is not None and task.name not in IMAGE_TRANSITIONS:
         plain = task.name.removesuffix("Moved").removesuffix("Shifted")
         raise ConfigError(f"--task: {task.name} is there to fine-tune on; collect {plain}.")
-    _refuse(options, ("steps", "workers"), f"{task.name}, which has no simulator")
+
+
+def _route(options: CollectOptions, task: Task) -> tuple[str, str]:
+    """How the data are collected, a key of `ROUTES`, and what does so in words."""
+    if options.recipe == "medium-replay":
+        replay_recipe(task)  # refused where the task has none
+        return "medium-replay", "the recipe medium-replay"
+    if task.name in TREBI_TASKS:
+        raise ConfigError(f"--recipe: expected medium-replay for {task.name}, found default.")
+    if task.vision is not None:
+        return "images of a robot's cameras", f"{task.name}, whose behaviours are scripted and whose folder grows"
+    if task.suite != "surefoot":
+        return "a learner in a simulator", task.name
+    return "own behaviours", f"{task.name}, which has no simulator"
+
+
+def _collect_images(options: CollectOptions, task: Task) -> FrameData:
     wanted = IMAGE_TRANSITIONS[task.name] if options.transitions is None else options.transitions
     with ProgressLine(f"collecting {task.name}", unit="transitions") as line:
         if task.name == "HazardRun":
@@ -145,8 +181,7 @@ def _collect_vision(options: CollectOptions, task: Task) -> FrameData:
     from surefoot.envs.simulators.drawing import choose_renderer
     from surefoot.envs.workers.players import Players
 
-    _refuse(options, ("steps",), f"{task.name}, whose behaviours are scripted")
-    if options.overwrite or options.out.is_file():
+    if options.out.is_file():
         raise ConfigError(f"--out: expected a folder for {task.name}, new or to go on with; remove what lies there.")
     cores = os.cpu_count() or 1
     workers = cores if options.workers is None else options.workers
@@ -167,15 +202,12 @@ def _rows(options: CollectOptions) -> int:
     return DEFAULT_TRANSITIONS if options.transitions is None else options.transitions
 
 
-def _refuse(options: CollectOptions, names: tuple[str, ...], whose: str) -> None:
-    for name in names:
-        if (found := getattr(options, name)) is not None:
-            raise ConfigError(f"{flag(name)}: expected none for {whose}, found {found}.")
-
-
 def _collect_replay(options: CollectOptions, task: Task) -> Dataset:
-    _refuse(options, ("transitions", "workers"), "the recipe medium-replay")
     recipe = replay_recipe(task, steps=options.steps)
+    # In a simulator each part begins new episodes; in pure JAX they go on.
+    each = recipe.rounds if task.suite == "surefoot" else max(after - first for first, after in parts(recipe))
+    simulated = recipe.rounds * recipe.lanes
+    _check_steps(task, wanted=recipe.steps, simulated=simulated, lanes=recipe.lanes, each=each)
     collection = ReplayCollection(task, recipe, options.seed, Store.beside(options.out))
 
     def open_simulators() -> AbstractContextManager[Simulators]:
@@ -213,7 +245,24 @@ def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
 
 def _recipe(options: CollectOptions, task: Task) -> Recipe:
     recipe = recipe_of(task)
-    return recipe if options.steps is None else replace(recipe, steps=options.steps)
+    if options.steps is None:
+        return recipe
+    recipe = replace(recipe, steps=options.steps)
+    each = recipe.iterations * recipe.iteration
+    _check_steps(task, wanted=recipe.steps, simulated=recipe.total_steps, lanes=recipe.lanes * recipe.runs, each=each)
+    return recipe
+
+
+def _check_steps(task: Task, *, wanted: int, simulated: int, lanes: int, each: int) -> None:
+    """Say to how many steps a number is rounded; `ConfigError` where no episode of full length fits in. `each`: steps
+    one after the other in a lane."""
+    if simulated != wanted:
+        note(f"{task.name}: {simulated:,} environment steps, {wanted:,} rounded to whole rounds of the learner.")
+    if each < task.horizon:
+        raise ConfigError(
+            f"--steps: expected enough for a whole episode of {task.horizon:,} steps in each of {lanes} lanes, about "
+            f"{lanes * task.horizon:,}, found {wanted:,}, which is {each:,} steps in each lane."
+        )
 
 
 def _workers(options: CollectOptions, recipe: Recipe) -> int:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -22,12 +22,14 @@ from surefoot.cli.files import merge_summary, write_arrays
 from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.remarks import StrictOption
+from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.run_data import run_data
 from surefoot.cli.terminal import say_lines, warn
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
-from surefoot.errors import flag
+from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.evaluation.rollouts import Records
@@ -54,22 +56,24 @@ def default_workers() -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions:
-    """Measure the policy of a run: on PointRobot from drawn starts, with its feasible region; on a simulator's task by
-    a protocol of the field. The options that change how the policy acts leave the run itself as it was trained; results
-    of an earlier evaluation are replaced."""
+class EvaluateOptions(StrictOption):
+    """Measure the policy of a run: on PointRobot from drawn starts, with its feasible region; on a simulator's task and
+    on SafePendulum by a protocol of the field. An option that the run's task or algorithm does not read is refused. The
+    options that change how the policy acts leave the run itself as it was trained; results of an earlier evaluation are
+    replaced."""
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
     episodes: Annotated[int | None, Range("[1, 10^7]")] = None
-    """Episodes of each seed: 20 on a simulator's task, 256 on a task of images (of PointRobotPixels from feasible
-    starts, and a quarter as many from infeasible ones), 1,000 from PointRobot's feasible starts (and half as many from
-    infeasible ones)."""
+    """Episodes of each seed: 20 on a simulator's task and on SafePendulum, 256 on a task of images (of PointRobotPixels
+    from feasible starts, and a quarter as many from infeasible ones), 1,000 from PointRobot's feasible starts (and half
+    as many from infeasible ones)."""
     task: str | None = None
     """Measure on this task instead of the run's, as HazardRunShifted after HazardRun; both must be of the same images
     and actions."""
     protocol: ProtocolName = "strict"
-    """Cost limits on a simulator's task: one small one (strict), or the average over DSRL's three (dsrl)."""
+    """Cost limits on a simulator's task and on SafePendulum: one small one (strict), or the average over DSRL's three
+    (dsrl)."""
     workers: Annotated[int, Range("[1, 1024]")] = default_workers()
     """Processes that step a simulator."""
     gifs: Annotated[int, Range("[0, 10000]")] = 0
@@ -105,16 +109,63 @@ class EvaluateOptions:
         check_fields(self, called=flag)
 
 
+_COMMON = frozenset(("run", "episodes", "task", "extraction", "margin", "num_candidates", *MARGINS, "strict"))
+_BUDGETS = frozenset(
+    ("budget", "cost_limit", "budget_schedule", "budget_conversion", "level", "first_episode", "lanes")
+)
+ROUTES: Routes = {
+    "point robot": _COMMON,
+    "images": _COMMON,
+    "protocol": _COMMON | {"protocol"},
+    "protocol in a simulator": _COMMON | {"protocol", "workers", "gifs"},
+    "budgets": _COMMON | _BUDGETS,
+    "budgets in a simulator": _COMMON | _BUDGETS | {"workers"},
+}
+"""How a run is measured -> the options that are read. What acts differently is asked of the algorithm."""
+
+
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(EvaluateOptions, arguments, command="evaluate")
-    say_lines(table(evaluate(options)))
+    say_lines(table(evaluate(options, given=given_options(EvaluateOptions, arguments))))
 
 
-def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dict[str, Any]:
-    """Measure a run, write what was found into it, and return its summary. `dataset` spares reading it again."""
+def evaluate(
+    options: EvaluateOptions, *, dataset: Dataset | None = None, given: Collection[str] = ()
+) -> dict[str, Any]:
+    """Measure a run, write what was found into it, and return its summary. `dataset` spares reading it again; `given`
+    are the options that a command line names."""
     loaded = load_run(options.run, acting_overrides(options))
-    request = BudgetRequest(
+    request = _budget_request(loaded, options)
+    route = _route(loaded, request)
+    _check_route(loaded, options, route, given)
+    where = None if options.task in (None, loaded.config.task) else options.task
+    if route.startswith("budgets"):
+        return evaluate_under_budgets(loaded, request)
+    if route.startswith("protocol"):
+        return evaluate_by_protocol(loaded, options, where=where)
+    if route == "images":
+        return evaluate_on_images(
+            loaded, episodes=IMAGE_EPISODES if options.episodes is None else options.episodes, where=where
+        )
+    return _evaluate_point_robot(loaded, options, dataset)
+
+
+def evaluate_by_protocol(loaded: LoadedRun, options: EvaluateOptions, *, where: str | None = None) -> dict[str, Any]:
+    """Measure a run on any task of vectors, or on a simulator's, by a protocol of the field; returns its summary."""
+    return evaluate_on_simulator(
+        loaded,
+        protocol=options.protocol,
+        episodes=SIMULATOR_EPISODES if options.episodes is None else options.episodes,
+        workers=options.workers,
+        gifs=options.gifs,
+        where=where,
+        changed=acting_overrides(options),
+    )
+
+
+def _budget_request(loaded: LoadedRun, options: EvaluateOptions) -> BudgetRequest:
+    return BudgetRequest(
         ratios=options.budget,
         costs=options.cost_limit,
         schedule=options.budget_schedule,
@@ -125,24 +176,37 @@ def evaluate(options: EvaluateOptions, *, dataset: Dataset | None = None) -> dic
         lanes=options.lanes,
         workers=options.workers,
         changed=loaded.config.differing(acting_overrides(options)),
+        strict=options.strict,
     )
+
+
+def _route(loaded: LoadedRun, request: BudgetRequest) -> str:
+    """How the run is measured: a key of `ROUTES`."""
+    task = get_task(loaded.config.task)
+    place = "" if task.suite == "surefoot" else " in a simulator"
     if request.asked or getattr(loaded.algorithm, "needs_budget", False):
-        return evaluate_under_budgets(loaded, request)
-    if get_task(loaded.config.task).suite != "surefoot":
-        return evaluate_on_simulator(
-            loaded,
-            protocol=options.protocol,
-            episodes=SIMULATOR_EPISODES if options.episodes is None else options.episodes,
-            workers=options.workers,
-            gifs=options.gifs,
-            where=options.task,
-            changed=acting_overrides(options),
-        )
-    if get_task(loaded.config.task).image_shape is not None:
-        return evaluate_on_images(
-            loaded, episodes=IMAGE_EPISODES if options.episodes is None else options.episodes, where=options.task
-        )
-    return _evaluate_point_robot(loaded, options, dataset)
+        return f"budgets{place}"
+    if task.suite == "surefoot" and task.image_shape is not None:
+        return "images"
+    return "point robot" if task.name == "PointRobot" else f"protocol{place}"
+
+
+def _check_route(loaded: LoadedRun, options: EvaluateOptions, route: str, given: Collection[str]) -> None:
+    """`ConfigError` for an option that this evaluation would not read, or would read half."""
+    trained = get_task(loaded.config.task)
+    whose = f"{loaded.config.algorithm} on {trained.name}"
+    refuse_others(options, ROUTES[route], whose, given=given)
+    if options.task is not None:
+        task = get_task(options.task)
+        alone = route == "point robot" or route.startswith("budgets")
+        if task.name != trained.name and alone:
+            raise ConfigError(f"--task: expected none for a run on {trained.name}, found {task.name}.")
+    if options.gifs and options.gifs > (most := SIMULATOR_EPISODES if options.episodes is None else options.episodes):
+        raise ConfigError(f"--gifs: expected at most {most}, as many as there are episodes, found {options.gifs}.")
+    if options.margin is not None and getattr(loaded.algorithm, "extraction", "") in ("minqc", "maxq"):
+        raise ConfigError(f"--margin: expected none with the extraction {loaded.algorithm.extraction}, which has none.")
+    if route.startswith("budgets") and getattr(loaded.algorithm, "budget_discount", 1.0) >= 1.0:
+        refuse_others(options, ROUTES[route] - {"budget_conversion"}, f"{whose}, whose costs are not discounted")
 
 
 def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: Dataset | None) -> dict[str, Any]:
@@ -251,7 +315,7 @@ def _write(
     }
     if region is not None:
         changes["feasible_region"] = region.scores
-    return merge_summary(path, changes)
+    return merge_summary(path, changes, without=("protocol", "rollouts"))  # a sweep measures by the protocol
 
 
 def _pictured(starts: Starts, records: Records) -> dict[str, np.ndarray]:

@@ -17,13 +17,21 @@ from surefoot.cli.files import merge_summary
 from surefoot.cli.loaded_run import FOLDER, LoadedRun
 from surefoot.cli.plan_file import Imaginings, add_plans
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.remarks import remark
 from surefoot.cli.selection import data_name
-from surefoot.cli.terminal import warn
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.constraints.schedules import read_schedule
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.errors import ConfigError
-from surefoot.evaluation.budgets import Budget, BudgetEvaluation, RollOut, is_schedule, requested_budgets, setting_name
+from surefoot.evaluation.budgets import (
+    Budget,
+    BudgetEvaluation,
+    RollOut,
+    budget_remarks,
+    is_schedule,
+    requested_budgets,
+    setting_name,
+)
 from surefoot.evaluation.budgets import summarise_budgets as summarise
 from surefoot.evaluation.lanes import LaneResults, Lanes, roll_out_pure, roll_out_vector
 from surefoot.ranges import NUMBER, Range, check_fields
@@ -52,6 +60,8 @@ class BudgetRequest:
     first_episode: Annotated[int, Range(NUMBER)] = 0
     lanes: Annotated[int, Range("[1, 65536]")] = 40
     workers: Annotated[int, Range("[1, 1024]")] = 1
+    strict: bool = False
+    """Whether a suspicious budget is an error."""
     changed: Mapping[str, Any] = field(default_factory=dict)
     """Hyper-parameters of this evaluation alone, as JSON values: those that are not the run's."""
 
@@ -107,10 +117,11 @@ def evaluate_under_budgets(
             "setting": _setting(loaded, request, calibration, budgets, task.horizon),
         },
     )
+    suspicious = budget_remarks(task, budgets) + _margin_remarks(evaluation, request)
     if calibration is not None and request.level is not None:
         doubt = calibration.doubt(config.seeds, request.level, evaluation.totals)
-        if doubt is not None:
-            warn(doubt)
+        suspicious += [] if doubt is None else [doubt]
+    remark(suspicious, strict=request.strict)
     folder = loaded.directory.path / FOLDER
     setting = evaluation.method["setting"]
     file = folder / ROWS
@@ -185,6 +196,19 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         file.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def _margin_remarks(evaluation: BudgetEvaluation, request: BudgetRequest) -> list[str]:
+    """Where a margin that was given leaves nothing of a budget. A preset's own is left alone."""
+    margin = float(request.changed.get("cost_margin") or 0.0)
+    used_up = [
+        f"{budget.asked} ({totals[0]:.4g})"
+        for budget, totals in zip(evaluation.budgets, evaluation.totals, strict=True)
+        if margin > 0 and totals[0] <= margin
+    ]
+    return [f"--cost-margin {margin:g}: takes all of the budget in the planner's units: {', '.join(used_up)}"] * bool(
+        used_up
+    )
 
 
 def _setting(

@@ -13,8 +13,10 @@ from surefoot.cli.loaded_run import FOLDER, LoadedRun
 from surefoot.cli.progress import ProgressLine, warn_of_death
 from surefoot.cli.selection import data_name
 from surefoot.cli.sight import check_sight, say_renderer
+from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.evaluation.protocol import ProtocolName, cost_limits, protocol_rows, summarise_protocol
+from surefoot.evaluation.pure_vector import PureVector
 from surefoot.evaluation.simulated import LANES_PER_SEED, Rollouts, VectorEnvironment, lanes_for, roll_out_simulator
 from surefoot.files import write_text
 from surefoot.tasks import Task, get_task
@@ -50,7 +52,7 @@ def evaluate_on_simulator(
     most = max(1, workers // len(seeds)) if task.suite == "metadrive" else LANES_PER_SEED
     lanes = lanes_for(seeds=len(seeds), episodes=episodes, most_per_seed=most)
     began = time.perf_counter()
-    opened = (open_environment or open_simulator)(task, lanes, min(workers, lanes))
+    opened = (open_environment or open_lanes)(task, lanes, min(workers, lanes))
     with opened as environment, ProgressLine("evaluating", unit="episodes") as line:
         rollouts = roll_out_simulator(
             loaded.algorithm,
@@ -92,6 +94,7 @@ def evaluate_on_simulator(
             "acting": {"step": loaded.step, **acting, "overrides": changed},
             "rollouts": [{"file": rollout.name, "caption": rollout.caption} for rollout in drawn],
         },
+        without=() if place else ("evaluation", "feasible_region"),
     )
 
 
@@ -105,6 +108,13 @@ def _timing(rollouts: Rollouts, seconds: float, *, workers: int, lanes: int) -> 
         "workers": workers,
         "lanes": lanes,
     }
+
+
+def open_lanes(task: Task, lanes: int, workers: int) -> AbstractContextManager[VectorEnvironment]:
+    """What a task is measured in: pure JAX where it is our own, else its simulator."""
+    if task.name in PURE_TASKS:
+        return PureVector(PURE_TASKS[task.name], count=lanes)
+    return open_simulator(task, lanes, workers)
 
 
 def open_simulator(task: Task, lanes: int, workers: int) -> AbstractContextManager[VectorEnvironment]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,9 @@ def read_summary(run: Path) -> dict[str, Any]:
     return summary
 
 
-def merge_summary(run: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace the given keys of the run's summary, in one step; returns the whole."""
-    summary = {**read_summary(run), **changes}
+def merge_summary(run: Path, changes: Mapping[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:
+    """Replace the given keys of the run's summary, in one step; returns the whole. `without`: keys that go."""
+    summary = {**{key: value for key, value in read_summary(run).items() if key not in without}, **changes}
     write_json(run / SUMMARY, summary)
     return summary
 

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from surefoot.cli.loaded_run import LoadedRun, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import StrictOption, remark
+from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.run_data import data_task, run_data
 from surefoot.cli.sight import check_sight, say_renderer
 from surefoot.cli.terminal import say
@@ -68,11 +69,31 @@ class FinetuneOptions(StrictOption):
         check_fields(self, called=flag)
 
 
+_COMMON = frozenset(
+    (
+        "run",
+        "out",
+        "task",
+        "steps",
+        "lanes",
+        "ratio",
+        "online_share",
+        "checkpoint_rounds",
+        "without_offline_data",
+        "resume",
+        "strict",
+    )
+)
+ROUTES: Routes = {"pure": _COMMON, "in a simulator": _COMMON | {"workers"}}
+"""Where a run is fine-tuned -> the options that are read."""
+
+
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(FinetuneOptions, arguments, command="finetune")
     check_output_folder(options.out, resume=options.resume)
-    rows = finetune(options, command=("surefoot", "finetune", *arguments))
+    given = given_options(FinetuneOptions, arguments)
+    rows = finetune(options, command=("surefoot", "finetune", *arguments), given=given)
     last = [row for row in rows if row["round"] == rows[-1]["round"]]
     cost, episodes = sum(row["total_cost"] for row in last), sum(row["episodes"] for row in last)
     violating = sum(row["violating_episodes"] for row in last)
@@ -82,8 +103,9 @@ def run(arguments: Sequence[str]) -> None:
     say(f"measure it with: surefoot evaluate {shell_word(options.out)}")
 
 
-def finetune(options: FinetuneOptions, *, command: Sequence[str]) -> list[dict[str, Any]]:
-    """Fine-tune what the options say, into their folder; the rows of its log."""
+def finetune(options: FinetuneOptions, *, command: Sequence[str], given: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Fine-tune what the options say, into their folder; the rows of its log. `given`: the options that a command line
+    names."""
     loaded = load_run(options.run, {})
     if not hasattr(loaded.algorithm, "fine_tuning"):
         raise ConfigError(
@@ -94,6 +116,13 @@ def finetune(options: FinetuneOptions, *, command: Sequence[str]) -> list[dict[s
     check_sight(loaded, task)
     if task.image_shape is None:
         raise ConfigError(f"--task: expected a task of images, as HazardRun, found {task.name}.")
+    route, whose = ("pure", f"{task.name}, which has no simulator") if task.vision is None else ("in a simulator", "")
+    refuse_others(options, ROUTES[route], whose, given=given)
+    if options.without_offline_data and (options.online_share or "online_share" in given):
+        raise ConfigError(
+            f"--online-share: expected none with --without-offline-data, where every episode is new, found "
+            f"{options.online_share:g}."
+        )
     offline = _offline_data(options, loaded)
     algorithm = loaded.algorithm.fine_tuning()
     settings = FinetuneSettings(options.steps, options.lanes, options.ratio, options.online_share)

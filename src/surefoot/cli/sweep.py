@@ -7,7 +7,7 @@ OUT/data_quantity.json, .png            the figures of each share; bars of retur
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -15,11 +15,13 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 
 from surefoot import presets
-from surefoot.cli.evaluate import SIMULATOR_EPISODES, EvaluateOptions, default_workers, evaluate
+from surefoot.cli.evaluate import SIMULATOR_EPISODES, EvaluateOptions, default_workers, evaluate_by_protocol
 from surefoot.cli.files import read_summary
+from surefoot.cli.loaded_run import load_run
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.remarks import StrictOption
 from surefoot.cli.report_simulator import evaluation_rows_of
+from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.selection import DataFilter
 from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
@@ -40,8 +42,8 @@ Hyper = TypeVar("Hyper")
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions(StrictOption, Generic[Hyper]):
-    """Train and measure an algorithm on several shares of a simulator task's data. Killed and started again with the
-    same options it goes on."""
+    """Train and measure an algorithm on several shares of a task's data, by a protocol of the field. Killed and started
+    again with the same options it goes on."""
 
     algorithm: str = "fisor"
     """Name of the algorithm."""
@@ -64,7 +66,7 @@ class SweepOptions(StrictOption, Generic[Hyper]):
     episodes: Annotated[int, Range("[1, 10^7]")] = SIMULATOR_EPISODES
     """Evaluation episodes of each seed."""
     workers: Annotated[int, Range("[1, 1024]")] = default_workers()
-    """Processes that step the simulator."""
+    """Processes that step a simulator."""
     log_interval: Annotated[int, Range(COUNT)] = LOG_INTERVAL
     """Updates between two rows of metrics."""
     checkpoint_interval: Annotated[int, Range(COUNT)] = CHECKPOINT_INTERVAL
@@ -74,6 +76,13 @@ class SweepOptions(StrictOption, Generic[Hyper]):
 
     def __post_init__(self) -> None:
         check_fields(self, called=flag)
+
+
+_COMMON = frozenset(
+    ("algorithm", "task", "preset", "data", "out", "fraction", "data_filter", "seeds", "protocol", "episodes")
+) | {"log_interval", "checkpoint_interval", "hyper", "strict"}
+ROUTES: Routes = {"pure": _COMMON, "in a simulator": _COMMON | {"workers"}}
+"""Where the runs are measured -> the options that are read."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -91,15 +100,19 @@ def run(arguments: Sequence[str]) -> None:
         data=tyro.MISSING,
         out=tyro.MISSING,
     )
-    records = sweep(options, command=("surefoot", "sweep", *arguments))
+    given = given_options(SweepOptions, arguments)
+    records = sweep(options, command=("surefoot", "sweep", *arguments), given=given)
     rows = comparison_rows([(f"{100 * fraction:g} % of the episodes", summary) for fraction, summary in records])
     say_lines(f"{plain_table(rows)}\n")
     say(f"The bar chart lies at {options.out / PICTURE}")
 
 
-def sweep(options: SweepOptions[Any], *, command: Sequence[str]) -> list[tuple[float, dict[str, Any]]]:
-    """Train and measure every share that is not done yet; returns each share and the summary of its run."""
-    _check(options)
+def sweep(
+    options: SweepOptions[Any], *, command: Sequence[str], given: Collection[str] = ()
+) -> list[tuple[float, dict[str, Any]]]:
+    """Train and measure every share that is not done yet; returns each share and the summary of its run. `given`: the
+    options that a command line names."""
+    _check(options, given)
     records, rows = [], []
     for number, fraction in enumerate(options.fraction, start=1):
         path = options.out / f"fraction_{fraction:g}"
@@ -140,16 +153,21 @@ def _measured(path: Path, options: SweepOptions[Any]) -> dict[str, Any]:
     wanted = (options.protocol, options.episodes * len(parse_seeds(options.seeds)))
     if (found.get("protocol"), found.get("episodes")) == wanted:
         return summary
-    return evaluate(
-        EvaluateOptions(run=path, episodes=options.episodes, protocol=options.protocol, workers=options.workers)
-    )
+    wished = EvaluateOptions(run=path, episodes=options.episodes, protocol=options.protocol, workers=options.workers)
+    return evaluate_by_protocol(load_run(path, {}), wished)
 
 
-def _check(options: SweepOptions[Any]) -> None:
+def _check(options: SweepOptions[Any], given: Collection[str]) -> None:
     """What later steps would refuse after the first run was trained."""
     task = get_task(options.task)
-    if task.suite == "surefoot":
-        raise ConfigError(f"--task: expected a task of a simulator, found {task.name}.")
+    if task.image_shape is not None:
+        raise ConfigError(f"--task: expected a task of vectors, of whose data there are shares, found {task.name}.")
+    if getattr(options.hyper, "needs_budget", False):
+        raise ConfigError(f"--algorithm: expected one that plans under no budget, found {options.algorithm}.")
+    route, whose = (
+        ("pure", f"{task.name}, which has no simulator") if task.suite == "surefoot" else ("in a simulator", "")
+    )
+    refuse_others(options, ROUTES[route], whose, given=given)
     cost_limits(task, options.protocol)
     if len(set(options.fraction)) != len(options.fraction):
         raise ConfigError(f"--fraction: expected different shares, found {list(options.fraction)}.")

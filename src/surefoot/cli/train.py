@@ -16,6 +16,7 @@ import tyro
 from surefoot import presets
 from surefoot.cli.collect import coverage
 from surefoot.cli.files import check_output_folder, merge_summary
+from surefoot.cli.next_commands import measuring_command
 from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration, reading_progress
 from surefoot.cli.remarks import StrictOption, remark
@@ -30,7 +31,6 @@ from surefoot.data.remarks import few_episodes, remarks
 from surefoot.errors import ConfigError, flag
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks import Task, get_task
-from surefoot.text import shell_word
 from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config
 from surefoot.training.algorithm import learns_from_windows
 
@@ -112,17 +112,6 @@ def run(arguments: Sequence[str]) -> None:
     say(f"{options.out}: trained; measure it with: {measuring_command(options.hyper, choice.task, options.out)}")
 
 
-def measuring_command(algorithm: Any, task: Task, run: Path) -> str:
-    """What evaluates a run, with budgets where its algorithm plans under some."""
-    command = f"surefoot evaluate {shell_word(run)}"
-    if not getattr(algorithm, "needs_budget", False):
-        return command
-    if task.budget_maximum is not None:
-        return f"{command} --budget 0.2 0.4 0.6 0.8 1.0"
-    limits = task.dsrl_cost_limits or (task.cost_limit,)
-    return f"{command} --cost-limit {' '.join(f'{limit:g}' for limit in limits)}"
-
-
 def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
     """Train what the options say, into their folder. Nothing is made before the data were read and found good."""
     seeds = parse_seeds(options.seeds)
@@ -132,6 +121,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
         task, data_filter=options.data_filter, fraction=options.fraction, limit=options.filter_cost_limit
     )
     path = _data_path(options, task)
+    _check_stream(options, path, task)
     directory = RunDirectory(options.out)
     # What a run goes on with was checked when it began; its fingerprint tells whether it is still the same.
     checked = not (options.resume and directory.config_path.exists())
@@ -185,6 +175,22 @@ def _data_path(options: TrainOptions[Any], task: Task) -> Path:
     if task.dsrl_file is None:
         raise ConfigError(f"--data: expected the file to train on, found none; {task.name} has no published data.")
     return library.find(task)
+
+
+def _check_stream(options: TrainOptions[Any], path: Path, task: Task) -> None:
+    """`ConfigError` where the data cannot be left in the file as the options ask for."""
+    if options.stream != "always" or task.image_shape is not None:
+        return
+    if learns_from_windows(options.hyper):
+        raise ConfigError(
+            f"--stream always: expected an algorithm that learns from single transitions, found {options.algorithm}, "
+            f"which reads its data whole."
+        )
+    if path.exists() and (found := library.format_of(path, task)) != "dsrl":
+        raise ConfigError(
+            f"--stream always: expected a file in DSRL's format, found {found}'s; `surefoot data convert {path} --out "
+            f"FILE` writes one."
+        )
 
 
 def _dataset(

@@ -29,6 +29,8 @@ TOLERATED = 1.1
 """Of the budget: an episode of at most so much counts as nearly within it."""
 NUMBERS = ("seed", "episode", "return", "cost", "discounted_cost", "length")
 """Columns that `summarise_budgets` reads as numbers."""
+LEAST_RATIO = 0.01
+"""Of the task's maximum: a smaller cost may have been meant as a ratio."""
 _METHOD = ("task", "algorithm", "setting")
 
 
@@ -53,6 +55,7 @@ class Budget:
 
 
 _SCHEDULE = "schedule "
+_OPTIONS = {"ratio": "--budget", "cost": "--cost-limit", "schedule": "--budget-schedule"}
 
 
 def is_schedule(asked: str) -> bool:
@@ -93,6 +96,40 @@ def requested_budgets(
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"expected each budget once, found {twice} twice.")
     return budgets
+
+
+def budget_remarks(task: Task, budgets: Sequence[Budget]) -> list[str]:
+    """What is suspicious about budgets on a task, a sentence for each: ratios above 1 that may have been meant as
+    costs, costs that may have been meant as ratios, and budgets that no episode of the task's data has cost."""
+    most = task.budget_maximum or task.cost_return_max
+    if not most:
+        return []
+    found = []
+    for budget in budgets:
+        finite = budget.totals[np.isfinite(budget.totals)]
+        largest = float(finite.max()) if len(finite) else 0.0
+        if budget.ratio is not None and 1 < budget.ratio < math.inf:
+            found.append(
+                f"--budget {budget.ratio:g}: a ratio above 1 allows a cost of {largest:,.6g}, more than the maximum of "
+                f"{task.name}, {most:,.6g}; a cost is given with --cost-limit"
+            )
+        elif largest > most:
+            found.append(
+                f"{_option_of(budget)}: allows a cost of {largest:,.6g}, more than the maximum of {task.name}, "
+                f"{most:,.6g}; no limit is inf"
+            )
+        elif budget.ratio is None and not is_schedule(budget.asked) and 0 < largest < LEAST_RATIO * most:
+            found.append(
+                f"{_option_of(budget)}: less than {LEAST_RATIO:.0%} of the maximum of {task.name}, {most:,.6g}; a "
+                f"ratio of it is given with --budget"
+            )
+    return found
+
+
+def _option_of(budget: Budget) -> str:
+    """A budget as it was given on the command line."""
+    kind, _, value = budget.asked.partition(" ")
+    return f"{_OPTIONS[kind]} {value}"
 
 
 def planner_totals(

@@ -50,6 +50,8 @@ _RUNNERS = (
     ("HalfCheetah", "halfcheetah", 17, 6, "HalfCheetah-v4", -280.178953, 12135.0),
 )
 _KINDS = ("medium", "medium-replay", "medium-expert")
+PUBLISHED_SETS: dict[str, str] = {f"{stem}-{kind}-v2": robot for robot, stem, *_ in _RUNNERS for kind in _KINDS}
+"""Name of a task that stands for one of D4RL's sets -> the plain name of its robot."""
 
 
 def _task(name: str, budget: Budget, shape: tuple[int, int, int], returns: tuple[float, float], **more: str) -> Task:

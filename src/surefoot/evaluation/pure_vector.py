@@ -1,0 +1,72 @@
+"""Lanes of a task in pure JAX, behind the protocol that simulators are measured by."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from surefoot.envs.pure import PureTask, where_lanes
+
+_SEED = 30_11_2026
+
+
+class PureStep(NamedTuple):
+    """One step of n lanes, as `simulated.Step`. Rows of idle lanes mean nothing."""
+
+    observation: Float[np.ndarray, "n obs"]
+    reward: Float[np.ndarray, " n"]
+    cost: Float[np.ndarray, " n"]
+    terminated: Bool[np.ndarray, " n"]
+    truncated: Bool[np.ndarray, " n"]
+    start_observation: Float[np.ndarray, "n obs"]
+    restarted: Bool[np.ndarray, " n"]
+
+
+class PureVector:
+    """`count` lanes of a pure task, as `simulated.VectorEnvironment`; a context manager. An episode's start is a
+    function of its seed."""
+
+    def __init__(self, task: PureTask, *, count: int) -> None:
+        self.count = count
+        self.deaths: tuple[Any, ...] = ()
+        """Nothing can die here."""
+        self._task = task
+        self._state: Any = None
+
+    def __enter__(self) -> "PureVector":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def reset(self, seeds: Int[np.ndarray, " n"], /) -> Float[np.ndarray, "n obs"]:
+        """Begin the episodes of these seeds; their first observations."""
+        self._state, observation = _begin(self._task, _int32(seeds))
+        return np.asarray(observation)
+
+    def step(self, actions: Float[np.ndarray, "n act"], next_seeds: Int[np.ndarray, " n"], /) -> PureStep:
+        """One step of all lanes; where an episode ends, that of the lane's next seed begins."""
+        self._state, found = _step(self._task, self._state, jnp.asarray(actions), _int32(next_seeds))
+        return PureStep(*map(np.asarray, found), restarted=np.zeros(self.count, bool))
+
+
+def _int32(seeds: Int[np.ndarray, " n"]) -> Int[Array, " n"]:
+    return jnp.asarray(np.asarray(seeds), jnp.int32)
+
+
+@partial(jax.jit, static_argnames="task")
+def _begin(task: PureTask, seeds: Int[Array, " n"]) -> tuple[PyTree[Any], Array]:
+    return task.reset(jax.vmap(partial(jax.random.fold_in, jax.random.key(_SEED)))(seeds))
+
+
+@partial(jax.jit, static_argnames="task")
+def _step(task: PureTask, state: PyTree[Any], actions: Array, next_seeds: Array) -> tuple[PyTree[Any], Any]:
+    entered, step = task.step(state, actions)
+    ended = step.terminated | step.truncated
+    first, observation = _begin(task, next_seeds)
+    following = where_lanes(ended, observation, step.observation)
+    found = (step.observation, step.reward, step.cost, step.terminated, step.truncated, following)
+    return where_lanes(ended, first, entered), found
