@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from surefoot.system import process_runs
+
 FOREIGN_SECONDS = 24 * 3600.0
 """What the writer on another machine left counts as left behind when it was not touched for so long."""
 _NAME_BYTES = 180
@@ -170,22 +172,10 @@ def _is_leftover(entry: os.DirEntry[str], *, exclusive: bool, former: str | None
         return False
     if exclusive:
         return True
-    if match["host"] == _host() and os.name == "posix":
-        return not _runs(int(match["pid"]))
-    return time.time() - entry.stat(follow_symlinks=False).st_mtime > FOREIGN_SECONDS
-
-
-def _runs(process_id: int) -> bool:
-    """Whether another process of this machine has that number. Windows cannot be asked so: `kill` would end it."""
-    if process_id == os.getpid():  # of an earlier process, as its random name says: in a container all have one number
-        return False
-    try:
-        os.kill(process_id, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return True
+    number, written = int(match["pid"]), entry.stat(follow_symlinks=False).st_mtime
+    if match["host"] == _host():  # in a container all may have the number of this process
+        return number == os.getpid() or not process_runs(number, wrote_at=written)
+    return time.time() - written > FOREIGN_SECONDS
 
 
 @functools.cache

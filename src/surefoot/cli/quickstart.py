@@ -3,9 +3,7 @@
 import json
 import os
 import re
-import resource
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, 
 from surefoot.errors import ConfigError, flag
 from surefoot.files import is_temporary, remove, sweep, write_json
 from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.system import peak_memory
 from surefoot.training import RunDirectory, hyperparameters
 
 REQUEST, DATA = "quickstart.json", "data.hdf5"
@@ -191,16 +190,15 @@ def _cost() -> dict[str, float]:
 
     A continued quickstart counts its own process only; "continued" in the summary says so.
     """
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return {"wall_seconds": round(time.time() - process_start(), 2), "peak_memory_mb": round(peak / 1e6, 1)}
+    wall = time.time() - process_start()
+    return {"wall_seconds": round(wall, 2), "peak_memory_mb": round(peak_memory() / 1e6, 1)}
 
 
 def process_start() -> float:
     """When this process began, seconds since the epoch; where /proc does not say, when this module was imported."""
     try:
         # The name in the second field may hold spaces and brackets: fields are counted after its last bracket.
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
         return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
     except (OSError, ValueError, IndexError, AttributeError):

@@ -1,8 +1,9 @@
 """Seconds that a collection took, over all the processes that worked on it."""
 
-import resource
 import time
 from typing import Any
+
+from surefoot.system import cpu_seconds
 
 
 class Clock:
@@ -11,13 +12,13 @@ class Clock:
     def __init__(self, metadata: dict[str, Any]) -> None:
         """`metadata`: of the last checkpoint, or `NO_TIME`."""
         self._before = metadata
-        self._wall, self._cpu = time.perf_counter(), _cpu_seconds()
+        self._wall, self._cpu = time.perf_counter(), cpu_seconds()
 
     def read(self) -> dict[str, Any]:
         """The sums so far, as entries of the metadata."""
         return {
             "wall_seconds": self._before["wall_seconds"] + time.perf_counter() - self._wall,
-            "cpu_seconds": self._before["cpu_seconds"] + _cpu_seconds() - self._cpu,
+            "cpu_seconds": self._before["cpu_seconds"] + cpu_seconds() - self._cpu,
             "starts": self._before["starts"] + 1,
         }
 
@@ -33,9 +34,3 @@ def times(metadata: dict[str, Any]) -> dict[str, Any]:
         "cpu_seconds": round(metadata["cpu_seconds"], 1),
         "processes": metadata["starts"],
     }
-
-
-def _cpu_seconds() -> float:
-    """Of this process and those of its workers that ended."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)

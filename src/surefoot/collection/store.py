@@ -12,7 +12,6 @@
 import errno
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +29,7 @@ from surefoot.collection.episodes import Columns, join
 from surefoot.errors import ConfigError, DataError
 from surefoot.files import is_temporary, remove_folder, sweep, write_json, write_whole
 from surefoot.locks import LOCK, holding
+from surefoot.system import allocate
 
 SUFFIX = ".collecting"
 IDENTITY, RESERVE = "collection.json", "reserve"
@@ -192,8 +192,9 @@ class Store:
 
     def _reserve(self, size: int) -> None:
         # A file system that cannot allocate ahead has no reserve to give back.
-        with (self.path / RESERVE).open("wb") as file, _allowed(errno.EOPNOTSUPP, errno.EINVAL):
-            os.posix_fallocate(file.fileno(), 0, size)
+        self.release_reserve()
+        with _allowed(errno.EOPNOTSUPP, errno.EINVAL):
+            allocate(self.path / RESERVE, size)
 
     def _save(self, what: str, write: Callable[[], None]) -> None:
         """`write`; where the disk is full once more, on the space that was held in reserve, and then say so."""
@@ -202,7 +203,7 @@ class Store:
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            (self.path / RESERVE).unlink(missing_ok=True)
+            self.release_reserve()
             with self._saving(what):
                 write()
             raise DataError(f"{self.path}: {_full_sentence('everything collected is kept')}") from error

@@ -171,7 +171,8 @@ class CompressedImages:
         try:
             with chunk.path.open("rb") as file:
                 inflater = zlib.decompressobj()
-                content = inflater.decompress(os.pread(file.fileno(), chunk.size, chunk.offset), chunk.inflated + 1)
+                file.seek(chunk.offset)
+                content = inflater.decompress(file.read(chunk.size), chunk.inflated + 1)
         except (OSError, zlib.error) as error:
             refuse(chunk.path, "observations", expected="compressed images", found="a damaged file", cause=error)
         if len(content) != chunk.inflated or not inflater.eof:

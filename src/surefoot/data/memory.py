@@ -1,10 +1,11 @@
 """How much memory this process may still take, by the system, its control group and its own limits."""
 
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from surefoot.system import address_space_left
 
 _GROUPS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
@@ -19,14 +20,10 @@ def available_memory() -> int:
     found = [psutil.virtual_memory().available]
     for folder, limit, usage, cached in _GROUPS:
         with suppress(OSError, ValueError, KeyError):  # "max" is no limit
-            lines = (line.split() for line in Path(folder, "memory.stat").read_text().splitlines())
+            lines = (line.split() for line in Path(folder, "memory.stat").read_text(encoding="utf-8").splitlines())
             given_back = {name: int(count) for name, count in lines}[cached]
-            used = int(Path(folder, usage).read_text()) - given_back
-            found.append(int(Path(folder, limit).read_text()) - used)
-    if sys.platform != "win32":
-        import resource
-
-        address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if address_space != resource.RLIM_INFINITY:
-            found.append(address_space - psutil.Process().memory_info().vms)
+            used = int(Path(folder, usage).read_text(encoding="utf-8")) - given_back
+            found.append(int(Path(folder, limit).read_text(encoding="utf-8")) - used)
+    if (left := address_space_left()) is not None:
+        found.append(left)
     return max(0, min(found))

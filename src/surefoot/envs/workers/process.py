@@ -3,6 +3,7 @@
 import json
 import select
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from typing import Any
@@ -37,6 +38,8 @@ class Worker:
 
         `timeout`: seconds without an answer after which the process counts as dead, and is killed.
         """
+        if sys.platform == "win32":  # its pipes cannot be waited for with a time limit
+            raise SimulatorError(f"task {task.name}: simulators in processes of their own do not run on Windows.")
         self._timeout = timeout
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 (what it prints, as long as it lives)
         self._process = subprocess.Popen(

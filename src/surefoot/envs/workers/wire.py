@@ -170,9 +170,16 @@ class _Lookout:
     def wait(self) -> None:
         began = time.perf_counter()
         while self._brisk and not self._poll.poll(0) and time.perf_counter() - began < BRISK_SECONDS:
-            os.sched_yield()
+            _give_way()
         self._poll.poll()
         self._brisk = time.perf_counter() - began < BRISK_SECONDS
+
+
+def _give_way() -> None:
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()
+    else:
+        time.sleep(0)
 
 
 class _Reader:
