@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,27 +56,42 @@ def command(*words: object) -> str:
     return out.getvalue()
 
 
-def make(folder: Path) -> None:
-    """All subjects, each in a folder of its own."""
-    d4rl, frames = folder / "d4rl", folder / "frames"
-    for name in ("dsrl", "minari", "frames", "episodes", "d4rl", "fisor", "trebi"):
-        (folder / name).mkdir(parents=True)
-    point, pendulum = folder / "dsrl/point.hdf5", folder / "pendulum.hdf5"
+def make(folder: Path, names: Collection[str]) -> None:
+    """The files of these subjects, each in a folder of its own."""
+    point, pendulum, hazard = folder / "dsrl/point.hdf5", folder / "pendulum.hdf5", folder / "frames/hazard.hdf5"
+    for subject in SUBJECTS:
+        (folder / subject.name).mkdir(parents=True)
     command("collect", "--task", "PointRobot", "--transitions", 2000, "--out", point)
-    _walks(pendulum, 3, 1, lengths=(200,) * 12, card={"task": "SafePendulum"})
-    command("data", "convert", pendulum, "--to", "minari", "--out", folder / "minari/pendulum")
-    _hopper(d4rl / "hopper.hdf5")
-    command("collect", "--task", "HazardRun", "--transitions", 300, "--out", frames / "hazard.hdf5")
+    _write(pendulum, _walks(3, 1, (200,) * 12), {"task": "SafePendulum"})
+    command("collect", "--task", "HazardRun", "--transitions", 300, "--out", hazard)
+    makers = {
+        "d4rl": lambda: _hopper(folder / "d4rl/hopper.hdf5"),
+        "minari": lambda: command("data", "convert", pendulum, "--to", "minari", "--out", folder / "minari/pendulum"),
+        "episodes": lambda: _episodes(hazard, folder / "episodes/hazard"),
+        "fisor": lambda: _fisor(point, folder / "fisor/run"),
+        "trebi": lambda: _trebi(pendulum, folder / "trebi/run"),
+    }
+    for name, maker in makers.items():
+        if name in names:
+            maker()
+
+
+def _episodes(frames: Path, out: Path) -> None:
     task = get_task("HazardRun")
-    found = pixels.load(frames / "hazard.hdf5", task)
+    found = pixels.load(frames, task)
     labels = ["random"] * len(found.episode_starts)
-    episode_files.save(folder / "episodes/hazard", found, task, labels=labels, card={})
-    command("train", "--task", "PointRobot", "--data", point, "--out", folder / "fisor/run", *FISOR.split())
-    command("evaluate", folder / "fisor/run", "--episodes", 20)
-    command("train", "--algorithm", "trebi", "--task", "SafePendulum", "--data", pendulum, "--out",
-            folder / "trebi/run", *TREBI.split())  # fmt: skip
-    command("evaluate", folder / "trebi/run", "--budget", 0.5, 1.0, "--episodes", 20, "--lanes", 20)
-    command("calibrate", folder / "trebi/run", "--level", 0.2)
+    episode_files.save(out, found, task, labels=labels, card={})
+
+
+def _fisor(data: Path, out: Path) -> None:
+    command("train", "--task", "PointRobot", "--data", data, "--out", out, *FISOR.split())
+    command("evaluate", out, "--episodes", 20)
+
+
+def _trebi(data: Path, out: Path) -> None:
+    command("train", "--algorithm", "trebi", "--task", "SafePendulum", "--data", data, "--out", out, *TREBI.split())
+    command("evaluate", out, "--budget", 0.5, 1.0, "--episodes", 20, "--lanes", 20)
+    command("calibrate", out, "--level", 0.2)
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray], card: dict | None) -> None:
@@ -89,7 +104,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray], card: dict | None) -> None
             file.attrs["card"] = json.dumps(card)
 
 
-def _walk_arrays(observations: int, actions: int, lengths: tuple[int, ...]) -> dict[str, np.ndarray]:
+def _walks(observations: int, actions: int, lengths: tuple[int, ...]) -> dict[str, np.ndarray]:
     draw = np.random.default_rng(0)
     parts: dict[str, list[np.ndarray]] = {}
     for steps in lengths:
@@ -108,13 +123,9 @@ def _walk_arrays(observations: int, actions: int, lengths: tuple[int, ...]) -> d
     return {key: np.concatenate(value).astype(np.float32) for key, value in parts.items()}
 
 
-def _walks(path: Path, observations: int, actions: int, *, lengths: tuple[int, ...], card: dict) -> None:
-    _write(path, _walk_arrays(observations, actions, lengths), card)
-
-
 def _hopper(path: Path) -> None:
     """D4RL's keys: no costs, no next observations; places that go on by 0.01 a step."""
-    arrays = _walk_arrays(11, 3, (60,) * 6)
+    arrays = _walks(11, 3, (60,) * 6)
     del arrays["costs"], arrays["next_observations"]
     arrays["infos/qpos"] = np.tile(np.arange(60)[:, None] * 0.01, (6, 6)).astype(np.float32)
     _write(path, arrays, None)

@@ -201,7 +201,7 @@ def run(count: int, only: list[str], workers: int, *, show: bool) -> dict[str, A
         waiting.put(case)
     answers: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as place:
-        make(Path(place))
+        make(Path(place), {case["subject"] for case in chosen})
 
         def work() -> None:
             own = Worker(Path(place))

@@ -1,15 +1,26 @@
 """Arrays of different rank never broadcast by accident here; where it is meant, the code adds the axis itself.
 
 Strict dtypes ("jax_numpy_dtype_promotion") are out of reach: optax computes `decay**count` with an int32 count.
+
+Compiled programs are what fills the memory of a test process (5 GB by the end of the suite). They are dropped at the end
+of a test once the process holds more than `MOST_MEMORY`.
 """
 
+import ctypes
+import gc
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache as programs
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+MOST_MEMORY = 1.4e9
+"""Bytes of a test process from which on its compiled programs are dropped; two processes fit beside a system of 8 GB."""
+CACHE_OPTIONS = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
 _FOREIGN = {"test_exact_set"}
 """Tests that run the package hj_reachability, which broadcasts as NumPy does, or our benchmark beside it."""
 
@@ -21,3 +32,42 @@ def _ranks(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     with jax.numpy_rank_promotion("allow"):
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of compiled programs, which subprocesses may use as well."""
+    folder = tmp_path_factory.mktemp("programs")
+    before = {name: getattr(jax.config, name) for name in CACHE_OPTIONS}
+    for name, value in (CACHE_OPTIONS | {"jax_compilation_cache_dir": str(folder)}).items():
+        jax.config.update(name, value)
+    programs.reset_cache()
+    yield folder
+    for name, value in (before | {"jax_compilation_cache_dir": None}).items():
+        jax.config.update(name, value)
+    programs.reset_cache()
+
+
+@pytest.fixture(autouse=True)
+def _memory() -> Iterator[None]:
+    yield
+    if _resident_bytes() > MOST_MEMORY:
+        jax.clear_caches()
+        gc.collect()
+        _give_back()
+
+
+def _resident_bytes() -> float:
+    """Of this process; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    except OSError:
+        return 0
+
+
+def _give_back() -> None:
+    """Hand free memory back to the system, which glibc keeps otherwise."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
