@@ -204,7 +204,7 @@ def change_card(folder: Path, rng: Generator) -> Mutation:
                 rng, [7, 0.5, np.zeros(3), np.bytes_(b"\xff\xfe"), np.array([HOSTILE_TEXT[:8]], "S8")]
             )
         else:
-            file.attrs[name] = content.decode("utf-8", "surrogateescape").replace("\x00", "")
+            file.attrs[name] = content.decode("utf-8", "replace").replace("\x00", "")
     return Mutation(f"attribute {name} {kind}"[:120], str(path.relative_to(folder)), FREE)
 
 
@@ -310,8 +310,9 @@ def _enormous(file: Any, name: str, rng: Generator) -> str:
         tail, dtype = node.shape[1:], node.dtype
         del file[one]
         if packed and dtype.kind in "fiub":
-            made: Any = file.create_dataset(one, (2**20, *tail), dtype, chunks=(2**18, *tail), compression="gzip")
-            made[:] = 0
+            file.create_dataset(
+                one, data=np.zeros((2**21, *tail), dtype), chunks=(2**16, *tail), compression="gzip", compression_opts=1
+            )
         else:
             file.create_dataset(one, (MANY_ROWS, *tail), dtype, chunks=(1024, *tail))
     return STRICT
