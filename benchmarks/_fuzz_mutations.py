@@ -196,7 +196,7 @@ def change_card(folder: Path, rng: Generator) -> Mutation:
     """Change the card in a file's attribute."""
     path = pick(rng, files_of(folder, ".hdf5"))
     with _opened(path) as file:
-        names = [name for name in file.attrs if isinstance(file.attrs[name], str)]
+        names = [name for name in file.attrs if isinstance(file.attrs[name], str | bytes)]
         name = pick(rng, names) if names else "card"
         kind, content = edit_json_text(file.attrs[name] if name == "card" and names else "{}", rng)
         if len(content) > 60_000 or rng.random() < 0.1:

@@ -18,6 +18,8 @@ from surefoot.data.checks import refuse
 
 CHECKSUM, ARRAYS = "checksum", "arrays"
 """Attributes: of an array, its checksum; of the file, one string of JSON, the keys of all arrays written."""
+_LONGEST_FIXED = 60_000
+"""Bytes of an attribute that is written with its length; HDF5 allows 64 kB."""
 Blocks = Iterable[tuple[int, np.ndarray]]
 """First row and values of one block of rows after the other."""
 
@@ -48,12 +50,25 @@ def write_array(
     for start, rows in blocks:
         node[start : start + len(rows)] = rows
         checksum.add(rows)
-    node.attrs[CHECKSUM] = checksum.text
+    write_text(node, CHECKSUM, checksum.text)
+
+
+def write_text(node: h5py.Group | h5py.Dataset, name: str, text: str) -> None:
+    """Write an attribute of text.
+
+    Text of varying length, which h5py writes, lies in a heap without checksums: libhdf5 can search a damaged one for
+    ever. So it is written with its length, up to the 64 kB that an attribute holds.
+    """
+    content = text.encode()
+    if 0 < len(content) <= _LONGEST_FIXED:
+        node.attrs.create(name, content, dtype=h5py.string_dtype("utf-8", len(content)))
+    else:
+        node.attrs[name] = text
 
 
 def write_keys(file: h5py.File, keys: Sequence[str]) -> None:
     """List the arrays of a file in it, so that one whose name is lost is missed."""
-    file.attrs[ARRAYS] = json.dumps(list(keys))
+    write_text(file, ARRAYS, json.dumps(list(keys)))
 
 
 def read_keys(path: Path, text: Any) -> list[str]:

@@ -25,7 +25,7 @@ from jaxtyping import Int, UInt8
 from surefoot.data import pixels
 from surefoot.data.allowance import Allowance, check_memory
 from surefoot.data.checks import check_frames, refuse
-from surefoot.data.checksums import write_array, write_keys
+from surefoot.data.checksums import write_array, write_keys, write_text
 from surefoot.data.frames import FrameData, join
 from surefoot.data.storage import check_keys, read_text, reading
 from surefoot.data.writing import replacing
@@ -54,7 +54,7 @@ def encode(episode: FrameData, *, behaviour: str) -> bytes:
                 chunked = {"chunks": (frames, *array.shape[1:]), "compression": "gzip", "compression_opts": _LEVEL}
             write_array(file, pixels.KEYS[name], array.shape, array.dtype, [(0, array)], **chunked)
         write_keys(file, list(pixels.KEYS.values()))
-        file.attrs[_BEHAVIOUR] = behaviour
+        write_text(file, _BEHAVIOUR, behaviour)
     return content.getvalue()
 
 

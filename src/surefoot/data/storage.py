@@ -218,6 +218,8 @@ def read_text(path: Path, node: h5py.Group | h5py.Dataset, name: str, *, key: st
             refuse(path, place, expected=expected, found="nothing" if entry.shape is None else "an array of them")
         size = entry.get_storage_size()
         value = node.attrs[name] if size <= LARGEST_TEXT else None
+        if isinstance(value, bytes):
+            value = value.decode()
     size = max(size, len(value) if isinstance(value, str | bytes) else 0)
     if size > LARGEST_TEXT:
         refuse(path, place, expected=f"at most {megabytes(LARGEST_TEXT)} of text", found=megabytes(size))
