@@ -29,7 +29,7 @@ quickstart: $(VENV)/.runtime ## Collect, train, evaluate, report: the main job (
 test: check ## The same as check
 
 check: lint ## Everything that CI checks: style, types, floors, tests
-	@XLA_FLAGS="$(TEST_FLAGS)" MPLBACKEND=agg $(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
+	@XLA_FLAGS="$(TEST_FLAGS)" MPLBACKEND=agg $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## Style, types and floors only
 	@$(BIN)/ruff check .
@@ -62,7 +62,7 @@ test-latest: ## Run the tests with the newest versions that pyproject.toml allow
 	@$(LATEST)/bin/python -m pip install --quiet $(SIMULATORS) -r requirements/sim.txt
 	@$(LATEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable ".[dev]"
 	@$(LATEST)/bin/python -m pip freeze --exclude-editable | tee $(LATEST)/versions.txt
-	@XLA_FLAGS="$(TEST_FLAGS)" MPLBACKEND=agg $(LATEST)/bin/python -m pytest -q -n $(WORKERS) $(ARGS)
+	@XLA_FLAGS="$(TEST_FLAGS)" MPLBACKEND=agg $(LATEST)/bin/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 clean: ## Remove the environment and all caches; runs/ stays
 	rm -rf $(VENV) $(LATEST) .venv-pins build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info
