@@ -4,7 +4,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -349,7 +349,7 @@ def test_the_sentence_says_what_was_written_and_how_to_go_on(tmp_path: Path) -> 
     path = write_dsrl(tmp_path)
     with h5py.File(path, "r+") as file:
         file["rewards"][3] += 1.0  # pyright: ignore[reportIndexIssue, reportOperatorIssue]
-        written = file["rewards"].attrs[CHECKSUM].decode()
+        written = str(storage.read_text(path, cast(h5py.Dataset, file["rewards"]), CHECKSUM))
     expected = f"rewards: expected the values that were written, '{written}', found crc32:"
     for load in (FORMATS["dsrl"][1], FORMATS["mapped"][1]):
         with pytest.raises(DataError, match=expected) as refusal:
