@@ -40,7 +40,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Replace `path` by `value` as indented JSON in one step. Raises `OSError`, or `ValueError` for NaN and infinities,
     which JSON has not."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_whole(Path(path), json_content(value))
+
+
+def json_content(value: Any) -> bytes:
+    """A value as the content of a file of indented JSON. Raises `ValueError` for NaN and infinities."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -75,9 +80,11 @@ def replacement(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename, error.filename2 = str(path), None  # the name that the user knows
         raise
     sync_directory(path.parent)
 

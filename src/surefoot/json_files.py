@@ -61,12 +61,14 @@ def read_rows(
     error: type[SurefootError] = ConfigError,
     advice: str = "",
     cut_end: bool = False,
+    size: int | None = None,
 ) -> list[Kind]:
     """Read each line of the file at `path` as `kind`; empty lines are passed over. Raises as `read_json` does.
 
-    `cut_end`: the rest behind the last whole line, which a killed writer leaves, is passed over as well.
+    `cut_end`: the rest behind the last whole line, which a killed writer leaves, is passed over as well. `size`: read
+    the first bytes of the file alone.
     """
-    lines = read_content(path, what=what, error=error, advice=advice, most=None).split(b"\n")
+    lines = read_content(path, what=what, error=error, advice=advice, most=None)[:size].split(b"\n")
     if cut_end:
         lines.pop()
     return [

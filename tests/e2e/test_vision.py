@@ -10,7 +10,7 @@ from tests.data_fixtures import is_one_sentence
 from tests.e2e.tiny import rows_of
 
 import surefoot
-from surefoot.cli.evaluate_images import keep_data_pictures
+from surefoot.cli.evaluate_images import data_pictures
 from surefoot.cli.loaded_run import load_run
 from surefoot.cli.main import main
 from surefoot.data import episode_files
@@ -52,7 +52,7 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned_in_the_simulator(
     summary = json.loads((run / "summary.json").read_text())
     assert summary[f"protocol_{MOVED}"]["timing"]["environment_steps"] == 250
 
-    keep_data_pictures(load_run(run, {}))
+    data_pictures(load_run(run, {}))
     with np.load(run / "evaluation" / "pictures.npz", allow_pickle=False) as pictures:
         assert pictures["truth"].shape == pictures["predicted"].shape  # [1, 15, 64, 64, 6]
         assert pictures["infeasibility"].shape == (251,)

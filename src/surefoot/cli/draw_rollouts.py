@@ -1,6 +1,7 @@
 """Episodes of an evaluation as animated pictures for the report."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -28,11 +29,13 @@ class DrawnRollout(NamedTuple):
     frames: list[UInt8[np.ndarray, "h w 3"]]
     frames_per_second: float
 
-    def save(self, folder: Path) -> None:
-        """Write it as a GIF."""
+    def content(self) -> bytes:
+        """It as the content of a GIF."""
         from surefoot.envs.film import save_film
 
-        save_film(folder / self.name, self.frames, frames_per_second=self.frames_per_second)
+        with TemporaryDirectory() as folder:
+            save_film(Path(folder) / self.name, self.frames, frames_per_second=self.frames_per_second)
+            return (Path(folder) / self.name).read_bytes()
 
 
 def draw_rollouts(loaded: LoadedRun, task: Task, count: int) -> list[DrawnRollout]:

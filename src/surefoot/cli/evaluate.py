@@ -1,6 +1,5 @@
 """`surefoot evaluate`: the policy from drawn and fixed starts, the learned feasible region against the exact one."""
 
-import json
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from surefoot.cli.evaluate_budgets import EPISODES as BUDGET_EPISODES
 from surefoot.cli.evaluate_budgets import BudgetRequest, budget_table, evaluate_under_budgets
 from surefoot.cli.evaluate_images import evaluate_on_images
 from surefoot.cli.evaluate_simulator import evaluate_on_simulator
-from surefoot.cli.files import merge_summary, write_arrays
+from surefoot.cli.evaluation_files import NotKeptError, keep
+from surefoot.cli.files import json_rows, npz_content
 from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
@@ -34,7 +34,7 @@ from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds, summarise
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.evaluation.rollouts import Records
 from surefoot.evaluation.starts import Starts, draw_starts
-from surefoot.files import write_text
+from surefoot.file_sets import check_writable
 from surefoot.numerics import check_finite
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.protocol_tables import protocol_rows
@@ -127,7 +127,12 @@ ROUTES: Routes = {
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(EvaluateOptions, arguments, command="evaluate")
-    say_lines(table(evaluate(options, given=given_options(EvaluateOptions, arguments))))
+    try:
+        found = evaluate(options, given=given_options(EvaluateOptions, arguments))
+    except NotKeptError as error:
+        say_lines(table(error.summary))  # what hours were spent on
+        raise
+    say_lines(table(found))
 
 
 def evaluate(
@@ -135,6 +140,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a run, write what was found into it, and return its summary. `dataset` spares reading it again; `given`
     are the options that a command line names."""
+    check_writable(options.run)
+    check_writable(options.run / FOLDER)
     loaded = load_run(options.run, acting_overrides(options))
     request = _budget_request(loaded, options)
     route = _route(loaded, request)
@@ -299,13 +306,12 @@ def _write(
         "extraction": getattr(loaded.algorithm, "extraction", "single"),
     }
     rows = episode_rows(records, starts, seeds=config.seeds, method=method)
-    write_text(path / FOLDER / "episodes.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
-    write_arrays(path / FOLDER / "paths.npz", _pictured(starts, records))
+    files = {"episodes.jsonl": json_rows(rows), "paths.npz": npz_content(_pictured(starts, records))}
     if region is not None:
         axis = cell_centres(RESOLUTION, EXTENT)
         # float16 keeps its relative precision down to zero, where the borders are drawn.
         arrays = {"learned": region.learned.astype(np.float16), "exact": region.exact.astype(np.float16), "axis": axis}
-        write_arrays(path / FOLDER / "region.npz", arrays)
+        files["region.npz"] = npz_content(arrays)
     acting = {name: getattr(loaded.algorithm, name) for name in ("extraction", "margin", "num_candidates")
               if hasattr(loaded.algorithm, name)}  # fmt: skip
     figures = summarise_evaluation(rows)
@@ -315,7 +321,8 @@ def _write(
     }
     if region is not None:
         changes["feasible_region"] = region.scores
-    return merge_summary(path, changes, without=("protocol", "rollouts"))  # a sweep measures by the protocol
+    # A sweep measures by the protocol.
+    return keep(path, {"evaluation": files, "rollouts": {}}, changes, without=("protocol", "rollouts"))
 
 
 def _pictured(starts: Starts, records: Records) -> dict[str, np.ndarray]:

@@ -1,11 +1,9 @@
 """The part of `surefoot evaluate` that measures a planner under budgets which are given now."""
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +11,8 @@ import numpy as np
 
 from surefoot.checkpoint import as_json
 from surefoot.cli.evaluate_simulator import OpenEnvironment, open_simulator
-from surefoot.cli.files import merge_summary
+from surefoot.cli.evaluation_files import NotKeptError, keep, unwritten
+from surefoot.cli.files import json_rows, merged_summary
 from surefoot.cli.loaded_run import FOLDER, LoadedRun
 from surefoot.cli.plan_file import Imaginings, add_plans
 from surefoot.cli.progress import ProgressLine
@@ -34,6 +33,9 @@ from surefoot.evaluation.budgets import (
 )
 from surefoot.evaluation.budgets import summarise_budgets as summarise
 from surefoot.evaluation.lanes import LaneResults, Lanes, roll_out_pure, roll_out_vector
+from surefoot.evaluation.rows import BudgetRow
+from surefoot.file_sets import Naming
+from surefoot.json_files import read_rows as read_json_rows
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.budget_tables import budget_rows, budget_verdict
 from surefoot.report.tables import plain_table
@@ -127,14 +129,15 @@ def evaluate_under_budgets(
     file = folder / ROWS
     done = {(row["asked"], row["seed"], row["episode"]) for row in read_rows(file) if row["setting"] == setting}
     lanes = evaluation.lanes if evaluation.blocks(done) else 0
+    log = RowLog(file)
     rolling = _rolling(loaded, evaluation, calibration, lanes, request, open_environment)
     with rolling as roll_out, ProgressLine("evaluating", unit="steps", compiles=True) as line:
         evaluation.run(
             loaded.states,
             roll_out,
             done=done,
-            on_rows=partial(append_rows, file),
-            on_watched=lambda budgets, watched: add_plans(
+            on_rows=log.add,
+            on_watched=lambda budgets, watched: log.add_plans(
                 folder / PLANS,
                 Imaginings(setting, evaluation.first_episode, tuple(one.asked for one in budgets), watched),
             ),
@@ -143,16 +146,18 @@ def evaluate_under_budgets(
     wanted = {budget.asked for budget in budgets}
     rows = [
         row
-        for row in read_rows(file)
+        for row in [*read_rows(file), *log.unwritten]
         if row["setting"] == setting and row["asked"] in wanted and row["episode"] in evaluation.numbers
     ]
-    return merge_summary(
-        loaded.directory.path,
-        {
-            "budgets": {**summarise(rows), "setting": setting, "task_maximum": task.budget_maximum},
-            "acting": {"step": loaded.step, "overrides": dict(request.changed), "level": request.level},
-        },
-    )
+    changes = {
+        "budgets": {**summarise(rows), "setting": setting, "task_maximum": task.budget_maximum},
+        "acting": {"step": loaded.step, "overrides": dict(request.changed), "level": request.level},
+    }
+    path = loaded.directory.path
+    if log.fault is not None:
+        raise NotKeptError(unwritten(log.fault, path), merged_summary(path, changes)) from log.fault
+    there = {one.name: one.read_bytes() for one in (file, folder / PLANS) if one.exists()}
+    return keep(path, {"budgets": {}}, changes, grown={"budgets": there})
 
 
 def budget_table(figures: Mapping[str, Any]) -> str:
@@ -160,42 +165,63 @@ def budget_table(figures: Mapping[str, Any]) -> str:
     return f"{plain_table(budget_rows(figures))}\n\n{budget_verdict(figures)}"
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of evaluations under budgets; empty where there were none.
+class RowLog:
+    """The file that an evaluation adds its rows to. One that cannot be written to does not end the evaluation."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.unwritten: list[dict[str, Any]] = []
+        """Rows that could not be written so far."""
+        self.fault: OSError | None = None
+        """What the system said last."""
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Add rows, and those that could not be added before."""
+        self.unwritten += rows
+        try:
+            append_rows(self._path, self.unwritten)
+            self.unwritten = []
+        except OSError as error:
+            self.fault = error
+
+    def add_plans(self, path: Path, plans: Imaginings) -> None:
+        """Write what was imagined into its own file."""
+        try:
+            add_plans(path, plans)
+        except OSError as error:
+            self.fault = error
+
+
+def read_rows(path: Path, *, size: int | None = None) -> list[dict[str, Any]]:
+    """The rows of evaluations under budgets, in the first `size` bytes of a file; empty where there were none.
 
     A last line that a kill left half-written is passed over. `ConfigError` where another line is not a row.
     """
     if not path.exists():
         return []
-    lines = path.read_text().split("\n")
-    rows = []
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        try:
-            row = json.loads(line)
-            rows.append({**row, **{name: row[name] for name in ("setting", "asked", "seed", "episode")}})
-        except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines):
-                break
-            raise ConfigError(
-                f"{path}: line {number}: expected a row of an evaluation under budgets, found other text; "
-                f"remove the file to begin again."
-            ) from error
-    return rows
+    return read_json_rows(
+        path, BudgetRow, what="a row of an evaluation under budgets", advice="remove the file to begin again",
+        cut_end=True, size=size,
+    )  # fmt: skip
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add rows to the end of a file and wait until they lie on the disk; a half-written last line is cut off first."""
+    """Add rows to the end of a file, all or none, and wait until they lie on the disk; a half-written last line is cut
+    off first. Raises `OSError` that names the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    with Naming(path, path), path.open("a+b", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(0)
         whole = file.read(end).rfind(b"\n") + 1
         file.truncate(whole)
-        file.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
-        file.flush()
-        os.fsync(file.fileno())
+        content = json_rows(rows)
+        try:
+            while content:
+                content = content[file.write(content) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(whole)
+            raise
 
 
 def _margin_remarks(evaluation: BudgetEvaluation, request: BudgetRequest) -> list[str]:

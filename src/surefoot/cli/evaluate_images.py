@@ -1,13 +1,13 @@
 """`surefoot evaluate` on tasks whose observations are images: episodes, what p knows of what cannot be avoided, and the
 arrays that the report draws its pictures from."""
 
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from surefoot.cli.files import merge_summary, write_arrays
-from surefoot.cli.loaded_run import FOLDER, LoadedRun
+from surefoot.cli.evaluation_files import NotKeptError, keep
+from surefoot.cli.files import json_rows, npz_content
+from surefoot.cli.loaded_run import LoadedRun
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.run_data import run_data
 from surefoot.cli.terminal import warn
@@ -28,7 +28,6 @@ from surefoot.evaluation.point_robot_pixels import (
     region_arrays,
     score_against_exact,
 )
-from surefoot.files import write_text
 from surefoot.nn import member
 from surefoot.tasks import get_task
 
@@ -36,16 +35,16 @@ PICTURED = 16
 """Episodes among which those for the pictures are chosen."""
 
 
-def keep_data_pictures(loaded: LoadedRun) -> None:
-    """What the report draws of the world model, from the first episodes of the run's own data: a simulator's are not
-    kept by its evaluation. A warning says why where there are none."""
+def data_pictures(loaded: LoadedRun) -> dict[str, bytes]:
+    """The file that the report draws the world model from, of the first episodes of the run's own data: a simulator's
+    are not kept by its evaluation. Empty, and a warning says why, where there are none."""
     found = run_data(loaded.directory, loaded.config)
     if found.frames is None:
         warn(f"the report will show no pictures of the data: {found.reason}.")
-        return
+        return {}
     frames = first_episodes(found.frames, PICTURED)
     state = member(loaded.states, 0)
-    write_arrays(loaded.directory.path / FOLDER / "pictures.npz", picture_arrays(loaded.algorithm, state, frames))
+    return {"pictures.npz": npz_content(picture_arrays(loaded.algorithm, state, frames))}
 
 
 def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None) -> dict[str, Any]:
@@ -67,9 +66,8 @@ def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None) -
     path = loaded.directory.path
     name = "episodes.jsonl" if where is None else f"episodes_{task.name}.jsonl"
     rows = [{"task": task.name, "algorithm": loaded.config.algorithm, **row} for row in found.rows]
-    write_text(path / FOLDER / name, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
     pictures = picture_arrays(loaded.algorithm, states[0], found.pictured) | found.arrays
-    write_arrays(path / FOLDER / name.replace("episodes", "pictures").replace("jsonl", "npz"), pictures)
+    files = {name: json_rows(rows), name.replace("episodes", "pictures").replace("jsonl", "npz"): npz_content(pictures)}
     figures: dict[str, Any] = summarise(rows)
     trained_on = run_data(loaded.directory, loaded.config)
     if trained_on.reason:
@@ -87,7 +85,12 @@ def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None) -
     changes: dict[str, Any] = {key: figures, "acting": {"step": loaded.step, "task": task.name}}
     if found.scores:
         changes[f"{key}_infeasibility"] = found.scores
-    return {**merge_summary(path, changes), "evaluation": figures}
+    part = name.removesuffix(".jsonl").replace("episodes", "evaluation")
+    try:
+        return {**keep(path, {part: files}, changes), "evaluation": figures}
+    except NotKeptError as error:
+        error.summary["evaluation"] = figures  # what is printed
+        raise
 
 
 class _Measured(NamedTuple):

@@ -1,15 +1,15 @@
 """The part of `surefoot evaluate` that measures a run on a simulator, by a protocol of the field."""
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 from surefoot.cli.draw_rollouts import draw_rollouts
-from surefoot.cli.evaluate_images import keep_data_pictures
-from surefoot.cli.files import merge_summary
-from surefoot.cli.loaded_run import FOLDER, LoadedRun
+from surefoot.cli.evaluate_images import data_pictures
+from surefoot.cli.evaluation_files import keep
+from surefoot.cli.files import json_rows
+from surefoot.cli.loaded_run import LoadedRun
 from surefoot.cli.progress import ProgressLine, warn_of_death
 from surefoot.cli.selection import data_name
 from surefoot.cli.sight import check_sight, say_renderer
@@ -18,7 +18,6 @@ from surefoot.envs.simulators.install import simulator_versions
 from surefoot.evaluation.protocol import ProtocolName, cost_limits, protocol_rows, summarise_protocol
 from surefoot.evaluation.pure_vector import PureVector
 from surefoot.evaluation.simulated import LANES_PER_SEED, Rollouts, VectorEnvironment, lanes_for, roll_out_simulator
-from surefoot.files import write_text
 from surefoot.tasks import Task, get_task
 
 OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnvironment]]
@@ -73,17 +72,14 @@ def evaluate_on_simulator(
     figures = summarise_protocol(rows)
     path = loaded.directory.path
     place = "" if where is None else f"_{task.name}"
-    write_text(
-        path / FOLDER / f"episodes{place}.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-    )
+    files = {f"episodes{place}.jsonl": json_rows(rows)}
     acting = {name: getattr(loaded.algorithm, name) for name in ("extraction", "margin", "num_candidates")
               if hasattr(loaded.algorithm, name)}  # fmt: skip
-    for rollout in drawn:
-        rollout.save(path / FOLDER)
     if task.image_shape is not None and where is None:
-        keep_data_pictures(loaded)
-    return merge_summary(
+        files |= data_pictures(loaded)
+    return keep(
         path,
+        {f"evaluation{place}": files, "rollouts": {rollout.name: rollout.content() for rollout in drawn}},
         {
             f"protocol{place}": {
                 **figures,

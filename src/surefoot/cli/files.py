@@ -1,8 +1,8 @@
 """What the commands do with the files of a run: checking the folder, merging the summary."""
 
+import io
 import json
-import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from surefoot.data.npz_files import Field, check_fields, read_npz
 from surefoot.errors import ConfigError, DataError
-from surefoot.files import replacement, sweep, write_json
+from surefoot.files import write_json, write_whole
+from surefoot.json_files import read_json
 from surefoot.training import RunDirectory
 
 SUMMARY = "summary.json"
@@ -63,29 +64,36 @@ def read_summary(run: Path) -> dict[str, Any]:
     path = run / SUMMARY
     if not path.exists():
         return {}
-    try:
-        summary = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: expected JSON, found something that cannot be read.") from error
-    if not isinstance(summary, dict):
-        raise ConfigError(f"{path}: expected a table of keys, found JSON of a {type(summary).__name__}.")
-    return summary
+    return read_json(path, dict[str, Any], what="the summary of a run")
 
 
 def merge_summary(run: Path, changes: Mapping[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:
     """Replace the given keys of the run's summary, in one step; returns the whole. `without`: keys that go."""
-    summary = {**{key: value for key, value in read_summary(run).items() if key not in without}, **changes}
+    summary = merged_summary(run, changes, without=without)
     write_json(run / SUMMARY, summary)
     return summary
 
 
+def merged_summary(run: Path, changes: Mapping[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:
+    """The run's summary with changes as `merge_summary` makes them; writes nothing."""
+    return {**{key: value for key, value in read_summary(run).items() if key not in without}, **changes}
+
+
+def json_rows(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Rows as the content of a file, one a line."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
+
+
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """An .npz file in one step."""
-    sweep(path.parent)
-    with replacement(path) as temporary, temporary.open("xb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
+    write_whole(path, npz_content(arrays))
+
+
+def npz_content(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays as the content of an .npz file."""
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    return file.getvalue()
 
 
 def read_arrays(path: Path, *groups: Mapping[str, Field], what: str = "arrays") -> dict[str, np.ndarray]:

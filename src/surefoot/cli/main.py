@@ -3,6 +3,7 @@
 Commands are imported when they are called: `surefoot --help` loads neither JAX nor tyro.
 """
 
+import errno
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -118,7 +119,7 @@ def _answer(words: list[str]) -> int:
         drop(sys.stdout)
         return PIPE_CLOSED
     except OSError as error:
-        note(f"error: {_place(error)}{error.strerror or error}.")
+        note(f"error: {_system_sentence(error)}")
         code = USER_ERROR
     except (MemoryError, RuntimeError, FloatingPointError) as error:
         if (sentence := _sentence(error)) is None:
@@ -189,8 +190,12 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
     return 0
 
 
-def _place(error: OSError) -> str:
-    return f"{error.filename}: " if error.filename else ""
+def _system_sentence(error: OSError) -> str:
+    """What the system says against a file, and the way out where the disk is full."""
+    place = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{place}expected room on the disk, found it full; free some and start the command again."
+    return f"{place}{(error.strerror or str(error)).rstrip('.')}."
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import tyro
 from matplotlib.figure import Figure
 
 from surefoot.cli.compare import compare
+from surefoot.cli.evaluation_files import kept
 from surefoot.cli.files import read_arrays, read_summary
-from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.options import parse
 from surefoot.cli.report_budgets import budget_figures
 from surefoot.cli.report_images import image_figures
@@ -133,7 +133,8 @@ def _latency(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _region_figure(path: Path, summary: dict[str, Any]) -> Figures:
-    arrays = read_arrays(path / FOLDER / "region.npz", REGION)
+    file = kept(path, "evaluation", "region.npz")
+    arrays = {} if file is None else read_arrays(file, REGION)
     if not arrays:
         return {}
     scores = summary.get("feasible_region", {})
@@ -158,7 +159,8 @@ def _region_figure(path: Path, summary: dict[str, Any]) -> Figures:
 
 
 def _trajectory_figure(path: Path) -> Figures:
-    arrays = read_arrays(path / FOLDER / "paths.npz", PATHS)
+    file = kept(path, "evaluation", "paths.npz")
+    arrays = {} if file is None else read_arrays(file, PATHS)
     if not arrays:
         return {}
     found = [trajectory for name, paths in arrays.items() for trajectory in _trajectories(paths, name)]

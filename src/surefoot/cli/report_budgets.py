@@ -9,6 +9,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from surefoot.cli.evaluate_budgets import PLANS, ROWS, read_rows
+from surefoot.cli.evaluation_files import kept, kept_size
 from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.plan_file import read_plans
 from surefoot.errors import ConfigError, DataError
@@ -94,7 +95,8 @@ def levels_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], l
 def budget_figures(path: Path, task: str) -> Figures:
     """All figures of a run's evaluations under budgets; empty where there were none."""
     try:
-        levels = levels_of(read_rows(path / FOLDER / ROWS))
+        file = kept(path, "budgets", ROWS)
+        levels = [] if file is None else levels_of(read_rows(file, size=kept_size(path, "budgets", ROWS)))
     except (KeyError, TypeError, DataError) as error:
         raise ConfigError(f"{path / FOLDER / ROWS}: expected rows of evaluations, found others ({error}).") from error
     if not levels:
@@ -108,7 +110,8 @@ def budget_figures(path: Path, task: str) -> Figures:
             "is the planner without a limit."
         )
         figures["budgets"] = (budget_curves(named, levels[0][1]), caption)
-    figures |= _plans(path / FOLDER / PLANS, task)
+    plans = kept(path, "budgets", PLANS)
+    figures |= {} if plans is None else _plans(plans, task)
     if any(one["level"] is not None for _, one in named):
         caption = (
             "Share of episodes over budget, not calibrated and with margins calibrated for a level (green "
@@ -119,8 +122,6 @@ def budget_figures(path: Path, task: str) -> Figures:
 
 
 def _plans(file: Path, task: str) -> Figures:
-    if not file.exists():
-        return {}
     shown_of = read_plans(file)
     observations, plans = shown_of.watched
     width = get_task(task).observation_dim

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from surefoot.cli.evaluation_files import kept
 from surefoot.cli.files import read_arrays
-from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.data.frames import FrameData
 from surefoot.data.npz_files import Field
@@ -50,10 +50,11 @@ MAPS = {
 def image_figures(path: Path, *, name: str, data: FrameData | None, summary: dict[str, Any]) -> Figures:
     """The figures of a run on images, as far as its evaluation and its fine-tuning left what they show."""
     iou = summary.get("evaluation_infeasibility", {}).get("region", {}).get("iou", [0.0] * len(SLICES))
+    file = kept(path, "evaluation", "pictures.npz")
     return {
         **_episodes_figure(path, name, data),
         **_online_figure(path, name),
-        **picture_figures(read_arrays(path / FOLDER / "pictures.npz", OPEN_LOOP, STRIP, MAPS, what="pictures"), iou),
+        **picture_figures({} if file is None else read_arrays(file, OPEN_LOOP, STRIP, MAPS, what="pictures"), iou),
     }
 
 

@@ -1,6 +1,5 @@
 """What the report of a run shows of its evaluation on a simulator."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from surefoot.cli.evaluation_files import kept
 from surefoot.cli.loaded_run import FOLDER
 from surefoot.data import Dataset
 from surefoot.errors import ConfigError
 from surefoot.evaluation.protocol import normalised_cost, normalised_return
+from surefoot.evaluation.rows import EpisodeRow
+from surefoot.json_files import read_rows
 from surefoot.report.html import Animation
 from surefoot.report.protocol_plots import Scores, cost_against_return, scores_of
 from surefoot.tasks import Task
@@ -22,13 +24,10 @@ Points = tuple[np.ndarray, np.ndarray]
 
 def evaluation_rows_of(path: Path) -> list[dict[str, Any]]:
     """The rows of a run's evaluation; empty where there was none. `ConfigError` where they cannot be read."""
-    file = path / FOLDER / "episodes.jsonl"
-    if not file.exists():
+    file = kept(path, "evaluation", "episodes.jsonl")
+    if file is None:
         return []
-    try:
-        return [json.loads(line) for line in file.read_text().splitlines()]
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: expected rows of JSON, found others; evaluate again.") from error
+    return read_rows(file, EpisodeRow, what="rows of an evaluation", advice="evaluate again")
 
 
 def scores(path: Path, name: str) -> Scores | None:
@@ -66,7 +65,7 @@ def animations(path: Path, summary: Mapping[str, Any]) -> list[Animation]:
     """The rollouts that the evaluation drew, as far as their files are there."""
     found = []
     for record in summary.get("rollouts", []):
-        file = path / FOLDER / str(record["file"])
-        if file.is_file():
+        file = kept(path, "rollouts", str(record["file"]))
+        if file is not None:
             found.append(Animation(file.stem, file.read_bytes(), str(record["caption"])))
     return found

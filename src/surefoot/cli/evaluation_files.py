@@ -1,0 +1,114 @@
+"""The files of an evaluation and the summary that goes with them: one set, of which a reader accepts no mixture.
+
+summary.json is replaced last. Under "files" it says of each part of the evaluation ("evaluation", "evaluation_TASK",
+"budgets", "rollouts") which files belong to it, with their sizes and hashes.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from surefoot.cli.files import SUMMARY, merged_summary, read_summary
+from surefoot.cli.loaded_run import FOLDER
+from surefoot.errors import ConfigError, SurefootError
+from surefoot.file_sets import FULL, Mark, fault_of, mark, write_together
+from surefoot.files import json_content, remove
+from surefoot.json_files import check_json, read_content
+
+FILES = "files"
+"""The summary's key."""
+GROWING = ("budget_episodes.jsonl",)
+"""Files that rows are only added to: their beginning belongs to the summary, the rest to an evaluation that was not
+finished."""
+
+
+_NAMES = re.compile(r"[\w-]+(\.[\w-]+)*\.(jsonl|npz|gif)")
+
+
+class NotKeptError(SurefootError):
+    """An evaluation that could not be written; it holds what was found, so that it can be printed."""
+
+    def __init__(self, message: str, summary: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.summary = summary
+
+
+def keep(
+    run: Path,
+    parts: Mapping[str, Mapping[str, bytes]],
+    changes: Mapping[str, Any],
+    *,
+    without: Collection[str] = (),
+    grown: Mapping[str, Mapping[str, bytes]] | None = None,
+) -> dict[str, Any]:
+    """Write the files (name -> content) of parts of an evaluation, replacing the earlier ones of each part, and merge
+    `changes` into the summary, leaving `without` out; returns the summary. `grown`: contents that are there already.
+
+    Raises `NotKeptError` where they cannot be written; what was there then still is.
+    """
+    summary = merged_summary(run, changes, without=without)
+    before = listed(summary, run)
+    now = {part: {**files, **(grown or {}).get(part, {})} for part, files in parts.items()}
+    marks = {part: {name: mark(content) for name, content in files.items()} for part, files in now.items()}
+    after = {**before, **marks}
+    summary[FILES] = {part: {name: asdict(one) for name, one in files.items()} for part, files in after.items()}
+    contents = {run / FOLDER / name: content for files in parts.values() for name, content in files.items()}
+    try:
+        write_together({**contents, run / SUMMARY: json_content(summary)})
+    except OSError as error:
+        raise NotKeptError(unwritten(error, run), summary) from error
+    gone = {name for part in parts for name in before.get(part, {})} - {name for one in after.values() for name in one}
+    for name in gone:
+        with suppress(OSError):
+            remove(run / FOLDER / name)
+    return summary
+
+
+def unwritten(error: OSError, place: Path) -> str:
+    """The sentence of an evaluation that could not be written."""
+    what = "no space left on the disk; free some" if error.errno in FULL else (error.strerror or str(error)).lower()
+    return f"{error.filename or place}: the evaluation could not be written ({what}); then evaluate again."
+
+
+def listed(summary: Mapping[str, Any], run: Path) -> dict[str, dict[str, Mark]]:
+    """Which files belong to each part of an evaluation, as the summary says; empty for runs of earlier versions.
+
+    Raises `ConfigError` where it says something else.
+    """
+    place, again = f"{run / SUMMARY}: {FILES}", "evaluate again"
+    found: dict[str, dict[str, Mark]] = check_json(
+        summary.get(FILES, {}), dict[str, dict[str, Mark]], place=place, what="files of an evaluation", advice=again
+    )
+    for name in (name for files in found.values() for name in files):
+        if not _NAMES.fullmatch(name):
+            raise ConfigError(f"{place}: expected names of an evaluation's files, found {name!a:.60}; {again}.")
+    return found
+
+
+def kept(run: Path, part: str, name: str) -> Path | None:
+    """The file of a part of an evaluation; None where there is none that belongs to it.
+
+    Raises `ConfigError` where it is not the one that the run's summary was made with.
+    """
+    if not _NAMES.fullmatch(name):
+        raise ConfigError(f"{run / SUMMARY}: expected names of an evaluation's files, found {name!a:.60}.")
+    path = run / FOLDER / name
+    files = listed(read_summary(run), run).get(part)
+    if files is None:  # not evaluated yet, or by an earlier version
+        return path if path.exists() else None
+    if name not in files or not path.parent.is_dir():  # another evaluation's; or records without the files
+        return None
+    again = "the figures and the files are of different evaluations; evaluate again"
+    content = read_content(path, what="a file of the run's evaluation", advice=again, most=None)
+    if (fault := fault_of(content, files[name], grows=name in GROWING)) is not None:
+        raise ConfigError(f"{path}: {fault}; {again}.")
+    return path
+
+
+def kept_size(run: Path, part: str, name: str) -> int | None:
+    """How many bytes of a file that grows belong to the summary; None where it does not say."""
+    found = listed(read_summary(run), run).get(part, {}).get(name)
+    return None if found is None else found.size
