@@ -168,6 +168,17 @@ def test_hostile_arguments_are_shown_as_escapes(word: str, capsys: pytest.Captur
         assert "Traceback" not in shown.err
 
 
+def test_a_narrow_terminal_cuts_no_number(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = []
+    for columns in ("3", "80"):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert main(["data", "info", str(dataset)]) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+
+
 def test_names_that_are_no_utf8_are_shown_by_their_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", f"{tmp_path}/\udcff\udce9"]) == 2
     assert capsys.readouterr().err.endswith("/\\xff\\xe9: expected a run directory, found no config.json there.\n")

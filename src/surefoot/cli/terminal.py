@@ -20,6 +20,8 @@ from surefoot.text import printable
 
 NARROWEST, WIDEST = 40, 10_000
 """Columns of a terminal that are believed; tyro's help never ends below four."""
+TABLE_WIDTH = 80
+"""Columns that a table gets at least: a narrower terminal breaks its lines, where rich would cut its numbers."""
 PLAIN = {
     "─": "-", "━": "-", "—": "-", "\N{EN DASH}": "-", "\N{MINUS SIGN}": "-", "│": "|", "█": "#", "╭": "+", "╮": "+",
     "╰": "+", "╯": "+", "·": "*", "•": "*", "…": "~", "✓": "+", "✗": "x", "≥": ">=", "≤": "<=", "→": "->",
@@ -67,6 +69,7 @@ def show(*tables: Any, soft_wrap: bool = False) -> None:
             return super().render_str(printable(text, lines=True), **look)
 
     plain = PlainConsole(markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap)
+    plain.width = max(plain.width, TABLE_WIDTH)
     with _standard_output():
         for table in tables:
             plain.print(table)

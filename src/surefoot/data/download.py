@@ -106,7 +106,7 @@ def _attempt(url: str, part: Path, *, size: int | None, on_bytes: Callable[[int,
     """Add to `part` what the server sends; returns the whole's size. Raises `_Broken` where it stopped short."""
     done, tag_path = _size(part), _version_of(part)
     headers = {"User-Agent": "surefoot", "Accept-Encoding": "identity"}
-    tag = tag_path.read_text() if tag_path.is_file() else ""
+    tag = tag_path.read_text(encoding="utf-8") if tag_path.is_file() else ""
     if done and tag:
         headers |= {"Range": f"bytes={done}-", "If-Range": tag}
     elif done:  # of which version they are is not known
@@ -132,7 +132,7 @@ def _attempt(url: str, part: Path, *, size: int | None, on_bytes: Callable[[int,
             _remove(part)
             raise _Broken(f"a file of {total:,} bytes instead of {size:,}")
         if done == 0:
-            tag_path.write_text(_validator(answer))
+            tag_path.write_text(_validator(answer), encoding="utf-8")
         check_room(part, (size or total or 0) - done)
         _append(answer, part, done, total or size or 0, on_bytes)
     received, expected = _size(part), size if total is None else total

@@ -113,7 +113,7 @@ def save_minari(
         size = round((folder / MAIN_FILE).stat().st_size / 1e6, 1)
         metadata = _metadata(path.name, dataset, task, episodes=len(bounds) - 1, megabytes=size)
         metadata[CARD] = {"task": dataset.task, **(card or {})}
-        (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n")
+        (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
 
 
 def _data_folder(path: Path) -> Path:

@@ -30,7 +30,7 @@ class MetricsLog:
         kept = [line for line in _lines(run) if 0 < _step_of(line) <= step]
         write_text(run.metrics_path, "".join(f"{line}\n" for line in kept))
         self._seeds = tuple(seeds)
-        self._file = run.metrics_path.open("a")
+        self._file = run.metrics_path.open("a", encoding="utf-8")
         self._path = run.metrics_path
         self._place = SecondPlace(f"TensorBoard ({run.tensorboard_path(self._seeds[0]).parent})")
         self._boards: list[TensorBoard] = []
@@ -78,7 +78,7 @@ class MetricsLog:
 def _lines(run: RunDirectory) -> list[str]:
     """The lines of metrics.jsonl. `ConfigError` where it cannot be read as text."""
     try:
-        return run.metrics_path.read_text().splitlines()
+        return run.metrics_path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:

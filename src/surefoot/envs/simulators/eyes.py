@@ -117,7 +117,7 @@ def sky_faces(side: int) -> UInt8[np.ndarray, "6 side side 3"]:
     import yaml
 
     package = Path(str(safety_gymnasium.__file__)).parent
-    attributes = yaml.safe_load((package / "configs" / "assets.yaml").read_text())["textures"]["skybox"]
+    attributes = yaml.safe_load((package / "configs" / "assets.yaml").read_text(encoding="utf-8"))["textures"]["skybox"]
     words = " ".join(f'{name.removeprefix("@")}="{value}"' for name, value in attributes.items())
     folder = package / "assets" / "textures"
     model = _mujoco().MjModel.from_xml_string(
