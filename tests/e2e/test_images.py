@@ -58,6 +58,21 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned(
     assert bill[-1]["cost_regret"] == bill[-1]["total_cost"] / 2
     assert all(0.0 <= row["metrics"]["act/online_rate"] <= 1.0 for row in bill)
     assert "The actor that learns acted in" in capsys.readouterr().out
+    assert main(["finetune", "--out", str(tuned), "--resume"]) == 0  # alone: nothing is left to do
+    assert rows_of(tuned / "online.jsonl") == bill
+    capsys.readouterr()
+    for words, sentence in [
+        (
+            ["--lanes", "2", "--ratio", "1"],
+            "--lanes: the run has 1, found 2; --ratio: the run has 0.05, found 1",
+        ),
+        (["--steps", "90"], "--steps: the run has 60, found 90; a longer fine-tuning holds more new frames than this"),
+        (["--task", "HazardRun"], "--task: the run has HazardRunShifted, found HazardRun; leave"),
+    ]:
+        assert main(["finetune", str(run), "--out", str(tuned), "--resume", *words]) == 2
+        assert sentence in capsys.readouterr().err
+    assert main(["train", "--out", str(tuned), "--resume"]) == 2
+    assert "found a fine-tuned one; go on with it by: surefoot finetune" in capsys.readouterr().err
     before, after = surefoot.load(run), surefoot.load(tuned)
     assert after.config.task == "HazardRunShifted"
     frozen = after.state.offline_actor.network.out.kernel

@@ -46,7 +46,11 @@ def test_an_interrupted_quickstart_goes_on_to_its_end(
     assert main(words) == 0
     assert "is finished" in capsys.readouterr().out
     assert main([*words, "--discount", "0.5"]) == 2
-    assert "hyperparameters.discount: expected 0.99, found 0.5" in capsys.readouterr().err
+    assert "--discount: it has 0.99, found 0.5" in capsys.readouterr().err
+    assert main(["quickstart", "--out", str(out)]) == 0  # its options need not be repeated
+    assert "is finished" in capsys.readouterr().out
+    assert main(["quickstart", "--out", str(out), "--diffusion.network.width", "8", "--seeds", "0"]) == 2
+    assert "--seeds: it has 0 1, found 0; --diffusion.network.width: it has 16, found 8" in capsys.readouterr().err
     assert (out / "report.html").stat().st_mtime_ns == page
 
 

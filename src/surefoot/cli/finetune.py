@@ -18,6 +18,7 @@ from surefoot.cli.loaded_run import LoadedRun, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import StrictOption, remark
+from surefoot.cli.resume import WAYS, recorded_options, refuse_differing, run_to_resume
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.run_data import data_task, run_data
 from surefoot.cli.sight import check_sight, say_renderer
@@ -63,7 +64,7 @@ class FinetuneOptions(StrictOption):
     """Start with an empty replay, where the offline data are gone. That costs: the model forgets what they taught it,
     rare costs first, and the first updates learn from the first round's episodes alone."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Go on with the run in the folder from its last checkpoint; it ends with the same bits."""
+    """Go on with the run in the folder from its last checkpoint, with its own options; it ends with the same bits."""
 
     def __post_init__(self) -> None:
         check_fields(self, called=flag)
@@ -90,8 +91,12 @@ ROUTES: Routes = {"pure": _COMMON, "in a simulator": _COMMON | {"workers"}}
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    options = parse(FinetuneOptions, arguments, command="finetune")
+    resumed = run_to_resume(arguments)
+    there = None if resumed is None else recorded_options(resumed, FinetuneOptions, command="finetune")
+    options = parse(FinetuneOptions, arguments, command="finetune", default=there)
     check_output_folder(options.out, resume=options.resume)
+    if resumed is not None and there is not None:
+        _check_agreement(resumed, options, there)
     given = given_options(FinetuneOptions, arguments)
     rows = finetune(options, command=("surefoot", "finetune", *arguments), given=given)
     last = [row for row in rows if row["round"] == rows[-1]["round"]]
@@ -154,6 +159,24 @@ def finetune(options: FinetuneOptions, *, command: Sequence[str], given: Collect
     return rows
 
 
+def _check_agreement(run: RunDirectory, options: FinetuneOptions, there: FinetuneOptions) -> None:
+    """Raise `ConfigError` where options that are given with --resume are not those of the fine-tuning to go on with."""
+    names = ("lanes", "ratio", "online_share", "checkpoint_rounds", "without_offline_data")
+    task = run.read_config().task
+    found = {"task": task if options.task is None else get_task(options.task).name, "steps": options.steps}
+    wanted = {"task": task, "steps": there.steps}
+    if found["task"] == task and options.steps > there.steps:
+        raise ConfigError(
+            f"{run.path}: --steps: the run has {there.steps:,}, found {options.steps:,}; a longer fine-tuning holds "
+            f"more new frames than this one's checkpoints have room for; {WAYS}."
+        )
+    refuse_differing(
+        run,
+        {**wanted, **{name: getattr(there, name) for name in names}},
+        {**found, **{name: getattr(options, name) for name in names}},
+    )
+
+
 @contextmanager
 def _opened(task: Task, options: FinetuneOptions) -> Iterator[PureTask | OnlineSimulator]:
     """The task to act in, for as long as the block runs."""
@@ -213,7 +236,7 @@ def _start(
         },
     )
     directory = RunDirectory(options.out)
-    if directory.config_path.exists():
+    if directory.config_path.exists() and (options.resume or directory.checkpoints()):
         found = directory.read_config().data_selection
         for name, value in config.data_selection.items():
             if found.get(name) != value:

@@ -1,24 +1,26 @@
 """`surefoot quickstart`: collect, train, measure, report, in one folder; killed and started again it goes on."""
 
+import argparse
 import json
 import os
 import re
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
 from surefoot import data
-from surefoot.checkpoint import as_json, difference
+from surefoot.checkpoint import as_json
 from surefoot.cli.collect import CollectOptions, collect
 from surefoot.cli.evaluate import EvaluateOptions, evaluate, table
 from surefoot.cli.files import merge_summary, read_summary, visible
-from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.options import Choice, choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.report import PAGE, report
+from surefoot.cli.resume import differing
 from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
 from surefoot.errors import ConfigError, flag
@@ -26,6 +28,7 @@ from surefoot.files import is_temporary, remove, sweep, write_json
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.system import peak_memory
 from surefoot.training import RunDirectory, hyperparameters
+from surefoot.training.algorithm import from_hyperparameters
 
 REQUEST, DATA = "quickstart.json", "data.hdf5"
 COLLECTION_SEED = 0
@@ -68,10 +71,10 @@ class QuickstartOptions(Generic[Hyper]):
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    choice = choose(())
+    choice, defaults = _begun(arguments, choose(()))
     one_thread_a_device(choice)
     options: QuickstartOptions[Any] = parse_with_hyperparameters(
-        QuickstartOptions, arguments, choice, command="quickstart"
+        QuickstartOptions, arguments, choice, command="quickstart", **defaults
     )
     quickstart(options, command=("surefoot", "quickstart", *arguments))
 
@@ -136,12 +139,48 @@ def _begin(options: QuickstartOptions[Any]) -> bool:
         write_json(out / REQUEST, request)
         return False
     if found != request:
-        sentence = difference("options", found, request).removeprefix("options.")
+        sentence = _differing(found, request)
         raise ConfigError(
             f"{out}: a quickstart with other options is there ({sentence}); repeat its options to go on, "
             f"add --overwrite to start afresh, or choose another folder with --out."
         )
     return True
+
+
+def _begun(arguments: Sequence[str], choice: Choice) -> tuple[Choice, dict[str, Any]]:
+    """The options of the quickstart that lies in the folder as defaults: those of an earlier command, which need not be
+    repeated. The choice as it is where there is none, or it is to be removed."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--out", type=Path, default=QuickstartOptions.out)
+    parser.add_argument("--overwrite", action="store_true")
+    try:
+        given, _ = parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError:  # the parser of all options says so
+        return choice, {}
+    found = None if given.overwrite or {"-h", "--help"} & set(arguments) else _read_request(given.out)
+    if found is None:
+        return choice, {}
+    try:
+        values = from_hyperparameters(type(choice.defaults), found["hyperparameters"], source=str(given.out / REQUEST))
+        options = {name: found[name] for name in ("transitions", "episodes", "log_interval", "checkpoint_interval")}
+        seeds = ",".join(map(str, found["seeds"]))
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{given.out / REQUEST}: expected the options of a quickstart, found other JSON.") from error
+    return replace(choice, defaults=values), {**options, "seeds": seeds}
+
+
+def _differing(there: dict[str, Any], found: dict[str, Any]) -> str:
+    """The flags whose values differ."""
+    return differing(_flat(there), _flat(found), whose="it")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of nested tables as flags have them: "diffusion.network.width"."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = "" if name == "hyperparameters" else f"{name}."
+        flat |= _flat(value, f"{prefix}{inner}") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
 def remove_earlier(out: Path) -> None:

@@ -4,10 +4,10 @@ import argparse
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from surefoot.algorithms import ALGORITHMS
-from surefoot.cli.options import Choice, choose, parse_seeds
+from surefoot.cli.options import Choice, choose, parse, parse_seeds
 from surefoot.cli.terminal import say
 from surefoot.errors import ConfigError, check_name, flag
 from surefoot.presets import DEFAULT_PRESET
@@ -16,6 +16,7 @@ from surefoot.training import RunConfig, RunDirectory
 from surefoot.training.algorithm import from_hyperparameters
 from surefoot.training.longer import COUNTS, changed_counts, why_not_longer
 
+T = TypeVar("T")
 WAYS = "leave out what differs to go on with the run, or choose another folder with --out"
 
 
@@ -46,7 +47,7 @@ def resumed_choice(run: RunDirectory, arguments: Sequence[str]) -> Choice:
     kind = ALGORITHMS[check_name("algorithm", config.algorithm, ALGORITHMS)]
     preset = config.preset or DEFAULT_PRESET
     given = choose(arguments, algorithm=config.algorithm, task=config.task, preset=preset)
-    refuse_others(
+    refuse_differing(
         run,
         {"algorithm": config.algorithm, "task": config.task, "preset": preset},
         {"algorithm": given.algorithm, "task": given.task.name, "preset": given.preset},
@@ -93,7 +94,7 @@ def check_agreement(run: RunDirectory, options: Any, config: RunConfig) -> None:
     counts = {field.name for field in dataclasses.fields(earlier) if field.name.endswith(COUNTS)}
     trained |= {name: value for name, value in _flat(earlier).items() if name not in counts}
     found |= {name: value for name, value in _flat(options.hyper).items() if name not in counts}
-    refuse_others(run, trained, found)
+    refuse_differing(run, trained, found)
 
 
 def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -106,15 +107,19 @@ def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def refuse_others(run: RunDirectory, trained: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+def refuse_differing(run: RunDirectory, trained: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Raise `ConfigError` where a given value is not the run's; all of them are named in one sentence."""
-    wrong = [
-        f"{flag(name)}: the run has {_shown(value)}, found {_shown(found[name])}"
-        for name, value in trained.items()
+    if sentence := differing(trained, found):
+        raise ConfigError(f"{run.path}: {sentence}; {WAYS}.")
+
+
+def differing(there: Mapping[str, Any], found: Mapping[str, Any], *, whose: str = "the run") -> str:
+    """The flags whose values differ, with what is there and what was found; empty where none does."""
+    return "; ".join(
+        f"{flag(name)}: {whose} has {_shown(value)}, found {_shown(found[name])}"
+        for name, value in there.items()
         if found[name] != value
-    ]
-    if wrong:
-        raise ConfigError(f"{run.path}: {'; '.join(wrong)}; {WAYS}.")
+    )
 
 
 def _shown(value: Any) -> str:
@@ -152,13 +157,25 @@ def agreed(run: RunDirectory, config: RunConfig, algorithm: Any) -> RunConfig:
     return longer
 
 
+def recorded_options(run: RunDirectory, kind: type[T], *, command: str) -> T:
+    """The options of the command that began a run, which its configuration keeps. Raises `ConfigError` where that was
+    another command."""
+    words = run.read_config().command
+    if words[:2] != ("surefoot", command):
+        raise ConfigError(
+            f"{run.path}: expected a run of surefoot {command}, found one of {' '.join(words[:2]) or 'others'}; "
+            f"choose another folder with --out."
+        )
+    return parse(kind, words[2:], command=command)
+
+
 def _with_intervals(run: RunDirectory, there: RunConfig, config: RunConfig, *, step: int) -> RunConfig:
     """The run's configuration with the intervals of `config`, which may differ before the first update only: later a
     row of metrics would begin elsewhere."""
     names = ("log_interval", "checkpoint_interval")
     found = {name: getattr(config, name) for name in names}
     if step:
-        refuse_others(run, {name: getattr(there, name) for name in names}, found)
+        refuse_differing(run, {name: getattr(there, name) for name in names}, found)
         return there
     changed = dataclasses.replace(there, **found)
     if changed != there:
