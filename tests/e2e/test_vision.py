@@ -123,7 +123,7 @@ def test_without_the_offline_data_the_cost_is_said(
 def test_what_a_collection_cannot_do_is_said(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["collect", "--task", TASK, "--transitions", "250", "--workers", "0"]
     assert "holds another collection" in refusal([*words, "--seed", "1", "--out", str(data)], capsys)
-    assert "expected a folder" in refusal([*words, "--overwrite", "--out", str(tmp_path / "new")], capsys)
+    assert "--overwrite: expected none" in refusal([*words, "--overwrite", "--out", str(tmp_path / "new")], capsys)
     assert "--steps: expected none" in refusal([*words, "--steps", "9", "--out", str(tmp_path / "new")], capsys)
     said = refusal(["data", "convert", str(data), "--to", "minari", "--out", str(tmp_path / "new")], capsys)
     assert "--to: expected episodes, frames, chunks for images, found minari" in said

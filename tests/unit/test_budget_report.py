@@ -38,7 +38,12 @@ def all_rows() -> list[Any]:
     return rows + [row_of("cost 10", 10.0, cost, seed=seed, level=0.1) for seed, cost in enumerate((9.0, 9.5))]
 
 
-LEVELS = [figures for figures, _ in levels_of(all_rows())]
+def ten_times(rows: list[Any]) -> list[Any]:
+    """Ten episodes of each row's."""
+    return [{**row, "episode": episode} for row in rows for episode in range(10)]
+
+
+LEVELS = [figures for figures, _ in levels_of(ten_times(all_rows()))]
 
 
 def test_the_last_setting_of_each_level_counts() -> None:
@@ -79,7 +84,8 @@ def test_figures_against_their_targets() -> None:
 def test_the_unlimited_return_is_a_target_where_the_largest_budget_is_all_it_takes(
     ratio: float | None, unlimited: float
 ) -> None:
-    rows = [row_of("largest", 20.0, 19.0, seed=0, ratio=ratio), row_of("cost inf", None, unlimited, seed=0)]
+    rows = [row_of("largest", 20.0, 19.0, seed=seed, ratio=ratio) for seed in range(2)]
+    rows = ten_times(rows + [row_of("cost inf", None, unlimited, seed=seed) for seed in range(2)])
     share = budget_key_figures(levels_of(rows)[0][0])[-1]
     assert share.name.startswith("Return at the largest budget")
     # A return of three times the cost: 57 of 60 is the 95 % that are asked for, 57 of 75 is not.

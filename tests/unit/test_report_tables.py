@@ -15,8 +15,8 @@ from surefoot.report.tables import (
     percent,
     plain_table,
     pose_text,
-    verdict,
 )
+from surefoot.report.verdicts import verdict
 
 INFEASIBLE = "Violating steps per episode from infeasible starts"
 SAFE = "From (−2.7, −2.7) at 1 m/s, 45°"  # noqa: RUF001
@@ -87,7 +87,7 @@ def test_a_missed_target_is_named_and_looks_missed(path: str, value: Any, name: 
 def test_a_run_without_some_parts_is_judged_by_the_others() -> None:
     figures = key_figures({"wall_seconds": 12.0, "evaluation": {"infeasible": {"violating_steps_mean": 3.0}}})
     assert [(figure.name.split()[0], figure.met) for figure in figures] == [("Wall", True), ("Violating", None)]
-    assert verdict(figures) == "The only target of this run is met."
+    assert verdict(figures) == "No verdict: the run keeps its only target, but none is on the return."
     assert key_figures({}) == []
     assert verdict([]) == "This run holds no figure that has a target."
 

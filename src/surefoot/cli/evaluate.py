@@ -38,7 +38,8 @@ from surefoot.file_sets import check_writable
 from surefoot.numerics import check_finite
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.protocol_tables import protocol_rows
-from surefoot.report.tables import evaluation_rows, key_figure_rows, key_figures, plain_table, verdict
+from surefoot.report.tables import evaluation_rows, key_figure_rows, key_figures, plain_table
+from surefoot.report.verdicts import verdict
 from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses, solve_point_robot
 from surefoot.safety.region import SLICES, score_region
 from surefoot.tasks import get_task

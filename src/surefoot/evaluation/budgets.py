@@ -19,7 +19,7 @@ from surefoot.constraints.budgets import BudgetConversion, check_budgets, cost_o
 from surefoot.constraints.schedules import Schedule
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.lanes import LaneResults, Lanes, Watched
-from surefoot.evaluation.metrics import bootstrap_interval, check_number, wilson_interval
+from surefoot.evaluation.metrics import check_number, mean_interval, wilson_interval
 from surefoot.evaluation.protocol import normalised_cost, normalised_return
 from surefoot.nn import member
 from surefoot.ranges import NUMBER, SEED, Range, check_fields
@@ -278,7 +278,8 @@ class BudgetEvaluation:
 def summarise_budgets(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the rows of one setting say, as JSON values: a record for each budget, smallest first.
 
-    Means are over all episodes; intervals are 95 %: Wilson's for shares, stratified bootstrap over episodes for means;
+    Means are over all episodes; intervals are 95 %: Wilson's for shares, stratified bootstrap over episodes for means,
+    None where a seed has one episode;
     "..._per_seed" are in the order of "seeds". `DataError` on no rows, a bad value, an episode twice, or rows of
     several settings.
     """
@@ -297,7 +298,7 @@ def summarise_budgets(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "level": rows[0].get("level"),
         "budgets": records,
         "within_budget": all(record["normalised_cost_mean"] <= 1 for record in limited),
-        "return_rises": all(low <= high for low, high in itertools.pairwise(returns)),
+        "return_rises": _rises(returns),
     }
     if free and limited:
         summary["share_of_unconstrained_return"] = _share(returns[-1], free[0]["return_mean"])
@@ -336,13 +337,21 @@ def _mean(rows: Sequence[Mapping[str, Any]], column: str, seeds: Sequence[int]) 
     by_seed = [part for seed in seeds if (part := [row[column] for row in rows if row["seed"] == seed])]
     return {
         f"{column}_mean": float(np.mean([row[column] for row in rows])),
-        f"{column}_interval": list(bootstrap_interval(by_seed)),
+        f"{column}_interval": mean_interval(by_seed),
         f"{column}_per_seed": [float(np.mean(part)) for part in by_seed],
     }
 
 
 def _size(record: Mapping[str, Any]) -> float:
     return math.inf if record["budget"] is None else record["budget"]
+
+
+def _rises(returns: Sequence[float]) -> bool | None:
+    """Whether the return never falls as budgets grow; None where it is the same under all of them, as that of an agent
+    which stands still."""
+    if len(returns) > 1 and min(returns) == max(returns):
+        return None
+    return all(low <= high for low, high in itertools.pairwise(returns))
 
 
 def _share(value: float, whole: float) -> float | None:

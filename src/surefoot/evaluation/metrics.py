@@ -72,6 +72,16 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def mean_interval(
+    by_seed: Sequence[ArrayLike], statistic: Callable[[Float[np.ndarray, " n"]], float] = np.mean
+) -> list[float] | None:
+    """The 95 % bootstrap interval over the episodes of each seed; None where a seed has a single one, which does not
+    say how episodes differ."""
+    if any(np.size(episodes) < 2 for episodes in by_seed):
+        return None
+    return list(bootstrap_interval(by_seed, statistic))
+
+
 def conditional_value_at_risk(costs: ArrayLike, *, level: float = CVAR_LEVEL) -> float:
     """Mean of the worst (largest) 1 - level share of the costs, the value on the share's edge counted in part
     (Rockafellar and Uryasev, 2000); level 0 is the mean. Raises `ConfigError` on a level outside [0, 1) or no costs,
@@ -171,7 +181,7 @@ def _summarise_start(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, 
         "seeds": seeds,
         **figures,
         "violation_free_interval": list(wilson_interval(free, len(rows))),
-        "return_interval": list(bootstrap_interval([[row["return"] for row in group] for group in by_seed])),
+        "return_interval": mean_interval([[row["return"] for row in group] for group in by_seed]),
         "per_seed": {key: [group[key] for group in per_seed] for key in figures},
     }
 

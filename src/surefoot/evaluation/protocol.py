@@ -12,10 +12,10 @@ import numpy as np
 
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.metrics import (
-    bootstrap_interval,
     check_number,
     conditional_value_at_risk,
     interquartile_mean,
+    mean_interval,
     wilson_interval,
 )
 from surefoot.evaluation.simulated import Episode, episode_seed
@@ -78,8 +78,9 @@ def summarise_protocol(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Means are over all episodes; "normalised_cost_mean" and "episode_safe_rate" also over the limits, each of which has
     its own record in "limits". An episode is safe where its normalised cost is at most 1, a seed where the mean over
-    its episodes is. Intervals are 95 %: Wilson's for shares, stratified bootstrap over episodes for interquartile
-    means. `DataError` on no rows, a missing or non-finite value, an episode twice, or rows of several methods.
+    its episodes is. Intervals are 95 %: Wilson's for shares, stratified bootstrap over episodes for means and
+    interquartile means, None where a seed has one episode. `DataError` on no rows, a missing or non-finite value, an
+    episode twice, or rows of several methods.
     """
     _check(rows)
     limits = list(dict.fromkeys(row["limit"] for row in rows))
@@ -133,9 +134,9 @@ def _mean_and_iqm(rows: Sequence[Mapping[str, Any]], column: str, seeds: Sequenc
     values = [row[column] for row in rows]
     return {
         f"{column}_mean": float(np.mean(values)),
-        f"{column}_interval": list(bootstrap_interval(by_seed)),
+        f"{column}_interval": mean_interval(by_seed),
         f"{column}_iqm": interquartile_mean(values),
-        f"{column}_iqm_interval": list(bootstrap_interval(by_seed, interquartile_mean)),
+        f"{column}_iqm_interval": mean_interval(by_seed, interquartile_mean),
         f"{column}_per_seed": [float(np.mean(part)) for part in by_seed],
     }
 

@@ -101,7 +101,9 @@ def _curve(axes: Axes, figures: Mapping[str, Any], column: str, index: int, name
     limited = [record for record in figures["budgets"] if record["budget"] is not None]
     budgets = np.array([record["budget"] for record in limited])
     means = np.array([record[f"{column}_mean"] for record in limited])
-    bounds = np.array([record[f"{column}_interval"] for record in limited]).reshape(-1, 2).T
+    # A seed's single episode has no interval: no bar.
+    intervals = [record[f"{column}_interval"] or (np.nan, np.nan) for record in limited]
+    bounds = np.array(intervals, float).reshape(-1, 2).T
     axes.errorbar(
         budgets, means, yerr=np.abs(bounds - means), color=colour, marker=marker, markersize=4.5, capsize=2.5,
         linewidth=1.4, elinewidth=1.0, label=plain_for_plot(name), zorder=4,

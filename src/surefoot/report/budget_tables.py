@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from surefoot.errors import DataError
-from surefoot.report.tables import DASH, KeyFigure, percent, verdict
+from surefoot.report.tables import DASH, percent
+from surefoot.report.verdicts import KeyFigure, judged_by, verdict
 
 EPISODES_NEARLY_WITHIN = 0.9
 SHARE_OF_UNCONSTRAINED = 0.95
@@ -26,26 +27,45 @@ def budget_key_figures(figures: Mapping[str, Any]) -> list[KeyFigure]:
     limited = [record for record in figures.get("budgets", []) if record["budget"] is not None]
     if not limited:
         return []
-    worst = max(record["normalised_cost_mean"] for record in limited)
-    fewest = min(record["nearly_within_rate"] for record in limited)
-    found = [
-        KeyFigure("Mean cost over budget, largest", f"{worst:.3f}", "≤ 1", worst <= 1),
-        KeyFigure(
-            "Episodes within 1.1 of the budget, fewest",
-            percent(fewest),
-            f"≥ {percent(EPISODES_NEARLY_WITHIN)}",
-            fewest >= EPISODES_NEARLY_WITHIN,
-        ),
-    ]
+    found = [*_cost_figures(limited), _nearly_within(limited)]
     if (level := figures.get("level")) is not None:
         over = max(record["exceeded_rate"] for record in limited)
         found.append(KeyFigure("Episodes over budget, most", percent(over), f"≤ {percent(level)}", over <= level))
+    fewest = min(record.get("episodes", 0) for record in limited)
+    found = [judged_by(figure, fewest) for figure in found]
     if len(limited) > 1:
-        rises = bool(figures["return_rises"])
-        found.append(KeyFigure("Return rises with the budget", "yes" if rises else "no", "yes", rises))
+        rises = figures["return_rises"]
+        figure = KeyFigure("Return rises with the budget", "yes" if rises else "no", "yes", bool(rises))
+        if rises is None:  # as of an agent that stands still
+            figure = KeyFigure("Return rises with the budget", "the same under all", "", None)
+        found.append(judged_by(figure, fewest, is_return=True))
     if (share := figures.get("share_of_unconstrained_return")) is not None:
-        found.append(_share_of_unconstrained(share, figures["budgets"], limited[-1]))
+        figure = _share_of_unconstrained(share, figures["budgets"], limited[-1])
+        found.append(judged_by(figure, fewest, is_return=True))
     return found
+
+
+def _cost_figures(limited: Sequence[Mapping[str, Any]]) -> list[KeyFigure]:
+    """Costs against budgets; under a budget of 0 the cost itself, for none is a share of it."""
+    found = []
+    if some := [record for record in limited if record["budget"] > 0]:
+        worst = max(record["normalised_cost_mean"] for record in some)
+        found.append(KeyFigure("Mean cost over budget, largest", f"{worst:.3f}", "≤ 1", worst <= 1))
+    for record in limited:
+        if record["budget"] == 0:
+            cost = record["cost_mean"]
+            found.append(KeyFigure("Mean cost under a budget of 0", f"{cost:.3f}", "≤ 0", cost <= 0))
+    return found
+
+
+def _nearly_within(limited: Sequence[Mapping[str, Any]]) -> KeyFigure:
+    fewest = min(record["nearly_within_rate"] for record in limited)
+    return KeyFigure(
+        "Episodes within 1.1 of the budget, fewest",
+        percent(fewest),
+        f"≥ {percent(EPISODES_NEARLY_WITHIN)}",
+        fewest >= EPISODES_NEARLY_WITHIN,
+    )
 
 
 def _share_of_unconstrained(
@@ -78,7 +98,7 @@ def level_rows(levels: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "margin": level_name(figures["level"]),
             "budget": record["asked"],
             "over budget": percent(record["exceeded_rate"]),
-            "normalised cost": f"{record['normalised_cost_mean']:.3f}",
+            "normalised cost": f"{record['normalised_cost_mean']:.3f}" if record["budget"] else DASH,
             "return": f"{record['return_mean']:.1f}",
         }
         for figures in levels
@@ -95,7 +115,7 @@ def _row(record: Mapping[str, Any]) -> dict[str, str]:
         "episodes": f"{record['episodes']:,}",
         "return": _interval(record, "return", 1),
         "cost": _interval(record, "cost", 2),
-        "normalised cost": _interval(record, "normalised_cost", 3) if limited else DASH,
+        "normalised cost": _interval(record, "normalised_cost", 3) if record["budget"] else DASH,
         "over budget": _share(record, "exceeded") if limited else DASH,
         "within 1.1": _share(record, "nearly_within") if limited else DASH,
         "ms a step": f"{1000 * record['step_seconds_median'] / record['lanes']:.3g}",
@@ -103,7 +123,10 @@ def _row(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _interval(record: Mapping[str, Any], column: str, digits: int) -> str:
-    low, high = record[f"{column}_interval"]
+    bounds = record[f"{column}_interval"]
+    if bounds is None:
+        return f"{record[f'{column}_mean']:.{digits}f} (n = {record['episodes']:,})"
+    low, high = bounds
     return f"{record[f'{column}_mean']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 

@@ -15,7 +15,8 @@ from surefoot.files import write_text
 from surefoot.report.budget_tables import budget_key_figures
 from surefoot.report.page import STYLESHEET
 from surefoot.report.style import STYLE
-from surefoot.report.tables import KeyFigure, key_figures, verdict
+from surefoot.report.tables import key_figures
+from surefoot.report.verdicts import KeyFigure, all_are_met, verdict
 from surefoot.text import printable, without_folders
 
 MOST_BYTES = 3_000_000
@@ -94,8 +95,8 @@ def _page(
     rollouts: str,
     headline: str | None,
 ) -> str:
-    missed = any(figure.met is False for figure in judged)
-    kind = "" if headline is not None else "missed" if missed else "met"
+    met = all_are_met(judged) if headline is None else None
+    kind = "" if met is None else "met" if met else "missed"
     sentence = verdict(judged) if headline is None else headline
     parts = [
         f'<header><h1>{_text(title)}</h1>{_subtitle(summary)}<p class="verdict {kind}">{_text(sentence)}</p></header>',
@@ -130,7 +131,7 @@ def _key_table(judged: Sequence[KeyFigure]) -> str:
     lines = []
     for figure in judged:
         name, mark = _MARKS[figure.met] if figure.met is not None else ("", "")
-        label = {"met": "met", "missed": "not met"}.get(name, "no target")
+        label = {"met": "met", "missed": "not met"}.get(name, "not judged" if figure.target else "no target")
         lines.append(
             f'<tr><th scope="row">{_text(figure.name)}</th><td>{_text(figure.reached)}</td>'
             f'<td>{_text(figure.target)}</td><td class="mark {name}" aria-label="{label}">{mark}</td></tr>'

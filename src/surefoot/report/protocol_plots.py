@@ -37,6 +37,8 @@ class Scores:
     returns: Float[np.ndarray, "seed episode"]
     costs: Float[np.ndarray, "seed episode"]
     """At most 1 is safe."""
+    limit_is_zero: bool = False
+    """Whether they are normalised by a cost limit of 0, and so C + 1."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def scores_of(name: str, rows: Sequence[Mapping[str, Any]]) -> Scores:
         costs[place] += row["normalised_cost"] / len(limits)
     if not rows or np.isnan(returns).any():
         raise ConfigError(f"{name}: expected the same episodes of every seed, found some missing.")
-    return Scores(name, returns, costs)
+    return Scores(name, returns, costs, limits == {0})
 
 
 @styled
@@ -77,28 +79,31 @@ def cost_against_return(
         raise ConfigError("cost_against_return: expected at least one method, found none.")
     figure = new_figure(4.6)
     axes = figure.subplots()
+    # Under a limit of 0 a normalised cost is C + 1: the cost itself is shown.
+    zero = all(one.limit_is_zero for one in methods)
+    limit = 0.0 if zero else 1.0
     every = [one.costs.ravel() for one in methods] + ([] if data is None else [data[1]])
-    largest = max(1.0, float(np.concatenate(every).max()))
+    largest = max(1.0, float(np.concatenate(every).max()) - zero)
     axes.set_yscale("symlog", linthresh=1.0, linscale=1.2)
     axes.set_ylim(-0.12, 1.3 * largest)
-    axes.axhspan(-0.12, 1.0, color=GREEN, alpha=0.08, linewidth=0)
-    axes.axhline(1.0, color=GREEN, linewidth=0.9)
+    axes.axhspan(-0.12, limit, color=GREEN, alpha=0.08, linewidth=0)
+    axes.axhline(limit, color=GREEN, linewidth=0.9)
     if data is not None:
-        axes.scatter(data[0], data[1], s=7, color=LIGHT, linewidths=0, label="the data's episodes", zorder=1)
+        axes.scatter(data[0], data[1] - zero, s=7, color=LIGHT, linewidths=0, label="the data's episodes", zorder=1)
     for index, one in enumerate(methods):
         colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
-        axes.scatter(one.returns, one.costs, s=9, color=colour, alpha=0.35, linewidths=0, zorder=2)
+        axes.scatter(one.returns, one.costs - zero, s=9, color=colour, alpha=0.35, linewidths=0, zorder=2)
         axes.scatter(
-            one.returns.mean(1), one.costs.mean(1), s=75, color=colour, marker=marker, edgecolors="white",
+            one.returns.mean(1), one.costs.mean(1) - zero, s=75, color=colour, marker=marker, edgecolors="white",
             linewidths=0.9, label=plain_for_plot(one.name), zorder=3,
         )  # fmt: skip
-    axes.text(0.995, 1.0, "cost limit ", va="bottom", ha="right", transform=axes.get_yaxis_transform(),
+    axes.text(0.995, limit, "cost limit ", va="bottom", ha="right", transform=axes.get_yaxis_transform(),
               fontsize=7.5, color=GREY, style="italic")  # fmt: skip
     axes.yaxis.set_major_locator(_ticks(largest))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("normalised return")
-    axes.set_ylabel("normalised cost")
+    axes.set_ylabel("cost" if zero else "normalised cost")
     light_grid(axes)
     figure.legend(loc="outside lower center", ncols=min(len(methods) + (data is not None), 5))
     return figure
@@ -116,24 +121,33 @@ def quantity_bars(bars: Sequence[QuantityBar]) -> Figure:
     _bar_panel(left, ordered, "normalised_return", BLUE)
     _bar_panel(right, ordered, "normalised_cost", VERMILION)
     left.set_ylabel("normalised return")
-    right.set_ylabel("normalised cost")
-    right.axhline(1.0, color=GREEN, linewidth=1.1)
-    right.text(0.005, 1.0, " limit", va="bottom", transform=right.get_yaxis_transform(), fontsize=7.5, color=GREEN)
+    zero = _is_zero(ordered[0])
+    limit = 0.0 if zero else 1.0
+    right.set_ylabel("cost" if zero else "normalised cost")
+    right.axhline(limit, color=GREEN, linewidth=1.1)
+    right.text(0.005, limit, " limit", va="bottom", transform=right.get_yaxis_transform(), fontsize=7.5, color=GREEN)
     right.set_ylim(0, max(1.25, right.get_ylim()[1]))
     return figure
+
+
+def _is_zero(bar: QuantityBar) -> bool:
+    return [record["limit"] for record in bar.summary["limits"]] == [0]
 
 
 def _bar_panel(axes: Axes, bars: Sequence[QuantityBar], column: str, colour: str) -> None:
     for place, bar in enumerate(bars):
         source = bar.summary if column == "normalised_return" else bar.summary["limits"][0]
-        mean = bar.summary[f"{column}_mean"]
+        # Under a limit of 0 a normalised cost is C + 1: the cost itself is shown.
+        shift = float(column == "normalised_cost" and _is_zero(bar))
+        mean = bar.summary[f"{column}_mean"] - shift
         axes.bar(place, mean, width=0.62, color=colour, alpha=0.55, zorder=2)
-        seeds = source[f"{column}_per_seed"]
+        seeds = np.array(source[f"{column}_per_seed"]) - shift
         axes.scatter(place + np.linspace(-0.12, 0.12, len(seeds)), seeds, s=14, color=colour, edgecolors="white",
                      linewidths=0.5, zorder=4, clip_on=False)  # fmt: skip
-        if column == "normalised_return" or len(bar.summary["limits"]) == 1:
+        interval = source[f"{column}_interval"]
+        if interval is not None and (column == "normalised_return" or len(bar.summary["limits"]) == 1):
             # Left of the seeds' dots, which would hide it.
-            axes.vlines(place - 0.22, *source[f"{column}_interval"], color=INK, linewidth=1.2, zorder=3)
+            axes.vlines(place - 0.22, *(np.array(interval) - shift), color=INK, linewidth=1.2, zorder=3)
         axes.annotate(
             f"{mean:.2f}", (place + 0.33, mean), xytext=(0, 2), textcoords="offset points", fontsize=8, va="bottom",
             ha="left", color=INK,

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from surefoot.errors import DataError
-from surefoot.report.tables import percent
+from surefoot.report.tables import DASH, has_limit_of_zero, percent
+from surefoot.report.verdicts import FEWEST_EPISODES
 from surefoot.text import printable
 
 Summary = Mapping[str, Any]
@@ -32,9 +33,9 @@ def comparison_rows(runs: Sequence[tuple[str, Summary]]) -> list[dict[str, str]]
             rows.append(
                 {
                     "method": name,
-                    "normalised return": _interval(protocol, "normalised_return"),
-                    "normalised cost": _averaged_cost(protocol),
-                    "safe": "yes" if protocol["safe"] else "no",
+                    "normalised return": _interval(protocol, "normalised_return", protocol["episodes"]),
+                    **_averaged_cost(protocol),
+                    "safe": _safe(protocol),
                     "safe episodes": percent(protocol["episode_safe_rate"]),
                     "without cost": percent(protocol["zero_cost_rate"]),
                     "safe seeds": f"{safe_seeds} of {len(protocol['seeds'])}",
@@ -63,8 +64,8 @@ def _limit_row(protocol: Mapping[str, Any], record: Mapping[str, Any]) -> dict[s
     return {
         "cost limit": f"{record['limit']:g}",
         "episodes": f"{protocol['episodes']:,}",
-        "normalised return": _interval(protocol, "normalised_return"),
-        "normalised cost": _interval(record, "normalised_cost"),
+        "normalised return": _interval(protocol, "normalised_return", protocol["episodes"]),
+        **_cost(protocol, record),
         "safe episodes": _share(record, "episode_safe_rate", "episode_safe_interval"),
         "without cost": _share(protocol, "zero_cost_rate", "zero_cost_interval"),
         "safe seeds": f"{safe_seeds} of {len(protocol['seeds'])}",
@@ -78,16 +79,34 @@ def _mean_costs_of_seeds(protocol: Mapping[str, Any]) -> list[float]:
     return [sum(costs) / len(each) for costs in zip(*each, strict=True)]
 
 
-def _averaged_cost(protocol: Mapping[str, Any]) -> str:
+def _averaged_cost(protocol: Mapping[str, Any]) -> dict[str, str]:
     """With its interval where there is one limit: over several, the interval of each stands in the summary."""
     if len(protocol["limits"]) == 1:
-        return _interval(protocol["limits"][0], "normalised_cost")
-    return f"{protocol['normalised_cost_mean']:.2f}"
+        return _cost(protocol, protocol["limits"][0])
+    return {"normalised cost": f"{protocol['normalised_cost_mean']:.2f}"}
 
 
-def _interval(part: Mapping[str, Any], column: str) -> str:
-    low, high = part[f"{column}_interval"]
-    return f"{part[f'{column}_mean']:.2f} [{low:.2f}, {high:.2f}]"
+def _cost(protocol: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:
+    """The normalised cost under a limit; under a limit of 0 the cost itself."""
+    if has_limit_of_zero(protocol):
+        return {"cost": f"{protocol['cost_mean']:.2f}"}
+    return {"normalised cost": _interval(record, "normalised_cost", protocol["episodes"])}
+
+
+def _safe(protocol: Mapping[str, Any]) -> str:
+    """Whether the mean cost is within the limit; few episodes do not show that it is."""
+    if not protocol["safe"]:
+        return "no"
+    return "yes" if protocol["episodes"] >= FEWEST_EPISODES else DASH
+
+
+def _interval(part: Mapping[str, Any], column: str, episodes: int) -> str:
+    """A mean and its interval, or how few episodes there are for one."""
+    mean, bounds = part[f"{column}_mean"], part[f"{column}_interval"]
+    if bounds is None:
+        return f"{mean:.2f} (n = {episodes:,})"
+    low, high = bounds
+    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _share(part: Mapping[str, Any], rate: str, interval: str) -> str:

@@ -6,10 +6,10 @@ Everything is read from the `summary.json` of a run; a part that the run does no
 import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from surefoot.errors import DataError
+from surefoot.report.verdicts import KeyFigure, judged_by
 from surefoot.text import printable
 
 WALL_SECONDS = 300.0
@@ -33,18 +33,6 @@ TIGHT_VIOLATION = 0.05
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
 
-@dataclass(frozen=True)
-class KeyFigure:
-    """One line of the table of key figures, ready to print."""
-
-    name: str
-    reached: str
-    target: str
-    """Empty where there is none."""
-    met: bool | None
-    """None where there is no target."""
-
-
 def key_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
     """The figures that a summary holds, each against its target, in a fixed order.
 
@@ -57,21 +45,6 @@ def key_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
         *_fixed_figures(summary),
         *_protocol_figures(summary),
     ]
-
-
-def verdict(figures: Sequence[KeyFigure]) -> str:
-    """One sentence: how many of the targets are met, and which are not."""
-    judged = [figure for figure in figures if figure.met is not None]
-    missed = [figure for figure in judged if not figure.met]
-    if not judged:
-        return "This run holds no figure that has a target."
-    if not missed:
-        return f"All {len(judged)} targets are met." if len(judged) > 1 else "The only target of this run is met."
-    named = [
-        f"{figure.name[:1].lower()}{figure.name[1:]} ({figure.reached}, target {figure.target})" for figure in missed
-    ]
-    listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
-    return f"{len(judged) - len(missed)} of {len(judged)} targets are met; not met: {listed}."
 
 
 def key_figure_rows(figures: Sequence[KeyFigure]) -> list[dict[str, str]]:
@@ -166,15 +139,17 @@ def _policy_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
     found = []
     if (free := _number(feasible, "violation_free_rate", "evaluation.feasible")) is not None:
         name = "Violation-free episodes from feasible starts"
-        found.append(_at_least(name, [free], VIOLATION_FREE_RATE, unit=" %", scale=100))
+        found.append(_of(feasible, _at_least(name, [free], VIOLATION_FREE_RATE, unit=" %", scale=100)))
     if (mean := _number(feasible, "return_mean", "evaluation.feasible")) is not None:
-        found.append(_at_least("Mean return from feasible starts", [mean], RETURN_MEAN, digits=2))
+        figure = _at_least("Mean return from feasible starts", [mean], RETURN_MEAN, digits=2)
+        found.append(_of(feasible, figure, is_return=True))
     steps = _number(infeasible, "violating_steps_mean", "evaluation.infeasible")
     logged = _number(data, "violating_steps_mean_infeasible_starts", "evaluation.data")
     if steps is not None:
         target = "" if logged is None else f"< {logged:.2f} (data)"
         met = None if logged is None else steps < logged
-        found.append(KeyFigure("Violating steps per episode from infeasible starts", f"{steps:.2f}", target, met))
+        name = "Violating steps per episode from infeasible starts"
+        found.append(_of(infeasible, KeyFigure(name, f"{steps:.2f}", target, met)))
     return found
 
 
@@ -185,12 +160,13 @@ def _pixel_figures(
     found = []
     if (free := _number(feasible, "violation_free_rate", "evaluation.feasible")) is not None:
         name = "Violation-free episodes from feasible starts"
-        found.append(_at_least(name, [free], PIXELS_VIOLATION_FREE_RATE, unit=" %", scale=100))
+        found.append(_of(feasible, _at_least(name, [free], PIXELS_VIOLATION_FREE_RATE, unit=" %", scale=100)))
     if (mean := _number(feasible, "return_mean", "evaluation.feasible")) is not None:
         logged = _number(data, "violation_free_return_mean", "evaluation.data")
         name = "Mean return from feasible starts"
         figure = KeyFigure(name, f"{mean:.2f}", "", None)
-        found.append(figure if logged is None else _at_least(name, [mean], logged, digits=2))
+        figure = figure if logged is None else _at_least(name, [mean], logged, digits=2)
+        found.append(_of(feasible, figure, is_return=True))
     exact = infeasibility.get("exact") or []
     if scores := [score for one in exact if (score := _number(one, "auroc", "evaluation_infeasibility.exact"))]:
         found.append(_at_least("p against the exact set, AUROC", [sum(scores) / len(scores)], PIXELS_AUROC, digits=3))
@@ -202,12 +178,28 @@ def _protocol_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
     protocol = _mapping(summary, "protocol")
     found = []
     if (cost := _number(protocol, "normalised_cost_mean", "protocol")) is not None:
-        found.append(_at_most("Mean normalised cost", [cost], NORMALISED_COST, digits=2))
+        figure = _at_most("Mean normalised cost", [cost], NORMALISED_COST, digits=2)
+        if has_limit_of_zero(protocol):
+            figure = _at_most("Mean cost", [_number(protocol, "cost_mean", "protocol") or 0.0], 0.0, digits=2)
+        found.append(_of(protocol, figure))
     if (safe := _number(protocol, "episode_safe_rate", "protocol")) is not None:
-        found.append(_at_least("Episodes within the cost limit", [safe], EPISODE_SAFE_RATE, unit=" %", scale=100))
+        figure = _at_least("Episodes within the cost limit", [safe], EPISODE_SAFE_RATE, unit=" %", scale=100)
+        found.append(_of(protocol, figure))
     if (mean := _number(protocol, "normalised_return_mean", "protocol")) is not None:
-        found.append(KeyFigure("Mean normalised return", f"{mean:.3f}", "", None))
+        found.append(KeyFigure("Mean normalised return", f"{mean:.3f}", "", None, is_return=True))
     return found
+
+
+def has_limit_of_zero(protocol: Mapping[str, Any]) -> bool:
+    """Whether a protocol's only cost limit is 0. A cost normalised by it, C + 1, reads as if something had been spent
+    where nothing was, so that the cost itself is shown."""
+    limits = protocol.get("limits")
+    return isinstance(limits, Sequence) and [one.get("limit") for one in limits if isinstance(one, Mapping)] == [0]
+
+
+def _of(part: Mapping[str, Any], figure: KeyFigure, *, is_return: bool = False) -> KeyFigure:
+    """A figure of the episodes that `part` counts: not met by fewer than `FEWEST_EPISODES`."""
+    return judged_by(figure, part.get("episodes"), is_return=is_return)
 
 
 def _at_least(name: str, values: Sequence[float], bound: float, **form: Any) -> KeyFigure:
@@ -303,10 +295,13 @@ def _path(where: str, key: str) -> str:
 
 
 def _with_interval(part: Mapping[str, Any], where: str, key: str, interval: str, form: Callable[[float], str]) -> str:
-    """A figure and its interval in brackets, whose bounds share the figure's unit."""
+    """A figure and its interval in brackets, whose bounds share the figure's unit; else the number of episodes."""
     text = _or_dash(_number(part, key, where), form)
     bounds = _numbers(part, interval, where)
-    return f"{text} [{', '.join(form(bound).removesuffix(' %') for bound in bounds)}]" if bounds else text
+    if bounds:
+        return f"{text} [{', '.join(form(bound).removesuffix(' %') for bound in bounds)}]"
+    episodes = part.get("episodes")
+    return f"{text} (n = {episodes:,})" if interval in part and isinstance(episodes, int) else text
 
 
 def _or_dash(value: float | None, form: Callable[[float], str]) -> str:
