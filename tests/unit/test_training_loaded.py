@@ -213,20 +213,26 @@ def test_what_cannot_go_to_another_process_says_so(policy: LoadedPolicy) -> None
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_forked_after_jax_had_started_says_that_it_would_hang(policy: LoadedPolicy) -> None:
     policy.act(OBSERVATIONS)
+    content = pickle.dumps(policy)
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX's own, of what may come
         child = os.fork()
     if not child:
         try:
-            policy.act(OBSERVATIONS)
-        except ConfigError as error:
-            os.write(writing, str(error).encode())
+            # A pool's worker that could not read its task would leave the pool waiting: reading works, acting says why.
+            for one in (policy, pickle.loads(content)):
+                try:
+                    one.act(OBSERVATIONS)
+                except ConfigError as error:
+                    os.write(writing, f"{error}\n".encode())
         finally:
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as said:
-        assert said.read().startswith("this process was forked after JAX had started, and JAX would wait")
+        sentences = said.read().splitlines()
+    assert len(sentences) == 2
+    assert all(one.startswith("this process was forked after JAX had started, and JAX would") for one in sentences)
     os.waitpid(child, 0)
     assert not inherited_jax(os.getpid())
 

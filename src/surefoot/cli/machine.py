@@ -8,7 +8,13 @@ import sys
 
 from surefoot.errors import ConfigError
 
-PINNED = {"JAX_ENABLE_X64": "0", "JAX_NUMPY_DTYPE_PROMOTION": "standard", "JAX_DEFAULT_PRNG_IMPL": "threefry2x32"}
+PINNED = {
+    "JAX_ENABLE_X64": "0",
+    "JAX_NUMPY_DTYPE_PROMOTION": "standard",
+    "JAX_DEFAULT_PRNG_IMPL": "threefry2x32",
+    "JAX_THREEFRY_PARTITIONABLE": "1",
+    "JAX_TRANSFER_GUARD": "allow",
+}
 """As `surefoot.numerics.pinned`, which holds for one thread, in every thread of a command and in its processes."""
 MOST_DEVICES = 1024
 """Of a CPU; JAX takes minutes for a hundred thousand."""

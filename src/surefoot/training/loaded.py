@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from surefoot import checkpoint
 from surefoot.algorithms import ALGORITHMS
 from surefoot.constraints.budgets import check_remaining
 from surefoot.errors import CheckpointError, ConfigError, check_name
+from surefoot.forks import inherited_jax, refuse_forked_child
 from surefoot.nn import member
 from surefoot.numerics import check_finite, enough_memory, pinned
 from surefoot.safety.calibration import Calibration, read_calibration
@@ -279,12 +280,22 @@ def _load(
     return LoadedPolicy(algorithm, state, config=config, seed=seed, step=metadata["step"], path=run.path, origin=origin)
 
 
-@pinned()
+class _ForkedPolicy:
+    """In place of a policy in a process where JAX would wait for ever. A pool waits for a worker that fails
+    as it reads its task; this fails as the task uses it."""
+
+    def __getattr__(self, name: str) -> Any:
+        refuse_forked_child()
+        raise AttributeError(name)
+
+
 def _load_again(
     path: str, seed: int, name: str, sha256: str, overrides: dict[str, Any], kind: type[Any]
 ) -> LoadedPolicy:
     """The equal of a policy in another process, from an `Origin`. Raises `CheckpointError` where its checkpoint is no
     longer what it was."""
+    if inherited_jax(os.getpid()):
+        return cast(LoadedPolicy, _ForkedPolicy())
     run = RunDirectory(Path(path))
     directory = run.checkpoints_path / name
     if not directory.exists():
@@ -297,7 +308,8 @@ def _load_again(
             f"{directory}: expected the checkpoint of the policy that came from another process, sha256 "
             f"{sha256[:16]}..., found {found[:16]}...; it was changed since."
         )
-    return _load(run, run.read_config(), directory, seed=seed, kind=kind, overrides=overrides)
+    with pinned():
+        return _load(run, run.read_config(), directory, seed=seed, kind=kind, overrides=overrides)
 
 
 def _act(
