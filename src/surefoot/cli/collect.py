@@ -29,7 +29,7 @@ from surefoot.data import Dataset, pixels
 from surefoot.data.frames import FrameData
 from surefoot.data.remarks import remarks
 from surefoot.envs import hazard_run
-from surefoot.errors import ConfigError, flag
+from surefoot.errors import ConfigError, DataError, flag
 from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
 from surefoot.ranges import SEED, Range, check_fields
 from surefoot.tasks import Task, get_task
@@ -220,9 +220,17 @@ def _collect_replay(options: CollectOptions, task: Task) -> Dataset:
         dataset, card = collect_replay(
             collection, opener, on_progress=lambda told: line.report(told.done, told.total, phase=told.phase)
         )
-    data.save(options.out, dataset, card=card)
-    collection.store.remove()
+    _save_whole(options.out, dataset, card, collection.store)
     return dataset
+
+
+def _save_whole(out: Path, dataset: Dataset, card: dict[str, Any], store: Store) -> None:
+    """Write a collection's file, and remove the parts that it was made of once it was found good and lies there."""
+    try:
+        data.save(out, dataset, card=card)
+    except DataError as error:
+        raise DataError(f"{str(error).rstrip('.')}; what was collected is kept in {store.path}.") from error
+    store.remove()
 
 
 def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
@@ -238,8 +246,8 @@ def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
             lambda: VectorSimulator(task, count=recipe.lanes, workers=workers, on_death=warn_of_death),
             on_progress=lambda progress: line.report(progress.done, progress.total, phase=progress.phase),
         )
-    data.save(options.out, dataset, card=make_card(dataset, task, transitions=_rows(options), made=made))
-    collection.store.remove()
+    card = make_card(dataset, task, transitions=_rows(options), made=made)
+    _save_whole(options.out, dataset, card, collection.store)
     return dataset
 
 
