@@ -456,5 +456,30 @@ def test_text_is_written_with_its_length_outside_of_the_heap(tmp_path: Path) -> 
         write_text(file, "card", '{"task": "é"}')
         write_text(file, "long", "x" * 70_000)
         assert h5py.check_string_dtype(file.attrs.get_id("card").dtype).length == 14
+    with storage.reading(tmp_path / "a.hdf5") as file:
         assert storage.read_text(tmp_path, file, "card") == '{"task": "é"}'
         assert storage.read_text(tmp_path, file, "long") == "x" * 70_000
+
+
+# --- text of variable length -----------------------------------------------------------------------------------------
+
+
+def test_a_heap_that_never_ends_is_refused(tmp_path: Path) -> None:
+    """libhdf5 would walk for ever through a heap whose free space takes no bytes."""
+    path = tmp_path / "data.hdf5"
+    write_arrays(path, file_arrays(make_dataset()), card='{"note": "a"}')
+    data.load(path, POINT_ROBOT)
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    first = heap + 16 + 16 + (len('{"note": "a"}') + 7) // 8 * 8  # the heap's head, the text's entry: then free space
+    assert int.from_bytes(content[first : first + 2], "little") == 0
+    content[first + 8 : first + 16] = bytes(8)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="card: expected a readable attribute, found a fault .an entry of a heap that"):
+        data.load(path, POINT_ROBOT)
+    content[heap + 8 : heap + 16] = (2**40).to_bytes(8, "little")
+    path.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"card: expected a readable attribute, found a fault \(text of 1,099,511,627,776"
+    ):
+        data.load(path, POINT_ROBOT)

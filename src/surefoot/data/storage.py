@@ -18,6 +18,7 @@ from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]
 from surefoot.data.allowance import declared_bytes, file_size, megabytes, stripe_bytes
 from surefoot.data.checks import refuse
 from surefoot.data.checksums import ARRAYS, CHECKSUM, Blocks, read_keys, verified
+from surefoot.data.heaps import read_variable_text
 from surefoot.data.writing import blaming
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -217,13 +218,18 @@ def read_text(path: Path, node: h5py.Group | h5py.Dataset, name: str, *, key: st
         if entry.shape != ():
             refuse(path, place, expected=expected, found="nothing" if entry.shape is None else "an array of them")
         size = entry.get_storage_size()
-        value = node.attrs[name] if size <= LARGEST_TEXT else None
+        info = h5py.check_string_dtype(entry.dtype)
+        value = None
+        if info is not None and info.length is None:
+            value = read_variable_text(Path(node.file.filename), node, name, largest=LARGEST_TEXT)
+        elif size <= LARGEST_TEXT:
+            value = node.attrs[name]
         if isinstance(value, bytes):
             value = value.decode()
     size = max(size, len(value) if isinstance(value, str | bytes) else 0)
     if size > LARGEST_TEXT:
         refuse(path, place, expected=f"at most {megabytes(LARGEST_TEXT)} of text", found=megabytes(size))
-    return value
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _check_is_hdf5(path: Path) -> None:
