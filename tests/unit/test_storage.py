@@ -475,11 +475,9 @@ def test_a_heap_that_never_ends_is_refused(tmp_path: Path) -> None:
     assert int.from_bytes(content[first : first + 2], "little") == 0
     content[first + 8 : first + 16] = bytes(8)
     path.write_bytes(content)
-    with pytest.raises(DataError, match="card: expected a readable attribute, found a fault .an entry of a heap that"):
+    with pytest.raises(DataError, match=r"card: expected a readable attribute, found a fault \(an entry of a heap"):
         data.load(path, POINT_ROBOT)
     content[heap + 8 : heap + 16] = (2**40).to_bytes(8, "little")
     path.write_bytes(content)
-    with pytest.raises(
-        DataError, match=r"card: expected a readable attribute, found a fault \(text of 1,099,511,627,776"
-    ):
+    with pytest.raises(DataError, match=r"card: expected a readable attribute, found a fault \(text of 1,099"):
         data.load(path, POINT_ROBOT)
