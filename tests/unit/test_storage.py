@@ -2,6 +2,7 @@
 
 import sys
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -199,7 +200,7 @@ def test_a_format_is_found_without_opening_other_files(tmp_path: Path) -> None:
     assert format_of(path, HOPPER) == "dsrl"
 
 
-@pytest.mark.parametrize(("filters", "expected"), [([307], "compression by gzip"), ([1, 1], "each filter once")])
+@pytest.mark.parametrize(("filters", "expected"), [([307], "compression by gzip"), ([1, 1], "one compression, once")])
 def test_filters_are_known_and_there_once(filters: list[int], expected: str, tmp_path: Path) -> None:
     path = write_dsrl(tmp_path)
     with h5py.File(path, "r+") as file:
@@ -212,6 +213,52 @@ def test_filters_are_known_and_there_once(filters: list[int], expected: str, tmp
         h5py.h5d.create(file.id, b"costs", h5py.h5t.NATIVE_FLOAT, space, settings).write_direct_chunk((0,), b"x" * 240)
     with pytest.raises(DataError, match=f"costs: expected {expected}"):
         data.load(path, POINT_ROBOT)
+
+
+@pytest.mark.parametrize(
+    ("options", "content", "sentence"),
+    [
+        (
+            {"compression": "gzip"},
+            zlib.compress(bytes(236)),
+            r"costs: expected 240 bytes in the chunk .*found 236",
+        ),
+        ({"compression": "gzip"}, zlib.compress(bytes(10**7)), r"costs: expected 240 bytes .*, found more than 240"),
+        ({"compression": "gzip"}, zlib.compress(bytes(240))[:-6], "costs: expected a readable array, found a fault"),
+        (
+            {"compression": "gzip"},
+            b"1234",
+            r"costs: expected a readable array, found a fault \(a chunk cannot",
+        ),
+        ({}, bytes(236), "costs: expected whole chunks within the file, found one of 236 bytes"),
+        (
+            {"scaleoffset": 2},
+            bytes(50),
+            r"costs: expected compression by gzip, .*, found filter 6",
+        ),
+    ],
+)
+def test_chunks_hold_what_they_must(options: Any, content: bytes, sentence: str, tmp_path: Path) -> None:
+    """HDF5 gave the memory's content where a chunk inflates to too little, and inflated all of the second."""
+    path = write_dsrl(tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file["costs"]
+        file.create_dataset("costs", (60,), "f4", chunks=(60,), **options).id.write_direct_chunk((0,), content)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=sentence):
+        data.load(path, POINT_ROBOT)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10e6
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "lzf"])
+@pytest.mark.parametrize("fletcher32", [False, True])
+def test_what_others_compress_is_read(compression: str | None, fletcher32: bool, tmp_path: Path) -> None:
+    """Also chunks that LZF left as they were, because it would have made them larger."""
+    options = {"chunks": True, "shuffle": True, "fletcher32": fletcher32, "compression": compression}
+    write_arrays(tmp_path / "data.hdf5", file_arrays(make_dataset()), **options)
+    assert data.load(tmp_path / "data.hdf5", POINT_ROBOT).fingerprint() == make_dataset().fingerprint()
 
 
 def huge(path: Path, rows: int, **options: Any) -> None:

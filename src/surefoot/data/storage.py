@@ -5,11 +5,10 @@ array without storage it returns a fill value. External storage and external lin
 HDF5 therefore opens its arrays here, and learns what is wrong before the first value is read.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -18,6 +17,7 @@ from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]
 from surefoot.data.allowance import declared_bytes, file_size, megabytes, stripe_bytes
 from surefoot.data.checks import refuse
 from surefoot.data.checksums import ARRAYS, CHECKSUM, Blocks, read_keys, verified
+from surefoot.data.chunks import check_chunks, check_filters, check_inflated, refuse_unwritten
 from surefoot.data.heaps import read_variable_text
 from surefoot.data.writing import blaming
 
@@ -25,8 +25,6 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 """The first bytes of an HDF5 file."""
 NUMBER_KINDS = "biuf"
 """NumPy's kinds of dtype that hold real numbers."""
-KNOWN_FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
-"""Filters of HDF5 that h5py brings along, by their registered numbers."""
 BLOCK_BYTES = 4 * 2**20
 """Bytes read at a time."""
 LARGEST_TEXT = 4 * 2**20
@@ -128,13 +126,13 @@ def check_storage(path: Path, key: str, node: h5py.Dataset) -> None:
         if settings.get_external_count():
             other = settings.get_external(0)[0].decode("utf-8", "replace")
             refuse(path, key, expected=expected, found=f"external storage in {other!a:.120}")
-        _check_filters(path, key, settings)
+        check_filters(path, key, settings)
         if layout == h5py.h5d.CHUNKED:
-            _check_chunks(path, key, node)
+            check_chunks(path, key, node)
             return
         stored, declared, offset = node.id.get_storage_size(), declared_bytes(node), node.id.get_offset()
     if stored < declared:
-        _refuse_unwritten(path, key, f"{declared:,} bytes", f"{stored:,}")
+        refuse_unwritten(path, key, f"{declared:,} bytes", f"{stored:,}")
     end = (offset or 0) + declared
     if end > file_size(node):
         refuse(path, key, expected=f"a file of at least {end:,} bytes", found=f"{file_size(node):,}")
@@ -146,6 +144,7 @@ def read_blocks(path: Path, key: str, node: h5py.Dataset) -> Iterator[tuple[int,
     rows = (node.chunks[0] if node.chunks else 1) * max(1, BLOCK_BYTES // max(stripe, 1))
     for start in range(0, len(node), rows):
         with blaming(path, key, "a readable array"):
+            check_inflated(path, key, node, start, min(start + rows, len(node)))
             values = node[start : start + rows]
         if values.dtype == np.bool_ and (values.view(np.uint8) > 1).any():
             row = start + int((values.view(np.uint8) > 1).argmax()) // max(1, values[0].size)
@@ -250,51 +249,6 @@ def _check_is_hdf5(path: Path) -> None:
             return
         is_text = head.isascii() and head.decode("ascii").replace("\n", " ").replace("\t", " ").isprintable()
         refuse(path, "", expected=expected, found="text" if is_text else "another format")
-
-
-def _check_filters(path: Path, key: str, settings: Any) -> None:
-    codes = [settings.get_filter(number)[0] for number in range(settings.get_nfilters())]
-    for code in codes:
-        if code not in KNOWN_FILTERS and not h5py.h5z.filter_avail(code):
-            known = ", ".join(KNOWN_FILTERS.values())
-            refuse(path, key, expected=f"compression by {known}", found=f"filter {code}, which is not installed")
-    if len(set(codes)) < len(codes):
-        refuse(path, key, expected="each filter once", found=f"filters {', '.join(map(str, codes))}")
-
-
-def _check_chunks(path: Path, key: str, node: h5py.Dataset) -> None:
-    """Every chunk is there, once, within the file, and of its full size where no filter was applied to it."""
-    chunks = node.chunks
-    assert chunks is not None
-    size, filtered = file_size(node), node.id.get_create_plist().get_nfilters() > 0
-    full = math.prod(chunks) * node.id.get_type().get_size()
-    grid = [-(-length // chunk) for length, chunk in zip(node.shape, chunks, strict=True)]
-    count, present = math.prod(grid), node.id.get_num_chunks()
-    if present != count:
-        _refuse_unwritten(path, key, f"{count:,} chunks", f"{present:,}")
-    seen = np.zeros(count, bool)
-    faults: list[str] = []
-
-    def visit(chunk: Any) -> bool | None:
-        place = [offset // length for offset, length in zip(chunk.chunk_offset, chunks, strict=True)]
-        inside = all(at < length for at, length in zip(place, grid, strict=True))
-        whole = chunk.size == full if not filtered or chunk.filter_mask else chunk.size > 0
-        if not inside or not whole or chunk.byte_offset + chunk.size > size:
-            faults.append(f"one of {chunk.size:,} bytes at {chunk.byte_offset:,}, at {list(chunk.chunk_offset)}")
-            return True
-        seen[np.ravel_multi_index(place, grid)] = True
-        return None
-
-    if count:
-        node.id.chunk_iter(visit)
-    if faults:
-        refuse(path, key, expected="whole chunks within the file", found=faults[0])
-    if not seen.all():
-        _refuse_unwritten(path, key, f"{count:,} chunks", f"{int(seen.sum()):,} different ones")
-
-
-def _refuse_unwritten(path: Path, key: str, expected: str, found: str) -> NoReturn:
-    refuse(path, key, expected=f"{expected} in the file", found=f"{found}, so that HDF5 would make up the others")
 
 
 def _kind(node: object) -> str:

@@ -1,0 +1,125 @@
+"""The chunks of an HDF5 array: all there, within the file, and each as large as it must be once it is inflated.
+
+HDF5 fills in chunks that were never written. Of one that inflates to too little it gives whatever the memory held, and
+one that inflates to too much is inflated to its end.
+"""
+
+import itertools
+import math
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NoReturn
+
+import h5py
+import numpy as np
+
+from surefoot.data.allowance import file_size
+from surefoot.data.checks import refuse
+
+GZIP, SHUFFLE, FLETCHER32 = 1, 2, 3
+KNOWN_FILTERS = {GZIP: "gzip", SHUFFLE: "shuffle", FLETCHER32: "fletcher32", 32000: "lzf"}
+"""Filters that are read, by their registered numbers; others of HDF5's own make up chunks from a few bytes."""
+_OWN_FILTERS = {4, 5, 6}
+"""szip, nbit, scaleoffset: HDF5's own, all others are plugins that the user has installed."""
+_THREADS = 4
+
+
+def check_filters(path: Path, key: str, settings: Any) -> None:
+    """Refuse an array that is compressed in a way which is not known, or twice. Raises `DataError`."""
+    codes = _codes(settings)
+    for code in codes:
+        if code not in KNOWN_FILTERS and (code in _OWN_FILTERS or not h5py.h5z.filter_avail(code)):
+            known = ", ".join(KNOWN_FILTERS.values())
+            refuse(path, key, expected=f"compression by {known}", found=f"filter {code}, which is not read")
+    if len(set(codes)) < len(codes) or len(_compressors(codes)) > 1:
+        refuse(path, key, expected="one compression, once", found=f"filters {', '.join(map(str, codes))}")
+
+
+def check_chunks(path: Path, key: str, node: h5py.Dataset) -> None:
+    """Every chunk is there, once, within the file, and of its full size where it is not compressed."""
+    chunks = node.chunks
+    assert chunks is not None
+    size, full = file_size(node), _full(node)
+    compressors = sum(1 << place for place in _compressors(_codes(node.id.get_create_plist())))
+    grid = [-(-length // chunk) for length, chunk in zip(node.shape, chunks, strict=True)]
+    count, present = math.prod(grid), node.id.get_num_chunks()
+    if present != count:
+        refuse_unwritten(path, key, f"{count:,} chunks", f"{present:,}")
+    seen = np.zeros(count, bool)
+    faults: list[str] = []
+
+    def visit(chunk: Any) -> bool | None:
+        place = [offset // length for offset, length in zip(chunk.chunk_offset, chunks, strict=True)]
+        inside = all(at < length for at, length in zip(place, grid, strict=True))
+        compressed = compressors & ~chunk.filter_mask  # none where compressing would have made it larger
+        least = 1 if compressed else full
+        if not inside or chunk.size < least or chunk.byte_offset + chunk.size > size:
+            faults.append(f"one of {chunk.size:,} bytes at {chunk.byte_offset:,}, at {list(chunk.chunk_offset)}")
+            return True
+        seen[np.ravel_multi_index(place, grid)] = True
+        return None
+
+    if count:
+        node.id.chunk_iter(visit)
+    if faults:
+        refuse(path, key, expected="whole chunks within the file", found=faults[0])
+    if not seen.all():
+        refuse_unwritten(path, key, f"{count:,} chunks", f"{int(seen.sum()):,} different ones")
+
+
+def check_inflated(path: Path, key: str, node: h5py.Dataset, start: int, stop: int) -> None:
+    """Refuse gzip's chunks of rows `start` to `stop` that do not inflate to what a chunk holds, before HDF5 inflates
+    them. Raises `DataError`."""
+    codes = _codes(node.id.get_create_plist())
+    if node.chunks is None or GZIP not in codes:
+        return
+    place = codes.index(GZIP)
+    # A checksum of four bytes may have been added before the chunk was compressed.
+    wanted = _full(node) + 4 * (FLETCHER32 in codes[:place])
+    rows = range(start - start % node.chunks[0], stop, node.chunks[0])
+    others = (range(0, length, chunk) for length, chunk in zip(node.shape[1:], node.chunks[1:], strict=True))
+
+    def inflated(offset: tuple[int, ...]) -> int:
+        mask, content = node.id.read_direct_chunk(offset)
+        return wanted if mask >> place & 1 else _inflated_bytes(content, most=wanted)
+
+    offsets = list(itertools.product(rows, *others))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for offset, found in zip(offsets, pool.map(inflated, offsets), strict=True):
+            if found != wanted:
+                many = f"more than {wanted:,}" if found > wanted else f"{found:,}"
+                refuse(path, key, expected=f"{wanted:,} bytes in the chunk at {list(offset)}", found=many)
+
+
+def refuse_unwritten(path: Path, key: str, expected: str, found: str) -> NoReturn:
+    """Raise the `DataError` for values that HDF5 would invent."""
+    refuse(path, key, expected=f"{expected} in the file", found=f"{found}, so that HDF5 would make up the others")
+
+
+def _inflated_bytes(content: bytes, *, most: int) -> int:
+    """How many bytes a chunk inflates to; beyond `most` it is not gone on with. Raises `ValueError`."""
+    inflater, found = zlib.decompressobj(), 0
+    while not inflater.eof and found <= most:
+        try:
+            part = inflater.decompress(content, 2**20)
+        except zlib.error as error:
+            raise ValueError("a chunk cannot be inflated") from error
+        content = inflater.unconsumed_tail
+        if not part and not content and not inflater.eof:
+            raise ValueError("a chunk ends too early")
+        found += len(part)
+    return found
+
+
+def _codes(settings: Any) -> list[int]:
+    return [settings.get_filter(number)[0] for number in range(settings.get_nfilters())]
+
+
+def _compressors(codes: list[int]) -> list[int]:
+    """Places of the filters that change a chunk's size at will."""
+    return [place for place, code in enumerate(codes) if code not in (SHUFFLE, FLETCHER32)]
+
+
+def _full(node: h5py.Dataset) -> int:
+    return math.prod(node.chunks or ()) * node.id.get_type().get_size()
