@@ -1,5 +1,6 @@
 """DSRL's filters on random episodes: what each keeps, what it changes, and that the seed alone decides."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -210,11 +211,25 @@ def test_nothing_left_is_refused() -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda data: filters.subset(data, share=1.5, seed=0), "subset: expected a share from 0 to 1, found 1.5"),
-        (lambda data: filters.outliers(data, share=0.1, cost_limit=0, seed=0), "outliers: expected a cost limit above"),
-        (lambda data: filters.noise(data, scale=-1.0, seed=0), "noise: expected a scale of at least 0, found -1"),
-        (lambda data: filters.by_cost(data, "frontier", cost_bins=0), "frontier: expected at least one bin"),
-        (lambda data: DensityGrid(0, 1, 1), "density grid: expected at least one bin"),
+        (
+            lambda data: filters.subset(data, share=1.5, seed=0),
+            r"subset: share: expected a number in .0, 1., found 1.5",
+        ),
+        (lambda data: filters.outliers(data, share=0.1, cost_limit=0, seed=0), "outliers: cost limit: .*, found 0"),
+        (lambda data: filters.noise(data, scale=-1.0, seed=0), "noise: scale: expected .*, found -1"),
+        (lambda data: filters.noise(data, scale=math.nan, seed=0), "noise: scale: expected .*, found nan"),
+        (
+            lambda data: filters.noise(data, scale=1.0, seed=2**31),
+            "seed: expected at most 2147483647, found 2147483648",
+        ),
+        (lambda data: filters.subset(data, share=True, seed=0), "subset: share: expected a number, found True"),
+        (lambda data: filters.without_best(data, epsilon=math.nan, cost_limit=1.0), "epsilon: expected .*, found nan"),
+        (lambda data: filters.by_cost(data, "safe", cost_limit=math.nan), "cost limit: expected .*, found nan"),
+        (
+            lambda data: filters.by_cost(data, "frontier", cost_bins=0),
+            "frontier: cost_bins: expected at least 1, found 0",
+        ),
+        (lambda data: DensityGrid(0, 1, 1), "grid.cost_bins: expected at least 1, found 0"),
         (lambda data: density_grid(get_task("CarRun"), 0.3), r"for CarRun \(there are 0.5 and 0.75\), found 0.3"),
         (lambda data: density_grid(get_task("PointRobot"), 0.5), r"for PointRobot \(there is none\), found 0.5"),
     ],

@@ -74,7 +74,7 @@ def test_tiny_collections() -> None:
     both = collect_point_robot(transitions=2, seed=0)
     assert len(both) == 2
     assert (both.terminated | both.truncated).all()
-    with pytest.raises(ConfigError, match="transitions must be at least 2, found 1"):
+    with pytest.raises(ConfigError, match="transitions: expected at least 2, found 1"):
         collect_point_robot(transitions=1, seed=0)
 
 

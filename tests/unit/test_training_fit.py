@@ -433,8 +433,8 @@ def pull_the_plug() -> None:
         ({"seeds": ()}, r"seeds: expected different whole numbers .*found \[\]"),
         ({"seeds": (1, 1)}, r"found \[1, 1\]"),
         ({"seeds": (-1,)}, r"found \[-1\]"),
-        ({"log_interval": 0}, "log_interval: expected at least 1 update, found 0"),
-        ({"checkpoint_interval": -3}, "checkpoint_interval: expected at least 1 update, found -3"),
+        ({"log_interval": 0}, "log_interval: expected at least 1, found 0"),
+        ({"checkpoint_interval": -3}, "checkpoint_interval: expected at least 1, found -3"),
     ],
 )
 def test_bad_arguments_are_refused(options: dict[str, Any], sentence: str) -> None:

@@ -136,6 +136,13 @@ def test_what_a_session_refuses(planner: LoadedPolicy) -> None:
         (lambda: session.act(ZEROS), "observation: expected 2 of them in this session, found 1"),
         (lambda: session.pay(np.nan), "cost: expected a number"),
         (lambda: session.pay(np.inf), "cost: expected a finite number for each budget"),
+        (lambda: session.pay([0.5, -1.0]), "cost: expected at least 0, found -1"),
+        (lambda: planner.session(1.0, level=np.nan), "level: expected a number in (0, 1), found nan"),
+        (lambda: planner.act(ZEROS, 1.0, step=True), "step: expected a whole number, found True"),
+        (
+            lambda: planner.act(ZEROS, 1.0, step=10**30),
+            "step: expected at most 2147483647, found a number of 31 digits",
+        ),
         (lambda: session.pay([1.0, 2.0, 3.0]), "cost: expected a finite number for each budget"),
         (lambda: session.change_budget([1.0] * 3), "expected one number or the shape [2], found [3]"),
     ]

@@ -15,6 +15,7 @@ from surefoot.data.dataset import Dataset
 from surefoot.data.density import DensityGrid
 from surefoot.data.frames import FrameData
 from surefoot.errors import ConfigError
+from surefoot.ranges import SEED, check_count, check_number
 from surefoot.tasks import Task
 
 Bounds = tuple[float, float, float, float]
@@ -29,6 +30,7 @@ def density(dataset: Dataset, grid: DensityGrid, *, bounds: Bounds, seed: int) -
 
     The grid spans `bounds`; episodes outside are left out.
     """
+    check_count(seed, "seed", SEED)
     cells = grid_cells(dataset, grid.cost_bins, grid.return_bins, bounds=bounds)
     rng = np.random.default_rng(seed)
     kept = []
@@ -46,8 +48,8 @@ def outliers(dataset: Dataset, *, share: float, cost_limit: float, seed: int) ->
     their rewards, and costs scaled to a sum drawn from [0, cost_limit).
     """
     _check_share("outliers", share)
-    if cost_limit <= 0:
-        raise ConfigError(f"outliers: expected a cost limit above 0, found {cost_limit:g}.")
+    check_number(cost_limit, "(0, inf)", "outliers: cost limit")
+    check_count(seed, "seed", SEED)
     whole = _complete(dataset)
     cost_returns, returns = whole.cost_returns, whole.returns
     eligible = np.flatnonzero((cost_returns >= cost_returns.max() / 2) & (returns >= returns.max() / 2))
@@ -68,8 +70,8 @@ def noise(dataset: Dataset, *, scale: float, seed: int) -> Dataset:
 
     An observation is one thing: where a step enters the state that the next one leaves, both see the same noise.
     """
-    if scale < 0:
-        raise ConfigError(f"noise: expected a scale of at least 0, found {scale:g}.")
+    check_number(scale, "[0, inf)", "noise: scale")
+    check_count(seed, "seed", SEED)
     whole = _complete(dataset)
     rng = np.random.default_rng(seed)
     deviation = scale * whole.observations.std(0, dtype=np.float64)
@@ -101,6 +103,8 @@ def inpaint(dataset: Dataset, boxes: Sequence[Bounds]) -> Dataset:
 def without_best(dataset: Dataset, *, epsilon: float, cost_limit: float) -> Dataset:
     """Without the safe episodes whose return is within `epsilon` of the best safe one's; a negative `epsilon` takes the
     unsafe ones instead (DSRL calls it epsilon). Where there is no such episode nothing changes."""
+    check_number(epsilon, "(-inf, inf)", "epsilon")
+    check_number(cost_limit, "[0, inf)", "cost limit")
     safe = dataset.cost_returns <= cost_limit
     meant = safe if epsilon >= 0 else ~safe
     returns = dataset.returns
@@ -111,6 +115,7 @@ def without_best(dataset: Dataset, *, epsilon: float, cost_limit: float) -> Data
 def subset(dataset: Dataset, *, share: float, seed: int) -> Dataset:
     """A random share of the episodes, at least one. With one seed a smaller share is part of a larger one."""
     _check_share("subset", share)
+    check_count(seed, "seed", SEED)
     count = len(dataset.lengths)
     order = np.random.default_rng(seed).permutation(count)
     return dataset.select(np.sort(order[: max(1, round(share * count))]) if count else [])
@@ -118,6 +123,7 @@ def subset(dataset: Dataset, *, share: float, seed: int) -> Dataset:
 
 def imitation(dataset: Dataset, *, return_at_least: float, grid: DensityGrid, bounds: Bounds, seed: int) -> Dataset:
     """The episodes with at least this return, thinned on the grid."""
+    check_number(return_at_least, "(-inf, inf)", "return_at_least")
     good = dataset.select(np.flatnonzero(dataset.returns >= return_at_least))
     return density(good, grid, bounds=bounds, seed=seed)
 
@@ -131,6 +137,7 @@ def by_cost(
     and at most 1.5 times the limit. frontier: the `most` highest returns in each of `cost_bins` equal bins of the
     data's own cost range.
     """
+    check_number(cost_limit, "[0, inf)", "cost limit")
     costs = dataset.cost_returns
     chosen: Bool[np.ndarray, " E"] | Int[np.ndarray, " n"]
     if mode == "safe":
@@ -186,8 +193,8 @@ def _relative(values: Float[np.ndarray, " E"]) -> Float[np.ndarray, " E"]:
 
 
 def _frontier(dataset: Dataset, cost_bins: int, most: int) -> Bool[np.ndarray, " E"]:
-    if min(cost_bins, most) < 1:
-        raise ConfigError(f"frontier: expected at least one bin and one episode a bin, found {cost_bins} and {most}.")
+    check_count(cost_bins, "frontier: cost_bins", "[1, 10000]")
+    check_count(most, "frontier: most")
     costs, returns = dataset.cost_returns, dataset.returns
     chosen = np.zeros(len(costs), bool)
     bins = np.minimum((_relative(costs) * cost_bins).astype(np.int64), cost_bins - 1)
@@ -203,5 +210,4 @@ def _complete(dataset: Dataset) -> Dataset:
 
 
 def _check_share(name: str, share: float) -> None:
-    if not 0 <= share <= 1:
-        raise ConfigError(f"{name}: expected a share from 0 to 1, found {share:g}.")
+    check_number(share, "[0, 1]", f"{name}: share")

@@ -17,6 +17,7 @@ from surefoot.envs.workers.commands import start_of
 from surefoot.envs.workers.lanes import IDLE, Lanes, LanesStep
 from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
 from surefoot.errors import ConfigError, SimulatorError
+from surefoot.ranges import check_count
 
 MOST_DEATHS = 3
 """Of workers under one episode, before it is given up."""
@@ -77,10 +78,8 @@ class VectorSimulator:
 
         Raises `SimulatorError` where the simulator cannot be opened, `ConfigError` for other numbers.
         """
-        if count < 1 or workers < 0:
-            raise ConfigError(
-                f"lanes of {task.name}: expected at least 1 and workers from 0, found {count}, {workers}."
-            )
+        check_count(count, f"lanes of {task.name}", "[1, 65536]")
+        check_count(workers, f"workers of {task.name}", "[0, 1024]")
         self.task = task
         self.count = count
         self.deaths: list[WorkerDeath] = []

@@ -13,8 +13,8 @@ from surefoot.data import Dataset
 from surefoot.data.frames import FrameData, from_episodes, join
 from surefoot.envs import behaviours, hazard_run, point_robot_pixels
 from surefoot.envs.point_robot_pixels import VARIANTS, Variant
-from surefoot.errors import ConfigError
 from surefoot.evaluation.pieces import in_pieces
+from surefoot.ranges import SEED, check_count
 
 _EPISODES_AT_ONCE = 256
 _IMAGES_AT_ONCE = 512
@@ -28,8 +28,8 @@ def collect_point_robot(
     The last episode of each half is cut to fit and ends as a timeout. The same seed gives the same bits on the same
     machine. `on_progress(done, total)` is called after each batch of episodes. Raises ConfigError below 2 rows.
     """
-    if transitions < 2:
-        raise ConfigError(f"transitions must be at least 2, found {transitions}.")
+    check_count(transitions, "transitions", "[2, 10^9]")
+    check_count(seed, "seed", SEED)
     halves = (transitions // 2, transitions - transitions // 2)
     parts: list[behaviours.EpisodeBatch] = []
     done = 0
@@ -76,8 +76,8 @@ def collect_hazard_run(
 ) -> FrameData:
     """Whole episodes of HazardRun, at least `transitions` steps: as many of each behaviour, one behaviour after the
     other. The same seed gives the same bits on the same machine. Raises ConfigError below 1 step."""
-    if transitions < 1:
-        raise ConfigError(f"transitions must be at least 1, found {transitions}.")
+    check_count(transitions, "transitions", "[1, 10^9]")
+    check_count(seed, "seed", SEED)
     kinds = len(hazard_run.BEHAVIOURS)
     each = -(-transitions // (hazard_run.HORIZON * kinds))
     parts = []
@@ -114,8 +114,8 @@ def collect_point_robot_pixels(
 ) -> PixelEpisodes:
     """Whole episodes of a variant of the task, at least `transitions` steps: about as many steps of each behaviour, one
     behaviour after the other. The same seed gives the same bits on the same machine. `ConfigError` below 1 step."""
-    if transitions < 1:
-        raise ConfigError(f"transitions must be at least 1, found {transitions}.")
+    check_count(transitions, "transitions", "[1, 10^9]")
+    check_count(seed, "seed", SEED)
     names, variant = point_robot_pixels.BEHAVIOURS, VARIANTS[task]
     each = -(-transitions // len(names))
     parts, counts = [], []

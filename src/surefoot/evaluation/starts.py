@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
+from surefoot.ranges import check_count
 
 FEASIBLE_VALUE = -0.05
 """A feasible start has at most this exact value, metres: what lies between it and 0 is too near to call."""
@@ -52,8 +53,7 @@ def draw_starts(
     Fewer starts are the first of more. Raises `ConfigError` on a negative number, or none at all of a set wanted.
     """
     for name, number in (("feasible", feasible), ("infeasible", infeasible)):
-        if number < 1:
-            raise ConfigError(f"{name} starts: expected at least 1, found {number}.")
+        check_count(number, f"{name} starts", "[1, 10^7]")
     key = jax.random.key(_SEED)
     safe: list[np.ndarray] = []
     unsafe: list[np.ndarray] = []

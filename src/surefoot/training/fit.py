@@ -17,6 +17,7 @@ from surefoot.data import FrameStream, TransitionStream
 from surefoot.errors import ConfigError, DataError, DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import enough_memory, pinned
+from surefoot.ranges import SEED, Range, check_count, fault_of
 from surefoot.training.algorithm import Algorithm, hyperparameters, rows_of
 from surefoot.training.chunk import (
     all_finite,
@@ -312,12 +313,13 @@ def _check_arguments(
     data: Any, spec: DataSpec, seeds: Sequence[int], log_interval: int,
     checkpoint_interval: int, stop_at: int | None,
 ) -> None:  # fmt: skip
-    if not seeds or len(set(seeds)) != len(seeds) or not all(0 <= seed < 2**31 for seed in seeds):
+    good = all(fault_of(seed, Range(SEED), whole=True) is None for seed in seeds)
+    if not len(seeds) or not good or len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds: expected different whole numbers from 0 to 2**31 - 1, found {list(seeds)}.")
     intervals = {"log_interval": log_interval, "checkpoint_interval": checkpoint_interval, "stop_at": stop_at}
     for name, value in intervals.items():
-        if value is not None and value < 1:
-            raise ConfigError(f"{name}: expected at least 1 update, found {value}.")
+        if value is not None:
+            check_count(value, name)
     if isinstance(data, FrameStream):
         return
     if isinstance(data, TransitionStream):

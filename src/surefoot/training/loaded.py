@@ -23,6 +23,7 @@ from surefoot.errors import CheckpointError, ConfigError, check_name
 from surefoot.forks import inherited_jax, refuse_forked_child
 from surefoot.nn import member
 from surefoot.numerics import check_finite, enough_memory, pinned
+from surefoot.ranges import NUMBER, SEED, check_count, check_number
 from surefoot.safety.calibration import Calibration, read_calibration
 from surefoot.training.algorithm import Algorithm, from_hyperparameters
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
@@ -124,8 +125,7 @@ class LoadedPolicy:
         where the networks overflow, on observations far from any that they know.
         """
         key = self._key if key is None else key
-        if step < 0:
-            raise ConfigError(f"step: expected at least 0, found {step}.")
+        check_count(step, "step", NUMBER)
         if not self.needs_budget:
             if remaining_budget is not None:
                 raise ConfigError(
@@ -191,6 +191,7 @@ class LoadedPolicy:
                 raise ConfigError(
                     f"level: expected a run with a planner under budgets, found '{self.config.algorithm}'."
                 )
+            check_number(level, "(0, 1)", "level")
             found = read_calibration(self.path, step=self.step, sha256=self.checkpoint_sha256)
             found.for_seed(self.seed, level)
             margins = partial(_margins, found, self.seed, level)
@@ -266,6 +267,7 @@ def _load(
 ) -> LoadedPolicy:  # fmt: skip
     """The policy of a checkpoint."""
     seed = config.seeds[0] if seed is None else seed
+    check_count(seed, f"{run.path}: seed", SEED)
     if seed not in config.seeds:
         raise ConfigError(f"{run.path}: seed: expected one of {list(config.seeds)}, found {seed}.")
     trained = from_hyperparameters(kind, config.hyperparameters, source=str(run.config_path))

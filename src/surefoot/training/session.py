@@ -110,6 +110,8 @@ class ControlSession:
         costs = check_remaining(cost, name="cost")
         if not np.isfinite(costs).all() or costs.shape not in ((), self._total.shape):
             raise ConfigError(f"cost: expected a finite number for each budget, found {costs.tolist()}.")
+        if (costs < 0).any():
+            raise ConfigError(f"cost: expected at least 0, found {costs.min():g}.")
         discount = float(getattr(self._policy.algorithm, "budget_discount", 1.0))
         spread = np.broadcast_to(costs, self._total.shape).reshape(-1)
         with self._alone():
