@@ -187,7 +187,7 @@ def test_an_imported_run_is_trained_and_loaded(
     assert main([*words(pendulum), *TINY]) == 0
     command = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert command[:2] == ["surefoot", "train"]
-    assert main([*command[1:], *TINY]) == 0
+    assert main(command[1:]) == 0  # as printed: the run holds what was given to the import
     expected = denoiser_from_diffuser(small_state(), observation_dim=3, action_dim=1).network
     loaded = surefoot.load(pendulum / "run", seed=1)
     found = loaded.state.model.average
@@ -215,6 +215,16 @@ def test_bad_files_leave_nothing_behind(
     monkeypatch.setattr(import_weights, "pytorch", lambda: fake_torch(content))
     assert main(words(pendulum)) == 2
     assert sentence in capsys.readouterr().err
+    assert not (pendulum / "run").exists()
+
+
+def test_what_the_weights_settle_is_not_given(
+    pendulum: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(import_weights, "pytorch", lambda: fake_torch(wrapped(small_state())))
+    for name, words_ in (("--plan-horizon", ["--plan-horizon", "64"]), ("--network", ["--network.width=128"])):
+        assert main([*words(pendulum), *TINY, *words_]) == 2
+        assert f"{name}: expected none, for the weights settle it" in capsys.readouterr().err
     assert not (pendulum / "run").exists()
 
 

@@ -1,6 +1,6 @@
 """`surefoot import diffuser`: published PyTorch weights as the behaviour model of a TREBI run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -17,7 +17,7 @@ from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.terminal import say
 from surefoot.data import library
 from surefoot.diffusion.schedules import make_schedule
-from surefoot.errors import ConfigError, DataError, check_name
+from surefoot.errors import ConfigError, DataError, check_name, flag
 from surefoot.nn.diffuser import Imported, denoiser_from_diffuser
 from surefoot.tasks import get_task
 from surefoot.text import shell_word
@@ -25,6 +25,8 @@ from surefoot.training import RunDirectory, make_config
 from surefoot.training.chunk import init_states
 
 SOURCES = ("diffuser",)
+SETTLED = frozenset(("plan_horizon", "model_updates", "diffusion_steps", "beta_schedule", "network"))
+"""Hyper-parameters that the weights decide."""
 LOG_INTERVAL, CHECKPOINT_INTERVAL = 500, 2500
 Hyper = TypeVar("Hyper")
 
@@ -71,13 +73,15 @@ def run(arguments: Sequence[str]) -> None:
         source=tyro.MISSING, task=tyro.MISSING, data=tyro.MISSING, preset=choice.preset, out=tyro.MISSING,
     )  # fmt: skip
     check_output_folder(options.out, resume=False)
-    command = import_diffuser(options, command=("surefoot", "import", *arguments))
+    named = {word[2:].split("=", 1)[0].split(".", 1)[0].replace("-", "_") for word in rest if word.startswith("--")}
+    command = import_diffuser(options, command=("surefoot", "import", *arguments), given=named)
     say(f"{options.out}: begun with the weights of {options.source}; train the values with:")
     say(" ".join(map(shell_word, command)))
 
 
-def import_diffuser(options: ImportOptions[TREBI], *, command: Sequence[str]) -> list[str]:
-    """Write the run, and return the command that goes on with it. Nothing is made before all was found good."""
+def import_diffuser(options: ImportOptions[TREBI], *, command: Sequence[str], given: Collection[str] = ()) -> list[str]:
+    """Write the run, and return the command that goes on with it. Nothing is made before all was found good. `given`:
+    the hyper-parameters that a command line names."""
     task, seeds = get_task(options.task), parse_seeds(options.seeds)
     arrays = read_state(options.source, options.weights)
     try:
@@ -87,7 +91,10 @@ def import_diffuser(options: ImportOptions[TREBI], *, command: Sequence[str]) ->
             raise DataError(f"betas: expected the cosine schedule of {steps} steps, found another.")
     except DataError as error:
         raise DataError(f"{options.source}: {error}") from error
-    algorithm, flags = fitted(options.hyper, imported)
+    algorithm = fitted(options.hyper, imported)
+    for name in sorted(SETTLED & set(given)):
+        if getattr(algorithm, name) != getattr(options.hyper, name):
+            raise ConfigError(f"{flag(name)}: expected none, for the weights settle it, found another than theirs.")
     dataset = library.read(options.data, task)
     algorithm.prepare(dataset, task)  # refused here, and not when the training starts
     config = make_config(
@@ -100,10 +107,7 @@ def import_diffuser(options: ImportOptions[TREBI], *, command: Sequence[str]) ->
     directory.start(config, resume=False)
     with directory.locked():
         directory.save_checkpoint(0, states, config.identity)
-    return [
-        *("surefoot", "train", "--algorithm", "trebi", "--task", task.name, "--data", str(options.data)),
-        *("--preset", options.preset, "--seeds", options.seeds, "--out", str(options.out), "--resume", *flags),
-    ]
+    return ["surefoot", "train", "--out", str(options.out), "--resume"]
 
 
 def read_state(path: Path, weights: str) -> dict[str, np.ndarray]:
@@ -146,26 +150,16 @@ def pytorch() -> Any:
     return torch
 
 
-def fitted(algorithm: TREBI, imported: Imported) -> tuple[TREBI, list[str]]:
-    """The algorithm with what the weights settle, and the flags that say so to `surefoot train`.
-
-    The behaviour model is not trained any more; `network` describes it.
-    """
-    config = imported.config
-    changes = {
-        "plan_horizon": imported.horizon,
-        "model_updates": 0,
-        "diffusion_steps": len(imported.betas),
-        "beta_schedule": "cosine",
-        "network": config,
-    }
-    flags = [
-        *("--plan-horizon", str(imported.horizon), "--model-updates", "0"),
-        *("--diffusion-steps", str(len(imported.betas)), "--beta-schedule", "cosine"),
-        *("--network.width", str(config.width), "--network.kernel", str(config.kernel)),
-        *("--network.multipliers", *map(str, config.multipliers)),
-    ]
-    return replace(algorithm, **changes), flags  # pyright: ignore[reportArgumentType]
+def fitted(algorithm: TREBI, imported: Imported) -> TREBI:
+    """The algorithm with what the weights settle: the behaviour model, which is not trained any more."""
+    return replace(
+        algorithm,
+        plan_horizon=imported.horizon,
+        model_updates=0,
+        diffusion_steps=len(imported.betas),
+        beta_schedule="cosine",
+        network=imported.config,
+    )
 
 
 def with_model(states: TREBIState, imported: Imported) -> TREBIState:

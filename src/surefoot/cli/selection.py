@@ -15,7 +15,8 @@ def selection(task: Task, *, data_filter: DataFilter, fraction: float, limit: fl
     """The record of a selection; empty where all data are taken. Raises `ConfigError` on a share outside (0, 1]."""
     if not 0 < fraction <= 1:
         raise ConfigError(f"--fraction: expected a share above 0 and at most 1, found {fraction:g}.")
-    if limit is not None and data_filter in ("all", "frontier"):
+    # A frontier has no limit, but its record holds the task's.
+    if limit is not None and (data_filter == "all" or (data_filter == "frontier" and limit != task.cost_limit)):
         raise ConfigError(f"--filter-cost-limit: expected none with --data-filter {data_filter}, found {limit:g}.")
     record: dict[str, Any] = {}
     if data_filter != "all":
