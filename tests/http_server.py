@@ -1,6 +1,7 @@
 """A server on this machine that breaks off, lies and changes its mind, as the tests tell it."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,14 @@ class Behaviour:
     """Answers given instead of the file, one a request, before any is served."""
     on_request: Callable[["Behaviour"], None] = lambda behaviour: None
     """Called before each answer, to change something."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Of the answer, in place of the usual ones; an empty one is left out."""
+    drips: float = 0.0
+    """Seconds after each byte, from the first on, where it is not 0."""
+    drips_head: bool = False
+    """Whether the head of the answer drips as well, without end."""
+    redirects: list[str] = field(default_factory=list)
+    """Where requests are sent on to, one a request; "self": to the server."""
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     """Path and range of every request."""
 
@@ -38,11 +47,31 @@ class _Handler(BaseHTTPRequestHandler):
         behaviour, asked = self.behaviour, self.headers.get("Range")
         behaviour.requests.append((self.path, asked))
         behaviour.on_request(behaviour)
+        if behaviour.redirects or behaviour.drips_head:
+            self._without_file()
+            return
         if behaviour.statuses:
             self.send_response(behaviour.statuses.pop(0))
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        self._file(asked)
+
+    def _without_file(self) -> None:
+        behaviour = self.behaviour
+        if behaviour.redirects:
+            place = behaviour.redirects.pop(0)
+            self.send_response(302)
+            self.send_header("Location", "/again" if place == "self" else place)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self._send(b"HTTP/1.1 200 OK\r\nX: ")
+        while not self._send(b"x"):
+            time.sleep(behaviour.drips)
+
+    def _file(self, asked: str | None) -> None:
+        behaviour = self.behaviour
         size, start = len(behaviour.content), 0
         same = self.headers.get("If-Range") in (behaviour.version, behaviour.modified)
         if asked and behaviour.ranges and same:
@@ -55,16 +84,35 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(206 if start else 200)
         stated = size + behaviour.stated_excess
+        headers = {
+            "Content-Length": str(stated - start),
+            "ETag": behaviour.version,
+            "Last-Modified": behaviour.modified,
+        }
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{stated - 1}/{stated}")
-        self.send_header("Content-Length", str(stated - start))
-        for name, value in (("ETag", behaviour.version), ("Last-Modified", behaviour.modified)):
-            if value is not None:
+            headers["Content-Range"] = f"bytes {start}-{stated - 1}/{stated}"
+        for name, value in (headers | behaviour.headers).items():
+            if value:
                 self.send_header(name, value)
         self.end_headers()
         rest = behaviour.content[start : stated if behaviour.stated_excess < 0 else size]
-        self.wfile.write(rest[: behaviour.breaks_after.pop(0)] if behaviour.breaks_after else rest)
+        if behaviour.drips:
+            for place in range(len(rest)):
+                if self._send(rest[place : place + 1]):
+                    break
+                time.sleep(behaviour.drips)
+            return
+        self._send(rest[: behaviour.breaks_after.pop(0)] if behaviour.breaks_after else rest)
         self.close_connection = True
+
+    def _send(self, content: bytes) -> bool:
+        """Whether the client is gone."""
+        try:
+            self.wfile.write(content)
+            self.wfile.flush()
+        except OSError:
+            return True
+        return False
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

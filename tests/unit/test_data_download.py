@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 from tests.data_fixtures import is_one_sentence
 from tests.http_server import Behaviour, serving
 
+from surefoot.data import download, web
 from surefoot.data.download import ATTEMPTS, fetch
 from surefoot.errors import DataError
 
@@ -168,4 +169,169 @@ def test_a_full_disk_is_refused_before_it_is_full(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(DataError, match="expected room on the disk for 3 MB, found a full disk with room for 1 MB"):
         get(Behaviour(CONTENT), tmp_path / "f", pauses)
+    assert not (tmp_path / "f").exists()
+
+
+# --- servers that never end ------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_drips_is_given_up(tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every byte is progress, and no time limit of the socket runs out: the rate does."""
+    monkeypatch.setattr(download, "WINDOW", 0.05)
+    behaviour = Behaviour(CONTENT, drips=0.005)
+    with pytest.raises(DataError, match=r"found only \d+ bytes in 0.05 seconds; what came so far is kept") as refusal:
+        get(behaviour, tmp_path / "f", pauses)
+    assert is_one_sentence(str(refusal.value))
+    assert len(behaviour.requests) == ATTEMPTS
+    assert pauses == [1.0, 2.0, 4.0, 8.0]
+    kept = (tmp_path / "f.part").read_bytes()
+    assert kept == CONTENT[: len(kept)]
+    assert len(kept) >= ATTEMPTS
+
+
+def test_a_head_that_drips_is_given_up(tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "ANSWER_SECONDS", 0.05)
+    behaviour = Behaviour(CONTENT, drips=0.005, drips_head=True)
+    with pytest.raises(DataError, match="found no connection"):
+        get(behaviour, tmp_path / "f", pauses)
+    assert len(behaviour.requests) == ATTEMPTS
+
+
+def test_progress_does_not_buy_tries_without_end(
+    tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "MOST_ATTEMPTS", 7)
+    behaviour = Behaviour(CONTENT, breaks_after=[1] * 1000)
+    with pytest.raises(DataError, match="found only 7 of 3,000,000 bytes; what came so far is kept"):
+        get(behaviour, tmp_path / "f", pauses)
+    assert len(behaviour.requests) == 7
+
+
+def test_without_a_length_no_more_than_the_known_size_is_taken(tmp_path: Path, pauses: list[float]) -> None:
+    endless = Behaviour(CONTENT, headers={"Content-Length": ""})
+    with pytest.raises(DataError, match=r"found more than 2,000,000 bytes\."):
+        get(endless, tmp_path / "f", pauses, size=2_000_000)
+    assert list(tmp_path.iterdir()) == []
+    assert get(endless, tmp_path / "f", pauses, size=len(CONTENT)).sha256 == HASH
+    assert len(endless.requests) == 2
+
+
+def test_of_an_unknown_size_no_more_than_the_most_is_taken(
+    tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = Behaviour(CONTENT, headers={"Content-Length": ""})
+    assert get(endless, tmp_path / "f", pauses).sha256 == HASH
+    monkeypatch.setattr(download, "MOST_BYTES", 2_000_000)
+    with pytest.raises(DataError, match=r"found more than 2,000,000 bytes\."):
+        get(endless, tmp_path / "g", pauses)
+    with pytest.raises(DataError, match=r"found one of 3,000,000 bytes, where at most 2,000,000 are taken\."):
+        get(Behaviour(CONTENT), tmp_path / "g", pauses)
+    assert only(tmp_path / "f")
+    assert get(Behaviour(CONTENT), tmp_path / "g", pauses, size=len(CONTENT)).sha256 == HASH  # it is known
+
+
+def test_room_is_asked_for_while_the_size_is_not_known(
+    tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=10_000)
+    monkeypatch.setattr(download, "SYNCED_BYTES", 500_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DataError, match="expected room on the disk for"):
+        get(Behaviour(CONTENT, headers={"Content-Length": ""}), tmp_path / "f", pauses)
+    assert 500_000 <= (tmp_path / "f.part").stat().st_size < 2_000_000
+
+
+def test_every_block_is_on_the_disk_at_once(tmp_path: Path, pauses: list[float]) -> None:
+    """A kill loses what was not written; nothing waits in this process."""
+    sizes: list[tuple[int, int]] = []
+
+    def look(done: int, total: int) -> None:
+        sizes.append((done, (tmp_path / "f.part").stat().st_size))
+
+    get(Behaviour(CONTENT), tmp_path / "f", pauses, on_bytes=look)
+    assert len(sizes) >= 3
+    assert all(done == size for done, size in sizes)
+
+
+# --- answers that are not the file -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "bytes 0-2999999/3000000",
+        "bytes 999999-2999999/3000000",
+        "bytes 1000000-1/3000000",
+        "1000000-2999999/3000000",
+        "",
+    ],
+)
+def test_another_part_than_asked_for_is_not_joined(stated: str, tmp_path: Path, pauses: list[float]) -> None:
+    def state(behaviour: Behaviour) -> None:
+        behaviour.headers = {"Content-Range": stated} if len(behaviour.requests) == 2 else {}
+
+    behaviour = Behaviour(CONTENT, breaks_after=[1_000_000], on_request=state)
+    assert get(behaviour, tmp_path / "f", pauses).sha256 == HASH
+    assert [asked for _, asked in behaviour.requests] == [None, "bytes=1000000-", None]
+
+
+def test_a_part_of_unknown_total_is_joined(tmp_path: Path, pauses: list[float]) -> None:
+    def state(behaviour: Behaviour) -> None:
+        behaviour.headers = {"Content-Range": "bytes 1000000-2999999/*"} if len(behaviour.requests) == 2 else {}
+
+    behaviour = Behaviour(CONTENT, breaks_after=[1_000_000], on_request=state)
+    assert get(behaviour, tmp_path / "f", pauses).sha256 == HASH
+    assert len(behaviour.requests) == 2
+
+
+def test_an_encoded_file_is_refused(tmp_path: Path, pauses: list[float]) -> None:
+    behaviour = Behaviour(CONTENT, headers={"Content-Encoding": "gzip"})
+    with pytest.raises(DataError, match=r"found one that is encoded \(gzip\), which was not asked for\."):
+        get(behaviour, tmp_path / "f", pauses)
+    assert len(behaviour.requests) == 1
+
+
+@pytest.mark.parametrize("status", [204, 202, 304])
+def test_an_answer_without_a_file_is_no_file(status: int, tmp_path: Path, pauses: list[float]) -> None:
+    with pytest.raises(DataError, match=rf"found the server's answer {status}\."):
+        get(Behaviour(CONTENT, statuses=[status]), tmp_path / "f", pauses)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_few_redirects_are_followed(tmp_path: Path, pauses: list[float]) -> None:
+    assert get(Behaviour(CONTENT, redirects=["self"] * 3), tmp_path / "f", pauses).sha256 == HASH
+    behaviour = Behaviour(CONTENT, redirects=["self"] * 100)
+    with pytest.raises(DataError, match=r"found the server's answer 302\."):
+        get(behaviour, tmp_path / "g", pauses)
+    assert len(behaviour.requests) <= web.MOST_REDIRECTS + 1
+
+
+@pytest.mark.parametrize(
+    "place", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "http://[::1/x", "http://x:y/"]
+)
+def test_no_redirect_leads_elsewhere(place: str, tmp_path: Path, pauses: list[float]) -> None:
+    with pytest.raises(DataError, match="expected the file from http") as refusal:
+        get(Behaviour(CONTENT, redirects=[place]), tmp_path / "f", pauses)
+    assert is_one_sentence(str(refusal.value))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["file:///etc/x", "ftp://x/y", "http://", "http:///x", "http://x:y/z", "http://x:99999/", "http://[::1/x",
+     "http://x/a b", "http://x/\nHost: y", "http://\u00fc.de/x", "x", "", "HTTPS:/x"],
+)  # fmt: skip
+def test_what_is_no_address_is_one_sentence(address: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected an address of http or https to download from, found '"):
+        fetch(address, tmp_path / "f")
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path, pauses: list[float]) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "f.part").symlink_to(tmp_path / "victim")
+    (tmp_path / "g.part.version").symlink_to(tmp_path / "victim")
+    with pytest.raises(DataError, match=r"f\.part: expected the beginning of the file, or nothing, found something"):
+        get(Behaviour(CONTENT), tmp_path / "f", pauses)
+    get(Behaviour(CONTENT), tmp_path / "g", pauses)
+    assert (tmp_path / "victim").read_text() == "precious"
     assert not (tmp_path / "f").exists()

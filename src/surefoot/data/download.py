@@ -8,30 +8,40 @@ where the file has changed.
 import contextlib
 import hashlib
 import http.client
+import io
 import os
+import re
+import stat
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from surefoot.data.checks import refuse
+from surefoot.data.web import RefusedError, check_address, open_url
 from surefoot.data.writing import blaming, check_room
 from surefoot.errors import DataError
-from surefoot.files import sync_directory
+from surefoot.files import remove, sync_directory, write_text
 
 ATTEMPTS = 5
-"""Tries in a row that bring no byte before giving up."""
+"""Tries in a row that bring nothing, or too slowly, before giving up."""
+MOST_ATTEMPTS = 100
+"""Tries in all of one call."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds; each pause is twice the one before."""
-TIMEOUT = 30.0
-"""Seconds without an answer."""
+LEAST_BYTES, WINDOW = 300_000, 60.0
+"""A connection that brings fewer bytes in so many seconds is given up."""
+MOST_BYTES = 64 * 2**30
+"""Of a file whose size is not known beforehand."""
 BLOCK = 2**20
-"""Bytes read at a time."""
+"""Most bytes read at a time."""
+SYNCED_BYTES = 2**26
+"""Bytes after which is waited until they lie on the disk, and room for as many more is asked for."""
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
 """HTTP's answers that may be others in a moment."""
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,10 @@ class _Broken(Exception):
     """An attempt that may be repeated, with the reason in words."""
 
 
+class _TooSlow(_Broken):
+    """An attempt that brought bytes, but fewer than are worth waiting for."""
+
+
 def fetch(
     url: str,
     path: Path,
@@ -60,26 +74,32 @@ def fetch(
 ) -> Downloaded:
     """Download `url` to `path`, which appears only when whole; its folder must be there.
 
-    `size` and `sha256` are what it must be, where known; without a size the server's word is taken. `check` looks at
-    the whole file before that and raises `DataError` for a bad one.
+    `size` and `sha256` are what it must be, where known; without a size the server's word is taken, and up to
+    `MOST_BYTES` where it says nothing. `check` looks at the whole file before that and raises `DataError` for a bad
+    one. A server that breaks off is asked for the rest, one that brings less than `LEAST_BYTES` in `WINDOW` seconds,
+    or nothing, `ATTEMPTS` times in a row, any at most `MOST_ATTEMPTS` times.
 
     Raises `DataError`, one sentence, where it cannot be had (what came so far is kept and the next call goes on with
     it) or its bytes are not the expected ones (they are removed).
     """
-    if not url.startswith(("http://", "https://")):
-        refuse(path, "", expected="an address of http or https to download from", found=f"'{url}'")
+    try:
+        check_address(url)
+    except RefusedError as error:
+        refuse(path, "", expected="an address of http or https to download from", found=str(error), cause=error)
     part = path.with_name(path.name + ".part")
     failures, pause = 0, FIRST_PAUSE
+    attempt = 0
     while True:
+        attempt += 1
         before = _size(part)
         try:
             with blaming(path, "", "a place that can be written to"):
                 total = _attempt(url, part, size=size, on_bytes=on_bytes)
             break
         except _Broken as broken:
-            progressed = _size(part) > before
+            progressed = _size(part) > before and not isinstance(broken, _TooSlow)
             failures, pause = (1, FIRST_PAUSE) if progressed else (failures + 1, pause)
-            if failures >= ATTEMPTS:
+            if failures >= ATTEMPTS or attempt >= MOST_ATTEMPTS:
                 _give_up(url, part, str(broken))
             sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -104,62 +124,105 @@ def fetch(
 
 def _attempt(url: str, part: Path, *, size: int | None, on_bytes: Callable[[int, int], None] | None) -> int:
     """Add to `part` what the server sends; returns the whole's size. Raises `_Broken` where it stopped short."""
-    done, tag_path = _size(part), _version_of(part)
-    headers = {"User-Agent": "surefoot", "Accept-Encoding": "identity"}
-    tag = tag_path.read_text(encoding="utf-8") if tag_path.is_file() else ""
-    if done and tag:
-        headers |= {"Range": f"bytes={done}-", "If-Range": tag}
-    elif done:  # of which version they are is not known
-        _remove(part)
-        done = 0
     try:
-        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        answer = _ask(url, part)
     except urllib.error.HTTPError as error:
         with error:
-            if error.code == 416 and done:  # nothing after our bytes: whole, or of another version
-                return _whole_or_anew(error, part, done)
-            if error.code in RETRIED:
-                raise _Broken(f"the server's answer {error.code}") from error
-            _give_up(url, part, f"the server's answer {error.code}")
-    except (OSError, http.client.HTTPException) as error:
-        raise _Broken(_reason(error)) from error
+            return _after_no(url, error, part)
     with answer:
         if answer.status != 206:
             _remove(part)
-            done = 0
-        total = _total(answer, done)
+        done = _size(part)
+        total = _total(answer, part, done)
         if size is not None and total is not None and total != size:
             _remove(part)
             raise _Broken(f"a file of {total:,} bytes instead of {size:,}")
+        expected = size if total is None else total
+        most = MOST_BYTES if expected is None else expected
+        if size is None and most > MOST_BYTES:
+            _give_up(url, part, f"one of {most:,} bytes, where at most {MOST_BYTES:,} are taken")
         if done == 0:
-            tag_path.write_text(_validator(answer), encoding="utf-8")
-        check_room(part, (size or total or 0) - done)
-        _append(answer, part, done, total or size or 0, on_bytes)
-    received, expected = _size(part), size if total is None else total
+            write_text(_version_of(part), _validator(answer))
+        check_room(part, (expected or 0) - done)
+        _append(answer, part, done, most, lambda so_far: on_bytes and on_bytes(so_far, max(expected or 0, so_far)))
+    received = _size(part)
+    if received > most:
+        _remove(part)
+        _give_up(url, part, f"more than {most:,} bytes")
+    if expected is None and received == 0:
+        raise _Broken("no byte, and no word of how many there are")
     if expected is not None and received < expected:
         raise _Broken(f"only {received:,} of {expected:,} bytes")
-    return received if expected is None else expected
+    return received
 
 
-def _append(answer: Any, part: Path, done: int, total: int, on_bytes: Callable[[int, int], None] | None) -> None:
-    with part.open("ab") as file:
+def _ask(url: str, part: Path) -> Any:
+    """The answer to a request for what comes after `part`, or for all where it is not known of what `part` is one."""
+    headers, tag = {"User-Agent": "surefoot", "Accept-Encoding": "identity"}, _read_tag(_version_of(part))
+    if (done := _size(part)) and tag:
+        headers |= {"Range": f"bytes={done}-", "If-Range": tag}
+    elif done:
+        _remove(part)
+    try:
+        answer = open_url(url, headers)
+    except RefusedError as error:
+        _give_up(url, part, str(error))
+    except urllib.error.HTTPError:
+        raise
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _Broken(_reason(error)) from error
+    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity") or answer.status not in (200, 206):
+        answer.close()
+        what = f"the server's answer {answer.status}" if answer.status not in (200, 206) else (
+            f"one that is encoded ({encoding[:40]}), which was not asked for"
+        )  # fmt: skip
+        _give_up(url, part, what)
+    return answer
+
+
+def _after_no(url: str, error: urllib.error.HTTPError, part: Path) -> int:
+    """After an answer that is no file: the size of what is there where that is the whole. Raises otherwise."""
+    if error.code == 416 and (done := _size(part)):  # nothing after our bytes: whole, or of another version
+        return _whole_or_anew(error, part, done)
+    if error.code in RETRIED:
+        raise _Broken(f"the server's answer {error.code}") from error
+    _give_up(url, part, f"the server's answer {error.code}")
+
+
+def _append(answer: Any, part: Path, done: int, most: int, on_bytes: Callable[[int], Any]) -> None:
+    """Write what comes, up to one byte more than `most`; each block is the system's at once."""
+    synced, window_end, window_done = done, time.monotonic() + WINDOW, done
+    with _opened(part) as file:
         try:
-            while True:
+            while done <= most:
                 try:
-                    block = answer.read(BLOCK)
-                except (OSError, http.client.HTTPException) as error:
-                    if isinstance(error, http.client.IncompleteRead):
-                        file.write(error.partial)
+                    block = answer.read1(min(BLOCK, most + 1 - done))
+                except (OSError, http.client.HTTPException, ValueError) as error:
                     raise _Broken(_reason(error)) from error
                 if not block:
                     break
                 file.write(block)
                 done += len(block)
-                if on_bytes is not None:
-                    on_bytes(done, max(total, done))
+                on_bytes(done)
+                if done - synced >= SYNCED_BYTES:
+                    os.fsync(file.fileno())
+                    check_room(part, min(SYNCED_BYTES, most - done))
+                    synced = done
+                if (now := time.monotonic()) > window_end:
+                    if done - window_done < LEAST_BYTES:
+                        raise _TooSlow(f"only {done - window_done:,} bytes in {WINDOW:g} seconds")
+                    window_end, window_done = now + WINDOW, done
         finally:
-            file.flush()
             os.fsync(file.fileno())
+
+
+def _opened(part: Path) -> BinaryIO:
+    """`part`, to add to its end, unbuffered; no link is followed."""
+    if os.path.lexists(part) and not stat.S_ISREG(part.lstat().st_mode):
+        refuse(part, "", expected="the beginning of the file, or nothing", found="something else, such as a link")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return io.FileIO(os.open(part, flags, 0o666), "ab")
 
 
 def _whole_or_anew(error: urllib.error.HTTPError, part: Path, done: int) -> int:
@@ -171,19 +234,33 @@ def _whole_or_anew(error: urllib.error.HTTPError, part: Path, done: int) -> int:
     raise _Broken(f"a file that does not go on after {done:,} bytes") from error
 
 
-def _total(answer: Any, done: int) -> int | None:
-    """The whole file's size as the server states it."""
-    stated = answer.headers.get("Content-Range", "").rpartition("/")[2]
-    if answer.status == 206 and stated.isdecimal():
-        return int(stated)
+def _total(answer: Any, part: Path, done: int) -> int | None:
+    """The whole file's size as the server states it. Raises `_Broken` for a part that was not asked for."""
+    if answer.status == 206:
+        found = _RANGE.fullmatch(answer.headers.get("Content-Range", "").strip())
+        if found is None or int(found[1]) != done or int(found[2]) < done:
+            _remove(part)
+            raise _Broken(f"another part of the file than that from byte {done:,} on")
+        if found[3] != "*":
+            return int(found[3])
     length = answer.headers.get("Content-Length", "")
-    return int(length) + done if length.isdecimal() else None
+    return int(length) + done if length.isdecimal() and len(length) <= 18 else None
+
+
+def _read_tag(path: Path) -> str:
+    """What `_validator` said before; empty where that cannot be read or sent."""
+    try:
+        tag = path.read_text(encoding="ascii") if path.is_file() and not path.is_symlink() else ""
+    except (OSError, ValueError):
+        return ""
+    return tag if tag.isprintable() else ""
 
 
 def _validator(answer: Any) -> str:
     """What names this version of the file for "If-Range": a strong ETag, or when it was changed; empty if neither."""
     tag = answer.headers.get("ETag", "")
-    return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
+    found = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
+    return found if found.isascii() and found.isprintable() else ""
 
 
 def _version_of(part: Path) -> Path:
@@ -207,11 +284,11 @@ def _reason(error: BaseException) -> str:
 def _remove(part: Path) -> None:
     for path in (part, _version_of(part)):
         with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+            remove(path)
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+    return path.stat().st_size if path.is_file() and not path.is_symlink() else 0
 
 
 def _sha256(path: Path) -> str:
