@@ -215,3 +215,32 @@ def test_rows_of_an_unfinished_evaluation_are_not_reported(planned: Path, capsys
     capsys.readouterr()
     assert main(["report", str(planned)]) == 2
     assert "are of different evaluations; evaluate again" in capsys.readouterr().err
+
+
+def test_every_command_that_writes_knows_first_whether_it_may(
+    planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path, content: bytes) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr("surefoot.file_sets.write_bytes", refuse)
+    new, run, nowhere = str(tmp_path / "new" / "out.hdf5"), str(planned), str(tmp_path / "nowhere.hdf5")
+    commands = [
+        f"evaluate {run} --budget 0.5",
+        f"calibrate {run}",
+        f"bench act {run} --batch 1",
+        f"report {run}",
+        f"report {run} {run} --out {new}",
+        f"train --task PointRobot --data {nowhere} --out {new}",
+        f"finetune {run} --out {new}",
+        f"sweep --task BallRun --data {nowhere} --out {new}",
+        f"collect --task PointRobot --out {new}",
+        f"data subset {nowhere} --task PointRobot --share 0.5 --out {new}",
+        f"data convert {nowhere} --task PointRobot --to dsrl --out {new}",
+        f"import diffuser {nowhere} --task hopper-medium-v2 --data {nowhere} --out {new}",
+    ]
+    for command in commands:
+        code, said = main(command.split()), capsys.readouterr().err
+        assert code == 2, command
+        assert "expected a folder that can be written to, found one that cannot (read-only file system)." in said, said
+    assert not (tmp_path / "new").exists()

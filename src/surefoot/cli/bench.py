@@ -17,6 +17,7 @@ from surefoot.cli.progress import ProgressLine
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import say, say_lines
 from surefoot.errors import check_name, flag
+from surefoot.file_sets import check_writable
 from surefoot.ranges import Range, check_fields
 from surefoot.report.tables import plain_table
 from surefoot.training import LoadedPolicy, load_policy
@@ -60,12 +61,13 @@ def run(arguments: Sequence[str]) -> None:
     check_name("bench", words[0], BENCHES)
     options = parse(BenchActOptions, words[1:], command="bench act")
     found = bench_act(options, given=given_options(BenchActOptions, words[1:]))
-    say_lines(plain_table([_row(record) for record in found["batches"]]))
+    say_lines(_table(found))
 
 
 def bench_act(options: BenchActOptions, *, given: Collection[str] = ()) -> dict[str, Any]:
     """Time the policy and note the figures in the run's summary, under "latency". `given`: the options that a command
     line names."""
+    check_writable(options.run)
     policy = load_policy(options.run)
     route = "under a budget" if policy.needs_budget else "without a budget"
     refuse_others(options, ROUTES[route], f"{policy.config.algorithm}, which plans under no budget", given=given)
@@ -78,7 +80,11 @@ def bench_act(options: BenchActOptions, *, given: Collection[str] = ()) -> dict[
         "budget": options.budget if policy.needs_budget and np.isfinite(options.budget) else None,
         "versions": versions(),
     }
-    merge_summary(options.run, {"latency": found})
+    try:
+        merge_summary(options.run, {"latency": found})
+    except OSError:
+        say_lines(_table(found))
+        raise
     return found
 
 
@@ -111,6 +117,10 @@ def _observations(policy: LoadedPolicy, batch: int, random: np.random.Generator)
     if spec.image_shape is not None:
         return random.integers(256, size=(batch, *spec.image_shape), dtype=np.uint8)
     return random.standard_normal((batch, spec.observation_dim), dtype=np.float32)
+
+
+def _table(found: dict[str, Any]) -> str:
+    return plain_table([_row(record) for record in found["batches"]])
 
 
 def _row(record: dict[str, Any]) -> dict[str, str]:

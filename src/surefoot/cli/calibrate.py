@@ -22,6 +22,7 @@ from surefoot.cli.terminal import say, say_lines
 from surefoot.data import Dataset, library
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.budgets import is_schedule
+from surefoot.file_sets import check_writable
 from surefoot.nn import member
 from surefoot.numerics import check_finite
 from surefoot.ranges import COUNT, NUMBER, Range, check_fields
@@ -104,6 +105,7 @@ def calibrate(options: CalibrateOptions, *, given: Collection[str] = ()) -> Cali
     """Find the margins of every seed and level, and write them into the run's folder. `given`: the options that a
     command line names."""
     refuse_others(options, ROUTES[options.method], f"--method {options.method}", given=given)
+    check_writable(options.run)
     loaded = load_run(options.run, given_overrides(options, MARGINS))
     if not getattr(loaded.algorithm, "needs_budget", False):
         raise ConfigError(f"{options.run}: algorithm '{loaded.config.algorithm}' plans under no budget.")
@@ -111,7 +113,11 @@ def calibrate(options: CalibrateOptions, *, given: Collection[str] = ()) -> Cali
     overrides = loaded.config.differing(given_overrides(options, MARGINS))
     found = _from_episodes(loaded, options, overrides) if planned else _from_segments(loaded, options)
     found = replace(found, overrides=overrides, checkpoint_sha256=loaded.sha256)
-    write_calibration(options.run, found)
+    try:
+        write_calibration(options.run, found)
+    except OSError:
+        say_lines(plain_table(_rows(found)))
+        raise
     return found
 
 

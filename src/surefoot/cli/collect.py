@@ -31,6 +31,7 @@ from surefoot.data.remarks import remarks
 from surefoot.envs import hazard_run
 from surefoot.errors import ConfigError, DataError, flag
 from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
+from surefoot.file_sets import check_writable
 from surefoot.ranges import SEED, Range, check_fields
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.trebi import PUBLISHED_SETS, TREBI_TASKS
@@ -110,6 +111,7 @@ def collect(options: CollectOptions, *, given: Names[str] = ()) -> Dataset | Fra
         raise ConfigError(
             f"{options.out}: the file exists already; add --overwrite to replace it, or choose another with --out."
         )
+    check_writable(options.out if options.out.is_dir() else options.out.parent)
     if route == "medium-replay":
         return _collect_replay(options, task)
     if route == "images of a robot's cameras":

@@ -16,6 +16,7 @@ from surefoot.cli.report_simulator import animations, data_points, evaluation_ro
 from surefoot.cli.run_data import run_data
 from surefoot.cli.selection import method_name
 from surefoot.errors import ConfigError
+from surefoot.file_sets import check_writable
 from surefoot.files import replacement, write_json, write_text
 from surefoot.report.html import Animation, write_report
 from surefoot.report.protocol_plots import cost_against_return, scores_of
@@ -51,6 +52,7 @@ def compare(paths: Sequence[Path], out: Path) -> Path:
 
     Raises `ConfigError` where a run was not evaluated on a simulator, or another task or protocol than the first.
     """
+    check_writable(out)
     runs = [_read(path) for path in paths]
     _check_alike(runs)
     task = get_task(runs[0].config.task)

@@ -11,6 +11,7 @@ from surefoot.data import episode_files, library, npz_chunks, pixels
 from surefoot.data.frames import FrameData
 from surefoot.data.remarks import remarks
 from surefoot.errors import ConfigError
+from surefoot.file_sets import check_writable
 from surefoot.tasks import Task, get_task
 
 
@@ -20,6 +21,7 @@ def convert_images(path: Path, found: library.Format, *, task: str | None, to: s
         raise ConfigError(f"--to: expected {', '.join(library.IMAGE_FORMATS)} for images, found {to}.")
     if out.exists():
         raise ConfigError(f"{out}: it exists already; choose another place with --out.")
+    check_writable(out.parent)
     card = library.card_of(path)
     name = task or card.get("task")
     if name is None:

@@ -128,25 +128,30 @@ ROUTES: Routes = {
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(EvaluateOptions, arguments, command="evaluate")
-    try:
-        found = evaluate(options, given=given_options(EvaluateOptions, arguments))
-    except NotKeptError as error:
-        say_lines(table(error.summary))  # what hours were spent on
-        raise
-    say_lines(table(found))
+    say_lines(table(evaluate(options, given=given_options(EvaluateOptions, arguments))))
 
 
 def evaluate(
     options: EvaluateOptions, *, dataset: Dataset | None = None, given: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Measure a run, write what was found into it, and return its summary. `dataset` spares reading it again; `given`
-    are the options that a command line names."""
+    """Measure a run, write what was found into it, and return its summary; print it where it cannot be written.
+    `dataset` spares reading it again; `given` are the options that a command line names."""
     check_writable(options.run)
     check_writable(options.run / FOLDER)
     loaded = load_run(options.run, acting_overrides(options))
     request = _budget_request(loaded, options)
     route = _route(loaded, request)
     _check_route(loaded, options, route, given)
+    try:
+        return _measured(loaded, options, request, route, dataset)
+    except NotKeptError as error:
+        say_lines(table(error.summary))  # what hours were spent on
+        raise
+
+
+def _measured(
+    loaded: LoadedRun, options: EvaluateOptions, request: BudgetRequest, route: str, dataset: Dataset | None
+) -> dict[str, Any]:
     where = None if options.task in (None, loaded.config.task) else options.task
     if route.startswith("budgets"):
         return evaluate_under_budgets(loaded, request)

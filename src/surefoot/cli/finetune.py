@@ -28,6 +28,7 @@ from surefoot.data.frames import FrameData
 from surefoot.data.remarks import remarks
 from surefoot.envs.pure import PURE_TASKS, PureTask
 from surefoot.errors import ConfigError, flag
+from surefoot.file_sets import check_writable
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks import Task, get_task
 from surefoot.text import shell_word
@@ -111,6 +112,7 @@ def run(arguments: Sequence[str]) -> None:
 def finetune(options: FinetuneOptions, *, command: Sequence[str], given: Collection[str] = ()) -> list[dict[str, Any]]:
     """Fine-tune what the options say, into their folder; the rows of its log. `given`: the options that a command line
     names."""
+    check_writable(options.out)
     loaded = load_run(options.run, {})
     if not hasattr(loaded.algorithm, "fine_tuning"):
         raise ConfigError(

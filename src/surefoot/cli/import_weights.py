@@ -18,6 +18,7 @@ from surefoot.cli.terminal import say
 from surefoot.data import library
 from surefoot.diffusion.schedules import make_schedule
 from surefoot.errors import ConfigError, DataError, check_name, flag
+from surefoot.file_sets import check_writable
 from surefoot.nn.diffuser import Imported, denoiser_from_diffuser
 from surefoot.tasks import get_task
 from surefoot.text import shell_word
@@ -83,6 +84,7 @@ def import_diffuser(options: ImportOptions[TREBI], *, command: Sequence[str], gi
     """Write the run, and return the command that goes on with it. Nothing is made before all was found good. `given`:
     the hyper-parameters that a command line names."""
     task, seeds = get_task(options.task), parse_seeds(options.seeds)
+    check_writable(options.out)
     arrays = read_state(options.source, options.weights)
     try:
         imported = denoiser_from_diffuser(arrays, observation_dim=task.observation_dim, action_dim=task.action_dim)

@@ -26,6 +26,7 @@ from surefoot.data.frames import FrameData
 from surefoot.data.npz_files import Field
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
+from surefoot.file_sets import check_writable
 from surefoot.report.budget_tables import budget_rows
 from surefoot.report.html import write_report
 from surefoot.report.plots import RegionSlice, Trajectory, data_overview, feasible_region, training_curves, trajectories
@@ -81,6 +82,8 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
     directory = RunDirectory(path)
     config = directory.read_config()
     summary = read_summary(path)
+    page = path / PAGE if out is None else out
+    check_writable(page.parent)
     found = run_data(directory, config)
     if found.reason:
         warn(f"the report shows no data: {found.reason}.")
@@ -96,7 +99,6 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
         **_training_figure(directory),
         **_data_figure(dataset or frames, found.card),
     }
-    page = path / PAGE if out is None else out
     write_report(
         page,
         title=f"{name} on {config.task}",

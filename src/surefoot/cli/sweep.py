@@ -27,6 +27,7 @@ from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
+from surefoot.file_sets import check_writable
 from surefoot.files import replacement, write_json, write_text
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.report.protocol_plots import QuantityBar, quantity_bars
@@ -113,6 +114,7 @@ def sweep(
     """Train and measure every share that is not done yet; returns each share and the summary of its run. `given`: the
     options that a command line names."""
     _check(options, given)
+    check_writable(options.out)
     records, rows = [], []
     for number, fraction in enumerate(options.fraction, start=1):
         path = options.out / f"fraction_{fraction:g}"

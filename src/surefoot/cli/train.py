@@ -29,6 +29,7 @@ from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
 from surefoot.data.remarks import few_episodes, remarks
 from surefoot.errors import ConfigError, flag
+from surefoot.file_sets import check_writable
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks import Task, get_task
 from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config
@@ -120,6 +121,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
     chosen = selection(
         task, data_filter=options.data_filter, fraction=options.fraction, limit=options.filter_cost_limit
     )
+    check_writable(options.out)
     path = _data_path(options, task)
     _check_stream(options, path, task)
     directory = RunDirectory(options.out)
