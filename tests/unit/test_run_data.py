@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,33 @@ def test_what_is_gone_or_another_is_said(tmp_path: Path) -> None:
     assert found.reason == f"{path}: expected an HDF5 file, found text"
     without = config(HAZARD_RUN, _written_frames(tmp_path), data_selection={"offline_data": False})
     assert "without offline data" in run_data(run, without).reason
+
+
+@pytest.mark.parametrize(
+    ("selection", "reason"),
+    [
+        ({"fraction": 0.5}, "fraction_seed: expected a number beside fraction, found none"),
+        ({"fraction": "half", "fraction_seed": 0}, "fraction: expected what a selection is described by, found 'half'"),
+        ({"filter": "safe", "cost_limit": None}, "cost_limit: expected what a selection is described by, found None"),
+        ({"filter": "mild", "cost_limit": 1.0}, "by cost: expected safe, risky, boundary or frontier, found 'mild'"),
+        ({"fraction": 7.0, "fraction_seed": 0}, "expected a number in [0, 1], found 7"),
+        ({"data_task": "Nonsense of mine"}, "unknown task 'Nonsense of mine'"),
+    ],
+)
+def test_a_selection_that_means_nothing_is_the_reason(selection: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.hdf5"
+    save(path, make_dataset())
+    found = run_data(RunDirectory(tmp_path / "run"), config(POINT_ROBOT, path, data_selection=selection))
+    assert found.transitions is None
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize("place", ["", "\0", "x" * 5000, "/"])
+def test_places_that_cannot_be_are_gone(place: str, tmp_path: Path) -> None:
+    save(tmp_path / "data.hdf5", make_dataset())
+    found = run_data(RunDirectory(tmp_path), replace(config(POINT_ROBOT, tmp_path / "data.hdf5"), data_path=place))
+    assert found.transitions is None
+    assert found.reason
 
 
 def _written_frames(folder: Path) -> Path:

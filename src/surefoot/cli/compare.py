@@ -15,6 +15,7 @@ from surefoot.cli.files import read_summary
 from surefoot.cli.report_simulator import animations, data_points, evaluation_rows_of
 from surefoot.cli.run_data import run_data
 from surefoot.cli.selection import method_name
+from surefoot.cli.terminal import warn
 from surefoot.errors import ConfigError
 from surefoot.file_sets import check_writable
 from surefoot.files import replacement, write_json, write_text
@@ -58,7 +59,10 @@ def compare(paths: Sequence[Path], out: Path) -> Path:
     task = get_task(runs[0].config.task)
     table = comparison_rows([(run.name, run.summary) for run in runs])
     whole = next((run for run in runs if not run.config.data_selection), None)
-    dataset = None if whole is None else run_data(RunDirectory(whole.path), whole.config).transitions
+    found = None if whole is None else run_data(RunDirectory(whole.path), whole.config)
+    if found is not None and found.reason:
+        warn(f"the comparison shows no data: {found.reason}.")
+    dataset = None if found is None else found.transitions
     figure = cost_against_return(
         [scores_of(run.name, run.rows) for run in runs], data=data_points(dataset, task, runs[0].summary)
     )

@@ -48,7 +48,7 @@ def run_data(run: RunDirectory, config: RunConfig) -> RunData:
         if found is not None:
             return found
         reasons.append(f"{path} holds other data than those that {run.path} was trained on")
-    return _none(reasons[0] if reasons else f"{config.data_path} is gone")
+    return _none(reasons[0] if reasons else f"{config.data_path or 'its place'} is gone")
 
 
 def data_task(config: RunConfig) -> Task:
@@ -58,14 +58,24 @@ def data_task(config: RunConfig) -> Task:
 
 def data_places(run: RunDirectory, config: RunConfig) -> Iterator[Path]:
     """Where the data of a run may lie: at their old path, or under their name near the run, as far as anything does."""
+    if not config.data_path:
+        return
     old = Path(config.data_path)
     folders = [run.path.resolve(), *run.path.resolve().parents][: _UP + 1]
     tails = [Path(*old.parts[-length:]) for length in range(1, min(_DOWN, len(old.parts) - 1) + 1)]
     seen: set[Path] = set()
     for path in (old, *(folder / tail for folder, tail in product(folders, tails))):
-        if path not in seen and path.exists():
+        if path not in seen and _exists(path):
             seen.add(path)
             yield path
+
+
+def _exists(path: Path) -> bool:
+    """Whether something lies there that this user may see."""
+    try:
+        return path.is_file() or path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _opened(path: Path, config: RunConfig) -> RunData | None:

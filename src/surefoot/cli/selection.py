@@ -31,6 +31,7 @@ def select(dataset: Dataset, record: dict[str, Any]) -> Dataset:
 
     Raises `DataError` where none is left.
     """
+    _check_record(record)
     chosen = dataset
     if "fraction" in record:
         chosen = filters.subset(chosen, share=record["fraction"], seed=record["fraction_seed"])
@@ -41,6 +42,20 @@ def select(dataset: Dataset, record: dict[str, Any]) -> Dataset:
     except DataError as error:
         name, limit = record["filter"], record["cost_limit"]
         raise DataError(f"--data-filter {name} with a cost limit of {limit:g}: {error}") from error
+
+
+def _check_record(record: dict[str, Any]) -> None:
+    """Refuse a record that `selection` did not write, as an edited config.json may hold."""
+    kinds = {"fraction": (int, float), "fraction_seed": int, "filter": str, "cost_limit": (int, float)}
+    pairs = {"fraction": "fraction_seed", "filter": "cost_limit"}
+    for name, other in pairs.items():
+        if name in record and other not in record:
+            raise ConfigError(f"data_selection: {other}: expected a number beside {name}, found none.")
+    for name, kind in kinds.items():
+        if name in record and (not isinstance(record[name], kind) or isinstance(record[name], bool)):
+            raise ConfigError(
+                f"data_selection: {name}: expected what a selection is described by, found {record[name]!a:.60}."
+            )
 
 
 def selection_name(record: dict[str, Any]) -> str:
