@@ -164,7 +164,7 @@ def test_filtered_data_are_data(kind: str, tmp_path: Path) -> None:
     assert data("filter", kind, STARTER, *KINDS[kind], "--out", out) == 0
     card = read_card(out)
     assert card["recipe"] == f"surefoot data filter {kind}"
-    assert card["settings"]["seed"] == 0
+    assert card["settings"].get("seed") == (0 if kind in ("density", "outliers", "noise") else None)
     assert 0 < len(load(out, BALL_RUN).lengths) <= 200
 
 

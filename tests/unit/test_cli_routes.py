@@ -9,7 +9,7 @@ import pytest
 from tests.stub_planner import StubPlanner
 from tests.stub_run import know_the_stub, stub_run
 
-from surefoot.cli import bench, calibrate, collect, evaluate, finetune, sweep
+from surefoot.cli import bench, calibrate, collect, data, evaluate, finetune, sweep
 from surefoot.cli.main import main
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.envs.pure import PURE_TASKS
@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[Any, Routes]] = {
     "calibrate": (calibrate.CalibrateOptions, calibrate.ROUTES),
     "collect": (collect.CollectOptions, collect.ROUTES),
     "evaluate": (evaluate.EvaluateOptions, evaluate.ROUTES),
+    "data convert": (data.ConvertOptions, data.CONVERT_ROUTES),
     "finetune": (finetune.FinetuneOptions, finetune.ROUTES),
     "sweep": (sweep.SweepOptions, sweep.ROUTES),
 }
@@ -179,6 +180,22 @@ def test_what_training_does_not_read(
 ) -> None:
     words = [*words, "--data", str(tmp_path / "none.hdf5"), "--out", str(tmp_path / "out")]
     assert sentence in refusal(capsys, "train", *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["filter", "safe", "x", "--seed", "3"], "Unrecognized options: --seed"),
+        (["filter", "density", "x", "--share", "0.5", "--most", "30"], "--most: expected none for a published grid"),
+        (["convert", "x", "--to", "minari", "--overwrite"], "--overwrite: expected none for a folder"),
+        (["convert", "BallRun", "--task", "CarRun"], "--task: expected none for the published data of BallRun"),
+    ],
+)
+def test_what_data_commands_do_not_read(
+    words: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sentence in refusal(capsys, "data", *words, "--out", str(tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
 
 

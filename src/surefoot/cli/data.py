@@ -1,6 +1,6 @@
 """`surefoot data COMMAND`: published data fetched and checked, datasets looked at, filtered and converted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +16,7 @@ from surefoot.cli.data_tables import description_tables, gaps_sentence, library_
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import remark
+from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import say, say_lines, show
 from surefoot.data import Dataset, filters, library
 from surefoot.data.d4rl import load_d4rl
@@ -124,6 +125,15 @@ class ConvertOptions(Source):
     """Replace the file if it exists."""
 
 
+_CONVERT = frozenset(("source", "task", "to", "out", "strict"))
+CONVERT_ROUTES: Routes = {
+    "images": _CONVERT,
+    "minari": _CONVERT | {"lagged_costs"},
+    "dsrl": _CONVERT | {"lagged_costs", "overwrite"},
+}
+"""What is converted, or to what -> the options that are read."""
+
+
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", ())
@@ -215,17 +225,19 @@ def imitation(options: ImitationOptions) -> None:
     write_result(options.out, result, opened, "imitation", settings, strict=options.strict)
 
 
-def convert(options: ConvertOptions) -> None:
-    """Write another format."""
+def convert(options: ConvertOptions, *, given: Collection[str] = ()) -> None:
+    """Write another format. `given`: the options that a command line names."""
     source = Path(options.source)
     named = None if options.task is None else get_task(options.task)
     if source.exists() and (found := library.format_of(source, named)) in library.IMAGE_FORMATS:
+        refuse_others(options, CONVERT_ROUTES["images"], "images", given=given)
         convert_images(source, found, task=options.task, to=options.to, out=options.out, strict=options.strict)
         say(f"{options.out}: written, {options.to}.")
         return
     if options.to in library.IMAGE_FORMATS:
         raise ConfigError(f"--to {options.to}: expected images in {source}, found none.")
-    check_output(options.out, overwrite=options.overwrite and options.to == "dsrl")
+    refuse_others(options, CONVERT_ROUTES[options.to], "a folder, which must be new", given=given)
+    check_output(options.out, overwrite=options.overwrite)
     path, task = options.resolve()
     card = {"recipe": f"surefoot data convert, from {path.name}", "versions": versions()}
     if options.lagged_costs:
@@ -263,11 +275,20 @@ class _DataCommand:
     run: Callable[[Sequence[str]], None]
 
 
+def _summary(kind: Any) -> str:
+    return " ".join(kind.__doc__.split("\n\n")[0].split())
+
+
+def _convert(arguments: Sequence[str]) -> None:
+    options = parse(ConvertOptions, arguments, command="data convert")
+    convert(options, given=given_options(ConvertOptions, arguments))
+
+
 def _command(name: str, kind: Any, work: Callable[[Any], None]) -> _DataCommand:
     def run_it(arguments: Sequence[str]) -> None:
         work(parse(kind, arguments, command=f"data {name}"))
 
-    return _DataCommand(" ".join(kind.__doc__.split("\n\n")[0].split()), run_it)
+    return _DataCommand(_summary(kind), run_it)
 
 
 COMMANDS: dict[str, _DataCommand] = {
@@ -277,7 +298,7 @@ COMMANDS: dict[str, _DataCommand] = {
     "plot": _command("plot", PlotOptions, plot),
     "subset": _command("subset", SubsetOptions, subset),
     "filter": _DataCommand("Thin, spoil or choose episodes by DSRL's filters.", filter_command),
-    "convert": _command("convert", ConvertOptions, convert),
+    "convert": _DataCommand(_summary(ConvertOptions), _convert),
     "imitation": _command("imitation", ImitationOptions, imitation),
 }
 

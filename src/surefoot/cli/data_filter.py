@@ -1,5 +1,6 @@
 """`surefoot data filter KIND`: DSRL's filters, each with its own options."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import tyro
 
 from surefoot.cli.data_source import Opened, Source, check_output, open_source, write_result
 from surefoot.cli.options import parse
+from surefoot.cli.routes import given_options, refuse_others
 from surefoot.cli.terminal import say_lines
 from surefoot.data import Dataset, filters
 from surefoot.data.density import DensityGrid, density_grid
@@ -24,15 +26,21 @@ class FilterOptions(Source):
     """HDF5 file to write."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
-    seed: Annotated[int, Range(SEED)] = 0
-    """Of what is drawn by chance."""
 
     def __post_init__(self) -> None:
         check_fields(self, called=flag)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DensityOptions(FilterOptions):
+class DrawingOptions(FilterOptions):
+    """What the filters are told that draw by chance."""
+
+    seed: Annotated[int, Range(SEED)] = 0
+    """Of what is drawn by chance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensityOptions(DrawingOptions):
     """Thin crowded cells of a grid over cost return and return, and empty sparse ones."""
 
     share: Annotated[float | None, Range("(0, 1]")] = None
@@ -48,7 +56,7 @@ class DensityOptions(FilterOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutliersOptions(FilterOptions):
+class OutliersOptions(DrawingOptions):
     """Make some of the best but costly episodes look safe, with 1.5 times their reward."""
 
     share: Annotated[float, Range("[0, 1]")]
@@ -58,7 +66,7 @@ class OutliersOptions(FilterOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseOptions(FilterOptions):
+class NoiseOptions(DrawingOptions):
     """Add Gaussian noise to the observations."""
 
     scale: Annotated[float, Range("[0, inf)")]
@@ -139,6 +147,8 @@ def _by_cost(mode: filters.CostMode) -> Callable[[Any, Opened], Dataset]:
     return lambda options, opened: filters.by_cost(opened.dataset, mode, cost_limit=_limit(options, opened))
 
 
+GRID = {"cost_bins", "return_bins", "most", "at_least"}
+"""Options that say what a published grid says, too."""
 FILTERS: dict[str, tuple[Any, Callable[[Any, Opened], Dataset]]] = {
     "density": (DensityOptions, _density),
     "outliers": (OutliersOptions, _outliers),
@@ -167,6 +177,9 @@ def filter_command(arguments: Sequence[str]) -> None:
         return
     kind, work = FILTERS[check_name("filter", name, FILTERS)]
     options = parse(kind, arguments[1:], command=f"data filter {name}")
+    if isinstance(options, DensityOptions) and options.share is not None:
+        taken = {field.name for field in dataclasses.fields(options)} - GRID
+        refuse_others(options, taken, "a published grid (--share)", given=given_options(kind, arguments))
     check_output(options.out, overwrite=options.overwrite)
     opened = open_source(options)
     used = {

@@ -35,6 +35,8 @@ class Source(StrictOption):
         named = {task.dsrl_id for task in TASKS.values()} | set(TASKS)
         if not path.exists() and self.source in named:
             task = get_task(self.source)
+            if self.task is not None and get_task(self.task) != task:
+                raise ConfigError(f"--task: expected none for the published data of {task.name}, found {self.task}.")
             return library.find(task), task
         if not path.exists():
             raise DataError(f"{path}: expected a file, a folder or a task's name, found nothing of that name.")
