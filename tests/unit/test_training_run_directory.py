@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import pytest
@@ -258,3 +259,13 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         pass
     with run.locked():
         pass
+
+
+@pytest.mark.parametrize("changes", [{"data_path": "/data/\udcff.hdf5"}, {"command": ("train", "--out", "\udce9")}])
+def test_names_that_json_cannot_hold_are_refused_before_training(changes: dict[str, Any]) -> None:
+    given: dict[str, Any] = {"data_path": "data.hdf5", "command": ()}
+    with pytest.raises(ConfigError, match="expected a name in UTF-8, which a run can keep, found other bytes"):
+        make_config(
+            TOY, name="toy", task="Toy", spec=SPEC, seeds=(0,), data_fingerprint="abc", log_interval=5,
+            checkpoint_interval=10, **{**given, **changes},
+        )  # fmt: skip

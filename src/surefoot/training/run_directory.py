@@ -108,7 +108,13 @@ def make_config(
     data_fingerprint: str, log_interval: int, checkpoint_interval: int, preset: str | None = None,
     command: tuple[str, ...] = (), data_selection: Mapping[str, Any] | None = None,
 ) -> RunConfig:  # fmt: skip
-    """The configuration of a run of `algorithm`, which the table calls `name`; adds hyper-parameters and versions."""
+    """The configuration of a run of `algorithm`, which the table calls `name`; adds hyper-parameters and versions.
+
+    Raises `ConfigError` where the data's path or a word of the command is no text: JSON could not give it back.
+    """
+    for word in (data_path, *command):
+        if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise ConfigError(f"{word}: expected a name in UTF-8, which a run can keep, found other bytes.")
     return RunConfig(
         algorithm=name,
         task=task,
