@@ -4,11 +4,15 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from surefoot import files
+from surefoot import checkpoint, files
+from surefoot.cli.files import write_arrays
+from surefoot.data import replacing
 from surefoot.errors import ConfigError
 from surefoot.files import aside, is_temporary, replacement, sweep, write_bytes, write_text
 from surefoot.locks import holding
@@ -58,10 +62,24 @@ def test_a_dead_writers_file_and_folder_are_swept(tmp_path: Path, dead: str) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_next_writer_sweeps(tmp_path: Path, dead: str) -> None:
+def write_data(path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"data")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_text(path, "{}"),
+        write_data,
+        lambda path: write_arrays(path, {"a": np.zeros(3)}),
+        lambda path: checkpoint.save(path, {"a": np.zeros(3)}, {}),
+    ],
+)
+def test_the_next_writer_sweeps(write: Callable[[Path], None], tmp_path: Path, dead: str) -> None:
     (tmp_path / dead).write_bytes(b"123")
-    write_text(tmp_path / "other.json", "{}")
-    assert [path.name for path in tmp_path.iterdir()] == ["other.json"]
+    write(tmp_path / "other.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["other.npz"]
 
 
 def test_a_living_writers_file_stays(tmp_path: Path, dead: str) -> None:
