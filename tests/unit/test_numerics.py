@@ -19,7 +19,7 @@ from surefoot import numerics
 from surefoot.cli import machine
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.registration import POINT_ROBOT_ID, SAFE_PENDULUM_ID
-from surefoot.errors import ConfigError, DeviceMemoryError
+from surefoot.errors import ConfigError, DeviceMemoryError, OutputError
 from surefoot.numerics import enough_memory, pinned, platform_sentence, start_jax
 from surefoot.training import RunDirectory, fit, load_policy, make_config
 
@@ -79,6 +79,15 @@ def test_pure_environments_start_in_float32() -> None:
             state, observation = PURE_TASKS[task].reset(jax.random.split(jax.random.key(0), 2))
         assert observation.dtype == np.float32
         assert not [leaf for leaf in jax.tree.leaves(state) if leaf.dtype == np.float64]
+
+
+def test_a_number_that_is_not_finite_is_named_with_its_place() -> None:
+    good = np.arange(3.0)
+    assert numerics.check_finite("action", good, "so it is") is good
+    with pytest.raises(OutputError, match=r"^action: expected finite numbers, found -inf at \[1, 0\]; so it is\.$"):
+        numerics.check_finite("action", [[1.0, 2.0], [-np.inf, np.nan]], "so it is")
+    with pytest.raises(OutputError, match=r"^value: expected finite numbers, found nan; so it is\.$"):
+        numerics.check_finite("value", np.float32(np.nan), "so it is")
 
 
 def test_a_platform_that_is_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

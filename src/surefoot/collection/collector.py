@@ -21,6 +21,7 @@ from surefoot.collection.thinning import COST_BINS, RETURN_BINS, Grid, Thinned, 
 from surefoot.data import Dataset
 from surefoot.errors import DataError, DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
+from surefoot.numerics import pinned
 from surefoot.ranges import SEED, Range, check_fields
 from surefoot.tasks import Task
 
@@ -98,6 +99,7 @@ class Collection:
         return as_json({"task": self.task.name, "seed": self.seed, "recipe": asdict(self.recipe)})
 
 
+@pinned()
 def collect(
     collection: Collection, open_simulators: Opener, *, on_progress: Callable[[Progress], None] | None = None
 ) -> tuple[Dataset, dict[str, Any]]:

@@ -30,6 +30,7 @@ from surefoot.envs.pure import PURE_TASKS, PureTask
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.errors import DataError, DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
+from surefoot.numerics import pinned
 from surefoot.ranges import SEED, Range, check_fields
 from surefoot.tasks import Task
 
@@ -71,6 +72,7 @@ Report = Callable[[int], None]
 """Called with the rounds done."""
 
 
+@pinned()
 def collect_replay(
     collection: ReplayCollection,
     open_simulators: Opener | None = None,

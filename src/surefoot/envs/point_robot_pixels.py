@@ -137,8 +137,8 @@ def advance(
     """
     pose = state.pose
     before = point_robot.goal_distance(pose[..., :2])
-    running, cost = jnp.ones_like(state.step, bool), jnp.zeros(state.step.shape)
-    reached, worst = jnp.zeros_like(running), jnp.full(state.step.shape, -jnp.inf)
+    running, cost = jnp.ones_like(state.step, bool), jnp.zeros(state.step.shape, jnp.float32)
+    reached, worst = jnp.zeros_like(running), jnp.full(state.step.shape, -jnp.inf, jnp.float32)
     for _ in range(REPEAT):
         moved = point_robot.move(pose, action)
         pose = jnp.where(running[..., None], moved, pose)

@@ -14,12 +14,14 @@ from surefoot.data.frames import FrameData, from_episodes, join
 from surefoot.envs import behaviours, hazard_run, point_robot_pixels
 from surefoot.envs.point_robot_pixels import VARIANTS, Variant
 from surefoot.evaluation.pieces import in_pieces
+from surefoot.numerics import pinned
 from surefoot.ranges import SEED, check_count
 
 _EPISODES_AT_ONCE = 256
 _IMAGES_AT_ONCE = 512
 
 
+@pinned()
 def collect_point_robot(
     *, transitions: int, seed: int, on_progress: Callable[[int, int], None] | None = None
 ) -> Dataset:
@@ -71,6 +73,7 @@ def _dataset(rows: behaviours.EpisodeBatch) -> Dataset:
     return Dataset(task="PointRobot", **{name: np.asarray(values) for name, values in columns.items()})
 
 
+@pinned()
 def collect_hazard_run(
     *, transitions: int, seed: int, on_progress: Callable[[int, int], None] | None = None
 ) -> FrameData:
@@ -105,6 +108,7 @@ class PixelEpisodes(NamedTuple):
     """Name of each behaviour, and how many episodes are its; they stand in this order."""
 
 
+@pinned()
 def collect_point_robot_pixels(
     *,
     transitions: int,
@@ -138,6 +142,7 @@ def collect_point_robot_pixels(
     return PixelEpisodes(replace(seen, observations=images), seen.observations, counts)
 
 
+@pinned()
 def draw_poses(poses: Float[np.ndarray, "n 4"], variant: Variant) -> UInt8[np.ndarray, "n size size 3"]:
     """The image of every pose in a variant of PointRobotPixels."""
     return in_pieces(

@@ -15,7 +15,7 @@ from surefoot.evaluation.metrics import summarise, summarise_fixed
 from surefoot.evaluation.outputs import check_episodes
 from surefoot.evaluation.rollouts import Records, roll_out
 from surefoot.evaluation.starts import FIXED_POSES, ExactValue, Starts, is_infeasible_start
-from surefoot.numerics import enough_memory
+from surefoot.numerics import enough_memory, pinned
 
 LARGEST_BLOCK = 512
 """Episodes of each seed in one dispatch; more are cut into equal blocks, so that progress can be told."""
@@ -24,6 +24,7 @@ EPISODES_PER_LANE = 16
 _SEED = 11_02_2024
 
 
+@pinned()
 def roll_out_seeds(
     algorithm: Any,
     states: Any,
@@ -48,7 +49,8 @@ def roll_out_seeds(
         if on_progress is not None:
             on_progress(min(block * size, count) * len(seeds), total)
         block_keys = jax.vmap(partial(jax.random.fold_in, data=block))(keys)
-        with enough_memory(f"a block of {size} episodes of {len(seeds)} seeds", "evaluate fewer episodes"):
+        memory = enough_memory(f"a block of {size} episodes of {len(seeds)} seeds", "evaluate fewer episodes")
+        with memory, jax.debug_nans(False):  # paths hold NaN behind their ends
             records = _roll_out(
                 algorithm, states, jnp.asarray(poses[rows]), block_keys, lanes=-(-size // EPISODES_PER_LANE)
             )
@@ -102,6 +104,7 @@ def summarise_evaluation(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**drawn, "fixed": summarise_fixed(rows, FIXED_POSES)}
 
 
+@pinned()
 def summarise_data(dataset: Dataset, exact_value: ExactValue, *, top_speed: float) -> dict[str, Any] | None:
     """The same figures of the data's complete episodes, and the violating steps of those that start infeasible.
 

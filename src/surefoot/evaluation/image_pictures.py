@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key
 from surefoot import world_model
 from surefoot.data.frames import FrameData, Frames
 from surefoot.evaluation.images import EpisodeFrames, by_episode, infeasibility_along
+from surefoot.numerics import pinned
 
 CONTEXT, AHEAD = 3, 12
 """Frames that the model sees, and frames that it then predicts without seeing them."""
@@ -23,6 +24,7 @@ EPISODES = 3
 _SEED = 24_11_2026
 
 
+@pinned()
 def picture_arrays(algorithm: Any, state: Any, data: FrameData) -> dict[str, np.ndarray]:
     """Arrays by name, for `report.image_plots`; empty for vectors.
 

@@ -16,7 +16,7 @@ from surefoot.envs.pure_rollouts import Episodes, roll_out_from, roll_out_whole
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.outputs import check_episodes
 from surefoot.evaluation.pieces import in_pieces
-from surefoot.numerics import check_finite, enough_memory
+from surefoot.numerics import check_finite, enough_memory, pinned
 
 WITHIN = 5
 """Steps ahead that a violation should be foreseen."""
@@ -26,6 +26,7 @@ UNSOUND = "the model's networks overflow on these episodes"
 """Why a prediction is not finite."""
 
 
+@pinned()
 def evaluate_seed(
     algorithm: Any, state: Any, task: PureTask, name: str, *, episodes: int, seed: int
 ) -> tuple[list[dict[str, Any]], FrameData]:
@@ -38,6 +39,7 @@ def evaluate_seed(
     return rows, visited_frames(found, name)
 
 
+@pinned()
 def evaluate_from(
     algorithm: Any, state: Any, task: PureTask, name: str, *, first: Any, images: Array, sets: Sequence[str], seed: int
 ) -> tuple[list[dict[str, Any]], Episodes]:
@@ -129,6 +131,7 @@ def by_episode(data: FrameData) -> EpisodeFrames:
     return EpisodeFrames(Frames(*(cast(Array, shaped(array)) for array in arrays)), there)
 
 
+@pinned()
 def infeasibility_along(algorithm: Any, state: Any, episodes: EpisodeFrames) -> Float[np.ndarray, "n l"]:
     """p along whole episodes, as the policy would believe it; meaningless behind their ends."""
 

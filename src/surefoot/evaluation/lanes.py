@@ -19,7 +19,7 @@ from surefoot.constraints.budgets import BudgetState, begin_budget, pay, remaini
 from surefoot.envs.pure import PureTask, where_lanes
 from surefoot.evaluation.outputs import check_actions, check_episodes
 from surefoot.evaluation.simulated import VectorEnvironment, episode_seed
-from surefoot.numerics import enough_memory
+from surefoot.numerics import enough_memory, pinned
 from surefoot.types import PolicyInputs
 
 CHUNK = 10
@@ -87,6 +87,7 @@ class _Running(NamedTuple):
 OnStep = Callable[[int], None]
 
 
+@pinned()
 def roll_out_pure(
     algorithm: Any,
     state: PyTree[Any],
@@ -143,6 +144,7 @@ def roll_out_pure(
     )
 
 
+@pinned()
 def roll_out_vector(
     algorithm: Any,
     state: PyTree[Any],

@@ -19,7 +19,7 @@ from surefoot.evaluation.images import by_episode, evaluate_from, infeasibility_
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.pieces import in_pieces
 from surefoot.evaluation.starts import draw_starts
-from surefoot.numerics import check_finite
+from surefoot.numerics import check_finite, pinned
 from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses, solve_point_robot
 from surefoot.safety.region import SLICES, score_region
 
@@ -44,6 +44,7 @@ class FirstStates(NamedTuple):
     """"feasible" or "infeasible", for each."""
 
 
+@pinned()
 def first_states(task: str, exact: ExactSet, *, feasible: int, infeasible: int) -> FirstStates:
     """Starts drawn as PointRobot's evaluation draws them, by the exact set of the task's own layout."""
     variant = VARIANTS[task]
@@ -67,6 +68,7 @@ def held_out(task: str) -> PixelEpisodes:
     return collect_point_robot_pixels(transitions=HELD_OUT_STEPS, seed=HELD_OUT_SEED, task=task)
 
 
+@pinned()
 def score_against_exact(algorithm: Any, state: Any, episodes: PixelEpisodes, exact: ExactSet) -> dict[str, Any]:
     """Area under the ROC curve of p for V* > 0 over the frames of episodes: all of them, those outside the hazards, and
     the first frames, which the model sees without a past. Frames beyond the exact set's speeds do not count."""
@@ -102,6 +104,7 @@ class PixelRegion(NamedTuple):
     """Means over the seeds, a list over slices for each score."""
 
 
+@pinned()
 def measure_region(algorithm: Any, states: list[Any], task: str, exact: ExactSet) -> PixelRegion:
     """p of single images, each seen without a past, over positions at three speeds and headings."""
     variant = VARIANTS[task]

@@ -18,7 +18,7 @@ from surefoot import world_model
 from surefoot.data.frames import FrameData, Frames
 from surefoot.evaluation.images import UNSOUND, by_episode
 from surefoot.evaluation.metrics import area_under_curve
-from surefoot.numerics import check_finite
+from surefoot.numerics import check_finite, pinned
 
 _SEED = 24_11_2026
 
@@ -30,6 +30,7 @@ class Predicted(NamedTuple):
     cost: Float[Array, "b t"]
 
 
+@pinned()
 def score_predictions(algorithm: Any, state: Any, data: FrameData) -> dict[str, dict[str, float | None]]:
     """For "seen" and "ahead" R^2 of the reward and AUROC of the cost, over all frames but the first of each episode.
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from surefoot.evaluation.outputs import check_actions
-from surefoot.numerics import enough_memory
+from surefoot.numerics import enough_memory, pinned
 from surefoot.types import PolicyInputs
 
 LANES_PER_SEED = 10
@@ -104,6 +104,7 @@ def episode_seed(episode: int) -> int:
     return FIRST_EPISODE_SEED + episode
 
 
+@pinned()
 def roll_out_simulator(
     algorithm: Any,
     states: PyTree[Any],
@@ -142,6 +143,7 @@ def roll_out_simulator(
     return Rollouts(finished, bookkeeping.steps, policy_seconds, simulator_seconds)
 
 
+@pinned()
 def act_once(
     algorithm: Any, state: PyTree[Any], memory: PyTree[Any], observation: Float[np.ndarray, " o"],
     *, seed: int, episode: int, step: int,

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
+from surefoot.numerics import pinned
 from surefoot.ranges import check_count
 
 FEASIBLE_VALUE = -0.05
@@ -39,6 +40,7 @@ class Starts(NamedTuple):
     """Number of each pose within its set."""
 
 
+@pinned()
 def draw_starts(
     exact_value: ExactValue,
     *,
@@ -79,6 +81,7 @@ def draw_starts(
     )
 
 
+@pinned()
 def is_infeasible_start(
     poses: Float[np.ndarray, "n 4"],
     value: Float[np.ndarray, " n"],
