@@ -2,19 +2,22 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from tests.stub_planner import StubPlanner
 from tests.stub_run import know_the_stub, stub_run
 
+from surefoot.algorithms import ALGORITHMS
 from surefoot.cli import bench, calibrate, collect, data, evaluate, finetune, sweep
 from surefoot.cli.main import main
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.errors import ConfigError
 from surefoot.evaluation.pure_vector import PureVector
+from surefoot.tasks import TASKS
 
 COMMANDS: dict[str, tuple[Any, Routes]] = {
     "bench": (bench.BenchActOptions, bench.ROUTES),
@@ -219,3 +222,18 @@ def test_lanes_of_a_pure_task_begin_the_episode_of_their_seed() -> None:
     assert (first[: task.horizon, 0] != first[: task.horizon, 1]).any()
     # The second lane's next episode is the one that the first began with.
     np.testing.assert_array_equal(began[1], PureVector(task, count=2).reset(np.array([1_000_000, 3]))[0])
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_every_algorithm_is_measured_on_every_task_by_a_way_that_fits(algorithm: str) -> None:
+    for task in TASKS.values():
+        kind = ALGORITHMS[algorithm]
+        loaded = SimpleNamespace(algorithm=kind, config=SimpleNamespace(task=task.name, algorithm=algorithm))
+        found = evaluate.route_of(cast(Any, loaded), evaluate.BudgetRequest())
+        assert found in evaluate.ROUTES
+        # PointRobot's way reads poses, that of images pictures; our own other tasks have neither.
+        assert (found == "point robot") == (task.name == "PointRobot" and algorithm != "trebi")
+        assert found.endswith("in a simulator") == (task.suite != "surefoot")
+        assert found.startswith("budgets") == (algorithm == "trebi")
+        if task.suite == "surefoot" and found != "point robot":
+            assert task.name in PURE_TASKS

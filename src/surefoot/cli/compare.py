@@ -23,8 +23,9 @@ from surefoot.report.html import Animation, write_report
 from surefoot.report.protocol_plots import cost_against_return, scores_of
 from surefoot.report.protocol_tables import comparison_rows, markdown_table
 from surefoot.report.style import save_figure
+from surefoot.report.verdicts import FEWEST_EPISODES
 from surefoot.tasks import get_task
-from surefoot.text import without_folders
+from surefoot.text import shell_word, without_folders
 from surefoot.training import RunConfig, RunDirectory
 
 PICTURED_ROLLOUTS = 1
@@ -91,7 +92,13 @@ def _read(path: Path) -> ComparedRun:
     config = RunDirectory(path).read_config()
     summary, rows = read_summary(path), evaluation_rows_of(path)
     if "protocol" not in summary or not rows:
-        raise ConfigError(f"{path}: expected a run evaluated on a simulator, found none; run surefoot evaluate first.")
+        other = next((key for key in ("evaluation", "budgets") if key in summary), None)
+        found = (
+            f"none; run it first: surefoot evaluate {shell_word(path)}"
+            if other is None
+            else f"another; its page is written by: surefoot report {shell_word(path)}"
+        )
+        raise ConfigError(f"{path}: expected an evaluation by a protocol, to compare, found {found}")
     return ComparedRun(path, method_name(config.algorithm, config.data_selection), config, summary, rows)
 
 
@@ -111,6 +118,8 @@ def _what(run: ComparedRun) -> str:
 
 
 def _headline(runs: Sequence[ComparedRun]) -> str:
+    if few := [run.name for run in runs if run.summary["protocol"]["episodes"] < FEWEST_EPISODES]:
+        return f"No verdict: fewer than {FEWEST_EPISODES} episodes of {_listed(few)}."
     safe = [run.name for run in runs if run.summary["protocol"]["safe"]]
     unsafe = [run.name for run in runs if not run.summary["protocol"]["safe"]]
     parts = [f"mean cost within the limit: {_listed(safe)}" if safe else "no method keeps the mean cost limit"]

@@ -140,7 +140,7 @@ def evaluate(
     check_writable(options.run / FOLDER)
     loaded = load_run(options.run, acting_overrides(options))
     request = _budget_request(loaded, options)
-    route = _route(loaded, request)
+    route = route_of(loaded, request)
     _check_route(loaded, options, route, given)
     try:
         return _measured(loaded, options, request, route, dataset)
@@ -193,7 +193,7 @@ def _budget_request(loaded: LoadedRun, options: EvaluateOptions) -> BudgetReques
     )
 
 
-def _route(loaded: LoadedRun, request: BudgetRequest) -> str:
+def route_of(loaded: LoadedRun, request: BudgetRequest) -> str:
     """How the run is measured: a key of `ROUTES`."""
     task = get_task(loaded.config.task)
     place = "" if task.suite == "surefoot" else " in a simulator"

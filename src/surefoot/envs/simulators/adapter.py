@@ -85,7 +85,7 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
             raise SimulatorError(
                 f"task {task.name}: expected {task.observation_dim} numbers in an observation and {task.action_dim} in "
                 f"an action, found {found[0]} and {found[1]}; install the pinned version with "
-                f"`surefoot simulators install`."
+                f"`surefoot simulators install all`."
             )
         self.task = task
         self.render_mode = render_mode
