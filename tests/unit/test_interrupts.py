@@ -185,3 +185,22 @@ with stopping():
         assert process.stdout.readline() == "tidying\n"
         process.send_signal(signal.SIGHUP)
         assert process.wait(10) in (-signal.SIGHUP, -signal.SIGTERM)
+
+
+def test_a_command_that_was_stopped_does_not_wait_for_what_still_computes() -> None:
+    """Python's own end beside a compilation of JAX crashed: exit code -11 in place of 143."""
+    script = """
+import atexit, os, signal, sys, threading, time
+from surefoot.cli import main as module
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGSEGV))
+def work(name, words):
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    print("a row")
+    os.kill(os.getpid(), signal.SIGTERM)
+module._dispatch = work
+sys.argv[1:] = ["train"]
+sys.exit(module.main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (143, "a row\n")
+    assert done.stderr == "interrupted by SIGTERM: start the same command again with --resume to go on.\n"

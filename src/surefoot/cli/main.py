@@ -5,6 +5,7 @@ Commands are imported when they are called: `surefoot --help` loads neither JAX 
 
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from surefoot.cli.terminal import drop, flush_output, note, prepare_streams, say
 from surefoot.errors import SurefootError, check_name
 from surefoot.interrupts import Stopped, stopping
 
-USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+USER_ERROR, SIGNALLED, INTERRUPTED, PIPE_CLOSED = 2, 128, 130, 141
 """Exit codes: wrong input (argparse's and tyro's too), Ctrl-C, a reader that left (128 + the signal's number; so for
 SIGTERM 143 and SIGHUP 129)."""
 
@@ -99,7 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     prepare_streams()
     with stopping(), forgiving_stderr():
-        return _answer(words)
+        code = _answer(words)
+        if arguments is None and code > SIGNALLED:
+            # What was compiled or computed when the signal came may still be, and a Python that ends beside it crashes.
+            sys.stderr.flush()
+            os._exit(code)
+    return code
 
 
 def _answer(words: list[str]) -> int:
