@@ -22,10 +22,10 @@ from surefoot.cli.files import json_rows, npz_content
 from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
-from surefoot.cli.remarks import StrictOption
+from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.run_data import run_data
-from surefoot.cli.terminal import say_lines, warn
+from surefoot.cli.terminal import say_lines
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
@@ -159,7 +159,10 @@ def _measured(
         return evaluate_by_protocol(loaded, options, where=where)
     if route == "images":
         return evaluate_on_images(
-            loaded, episodes=IMAGE_EPISODES if options.episodes is None else options.episodes, where=where
+            loaded,
+            episodes=IMAGE_EPISODES if options.episodes is None else options.episodes,
+            where=where,
+            strict=options.strict,
         )
     return _evaluate_point_robot(loaded, options, dataset)
 
@@ -228,7 +231,7 @@ def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: 
         found = run_data(loaded.directory, loaded.config)
         dataset = found.transitions
         if found.reason:
-            warn(f"the data's row is left out: {found.reason}.")
+            remark([f"the data's row is left out: {found.reason}"], strict=options.strict)
     with ProgressLine("solving the exact feasible set", unit="sets") as line:
         exact = solve_point_robot()
         line.report(1, 1)

@@ -9,6 +9,7 @@ from surefoot.cli.evaluation_files import NotKeptError, keep
 from surefoot.cli.files import json_rows, npz_content
 from surefoot.cli.loaded_run import LoadedRun
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.remarks import remark
 from surefoot.cli.run_data import run_data
 from surefoot.cli.terminal import warn
 from surefoot.data.frames import FrameData, first_episodes
@@ -47,16 +48,20 @@ def data_pictures(loaded: LoadedRun) -> dict[str, bytes]:
     return {"pictures.npz": npz_content(picture_arrays(loaded.algorithm, state, frames))}
 
 
-def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None) -> dict[str, Any]:
+def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None, strict: bool = False) -> dict[str, Any]:
     """Measure every seed of a run, on its own task or on the one called `where`; writes rows and summary into the run
     and returns the summary, whose "evaluation" is then of that task.
 
-    Raises `ConfigError` where the two tasks are not of the same images and actions.
+    Raises `ConfigError` where the two tasks are not of the same images and actions, and, if `strict`, where the data
+    are gone.
     """
     trained = get_task(loaded.config.task)
     task = trained if where is None else get_task(where)
     if task.spec != trained.spec:
         raise ConfigError(f"--task: expected a task that looks like {trained.name}, {trained.spec}, found {task.spec}.")
+    trained_on = run_data(loaded.directory, loaded.config)
+    if trained_on.reason:
+        remark([f"the data's row is left out: {trained_on.reason}"], strict=strict)
     seeds = loaded.config.seeds
     states = [member(loaded.states, place) for place in range(len(seeds))]
     if task.name in VARIANTS:
@@ -69,9 +74,6 @@ def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None) -
     pictures = picture_arrays(loaded.algorithm, states[0], found.pictured) | found.arrays
     files = {name: json_rows(rows), name.replace("episodes", "pictures").replace("jsonl", "npz"): npz_content(pictures)}
     figures: dict[str, Any] = summarise(rows)
-    trained_on = run_data(loaded.directory, loaded.config)
-    if trained_on.reason:
-        warn(f"the data's row is left out: {trained_on.reason}.")
     if (data := trained_on.frames) is not None:
         free = data.violating_steps == 0
         figures["data"] = {
