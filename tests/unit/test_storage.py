@@ -317,6 +317,21 @@ def test_mapped_data_need_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(data.load(path, POINT_ROBOT, mapped=True)) == 60
 
 
+def test_episodes_are_looked_at_before_the_other_arrays_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flags of a byte a row tell data from a sparse file of zeros."""
+    arrays = file_arrays(make_dataset())
+    arrays["terminals"][:] = arrays["timeouts"][:] = False
+    write_arrays(tmp_path / "data.hdf5", arrays)
+    read: list[str] = []
+    blocks = storage.read_blocks
+    monkeypatch.setattr(storage, "read_blocks", lambda path, key, node: read.append(key) or blocks(path, key, node))
+    with pytest.raises(DataError, match="terminals and timeouts: expected a 1 where an episode ends"):
+        data.load(tmp_path / "data.hdf5", POINT_ROBOT)
+    assert read == ["terminals", "timeouts"]
+
+
 def test_a_fault_in_the_first_rows_is_found_before_the_others_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,7 +350,7 @@ def test_a_fault_in_the_first_rows_is_found_before_the_others_are_read(
     monkeypatch.setattr(storage, "read_blocks", spying)
     with pytest.raises(DataError, match="observations: expected finite numbers, found nan in row 1, column 0"):
         data.load(tmp_path / "data.hdf5", POINT_ROBOT)
-    assert read == [0]
+    assert read == [0, 0, 0]  # of two flags, then of the observations
 
 
 def test_blocks_follow_the_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,13 +80,18 @@ def check_dataset(
     if finite:
         _check_all_finite(path, dict(dataset.arrays()))
     _check_ranges(path, dataset)
-    ends = dataset.episode_ends
-    _check_ends(path, ends, rows=len(dataset))
-    # The unfinished tail counts too: an episode does not have to end to have run for too long.
-    bounds = np.unique(np.concatenate([[0], ends, [len(dataset)]]))
-    _check_lengths(path, bounds[:-1], np.diff(bounds), task)
+    check_episodes(path, dataset.terminated | dataset.truncated, task)
     _check_following(path, dataset, meter)
     _check_varies(path, dataset.observations, dataset.actions)
+
+
+def check_episodes(path: Path, ended: np.ndarray, task: Task | None) -> None:
+    """Refuse transitions of which none ends an episode, or an episode that is longer than the task's horizon."""
+    ends = np.flatnonzero(ended) + 1
+    _check_ends(path, ends, rows=len(ended))
+    # The unfinished tail counts too: an episode does not have to end to have run for too long.
+    bounds = np.unique(np.concatenate([[0], ends, [len(ended)]]))
+    _check_lengths(path, bounds[:-1], np.diff(bounds), task)
 
 
 def check_frames(path: Path, frames: FrameData, task: Task | None, *, whole: bool = True) -> None:

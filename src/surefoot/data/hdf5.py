@@ -18,6 +18,7 @@ import numpy as np
 from surefoot.data.allowance import Allowance
 from surefoot.data.checks import (
     check_dataset,
+    check_episodes,
     check_finite,
     check_reference,
     flag_values,
@@ -152,8 +153,12 @@ def _load(
             maps = _maps(path, nodes, named=named, asked=bool(mapped))
         _allow(named, nodes, in_memory=not maps)
         meter = None if on_progress is None else Meter(_bytes_to_check(nodes), on_progress)
-        arrays = {}
+        arrays = {key: _read(named, key, nodes[key]) for key in FLAG_KEYS}
+        # These are small, and tell data from a file of zeros before the others are read.
+        check_episodes(named, arrays["terminals"] | arrays["timeouts"], task)
         for key, node in nodes.items():
+            if key in FLAG_KEYS:
+                continue
             if key not in maps:
                 arrays[key] = _read(named, key, node)
                 continue
