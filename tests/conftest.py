@@ -18,7 +18,7 @@ from jax.experimental.compilation_cache import compilation_cache as programs
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-MOST_MEMORY, PEAK_MEMORY = 1.4e9, 2e9
+MOST_MEMORY, PEAK_MEMORY = 1.2e9, 2e9
 """Bytes of a test process from which on its compiled programs are dropped, and those that it must never hold: two
 processes fit beside a system of 8 GB."""
 CACHE_OPTIONS = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
@@ -51,12 +51,14 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 
 @pytest.fixture(autouse=True)
 def _memory() -> Iterator[None]:
+    before = _status("VmHWM")
     yield
     if _status("VmRSS") > MOST_MEMORY:
         jax.clear_caches()
         gc.collect()
         _give_back()
-    assert _status("VmHWM") < PEAK_MEMORY, "this test process held too much memory"
+    peak = _status("VmHWM")
+    assert peak < PEAK_MEMORY or peak == before, f"this test process held {peak / 1e9:.2f} GB in this test"
 
 
 def _status(name: str) -> float:
