@@ -64,9 +64,11 @@ def test_a_leap_back_to_the_start_of_the_track_is_found() -> None:
     found = place_jumps(places, ended)
     assert found.rows.tolist() == [59]
     np.testing.assert_allclose(found.lengths, [59.0], rtol=1e-6)
-    # A burst that does not lead back to a start is the robot's own.
-    forwards = np.cumsum(np.where(np.arange(180) == 90, 0.5, 0.01))
+    # A burst that does not lead back to a start is the robot's own; half a metre in one step is nobody's.
+    forwards = np.cumsum(np.where(np.arange(180) == 90, 0.3, 0.01))
     assert not len(place_jumps(forwards, ended & (np.arange(180) > 120)).rows)
+    forwards[90:] += 0.3
+    assert place_jumps(forwards, ended & (np.arange(180) > 120)).rows.tolist() == [89]
 
 
 @pytest.mark.parametrize("next_observations", [False, True])
@@ -82,7 +84,7 @@ def test_d4rl_files_with_unmarked_ends_are_refused_by_their_places(tmp_path: Pat
         file["infos/qpos"] = np.tile(np.arange(60)[:, None] * 0.01, (6, 6))
     message = (
         r"infos/qpos: expected steps like the usual one of 0\.01, or an end in timeouts or terminals, found a jump of "
-        r"0\.59 from row 59 to row 60, back to where episodes start, the first of 2"
+        r"0\.59 from row 59 to row 60, as between two episodes, the first of 2"
     )
     with pytest.raises(DataError, match=message):
         load_d4rl(path, HOPPER)
@@ -103,5 +105,5 @@ def test_episodes_cut_at_the_horizon_that_hold_several_are_refused(tmp_path: Pat
             file[name] = getattr(data, name)
         file["terminals"] = np.arange(360) == 359
         file["infos/qpos"] = np.tile(np.arange(60)[:, None] * 0.01, (6, 6))
-    with pytest.raises(DataError, match="from row 59 to row 60, back to where episodes start, the first of 5"):
+    with pytest.raises(DataError, match="from row 59 to row 60, as between two episodes, the first of 5"):
         load_d4rl(path, HOPPER)

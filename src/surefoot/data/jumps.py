@@ -27,6 +27,8 @@ APART, APART_LEAST = 1.8, 2.0
 """Ratio to the next smaller score, and usual scores, from which on steps stand apart from the others."""
 PLACE_FACTOR, PLACE_LEAST, PLACE_START = 10.0, 0.1, 0.05
 """Usual steps, metres and share of its own length to a start place: a jump along the track is longer, and nearer."""
+PLACE_IMPOSSIBLE = 0.5
+"""Metres in a step of at most a twentieth of a second that no robot goes, wherever it lands."""
 _CAP = 10.0
 """Usual steps of a column that count: one wild column is no reset."""
 _SAMPLE, _BLOCK, _CANDIDATES, _STARTS = 20_000, 16_384, 1000, 1000
@@ -63,7 +65,8 @@ def observation_jumps(data: Dataset | FrameData) -> Jumps:
 
 
 def place_jumps(places: Float[np.ndarray, " N"], ended: Bool[np.ndarray, " N"]) -> Jumps:
-    """Where a robot on a track leaps back to where episodes start, though none has ended. Lengths in usual steps."""
+    """Where a robot on a track leaps as between two episodes, back to where they start or as far as no step goes, though
+    none has ended. Lengths in usual steps."""
     inside = np.flatnonzero(~ended[:-1])
     if len(inside) < FEWEST_STEPS:
         return NONE
@@ -73,7 +76,9 @@ def place_jumps(places: Float[np.ndarray, " N"], ended: Bool[np.ndarray, " N"]) 
     landed = places[inside + 1]
     beside = np.maximum(0.0, np.maximum(starts.min() - landed, landed - starts.max()))
     # Marked starts may be few: the first row's place is one in any case.
-    found = (steps > PLACE_FACTOR * usual) & (steps >= PLACE_LEAST) & (beside <= PLACE_START * steps)
+    near = (steps >= PLACE_LEAST) & (beside <= PLACE_START * steps)
+    impossible = (steps >= PLACE_IMPOSSIBLE) & (steps > 2 * PLACE_FACTOR * usual)
+    found = (steps > PLACE_FACTOR * usual) & (near | impossible)
     return Jumps(inside[found], steps[found] / max(usual, 1e-9))
 
 

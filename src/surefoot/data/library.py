@@ -141,8 +141,12 @@ def format_of(path: Path, task: Task | None = None) -> Format:
     if episode_files.is_folder_of_episodes(path):
         return "episodes"
     if path.is_dir():
-        chunked = not is_minari(path) and any(path.glob("[!.]*.npz"))
-        return "chunks" if chunked else "minari"
+        if is_minari(path):
+            return "minari"
+        if any(path.glob("[!.]*.npz")):
+            return "chunks"
+        expected = "an HDF5 file, or a folder of Minari's, of episodes of images or of their chunks"
+        refuse(path, "", expected=expected, found="a folder of another kind")
     with reading(path) as file:
         if hdf5.card_of(path, file).get("layout") == pixels.LAYOUT or (task and task.image_shape is not None):
             return "frames"

@@ -137,7 +137,9 @@ def _rewards(data: Data) -> Iterator[str]:
 
 
 def _costs(data: Data, task: Task) -> Iterator[str]:
-    costly, steps = int((_whole(data.costs) > 0).sum()), len(data)
+    costs = _whole(data.costs)
+    # An episode's first frame is entered by no step.
+    costly, steps = int(((costs if isinstance(data, Dataset) else costs[~data.is_first]) > 0).sum()), len(data)
     if costly < RARE_COSTS * steps or not costly:
         yield f"costs: {costly:,} of {steps:,} steps have a cost, too few to learn from what is unsafe"
     elif task.budget_maximum is None and costly > COMMON_COSTS * steps:

@@ -90,7 +90,7 @@ def has_places(path: Path, file: h5py.File) -> bool:
 
 
 def check_places(path: Path, places: np.ndarray, ended: np.ndarray, *, key: str = PLACES) -> None:
-    """Refuse places [N] that leap back to where episodes start, though none has ended there (`ended` [N])."""
+    """Refuse places [N] that leap as between two episodes, though none has ended there (`ended` [N])."""
     found = place_jumps(places, ended)
     if not len(found.rows):
         return
@@ -101,7 +101,7 @@ def check_places(path: Path, places: np.ndarray, ended: np.ndarray, *, key: str 
         if found.lengths[0] < 1e6
         else "an end in timeouts or terminals"
     )
-    jump = f"a jump of {leap:.3g} from row {row} to row {row + 1}, back to where episodes start"
+    jump = f"a jump of {leap:.3g} from row {row} to row {row + 1}, as between two episodes"
     refuse(
         path, key, expected=expected, found=jump + (f", the first of {len(found.rows)}" if found.rows[1:].size else "")
     )
