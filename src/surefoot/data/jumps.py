@@ -65,8 +65,10 @@ def observation_jumps(data: Dataset | FrameData) -> Jumps:
 
 
 def place_jumps(places: Float[np.ndarray, " N"], ended: Bool[np.ndarray, " N"]) -> Jumps:
-    """Where a robot on a track leaps as between two episodes, back to where they start or as far as no step goes, though
-    none has ended. Lengths in usual steps."""
+    """Where a robot on a track leaps as between two episodes, though none has ended. Lengths in usual steps.
+
+    It leaps back to where episodes start, or as far as no step goes.
+    """
     inside = np.flatnonzero(~ended[:-1])
     if len(inside) < FEWEST_STEPS:
         return NONE
