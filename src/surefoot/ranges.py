@@ -159,8 +159,10 @@ class Declared(NamedTuple):
     """The types that it may have: int, float, bool, str, dataclasses, Literal's options and others, None left out."""
     optional: bool
     """Whether None is allowed."""
-    variadic: bool
-    """Whether it is a tuple or another sequence of those."""
+    variadic: Any
+    """The type of sequence that it is of those, as tuple; None where it is one value."""
+    length: int | None
+    """How many numbers a tuple of a fixed length has."""
     range: Range | None
     """The range declared for its numbers."""
 
@@ -178,21 +180,28 @@ def declared_fields(kind: Any) -> dict[str, Declared]:
 
 
 def _declared(hint: Any) -> Declared:
-    found, kinds, optional, variadic = None, [], False, False
+    found, kinds, optional, variadic, length = None, [], False, None, None
     for part in _parts(hint):
         if isinstance(part, Range):
             found = part
         elif part is type(None):
             optional = True
-        elif part is tuple:
-            variadic = True
+        elif isinstance(part, _Several):
+            variadic, length = (part.kind, part.length) if variadic is None else (variadic, length)
         else:
             kinds.append(part)
-    return Declared(tuple(kinds), optional, variadic, found)
+    return Declared(tuple(kinds), optional, variadic, length, found)
+
+
+class _Several(NamedTuple):
+    """That a hint is of several values."""
+
+    kind: Any
+    length: int | None
 
 
 def _parts(hint: Any) -> Iterator[Any]:
-    """The types inside a hint; ranges among them, and `tuple` where it is one of several values."""
+    """The types inside a hint; ranges among them, and `_Several` where it is one of several values."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         yield from (note for note in hint.__metadata__ if isinstance(note, Range))
@@ -201,7 +210,7 @@ def _parts(hint: Any) -> Iterator[Any]:
         for argument in arguments:
             yield from _parts(argument)
     elif origin in (tuple, list) or (origin is not None and _is_sequence(origin)):
-        yield tuple
+        yield _Several(origin, None if origin is not tuple or Ellipsis in arguments else len(arguments))
         for argument in arguments:
             if argument is not Ellipsis:
                 yield from _parts(argument)
@@ -240,7 +249,7 @@ def _field_fault(value: Any, declared: Declared) -> str | None:
         return None
     if declared.range is not None:
         return _numbers_fault(value, declared, declared.range)
-    if declared.variadic or len(declared.kinds) != 1:
+    if declared.variadic is not None or len(declared.kinds) != 1:
         return None
     (kind,) = declared.kinds
     if typing.get_origin(kind) is Literal:
@@ -256,15 +265,18 @@ def _field_fault(value: Any, declared: Declared) -> str | None:
 
 def _numbers_fault(value: Any, declared: Declared, range_: Range) -> str | None:
     whole = float not in declared.kinds
-    if not declared.variadic:
+    if declared.variadic is None:
         return fault_of(value, range_, whole=whole)
-    if isinstance(value, str | bytes) or not _is_sequence(type(value)):
-        return f"expected several {'whole ' if whole else ''}numbers, found {shown(value)}"
+    if isinstance(value, str | bytes) or not isinstance(value, declared.variadic):
+        kind = "a tuple of" if declared.variadic is tuple else "several"
+        return f"expected {kind} {'whole ' if whole else ''}numbers, found {shown(value)}"
+    if declared.length is not None and len(value) != declared.length:
+        return f"expected {declared.length} numbers, found {len(value)}"
     if len(value) < range_.fewest:
         return f"expected at least {'one number' if range_.fewest == 1 else f'{range_.fewest} numbers'}, found none"
     for one in value:
-        nested = isinstance(one, tuple | list)
-        found = _numbers_fault(one, declared, range_) if nested else fault_of(one, range_, whole=whole)
+        inner = declared._replace(length=None)
+        found = _numbers_fault(one, inner, range_) if isinstance(one, tuple) else fault_of(one, range_, whole=whole)
         if found is not None:
             return found
     return None

@@ -167,6 +167,7 @@ def test_resuming_with_other_hyperparameters_is_refused(
         (["--log-interval", "20", "--fraction", "0.5"], "--fraction: the run has 1, found 0.5;"),
         (["--log-interval", "20"], "--log-interval: the run has 10, found 20;"),
         (["--preset", "paper", "--algorithm", "bc"], "--algorithm: the run has fisor, found bc; --preset: the run has"),
+        (["--joint-updates", "5"], "--joint-updates: the run has 100000, found 5;"),
         (["--task", "SafePendulum"], "--task: the run has PointRobot, found SafePendulum;"),
         (["--margin", "1", "--diffusion.network.width", "8"], "network.width: the run has 16, found 8; --margin"),
         (

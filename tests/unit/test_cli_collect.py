@@ -19,6 +19,7 @@ from surefoot.tasks import get_task
     [
         (["--task", "BallRnu"], "unknown task 'BallRnu'; did you mean BallRun"),
         (["--task", "BallRun", "--steps", "0"], "--steps: expected at least 1, found 0."),
+        (["--transitions", "1"], "--transitions: expected at least 2, found 1."),
         (["--task", "BallRun", "--workers", "33"], "--workers: expected 0 to 32 processes, found 33."),
         (["--task", "BallRun", "--workers", "-1"], "--workers: expected at least 0, found -1."),
         (["--task", "BallRun", "--transitions", "0"], "transitions: expected at least 1, found 0."),

@@ -1,5 +1,6 @@
 """Longer training is, bit by bit, as if it had been asked for at first; where it is not, it is refused."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from surefoot.nn import TemporalConfig
 from surefoot.tasks import get_task
 from surefoot.training import RunConfig, RunDirectory, fit, make_config
 from surefoot.training.longer import changed_counts, why_not_longer
+from surefoot.training.run_directory import Extension
 from surefoot.types import Phase
 
 SEEDS, ROWS_EVERY = (4, 2), 5
@@ -71,7 +73,7 @@ def test_a_longer_training_ends_with_the_bits_of_one_that_was_asked_for_at_first
     assert grown.read_config().hyperparameters == whole.read_config().hyperparameters
     done = 20 if stop_at is None else 15
     (extension,) = grown.read_config().extensions
-    assert extension == {"updates": done, "before": {"policy_updates": 10}, "command": ["surefoot", "train"]}
+    assert extension == Extension(done, {"policy_updates": 10}, ("surefoot", "train"))
 
 
 def test_a_run_made_longer_twice_knows_the_checkpoints_of_before(tmp_path: Path) -> None:
@@ -180,3 +182,12 @@ def test_only_what_training_left_makes_no_obstacle(tmp_path: Path, names: list[s
         return
     with pytest.raises(ConfigError, match="expected an empty or new folder, found files"):
         check_output_folder(tmp_path, resume=False)
+
+
+@pytest.mark.parametrize("extensions", [3, [3], [{"updates": 1}], [{"updates": -1, "before": {}, "command": []}], [{}]])
+def test_extensions_that_cannot_be_are_one_sentence(tmp_path: Path, extensions: Any) -> None:
+    run = RunDirectory(tmp_path)
+    run.start(config_of(Counted()), resume=False)
+    run.config_path.write_text(json.dumps({**json.loads(run.config_path.read_text()), "extensions": extensions}))
+    with pytest.raises(ConfigError, match=r"config\.json: .*extensions"):
+        run.read_config()

@@ -47,6 +47,7 @@ RECORDS = {
     "surefoot.data.describe.Spread",
     "surefoot.data.download.Downloaded",
     "surefoot.data.library.Known",
+    "surefoot.file_sets.Mark",
     "surefoot.ranges.Range",
     "surefoot.report.budget_plots.Plane",
     "surefoot.report.image_plots.ProbabilitySlice",
@@ -126,7 +127,7 @@ def valid(declared: Any) -> Any:
         return () if declared.variadic else get_args(kind)[0] if get_origin(kind) is Literal else "x"
     low, high = declared.range.low, declared.range.high
     number: float = 0.5 if float in declared.kinds and low < 0.5 < high else max(1, low)
-    return (number,) if declared.variadic else number
+    return (number,) * (declared.length or 1) if declared.variadic else number
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=name_of)
@@ -136,7 +137,7 @@ def test_numbers_outside_of_their_range_are_refused_and_others_are_not(kind: Any
         if declared.range is None:
             continue
         for value in WRONG:
-            given_value = (value,) if declared.variadic and value is not None else value
+            given_value = (value,) * (declared.length or 1) if declared.variadic and value is not None else value
             within = fault_of(value, declared.range, whole=float not in declared.kinds) is None
             if value is None:
                 within = declared.optional
@@ -307,9 +308,11 @@ def test_all_faults_come_in_one_message() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
+        ({"units": [4, 4]}, "units: expected a tuple of whole numbers, found [4, 4]."),  # cannot be hashed
+        ({"box": (0.0, 1.0, 1.0)}, "box: expected 2 numbers, found 3."),
         ({"units": ()}, "units: expected at least one number, found none."),
-        ({"units": 4}, "units: expected several whole numbers, found 4."),
-        ({"units": "44"}, "units: expected several whole numbers, found '44'."),
+        ({"units": 4}, "units: expected a tuple of whole numbers, found 4."),
+        ({"units": "44"}, "units: expected a tuple of whole numbers, found '44'."),
         ({"kind": "nonsense"}, "kind: expected one of plain, other, found 'nonsense'."),
         ({"fast": "no"}, "fast: expected True or False, found 'no'."),
         ({"fast": 1}, "fast: expected True or False, found 1."),

@@ -115,7 +115,7 @@ def test_a_bad_field_of_the_configuration_is_refused(tmp_path: Path) -> None:
     values = json.loads(run.config_path.read_text())
     for change in ({"spec": {"observation_dim": 3}}, {"seeds": 0}, {"spec": None}):
         run.config_path.write_text(json.dumps(values | change))
-        with pytest.raises(ConfigError, match="spec, seeds or command cannot be used"):
+        with pytest.raises(ConfigError, match="spec, seeds, command or extensions cannot be used"):
             run.read_config()
     run.config_path.write_text(json.dumps(values | {"colour": "red"}))
     with pytest.raises(ConfigError, match="colour: expected no such field, found one"):

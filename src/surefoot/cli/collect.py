@@ -32,7 +32,7 @@ from surefoot.envs import hazard_run
 from surefoot.errors import ConfigError, DataError, flag
 from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
 from surefoot.file_sets import check_writable
-from surefoot.ranges import SEED, Range, check_fields
+from surefoot.ranges import SEED, Range, check_count, check_fields
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.trebi import PUBLISHED_SETS, TREBI_TASKS
 
@@ -120,6 +120,7 @@ def collect(options: CollectOptions, *, given: Names[str] = ()) -> Dataset | Fra
         return _collect_simulated(options, task)
     if task.image_shape is not None:
         return _collect_images(options, task)
+    check_count(_rows(options), "--transitions", "[2, 10^9]")  # half of each behaviour
     with ProgressLine("collecting", unit="transitions") as line:
         dataset = collect_point_robot(transitions=_rows(options), seed=options.seed, on_progress=line.report)
     data.save(options.out, dataset, card=_card(options, dataset))

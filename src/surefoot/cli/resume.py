@@ -144,6 +144,12 @@ def agreed(run: RunDirectory, config: RunConfig, algorithm: Any) -> RunConfig:
     if not changed:
         run.check_identity(config)
         return there
+    idle = [
+        name
+        for name in changed
+        if dataclasses.replace(earlier, **{name: getattr(algorithm, name)}).phases == earlier.phases
+    ]
+    refuse_differing(run, {name: getattr(earlier, name) for name in idle}, vars(algorithm))  # of phases that it lacks
     asked = "; ".join(
         f"{flag(name)}: the run has {there.hyperparameters[name]:,}, found {getattr(algorithm, name):,}"
         for name in changed

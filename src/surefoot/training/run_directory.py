@@ -23,13 +23,28 @@ from surefoot.checkpoint import DamagedCheckpointError, as_json, difference
 from surefoot.errors import CheckpointError, ConfigError, FieldError
 from surefoot.files import sweep, write_json
 from surefoot.locks import holding
-from surefoot.ranges import COUNT, SEED, Range, check_fields
+from surefoot.ranges import COUNT, NUMBER, SEED, Range, check_fields
 from surefoot.training.algorithm import hyperparameters
 from surefoot.types import DataSpec
 
 FORMAT_VERSION = 1
 KEPT_CHECKPOINTS = 2
 _LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Extension:
+    """How training was made longer."""
+
+    updates: Annotated[int, Range(NUMBER)]
+    """Done by then."""
+    before: dict[str, int]
+    """The numbers of updates that were changed, as they were before."""
+    command: tuple[str, ...]
+    """The command line."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, part="extensions")
 
 
 @dataclass(frozen=True)
@@ -62,9 +77,8 @@ class RunConfig:
     """Python and packages."""
     data_selection: dict[str, Any] = dataclasses.field(default_factory=dict)
     """The filter and the share of the file's episodes that were trained on; empty where it was all of it."""
-    extensions: tuple[dict[str, Any], ...] = ()
-    """How training was made longer, one after the other: "updates" done by then, the numbers of updates "before", and
-    the "command"."""
+    extensions: tuple[Extension, ...] = ()
+    """How training was made longer, one after the other."""
     format_version: Annotated[int, Range(COUNT)] = FORMAT_VERSION
     """Of config.json."""
 
@@ -82,7 +96,7 @@ class RunConfig:
         """That of now, then those before each extension, the latest first: what the run's checkpoints may carry."""
         found = [self.identity]
         for extension in reversed(self.extensions):
-            values = {**found[-1]["hyperparameters"], **extension["before"]}
+            values = {**found[-1]["hyperparameters"], **extension.before}
             found.append({**found[-1], "hyperparameters": values})
         return tuple(found)
 
@@ -94,7 +108,7 @@ class RunConfig:
     def extended(self, values: Mapping[str, Any], *, updates: int, command: Sequence[str]) -> "RunConfig":
         """The configuration with other numbers of updates, after `updates` of them."""
         before = {name: self.hyperparameters[name] for name in values}
-        record = {"updates": updates, "before": before, "command": list(command)}
+        record = Extension(updates, before, tuple(command))
         changed = {**self.hyperparameters, **as_json(dict(values))}
         return dataclasses.replace(self, hyperparameters=changed, extensions=(*self.extensions, record))
 
@@ -198,7 +212,7 @@ class RunDirectory:
             raise ConfigError(f"{self.config_path}: format_version: expected {FORMAT_VERSION}, found {version!r}.")
         names = {one.name for one in dataclasses.fields(RunConfig)}
         values.setdefault("data_selection", {})  # runs from before there were selections have none
-        values["extensions"] = tuple(values.get("extensions", ()))
+        values.setdefault("extensions", [])  # likewise
         if wrong := sorted(names ^ values.keys()):
             sentence = "expected a value, found none" if wrong[0] in names else "expected no such field, found one"
             raise ConfigError(f"{self.config_path}: {wrong[0]}: {sentence}.")
@@ -207,11 +221,17 @@ class RunDirectory:
             if spec.get("image_shape") is not None:
                 spec["image_shape"] = tuple(spec["image_shape"])  # JSON's lists cannot be hashed
             values["spec"] = DataSpec(**spec)
+            values["extensions"] = tuple(
+                Extension(**{**one, "before": dict(one["before"]), "command": tuple(one["command"])})
+                for one in values["extensions"]
+            )
             return RunConfig(**{**values, "seeds": tuple(values["seeds"]), "command": tuple(values["command"])})
         except FieldError as error:
             raise ConfigError(f"{self.config_path}: {error}") from error
-        except (TypeError, AttributeError) as error:
-            raise ConfigError(f"{self.config_path}: spec, seeds or command cannot be used ({error}).") from error
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise ConfigError(
+                f"{self.config_path}: spec, seeds, command or extensions cannot be used ({error})."
+            ) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
