@@ -214,7 +214,7 @@ def _read_description(directory: Path) -> dict[str, Any]:
     if not directory.exists():
         raise DamagedCheckpointError(f"{directory}: there is no such checkpoint.")
     try:
-        description = json.loads((directory / DESCRIPTION).read_text())
+        description = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DamagedCheckpointError(f"{directory}: not a checkpoint ({DESCRIPTION} cannot be read).") from error
     found = description.get("format_version") if isinstance(description, dict) else None

@@ -185,7 +185,7 @@ def _training_figure(directory: RunDirectory) -> Figures:
     if not directory.metrics_path.exists():
         return {}
     try:
-        rows = [json.loads(line) for line in directory.metrics_path.read_text().splitlines()]
+        rows = [json.loads(line) for line in directory.metrics_path.read_text(encoding="utf-8").splitlines()]
         flat = [{**{key: row[key] for key in ("step", "phase", "seed")}, **row["metrics"]} for row in rows]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(

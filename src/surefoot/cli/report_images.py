@@ -128,7 +128,7 @@ def _online_figure(path: Path, name: str) -> Figures:
     if not file.exists():
         return {}
     try:
-        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file}: expected rows of JSON, found others; resume the run.") from error
     caption = "Fine-tuning round by round: what its episodes earned, how many violated, and all that violated so far."

@@ -181,7 +181,7 @@ class Store:
                 write_json(path, identity)
             return
         try:
-            found = json.loads(path.read_text())
+            found = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ConfigError(f"{path}: expected JSON, found something that cannot be read.") from error
         if found != identity:

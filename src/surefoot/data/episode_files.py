@@ -98,7 +98,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """The folder's card. Raises `DataError` where there is none, as while it is being collected."""
     path = folder / CARD
     try:
-        card = json.loads(path.read_text())
+        card = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         refuse(path, "", expected="the card of a finished collection", found="none that can be read", cause=error)
     if not isinstance(card, dict) or card.get("layout") != LAYOUT:

@@ -203,7 +203,7 @@ def read_manifest(directory: Path) -> dict[str, Known]:
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         return {name: Known(int(entry["size"]), str(entry["sha256"])) for name, entry in found.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         refuse(path, "", expected="sizes and hashes of files", found="something else", cause=error)

@@ -125,7 +125,7 @@ def _read_metadata(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         refuse(folder, "", expected=f"a Minari dataset with {METADATA_FILE}", found="none")
     try:
-        metadata = json.loads(path.read_text())
+        metadata = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         refuse(path, "", expected="JSON", found="something that cannot be read", cause=error)
     if not isinstance(metadata, dict):

@@ -369,7 +369,7 @@ def _resume(
     whole = [_with_new_part(replay, part) for replay, part in zip(replays, new, strict=True)]
     log = run.path / LOG
     try:
-        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{log}: expected the log of {number} rounds, found nothing that can be read.") from error
     return states, whole, number, [row for row in rows if row["round"] <= number]

@@ -201,7 +201,7 @@ class RunDirectory:
     def read_config(self) -> RunConfig:
         """The configuration in config.json. Raises `ConfigError` where there is none that can be used."""
         try:
-            values = json.loads(self.config_path.read_text())
+            values = json.loads(self.config_path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise ConfigError(f"{self.path}: expected a run directory, found no config.json there.") from error
         except (OSError, ValueError) as error:
