@@ -102,10 +102,10 @@ def test_the_papers_sizes_have_the_papers_numbers_of_parameters() -> None:
 @pytest.mark.parametrize(
     ("sizes", "sentence"),
     [
-        ({"width": 12}, "a multiple of 8 and an odd number, found 12 and 5"),
-        ({"kernel": 4}, "a multiple of 8 and an odd number, found 32 and 4"),
-        ({"multipliers": ()}, r"at least one, each at least 1, found \(\)"),
-        ({"multipliers": (1, 0)}, r"each at least 1, found \(1, 0\)"),
+        ({"width": 12}, "network.width: expected a multiple of 8, found 12"),
+        ({"kernel": 4}, "network.kernel: expected an odd number, found 4"),
+        ({"multipliers": ()}, "network.multipliers: expected at least one number, found none"),
+        ({"multipliers": (1, 0)}, "network.multipliers: expected at least 1, found 0"),
     ],
 )
 def test_sizes_that_no_network_can_have_are_refused(sizes: dict[str, Any], sentence: str) -> None:
