@@ -24,10 +24,12 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
+from typing_extensions import TypedDict
 
 from surefoot.errors import CheckpointError
 from surefoot.files import aside, is_temporary, remove_folder, sweep, sync_directory, write_json, write_whole
 from surefoot.files import remove as remove_file
+from surefoot.json_files import check_json, read_json
 from surefoot.numerics import pinned
 
 FORMAT_VERSION = 1
@@ -88,6 +90,16 @@ def load(
     except safetensors.SafetensorError as error:
         raise DamagedCheckpointError(f"{directory}: the arrays are not in safetensors' format ({error}).") from error
     return _fill(directory, template, arrays, description["keys"]), metadata
+
+
+def step_of(directory: Path, metadata: Mapping[str, Any]) -> int:
+    """How many updates the metadata of a run's checkpoint count. Raises `CheckpointError` where they do not say."""
+    step = metadata.get("step")
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**31:
+        raise CheckpointError(
+            f"{directory}: metadata.step: expected a number of updates, found {json.dumps(step):.60}."
+        )
+    return step
 
 
 def read_metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
@@ -213,19 +225,23 @@ def _read_description(directory: Path) -> dict[str, Any]:
     """The JSON of a checkpoint, its fields checked."""
     if not directory.exists():
         raise DamagedCheckpointError(f"{directory}: there is no such checkpoint.")
-    try:
-        description = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DamagedCheckpointError(f"{directory}: not a checkpoint ({DESCRIPTION} cannot be read).") from error
-    found = description.get("format_version") if isinstance(description, dict) else None
+    place, what = directory / DESCRIPTION, "the description of a checkpoint"
+    description = read_json(place, dict[str, Any], what=what, error=DamagedCheckpointError)
+    found = description.get("format_version")
     if found is None:
         raise DamagedCheckpointError(f"{directory}: not a checkpoint ({DESCRIPTION} has no format_version).")
-    if found != FORMAT_VERSION:
-        raise CheckpointError(f"{directory}: format_version: expected {FORMAT_VERSION}, found {json.dumps(found)}.")
-    kinds = {"metadata": dict, "keys": dict, "sha256": str}
-    if wrong := [name for name, kind in kinds.items() if not isinstance(description.get(name), kind)]:
-        raise DamagedCheckpointError(f"{directory}: not a checkpoint ({DESCRIPTION} has no valid {wrong[0]}).")
+    if found != FORMAT_VERSION or isinstance(found, bool):
+        raise CheckpointError(f"{directory}: format_version: expected {FORMAT_VERSION}, found {json.dumps(found):.60}.")
+    check_json(description, _Description, place=str(place), what=what, error=DamagedCheckpointError)
+    if re.fullmatch("[0-9a-f]{64}", description["sha256"]) is None:
+        raise DamagedCheckpointError(f"{place}: sha256: expected 64 hexadecimal digits, found something else.")
     return description
+
+
+class _Description(TypedDict):
+    metadata: dict[str, Any]
+    keys: dict[str, str]
+    sha256: str
 
 
 def _fill(directory: Path, template: Tree, arrays: dict[str, np.ndarray], keys: dict[str, str]) -> Tree:
@@ -237,7 +253,7 @@ def _fill(directory: Path, template: Tree, arrays: dict[str, np.ndarray], keys: 
         raise CheckpointError(f"{directory}: array '{extra[0]}': expected none, found {_kind(arrays[extra[0]])}.")
     leaves = []
     for path, leaf in wanted.items():
-        array = jax.random.wrap_key_data(jnp.array(arrays[path]), impl=keys[path]) if path in keys else arrays[path]
+        array = _as_key(directory, path, arrays[path], keys[path]) if path in keys else arrays[path]
         if (found := _kind(array)) != (expected := _kind(leaf)):
             raise CheckpointError(f"{directory}: array '{path}': expected {expected}, found {found}.")
         _check_finite(directory, path, array)
@@ -253,6 +269,16 @@ def _check_finite(directory: Path, path: str, array: Any) -> None:
             f"{directory}: array '{path}': expected finite numbers, found {array[place]} at {list(place)} "
             f"({int((~finite).sum())} of {finite.size} are not)."
         )
+
+
+def _as_key(directory: Path, path: str, data: np.ndarray, generator: str) -> Any:
+    try:
+        return jax.random.wrap_key_data(jnp.array(data), impl=generator)
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"{directory}: array '{path}': expected the data of a key of JAX's, found {_kind(data)} for the generator "
+            f"{generator!a:.60}."
+        ) from error
 
 
 def _leaves(tree: Any) -> list[tuple[str, Any]]:

@@ -78,8 +78,8 @@ class Naming:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError) and (error.filename is None or str(error.filename) == str(self._temporary)):
-            error.filename, error.filename2 = str(self._path), None
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(self._temporary)):
+            error.filename = str(self._path)
 
 
 def check_writable(folder: Path) -> None:

@@ -36,8 +36,6 @@ def pinned(*, start: bool = True) -> Iterator[None]:
         jax.default_prng_impl(GENERATOR),
         jax.threefry_partitionable(True),
         jax.transfer_guard("allow"),
-        jax.disable_jit(False),  # training asks for compiled programs
-        jax.debug_key_reuse(False),  # a chunk's keys are folded, and its arguments used twice
     ):
         yield
 

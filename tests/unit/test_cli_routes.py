@@ -123,7 +123,7 @@ def test_what_a_calibration_does_not_read(
         (["--task", "HazardRun", "--workers", "1"], "--workers: expected none for HazardRun"),
         (["--task", "PointGoal1Vision", "--steps", "9", "--overwrite"], "--steps, --overwrite: expected none for"),
         (["--task", "SafePendulum", "--recipe", "medium-replay", "--transitions", "9"], "--transitions: expected none"),
-        (["--task", "hopper-medium-expert-v2"], "surefoot collect --task Hopper --recipe medium-replay --out"),
+        (["--task", "hopper-medium-expert-v2"], "collect Hopper --recipe medium-replay"),
         (["--task", "hopper-medium-replay-v2", "--recipe", "medium-replay"], "a set of D4RL's"),
         (["--task", "Hopper"], "--recipe: expected medium-replay for Hopper, found default"),
         (["--task", "SafeReacher"], "--recipe: expected medium-replay for SafeReacher, found default"),

@@ -197,18 +197,6 @@ def test_a_head_that_drips_is_given_up(tmp_path: Path, pauses: list[float], monk
     assert len(behaviour.requests) == ATTEMPTS
 
 
-def test_the_size_of_a_block_that_drips_is_given_up(
-    tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No byte of the file comes, and the one read never ends."""
-    monkeypatch.setattr(download, "WINDOW", 0.05)
-    chunked = {"Content-Length": "", "Transfer-Encoding": "chunked"}
-    behaviour = Behaviour(b"0" * 10_000, drips=0.005, headers=chunked)
-    with pytest.raises(DataError, match=r"found only 0 bytes in 0\.05 seconds\."):
-        get(behaviour, tmp_path / "f", pauses)
-    assert len(behaviour.requests) == ATTEMPTS
-
-
 def test_progress_does_not_buy_tries_without_end(
     tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,8 +138,8 @@ def test_other_layouts_are_refused(edit: Any, sentence: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{", "metadata.json: expected JSON, found something that cannot be read"),
-        ("[]", "expected a table of keys, found JSON of a list"),
+        ("{", "metadata.json: expected the metadata of a Minari dataset as JSON, found something"),
+        ("[]", "expected the metadata of a Minari dataset .an object., found"),
         ('{"data_format": "arrow"}', "data_format: expected hdf5, found 'arrow'"),
         ('{"card": {"task": "CarRun"}}', "card: expected data of task Binary, found data of task 'CarRun'"),
     ],

@@ -104,7 +104,7 @@ def test_data_of_another_task_or_camera_are_refused(folder: Path, tmp_path: Path
     (folder / "card.json").write_text(json.dumps(card))
     assert "vision.action_repeat: expected 4, found 5" in refused(folder, seen)
     (folder / "card.json").unlink()
-    assert "card.json: expected the card of a finished collection, found none" in refused(folder)
+    assert "card.json: expected the card of a finished collection, found no such file" in refused(folder)
     assert "expected at least one episode, found none" in _nothing(tmp_path)
 
 

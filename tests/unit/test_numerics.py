@@ -51,7 +51,7 @@ def test_training_resuming_and_acting_are_alike_in_every_mode_of_jax(tmp_path: P
     wanted = actions(tmp_path / "plain")
     with (
         jax.enable_x64(True), jax.default_prng_impl("rbg"), jax.numpy_dtype_promotion("strict"),
-        jax.threefry_partitionable(False), jax.disable_jit(True), jax.debug_key_reuse(True),
+        jax.threefry_partitionable(False),
     ):  # fmt: skip
         found = actions(tmp_path / "other", stop_at=4)
     assert found.dtype == np.float32

@@ -13,7 +13,6 @@ import pytest
 from tests.data_fixtures import file_arrays, make_dataset, write_arrays
 from tests.unit.test_image_checks import frames
 
-from surefoot.cli.resume import train_defaults
 from surefoot.cli.run_data import run_data
 from surefoot.data import Dataset, episode_files, library, npz_chunks, pixels, save
 from surefoot.data.minari import save_minari
@@ -116,20 +115,6 @@ def test_a_selection_that_means_nothing_is_the_reason(selection: dict[str, Any],
     found = run_data(RunDirectory(tmp_path / "run"), config(POINT_ROBOT, path, data_selection=selection))
     assert found.transitions is None
     assert reason in found.reason
-
-
-def test_a_run_that_is_resumed_alone_takes_its_data_from_where_they_were_moved_to(tmp_path: Path) -> None:
-    path = tmp_path / "old" / "data.hdf5"
-    path.parent.mkdir()
-    save(path, make_dataset())
-    wanted = config(POINT_ROBOT, path)
-    run = RunDirectory(tmp_path / "new" / "run")
-    assert train_defaults(run, wanted)["data"] == path
-    path.parent.rename(tmp_path / "new")
-    run.path.mkdir()
-    assert train_defaults(run, wanted)["data"] == tmp_path / "new" / "data.hdf5"
-    (tmp_path / "new" / "data.hdf5").unlink()
-    assert train_defaults(run, wanted)["data"] == path  # where the sentence says that it is gone
 
 
 @pytest.mark.parametrize("place", ["", "\0", "x" * 5000, "/"])

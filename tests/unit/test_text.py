@@ -260,38 +260,3 @@ def test_the_scans_find_what_they_are_for() -> None:
 def test_paths_are_shown_by_their_last_names(text: str, shown: str) -> None:
     assert without_folders(text) == shown
     assert without_folders({text: [text, (1, None, {"a": text})]}) == {shown: [shown, [1, None, {"a": shown}]]}
-
-
-def test_text_files_are_read_and_written_in_utf8_whatever_the_locale() -> None:
-    """Python's default is the locale's encoding, which in LC_ALL=C without UTF-8 mode is ASCII."""
-    found = [
-        f"{path.relative_to(SOURCE)}:{line} {what}"
-        for path in sorted(SOURCE.rglob("*.py"))
-        for line, what in without_encoding(path.read_text())
-    ]
-    assert found == []
-
-
-def without_encoding(source: str) -> list[tuple[int, str]]:
-    """Line and name of calls that read or write text in the locale's encoding."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call):
-            continue
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
-        given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        if "encoding" in given:
-            continue
-        modes = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
-        binary = any(isinstance(mode, str) and re.fullmatch(r"[rwaxb+]*b[rwaxb+]*", mode) for mode in modes)
-        method = isinstance(node.func, ast.Attribute)
-        opens = name == "open" and not binary and (not method or not node.args or modes != [])
-        opens &= not ast.unparse(node.func).startswith(("os.", "self.", "webbrowser."))
-        if (method and name in ("read_text", "write_text")) or opens or given.get("text") == "True":
-            found.append((node.lineno, name))
-    return found
-
-
-def test_the_scan_for_encodings_finds_what_it_is_for() -> None:
-    source = "p.read_text()\np.write_text(x)\nopen(p)\np.open('a')\np.open('rb')\nos.open(p, 1)\nrun(c, text=True)"
-    assert without_encoding(source) == [(1, "read_text"), (2, "write_text"), (3, "open"), (4, "open"), (7, "run")]

@@ -96,7 +96,8 @@ def test_a_run_is_not_begun_twice_and_resumed_only_as_itself(tmp_path: Path) -> 
         (None, "expected a run directory, found no config.json"),
         (b"\xff\xfe", "cannot be read"),
         (b"{", "cannot be read"),
-        (b"[]", "found other JSON"),
+        (b"[]", "expected the configuration of a run .an object., found .."),
+        (b"{}", "found other JSON"),
         (b'{"format_version": 9}', "format_version: expected 1, found 9"),
         (b'{"format_version": 1}', "algorithm: expected a value, found none"),
     ],
@@ -113,10 +114,21 @@ def test_a_bad_field_of_the_configuration_is_refused(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     run.start(toy_config(), resume=False)
     values = json.loads(run.config_path.read_text())
-    for change in ({"spec": {"observation_dim": 3}}, {"seeds": 0}, {"spec": None}):
+    changes = [
+        ({"spec": {"observation_dim": 3}}, "spec.action_dim: expected a value, found none"),
+        ({"seeds": 0}, "seeds: expected a valid array, found 0"),
+        ({"seeds": ["0"]}, 'seeds.0: expected a valid integer, found "0"'),
+        ({"seeds": [-1]}, "seeds: expected at least 0, found -1"),
+        ({"spec": None}, "spec: expected an object, found null"),
+        ({"hyperparameters": []}, "hyperparameters: expected an object"),
+        ({"data_path": 3}, "data_path: expected a valid string, found 3"),
+        ({"data_selection": None}, "data_selection: expected an object, found null"),
+    ]
+    for change, sentence in changes:
         run.config_path.write_text(json.dumps(values | change))
-        with pytest.raises(ConfigError, match="spec, seeds, command or extensions cannot be used"):
+        with pytest.raises(ConfigError, match=sentence) as refusal:
             run.read_config()
+        assert str(refusal.value).startswith(f"{run.config_path}: ")
     run.config_path.write_text(json.dumps(values | {"colour": "red"}))
     with pytest.raises(ConfigError, match="colour: expected no such field, found one"):
         run.read_config()

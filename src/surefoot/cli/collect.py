@@ -35,7 +35,6 @@ from surefoot.file_sets import check_writable
 from surefoot.ranges import SEED, Range, check_count, check_fields
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.trebi import PUBLISHED_SETS, TREBI_TASKS
-from surefoot.text import shell_word
 
 DEFAULT_TRANSITIONS, VISION_TRANSITIONS = 100_000, 20_000
 IMAGE_TRANSITIONS = {"HazardRun": 18_000, "PointRobotPixels": 100_000, "PointRobotPixels64": 100_000}
@@ -105,7 +104,7 @@ def collect(options: CollectOptions, *, given: Names[str] = ()) -> Dataset | Fra
     """Collect and write what the options say. Raises `ConfigError` before any work where the file exists, or an option
     is set that is not read; `given` are those that a command line names."""
     task = get_task(options.task)
-    _check_name(task, options.out)
+    _check_name(task)
     route, whose = _route(options, task)
     refuse_others(options, ROUTES[route], whose, given=given)
     if options.out.exists() and not options.overwrite and task.vision is None:  # a folder of images grows
@@ -128,13 +127,12 @@ def collect(options: CollectOptions, *, given: Names[str] = ()) -> Dataset | Fra
     return dataset
 
 
-def _check_name(task: Task, out: Path) -> None:
+def _check_name(task: Task) -> None:
     """Refuse a name that promises data which are not made here: `ConfigError` says what can be collected instead."""
     if task.name in PUBLISHED_SETS:
         raise ConfigError(
-            f"--task: {task.name} is a set of D4RL's, which is published and not collected here; data of "
-            f"that robot are made anew by: surefoot collect --task {PUBLISHED_SETS[task.name]} --recipe medium-replay "
-            f"--out {shell_word(out)}"
+            f"--task: {task.name} is a set of D4RL's, which is published and not collected here; collect "
+            f"{PUBLISHED_SETS[task.name]} --recipe medium-replay makes data of that robot anew."
         )
     if task.suite == "surefoot" and task.image_shape is not None and task.name not in IMAGE_TRANSITIONS:
         plain = task.name.removesuffix("Moved").removesuffix("Shifted")

@@ -10,6 +10,7 @@ import numpy as np
 
 from surefoot.data.npz_files import Field, check_fields, read_npz
 from surefoot.errors import ConfigError, DataError
+from surefoot.evaluation.summary import Summary
 from surefoot.files import write_json, write_whole
 from surefoot.json_files import read_json
 from surefoot.training import RunDirectory
@@ -64,7 +65,8 @@ def read_summary(run: Path) -> dict[str, Any]:
     path = run / SUMMARY
     if not path.exists():
         return {}
-    return read_json(path, dict[str, Any], what="the summary of a run")
+    found: Any = read_json(path, Summary, what="the summary of a run", advice="evaluate again, or remove the key")
+    return found
 
 
 def merge_summary(run: Path, changes: Mapping[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:

@@ -14,10 +14,6 @@ PINNED = {
     "JAX_DEFAULT_PRNG_IMPL": "threefry2x32",
     "JAX_THREEFRY_PARTITIONABLE": "1",
     "JAX_TRANSFER_GUARD": "allow",
-    "JAX_DISABLE_JIT": "0",
-    "JAX_DEBUG_KEY_REUSE": "0",
-    "JAX_NO_TRACING": "0",
-    "JAX_RANDOM_SEED_OFFSET": "0",
 }
 """As `surefoot.numerics.pinned`, which holds for one thread, in every thread of a command and in its processes."""
 MOST_DEVICES = 1024

@@ -199,7 +199,7 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
 def _system_sentence(error: OSError) -> str:
     """What the system says against a file, and the way out where the disk is full."""
     place = f"{error.filename}: " if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename != "standard output":
         return f"{place}expected room on the disk, found it full; free some and start the command again."
     return f"{place}{(error.strerror or str(error)).rstrip('.')}."
 

@@ -1,7 +1,6 @@
 """`surefoot quickstart`: collect, train, measure, report, in one folder; killed and started again it goes on."""
 
 import argparse
-import json
 import os
 import re
 import shlex
@@ -25,6 +24,7 @@ from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
 from surefoot.errors import ConfigError, flag
 from surefoot.files import is_temporary, remove, sweep, write_json
+from surefoot.json_files import read_json
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.system import peak_memory
 from surefoot.training import RunDirectory, hyperparameters
@@ -213,10 +213,7 @@ def _read_request(out: Path) -> dict[str, Any] | None:
     path = out / REQUEST
     if not path.is_file():
         return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: expected JSON, found something that cannot be read.") from error
+    return read_json(path, dict[str, Any], what="the options of a quickstart", advice="add --overwrite to start afresh")
 
 
 def _print_end(summary: dict[str, Any], out: Path) -> None:

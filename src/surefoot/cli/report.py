@@ -1,6 +1,5 @@
 """`surefoot report`: the HTML page of a run, from what the run holds."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from surefoot.data.npz_files import Field
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
 from surefoot.file_sets import check_writable
+from surefoot.json_files import read_rows
 from surefoot.report.budget_tables import budget_rows
 from surefoot.report.html import write_report
 from surefoot.report.plots import RegionSlice, Trajectory, data_overview, feasible_region, training_curves, trajectories
@@ -35,6 +35,7 @@ from surefoot.report.tables import evaluation_rows
 from surefoot.safety.region import SLICES
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
+from surefoot.training.metrics_log import MetricsRow
 
 PAGE = "report.html"
 REGION = {
@@ -184,13 +185,10 @@ def _trajectories(paths: np.ndarray, start: str) -> list[Trajectory]:
 def _training_figure(directory: RunDirectory) -> Figures:
     if not directory.metrics_path.exists():
         return {}
-    try:
-        rows = [json.loads(line) for line in directory.metrics_path.read_text(encoding="utf-8").splitlines()]
-        flat = [{**{key: row[key] for key in ("step", "phase", "seed")}, **row["metrics"]} for row in rows]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{directory.metrics_path}: expected rows of metrics, found others; resume the run."
-        ) from error
+    rows = read_rows(
+        directory.metrics_path, MetricsRow, what="rows of metrics", advice="resume the run", cut_end=True
+    )  # fmt: skip
+    flat = [{"step": row["step"], "phase": row["phase"], "seed": row["seed"], **row["metrics"]} for row in rows]
     if not flat:
         return {}
     caption = "Training metrics over the updates, means of each log interval."

@@ -1,6 +1,5 @@
 """What the report shows of a run on images: predictions, feasibility along an episode, fine-tuning, cost and return."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.data.frames import FrameData
 from surefoot.data.npz_files import Field
 from surefoot.envs.point_robot import HAZARD_RADIUS
-from surefoot.errors import ConfigError
 from surefoot.report.image_plots import (
     MethodEpisodes,
     ProbabilitySlice,
@@ -25,7 +23,7 @@ from surefoot.report.image_plots import (
     return_against_cost,
 )
 from surefoot.safety.region import SLICES
-from surefoot.training.finetune import LOG
+from surefoot.training.finetune import LOG, read_round_rows
 
 Figures = dict[str, tuple[Figure, str]]
 OPEN_LOOP = {
@@ -127,9 +125,6 @@ def _online_figure(path: Path, name: str) -> Figures:
     file = path / LOG
     if not file.exists():
         return {}
-    try:
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: expected rows of JSON, found others; resume the run.") from error
+    rows = read_round_rows(file, what="rows of fine-tuning")
     caption = "Fine-tuning round by round: what its episodes earned, how many violated, and all that violated so far."
     return {"fine-tuning": (online_curves({name: rows}), caption)} if rows else {}

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from surefoot.algorithms import ALGORITHMS
 from surefoot.cli.options import Choice, choose, parse, parse_seeds
-from surefoot.cli.run_data import data_places
 from surefoot.cli.terminal import say
 from surefoot.errors import ConfigError, check_name, flag
 from surefoot.presets import DEFAULT_PRESET
@@ -57,13 +56,13 @@ def resumed_choice(run: RunDirectory, arguments: Sequence[str]) -> Choice:
     return Choice(given.algorithm, given.task, given.preset, defaults)
 
 
-def train_defaults(run: RunDirectory, config: RunConfig) -> dict[str, Any]:
-    """The options of `surefoot train` with which the run was trained; its data are where they lie now."""
+def train_defaults(config: RunConfig) -> dict[str, Any]:
+    """The options of `surefoot train` with which the run was trained."""
     selected = config.data_selection
     recorded = _recorded(config.command, ("--stream", "--share"))
     return {
         "seeds": ",".join(map(str, config.seeds)),
-        "data": next(data_places(run, config), Path(config.data_path)),
+        "data": Path(config.data_path),
         "log_interval": config.log_interval,
         "checkpoint_interval": config.checkpoint_interval,
         "data_filter": selected.get("filter", "all"),
@@ -87,7 +86,7 @@ def _recorded(command: Sequence[str], names: Sequence[str]) -> dict[str, str]:
 def check_agreement(run: RunDirectory, options: Any, config: RunConfig) -> None:
     """Raise `ConfigError`, which names flags, the run's values and the given ones, where options of `surefoot train`
     say something else than the run. Numbers of updates may, which `agreed` looks into; so may where the data lie."""
-    defaults = train_defaults(run, config)
+    defaults = train_defaults(config)
     names = ("data_filter", "filter_cost_limit", "fraction")
     trained = {name: defaults[name] for name in names} | {"seeds": list(config.seeds)}
     found = {name: getattr(options, name) for name in names} | {"seeds": list(parse_seeds(options.seeds))}

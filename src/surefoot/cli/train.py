@@ -93,7 +93,7 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     resumed = run_to_resume(arguments)
     choice = choose(arguments) if resumed is None else resumed_choice(resumed, arguments)
-    defaults = {} if resumed is None else train_defaults(resumed, resumed.read_config())
+    defaults = {} if resumed is None else train_defaults(resumed.read_config())
     one_thread_a_device(choice)
     options: TrainOptions[Any] = parse_with_hyperparameters(
         TrainOptions,

@@ -11,7 +11,6 @@
 
 import errno
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +27,7 @@ from surefoot.checkpoint import as_json, difference
 from surefoot.collection.episodes import Columns, join
 from surefoot.errors import ConfigError, DataError
 from surefoot.files import is_temporary, remove_folder, sweep, write_json, write_whole
+from surefoot.json_files import read_json
 from surefoot.locks import LOCK, holding
 from surefoot.system import allocate
 
@@ -38,6 +38,9 @@ PARTS = "parts"
 HASH_LETTERS = 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 Tree = TypeVar("Tree")
+
+
+_ANEW = "remove the folder, or choose another file with --out"
 
 
 @dataclass(frozen=True)
@@ -180,14 +183,10 @@ class Store:
             with self._saving("begin"):
                 write_json(path, identity)
             return
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigError(f"{path}: expected JSON, found something that cannot be read.") from error
+        found = read_json(path, dict[str, Any], what="the description of a collection", advice=_ANEW)
         if found != identity:
             raise ConfigError(
-                f"{self.path}: holds another collection, {difference('collection', found, identity)}; "
-                f"remove the folder, or choose another file with --out."
+                f"{self.path}: holds another collection, {difference('collection', found, identity)}; {_ANEW}."
             )
 
     def _reserve(self, size: int) -> None:

@@ -15,6 +15,8 @@ import h5py
 import numpy as np
 
 from surefoot.data.checks import refuse
+from surefoot.errors import DataError
+from surefoot.json_files import parse_json
 
 CHECKSUM, ARRAYS = "checksum", "arrays"
 """Attributes: of an array, its checksum; of the file, one string of JSON, the keys of all arrays written."""
@@ -76,13 +78,9 @@ def read_keys(path: Path, text: Any) -> list[str]:
     expected = "one string of JSON, a list of keys"
     if text is None:
         return []
-    try:
-        found = json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        refuse(path, ARRAYS, expected=expected, found="something else", cause=error)
-    if not isinstance(found, list) or not all(isinstance(key, str) for key in found):
-        refuse(path, ARRAYS, expected=expected, found="JSON of another kind")
-    return found
+    if not isinstance(text, str | bytes):
+        refuse(path, ARRAYS, expected=expected, found="something else")
+    return parse_json(text, list[str], place=f"{path}: {ARRAYS}", what=expected, error=DataError)
 
 
 def verified(

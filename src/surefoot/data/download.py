@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from surefoot.data.checks import refuse
-from surefoot.data.web import RefusedError, Watch, check_address, open_url
+from surefoot.data.web import RefusedError, check_address, open_url
 from surefoot.data.writing import blaming, check_room
 from surefoot.errors import DataError
 from surefoot.files import remove, sync_directory, write_text
@@ -192,36 +192,29 @@ def _after_no(url: str, error: urllib.error.HTTPError, part: Path) -> int:
 
 def _append(answer: Any, part: Path, done: int, most: int, on_bytes: Callable[[int], Any]) -> None:
     """Write what comes, up to one byte more than `most`; each block is the system's at once."""
-    synced = done
-    with _opened(part) as file, Watch(answer, least=LEAST_BYTES, seconds=WINDOW) as watch:
+    synced, window_end, window_done = done, time.monotonic() + WINDOW, done
+    with _opened(part) as file:
         try:
             while done <= most:
-                block = _next_block(answer, min(BLOCK, most + 1 - done), watch)
+                try:
+                    block = answer.read1(min(BLOCK, most + 1 - done))
+                except (OSError, http.client.HTTPException, ValueError) as error:
+                    raise _Broken(_reason(error)) from error
                 if not block:
                     break
                 file.write(block)
                 done += len(block)
-                watch.done += len(block)
                 on_bytes(done)
                 if done - synced >= SYNCED_BYTES:
                     os.fsync(file.fileno())
                     check_room(part, min(SYNCED_BYTES, most - done))
                     synced = done
+                if (now := time.monotonic()) > window_end:
+                    if done - window_done < LEAST_BYTES:
+                        raise _TooSlow(f"only {done - window_done:,} bytes in {WINDOW:g} seconds")
+                    window_end, window_done = now + WINDOW, done
         finally:
             os.fsync(file.fileno())
-
-
-def _next_block(answer: Any, size: int, watch: Watch) -> bytes:
-    """Up to `size` bytes, as soon as some are there; empty at the end. Raises `_Broken`."""
-    try:
-        block = answer.read1(size)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        if watch.brought is None:
-            raise _Broken(_reason(error)) from error
-        block = b""
-    if watch.brought is not None:
-        raise _TooSlow(f"only {watch.brought:,} bytes in {WINDOW:g} seconds")
-    return block
 
 
 def _opened(part: Path) -> BinaryIO:
@@ -285,8 +278,7 @@ def _reason(error: BaseException) -> str:
         return "a connection that broke off"
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-    words = "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))[:100]
-    return f"no connection ({words.strip('. ') or type(cause).__name__})"
+    return f"no connection ({' '.join(text.split()).strip('. ') or type(cause).__name__})"
 
 
 def _remove(part: Path) -> None:

@@ -24,12 +24,15 @@ from jaxtyping import Int, UInt8
 
 from surefoot.data import pixels
 from surefoot.data.allowance import Allowance, check_memory
+from surefoot.data.cards import Card
 from surefoot.data.checks import check_frames, refuse
 from surefoot.data.checksums import write_array, write_keys, write_text
 from surefoot.data.frames import FrameData, join
 from surefoot.data.storage import check_keys, read_text, reading
 from surefoot.data.writing import replacing
+from surefoot.errors import DataError
 from surefoot.files import sweep, write_json
+from surefoot.json_files import read_json
 from surefoot.tasks import Task
 
 LAYOUT = "episodes"
@@ -97,11 +100,8 @@ def is_folder_of_episodes(path: Path) -> bool:
 def read_card(folder: Path) -> dict[str, Any]:
     """The folder's card. Raises `DataError` where there is none, as while it is being collected."""
     path = folder / CARD
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        refuse(path, "", expected="the card of a finished collection", found="none that can be read", cause=error)
-    if not isinstance(card, dict) or card.get("layout") != LAYOUT:
+    card: Any = read_json(path, Card, what="the card of a finished collection", error=DataError)
+    if card.get("layout") != LAYOUT:
         refuse(path, "layout", expected=f"'{LAYOUT}'", found="another")
     return card
 

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from surefoot.data.allowance import Allowance
+from surefoot.data.cards import Card
 from surefoot.data.checks import (
     check_dataset,
     check_episodes,
@@ -41,6 +42,8 @@ from surefoot.data.storage import (
     verified_blocks,
 )
 from surefoot.data.writing import new_hdf5, replacing
+from surefoot.errors import DataError
+from surefoot.json_files import parse_json
 from surefoot.tasks import TASKS, Task
 
 REQUIRED_KEYS = ("observations", "next_observations", "actions", "rewards", "costs", "terminals", "timeouts")
@@ -242,12 +245,7 @@ def card_of(path: Path, file: h5py.File) -> dict[str, Any]:
         return {}
     if not isinstance(text, str | bytes):
         refuse(path, CARD, expected=expected, found=f"{type(text).__name__}")
-    try:
-        card = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        refuse(path, CARD, expected=expected, found="a string that is not JSON", cause=error)
-    if not isinstance(card, dict):
-        refuse(path, CARD, expected=expected, found=f"JSON of a {type(card).__name__}")
+    card: Any = parse_json(text, Card, place=f"{path}: {CARD}", what=expected, error=DataError)
     return card
 
 

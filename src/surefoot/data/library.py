@@ -5,7 +5,6 @@ download; from then on the bytes must be the same.
 """
 
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -25,6 +24,7 @@ from surefoot.data.storage import has_key, reading
 from surefoot.data.writing import replacing
 from surefoot.errors import ConfigError, DataError
 from surefoot.files import write_json
+from surefoot.json_files import read_json
 from surefoot.tasks import TASKS, Task, get_task
 
 MANIFEST = "manifest.json"
@@ -202,11 +202,7 @@ def read_manifest(directory: Path) -> dict[str, Known]:
     path = directory / MANIFEST
     if not path.exists():
         return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {name: Known(int(entry["size"]), str(entry["sha256"])) for name, entry in found.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        refuse(path, "", expected="sizes and hashes of files", found="something else", cause=error)
+    return read_json(path, dict[str, Known], what="sizes and hashes of files", error=DataError)
 
 
 def get(

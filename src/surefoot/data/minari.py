@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 
 from surefoot.data.allowance import Allowance
+from surefoot.data.cards import Metadata
 from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
 from surefoot.data.checksums import write_array
 from surefoot.data.d4rl import LEADING_COLUMNS, Labeller
@@ -35,7 +36,9 @@ from surefoot.data.storage import (
 )
 from surefoot.data.travel import PLACES, TravelCost, check_places, read_places
 from surefoot.data.writing import blaming, check_room, new_hdf5
+from surefoot.errors import DataError
 from surefoot.files import aside, remove, sweep
+from surefoot.json_files import read_json
 from surefoot.tasks import Task
 
 MAIN_FILE, METADATA_FILE = "main_data.hdf5", "metadata.json"
@@ -124,12 +127,7 @@ def _read_metadata(folder: Path) -> dict[str, Any]:
     path = folder / METADATA_FILE
     if not path.is_file():
         refuse(folder, "", expected=f"a Minari dataset with {METADATA_FILE}", found="none")
-    try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        refuse(path, "", expected="JSON", found="something that cannot be read", cause=error)
-    if not isinstance(metadata, dict):
-        refuse(path, "", expected="a table of keys", found=f"JSON of a {type(metadata).__name__}")
+    metadata: Any = read_json(path, Metadata, what="the metadata of a Minari dataset", error=DataError)
     return metadata
 
 

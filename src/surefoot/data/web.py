@@ -8,7 +8,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any
 
 SCHEMES = ("http", "https")
 MOST_REDIRECTS = 5
@@ -83,56 +83,25 @@ class _Punctual:
     """A connection that is closed where the head of the answer is not there in time."""
 
     sock: Any
+    _late = False
 
     def getresponse(self) -> Any:
-        late, connection = threading.Event(), self.sock
-
-        def hang_up() -> None:
-            late.set()
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-        timer = threading.Timer(ANSWER_SECONDS, hang_up)
+        timer = threading.Timer(ANSWER_SECONDS, self._hang_up)
         timer.daemon = True
         timer.start()
         try:
             answer = super().getresponse()  # pyright: ignore[reportAttributeAccessIssue] (a mixin)
         finally:
             timer.cancel()
-        if late.is_set():  # what was cut off passes for the whole head
+        if self._late:  # what was cut off passes for the whole head
             answer.close()
             raise TimeoutError(f"no answer within {ANSWER_SECONDS:g} seconds")
-        answer.hang_up = hang_up
         return answer
 
-
-class Watch:
-    """Hangs up on an answer that brings fewer than `least` bytes in `seconds`, also within a single read; a context
-    manager. `done` counts bytes, by the caller's word; `brought` is how few they were, None while there are enough."""
-
-    def __init__(self, answer: Any, *, least: int, seconds: float) -> None:
-        self.done = 0
-        self.brought: int | None = None
-        self._answer, self._least, self._seconds = answer, least, seconds
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        before = self.done
-        while not self._ended.wait(self._seconds):
-            if self.done - before < self._least:
-                self.brought = self.done - before
-                self._answer.hang_up()
-                return
-            before = self.done
+    def _hang_up(self) -> None:
+        self._late = True
+        with suppress(OSError, AttributeError):
+            self.sock.shutdown(socket.SHUT_RDWR)
 
 
 class _HttpConnection(_Punctual, http.client.HTTPConnection):

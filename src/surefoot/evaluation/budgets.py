@@ -288,7 +288,10 @@ def summarise_budgets(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row["asked"], []).append(row)
-    records = sorted((_figures(group, seeds) for group in groups.values()), key=_size)
+    try:
+        records = sorted((_figures(group, seeds) for group in groups.values()), key=_size)
+    except (KeyError, TypeError) as error:  # a budget without its columns
+        raise DataError(f"evaluation rows: expected the columns of a budget, found others ({error}).") from error
     free = [record for record in records if record["budget"] is None]
     limited = [record for record in records if record["budget"] is not None]
     returns = [record["return_mean"] for record in limited]

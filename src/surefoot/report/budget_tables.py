@@ -1,6 +1,7 @@
 """Tables of evaluations under budgets: a row for each budget, and what they say together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from surefoot.errors import DataError
@@ -13,8 +14,15 @@ SHARE_OF_UNCONSTRAINED = 0.95
 
 def budget_rows(figures: Mapping[str, Any]) -> list[dict[str, str]]:
     """A row for each budget of what `evaluation.budgets.summarise_budgets` gives; 95 % intervals in brackets."""
-    try:
+    with _reading():
         return [_row(record) for record in figures["budgets"]]
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn a figure that is missing or of another form into a `DataError`."""
+    try:
+        yield
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"summary: key 'budgets': expected the figures of an evaluation under budgets, found others ({error}); "
@@ -23,7 +31,15 @@ def budget_rows(figures: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def budget_key_figures(figures: Mapping[str, Any]) -> list[KeyFigure]:
-    """The figures that have a target: costs within budgets, most episodes within 1.1 of them, returns that rise."""
+    """The figures that have a target: costs within budgets, most episodes within 1.1 of them, returns that rise.
+
+    `DataError` where one is missing.
+    """
+    with _reading():
+        return _key_figures(figures)
+
+
+def _key_figures(figures: Mapping[str, Any]) -> list[KeyFigure]:
     limited = [record for record in figures.get("budgets", []) if record["budget"] is not None]
     if not limited:
         return []

@@ -18,14 +18,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
+from typing_extensions import TypedDict
 
 from surefoot import checkpoint
 from surefoot.data.frames import FrameData, Frames, FrameWindows
 from surefoot.envs.pure import PureTask
 from surefoot.envs.pure_rollouts import Stream, roll_out_stream
-from surefoot.errors import CheckpointError, ConfigError, DivergenceError
+from surefoot.errors import CheckpointError, ConfigError, DivergenceError, SurefootError
 from surefoot.files import write_text
 from surefoot.interrupts import deferred_interrupts
+from surefoot.json_files import read_rows
 from surefoot.nn import member
 from surefoot.numerics import enough_memory, pinned
 from surefoot.ranges import Range, check_fields
@@ -363,13 +365,29 @@ def _resume(
         return states, replays, 0, []
     template = state_template(algorithm, spec, seeds)
     states, metadata = checkpoint.load(latest, template, expect=run.read_config().identity_of(latest))
-    number = metadata["step"]
+    number = checkpoint.step_of(latest, metadata)
     path = _replay_path(run, number)
     new, _ = checkpoint.load(path, jax.eval_shape(lambda: _new_part(replays)), expect={"round": number})
     whole = [_with_new_part(replay, part) for replay, part in zip(replays, new, strict=True)]
     log = run.path / LOG
-    try:
-        rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{log}: expected the log of {number} rounds, found nothing that can be read.") from error
+    rows = read_round_rows(log, what=f"the log of {number} rounds", error=CheckpointError)
     return states, whole, number, [row for row in rows if row["round"] <= number]
+
+
+class RoundRow(TypedDict):
+    """What a round of fine-tuning brought, of one seed; there is more in it."""
+
+    round: int
+    seed: int
+    environment_steps: int
+    episodes: int
+    return_mean: float
+    violating_share: float
+    violating_episodes: int
+    total_cost: float
+    metrics: dict[str, float]
+
+
+def read_round_rows(log: Path, *, what: str, error: type[SurefootError] = ConfigError) -> list[dict[str, Any]]:
+    """The rows of online.jsonl. Raises `error` where they are not such rows."""
+    return read_rows(log, RoundRow, what=what, error=error, advice="resume the run")

@@ -159,7 +159,7 @@ class _Training:
         else:
             template = state_template(self.algorithm, spec, self.seeds)
             states, metadata = checkpoint.load(self.kept, template, expect=config.identity_of(self.kept))
-            self.step = self.saved = metadata["step"]
+            self.step = self.saved = checkpoint.step_of(self.kept, metadata)
         self.run.discard_after(self.step)
         self.log = stack.enter_context(MetricsLog(self.run, self.seeds, step=self.step))
         return states

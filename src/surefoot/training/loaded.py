@@ -279,7 +279,15 @@ def _load(
     states, metadata = checkpoint.load(directory, template, expect=config.identity_of(directory))
     state = member(states, config.seeds.index(seed))
     origin = Origin(os.path.abspath(run.path), seed, directory.name, sha256, overrides, kind)
-    return LoadedPolicy(algorithm, state, config=config, seed=seed, step=metadata["step"], path=run.path, origin=origin)
+    return LoadedPolicy(
+        algorithm,
+        state,
+        config=config,
+        seed=seed,
+        step=checkpoint.step_of(directory, metadata),
+        path=run.path,
+        origin=origin,
+    )
 
 
 class _ForkedPolicy:

@@ -8,12 +8,23 @@ from typing import Self
 
 import numpy as np
 from jaxtyping import Float
+from typing_extensions import TypedDict
 
 from surefoot.errors import ConfigError
 from surefoot.files import write_text
 from surefoot.training.run_directory import RunDirectory
 from surefoot.training.second_place import SecondPlace
 from surefoot.training.tensorboard import TensorBoard
+
+
+class MetricsRow(TypedDict):
+    """Means of the metrics of one seed since the row before."""
+
+    step: int
+    phase: str
+    seed: int
+    metrics: dict[str, float]
+
 
 SeedMetrics = Mapping[str, Float[np.ndarray, " S"]]
 

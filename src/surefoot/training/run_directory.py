@@ -20,8 +20,9 @@ from typing import Annotated, Any
 
 from surefoot import checkpoint
 from surefoot.checkpoint import DamagedCheckpointError, as_json, difference
-from surefoot.errors import CheckpointError, ConfigError, FieldError
+from surefoot.errors import CheckpointError, ConfigError
 from surefoot.files import sweep, write_json
+from surefoot.json_files import check_json, read_json
 from surefoot.locks import holding
 from surefoot.ranges import COUNT, NUMBER, SEED, Range, check_fields
 from surefoot.training.algorithm import hyperparameters
@@ -200,38 +201,23 @@ class RunDirectory:
 
     def read_config(self) -> RunConfig:
         """The configuration in config.json. Raises `ConfigError` where there is none that can be used."""
-        try:
-            values = json.loads(self.config_path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise ConfigError(f"{self.path}: expected a run directory, found no config.json there.") from error
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{self.config_path}: expected JSON, found something that cannot be read.") from error
-        if not isinstance(values, dict) or "format_version" not in values:
-            raise ConfigError(f"{self.config_path}: expected the configuration of a run, found other JSON.")
+        if not self.config_path.exists():
+            raise ConfigError(f"{self.path}: expected a run directory, found no config.json there.")
+        what = "the configuration of a run"
+        values: dict[str, Any] = read_json(self.config_path, dict[str, Any], what=what)
+        if "format_version" not in values:
+            raise ConfigError(f"{self.config_path}: expected {what}, found other JSON.")
         if (version := values["format_version"]) != FORMAT_VERSION:
-            raise ConfigError(f"{self.config_path}: format_version: expected {FORMAT_VERSION}, found {version!r}.")
+            raise ConfigError(
+                f"{self.config_path}: format_version: expected {FORMAT_VERSION}, found {json.dumps(version):.60}."
+            )
         names = {one.name for one in dataclasses.fields(RunConfig)}
         values.setdefault("data_selection", {})  # runs from before there were selections have none
-        values.setdefault("extensions", [])  # likewise
+        values.setdefault("extensions", [])
         if wrong := sorted(names ^ values.keys()):
             sentence = "expected a value, found none" if wrong[0] in names else "expected no such field, found one"
             raise ConfigError(f"{self.config_path}: {wrong[0]}: {sentence}.")
-        try:
-            spec = values["spec"]
-            if spec.get("image_shape") is not None:
-                spec["image_shape"] = tuple(spec["image_shape"])  # JSON's lists cannot be hashed
-            values["spec"] = DataSpec(**spec)
-            values["extensions"] = tuple(
-                Extension(**{**one, "before": dict(one["before"]), "command": tuple(one["command"])})
-                for one in values["extensions"]
-            )
-            return RunConfig(**{**values, "seeds": tuple(values["seeds"]), "command": tuple(values["command"])})
-        except FieldError as error:
-            raise ConfigError(f"{self.config_path}: {error}") from error
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise ConfigError(
-                f"{self.config_path}: spec, seeds, command or extensions cannot be used ({error})."
-            ) from error
+        return check_json(values, RunConfig, place=str(self.config_path), what=what)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

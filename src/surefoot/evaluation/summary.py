@@ -1,0 +1,144 @@
+"""What the summary of a run holds, as far as commands and reports read it back. It may hold more.
+
+A key whose value is of another type is refused where the summary is read, so that nothing that draws or prints it needs
+to ask.
+"""
+
+from typing import Annotated, Any, NotRequired
+
+from annotated_types import Len
+from typing_extensions import TypedDict
+
+Pair = Annotated[list[float], Len(2, 2)]
+Interval = Pair | None
+"""Of 95 %; None where there are too few episodes for one."""
+Triple = Annotated[list[float], Len(3, 3)]
+"""A number for each slice of the published region."""
+
+
+class LimitFigures(TypedDict):
+    """Figures against one cost limit."""
+
+    limit: float
+    normalised_cost_mean: float
+    normalised_cost_interval: Interval
+    normalised_cost_per_seed: list[float]
+    episode_safe_rate: float
+    episode_safe_interval: Interval
+    seed_safe_rate: float
+
+
+class ProtocolFigures(TypedDict):
+    """Figures of an evaluation by a protocol."""
+
+    protocol: NotRequired[str]
+    episodes: int
+    seeds: Annotated[list[int], Len(1)]
+    normalised_return_mean: float
+    normalised_return_interval: Interval
+    normalised_cost_mean: float
+    cost_mean: NotRequired[float]
+    cost_cvar: float
+    zero_cost_rate: float
+    zero_cost_interval: Interval
+    episode_safe_rate: float
+    safe: bool
+    limits: Annotated[list[LimitFigures], Len(1)]
+    timing: NotRequired[dict[str, Any]]
+
+
+class BudgetRecord(TypedDict):
+    """Figures under one budget."""
+
+    asked: str
+    ratio: NotRequired[float | None]
+    budget: float | None
+    episodes: int
+    return_mean: float
+    return_interval: Interval
+    return_per_seed: list[float]
+    cost_mean: float
+    cost_interval: Interval
+    cost_per_seed: list[float]
+    step_seconds_median: float
+    lanes: int
+    normalised_cost_mean: NotRequired[float | None]
+    normalised_cost_interval: NotRequired[Interval]
+    exceeded_rate: NotRequired[float]
+    exceeded_interval: NotRequired[Interval]
+    nearly_within_rate: NotRequired[float]
+    nearly_within_interval: NotRequired[Interval]
+
+
+class BudgetFigures(TypedDict, total=False):
+    """Figures of an evaluation under budgets."""
+
+    seeds: list[int]
+    level: float | None
+    budgets: list[BudgetRecord]
+    return_rises: bool | None
+    share_of_unconstrained_return: float | None
+    setting: str
+
+
+class RegionFigures(TypedDict, total=False):
+    """Agreement of the learned feasible region with the exact one, on each slice."""
+
+    iou: Triple
+    false_safe_rate: Triple
+    false_alarm_rate: Triple
+
+
+class BatchTimes(TypedDict):
+    """How long a policy took to act for so many environments."""
+
+    batch: int
+    p50_ms: float
+    p95_ms: float
+
+
+class Latency(TypedDict, total=False):
+    """What `surefoot bench act` found."""
+
+    batches: list[BatchTimes]
+    devices: list[str]
+    step: int
+
+
+class ExactInfeasibility(TypedDict, total=False):
+    """How well p tells what the exact set says."""
+
+    region: RegionFigures
+    exact: list[dict[str, Any]]
+    auroc: list[dict[str, Any]]
+
+
+class Rollout(TypedDict):
+    """An episode that was drawn."""
+
+    file: str
+    caption: str
+
+
+class Summary(TypedDict, total=False):
+    """summary.json of a run."""
+
+    task: str
+    algorithm: str
+    preset: str | None
+    seeds: list[int]
+    config: dict[str, Any]
+    versions: dict[str, str]
+    data: dict[str, Any]
+    training: dict[str, Any]
+    acting: dict[str, Any]
+    simulator: dict[str, Any]
+    wall_seconds: float
+    peak_memory_mb: float
+    evaluation: dict[str, Any]
+    evaluation_infeasibility: ExactInfeasibility
+    feasible_region: RegionFigures
+    protocol: ProtocolFigures
+    budgets: BudgetFigures
+    latency: Latency
+    rollouts: list[Rollout]

@@ -1,0 +1,182 @@
+"""Every JSON file of a run, changed at random: the result of before, or one sentence; never another exception."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import pytest
+from tests.data_fixtures import BINARY_TASK, is_one_sentence, make_dataset
+from tests.stub_planner import StubPlanner
+from tests.stub_run import know_the_stub, stub_run
+
+from surefoot import checkpoint, data
+from surefoot.cli.evaluate import table
+from surefoot.cli.evaluate_budgets import read_rows
+from surefoot.cli.files import read_summary
+from surefoot.cli.main import main
+from surefoot.cli.report_budgets import levels_of
+from surefoot.data import library
+from surefoot.data.minari import load_minari, save_minari
+from surefoot.errors import SurefootError
+from surefoot.evaluation.rows import EpisodeRow
+from surefoot.json_files import read_rows as read_json_rows
+from surefoot.report.plots import training_curves
+from surefoot.safety.calibration import Calibration, read_calibration, write_calibration
+from surefoot.training import RunDirectory
+from surefoot.training.finetune import read_round_rows
+from surefoot.training.metrics_log import MetricsRow
+
+MUTATIONS = 60
+_VALUES: tuple[Any, ...] = (None, True, 0, -1, 1.5, 10**19, "", "x", "\u202e", [], [[]], {}, {"a": {}}, [None], "NaN")
+Reader = Callable[[Path], Any]
+
+
+def mutated(text: str, draw: random.Random) -> str:
+    """JSON text with one value replaced, removed, renamed or nested, or its bytes cut or exchanged."""
+    kind = draw.randrange(8)
+    if kind == 0:
+        return text[: draw.randrange(len(text))]
+    if kind == 1:
+        place = draw.randrange(len(text))
+        return text[:place] + draw.choice('{}[]",:0-eN\\') + text[place + 1 :]
+    if kind == 2:
+        return "[" * draw.choice((70, 3000, 10**5)) + text
+    value = json.loads(text)
+    places = list(_places(value))
+    parent, key = draw.choice(places) if places else ([value], 0)
+    if kind == 3 and isinstance(parent, dict):
+        parent[f"{key}x"] = parent.pop(key)
+    elif kind == 4:
+        del parent[key]
+    elif kind == 5:
+        parent[key] = [parent[key]]
+    else:
+        parent[key] = draw.choice(_VALUES)
+    changed = json.dumps(value)
+    return changed.replace('"NaN"', draw.choice(("NaN", "-Infinity", "1e999", '"NaN"')))
+
+
+def _places(value: Any) -> Any:
+    for key, below in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield value, key
+        yield from _places(below)
+
+
+def sentence(read: Reader, path: Path) -> str:
+    """What is said against a file; empty where it is read."""
+    try:
+        read(path)
+    except SurefootError as error:
+        return str(error)
+    return ""
+
+
+def check(path: Path, read: Reader, *, rows: bool = False, mutations: int = MUTATIONS) -> int:
+    """Read a file after each of many mutations; returns how many were refused."""
+    original, draw, refused = path.read_text(), random.Random(0), 0
+    read(path)
+    for _ in range(mutations):
+        lines = original.splitlines() if rows else [original]
+        place = draw.randrange(len(lines))
+        lines[place] = mutated(lines[place], draw)
+        path.write_text("\n".join(lines) + "\n" if rows else lines[0], encoding="utf-8", errors="surrogatepass")
+        said = sentence(read, path)
+        refused += bool(said)
+        assert is_one_sentence(said or "Read."), said
+        assert len(said) < 1500
+    path.write_text(original)
+    return refused
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    know_the_stub(monkeypatch)
+    return stub_run(tmp_path / "run", StubPlanner())
+
+
+def test_configuration(run: Path) -> None:
+    assert check(run / "config.json", lambda path: RunDirectory(path.parent).read_config().identity) > 20
+
+
+def test_checkpoint(run: Path) -> None:
+    folder = run / "checkpoints" / "000000002"
+
+    def read(_: Path) -> Any:
+        tree, metadata = checkpoint.load(folder, {"gain": jnp.ones(2)})
+        return tree, checkpoint.step_of(folder, metadata)
+
+    assert check(folder / "checkpoint.json", read) > 20
+
+
+def test_calibration(tmp_path: Path) -> None:
+    kept = {"0": {"0.1": [[1.0, 2.0], [1.8, 2.0]]}}
+    path = write_calibration(tmp_path, Calibration("budgets", 2, 6, {}, 9, 9, "x", kept, checkpoint_sha256="ab" * 32))
+
+    def read(path: Path) -> Any:
+        found = read_calibration(path.parent, step=2, sha256="ab" * 32)
+        return found.for_seed(0, 0.1), found.holds_from(0, 0.1)
+
+    assert check(path, read) > 20
+
+
+def test_summary_and_rows_of_budgets(run: Path) -> None:
+    words = ["evaluate", str(run), "--budget", "0.5", "1.0", "--cost-limit", "inf", "--episodes", "2", "--lanes", "4"]
+    assert main(words) == 0
+    assert check(run / "summary.json", lambda path: table(read_summary(path.parent)), mutations=200) > 60
+    rows = run / "evaluation" / "budget_episodes.jsonl"
+    assert check(rows, lambda path: levels_of(read_rows(path)), rows=True) > 20
+
+
+def test_summaries_that_are_committed(tmp_path: Path) -> None:
+    for path in sorted(Path("results").rglob("summary.json")):
+        if (path.parent / "config.json").exists():
+            read_summary(path.parent)
+    path = tmp_path / "summary.json"
+    path.write_text((Path("results") / "point_robot" / "quickstart" / "summary.json").read_text())
+    assert check(path, lambda path: table(read_summary(path.parent)), mutations=200) > 60
+
+
+def test_rows_of_metrics_rounds_and_episodes(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    row = {"step": 1, "phase": "a", "seed": 0, "metrics": {"loss": 1.0}}
+    path.write_text(f"{json.dumps(row)}\n" * 3)
+
+    def curves(path: Path) -> Any:
+        rows: list[Any] = read_json_rows(path, MetricsRow, what="rows")
+        return training_curves([{**{k: r[k] for k in ("step", "phase", "seed")}, **r["metrics"]} for r in rows])
+
+    assert check(path, curves, rows=True, mutations=25) > 8
+    episode = {"seed": 0, "episode": 0, "return": 1.0, "cost": 0.0, "length": 3, "start": "drawn"}
+    path.write_text(json.dumps(episode) + "\n")
+    assert check(path, lambda path: read_json_rows(path, EpisodeRow, what="rows"), rows=True) > 20
+    round_row = {"round": 1, "seed": 0, "environment_steps": 3, "episodes": 1, "return_mean": 1.0, "metrics": {},
+                 "violating_share": 0.0, "violating_episodes": 0, "total_cost": 0.0}  # fmt: skip
+    path.write_text(json.dumps(round_row) + "\n")
+    assert check(path, lambda path: read_round_rows(path, what="rows"), rows=True) > 20
+
+
+def test_manifest_and_metadata_of_data(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({"a.hdf5": {"size": 3, "sha256": "ab" * 32}}))
+    assert check(manifest, lambda path: library.read_manifest(path.parent)) > 20
+    save_minari(tmp_path / "minari", make_dataset(BINARY_TASK), BINARY_TASK)
+    check(tmp_path / "minari" / "data" / "metadata.json", lambda path: load_minari(path.parent, BINARY_TASK))
+
+
+def test_cards(tmp_path: Path) -> None:
+    card = tmp_path / "card.json"
+    card.write_text(json.dumps({"task": "Binary", "coverage": {"episodes": 2}, "behaviours": [{"name": "a"}]}))
+    file = tmp_path / "data.hdf5"
+    data.save(file, make_dataset(BINARY_TASK))
+
+    def read(path: Path) -> Any:
+        import h5py
+
+        with h5py.File(file, "a") as opened:
+            opened.attrs["card"] = path.read_bytes()
+        return library.card_of(file)
+
+    assert check(card, read, mutations=30) > 8
