@@ -32,6 +32,8 @@ PLACE_IMPOSSIBLE = 0.5
 _CAP = 10.0
 """Usual steps of a column that count: one wild column is no reset."""
 _SAMPLE, _BLOCK, _CANDIDATES, _STARTS = 20_000, 16_384, 1000, 1000
+_BLOCK_NUMBERS = 4 * 2**20
+"""Numbers of observations that are worked on at a time."""
 _IMAGES = 20_000
 """Frames of images that are looked at: a reader of compressed ones takes about a minute for 100,000."""
 
@@ -56,9 +58,8 @@ def observation_jumps(data: Dataset | FrameData) -> Jumps:
     scale = _scale(data, sample)
     if scale is None:
         return NONE
-    scores = np.concatenate(
-        [_scores(*_pairs(data, rows[at : at + _BLOCK]), scale) for at in range(0, len(rows), _BLOCK)]
-    )
+    block = _rows_within(data, _BLOCK)
+    scores = np.concatenate([_scores(*_pairs(data, rows[at : at + block]), scale) for at in range(0, len(rows), block)])
     usual = float(np.quantile(scores, USUAL)) or 1.0
     found = np.union1d(_apart(scores, usual), _near_starts(data, rows, starts, scores, usual, sample, scale))
     return Jumps(rows[found], scores[found] / usual)
@@ -93,13 +94,18 @@ def _steps(data: Dataset | FrameData) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(~(data.terminated | data.truncated)), starts[starts < len(data)]
 
 
+def _rows_within(data: Dataset | FrameData, most: int) -> int:
+    """At most so many rows, fewer of wide observations: a block of them takes little memory."""
+    return max(32, min(most, _BLOCK_NUMBERS // max(1, int(np.prod(data.observations.shape[1:])))))
+
+
 def _pairs(data: Dataset | FrameData, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Observations before and after these steps, [n, columns], float32."""
     if isinstance(data, Dataset):
         taken = take_rows({"before": data.observations, "after": data.next_observations}, rows)
         return taken["before"], taken["after"]
     low, high = int(rows.min()), int(rows.max()) + 2
-    if high - low > 2 * len(rows) + 2 * _BLOCK:  # a thin sample of images: each pair is read alone
+    if high - low > 4 * len(rows):  # a thin sample of images: each pair is read alone
         found = [read_rows(data.observations, row, row + 2) for row in rows.tolist()]
         seen = np.stack(found).reshape(len(rows), 2, -1).astype(np.float32)
         return seen[:, 0], seen[:, 1]
@@ -119,7 +125,7 @@ class _Scale(NamedTuple):
 
 def _scale(data: Dataset | FrameData, sample: np.ndarray) -> _Scale | None:
     if data.observations.ndim > 2:
-        sample = sample[:: max(1, len(sample) // 2000)]
+        sample = sample[:: max(1, len(sample) // 500)]
     before, after = _pairs(data, sample)
     sizes = np.abs(after.astype(np.float64) - before)
     varies = (sizes > 0).any(0)
@@ -158,12 +164,12 @@ def _near_starts(
 ) -> Int[np.ndarray, " k"]:
     """Long steps that land near where episodes start."""
     candidates = np.flatnonzero(scores > LONG * usual)
-    candidates = candidates[np.argsort(-scores[candidates])][:_CANDIDATES]
+    candidates = candidates[np.argsort(-scores[candidates])][: _rows_within(data, _CANDIDATES)]
     if not len(candidates):
         return candidates
     limit = _IMAGES if isinstance(data, FrameData) and data.observations.ndim > 2 else len(data.rewards)
     starts = starts[starts < limit - 1]
-    starts = starts[:: max(1, len(starts) // _STARTS)]
+    starts = starts[:: max(1, len(starts) // _rows_within(data, _STARTS))]
     origin = _pairs(data, starts)[0][:, scale.varies] / scale.spread
     before, after = (part[:, scale.varies] / scale.spread for part in _pairs(data, np.sort(rows[candidates])))
     order = np.argsort(rows[candidates], kind="stable")
