@@ -104,7 +104,7 @@ def without_best(dataset: Dataset, *, epsilon: float, cost_limit: float) -> Data
     """Without the safe episodes whose return is within `epsilon` of the best safe one's; a negative `epsilon` takes the
     unsafe ones instead (DSRL calls it epsilon). Where there is no such episode nothing changes."""
     check_number(epsilon, "(-inf, inf)", "epsilon")
-    check_number(cost_limit, "[0, inf)", "cost limit")
+    check_number(cost_limit, "(-inf, inf)", "cost limit")
     safe = dataset.cost_returns <= cost_limit
     meant = safe if epsilon >= 0 else ~safe
     returns = dataset.returns
@@ -137,7 +137,7 @@ def by_cost(
     and at most 1.5 times the limit. frontier: the `most` highest returns in each of `cost_bins` equal bins of the
     data's own cost range.
     """
-    check_number(cost_limit, "[0, inf)", "cost limit")
+    check_number(cost_limit, "(-inf, inf)", "cost limit")
     costs = dataset.cost_returns
     chosen: Bool[np.ndarray, " E"] | Int[np.ndarray, " n"]
     if mode == "safe":
