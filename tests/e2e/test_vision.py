@@ -126,4 +126,4 @@ def test_what_a_collection_cannot_do_is_said(data: Path, tmp_path: Path, capsys:
     assert "--overwrite: expected none" in refusal([*words, "--overwrite", "--out", str(tmp_path / "new")], capsys)
     assert "--steps: expected none" in refusal([*words, "--steps", "9", "--out", str(tmp_path / "new")], capsys)
     said = refusal(["data", "convert", str(data), "--to", "minari", "--out", str(tmp_path / "new")], capsys)
-    assert "--to: expected episodes, frames, chunks for images, found minari" in said
+    assert "--to: expected frames, episodes, chunks for images, found minari" in said

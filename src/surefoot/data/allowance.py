@@ -34,24 +34,31 @@ class Allowance:
         """`copies`: how often the values are in memory at the worst moment."""
         self._path, self._copies, self._available = path, copies, available_memory()
         self._declared, self._needed = 0, 0.0
+        self._file_bytes: int | None = None
 
     def take(self, key: str, node: h5py.Dataset, *, in_memory: bool = True, item_bytes: int = 4) -> None:
         """Count one more array, of which every number takes `item_bytes` once it is read.
 
         Raises `DataError` where all so far are implausibly large for the file, or too large for the memory.
         """
-        size = file_size(node)
-        self._declared += declared_bytes(node)
+        size, item = self.file_bytes(node), node.id.get_type().get_size()
+        self._declared += math.prod(node.shape or ()) * item
         most = max(SMALL_BYTES, LARGEST_RATIO * size)
         if self._declared > most:
             expected = f"at most {megabytes(most)} in a file of {megabytes(size)}"
             refuse(self._path, key, expected=expected, found=f"{megabytes(self._declared)}, declared by {node.shape}")
-        stripe, largest = stripe_bytes(node), max(SMALL_BYTES, LARGEST_STRIPE_RATIO * size)
+        stripe, largest = stripe_bytes(node, item), max(SMALL_BYTES, LARGEST_STRIPE_RATIO * size)
         if stripe > largest:
             expected = f"chunks that take at most {megabytes(largest)} for a row"
             refuse(self._path, key, expected=expected, found=f"{megabytes(stripe)}, by chunks of {node.chunks}")
         self._needed += self._copies * item_bytes * math.prod(node.shape) if in_memory else 0
         check_memory(self._path, key, self._needed, available=self._available)
+
+    def file_bytes(self, node: h5py.Dataset) -> int:
+        """Of the file that an array lies in; asked of the first one only."""
+        if self._file_bytes is None:
+            self._file_bytes = file_size(node)
+        return self._file_bytes
 
 
 def file_size(node: h5py.Dataset) -> int:
@@ -64,11 +71,11 @@ def declared_bytes(node: h5py.Dataset) -> int:
     return math.prod(node.shape or ()) * node.id.get_type().get_size()
 
 
-def stripe_bytes(node: h5py.Dataset) -> int:
+def stripe_bytes(node: h5py.Dataset, item_bytes: int) -> int:
     """Bytes of all chunks that hold part of a row; of a row where there are none."""
     chunks: Sequence[int] = node.chunks or (1,) * len(node.shape)
     across = [-(-length // chunk) * chunk for length, chunk in zip(node.shape[1:], chunks[1:], strict=True)]
-    return chunks[0] * math.prod(across) * node.id.get_type().get_size()
+    return chunks[0] * math.prod(across) * item_bytes
 
 
 def megabytes(size: float) -> str:

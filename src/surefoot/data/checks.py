@@ -13,7 +13,7 @@ import numpy as np
 
 from surefoot.data.dataset import Dataset
 from surefoot.data.frames import FrameData, transition_rows
-from surefoot.data.mapping import Meter, blocks, read_rows
+from surefoot.data.mapping import BLOCK_ROWS, Meter, blocks, read_rows
 from surefoot.data.suspicions import explain_gap, rewards_look_like_costs
 from surefoot.errors import DataError
 from surefoot.tasks import Task
@@ -40,7 +40,8 @@ def float32_values(path: Path, key: str, values: np.ndarray, *, first_row: int =
 
     `first_row` is the file's row that `values` begin with.
     """
-    check_finite(path, key, values, first_row=first_row)
+    if len(values) > BLOCK_ROWS or not np.isfinite(values).all():
+        check_finite(path, key, values, first_row=first_row)
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(values, np.float32)
     if values.dtype.itemsize > 4 and not np.isfinite(converted).all():

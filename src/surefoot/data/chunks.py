@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import h5py
-import numpy as np
 
-from surefoot.data.allowance import file_size
 from surefoot.data.checks import refuse
 
 GZIP, SHUFFLE, FLETCHER32 = 1, 2, 3
@@ -36,17 +34,20 @@ def check_filters(path: Path, key: str, settings: Any) -> None:
         refuse(path, key, expected="one compression, once", found=f"filters {', '.join(map(str, codes))}")
 
 
-def check_chunks(path: Path, key: str, node: h5py.Dataset) -> None:
-    """Every chunk is there, once, within the file, and of its full size where it is not compressed."""
+def check_chunks(path: Path, key: str, node: h5py.Dataset, settings: Any, *, file_bytes: int) -> None:
+    """Every chunk is there, once, within the file, and of its full size where it is not compressed.
+
+    `settings` are the array's creation properties. Raises `DataError`.
+    """
     chunks = node.chunks
     assert chunks is not None
-    size, full = file_size(node), _full(node)
-    compressors = sum(1 << place for place in _compressors(_codes(node.id.get_create_plist())))
+    full = _full(node)
+    compressors = sum(1 << place for place in _compressors(_codes(settings)))
     grid = [-(-length // chunk) for length, chunk in zip(node.shape, chunks, strict=True)]
     count, present = math.prod(grid), node.id.get_num_chunks()
     if present != count:
         refuse_unwritten(path, key, f"{count:,} chunks", f"{present:,}")
-    seen = np.zeros(count, bool)
+    seen = bytearray(count)
     faults: list[str] = []
 
     def visit(chunk: Any) -> bool | None:
@@ -54,18 +55,21 @@ def check_chunks(path: Path, key: str, node: h5py.Dataset) -> None:
         inside = all(at < length for at, length in zip(place, grid, strict=True))
         compressed = compressors & ~chunk.filter_mask  # none where compressing would have made it larger
         least = 1 if compressed else full
-        if not inside or chunk.size < least or chunk.byte_offset + chunk.size > size:
+        if not inside or chunk.size < least or chunk.byte_offset + chunk.size > file_bytes:
             faults.append(f"one of {chunk.size:,} bytes at {chunk.byte_offset:,}, at {list(chunk.chunk_offset)}")
             return True
-        seen[np.ravel_multi_index(place, grid)] = True
+        flat = 0
+        for at, length in zip(place, grid, strict=True):
+            flat = flat * length + at
+        seen[flat] = 1
         return None
 
     if count:
         node.id.chunk_iter(visit)
     if faults:
         refuse(path, key, expected="whole chunks within the file", found=faults[0])
-    if not seen.all():
-        refuse_unwritten(path, key, f"{count:,} chunks", f"{int(seen.sum()):,} different ones")
+    if (different := seen.count(1)) < count:
+        refuse_unwritten(path, key, f"{count:,} chunks", f"{different:,} different ones")
 
 
 def check_inflated(path: Path, key: str, node: h5py.Dataset, start: int, stop: int) -> None:

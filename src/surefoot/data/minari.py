@@ -9,10 +9,11 @@ first step's h.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import h5py
@@ -142,13 +143,33 @@ class _Source(NamedTuple):
     path: Path
     file: h5py.File
     allowance: Allowance
+    groups: Mapping[str, h5py.Group] = MappingProxyType({})
+    """Those that are open, by their keys: opening one for each of its arrays takes as long as reading them."""
+
+    def inside(self, name: str) -> "_Source":
+        """With the groups of an episode opened."""
+        found = {key: find(self.path, self.file, key) for key in (name, f"{name}/infos")}
+        return self._replace(groups={key: node for key, node in found.items() if isinstance(node, h5py.Group)})
+
+    def find(self, key: str) -> h5py.Group | h5py.Dataset | h5py.Datatype | None:
+        """What lies under a key. Raises `DataError`."""
+        parent, _, name = key.rpartition("/")
+        if parent in self.groups:
+            return find(self.path, self.groups[parent], name, named=key)
+        return find(self.path, self.file, key)
+
+    def has(self, key: str) -> bool:
+        """Whether there is a link of that name."""
+        parent, _, name = key.rpartition("/")
+        return parent in self.groups and has_key(self.path, self.groups[parent], name)
 
 
 def _read_episode(
     source: _Source, name: str, task: Task, labeller: Labeller | TravelCost | None
 ) -> dict[str, np.ndarray]:
     """The arrays of one episode under the names of `Dataset`, and where the robot was, if that is there."""
-    path, file = source.path, source.file
+    path = source.path
+    source = source.inside(name)
     moments = _read(source, f"{name}/observations", width=task.observation_dim, more=LEADING_COLUMNS.get(task.name))
     actions = _read(source, f"{name}/actions", width=task.action_dim)
     steps = len(actions)
@@ -168,7 +189,7 @@ def _read_episode(
     places = _read_places(source, name, steps, labeller)
     if places is not None:
         found[_PLACES] = places
-    if has_key(path, file, f"{name}/infos/cost"):
+    if source.has(f"{name}/infos/cost"):
         found["costs"] = _read_steps(source, f"{name}/infos/cost", steps)
     elif isinstance(labeller, TravelCost):
         ended = np.arange(steps) == steps - 1
@@ -177,7 +198,7 @@ def _read_episode(
         found["costs"] = np.asarray(labeller(found["observations"], actions, found["next_observations"]), np.float32)
     else:
         refuse(path, f"{name}/infos/cost", expected="a key of that name, or a cost labeller", found="neither")
-    if has_key(path, file, f"{name}/infos/constraint"):
+    if source.has(f"{name}/infos/constraint"):
         found["constraints"] = _read_steps(source, f"{name}/infos/constraint", steps)
     return found
 
@@ -188,10 +209,12 @@ def _read_places(source: _Source, name: str, steps: int, labeller: Labeller | Tr
     The place after the last step is left out: D4RL's files lack it, and the reward says the same of that step.
     """
     group = f"{name}/"
-    places = read_places(source.path, source.file, None, labeller, source.allowance, group=group)
+    places = None
+    if source.has(f"{group}{PLACES}") or labeller is not None:
+        places = read_places(source.path, source.file, None, labeller, source.allowance, group=group)
     if places is not None and len(places) not in (steps, steps + 1):
         refuse(source.path, f"{group}{PLACES}", expected=f"{steps} rows, or one more", found=f"{len(places)}")
-    if places is None and has_key(source.path, source.file, f"{group}infos/x_position"):
+    if places is None and source.has(f"{group}infos/x_position"):
         told = _read(source, f"{group}infos/x_position", width=None)
         # Without the first moment it tells where the robot was after each step, and not where it set out.
         places = told.astype(np.float64) if len(told) == steps + 1 else None
@@ -201,7 +224,7 @@ def _read_places(source: _Source, name: str, steps: int, labeller: Labeller | Tr
 def _read(source: _Source, key: str, *, width: int | None, more: int | None = None) -> np.ndarray:
     """The values under `key`, `width` columns of them (of so many or of `more`); None: one number a row."""
     path = source.path
-    node = find(path, source.file, key)
+    node = source.find(key)
     if not isinstance(node, h5py.Dataset) or node.shape is None:
         found = "nothing" if node is None else f"a {type(node).__name__.lower()} of another kind"
         refuse(path, key, expected="an array of real numbers", found=found)
@@ -210,7 +233,7 @@ def _read(source: _Source, key: str, *, width: int | None, more: int | None = No
         refuse(path, key, expected=f"shape [T, {width}]", found=f"shape {list(node.shape)}")
     if width is None and (not node.shape or node.shape[1:] not in ((), (1,))):
         refuse(path, key, expected="shape [T]", found=f"shape {list(node.shape)}")
-    check_storage(path, key, node)
+    check_storage(path, key, node, file_bytes=source.allowance.file_bytes(node))
     source.allowance.take(key, node)
     return read_array(path, key, node, float32_values, columns=width)
 

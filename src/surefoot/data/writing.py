@@ -14,16 +14,28 @@ from surefoot.data.checks import refuse
 from surefoot.files import replacement, sweep, sync_file, write_bytes
 
 
-@contextmanager
-def blaming(path: Path, key: str, expected: str) -> Iterator[None]:
-    """Turn what h5py and the system raise into a `DataError`."""
-    try:
-        yield
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+class blaming:
+    """Turn what h5py and the system raise into a `DataError`.
+
+    A class, as one of `contextlib`'s generators takes several times as long: files hold 100,000 small arrays.
+    """
+
+    __slots__ = ("_expected", "_key", "_path")
+
+    def __init__(self, path: Path, key: str, expected: str) -> None:
+        self._path, self._key, self._expected = path, key, expected
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if not isinstance(error, OSError | RuntimeError | KeyError | ValueError | TypeError | MemoryError):
+            return
         detail = " ".join(str(error).split()).strip("'\". ").replace(". ", "; ")
         if _is_full(error):
-            refuse(path, "", expected="room on the disk to write it", found="a full disk", cause=error)
-        refuse(path, key, expected=expected, found=f"a fault ({detail or type(error).__name__})", cause=error)
+            refuse(self._path, "", expected="room on the disk to write it", found="a full disk", cause=error)
+        found = f"a fault ({detail or type(error).__name__})"
+        refuse(self._path, self._key, expected=self._expected, found=found, cause=error)
 
 
 @contextmanager
