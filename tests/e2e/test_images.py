@@ -114,13 +114,27 @@ def test_another_task_is_refused(run: Path, tmp_path: Path, capsys: pytest.Captu
     assert "expected a task that looks like HazardRun" in capsys.readouterr().err
 
 
-def test_point_robot_is_trained_from_pixels_and_measured_against_the_exact_set(tmp_path: Path) -> None:
-    data, path = tmp_path / "pixels.hdf5", tmp_path / "run"
+@pytest.fixture(scope="module")
+def pixels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Data and a run of PointRobotPixels.
+
+    Its commands are tests of their own: all of their compiled programs together take more than a test may hold.
+    """
+    folder = tmp_path_factory.mktemp("pixels")
+    data, path = folder / "pixels.hdf5", folder / "run"
     assert main(["collect", "--task", "PointRobotPixels", "--transitions", "120", "--out", str(data)]) == 0
-    behaviours = json.loads(h5_card(data))["behaviours"]
-    assert [one["name"] for one in behaviours][1:] == ["careless goal-seekers", "careful goal-seekers"]
     words = ["train", "--algorithm", "fosp", "--task", "PointRobotPixels", "--data", str(data), "--out", str(path)]
     assert main([*words, *SIZES]) == 0
+    return data, path
+
+
+def test_point_robot_is_trained_from_pixels(pixels: tuple[Path, Path]) -> None:
+    behaviours = json.loads(h5_card(pixels[0]))["behaviours"]
+    assert [one["name"] for one in behaviours][1:] == ["careless goal-seekers", "careful goal-seekers"]
+
+
+def test_a_run_on_pixels_is_measured_against_the_exact_set(pixels: tuple[Path, Path]) -> None:
+    _, path = pixels
     assert main(["evaluate", str(path), "--episodes", "4"]) == 0
     summary = json.loads((path / "summary.json").read_text())
     assert (summary["evaluation"]["feasible"]["episodes"], summary["evaluation"]["infeasible"]["episodes"]) == (4, 1)
@@ -128,19 +142,25 @@ def test_point_robot_is_trained_from_pixels_and_measured_against_the_exact_set(t
     assert len(exact) == 1
     assert 0.0 < exact[0]["infeasible_share"] < 1.0
     assert 0.0 <= exact[0]["auroc"] <= 1.0
-    assert main(["evaluate", str(path), "--episodes", "4", "--task", "PointRobotPixelsMoved"]) == 0
+    assert main(["report", str(path)]) == 0
+    page = (path / "report.html").read_text()
+    shown = ("open-loop", "feasibility-along-episode", "probability-maps", "return-cost", "training", "data")
+    assert [name for name in shown if f'<figure id="{name}">' in page] == list(shown)
 
+
+def test_a_run_on_pixels_is_measured_where_the_target_moved(pixels: tuple[Path, Path]) -> None:
+    assert main(["evaluate", str(pixels[1]), "--episodes", "4", "--task", "PointRobotPixelsMoved"]) == 0
+
+
+def test_a_run_on_pixels_is_tuned_where_the_target_moved(pixels: tuple[Path, Path], tmp_path: Path) -> None:
+    _, path = pixels
     tuned = tmp_path / "online"
     words = ["finetune", str(path), "--task", "PointRobotPixelsMoved", "--steps", "75", "--lanes", "1"]
     assert main([*words, "--ratio", "0.02", "--out", str(tuned)]) == 0
     (row,) = rows_of(tuned / "online.jsonl")
     assert row["environment_steps"] == 75
     assert row["episodes"] >= 1
-    for folder in (path, tuned):
-        assert main(["report", str(folder)]) == 0
-    page = (path / "report.html").read_text()
-    shown = ("open-loop", "feasibility-along-episode", "probability-maps", "return-cost", "training", "data")
-    assert [name for name in shown if f'<figure id="{name}">' in page] == list(shown)
+    assert main(["report", str(tuned)]) == 0
     assert '<figure id="fine-tuning">' in (tuned / "report.html").read_text()
 
 
