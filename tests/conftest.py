@@ -49,14 +49,17 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     programs.reset_cache()
 
 
+@pytest.fixture
+def much_memory() -> None:
+    """For a test that needs more than a gigabyte for itself."""
+    _drop_programs(above=0)
+
+
 @pytest.fixture(autouse=True)
 def _memory() -> Iterator[None]:
     before = _status("VmHWM")
     yield
-    if _status("VmRSS") > MOST_MEMORY:
-        jax.clear_caches()
-        gc.collect()
-        _give_back()
+    _drop_programs(above=MOST_MEMORY)
     peak = _status("VmHWM")
     assert peak < PEAK_MEMORY or peak == before, f"this test process held {peak / 1e9:.2f} GB in this test"
 
@@ -70,8 +73,13 @@ def _status(name: str) -> float:
     return 1024 * int(text.split(f"{name}:")[1].split()[0]) if f"{name}:" in text else 0
 
 
-def _give_back() -> None:
-    """Hand free memory back to the system, which glibc keeps otherwise."""
+def _drop_programs(*, above: float) -> None:
+    """Forget compiled programs where the process holds more bytes than that, and hand the memory back to the system,
+    as glibc does not of itself."""
+    if _status("VmRSS") <= above:
+        return
+    jax.clear_caches()
+    gc.collect()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:

@@ -6,6 +6,7 @@ import pytest
 from tests.e2e.tiny import TINY, TRANSITIONS
 
 from surefoot.cli.main import main
+from surefoot.evaluation import images
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,9 @@ def finished_run(trained_run: Path) -> Path:
     assert main(["evaluate", str(trained_run), "--episodes", "8"]) == 0
     assert main(["report", str(trained_run)]) == 0
     return trained_run
+
+
+@pytest.fixture(autouse=True)
+def few_episodes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Episodes of images are gone through 4 at a time: of 64, as users have them, a piece takes some gigabytes."""
+    monkeypatch.setattr(images, "_AT_ONCE", 4)

@@ -93,7 +93,7 @@ def test_what_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
         capsys, "calibrate", str(run), "--level", "0.01", "--method", "segments", "--stretch", "10"
     )
     assert "--stretch: expected at least 1, found 0" in refusal(capsys, "calibrate", str(run), "--stretch", "0")
-    assert "expected a share between 0 and 1" in refusal(capsys, "calibrate", str(run), "--level", "1.5")
+    assert "--level: expected a number in (0, 1), found 1.5" in refusal(capsys, "calibrate", str(run), "--level", "1.5")
 
 
 def test_control_from_python(run: Path) -> None:

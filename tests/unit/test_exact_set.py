@@ -26,7 +26,9 @@ def checks() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(path.parent)  # as it is where the file is run
+        spec.loader.exec_module(module)
     return module
 
 

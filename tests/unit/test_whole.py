@@ -109,6 +109,7 @@ ROUNDED = dict.fromkeys(EXACT, (0.0, 8e-3))
 """Errors as a share of each number, and of the largest."""
 
 
+@pytest.mark.usefixtures("much_memory")
 @pytest.mark.parametrize(("dtype", "weight", "errors"), [("float32", 1.0, EXACT), ("float16", 1e-9, ROUNDED)])
 def test_the_networks_say_the_same_in_both_forms(dtype: Any, weight: float, errors: dict[str, Any]) -> None:
     """Float16 has 11 binary digits, 0.0005 a rounding, and nothing below 6e-8: the gradient of a tiny part of a value
