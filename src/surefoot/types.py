@@ -59,6 +59,13 @@ class DataSpec:
         """The axes of one observation."""
         return (self.observation_dim,) if self.image_shape is None else self.image_shape
 
+    @property
+    def worded(self) -> str:
+        """What messages say of it: "images of 16 x 16 x 3, actions of 2 numbers, episodes of 30 steps"."""
+        seen = "observations of {} numbers" if self.image_shape is None else "images of {}"
+        shape = " x ".join(map(str, self.observation_shape))
+        return f"{seen.format(shape)}, actions of {self.action_dim} numbers, episodes of {self.horizon} steps"
+
 
 @dataclass(frozen=True)
 class Phase:

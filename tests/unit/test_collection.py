@@ -20,7 +20,7 @@ from surefoot.collection.ppo import PPO
 from surefoot.collection.recipes import NO_LIMIT, RECIPES, Recipe, cost_limit, recipe_of
 from surefoot.collection.store import Store
 from surefoot.data import Dataset
-from surefoot.errors import ConfigError, DataError
+from surefoot.errors import CheckpointError, ConfigError, DataError
 from surefoot.tasks import TASKS, get_task
 
 LANES, ITERATION, ITERATIONS = 4, 8, 6
@@ -96,6 +96,36 @@ def test_a_killed_collection_goes_on(whole: Dataset, tmp_path: Path) -> None:
     first = LANES * 4 * LINE.horizon
     np.testing.assert_array_equal(dataset.observations[:first], whole.observations[:first])
     assert len(set(starts(dataset))) == LANES * 8
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"iterations": None}, "metadata: iterations: expected"),
+        ({"iterations": -1}, "metadata: iterations: expected"),
+        ({"episode_cost": "x"}, "metadata: episode_cost: expected"),
+        ({"starts": []}, "metadata: starts: expected"),
+        ({"parts": "x"}, "metadata: parts: expected"),
+        ({"wall_seconds": ...}, "metadata: wall_seconds"),
+    ],
+)
+def test_a_learner_whose_metadata_say_nonsense_is_one_sentence(
+    change: dict[str, object], part: str, whole: Dataset, tmp_path: Path
+) -> None:
+    what = collection(tmp_path)
+    run(what, LineSimulators(LANES))
+    (place,) = what.store.path.rglob("checkpoint.json")
+    description = json.loads(place.read_text())
+    ((name, value),) = change.items()
+    if value is ...:
+        del description["metadata"][name]
+    else:
+        description["metadata"][name] = value
+    place.write_text(json.dumps(description))
+    with pytest.raises(CheckpointError) as refused:
+        run(what, LineSimulators(LANES))
+    assert part in str(refused.value)
+    assert is_one_sentence(str(refused.value))
 
 
 def test_a_finished_collection_simulates_nothing_more(whole: Dataset, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_mapped_file_is_checked_like_any_other(bad: BadFile, tmp_path: Path) -
         load(path, POINT_ROBOT)
     with pytest.raises(DataError) as in_file:
         load(path, POINT_ROBOT, mapped=True)
-    if "surefoot data convert" not in str(in_file.value):  # a dtype that cannot be mapped comes first
+    if "surefoot data convert " not in str(in_file.value):  # a dtype that cannot be mapped comes first
         assert str(in_file.value) == str(in_memory.value)
 
 
@@ -83,7 +83,7 @@ def test_compressed_data_cannot_be_mapped_until_rewritten(tmp_path: Path) -> Non
     arrays = file_arrays(make_dataset())
     arrays["rewards"] = arrays["rewards"].astype(np.float64)[:, None]
     write_arrays(tmp_path / "old.hdf5", arrays, compression="gzip", chunks=True)
-    with pytest.raises(DataError, match=r"observations: .*found float32 in gzip; `surefoot data convert` writes such"):
+    with pytest.raises(DataError, match=r"observations: .*found float32 in gzip; `surefoot data convert .* --out FILE` writes such"):
         load(tmp_path / "old.hdf5", POINT_ROBOT, mapped=True)
     rewrite(tmp_path / "old.hdf5", tmp_path / "new.hdf5", POINT_ROBOT, card={"recipe": "rewritten"})
     dataset = load(tmp_path / "new.hdf5", POINT_ROBOT, mapped=True)

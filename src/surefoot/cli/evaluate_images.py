@@ -58,7 +58,10 @@ def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None, s
     trained = get_task(loaded.config.task)
     task = trained if where is None else get_task(where)
     if task.spec != trained.spec:
-        raise ConfigError(f"--task: expected a task that looks like {trained.name}, {trained.spec}, found {task.spec}.")
+        raise ConfigError(
+            f"--task: expected a task that looks like {trained.name} ({trained.spec.worded}), found {task.name} "
+            f"({task.spec.worded})."
+        )
     trained_on = run_data(loaded.directory, loaded.config)
     if trained_on.reason:
         remark([f"the data's row is left out: {trained_on.reason}"], strict=strict)

@@ -12,6 +12,7 @@ from surefoot.cli.terminal import say
 from surefoot.errors import ConfigError, check_name, flag
 from surefoot.presets import DEFAULT_PRESET
 from surefoot.ranges import shown
+from surefoot.text import shell_word
 from surefoot.training import RunConfig, RunDirectory
 from surefoot.training.algorithm import from_hyperparameters
 from surefoot.training.longer import COUNTS, changed_counts, why_not_longer
@@ -42,7 +43,7 @@ def resumed_choice(run: RunDirectory, arguments: Sequence[str]) -> Choice:
     if "trained_updates" in config.data_selection:
         raise ConfigError(
             f"{run.path}: expected a run of surefoot train, found a fine-tuned one; go on with it by: "
-            f"surefoot finetune --out {run.path} --resume"
+            f"surefoot finetune --out {shell_word(run.path)} --resume"
         )
     kind = ALGORITHMS[check_name("algorithm", config.algorithm, ALGORITHMS)]
     preset = config.preset or DEFAULT_PRESET

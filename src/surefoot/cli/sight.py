@@ -17,7 +17,8 @@ def check_sight(loaded: LoadedRun, task: Task) -> None:
     path = loaded.directory.path
     if task.spec != trained.spec:
         raise ConfigError(
-            f"--task: expected a task that looks like {trained.name}, {trained.spec}, found {task.name}, {task.spec}."
+            f"--task: expected a task that looks like {trained.name} ({trained.spec.worded}), found {task.name} "
+            f"({task.spec.worded})."
         )
     learned = from_json(loaded.config.data_selection.get("vision"))
     if trained.vision is not None and (learned is None or learned.differs(trained.vision)):

@@ -32,6 +32,7 @@ from surefoot.errors import ConfigError, flag
 from surefoot.file_sets import check_writable
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks import Task, get_task
+from surefoot.text import shell_word
 from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config
 from surefoot.training.algorithm import learns_from_windows
 
@@ -190,8 +191,8 @@ def _check_stream(options: TrainOptions[Any], path: Path, task: Task) -> None:
         )
     if path.exists() and (found := library.format_of(path, task)) != "dsrl":
         raise ConfigError(
-            f"--stream always: expected a file in DSRL's format, found {found}'s; `surefoot data convert {path} --out "
-            f"FILE` writes one."
+            f"--stream always: expected a file in DSRL's format, found {found}'s; `surefoot data convert "
+            f"{shell_word(path)} --out FILE` writes one."
         )
 
 

@@ -1,9 +1,21 @@
 """Seconds that a collection took, over all the processes that worked on it."""
 
 import time
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge
+from typing_extensions import NotRequired, TypedDict
 
 from surefoot.system import cpu_seconds
+
+
+class Times(TypedDict):
+    """What the metadata of a learner's checkpoint hold of seconds, and of the parts of the collection."""
+
+    wall_seconds: Annotated[float, Ge(0)]
+    cpu_seconds: Annotated[float, Ge(0)]
+    starts: Annotated[int, Ge(0)]
+    parts: NotRequired[Annotated[int, Ge(0)]]
 
 
 class Clock:

@@ -9,10 +9,11 @@ from typing import Annotated, Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge
 
 from surefoot.checkpoint import as_json
 from surefoot.collection import ppo
-from surefoot.collection.clock import NO_TIME, Clock, times
+from surefoot.collection.clock import NO_TIME, Clock, Times, times
 from surefoot.collection.episodes import Columns, EpisodeCutter, columns_dataset, episode_sums, join
 from surefoot.collection.ppo import LearnerState, Rollout
 from surefoot.collection.recipes import Recipe, cost_limit
@@ -132,7 +133,7 @@ def _train(
     """Every iteration that is not done yet; the metadata of the last checkpoint."""
     recipe, store, task = collection.recipe, collection.store, collection.task
     template = _learner(collection, 0)
-    state, metadata = store.load_learner(template) or (template, _METADATA)
+    state, metadata = store.load_learner(template, _Metadata) or (template, _METADATA)
     first, total = metadata["iterations"], recipe.runs * recipe.iterations
     if first >= total:
         return metadata
@@ -169,6 +170,11 @@ def _train(
     last = cost_limit(recipe, task, iteration=recipe.iterations - 1)
     _report(on_progress, collection, total, recipe.runs - 1, last)
     return metadata
+
+
+class _Metadata(Times):
+    iterations: Annotated[int, Ge(0)]
+    episode_cost: Annotated[float, Ge(0)]
 
 
 _METADATA: dict[str, Any] = {"iterations": 0, "episode_cost": 0.0, **NO_TIME}

@@ -14,12 +14,13 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge
 from jaxtyping import Array, Key
 
 from surefoot.checkpoint import as_json, versions
 from surefoot.collection import replay, sac
 from surefoot.collection.card import ORIGIN, coverage
-from surefoot.collection.clock import NO_TIME, Clock, times
+from surefoot.collection.clock import NO_TIME, Clock, Times, times
 from surefoot.collection.collector import Opener, Progress, Simulators, Step
 from surefoot.collection.episodes import Columns, EpisodeCutter, columns_dataset, join
 from surefoot.collection.replay import Collected, PureState, Rows
@@ -139,8 +140,12 @@ def _keys(seed: Array, first: Array, *, count: int) -> Key[Array, " count"]:
 # --- training --------------------------------------------------------------------------------------------------------
 
 
+class _Metadata(Times):
+    rounds: Annotated[int, Ge(0)]
+
+
 def _resumed(collection: ReplayCollection, template: _State) -> tuple[_State, dict[str, Any]]:
-    return collection.store.load_learner(template) or (template, {"rounds": 0, **NO_TIME})
+    return collection.store.load_learner(template, _Metadata) or (template, {"rounds": 0, **NO_TIME})
 
 
 def _train_pure(

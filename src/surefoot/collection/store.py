@@ -25,9 +25,9 @@ import safetensors.numpy
 from surefoot import checkpoint
 from surefoot.checkpoint import as_json, difference
 from surefoot.collection.episodes import Columns, join
-from surefoot.errors import ConfigError, DataError
+from surefoot.errors import CheckpointError, ConfigError, DataError
 from surefoot.files import is_temporary, remove_folder, sweep, write_json, write_whole
-from surefoot.json_files import read_json
+from surefoot.json_files import check_json, read_json
 from surefoot.locks import LOCK, holding
 from surefoot.system import allocate
 
@@ -116,14 +116,16 @@ class Store:
         counted = {**metadata, PARTS: len(self.parts())}
         self._save("keep the learner", lambda: _save_checkpoint(self._learner, state, counted))
 
-    def load_learner(self, template: Tree) -> tuple[Tree, dict[str, Any]] | None:
-        """State and metadata of the checkpoint; None before the first.
+    def load_learner(self, template: Tree, kind: Any) -> tuple[Tree, dict[str, Any]] | None:
+        """State and metadata of the checkpoint; None before the first. `kind`: what the metadata must hold.
 
         Raises `CheckpointError`, and `DataError` where a part is missing that was there when it was written.
         """
         if not self._learner.exists():
             return None
         state, metadata = checkpoint.load(self._learner, template)
+        place = f"{self._learner}: metadata"
+        check_json(metadata, kind, place=place, what="the learner of a collection", error=CheckpointError)
         found, expected = len(self.parts()), metadata.get(PARTS, metadata.get("iterations", 0))
         if found < expected:
             self._refuse_part(f"{found:06d}", f"{expected} parts, as when the learner was kept", f"{found}")

@@ -63,7 +63,10 @@ def cost_of_ratio(ratio: float, task: Task) -> float:
             f"--budget: task {task.name} has no maximum budget that a ratio could refer to; "
             f"give the cost of an episode with --cost-limit."
         )
-    return ratio * task.budget_maximum
+    cost = ratio * task.budget_maximum
+    if math.isinf(cost) and not math.isinf(ratio):
+        raise ConfigError(f"--budget: expected a ratio of the task's maximum (inf for no limit), found {ratio:g}.")
+    return cost
 
 
 def planner_budget(

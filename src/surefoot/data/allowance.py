@@ -9,6 +9,7 @@ from h5py import h5i  # pyright: ignore[reportAttributeAccessIssue]
 
 from surefoot.data.checks import refuse
 from surefoot.data.memory import available_memory
+from surefoot.text import shell_word
 
 SMALL_BYTES = 64 * 2**20
 """Arrays up to this size are read whatever the size of their file."""
@@ -23,7 +24,8 @@ def check_memory(path: Path, key: str, needed: float, *, available: int | None =
     """Refuse data of `needed` bytes where there is less memory (by default, what is free). Raises `DataError`."""
     free = available_memory() if available is None else available
     if needed > free:
-        found = f"{megabytes(free)} that are free; `surefoot data convert` writes a file that the data can stay in"
+        way = f"surefoot data convert {shell_word(path)} --out FILE"
+        found = f"{megabytes(free)} that are free; `{way}` writes a file that the data can stay in"
         refuse(path, key, expected=f"{megabytes(needed)} of memory for the data", found=found)
 
 

@@ -45,6 +45,7 @@ from surefoot.data.writing import new_hdf5, replacing
 from surefoot.errors import DataError
 from surefoot.json_files import parse_json
 from surefoot.tasks import TASKS, Task
+from surefoot.text import shell_word
 
 REQUIRED_KEYS = ("observations", "next_observations", "actions", "rewards", "costs", "terminals", "timeouts")
 CONSTRAINTS_KEY = "constraints"
@@ -207,7 +208,8 @@ def _maps(path: Path, nodes: dict[str, h5py.Dataset], *, named: Path, asked: boo
             if not asked:
                 return {}
             compression = node.compression or "chunks" if node.chunks else "another layout"
-            found = f"{node.dtype} in {compression}; `surefoot data convert` writes such a file"
+            way = f"surefoot data convert {shell_word(named)} --out FILE"
+            found = f"{node.dtype} in {compression}; `{way}` writes such a file"
             refuse(named, key, expected="float32 in one piece, as data that stay in their file must lie", found=found)
         maps[key] = values
     return maps
