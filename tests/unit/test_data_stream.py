@@ -83,7 +83,8 @@ def test_compressed_data_cannot_be_mapped_until_rewritten(tmp_path: Path) -> Non
     arrays = file_arrays(make_dataset())
     arrays["rewards"] = arrays["rewards"].astype(np.float64)[:, None]
     write_arrays(tmp_path / "old.hdf5", arrays, compression="gzip", chunks=True)
-    with pytest.raises(DataError, match=r"observations: .*found float32 in gzip; `surefoot data convert .* --out FILE` writes such"):
+    hint = r"observations: .*found float32 in gzip; `surefoot data convert .* --out FILE` writes such"
+    with pytest.raises(DataError, match=hint):
         load(tmp_path / "old.hdf5", POINT_ROBOT, mapped=True)
     rewrite(tmp_path / "old.hdf5", tmp_path / "new.hdf5", POINT_ROBOT, card={"recipe": "rewritten"})
     dataset = load(tmp_path / "new.hdf5", POINT_ROBOT, mapped=True)

@@ -1,10 +1,10 @@
 """Seconds that a collection took, over all the processes that worked on it."""
 
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from annotated_types import Ge
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from surefoot.system import cpu_seconds
 
