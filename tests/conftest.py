@@ -6,15 +6,13 @@ Compiled programs are what fills the memory of a test process: 5.6 GB by the end
 test once the process holds more than `MOST_MEMORY`, and found again on the disk where a later test needs them.
 """
 
-import ctypes
-import gc
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache as programs
+from tests.memory import drop_programs, status
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -52,35 +50,13 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 @pytest.fixture
 def much_memory() -> None:
     """For a test that needs more than a gigabyte for itself."""
-    _drop_programs(above=0)
+    drop_programs()
 
 
 @pytest.fixture(autouse=True)
 def _memory() -> Iterator[None]:
-    before = _status("VmHWM")
+    before = status("VmHWM")
     yield
-    _drop_programs(above=MOST_MEMORY)
-    peak = _status("VmHWM")
+    drop_programs(above=MOST_MEMORY)
+    peak = status("VmHWM")
     assert peak < PEAK_MEMORY or peak == before, f"this test process held {peak / 1e9:.2f} GB in this test"
-
-
-def _status(name: str) -> float:
-    """Bytes that the system counts for this process; 0 where it does not say."""
-    try:
-        text = Path("/proc/self/status").read_text()
-    except OSError:
-        return 0
-    return 1024 * int(text.split(f"{name}:")[1].split()[0]) if f"{name}:" in text else 0
-
-
-def _drop_programs(*, above: float) -> None:
-    """Forget compiled programs where the process holds more bytes than that, and hand the memory back to the system,
-    as glibc does not of itself."""
-    if _status("VmRSS") <= above:
-        return
-    jax.clear_caches()
-    gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)

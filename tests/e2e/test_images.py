@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
 from tests.e2e.tiny import rows_of
+from tests.memory import drop_programs
 
 import surefoot
 from surefoot.cli.main import main
@@ -40,6 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
 def test_a_policy_that_sees_is_trained_measured_and_tuned(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    drop_programs()
     assert main(["evaluate", str(run), "--episodes", "6"]) == 0
     summary = json.loads((run / "summary.json").read_text())
     found = summary["evaluation"]["drawn"]
@@ -50,6 +52,7 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned(
     assert summary["evaluation_infeasibility"]["violation_within_steps"] == 5
 
     tuned = tmp_path / "online"
+    drop_programs()
     words = ["finetune", str(run), "--task", "HazardRunShifted", "--steps", "60", "--lanes", "1", "--ratio", "0.05"]
     assert main([*words, "--out", str(tuned)]) == 0
     bill = rows_of(tuned / "online.jsonl")
