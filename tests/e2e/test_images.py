@@ -155,6 +155,7 @@ def test_a_run_on_pixels_is_measured_where_the_target_moved(pixels: tuple[Path, 
     assert main(["evaluate", str(pixels[1]), "--episodes", "4", "--task", "PointRobotPixelsMoved"]) == 0
 
 
+@pytest.mark.usefixtures("much_memory")
 def test_a_run_on_pixels_is_tuned_where_the_target_moved(pixels: tuple[Path, Path], tmp_path: Path) -> None:
     _, path = pixels
     tuned = tmp_path / "online"

@@ -164,3 +164,39 @@ def test_data_without_the_constraint_that_the_task_needs_are_refused(tmp_path: P
         del file["episode_1/infos/constraint"]
     with pytest.raises(DataError, match=r"infos/constraint: expected a key of that name, found none in some episode\."):
         load_minari(tmp_path / "mine", POINT_ROBOT)
+
+
+def drop(file: h5py.File) -> None:
+    del file["episode_1"]
+
+
+def name_twice(file: h5py.File) -> None:
+    del file["episode_1"]
+    file["episode_00"] = file["episode_0"]
+
+
+def call_otherwise(file: h5py.File) -> None:
+    file.move("episode_1", "episode_last")
+
+
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        (drop, "metadata.json: total_episodes: expected 1 as in main_data.hdf5, found 2."),
+        (name_twice, "main_data.hdf5: expected one episode of each number, found episode_0 and episode_00."),
+        (call_otherwise, "main_data.hdf5: expected episodes called episode_0, episode_1, ..., found 'episode_last'."),
+    ],
+    ids=["missing", "twice", "name"],
+)
+def test_episodes_that_are_missing_or_there_twice_are_refused(edit: Any, sentence: str, tmp_path: Path) -> None:
+    path = edited(tmp_path, edit)
+    with pytest.raises(DataError) as refusal:
+        load_minari(path, BINARY_TASK)
+    assert str(refusal.value) == f"{path / 'data'}/{sentence}"
+
+
+def test_steps_that_are_missing_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path) / "data" / "metadata.json"
+    path.write_text(path.read_text().replace('"total_steps": 50', '"total_steps": 60'))
+    with pytest.raises(DataError, match=r"total_steps: expected 50 as in main_data\.hdf5, found 60\."):
+        load_minari(path.parent, BINARY_TASK)

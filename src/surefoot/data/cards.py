@@ -19,3 +19,5 @@ class Metadata(TypedDict, total=False):
 
     data_format: str
     card: Card | None
+    total_episodes: int
+    total_steps: int

@@ -9,7 +9,7 @@ first step's h.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -68,8 +68,11 @@ def load_minari(path: str | os.PathLike[str], task: Task, *, labeller: Labeller 
         episodes = sorted((name for name in names(main, file) if name.startswith("episode_")), key=_episode_number)
         if not episodes:
             refuse(main, "", expected="a group episode_0", found=f"{len(file)} other keys")
+        _check_numbers(main, episodes)
+        _check_count(folder, metadata, "total_episodes", len(episodes))
         source = _Source(main, file, Allowance(main, copies=_COPIES))
         parts = [_read_episode(source, name, task, labeller) for name in episodes]
+    _check_count(folder, metadata, "total_steps", sum(len(part["rewards"]) for part in parts))
     for part in parts[:-1]:
         part["truncated"][-1] |= not part["terminated"][-1]
     keys = [key for key in parts[0] if all(key in part for part in parts)]
@@ -135,6 +138,23 @@ def _read_metadata(folder: Path) -> dict[str, Any]:
 def _episode_number(name: str) -> tuple[int, str]:
     digits = name.removeprefix("episode_")
     return (int(digits), "") if digits.isdecimal() else (2**62, digits)
+
+
+def _check_numbers(path: Path, episodes: Sequence[str]) -> None:
+    """Refuse names in their order that are not episode_NUMBER, and two of one number."""
+    numbers = [_episode_number(name) for name in episodes]
+    for name, (_, rest) in zip(episodes, numbers, strict=True):
+        if rest or not name.isascii():
+            refuse(path, "", expected="episodes called episode_0, episode_1, ...", found=f"{name!a:.60}")
+    for (one, number), (other, following) in pairwise(zip(episodes, numbers, strict=True)):
+        if number == following:
+            refuse(path, "", expected="one episode of each number", found=f"{one} and {other}")
+
+
+def _check_count(folder: Path, metadata: dict[str, Any], key: str, found: int) -> None:
+    """Refuse a dataset whose metadata count other episodes or steps than it holds: some may be missing."""
+    if (counted := metadata.get(key, found)) != found:
+        refuse(folder / METADATA_FILE, key, expected=f"{found:,} as in {MAIN_FILE}", found=f"{counted:,}")
 
 
 class _Source(NamedTuple):
