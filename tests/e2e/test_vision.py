@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
 from tests.e2e.tiny import rows_of
+from tests.memory import drop_programs
 
 import surefoot
 from surefoot.cli.evaluate_images import data_pictures
@@ -46,6 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
 def test_a_policy_that_sees_is_trained_measured_and_tuned_in_the_simulator(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    drop_programs()  # of one command before the next: together they take more than a test may hold
     assert main(["evaluate", str(run), "--task", MOVED, "--episodes", "1", "--workers", "1"]) == 0
     assert f"{MOVED}: drawn by " in capsys.readouterr().err
     (row,) = rows_of(run / "evaluation" / f"episodes_{MOVED}.jsonl")
@@ -53,11 +55,13 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned_in_the_simulator(
     summary = json.loads((run / "summary.json").read_text())
     assert summary[f"protocol_{MOVED}"]["timing"]["environment_steps"] == 250
 
+    drop_programs()
     content = data_pictures(load_run(run, {}))["pictures.npz"]
     with np.load(io.BytesIO(content), allow_pickle=False) as pictures:
         assert pictures["truth"].shape == pictures["predicted"].shape  # [1, 15, 64, 64, 6]
         assert pictures["infeasibility"].shape == (251,)
     tuned = tmp_path / "online"
+    drop_programs()
     words = ["finetune", str(run), "--task", MOVED, "--steps", "250", "--lanes", "1", "--ratio", "0.01"]
     assert main([*words, "--workers", "1", "--out", str(tuned)]) == 0
     (bill,) = rows_of(tuned / "online.jsonl")
@@ -66,6 +70,7 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned_in_the_simulator(
     assert after.config.task == MOVED
     frozen = after.state.offline_actor.network.out.kernel
     assert np.asarray(frozen).tobytes() == np.asarray(before.state.actor.network.out.kernel).tobytes()
+    drop_programs()
     frames = episode_files.load(data, get_task(TASK), in_memory=False)
     scores = score_predictions(before.algorithm, before.state, frames)
     assert set(scores) == {"seen", "ahead"}
