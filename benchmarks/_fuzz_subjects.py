@@ -184,16 +184,16 @@ def without_newest(folder: Path) -> None:
 
 
 SUBJECTS = (
-    Subject("dsrl", (dataset("point.hdf5", "PointRobot"), words("data", "info", "{}/point.hdf5")), 0.25),
+    Subject("dsrl", (dataset("point.hdf5", "PointRobot"), words("data", "info", "{}/point.hdf5")), 0.3),
     Subject(
         "d4rl",
         (dataset("hopper.hdf5", "Hopper"), words("data", "info", "{}/hopper.hdf5", "--task", "Hopper")),
-        0.1,
+        0.15,
         checksums=False,
     ),
-    Subject("minari", (dataset("pendulum", "SafePendulum"), words("data", "info", "{}/pendulum")), 0.15),
-    Subject("frames", (images("hazard.hdf5"), words("data", "info", "{}/hazard.hdf5")), 0.1),
-    Subject("episodes", (images("hazard"), words("data", "info", "{}/hazard")), 0.1),
-    Subject("fisor", (acting(11), words("report", "{}/run")), 0.15, also=(without_newest,)),
-    Subject("trebi", (words("report", "{}/run"),), 0.15),
+    Subject("minari", (dataset("pendulum", "SafePendulum"), words("data", "info", "{}/pendulum")), 0.2),
+    Subject("frames", (images("hazard.hdf5"), words("data", "info", "{}/hazard.hdf5")), 0.125),
+    Subject("episodes", (images("hazard"), words("data", "info", "{}/hazard")), 0.125),
+    Subject("fisor", (acting(11), words("report", "{}/run")), 0.05, also=(without_newest,)),
+    Subject("trebi", (words("report", "{}/run"),), 0.05),
 )
