@@ -55,9 +55,11 @@ def outcome(folder: Path, subject: Any, references: list[list[str]]) -> tuple[st
 
 
 def _is_plain(said: str) -> bool:
-    lines = [line for line in said.strip().split("\n") if line]
-    errors = [line for line in lines if not line.removeprefix("2: ").startswith("warning: ")]
-    return len(errors) == 1 and "Traceback" not in said and "\x1b" not in said
+    """One error of one line; progress and warnings may stand before it."""
+    lines = said.removeprefix("2: ").strip().split("\n")
+    errors = [line for line in lines if line.startswith("error: ")]
+    alone = len(lines) == 1 or (len(errors) == 1 and lines[-1] == errors[0])
+    return alone and "Traceback" not in said and "\x1b" not in said
 
 
 def worker(originals: Path) -> None:
