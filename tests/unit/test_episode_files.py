@@ -130,5 +130,13 @@ def test_damaged_files_are_named(folder: Path) -> None:
 def test_an_episode_of_a_single_frame_is_refused(folder: Path) -> None:
     one = frames((2,))
     short = replace(one, **{name: array[:1] for name, array in one.arrays().items()})
-    (folder / "episodes" / "000003.hdf5").write_bytes(episode_files.encode(short, behaviour="random"))
+    (folder / "episodes" / "000003.hdf5").write_bytes(episode_files.encode(short, behaviour="random", number=0))
     assert "000003.hdf5: observations: expected at least two frames, found 1" in refused(folder)
+
+
+def test_another_episodes_file_under_a_name_is_refused(folder: Path) -> None:
+    path = folder / "episodes/000002.hdf5"
+    path.write_bytes((folder / "episodes/000000.hdf5").read_bytes())
+    with pytest.raises(DataError) as refusal:
+        episode_files.load(folder, TASK, in_memory=False)
+    assert str(refusal.value) == f"{path}: number: expected 2 as in the file's name, found '0'."

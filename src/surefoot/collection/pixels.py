@@ -82,7 +82,7 @@ def collect_pixels(
             frames = _frames(collection.task, episode)
             place = collection.folder / episode_files.EPISODES / f"{number:06d}.hdf5"
             check_frames(place, frames, collection.task, whole=False)
-            content = episode_files.encode(frames, behaviour=BEHAVIOURS[number % len(BEHAVIOURS)])
+            content = episode_files.encode(frames, behaviour=BEHAVIOURS[number % len(BEHAVIOURS)], number=number)
             with saving:  # one at a time falls back on the reserve
                 store.add_file(place.name, content)
             return number, len(frames)

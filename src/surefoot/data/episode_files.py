@@ -2,7 +2,8 @@
 
     <folder>/card.json               what the data are and how they were made; "layout": "episodes"
     <folder>/episodes/000012.hdf5    observations [T + 1, height, width, channels] uint8, gzip in chunks of 16 frames;
-                                     the other keys as in a file of frames (`data.pixels`); attribute "behaviour"
+                                     the other keys as in a file of frames (`data.pixels`); attributes "behaviour"
+                                     and "number"
 
 An episode's file appears whole or not at all, so a folder that was being written is good at any moment. HDF5 reads one
 thing at a time; so only the places of the chunks are asked of it, and threads read and inflate them side by side.
@@ -41,13 +42,13 @@ CHUNK_FRAMES = 16
 """Frames inflated together. A window of 64 needs at most five of them."""
 _LEVEL = 4
 """Of gzip: 4.5 times smaller, at 70 MB/s written and 400 MB/s read on a core."""
-_BEHAVIOUR = "behaviour"
+_BEHAVIOUR, _NUMBER = "behaviour", "number"
 THREADS = max(1, min(8, os.cpu_count() or 1))
 """That inflate."""
 
 
-def encode(episode: FrameData, *, behaviour: str) -> bytes:
-    """The content of an episode's file."""
+def encode(episode: FrameData, *, behaviour: str, number: int) -> bytes:
+    """The content of the file of episode `number` of its folder."""
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         for name, array in episode.arrays().items():
@@ -58,6 +59,7 @@ def encode(episode: FrameData, *, behaviour: str) -> bytes:
             write_array(file, pixels.KEYS[name], array.shape, array.dtype, [(0, array)], **chunked)
         write_keys(file, list(pixels.KEYS.values()))
         write_text(file, _BEHAVIOUR, behaviour)
+        write_text(file, _NUMBER, str(number))
     return content.getvalue()
 
 
@@ -79,7 +81,7 @@ def save(
     spans = list(zip(frames.episode_starts.tolist(), frames.episode_ends.tolist(), strict=True))
     for number, ((start, end), label) in enumerate(zip(spans, labels, strict=True)):
         arrays = {name: np.asarray(array[start:end]) for name, array in frames.arrays().items()}
-        content = encode(FrameData(task.name, **arrays), behaviour=label)
+        content = encode(FrameData(task.name, **arrays), behaviour=label, number=number)
         path = folder / EPISODES / f"{number:06d}.hdf5"
         with replacing(path, size=len(content), swept=False) as temporary:
             temporary.write_bytes(content)
@@ -292,11 +294,19 @@ def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk
             lambda info: found.append((info.chunk_offset[0], Chunk(path, info.byte_offset, info.size, inflated)))
         )
         behaviour = _behaviour(path, file)
+        _check_number(path, file)
     rows = len(arrays["rewards"])
     arrays["observations"] = np.zeros((rows, *(task.image_shape or ())), np.uint8)
     check_frames(path, FrameData(task.name, **arrays), task, whole=False)
     arrays["observations"] = np.zeros((rows, 0), np.uint8)
     return FrameData(task.name, **arrays), behaviour, sorted(found)
+
+
+def _check_number(path: Path, file: h5py.File) -> None:
+    """Refuse the file of another episode under this one's name; older files do not say whose they are."""
+    number = read_text(path, file, _NUMBER)
+    if number is not None and number != str(int(path.stem)):
+        refuse(path, _NUMBER, expected=f"{int(path.stem)} as in the file's name", found=f"{number!a:.40}")
 
 
 def _behaviour(path: Path, file: h5py.File) -> str:
