@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from surefoot.ranges import COUNT, NUMBER, Range, check_fields
 
@@ -82,6 +82,15 @@ class Phase:
         check_fields(self)
 
 
+class Decision(NamedTuple):
+    """What a policy that asks its values for feasible actions does in n states."""
+
+    action: Float[Array, "n act"]
+    """The executed one."""
+    feasible: Bool[Array, " n"]
+    """Whether any action that it could choose from counts as feasible; elsewhere its fallback acts."""
+
+
 class PolicyInputs(NamedTuple):
     """What a policy is given at each step, for n environments at once."""
 
@@ -100,3 +109,20 @@ class Policy(NamedTuple):
 
     initial: Callable[[int], PyTree[Any]]
     act: Callable[[PyTree[Any], PolicyInputs, Key[Array, "*n"]], tuple[PyTree[Any], Float[Array, "n act"]]]
+
+
+@runtime_checkable
+class HasFeasibleValue(Protocol):
+    """An algorithm whose values say where it is safe, and whose policy asks them for feasible actions."""
+
+    def feasible_value(self, state: Any, observation: Float[Array, "n obs"], /) -> Float[Array, " n"]:
+        """V_h [n]: the worst constraint signal to come; > 0 is a violation that cannot be avoided."""
+        ...
+
+    def feasible_margin(self, state: Any, /) -> Float[Array, ""]:
+        """A state counts as feasible where its value is at most minus this."""
+        ...
+
+    def decide(self, state: Any, observation: Float[Array, "n obs"], key: Key[Array, ""], /) -> Decision:
+        """What the policy does there."""
+        ...

@@ -16,7 +16,7 @@ from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
 from surefoot.nn import DenoiserConfig
 from surefoot.tasks import get_task
-from surefoot.types import UNKNOWN_AHEAD, DataSpec, Phase, Transition
+from surefoot.types import UNKNOWN_AHEAD, DataSpec, HasFeasibleValue, Phase, Transition
 
 SPEC = DataSpec(observation_dim=3, action_dim=2, horizon=10)
 DIFFUSION = DiffusionPolicyConfig(DenoiserConfig(width=8, blocks=1, expansion=1, frequencies=2, time_width=4))
@@ -263,6 +263,61 @@ def test_the_value_ensembles_largest_member_counts(state: FISORState) -> None:
     members = wide.constraint.value(observation)
     assert members.shape == (3, 5)
     np.testing.assert_array_equal(algorithm.feasible_value(wide, observation), np.asarray(members).max(0))
+
+
+# --- without rewards ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, r"^weighting: expected imitation or behaviour_cloning without reward values, found feasibility"),
+        (
+            {"weighting": "imitation", "extraction": "maxq"},
+            "extraction: expected minqc or first_feasible .* found maxq",
+        ),
+    ],
+)
+def test_without_reward_values_nothing_may_read_them(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        replace(TINY, reward_values=False, **changes)
+
+
+def test_without_reward_values_no_reward_is_read_and_no_value_of_it_moves(state: FISORState) -> None:
+    """Rewards and values of NaN would be in everything that reads them."""
+    algorithm = replace(TINY, reward_values=False, weighting="imitation", schedule="joint")
+    blind = state._replace(reward=jax.tree.map(lambda leaf: leaf * jnp.nan, state.reward))
+    batch = rows(16, reward=np.full(16, np.nan))
+    assert [phase.name for phase in replace(algorithm, schedule="decoupled").phases] == ["constraint", "policy"]
+    after, metrics = jax.jit(partial(algorithm.update, phase="joint"))(blind, batch, jax.random.key(0))
+    assert not [name for name in metrics if name.startswith("reward")]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((after.constraint, after.policy, metrics)))
+    assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(after.reward.value))
+    weights = weigh(replace(algorithm, schedule="decoupled"), with_values(blind, v_h=-0.1, q_h=-0.2), rows(1))
+    np.testing.assert_allclose(weights, [3.0])  # inside: alpha_r
+    assert np.isfinite(jax.jit(algorithm.decide)(blind, batch.observation[:1], jax.random.key(0)).action).all()
+
+
+# --- acting ---
+
+
+@pytest.mark.parametrize(
+    ("extraction", "q_h", "feasible"),
+    [
+        ("first_feasible", -0.5, True),  # a margin of 0.5 is kept
+        ("first_feasible", -0.4, False),
+        ("minqc", -0.1, True),  # which knows no margin
+        ("minqc", 0.1, False),
+    ],
+)
+def test_a_decision_says_whether_any_candidate_counts_as_feasible(
+    state: FISORState, extraction: Any, q_h: float, feasible: bool
+) -> None:
+    algorithm = replace(TINY, extraction=extraction, margin=0.5)
+    found = jax.jit(algorithm.decide)(with_values(state, v_h=0.0, q_h=q_h), jnp.zeros((3, 3)), jax.random.key(0))
+    assert found.action.shape == (3, 2)
+    assert np.asarray(found.feasible).tolist() == [feasible] * 3
+    assert isinstance(algorithm, HasFeasibleValue)
 
 
 # --- joint ---

@@ -38,7 +38,7 @@ from surefoot.diffusion.policy import (
 from surefoot.errors import ConfigError
 from surefoot.ranges import COUNT, NUMBER, Range, check_fields, check_relation
 from surefoot.tasks import Task
-from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
+from surefoot.types import BEFORE, DataSpec, Decision, Metrics, Phase, Policy, PolicyInputs, Transition
 from surefoot.values import ValuePair, init_pair
 
 
@@ -117,6 +117,9 @@ class FISOR:
     """Bootstrap nothing across timeouts (the authors' code); False: only termination ends the future."""
     violation_scale: Annotated[float, Range("(0, inf)")] = 25.0
     """h of a violating transition where data have only costs; others have h = -1."""
+    reward_values: bool = field(default=True, metadata={BEFORE: True})
+    """Train V_r and Q_r. False, for data without rewards: they are neither trained nor read; `weighting` is then one
+    that reads no rewards, and `extraction` minqc or first_feasible."""
     reward_scaling: Literal["reference", "none"] = "reference"
     """reference: rewards times horizon / (best - worst reference return). none: as logged."""
 
@@ -158,6 +161,11 @@ class FISOR:
             f"found {self.value_batch_size}"
         )
         check_relation(self, self.schedule != "joint" or self.value_batch_size <= drawn, "value_batch_size", sentence)
+        if not self.reward_values:
+            ways = {"weighting": ("imitation", "behaviour_cloning"), "extraction": ("minqc", "first_feasible")}
+            for name, known in ways.items():
+                sentence = f"expected {' or '.join(known)} without reward values, found {getattr(self, name)}"
+                check_relation(self, getattr(self, name) in known, name, sentence)
 
     # --- data and phases ---
 
@@ -178,7 +186,7 @@ class FISOR:
             return (Phase("joint", self.joint_updates, self.policy_batch_size * self.policy_steps),)
         phases = (
             Phase("constraint", self.constraint_updates, self.value_batch_size),
-            Phase("reward", self.reward_updates, self.value_batch_size),
+            Phase("reward", self.reward_updates if self.reward_values else 0, self.value_batch_size),
             Phase("policy", self.policy_updates, self.policy_batch_size),
         )
         return tuple(phase for phase in phases if phase.updates > 0)
@@ -249,16 +257,28 @@ class FISOR:
         """Candidates from the moving average of the denoiser; one is chosen by the target critics."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
-            observation = inputs.observation
-            actions = propose(
-                state.policy.network_ema, observation, key, num_candidates=self.num_candidates, config=self.diffusion
-            )
-            if self.safer_step > 0:
-                actions = jnp.concatenate([actions, self.safer(state, observation, actions)], axis=1)
-            chosen = self.choose(state, observation, actions)
-            return carry, jnp.take_along_axis(actions, chosen[:, None, None], axis=1)[:, 0]
+            return carry, self.decide(state, inputs.observation, key).action
 
         return Policy(initial=lambda n: None, act=act)
+
+    def decide(self, state: FISORState, observation: Float[Array, "n obs"], key: Key[Array, ""]) -> Decision:
+        """The executed action, and whether any candidate counts as feasible; where none does the fallback acts."""
+        actions = propose(
+            state.policy.network_ema, observation, key, num_candidates=self.num_candidates, config=self.diffusion
+        )
+        if self.safer_step > 0:
+            actions = jnp.concatenate([actions, self.safer(state, observation, actions)], axis=1)
+        q_r, q_h = self._candidate_values(state, observation, actions)
+        chosen = self._choose(q_r, q_h)
+        return Decision(
+            action=jnp.take_along_axis(actions, chosen[:, None, None], axis=1)[:, 0],
+            feasible=q_h.min(-1) <= -self.feasible_margin(state),
+        )
+
+    def feasible_margin(self, state: FISORState) -> Float[Array, ""]:
+        """A state or an action counts as feasible where V_h or Q_h is at most minus this, in units of h."""
+        restricted = self.extraction in ("feasible_first", "first_feasible")
+        return jnp.asarray(self.margin if restricted else 0.0, jnp.float32)
 
     # --- what the values say ---
 
@@ -269,11 +289,15 @@ class FISOR:
     def estimate(
         self, state: FISORState, observation: Float[Array, "b obs"], action: Float[Array, "b act"]
     ) -> Estimates:
-        """Minimum of the target Q_r, V_r, maximum of the target Q_h, V_h; with qc the limit is subtracted."""
+        """Minimum of the target Q_r, V_r, maximum of the target Q_h, V_h; with qc the limit is subtracted.
+
+        Without reward values Q_r and V_r are 0.
+        """
         inputs = jnp.concatenate([observation, action], -1)
+        no_rewards = jnp.zeros(inputs.shape[:-1])
         return Estimates(
-            q_r=state.reward.critic_target(inputs).min(0),
-            v_r=state.reward.value(observation),
+            q_r=state.reward.critic_target(inputs).min(0) if self.reward_values else no_rewards,
+            v_r=state.reward.value(observation) if self.reward_values else no_rewards,
             q_h=state.constraint.critic_target(inputs).max(0) - self._limit,
             v_h=self.feasible_value(state, observation),
         )
@@ -282,10 +306,20 @@ class FISOR:
         self, state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]
     ) -> Int[Array, " n"]:
         """Index of the candidate that acts."""
+        return self._choose(*self._candidate_values(state, observation, actions))
+
+    def _candidate_values(
+        self, state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]
+    ) -> tuple[Float[Array, "n c"], Float[Array, "n c"]]:
+        """Q_r and Q_h of every candidate; without reward values Q_r is 0."""
         count, candidates, _ = actions.shape
         inputs = pairs_of(observation, actions)
         q_h = state.constraint.critic_target(inputs).max(0).reshape(count, candidates) - self._limit
-        q_r = state.reward.critic_target(inputs).min(0).reshape(count, candidates)
+        if not self.reward_values:
+            return jnp.zeros_like(q_h), q_h
+        return state.reward.critic_target(inputs).min(0).reshape(count, candidates), q_h
+
+    def _choose(self, q_r: Float[Array, "n c"], q_h: Float[Array, "n c"]) -> Int[Array, " n"]:
         return choose_candidate(
             q_r,
             q_h,
@@ -326,9 +360,11 @@ class FISOR:
         first = slice(0, self.value_batch_size)
         rows = Transition(*(values[first] for values in batch))
         inputs = jnp.concatenate([rows.observation, rows.action], -1)
-        reward, reward_metrics = step_reward(
-            state.reward, rows, inputs, estimates.q_r[first], config=self.value_settings
-        )
+        reward, reward_metrics = state.reward, {}
+        if self.reward_values:
+            reward, reward_metrics = step_reward(
+                state.reward, rows, inputs, estimates.q_r[first], config=self.value_settings
+            )
         constraint, constraint_metrics = step_constraint(
             state.constraint, rows, inputs, estimates.q_h[first] + self._limit, config=self.value_settings
         )
