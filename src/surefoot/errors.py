@@ -32,6 +32,8 @@ class Fault(NamedTuple):
     """The field's name."""
     sentence: str
     """What was expected and found, without a full stop."""
+    others: tuple[str, ...] = ()
+    """The fields that it does not go with, as the largest configuration calls them: "guide.steps", "batch_size"."""
 
     @property
     def name(self) -> str:

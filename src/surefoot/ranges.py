@@ -238,10 +238,13 @@ def check_fields(config: Any, *, part: str = "", called: Callable[[str], str] | 
         raise FieldError(found, called=called)
 
 
-def check_relation(config: Any, good: bool, name: str, sentence: str, *, part: str = "") -> None:
-    """Raise `FieldError` where a field does not go with the others: `sentence` is "expected ..., found ..."."""
+def check_relation(
+    config: Any, good: bool, name: str, sentence: str, *, part: str = "", others: Sequence[str] = ()
+) -> None:
+    """Raise `FieldError` where a field does not go with the others: `sentence` is "expected ..., found ...". `others`:
+    those fields as the largest configuration calls them, "guide.steps"; a fault of one of them goes before."""
     if not good:
-        raise FieldError([Fault(type(config), part, name, sentence)])
+        raise FieldError([Fault(type(config), part, name, sentence, tuple(others))])
 
 
 def _field_fault(value: Any, declared: Declared) -> str | None:

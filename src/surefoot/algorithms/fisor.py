@@ -160,12 +160,14 @@ class FISOR:
             f"expected at most policy_steps * policy_batch_size = {drawn} in joint training, "
             f"found {self.value_batch_size}"
         )
-        check_relation(self, self.schedule != "joint" or self.value_batch_size <= drawn, "value_batch_size", sentence)
+        good = self.schedule != "joint" or self.value_batch_size <= drawn
+        others = ("policy_batch_size", "policy_steps", "schedule")
+        check_relation(self, good, "value_batch_size", sentence, others=others)
         if not self.reward_values:
             ways = {"weighting": ("imitation", "behaviour_cloning"), "extraction": ("minqc", "first_feasible")}
             for name, known in ways.items():
                 sentence = f"expected {' or '.join(known)} without reward values, found {getattr(self, name)}"
-                check_relation(self, getattr(self, name) in known, name, sentence)
+                check_relation(self, getattr(self, name) in known, name, sentence, others=["reward_values"])
 
     # --- data and phases ---
 

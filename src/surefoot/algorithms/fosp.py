@@ -128,12 +128,13 @@ class FOSP(Dreamer):
         super().__post_init__()
         branches = self.data_branch or self.dream_branch
         sentence = "expected it or dream_branch, at least one of them, found neither"
-        check_relation(self, branches, "data_branch", sentence)
+        check_relation(self, branches, "data_branch", sentence, others=["dream_branch"])
         cloning_works = self.weighting != "cloning" or self.actor_mode == "awr"
         sentence = "expected feasibility or reward with actor_mode backprop, found cloning"
-        check_relation(self, cloning_works, "weighting", sentence)
+        check_relation(self, cloning_works, "weighting", sentence, others=["actor_mode"])
         dreams = self.reachability != "released" or self.dream_branch
-        check_relation(self, dreams, "dream_branch", "expected True with reachability released, found False")
+        sentence = "expected True with reachability released, found False"
+        check_relation(self, dreams, "dream_branch", sentence, others=["reachability"])
 
     # --- init, policy ---
 

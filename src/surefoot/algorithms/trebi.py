@@ -159,15 +159,19 @@ class TREBI:
             levels = len(network.multipliers)
             halvings = 2 ** (levels - 1)
             sentence = f"expected a multiple of {halvings}, because the {part} halves it between its {levels} levels"
-            check_relation(self, self.plan_horizon % halvings == 0, "plan_horizon", f"{sentence}, {found}")
+            good, others = self.plan_horizon % halvings == 0, [f"{part}.multipliers"]
+            check_relation(self, good, "plan_horizon", f"{sentence}, {found}", others=others)
         steps = self.sampler.steps
         sentence = f"expected at most diffusion_steps = {self.diffusion_steps}, found {steps}"
-        check_relation(self.sampler, steps is None or steps <= self.diffusion_steps, "steps", sentence, part="sampler")
+        good = steps is None or steps <= self.diffusion_steps
+        check_relation(self.sampler, good, "steps", sentence, part="sampler", others=["diffusion_steps"])
         number, warm = self.denoising.number, self.sampler.warm_steps
         sentence = f"expected a number in [0, {number}), found {warm}"
-        check_relation(self.sampler, warm < number, "warm_steps", sentence, part="sampler")
+        others = ("diffusion_steps", "sampler.steps")
+        check_relation(self.sampler, warm < number, "warm_steps", sentence, part="sampler", others=others)
         sentence = f"expected a number in [1, {self.plan_horizon}], found {self.control_interval}"
-        check_relation(self, self.control_interval <= self.plan_horizon, "control_interval", sentence)
+        good = self.control_interval <= self.plan_horizon
+        check_relation(self, good, "control_interval", sentence, others=["plan_horizon"])
 
     needs_budget = True
     """Acting takes `PolicyInputs.remaining_budget`."""

@@ -11,6 +11,7 @@ import numpy as np
 import tyro
 
 from surefoot.checkpoint import versions
+from surefoot.cli.faults import Faults
 from surefoot.cli.files import merge_summary
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
@@ -59,18 +60,20 @@ def run(arguments: Sequence[str]) -> None:
         say("usage: surefoot bench act RUN [options]")
         return
     check_name("bench", words[0], BENCHES)
-    options = parse(BenchActOptions, words[1:], command="bench act")
-    found = bench_act(options, given=given_options(BenchActOptions, words[1:]))
+    with Faults() as faults:
+        options = parse(BenchActOptions, words[1:], command="bench act", faults=faults)
+        found = bench_act(options, given=given_options(BenchActOptions, words[1:], refused=faults.flags), faults=faults)
     say_lines(_table(found))
 
 
-def bench_act(options: BenchActOptions, *, given: Collection[str] = ()) -> dict[str, Any]:
+def bench_act(options: BenchActOptions, *, given: Collection[str] = (), faults: Faults | None = None) -> dict[str, Any]:
     """Time the policy and note the figures in the run's summary, under "latency". `given`: the options that a command
-    line names."""
-    check_writable(options.run)
-    policy = load_policy(options.run)
-    route = "under a budget" if policy.needs_budget else "without a budget"
-    refuse_others(options, ROUTES[route], f"{policy.config.algorithm}, which plans under no budget", given=given)
+    line names; `faults`: what is wrong with it so far."""
+    with faults or Faults():
+        check_writable(options.run)
+        policy = load_policy(options.run)
+        route = "under a budget" if policy.needs_budget else "without a budget"
+        refuse_others(options, ROUTES[route], f"{policy.config.algorithm}, which plans under no budget", given=given)
     with ProgressLine("timing", unit="calls") as line:
         records = [_time(policy, batch, options, line) for batch in options.batch]
     found = {

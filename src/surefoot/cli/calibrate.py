@@ -12,6 +12,7 @@ import numpy as np
 import tyro
 
 from surefoot.cli.evaluate_budgets import ROWS, read_rows
+from surefoot.cli.faults import Faults
 from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.next_commands import calibrated_command
 from surefoot.cli.options import parse
@@ -87,8 +88,11 @@ ROUTES: Routes = {
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    options = parse(CalibrateOptions, arguments, command="calibrate")
-    found = calibrate(options, given=given_options(CalibrateOptions, arguments))
+    with Faults() as faults:
+        options = parse(CalibrateOptions, arguments, command="calibrate", faults=faults)
+        found = calibrate(
+            options, given=given_options(CalibrateOptions, arguments, refused=faults.flags), faults=faults
+        )
     say_lines(plain_table(_rows(found)))
     say()
     command = calibrated_command(
@@ -101,14 +105,16 @@ def run(arguments: Sequence[str]) -> None:
     say(f"Written beside the run; use them with: {command}")
 
 
-def calibrate(options: CalibrateOptions, *, given: Collection[str] = ()) -> Calibration:
+def calibrate(options: CalibrateOptions, *, given: Collection[str] = (), faults: Faults | None = None) -> Calibration:
     """Find the margins of every seed and level, and write them into the run's folder. `given`: the options that a
-    command line names."""
-    refuse_others(options, ROUTES[options.method], f"--method {options.method}", given=given)
-    check_writable(options.run)
-    loaded = load_run(options.run, given_overrides(options, MARGINS))
-    if not getattr(loaded.algorithm, "needs_budget", False):
-        raise ConfigError(f"{options.run}: algorithm '{loaded.config.algorithm}' plans under no budget.")
+    command line names; `faults`: what is wrong with it so far."""
+    with faults or Faults() as gathered:
+        with gathered.also():
+            refuse_others(options, ROUTES[options.method], f"--method {options.method}", given=given)
+        check_writable(options.run)
+        loaded = load_run(options.run, given_overrides(options, MARGINS))
+        if not getattr(loaded.algorithm, "needs_budget", False):
+            raise ConfigError(f"{options.run}: algorithm '{loaded.config.algorithm}' plans under no budget.")
     planned = options.method in ("episodes", "budgets")
     overrides = loaded.config.differing(given_overrides(options, MARGINS))
     found = _from_episodes(loaded, options, overrides) if planned else _from_segments(loaded, options)

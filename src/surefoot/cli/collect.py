@@ -13,6 +13,7 @@ import tyro
 
 from surefoot import data
 from surefoot.checkpoint import versions
+from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine, warn_of_death
 from surefoot.cli.remarks import StrictOption, remark
@@ -80,8 +81,9 @@ class CollectOptions(StrictOption):
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    options = parse(CollectOptions, arguments, command="collect")
-    dataset = collect(options, given=given_options(CollectOptions, arguments))
+    with Faults() as faults:
+        options = parse(CollectOptions, arguments, command="collect", faults=faults)
+        dataset = collect(options, given=given_options(CollectOptions, arguments, refused=faults.flags), faults=faults)
     say(f"{options.out}: {_coverage_sentence(dataset)}")
     remark(remarks(dataset, get_task(options.task), place=str(options.out)), strict=options.strict)
     if options.out.is_dir():
@@ -100,18 +102,20 @@ ROUTES: Routes = {
 """How data are collected -> the options that are read."""
 
 
-def collect(options: CollectOptions, *, given: Names[str] = ()) -> Dataset | FrameData:
+def collect(options: CollectOptions, *, given: Names[str] = (), faults: Faults | None = None) -> Dataset | FrameData:
     """Collect and write what the options say. Raises `ConfigError` before any work where the file exists, or an option
-    is set that is not read; `given` are those that a command line names."""
+    is set that is not read; `given` are those that a command line names, `faults` what is wrong with it so far."""
     task = get_task(options.task)
-    _check_name(task)
-    route, whose = _route(options, task)
-    refuse_others(options, ROUTES[route], whose, given=given)
-    if options.out.exists() and not options.overwrite and task.vision is None:  # a folder of images grows
-        raise ConfigError(
-            f"{options.out}: the file exists already; add --overwrite to replace it, or choose another with --out."
-        )
-    check_writable(options.out if options.out.is_dir() else options.out.parent)
+    with faults or Faults() as gathered:
+        _check_name(task)
+        route, whose = _route(options, task)
+        with gathered.also():
+            refuse_others(options, ROUTES[route], whose, given=given)
+        if options.out.exists() and not options.overwrite and task.vision is None:  # a folder of images grows
+            gathered.add(
+                f"{options.out}: the file exists already; add --overwrite to replace it, or choose another with --out"
+            )
+        check_writable(options.out if options.out.is_dir() else options.out.parent)
     if route == "medium-replay":
         return _collect_replay(options, task)
     if route == "images of a robot's cameras":

@@ -13,6 +13,7 @@ from surefoot.cli.data_filter import filter_command
 from surefoot.cli.data_images import convert_images
 from surefoot.cli.data_source import Source, check_output, open_source, write_result
 from surefoot.cli.data_tables import description_tables, gaps_sentence, library_table
+from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import remark
@@ -225,19 +226,20 @@ def imitation(options: ImitationOptions) -> None:
     write_result(options.out, result, opened, "imitation", settings, strict=options.strict)
 
 
-def convert(options: ConvertOptions, *, given: Collection[str] = ()) -> None:
-    """Write another format. `given`: the options that a command line names."""
+def convert(options: ConvertOptions, *, given: Collection[str] = (), faults: Faults | None = None) -> None:
+    """Write another format. `given`: the options that a command line names; `faults`: what is wrong with it so far."""
     source = Path(options.source)
-    named = None if options.task is None else get_task(options.task)
-    if source.exists() and (found := library.format_of(source, named)) in library.IMAGE_FORMATS:
-        refuse_others(options, CONVERT_ROUTES["images"], "images", given=given)
-        convert_images(source, found, task=options.task, to=options.to, out=options.out, strict=options.strict)
+    with faults or Faults() as gathered:
+        named = None if options.task is None else get_task(options.task)
+        images = library.format_of(source, named) if source.exists() else ""
+        if images in library.IMAGE_FORMATS:
+            refuse_others(options, CONVERT_ROUTES["images"], "images", given=given)
+        else:
+            _check_conversion(options, source, given, gathered)
+    if images in library.IMAGE_FORMATS:
+        convert_images(source, images, task=options.task, to=options.to, out=options.out, strict=options.strict)
         say(f"{options.out}: written, {options.to}.")
         return
-    if options.to in library.IMAGE_FORMATS:
-        raise ConfigError(f"--to {options.to}: expected images in {source}, found none.")
-    refuse_others(options, CONVERT_ROUTES[options.to], "a folder, which must be new", given=given)
-    check_output(options.out, overwrite=options.overwrite)
     path, task = options.resolve()
     card = {"recipe": f"surefoot data convert, from {path.name}", "versions": versions()}
     if options.lagged_costs:
@@ -255,6 +257,16 @@ def convert(options: ConvertOptions, *, given: Collection[str] = ()) -> None:
     else:
         _write_converted(options, library.read(path, task), path, task, card)
     say(f"{options.out}: written, {options.to}.")
+
+
+def _check_conversion(options: ConvertOptions, source: Path, given: Collection[str], faults: Faults) -> None:
+    """Gather why transitions cannot be converted as the options say."""
+    if options.to in library.IMAGE_FORMATS:
+        raise ConfigError(f"--to {options.to}: expected images in {source}, found none.")
+    with faults.also():
+        refuse_others(options, CONVERT_ROUTES[options.to], "a folder, which must be new", given=given)
+    with faults.also():
+        check_output(options.out, overwrite=options.overwrite)
 
 
 def _write_converted(options: ConvertOptions, dataset: Dataset, path: Path, task: Task, card: dict[str, Any]) -> None:
@@ -280,8 +292,9 @@ def _summary(kind: Any) -> str:
 
 
 def _convert(arguments: Sequence[str]) -> None:
-    options = parse(ConvertOptions, arguments, command="data convert")
-    convert(options, given=given_options(ConvertOptions, arguments))
+    with Faults() as faults:
+        options = parse(ConvertOptions, arguments, command="data convert", faults=faults)
+        convert(options, given=given_options(ConvertOptions, arguments, refused=faults.flags), faults=faults)
 
 
 def _command(name: str, kind: Any, work: Callable[[Any], None]) -> _DataCommand:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from surefoot.cli.data_source import Opened, Source, check_output, open_source, write_result
+from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
 from surefoot.cli.routes import given_options, refuse_others
 from surefoot.cli.terminal import say_lines
@@ -176,11 +177,18 @@ def filter_command(arguments: Sequence[str]) -> None:
         say_lines(_usage())
         return
     kind, work = FILTERS[check_name("filter", name, FILTERS)]
-    options = parse(kind, arguments[1:], command=f"data filter {name}")
-    if isinstance(options, DensityOptions) and options.share is not None:
-        taken = {field.name for field in dataclasses.fields(options)} - GRID
-        refuse_others(options, taken, "a published grid (--share)", given=given_options(kind, arguments))
-    check_output(options.out, overwrite=options.overwrite)
+    with Faults() as faults:
+        options = parse(kind, arguments[1:], command=f"data filter {name}", faults=faults)
+        if isinstance(options, DensityOptions) and options.share is not None:
+            taken = {field.name for field in dataclasses.fields(options)} - GRID
+            with faults.also():
+                refuse_others(
+                    options,
+                    taken,
+                    "a published grid (--share)",
+                    given=given_options(kind, arguments, refused=faults.flags),
+                )
+        check_output(options.out, overwrite=options.overwrite)
     opened = open_source(options)
     used = {
         key: value

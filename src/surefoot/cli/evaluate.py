@@ -18,6 +18,7 @@ from surefoot.cli.evaluate_budgets import BudgetRequest, budget_table, evaluate_
 from surefoot.cli.evaluate_images import evaluate_on_images
 from surefoot.cli.evaluate_simulator import evaluate_on_simulator
 from surefoot.cli.evaluation_files import NotKeptError, keep
+from surefoot.cli.faults import Faults
 from surefoot.cli.files import json_rows, npz_content
 from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.options import parse
@@ -127,21 +128,29 @@ ROUTES: Routes = {
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    options = parse(EvaluateOptions, arguments, command="evaluate")
-    say_lines(table(evaluate(options, given=given_options(EvaluateOptions, arguments))))
+    with Faults() as faults:
+        options = parse(EvaluateOptions, arguments, command="evaluate", faults=faults)
+        found = evaluate(options, given=given_options(EvaluateOptions, arguments, refused=faults.flags), faults=faults)
+    say_lines(table(found))
 
 
 def evaluate(
-    options: EvaluateOptions, *, dataset: Dataset | None = None, given: Collection[str] = ()
+    options: EvaluateOptions,
+    *,
+    dataset: Dataset | None = None,
+    given: Collection[str] = (),
+    faults: Faults | None = None,
 ) -> dict[str, Any]:
     """Measure a run, write what was found into it, and return its summary; print it where it cannot be written.
-    `dataset` spares reading it again; `given` are the options that a command line names."""
-    check_writable(options.run)
-    check_writable(options.run / FOLDER)
-    loaded = load_run(options.run, acting_overrides(options))
-    request = _budget_request(loaded, options)
-    route = route_of(loaded, request)
-    _check_route(loaded, options, route, given)
+    `dataset` spares reading it again; `given` are the options that a command line names, `faults` what is wrong with it
+    so far."""
+    with faults or Faults() as gathered:
+        check_writable(options.run)
+        check_writable(options.run / FOLDER)
+        loaded = load_run(options.run, acting_overrides(options))
+        request = _budget_request(loaded, options)
+        route = route_of(loaded, request)
+        _check_route(loaded, options, route, given, gathered)
     try:
         return _measured(loaded, options, request, route, dataset)
     except NotKeptError as error:
@@ -207,22 +216,27 @@ def route_of(loaded: LoadedRun, request: BudgetRequest) -> str:
     return "point robot" if task.name == "PointRobot" else f"protocol{place}"
 
 
-def _check_route(loaded: LoadedRun, options: EvaluateOptions, route: str, given: Collection[str]) -> None:
-    """`ConfigError` for an option that this evaluation would not read, or would read half."""
+def _check_route(
+    loaded: LoadedRun, options: EvaluateOptions, route: str, given: Collection[str], faults: Faults
+) -> None:
+    """Gather in `faults` each option that this evaluation would not read, or would read half."""
     trained = get_task(loaded.config.task)
     whose = f"{loaded.config.algorithm} on {trained.name}"
-    refuse_others(options, ROUTES[route], whose, given=given)
-    if options.task is not None:
-        task = get_task(options.task)
+    with faults.also():
+        refuse_others(options, ROUTES[route], whose, given=given)
+    with faults.also():
+        task = trained if options.task is None else get_task(options.task)
         alone = route == "point robot" or route.startswith("budgets")
         if task.name != trained.name and alone:
             raise ConfigError(f"--task: expected none for a run on {trained.name}, found {task.name}.")
-    if options.gifs and options.gifs > (most := SIMULATOR_EPISODES if options.episodes is None else options.episodes):
-        raise ConfigError(f"--gifs: expected at most {most}, as many as there are episodes, found {options.gifs}.")
+    most = SIMULATOR_EPISODES if options.episodes is None else options.episodes
+    if "gifs" in ROUTES[route] and options.gifs > most:
+        faults.add(f"--gifs: expected at most {most}, as many as there are episodes, found {options.gifs}")
     if options.margin is not None and getattr(loaded.algorithm, "extraction", "") in ("minqc", "maxq"):
-        raise ConfigError(f"--margin: expected none with the extraction {loaded.algorithm.extraction}, which has none.")
+        faults.add(f"--margin: expected none with the extraction {loaded.algorithm.extraction}, which has none")
     if route.startswith("budgets") and getattr(loaded.algorithm, "budget_discount", 1.0) >= 1.0:
-        refuse_others(options, ROUTES[route] - {"budget_conversion"}, f"{whose}, whose costs are not discounted")
+        with faults.also():
+            refuse_others(options, ROUTES[route] - {"budget_conversion"}, f"{whose}, whose costs are not discounted")
 
 
 def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: Dataset | None) -> dict[str, Any]:

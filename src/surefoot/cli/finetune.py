@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 
+from surefoot.cli.faults import Faults
 from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.loaded_run import LoadedRun, load_run
 from surefoot.cli.options import parse
@@ -92,14 +93,16 @@ ROUTES: Routes = {"pure": _COMMON, "in a simulator": _COMMON | {"workers"}}
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    resumed = run_to_resume(arguments)
-    there = None if resumed is None else recorded_options(resumed, FinetuneOptions, command="finetune")
-    options = parse(FinetuneOptions, arguments, command="finetune", default=there)
-    check_output_folder(options.out, resume=options.resume)
-    if resumed is not None and there is not None:
-        _check_agreement(resumed, options, there)
-    given = given_options(FinetuneOptions, arguments)
-    rows = finetune(options, command=("surefoot", "finetune", *arguments), given=given)
+    with Faults() as faults:
+        resumed = run_to_resume(arguments)
+        there = None if resumed is None else recorded_options(resumed, FinetuneOptions, command="finetune")
+        options = parse(FinetuneOptions, arguments, command="finetune", default=there, faults=faults)
+        with faults.also():
+            check_output_folder(options.out, resume=options.resume)
+        if resumed is not None and there is not None:
+            _check_agreement(resumed, options, there, faults)
+        given = given_options(FinetuneOptions, arguments, refused=faults.flags)
+        rows = finetune(options, command=("surefoot", "finetune", *arguments), given=given, faults=faults)
     last = [row for row in rows if row["round"] == rows[-1]["round"]]
     cost, episodes = sum(row["total_cost"] for row in last), sum(row["episodes"] for row in last)
     violating = sum(row["violating_episodes"] for row in last)
@@ -109,27 +112,17 @@ def run(arguments: Sequence[str]) -> None:
     say(f"measure it with: surefoot evaluate {shell_word(options.out)}")
 
 
-def finetune(options: FinetuneOptions, *, command: Sequence[str], given: Collection[str] = ()) -> list[dict[str, Any]]:
+def finetune(
+    options: FinetuneOptions,
+    *,
+    command: Sequence[str],
+    given: Collection[str] = (),
+    faults: Faults | None = None,
+) -> list[dict[str, Any]]:
     """Fine-tune what the options say, into their folder; the rows of its log. `given`: the options that a command line
-    names."""
-    check_writable(options.out)
-    loaded = load_run(options.run, {})
-    if not hasattr(loaded.algorithm, "fine_tuning"):
-        raise ConfigError(
-            f"{options.run}: expected an algorithm that can be fine-tuned, found {loaded.config.algorithm}."
-        )
-    trained = get_task(loaded.config.task)
-    task = trained if options.task is None else get_task(options.task)
-    check_sight(loaded, task)
-    if task.image_shape is None:
-        raise ConfigError(f"--task: expected a task of images, as HazardRun, found {task.name}.")
-    route, whose = ("pure", f"{task.name}, which has no simulator") if task.vision is None else ("in a simulator", "")
-    refuse_others(options, ROUTES[route], whose, given=given)
-    if options.without_offline_data and (options.online_share or "online_share" in given):
-        raise ConfigError(
-            f"--online-share: expected none with --without-offline-data, where every episode is new, found "
-            f"{options.online_share:g}."
-        )
+    names. `faults`: those of the command line so far."""
+    with faults or Faults() as found:
+        loaded, task = _checked(options, given, found)
     offline = _offline_data(options, loaded)
     algorithm = loaded.algorithm.fine_tuning()
     settings = FinetuneSettings(options.steps, options.lanes, options.ratio, options.online_share)
@@ -161,22 +154,51 @@ def finetune(options: FinetuneOptions, *, command: Sequence[str], given: Collect
     return rows
 
 
-def _check_agreement(run: RunDirectory, options: FinetuneOptions, there: FinetuneOptions) -> None:
-    """Raise `ConfigError` where options that are given with --resume are not those of the fine-tuning to go on with."""
+def _checked(options: FinetuneOptions, given: Collection[str], faults: Faults) -> tuple[LoadedRun, Task]:
+    """The run and where it goes on; `faults` gathers what is wrong with the options."""
+    with faults.also():
+        check_writable(options.out)
+    with faults.also():
+        if options.without_offline_data and (options.online_share or "online_share" in given):
+            raise ConfigError(
+                f"--online-share: expected none with --without-offline-data, where every episode is new, found "
+                f"{options.online_share:g}."
+            )
+    loaded = load_run(options.run, {})
+    if not hasattr(loaded.algorithm, "fine_tuning"):
+        raise ConfigError(
+            f"{options.run}: expected an algorithm that can be fine-tuned, found {loaded.config.algorithm}."
+        )
+    trained = get_task(loaded.config.task)
+    task = trained if options.task is None else get_task(options.task)
+    route, whose = ("pure", f"{task.name}, which has no simulator") if task.vision is None else ("in a simulator", "")
+    with faults.also():
+        refuse_others(options, ROUTES[route], whose, given=given)
+    check_sight(loaded, task)
+    if task.image_shape is None:
+        raise ConfigError(f"--task: expected a task of images, as HazardRun, found {task.name}.")
+    return loaded, task
+
+
+def _check_agreement(run: RunDirectory, options: FinetuneOptions, there: FinetuneOptions, faults: Faults) -> None:
+    """Gather in `faults` where options that are given with --resume are not those of the fine-tuning to go on with."""
     names = ("lanes", "ratio", "online_share", "checkpoint_rounds", "without_offline_data")
     task = run.read_config().task
-    found = {"task": task if options.task is None else get_task(options.task).name, "steps": options.steps}
-    wanted = {"task": task, "steps": there.steps}
-    if found["task"] == task and options.steps > there.steps:
-        raise ConfigError(
+    found: dict[str, Any] = {"task": task if options.task is None else get_task(options.task).name}
+    wanted: dict[str, Any] = {"task": task}
+    if options.steps > there.steps:
+        faults.add(
             f"{run.path}: --steps: the run has {there.steps:,}, found {options.steps:,}; a longer fine-tuning holds "
-            f"more new frames than this one's checkpoints have room for; {WAYS}."
+            f"more new frames than this one's checkpoints have room for; {WAYS}"
         )
-    refuse_differing(
-        run,
-        {**wanted, **{name: getattr(there, name) for name in names}},
-        {**found, **{name: getattr(options, name) for name in names}},
-    )
+    else:
+        found, wanted = {**found, "steps": options.steps}, {**wanted, "steps": there.steps}
+    with faults.also():
+        refuse_differing(
+            run,
+            {**wanted, **{name: getattr(there, name) for name in names}},
+            {**found, **{name: getattr(options, name) for name in names}},
+        )
 
 
 @contextmanager

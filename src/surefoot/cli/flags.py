@@ -2,15 +2,16 @@
 them, and called by their flags."""
 
 import dataclasses
+import math
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from surefoot.errors import ConfigError, Fault, FieldError, flag
+from surefoot.errors import ConfigError, Fault, flag
 from surefoot.ranges import Declared, declared_fields, fault_of
 
 
@@ -92,9 +93,16 @@ def _with_range(field: StructFieldSpec, declared: Declared | None) -> StructFiel
 
 def check_arguments(kind: Any, arguments: Sequence[str]) -> None:
     """Raise `ConfigError`, which names all of them by their flags, where numbers in the arguments lie outside of the
-    ranges that the fields of `kind` declare. What is no number is left to the parser."""
+    ranges that the fields of `kind` declare."""
+    if found := argument_faults(kind, arguments):
+        raise ConfigError("; ".join(f"{name}: {sentence}" for name, sentence in found) + ".")
+
+
+def argument_faults(kind: Any, arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """The flags whose numbers in the arguments lie outside of the ranges that the fields of `kind` declare, with what
+    is wrong. What is no number is left to the parser."""
     known = numeric_flags(kind)
-    found = []
+    found: list[tuple[str, str]] = []
     for name, words in _given(arguments, known):
         declared = known[name].declared
         assert declared.range is not None, f"{name} declares no range"
@@ -102,10 +110,47 @@ def check_arguments(kind: Any, arguments: Sequence[str]) -> None:
         for word in words:
             value = _number(word, whole=whole)
             if value is not None and (sentence := fault_of(value, declared.range, whole=whole)) is not None:
-                found.append(f"{name}: {sentence}")
+                found.append((name, sentence))
                 break
-    if found:
-        raise ConfigError("; ".join(found) + ".")
+    return found
+
+
+def without_flags(kind: Any, arguments: Sequence[str], names: Collection[str]) -> list[str]:
+    """The arguments of a command without some of its flags and their values."""
+    values = {flag(found.path): _words(found.declared) for found in _fields(kind, "")}
+    kept, skipped = [], 0.0
+    for argument in arguments:
+        if argument.startswith("--"):
+            name, equals, _ = argument.partition("=")
+            name = _plain(name)
+            dropped = name in names and name in values
+            skipped = 0.0 if equals or not dropped else values[name]
+            kept += [] if dropped else [argument]
+        elif skipped > 0:
+            skipped -= 1
+        else:
+            kept.append(argument)
+    return kept
+
+
+def given_flags(arguments: Sequence[str]) -> set[str]:
+    """The flags that a command line names, --no-x as --x."""
+    return {_plain(argument.partition("=")[0]) for argument in arguments if argument.startswith("--")}
+
+
+def _plain(name: str) -> str:
+    """A flag as its field calls it: --a.no-x is --a.x."""
+    head, dot, last = name.replace("_", "-").removeprefix("--").rpartition(".")
+    return f"--{head}{dot}{last.removeprefix('no-')}"
+
+
+def _words(declared: Declared) -> float:
+    """How many words follow a flag; infinity where any number may."""
+    if declared.kinds == (bool,):
+        return 0
+    if declared.variadic is None:
+        return 1
+    return math.inf if declared.length is None else declared.length
 
 
 def _given(arguments: Sequence[str], known: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
@@ -128,13 +173,10 @@ def _number(word: str, *, whole: bool) -> int | float | None:
         return None
 
 
-def reworded(error: FieldError, kind: Any, arguments: Sequence[str]) -> ConfigError:
-    """The error with its fields called by their flags, those that were given where a class is there more than once."""
-    return ConfigError("; ".join(f"{_flags(fault, kind, arguments)}: {fault.sentence}" for fault in error.faults) + ".")
-
-
-def _flags(fault: Fault, kind: Any, arguments: Sequence[str]) -> str:
+def flags_of(fault: Fault, kind: Any, arguments: Sequence[str]) -> tuple[list[str], set[str]]:
+    """The flags of the field that a fault is of, those that were given where a class is there more than once; and the
+    flags of the fields that it does not go with."""
     places = [one for one in _fields(kind, "") if one.name == fault.field and issubclass(fault.kind, one.owner)]
-    given = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+    given = given_flags(arguments)
     names = [flag(place.path) for place in places]
-    return " and ".join([name for name in names if name in given] or names) or flag(fault.name)
+    return [name for name in names if name in given] or names or [flag(fault.name)], {flag(one) for one in fault.others}

@@ -12,8 +12,9 @@ import tyro
 
 from surefoot import presets
 from surefoot.algorithms.trebi import TREBI, TREBIState
+from surefoot.cli.faults import Faults
 from surefoot.cli.files import check_output_folder
-from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.options import choose_or_refuse, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.terminal import say
 from surefoot.data import library
 from surefoot.diffusion.schedules import make_schedule
@@ -68,12 +69,15 @@ def run(arguments: Sequence[str]) -> None:
         say("usage: surefoot import diffuser STATE.PT --task NAME --data FILE --out FOLDER [options]")
         return
     check_name("source of weights", name, SOURCES)
-    choice = choose(["--algorithm", "trebi", *rest])
-    options: ImportOptions[Any] = parse_with_hyperparameters(
-        ImportOptions, rest, choice, command="import diffuser",
-        source=tyro.MISSING, task=tyro.MISSING, data=tyro.MISSING, preset=choice.preset, out=tyro.MISSING,
-    )  # fmt: skip
-    check_output_folder(options.out, resume=False)
+    with Faults() as faults:
+        choice = choose_or_refuse(ImportOptions, ["--algorithm", "trebi", *rest], faults)
+        options: ImportOptions[Any] = parse_with_hyperparameters(
+            ImportOptions, rest, choice, command="import diffuser", faults=faults,
+            source=tyro.MISSING, task=tyro.MISSING, data=tyro.MISSING, preset=choice.preset, out=tyro.MISSING,
+        )  # fmt: skip
+        with faults.also():
+            parse_seeds(options.seeds)
+        check_output_folder(options.out, resume=False)
     named = {word[2:].split("=", 1)[0].split(".", 1)[0].replace("-", "_") for word in rest if word.startswith("--")}
     command = import_diffuser(options, command=("surefoot", "import", *arguments), given=named)
     say(f"{options.out}: begun with the weights of {options.source}; train the values with:")

@@ -8,15 +8,17 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import tyro
 
 from surefoot import presets
-from surefoot.cli.flags import check_arguments, ranges_in_help, reworded
+from surefoot.cli.faults import Faults
+from surefoot.cli.flags import argument_faults, flags_of, given_flags, ranges_in_help, without_flags
 from surefoot.cli.terminal import cleaned_streams
-from surefoot.errors import ConfigError, FieldError
+from surefoot.errors import ConfigError, FieldError, SurefootError
 from surefoot.numerics import start_jax
 from surefoot.tasks import Task, get_task
 
@@ -39,25 +41,56 @@ class Choice:
     """The algorithm with the preset's hyper-parameters."""
 
 
-def parse(kind: Any, arguments: Sequence[str], *, command: str, default: Any = None) -> Any:
+def parse(
+    kind: Any, arguments: Sequence[str], *, command: str, default: Any = None, faults: Faults | None = None
+) -> Any:
     """The options of `surefoot COMMAND` as an instance of the dataclass `kind`; prints help or errors and exits.
 
-    Then JAX is started for the commands that compute, so that a missing platform is known before any work. Raises
-    `ConfigError`, in which fields are called by their flags, for values that cannot be used: all of those that lie
-    outside of their ranges, or else the first that does not go with the others.
+    Then JAX is started for the commands that compute, so that a missing platform is known before any work. Values that
+    cannot be used, because they lie outside of their ranges or do not go with the others, are gathered in `faults`, and
+    the options are then those of a command line without them. Without `faults` they all are one `ConfigError`. Fields
+    are called by their flags.
     """
-    if not {"-h", "--help"} & set(arguments):
-        check_arguments(kind, arguments)
-    try:
-        with cleaned_streams(arguments):
-            options = tyro.cli(
-                kind, args=list(arguments), prog=f"surefoot {command}", default=default, registry=ranges_in_help()
-            )
-    except FieldError as error:
-        raise reworded(error, kind, arguments) from error
+    with Faults() if faults is None else nullcontext(faults) as gathered:
+        words = list(arguments)
+        if not {"-h", "--help"} & set(arguments):
+            words = without_flags(kind, words, _gather(kind, words, gathered))
+        options = _built(kind, words, prog=f"surefoot {command}", default=default, given=arguments, faults=gathered)
     if command.split()[0] not in WITHOUT_JAX:
         start_jax()
     return options
+
+
+def _gather(kind: Any, arguments: Sequence[str], faults: Faults) -> set[str]:
+    """The flags whose numbers lie outside of their ranges, which are gathered."""
+    found = argument_faults(kind, arguments)
+    for name, sentence in found:
+        faults.add(f"{name}: {sentence}")
+        faults.flags.add(name)
+    return {name for name, _ in found}
+
+
+def _built(kind: Any, words: list[str], *, prog: str, default: Any, given: Sequence[str], faults: Faults) -> Any:
+    """The options, without those that do not go with others: these are gathered. A fault that is there only because
+    of what was left out says nothing."""
+    while True:
+        left_out = given_flags(given) - given_flags(words)
+        try:
+            with cleaned_streams(given):
+                return tyro.cli(kind, args=words, prog=prog, default=default, registry=ranges_in_help())
+        except FieldError as error:
+            blamed: set[str] = set()
+            for fault in error.faults:
+                names, others = flags_of(fault, kind, given)
+                if not left_out & {*names, *others}:
+                    faults.add(f"{' and '.join(names)}: {fault.sentence}")
+                    faults.flags |= {*names}
+                blamed |= {*names, *others}
+            shorter = without_flags(kind, words, blamed)
+            if shorter == words:
+                faults.settle()
+                raise
+            words = shorter
 
 
 def choose(
@@ -80,16 +113,34 @@ def choose(
     return Choice(found.algorithm, chosen, found.preset, defaults)
 
 
+def choose_or_refuse(kind: Any, arguments: Sequence[str], faults: Faults) -> Choice:
+    """The first stage for a command with the options `kind`. Where a name is unknown, `faults` gathers it and all
+    numbers that cannot be used of those that are no hyper-parameters, before it raises."""
+    try:
+        return choose(arguments)
+    except SurefootError as error:
+        faults.add(str(error))
+        _gather(kind, arguments, faults)
+        raise
+
+
 def parse_with_hyperparameters(
-    kind: Callable[..., Options], arguments: Sequence[str], choice: Choice, *, command: str, **defaults: Any
+    kind: Callable[..., Options],
+    arguments: Sequence[str],
+    choice: Choice,
+    *,
+    command: str,
+    faults: Faults | None = None,
+    **defaults: Any,
 ) -> Options:
     """The second stage: `kind` is a generic dataclass whose field `hyper` holds the algorithm, its flags unprefixed.
 
-    `defaults` are those of fields that have none of their own in `kind`; `tyro.MISSING` makes one required.
+    `faults` gathers values that cannot be used, as in `parse`. `defaults` are those of fields that have none of their
+    own in `kind`; `tyro.MISSING` makes one required.
     """
     generic: Any = kind
     default = kind(hyper=choice.defaults, **defaults)
-    return parse(generic[type(choice.defaults)], arguments, command=command, default=default)
+    return parse(generic[type(choice.defaults)], arguments, command=command, default=default, faults=faults)
 
 
 def one_thread_a_device(choice: Choice) -> None:

@@ -16,6 +16,7 @@ from surefoot import data
 from surefoot.checkpoint import as_json
 from surefoot.cli.collect import CollectOptions, collect
 from surefoot.cli.evaluate import EvaluateOptions, evaluate, table
+from surefoot.cli.faults import Faults
 from surefoot.cli.files import merge_summary, read_summary, visible
 from surefoot.cli.options import Choice, choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.report import PAGE, report
@@ -71,11 +72,14 @@ class QuickstartOptions(Generic[Hyper]):
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    choice, defaults = _begun(arguments, choose(()))
-    one_thread_a_device(choice)
-    options: QuickstartOptions[Any] = parse_with_hyperparameters(
-        QuickstartOptions, arguments, choice, command="quickstart", **defaults
-    )
+    with Faults() as faults:
+        choice, defaults = _begun(arguments, choose(()))
+        one_thread_a_device(choice)
+        options: QuickstartOptions[Any] = parse_with_hyperparameters(
+            QuickstartOptions, arguments, choice, command="quickstart", faults=faults, **defaults
+        )
+        with faults.also():
+            _agreeing(options)
     quickstart(options, command=("surefoot", "quickstart", *arguments))
 
 
@@ -110,11 +114,9 @@ def quickstart(options: QuickstartOptions[Any], *, command: Sequence[str]) -> di
     return summary
 
 
-def _begin(options: QuickstartOptions[Any]) -> bool:
-    """Make the folder, or find in it an earlier quickstart with the same options: whether there is one.
-
-    Raises `ConfigError` where something else is there.
-    """
+def _agreeing(options: QuickstartOptions[Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What the options ask for, and what an earlier quickstart in the folder was asked for, None where there is none.
+    Raises `ConfigError` where the two differ and the earlier one is not to be removed."""
     out = options.out
     request = as_json(
         {
@@ -127,6 +129,22 @@ def _begin(options: QuickstartOptions[Any]) -> bool:
         }
     )
     found = _read_request(out)
+    if found is not None and not options.overwrite and found != request:
+        sentence = _differing(found, request)
+        raise ConfigError(
+            f"{out}: a quickstart with other options is there ({sentence}); repeat its options to go on, "
+            f"add --overwrite to start afresh, or choose another folder with --out."
+        )
+    return request, found
+
+
+def _begin(options: QuickstartOptions[Any]) -> bool:
+    """Make the folder, or find in it an earlier quickstart with the same options: whether there is one.
+
+    Raises `ConfigError` where something else is there.
+    """
+    out = options.out
+    request, found = _agreeing(options)
     if found is not None and options.overwrite:
         remove_earlier(out)
         found = None
@@ -138,12 +156,6 @@ def _begin(options: QuickstartOptions[Any]) -> bool:
             )
         write_json(out / REQUEST, request)
         return False
-    if found != request:
-        sentence = _differing(found, request)
-        raise ConfigError(
-            f"{out}: a quickstart with other options is there ({sentence}); repeat its options to go on, "
-            f"add --overwrite to start afresh, or choose another folder with --out."
-        )
     return True
 
 

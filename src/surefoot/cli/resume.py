@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from surefoot.algorithms import ALGORITHMS
+from surefoot.cli.faults import Faults
 from surefoot.cli.options import Choice, choose, parse, parse_seeds
 from surefoot.cli.terminal import say
 from surefoot.errors import ConfigError, check_name, flag
 from surefoot.presets import DEFAULT_PRESET
 from surefoot.ranges import shown
+from surefoot.tasks import get_task
 from surefoot.text import shell_word
 from surefoot.training import RunConfig, RunDirectory
 from surefoot.training.algorithm import from_hyperparameters
 from surefoot.training.longer import COUNTS, changed_counts, why_not_longer
+from surefoot.types import DataSpec
 
 T = TypeVar("T")
+INTERVALS = ("log_interval", "checkpoint_interval")
 WAYS = "leave out what differs to go on with the run, or choose another folder with --out"
 
 
@@ -36,9 +40,9 @@ def run_to_resume(arguments: Sequence[str]) -> RunDirectory | None:
     return run if run.config_path.exists() else None
 
 
-def resumed_choice(run: RunDirectory, arguments: Sequence[str]) -> Choice:
-    """The run's algorithm, task and preset, with its hyper-parameters as defaults. Raises `ConfigError` where another
-    one of them is given, and where the run is not one of `surefoot train`."""
+def resumed_choice(run: RunDirectory, arguments: Sequence[str], faults: Faults) -> Choice:
+    """The run's algorithm, task and preset, with its hyper-parameters as defaults; `faults` gathers that another one of
+    them is given. Raises `ConfigError` where the run is not one of `surefoot train`."""
     config = run.read_config()
     if "trained_updates" in config.data_selection:
         raise ConfigError(
@@ -47,14 +51,15 @@ def resumed_choice(run: RunDirectory, arguments: Sequence[str]) -> Choice:
         )
     kind = ALGORITHMS[check_name("algorithm", config.algorithm, ALGORITHMS)]
     preset = config.preset or DEFAULT_PRESET
-    given = choose(arguments, algorithm=config.algorithm, task=config.task, preset=preset)
-    refuse_differing(
-        run,
-        {"algorithm": config.algorithm, "task": config.task, "preset": preset},
-        {"algorithm": given.algorithm, "task": given.task.name, "preset": given.preset},
-    )
+    with faults.also():
+        given = choose(arguments, algorithm=config.algorithm, task=config.task, preset=preset)
+        refuse_differing(
+            run,
+            {"algorithm": config.algorithm, "task": config.task, "preset": preset},
+            {"algorithm": given.algorithm, "task": given.task.name, "preset": given.preset},
+        )
     defaults = from_hyperparameters(kind, config.hyperparameters, source=str(run.config_path))
-    return Choice(given.algorithm, given.task, given.preset, defaults)
+    return Choice(config.algorithm, get_task(config.task), preset, defaults)
 
 
 def train_defaults(config: RunConfig) -> dict[str, Any]:
@@ -84,18 +89,26 @@ def _recorded(command: Sequence[str], names: Sequence[str]) -> dict[str, str]:
         return {}
 
 
-def check_agreement(run: RunDirectory, options: Any, config: RunConfig) -> None:
-    """Raise `ConfigError`, which names flags, the run's values and the given ones, where options of `surefoot train`
-    say something else than the run. Numbers of updates may, which `agreed` looks into; so may where the data lie."""
+def check_agreement(run: RunDirectory, options: Any, config: RunConfig, faults: Faults) -> None:
+    """Gather in `faults`, with flags, the run's values and the given ones, where options of `surefoot train` say
+    something else than the run, or ask for a longer training that it cannot go on with. Where the data lie may differ,
+    and before the first update the intervals."""
+    step = run.latest_step()
     defaults = train_defaults(config)
-    names = ("data_filter", "filter_cost_limit", "fraction")
+    names = ("data_filter", "filter_cost_limit", "fraction", *(INTERVALS if step else ()))
     trained = {name: defaults[name] for name in names} | {"seeds": list(config.seeds)}
-    found = {name: getattr(options, name) for name in names} | {"seeds": list(parse_seeds(options.seeds))}
+    found = {name: getattr(options, name) for name in names}
+    found |= {"seeds": faults.attempt(lambda: list(parse_seeds(options.seeds)), trained["seeds"])}
     earlier = from_hyperparameters(type(options.hyper), config.hyperparameters, source=str(run.config_path))
     counts = {field.name for field in dataclasses.fields(earlier) if field.name.endswith(COUNTS)}
     trained |= {name: value for name, value in _flat(earlier).items() if name not in counts}
     found |= {name: value for name, value in _flat(options.hyper).items() if name not in counts}
-    refuse_differing(run, trained, found)
+    with faults.also():
+        refuse_differing(run, trained, found)
+    if step:
+        longer = dataclasses.replace(earlier, **{name: getattr(options.hyper, name) for name in counts})
+        with faults.also():
+            _check_longer(run, config, earlier, longer, step=step, spec=config.spec)
 
 
 def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -145,6 +158,21 @@ def agreed(run: RunDirectory, config: RunConfig, algorithm: Any) -> RunConfig:
     if not changed:
         run.check_identity(config)
         return there
+    asked = _check_longer(run, there, earlier, algorithm, step=step, spec=config.spec)
+    longer = there.extended({name: getattr(algorithm, name) for name in changed}, updates=step, command=config.command)
+    run.rewrite(longer)
+    say(f"{run.path}: {asked}; it goes on after {step:,} updates.")
+    return longer
+
+
+def _check_longer(
+    run: RunDirectory, there: RunConfig, earlier: Any, algorithm: Any, *, step: int, spec: DataSpec
+) -> str:
+    """The changed numbers of updates in words; empty where none is. Raises `ConfigError` where a run of the algorithm
+    `earlier` cannot go on with those of `algorithm`."""
+    changed = changed_counts(earlier, algorithm)
+    if not changed:
+        return ""
     idle = [
         name
         for name in changed
@@ -155,13 +183,10 @@ def agreed(run: RunDirectory, config: RunConfig, algorithm: Any) -> RunConfig:
         f"{flag(name)}: the run has {there.hyperparameters[name]:,}, found {getattr(algorithm, name):,}"
         for name in changed
     )
-    reason = why_not_longer(earlier, algorithm, changed, step=step, log_interval=there.log_interval, spec=config.spec)
+    reason = why_not_longer(earlier, algorithm, changed, step=step, log_interval=there.log_interval, spec=spec)
     if reason is not None:
         raise ConfigError(f"{run.path}: {asked}; the run cannot go on so: {reason}; {WAYS}.")
-    longer = there.extended({name: getattr(algorithm, name) for name in changed}, updates=step, command=config.command)
-    run.rewrite(longer)
-    say(f"{run.path}: {asked}; it goes on after {step:,} updates.")
-    return longer
+    return asked
 
 
 def recorded_options(run: RunDirectory, kind: type[T], *, command: str) -> T:
@@ -179,10 +204,9 @@ def recorded_options(run: RunDirectory, kind: type[T], *, command: str) -> T:
 def _with_intervals(run: RunDirectory, there: RunConfig, config: RunConfig, *, step: int) -> RunConfig:
     """The run's configuration with the intervals of `config`, which may differ before the first update only: later a
     row of metrics would begin elsewhere."""
-    names = ("log_interval", "checkpoint_interval")
-    found = {name: getattr(config, name) for name in names}
+    found = {name: getattr(config, name) for name in INTERVALS}
     if step:
-        refuse_differing(run, {name: getattr(there, name) for name in names}, found)
+        refuse_differing(run, {name: getattr(there, name) for name in INTERVALS}, found)
         return there
     changed = dataclasses.replace(there, **found)
     if changed != there:

@@ -11,10 +11,12 @@ Routes = Mapping[str, frozenset[str]]
 and what is in none of its routes is no option."""
 
 
-def given_options(kind: Any, arguments: Sequence[str]) -> frozenset[str]:
-    """The fields of a command's options that a command line names, whatever values it gives them."""
+def given_options(kind: Any, arguments: Sequence[str], *, refused: Collection[str] = ()) -> frozenset[str]:
+    """The fields of a command's options that a command line names, whatever values it gives them; without those of
+    which the flags were refused already."""
     words = {word[2:].split("=", 1)[0].replace("-", "_") for word in arguments if word.startswith("--")}
-    return frozenset(field.name for field in dataclasses.fields(kind) if field.name in words)
+    names = words - {name.removeprefix("--").replace("-", "_") for name in refused}
+    return frozenset(field.name for field in dataclasses.fields(kind) if field.name in names)
 
 
 def refuse_others(options: Any, taken: Collection[str], whose: str, *, given: Collection[str] = ()) -> None:

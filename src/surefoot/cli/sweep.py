@@ -16,9 +16,10 @@ import tyro
 
 from surefoot import presets
 from surefoot.cli.evaluate import SIMULATOR_EPISODES, EvaluateOptions, default_workers, evaluate_by_protocol
+from surefoot.cli.faults import Faults
 from surefoot.cli.files import read_summary
 from surefoot.cli.loaded_run import load_run
-from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.options import choose_or_refuse, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.remarks import StrictOption
 from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.cli.routes import Routes, given_options, refuse_others
@@ -88,33 +89,40 @@ ROUTES: Routes = {"pure": _COMMON, "in a simulator": _COMMON | {"workers"}}
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    choice = choose(arguments)
-    one_thread_a_device(choice)
-    options: SweepOptions[Any] = parse_with_hyperparameters(
-        SweepOptions,
-        arguments,
-        choice,
-        command="sweep",
-        algorithm=choice.algorithm,
-        task=choice.task.name,
-        preset=choice.preset,
-        data=tyro.MISSING,
-        out=tyro.MISSING,
-    )
-    given = given_options(SweepOptions, arguments)
-    records = sweep(options, command=("surefoot", "sweep", *arguments), given=given)
+    with Faults() as faults:
+        choice = choose_or_refuse(SweepOptions, arguments, faults)
+        one_thread_a_device(choice)
+        options: SweepOptions[Any] = parse_with_hyperparameters(
+            SweepOptions,
+            arguments,
+            choice,
+            command="sweep",
+            faults=faults,
+            algorithm=choice.algorithm,
+            task=choice.task.name,
+            preset=choice.preset,
+            data=tyro.MISSING,
+            out=tyro.MISSING,
+        )
+        given = given_options(SweepOptions, arguments, refused=faults.flags)
+        records = sweep(options, command=("surefoot", "sweep", *arguments), given=given, faults=faults)
     rows = comparison_rows([(f"{100 * fraction:g} % of the episodes", summary) for fraction, summary in records])
     say_lines(f"{plain_table(rows)}\n")
     say(f"The bar chart lies at {options.out / PICTURE}")
 
 
 def sweep(
-    options: SweepOptions[Any], *, command: Sequence[str], given: Collection[str] = ()
+    options: SweepOptions[Any],
+    *,
+    command: Sequence[str],
+    given: Collection[str] = (),
+    faults: Faults | None = None,
 ) -> list[tuple[float, dict[str, Any]]]:
     """Train and measure every share that is not done yet; returns each share and the summary of its run. `given`: the
-    options that a command line names."""
-    _check(options, given)
-    check_writable(options.out)
+    options that a command line names; `faults`: what is wrong with it so far."""
+    with faults or Faults() as gathered:
+        _check(options, given, gathered)
+        check_writable(options.out)
     records, rows = [], []
     for number, fraction in enumerate(options.fraction, start=1):
         path = options.out / f"fraction_{fraction:g}"
@@ -159,17 +167,21 @@ def _measured(path: Path, options: SweepOptions[Any]) -> dict[str, Any]:
     return evaluate_by_protocol(load_run(path, {}), wished)
 
 
-def _check(options: SweepOptions[Any], given: Collection[str]) -> None:
-    """What later steps would refuse after the first run was trained."""
+def _check(options: SweepOptions[Any], given: Collection[str], faults: Faults) -> None:
+    """Gather what later steps would refuse after the first run was trained."""
     task = get_task(options.task)
     if task.image_shape is not None:
         raise ConfigError(f"--task: expected a task of vectors, of whose data there are shares, found {task.name}.")
     if getattr(options.hyper, "needs_budget", False):
-        raise ConfigError(f"--algorithm: expected one that plans under no budget, found {options.algorithm}.")
+        faults.add(f"--algorithm: expected one that plans under no budget, found {options.algorithm}")
     route, whose = (
         ("pure", f"{task.name}, which has no simulator") if task.suite == "surefoot" else ("in a simulator", "")
     )
-    refuse_others(options, ROUTES[route], whose, given=given)
-    cost_limits(task, options.protocol)
+    with faults.also():
+        refuse_others(options, ROUTES[route], whose, given=given)
+    with faults.also():
+        cost_limits(task, options.protocol)
+    with faults.also():
+        parse_seeds(options.seeds)
     if len(set(options.fraction)) != len(options.fraction):
-        raise ConfigError(f"--fraction: expected different shares, found {list(options.fraction)}.")
+        faults.add(f"--fraction: expected different shares, found {list(options.fraction)}")

@@ -15,9 +15,10 @@ import tyro
 
 from surefoot import presets
 from surefoot.cli.collect import coverage
+from surefoot.cli.faults import Faults
 from surefoot.cli.files import check_output_folder, merge_summary
 from surefoot.cli.next_commands import measuring_command
-from surefoot.cli.options import choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.options import choose_or_refuse, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration, reading_progress
 from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.resume import agreed, check_agreement, resumed_choice, run_to_resume, train_defaults
@@ -92,45 +93,44 @@ class TrainOptions(StrictOption, Generic[Hyper]):
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    resumed = run_to_resume(arguments)
-    choice = choose(arguments) if resumed is None else resumed_choice(resumed, arguments)
-    defaults = {} if resumed is None else train_defaults(resumed.read_config())
-    one_thread_a_device(choice)
-    options: TrainOptions[Any] = parse_with_hyperparameters(
-        TrainOptions,
-        arguments,
-        choice,
-        command="train",
-        algorithm=choice.algorithm,
-        task=choice.task.name,
-        preset=choice.preset,
-        out=tyro.MISSING,
-        **defaults,
-    )
-    check_output_folder(options.out, resume=options.resume)
-    if resumed is not None:
-        check_agreement(resumed, options, resumed.read_config())
-    train(options, command=("surefoot", "train", *arguments))
+    with Faults() as faults:
+        resumed = run_to_resume(arguments)
+        if resumed is None:
+            choice, defaults = choose_or_refuse(TrainOptions, arguments, faults), {}
+        else:
+            choice, defaults = resumed_choice(resumed, arguments, faults), train_defaults(resumed.read_config())
+        one_thread_a_device(choice)
+        options: TrainOptions[Any] = parse_with_hyperparameters(
+            TrainOptions,
+            arguments,
+            choice,
+            command="train",
+            faults=faults,
+            algorithm=choice.algorithm,
+            task=choice.task.name,
+            preset=choice.preset,
+            out=tyro.MISSING,
+            **defaults,
+        )
+        with faults.also():
+            check_output_folder(options.out, resume=options.resume)
+        if resumed is not None:
+            check_agreement(resumed, options, resumed.read_config(), faults)
+        train(options, command=("surefoot", "train", *arguments), faults=faults)
     say(f"{options.out}: trained; measure it with: {measuring_command(options.hyper, choice.task, options.out)}")
 
 
-def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
-    """Train what the options say, into their folder. Nothing is made before the data were read and found good."""
-    seeds = parse_seeds(options.seeds)
-    _check_intervals(options)
-    task = get_task(options.task)
-    chosen = selection(
-        task, data_filter=options.data_filter, fraction=options.fraction, limit=options.filter_cost_limit
-    )
-    check_writable(options.out)
-    path = _data_path(options, task)
-    _check_stream(options, path, task)
+def train(options: TrainOptions[Any], *, command: Sequence[str], faults: Faults | None = None) -> RunConfig:
+    """Train what the options say, into their folder. Nothing is made before the data were read and found good.
+    `faults`: those of the command line so far."""
+    with faults or Faults() as found:
+        seeds, task, chosen, path = _checked(options, found)
     directory = RunDirectory(options.out)
     # What a run goes on with was checked when it began; its fingerprint tells whether it is still the same.
     checked = not (options.resume and directory.config_path.exists())
     dataset = _dataset(options, path, task, chosen, checked=checked)
     transitions = _prepared(options.hyper, dataset, task)
-    found = coverage(dataset)
+    covered = coverage(dataset)
     with reading_progress(f"fingerprint of {path.name}") as report:
         fingerprint = dataset.fingerprint(on_progress=report)
     config = make_config(
@@ -168,8 +168,26 @@ def train(options: TrainOptions[Any], *, command: Sequence[str]) -> RunConfig:
             share=options.share,
         )
     seconds = time.perf_counter() - began
-    _summarise(directory, found, seconds=seconds, resumed_at=resumed_at, updates=_total_updates(options.hyper))
+    _summarise(directory, covered, seconds=seconds, resumed_at=resumed_at, updates=_total_updates(options.hyper))
     return config
+
+
+def _checked(options: TrainOptions[Any], faults: Faults) -> tuple[tuple[int, ...], Task, dict[str, Any], Path]:
+    """The seeds, the task, the selection and the place of the data; `faults` gathers what is wrong with the options."""
+    task = get_task(options.task)
+    seeds = faults.attempt(lambda: parse_seeds(options.seeds), ())
+    with faults.also():
+        _check_intervals(options)
+    filtered = {"data_filter": options.data_filter, "fraction": options.fraction, "limit": options.filter_cost_limit}
+    chosen = faults.attempt(lambda: selection(task, **filtered), {})
+    with faults.also():
+        check_writable(options.out)
+    with faults.also():
+        _check_images(options, task, chosen)
+    path = faults.attempt(lambda: _data_path(options, task), Path())
+    with faults.also():
+        _check_stream(options, path, task)
+    return seeds, task, chosen, path
 
 
 def _data_path(options: TrainOptions[Any], task: Task) -> Path:
@@ -206,15 +224,21 @@ def _dataset(
         if checked or not is_mapped(loaded.observations):
             remark(remarks(loaded, task, place=str(path)), strict=options.strict)
         return _selected(options, path, loaded, chosen)
+    frames = _frames(options, path, task)
+    remark(remarks(frames, task, place=str(path)), strict=options.strict)
+    return frames
+
+
+def _check_images(options: TrainOptions[Any], task: Task, chosen: dict[str, Any]) -> None:
+    """`ConfigError` where the options are not for the task's images."""
+    if task.image_shape is None:
+        return
     if not getattr(options.hyper, "reads_images", False):
         raise ConfigError(
             f"--algorithm: expected one that reads images for {task.name}, as fosp, found {options.algorithm}."
         )
     if chosen:
         raise ConfigError(f"--data-filter and --fraction: expected none for {task.name}, whose data are images.")
-    frames = _frames(options, path, task)
-    remark(remarks(frames, task, place=str(path)), strict=options.strict)
-    return frames
 
 
 def _selected(options: TrainOptions[Any], path: Path, loaded: Dataset, chosen: dict[str, Any]) -> Dataset:

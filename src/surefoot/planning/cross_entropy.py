@@ -40,7 +40,8 @@ class CrossEntropyConfig:
         check_fields(self, part="planner")
         drawn = self.samples + self.policy_samples
         sentence = f"expected at most all {drawn} sequences, found {self.elites}"
-        check_relation(self, self.elites <= drawn, "elites", sentence, part="planner")
+        others = ("planner.samples", "planner.policy_samples")
+        check_relation(self, self.elites <= drawn, "elites", sentence, part="planner", others=others)
 
 
 class Plan(NamedTuple):
