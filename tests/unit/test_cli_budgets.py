@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
@@ -11,6 +12,7 @@ from tests.e2e.tiny import rows_of
 from tests.stub_planner import StubPlanner
 from tests.stub_run import know_the_stub, stub_run
 
+from surefoot import checkpoint
 from surefoot.cli import evaluate_budgets
 from surefoot.cli.main import main
 from surefoot.cli.next_commands import measuring_command
@@ -18,7 +20,7 @@ from surefoot.errors import ConfigError
 from surefoot.presets import build
 from surefoot.safety.calibration import Calibration, write_calibration
 from surefoot.tasks import get_task
-from surefoot.training import load_policy
+from surefoot.training import RunDirectory, load_policy
 
 
 @pytest.fixture
@@ -221,3 +223,18 @@ def test_margins_of_another_run_are_refused(run: Path, tmp_path: Path, capsys: p
     assert f"found those of another, {ours[:16]}...; calibrate again" in sentence
     with pytest.raises(ConfigError, match="found those of another"):
         load_policy(other).session(1.0, level=0.4)
+
+
+def test_an_evaluation_goes_on_with_the_rows_of_its_own_checkpoint_only(run: Path) -> None:
+    words = ["evaluate", str(run), "--budget", "0.5", "--episodes", "2"]
+    assert main(words) == 0
+    before = rows(run)
+    assert {row["cost"] for row in before} == {2.0}
+    directory = RunDirectory(run)
+    checkpoint.remove(directory.checkpoints()[-1])
+    directory.save_checkpoint(2, {"gain": jnp.full(2, 0.5)}, directory.read_config().identity)  # weights of another run
+    assert main(words) == 0
+    assert rows(run)[: len(before)] == before
+    assert {row["setting"] for row in rows(run)[len(before) :]} not in ({before[0]["setting"]}, set())
+    summary = json.loads((run / "summary.json").read_text())["budgets"]
+    assert summary["setting"] == rows(run)[-1]["setting"]

@@ -1,5 +1,6 @@
 """Fine-tuning online: the replay, the bill, and that a stopped run ends with the bits of an undisturbed one."""
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -13,11 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from surefoot import presets
+from surefoot.cli import finetune as command
+from surefoot.cli.loaded_run import LoadedRun
 from surefoot.data.frames import FrameData, Frames, FrameWindows, from_episodes, windows
 from surefoot.envs.pure import PureTask
 from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import ConfigError
 from surefoot.interrupts import Stopped
+from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, Replay, append, draw_windows, fine_tune
 from surefoot.types import DataSpec, Phase, Policy, PolicyInputs
@@ -217,3 +222,39 @@ def test_without_offline_data_the_first_round_must_fill_a_window(tmp_path: Path)
             Repeater(window=9), {"action": jnp.zeros(2)}, None, TASK, spec=SPEC, seeds=(0, 3),
             settings=FinetuneSettings(steps=3, lanes=1), run=RunDirectory(tmp_path / "run"), checkpoint_rounds=1,
         )  # fmt: skip
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_a_fine_tuning_goes_on_from_the_checkpoint_that_it_began_with(tmp_path: Path) -> None:
+    task = get_task("HazardRun")
+    algorithm = presets.build("fosp", task, preset="small")
+
+    def begin(run: str, sha256: str, *, resume: bool, step: int = 40) -> RunDirectory:
+        config = make_config(
+            algorithm, name="fosp", task=task.name, spec=task.spec, seeds=(0,), data_path="x", data_fingerprint="one",
+            log_interval=1, checkpoint_interval=1,
+        )  # fmt: skip
+        loaded = LoadedRun(RunDirectory(tmp_path / run), config, algorithm, None, step, sha256)
+        options = command.FinetuneOptions(run=tmp_path / run, out=tmp_path / "tuned", resume=resume)
+        return command._start(options, loaded, algorithm, task, FinetuneSettings(60, 1, 0.5), ("surefoot", "finetune"))
+
+    begun = begin("run", "aaaa1111bbbb", resume=False)
+    kept = begun.config_path.read_bytes()
+    begin("moved", "aaaa1111bbbb", resume=True)  # the same one at another place
+    sentence = (
+        r"other: expected the run that .*tuned was begun from, found another one .* \(hash .*: aaaa1111 there, cc"
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        begin("other", "cccc2222dddd", resume=True)
+    with pytest.raises(ConfigError, match=r"\(updates: 40 there, 80 here; hash"):
+        begin("run", "cccc2222dddd", resume=True, step=80)
+    assert begun.config_path.read_bytes() == kept
+    # One from before hashes were kept goes on as far as is known.
+    values = json.loads(kept)
+    del values["data_selection"]["trained_sha256"]
+    begun.config_path.write_text(json.dumps(values))
+    begin("other", "cccc2222dddd", resume=True)
+    with pytest.raises(ConfigError, match=r"\(updates: 40 there, 80 here\)"):
+        begin("other", "cccc2222dddd", resume=True, step=80)

@@ -240,6 +240,8 @@ def _margin_remarks(evaluation: BudgetEvaluation, request: BudgetRequest) -> lis
 def _setting(
     loaded: LoadedRun, request: BudgetRequest, calibration: Calibration | None, budgets: Sequence[Budget], horizon: int
 ) -> str:
+    """The name under which the rows of an evaluation are kept and gone on with: its own for each checkpoint. Rows from
+    before checkpoints had a part in it are gone on with under the name that they have."""
     schedules = {one.asked: [str(total) for total in one.totals] for one in budgets if is_schedule(one.asked)}
 
     def margins(seed: int) -> Any:
@@ -249,18 +251,20 @@ def _setting(
             return calibration.for_seed(seed, request.level)
         return calibration.margins(seed, request.level, np.zeros((1, horizon)))[0].tolist()
 
-    return setting_name(
-        {
-            **loaded.config.identity,
-            "acting": as_json(hyperparameters(loaded.algorithm)),
-            "step": loaded.step,
-            "conversion": request.conversion,
-            "level": request.level,  # margins of 0 act like none, but their rows say another level
-            "margins": {str(seed): margins(seed) for seed in loaded.config.seeds},
-            "schedules": schedules,
-            "noise": "seed, episode, step",  # rows of releases that drew by lane are not gone on with
-        }
-    )
+    parts = {
+        **loaded.config.identity,
+        "acting": as_json(hyperparameters(loaded.algorithm)),
+        "step": loaded.step,
+        "conversion": request.conversion,
+        "level": request.level,  # margins of 0 act like none, but their rows say another level
+        "margins": {str(seed): margins(seed) for seed in loaded.config.seeds},
+        "schedules": schedules,
+        "noise": "seed, episode, step",  # rows of releases that drew by lane are not gone on with
+    }
+    former = setting_name(parts)
+    if any(row["setting"] == former for row in read_rows(loaded.directory.path / FOLDER / ROWS)):
+        return former
+    return setting_name({**parts, "checkpoint": loaded.sha256})
 
 
 @contextmanager

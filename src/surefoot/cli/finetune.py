@@ -33,7 +33,7 @@ from surefoot.file_sets import check_writable
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks import Task, get_task
 from surefoot.text import shell_word
-from surefoot.training import RunDirectory, make_config
+from surefoot.training import RunConfig, RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, fine_tune
 from surefoot.training.online_simulator import OnlineSimulator
 
@@ -255,15 +255,40 @@ def _start(
             "data_task": loaded.config.data_selection.get("data_task", loaded.config.task),
             "offline_data": not options.without_offline_data,
             "trained_updates": loaded.step,
+            "trained_sha256": loaded.sha256,
             **({} if task.vision is None else {"vision": task.vision._asdict()}),
             **dataclasses.asdict(settings),
         },
     )
     directory = RunDirectory(options.out)
     if directory.config_path.exists() and (options.resume or directory.checkpoints()):
-        found = directory.read_config().data_selection
+        there = directory.read_config()
+        _check_source(options, loaded, there)
         for name, value in config.data_selection.items():
-            if found.get(name) != value:
-                raise ConfigError(f"{directory.config_path}: {name}: expected {found.get(name)}, found {value}.")
+            if name != "trained_sha256" and there.data_selection.get(name) != value:
+                expected = there.data_selection.get(name)
+                raise ConfigError(f"{directory.config_path}: {name}: expected {expected}, found {value}.")
     directory.start(config, resume=options.resume)
     return directory
+
+
+def _check_source(options: FinetuneOptions, loaded: LoadedRun, there: RunConfig) -> None:
+    """Raise `ConfigError` where a fine-tuning that is gone on with was begun from another run or checkpoint. Of one
+    from before checkpoints' hashes were kept only the number of updates is known."""
+    began = there.data_selection
+    known = {"trained_updates": loaded.step, "trained_sha256": loaded.sha256}
+    other = [name for name, value in known.items() if name in began and began[name] != value]
+    if other:
+        words = {"trained_updates": "updates", "trained_sha256": "hash of the checkpoint"}
+        differences = "; ".join(
+            f"{words[name]}: {_brief(began[name])} there, {_brief(known[name])} here" for name in other
+        )
+        raise ConfigError(
+            f"{options.run}: expected the run that {options.out} was begun from, found another one or another "
+            f"checkpoint of it ({differences}); name that run, or choose another folder with --out."
+        )
+
+
+def _brief(value: Any) -> str:
+    """A number of updates, or the begin of a hash."""
+    return f"{value:,}" if isinstance(value, int) else f"{value!s:.8}"
