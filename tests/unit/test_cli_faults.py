@@ -42,9 +42,9 @@ def hyper_refusal(*words: str, algorithm: str) -> str:
         (  # a range, and relations inside two parts
             "safedreamer",
             ["--planner.elites", "9999", "--world-model.bins", "4", "--discount", "2"],
-            "--discount: expected a number in [0, 1), found 2; "
-            "--planner.elites: expected at most all 80 sequences, found 9999; "
-            "--world-model.bins: expected an odd number, found 4.",
+            "--discount: expected a number in (0, 1), found 2; "
+            "--world-model.bins: expected an odd number, found 4; "
+            "--planner.elites: expected at most all 80 sequences, found 9999.",
         ),
         (  # several relations of one class
             "fosp",
