@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
 
 from surefoot.errors import ConfigError
+from surefoot.evaluation.metrics import bootstrap_interval, wilson_interval
 from surefoot.safety.calibration import (
     Calibration,
     HeldOut,
@@ -38,10 +40,15 @@ def test_too_few_outcomes_for_a_level(count: int, level: float, least: int) -> N
     conformal_quantile(np.zeros(least), level)
 
 
-@pytest.mark.parametrize("level", [0.0, 1.0, -1.0, np.nan])
-def test_levels_are_shares(level: float) -> None:
-    with pytest.raises(ConfigError, match="expected a share between 0 and 1"):
+@pytest.mark.parametrize("level", [0.0, 1.0, -1.0, np.nan, "0.05", None])
+def test_levels_are_shares(level: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^level: expected a number( in \(0, 1\))?, found"):
         conformal_quantile(np.zeros(100), level)
+    with pytest.raises(ConfigError, match=r"^level: expected a number( in \(0, 1\))?, found"):
+        selection_margins(HeldOut(*[np.zeros(3)] * 4), level, horizon=3, stretch=3, candidates=2)
+    for interval in (lambda: wilson_interval(1, 2, level=level), lambda: bootstrap_interval([[1.0]], level=level)):
+        with pytest.raises(ConfigError, match=r"^level: expected a number( in \(0, 1\))?, found"):
+            interval()
 
 
 def test_a_further_residual_exceeds_the_quantile_as_seldom_as_promised() -> None:

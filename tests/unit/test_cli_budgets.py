@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,12 +14,12 @@ from tests.stub_planner import StubPlanner
 from tests.stub_run import know_the_stub, stub_run
 
 from surefoot import checkpoint
-from surefoot.cli import evaluate_budgets
+from surefoot.cli import calibrate, evaluate_budgets
 from surefoot.cli.main import main
 from surefoot.cli.next_commands import measuring_command
 from surefoot.errors import ConfigError
 from surefoot.presets import build
-from surefoot.safety.calibration import Calibration, write_calibration
+from surefoot.safety.calibration import Calibration, HeldOut, write_calibration
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, load_policy
 
@@ -238,3 +239,30 @@ def test_an_evaluation_goes_on_with_the_rows_of_its_own_checkpoint_only(run: Pat
     assert {row["setting"] for row in rows(run)[len(before) :]} not in ({before[0]["setting"]}, set())
     summary = json.loads((run / "summary.json").read_text())["budgets"]
     assert summary["setting"] == rows(run)[-1]["setting"]
+
+
+def test_a_calibration_on_outcomes_without_costs_is_remarked(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(run), "--budget", "0.5", "--episodes", "3"]) == 0
+    words = ["calibrate", str(run), "--level", "0.4", "--method", "episodes"]
+    assert main(words) == 0
+    assert "warning" not in capsys.readouterr().err
+    file = run / "evaluation" / "budget_episodes.jsonl"
+    file.write_text("".join(json.dumps({**row, "discounted_cost": 0.0}) + "\n" for row in rows(run)))
+    kept = (run / "calibration.json").read_bytes()
+    sentence = "none of 6 episodes has a cost, so that the margins say nothing"
+    assert sentence in refusal(capsys, *words, "--strict")
+    assert (run / "calibration.json").read_bytes() == kept
+    assert main(words) == 0
+    assert f"warning: {file}: {sentence}" in capsys.readouterr().err
+
+    # The same of segments, with a planner that predicts a cost.
+    segments = HeldOut(np.zeros(9), np.ones(9), np.zeros(9), np.zeros(9, int))
+    monkeypatch.setattr(StubPlanner, "predict", lambda: None, raising=False)
+    monkeypatch.setattr(calibrate, "_held_out", lambda *_: (SimpleNamespace(episode_ends=[9]), None, np.arange(9)))
+    monkeypatch.setattr(calibrate, "held_out_outcomes", lambda *_, **__: segments)
+    sentence = "nowhere.hdf5: none of 9 held-out segments has a cost, so that the margins say nothing"
+    assert sentence in refusal(capsys, "calibrate", str(run), "--level", "0.4", "--strict")
+    segments.realised_cost[0] = 1.0
+    assert main(["calibrate", str(run), "--level", "0.4", "--strict"]) == 0

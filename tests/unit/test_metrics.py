@@ -118,7 +118,7 @@ def test_statistics_refuse_nothing_and_nan() -> None:
         bootstrap_interval([])
     with pytest.raises(ConfigError, match="stratum 1: expected at least one"):
         bootstrap_interval([[1.0], []])
-    with pytest.raises(ConfigError, match="below 1, found 1"):
+    with pytest.raises(ConfigError, match=r"level: expected a number in \[0, 1\), found 1"):
         conditional_value_at_risk([1.0], level=1)
 
 

@@ -17,10 +17,12 @@ from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides,
 from surefoot.cli.next_commands import calibrated_command
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
+from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.run_data import run_data
 from surefoot.cli.terminal import say, say_lines
 from surefoot.data import Dataset, library
+from surefoot.data.remarks import remarks
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.budgets import is_schedule
 from surefoot.file_sets import check_writable
@@ -46,7 +48,7 @@ BATCH = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrateOptions:
+class CalibrateOptions(StrictOption):
     """Compare the costs that a planner predicts with those that came, on outcomes that it did not learn from, and write
     margins beside the run (calibration.json). `surefoot evaluate RUN --budget ... --level 0.05` plans with them."""
 
@@ -76,7 +78,7 @@ class CalibrateOptions:
         check_fields(self, called=flag)
 
 
-_COMMON = frozenset(("run", "level", "method", *MARGINS))
+_COMMON = frozenset(("run", "level", "method", "strict", *MARGINS))
 ROUTES: Routes = {
     "segments": _COMMON | {"data", "stretch"},
     "selected": _COMMON | {"data", "stretch", "candidates"},
@@ -134,14 +136,17 @@ def _from_segments(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
         )
     task, levels = get_task(loaded.config.task), options.level
     dataset, prepared, rows = _held_out(loaded, options.data)
+    if options.data is not None:
+        remark(remarks(dataset, task, place=str(options.data)), strict=options.strict)
     candidates = options.candidates or int(getattr(loaded.algorithm, "candidates", 64))
-    seeds, outcomes = {}, 0
+    seeds, outcomes, costly = {}, 0, 0
+    source = str(options.data or loaded.config.data_path)
     with ProgressLine("calibrating", unit="seeds") as line:
         for place, seed in enumerate(loaded.config.seeds):
             line.report(place, len(loaded.config.seeds))
             state = member(loaded.states, place)
             segments = held_out_outcomes(loaded.algorithm, state, prepared, rows, horizon=task.horizon)
-            outcomes = len(segments.step)
+            outcomes, costly = len(segments.step), int((segments.realised_cost != 0).sum())
             seeds[str(seed)] = {
                 f"{level:g}": segment_margins(segments, level, horizon=task.horizon, stretch=options.stretch)
                 if options.method == "segments"
@@ -151,8 +156,8 @@ def _from_segments(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
                 for level in levels
             }
         line.report(len(loaded.config.seeds), len(loaded.config.seeds))
+    remark(_without_costs(costly, outcomes, source, "held-out segments"), strict=options.strict)
     ends = np.searchsorted(dataset.episode_ends, rows, side="right")
-    source = str(options.data or loaded.config.data_path)
     return Calibration(options.method, loaded.step, options.stretch, seeds, len(np.unique(ends)), outcomes, source)
 
 
@@ -189,7 +194,19 @@ def _from_episodes(loaded: LoadedRun, options: CalibrateOptions, overrides: dict
             kept[str(seed)] = {f"{level:g}": [*kept_budgets(costs, budgets, level)] for level in options.level}
         else:
             seeds[str(seed)] = {f"{level:g}": [episode_margin(costs, budgets, level)] for level in options.level}
+    costly = sum(row["discounted_cost"] != 0 for row in rows)
+    remark(_without_costs(costly, len(rows), str(file), "episodes"), strict=options.strict)
     return Calibration(options.method, loaded.step, task.horizon, seeds, outcomes, outcomes, str(file), kept)
+
+
+def _without_costs(costly: int, outcomes: int, source: str, what: str) -> list[str]:
+    """A sentence where none of the outcomes that margins come from has a cost: whatever was predicted covers them."""
+    if costly:
+        return []
+    return [
+        f"{source}: none of {outcomes:,} {what} has a cost, so that the margins say nothing of how far predictions "
+        f"fall short of costs that come; calibrate on outcomes with costs"
+    ]
 
 
 def _held_out(loaded: LoadedRun, path: Path | None) -> tuple[Dataset, Any, np.ndarray]:

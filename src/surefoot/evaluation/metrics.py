@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from surefoot import ranges
 from surefoot.errors import ConfigError, DataError
 
 NUMBERS = ("seed", "episode", "return", "cost", "length", "violating_steps")
@@ -27,7 +28,7 @@ def wilson_interval(successes: int, trials: int, *, level: float = 0.95) -> tupl
     """Wilson's score interval (1927) of a share, from independent trials: it stays inside [0, 1] and has a width even
     where every trial succeeded. Raises `ConfigError` on no trials, successes outside 0..trials, a level outside (0, 1).
     """
-    _check_level(level)
+    ranges.check_number(level, "(0, 1)", "level")
     if trials < 1 or not 0 <= successes <= trials:
         raise ConfigError(
             f"wilson_interval: expected 0 <= successes <= trials and trials >= 1, found {successes} of {trials}."
@@ -57,9 +58,8 @@ def bootstrap_interval(
     the interval says how much more episodes would move the figure, not how much more seeds would. Raises `ConfigError`
     on an empty stratum or a bad option, `DataError` on NaN or infinity.
     """
-    _check_level(level)
-    if resamples < 1:
-        raise ConfigError(f"bootstrap_interval: expected at least 1 resample, found {resamples}.")
+    ranges.check_number(level, "(0, 1)", "level")
+    ranges.check_count(resamples, "resamples")
     strata = [_finite(stratum, f"bootstrap_interval: values of stratum {i}") for i, stratum in enumerate(values)]
     if not strata:
         raise ConfigError("bootstrap_interval: expected values of at least one seed, found none.")
@@ -87,8 +87,7 @@ def conditional_value_at_risk(costs: ArrayLike, *, level: float = CVAR_LEVEL) ->
     (Rockafellar and Uryasev, 2000); level 0 is the mean. Raises `ConfigError` on a level outside [0, 1) or no costs,
     `DataError` on NaN or infinity.
     """
-    if not 0 <= level < 1:
-        raise ConfigError(f"level: expected at least 0 and below 1, found {level}.")
+    ranges.check_number(level, "[0, 1)", "level")
     worst_first = np.sort(_finite(costs, "conditional_value_at_risk: costs"))[::-1]
     mass = (1 - level) * len(worst_first)
     # How much of each value lies in the tail: 1 for whole ones, a part for the last, 0 after.
@@ -225,8 +224,3 @@ def _finite(values: ArrayLike, name: str) -> Float[np.ndarray, " n"]:
     if not np.isfinite(array).all():
         raise DataError(f"{name}: expected finite numbers, found {array[~np.isfinite(array)][0]}.")
     return array
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ConfigError(f"level: expected a share between 0 and 1, found {level}.")

@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from surefoot.errors import ConfigError, flag
 from surefoot.files import write_json
 from surefoot.json_files import read_json
-from surefoot.ranges import COUNT, NUMBER, Range, check_fields
+from surefoot.ranges import COUNT, NUMBER, Range, check_fields, check_number
 
 FILE, FORMAT_VERSION = "calibration.json", 2
 CalibrationMethod = Literal["segments", "selected", "episodes", "budgets"]
@@ -123,7 +123,7 @@ class Calibration:
 def conformal_quantile(residuals: Float[np.ndarray, " n"], level: float) -> float:
     """The ceil((n + 1)(1 - level))-th smallest residual. `ConfigError` where n is too small for the level, which takes
     (n + 1) level >= 1, or the level is outside (0, 1)."""
-    _check_level(level)
+    check_number(level, "(0, 1)", "level")
     count = len(residuals)
     # A thousandth of a rank for (n + 1)(1 - level) that is whole but for rounding.
     rank = math.ceil((count + 1) * (1 - level) - 1e-3)
@@ -152,7 +152,7 @@ def selection_margins(
 
     The draws share segments, so that this is an estimate without a guarantee in finite samples.
     """
-    _check_level(level)
+    check_number(level, "(0, 1)", "level")
     random = np.random.default_rng(seed)
     return [
         _selection_margin(HeldOut(*(column[rows] for column in held_out)), level, candidates, random)
@@ -305,8 +305,3 @@ def _stretches(step: Int[np.ndarray, " n"], horizon: int, stretch: int) -> list[
     last = int(step.max(initial=0)) // stretch
     groups = np.minimum(step // stretch, last)
     return [np.flatnonzero(groups == group) for group in range(min(last, (horizon - 1) // stretch) + 1)]
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ConfigError(f"--level: expected a share between 0 and 1, found {level:g}.")
