@@ -285,3 +285,17 @@ def test_train_streams_what_stays_in_its_file(tmp_path: Path) -> None:
 
 def test_the_folder_is_the_environments(dsrl: Path) -> None:
     assert library.folder() == dsrl
+
+
+@pytest.mark.parametrize(("name", "found"), [("", "an empty folder"), ("notes.txt", "a folder of another kind")])
+def test_a_folder_without_data_is_said_to_be_so(
+    name: str, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name:
+        (tmp_path / name).write_text("")
+    for words in ([], ["--task", "BallRun"], ["--task", "HazardRun"]):
+        assert main(["data", "info", str(tmp_path), *words]) == 2
+        sentence = (
+            f"{tmp_path}: expected an HDF5 file, or a folder of Minari's, of episodes of images or of their chunks"
+        )
+        assert capsys.readouterr().err == f"error: {sentence}, found {found}.\n"

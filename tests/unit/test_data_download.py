@@ -335,3 +335,21 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, pauses: list[float]) 
     get(Behaviour(CONTENT), tmp_path / "g", pauses)
     assert (tmp_path / "victim").read_text() == "precious"
     assert not (tmp_path / "f").exists()
+
+
+def test_one_process_at_a_time_downloads_a_file(tmp_path: Path, pauses: list[float]) -> None:
+    path, refused = tmp_path / "f", []
+    (tmp_path / ".f.lock").touch()  # what a killed process leaves
+
+    def another(done: int, total: int) -> None:
+        if not refused:
+            with pytest.raises(DataError) as found:
+                get(Behaviour(b"other"), path, pauses)
+            refused.append(str(found.value))
+
+    assert get(Behaviour(CONTENT), path, pauses, on_bytes=another).sha256 == HASH
+    assert is_one_sentence(refused[0])
+    assert refused[0].startswith(f"{path}: another process is downloading it")
+    assert path.read_bytes() == CONTENT
+    assert only(path)
+    assert get(Behaviour(b"later"), path, pauses).size == 5

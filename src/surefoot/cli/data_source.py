@@ -42,6 +42,7 @@ class Source(StrictOption):
             raise DataError(f"{path}: expected a file, a folder or a task's name, found nothing of that name.")
         found = get_task(self.task) if self.task is not None else library.task_of(path)
         if found is None:
+            library.format_of(path)  # says so where there are no data at all
             raise ConfigError(
                 f"{path}: neither a card nor its name says whose data they are; name the task with --task."
             )

@@ -2,7 +2,7 @@
 
 The bytes so far lie beside the target as `<name>.part`, with the server's name for that version of the file (its ETag,
 or when it was changed) in `<name>.part.version`: a resumed download asks for the rest of that version and starts anew
-where the file has changed.
+where the file has changed. One process at a time downloads a file.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from surefoot.data.web import RefusedError, check_address, open_url
 from surefoot.data.writing import blaming, check_room
 from surefoot.errors import DataError
 from surefoot.files import remove, sync_directory, write_text
+from surefoot.locks import holding_file
 
 ATTEMPTS = 5
 """Tries in a row that bring nothing, or too slowly, before giving up."""
@@ -86,6 +87,22 @@ def fetch(
         check_address(url)
     except RefusedError as error:
         refuse(path, "", expected="an address of http or https to download from", found=str(error), cause=error)
+    busy = "another process is downloading it; wait for that one, or end it and start the command again"
+    with holding_file(path, busy=busy, error=DataError):
+        return _fetched(url, path, size=size, sha256=sha256, on_bytes=on_bytes, check=check, sleep=sleep)
+
+
+def _fetched(
+    url: str,
+    path: Path,
+    *,
+    size: int | None,
+    sha256: str | None,
+    on_bytes: Callable[[int, int], None] | None,
+    check: Callable[[Path], None] | None,
+    sleep: Callable[[float], None],
+) -> Downloaded:
+    """What `fetch` does while no other process writes to the same part."""
     part = path.with_name(path.name + ".part")
     failures, pause = 0, FIRST_PAUSE
     attempt = 0

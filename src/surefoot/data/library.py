@@ -25,9 +25,12 @@ from surefoot.data.writing import replacing
 from surefoot.errors import ConfigError, DataError
 from surefoot.files import write_json
 from surefoot.json_files import read_json
+from surefoot.locks import holding_file
 from surefoot.tasks import TASKS, Task, get_task
 
 MANIFEST = "manifest.json"
+_MANIFEST_SECONDS = 30.0
+"""That another process may take to write its line."""
 Format = Literal["dsrl", "d4rl", "minari", "frames", "episodes", "chunks"]
 """Of transitions: HDF5 files of DSRL's and of D4RL's keys, folders of Minari's. Of images: one HDF5 file of frames, a
 folder of compressed episodes, a folder of the NPZ chunks of FOSP's public code."""
@@ -146,7 +149,8 @@ def format_of(path: Path, task: Task | None = None) -> Format:
         if any(path.glob("[!.]*.npz")):
             return "chunks"
         expected = "an HDF5 file, or a folder of Minari's, of episodes of images or of their chunks"
-        refuse(path, "", expected=expected, found="a folder of another kind")
+        empty = next(path.iterdir(), None) is None
+        refuse(path, "", expected=expected, found="an empty folder" if empty else "a folder of another kind")
     with reading(path) as file:
         if hdf5.card_of(path, file).get("layout") == pixels.LAYOUT or (task and task.image_shape is not None):
             return "frames"
@@ -235,8 +239,10 @@ def get(
             part = fetch(url, path, size=size, sha256=sha256, on_bytes=on_bytes, check=_check_opens, sleep=sleep)
             found, news = Known(part.size, part.sha256), "downloaded"
     if known is None:
-        entries = read_manifest(directory) | {name: found}
-        write_json(directory / MANIFEST, {key: vars(entry) for key, entry in sorted(entries.items())})
+        busy = "another process is writing to it"
+        with holding_file(directory / MANIFEST, busy=busy, seconds=_MANIFEST_SECONDS, error=DataError):
+            entries = read_manifest(directory) | {name: found}
+            write_json(directory / MANIFEST, {key: vars(entry) for key, entry in sorted(entries.items())})
     return Fetched(path, found, news, recorded=known is None)
 
 
