@@ -1,5 +1,6 @@
 """Ends that are not marked: a reset that is taken for a step is named with its row."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,40 @@ def test_episodes_cut_at_the_horizon_that_hold_several_are_refused(tmp_path: Pat
         file["infos/qpos"] = np.tile(np.arange(60)[:, None] * 0.01, (6, 6))
     with pytest.raises(DataError, match="from row 59 to row 60, as between two episodes, the first of 5"):
         load_d4rl(path, HOPPER)
+
+
+def oscillators(episodes: int, steps: int) -> Dataset:
+    """Four driven oscillators that start near rest: a step is as long as a reset, but follows from the one before."""
+    draw = np.random.default_rng(0)
+    turn = np.kron(np.eye(4), [[0.5, -0.86], [0.86, 0.5]])
+    actions = draw.uniform(-1, 1, (episodes * steps, 4)).astype(np.float32)
+    here, entered = np.zeros((2, episodes * steps, 8), np.float32)
+    for row, action in enumerate(actions):
+        here[row] = entered[row - 1] if row % steps else 0.2 * draw.normal(size=8)
+        entered[row] = turn @ here[row] + np.repeat(action, 2)
+    zeros, ends = np.zeros(len(actions), np.float32), np.arange(len(actions)) % steps == steps - 1
+    return Dataset("T", here, actions, zeros, zeros, entered, np.zeros(len(actions), bool), ends)
+
+
+def test_a_single_end_that_is_not_marked_is_found_by_the_marked_ones() -> None:
+    data = oscillators(20, 50)
+    assert not len(observation_jumps(data).rows)
+    found = []
+    for end in data.episode_ends[:-1] - 1:  # one at a time, as a D4RL file without next observations has it
+        truncated, entered = data.truncated.copy(), data.next_observations.copy()
+        truncated[end] = False
+        entered[end] = data.observations[end + 1]
+        rows = observation_jumps(replace(data, truncated=truncated, next_observations=entered)).rows.tolist()
+        assert rows in ([], [end])
+        found += rows
+    assert len(found) >= 18  # of 19; by the length of the step few were found
+
+
+def test_cuts_of_one_long_episode_are_no_resets() -> None:
+    # Ends are marked every 50 rows though each next row follows from the one before: no step is like a reset.
+    draw = np.random.default_rng(0)
+    states = np.cumsum(draw.normal(size=(1001, 4)), 0).astype(np.float32)
+    zeros, ends = np.zeros(1000, np.float32), np.arange(1000) % 50 == 49
+    actions = draw.uniform(-1, 1, (1000, 2)).astype(np.float32)
+    data = Dataset("T", states[:-1], actions, zeros, zeros, states[1:], np.zeros(1000, bool), ends)
+    assert not len(observation_jumps(data).rows)

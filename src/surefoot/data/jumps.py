@@ -1,7 +1,8 @@
 """Find steps that are too long to be steps: ends that are not marked, so that two episodes count as one.
 
 A reset that is taken for a step changes most columns of the observation by more than steps do. It is told from contacts
-and other violent steps in two ways: it lands near where episodes start, or it stands apart from all other steps.
+and other violent steps in three ways: it is like the resets at the ends that are marked (`surefoot.data.resets`), it
+lands near where episodes start, or it stands apart from all other steps.
 """
 
 from typing import Any, NamedTuple
@@ -10,8 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from surefoot.data.dataset import Dataset
-from surefoot.data.frames import FrameData, transition_rows
-from surefoot.data.mapping import read_rows, take_rows
+from surefoot.data.frames import FrameData
+from surefoot.data.resets import reset_steps
+from surefoot.data.steps import IMAGES, inner_steps, rows_within, step_pairs
 
 USUAL = 0.9
 """Quantile of the steps that is called usual. At most a tenth of the rows may be resets."""
@@ -32,10 +34,6 @@ PLACE_IMPOSSIBLE = 0.5
 _CAP = 10.0
 """Usual steps of a column that count: one wild column is no reset."""
 _SAMPLE, _BLOCK, _CANDIDATES, _STARTS = 20_000, 16_384, 1000, 1000
-_BLOCK_NUMBERS = 4 * 2**20
-"""Numbers of observations that are worked on at a time."""
-_IMAGES = 20_000
-"""Frames of images that are looked at: a reader of compressed ones takes about a minute for 100,000."""
 
 
 class Jumps(NamedTuple):
@@ -51,17 +49,21 @@ NONE = Jumps(np.zeros(0, np.int64), np.zeros(0))
 
 def observation_jumps(data: Dataset | FrameData) -> Jumps:
     """Where observations jump inside an episode; of images the first frames are looked at."""
-    rows, starts = _steps(data)
+    rows, starts = inner_steps(data)
     if len(rows) < FEWEST_STEPS:
         return NONE
     sample = rows[:: max(1, len(rows) // _SAMPLE)]
     scale = _scale(data, sample)
     if scale is None:
         return NONE
-    block = _rows_within(data, _BLOCK)
-    scores = np.concatenate([_scores(*_pairs(data, rows[at : at + block]), scale) for at in range(0, len(rows), block)])
+    block = rows_within(data, _BLOCK)
+    scores = np.concatenate(
+        [_scores(*step_pairs(data, rows[at : at + block]), scale) for at in range(0, len(rows), block)]
+    )
     usual = float(np.quantile(scores, USUAL)) or 1.0
     found = np.union1d(_apart(scores, usual), _near_starts(data, rows, starts, scores, usual, sample, scale))
+    if data.observations.ndim == 2:
+        found = np.union1d(found, reset_steps(data, rows, sample)).astype(np.int64)
     return Jumps(rows[found], scores[found] / usual)
 
 
@@ -85,35 +87,6 @@ def place_jumps(places: Float[np.ndarray, " N"], ended: Bool[np.ndarray, " N"]) 
     return Jumps(inside[found], steps[found] / max(usual, 1e-9))
 
 
-def _steps(data: Dataset | FrameData) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of steps that end no episode, and rows that episodes start with."""
-    if isinstance(data, FrameData):
-        rows = transition_rows(data)
-        return (rows if data.observations.ndim == 2 else rows[rows < _IMAGES]), data.episode_starts
-    starts = np.append(0, data.episode_ends)
-    return np.flatnonzero(~(data.terminated | data.truncated)), starts[starts < len(data)]
-
-
-def _rows_within(data: Dataset | FrameData, most: int) -> int:
-    """At most so many rows, fewer of wide observations: a block of them takes little memory."""
-    return max(32, min(most, _BLOCK_NUMBERS // max(1, int(np.prod(data.observations.shape[1:])))))
-
-
-def _pairs(data: Dataset | FrameData, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Observations before and after these steps, [n, columns], float32."""
-    if isinstance(data, Dataset):
-        taken = take_rows({"before": data.observations, "after": data.next_observations}, rows)
-        return taken["before"], taken["after"]
-    low, high = int(rows.min()), int(rows.max()) + 2
-    if high - low > 4 * len(rows):  # a thin sample of images: each pair is read alone
-        found = [read_rows(data.observations, row, row + 2) for row in rows.tolist()]
-        seen = np.stack(found).reshape(len(rows), 2, -1).astype(np.float32)
-        return seen[:, 0], seen[:, 1]
-    block = read_rows(data.observations, low, high)
-    block = block.reshape(len(block), -1).astype(np.float32)
-    return block[rows - low], block[rows - low + 1]
-
-
 class _Scale(NamedTuple):
     step: Float[np.ndarray, " columns"]
     """The usual step of each column that varies; of images one number."""
@@ -126,7 +99,7 @@ class _Scale(NamedTuple):
 def _scale(data: Dataset | FrameData, sample: np.ndarray) -> _Scale | None:
     if data.observations.ndim > 2:
         sample = sample[:: max(1, len(sample) // 500)]
-    before, after = _pairs(data, sample)
+    before, after = step_pairs(data, sample)
     sizes = np.abs(after.astype(np.float64) - before)
     varies = (sizes > 0).any(0)
     if not varies.any():
@@ -164,17 +137,17 @@ def _near_starts(
 ) -> Int[np.ndarray, " k"]:
     """Long steps that land near where episodes start."""
     candidates = np.flatnonzero(scores > LONG * usual)
-    candidates = candidates[np.argsort(-scores[candidates])][: _rows_within(data, _CANDIDATES)]
+    candidates = candidates[np.argsort(-scores[candidates])][: rows_within(data, _CANDIDATES)]
     if not len(candidates):
         return candidates
-    limit = _IMAGES if isinstance(data, FrameData) and data.observations.ndim > 2 else len(data.rewards)
+    limit = IMAGES if isinstance(data, FrameData) and data.observations.ndim > 2 else len(data.rewards)
     starts = starts[starts < limit - 1]
-    starts = starts[:: max(1, len(starts) // _rows_within(data, _STARTS))]
-    origin = _pairs(data, starts)[0][:, scale.varies] / scale.spread
-    before, after = (part[:, scale.varies] / scale.spread for part in _pairs(data, np.sort(rows[candidates])))
+    starts = starts[:: max(1, len(starts) // rows_within(data, _STARTS))]
+    origin = step_pairs(data, starts)[0][:, scale.varies] / scale.spread
+    before, after = (part[:, scale.varies] / scale.spread for part in step_pairs(data, np.sort(rows[candidates])))
     order = np.argsort(rows[candidates], kind="stable")
     lengths = np.sqrt(((after - before) ** 2).mean(1))
-    some = _pairs(data, sample[:: max(1, len(sample) // 300)])[1][:, scale.varies] / scale.spread
+    some = step_pairs(data, sample[:: max(1, len(sample) // 300)])[1][:, scale.varies] / scale.spread
     amid = (_distances(some, origin) < NEAR_START * np.median(lengths)).mean() > COMMON_STARTS
     near = _distances(after, origin) < NEAR_START * lengths
     chosen = candidates[order][near]

@@ -77,8 +77,9 @@ def _jumps(data: Data) -> Iterator[str]:
     found = observation_jumps(data)
     if len(found.rows):
         row = int(found.rows[0])
+        times = f"{len(found.rows):,} times, first" if len(found.rows) > 1 else "once,"
         yield (
-            f"observations jump inside an episode {len(found.rows):,} times, first from row {row} to row {row + 1} "
+            f"observations jump inside an episode {times} from row {row} to row {row + 1} "
             f"({found.lengths[0]:.3g} usual steps), where an episode's end may not be marked"
         )
 
