@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 from tests.data_fixtures import BINARY_TASK, POINT_ROBOT, file_arrays, is_one_sentence, make_dataset, write_arrays
 
 from surefoot import data
-from surefoot.data import allowance, episode_files, pixels, storage
+from surefoot.data import allowance, chunks, episode_files, pixels, storage
 from surefoot.data.checksums import CHECKSUM, write_text
 from surefoot.data.d4rl import load_d4rl
 from surefoot.data.frame_stream import FrameStream
@@ -200,6 +200,10 @@ def test_a_format_is_found_without_opening_other_files(tmp_path: Path) -> None:
     assert format_of(path, HOPPER) == "dsrl"
 
 
+LZF = bytes([31, *range(32)])
+"""The begin of a chunk: 32 bytes as they are."""
+
+
 @pytest.mark.parametrize(("filters", "expected"), [([307], "compression by gzip"), ([1, 1], "one compression, once")])
 def test_filters_are_known_and_there_once(filters: list[int], expected: str, tmp_path: Path) -> None:
     path = write_dsrl(tmp_path)
@@ -230,6 +234,11 @@ def test_filters_are_known_and_there_once(filters: list[int], expected: str, tmp
             b"1234",
             r"costs: expected a readable array, found a fault \(a chunk cannot",
         ),
+        # 32 bytes as they are, then the byte before 191 + 9 times: 8 bytes too few
+        ({"compression": "lzf"}, LZF + bytes([224, 191, 0]), r"costs: expected 240 bytes in the chunk .*found 232"),
+        ({"compression": "lzf"}, LZF + bytes([224, 255, 0]) * 9, r"costs: expected 240 bytes .*, found more than 240"),
+        ({"compression": "lzf"}, LZF + bytes([224, 199]), r"costs: expected a readable .* \(a chunk ends too early"),
+        ({"compression": "lzf"}, LZF[:-9], r"costs: expected a readable array, found a fault \(a chunk ends too early"),
         ({}, bytes(236), "costs: expected whole chunks within the file, found one of 236 bytes"),
         (
             {"scaleoffset": 2},
@@ -543,3 +552,16 @@ def test_a_heap_that_never_ends_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"card: expected a readable attribute, found a fault \(text of 1,099"):
         data.load(path, POINT_ROBOT)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "u1"])
+def test_the_size_of_an_lzf_chunk_is_that_which_hdf5_inflates(dtype: str, tmp_path: Path) -> None:
+    """Of values that repeat at all distances and lengths, and of random ones."""
+    random = np.random.default_rng(0)
+    for number, drawn in enumerate([np.repeat(random.integers(9, size=500), 7), random.integers(250, size=4000)]):
+        values = np.concatenate([drawn, np.zeros(3000), np.tile(drawn[:70], 30)]).astype(dtype)
+        with h5py.File(tmp_path / f"{number}.hdf5", "w") as file:
+            file.create_dataset("x", data=values, chunks=values.shape, compression="lzf")
+            mask, content = file["x"].id.read_direct_chunk((0,))
+        assert mask == 0
+        assert chunks._lzf_bytes(content, most=values.nbytes) == values.nbytes

@@ -15,8 +15,8 @@ import h5py
 
 from surefoot.data.checks import refuse
 
-GZIP, SHUFFLE, FLETCHER32 = 1, 2, 3
-KNOWN_FILTERS = {GZIP: "gzip", SHUFFLE: "shuffle", FLETCHER32: "fletcher32", 32000: "lzf"}
+GZIP, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000
+KNOWN_FILTERS = {GZIP: "gzip", SHUFFLE: "shuffle", FLETCHER32: "fletcher32", LZF: "lzf"}
 """Filters that are read, by their registered numbers; others of HDF5's own make up chunks from a few bytes."""
 _OWN_FILTERS = {4, 5, 6}
 """szip, nbit, scaleoffset: HDF5's own, all others are plugins that the user has installed."""
@@ -73,12 +73,13 @@ def check_chunks(path: Path, key: str, node: h5py.Dataset, settings: Any, *, fil
 
 
 def check_inflated(path: Path, key: str, node: h5py.Dataset, start: int, stop: int) -> None:
-    """Refuse gzip's chunks of rows `start` to `stop` that do not inflate to what a chunk holds, before HDF5 inflates
-    them. Raises `DataError`."""
+    """Refuse chunks of rows `start` to `stop` that gzip or LZF does not inflate to what a chunk holds, before HDF5
+    inflates them. Raises `DataError`."""
     codes = _codes(node.id.get_create_plist())
-    if node.chunks is None or GZIP not in codes:
+    found = [code for code in (GZIP, LZF) if code in codes]
+    if node.chunks is None or not found:
         return
-    place = codes.index(GZIP)
+    place, size_of = codes.index(found[0]), _inflated_bytes if found[0] == GZIP else _lzf_bytes
     # A checksum of four bytes may have been added before the chunk was compressed.
     wanted = _full(node) + 4 * (FLETCHER32 in codes[:place])
     rows = range(start - start % node.chunks[0], stop, node.chunks[0])
@@ -86,7 +87,9 @@ def check_inflated(path: Path, key: str, node: h5py.Dataset, start: int, stop: i
 
     def inflated(offset: tuple[int, ...]) -> int:
         mask, content = node.id.read_direct_chunk(offset)
-        return wanted if mask >> place & 1 else _inflated_bytes(content, most=wanted)
+        for later in range(place + 1, len(codes)):  # or after it
+            content = content[:-4] if codes[later] == FLETCHER32 and not mask >> later & 1 else content
+        return wanted if mask >> place & 1 else size_of(content, most=wanted)
 
     offsets = list(itertools.product(rows, *others))
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -113,6 +116,29 @@ def _inflated_bytes(content: bytes, *, most: int) -> int:
         if not part and not content and not inflater.eof:
             raise ValueError("a chunk ends too early")
         found += len(part)
+    return found
+
+
+def _lzf_bytes(content: bytes, *, most: int) -> int:
+    """How many bytes an LZF chunk inflates to; beyond `most` it is not gone on with. Raises `ValueError`.
+
+    A byte below 32 says how many bytes follow as they are; any other one that some are repeated, so many as its upper
+    three bits say, or, where these are all set, the next byte besides; the last byte says from where.
+    """
+    at, end, found = 0, len(content), 0
+    while at < end and found <= most:
+        control = content[at]
+        if control < 32:
+            at += control + 2
+            found += control + 1
+        elif control < 224:
+            at += 2
+            found += (control >> 5) + 2
+        else:
+            found += content[at + 1] + 9 if at + 1 < end else 0
+            at += 3
+    if at > end:
+        raise ValueError("a chunk ends too early")
     return found
 
 
