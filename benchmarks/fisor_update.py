@@ -50,6 +50,7 @@ def synthetic(rows: int, *, seed: int = 0, spec: DataSpec = SPEC) -> Transition:
         constraint=normal(rows),
         constraint_before=normal(rows),
         constraint_ahead=normal(rows),
+        episode_violations=jnp.zeros(rows),
     )
 
 
@@ -99,7 +100,7 @@ def as_plain(state: FISORState) -> plain.PlainState:
             )
         )
 
-    reward, constraint, policy = state
+    reward, constraint, policy = state.reward, state.constraint, state.policy
     return plain.PlainState(
         q_r=converted(reward.critic),
         q_r_target=converted(reward.critic_target),

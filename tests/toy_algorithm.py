@@ -112,5 +112,6 @@ def toy_data(
         "constraint": zeros + np.float32(poisoned_update),
         "constraint_before": zeros + np.float32(poisoned == "state"),
         "constraint_ahead": zeros,
+        "episode_violations": zeros,
     }
     return Transition(**columns)

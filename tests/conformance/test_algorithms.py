@@ -15,6 +15,7 @@ from surefoot import checkpoint
 from surefoot.algorithms import ALGORITHMS
 from surefoot.algorithms.bc import BC
 from surefoot.algorithms.fisor import FISOR
+from surefoot.algorithms.fisor_scales import ScalingConfig
 from surefoot.algorithms.fosp import FOSP
 from surefoot.algorithms.safedreamer import SafeDreamer
 from surefoot.algorithms.trebi import TREBI
@@ -110,6 +111,7 @@ VARIANTS: dict[str, Any] = {
         scaled_advantages=True,
         constraint_discount=0.999,
         value_final_learning_rate=1e-5,
+        scaling=ScalingConfig(observations=True, constraint=True, weight_quantile=0.9, margin_quantile=0.5),
     ),
     "fisor-legacy-joint-dpm_solver": replace(
         JOINT,
@@ -200,6 +202,7 @@ def make_data(rows: int = 64) -> Transition:
         "constraint": h,
         "constraint_before": rng.normal(-0.3, 0.5, rows).astype(np.float32),
         "constraint_ahead": h + rng.exponential(0.5, rows).astype(np.float32),
+        "episode_violations": flag(0.5),
     }
     return Transition(**columns)
 

@@ -111,6 +111,7 @@ def batch(golden) -> Transition:
         constraint=h,
         constraint_before=h,
         constraint_ahead=h,  # only `trajectory_bound` reads it
+        episode_violations=jnp.zeros_like(h),
     )
 
 

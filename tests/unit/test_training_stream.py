@@ -22,8 +22,8 @@ SEEDS = (3, 0, 9)
 TOY = ToyAlgorithm()
 PREPARE = partial(to_transitions, reward_scale=1.0, violation_scale=-1.0)
 """Rewards as they are, and h = -1 in every row: an update of that number, which would be poisoned, never comes."""
-ROW_BYTES = 4 * (3 + 2 + 1 + 1 + 3 + 4)
-"""observation, action, reward, cost, next_observation, and four single numbers."""
+ROW_BYTES = 4 * (3 + 2 + 1 + 1 + 3 + 6)
+"""observation, action, reward, cost, next_observation, and six single numbers."""
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ Three regressions, none of which needs another's result:
    the better the heavier; outside it actions that lead back. Q_h and Q_r choose the executed one among candidates.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
@@ -15,6 +15,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot import data
+from surefoot.algorithms.fisor_scales import (
+    Scales,
+    ScalingConfig,
+    constraint_unit,
+    init_scales,
+    margin_of,
+    measure,
+    safe_quantiles,
+    scaled_batch,
+    standardized,
+)
 from surefoot.algorithms.fisor_values import ValueSettings, step_constraint, step_reward, value_optimizer
 from surefoot.algorithms.fisor_weights import (
     Estimates,
@@ -48,6 +59,8 @@ class FISORState(NamedTuple):
     reward: ValuePair
     constraint: ValuePair
     policy: DiffusionPolicyState
+    scales: Scales | None = None
+    """What was measured on the data; None where nothing is."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +136,10 @@ class FISOR:
     reward_scaling: Literal["reference", "none"] = "reference"
     """reference: rewards times horizon / (best - worst reference return). none: as logged."""
 
+    # --- units ---
+    scaling: ScalingConfig = field(default_factory=ScalingConfig, metadata={BEFORE: {}})
+    """What is measured in units that follow from the data."""
+
     # --- policy ---
     weighting: Weighting = "feasibility"
     """feasibility: equation 14. imitation: without rewards. behaviour_cloning: every transition alike."""
@@ -168,6 +185,11 @@ class FISOR:
             for name, known in ways.items():
                 sentence = f"expected {' or '.join(known)} without reward values, found {getattr(self, name)}"
                 check_relation(self, getattr(self, name) in known, name, sentence, others=["reward_values"])
+        for name in ("weight_quantile", "margin_quantile"):
+            share = getattr(self.scaling, name)
+            sentence = f"expected 0 in joint training, where Q_h is never finished before the policy, found {share:g}"
+            good = self.schedule != "joint" or share == 0
+            check_relation(self.scaling, good, name, sentence, part="scaling", others=["schedule"])
 
     # --- data and phases ---
 
@@ -204,6 +226,27 @@ class FISOR:
         moves = {"constraint_updates": "the discount of the backup moves over it"}
         return falls | ({} if self.constraint_discount == self.constraint_discount_start else moves)
 
+    @property
+    def calibrated_phases(self) -> tuple[str, ...]:
+        """The first phase begins with scales of the data, the policy's with quantiles of V_h and Q_h."""
+        names = tuple(phase.name for phase in self.phases)
+        first = names[:1] if self._scaling.before_training else ()
+        return first + (("policy",) if self.scaling.before_policy and "policy" in names[len(first) :] else ())
+
+    def calibrate(self, state: FISORState, data: Transition, *, phase: str) -> FISORState:
+        """The state with scales measured on `data` (first phase), or with quantiles of V_h and Q_h (policy phase)."""
+        scales = state.scales
+        if scales is None:
+            return state
+        if phase == self.phases[0].name:
+            scales = measure(scales, data)
+            state = state._replace(scales=scales)
+        if phase == "policy" and self.scaling.before_policy:
+            estimates = in_blocks(lambda part: self.estimate(state, part.observation, part.action), data)
+            quantiles = safe_quantiles(estimates.v_h, estimates.q_h, data)
+            state = state._replace(scales=scales._replace(safe_quantiles=quantiles))
+        return state
+
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""]) -> FISORState:
@@ -223,6 +266,7 @@ class FISOR:
             reward=pair(k_reward, self.reward_updates, None),
             constraint=pair(k_constraint, self.constraint_updates, self.constraint_value_ensemble),
             policy=init_policy(spec, k_policy, config=self.diffusion),
+            scales=init_scales(spec, self._scaling),
         )
 
     def update(
@@ -231,6 +275,7 @@ class FISOR:
         """One update of the given phase. The policy phase expects transitions drawn by `sample_weights`."""
         if phase == "joint":
             return self._update_joint(state, batch, key)
+        batch = scaled_batch(state.scales, batch)
         if phase == "policy":
             weights = jnp.ones_like(batch.reward)
             policy, metrics = update_policy(
@@ -253,7 +298,7 @@ class FISOR:
         if phase != "policy":
             return None
         estimates = in_blocks(lambda part: self.estimate(state, part.observation, part.action), data)
-        return self._weights(estimates)
+        return self._weights(state, estimates)
 
     def policy(self, state: FISORState) -> Policy:
         """Candidates from the moving average of the denoiser; one is chosen by the target critics."""
@@ -265,68 +310,74 @@ class FISOR:
 
     def decide(self, state: FISORState, observation: Float[Array, "n obs"], key: Key[Array, ""]) -> Decision:
         """The executed action, and whether any candidate counts as feasible; where none does the fallback acts."""
+        seen = standardized(state.scales, observation)
         actions = propose(
-            state.policy.network_ema, observation, key, num_candidates=self.num_candidates, config=self.diffusion
+            state.policy.network_ema, seen, key, num_candidates=self.num_candidates, config=self.diffusion
         )
         if self.safer_step > 0:
             actions = jnp.concatenate([actions, self.safer(state, observation, actions)], axis=1)
         q_r, q_h = self._candidate_values(state, observation, actions)
-        chosen = self._choose(q_r, q_h)
+        chosen = self._choose(state, q_r, q_h)
         return Decision(
             action=jnp.take_along_axis(actions, chosen[:, None, None], axis=1)[:, 0],
-            feasible=q_h.min(-1) <= -self.feasible_margin(state),
+            feasible=q_h.min(-1) <= -self._acting_margin(state),
         )
 
     def feasible_margin(self, state: FISORState) -> Float[Array, ""]:
         """A state or an action counts as feasible where V_h or Q_h is at most minus this, in units of h."""
-        restricted = self.extraction in ("feasible_first", "first_feasible")
-        return jnp.asarray(self.margin if restricted else 0.0, jnp.float32)
+        return jnp.asarray(self._acting_margin(state) * constraint_unit(state.scales), jnp.float32)
+
+    def _acting_margin(self, state: FISORState) -> float | Float[Array, ""]:
+        """The same in units of scaled h."""
+        if self.extraction not in ("feasible_first", "first_feasible"):
+            return 0.0
+        return margin_of(state.scales, "q_h", share=self.scaling.margin_quantile, least=self.margin)
 
     # --- what the values say ---
 
     def feasible_value(self, state: FISORState, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
         """V_h [n], in the units of h (qc: discounted cost above the limit); <= 0 is feasible."""
-        return state.constraint.value(observation).max(0) - self._limit
+        value = state.constraint.value(standardized(state.scales, observation)).max(0) - self._limit
+        return value if state.scales is None else value * constraint_unit(state.scales)
 
     def estimate(
         self, state: FISORState, observation: Float[Array, "b obs"], action: Float[Array, "b act"]
     ) -> Estimates:
-        """Minimum of the target Q_r, V_r, maximum of the target Q_h, V_h; with qc the limit is subtracted.
-
-        Without reward values Q_r and V_r are 0.
-        """
+        """Minimum of the target Q_r, V_r, maximum of the target Q_h, V_h, in units of scaled h; with qc the limit is
+        subtracted. Without reward values Q_r and V_r are 0."""
+        observation = standardized(state.scales, observation)
         inputs = jnp.concatenate([observation, action], -1)
         no_rewards = jnp.zeros(inputs.shape[:-1])
         return Estimates(
             q_r=state.reward.critic_target(inputs).min(0) if self.reward_values else no_rewards,
             v_r=state.reward.value(observation) if self.reward_values else no_rewards,
             q_h=state.constraint.critic_target(inputs).max(0) - self._limit,
-            v_h=self.feasible_value(state, observation),
+            v_h=state.constraint.value(observation).max(0) - self._limit,
         )
 
     def choose(
         self, state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]
     ) -> Int[Array, " n"]:
         """Index of the candidate that acts."""
-        return self._choose(*self._candidate_values(state, observation, actions))
+        return self._choose(state, *self._candidate_values(state, observation, actions))
 
     def _candidate_values(
         self, state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]
     ) -> tuple[Float[Array, "n c"], Float[Array, "n c"]]:
         """Q_r and Q_h of every candidate; without reward values Q_r is 0."""
         count, candidates, _ = actions.shape
-        inputs = pairs_of(observation, actions)
+        inputs = pairs_of(standardized(state.scales, observation), actions)
         q_h = state.constraint.critic_target(inputs).max(0).reshape(count, candidates) - self._limit
         if not self.reward_values:
             return jnp.zeros_like(q_h), q_h
         return state.reward.critic_target(inputs).min(0).reshape(count, candidates), q_h
 
-    def _choose(self, q_r: Float[Array, "n c"], q_h: Float[Array, "n c"]) -> Int[Array, " n"]:
+    def _choose(self, state: FISORState, q_r: Float[Array, "n c"], q_h: Float[Array, "n c"]) -> Int[Array, " n"]:
         return choose_candidate(
             q_r,
             q_h,
             extraction=self.extraction,
-            margin=self.margin,
+            margin=self._acting_margin(state),
             escape_slack=self.escape_slack,
             escape_above=self.escape_above,
         )
@@ -335,9 +386,10 @@ class FISOR:
         self, state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]
     ) -> Float[Array, "n c act"]:
         """Each candidate moved by `safer_step` against the gradient of max Q_h, clipped to [-1, 1]."""
+        seen = standardized(state.scales, observation)
 
         def total(moved: Float[Array, "n c act"]) -> Float[Array, ""]:
-            return state.constraint.critic_target(pairs_of(observation, moved)).max(0).sum()
+            return state.constraint.critic_target(pairs_of(seen, moved)).max(0).sum()
 
         gradient = jax.grad(total)(actions)
         length = jnp.linalg.norm(gradient, axis=-1, keepdims=True)
@@ -351,11 +403,12 @@ class FISOR:
         The critics' forward pass over the batch serves the weights and the values: none of its networks moves before.
         """
         estimates = self.estimate(state, batch.observation, batch.action)
+        batch = scaled_batch(state.scales, batch)
         size = self.policy_batch_size
         policy, metrics = state.policy, {}
         for step, step_key in enumerate(jax.random.split(key, self.policy_steps)):
             part = slice(step * size, (step + 1) * size)
-            weights = self._weights(Estimates(*(values[part] for values in estimates)))
+            weights = self._weights(state, Estimates(*(values[part] for values in estimates)))
             policy, metrics = update_policy(
                 policy, batch.observation[part], batch.action[part], weights, step_key, config=self.diffusion
             )
@@ -370,19 +423,26 @@ class FISOR:
         constraint, constraint_metrics = step_constraint(
             state.constraint, rows, inputs, estimates.q_h[first] + self._limit, config=self.value_settings
         )
-        return FISORState(reward, constraint, policy), metrics | reward_metrics | constraint_metrics
+        state = state._replace(reward=reward, constraint=constraint, policy=policy)
+        return state, metrics | reward_metrics | constraint_metrics
 
-    def _weights(self, estimates: Estimates) -> Float[Array, " b"]:
+    def _weights(self, state: FISORState, estimates: Estimates) -> Float[Array, " b"]:
+        margin = margin_of(state.scales, "v_h", share=self.scaling.weight_quantile, least=self.weight_margin)
         reward_spread, constraint_spread = 1.0, 1.0
         if self.scaled_advantages:
-            reward_spread, constraint_spread = advantage_spreads(estimates, margin=self.weight_margin)
+            reward_spread, constraint_spread = advantage_spreads(estimates, margin=margin)
         return transition_weights(
             estimates,
             weighting=self.weighting,
             reward_temperature=self.reward_temperature / reward_spread,
             constraint_temperature=self.constraint_temperature / constraint_spread,
-            margin=self.weight_margin,
+            margin=margin,
         )
+
+    @property
+    def _scaling(self) -> ScalingConfig:
+        """Critics of costs read no h."""
+        return self.scaling if self.critic == "hj" else replace(self.scaling, constraint=False)
 
     @property
     def _limit(self) -> float:

@@ -31,7 +31,7 @@ def transition_weights(
     weighting: Weighting,
     reward_temperature: float | Float[Array, ""],
     constraint_temperature: float | Float[Array, ""],
-    margin: float = 0.0,
+    margin: float | Float[Array, ""] = 0.0,
 ) -> Float[Array, " b"]:
     """Weights w(s, a) >= 0 of the policy's regression.
 
@@ -39,8 +39,8 @@ def transition_weights(
     min(exp(alpha_h (V_h - Q_h)), 150). imitation (no rewards): inside 1[Q_h <= 0] alpha_r; outside
     1[Q_h < V_h] clip(exp(alpha_h (V_h - Q_h)), 1, 150). behaviour_cloning: 1.
 
-    With a `margin` (units of h; beyond the paper) the inside is V_h <= -margin and asks for Q_h <= -margin: in the band
-    before the border the policy learns the ways back from it.
+    With a `margin` (units of the values; beyond the paper) the inside is V_h <= -margin and asks for Q_h <= -margin: in
+    the band before the border the policy learns the ways back from it.
     """
     q_r, v_r, q_h, v_h = estimates
     escape = jnp.exp(constraint_temperature * (v_h - q_h))
@@ -57,7 +57,9 @@ def transition_weights(
     return jnp.where(v_h <= -margin, inside, outside)
 
 
-def advantage_spreads(estimates: Estimates, *, margin: float = 0.0) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def advantage_spreads(
+    estimates: Estimates, *, margin: float | Float[Array, ""] = 0.0
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Standard deviations of the reward advantage inside the region and of the constraint's outside it.
 
     Temperatures divided by them mean the same on every task: with rewards in metres exp(5 A) is nearly 1 everywhere.
@@ -83,7 +85,7 @@ def choose_candidate(
     q_h: Float[Array, "n c"],
     *,
     extraction: Extraction,
-    margin: float,
+    margin: float | Float[Array, ""],
     escape_slack: float = 0.0,
     escape_above: float = 0.0,
 ) -> Int[Array, " n"]:
@@ -94,7 +96,7 @@ def choose_candidate(
     largest Q_r, a sample of the policy restricted to what is feasible: the maximum over candidates finds the errors of
     a Q_r that was not trained to rank them. Where even that exceeds `escape_above`, all within
     `escape_slack` of it compete by Q_r: the worst cannot be helped any more (V_h >= h(s) whatever is done), and the
-    smallest Q_h alone would leave the robot standing inside the hazard. All three are in the units of h.
+    smallest Q_h alone would leave the robot standing inside the hazard. All three are in the units of the values.
     """
     if extraction == "minqc":
         return jnp.argmin(q_h, axis=-1)

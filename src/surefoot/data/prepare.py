@@ -50,7 +50,16 @@ def to_transitions(
         constraint=_float32(h),
         constraint_before=_float32(before),
         constraint_ahead=_float32(_logged_way_on(h, dataset, worst=worst, discount=constraint_discount)),
+        episode_violations=_float32(_episode_violations(dataset)),
     )
+
+
+def _episode_violations(dataset: Dataset) -> Float[np.ndarray, " N"]:
+    """Violating steps of each row's episode."""
+    counts = np.full(len(dataset), UNKNOWN_AHEAD)
+    complete = np.repeat(dataset.violating_steps, dataset.lengths)
+    counts[: len(complete)] = complete
+    return counts
 
 
 def _logged_way_on(

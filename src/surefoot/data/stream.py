@@ -27,7 +27,7 @@ class TransitionStream:
     """The transitions of a (mapped) dataset, prepared only when they are drawn.
 
     `prepare` treats observations and actions row by row, as every algorithm's does; what is one number a row may depend
-    on its whole episode and is prepared at once, without the observations, into a scratch file (28 bytes a row, in the
+    on its whole episode and is prepared at once, without the observations, into a scratch file (32 bytes a row, in the
     folder `scratch`, by default the system's for temporary files) that vanishes with the process.
     """
 

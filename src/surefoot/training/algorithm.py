@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +48,28 @@ class Algorithm(Protocol):
     def policy(self, state: Any) -> Policy:
         """The policy of a state."""
         ...
+
+
+@runtime_checkable
+class Calibrates(Protocol):
+    """An algorithm that takes more from the data than batches, such as their mean: it is kept in the state."""
+
+    @property
+    def calibrated_phases(self) -> tuple[str, ...]:
+        """Names of the phases that begin with a calibration."""
+        ...
+
+    def calibrate(self, state: Any, data: Transition, *, phase: str) -> Any:
+        """The state with what the phase takes from `data`, the training data or an even sample of them; pure.
+
+        Called once, before the first update of the phase; a run that is resumed there or later ends with the same bits.
+        """
+        ...
+
+
+def is_calibrated(algorithm: Any, phase: str) -> bool:
+    """Whether a phase begins with a calibration."""
+    return isinstance(algorithm, Calibrates) and phase in algorithm.calibrated_phases
 
 
 def rows_of(data: Any) -> int:

@@ -16,8 +16,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from surefoot.data.sampler import cumulative_weights, draw_rows
 from surefoot.errors import ConfigError, DataError, DivergenceError
-from surefoot.training.algorithm import Algorithm, rows_of, take_batch
-from surefoot.types import DataSpec, Metrics, Phase
+from surefoot.training.algorithm import Algorithm, Calibrates, rows_of, take_batch
+from surefoot.types import DataSpec, Metrics, Phase, Transition
 
 INIT_STREAM, UPDATE_STREAM, ACT_STREAM = 0, 1, 2
 """What is folded into a seed's key first: the first state, training, acting after training."""
@@ -189,6 +189,12 @@ def all_weights(algorithm: Algorithm, states: Any, data: Any, *, phase: str) -> 
     """The sampling weights of all rows, one row a seed; None where they are alike."""
     # One seed after the other: this runs once a phase over all data, and its activations should be in memory once.
     return jax.lax.map(lambda state: algorithm.sample_weights(state, data, phase=phase), states)
+
+
+@partial(jax.jit, static_argnames=("algorithm", "phase"))
+def calibrated(algorithm: Calibrates, states: Any, sample: Transition, *, phase: str) -> Any:
+    """The states of all seeds after the calibration that a phase begins with."""
+    return jax.lax.map(lambda state: algorithm.calibrate(state, sample, phase=phase), states)
 
 
 def update_keys(key: Key[Array, ""], indices: Int[Array, " length"]) -> Key[Array, "length 2"]:

@@ -20,7 +20,7 @@ from surefoot.data import FrameStream, TransitionStream
 from surefoot.data.sampler import uniform_draws, uniform_rows
 from surefoot.data.stream import exact_cumulative, exact_rows_at
 from surefoot.numerics import pinned
-from surefoot.training.algorithm import Algorithm
+from surefoot.training.algorithm import Algorithm, rows_of
 from surefoot.training.chunk import (
     UPDATE_STREAM,
     accumulate,
@@ -36,6 +36,8 @@ PIECE_BYTES = 48 * 2**20
 """Of the batches of a piece, over all seeds; some three times as much is held at once."""
 STRETCH_ROWS, WEIGHT_STRETCHES = 1024, 64
 """Sampling weights are computed for so many stretches of consecutive rows at a time."""
+SAMPLE_ROWS = 131_072
+"""Transitions that a calibration sees at most."""
 
 Inputs = dict[str, Any]
 RowsDone = Callable[[int, int], None]
@@ -47,6 +49,11 @@ class Feed(Protocol):
 
     def start_phase(self, states: Any, phase_index: int, on_rows: RowsDone) -> None:
         """A phase begins, or goes on, with these states."""
+        ...
+
+    def sample(self) -> Any:
+        """An even sample of the transitions, the same for every seed and however the data are read: at most
+        `SAMPLE_ROWS`, or all."""
         ...
 
     def pieces(self, first: int, length: int) -> Iterator[tuple[int, Inputs]]:
@@ -68,6 +75,10 @@ class ResidentFeed:
         phase = self._algorithm.phases[phase_index]
         cumulative = phase_cumulative(self._algorithm, states, data=self._data, phase=phase, seeds=self._seeds)
         self._cumulative = replicate(cumulative, self._mesh)
+
+    def sample(self) -> Any:
+        rows = sample_rows(rows_of(self._data))
+        return self._data if rows is None else jax.tree.map(lambda values: values[rows], self._data)
 
     def pieces(self, first: int, length: int) -> Iterator[tuple[int, Inputs]]:
         start = replicate(jnp.asarray(first, jnp.int32), self._mesh)
@@ -98,6 +109,10 @@ class StreamedFeed:
         weights = self._weights(states, phase.name, on_rows)
         if weights is not None:
             self._cumulative = accumulate(weights, exact_cumulative, phase=phase, seeds=self._seeds)
+
+    def sample(self) -> Any:
+        rows = sample_rows(len(self._data))
+        return replicate(self._data.gather(np.arange(len(self._data)) if rows is None else rows), self._mesh)
 
     def pieces(self, first: int, length: int) -> Iterator[tuple[int, Inputs]]:
         batch_size = self._algorithm.phases[self._phase_index].batch_size
@@ -154,6 +169,13 @@ class StreamedFeed:
                 ahead = following
             assert ahead is not None
             yield ahead[0], ahead[1].result()
+
+
+def sample_rows(rows: int) -> Int[np.ndarray, " n"] | None:
+    """Which of so many rows a calibration sees, in order; None: all of them."""
+    if rows <= SAMPLE_ROWS:
+        return None
+    return np.sort(np.random.default_rng(0).choice(rows, SAMPLE_ROWS, replace=False))
 
 
 @partial(jax.jit, static_argnames=("phase_index", "length", "batch_size", "rows", "weighted"))

@@ -18,10 +18,11 @@ from surefoot.errors import ConfigError, DataError, DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import enough_memory, pinned
 from surefoot.ranges import SEED, Range, check_count, fault_of
-from surefoot.training.algorithm import Algorithm, hyperparameters, rows_of
+from surefoot.training.algorithm import Algorithm, from_hyperparameters, hyperparameters, is_calibrated, rows_of
 from surefoot.training.chunk import (
     all_finite,
     batch_mesh,
+    calibrated,
     init_states,
     replicate,
     run_chunk,
@@ -169,6 +170,9 @@ class _Training:
         index, start = self._phase_at(self.step)
         phase = self.algorithm.phases[index]
         self._report(phase.name, None, {})
+        if self.step == start and is_calibrated(self.algorithm, phase.name):
+            kind: Any = self.algorithm
+            states = replicate(calibrated(kind, states, feed.sample(), phase=phase.name), mesh)
         feed.start_phase(states, index, self._rows_done(phase.name))
         chunk = _CompiledChunks(self.algorithm, mesh, index)
         first_step = self.step
@@ -303,10 +307,14 @@ def _some(seeds: Sequence[int]) -> str:
 
 def _check_config(run: RunDirectory, identity: dict[str, Any], algorithm: Algorithm, seeds: tuple[int, ...]) -> None:
     """`ConfigError` where the folder's configuration is not what `fit` was called with."""
+    source = str(run.config_path)
+    # Read and written again: a run from before a field was added lacks it.
+    asked = hyperparameters(from_hyperparameters(type(algorithm), identity["hyperparameters"], source=source))
+    expected = {"hyperparameters": asked, "seeds": identity["seeds"]}
     called = {"hyperparameters": hyperparameters(algorithm), "seeds": list(seeds)}
     for name, found in called.items():
-        if found != identity[name]:
-            raise ConfigError(f"{run.config_path}: {checkpoint.difference(name, identity[name], found)}.")
+        if found != expected[name]:
+            raise ConfigError(f"{source}: {checkpoint.difference(name, expected[name], found)}.")
 
 
 def _check_arguments(

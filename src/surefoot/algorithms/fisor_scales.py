@@ -1,0 +1,192 @@
+"""What FISOR measures on the data, so that nothing depends on units nobody chose: scales of observations and of h, and
+the quantiles of V_h and Q_h over safe episodes, from which margins follow.
+
+Pure functions; the results are kept in the state.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from surefoot.errors import ConfigError
+from surefoot.ranges import Range, check_fields
+from surefoot.types import BEFORE, UNKNOWN_AHEAD, DataSpec, Transition
+
+CONSTANT = 1e-7
+"""A column whose standard deviation is at most this share of its largest size is constant but for rounding."""
+ENOUGH_SAFE, FEWEST_VIOLATIONS = 0.005, 0.05
+"""Share of the transitions in episodes without violation that suffices; share of the transitions, those of the episodes
+with the fewest violations, that stand in for them elsewhere."""
+LEVELS = 101
+"""Of the quantiles that are kept."""
+BEYOND = 0.5
+"""Widths of the data's range that an observation may lie beyond it before it is clipped."""
+
+
+@dataclass(frozen=True)
+class ScalingConfig:
+    """What is measured in units that follow from the data; beyond the paper. The class's defaults are the paper's."""
+
+    observations: bool = field(default=False, metadata={BEFORE: False})
+    """Standardize observations by the data's mean and standard deviation. A constant column is ignored; numbers that
+    lie beyond the data's range by more than half of its width are clipped there, so that no value extrapolates far."""
+    constraint: bool = field(default=False, metadata={BEFORE: False})
+    """Divide h by its median size in the data: margins and slacks are then in that unit. With costs only and
+    violation_scale 1 it is 1."""
+    weight_quantile: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
+    """Share of the safe logged episodes' states that the weights count as feasible, in hundredths: their margin is the
+    one that so many keep in V_h, but at least weight_margin. 0: weight_margin itself."""
+    margin_quantile: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
+    """The same for the choice of the action, in Q_h of the logged actions, at least margin. 0: margin itself."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, part="scaling")
+
+    @property
+    def before_training(self) -> bool:
+        """Whether anything is measured before the first update."""
+        return self.observations or self.constraint
+
+    @property
+    def before_policy(self) -> bool:
+        """Whether anything is measured as the policy phase begins."""
+        return self.weight_quantile > 0 or self.margin_quantile > 0
+
+
+class ObservationScale(NamedTuple):
+    """How observations are standardized, each [obs]."""
+
+    mean: Float[Array, " obs"]
+    inverse: Float[Array, " obs"]
+    """1 / standard deviation; 0 for a constant column."""
+    low: Float[Array, " obs"]
+    """Smallest standardized number."""
+    high: Float[Array, " obs"]
+
+
+class SafeQuantiles(NamedTuple):
+    """Quantiles over the logged transitions of safe episodes, at levels 0, 0.01, ..., 1, in units of scaled h."""
+
+    v_h: Float[Array, " levels"]
+    q_h: Float[Array, " levels"]
+
+
+class Scales(NamedTuple):
+    """Everything measured on the data; None where the configuration asks for none of it."""
+
+    observation: ObservationScale | None
+    constraint: Float[Array, ""] | None
+    """h is divided by it."""
+    safe_quantiles: SafeQuantiles | None
+
+
+def init_scales(spec: DataSpec, config: ScalingConfig) -> Scales | None:
+    """Scales that change nothing, with the shapes of measured ones."""
+    if not config.before_training and not config.before_policy:
+        return None
+    zeros, ones = jnp.zeros(spec.observation_dim), jnp.ones(spec.observation_dim)
+    return Scales(
+        ObservationScale(zeros, ones, zeros - 1e6, zeros + 1e6) if config.observations else None,
+        jnp.ones(()) if config.constraint else None,
+        SafeQuantiles(jnp.zeros(LEVELS), jnp.zeros(LEVELS)) if config.before_policy else None,
+    )
+
+
+def measure(scales: Scales, data: Transition) -> Scales:
+    """The scales of observations and of h over `data`, where `scales` has such parts."""
+    observation, constraint = scales.observation, scales.constraint
+    if observation is not None:
+        observation = observation_scale(data.observation)
+    if constraint is not None:
+        constraint = constraint_scale(data.constraint)
+    return scales._replace(observation=observation, constraint=constraint)
+
+
+def observation_scale(observation: Float[Array, "n obs"]) -> ObservationScale:
+    """Mean, standard deviation and range of every column."""
+    first = observation[0]
+    shifted = observation - first[None]  # a mean far from 0 takes no digits of what varies
+    offset = shifted.mean(0)
+    deviation = (shifted - offset[None]).std(0)
+    varies = deviation > CONSTANT * jnp.abs(observation).max(0)
+    inverse = jnp.where(varies, 1.0 / jnp.where(varies, deviation, 1.0), 0.0)
+    low, high = (shifted.min(0) - offset) * inverse, (shifted.max(0) - offset) * inverse
+    room = BEYOND * (high - low)
+    return ObservationScale(first + offset, inverse, low - room, high + room)
+
+
+def constraint_scale(h: Float[Array, " n"]) -> Float[Array, ""]:
+    """The median size of h, its usual distance from the border; the mean size where half of it is 0."""
+    size = jnp.abs(h)
+    median, mean = jnp.median(size), size.mean()
+    scale = jnp.where(median > 0, median, mean)
+    return jnp.where(scale > 0, scale, 1.0)
+
+
+def standardized(scales: Scales | None, observation: Float[Array, "n obs"]) -> Float[Array, "n obs"]:
+    """Observations as the networks see them."""
+    if scales is None or scales.observation is None:
+        return observation
+    mean, inverse, low, high = (values[None] for values in scales.observation)
+    return jnp.clip((observation - mean) * inverse, low, high)
+
+
+def scaled_batch(scales: Scales | None, batch: Transition) -> Transition:
+    """A batch as the losses see it: observations standardized, h divided by its scale."""
+    if scales is None:
+        return batch
+    batch = batch._replace(
+        observation=standardized(scales, batch.observation),
+        next_observation=standardized(scales, batch.next_observation),
+    )
+    unit = scales.constraint
+    if unit is None:
+        return batch
+    ahead = batch.constraint_ahead
+    return batch._replace(
+        constraint=batch.constraint / unit,
+        constraint_before=batch.constraint_before / unit,
+        constraint_ahead=jnp.where(ahead < UNKNOWN_AHEAD, ahead / unit, ahead),
+    )
+
+
+def constraint_unit(scales: Scales | None) -> float | Float[Array, ""]:
+    """What a scaled value is multiplied by to be in the units of h."""
+    return 1.0 if scales is None or scales.constraint is None else scales.constraint
+
+
+def safe_quantiles(v_h: Float[Array, " n"], q_h: Float[Array, " n"], data: Transition) -> SafeQuantiles:
+    """Quantiles of V_h and Q_h over the transitions of episodes without violation.
+
+    Where fewer than `ENOUGH_SAFE` of the transitions are of such episodes, those without violation of the
+    `FEWEST_VIOLATIONS` with the fewest stand for them.
+    """
+    violations = data.episode_violations
+    safe = violations == 0
+    few = (violations <= jnp.quantile(violations, FEWEST_VIOLATIONS)) & (data.constraint <= 0)
+    rows = jnp.where(safe.mean() >= ENOUGH_SAFE, safe, few | ~few.any())
+    places = jnp.ceil(jnp.linspace(0.0, 1.0, LEVELS) * rows.sum()).astype(jnp.int32) - 1
+
+    def of(values: Float[Array, " n"]) -> Float[Array, " levels"]:
+        return jnp.sort(jnp.where(rows, values, jnp.inf))[jnp.maximum(places, 0)]
+
+    return SafeQuantiles(of(v_h), of(q_h))
+
+
+def margin_of(
+    scales: Scales | None, value: Literal["v_h", "q_h"], *, share: float, least: float
+) -> float | Float[Array, ""]:
+    """The margin that this share of the safe episodes' transitions keeps in V_h or Q_h, but at least `least`; that
+    where the share is 0. Raises `ConfigError` where no quantiles were measured."""
+    if share == 0:
+        return least
+    if scales is None or scales.safe_quantiles is None:
+        raise ConfigError(
+            f"quantile: expected 0 for values whose quantiles over safe episodes were not measured in training, "
+            f"found {share:g}."
+        )
+    quantiles = scales.safe_quantiles.v_h if value == "v_h" else scales.safe_quantiles.q_h
+    return jnp.maximum(-quantiles[math.ceil(share * (LEVELS - 1) - 1e-9)], least)

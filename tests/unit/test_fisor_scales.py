@@ -1,0 +1,190 @@
+"""FISOR's scales: what is measured on the data, that units do not matter with them, and that resuming is exact."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from surefoot.algorithms.fisor import FISOR, FISORState
+from surefoot.algorithms.fisor_scales import (
+    Scales,
+    ScalingConfig,
+    constraint_scale,
+    margin_of,
+    observation_scale,
+    safe_quantiles,
+    scaled_batch,
+    standardized,
+)
+from surefoot.diffusion.policy import DiffusionPolicyConfig
+from surefoot.errors import ConfigError
+from surefoot.nn import DenoiserConfig
+from surefoot.training import RunDirectory, feed, fit, from_hyperparameters, hyperparameters, make_config
+from surefoot.types import UNKNOWN_AHEAD, DataSpec, PolicyInputs, Transition
+
+SPEC = DataSpec(observation_dim=2, action_dim=1, horizon=10)
+DIFFUSION = DiffusionPolicyConfig(DenoiserConfig(width=8, blocks=1, expansion=1, frequencies=2, time_width=4))
+ALL = ScalingConfig(observations=True, constraint=True, weight_quantile=0.9, margin_quantile=0.5)
+TINY = FISOR(
+    constraint_updates=3, reward_updates=2, policy_updates=3, value_batch_size=8, policy_batch_size=8,
+    value_hidden=(4,), num_candidates=2, diffusion=DIFFUSION, scaling=ALL, extraction="feasible_first",
+)  # fmt: skip
+
+
+def make_data(rows: int = 40) -> Transition:
+    random = np.random.default_rng(0)
+    columns: dict[str, Any] = {name: np.zeros(rows, np.float32) for name in Transition._fields}
+    columns |= {name: random.normal(size=(rows, 2)).astype(np.float32) for name in ("observation", "next_observation")}
+    columns["action"] = random.uniform(-1, 1, (rows, 1)).astype(np.float32)
+    for name in ("constraint", "constraint_before", "constraint_ahead"):
+        columns[name] = random.normal(-0.5, 1.0, rows).astype(np.float32)
+    columns["episode_violations"] = (np.arange(rows) >= rows // 2).astype(np.float32)
+    return Transition(**columns)
+
+
+def test_columns_are_standardized_and_clipped_beyond_the_data() -> None:
+    """0, 2, 4: mean 2, deviation sqrt(8 / 3), range 4; clipped at -2 and 6. A constant column says nothing."""
+    scale = observation_scale(jnp.array([[0.0, 1e6], [2.0, 1e6], [4.0, 1e6]]))
+    seen = standardized(Scales(scale, None, None), jnp.array([[2.0, 1e6], [4.0, 7.0], [6.0, 1e37], [1e37, -1e37]]))
+    deviation = np.sqrt(8 / 3)
+    np.testing.assert_allclose(seen, [[0, 0], [2 / deviation, 0], [4 / deviation, 0], [4 / deviation, 0]], rtol=1e-6)
+    again = standardized(Scales(scale, None, None), jnp.array([[-1e37, 0.0]]))
+    np.testing.assert_allclose(again, [[-4 / deviation, 0]], rtol=1e-6)
+
+
+def test_a_column_far_from_0_keeps_its_digits() -> None:
+    """1,000,000 + (0, 1, 2), where float32 has steps of 1/16."""
+    scale = observation_scale(1e6 + jnp.arange(3.0)[:, None])
+    seen = standardized(Scales(scale, None, None), 1e6 + jnp.arange(3.0)[:, None])
+    np.testing.assert_allclose(seen[:, 0], np.array([-1, 0, 1]) / np.sqrt(2 / 3), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("h", "scale"), [([-4.0, -2.0, 1.0], 2.0), ([-1.0, -1.0, 1.0], 1.0), ([0.0, 0.0, 3.0], 1.0), ([0.0, 0.0], 1.0)]
+)
+def test_the_scale_of_h_is_its_usual_size(h: list[float], scale: float) -> None:
+    assert float(constraint_scale(jnp.array(h))) == scale
+
+
+def test_h_is_divided_by_its_scale_and_what_is_unknown_stays_so() -> None:
+    batch = make_data(2)._replace(constraint_ahead=jnp.array([4.0, UNKNOWN_AHEAD], jnp.float32))
+    scaled = scaled_batch(Scales(None, jnp.asarray(2.0), None), batch)
+    np.testing.assert_allclose(scaled.constraint, batch.constraint / 2)
+    np.testing.assert_array_equal(scaled.constraint_ahead, np.array([2.0, UNKNOWN_AHEAD], np.float32))
+    np.testing.assert_array_equal(scaled.observation, batch.observation)
+
+
+def test_a_share_of_the_safe_transitions_keeps_the_margin() -> None:
+    """Of the safe rows' Q_h -4, -3, -2, -1 the share 0.75 is at most -2, of their V_h at most -3."""
+    data = make_data(6)._replace(episode_violations=jnp.array([0, 0, 0, 0, 1, 2], jnp.float32))
+    q_h = jnp.array([-1.0, -4.0, -2.0, -3.0, 9.0, -9.0])
+    scales = Scales(None, None, safe_quantiles(q_h - 1.0, q_h, data))
+    assert [float(margin_of(scales, "q_h", share=share, least=0.5)) for share in (0.75, 0.25, 1.0)] == [2.0, 4.0, 1.0]
+    assert float(margin_of(scales, "v_h", share=0.75, least=0.5)) == 3.0
+    assert float(margin_of(scales, "q_h", share=1.0, least=1.5)) == 1.5
+    assert margin_of(None, "q_h", share=0.0, least=0.3) == 0.3
+    with pytest.raises(ConfigError, match=r"quantile: expected 0 .* found 0.5"):
+        margin_of(None, "q_h", share=0.5, least=0.0)
+
+
+def test_without_safe_episodes_the_calm_transitions_of_the_best_count() -> None:
+    data = make_data(4)._replace(
+        episode_violations=jnp.array([1, 1, 3, 4], jnp.float32), constraint=jnp.array([-1, 1, -1, -1], jnp.float32)
+    )
+    values = jnp.array([-1.0, -2.0, -5.0, -6.0])
+    scales = Scales(None, None, safe_quantiles(values, values, data))
+    assert [float(margin_of(scales, "q_h", share=share, least=0.0)) for share in (0.01, 1.0)] == [1.0, 1.0]
+
+
+# --- training ---
+
+
+def train(algorithm: FISOR, data: Any, run: RunDirectory | None = None, **options: Any) -> FISORState:
+    return fit(algorithm, data, spec=SPEC, seeds=(0, 1), log_interval=3, checkpoint_interval=3, run=run, **options)
+
+
+def start(path: Path) -> RunDirectory:
+    run = RunDirectory(path)
+    config = make_config(
+        TINY, name="fisor", task="T", spec=SPEC, seeds=(0, 1), data_path="d", data_fingerprint="f", log_interval=3,
+        checkpoint_interval=3,
+    )  # fmt: skip
+    run.start(config, resume=True)
+    return run
+
+
+def bits(state: FISORState) -> list[bytes]:
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)]
+
+
+@pytest.fixture(scope="module")
+def trained() -> FISORState:
+    return train(TINY, make_data())
+
+
+def test_training_keeps_what_was_measured(trained: FISORState) -> None:
+    data, scales = make_data(), trained.scales
+    assert scales is not None
+    assert scales.observation is not None
+    assert scales.constraint is not None
+    assert scales.safe_quantiles is not None
+    np.testing.assert_allclose(scales.observation.mean[0], data.observation.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(scales.constraint, np.full(2, np.median(np.abs(data.constraint))), rtol=1e-6)
+    one = jax.tree.map(lambda leaf: leaf[1], trained)
+    q_h = np.asarray(TINY.estimate(one, jnp.asarray(data.observation), jnp.asarray(data.action)).q_h)[:20]
+    np.testing.assert_allclose(scales.safe_quantiles.q_h[1, [50, 100]], [np.sort(q_h)[9], q_h.max()], rtol=1e-5)
+
+
+@pytest.mark.parametrize("stop", [3, 5, 6])  # after the first phase, before the last, within it
+def test_a_resumed_run_ends_with_the_same_bits(trained: FISORState, tmp_path: Path, stop: int) -> None:
+    run = start(tmp_path)
+    train(TINY, make_data(), run, stop_at=stop)
+    assert bits(train(TINY, make_data(), run)) == bits(trained)
+
+
+def test_units_of_data_do_not_matter(trained: FISORState) -> None:
+    """h times 2^-7 and a column times 2^10, which rounds nothing, train the same networks and act alike."""
+    data, unit = make_data(), np.array([[1024.0, 1.0]], np.float32)
+    signals = {name: getattr(data, name) / 128 for name in ("constraint", "constraint_before", "constraint_ahead")}
+    other = data._replace(observation=data.observation * unit, next_observation=data.next_observation * unit, **signals)
+    state = train(TINY, other)
+    for name in ("reward", "constraint", "policy"):
+        assert bits(getattr(state, name)) == bits(getattr(trained, name)), name
+    one, two = (jax.tree.map(lambda leaf: leaf[0], each) for each in (trained, state))
+    observation = jnp.asarray(data.observation[:5])
+    np.testing.assert_allclose(
+        TINY.feasible_value(two, observation * unit) * 128, TINY.feasible_value(one, observation), rtol=1e-5
+    )
+    act = lambda state, seen: TINY.policy(state).act(None, PolicyInputs(seen), jax.random.key(0))[1]  # noqa: E731
+    np.testing.assert_array_equal(act(two, observation * unit), act(one, observation))
+
+
+def test_large_data_are_sampled_alike_in_memory_and_in_their_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "SAMPLE_ROWS", 10)
+    data = make_data()
+
+    class InFile:
+        def __len__(self) -> int:
+            return 40
+
+        def gather(self, rows: np.ndarray) -> Transition:
+            return Transition(*(jnp.asarray(values)[rows] for values in data))
+
+    def sample(kind: Any, source: Any) -> Transition:
+        return kind(TINY, source, seeds=(0,), mesh=jax.make_mesh((1,), ("seed",))).sample()
+
+    one, other = sample(feed.ResidentFeed, data), sample(feed.StreamedFeed, InFile())
+    assert one.reward.shape == (10,)
+    np.testing.assert_array_equal(one.observation, other.observation)
+
+
+def test_configurations_from_before_load_as_they_were() -> None:
+    plain = replace(TINY, scaling=ScalingConfig())
+    old = {name: value for name, value in hyperparameters(plain).items() if name != "scaling"}
+    assert from_hyperparameters(FISOR, old, source="config.json") == plain
+    with pytest.raises(ConfigError, match=r"scaling.margin_quantile: expected 0 in joint training, .* found 0.5"):
+        replace(TINY, schedule="joint", scaling=ScalingConfig(margin_quantile=0.5))
