@@ -13,14 +13,27 @@ LOCK = ".lock"
 
 
 @contextmanager
-def holding(folder: Path, *, busy: str) -> Iterator[None]:
+def holding(folder: Path, *, busy: str, seconds: float = 0.0) -> Iterator[None]:
     """Make `folder` if missing, and keep other processes that ask for its lock out.
 
-    Raises `ConfigError`: with the words `busy` where another process has the lock, with the system's where the folder
-    cannot be written to or its file system has no locks.
+    Raises `ConfigError`: with the words `busy` where another process has the lock for more than `seconds`, with the
+    system's where the folder cannot be written to or its file system has no locks.
     """
-    with _held(folder / LOCK, busy=f"{folder}: {busy}.", seconds=0.0, error=ConfigError):
+    with claimed(folder, seconds=seconds) as ours:
+        if not ours:
+            raise ConfigError(f"{folder}: {busy}.")
         yield
+
+
+@contextmanager
+def claimed(folder: Path, *, seconds: float = 0.0) -> Iterator[bool]:
+    """Hold the lock of `folder`, made if missing, unless another process has it for more than `seconds`: whether it is
+    held. The lock of a process that died is free.
+
+    Raises `ConfigError` where the folder cannot be written to or its file system has no locks.
+    """
+    with _acquired(folder / LOCK, seconds=seconds, error=ConfigError) as ours:
+        yield ours
 
 
 @contextmanager
@@ -33,7 +46,9 @@ def holding_file(
     Raises `error` where another process has the lock for more than `seconds`, and as `holding` does.
     """
     place = path.with_name(f".{path.name}{LOCK}")
-    with _held(place, busy=f"{path}: {busy}.", seconds=seconds, error=error):
+    with _acquired(place, seconds=seconds, error=error) as ours:
+        if not ours:
+            raise error(f"{path}: {busy}.")
         try:
             yield
         finally:
@@ -42,13 +57,15 @@ def holding_file(
 
 
 @contextmanager
-def _held(place: Path, *, busy: str, seconds: float, error: type[SurefootError]) -> Iterator[None]:
+def _acquired(place: Path, *, seconds: float, error: type[SurefootError]) -> Iterator[bool]:
+    """Hold the lock of the file `place`: whether it is held."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(place, timeout=seconds, thread_local=False)
         lock.acquire()
-    except Timeout as cause:
-        raise error(busy) from cause
+    except Timeout:
+        yield False
+        return
     except (OSError, NotImplementedError) as cause:
         reason = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
         raise error(
@@ -56,6 +73,6 @@ def _held(place: Path, *, busy: str, seconds: float, error: type[SurefootError])
             f"found a fault ({reason})."
         ) from cause
     try:
-        yield
+        yield True
     finally:
         lock.release()

@@ -52,6 +52,7 @@ def test_unknown_options_exit_with_2(command: str, capsys: pytest.CaptureFixture
         "calibrate": ["run"],
         "finetune": ["run", "--out", "f"],
         "report": ["run"],
+        "benchmark": ["plan.toml"],
         "collect": ["--out", "d"],
         "train": ["--out", "r", "--data", "d"],
         "data": ["info", "d"],

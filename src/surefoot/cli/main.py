@@ -82,6 +82,11 @@ COMMANDS: dict[str, Command] = {
         "Train and measure on several shares of the data, and draw what less data do.",
         "start the same command again to go on",
     ),
+    "benchmark": Command(
+        "surefoot.cli.benchmark",
+        "Train and measure the methods of a plan on its tasks, and compare them.",
+        "start the same command again to go on",
+    ),
     "simulators": Command(
         "surefoot.cli.simulators",
         "Install the simulators of DSRL's tasks, or check that every task runs.",

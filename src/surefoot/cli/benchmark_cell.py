@@ -1,0 +1,60 @@
+"""The work on a cell of a benchmark: what `surefoot train` and `surefoot evaluate` do, in whichever process.
+
+Issue 22 moves training and evaluation of a run below the command line, into `experiments`. Until then `benchmark` hands
+this function down to it. Importing this module needs no JAX, so that a process sets it up first.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from surefoot.cli.machine import prepare_jax
+from surefoot.experiments.cell import Cell, Measured
+
+
+def work(cell: Cell, folder: Path) -> Measured:
+    """Train a cell's run in `folder`, or go on with it, and evaluate it by the strict protocol."""
+    prepare_jax()
+    from surefoot.algorithms import ALGORITHMS
+    from surefoot.checkpoint import versions
+    from surefoot.cli.evaluate import EvaluateOptions, evaluate_by_protocol
+    from surefoot.cli.loaded_run import load_run
+    from surefoot.cli.report_simulator import evaluation_rows_of
+    from surefoot.cli.train import TrainOptions, train
+    from surefoot.experiments.sources import check_unchanged
+    from surefoot.numerics import pinned
+    from surefoot.training.algorithm import from_hyperparameters
+
+    check_unchanged(cell)
+    algorithm = from_hyperparameters(ALGORITHMS[cell.algorithm], cell.hyperparameters, source=cell.method)
+    started = time.perf_counter()
+    with pinned(start=False):
+        train(
+            TrainOptions(
+                algorithm=cell.algorithm,
+                task=cell.task,
+                preset=cell.preset,
+                data=Path(cell.data),
+                out=folder,
+                data_filter=cell.data_filter,  # pyright: ignore[reportArgumentType]
+                filter_cost_limit=cell.filter_cost_limit,
+                fraction=cell.fraction,
+                seeds=",".join(map(str, cell.seeds)),
+                resume=True,
+                strict=cell.strict,
+                hyper=algorithm,
+            ),
+            command=("surefoot", "benchmark", cell.method, cell.task),
+        )
+        trained = time.perf_counter()
+        options = EvaluateOptions(run=folder, episodes=cell.episodes, workers=cell.workers, strict=cell.strict)
+        summary = evaluate_by_protocol(load_run(folder, {}), options)
+    details = {
+        "train_seconds": round(trained - started, 1),
+        "evaluate_seconds": round(time.perf_counter() - trained, 1),
+        "updates": summary.get("training", {}).get("updates"),
+        "versions": versions(),
+        "simulator": summary.get("simulator", {}),
+        "processors": os.cpu_count(),
+    }
+    return Measured(evaluation_rows_of(folder), details)

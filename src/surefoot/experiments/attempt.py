@@ -1,0 +1,63 @@
+"""One attempt at a cell, in whichever process: claim it, do its work, record how it ended."""
+
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from surefoot.errors import SurefootError
+from surefoot.experiments.cell import Cell, Measured, Outcome
+from surefoot.experiments.store import Store
+
+Work = Callable[[Cell, Path], Measured]
+"""(cell, folder of its run) -> what was found. It goes on with what an earlier attempt has left in the folder."""
+
+
+def attempt(cell: Cell, *, store: str, work: Work, began: float, quiet: bool = True) -> Outcome:
+    """Do the work of a cell, unless it is done, or another process is at it.
+
+    A failure is recorded with its sentence and does not raise; an interrupt does.
+
+    Args:
+        cell: The cell.
+        store: Folder of the store.
+        work: What trains and evaluates.
+        began: Seconds since the epoch: what failed since then is not tried again.
+        quiet: Let what the work prints go into the cell's log.
+    """
+    place = Store(Path(store))
+    with place.claim(cell.key) as ours:
+        if not ours:
+            return Outcome(cell.key, "elsewhere")
+        if place.is_done(cell):
+            return Outcome(cell.key, "done")
+        found = place.record(cell.key)
+        if found is not None and found.status == "failed" and found.at >= began:
+            return Outcome(cell.key, "failed", found.reason)
+        folder = place.folder(cell.key)
+        place.note("began", cell)
+        started = time.perf_counter()
+        with (folder / "cell.log").open("a", encoding="utf-8", errors="backslashreplace") as log, ExitStack() as stack:
+            if quiet:
+                stack.enter_context(redirect_stdout(log))
+                stack.enter_context(redirect_stderr(log))
+            try:
+                measured = work(cell, folder / "run")
+            except Exception as error:
+                traceback.print_exc(file=log)
+                reason = sentence_of(error)
+                place.fail(cell, reason)
+                place.note("failed", cell, reason=reason)
+                return Outcome(cell.key, "failed", reason)
+        place.finish(cell, measured)
+        place.note("done", cell, seconds=round(time.perf_counter() - started, 3))
+        return Outcome(cell.key, "done")
+
+
+def sentence_of(error: Exception) -> str:
+    """What to say of a failure: our own errors' sentence, others' kind and first line."""
+    if isinstance(error, SurefootError):
+        return str(error)
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first:.300}" if first else type(error).__name__

@@ -1,0 +1,80 @@
+"""The log of looks at held-out tasks: a table in Markdown that stays in the repository."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from surefoot.errors import ConfigError
+from surefoot.experiments.cell import Cell
+from surefoot.files import write_text
+from surefoot.json_files import read_content
+from surefoot.text import printable
+
+COLUMNS = ("look", "time (UTC)", "plan", "tasks", "methods", "cells", "reason")
+HEAD = f"""# Looks at held-out tasks
+
+One row for each time that methods were run on them; all are shown, the last counts. `surefoot benchmark` adds the rows.
+
+| {" | ".join(COLUMNS)} |
+|{" --- |" * len(COLUMNS)}
+"""
+_ROW = re.compile(r"\|\s*(\d+)\s*\|(.*)\|\s*")
+
+
+class Look(NamedTuple):
+    """A row of the log."""
+
+    number: int
+    plan: str
+    cells: str
+    """How many, and a hash of their keys."""
+
+
+def read_looks(path: Path) -> list[Look]:
+    """The looks in a log; none where there is no file. Raises `ConfigError` where a row has other columns."""
+    if not path.exists():
+        return []
+    looks = []
+    text = read_content(path, what="the log of looks at held-out tasks").decode(errors="replace")
+    for place, line in enumerate(text.splitlines(), 1):
+        if (match := _ROW.fullmatch(line)) is None:
+            continue
+        parts = [part.strip() for part in re.split(r"(?<!\\)\|", match[2])]
+        if len(parts) != len(COLUMNS) - 1:
+            raise ConfigError(
+                f"{path}: line {place}: expected a row of {len(COLUMNS)} columns, found {len(parts) + 1}."
+            )
+        looks.append(Look(int(match[1]), parts[1], parts[4]))
+    return looks
+
+
+def cells_named(cells: Sequence[Cell]) -> str:
+    """How many cells, and a hash of their keys: the same cells are the same look."""
+    keys = sorted(cell.key for cell in cells)
+    return f"{len(keys)}, {hashlib.sha256(' '.join(keys).encode()).hexdigest()[:12]}"
+
+
+def is_noted(path: Path, plan: str, cells: Sequence[Cell]) -> bool:
+    """Whether these cells are an earlier look, which goes on."""
+    named = cells_named(cells)
+    return any((look.plan, look.cells) == (plan, named) for look in read_looks(path))
+
+
+def note_look(path: Path, *, plan: str, cells: Sequence[Cell], reason: str, most: int, now: datetime) -> int:
+    """Add a row to the log, and return its number. Raises `ConfigError` where there were enough looks already."""
+    looks = read_looks(path)
+    if len(looks) >= most:
+        raise ConfigError(f"{path}: expected fewer than {most} looks at held-out tasks, found {len(looks)}.")
+    number = max((look.number for look in looks), default=0) + 1
+    tasks = dict.fromkeys(cell.task for cell in cells)
+    methods = dict.fromkeys(cell.method for cell in cells)
+    words = (
+        str(number), now.strftime("%Y-%m-%d %H:%M"), plan, ", ".join(tasks), ", ".join(methods), cells_named(cells),
+        printable(reason).replace("|", "\\|"),
+    )  # fmt: skip
+    before = path.read_text(encoding="utf-8") if path.exists() else HEAD
+    write_text(path, f"{before.rstrip()}\n| {' | '.join(words)} |\n")
+    return number

@@ -1,0 +1,190 @@
+"""A benchmark's plan: tasks and their data, methods, seeds and episodes, read from TOML."""
+
+import dataclasses
+import math
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from surefoot.data.filters import CostMode
+from surefoot.errors import ConfigError, UnknownNameError, check_name
+from surefoot.evaluation.protocol import ProtocolName
+from surefoot.json_files import check_json, read_content
+from surefoot.ranges import COUNT, SEED, Range, check_fields
+from surefoot.tasks import get_task
+
+Role = Literal["development", "held-out"]
+HELD_OUT: Role = "held-out"
+_WHAT = "the plan of a benchmark"
+_NAME = re.compile(r"\w[\w.-]{0,59}")
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task of a plan."""
+
+    data: str
+    """Its data; a relative path counts from the folder of data."""
+    role: Role = "development"
+    """development: methods may be chosen on it. held-out: looked at a few times only, each noted in the log."""
+    fractions: Annotated[tuple[float, ...], Range("(0, 1]", fewest=1)] = (1.0,)
+    """Random shares of the data's episodes, a cell of each method for each."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if len(set(self.fractions)) != len(self.fractions):
+            raise ConfigError(f"fractions: expected different shares, found {list(self.fractions)}.")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of a plan: the same on every task."""
+
+    algorithm: str
+    """Name of the algorithm."""
+    preset: str = "small"
+    """Named hyper-parameters that `overrides` change."""
+    data_filter: Literal["all"] | CostMode = "all"
+    """Episodes to train on, as in `surefoot train`."""
+    filter_cost_limit: Annotated[float | None, Range("[0, inf)")] = None
+    """The filter's cost limit; by default each task's limit in the strict protocol."""
+    title: str | None = None
+    """Its name in tables and figures; by default its key in the plan."""
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Hyper-parameters in place of the preset's; those of a nested configuration in a table of their own."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.filter_cost_limit is not None and self.data_filter in ("all", "frontier"):
+            raise ConfigError(f"filter_cost_limit: expected none with the data filter {self.data_filter}, found one.")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tasks x methods x fractions, each a cell of all seeds."""
+
+    name: str
+    """Tells plans apart: a store holds the cells of one."""
+    tasks: dict[str, TaskEntry]
+    """Task -> its data and its role."""
+    methods: dict[str, Method]
+    """Key of the method -> what it is."""
+    seeds: Annotated[tuple[int, ...], Range(SEED, fewest=1)] = (0, 1, 2)
+    """Of every method, trained side by side."""
+    episodes: Annotated[int, Range(COUNT)] = 20
+    """Evaluation episodes of each seed."""
+    protocols: tuple[ProtocolName, ...] = ("strict",)
+    """Cost limits that the episodes are scored against."""
+    split_seeds: bool = False
+    """Make a cell of each seed, so that many machines share a task."""
+    baseline: str | None = None
+    """Method that the others are compared with, on the tasks that it is safe on."""
+    held_out_log: str = "held_out_log.md"
+    """File of the looks at held-out tasks; a relative path counts from the plan's folder."""
+    held_out_looks: Annotated[int, Range("[0, 1000]")] = 3
+    """Looks at held-out tasks in all."""
+    revision: str = ""
+    """Enters every cell's key: another text runs all cells anew, as after a change of the code."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(f"name: expected letters, digits, dots and dashes, found {self.name!r:.60}.")
+        for what, found in (("task", self.tasks), ("method", self.methods), ("protocol", self.protocols)):
+            if not found:
+                raise ConfigError(f"{what}s: expected at least one {what}, found none.")
+        for key in self.methods:
+            if not _NAME.fullmatch(key):
+                raise ConfigError(f"methods: expected names of letters, digits, dots and dashes, found {key!r:.60}.")
+        for key, values in (("seeds", self.seeds), ("protocols", self.protocols)):
+            if len(set(values)) != len(values):
+                raise ConfigError(f"{key}: expected different ones, found {list(values)}.")
+        titles = [self.title_of(key) for key in self.methods]
+        if twice := sorted({title for title in titles if titles.count(title) > 1}):
+            raise ConfigError(f"methods: expected different titles, found '{twice[0]}' twice.")
+        if self.baseline is not None and self.baseline not in self.methods:
+            raise ConfigError(f"baseline: expected one of {', '.join(self.methods)}, found {self.baseline}.")
+
+    def title_of(self, method: str) -> str:
+        """A method as tables call it."""
+        return self.methods[method].title or method
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan.
+
+    Raises:
+        ConfigError: One sentence that names the file, the key, the expected and the found.
+    """
+    try:
+        values = tomllib.loads(read_content(path, what=_WHAT).decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: expected {_WHAT} in UTF-8, found other bytes.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: expected {_WHAT} as TOML, found a fault ({error}).") from error
+    _check_values(values, str(path), path)
+    _check_keys(values, Plan, str(path))
+    tasks, methods = _table(values, "tasks", path), _table(values, "methods", path)
+    # A task's data alone stand for its table.
+    entries = {name: {"data": one} if isinstance(one, str) else one for name, one in tasks.items()}
+    kinds: tuple[tuple[str, Any, Any], ...] = (("tasks", entries, TaskEntry), ("methods", methods, Method))
+    for key, table, kind in kinds:
+        for name, one in table.items():
+            _check_keys(one, kind, f"{path}: {key}.{name}")
+            _checked(one, kind, f"{path}: {key}.{name}")
+    return _checked({**values, "tasks": _by_own_names(entries, str(path))}, Plan, str(path))
+
+
+def _by_own_names(entries: dict[str, Any], place: str) -> dict[str, Any]:
+    """The tasks by surefoot's names, where DSRL's are given."""
+    found: dict[str, Any] = {}
+    for name, entry in entries.items():
+        try:
+            task = get_task(name)
+        except UnknownNameError as error:
+            raise ConfigError(f"{place}: tasks: {error}") from error
+        if task.name in found:
+            raise ConfigError(f"{place}: tasks: expected each task once, found {task.name} twice.")
+        found[task.name] = entry
+    return found
+
+
+def _checked(values: Any, kind: Any, place: str) -> Any:
+    """A table of the plan as its dataclass; errors begin with `place`."""
+    try:
+        return check_json(values, kind, place=place, what=_WHAT)
+    except ConfigError as error:
+        raise error if str(error).startswith(place) else ConfigError(f"{place}: {error}") from error
+
+
+def _table(values: dict[str, Any], key: str, path: Path) -> dict[str, Any]:
+    found = values.get(key)
+    if not isinstance(found, dict):
+        shown = "none" if found is None else f"{found!r:.60}"
+        raise ConfigError(f"{path}: {key}: expected a table, found {shown}.")
+    return found
+
+
+def _check_keys(values: Any, kind: Any, place: str) -> None:
+    """Raise `ConfigError` where a table has a key that is no field of `kind`, or is no table."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{place}: expected a table, found {values!r:.60}.")
+    for key in values:
+        try:
+            check_name("key", key, [one.name for one in dataclasses.fields(kind)])
+        except UnknownNameError as error:
+            raise ConfigError(f"{place}: {error}") from error
+
+
+def _check_values(value: Any, place: str, path: Path) -> None:
+    """Raise `ConfigError` for dates, times, infinities and NaN, which TOML has and a plan has not."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _check_values(part, f"{place}: {key}" if place == str(path) else f"{place}.{key}", path)
+    elif isinstance(value, list):
+        for part in value:
+            _check_values(part, place, path)
+    elif not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ConfigError(f"{place}: expected text, a finite number, a list or a table, found {value}.")

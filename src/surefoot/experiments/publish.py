@@ -1,0 +1,104 @@
+"""The files of a benchmark's results: rows, summary, tables, figure and page, with a manifest of their hashes."""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from surefoot.experiments.results import Results
+from surefoot.experiments.store import compressed
+from surefoot.file_sets import mark, write_together
+from surefoot.files import json_content
+from surefoot.report.benchmark_plots import benchmark_figure
+from surefoot.report.benchmark_tables import (
+    benchmark_rows,
+    comma_separated,
+    comparison_sentence,
+    failures,
+    latex,
+    markdown,
+    overall_rows,
+)
+from surefoot.report.html import write_report
+from surefoot.report.style import save_figure
+from surefoot.text import without_folders
+
+PAGE, MANIFEST = "report.html", "manifest.json"
+_CAPTION = (
+    "Mean normalised cost against mean normalised return of every method, with 95 % intervals by stratified bootstrap. "
+    "Shaded: within the cost limit. Dotted: the best logged episode within the limit."
+)
+
+
+def publish(results: Results, folder: Path) -> Path:
+    """Write the results into a folder, replacing earlier ones; return the page. No file holds an absolute path."""
+    summary: dict[str, Any] = without_folders(results.summary)
+    protocols = summary["plan"]["protocols"]
+    drawn = any(entry["figures"] is not None for entry in summary["results"])
+    figures = {protocol: benchmark_figure(summary, protocol) for protocol in protocols} if drawn else {}
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / PAGE
+    rows = [row for protocol in protocols for row in benchmark_rows(summary, protocol)]
+    write_report(
+        page,
+        title=f"Benchmark {summary['plan']['name']}",
+        summary={"seeds": summary["plan"]["seeds"], "versions": summary["versions"]},
+        headline=headline(summary),
+        figures={f"return-cost-{name}": (figure, f"{_CAPTION} Protocol {name}.") for name, figure in figures.items()},
+        table_rows=rows,
+        details=_details(summary),
+    )
+    contents = {
+        "rows.jsonl.gz": compressed("".join(json.dumps(row, allow_nan=False) + "\n" for row in results.rows)),
+        "summary.json": json_content(summary),
+        "table.md": markdown(summary).encode(),
+        "table.csv": comma_separated(summary).encode(),
+        "table.tex": latex(summary).encode(),
+    }
+    for name, figure in figures.items():
+        picture = io.BytesIO()
+        save_figure(figure, picture, format="png", dpi=150, metadata={"Software": None})
+        contents[f"return_cost_{name}.png"] = picture.getvalue()
+    marks = {name: asdict(mark(content)) for name, content in {**contents, PAGE: page.read_bytes()}.items()}
+    contents[MANIFEST] = json_content(marks)
+    write_together({folder / name: content for name, content in contents.items()})
+    return page
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """One sentence: on how many tasks each method keeps its mean cost within the limit."""
+    protocol = summary["plan"]["protocols"][0]
+    parts = []
+    for key, overall in summary["methods"][protocol].items():
+        found = overall["all"]
+        if found["done"]:
+            parts.append(f"{summary['plan']['methods'][key]['title']} on {found['safe']} of {found['done']}")
+    if not parts:
+        return "No cell is done yet."
+    return f"Tasks on which the mean cost keeps the limit: {', '.join(parts)}."
+
+
+def _details(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The folded sections of the page."""
+    protocols = summary["plan"]["protocols"]
+    sentences = {f"Comparison ({name})": comparison_sentence(summary, name) for name in protocols}
+    overall = {
+        f"{row['method']}, {row['tasks']} ({name})": f"return {row['mean return']}, cost {row['mean cost']}, "
+        f"safe {row['safe']}, 90 % of episodes safe {row['90 % of episodes safe']}"
+        for name in protocols
+        for row in overall_rows(summary, name)
+    }
+    failed = {str(number): sentence for number, sentence in enumerate(failures(summary), 1)}
+    return {
+        "Over all tasks": {**overall, **{name: text for name, text in sentences.items() if text}},
+        **({"Failures": failed} if failed else {}),
+        "Data": summary["data"],
+        **{
+            f"Method {entry['title']}": {
+                name: entry[name] for name in ("algorithm", "preset", "data_filter", "hyperparameters", "of_tasks")
+            }
+            for entry in summary["plan"]["methods"].values()
+        },
+    }

@@ -1,0 +1,165 @@
+"""A plan's cells with everything resolved: algorithms built, keys taken."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from surefoot import presets
+from surefoot.algorithms import ALGORITHMS
+from surefoot.errors import ConfigError, SurefootError, UnknownNameError, check_name
+from surefoot.evaluation.protocol import cost_limits
+from surefoot.experiments.cell import Cell
+from surefoot.experiments.plan import HELD_OUT, Method, Plan
+from surefoot.experiments.sources import data_path
+from surefoot.experiments.store import DataRecord
+from surefoot.tasks import Task, get_task
+from surefoot.training.algorithm import from_hyperparameters, hyperparameters
+
+VERSIONS = ("surefoot", "jax")
+"""Packages whose versions enter a cell's key."""
+KEY_LETTERS = 16
+
+
+class Resolved(NamedTuple):
+    """A method on a task."""
+
+    task: Task
+    hyperparameters: dict[str, Any]
+    """Every field of the algorithm, as JSON values."""
+
+
+def resolve_methods(plan: Plan, place: str) -> dict[tuple[str, str], Resolved]:
+    """(task, method) -> what it is, for all of the plan, whatever will be run. `place` begins errors.
+
+    Raises:
+        ConfigError: For an unknown algorithm, preset or hyper-parameter, for a task or an algorithm that no protocol
+            measures.
+    """
+    found = {}
+    for name in plan.tasks:
+        task = _task(plan, name, place)
+        for key, method in plan.methods.items():
+            values = _hyperparameters(method, task, f"{place}: methods.{key}")
+            found[name, key] = Resolved(task, values)
+    return found
+
+
+def resolve_cells(
+    plan: Plan,
+    methods: Mapping[tuple[str, str], Resolved],
+    data: Mapping[str, DataRecord],
+    folder: Path,
+    *,
+    only_methods: Sequence[str],
+    strict: bool = False,
+    workers: int = 1,
+) -> list[Cell]:
+    """The cells of the tasks in `data`, task by task, in the plan's order. Methods that are the same on a task have
+    cells of the same key there.
+
+    Args:
+        plan: The plan.
+        methods: As `resolve_methods` found them.
+        data: Task -> what its data are.
+        folder: Where relative paths of data begin.
+        only_methods: Keys of the methods to run.
+        strict: Whether warnings are errors.
+        workers: Processes that step a simulator.
+    """
+    groups = [(seed,) for seed in plan.seeds] if plan.split_seeds else [plan.seeds]
+    places = [
+        (name, key, fraction, seeds)
+        for name in data
+        for key in only_methods
+        for fraction in plan.tasks[name].fractions
+        for seeds in groups
+    ]
+    return [
+        Cell(
+            key=_key(plan, plan.methods[key], methods[name, key], data[name], fraction, seeds),
+            task=name,
+            method=key,
+            fraction=fraction,
+            seeds=seeds,
+            episodes=plan.episodes,
+            algorithm=plan.methods[key].algorithm,
+            preset=plan.methods[key].preset,
+            hyperparameters=methods[name, key].hyperparameters,
+            data_filter=plan.methods[key].data_filter,
+            filter_cost_limit=plan.methods[key].filter_cost_limit,
+            data=str(data_path(plan, name, folder)),
+            data_size=data[name].size,
+            data_modified=data[name].modified,
+            held_out=plan.tasks[name].role == HELD_OUT,
+            strict=strict,
+            workers=workers,
+        )
+        for name, key, fraction, seeds in places
+    ]
+
+
+def key_versions() -> dict[str, str]:
+    """Package -> version, for the packages that a cell's numbers depend on."""
+    return {name: metadata.version(name) for name in VERSIONS}
+
+
+def _key(
+    plan: Plan, method: Method, resolved: Resolved, record: DataRecord, fraction: float, seeds: tuple[int, ...]
+) -> str:
+    limit = resolved.task.cost_limit if method.filter_cost_limit is None else method.filter_cost_limit
+    identity = {
+        "task": resolved.task.name,
+        "algorithm": method.algorithm,
+        "hyperparameters": resolved.hyperparameters,
+        "data": record.fingerprint,
+        "filter": [method.data_filter, None if method.data_filter == "all" else limit],
+        "fraction": fraction,
+        "seeds": seeds,
+        "versions": key_versions(),
+        "revision": plan.revision,
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
+
+
+def _task(plan: Plan, name: str, place: str) -> Task:
+    task = get_task(name)
+    try:
+        for protocol in plan.protocols:
+            cost_limits(task, protocol)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: protocols: expected one that has limits for {name}, found another.") from error
+    if task.image_shape is not None:
+        raise ConfigError(f"{place}: tasks: expected tasks of vectors, found {name}, whose observations are images.")
+    return task
+
+
+def _hyperparameters(method: Method, task: Task, place: str) -> dict[str, Any]:
+    try:
+        algorithm = presets.build(method.algorithm, task, preset=method.preset)
+    except SurefootError as error:
+        raise ConfigError(f"{place}: {error}") from error
+    if getattr(algorithm, "needs_budget", False):
+        raise ConfigError(f"{place}.algorithm: expected one that plans under no budget, found {method.algorithm}.")
+    if not method.overrides:
+        return hyperparameters(algorithm)
+    values = _changed(hyperparameters(algorithm), method.overrides, f"{place}.overrides")
+    kind = ALGORITHMS[method.algorithm]
+    return hyperparameters(from_hyperparameters(kind, values, source=f"{place}.overrides"))
+
+
+def _changed(values: dict[str, Any], overrides: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Hyper-parameters with others in their places, table by table. `ConfigError` for an unknown name."""
+    changed = dict(values)
+    for name, value in overrides.items():
+        try:
+            check_name("hyper-parameter", name, values)
+        except UnknownNameError as error:
+            raise ConfigError(f"{place}: {error}") from error
+        inner = values[name]
+        if isinstance(inner, dict) and not isinstance(value, dict):
+            raise ConfigError(f"{place}.{name}: expected a table, found {value!r:.60}.")
+        changed[name] = _changed(inner, value, f"{place}.{name}") if isinstance(inner, dict) else value
+    return changed

@@ -1,0 +1,208 @@
+"""The folder of a benchmark: what was asked, and its cells, each in a folder named by its key.
+
+store.json            the plan's name and the fingerprints of its data
+journal.jsonl         when which process began and ended which cell
+cells/KEY/cell.json   how the cell ended; written last
+cells/KEY/rows.jsonl.gz, cell.log, run/   its episodes, what it printed, the run folder of `surefoot train`
+results/              tables, rows, figure and page of all cells
+"""
+
+import dataclasses
+import gzip
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from surefoot.errors import ConfigError
+from surefoot.experiments.cell import Cell, Measured
+from surefoot.file_sets import Mark, fault_of, mark, write_together
+from surefoot.files import json_content, write_json
+from surefoot.json_files import parse_json, read_content, read_json
+from surefoot.locks import claimed, holding
+
+FORMAT_VERSION = 1
+PATIENCE = 60.0
+"""Seconds to wait for another process that writes store.json."""
+_AGAIN = "remove the cell's folder to run it again"
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """Data of a task as they were when the plan began."""
+
+    file: str
+    """Name of the file or folder."""
+    fingerprint: str
+    """SHA-256 of the arrays."""
+    size: int
+    """Bytes of the file."""
+    modified: int
+    """Nanoseconds since the epoch."""
+    episodes: int
+    transitions: int
+    safe_share: float
+    """Of the episodes, within the strict cost limit."""
+    best_safe_return: float | None
+    """Normalised; None where no episode is safe."""
+    best_return: float
+    """Normalised, of all episodes."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """store.json."""
+
+    plan: str
+    """Name of the plan whose cells these are."""
+    data: dict[str, DataRecord] = field(default_factory=dict)
+    """Task -> its data."""
+    format_version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """cell.json: how a cell ended."""
+
+    status: Literal["done", "failed"]
+    task: str
+    method: str
+    fraction: float
+    seeds: tuple[int, ...]
+    episodes: int
+    """Of each seed; 0 where it failed."""
+    reason: str = ""
+    """Why it failed."""
+    at: float = 0.0
+    """Seconds since the epoch."""
+    rows: Mark | None = None
+    """What rows.jsonl.gz must be."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """Times, versions, verdicts."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The paths of a benchmark's folder, and how its files are written and read back."""
+
+    path: Path
+
+    @property
+    def manifest_path(self) -> Path:
+        return self.path / "store.json"
+
+    @property
+    def results_path(self) -> Path:
+        return self.path / "results"
+
+    def folder(self, key: str) -> Path:
+        """Of a cell."""
+        return self.path / "cells" / key
+
+    # --- the manifest ---
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from changing store.json."""
+        with holding(self.path, busy="another process keeps the store", seconds=PATIENCE):
+            yield
+
+    def read_manifest(self) -> Manifest | None:
+        """What store.json says; None where there is none. Raises `ConfigError` where it says something else."""
+        if not self.manifest_path.exists():
+            return None
+        found: Manifest = read_json(self.manifest_path, Manifest, what="the store of a benchmark")
+        if found.format_version != FORMAT_VERSION:
+            raise ConfigError(
+                f"{self.manifest_path}: format_version: expected {FORMAT_VERSION}, found {found.format_version}."
+            )
+        return found
+
+    def check_plan(self, name: str) -> None:
+        """Raise `ConfigError` where the folder holds another plan's cells, or other files."""
+        found = self.read_manifest()
+        if found is not None and found.plan != name:
+            raise ConfigError(f"{self.path}: expected the store of the plan {name}, found that of {found.plan}.")
+        if found is None and self.path.exists():
+            if not self.path.is_dir():
+                raise ConfigError(f"{self.path}: expected a folder for the store, found a file.")
+            if others := sorted(one.name for one in self.path.iterdir() if one.name[0] != "."):
+                raise ConfigError(f"{self.path}: expected a store or an empty folder, found other files ({others[0]}).")
+
+    def keep_data(self, plan: str, data: Mapping[str, DataRecord]) -> None:
+        """Add what is known of data to the manifest, which is made where there is none."""
+        with self.locked():
+            self.check_plan(plan)
+            found = self.read_manifest() or Manifest(plan)
+            changed = dataclasses.replace(found, data={**found.data, **data})
+            if changed != found or not self.manifest_path.exists():
+                write_json(self.manifest_path, dataclasses.asdict(changed))
+
+    # --- cells ---
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Hold a cell where no other process does: whether it is held. The cell of a process that died is free."""
+        with claimed(self.folder(key)) as ours:
+            yield ours
+
+    def record(self, key: str) -> CellRecord | None:
+        """How a cell ended; None where it did not yet."""
+        path = self.folder(key) / "cell.json"
+        return read_json(path, CellRecord, what="the record of a cell", advice=_AGAIN) if path.exists() else None
+
+    def is_done(self, cell: Cell) -> bool:
+        """Whether a cell is trained and evaluated on at least as many episodes as it asks for."""
+        found = self.record(cell.key)
+        return found is not None and found.status == "done" and found.episodes >= cell.episodes
+
+    def finish(self, cell: Cell, measured: Measured) -> None:
+        """Write a cell's rows and that it is done."""
+        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in measured.rows)
+        content = compressed(text)
+        record = CellRecord(
+            "done", cell.task, cell.method, cell.fraction, cell.seeds, cell.episodes,
+            at=time.time(), rows=mark(content), details=measured.details,
+        )  # fmt: skip
+        folder = self.folder(cell.key)
+        write_together({
+            folder / "rows.jsonl.gz": content, folder / "cell.json": json_content(dataclasses.asdict(record))
+        })  # fmt: skip
+
+    def fail(self, cell: Cell, reason: str) -> None:
+        """Write that a cell failed, unless it was done with fewer episodes: these stay."""
+        found = self.record(cell.key)
+        if found is None or found.status == "failed":
+            record = CellRecord(
+                "failed", cell.task, cell.method, cell.fraction, cell.seeds, 0, reason=reason, at=time.time()
+            )
+            write_json(self.folder(cell.key) / "cell.json", dataclasses.asdict(record))
+
+    def rows(self, key: str) -> list[dict[str, Any]]:
+        """The episodes of a cell that is done. Raises `ConfigError` where they are not those that were written."""
+        record, path = self.record(key), self.folder(key) / "rows.jsonl.gz"
+        if record is None or record.rows is None:
+            raise ConfigError(f"{path}: expected rows of a cell that is done, found a cell that is not.")
+        content = read_content(path, what="rows of a cell", advice=_AGAIN, most=None)
+        if (fault := fault_of(content, record.rows)) is not None:
+            raise ConfigError(f"{path}: {fault}; {_AGAIN}.")
+        lines = gzip.decompress(content).splitlines()
+        return [parse_json(line, dict[str, Any], place=str(path), what="rows of a cell") for line in lines]
+
+    def note(self, event: str, cell: Cell, **more: Any) -> None:
+        """Add a line to the journal."""
+        where = {"process": os.getpid(), "host": platform.node()}
+        which = {"key": cell.key, "task": cell.task, "method": cell.method, "fraction": cell.fraction}
+        line = {"time": round(time.time(), 3), "event": event, **which, "seeds": list(cell.seeds), **where, **more}
+        with (self.path / "journal.jsonl").open("ab") as file:
+            file.write(json.dumps(line).encode() + b"\n")
+
+
+def compressed(text: str) -> bytes:
+    """A text in gzip's format, the same bytes for the same text."""
+    return gzip.compress(text.encode(), mtime=0)

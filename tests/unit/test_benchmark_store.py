@@ -1,0 +1,158 @@
+"""The store of a benchmark and who runs its cells: none twice, none lost, failures named."""
+
+import json
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import fake_cells
+from tests.fake_cells import make_cell, rows_of_cell, simple_work
+
+from surefoot.errors import ConfigError
+from surefoot.experiments.attempt import attempt
+from surefoot.experiments.cell import Cell, Measured, Outcome
+from surefoot.experiments.executors.base import Ended
+from surefoot.experiments.executors.inline import InlineExecutor
+from surefoot.experiments.schedule import MOST_DEATHS, Event, run_cells
+from surefoot.experiments.store import DataRecord, Store
+
+RECORD = DataRecord("ball.hdf5", "f" * 64, 10, 20, 5, 500, 0.2, None, 0.9)
+
+
+def run(store: Store, cells: list[Cell], work: Any = simple_work, **options: Any) -> dict[str, Outcome]:
+    task = partial(attempt, store=str(store.path), work=work, began=options.pop("began", time.time()))
+    with InlineExecutor(task) as executor:
+        return run_cells(cells, executor, store=store, on_event=options.pop("on_event", lambda event: None), **options)
+
+
+def events_of(store: Store) -> list[tuple[str, str]]:
+    lines = (store.path / "journal.jsonl").read_text().splitlines()
+    return [(line["event"], line["key"]) for line in map(json.loads, lines)]
+
+
+def test_cells_end_once_and_their_rows_come_back(tmp_path: Path) -> None:
+    store, cells = Store(tmp_path), [make_cell(0), make_cell(1)]
+    told: list[Event] = []
+    outcomes = run(store, cells, on_event=told.append)
+    assert {key: one.status for key, one in outcomes.items()} == {"cell0": "done", "cell1": "done"}
+    assert store.rows("cell0") == rows_of_cell(cells[0])
+    assert [(event.kind, event.done) for event in told] == [("began", 0), ("ended", 1), ("began", 1), ("ended", 2)]
+    assert (store.folder("cell0") / "cell.log").read_text() == "work on cell0\n"
+    run(store, cells)  # again: nothing is done twice
+    assert events_of(store) == [("began", "cell0"), ("done", "cell0"), ("began", "cell1"), ("done", "cell1")]
+
+
+def test_more_episodes_are_measured_anew_and_fewer_are_there(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    run(store, [make_cell(0)])
+    assert store.is_done(make_cell(0, episodes=1))
+    assert not store.is_done(make_cell(0, episodes=3))
+    run(store, [make_cell(0, episodes=3)])
+    assert len(store.rows("cell0")) == 6
+
+
+def test_failures_are_named_and_others_go_on(tmp_path: Path) -> None:
+    store, cells = Store(tmp_path), [make_cell(number) for number in range(4)]
+    outcomes = run(store, cells, fake_cells.failing_work)
+    assert [outcomes[cell.key].status for cell in cells] == ["done", "failed", "failed", "done"]
+    assert outcomes["cell1"].reason == "training diverged: metric 'loss' of seed 0 became nan."
+    assert outcomes["cell2"].reason == "ZeroDivisionError: division by zero"
+    assert "Traceback" in (store.folder("cell2") / "cell.log").read_text()
+    record = store.record("cell1")
+    assert record is not None
+    assert (record.status, record.reason) == ("failed", outcomes["cell1"].reason)
+    # What failed since a command began is not tried again by it, as where two of them share a store; later it is.
+    assert run(store, [cells[1]], began=record.at)["cell1"].status == "failed"
+    assert run(store, [cells[1]], began=record.at + 1)["cell1"].status == "done"
+
+
+def test_a_cell_that_another_process_holds_is_waited_for(tmp_path: Path) -> None:
+    store, slept, told = Store(tmp_path), [], []
+    claim = store.claim("cell0")
+    assert claim.__enter__()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:  # the other process ends it
+            store.finish(make_cell(0), Measured(rows_of_cell(make_cell(0)), {"process": "another"}))
+            claim.__exit__(None, None, None)
+
+    outcomes = run(store, [make_cell(0), make_cell(1)], sleep=sleep, on_event=told.append)
+    assert {key: one.status for key, one in outcomes.items()} == {"cell0": "done", "cell1": "done"}
+    assert len(slept) == 2
+    assert [event.kind for event in told].count("elsewhere") == 1
+    assert ("began", "cell0") not in events_of(store)
+
+
+class Mortal:
+    """An executor in which the processes of some cells die."""
+
+    slots = 2
+
+    def __init__(self, store: Store, deaths: dict[str, int]) -> None:
+        self.deaths, self.running, self.most = deaths, [], 0
+        self.task = partial(attempt, store=str(store.path), work=simple_work, began=time.time())
+
+    def submit(self, cell: Cell) -> None:
+        self.running.append(cell)
+        self.most = max(self.most, len(self.running))
+
+    def wait(self, seconds: float) -> list[Ended]:
+        cell = self.running.pop(0)
+        if self.deaths.get(cell.key, 0):
+            self.deaths[cell.key] -= 1
+            return [Ended(cell.key, None, "signal SIGKILL")]
+        return [Ended(cell.key, self.task(cell))]
+
+
+def test_a_cell_whose_process_died_is_tried_again_a_few_times(tmp_path: Path) -> None:
+    store, cells = Store(tmp_path), [make_cell(number) for number in range(4)]
+    executor: Any = Mortal(store, {"cell0": 1, "cell2": MOST_DEATHS})
+    outcomes = run_cells(cells, executor, store=store, on_event=lambda event: None)
+    assert [outcomes[cell.key].status for cell in cells] == ["done", "done", "failed", "done"]
+    assert outcomes["cell2"].reason == "its process died 3 times, the last time by: signal SIGKILL"
+    assert executor.most == 2
+    assert events_of(store).count(("died", "cell2")) == 3
+
+
+def test_an_interrupt_leaves_the_cell_open_and_free(tmp_path: Path) -> None:
+    def work(cell: Cell, folder: Path) -> Measured:
+        raise KeyboardInterrupt
+
+    store = Store(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(store, [make_cell(0)], work)
+    assert store.record("cell0") is None
+    assert run(store, [make_cell(0)])["cell0"].status == "done"
+
+
+def test_one_store_holds_one_plan(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.keep_data("first", {"BallRun": RECORD})
+    with pytest.raises(ConfigError, match="expected the store of the plan second, found that of first"):
+        store.keep_data("second", {"BallRun": RECORD})
+    store.keep_data("first", {"CarRun": RECORD})
+    found = store.read_manifest()
+    assert found is not None
+    assert list(found.data) == ["BallRun", "CarRun"]
+
+
+def test_other_folders_are_no_stores(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ConfigError, match=r"expected a store or an empty folder, found other files \(notes.txt\)"):
+        Store(tmp_path).check_plan("a")
+    with pytest.raises(ConfigError, match="expected a folder for the store, found a file"):
+        Store(tmp_path / "notes.txt").check_plan("a")
+
+
+def test_rows_that_were_changed_are_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    run(store, [make_cell(0)])
+    path = store.folder("cell0") / "rows.jsonl.gz"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ConfigError, match="expected the sha256"):
+        store.rows("cell0")
