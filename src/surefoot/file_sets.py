@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surefoot.errors import ConfigError
-from surefoot.files import aside, remove, sweep, sync_directory, write_bytes
+from surefoot.files import aside, is_special, remove, sweep, sync_directory, write_bytes
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when there is no room."""
@@ -98,6 +98,15 @@ def check_writable(folder: Path) -> None:
     finally:
         with suppress(OSError):
             remove(probe)
+
+
+def check_file_place(path: Path) -> None:
+    """Raise `ConfigError` where no file can be written at `path`, as `check_writable` of its folder, or where something
+    has the name that is no file."""
+    if path.is_dir() or is_special(path):
+        found = "a folder" if path.is_dir() else "a device, a pipe or a socket"
+        raise ConfigError(f"{path}: expected a name for a file, found {found}.")
+    check_writable(path.parent)
 
 
 def reason(error: OSError) -> str:

@@ -4,6 +4,7 @@ What is written aside has a name of the form `.NAME.PID-HOST-PROCESS-NUMBER.sure
 that is killed leaves it behind; `sweep` recognises it by its name, and removes it once its writer is dead.
 """
 
+import errno
 import functools
 import hashlib
 import json
@@ -74,8 +75,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 def replacement(path: Path) -> Iterator[Path]:
     """A name to create a file under, which takes the name `path` at the end; on any error it is removed.
 
-    The caller waits until its bytes are on the disk (`sync_file`). Raises `OSError`.
+    The caller waits until its bytes are on the disk (`sync_file`). Raises `OSError`, before anything is written where
+    `path` is a device, a pipe or a socket: the name of /dev/null would be a file's from then on, for all programs.
     """
+    if is_special(path):
+        raise FileExistsError(errno.EEXIST, "no file but a device, a pipe or a socket has this name", str(path))
     temporary = aside(path)
     try:
         yield temporary
@@ -87,6 +91,15 @@ def replacement(path: Path) -> Iterator[Path]:
             error.filename = str(path)  # the name that the user knows
         raise
     sync_directory(path.parent)
+
+
+def is_special(path: Path) -> bool:
+    """Whether a name is that of a device, a pipe or a socket; a link to one is a link."""
+    try:
+        mode = path.lstat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
 
 
 def sync_file(path: Path) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from surefoot import checkpoint, files
+from surefoot.cli.data_source import check_output
 from surefoot.cli.files import write_arrays
 from surefoot.data import replacing
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, DataError
 from surefoot.files import aside, is_temporary, replacement, sweep, write_bytes, write_text
 from surefoot.locks import holding
 
@@ -174,6 +175,22 @@ def test_a_file_is_created_and_never_written_through_a_link(tmp_path: Path, monk
             write_text(tmp_path / name, "new")
     assert victim.read_text() == "precious"
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"  # what a device is, too; as root /dev/null was a file from then on
+    os.mkfifo(pipe)
+    for write in (lambda: write_text(pipe, "new"), lambda: files.write_whole(pipe, b"new")):
+        with pytest.raises(FileExistsError, match="a device, a pipe or a socket has this name"):
+            write()
+    with pytest.raises(DataError, match="a device, a pipe or a socket has this name"), replacing(pipe):
+        pass
+    with pytest.raises(ConfigError, match="pipe: expected a name for a file, found a device, a pipe or a socket"):
+        check_output(pipe, overwrite=True)
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    with pytest.raises(ConfigError, match="expected a name for a file, found a folder"):  # after all the work before
+        check_output(tmp_path, overwrite=True)
 
 
 def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

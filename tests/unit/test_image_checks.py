@@ -92,7 +92,7 @@ def _raw_chunks(path: Path, arrays: dict[str, np.ndarray]) -> Callable[[], Any]:
     names = {"observations": "image", "actions": "action", "rewards": "reward", "costs": "cost"}
     names |= {"is_first": "is_first", "terminated": "is_terminal", "truncated": "is_last"}
     whole = {names[name]: array for name, array in arrays.items()}
-    np.savez(path / f"t-a-{npz_chunks.NO_SUCCESSOR}-15.npz", allow_pickle=False, **whole)
+    np.savez(path / f"t-a-{npz_chunks.NO_SUCCESSOR}-{len(arrays['is_first'])}.npz", allow_pickle=False, **whole)
     return lambda: npz_chunks.read_chunks(path, TASK)
 
 

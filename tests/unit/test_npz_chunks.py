@@ -86,3 +86,20 @@ def test_faults_are_named(tmp_path: Path) -> None:
         read_chunks(tmp_path, TASK)
     with pytest.raises(DataError, match="expected a folder of chunks, found none"):
         read_chunks(tmp_path / "missing", TASK)
+
+
+def test_names_that_do_not_say_what_the_files_hold_are_refused(tmp_path: Path) -> None:
+    first, second, third = write_chunks(tmp_path, frames(), length=5)
+    shorter = third.rename(third.with_name(third.name.replace("-2.npz", "-3.npz")))
+    with pytest.raises(
+        DataError, match=r"-3.npz: is_first: expected shape \[3\] as in the file's name, found shape \[2\]"
+    ):
+        read_chunks(tmp_path, TASK)
+    shorter.rename(third)
+    copy = tmp_path / f"9-{second.name.split('-', 1)[1]}"  # one of the two was left out before
+    copy.write_bytes(second.read_bytes())
+    with pytest.raises(DataError, match=f"{copy.name}: expected a uuid of its own, found that of {second.name}"):
+        read_chunks(tmp_path, TASK)
+    other = copy.rename(tmp_path / f"9-{'f' * 22}-{first.name.split('-')[2]}-5.npz")
+    with pytest.raises(DataError, match=f"{other.name}: expected a successor that no other .*{first.name} names, too"):
+        read_chunks(tmp_path, TASK)

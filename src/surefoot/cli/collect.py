@@ -32,7 +32,7 @@ from surefoot.data.remarks import remarks
 from surefoot.envs import hazard_run
 from surefoot.errors import ConfigError, DataError, flag
 from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
-from surefoot.file_sets import check_writable
+from surefoot.file_sets import check_file_place, check_writable
 from surefoot.ranges import SEED, Range, check_count, check_fields
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.trebi import PUBLISHED_SETS, TREBI_TASKS
@@ -115,6 +115,8 @@ def collect(options: CollectOptions, *, given: Names[str] = (), faults: Faults |
             gathered.add(
                 f"{options.out}: the file exists already; add --overwrite to replace it, or choose another with --out"
             )
+        if options.overwrite and task.vision is None:
+            check_file_place(options.out)
         check_writable(options.out if options.out.is_dir() else options.out.parent)
     if route == "medium-replay":
         return _collect_replay(options, task)

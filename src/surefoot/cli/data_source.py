@@ -15,7 +15,7 @@ from surefoot.data import Dataset, library, save
 from surefoot.data.frames import FrameData
 from surefoot.data.remarks import few_episodes, remarks
 from surefoot.errors import ConfigError, DataError
-from surefoot.file_sets import check_writable
+from surefoot.file_sets import check_file_place, check_writable
 from surefoot.tasks import TASKS, Task, get_task
 
 
@@ -86,6 +86,8 @@ def check_output(out: Path, *, overwrite: bool) -> None:
     """`ConfigError` before any work where `out` exists and must not be replaced."""
     if out.exists() and not overwrite:
         raise ConfigError(f"{out}: it exists already; add --overwrite to replace a file, or choose another with --out.")
+    if overwrite:
+        check_file_place(out)
     check_writable(out.parent)
 
 

@@ -25,7 +25,7 @@ _COPIES = 3
 CHUNK = 1024
 """Frames of a chunk that we write."""
 NO_SUCCESSOR = "0" * 22
-_NAME = re.compile(r"([0-9A-Za-z]+)-([0-9A-Za-z]+)-([0-9A-Za-z]+)-(\d+)\.npz")
+_NAME = re.compile(r"([0-9A-Za-z]+)-([0-9A-Za-z]+)-([0-9A-Za-z]+)-(\d{1,12})\.npz")
 _FLAGS = ("is_first", "is_terminal", "is_last")
 _KEYS = ("image", "action", "reward", "cost", "is_first", "is_terminal", "is_last")
 
@@ -111,10 +111,17 @@ def _streams(folder: Path) -> list[list[str]]:
         match = _NAME.fullmatch(path.name)
         if match is None:
             refuse(path, "", expected="a name of the form time-uuid-successor-length.npz", found=path.name)
+        if match[2] in found:
+            refuse(path, "", expected="a uuid of its own", found=f"that of {found[match[2]][0]}")
         found[match[2]] = (path.name, match[3])
     if not found:
         refuse(folder, "", expected="chunks, *.npz", found="none")
-    followers = {successor for _, successor in found.values()}
+    followers: dict[str, str] = {}
+    for name, successor in found.values():
+        if successor in found and successor in followers:
+            other = f"{found[successor][0]}, which {followers[successor]} names, too"
+            refuse(folder / name, "", expected="a successor that no other chunk names", found=other)
+        followers[successor] = name
     streams, seen = [], set()
     # Those that nobody leads to come first; what then is left runs in a circle.
     for head in [*(name for name in found if name not in followers), *found]:
@@ -134,7 +141,10 @@ def _arrays(path: Path, task: Task, *, held: int) -> dict[str, np.ndarray]:
     for key in _KEYS:
         if key not in arrays:
             refuse(path, key, expected="an array of that name", found="none")
-    rows = len(arrays["is_first"]) if arrays["is_first"].ndim else 0
+    rows = int(path.stem.rsplit("-", 1)[1])
+    if arrays["is_first"].shape != (rows,):
+        shape = list(arrays["is_first"].shape)
+        refuse(path, "is_first", expected=f"shape [{rows}] as in the file's name", found=f"shape {shape}")
     if "image2" in arrays:
         shapes = [arrays[key].shape for key in ("image", "image2")]
         if shapes[0] != shapes[1] or len(shapes[0]) != 4:
