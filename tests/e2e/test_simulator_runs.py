@@ -14,6 +14,7 @@ from tests.e2e.tiny import TINY, rows_of
 from surefoot.cli.main import main
 from surefoot.envs import simulators
 from surefoot.errors import SimulatorError
+from surefoot.training import RunDirectory
 
 STARTER = Path(__file__).parents[1] / "data" / "ballrun_starter.hdf5"
 BALL = ["--task", "BallRun", "--data", str(STARTER), *TINY]
@@ -130,7 +131,8 @@ def test_runs_are_compared(fisor_run: Path, safe_run: Path, tmp_path: Path, caps
 
 
 def test_shares_of_the_data_in_one_command(tmp_path: Path) -> None:
-    words = ["sweep", *BC, "--fraction", "0.1", "0.5", "--episodes", "1", "--workers", "1", "--out", str(tmp_path)]
+    words = ["sweep", *BC[:-1], "10", "--fraction", "0.1", "0.5", "--episodes", "1", "--out", str(tmp_path)]
+    words += ["--workers", "1"]
     assert main(words) == 0
     shares = json.loads((tmp_path / "data_quantity.json").read_text())["shares"]
     assert [share["fraction"] for share in shares] == [0.1, 0.5]
@@ -140,7 +142,20 @@ def test_shares_of_the_data_in_one_command(tmp_path: Path) -> None:
     assert sizes[1] == pytest.approx(5 * sizes[0], abs=3)
     kept = (tmp_path / "fraction_0.1" / "evaluation" / "episodes.jsonl").stat().st_mtime_ns
     assert main(words) == 0  # goes on where nothing is left to do
+    # Killed in the second share's training.
+    killed, rows = tmp_path / "fraction_0.5", (tmp_path / "episodes.jsonl").read_bytes()
+    last = RunDirectory(killed).latest()
+    assert last is not None
+    ends = {path.name: path.read_bytes() for path in last.iterdir() if path.name != "metadata.json"}
+    for path in (last, killed / "evaluation"):
+        shutil.rmtree(path)
+    for path in (killed / "summary.json", tmp_path / "episodes.jsonl", tmp_path / "data_quantity.json"):
+        path.unlink()
+    assert main(["sweep", "--out", str(tmp_path), "--resume"]) == 0
     assert (tmp_path / "fraction_0.1" / "evaluation" / "episodes.jsonl").stat().st_mtime_ns == kept
+    assert {name: (last / name).read_bytes() for name in ends} == ends
+    assert (tmp_path / "episodes.jsonl").read_bytes() == rows
+    assert summary_of(killed)["training"]["resumed_at"] == 10
 
 
 def test_data_of_another_task_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

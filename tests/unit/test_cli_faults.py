@@ -237,3 +237,23 @@ def test_flags_are_left_out_with_their_values() -> None:
     names = {"--value-hidden", "--count-state-left", "--discount", "--out"}
     assert without_flags(options, words, names) == ["--strict", "--seeds=0"]
     assert given_flags(["--a.no-b", "--no-c=1", "x", "--d-e"]) == {"--a.b", "--c", "--d-e"}
+
+
+def test_a_sweep_that_goes_on_names_all_that_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--task", "SafePendulum", "--data", "gone.hdf5", "--fraction", "0.5", "1", "--seeds", "0:2"]
+    task, algorithm = get_task("SafePendulum"), presets.build("fisor", get_task("SafePendulum"), preset="small")
+    config = make_config(
+        algorithm, name="fisor", task=task.name, preset="small", spec=task.spec, seeds=(0, 1),
+        data_path=str(tmp_path / "gone.hdf5"), data_fingerprint="none", log_interval=500, checkpoint_interval=2500,
+        command=("surefoot", "sweep", *words, "--out", "elsewhere"),
+    )  # fmt: skip
+    RunDirectory(tmp_path / "fraction_0.5").start(config, resume=False)
+    resume = ["sweep", "--out", str(tmp_path), "--resume"]
+    found = refusal(capsys, *resume, "--episodes", "0", "--discount", "0.5", "--fraction", "0.5", "--seeds", "0,1")
+    assert found == (
+        f"--episodes: expected at least 1, found 0; {tmp_path}: --fraction: the run has 0.5 1.0, found 0.5; --discount: "
+        "the run has 0.99, found 0.5; leave out what differs to go on with the run, or choose another folder with --out."
+    )
+    assert "--algorithm: the run has fisor, found bc" in refusal(capsys, *resume, "--algorithm", "bc")
+    # Alone it has all options of the sweep, and begins to train.
+    assert f"{tmp_path / 'gone.hdf5'}: expected an HDF5 file, found nothing at that place" in refusal(capsys, *resume)

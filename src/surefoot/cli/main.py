@@ -80,7 +80,7 @@ COMMANDS: dict[str, Command] = {
     "sweep": Command(
         "surefoot.cli.sweep",
         "Train and measure on several shares of the data, and draw what less data do.",
-        "start the same command again to go on",
+        "start the same command again, or with --out and --resume alone, to go on",
     ),
     "benchmark": Command(
         "surefoot.cli.benchmark",

@@ -27,6 +27,13 @@ WAYS = "leave out what differs to go on with the run, or choose another folder w
 
 def run_to_resume(arguments: Sequence[str]) -> RunDirectory | None:
     """The run that `--out RUN --resume` goes on with; None where nothing is to be resumed, or nothing was begun."""
+    folder = folder_to_resume(arguments)
+    run = None if folder is None else RunDirectory(folder)
+    return run if run is not None and run.config_path.exists() else None
+
+
+def folder_to_resume(arguments: Sequence[str]) -> Path | None:
+    """The folder of `--out FOLDER --resume`; None where nothing is to be resumed."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--out")
     parser.add_argument("--resume", action="store_true")
@@ -36,8 +43,7 @@ def run_to_resume(arguments: Sequence[str]) -> RunDirectory | None:
         return None
     if {"-h", "--help"} & set(arguments) or not found.resume or not found.out:
         return None
-    run = RunDirectory(Path(found.out))
-    return run if run.config_path.exists() else None
+    return Path(found.out)
 
 
 def resumed_choice(run: RunDirectory, arguments: Sequence[str], faults: Faults) -> Choice:
@@ -51,15 +57,19 @@ def resumed_choice(run: RunDirectory, arguments: Sequence[str], faults: Faults) 
         )
     kind = ALGORITHMS[check_name("algorithm", config.algorithm, ALGORITHMS)]
     preset = config.preset or DEFAULT_PRESET
-    with faults.also():
-        given = choose(arguments, algorithm=config.algorithm, task=config.task, preset=preset)
-        refuse_differing(
-            run,
-            {"algorithm": config.algorithm, "task": config.task, "preset": preset},
-            {"algorithm": given.algorithm, "task": given.task.name, "preset": given.preset},
-        )
     defaults = from_hyperparameters(kind, config.hyperparameters, source=str(run.config_path))
-    return Choice(config.algorithm, get_task(config.task), preset, defaults)
+    there = Choice(config.algorithm, get_task(config.task), preset, defaults)
+    with faults.also():
+        refuse_other_choice(run, there, arguments)
+    return there
+
+
+def refuse_other_choice(run: RunDirectory, there: Choice, arguments: Sequence[str]) -> None:
+    """Raise `ConfigError` where the arguments name another algorithm, task or preset than what is gone on with."""
+    given = choose(arguments, algorithm=there.algorithm, task=there.task.name, preset=there.preset)
+    names = (there.algorithm, there.task.name, there.preset), (given.algorithm, given.task.name, given.preset)
+    trained, found = (dict(zip(("algorithm", "task", "preset"), values, strict=True)) for values in names)
+    refuse_differing(run, trained, found)
 
 
 def train_defaults(config: RunConfig) -> dict[str, Any]:
@@ -101,8 +111,8 @@ def check_agreement(run: RunDirectory, options: Any, config: RunConfig, faults: 
     found |= {"seeds": faults.attempt(lambda: list(parse_seeds(options.seeds)), trained["seeds"])}
     earlier = from_hyperparameters(type(options.hyper), config.hyperparameters, source=str(run.config_path))
     counts = {field.name for field in dataclasses.fields(earlier) if field.name.endswith(COUNTS)}
-    trained |= {name: value for name, value in _flat(earlier).items() if name not in counts}
-    found |= {name: value for name, value in _flat(options.hyper).items() if name not in counts}
+    trained |= {name: value for name, value in flat(earlier).items() if name not in counts}
+    found |= {name: value for name, value in flat(options.hyper).items() if name not in counts}
     with faults.also():
         refuse_differing(run, trained, found)
     if step:
@@ -111,13 +121,13 @@ def check_agreement(run: RunDirectory, options: Any, config: RunConfig, faults: 
             _check_longer(run, config, earlier, longer, step=step, spec=config.spec)
 
 
-def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
     """The fields of a dataclass, those of nested ones as "guide.steps"."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
-        found |= _flat(value, f"{prefix}{field.name}.") if nested else {f"{prefix}{field.name}": value}
+        found |= flat(value, f"{prefix}{field.name}.") if nested else {f"{prefix}{field.name}": value}
     return found
 
 

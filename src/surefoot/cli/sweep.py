@@ -8,9 +8,9 @@ OUT/data_quantity.json, .png            the figures of each share; bars of retur
 import json
 import shlex
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import tyro
 
@@ -19,9 +19,17 @@ from surefoot.cli.evaluate import SIMULATOR_EPISODES, EvaluateOptions, default_w
 from surefoot.cli.faults import Faults
 from surefoot.cli.files import read_summary
 from surefoot.cli.loaded_run import load_run
-from surefoot.cli.options import choose_or_refuse, one_thread_a_device, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.options import (
+    Choice,
+    choose,
+    choose_or_refuse,
+    one_thread_a_device,
+    parse_seeds,
+    parse_with_hyperparameters,
+)
 from surefoot.cli.remarks import StrictOption
 from surefoot.cli.report_simulator import evaluation_rows_of
+from surefoot.cli.resume import flat, folder_to_resume, refuse_differing, refuse_other_choice
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.selection import DataFilter
 from surefoot.cli.terminal import say, say_lines
@@ -37,6 +45,7 @@ from surefoot.report.style import save_figure
 from surefoot.report.tables import plain_table
 from surefoot.tasks import get_task
 from surefoot.text import without_folders
+from surefoot.training import RunDirectory
 
 RESULT, ROWS, PICTURE = "data_quantity.json", "episodes.jsonl", "data_quantity.png"
 Hyper = TypeVar("Hyper")
@@ -45,7 +54,8 @@ Hyper = TypeVar("Hyper")
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions(StrictOption, Generic[Hyper]):
     """Train and measure an algorithm on several shares of a task's data, by a protocol of the field. Killed and started
-    again with the same options it goes on."""
+    again with the same options, or with --out and --resume alone, it goes on where it was: what is finished is neither
+    trained nor measured again."""
 
     algorithm: str = "fisor"
     """Name of the algorithm."""
@@ -73,6 +83,8 @@ class SweepOptions(StrictOption, Generic[Hyper]):
     """Updates between two rows of metrics."""
     checkpoint_interval: Annotated[int, Range(COUNT)] = CHECKPOINT_INTERVAL
     """Updates between two checkpoints; a killed run loses at most as many."""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on with the sweep in the folder. Its options are those of the sweep; options that are given must agree."""
     hyper: Annotated[Hyper, tyro.conf.arg(name="")]
     """Hyper-parameters."""
 
@@ -82,7 +94,7 @@ class SweepOptions(StrictOption, Generic[Hyper]):
 
 _COMMON = frozenset(
     ("algorithm", "task", "preset", "data", "out", "fraction", "data_filter", "seeds", "protocol", "episodes")
-) | {"log_interval", "checkpoint_interval", "hyper", "strict"}
+) | {"log_interval", "checkpoint_interval", "hyper", "strict", "resume"}
 ROUTES: Routes = {"pure": _COMMON, "in a simulator": _COMMON | {"workers"}}
 """Where the runs are measured -> the options that are read."""
 
@@ -90,7 +102,15 @@ ROUTES: Routes = {"pure": _COMMON, "in a simulator": _COMMON | {"workers"}}
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     with Faults() as faults:
-        choice = choose_or_refuse(SweepOptions, arguments, faults)
+        begun = _begun(arguments)
+        if begun is None:
+            choice, defaults = choose_or_refuse(SweepOptions, arguments, faults), {}
+        else:
+            there = begun.options
+            choice = Choice(there.algorithm, get_task(there.task), there.preset, there.hyper)
+            with faults.also():
+                refuse_other_choice(begun.place, choice, arguments)
+            defaults = {name: getattr(there, name) for name in (*_AGREED, "data")}
         one_thread_a_device(choice)
         options: SweepOptions[Any] = parse_with_hyperparameters(
             SweepOptions,
@@ -98,17 +118,66 @@ def run(arguments: Sequence[str]) -> None:
             choice,
             command="sweep",
             faults=faults,
-            algorithm=choice.algorithm,
-            task=choice.task.name,
-            preset=choice.preset,
-            data=tyro.MISSING,
-            out=tyro.MISSING,
+            **{
+                "algorithm": choice.algorithm,
+                "task": choice.task.name,
+                "preset": choice.preset,
+                "data": tyro.MISSING,
+                "out": tyro.MISSING,
+                **defaults,
+            },
         )
+        command = ("surefoot", "sweep", *arguments)
+        if begun is not None:
+            command = begun.command
+            with faults.also():
+                refuse_differing(begun.place, _agreed(begun.options), _agreed(options))
         given = given_options(SweepOptions, arguments, refused=faults.flags)
-        records = sweep(options, command=("surefoot", "sweep", *arguments), given=given, faults=faults)
+        records = sweep(options, command=command, given=given, faults=faults)
     rows = comparison_rows([(f"{100 * fraction:g} % of the episodes", summary) for fraction, summary in records])
     say_lines(f"{plain_table(rows)}\n")
     say(f"The bar chart lies at {options.out / PICTURE}")
+
+
+_AGREED = ("fraction", "data_filter", "seeds", "protocol", "episodes", "log_interval", "checkpoint_interval")
+"""Options that must be the same where a sweep is gone on with, as its hyper-parameters must."""
+
+
+class _Begun(NamedTuple):
+    """A sweep to go on with."""
+
+    place: RunDirectory
+    """Its folder, which is called a run in sentences."""
+    options: SweepOptions[Any]
+    """Of the command that began it; the data where they then lay."""
+    command: tuple[str, ...]
+    """That command."""
+
+
+def _begun(arguments: Sequence[str]) -> _Begun | None:
+    """The sweep that `--out FOLDER --resume` goes on with; None where nothing is to be resumed, or nothing was begun.
+    Raises `ConfigError` where what was begun there is no sweep."""
+    folder = folder_to_resume(arguments)
+    runs = [] if folder is None else [RunDirectory(path) for path in sorted(folder.glob("fraction_*"))]
+    run = next((one for one in runs if one.config_path.exists()), None)
+    if folder is None or run is None:
+        return None
+    config = run.read_config()
+    if config.command[:2] != ("surefoot", "sweep"):
+        raise ConfigError(f"{run.path}: expected a run of surefoot sweep, found one of {' '.join(config.command[:2])}.")
+    words = config.command[2:]
+    choice = choose(words)
+    options: SweepOptions[Any] = parse_with_hyperparameters(
+        SweepOptions, words, choice, command="sweep", algorithm=choice.algorithm, task=choice.task.name,
+        preset=choice.preset, data=tyro.MISSING, out=tyro.MISSING,
+    )  # fmt: skip
+    return _Begun(RunDirectory(folder), replace(options, data=Path(config.data_path)), config.command)
+
+
+def _agreed(options: SweepOptions[Any]) -> dict[str, Any]:
+    """What must be the same, with the names of flags."""
+    named = {name: getattr(options, name) for name in _AGREED}
+    return named | {"seeds": list(parse_seeds(options.seeds))} | flat(options.hyper)
 
 
 def sweep(
@@ -159,9 +228,14 @@ def sweep(
 def _measured(path: Path, options: SweepOptions[Any]) -> dict[str, Any]:
     """The run's summary, evaluated now unless that was done already."""
     summary = read_summary(path)
-    found = summary.get("protocol", {})
-    wanted = (options.protocol, options.episodes * len(parse_seeds(options.seeds)))
-    if (found.get("protocol"), found.get("episodes")) == wanted:
+    found, acting = summary.get("protocol", {}), summary.get("acting", {})
+    wanted = (
+        options.protocol,
+        options.episodes * len(parse_seeds(options.seeds)),
+        RunDirectory(path).latest_step(),
+        {},
+    )
+    if (found.get("protocol"), found.get("episodes"), acting.get("step"), acting.get("overrides")) == wanted:
         return summary
     wished = EvaluateOptions(run=path, episodes=options.episodes, protocol=options.protocol, workers=options.workers)
     return evaluate_by_protocol(load_run(path, {}), wished)
