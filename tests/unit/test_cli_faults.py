@@ -251,8 +251,9 @@ def test_a_sweep_that_goes_on_names_all_that_differs(tmp_path: Path, capsys: pyt
     resume = ["sweep", "--out", str(tmp_path), "--resume"]
     found = refusal(capsys, *resume, "--episodes", "0", "--discount", "0.5", "--fraction", "0.5", "--seeds", "0,1")
     assert found == (
-        f"--episodes: expected at least 1, found 0; {tmp_path}: --fraction: the run has 0.5 1.0, found 0.5; --discount: "
-        "the run has 0.99, found 0.5; leave out what differs to go on with the run, or choose another folder with --out."
+        f"--episodes: expected at least 1, found 0; {tmp_path}: --fraction: the run has 0.5 1.0, found 0.5; "
+        "--discount: the run has 0.99, found 0.5; leave out what differs to go on with the run, or choose another "
+        "folder with --out."
     )
     assert "--algorithm: the run has fisor, found bc" in refusal(capsys, *resume, "--algorithm", "bc")
     # Alone it has all options of the sweep, and begins to train.

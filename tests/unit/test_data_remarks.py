@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
-from tests.data_fixtures import make_dataset
+from tests.data_fixtures import file_arrays, make_dataset, write_arrays
 
 from surefoot import data
 from surefoot.data import Dataset
@@ -92,6 +93,10 @@ SUSPICIOUS: dict[str, tuple[Callable[[Dataset], Dataset], str]] = {
     "still action": (_at("actions", (slice(None), 1), 0.0), "actions: column 1 holds the same number in every one of"),
     "large reward": (_at("rewards", 17, 6e6), "rewards: 6e+06 in row 17 is 992,938 times the usual size of 6.04"),
     "one reward": (_at("rewards", slice(None), 6.0), "rewards: 6 in every one of 1,000 rows"),
+    "one for both": (
+        lambda dataset: replace(dataset, rewards=dataset.costs),
+        "rewards and costs hold the same numbers in every one of 1,000 rows, as if one of them were stored",
+    ),
     "no cost": (_at("costs", slice(None), 0.0), "costs: 0 of 1,000 steps have a cost"),
     "all cost": (_at("costs", slice(None), 0.1), "costs: 1,000 of 1,000 steps have a cost, so that nothing"),
     # 100 steps of 60 each; BallRun's returns lie between 26 and 1,327.
@@ -144,3 +149,12 @@ def test_a_task_of_ones_own_is_remarked_on_too() -> None:
     own = Task("Own", 7, 2, 100, return_min=0.0, return_max=1000.0, cost_limit=5.0, has_constraint=False)
     assert remarks(replace(ball(), task="Own"), own) == []
     assert len(remarks(_at("rewards", slice(None), 600.0)(replace(ball(), task="Own")), own)) == 2
+
+
+def test_one_array_under_two_names_is_remarked_on(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "data.hdf5", file_arrays(make_dataset()))
+    with h5py.File(tmp_path / "data.hdf5", "r+") as file:
+        del file["rewards"]
+        file["rewards"] = file["costs"]  # a hard link
+    found = remarks(data.load(tmp_path / "data.hdf5", POINT_ROBOT), POINT_ROBOT)
+    assert any(sentence.startswith("rewards and costs hold the same numbers") for sentence in found), found

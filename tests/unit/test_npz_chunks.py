@@ -1,5 +1,6 @@
 """Chunks of the public code: read in the order of their links, written so that they are read back."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_a_stream_that_begins_within_an_episode_loses_that_episode(tmp_path: Pat
 def test_the_public_codes_terminals_are_timeouts_unless_told(tmp_path: Path) -> None:
     (path,) = write_chunks(tmp_path, frames())
     with np.load(path) as file:
-        arrays = dict(file)
+        arrays = {key: values for key, values in file.items() if key != "log_truncated"}
     np.savez_compressed(path, **(arrays | {"is_terminal": arrays["is_last"]}))
     assert read_chunks(tmp_path, TASK).truncated.sum() == 3
     told = read_chunks(tmp_path, TASK, terminal_is_truncated=False)
@@ -102,4 +103,19 @@ def test_names_that_do_not_say_what_the_files_hold_are_refused(tmp_path: Path) -
         read_chunks(tmp_path, TASK)
     other = copy.rename(tmp_path / f"9-{'f' * 22}-{first.name.split('-')[2]}-5.npz")
     with pytest.raises(DataError, match=f"{other.name}: expected a successor that no other .*{first.name} names, too"):
+        read_chunks(tmp_path, TASK)
+
+
+def test_terminations_and_timeouts_that_we_wrote_stay_what_they_were(tmp_path: Path) -> None:
+    ends = frames().truncated
+    mixed = dataclasses.replace(frames(), terminated=ends & (np.arange(12) < 6), truncated=ends & (np.arange(12) >= 6))
+    paths = write_chunks(tmp_path, mixed, length=5)
+    for told in (True, False):
+        found = read_chunks(tmp_path, TASK, terminal_is_truncated=told)
+        assert (found.terminated.sum(), found.truncated.sum()) == (1, 2)
+        assert found.fingerprint() == mixed.fingerprint()
+    with np.load(paths[0]) as file:
+        arrays = dict(file)
+    np.savez_compressed(paths[0], **(arrays | {"log_truncated": np.zeros(5, bool), "is_terminal": np.zeros(5, bool)}))
+    with pytest.raises(DataError, match=r"is_last: expected an end where .*, found True in row 3"):
         read_chunks(tmp_path, TASK)

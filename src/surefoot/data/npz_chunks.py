@@ -4,7 +4,8 @@
 action, reward, cost, is_first, is_last, is_terminal. Chunks that follow each other are one stream of frames, and an
 episode may lie across several. Rewards and costs are those of arriving, as in our frames. Other arrays are ignored.
 
-That code writes an episode's truncation as terminal: where a task never terminates, say so on reading.
+That code writes an episode's truncation as terminal: where a task never terminates, say so on reading. Chunks that we
+write hold log_truncated besides, with which they are read back as they were; that code passes over names in log_.
 """
 
 import re
@@ -26,15 +27,17 @@ CHUNK = 1024
 """Frames of a chunk that we write."""
 NO_SUCCESSOR = "0" * 22
 _NAME = re.compile(r"([0-9A-Za-z]+)-([0-9A-Za-z]+)-([0-9A-Za-z]+)-(\d{1,12})\.npz")
-_FLAGS = ("is_first", "is_terminal", "is_last")
+_TRUNCATED = "log_truncated"
+_FLAGS = ("is_first", "is_terminal", "is_last", _TRUNCATED)
 _KEYS = ("image", "action", "reward", "cost", "is_first", "is_terminal", "is_last")
 
 
 def read_chunks(folder: Path, task: Task, *, terminal_is_truncated: bool = True) -> FrameData:
     """The frames of all chunks in a folder, stream after stream, in the order of their names.
 
-    What comes before a stream's first episode is left out. Two cameras are stacked as six channels. Raises `DataError`
-    that names file, key, expected and found.
+    What comes before a stream's first episode is left out. Two cameras are stacked as six channels.
+    `terminal_is_truncated` counts for chunks of other programs. Raises `DataError` that names file, key, expected and
+    found.
     """
     if not folder.is_dir():
         refuse(folder, "", expected="a folder of chunks", found="none")
@@ -42,7 +45,8 @@ def read_chunks(folder: Path, task: Task, *, terminal_is_truncated: bool = True)
     for names in _streams(folder):
         streams.append([])
         for name in names:
-            streams[-1].append(_arrays(folder / name, task, held=_COPIES * held))
+            chunk = _arrays(folder / name, task, held=_COPIES * held)
+            streams[-1].append(_with_ends(chunk, terminal_is_truncated=terminal_is_truncated))
             held += sum(values.nbytes for values in streams[-1][-1].values())
     parts = []
     for stream in streams:
@@ -54,8 +58,6 @@ def read_chunks(folder: Path, task: Task, *, terminal_is_truncated: bool = True)
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     if not len(joined["is_first"]):
         refuse(folder, "is_first", expected="at least one episode's start", found="none")
-    ends = joined["is_terminal"]
-    nothing = np.zeros_like(ends)
     frames = FrameData(
         task.name,
         joined["image"],
@@ -64,8 +66,8 @@ def read_chunks(folder: Path, task: Task, *, terminal_is_truncated: bool = True)
         np.where(joined["is_first"], 0.0, joined["reward"]).astype(np.float32),
         np.where(joined["is_first"], 0.0, joined["cost"]).astype(np.float32),
         joined["is_first"],
-        nothing if terminal_is_truncated else ends,
-        joined["is_last"] | ends if terminal_is_truncated else joined["is_last"] & ~ends,
+        joined["is_terminal"],
+        joined[_TRUNCATED],
     )
     check_frames(folder, frames, task)
     return frames
@@ -93,6 +95,7 @@ def write_chunks(folder: Path, frames: FrameData, *, length: int = CHUNK) -> lis
             "is_first": frames.is_first[part],
             "is_last": ends[part],
             "is_terminal": frames.terminated[part],
+            _TRUNCATED: frames.truncated[part],
         }
         if images.shape[-1] == 6:
             arrays["image2"] = images[..., 3:]
@@ -135,9 +138,19 @@ def _streams(folder: Path) -> list[list[str]]:
     return streams
 
 
+def _with_ends(chunk: dict[str, np.ndarray], *, terminal_is_truncated: bool) -> dict[str, np.ndarray]:
+    """The chunk with terminations in is_terminal and truncations in log_truncated, where another program wrote it."""
+    if _TRUNCATED in chunk:
+        return chunk
+    terminal, last = chunk["is_terminal"], chunk["is_last"]
+    if terminal_is_truncated:
+        return {**chunk, "is_terminal": np.zeros_like(terminal), _TRUNCATED: last | terminal}
+    return {**chunk, _TRUNCATED: last & ~terminal}
+
+
 def _arrays(path: Path, task: Task, *, held: int) -> dict[str, np.ndarray]:
     """A chunk's arrays, checked; both cameras in `image`. `held`: bytes that other chunks take."""
-    arrays = read_npz(path, only=(*_KEYS, "image2"), held=held)
+    arrays = read_npz(path, only=(*_KEYS, "image2", _TRUNCATED), held=held)
     for key in _KEYS:
         if key not in arrays:
             refuse(path, key, expected="an array of that name", found="none")
@@ -158,8 +171,12 @@ def _arrays(path: Path, task: Task, *, held: int) -> dict[str, np.ndarray]:
     if arrays["image"].dtype != np.uint8:
         refuse(path, "image", expected="uint8", found=str(arrays["image"].dtype))
     found = {"image": arrays["image"]}
-    for key in _KEYS[1:]:
+    for key in (*_KEYS[1:], *({_TRUNCATED} & arrays.keys())):
         if arrays[key].dtype.kind not in NUMBER_KINDS:
             refuse(path, key, expected="real numbers", found=f"values of type {str(arrays[key].dtype)!a:.80}")
         found[key] = (flag_values if key in _FLAGS else float32_values)(path, key, arrays[key])
+    if _TRUNCATED in found and (wrong := found["is_last"] != (found["is_terminal"] | found[_TRUNCATED])).any():
+        row = int(wrong.argmax())
+        expected = "an end where is_terminal or log_truncated says one, and nowhere else"
+        refuse(path, "is_last", expected=expected, found=f"{bool(found['is_last'][row])} in row {row}")
     return found

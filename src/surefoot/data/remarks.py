@@ -128,6 +128,11 @@ def _rewards(data: Data) -> Iterator[str]:
     rewards, costs = _whole(data.rewards), _whole(data.costs)
     if (rewards == rewards[0]).all():
         yield f"rewards: {rewards[0]:g} in every one of {len(rewards):,} rows, so that no return is better"
+    elif np.array_equal(rewards, costs):
+        yield (
+            f"rewards and costs hold the same numbers in every one of {len(rewards):,} rows, as if one of them were "
+            f"stored under both names"
+        )
     for key, values in (("rewards", rewards), ("costs", costs)):
         sizes = np.abs(values)
         usual = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 0.0
