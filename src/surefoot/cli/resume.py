@@ -67,9 +67,11 @@ def resumed_choice(run: RunDirectory, arguments: Sequence[str], faults: Faults) 
 def refuse_other_choice(run: RunDirectory, there: Choice, arguments: Sequence[str]) -> None:
     """Raise `ConfigError` where the arguments name another algorithm, task or preset than what is gone on with."""
     given = choose(arguments, algorithm=there.algorithm, task=there.task.name, preset=there.preset)
-    names = (there.algorithm, there.task.name, there.preset), (given.algorithm, given.task.name, given.preset)
-    trained, found = (dict(zip(("algorithm", "task", "preset"), values, strict=True)) for values in names)
-    refuse_differing(run, trained, found)
+    refuse_differing(run, _names_of(there), _names_of(given))
+
+
+def _names_of(choice: Choice) -> dict[str, str]:
+    return {"algorithm": choice.algorithm, "task": choice.task.name, "preset": choice.preset}
 
 
 def train_defaults(config: RunConfig) -> dict[str, Any]:
