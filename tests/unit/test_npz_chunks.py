@@ -117,6 +117,7 @@ def test_terminations_and_timeouts_that_we_wrote_stay_what_they_were(tmp_path: P
         assert found.fingerprint() == mixed.fingerprint()
     with np.load(paths[0]) as file:
         arrays: dict[str, Any] = dict(file)
-    np.savez_compressed(paths[0], **(arrays | {"log_truncated": np.zeros(5, bool), "is_terminal": np.zeros(5, bool)}))
+    arrays |= {"log_truncated": np.zeros(5, bool), "is_terminal": np.zeros(5, bool)}
+    np.savez_compressed(paths[0], **arrays)
     with pytest.raises(DataError, match=r"is_last: expected an end where .*, found True in row 3"):
         read_chunks(tmp_path, TASK)
