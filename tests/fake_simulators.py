@@ -5,6 +5,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from surefoot.envs.workers.lanes import IDLE
 from surefoot.tasks import Task
 
 LINE = Task("Line", 2, 1, 5, return_min=0.0, return_max=5.0, cost_limit=1.0, has_constraint=False, cost_return_max=5.0)
@@ -31,6 +32,7 @@ class LineSimulators:
         self.count = 0
         self._start = self._place = np.zeros(lanes)
         self._step = np.zeros(lanes, int)
+        self._idle = np.zeros(lanes, bool)
 
     def __enter__(self) -> Self:
         return self
@@ -43,6 +45,7 @@ class LineSimulators:
     def reset(self, seeds: np.ndarray) -> np.ndarray:
         self._start = self._begin(seeds)
         self._place, self._step = self._start.copy(), np.zeros(self.lanes, int)
+        self._idle = np.asarray(seeds) == IDLE
         return self._observation()
 
     def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> LineStep:
@@ -54,17 +57,18 @@ class LineSimulators:
         restarted = np.arange(self.lanes) == (0 if self.count == self.lost else -1)
         self._place = np.where(restarted, self._start, self._place)
         self._step = np.where(restarted, 0, self._step)
-        entered, ended = self._observation(), self._step == LINE.horizon
+        entered, ended = self._observation(), (self._step == LINE.horizon) & ~self._idle
         cost = (self._place > 1.0).astype(float)
         fresh = self._begin(np.asarray(next_seeds)[ended])
         self._start[ended] = self._place[ended] = fresh
         self._step[ended] = 0
+        self._idle[ended] = np.asarray(next_seeds)[ended] == IDLE
         self.count += 1
         return LineStep(entered, reward, cost, np.zeros(self.lanes, bool), ended, self._observation(), restarted)
 
     def _begin(self, seeds: np.ndarray) -> np.ndarray:
-        self.seeds += seeds.tolist()
-        return np.array([np.random.default_rng(seed).uniform(-0.1, 0.1) for seed in seeds])
+        self.seeds += [seed for seed in seeds.tolist() if seed != IDLE]
+        return np.array([np.random.default_rng(seed).uniform(-0.1, 0.1) if seed != IDLE else 0.0 for seed in seeds])
 
     def _observation(self) -> np.ndarray:
         return np.stack([self._place, self._step / LINE.horizon], 1).astype(np.float32)

@@ -373,7 +373,7 @@ def test_recipes_cover_the_cost_range_and_end_without_limit(name: str) -> None:
     assert limits[-1] >= task.horizon  # a step costs at most 1 in these simulators
     within = [limit for limit in limits if limit <= task.cost_return_max]
     assert max(within) > 0.9 * task.cost_return_max
-    assert abs(recipe.total_steps - recipe.steps) < 0.02 * recipe.steps
+    assert abs(recipe.total_steps(task) - recipe.steps) < 0.02 * recipe.steps
 
 
 def test_every_simulated_task_has_a_recipe() -> None:

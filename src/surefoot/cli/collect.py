@@ -20,11 +20,12 @@ from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import note, say
 from surefoot.collection.card import make_card
-from surefoot.collection.collector import Collection, Simulators
+from surefoot.collection.collection import Collection
 from surefoot.collection.collector import collect as collect_simulated
 from surefoot.collection.recipes import Recipe, recipe_of
 from surefoot.collection.replay_collector import ReplayCollection, collect_replay, parts
 from surefoot.collection.replay_recipes import replay_recipe
+from surefoot.collection.simulators import Simulators
 from surefoot.collection.store import Store
 from surefoot.data import Dataset, pixels
 from surefoot.data.frames import FrameData
@@ -47,7 +48,8 @@ class CollectOptions(StrictOption):
     """Collect a dataset. PointRobot: half from random held actions, half from goal-seekers of varied caution.
     HazardRun and PointRobotPixels: images of as much random, careless and careful behaviour; PointGoal1Vision and its
     like the same from the robot's cameras, into a folder that grows when more transitions are asked for. DSRL's tasks:
-    every episode of a safe learner whose cost limit rises, thinned on a grid of cost and return. TREBI's tasks, with
+    every episode of a safe learner whose cost limit rises, in navigation after those of scripted drivers of varied
+    caution, thinned on a grid of cost and return. TREBI's tasks, with
     --recipe medium-replay: the whole replay buffer of SAC, which ignores costs.
 
     A collection by a learner that was stopped or killed goes on when the same command is started again.
@@ -265,8 +267,10 @@ def _recipe(options: CollectOptions, task: Task) -> Recipe:
     if options.steps is None:
         return recipe
     recipe = replace(recipe, steps=options.steps)
-    each = recipe.iterations * recipe.iteration
-    _check_steps(task, wanted=recipe.steps, simulated=recipe.total_steps, lanes=recipe.lanes * recipe.runs, each=each)
+    simulated, lanes = recipe.total_steps(task), recipe.lanes * recipe.runs
+    # Scripted episodes are whole, however few steps are asked for.
+    each = recipe.iterations * recipe.iteration if recipe.scripted == 0.0 else recipe.steps // lanes
+    _check_steps(task, wanted=recipe.steps, simulated=simulated, lanes=lanes, each=each)
     return recipe
 
 

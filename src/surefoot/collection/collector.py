@@ -1,35 +1,27 @@
 """The collection of a simulated task: a safe learner trains, and every episode of its training is kept."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, Any, NotRequired
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge
 
-from surefoot.checkpoint import as_json
 from surefoot.collection import ppo
-from surefoot.collection.clock import NO_TIME, Clock, Times, times
-from surefoot.collection.episodes import Columns, EpisodeCutter, columns_dataset, episode_sums, join
+from surefoot.collection.clock import NO_TIME, Clock, Times
+from surefoot.collection.collection import Collection, Opener, Progress
+from surefoot.collection.episodes import Columns, EpisodeCutter, episode_sums, join
+from surefoot.collection.finish import finish
 from surefoot.collection.ppo import LearnerState, Rollout
-from surefoot.collection.recipes import Recipe, cost_limit
-from surefoot.collection.store import Store
-from surefoot.collection.thinning import COST_BINS, RETURN_BINS, Grid, Thinned, thin
+from surefoot.collection.recipes import cost_limit
+from surefoot.collection.scripted import play_round
+from surefoot.collection.simulators import Simulators, Step
 from surefoot.data import Dataset
-from surefoot.errors import DataError, DivergenceError
+from surefoot.errors import DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import pinned
-from surefoot.ranges import SEED, Range, check_fields
-from surefoot.tasks import Task
 
-RECIPE = (
-    "PPO-Lagrangian with a PID multiplier whose cost limit rises over the run, every episode of the training kept, "
-    "then thinned at random in each bin of a grid over cost return and return"
-)
 _ROOM_FOR_LEARNER = 4_000_000
 """Bytes; its checkpoint is smaller."""
 
@@ -38,66 +30,6 @@ _ROOM_FOR_LEARNER = 4_000_000
 _INIT = jax.jit(ppo.init, static_argnums=(0, 1))
 _ACT = jax.jit(ppo.act)
 _UPDATE = jax.jit(ppo.update, static_argnums=(0, 1))
-
-
-class Step(Protocol):
-    """One step of n simulators, as `surefoot.envs.vector.VectorStep`."""
-
-    @property
-    def observation(self) -> np.ndarray: ...
-    @property
-    def reward(self) -> np.ndarray: ...
-    @property
-    def cost(self) -> np.ndarray: ...
-    @property
-    def terminated(self) -> np.ndarray: ...
-    @property
-    def truncated(self) -> np.ndarray: ...
-    @property
-    def start_observation(self) -> np.ndarray: ...
-    @property
-    def restarted(self) -> np.ndarray: ...
-
-
-class Simulators(Protocol):
-    """n simulators side by side, as `surefoot.envs.vector.VectorSimulator`."""
-
-    def reset(self, seeds: np.ndarray) -> np.ndarray: ...
-    def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> Step: ...
-
-
-Opener = Callable[[], AbstractContextManager[Simulators]]
-"""Opens `recipe.lanes` simulators of the task."""
-
-
-class Progress(NamedTuple):
-    """How far a collection is."""
-
-    done: int
-    """Environment steps."""
-    total: int
-    phase: str
-
-
-@dataclass(frozen=True)
-class Collection:
-    """What is to be collected, and where it lies meanwhile."""
-
-    task: Task
-    recipe: Recipe
-    seed: Annotated[int, Range(SEED)]
-    """Of all randomness: learners, actions, starts of episodes, thinning."""
-    transitions: Annotated[int, Range("[1, 10^9]")]
-    """Rows that the file should hold at least."""
-    store: Store
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What must be the same for a collection to be gone on with. Rows wanted may differ: they come last."""
-        return as_json({"task": self.task.name, "seed": self.seed, "recipe": asdict(self.recipe)})
 
 
 @pinned()
@@ -118,7 +50,7 @@ def collect(
         deferred_interrupts() as interrupted,
     ):
         metadata = _train(collection, open_simulators, interrupted, on_progress)
-        return _finish(collection, metadata)
+        return finish(collection, metadata)
 
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -134,20 +66,26 @@ def _train(
     recipe, store, task = collection.recipe, collection.store, collection.task
     template = _learner(collection, 0)
     state, metadata = store.load_learner(template, _Metadata) or (template, _METADATA)
-    first, total = metadata["iterations"], recipe.runs * recipe.iterations
+    first, rounds = metadata["iterations"], recipe.rounds(task)
+    total = rounds + recipe.runs * recipe.iterations
     if first >= total:
         return metadata
     scale = ppo.scales(task, discount=recipe.learner.discount)
     clock = Clock(metadata)
     with open_simulators() as simulators:
+        for number in range(first, rounds):
+            _report(on_progress, collection, number, "scripted drivers")
+            _play(collection, simulators, interrupted)
+            metadata = {**metadata, "iterations": number + 1, "scripted_parts": len(store.parts()), **clock.read()}
+            store.save_learner(state, metadata)
         gatherer = _Gatherer(collection, simulators, interrupted)
-        for number in range(first, total):
-            run, iteration = divmod(number, recipe.iterations)
+        for number in range(max(first, rounds), total):
+            run, iteration = divmod(number - rounds, recipe.iterations)
             if iteration == 0:
                 state = _learner(collection, run)
                 gatherer.forget()
             limit = cost_limit(recipe, task, iteration=iteration)
-            _report(on_progress, collection, number, run, limit)
+            _report(on_progress, collection, number, _phase(collection, run, limit))
             part = len(store.parts())
             rollout, episodes = gatherer.gather(state, part)
             store.add(episodes)
@@ -167,14 +105,32 @@ def _train(
                 raise interrupted.error()
     metadata |= clock.read()  # once more: the seconds of the workers count when they have ended
     store.save_learner(state, metadata)
-    last = cost_limit(recipe, task, iteration=recipe.iterations - 1)
-    _report(on_progress, collection, total, recipe.runs - 1, last)
+    _report(on_progress, collection, total, _last_phase(collection))
     return metadata
+
+
+def _play(collection: Collection, simulators: Simulators, interrupted: Interruption) -> None:
+    """Keep a round of scripted episodes; raises where it was interrupted, with those kept that had ended."""
+    make = collection.driver_maker
+    assert make is not None  # the collection is checked
+    episodes, whole = play_round(
+        collection.task,
+        make,
+        simulators,
+        lanes=collection.recipe.lanes,
+        seeds=(collection.seed, len(collection.store.parts())),
+        interrupted=interrupted,
+    )
+    collection.store.add(episodes)
+    if not whole or interrupted():
+        raise interrupted.error()
 
 
 class _Metadata(Times):
     iterations: Annotated[int, Ge(0)]
     episode_cost: Annotated[float, Ge(0)]
+    scripted_parts: NotRequired[Annotated[int, Ge(0)]]
+    """Parts of the store that hold episodes of scripted drivers; the first ones."""
 
 
 _METADATA: dict[str, Any] = {"iterations": 0, "episode_cost": 0.0, **NO_TIME}
@@ -271,58 +227,24 @@ def _check_finite(metrics: dict[str, Any], number: int) -> None:
             )
 
 
-def _report(
-    on_progress: Callable[[Progress], None] | None, collection: Collection, number: int, run: int, limit: float
-) -> None:
+def _report(on_progress: Callable[[Progress], None] | None, collection: Collection, number: int, phase: str) -> None:
+    """Before round or iteration `number`."""
     if on_progress is not None:
         recipe, task = collection.recipe, collection.task
-        allowed = f"cost limit {limit:.1f}" if limit <= task.cost_return_max else "no cost limit"
-        of_runs = f"run {run + 1} of {recipe.runs}, " if recipe.runs > 1 else ""
-        on_progress(Progress(number * recipe.lanes * recipe.iteration, recipe.total_steps, of_runs + allowed))
+        rounds = recipe.rounds(task)
+        played, learned = min(number, rounds) * task.horizon, max(0, number - rounds) * recipe.iteration
+        on_progress(Progress((played + learned) * recipe.lanes, recipe.total_steps(task), phase))
 
 
-# --- what becomes the file -------------------------------------------------------------------------------------------
+def _phase(collection: Collection, run: int, limit: float) -> str:
+    allowed = f"cost limit {limit:.1f}" if limit <= collection.task.cost_return_max else "no cost limit"
+    runs = collection.recipe.runs
+    return (f"run {run + 1} of {runs}, " if runs > 1 else "") + allowed
 
 
-def _finish(collection: Collection, metadata: dict[str, Any]) -> tuple[Dataset, dict[str, Any]]:
-    """The thinned dataset and how it was made."""
-    store = collection.store
-    parts = store.parts()
-    sums = [episode_sums(columns) for columns in map(store.read, parts) if columns]
-    if not sums:
-        store.remove()  # nothing is in it, and it would refuse another number of steps
-        raise DataError(f"{store.path}: expected at least one whole episode, found none: simulate more steps.")
-    every = np.concatenate(sums)
-    task = collection.task
-    grid = Grid((task.cost_return_min, task.cost_return_max), (task.return_min, task.return_max))
-    wanted = {"transitions": collection.transitions, "seed": collection.seed}
-    kept = thin(every[:, 0], every[:, 1], every[:, 2], grid=grid, **wanted)
-    columns = _select(store, parts, kept)
+def _last_phase(collection: Collection) -> str:
     recipe = collection.recipe
-    made = {
-        "recipe": RECIPE,
-        "hyperparameters": as_json(asdict(recipe)),
-        "seed": collection.seed,
-        "simulated_steps": recipe.total_steps,
-        "episodes_collected": len(every),
-        "transitions_collected": int(every[:, 2].sum()),
-        "thinning": {"grid": [COST_BINS, RETURN_BINS], **asdict(grid), "most_episodes_per_bin": kept.most_per_bin},
-        **times(metadata),
-    }
-    return columns_dataset(collection.task.name, columns), made
-
-
-def _select(store: Store, parts: list[Path], thinned: Thinned) -> Columns:
-    """The rows of the episodes that are kept, read part by part: the whole may be larger than the memory."""
-    wanted, first, chosen = thinned.kept, 0, []
-    for part in parts:
-        columns = store.read(part)
-        if not columns:
-            continue
-        lengths = episode_sums(columns)[:, 2].astype(int)
-        mask = np.isin(np.arange(first, first + len(lengths)), wanted)
-        first += len(lengths)
-        if mask.any():
-            rows = np.repeat(mask, lengths)
-            chosen.append({name: values[rows] for name, values in columns.items()})
-    return join(chosen)
+    if recipe.iterations == 0:
+        return "scripted drivers"
+    limit = cost_limit(recipe, collection.task, iteration=recipe.iterations - 1)
+    return _phase(collection, recipe.runs - 1, limit)

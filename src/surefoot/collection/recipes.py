@@ -3,12 +3,16 @@
 A learner trains from scratch while its cost limit rises: safe and slow at first, fast and reckless at the end. DSRL
 used TRPO-Lagrangian; ours is PPO with the same PID multiplier, several epochs an iteration, and a last stretch without
 limit, so that the best return is there too.
+
+Where a learner is slow, most episodes are those of scripted drivers of drawn caution, speed and noise, and the learner
+adds its beginnings.
 """
 
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from surefoot.collection.ppo import PPO
+from surefoot.collection.scripted import driver_maker
 from surefoot.constraints import PIDGains
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks import Task
@@ -23,6 +27,8 @@ class Recipe:
 
     steps: Annotated[int, Range("[1, 10^9]")] = 1_000_000
     """Environment steps in all, over all runs and simulators."""
+    scripted: Annotated[float, Range("[0, 1]")] = 0.0
+    """Share of the steps that scripted drivers make, in whole episodes, before the learners begin."""
     lanes: Annotated[int, Range("[1, 65536]")] = 16
     """Simulators side by side."""
     iteration: Annotated[int, Range(COUNT)] = 500
@@ -42,13 +48,25 @@ class Recipe:
 
     @property
     def iterations(self) -> int:
-        """Of one run, at least 1."""
-        return max(1, round(self.steps / (self.runs * self.lanes * self.iteration)))
+        """Of one run, at least 1; 0 where all is scripted."""
+        if self.scripted == 1.0:
+            return 0
+        return max(1, round((1.0 - self.scripted) * self.steps / (self.runs * self.lanes * self.iteration)))
 
     @property
-    def total_steps(self) -> int:
-        """`steps`, rounded to whole iterations."""
+    def learned_steps(self) -> int:
+        """The learners' part of `steps`, rounded to whole iterations."""
         return self.runs * self.iterations * self.lanes * self.iteration
+
+    def rounds(self, task: Task) -> int:
+        """Of scripted episodes, one a lane; at least 1 where any are wanted."""
+        if self.scripted == 0.0:
+            return 0
+        return max(1, round(self.scripted * self.steps / (self.lanes * task.horizon)))
+
+    def total_steps(self, task: Task) -> int:
+        """`steps`, rounded to whole rounds and iterations; fewer where scripted episodes end before the horizon."""
+        return self.rounds(task) * self.lanes * task.horizon + self.learned_steps
 
 
 def cost_limit(recipe: Recipe, task: Task, *, iteration: int) -> float:
@@ -115,6 +133,15 @@ RECIPES: dict[str, Recipe] = {
 episodes (results/dsrl). `Recipe()`, which all other tasks take, is a first guess."""
 
 
+_SCRIPTED = Recipe(
+    steps=240_000,
+    scripted=0.75,
+    lanes=12,
+    limits=((0.0, 0.0), (0.5, 1.0), (0.5, NO_LIMIT), (1.0, NO_LIMIT)),
+)
+"""In navigation 15 rounds of scripted drivers, then a learner's first 10 iterations."""
+
+
 def recipe_of(task: Task) -> Recipe:
-    """The recipe of a simulated task; the general one where none was tuned."""
-    return RECIPES.get(task.name, Recipe())
+    """The recipe of a simulated task: its own, that of scripted drivers where it has them, or the general one."""
+    return RECIPES.get(task.name, Recipe() if driver_maker(task) is None else _SCRIPTED)

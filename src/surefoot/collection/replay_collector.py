@@ -21,10 +21,11 @@ from surefoot.checkpoint import as_json, versions
 from surefoot.collection import replay, sac
 from surefoot.collection.card import ORIGIN, coverage
 from surefoot.collection.clock import NO_TIME, Clock, Times, times
-from surefoot.collection.collector import Opener, Progress, Simulators, Step
+from surefoot.collection.collection import Opener, Progress
 from surefoot.collection.episodes import Columns, EpisodeCutter, columns_dataset, join
 from surefoot.collection.replay import Collected, PureState, Rows
 from surefoot.collection.replay_recipes import ReplayRecipe
+from surefoot.collection.simulators import Simulators, Step
 from surefoot.collection.store import Store
 from surefoot.data import Dataset
 from surefoot.envs.pure import PURE_TASKS, PureTask

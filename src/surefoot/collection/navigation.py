@@ -1,0 +1,290 @@
+"""Scripted drivers of Safety-Gymnasium's navigation, which see what a policy sees: lidar, velocity, turning rate.
+
+The careful look at headings all around and take the one that leads on best among those that keep clear of what costs
+something; the bold go straight; the lured visit what costs something on their way. What an episode's driver is like,
+its speed, clearance and noise, is drawn once for the episode.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from surefoot.tasks import Task
+
+BINS = 16
+"""Of a lidar, all around."""
+REACH = 3.0
+"""Metres at which a lidar reads 0; it reads 1 at the robot."""
+_STYLES = {"careful": 0.6, "bold": 0.15, "lured": 0.2, "idle": 0.05}
+"""What a driver is like, and the share of the episodes."""
+_HEADINGS = 48
+_SIGHT = 1.2
+"""Metres within which a danger in the way counts."""
+_STUCK_STEPS, _STUCK_SPEED = 30, 0.05
+"""So many steps below so many metres per second: a driver that got nowhere tries a random action."""
+_BESIDE = 0.5
+"""Metres from the box's centre at which a driver goes around it."""
+
+
+class Layout(NamedTuple):
+    """Which lidars a kind of task has behind the robot's own sensors, in their order, and what they mean."""
+
+    lidars: tuple[str, ...]
+    target: str
+    """The lidar that shows where to go."""
+    dangers: dict[str, float]
+    """Lidars of what costs something, or blocks the way, and the radius of such a thing in metres."""
+    solid: frozenset[str]
+    """Those that the robot's body touches; the others cost where its centre is in them."""
+
+
+_GOAL = ("goal", "hazards", "vases")
+_LAYOUTS = {
+    "Goal1": Layout(_GOAL, "goal", {"hazards": 0.2}, frozenset()),
+    "Goal2": Layout(_GOAL, "goal", {"hazards": 0.2, "vases": 0.13}, frozenset(("vases",))),
+    "Button1": Layout(
+        ("buttons", "goal", "hazards", "gremlins"),
+        "goal",
+        {"buttons": 0.1, "hazards": 0.2, "gremlins": 0.16},
+        frozenset(("buttons", "gremlins")),
+    ),
+    "Push1": Layout(
+        ("goal", "hazards", "pillars", "push_box"),
+        "push_box",
+        {"hazards": 0.3, "pillars": 0.2},
+        frozenset(("pillars",)),
+    ),
+}
+_LAYOUTS |= {"Button2": _LAYOUTS["Button1"], "Push2": _LAYOUTS["Push1"]}
+ROBOTS = {"Point": (12, 0.13), "Car": (24, 0.2)}
+"""How many numbers of the robot's own come first, and how far its body reaches from its centre (metres)."""
+
+
+class View(NamedTuple):
+    """All in the robot's frame: x ahead, y to its left, metres and seconds."""
+
+    target: Float[np.ndarray, " 2"]
+    """The goal, the right button or the box; the middle of what is seen where it is out of sight."""
+    beyond: Float[np.ndarray, " 2"] | None
+    """Where the box is to go; None where nothing is pushed."""
+    velocity: Float[np.ndarray, " 2"]
+    turning: float
+    dangers: Float[np.ndarray, "n 2"]
+    radii: Float[np.ndarray, " n"]
+    """Distance of the robot's centre from a danger's below which it costs something."""
+
+
+class Temper(NamedTuple):
+    """What an episode's driver is like."""
+
+    style: str
+    clearance: float
+    """Metres that the careful keep from the edge of a danger."""
+    top_speed: float
+    """Metres per second."""
+    eagerness: float
+    """How fast the speed may rise with the distance to the nearest danger, per second."""
+    noise: float
+    """Standard deviation of what is added to each action."""
+    random_share: float
+    """Share of the steps at which a stretch of one random action begins."""
+    lure: float = 0.0
+    """Share of the steps at which the lured go to the nearest danger."""
+
+
+@dataclass
+class NavigationDriver:
+    """One episode's driver; remembers the random action that it holds."""
+
+    task: Task
+    generator: np.random.Generator
+
+    def __post_init__(self) -> None:
+        self.temper = _draw_temper(self.generator)
+        self._robot = _robot(self.task)
+        self._held: Float[np.ndarray, " 2"] = np.zeros(2)
+        self._left = 0
+        self._slow_steps = 0
+        self._visits_left = 0
+
+    def act(self, observation: Float[np.ndarray, " obs"]) -> Float[np.ndarray, " 2"]:
+        """The action, not clipped."""
+        draw, temper = self.generator, self.temper
+        seen = view(self.task, observation)
+        slow = float(np.linalg.norm(seen.velocity)) < _STUCK_SPEED
+        self._slow_steps = self._slow_steps + 1 if slow else 0
+        starts = temper.style == "idle" or draw.uniform() < temper.random_share
+        if not self._left and (starts or self._slow_steps > _STUCK_STEPS):
+            self._held, self._left, self._slow_steps = draw.uniform(-1.0, 1.0, 2), int(draw.integers(10, 40)), 0
+        if self._left:
+            self._left -= 1
+            return self._held
+        action = _drive(self._robot, seen, *self._aim(seen), careful=temper.style == "careful")
+        return action + temper.noise * draw.standard_normal(2)
+
+    def _aim(self, seen: View) -> tuple[float, float]:
+        """Angle to go and speed."""
+        temper = self.temper
+        target = seen.target if seen.beyond is None else _to_push(seen.target, seen.beyond)
+        if temper.style == "lured" and len(seen.dangers):
+            if not self._visits_left and self.generator.uniform() < temper.lure:
+                self._visits_left = int(self.generator.integers(20, 120))
+            if self._visits_left:
+                self._visits_left -= 1
+                target = seen.dangers[np.argmin(np.linalg.norm(seen.dangers, axis=-1))]
+        # What slides sideways past its target must point to the other side of it.
+        direction = target / max(float(np.linalg.norm(target)), 1e-6)
+        target = target - 0.7 * (seen.velocity - (seen.velocity @ direction) * direction)
+        if temper.style != "careful" or not len(seen.dangers):
+            return float(np.arctan2(target[1], target[0])), temper.top_speed
+        wanted = _free_heading(seen, target, temper.clearance)
+        return wanted, min(temper.top_speed, 0.25 + temper.eagerness * _free_ahead(seen, wanted))
+
+
+def has_layout(task: Task) -> bool:
+    """Whether `NavigationDriver` knows what a task's observation means."""
+    return task.suite == "safety_gymnasium" and task.vision is None and _kind(task) in _LAYOUTS
+
+
+def view(task: Task, observation: Float[np.ndarray, " obs"]) -> View:
+    """What an observation of a task says of the robot's surroundings."""
+    own, body = ROBOTS[_robot(task)]
+    layout = _LAYOUTS[_kind(task)]
+    numbers = np.asarray(observation, np.float64)
+    lidars = dict(zip(layout.lidars, numbers[own:].reshape(len(layout.lidars), BINS), strict=True))
+    # A car's front is to the right of where its frame's x points.
+    turn = np.eye(2) if _robot(task) == "Point" else np.array([[0.0, -1.0], [1.0, 0.0]])
+    if "buttons" in lidars:  # the right one is no danger; it reads alike in both
+        lidars["buttons"] = np.where(np.abs(lidars["buttons"] - lidars["goal"]) < 1e-6, 0.0, lidars["buttons"])
+    points = {name: lidar_points(lidars[name]) @ turn.T for name in layout.dangers}
+    centres = np.concatenate(list(points.values()))
+    radii = [
+        np.full(len(points[name]), radius + (body if name in layout.solid else 0.0))
+        for name, radius in layout.dangers.items()
+    ]
+    target, beyond = lidar_point(lidars[layout.target]), lidar_point(lidars["goal"])
+    middle = centres.mean(0) if len(centres) else np.array([1.0, 0.0])  # the arena's, where things are seen
+    return View(
+        middle if target is None else turn @ target,
+        None if layout.target != "push_box" else middle if beyond is None else turn @ beyond,
+        turn @ numbers[3:5],
+        float(numbers[8]),
+        centres,
+        np.concatenate(radii),
+    )
+
+
+def lidar_point(readings: Float[np.ndarray, " 16"]) -> Float[np.ndarray, " 2"] | None:
+    """Where the only thing that a lidar shows is; None where it shows nothing.
+
+    A thing in the share `a` of its bin also reads `a` as much in the next bin and `1 - a` in the one before.
+    """
+    peak = int(np.argmax(readings))
+    if readings[peak] <= 0.0:
+        return None
+    share = _share(readings[peak - 1], readings[(peak + 1) % BINS])
+    return _points((peak + share) / BINS, readings[peak])
+
+
+def lidar_points(readings: Float[np.ndarray, " 16"]) -> Float[np.ndarray, "n 2"]:
+    """Where the things that a lidar shows may be: more of them rather than fewer where readings overlap."""
+    before, after = np.roll(readings, 1), np.roll(readings, -1)
+    peaks = (readings > 0.0) & (readings >= before) & (readings >= after)
+    alone = peaks & (np.abs(before + after - readings) < 0.02 * readings)
+    # Two things in neighbouring bins: the lower of a peak's two neighbours is likely its echo.
+    explained = (
+        np.roll(peaks & (alone | (after <= before)), 1) | np.roll(peaks & (alone | (before < after)), -1)
+    ) & ~peaks
+    shares = np.where(peaks, _share(before, after), 0.5)
+    kept = (readings > 0.0) & ~explained
+    return _points((np.arange(BINS) + shares) / BINS, readings)[kept]
+
+
+def _share(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    return np.where(before + after > 0.0, after / np.maximum(before + after, 1e-12), 0.5)
+
+
+def _points(turns: np.ndarray, readings: np.ndarray) -> np.ndarray:
+    angle = 2.0 * np.pi * turns
+    return REACH * (1.0 - readings)[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1)
+
+
+def _draw_temper(generator: np.random.Generator) -> Temper:
+    draw = generator.uniform
+    style = str(generator.choice(list(_STYLES), p=list(_STYLES.values())))
+    careful = style == "careful"
+    # Squares: most noise is small, so that good episodes are not rare.
+    return Temper(
+        style,
+        clearance=draw(-0.05, 0.15),
+        top_speed=draw(0.4, 1.4) if careful else draw(0.5, 2.0),
+        eagerness=draw(0.7, 2.0),
+        noise=0.5 * draw() ** 2,
+        random_share=0.01 * draw() ** 2 * (1.0 if careful else 3.0),
+        lure=10.0 ** draw(-3.0, -1.5),
+    )
+
+
+def _free_heading(seen: View, target: Float[np.ndarray, " 2"], clearance: float) -> float:
+    """Angle to go (radians, 0 ahead, to the left positive)."""
+    distance = float(np.linalg.norm(target))
+    straight = float(np.arctan2(target[1], target[0]))
+    angles = straight + np.linspace(-np.pi, np.pi, _HEADINGS, endpoint=False)
+    ways = np.stack([np.cos(angles), np.sin(angles)], -1)
+    # It slides on: dangers are seen from where it will be.
+    offsets = seen.dangers - 0.25 * seen.velocity
+    # From a step ahead on: in a danger all ways are bad at first, and the shortest out of it is the best.
+    along = np.clip(offsets @ ways.T, 0.2, max(0.2, min(distance, _SIGHT)))
+    gap = np.linalg.norm(offsets[:, None] - along[..., None] * ways, axis=-1) - seen.radii[:, None]
+    blocked = np.clip(clearance - gap, 0.0, None) * (1.5 - along / _SIGHT)
+    turn = np.abs(np.angle(np.exp(1j * (angles - straight))))
+    sliding = np.abs(np.angle(np.exp(1j * angles)))
+    return float(angles[np.argmin(20.0 * blocked.max(0) + 0.25 * turn + 0.15 * sliding)])
+
+
+def _free_ahead(seen: View, wanted: float) -> float:
+    """Metres to the edge of the nearest danger within 60 degrees of where the robot goes or is to go, at least 0."""
+    way = np.array([np.cos(wanted), np.sin(wanted)])
+    speed = max(float(np.linalg.norm(seen.velocity)), 1e-6)
+    distances = np.maximum(np.linalg.norm(seen.dangers, axis=-1), 1e-6)
+    towards = np.maximum(seen.dangers @ way, seen.dangers @ seen.velocity / speed) / distances
+    return max(0.0, float(np.where(towards > 0.5, distances - seen.radii, REACH).min()))
+
+
+def _to_push(box: Float[np.ndarray, " 2"], goal: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " 2"]:
+    """Where to go to move the box to its goal: around it until behind it, then on through it."""
+    way = goal - box
+    place, behind = np.arctan2(-box[1], -box[0]), np.arctan2(-way[1], -way[0])
+    left = float(np.angle(np.exp(1j * (behind - place))))
+    if abs(left) < 0.4:
+        return box + 0.2 * way / max(float(np.linalg.norm(way)), 1e-6)
+    angle = place + np.clip(left, -0.8, 0.8)
+    return box + _BESIDE * np.array([np.cos(angle), np.sin(angle)])
+
+
+def _drive(robot: str, seen: View, wanted: float, speed: float, *, careful: bool) -> Float[np.ndarray, " 2"]:
+    """The action that turns to an angle and goes there; the careful back out of what they touch."""
+    ahead = float(np.cos(wanted))
+    forward = max(ahead, 0.0) ** 2
+    if careful and len(seen.dangers):
+        gaps = np.linalg.norm(seen.dangers, axis=-1) - seen.radii
+        nearest = int(np.argmin(gaps))
+        if gaps[nearest] < 0.05 and seen.dangers[nearest][0] > 0.0 and ahead < 0.7:
+            forward = -1.0
+    push = float(np.clip(4.0 * (speed * forward - seen.velocity[0]), -1.0, 1.0))
+    angle = float(np.angle(np.exp(1j * wanted)))
+    if robot == "Point":
+        return np.array([push, np.clip(1.5 * angle, -1.0, 1.0)])
+    turn = float(np.clip(1.2 * angle - 0.15 * seen.turning, -1.0, 1.0))
+    # Its first wheel is the right one.
+    return np.clip(np.array([push + turn, push - turn]), -1.0, 1.0)
+
+
+def _robot(task: Task) -> str:
+    return "Car" if task.name.startswith("Car") else "Point"
+
+
+def _kind(task: Task) -> str:
+    return task.name.removeprefix(_robot(task))
