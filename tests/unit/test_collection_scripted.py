@@ -58,7 +58,9 @@ def observation(*, velocity: tuple[float, float] = (0.0, 0.0), own: int = 12, li
 
 @pytest.mark.parametrize("place", [(1.0, 0.3), (-0.7, 2.1), (0.2, -0.1), (-1.5, -0.01)])
 def test_a_lidar_tells_exactly_where_one_thing_is(place: tuple[float, float]) -> None:
-    np.testing.assert_allclose(lidar_point(lidar(place)), place, atol=1e-9)
+    found = lidar_point(lidar(place))
+    assert found is not None
+    np.testing.assert_allclose(found, place, atol=1e-9)
     np.testing.assert_allclose(lidar_points(lidar(place)), [place], atol=1e-9)
 
 
