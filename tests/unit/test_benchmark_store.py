@@ -1,9 +1,12 @@
 """The store of a benchmark and who runs its cells: none twice, none lost, failures named."""
 
 import json
+import os
+import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +18,8 @@ from surefoot.experiments.attempt import attempt
 from surefoot.experiments.cell import Cell, Measured, Outcome
 from surefoot.experiments.executors.base import Ended
 from surefoot.experiments.executors.inline import InlineExecutor
+from surefoot.experiments.executors.processes import ProcessesExecutor
+from surefoot.experiments.executors.ray import RayExecutor
 from surefoot.experiments.schedule import MOST_DEATHS, Event, run_cells
 from surefoot.experiments.store import DataRecord, Store
 
@@ -156,3 +161,151 @@ def test_rows_that_were_changed_are_refused(tmp_path: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(ConfigError, match="expected the sha256"):
         store.rows("cell0")
+
+
+# --- processes ---
+
+
+def run_in_processes(store: Store, cells: list[Cell], work: Any, slots: int = 2) -> dict[str, Outcome]:
+    task = partial(attempt, store=str(store.path), work=work, began=time.time())
+    options: Any = {"slots": slots, "environment": {"A_VARIABLE": "set"}, "log": str(store.path / "processes.log")}
+    store.path.mkdir(exist_ok=True)
+    with ProcessesExecutor(task, **options) as executor:
+        return run_cells(cells, executor, store=store, on_event=lambda event: None)
+
+
+def test_processes_that_die_are_noticed_and_their_cells_tried_again(tmp_path: Path) -> None:
+    store, cells = Store(tmp_path), [make_cell(number) for number in range(4)]
+    outcomes = run_in_processes(store, cells, fake_cells.dying_work)
+    assert [outcomes[cell.key].status for cell in cells] == ["done", "failed", "done", "done"]
+    assert outcomes["cell1"].reason == "its process died 3 times, the last time by: signal SIGKILL"
+    events = events_of(store)
+    assert events.count(("died", "cell0")) == 1
+    assert [events.count(("done", cell.key)) for cell in cells] == [1, 0, 1, 1]
+    record = store.record("cell2")
+    assert record is not None
+    assert record.details["process"] != os.getpid()
+    assert "work on cell2" in (store.folder("cell2") / "cell.log").read_text()
+
+
+def test_an_interrupt_ends_the_processes(tmp_path: Path) -> None:
+    store, cells = Store(tmp_path), [make_cell(0), make_cell(1)]
+
+    def interrupted(event: Event) -> None:
+        begun = [(store.folder(cell.key) / "run" / "begun").exists() for cell in cells]
+        if event.kind == "waiting" and all(begun):
+            raise KeyboardInterrupt
+
+    task = partial(attempt, store=str(store.path), work=fake_cells.slow_work, began=time.time())
+    executor = ProcessesExecutor(task, slots=2, environment={}, log=str(tmp_path / "processes.log"))
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), executor:
+        run_cells(cells, executor, store=store, on_event=interrupted)
+    assert time.monotonic() - began < 30  # not the minute that the work takes
+    for cell in cells:  # their claims are free, and nothing is recorded
+        with store.claim(cell.key) as ours:
+            assert ours
+        assert store.record(cell.key) is None
+
+
+# --- Ray ---
+
+
+class FakeRay:
+    """The parts of Ray that are used, in this process; the task of the cell `lost` is on a node that dies once."""
+
+    class exceptions:
+        class RayError(Exception):
+            pass
+
+    def __init__(self, lost: str = "") -> None:
+        self.lost, self.calls, self.tasks = lost, [], {}
+
+    def init(self, **options: Any) -> None:
+        self.calls.append(("init", options))
+
+    def shutdown(self) -> None:
+        self.calls.append(("shutdown", {}))
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 3.0}
+
+    def remote(self, **options: Any) -> Any:
+        return lambda function: SimpleNamespace(remote=lambda *words: self._submit(function, *words))
+
+    def _submit(self, function: Any, *words: Any) -> int:
+        self.tasks[len(self.tasks)] = partial(function, *words)
+        return len(self.tasks) - 1
+
+    def wait(self, references: list[int], *, num_returns: int, timeout: float) -> tuple[list[int], list[int]]:
+        return references[:num_returns], references[num_returns:]
+
+    def get(self, reference: int) -> Any:
+        task = self.tasks[reference]
+        if task.args[1].key == self.lost:
+            self.lost = ""
+            raise self.exceptions.RayError("The node died.\nIts last words.")
+        return task()
+
+    def cancel(self, reference: int) -> None:
+        self.calls.append(("cancel", {"task": reference}))
+
+
+def ray_executor(monkeypatch: pytest.MonkeyPatch, fake: FakeRay, store: Store, **options: Any) -> RayExecutor:
+    monkeypatch.setattr("surefoot.experiments.executors.ray.importlib.import_module", lambda name: fake)
+    task = partial(attempt, store=str(store.path), work=simple_work, began=time.time())
+    return RayExecutor(task, **{"slots": 2, "address": None, "environment": {"A": "1"}, **options})
+
+
+def test_ray_runs_cells_and_those_of_a_lost_node_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, cells, fake = Store(tmp_path), [make_cell(number) for number in range(3)], FakeRay("cell1")
+    with ray_executor(monkeypatch, fake, store) as executor:
+        outcomes = run_cells(cells, executor, store=store, on_event=lambda event: None)
+    assert {one.status for one in outcomes.values()} == {"done"}
+    assert events_of(store).count(("died", "cell1")) == 1
+    assert [call for call, _ in fake.calls] == ["init", "shutdown"]
+    options = fake.calls[0][1]
+    assert (options["num_cpus"], options["runtime_env"]) == (2, {"env_vars": {"A": "1"}})
+
+
+def test_a_cluster_has_as_many_slots_as_cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeRay()
+    with ray_executor(monkeypatch, fake, Store(tmp_path), slots=None, address="10.0.0.1:6379") as executor:
+        assert executor.slots == 3
+    assert fake.calls[0][1]["address"] == "10.0.0.1:6379"
+    assert "num_cpus" not in fake.calls[0][1]
+
+
+def fake_interrupt(references: list[int], *, num_returns: int, timeout: float, wait: Any) -> Any:
+    """Ctrl-C at the first look at what runs."""
+    if timeout < 10:
+        raise KeyboardInterrupt
+    return wait(references, num_returns=num_returns, timeout=timeout)
+
+
+def test_an_interrupt_cancels_rays_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeRay()
+    monkeypatch.setattr(fake, "wait", partial(fake_interrupt, wait=fake.wait))
+    with pytest.raises(KeyboardInterrupt), ray_executor(monkeypatch, fake, Store(tmp_path)) as executor:
+        run_cells([make_cell(0)], executor, store=Store(tmp_path), on_event=lambda event: None)
+    assert [call for call, _ in fake.calls] == ["init", "cancel", "shutdown"]
+
+
+def test_without_ray_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"needs Ray; install it by: pip install 'surefoot\[ray\]'"):
+        RayExecutor(simple_work, slots=1, address=None, environment={})  # pyright: ignore[reportArgumentType]
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeRay()
+
+    def init(**options: Any) -> None:
+        raise ConnectionError("Could not find any running Ray instance.\nMore words.")
+
+    monkeypatch.setattr(fake, "init", init)
+    executor = ray_executor(monkeypatch, fake, Store(tmp_path), address="nowhere:1")
+    sentence = "Ray at nowhere:1: expected a cluster to run on, found none (Could not find any running Ray instance)."
+    with pytest.raises(ConfigError) as error, executor:
+        pass
+    assert str(error.value) == sentence

@@ -16,12 +16,15 @@ from surefoot.cli.benchmark_cell import work
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine, duration
 from surefoot.cli.remarks import StrictOption
+from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import note, say, say_lines, warn
 from surefoot.errors import ConfigError, SurefootError, check_name, flag
 from surefoot.experiments.attempt import attempt
 from surefoot.experiments.cell import Cell
 from surefoot.experiments.executors.base import Executor, Task
 from surefoot.experiments.executors.inline import InlineExecutor
+from surefoot.experiments.executors.processes import ProcessesExecutor
+from surefoot.experiments.executors.ray import RayExecutor
 from surefoot.experiments.held_out import is_noted, note_look
 from surefoot.experiments.plan import HELD_OUT, Plan, read_plan
 from surefoot.experiments.publish import publish
@@ -57,10 +60,10 @@ class BenchmarkOptions(StrictOption):
     """Run held-out tasks, too, for this reason, which the log of looks keeps."""
     executor: ExecutorName = "inline"
     """Who runs cells: this process, processes beside it, or a Ray cluster."""
-    processes: Annotated[int, Range("[1, 1024]")] = 2
-    """Cells that run at once (processes, ray)."""
+    processes: Annotated[int | None, Range("[1, 1024]")] = None
+    """Cells that run at once with processes (default: one a core) or ray (default: one a CPU of the cluster)."""
     ray_address: str | None = None
-    """Of the Ray cluster (default: one that is started here)."""
+    """Of the Ray cluster (default: one that is started here); its nodes share the store's folder."""
     workers: Annotated[int, Range("[1, 1024]")] = 1
     """Processes that step a simulator, for each cell."""
     results_only: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -70,12 +73,25 @@ class BenchmarkOptions(StrictOption):
         check_fields(self, called=flag)
 
 
+_COMMON = frozenset(
+    ("plan", "out", "data", "tasks", "methods", "held_out_look", "executor", "workers", "results_only", "strict")
+)
+ROUTES: Routes = {
+    "inline": _COMMON,
+    "processes": _COMMON | {"processes"},
+    "ray": _COMMON | {"processes", "ray_address"},
+}
+"""Executor -> the options that are read."""
+
+
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     os.environ.setdefault(
         "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_cpu_enable_concurrency_optimized_scheduler=false"
     )
     options = parse(BenchmarkOptions, arguments, command="benchmark")
+    given = given_options(BenchmarkOptions, arguments)
+    refuse_others(options, ROUTES[options.executor], f"the executor {options.executor}", given=given)
     benchmark(options)
 
 
@@ -164,12 +180,23 @@ def _run_open(options: BenchmarkOptions, cells: Sequence[Cell], store: Store) ->
     with ExitStack() as stack:
         # Inline, training and evaluation have lines of their own.
         line = None if inline else stack.enter_context(ProgressLine("benchmark", unit="cells"))
-        executor = stack.enter_context(_executor(options, task))
-        run_cells(waiting, executor, store=store, on_event=_Teller(line, store, len(waiting)))
+        executor = stack.enter_context(_executor(options, task, store))
+        try:
+            run_cells(waiting, executor, store=store, on_event=_Teller(line, store, len(waiting)))
+        except KeyboardInterrupt:
+            if not inline:
+                note("ending: the cells that run write their checkpoints.")
+            raise
 
 
-def _executor(options: BenchmarkOptions, task: Task) -> Executor:
-    return InlineExecutor(task)
+def _executor(options: BenchmarkOptions, task: Task, store: Store) -> Executor:
+    if options.executor == "inline":
+        return InlineExecutor(task)
+    environment = {name: os.environ[name] for name in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS") if name in os.environ}
+    if options.executor == "ray":
+        return RayExecutor(task, slots=options.processes, address=options.ray_address, environment=environment)
+    slots = options.processes or os.cpu_count() or 1
+    return ProcessesExecutor(task, slots=slots, environment=environment, log=str(store.path / "processes.log"))
 
 
 class _Teller:

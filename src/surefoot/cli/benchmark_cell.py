@@ -14,7 +14,7 @@ from surefoot.experiments.cell import Cell, Measured
 
 def work(cell: Cell, folder: Path) -> Measured:
     """Train a cell's run in `folder`, or go on with it, and evaluate it by the strict protocol."""
-    prepare_jax()
+    prepare_jax(devices=1)
     from surefoot.algorithms import ALGORITHMS
     from surefoot.checkpoint import versions
     from surefoot.cli.evaluate import EvaluateOptions, evaluate_by_protocol

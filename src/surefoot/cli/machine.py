@@ -22,17 +22,18 @@ ABORTS = "import jaxlib._jax as j; j.get_tfrt_cpu_client()"
 """XLA reads its flags as the first client starts, and aborts the process where it does not know one."""
 
 
-def prepare_jax() -> None:
+def prepare_jax(*, devices: int | None = None) -> None:
     """Set up JAX's environment and import it. Raises `ConfigError` where a variable has a value that JAX refuses.
 
-    A CPU device per core, and no word about accelerators that are not there. Which platform it takes stays JAX's
-    choice. Where JAX is there already, a caller of `main` in the same process has set it up.
+    The CPU has `devices`, by default one per core, and no word is said about accelerators that are not there. Which
+    platform it takes stays JAX's choice. Where JAX is there already, a caller of `main` in the same process has set it
+    up.
     """
     if "jax" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Seeds train side by side on devices of their own.
-    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(min(os.cpu_count() or 1, MOST_DEVICES)))
+    os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(devices or min(os.cpu_count() or 1, MOST_DEVICES)))
     os.environ.update(PINNED)
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
     _check_devices(os.environ["JAX_NUM_CPU_DEVICES"])

@@ -29,6 +29,8 @@ class Command:
     description: str
     after_interrupt: str
     """How to go on after Ctrl-C."""
+    devices: int | None = None
+    """Of the CPU that JAX gets, on which rounding depends; None: one per core."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -86,6 +88,7 @@ COMMANDS: dict[str, Command] = {
         "surefoot.cli.benchmark",
         "Train and measure the methods of a plan on its tasks, and compare them.",
         "start the same command again to go on",
+        devices=1,  # the same numbers from every executor and machine
     ),
     "simulators": Command(
         "surefoot.cli.simulators",
@@ -189,7 +192,7 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
         say(f"surefoot {__version__}")
         return 0
     command = COMMANDS[check_name("command", name, COMMANDS)]
-    prepare_jax()
+    prepare_jax(devices=command.devices)
     run: Callable[[Sequence[str]], None] = importlib.import_module(command.module).run
     from surefoot.numerics import pinned
 

@@ -1,0 +1,91 @@
+"""Cells as tasks of Ray, on this machine or on a cluster whose nodes share the store's folder."""
+
+import importlib
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Self
+
+from surefoot.errors import ConfigError
+from surefoot.experiments.cell import Cell, Outcome
+from surefoot.experiments.executors.base import Ended, Task
+from surefoot.experiments.executors.processes import CELLS_A_PROCESS, GRACE_SECONDS
+
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Of a cluster that is started here: cells are small, and Ray would take a third of the memory."""
+
+
+class RayExecutor:
+    """Runs each attempt as a task that takes one CPU. Where its process or its node dies, that is told, not repeated:
+    the caller counts."""
+
+    def __init__(self, task: Task, *, slots: int | None, address: str | None, environment: Mapping[str, str]) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            task: An attempt; pickled by reference.
+            slots: Attempts at once; by default as many as the cluster has CPUs.
+            address: Of a cluster; by default one is started here.
+            environment: Variables that are set in a process before it imports the task.
+
+        Raises:
+            ConfigError: Where Ray is not installed.
+        """
+        try:
+            self._ray: Any = importlib.import_module("ray")
+        except ImportError as error:
+            raise ConfigError("the executor ray needs Ray; install it by: pip install 'surefoot[ray]'") from error
+        self.slots = slots or os.cpu_count() or 1
+        self._all = slots is None
+        self._task, self._address, self._environment = task, address, dict(environment)
+        self._running: dict[Any, Cell] = {}
+        self._remote: Any = None
+
+    def __enter__(self) -> Self:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine unasked
+        here = {"num_cpus": self.slots, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+        try:
+            self._ray.init(
+                **({"address": self._address} if self._address else here),
+                runtime_env={"env_vars": self._environment},
+                log_to_driver=False,
+                logging_level="error",
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            place = f"Ray at {self._address}" if self._address else "Ray"
+            first = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+            raise ConfigError(f"{place}: expected a cluster to run on, found none ({first}).") from error
+        if self._all:
+            self.slots = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        # A process serves some cells: compiled programs fill the memory.
+        self._remote = self._ray.remote(num_cpus=1, max_retries=0, max_calls=CELLS_A_PROCESS)(_attempt)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is not None and self._running:
+                for reference in self._running:
+                    with suppress(Exception):
+                        self._ray.cancel(reference)
+                self._ray.wait(list(self._running), num_returns=len(self._running), timeout=GRACE_SECONDS)
+        finally:
+            self._ray.shutdown()
+
+    def submit(self, cell: Cell) -> None:
+        self._running[self._remote.remote(self._task, cell)] = cell
+
+    def wait(self, seconds: float) -> list[Ended]:
+        ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
+        return [self._ended(reference) for reference in ready]
+
+    def _ended(self, reference: Any) -> Ended:
+        cell = self._running.pop(reference)
+        try:
+            return Ended(cell.key, self._ray.get(reference))
+        except self._ray.exceptions.RayError as error:
+            first = next((line for line in str(error).splitlines() if line.strip()), "")
+            return Ended(cell.key, None, f"{type(error).__name__}, {first:.200}" if first else type(error).__name__)
+
+
+def _attempt(task: Task, cell: Cell) -> Outcome:
+    return task(cell)
