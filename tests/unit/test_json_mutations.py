@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,3 +181,81 @@ def test_cards(tmp_path: Path) -> None:
         return library.card_of(file)
 
     assert check(card, read, mutations=30) > 8
+
+
+# --- a run whose configuration was changed, before the commands ------------------------------------------------------
+
+
+def _changed(*place: str, to: Any) -> Callable[[dict[str, Any]], None]:
+    def change(values: dict[str, Any]) -> None:
+        for name in place[:-1]:
+            values = values[name]
+        values[place[-1]] = to
+
+    return change
+
+
+def _without(*place: str) -> Callable[[dict[str, Any]], None]:
+    def change(values: dict[str, Any]) -> None:
+        for name in place[:-1]:
+            values = values[name]
+        del values[place[-1]]
+
+    return change
+
+
+CONFIGURATIONS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
+    "no task": (_without("task"), "task: expected a value, found none"),
+    "no hyper-parameters": (_changed("hyperparameters", to={}), "found {}|expected a value, found none|not that of"),
+    "one less": (_without("hyperparameters", "noise"), "'noise': expected a value|not that of the run's checkpoint"),
+    "one more": (_changed("hyperparameters", "more", to=1), "has no such field|not that of the run's checkpoint"),
+    "surplus": (_changed("surplus", to=1), "surplus: expected no such field, found one"),
+    "NaN": (_changed("log_interval", to=float("nan")), "found NaN, which JSON has not"),
+    "huge": (_changed("log_interval", to=10**400), "which is too large"),
+    "text for a number": (_changed("checkpoint_interval", to="1"), "checkpoint_interval: expected a valid integer"),
+    "negative": (_changed("spec", "horizon", to=-6), "horizon: expected at least 1, found -6"),
+    "horizon": (_changed("spec", "horizon", to=7), "task Spend: spec.horizon: expected 6, found 7"),
+    "shape": (_changed("spec", "observation_dim", to=3), "task Spend: spec.observation_dim: expected 2, found 3"),
+    "another algorithm": (_changed("algorithm", to="fisor"), "'schedule'|not that of the run's checkpoint: algorithm"),
+    "unknown algorithm": (_changed("algorithm", to="nonsense"), "unknown algorithm|not that of the run's checkpoint"),
+    "another task": (
+        _changed("task", to="BallRun"),
+        "BallRun: spec.observation_dim: expected 7, found 2|task: expected",
+    ),
+    "unknown task": (_changed("task", to="../x"), "unknown task|task: expected"),
+    "another seed": (_changed("seeds", to=[0, 7]), "seeds"),
+    "seeds of text": (_changed("seeds", to=["0", "1"]), "seeds.0: expected a valid integer"),
+    "another number": (_changed("hyperparameters", "noise", to=1.0), "noise: expected (0.0, found 1.0|1.0, found 0.0)"),
+    "updates": (_changed("hyperparameters", "updates", to=3), "updates: expected (2, found 3|3, found 2)"),
+    "other data": (
+        _changed("data_fingerprint", to="others"),
+        "data_fingerprint: expected .(none., found .others|others., found .none)",
+    ),
+    "filter": (_changed("data_selection", to=[]), "data_selection: expected an object"),
+    "extension": (_changed("extensions", to=[3]), "extensions.0: expected"),
+    "command": (_changed("command", to="surefoot"), "command: expected a valid array"),
+    "version": (_changed("format_version", to=2), "format_version: expected 1, found 2"),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_no_command_takes_a_run_whose_configuration_was_changed(
+    name: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, expected = CONFIGURATIONS[name]
+    values = json.loads((run / "config.json").read_text())
+    change(values)
+    (run / "config.json").write_text(json.dumps(values))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for words in (
+        ["evaluate", str(run), "--budget", "0.5", "--episodes", "1"],
+        ["calibrate", str(run), "--method", "episodes"],
+        ["report", str(run)],
+        ["finetune", str(run), "--out", str(tmp_path / "tuned")],
+        ["bench", "act", str(run)],
+    ):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert is_one_sentence(said.removeprefix("error: ").rstrip("\n")), said
+        assert re.search(expected, said), said
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

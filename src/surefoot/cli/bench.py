@@ -12,7 +12,7 @@ import tyro
 
 from surefoot.checkpoint import versions
 from surefoot.cli.faults import Faults
-from surefoot.cli.files import merge_summary
+from surefoot.cli.files import check_spec, merge_summary
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.routes import Routes, given_options, refuse_others
@@ -21,7 +21,7 @@ from surefoot.errors import check_name, flag
 from surefoot.file_sets import check_writable
 from surefoot.ranges import Range, check_fields
 from surefoot.report.tables import plain_table
-from surefoot.training import LoadedPolicy, load_policy
+from surefoot.training import LoadedPolicy, RunDirectory, load_policy
 
 BENCHES = ("act",)
 FEWEST_CALLS = 3
@@ -72,6 +72,7 @@ def bench_act(options: BenchActOptions, *, given: Collection[str] = (), faults: 
     with faults or Faults():
         check_writable(options.run)
         policy = load_policy(options.run)
+        check_spec(RunDirectory(options.run), policy.config)
         route = "under a budget" if policy.needs_budget else "without a budget"
         refuse_others(options, ROUTES[route], f"{policy.config.algorithm}, which plans under no budget", given=given)
     with ProgressLine("timing", unit="calls") as line:

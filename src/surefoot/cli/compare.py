@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from surefoot.cli.files import read_summary
+from surefoot.cli.files import check_origin, read_summary
 from surefoot.cli.report_simulator import animations, data_points, evaluation_rows_of
 from surefoot.cli.run_data import run_data
 from surefoot.cli.selection import method_name
@@ -91,6 +91,7 @@ def compare(paths: Sequence[Path], out: Path) -> Path:
 def _read(path: Path) -> ComparedRun:
     config = RunDirectory(path).read_config()
     summary, rows = read_summary(path), evaluation_rows_of(path)
+    check_origin(RunDirectory(path), config, summary)
     if "protocol" not in summary or not rows:
         other = next((key for key in ("evaluation", "budgets") if key in summary), None)
         found = (

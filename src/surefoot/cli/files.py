@@ -1,5 +1,6 @@
 """What the commands do with the files of a run: checking the folder, merging the summary."""
 
+import dataclasses
 import io
 import json
 from collections.abc import Collection, Iterable, Mapping
@@ -8,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.checkpoint import as_json, difference, read_metadata
 from surefoot.data.npz_files import Field, check_fields, read_npz
-from surefoot.errors import ConfigError, DataError
+from surefoot.errors import CheckpointError, ConfigError, DataError
 from surefoot.evaluation.summary import Summary
 from surefoot.files import write_json, write_whole
 from surefoot.json_files import read_json
-from surefoot.training import RunDirectory
+from surefoot.tasks import get_task
+from surefoot.training import RunConfig, RunDirectory
 
 SUMMARY = "summary.json"
 
@@ -40,6 +43,34 @@ def check_output_folder(out: Path, *, resume: bool) -> None:
         )
     if not run.config_path.exists():
         raise ConfigError(f"{out}: expected a run to resume, found other files; choose another folder with --out.")
+
+
+def check_spec(run: RunDirectory, config: RunConfig) -> None:
+    """Raise `ConfigError` where a run's data have other shapes or horizons than its task."""
+    task = get_task(config.task)
+    expected, found = as_json(dataclasses.asdict(task.spec)), as_json(dataclasses.asdict(config.spec))
+    if expected != found:
+        raise ConfigError(f"{run.config_path}: task {task.name}: {difference('spec', expected, found)}.")
+
+
+def check_origin(run: RunDirectory, config: RunConfig, summary: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` where the configuration is not that of the run's task, of its checkpoint and its summary."""
+    check_spec(run, config)
+    try:
+        latest = run.latest()
+    except CheckpointError:  # what was measured with them is there still
+        latest = None
+    if latest is not None:
+        _check_same(run, read_metadata(latest), config.identity_of(latest), "checkpoint")
+    names = ("task", "algorithm", "seeds")
+    _check_same(run, summary, {name: config.identity[name] for name in names}, "summary")
+
+
+def _check_same(run: RunDirectory, there: Mapping[str, Any], configured: Mapping[str, Any], what: str) -> None:
+    for name, value in configured.items():
+        if name in there and there[name] != value:
+            sentence = difference(name, there[name], value)
+            raise ConfigError(f"{run.config_path}: it is not that of the run's {what}: {sentence}.")
 
 
 _BEGUN = {"config.json", "checkpoints", "metrics.jsonl", "tensorboard", "wandb", "replay", "online.jsonl"}

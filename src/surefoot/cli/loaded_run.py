@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from surefoot.cli.files import check_spec
 from surefoot.errors import ConfigError, flag
 from surefoot.training import LoadedPolicy, RunConfig, RunDirectory, load_policy
 
@@ -41,6 +42,7 @@ def load_run(path: Path, overrides: dict[str, Any]) -> LoadedRun:
     """The states of all seeds, and the algorithm with `overrides`, which it must know (`ConfigError`)."""
     directory = RunDirectory(path)
     config = directory.read_config()
+    check_spec(directory, config)
     policies: list[LoadedPolicy] = [load_policy(path, seed=seed) for seed in config.seeds]
     algorithm = policies[0].algorithm
     fields = {field.name for field in dataclasses.fields(algorithm)}  # type: ignore[arg-type]

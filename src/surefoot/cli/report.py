@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from surefoot.cli.compare import compare
 from surefoot.cli.evaluation_files import kept
-from surefoot.cli.files import read_arrays, read_summary
+from surefoot.cli.files import check_origin, read_arrays, read_summary
 from surefoot.cli.options import parse
 from surefoot.cli.report_budgets import budget_figures
 from surefoot.cli.report_images import image_figures
@@ -83,6 +83,7 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
     directory = RunDirectory(path)
     config = directory.read_config()
     summary = read_summary(path)
+    check_origin(directory, config, summary)
     page = path / PAGE if out is None else out
     check_writable(page.parent)
     found = run_data(directory, config)

@@ -164,7 +164,9 @@ def _begun(arguments: Sequence[str]) -> _Begun | None:
         return None
     config = run.read_config()
     if config.command[:2] != ("surefoot", "sweep"):
-        raise ConfigError(f"{run.path}: expected a run of surefoot sweep, found one of {' '.join(config.command[:2])}.")
+        raise ConfigError(
+            f"{run.path}: expected a run of surefoot sweep, found one of {' '.join(config.command[:2]) or 'others'}."
+        )
     words = config.command[2:]
     choice = choose(words)
     options: SweepOptions[Any] = parse_with_hyperparameters(

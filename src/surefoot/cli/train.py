@@ -16,7 +16,7 @@ import tyro
 from surefoot import presets
 from surefoot.cli.collect import coverage
 from surefoot.cli.faults import Faults
-from surefoot.cli.files import check_output_folder, merge_summary
+from surefoot.cli.files import check_output_folder, check_spec, merge_summary
 from surefoot.cli.next_commands import measuring_command
 from surefoot.cli.options import choose_or_refuse, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration, reading_progress
@@ -115,6 +115,8 @@ def run(arguments: Sequence[str]) -> None:
         with faults.also():
             check_output_folder(options.out, resume=options.resume)
         if resumed is not None:
+            with faults.also():
+                check_spec(resumed, resumed.read_config())
             check_agreement(resumed, options, resumed.read_config(), faults)
         train(options, command=("surefoot", "train", *arguments), faults=faults)
     say(f"{options.out}: trained; measure it with: {measuring_command(options.hyper, choice.task, options.out)}")
