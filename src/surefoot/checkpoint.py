@@ -34,6 +34,8 @@ from surefoot.numerics import pinned
 
 FORMAT_VERSION = 1
 DESCRIPTION = "checkpoint.json"
+_LONGEST = 300
+"""Letters of a JSON value in a sentence."""
 _ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")
 Tree = TypeVar("Tree")
 
@@ -151,7 +153,13 @@ def difference(field: str, expected: Any, found: Any) -> str:
         for key in [*expected, *(key for key in found if key not in expected)]:
             if key not in expected or key not in found or expected[key] != found[key]:
                 return difference(f"{field}.{key}", expected.get(key), found.get(key))
-    return f"{field}: expected {json.dumps(expected)}, found {json.dumps(found)}"
+    return f"{field}: expected {_brief(expected)}, found {_brief(found)}"
+
+
+def _brief(value: Any) -> str:
+    """A JSON value as a sentence shows it, cut where it is long."""
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from tests.stub_run import know_the_stub, stub_run
 from surefoot import checkpoint, data
 from surefoot.cli.evaluate import table
 from surefoot.cli.evaluate_budgets import read_rows
-from surefoot.cli.files import read_summary
+from surefoot.cli.files import merge_summary, read_summary
 from surefoot.cli.main import main
 from surefoot.cli.report_budgets import levels_of
 from surefoot.data import library
@@ -232,6 +232,9 @@ CONFIGURATIONS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "data_fingerprint: expected .(none., found .others|others., found .none)",
     ),
     "filter": (_changed("data_selection", to=[]), "data_selection: expected an object"),
+    "kind of filter": (_changed("data_selection", "filter", to=3), "data_selection: filter: expected a valid string"),
+    "share": (_changed("data_selection", "fraction", to="x"), "data_selection: fraction: expected a valid number"),
+    "very many seeds": (_changed("seeds", to=list(range(5000))), "seeds: expected at most 1024, found 5,000"),
     "extension": (_changed("extensions", to=[3]), "extensions.0: expected"),
     "command": (_changed("command", to="surefoot"), "command: expected a valid array"),
     "version": (_changed("format_version", to=2), "format_version: expected 1, found 2"),
@@ -259,3 +262,20 @@ def test_no_command_takes_a_run_whose_configuration_was_changed(
         assert is_one_sentence(said.removeprefix("error: ").rstrip("\n")), said
         assert re.search(expected, said), said
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_page_is_not_written_of_another_selection_or_summary(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    merge_summary(run, {"task": "Spend", "algorithm": "stub", "seeds": [0, 1], "data": {"fingerprint": "none"}})
+    for name, value, expected in (
+        ("data_selection", {"filter": "safe", "cost_limit": 3.0}, "summary: data_selection.filter: expected null"),
+        ("data_selection", {"fraction": 0.5, "fraction_seed": 0}, "summary: data_selection.fraction: expected null"),
+    ):
+        original = (run / "config.json").read_text()
+        (run / "config.json").write_text(json.dumps({**json.loads(original), name: value}))
+        assert main(["report", str(run)]) == 2
+        assert expected in capsys.readouterr().err
+        (run / "config.json").write_text(original)
+    merge_summary(run, {"seeds": [0, 2]})
+    assert main(["report", str(run)]) == 2
+    assert "it is not that of the run's summary: seeds: expected [0, 2], found [0, 1]" in capsys.readouterr().err
+    assert not (run / "report.html").exists()

@@ -64,6 +64,11 @@ def check_origin(run: RunDirectory, config: RunConfig, summary: Mapping[str, Any
         _check_same(run, read_metadata(latest), config.identity_of(latest), "checkpoint")
     names = ("task", "algorithm", "seeds")
     _check_same(run, summary, {name: config.identity[name] for name in names}, "summary")
+    if "fingerprint" in (data := summary.get("data", {})):
+        names = ("filter", "cost_limit", "fraction", "fraction_seed")
+        chosen = {name: data[name] for name in names if name in data}
+        found = {name: config.data_selection[name] for name in names if name in config.data_selection}
+        _check_same(run, {"data_selection": chosen}, {"data_selection": found}, "summary")
 
 
 def _check_same(run: RunDirectory, there: Mapping[str, Any], configured: Mapping[str, Any], what: str) -> None:

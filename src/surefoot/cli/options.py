@@ -21,11 +21,10 @@ from surefoot.cli.terminal import cleaned_streams
 from surefoot.errors import ConfigError, FieldError, SurefootError
 from surefoot.numerics import start_jax
 from surefoot.tasks import Task, get_task
+from surefoot.training.run_directory import MOST_SEEDS
 
 WITHOUT_JAX = ("data", "simulators")
 """Commands that need no platform of JAX's."""
-MOST_SEEDS = 1024
-"""Of one run; they are trained side by side in memory."""
 
 Options = TypeVar("Options")
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from typing_extensions import TypedDict
+
 from surefoot import checkpoint
 from surefoot.checkpoint import DamagedCheckpointError, as_json, difference
 from surefoot.errors import CheckpointError, ConfigError
@@ -30,6 +32,8 @@ from surefoot.types import DataSpec
 
 FORMAT_VERSION = 1
 KEPT_CHECKPOINTS = 2
+MOST_SEEDS = 1024
+"""Of one run; they are trained side by side in memory."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -46,6 +50,29 @@ class Extension:
 
     def __post_init__(self) -> None:
         check_fields(self, part="extensions")
+
+
+class Selection(TypedDict, total=False):
+    """Which data a run learned from, as far as commands read it: fields of `RunConfig.data_selection`."""
+
+    filter: str
+    """Kind of the filter."""
+    cost_limit: float
+    """The filter's."""
+    fraction: float
+    """Share of the file's episodes."""
+    fraction_seed: int
+    """Of their choice."""
+    vision: dict[str, Any]
+    """The cameras of a task of images."""
+    data_task: str
+    """Whose data they are, where the run went on in another task."""
+    offline_data: bool
+    """Whether a fine-tuning began with the offline data."""
+    trained_updates: int
+    """Of the run that a fine-tuning began from."""
+    trained_sha256: str
+    """Of its checkpoint's arrays."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +244,11 @@ class RunDirectory:
         if wrong := sorted(names ^ values.keys()):
             sentence = "expected a value, found none" if wrong[0] in names else "expected no such field, found one"
             raise ConfigError(f"{self.config_path}: {wrong[0]}: {sentence}.")
-        return check_json(values, RunConfig, place=str(self.config_path), what=what)
+        config: RunConfig = check_json(values, RunConfig, place=str(self.config_path), what=what)
+        check_json(values["data_selection"], Selection, place=f"{self.config_path}: data_selection", what=what)
+        if len(config.seeds) > MOST_SEEDS:
+            raise ConfigError(f"{self.config_path}: seeds: expected at most {MOST_SEEDS}, found {len(config.seeds):,}.")
+        return config
 
     @contextmanager
     def locked(self) -> Iterator[None]:
