@@ -265,10 +265,12 @@ def test_no_command_takes_a_run_whose_configuration_was_changed(
 
 
 def test_a_page_is_not_written_of_another_selection_or_summary(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    merge_summary(run, {"task": "Spend", "algorithm": "stub", "seeds": [0, 1], "data": {"fingerprint": "none"}})
+    measured = {"task": "Spend", "algorithm": "stub", "preset": None, "seeds": [0, 1], "data": {"fingerprint": "none"}}
+    merge_summary(run, measured)
     for name, value, expected in (
         ("data_selection", {"filter": "safe", "cost_limit": 3.0}, "summary: data_selection.filter: expected null"),
         ("data_selection", {"fraction": 0.5, "fraction_seed": 0}, "summary: data_selection.fraction: expected null"),
+        ("preset", "paper", 'summary: preset: expected null, found "paper"'),
     ):
         original = (run / "config.json").read_text()
         (run / "config.json").write_text(json.dumps({**json.loads(original), name: value}))

@@ -63,7 +63,8 @@ def check_origin(run: RunDirectory, config: RunConfig, summary: Mapping[str, Any
     if latest is not None:
         _check_same(run, read_metadata(latest), config.identity_of(latest), "checkpoint")
     names = ("task", "algorithm", "seeds")
-    _check_same(run, summary, {name: config.identity[name] for name in names}, "summary")
+    named = {name: config.identity[name] for name in names} | {"preset": config.preset}
+    _check_same(run, summary, named, "summary")
     if "fingerprint" in (data := summary.get("data", {})):
         names = ("filter", "cost_limit", "fraction", "fraction_seed")
         chosen = {name: data[name] for name in names if name in data}
