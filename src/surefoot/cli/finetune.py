@@ -156,8 +156,7 @@ def finetune(
 
 def _checked(options: FinetuneOptions, given: Collection[str], faults: Faults) -> tuple[LoadedRun, Task]:
     """The run and where it goes on; `faults` gathers what is wrong with the options."""
-    with faults.also():
-        check_writable(options.out)
+    check_writable(options.out)
     with faults.also():
         if options.without_offline_data and (options.online_share or "online_share" in given):
             raise ConfigError(
