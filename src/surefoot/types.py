@@ -78,7 +78,10 @@ class Phase:
     updates: Annotated[int, Range(NUMBER)]
     """Gradient updates in this phase."""
     batch_size: Annotated[int, Range(NUMBER)]
-    """Transitions per update."""
+    """Transitions per update; windows of them where `window` is more than 1."""
+    window: Annotated[int, Range("[1, 65536]")] = 1
+    """Consecutive rows of the data that each draw stands for, whatever episodes they are of; a batch of them has the
+    axes [batch_size, window]."""
 
     def __post_init__(self) -> None:
         check_fields(self)

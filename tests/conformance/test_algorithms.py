@@ -15,6 +15,7 @@ from surefoot import checkpoint
 from surefoot.algorithms import ALGORITHMS
 from surefoot.algorithms.bc import BC
 from surefoot.algorithms.fisor import FISOR
+from surefoot.algorithms.fisor_returns import ReturnsConfig
 from surefoot.algorithms.fisor_scales import ScalingConfig
 from surefoot.algorithms.fosp import FOSP
 from surefoot.algorithms.safedreamer import SafeDreamer
@@ -113,6 +114,15 @@ VARIANTS: dict[str, Any] = {
         value_final_learning_rate=1e-5,
         scaling=ScalingConfig(observations=True, constraint=True, weight_quantile=0.9, margin_quantile=0.5),
     ),
+    "fisor-returns-recovery": replace(
+        TINY,
+        value_targets="returns",
+        value_updates=10,
+        returns=ReturnsConfig(window=4),
+        recovery="cost",
+        advantage="return",
+        extraction="first_feasible",
+    ),
     "fisor-legacy-joint-dpm_solver": replace(
         JOINT,
         count_state_left=False,
@@ -167,6 +177,7 @@ MAY_CHANGE = {
     "fisor": {
         "constraint": {"constraint"},
         "reward": {"reward"},
+        "values": {"constraint", "recovery", "reward"},
         "policy": {"policy"},
         "joint": {"constraint", "reward", "policy"},
     },
@@ -231,7 +242,7 @@ def batch_of(algorithm: Any, phase: Any, start: int = 0) -> Any:
     """`batch_size` rows of the data, from row `start` on, around its end."""
     data = data_of(algorithm)
     index = (start + np.arange(phase.batch_size)) % rows_of(data)
-    return take_batch(algorithm, data, jnp.asarray(index))
+    return take_batch(algorithm, data, jnp.asarray(index), window=phase.window)
 
 
 @dataclass(frozen=True)

@@ -78,26 +78,23 @@ def test_h_is_divided_by_its_scale_and_what_is_unknown_stays_so() -> None:
     np.testing.assert_array_equal(scaled.observation, batch.observation)
 
 
-def test_a_share_of_the_safe_transitions_keeps_the_margin() -> None:
-    """Of the safe rows' Q_h -4, -3, -2, -1 the share 0.75 is at most -2, of their V_h at most -3."""
+def test_a_share_of_the_safe_states_keeps_the_margin() -> None:
+    """Of the safe rows' V_h -4, -3, -2, -1 the share 0.75 is at most -2."""
     data = make_data(6)._replace(episode_violations=jnp.array([0, 0, 0, 0, 1, 2], jnp.float32))
-    q_h = jnp.array([-1.0, -4.0, -2.0, -3.0, 9.0, -9.0])
-    scales = Scales(None, None, safe_quantiles(q_h - 1.0, q_h, data))
-    assert [float(margin_of(scales, "q_h", share=share, least=0.5)) for share in (0.75, 0.25, 1.0)] == [2.0, 4.0, 1.0]
-    assert float(margin_of(scales, "v_h", share=0.75, least=0.5)) == 3.0
-    assert float(margin_of(scales, "q_h", share=1.0, least=1.5)) == 1.5
-    assert margin_of(None, "q_h", share=0.0, least=0.3) == 0.3
+    scales = Scales(None, None, safe_quantiles(jnp.array([-1.0, -4.0, -2.0, -3.0, 9.0, -9.0]), data))
+    assert [float(margin_of(scales, share=share, least=0.5)) for share in (0.75, 0.25, 1.0)] == [2.0, 4.0, 1.0]
+    assert float(margin_of(scales, share=1.0, least=1.5)) == 1.5
+    assert margin_of(None, share=0.0, least=0.3) == 0.3
     with pytest.raises(ConfigError, match=r"quantile: expected 0 .* found 0.5"):
-        margin_of(None, "q_h", share=0.5, least=0.0)
+        margin_of(None, share=0.5, least=0.0)
 
 
-def test_without_safe_episodes_the_calm_transitions_of_the_best_count() -> None:
+def test_without_safe_episodes_the_calm_states_of_the_best_count() -> None:
     data = make_data(4)._replace(
         episode_violations=jnp.array([1, 1, 3, 4], jnp.float32), constraint=jnp.array([-1, 1, -1, -1], jnp.float32)
     )
-    values = jnp.array([-1.0, -2.0, -5.0, -6.0])
-    scales = Scales(None, None, safe_quantiles(values, values, data))
-    assert [float(margin_of(scales, "q_h", share=share, least=0.0)) for share in (0.01, 1.0)] == [1.0, 1.0]
+    scales = Scales(None, None, safe_quantiles(jnp.array([-1.0, -2.0, -5.0, -6.0]), data))
+    assert [float(margin_of(scales, share=share, least=0.0)) for share in (0.01, 1.0)] == [1.0, 1.0]
 
 
 # --- training ---
@@ -135,8 +132,8 @@ def test_training_keeps_what_was_measured(trained: FISORState) -> None:
     np.testing.assert_allclose(scales.observation.mean[0], data.observation.mean(0), rtol=1e-5)
     np.testing.assert_allclose(scales.constraint, np.full(2, np.median(np.abs(data.constraint))), rtol=1e-6)
     one = jax.tree.map(lambda leaf: leaf[1], trained)
-    q_h = np.asarray(TINY.estimate(one, jnp.asarray(data.observation), jnp.asarray(data.action)).q_h)[:20]
-    np.testing.assert_allclose(scales.safe_quantiles.q_h[1, [50, 100]], [np.sort(q_h)[9], q_h.max()], rtol=1e-5)
+    v_h = np.asarray(TINY.estimate(one, jnp.asarray(data.observation), jnp.asarray(data.action)).v_h)[:20]
+    np.testing.assert_allclose(scales.safe_quantiles[1, [50, 100]], [np.sort(v_h)[9], v_h.max()], rtol=1e-5)
 
 
 @pytest.mark.parametrize("stop", [3, 5, 6])  # after the first phase, before the last, within it

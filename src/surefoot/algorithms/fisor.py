@@ -15,6 +15,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot import data
+from surefoot.algorithms.fisor_checks import check_combinations
+from surefoot.algorithms.fisor_returns import (
+    STRETCH,
+    Pairs,
+    ReturnsConfig,
+    Triple,
+    relief,
+    return_weights,
+    returns_of,
+    step_values,
+    values_of,
+)
 from surefoot.algorithms.fisor_scales import (
     Scales,
     ScalingConfig,
@@ -26,7 +38,13 @@ from surefoot.algorithms.fisor_scales import (
     scaled_batch,
     standardized,
 )
-from surefoot.algorithms.fisor_values import ValueSettings, step_constraint, step_reward, value_optimizer
+from surefoot.algorithms.fisor_values import (
+    ValueSettings,
+    step_constraint,
+    step_recovery,
+    step_reward,
+    value_optimizer,
+)
 from surefoot.algorithms.fisor_weights import (
     Estimates,
     Extraction,
@@ -47,7 +65,7 @@ from surefoot.diffusion.policy import (
     update_policy,
 )
 from surefoot.errors import ConfigError
-from surefoot.ranges import COUNT, NUMBER, Range, check_fields, check_relation
+from surefoot.ranges import COUNT, NUMBER, Range, check_fields
 from surefoot.tasks import Task
 from surefoot.types import BEFORE, DataSpec, Decision, Metrics, Phase, Policy, PolicyInputs, Transition
 from surefoot.values import ValuePair, init_pair
@@ -61,6 +79,8 @@ class FISORState(NamedTuple):
     policy: DiffusionPolicyState
     scales: Scales | None = None
     """What was measured on the data; None where nothing is."""
+    recovery: ValuePair | None = None
+    """V_c and Q_c; None where they are not learned."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +96,8 @@ class FISOR:
     """Updates of V_r and Q_r (decoupled)."""
     policy_updates: Annotated[int, Range(NUMBER)] = 200_000
     """Updates of the policy (decoupled)."""
+    value_updates: Annotated[int, Range(NUMBER)] = field(default=10_000, metadata={BEFORE: 10_000})
+    """Updates of all values at once (value_targets = returns)."""
     joint_updates: Annotated[int, Range(NUMBER)] = 100_000
     """Updates in all, each of `policy_steps` policy steps and one step of every value (joint)."""
     value_batch_size: Annotated[int, Range("[1, 2^24]")] = 256
@@ -86,6 +108,13 @@ class FISOR:
     """Policy steps per update, on consecutive parts of the batch (joint)."""
 
     # --- values ---
+    value_targets: Literal["backup", "returns"] = field(default="backup", metadata={BEFORE: "backup"})
+    """backup: one step and V of the next state, the paper's. returns: lambda-returns along the logged trajectories."""
+    returns: ReturnsConfig = field(default_factory=ReturnsConfig, metadata={BEFORE: {}})
+    """How those are formed."""
+    recovery: Literal["none", "cost"] = field(default="none", metadata={BEFORE: "none"})
+    """cost: also learn V_c, Q_c, discounted numbers of violating steps to come. Outside the region the weights and the
+    choice of the action then go by them: where h has two values Q_h does not say how to get out (decoupled)."""
     value_hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (256, 256)
     """Units of the hidden layers of every value and critic."""
     ensemble: Annotated[int, Range("[1, 1024]")] = 2
@@ -150,6 +179,8 @@ class FISOR:
     weight_margin: Annotated[float, Range("[0, inf)")] = 0.0
     """The region that the weights imitate in is V_h <= -weight_margin, in units of h: in the band before the border
     the policy learns the ways back from it, and candidates there hold some. The paper's is 0."""
+    advantage: Literal["critic", "return"] = field(default="critic", metadata={BEFORE: "critic"})
+    """critic: weights by Q - V of an action, the paper's. return: by the logged way's own return less V (decoupled)."""
     scaled_advantages: bool = False
     """Divide advantages by their spread before the temperatures."""
     diffusion: DiffusionPolicyConfig = field(default_factory=DiffusionPolicyConfig)
@@ -172,24 +203,7 @@ class FISOR:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        drawn = self.policy_batch_size * self.policy_steps
-        sentence = (
-            f"expected at most policy_steps * policy_batch_size = {drawn} in joint training, "
-            f"found {self.value_batch_size}"
-        )
-        good = self.schedule != "joint" or self.value_batch_size <= drawn
-        others = ("policy_batch_size", "policy_steps", "schedule")
-        check_relation(self, good, "value_batch_size", sentence, others=others)
-        if not self.reward_values:
-            ways = {"weighting": ("imitation", "behaviour_cloning"), "extraction": ("minqc", "first_feasible")}
-            for name, known in ways.items():
-                sentence = f"expected {' or '.join(known)} without reward values, found {getattr(self, name)}"
-                check_relation(self, getattr(self, name) in known, name, sentence, others=["reward_values"])
-        for name in ("weight_quantile", "margin_quantile"):
-            share = getattr(self.scaling, name)
-            sentence = f"expected 0 in joint training, where Q_h is never finished before the policy, found {share:g}"
-            good = self.schedule != "joint" or share == 0
-            check_relation(self.scaling, good, name, sentence, part="scaling", others=["schedule"])
+        check_combinations(self)
 
     # --- data and phases ---
 
@@ -208,11 +222,16 @@ class FISOR:
     def phases(self) -> tuple[Phase, ...]:
         if self.schedule == "joint":
             return (Phase("joint", self.joint_updates, self.policy_batch_size * self.policy_steps),)
-        phases = (
-            Phase("constraint", self.constraint_updates, self.value_batch_size),
-            Phase("reward", self.reward_updates if self.reward_values else 0, self.value_batch_size),
-            Phase("policy", self.policy_updates, self.policy_batch_size),
-        )
+        size, window = self.value_batch_size, self.returns.window
+        if self.value_targets == "returns":
+            phases = (Phase("values", self.value_updates, max(1, size // window), window),)
+        else:
+            phases = (
+                Phase("constraint", self.constraint_updates, size),
+                Phase("recovery", self.constraint_updates if self.recovery == "cost" else 0, size),
+                Phase("reward", self.reward_updates if self.reward_values else 0, size),
+            )
+        phases = (*phases, Phase("policy", self.policy_updates, self.policy_batch_size))
         return tuple(phase for phase in phases if phase.updates > 0)
 
     @property
@@ -220,21 +239,21 @@ class FISOR:
         """Numbers of updates on which training depends from the first update of their phase on -> how."""
         if self.schedule == "joint":
             return {}
-        values = ("constraint_updates", "reward_updates")
+        values = ("value_updates",) if self.value_targets == "returns" else ("constraint_updates", "reward_updates")
         rate_falls = self.value_learning_rate != self.value_final_learning_rate
         falls = dict.fromkeys(values, "the learning rate falls over it") if rate_falls else {}
-        moves = {"constraint_updates": "the discount of the backup moves over it"}
+        moves = {values[0]: "the discount of the backup moves over it"}
         return falls | ({} if self.constraint_discount == self.constraint_discount_start else moves)
 
     @property
     def calibrated_phases(self) -> tuple[str, ...]:
-        """The first phase begins with scales of the data, the policy's with quantiles of V_h and Q_h."""
+        """The first phase begins with scales of the data, the policy's with quantiles of V_h."""
         names = tuple(phase.name for phase in self.phases)
         first = names[:1] if self._scaling.before_training else ()
         return first + (("policy",) if self.scaling.before_policy and "policy" in names[len(first) :] else ())
 
     def calibrate(self, state: FISORState, data: Transition, *, phase: str) -> FISORState:
-        """The state with scales measured on `data` (first phase), or with quantiles of V_h and Q_h (policy phase)."""
+        """The state with scales measured on `data` (first phase), or with quantiles of V_h (policy phase)."""
         scales = state.scales
         if scales is None:
             return state
@@ -242,15 +261,17 @@ class FISOR:
             scales = measure(scales, data)
             state = state._replace(scales=scales)
         if phase == "policy" and self.scaling.before_policy:
-            estimates = in_blocks(lambda part: self.estimate(state, part.observation, part.action), data)
-            quantiles = safe_quantiles(estimates.v_h, estimates.q_h, data)
-            state = state._replace(scales=scales._replace(safe_quantiles=quantiles))
+            v_h = in_blocks(lambda part: self._value(state, part.observation), data)
+            state = state._replace(scales=scales._replace(safe_quantiles=safe_quantiles(v_h, data)))
         return state
 
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""]) -> FISORState:
         k_reward, k_constraint, k_policy = jax.random.split(key, 3)
+        k_recovery, ensemble = jax.random.fold_in(key, 3), self.constraint_value_ensemble
+
+        together = self.value_targets == "returns"
 
         def pair(pair_key: Key[Array, ""], updates: int, value_ensemble: int | None) -> ValuePair:
             return init_pair(
@@ -259,14 +280,15 @@ class FISOR:
                 hidden=self.value_hidden,
                 ensemble=self.ensemble,
                 value_ensemble=value_ensemble,
-                optimizer=value_optimizer(self.value_settings, updates),
+                optimizer=value_optimizer(self.value_settings, self.value_updates if together else updates),
             )
 
         return FISORState(
             reward=pair(k_reward, self.reward_updates, None),
-            constraint=pair(k_constraint, self.constraint_updates, self.constraint_value_ensemble),
+            constraint=pair(k_constraint, self.constraint_updates, ensemble),
             policy=init_policy(spec, k_policy, config=self.diffusion),
             scales=init_scales(spec, self._scaling),
+            recovery=pair(k_recovery, self.constraint_updates, ensemble) if self.recovery == "cost" else None,
         )
 
     def update(
@@ -275,6 +297,8 @@ class FISOR:
         """One update of the given phase. The policy phase expects transitions drawn by `sample_weights`."""
         if phase == "joint":
             return self._update_joint(state, batch, key)
+        if phase == "values":
+            return self._update_values(state, batch)
         batch = scaled_batch(state.scales, batch)
         if phase == "policy":
             weights = jnp.ones_like(batch.reward)
@@ -291,12 +315,19 @@ class FISOR:
             q = state.constraint.critic_target(inputs).max(0)
             constraint, metrics = step_constraint(state.constraint, batch, inputs, q, config=self.value_settings)
             return state._replace(constraint=constraint), metrics
-        raise ConfigError(f"unknown phase '{phase}'; known: constraint, reward, policy, joint.")
+        if phase == "recovery":
+            assert state.recovery is not None
+            q = state.recovery.critic_target(inputs).max(0)
+            recovery, metrics = step_recovery(state.recovery, batch, inputs, q, config=self.value_settings)
+            return state._replace(recovery=recovery), metrics
+        raise ConfigError(f"unknown phase '{phase}'; known: constraint, recovery, reward, values, policy, joint.")
 
     def sample_weights(self, state: FISORState, data: Transition, *, phase: str) -> Float[Array, " n"] | None:
         """Weights of all transitions for the policy phase, from values that this phase leaves frozen."""
         if phase != "policy":
             return None
+        if self.advantage == "return":
+            return self._return_weights(state, data)
         estimates = in_blocks(lambda part: self.estimate(state, part.observation, part.action), data)
         return self._weights(state, estimates)
 
@@ -316,8 +347,8 @@ class FISOR:
         )
         if self.safer_step > 0:
             actions = jnp.concatenate([actions, self.safer(state, observation, actions)], axis=1)
-        q_r, q_h = self._candidate_values(state, observation, actions)
-        chosen = self._choose(state, q_r, q_h)
+        q_r, q_h, q_c = self._candidate_values(state, observation, actions)
+        chosen = self._choose(state, q_r, q_h, q_c)
         return Decision(
             action=jnp.take_along_axis(actions, chosen[:, None, None], axis=1)[:, 0],
             feasible=q_h.min(-1) <= -self._acting_margin(state),
@@ -331,14 +362,17 @@ class FISOR:
         """The same in units of scaled h."""
         if self.extraction not in ("feasible_first", "first_feasible"):
             return 0.0
-        return margin_of(state.scales, "q_h", share=self.scaling.margin_quantile, least=self.margin)
+        return margin_of(state.scales, share=self.scaling.margin_quantile, least=self.margin)
 
     # --- what the values say ---
 
     def feasible_value(self, state: FISORState, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
         """V_h [n], in the units of h (qc: discounted cost above the limit); <= 0 is feasible."""
-        value = state.constraint.value(standardized(state.scales, observation)).max(0) - self._limit
-        return value if state.scales is None else value * constraint_unit(state.scales)
+        return self._value(state, observation) * constraint_unit(state.scales)
+
+    def _value(self, state: FISORState, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
+        """The same in units of scaled h."""
+        return state.constraint.value(standardized(state.scales, observation)).max(0) - self._limit
 
     def estimate(
         self, state: FISORState, observation: Float[Array, "b obs"], action: Float[Array, "b act"]
@@ -353,6 +387,7 @@ class FISOR:
             v_r=state.reward.value(observation) if self.reward_values else no_rewards,
             q_h=state.constraint.critic_target(inputs).max(0) - self._limit,
             v_h=state.constraint.value(observation).max(0) - self._limit,
+            relief=None if state.recovery is None else relief(state.recovery, observation, inputs),
         )
 
     def choose(
@@ -363,19 +398,25 @@ class FISOR:
 
     def _candidate_values(
         self, state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]
-    ) -> tuple[Float[Array, "n c"], Float[Array, "n c"]]:
-        """Q_r and Q_h of every candidate; without reward values Q_r is 0."""
+    ) -> tuple[Float[Array, "n c"], Float[Array, "n c"], Float[Array, "n c"] | None]:
+        """Q_r, Q_h and Q_c of every candidate; without reward values Q_r is 0, without recovery Q_c is None."""
         count, candidates, _ = actions.shape
         inputs = pairs_of(standardized(state.scales, observation), actions)
         q_h = state.constraint.critic_target(inputs).max(0).reshape(count, candidates) - self._limit
-        if not self.reward_values:
-            return jnp.zeros_like(q_h), q_h
-        return state.reward.critic_target(inputs).min(0).reshape(count, candidates), q_h
+        q_r, q_c = jnp.zeros_like(q_h), None
+        if self.reward_values:
+            q_r = state.reward.critic_target(inputs).min(0).reshape(count, candidates)
+        if state.recovery is not None:
+            q_c = state.recovery.critic_target(inputs).max(0).reshape(count, candidates)
+        return q_r, q_h, q_c
 
-    def _choose(self, state: FISORState, q_r: Float[Array, "n c"], q_h: Float[Array, "n c"]) -> Int[Array, " n"]:
+    def _choose(
+        self, state: FISORState, q_r: Float[Array, "n c"], q_h: Float[Array, "n c"], q_c: Float[Array, "n c"] | None
+    ) -> Int[Array, " n"]:
         return choose_candidate(
             q_r,
             q_h,
+            q_c,
             extraction=self.extraction,
             margin=self._acting_margin(state),
             escape_slack=self.escape_slack,
@@ -408,7 +449,7 @@ class FISOR:
         policy, metrics = state.policy, {}
         for step, step_key in enumerate(jax.random.split(key, self.policy_steps)):
             part = slice(step * size, (step + 1) * size)
-            weights = self._weights(state, Estimates(*(values[part] for values in estimates)))
+            weights = self._weights(state, Estimates(*(values[part] for values in estimates if values is not None)))
             policy, metrics = update_policy(
                 policy, batch.observation[part], batch.action[part], weights, step_key, config=self.diffusion
             )
@@ -426,8 +467,47 @@ class FISOR:
         state = state._replace(reward=reward, constraint=constraint, policy=policy)
         return state, metrics | reward_metrics | constraint_metrics
 
+    def _update_values(self, state: FISORState, batch: Transition) -> tuple[FISORState, Metrics]:
+        """Every value and critic on the returns of a batch of windows [B, window]."""
+        rows = scaled_batch(state.scales, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch))
+        pairs, metrics = step_values(self._pairs(state), rows, config=self.value_settings, returns=self.returns)
+        reward = state.reward if pairs.reward is None else pairs.reward
+        return state._replace(reward=reward, constraint=pairs.constraint, recovery=pairs.recovery), metrics
+
+    def _return_weights(self, state: FISORState, data: Transition) -> Float[Array, " n"]:
+        """Weights of all transitions, which are in the order of the data, by their trajectories' returns."""
+        if self.weighting == "behaviour_cloning":
+            return jnp.ones_like(data.reward)
+        pairs, scales = self._pairs(state), state.scales
+
+        def values_at(part: Transition) -> tuple[Triple, Triple]:
+            part = scaled_batch(scales, part)
+            return values_of(pairs, part.observation), values_of(pairs, part.next_observation)
+
+        values, following = in_blocks(values_at, data)
+        returns = returns_of(
+            scaled_batch(scales, data),
+            following,
+            STRETCH,
+            config=self.value_settings,
+            mixing=self.returns.mixing,
+            discount=self.constraint_discount,
+        )
+        return return_weights(
+            returns,
+            values,
+            margin=margin_of(state.scales, share=self.scaling.weight_quantile, least=self.weight_margin),
+            reward_temperature=self.reward_temperature,
+            constraint_temperature=self.constraint_temperature,
+            largest=self.returns.largest_weight,
+            by_cost=state.recovery is not None,
+        )
+
+    def _pairs(self, state: FISORState) -> Pairs:
+        return Pairs(state.constraint, state.recovery, state.reward if self.reward_values else None)
+
     def _weights(self, state: FISORState, estimates: Estimates) -> Float[Array, " b"]:
-        margin = margin_of(state.scales, "v_h", share=self.scaling.weight_quantile, least=self.weight_margin)
+        margin = margin_of(state.scales, share=self.scaling.weight_quantile, least=self.weight_margin)
         reward_spread, constraint_spread = 1.0, 1.0
         if self.scaled_advantages:
             reward_spread, constraint_spread = advantage_spreads(estimates, margin=margin)

@@ -1,12 +1,12 @@
 """What FISOR measures on the data, so that nothing depends on units nobody chose: scales of observations and of h, and
-the quantiles of V_h and Q_h over safe episodes, from which margins follow.
+the quantiles of V_h over safe episodes, from which margins follow.
 
 Pure functions; the results are kept in the state.
 """
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -40,7 +40,7 @@ class ScalingConfig:
     """Share of the safe logged episodes' states that the weights count as feasible, in hundredths: their margin is the
     one that so many keep in V_h, but at least weight_margin. 0: weight_margin itself."""
     margin_quantile: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
-    """The same for the choice of the action, in Q_h of the logged actions, at least margin. 0: margin itself."""
+    """The same for the choice of the action, whose Q_h is held to it; at least margin. 0: margin itself."""
 
     def __post_init__(self) -> None:
         check_fields(self, part="scaling")
@@ -67,20 +67,14 @@ class ObservationScale(NamedTuple):
     high: Float[Array, " obs"]
 
 
-class SafeQuantiles(NamedTuple):
-    """Quantiles over the logged transitions of safe episodes, at levels 0, 0.01, ..., 1, in units of scaled h."""
-
-    v_h: Float[Array, " levels"]
-    q_h: Float[Array, " levels"]
-
-
 class Scales(NamedTuple):
     """Everything measured on the data; None where the configuration asks for none of it."""
 
     observation: ObservationScale | None
     constraint: Float[Array, ""] | None
     """h is divided by it."""
-    safe_quantiles: SafeQuantiles | None
+    safe_quantiles: Float[Array, " levels"] | None
+    """Of V_h (units of scaled h) over the logged states of safe episodes, at levels 0, 0.01, ..., 1."""
 
 
 def init_scales(spec: DataSpec, config: ScalingConfig) -> Scales | None:
@@ -91,7 +85,7 @@ def init_scales(spec: DataSpec, config: ScalingConfig) -> Scales | None:
     return Scales(
         ObservationScale(zeros, ones, zeros - 1e6, zeros + 1e6) if config.observations else None,
         jnp.ones(()) if config.constraint else None,
-        SafeQuantiles(jnp.zeros(LEVELS), jnp.zeros(LEVELS)) if config.before_policy else None,
+        jnp.zeros(LEVELS) if config.before_policy else None,
     )
 
 
@@ -158,8 +152,8 @@ def constraint_unit(scales: Scales | None) -> float | Float[Array, ""]:
     return 1.0 if scales is None or scales.constraint is None else scales.constraint
 
 
-def safe_quantiles(v_h: Float[Array, " n"], q_h: Float[Array, " n"], data: Transition) -> SafeQuantiles:
-    """Quantiles of V_h and Q_h over the transitions of episodes without violation.
+def safe_quantiles(v_h: Float[Array, " n"], data: Transition) -> Float[Array, " levels"]:
+    """Quantiles of V_h over the states of episodes without violation.
 
     Where fewer than `ENOUGH_SAFE` of the transitions are of such episodes, those without violation of the
     `FEWEST_VIOLATIONS` with the fewest stand for them.
@@ -169,18 +163,12 @@ def safe_quantiles(v_h: Float[Array, " n"], q_h: Float[Array, " n"], data: Trans
     few = (violations <= jnp.quantile(violations, FEWEST_VIOLATIONS)) & (data.constraint <= 0)
     rows = jnp.where(safe.mean() >= ENOUGH_SAFE, safe, few | ~few.any())
     places = jnp.ceil(jnp.linspace(0.0, 1.0, LEVELS) * rows.sum()).astype(jnp.int32) - 1
-
-    def of(values: Float[Array, " n"]) -> Float[Array, " levels"]:
-        return jnp.sort(jnp.where(rows, values, jnp.inf))[jnp.maximum(places, 0)]
-
-    return SafeQuantiles(of(v_h), of(q_h))
+    return jnp.sort(jnp.where(rows, v_h, jnp.inf))[jnp.maximum(places, 0)]
 
 
-def margin_of(
-    scales: Scales | None, value: Literal["v_h", "q_h"], *, share: float, least: float
-) -> float | Float[Array, ""]:
-    """The margin that this share of the safe episodes' transitions keeps in V_h or Q_h, but at least `least`; that
-    where the share is 0. Raises `ConfigError` where no quantiles were measured."""
+def margin_of(scales: Scales | None, *, share: float, least: float) -> float | Float[Array, ""]:
+    """The margin that this share of the safe episodes' states keeps in V_h, but at least `least`; that where the share
+    is 0. Raises `ConfigError` where no quantiles were measured."""
     if share == 0:
         return least
     if scales is None or scales.safe_quantiles is None:
@@ -188,5 +176,4 @@ def margin_of(
             f"quantile: expected 0 for values whose quantiles over safe episodes were not measured in training, "
             f"found {share:g}."
         )
-    quantiles = scales.safe_quantiles.v_h if value == "v_h" else scales.safe_quantiles.q_h
-    return jnp.maximum(-quantiles[math.ceil(share * (LEVELS - 1) - 1e-9)], least)
+    return jnp.maximum(-scales.safe_quantiles[math.ceil(share * (LEVELS - 1) - 1e-9)], least)

@@ -14,6 +14,8 @@ class ValueSettings(NamedTuple):
     """FISOR's hyper-parameters of these names, which say what they mean."""
 
     schedule: Literal["decoupled", "joint"]
+    value_targets: Literal["backup", "returns"]
+    value_updates: int
     constraint_updates: int
     reward_updates: int
     discount: float
@@ -77,6 +79,29 @@ def step_constraint(
     return pair, value_metrics | critic_metrics
 
 
+def step_recovery(
+    pair: ValuePair, batch: Transition, inputs: Float[Array, "b in"], q: Float[Array, " b"], *, config: ValueSettings
+) -> tuple[ValuePair, Metrics]:
+    """V_c, then Q_c on 1[h > 0] + gamma m V_c(s'): violating steps to come. `q` is the largest target Q_c."""
+    optimizer = value_optimizer(config, config.constraint_updates)
+    pair, value_metrics = step_value(
+        pair,
+        batch.observation,
+        q,
+        expectile=config.constraint_expectile,
+        lower=True,
+        optimizer=optimizer,
+        prefix="recovery",
+    )
+    violating = (batch.constraint > 0).astype(jnp.float32)
+    next_value = jnp.maximum(pair.value(batch.next_observation).max(0), 0.0)
+    target = reward_target(violating, next_value, _continues(batch, config), discount=config.discount)
+    pair, critic_metrics = step_critic(
+        pair, inputs, target, target_rate=config.target_rate, optimizer=optimizer, prefix="recovery"
+    )
+    return pair, value_metrics | critic_metrics
+
+
 def value_optimizer(config: ValueSettings, updates: int) -> optax.GradientTransformation:
     """Adam for a phase of so many updates."""
     first, last = config.value_learning_rate, config.value_final_learning_rate
@@ -90,7 +115,8 @@ def annealed_discount(config: ValueSettings, updates: Int[Array, ""]) -> float |
     start, end = config.constraint_discount_start, config.constraint_discount
     if start == end or config.schedule == "joint":
         return end
-    share = jnp.clip(updates / max(config.constraint_updates, 1), 0.0, 1.0)
+    planned = config.value_updates if config.value_targets == "returns" else config.constraint_updates
+    share = jnp.clip(updates / max(planned, 1), 0.0, 1.0)
     return 1.0 - (1.0 - start) * ((1.0 - end) / (1.0 - start)) ** share
 
 

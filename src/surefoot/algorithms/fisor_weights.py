@@ -17,12 +17,19 @@ Extraction = Literal["minqc", "maxq", "feasible_first", "first_feasible"]
 
 
 class Estimates(NamedTuple):
-    """What the frozen values say of transitions: minimum of Q_r, V_r, maximum of Q_h, V_h; each [B]."""
+    """What the frozen values say of transitions: minimum of Q_r, V_r, maximum of Q_h, V_h; each [B]. `relief` is
+    V_c - Q_c, how many violations an action avoids; None where those are not learned."""
 
     q_r: Float[Array, " b"]
     v_r: Float[Array, " b"]
     q_h: Float[Array, " b"]
     v_h: Float[Array, " b"]
+    relief: Float[Array, " b"] | None = None
+
+    @property
+    def escape(self) -> Float[Array, " b"]:
+        """The advantage that counts outside the region: relief, or V_h - Q_h."""
+        return self.v_h - self.q_h if self.relief is None else self.relief
 
 
 def transition_weights(
@@ -39,17 +46,17 @@ def transition_weights(
     min(exp(alpha_h (V_h - Q_h)), 150). imitation (no rewards): inside 1[Q_h <= 0] alpha_r; outside
     1[Q_h < V_h] clip(exp(alpha_h (V_h - Q_h)), 1, 150). behaviour_cloning: 1.
 
-    With a `margin` (units of the values; beyond the paper) the inside is V_h <= -margin and asks for Q_h <= -margin: in
-    the band before the border the policy learns the ways back from it.
+    Beyond the paper: a relief in `estimates` takes the place of V_h - Q_h. With a `margin` (units of the values) the
+    inside is V_h <= -margin and asks for Q_h <= -margin: in the band before the border the policy learns the ways back.
     """
-    q_r, v_r, q_h, v_h = estimates
-    escape = jnp.exp(constraint_temperature * (v_h - q_h))
+    q_r, v_r, q_h, v_h, _ = estimates
+    escape = jnp.exp(constraint_temperature * estimates.escape)
     if weighting == "feasibility":
         inside = (q_h <= -margin) * jnp.minimum(jnp.exp(reward_temperature * (q_r - v_r)), 100.0)
         outside = jnp.minimum(escape, 150.0)
     elif weighting == "imitation":
         inside = (q_h <= -margin) * jnp.asarray(reward_temperature, jnp.float32)
-        outside = (q_h < v_h) * jnp.clip(escape, 1.0, 150.0)
+        outside = (estimates.escape > 0) * jnp.clip(escape, 1.0, 150.0)
     elif weighting == "behaviour_cloning":
         return jnp.ones_like(v_h)
     else:
@@ -64,10 +71,10 @@ def advantage_spreads(
 
     Temperatures divided by them mean the same on every task: with rewards in metres exp(5 A) is nearly 1 everywhere.
     """
-    q_r, v_r, q_h, v_h = estimates
+    q_r, v_r, q_h, v_h, _ = estimates
     inside = v_h <= -margin
     reward_spread = _spread(q_r - v_r, inside & (q_h <= -margin))
-    constraint_spread = _spread(v_h - q_h, ~inside)
+    constraint_spread = _spread(estimates.escape, ~inside)
     return reward_spread, constraint_spread
 
 
@@ -83,6 +90,7 @@ def _spread(advantage: Float[Array, " b"], rows: Array) -> Float[Array, ""]:
 def choose_candidate(
     q_r: Float[Array, "n c"],
     q_h: Float[Array, "n c"],
+    q_c: Float[Array, "n c"] | None = None,
     *,
     extraction: Extraction,
     margin: float | Float[Array, ""],
@@ -96,7 +104,8 @@ def choose_candidate(
     largest Q_r, a sample of the policy restricted to what is feasible: the maximum over candidates finds the errors of
     a Q_r that was not trained to rank them. Where even that exceeds `escape_above`, all within
     `escape_slack` of it compete by Q_r: the worst cannot be helped any more (V_h >= h(s) whatever is done), and the
-    smallest Q_h alone would leave the robot standing inside the hazard. All three are in the units of the values.
+    smallest Q_h alone would leave the robot standing inside the hazard. With `q_c`, discounted violations to come, the
+    smallest of it acts where no candidate is feasible. All three are in the units of the values.
     """
     if extraction == "minqc":
         return jnp.argmin(q_h, axis=-1)
@@ -104,6 +113,11 @@ def choose_candidate(
         return jnp.argmax(q_r, axis=-1)
     if extraction not in ("feasible_first", "first_feasible"):
         raise ConfigError(f"unknown extraction '{extraction}'; known: minqc, maxq, feasible_first, first_feasible.")
+    if q_c is not None:
+        allowed = q_h <= -margin
+        q_r = q_r if extraction == "feasible_first" else jnp.zeros_like(q_r)
+        best = jnp.argmax(jnp.where(allowed, q_r, -jnp.inf), axis=-1)
+        return jnp.where(allowed.any(-1), best, jnp.argmin(q_c, axis=-1))
     smallest = q_h.min(-1, keepdims=True)
     allowed = q_h <= jnp.maximum(-margin, smallest + escape_slack * (smallest > escape_above))
     if extraction == "first_feasible":

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot.checkpoint import as_json
@@ -82,11 +83,18 @@ def learns_from_windows(algorithm: Any) -> bool:
     return hasattr(algorithm, "batch")
 
 
-def take_batch(algorithm: Any, data: Any, rows: Int[Array, " B"]) -> Any:
-    """These rows of the data, as the algorithm's `update` takes them."""
+def take_batch(algorithm: Any, data: Any, rows: Int[Array, " B"], *, window: int = 1) -> Any:
+    """These rows of the data, or the windows that begin there, as the algorithm's `update` takes them."""
     if learns_from_windows(algorithm):
         return algorithm.batch(data, rows)
+    if window > 1:
+        rows = windows_at(rows, window=window, total=rows_of(data))
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], data)
+
+
+def windows_at(rows: Any, *, window: int, total: int) -> Any:
+    """The rows [B, window] of the windows that begin at `rows` [B], or at the last place where one still fits."""
+    return rows.clip(max=total - window)[:, None] + np.arange(window)[None]
 
 
 def hyperparameters(algorithm: Any) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def run_chunk(
             if batch is None:
                 assert data is not None
                 rows = draw_rows(keys[0], rows=rows_of(data), batch_size=phase.batch_size, cumulative=cumulative)
-                batch = take_batch(algorithm, data, rows)
+                batch = take_batch(algorithm, data, rows, window=phase.window)
             if by_batch:
                 batch = jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec("batch")))
             state, metrics = algorithm.update(state, batch, keys[1], phase=phase.name)
@@ -207,7 +207,7 @@ def _batch_like(algorithm: Algorithm, data: Any, batches: Any, phase: Phase) -> 
     if batches is not None:
         return jax.eval_shape(lambda all_batches: jax.tree.map(lambda values: values[0], all_batches), batches)
     rows = jax.ShapeDtypeStruct((phase.batch_size,), jnp.int32)
-    return jax.eval_shape(partial(take_batch, algorithm), data, rows)
+    return jax.eval_shape(partial(take_batch, algorithm, window=phase.window), data, rows)
 
 
 def _zero_metrics(algorithm: Algorithm, state: Any, batch: Any, phase: Phase) -> Metrics:

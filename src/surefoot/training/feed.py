@@ -20,7 +20,7 @@ from surefoot.data import FrameStream, TransitionStream
 from surefoot.data.sampler import uniform_draws, uniform_rows
 from surefoot.data.stream import exact_cumulative, exact_rows_at
 from surefoot.numerics import pinned
-from surefoot.training.algorithm import Algorithm, rows_of
+from surefoot.training.algorithm import Algorithm, rows_of, windows_at
 from surefoot.training.chunk import (
     UPDATE_STREAM,
     accumulate,
@@ -115,7 +115,8 @@ class StreamedFeed:
         return replicate(self._data.gather(np.arange(len(self._data)) if rows is None else rows), self._mesh)
 
     def pieces(self, first: int, length: int) -> Iterator[tuple[int, Inputs]]:
-        batch_size = self._algorithm.phases[self._phase_index].batch_size
+        phase = self._algorithm.phases[self._phase_index]
+        batch_size = phase.batch_size * phase.window
         most = max(1, PIECE_BYTES // (len(self._seeds) * batch_size * self._row_bytes))
         count = math.ceil(length / most)
         bounds = [first + length * index // count for index in range(count + 1)]
@@ -138,10 +139,14 @@ class StreamedFeed:
             batch_size=phase.batch_size, rows=len(self._data),
         )  # fmt: skip
         if self._cumulative is None:
-            return self._data.gather(np.asarray(draw(weighted=False)))
-        coarse, fine = (np.asarray(part) for part in draw(weighted=True))
-        rows = [exact_rows_at(*each) for each in zip(self._cumulative, coarse, fine, strict=True)]
-        return self._data.gather(np.stack(rows))
+            rows = np.asarray(draw(weighted=False))
+        else:
+            coarse, fine = (np.asarray(part) for part in draw(weighted=True))
+            rows = np.stack([exact_rows_at(*each) for each in zip(self._cumulative, coarse, fine, strict=True)])
+        if phase.window > 1:
+            windows = windows_at(rows.reshape(-1), window=phase.window, total=len(self._data))
+            rows = windows.reshape(*rows.shape, phase.window)
+        return self._data.gather(rows)
 
     def _weights(self, states: Any, phase: str, on_rows: RowsDone) -> np.ndarray | None:
         """The sampling weights [S, N] of a phase, float32."""

@@ -103,6 +103,7 @@ def fit(
     `CheckpointError` where `run` is another run, `DataError` where the data do not fit `spec`.
     """
     _check_arguments(data, spec, seeds, log_interval, checkpoint_interval, stop_at)
+    _check_windows(algorithm, data)
     training = _Training(algorithm, tuple(seeds), run, log_interval, checkpoint_interval, on_progress, tuple(loggers))
     with ExitStack() as stack:
         mesh = seed_mesh(seeds) if share == "seeds" else batch_mesh(algorithm)
@@ -315,6 +316,16 @@ def _check_config(run: RunDirectory, identity: dict[str, Any], algorithm: Algori
     for name, found in called.items():
         if found != expected[name]:
             raise ConfigError(f"{source}: {checkpoint.difference(name, expected[name], found)}.")
+
+
+def _check_windows(algorithm: Algorithm, data: Any) -> None:
+    """`DataError` where a phase learns from windows of more rows than there are."""
+    longest = max((phase.window for phase in algorithm.phases), default=1)
+    rows = len(data) if isinstance(data, TransitionStream | FrameStream) else rows_of(data)
+    if longest > 1 and rows < longest:
+        raise DataError(
+            f"data: expected at least {longest} transitions, a window of which is learned from, found {rows}."
+        )
 
 
 def _check_arguments(
