@@ -28,7 +28,7 @@ from surefoot.types import UNKNOWN_AHEAD, DataSpec, PolicyInputs, Transition
 
 SPEC = DataSpec(observation_dim=2, action_dim=1, horizon=10)
 DIFFUSION = DiffusionPolicyConfig(DenoiserConfig(width=8, blocks=1, expansion=1, frequencies=2, time_width=4))
-ALL = ScalingConfig(observations=True, constraint=True, weight_quantile=0.9, margin_quantile=0.5)
+ALL = ScalingConfig(observations=True, constraint=True, reward=True, weight_quantile=0.9, margin_quantile=0.5)
 TINY = FISOR(
     constraint_updates=3, reward_updates=2, policy_updates=3, value_batch_size=8, policy_batch_size=8,
     value_hidden=(4,), num_candidates=2, diffusion=DIFFUSION, scaling=ALL, extraction="feasible_first",
@@ -39,6 +39,7 @@ def make_data(rows: int = 40) -> Transition:
     random = np.random.default_rng(0)
     columns: dict[str, Any] = {name: np.zeros(rows, np.float32) for name in Transition._fields}
     columns |= {name: random.normal(size=(rows, 2)).astype(np.float32) for name in ("observation", "next_observation")}
+    columns["reward"] = random.normal(size=rows).astype(np.float32)
     columns["action"] = random.uniform(-1, 1, (rows, 1)).astype(np.float32)
     for name in ("constraint", "constraint_before", "constraint_ahead"):
         columns[name] = random.normal(-0.5, 1.0, rows).astype(np.float32)
@@ -49,17 +50,19 @@ def make_data(rows: int = 40) -> Transition:
 def test_columns_are_standardized_and_clipped_beyond_the_data() -> None:
     """0, 2, 4: mean 2, deviation sqrt(8 / 3), range 4; clipped at -2 and 6. A constant column says nothing."""
     scale = observation_scale(jnp.array([[0.0, 1e6], [2.0, 1e6], [4.0, 1e6]]))
-    seen = standardized(Scales(scale, None, None), jnp.array([[2.0, 1e6], [4.0, 7.0], [6.0, 1e37], [1e37, -1e37]]))
+    seen = standardized(
+        Scales(scale, None, None, None), jnp.array([[2.0, 1e6], [4.0, 7.0], [6.0, 1e37], [1e37, -1e37]])
+    )
     deviation = np.sqrt(8 / 3)
     np.testing.assert_allclose(seen, [[0, 0], [2 / deviation, 0], [4 / deviation, 0], [4 / deviation, 0]], rtol=1e-6)
-    again = standardized(Scales(scale, None, None), jnp.array([[-1e37, 0.0]]))
+    again = standardized(Scales(scale, None, None, None), jnp.array([[-1e37, 0.0]]))
     np.testing.assert_allclose(again, [[-4 / deviation, 0]], rtol=1e-6)
 
 
 def test_a_column_far_from_0_keeps_its_digits() -> None:
     """1,000,000 + (0, 1, 2), where float32 has steps of 1/16."""
     scale = observation_scale(1e6 + jnp.arange(3.0)[:, None])
-    seen = standardized(Scales(scale, None, None), 1e6 + jnp.arange(3.0)[:, None])
+    seen = standardized(Scales(scale, None, None, None), 1e6 + jnp.arange(3.0)[:, None])
     np.testing.assert_allclose(seen[:, 0], np.array([-1, 0, 1]) / np.sqrt(2 / 3), rtol=1e-4, atol=1e-6)
 
 
@@ -72,8 +75,9 @@ def test_the_scale_of_h_is_its_usual_size(h: list[float], scale: float) -> None:
 
 def test_h_is_divided_by_its_scale_and_what_is_unknown_stays_so() -> None:
     batch = make_data(2)._replace(constraint_ahead=jnp.array([4.0, UNKNOWN_AHEAD], jnp.float32))
-    scaled = scaled_batch(Scales(None, jnp.asarray(2.0), None), batch)
+    scaled = scaled_batch(Scales(None, jnp.asarray(2.0), jnp.asarray(4.0), None), batch)
     np.testing.assert_allclose(scaled.constraint, batch.constraint / 2)
+    np.testing.assert_allclose(scaled.reward, batch.reward / 4)
     np.testing.assert_array_equal(scaled.constraint_ahead, np.array([2.0, UNKNOWN_AHEAD], np.float32))
     np.testing.assert_array_equal(scaled.observation, batch.observation)
 
@@ -81,7 +85,7 @@ def test_h_is_divided_by_its_scale_and_what_is_unknown_stays_so() -> None:
 def test_a_share_of_the_safe_states_keeps_the_margin() -> None:
     """Of the safe rows' V_h -4, -3, -2, -1 the share 0.75 is at most -2."""
     data = make_data(6)._replace(episode_violations=jnp.array([0, 0, 0, 0, 1, 2], jnp.float32))
-    scales = Scales(None, None, safe_quantiles(jnp.array([-1.0, -4.0, -2.0, -3.0, 9.0, -9.0]), data))
+    scales = Scales(None, None, None, safe_quantiles(jnp.array([-1.0, -4.0, -2.0, -3.0, 9.0, -9.0]), data))
     assert [float(margin_of(scales, share=share, least=0.5)) for share in (0.75, 0.25, 1.0)] == [2.0, 4.0, 1.0]
     assert float(margin_of(scales, share=1.0, least=1.5)) == 1.5
     assert margin_of(None, share=0.0, least=0.3) == 0.3
@@ -93,7 +97,7 @@ def test_without_safe_episodes_the_calm_states_of_the_best_count() -> None:
     data = make_data(4)._replace(
         episode_violations=jnp.array([1, 1, 3, 4], jnp.float32), constraint=jnp.array([-1, 1, -1, -1], jnp.float32)
     )
-    scales = Scales(None, None, safe_quantiles(jnp.array([-1.0, -2.0, -5.0, -6.0]), data))
+    scales = Scales(None, None, None, safe_quantiles(jnp.array([-1.0, -2.0, -5.0, -6.0]), data))
     assert [float(margin_of(scales, share=share, least=0.0)) for share in (0.01, 1.0)] == [1.0, 1.0]
 
 
@@ -144,9 +148,11 @@ def test_a_resumed_run_ends_with_the_same_bits(trained: FISORState, tmp_path: Pa
 
 
 def test_units_of_data_do_not_matter(trained: FISORState) -> None:
-    """h times 2^-7 and a column times 2^10, which rounds nothing, train the same networks and act alike."""
+    """h times 2^-7, a column times 2^10 and rewards times 8, which rounds nothing, train the same networks and act
+    alike."""
     data, unit = make_data(), np.array([[1024.0, 1.0]], np.float32)
     signals = {name: getattr(data, name) / 128 for name in ("constraint", "constraint_before", "constraint_ahead")}
+    signals["reward"] = data.reward * 8
     other = data._replace(observation=data.observation * unit, next_observation=data.next_observation * unit, **signals)
     state = train(TINY, other)
     for name in ("reward", "constraint", "policy"):

@@ -71,3 +71,9 @@ def test_every_set_of_data_has_its_budget() -> None:
     assert all(get_task(name).budget_maximum == budget.maximum for name, budget in BUDGETS.items())
     assert len(TREBI_TASKS) == 2 + 3 * 4
     assert get_task("BallRun").budget_maximum is None
+
+
+def test_dynamics_are_deterministic_unless_something_is_drawn_in_an_episode() -> None:
+    drawn = {name for name, task in TASKS.items() if not task.deterministic}
+    assert {"PointGoal1", "CarButton2", "PointPush1", "easysparse", "PointGoal1Vision"} <= drawn
+    assert {"PointRobot", "BallRun", "CarCircle", "PointCircle1", "HopperVelocity", "SafePendulum"}.isdisjoint(drawn)

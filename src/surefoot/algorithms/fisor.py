@@ -21,7 +21,7 @@ from surefoot.algorithms.fisor_returns import (
     Pairs,
     ReturnsConfig,
     Triple,
-    relief,
+    relief_of,
     return_weights,
     returns_of,
     step_values,
@@ -328,8 +328,14 @@ class FISOR:
             return None
         if self.advantage == "return":
             return self._return_weights(state, data)
-        estimates = in_blocks(lambda part: self.estimate(state, part.observation, part.action), data)
-        return self._weights(state, estimates)
+
+        def said_of(part: Transition) -> tuple[Estimates, Float[Array, " b"] | None]:
+            estimates = self.estimate(state, part.observation, part.action)
+            if state.recovery is None:
+                return estimates, None
+            return estimates, relief_of(state.recovery, standardized(state.scales, part.observation), part.action)
+
+        return self._weights(state, *in_blocks(said_of, data))
 
     def policy(self, state: FISORState) -> Policy:
         """Candidates from the moving average of the denoiser; one is chosen by the target critics."""
@@ -387,7 +393,6 @@ class FISOR:
             v_r=state.reward.value(observation) if self.reward_values else no_rewards,
             q_h=state.constraint.critic_target(inputs).max(0) - self._limit,
             v_h=state.constraint.value(observation).max(0) - self._limit,
-            relief=None if state.recovery is None else relief(state.recovery, observation, inputs),
         )
 
     def choose(
@@ -449,7 +454,7 @@ class FISOR:
         policy, metrics = state.policy, {}
         for step, step_key in enumerate(jax.random.split(key, self.policy_steps)):
             part = slice(step * size, (step + 1) * size)
-            weights = self._weights(state, Estimates(*(values[part] for values in estimates if values is not None)))
+            weights = self._weights(state, Estimates(*(values[part] for values in estimates)))
             policy, metrics = update_policy(
                 policy, batch.observation[part], batch.action[part], weights, step_key, config=self.diffusion
             )
@@ -506,17 +511,20 @@ class FISOR:
     def _pairs(self, state: FISORState) -> Pairs:
         return Pairs(state.constraint, state.recovery, state.reward if self.reward_values else None)
 
-    def _weights(self, state: FISORState, estimates: Estimates) -> Float[Array, " b"]:
+    def _weights(
+        self, state: FISORState, estimates: Estimates, relief: Float[Array, " b"] | None = None
+    ) -> Float[Array, " b"]:
         margin = margin_of(state.scales, share=self.scaling.weight_quantile, least=self.weight_margin)
         reward_spread, constraint_spread = 1.0, 1.0
         if self.scaled_advantages:
-            reward_spread, constraint_spread = advantage_spreads(estimates, margin=margin)
+            reward_spread, constraint_spread = advantage_spreads(estimates, margin=margin, relief=relief)
         return transition_weights(
             estimates,
             weighting=self.weighting,
             reward_temperature=self.reward_temperature / reward_spread,
             constraint_temperature=self.constraint_temperature / constraint_spread,
             margin=margin,
+            relief=relief,
         )
 
     @property

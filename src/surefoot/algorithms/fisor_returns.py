@@ -126,8 +126,9 @@ def values_of(pairs: Pairs, observation: Float[Array, "b obs"]) -> Triple:
     )
 
 
-def relief(pair: ValuePair, observation: Float[Array, "b obs"], inputs: Float[Array, "b in"]) -> Float[Array, " b"]:
+def relief_of(pair: ValuePair, observation: Float[Array, "b obs"], action: Float[Array, "b act"]) -> Float[Array, " b"]:
     """V_c - Q_c: how many violating steps, discounted, an action avoids."""
+    inputs = jnp.concatenate([observation, action], -1)
     return pair.value(observation).max(0) - pair.critic_target(inputs).max(0)
 
 

@@ -1,5 +1,5 @@
-"""What FISOR measures on the data, so that nothing depends on units nobody chose: scales of observations and of h, and
-the quantiles of V_h over safe episodes, from which margins follow.
+"""What FISOR measures on the data, so that nothing depends on units nobody chose: scales of observations, h
+and rewards, and the quantiles of V_h over safe episodes, from which margins follow.
 
 Pure functions; the results are kept in the state.
 """
@@ -36,6 +36,8 @@ class ScalingConfig:
     constraint: bool = field(default=False, metadata={BEFORE: False})
     """Divide h by its median size in the data: margins and slacks are then in that unit. With costs only and
     violation_scale 1 it is 1."""
+    reward: bool = field(default=False, metadata={BEFORE: False})
+    """Divide rewards by their standard deviation in the data."""
     weight_quantile: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
     """Share of the safe logged episodes' states that the weights count as feasible, in hundredths: their margin is the
     one that so many keep in V_h, but at least weight_margin. 0: weight_margin itself."""
@@ -48,7 +50,7 @@ class ScalingConfig:
     @property
     def before_training(self) -> bool:
         """Whether anything is measured before the first update."""
-        return self.observations or self.constraint
+        return self.observations or self.constraint or self.reward
 
     @property
     def before_policy(self) -> bool:
@@ -73,6 +75,8 @@ class Scales(NamedTuple):
     observation: ObservationScale | None
     constraint: Float[Array, ""] | None
     """h is divided by it."""
+    reward: Float[Array, ""] | None
+    """Rewards are divided by it."""
     safe_quantiles: Float[Array, " levels"] | None
     """Of V_h (units of scaled h) over the logged states of safe episodes, at levels 0, 0.01, ..., 1."""
 
@@ -85,18 +89,18 @@ def init_scales(spec: DataSpec, config: ScalingConfig) -> Scales | None:
     return Scales(
         ObservationScale(zeros, ones, zeros - 1e6, zeros + 1e6) if config.observations else None,
         jnp.ones(()) if config.constraint else None,
+        jnp.ones(()) if config.reward else None,
         jnp.zeros(LEVELS) if config.before_policy else None,
     )
 
 
 def measure(scales: Scales, data: Transition) -> Scales:
-    """The scales of observations and of h over `data`, where `scales` has such parts."""
-    observation, constraint = scales.observation, scales.constraint
-    if observation is not None:
-        observation = observation_scale(data.observation)
-    if constraint is not None:
-        constraint = constraint_scale(data.constraint)
-    return scales._replace(observation=observation, constraint=constraint)
+    """The scales of observations, h and rewards over `data`, where `scales` has such parts."""
+    return scales._replace(
+        observation=None if scales.observation is None else observation_scale(data.observation),
+        constraint=None if scales.constraint is None else constraint_scale(data.constraint),
+        reward=None if scales.reward is None else reward_scale(data.reward),
+    )
 
 
 def observation_scale(observation: Float[Array, "n obs"]) -> ObservationScale:
@@ -120,6 +124,12 @@ def constraint_scale(h: Float[Array, " n"]) -> Float[Array, ""]:
     return jnp.where(scale > 0, scale, 1.0)
 
 
+def reward_scale(reward: Float[Array, " n"]) -> Float[Array, ""]:
+    """The standard deviation; 1 where rewards are constant."""
+    deviation = reward.std()
+    return jnp.where(deviation > CONSTANT * jnp.abs(reward).max(), deviation, 1.0)
+
+
 def standardized(scales: Scales | None, observation: Float[Array, "n obs"]) -> Float[Array, "n obs"]:
     """Observations as the networks see them."""
     if scales is None or scales.observation is None:
@@ -129,21 +139,22 @@ def standardized(scales: Scales | None, observation: Float[Array, "n obs"]) -> F
 
 
 def scaled_batch(scales: Scales | None, batch: Transition) -> Transition:
-    """A batch as the losses see it: observations standardized, h divided by its scale."""
+    """A batch as the losses see it: observations standardized, h and rewards divided by their scales."""
     if scales is None:
         return batch
     batch = batch._replace(
         observation=standardized(scales, batch.observation),
         next_observation=standardized(scales, batch.next_observation),
     )
-    unit = scales.constraint
-    if unit is None:
+    if scales.reward is not None:
+        batch = batch._replace(reward=batch.reward / scales.reward)
+    if scales.constraint is None:
         return batch
     ahead = batch.constraint_ahead
     return batch._replace(
-        constraint=batch.constraint / unit,
-        constraint_before=batch.constraint_before / unit,
-        constraint_ahead=jnp.where(ahead < UNKNOWN_AHEAD, ahead / unit, ahead),
+        constraint=batch.constraint / scales.constraint,
+        constraint_before=batch.constraint_before / scales.constraint,
+        constraint_ahead=jnp.where(ahead < UNKNOWN_AHEAD, ahead / scales.constraint, ahead),
     )
 
 

@@ -17,19 +17,12 @@ Extraction = Literal["minqc", "maxq", "feasible_first", "first_feasible"]
 
 
 class Estimates(NamedTuple):
-    """What the frozen values say of transitions: minimum of Q_r, V_r, maximum of Q_h, V_h; each [B]. `relief` is
-    V_c - Q_c, how many violations an action avoids; None where those are not learned."""
+    """What the frozen values say of transitions: minimum of Q_r, V_r, maximum of Q_h, V_h; each [B]."""
 
     q_r: Float[Array, " b"]
     v_r: Float[Array, " b"]
     q_h: Float[Array, " b"]
     v_h: Float[Array, " b"]
-    relief: Float[Array, " b"] | None = None
-
-    @property
-    def escape(self) -> Float[Array, " b"]:
-        """The advantage that counts outside the region: relief, or V_h - Q_h."""
-        return self.v_h - self.q_h if self.relief is None else self.relief
 
 
 def transition_weights(
@@ -39,6 +32,7 @@ def transition_weights(
     reward_temperature: float | Float[Array, ""],
     constraint_temperature: float | Float[Array, ""],
     margin: float | Float[Array, ""] = 0.0,
+    relief: Float[Array, " b"] | None = None,
 ) -> Float[Array, " b"]:
     """Weights w(s, a) >= 0 of the policy's regression.
 
@@ -46,17 +40,19 @@ def transition_weights(
     min(exp(alpha_h (V_h - Q_h)), 150). imitation (no rewards): inside 1[Q_h <= 0] alpha_r; outside
     1[Q_h < V_h] clip(exp(alpha_h (V_h - Q_h)), 1, 150). behaviour_cloning: 1.
 
-    Beyond the paper: a relief in `estimates` takes the place of V_h - Q_h. With a `margin` (units of the values) the
-    inside is V_h <= -margin and asks for Q_h <= -margin: in the band before the border the policy learns the ways back.
+    Beyond the paper: a `relief` (V_c - Q_c, violations that an action avoids) takes the place of V_h - Q_h. With a
+    `margin` (units of the values) the inside is V_h <= -margin and asks for Q_h <= -margin: in the band before the
+    border the policy learns the ways back from it.
     """
-    q_r, v_r, q_h, v_h, _ = estimates
-    escape = jnp.exp(constraint_temperature * estimates.escape)
+    q_r, v_r, q_h, v_h = estimates
+    better = v_h - q_h if relief is None else relief
+    escape = jnp.exp(constraint_temperature * better)
     if weighting == "feasibility":
         inside = (q_h <= -margin) * jnp.minimum(jnp.exp(reward_temperature * (q_r - v_r)), 100.0)
         outside = jnp.minimum(escape, 150.0)
     elif weighting == "imitation":
         inside = (q_h <= -margin) * jnp.asarray(reward_temperature, jnp.float32)
-        outside = (estimates.escape > 0) * jnp.clip(escape, 1.0, 150.0)
+        outside = (better > 0) * jnp.clip(escape, 1.0, 150.0)
     elif weighting == "behaviour_cloning":
         return jnp.ones_like(v_h)
     else:
@@ -65,16 +61,16 @@ def transition_weights(
 
 
 def advantage_spreads(
-    estimates: Estimates, *, margin: float | Float[Array, ""] = 0.0
+    estimates: Estimates, *, margin: float | Float[Array, ""] = 0.0, relief: Float[Array, " b"] | None = None
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Standard deviations of the reward advantage inside the region and of the constraint's outside it.
 
     Temperatures divided by them mean the same on every task: with rewards in metres exp(5 A) is nearly 1 everywhere.
     """
-    q_r, v_r, q_h, v_h, _ = estimates
+    q_r, v_r, q_h, v_h = estimates
     inside = v_h <= -margin
     reward_spread = _spread(q_r - v_r, inside & (q_h <= -margin))
-    constraint_spread = _spread(estimates.escape, ~inside)
+    constraint_spread = _spread(v_h - q_h if relief is None else relief, ~inside)
     return reward_spread, constraint_spread
 
 

@@ -13,8 +13,9 @@ def _hazard_run(name: str) -> Task:
     """HazardRun in one of its layouts. At most 3.7 for the way across and 0.2 for each of 16 steps in the goal."""
     size = (16, 16, 3)
     return Task(
-        name, 768, 2, 30, return_min=0.0, return_max=6.9, cost_limit=0.0, has_constraint=False, image_shape=size
-    )
+        name, 768, 2, 30, return_min=0.0, return_max=6.9, cost_limit=0.0, has_constraint=False, deterministic=True,
+        image_shape=size,
+    )  # fmt: skip
 
 
 def _point_robot_pixels(name: str, size: int) -> Task:
@@ -22,7 +23,7 @@ def _point_robot_pixels(name: str, size: int) -> Task:
     shape = (size, size, 3)
     return Task(
         name, 3 * size * size, 2, 75, return_min=0.0, return_max=8.05, cost_limit=0.0, has_constraint=False,
-        image_shape=shape,
+        deterministic=True, image_shape=shape,
     )  # fmt: skip
 
 
@@ -32,7 +33,17 @@ OWN_TASK = "a system of your own, which is trained from Python (docs/own-task.md
 TASKS: dict[str, Task] = {
     # The best return is the way from the far corner (-3, -3) to the goal's rim, plus 1 for reaching it:
     # hypot(5.2, 5.2) - 0.3 + 1 = 8.05; rewards are distances in metres, so 0 is standing still.
-    "PointRobot": Task("PointRobot", 11, 2, 300, return_min=0.0, return_max=8.05, cost_limit=0.0, has_constraint=True),
+    "PointRobot": Task(
+        "PointRobot",
+        11,
+        2,
+        300,
+        return_min=0.0,
+        return_max=8.05,
+        cost_limit=0.0,
+        has_constraint=True,
+        deterministic=True,
+    ),
     "HazardRun": _hazard_run("HazardRun"),
     "HazardRunShifted": _hazard_run("HazardRunShifted"),
     "PointRobotPixels": _point_robot_pixels("PointRobotPixels", 32),

@@ -61,6 +61,10 @@ _METADRIVE: tuple[_Row, ...] = (
 # fmt: on
 
 
+_REDRAWN = ("Goal", "Button", "Push")
+"""Kinds of navigation whose goals are drawn anew each time one is reached. MetaDrive draws traffic."""
+
+
 def _task(suite: Suite, row: _Row) -> Task:
     """A row as a task; ids and file names follow the benchmark's own patterns."""
     name, observation_dim, action_dim, horizon, return_min, return_max, cost_min, cost_max, bound, trajectories = row
@@ -81,6 +85,7 @@ def _task(suite: Suite, row: _Row) -> Task:
         return_max=return_max,
         cost_limit=10.0 if navigation else 5.0,
         has_constraint=False,
+        deterministic=suite != "metadrive" and not any(kind in name for kind in _REDRAWN),
         suite=suite,
         dsrl_id=dsrl_id,
         simulator_id=simulator_id,

@@ -28,6 +28,9 @@ class Task:
     """Largest safe sum of costs over an episode, strict protocol (FISOR's)."""
     has_constraint: bool
     """Whether its data carry the continuous constraint signal h (metres, > 0 is a violation)."""
+    deterministic: bool = False
+    """Whether the same action in the same state always has the same outcome: nothing is drawn in the middle of an
+    episode, such as the next goal. Then what was driven once can be driven again."""
     suite: Suite = "surefoot"
     dsrl_id: str | None = None
     """Its name in DSRL, which `get_task` accepts too."""

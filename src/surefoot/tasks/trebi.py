@@ -66,6 +66,7 @@ def _task(name: str, budget: Budget, shape: tuple[int, int, int], returns: tuple
         # There is no fixed limit: that of a ratio of 0.5 stands in where one is asked for.
         cost_limit=0.5 * budget.maximum,
         has_constraint=False,
+        deterministic=True,
         cost_return_max=budget.maximum,
         budget_maximum=budget.maximum,
         budget_maximum_discounted=budget.maximum_discounted,
