@@ -65,6 +65,23 @@ def hyper_refusal(*words: str, algorithm: str) -> str:
             ["--schedule", "joint", "--policy-batch-size", "-3", "--value-batch-size", "3000", "--fraction", "7"],
             "--policy-batch-size: expected at least 1, found -3; --fraction: expected a number in (0, 1], found 7.",
         ),
+        (  # what is no number
+            "fisor",
+            [
+                "--log-interval",
+                "abc",
+                "--value-hidden",
+                "4",
+                "x",
+                "--margin=y",
+                "--policy-steps",
+                "1.5",
+                "--seeds",
+                "z",
+            ],
+            "--log-interval: expected a whole number, found 'abc'; --value-hidden: expected a whole number, found 'x'; "
+            "--margin: expected a number, found 'y'; --policy-steps: expected a whole number, found '1.5'.",
+        ),
         (  # a fault of fields that were not given, because of others that were
             "fisor",
             ["--schedule", "joint", "--policy-batch-size=3", "--policy-steps", "2", "--discount", "1"],

@@ -1,5 +1,6 @@
 """`surefoot evaluate`: the policy from drawn and fixed starts, the learned feasible region against the exact one."""
 
+import dataclasses
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -236,7 +237,8 @@ def _check_route(
         faults.add(f"--margin: expected none with the extraction {loaded.algorithm.extraction}, which has none")
     if route.startswith("budgets") and getattr(loaded.algorithm, "budget_discount", 1.0) >= 1.0:
         with faults.also():
-            refuse_others(options, ROUTES[route] - {"budget_conversion"}, f"{whose}, whose costs are not discounted")
+            others = {field.name for field in dataclasses.fields(options)} - {"budget_conversion"}
+            refuse_others(options, others, f"{whose}, whose costs are not discounted")
 
 
 def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: Dataset | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 from surefoot.errors import ConfigError, Fault, flag
-from surefoot.ranges import Declared, declared_fields, fault_of
+from surefoot.ranges import Declared, declared_fields, fault_of, shown
 
 
 class Numeric(typing.NamedTuple):
@@ -99,17 +99,22 @@ def check_arguments(kind: Any, arguments: Sequence[str]) -> None:
 
 
 def argument_faults(kind: Any, arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """The flags whose numbers in the arguments lie outside of the ranges that the fields of `kind` declare, with what
-    is wrong. What is no number is left to the parser."""
+    """The flags whose values in the arguments are no numbers or lie outside of the ranges that the fields of `kind`
+    declare, with what is wrong. Flags without a value, or with another number of them, are left to the parser."""
     known = numeric_flags(kind)
     found: list[tuple[str, str]] = []
     for name, words in _given(arguments, known):
         declared = known[name].declared
         assert declared.range is not None, f"{name} declares no range"
         whole = float not in declared.kinds
-        for word in words:
+        for word in words[: None if declared.variadic else 1]:  # others are not the flag's
             value = _number(word, whole=whole)
-            if value is not None and (sentence := fault_of(value, declared.range, whole=whole)) is not None:
+            if value is None:
+                known_word = not {int, float}.issuperset(declared.kinds) or (declared.optional and word == "None")
+                sentence = None if known_word else f"expected a {'whole ' if whole else ''}number, found {shown(word)}"
+            else:
+                sentence = fault_of(value, declared.range, whole=whole)
+            if sentence is not None:
                 found.append((name, sentence))
                 break
     return found
