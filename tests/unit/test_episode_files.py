@@ -140,3 +140,15 @@ def test_another_episodes_file_under_a_name_is_refused(folder: Path) -> None:
     with pytest.raises(DataError) as refusal:
         episode_files.load(folder, TASK, in_memory=False)
     assert str(refusal.value) == f"{path}: number: expected 2 as in the file's name, found '0'."
+
+
+@pytest.mark.parametrize("name", ["0abc.hdf5", "0000000.hdf5", "1².hdf5"])
+def test_an_episode_under_a_name_that_is_no_number_of_ours_is_refused(name: str, folder: Path) -> None:
+    path = folder / "episodes" / name
+    path.write_bytes((folder / "episodes/000000.hdf5").read_bytes())  # 0000000: counted twice before
+    with pytest.raises(DataError) as refusal:
+        episode_files.load(folder, TASK, in_memory=False)
+    assert (
+        str(refusal.value)
+        == f"{path}: expected a number as the name of an episode's file, as 000012.hdf5, found another."
+    )

@@ -15,6 +15,7 @@ from surefoot.errors import ConfigError
 from surefoot.nn import init_optimizer
 from surefoot.world_model import WorldModelConfig
 from surefoot.world_model.encoders import make_decoder, make_encoder
+from surefoot.world_model.model import encode
 
 TINY = WorldModelConfig(
     encoder="mlp", channels=(8,), deterministic=8, hidden=8, groups=2, classes=4, head_hidden=(8,), bins=21
@@ -169,6 +170,21 @@ def test_images_go_in_and_come_out(kind: str) -> None:
     assert np.abs(embedding[0] - embedding[1]).max() > 0.01
     drawn = decoder(jnp.zeros((2, 16)))
     np.testing.assert_allclose(drawn, np.full((2, 8, 8, 3), 0.5), atol=1e-6)  # nothing in, 0.5 out
+
+
+def test_encoding_a_few_windows_at_a_time_gives_the_same_in_less_memory() -> None:
+    encoder = make_encoder(jax.random.key(0), replace(TINY, encoder="patch", channels=(4, 8)), (8, 8, 3))
+    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (12, 20, 8, 8, 3), np.uint8))
+    programs = [
+        jax.jit(partial(encode, encoder, at_once=at_once)).lower(images).compile()
+        for at_once in (60, None)  # three windows of twenty frames
+    ]
+    few, whole = (program(images) for program in programs)
+    assert few.shape == (12, 20, 2 * 2 * 8)
+    np.testing.assert_allclose(few, whole, rtol=1e-5, atol=1e-6)
+    analyses: list[Any] = [program.memory_analysis() for program in programs]
+    few_bytes, whole_bytes = (analysis.temp_size_in_bytes for analysis in analyses)
+    assert few_bytes < 0.5 * whole_bytes
 
 
 def test_observations_that_do_not_fit_the_encoder_are_refused() -> None:

@@ -61,9 +61,17 @@ def steps_of(features: Float[Array, "b t features"], frames: Frames) -> Steps:
     )
 
 
-def posterior_states(model: WorldModel, frames: Frames, key: Key[Array, ""], *, config: WorldModelConfig) -> Latent:
-    """The states [B, T, ...] that a window was in, float32, without a gradient."""
-    seen = world_model.observe(world_model.in_precision(model, config), frames, key)
+def posterior_states(
+    model: WorldModel,
+    frames: Frames,
+    key: Key[Array, ""],
+    *,
+    config: WorldModelConfig,
+    encoded_at_once: int | None = None,
+) -> Latent:
+    """The states [B, T, ...] that a window was in, float32, without a gradient; see `world_model.observe`."""
+    precise = world_model.in_precision(model, config)
+    seen = world_model.observe(precise, frames, key, encoded_at_once=encoded_at_once)
     return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf.astype(jnp.float32)), seen.latent)
 
 

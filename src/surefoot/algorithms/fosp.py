@@ -36,6 +36,9 @@ from surefoot.types import DataSpec, Metrics, Policy
 from surefoot.values import Spread, init_spread, update_spread
 from surefoot.world_model import Latent, WorldModel
 
+_ENCODED_AT_ONCE = 512
+"""Frames whose activations are in memory together where whole episodes are judged."""
+
 
 class FOSPState(NamedTuple):
     """Everything that training changes."""
@@ -207,7 +210,7 @@ class FOSP(Dreamer):
 
     def window_infeasibility(self, state: FOSPState, frames: Frames, key: Key[Array, ""]) -> Float[Array, "b t"]:
         """p along windows [B, T, ...]: the probability that a violation cannot be avoided, as the critic sees it."""
-        latent = posterior_states(state.model, frames, key, config=self.world_model)
+        latent = posterior_states(state.model, frames, key, config=self.world_model, encoded_at_once=_ENCODED_AT_ONCE)
         return infeasibility(state.critics.reach, latent.features, frames.action, form=self.reachability)
 
     # --- steps ---

@@ -79,12 +79,19 @@ def initial(model: WorldModel, count: int) -> Latent:
     return model.rssm.initial(count)
 
 
-def observe(model: WorldModel, frames: Frames, key: Key[Array, ""]) -> Observed:
-    """Posterior states of windows [B, T, ...]."""
-    rows, length = frames.is_first.shape
-    flat = frames.observation.reshape(rows * length, *frames.observation.shape[2:])
-    embedding = model.encoder(flat).reshape(rows, length, -1)
+def observe(model: WorldModel, frames: Frames, key: Key[Array, ""], *, encoded_at_once: int | None = None) -> Observed:
+    """Posterior states of windows [B, T, ...]; `encoded_at_once` as of `encode`."""
+    embedding = encode(model.encoder, frames.observation, at_once=encoded_at_once)
     return model.rssm.observe(embedding, frames.action, frames.is_first, key)
+
+
+def encode(encoder: Encoder, observation: Array, *, at_once: int | None) -> Float[Array, "b t size"]:
+    """Embeddings of windows [B, T, ...]. `at_once`: frames, at least one window's, whose activations are in memory
+    together, for what needs no gradient; None: all."""
+    rows, length = observation.shape[:2]
+    if at_once is not None and rows * length > at_once:
+        return jax.lax.map(encoder, observation, batch_size=max(1, at_once // length))
+    return encoder(observation.reshape(rows * length, *observation.shape[2:])).reshape(rows, length, -1)
 
 
 def observe_step(
