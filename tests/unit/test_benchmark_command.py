@@ -97,7 +97,9 @@ def test_a_benchmark_runs_each_cell_once_and_writes_its_results(
 def check_files(results: Path) -> None:
     manifest = json.loads((results / "manifest.json").read_text())
     names = {"rows.jsonl.gz", "summary.json", "table.md", "table.csv", "table.tex", "report.html"}
-    assert set(manifest) == names | {"return_cost_strict.png", "return_cost_dsrl.png"}
+    assert set(manifest) == names | {
+        f"return_cost_{protocol}_{group}.png" for protocol in ("strict", "dsrl") for group in ("development", "shares")
+    }
     for name, mark in manifest.items():
         content = (results / name).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (mark["size"], mark["sha256"])
@@ -122,7 +124,7 @@ def check_files(results: Path) -> None:
     markdown = (results / "table.md").read_text()
     assert "fisor on BallRun failed: training diverged; the last good checkpoint is kept in run." in markdown
     page = (results / "report.html").read_text()
-    assert '<figure id="return-cost-strict">' in page
+    assert '<figure id="return_cost_strict_development">' in page
     for text in (markdown, page.split("<style>")[0], json.dumps(summary), (results / "table.csv").read_text()):
         assert not any(holds_a_place(line) for line in text.splitlines() if "<" not in line)
 

@@ -11,7 +11,7 @@ from surefoot.experiments.results import Results
 from surefoot.experiments.store import compressed
 from surefoot.file_sets import mark, write_together
 from surefoot.files import json_content
-from surefoot.report.benchmark_plots import benchmark_figure
+from surefoot.report.benchmark_plots import benchmark_figures
 from surefoot.report.benchmark_tables import (
     benchmark_rows,
     comma_separated,
@@ -36,8 +36,11 @@ def publish(results: Results, folder: Path) -> Path:
     """Write the results into a folder, replacing earlier ones; return the page. No file holds an absolute path."""
     summary: dict[str, Any] = without_folders(results.summary)
     protocols = summary["plan"]["protocols"]
-    drawn = any(entry["figures"] is not None for entry in summary["results"])
-    figures = {protocol: benchmark_figure(summary, protocol) for protocol in protocols} if drawn else {}
+    figures = {
+        f"return_cost_{protocol}_{one.name}": (one.figure, f"{_CAPTION} Protocol {protocol}, {one.words}.")
+        for protocol in protocols
+        for one in benchmark_figures(summary, protocol)
+    }
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / PAGE
     rows = [row for protocol in protocols for row in benchmark_rows(summary, protocol)]
@@ -46,7 +49,7 @@ def publish(results: Results, folder: Path) -> Path:
         title=f"Benchmark {summary['plan']['name']}",
         summary={"seeds": summary["plan"]["seeds"], "versions": summary["versions"]},
         headline=headline(summary),
-        figures={f"return-cost-{name}": (figure, f"{_CAPTION} Protocol {name}.") for name, figure in figures.items()},
+        figures=figures,
         table_rows=rows,
         details=_details(summary),
     )
@@ -57,10 +60,10 @@ def publish(results: Results, folder: Path) -> Path:
         "table.csv": comma_separated(summary).encode(),
         "table.tex": latex(summary).encode(),
     }
-    for name, figure in figures.items():
+    for name, (figure, _) in figures.items():
         picture = io.BytesIO()
         save_figure(figure, picture, format="png", dpi=150, metadata={"Software": None})
-        contents[f"return_cost_{name}.png"] = picture.getvalue()
+        contents[f"{name}.png"] = picture.getvalue()
     marks = {name: asdict(mark(content)) for name, content in {**contents, PAGE: page.read_bytes()}.items()}
     contents[MANIFEST] = json_content(marks)
     write_together({folder / name: content for name, content in contents.items()})
@@ -85,8 +88,9 @@ def _details(summary: Mapping[str, Any]) -> dict[str, Any]:
     protocols = summary["plan"]["protocols"]
     sentences = {f"Comparison ({name})": comparison_sentence(summary, name) for name in protocols}
     overall = {
-        f"{row['method']}, {row['tasks']} ({name})": f"return {row['mean return']}, cost {row['mean cost']}, "
-        f"safe {row['safe']}, 90 % of episodes safe {row['90 % of episodes safe']}"
+        f"{row['method']}, {row['tasks']} ({name})": ", ".join(
+            f"{column} {text}" for column, text in row.items() if column not in ("method", "tasks")
+        )
         for name in protocols
         for row in overall_rows(summary, name)
     }

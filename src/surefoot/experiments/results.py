@@ -69,7 +69,7 @@ def gather(
                     "status": status,
                     **({"reason": reason} if reason else {}),
                     "cells": [cell.key for cell in group.cells],
-                    "figures": summarise_protocol(scored) if status == "done" else None,
+                    "figures": _figures(scored, data[group.task]) if status == "done" else None,
                     "details": [record.details for record in records if record is not None],
                 }
             )
@@ -88,6 +88,14 @@ def gather(
     for record in summary["data"].values():
         del record["modified"]
     return Results(summary, rows)
+
+
+def _figures(rows: Sequence[Mapping[str, Any]], record: DataRecord) -> dict[str, Any]:
+    """What the rows say, and whether they earn at least half of what the best safe logged episode does: standing still
+    is not safe driving. None where no logged episode is safe, or the best of them earns nothing."""
+    figures, best = summarise_protocol(rows), record.best_safe_return
+    earns = None if best is None or best <= 0 else figures["normalised_return_mean"] >= best / 2
+    return {**figures, "earns_half_of_log": earns}
 
 
 def _groups(cells: Sequence[Cell]) -> list[_Group]:
@@ -171,6 +179,9 @@ def _overall(
             "tasks": len(mine),
             "done": len(done),
             "safe": sum(entry["figures"]["safe"] for entry in done),
+            "safe_and_earning": sum(
+                entry["figures"]["safe"] and entry["figures"]["earns_half_of_log"] is not False for entry in done
+            ),
             "mostly_safe": sum(entry["figures"]["episode_safe_rate"] >= SAFE_EPISODES for entry in done),
             "normalised_return": mean_over_tasks([_scores(one, rows, "normalised_return") for one in done]),
             "normalised_cost": mean_over_tasks([_scores(one, rows, "normalised_cost") for one in done]),
@@ -191,4 +202,5 @@ def _comparison(
         mine = [one for one in _largest_share(entries, key, protocol) if one["task"] in tasks]
         if len(mine) == len(tasks) and all(one["status"] == "done" for one in mine):
             returns[key] = mean_over_tasks([_scores(one, rows, "normalised_return") for one in mine])
-    return {"baseline": plan.baseline, "tasks": tasks, "normalised_return": returns}
+    missing = [key for key in plan.methods if key not in returns]
+    return {"baseline": plan.baseline, "tasks": tasks, "normalised_return": returns, "not_done": missing}

@@ -1,43 +1,64 @@
-"""The figure of a benchmark: normalised cost against normalised return, a panel for each task."""
+"""The figures of a benchmark: normalised cost against normalised return, a panel for each task."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from surefoot.errors import ConfigError
 from surefoot.report.benchmark_tables import HELD_OUT
 from surefoot.report.style import GREEN, GREY, MARKERS, SERIES, light_grid, new_figure, styled
 from surefoot.report.tables import has_limit_of_zero
 from surefoot.text import plain_for_plot
 
-COLUMNS, PANEL_HEIGHT = 3, 2.3
+PANEL_HEIGHT, MOST_PANELS = 2.3, 12
+"""Inches; panels of one figure, as many as a page shows at a readable size."""
 _TICKS = (0, 0.5, 1, 2, 5, 10, 20, 50, 100)
+_GROUPS = {"development": "development tasks", HELD_OUT: "held-out tasks", "shares": "shares of the data"}
+Entries = list[Mapping[str, Any]]
+
+
+class Picture(NamedTuple):
+    """A figure of some of the tasks."""
+
+    name: str
+    """For a file."""
+    words: str
+    """What is in it."""
+    figure: Figure
+
+
+def benchmark_figures(summary: Mapping[str, Any], protocol: str) -> list[Picture]:
+    """Draw every method's mean with its 95 % intervals in a panel for each task: figures of few panels each, for
+    development tasks, held-out tasks and shares of the data. None where no cell is done."""
+    groups: dict[str, dict[tuple[str, float], Entries]] = {name: {} for name in _GROUPS}
+    for entry in summary["results"]:
+        if entry["protocol"] == protocol and entry["figures"] is not None:
+            group = groups["shares" if entry["fraction"] < 1 else entry["role"]]
+            group.setdefault((entry["task"], entry["fraction"]), []).append(entry)
+    pictures = []
+    for name, panels in groups.items():
+        for number, part in enumerate(_parts(list(panels.values())), 1):
+            place = name.replace("-", "_") + (f"_{number}" if number > 1 else "")
+            pictures.append(Picture(place, _GROUPS[name], _figure(part, summary)))
+    return pictures
+
+
+def _parts(panels: list[Entries]) -> list[list[Entries]]:
+    return [panels[first : first + MOST_PANELS] for first in range(0, len(panels), MOST_PANELS)]
 
 
 @styled
-def benchmark_figure(summary: Mapping[str, Any], protocol: str) -> Figure:
-    """Draw every method's mean with its 95 % intervals in the panels of the tasks and shares of their data.
-
-    Raises:
-        ConfigError: Where no cell is done.
-    """
-    panels: dict[tuple[str, float], list[Mapping[str, Any]]] = {}
-    for entry in summary["results"]:
-        if entry["protocol"] == protocol and entry["figures"] is not None:
-            panels.setdefault((entry["task"], entry["fraction"]), []).append(entry)
-    if not panels:
-        raise ConfigError("benchmark_figure: expected at least one cell that is done, found none.")
+def _figure(panels: Sequence[Entries], summary: Mapping[str, Any]) -> Figure:
     keys = list(summary["plan"]["methods"])
-    columns = min(COLUMNS, len(panels))
+    columns = min(4 if len(panels) > 6 else 3, len(panels))
     lines = -(-len(panels) // columns)
-    figure = new_figure(PANEL_HEIGHT * lines + 0.6)
+    figure = new_figure(PANEL_HEIGHT * lines + 0.7)
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
-    for panel, (place, entries) in zip(axes, panels.items(), strict=False):
-        _draw(panel, place, entries, keys, summary["data"].get(place[0], {}))
+    for panel, entries in zip(axes, panels, strict=False):
+        _draw(panel, entries, keys, summary["data"].get(entries[0]["task"], {}))
     for panel in axes[len(panels) :]:
         panel.set_axis_off()
     figure.supxlabel("normalised return", fontsize=9)
@@ -47,17 +68,11 @@ def benchmark_figure(summary: Mapping[str, Any], protocol: str) -> Figure:
         Line2D([], [], linestyle="", marker=_marker(i), color=_colour(i), markersize=6, label=title)
         for i, title in enumerate(titles)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(keys), 5))
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(keys), 5))
     return figure
 
 
-def _draw(
-    axes: Axes,
-    place: tuple[str, float],
-    entries: Sequence[Mapping[str, Any]],
-    keys: Sequence[str],
-    data: Mapping[str, Any],
-) -> None:
+def _draw(axes: Axes, entries: Entries, keys: Sequence[str], data: Mapping[str, Any]) -> None:
     # A cost normalised by a limit of 0 is C + 1: the cost itself is drawn, against its limit of 0.
     zero = has_limit_of_zero(entries[0]["figures"])
     limit, largest = (0.0 if zero else 1.0), 1.0
@@ -83,7 +98,7 @@ def _draw(
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in _TICKS if tick <= 1.3 * largest]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    task, fraction = place
+    task, fraction = entries[0]["task"], entries[0]["fraction"]
     held_out = " (held out)" if entries[0]["role"] == HELD_OUT else ""
     share = f", {100 * fraction:g} %" if fraction < 1 else ""
     axes.set_title(plain_for_plot(f"{task}{share}{held_out}"))

@@ -53,6 +53,7 @@ def overall_rows(summary: Mapping[str, Any], protocol: str) -> list[dict[str, st
                     "mean return": _with_interval(found["normalised_return"]),
                     "mean cost": _with_interval(found["normalised_cost"]),
                     "safe": f"{found['safe']} of {found['done']}",
+                    "safe, half of the log's best": f"{found['safe_and_earning']} of {found['done']}",
                     "90 % of episodes safe": f"{found['mostly_safe']} of {found['done']}",
                 }
             )
@@ -68,9 +69,11 @@ def comparison_sentence(summary: Mapping[str, Any], protocol: str) -> str:
     returns = [f"{methods[key]['title']} {_with_interval(one)}" for key, one in found["normalised_return"].items()]
     count = len(found["tasks"])
     place = "the one task" if count == 1 else f"the {count} tasks"
+    absent = [methods[key]["title"] for key in found["not_done"]]
+    lacking = f" Not done on all of them: {', '.join(absent)}." if absent else ""
     return (
         f"Mean return over {place} on which {methods[found['baseline']]['title']} is safe "
-        f"({', '.join(found['tasks'])}): {', '.join(returns)}."
+        f"({', '.join(found['tasks'])}): {', '.join(returns)}.{lacking}"
     )
 
 
