@@ -1,5 +1,6 @@
 """A benchmark's plan: what is read, what is refused in one sentence, what enters a cell's key."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ from tests.data_fixtures import is_one_sentence
 
 from surefoot.errors import ConfigError
 from surefoot.experiments.plan import Plan, TaskEntry, read_plan
-from surefoot.experiments.resolve import resolve_cells, resolve_methods
+from surefoot.experiments.resolve import identity_of, resolve_cells, resolve_methods
 from surefoot.experiments.store import DataRecord
+from surefoot.types import BEFORE
 
 RECORD = DataRecord("ball.hdf5", "f" * 64, 10, 20, 5, 500, 0.2, 0.5, 0.9)
 PLAN = """
@@ -160,3 +162,25 @@ def test_other_data_are_other_cells(tmp_path: Path) -> None:
 def test_a_plan_in_python_is_checked_as_well() -> None:
     with pytest.raises(ConfigError, match="methods: expected at least one method, found none"):
         Plan("a", {"BallRun": TaskEntry("b")}, {})
+
+
+@dataclass(frozen=True)
+class Inner:
+    width: int = 3
+    later: float = field(default=0.5, metadata={BEFORE: 0.5})
+
+
+@dataclass(frozen=True)
+class Outer:
+    sizes: tuple[int, int] = (1, 2)
+    inner: Inner = Inner()
+    added: Inner | None = field(default=None, metadata={BEFORE: None})
+    returns: Inner = field(default=Inner(), metadata={BEFORE: {"width": 3}})
+
+
+def test_hyperparameters_that_were_added_later_leave_keys_as_they_were() -> None:
+    assert identity_of(Outer()) == {"sizes": [1, 2], "inner": {"width": 3}}
+    changed = identity_of(Outer(inner=Inner(later=0.6), added=Inner(), returns=Inner(4)))
+    assert changed == {
+        "sizes": [1, 2], "inner": {"width": 3, "later": 0.6}, "added": {"width": 3}, "returns": {"width": 4},
+    }  # fmt: skip

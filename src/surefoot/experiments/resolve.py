@@ -1,5 +1,6 @@
 """A plan's cells with everything resolved: algorithms built, keys taken."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 from surefoot import presets
 from surefoot.algorithms import ALGORITHMS
+from surefoot.checkpoint import as_json
 from surefoot.errors import ConfigError, SurefootError, UnknownNameError, check_name
 from surefoot.evaluation.protocol import cost_limits
 from surefoot.experiments.cell import Cell
@@ -17,6 +19,7 @@ from surefoot.experiments.sources import data_path
 from surefoot.experiments.store import DataRecord
 from surefoot.tasks import Task, get_task
 from surefoot.training.algorithm import from_hyperparameters, hyperparameters
+from surefoot.types import BEFORE
 
 VERSIONS = ("surefoot", "jax")
 """Packages whose versions enter a cell's key."""
@@ -29,6 +32,8 @@ class Resolved(NamedTuple):
     task: Task
     hyperparameters: dict[str, Any]
     """Every field of the algorithm, as JSON values."""
+    identity: dict[str, Any]
+    """Those of them that enter a cell's key."""
 
 
 def resolve_methods(plan: Plan, place: str) -> dict[tuple[str, str], Resolved]:
@@ -42,8 +47,8 @@ def resolve_methods(plan: Plan, place: str) -> dict[tuple[str, str], Resolved]:
     for name in plan.tasks:
         task = _task(plan, name, place)
         for key, method in plan.methods.items():
-            values = _hyperparameters(method, task, f"{place}: methods.{key}")
-            found[name, key] = Resolved(task, values)
+            algorithm = _algorithm(method, task, f"{place}: methods.{key}")
+            found[name, key] = Resolved(task, hyperparameters(algorithm), identity_of(algorithm))
     return found
 
 
@@ -113,7 +118,7 @@ def _key(
     identity = {
         "task": resolved.task.name,
         "algorithm": method.algorithm,
-        "hyperparameters": resolved.hyperparameters,
+        "hyperparameters": resolved.identity,
         "data": record.fingerprint,
         "filter": [method.data_filter, None if method.data_filter == "all" else limit],
         "fraction": fraction,
@@ -136,7 +141,19 @@ def _task(plan: Plan, name: str, place: str) -> Task:
     return task
 
 
-def _hyperparameters(method: Method, task: Task, place: str) -> dict[str, Any]:
+def identity_of(config: Any) -> dict[str, Any]:
+    """The hyper-parameters of an algorithm, as JSON values, without those that were added later and are as they were
+    before: cells from before keep their keys."""
+    found = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        value = identity_of(value) if dataclasses.is_dataclass(value) else as_json(value)
+        if BEFORE not in field.metadata or value != as_json(field.metadata[BEFORE]):
+            found[field.name] = value
+    return found
+
+
+def _algorithm(method: Method, task: Task, place: str) -> Any:
     try:
         algorithm = presets.build(method.algorithm, task, preset=method.preset)
     except SurefootError as error:
@@ -144,10 +161,10 @@ def _hyperparameters(method: Method, task: Task, place: str) -> dict[str, Any]:
     if getattr(algorithm, "needs_budget", False):
         raise ConfigError(f"{place}.algorithm: expected one that plans under no budget, found {method.algorithm}.")
     if not method.overrides:
-        return hyperparameters(algorithm)
+        return algorithm
     values = _changed(hyperparameters(algorithm), method.overrides, f"{place}.overrides")
     kind = ALGORITHMS[method.algorithm]
-    return hyperparameters(from_hyperparameters(kind, values, source=f"{place}.overrides"))
+    return from_hyperparameters(kind, values, source=f"{place}.overrides")
 
 
 def _changed(values: dict[str, Any], overrides: Mapping[str, Any], place: str) -> dict[str, Any]:
