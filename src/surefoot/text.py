@@ -8,7 +8,7 @@ import functools
 import re
 import shlex
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MOST_PRINTED = 5_000
@@ -57,6 +57,11 @@ def shell_word(text: object) -> str:
         return shlex.quote(word)
     escaped = "".join(_bash_escape(letter) for letter in word)
     return f"$'{escaped}'"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a sentence lists them: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def shortened(text: str, most: int) -> str:

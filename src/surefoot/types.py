@@ -120,6 +120,12 @@ class Policy(NamedTuple):
 class HasFeasibleValue(Protocol):
     """An algorithm whose values say where it is safe, and whose policy asks them for feasible actions."""
 
+    @property
+    def forbids_violations(self) -> bool:
+        """Whether a state in violation is one that its values should not call feasible; False where costs within a
+        limit are allowed."""
+        ...
+
     def feasible_value(self, state: Any, observation: Float[Array, "n obs"], /) -> Float[Array, " n"]:
         """V_h [n]: the worst constraint signal to come; > 0 is a violation that cannot be avoided."""
         ...

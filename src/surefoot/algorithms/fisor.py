@@ -360,6 +360,10 @@ class FISOR:
             feasible=q_h.min(-1) <= -self._acting_margin(state),
         )
 
+    @property
+    def forbids_violations(self) -> bool:
+        return self.critic == "hj"
+
     def feasible_margin(self, state: FISORState) -> Float[Array, ""]:
         """A state or an action counts as feasible where V_h or Q_h is at most minus this, in units of h."""
         return jnp.asarray(self._acting_margin(state) * constraint_unit(state.scales), jnp.float32)

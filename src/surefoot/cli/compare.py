@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from surefoot.cli.files import check_origin, read_summary
 from surefoot.cli.report_simulator import animations, data_points, evaluation_rows_of
 from surefoot.cli.run_data import run_data
-from surefoot.cli.selection import method_name
+from surefoot.cli.selection import is_whole, method_name
 from surefoot.cli.terminal import warn
 from surefoot.errors import ConfigError
 from surefoot.file_sets import check_writable
@@ -59,7 +59,7 @@ def compare(paths: Sequence[Path], out: Path) -> Path:
     _check_alike(runs)
     task = get_task(runs[0].config.task)
     table = comparison_rows([(run.name, run.summary) for run in runs])
-    whole = next((run for run in runs if not run.config.data_selection), None)
+    whole = next((run for run in runs if is_whole(run.config.data_selection)), None)
     found = None if whole is None else run_data(RunDirectory(whole.path), whole.config)
     if found is not None and found.reason:
         warn(f"the comparison shows no data: {found.reason}.")

@@ -66,7 +66,7 @@ def check_origin(run: RunDirectory, config: RunConfig, summary: Mapping[str, Any
     named = {name: config.identity[name] for name in names} | {"preset": config.preset}
     _check_same(run, summary, named, "summary")
     if "fingerprint" in (data := summary.get("data", {})):
-        names = ("filter", "cost_limit", "fraction", "fraction_seed")
+        names = ("filter", "cost_limit", "fraction", "fraction_seed", "held_out", "held_out_seed")
         chosen = {name: data[name] for name in names if name in data}
         found = {name: config.data_selection[name] for name in names if name in config.data_selection}
         _check_same(run, {"data_selection": chosen}, {"data_selection": found}, "summary")

@@ -86,6 +86,7 @@ def train_defaults(config: RunConfig) -> dict[str, Any]:
         "data_filter": selected.get("filter", "all"),
         "filter_cost_limit": selected.get("cost_limit"),
         "fraction": selected.get("fraction", 1.0),
+        "held_out": selected.get("held_out", 0.0),
         **recorded,
     }
 
@@ -107,7 +108,7 @@ def check_agreement(run: RunDirectory, options: Any, config: RunConfig, faults: 
     and before the first update the intervals."""
     step = run.latest_step()
     defaults = train_defaults(config)
-    names = ("data_filter", "filter_cost_limit", "fraction", *(INTERVALS if step else ()))
+    names = ("data_filter", "filter_cost_limit", "fraction", "held_out", *(INTERVALS if step else ()))
     trained = {name: defaults[name] for name in names} | {"seeds": list(config.seeds)}
     found = {name: getattr(options, name) for name in names}
     found |= {"seeds": faults.attempt(lambda: list(parse_seeds(options.seeds)), trained["seeds"])}

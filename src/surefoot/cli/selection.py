@@ -3,16 +3,24 @@
 from typing import Any, Literal
 
 from surefoot.data import Dataset, filters
+from surefoot.data.splits import held_out_episodes, other_episodes
 from surefoot.errors import ConfigError, DataError
 from surefoot.tasks import Task
+from surefoot.text import listed
 
 DataFilter = Literal["all", "safe", "risky", "boundary", "frontier"]
 FRACTION_SEED = 0
 """Of the random share of episodes: the same for every training seed and method."""
+HELD_OUT_SEED = 0
+"""Of the episodes that are kept aside: the same for every training seed and method."""
 
 
-def selection(task: Task, *, data_filter: DataFilter, fraction: float, limit: float | None = None) -> dict[str, Any]:
+def selection(
+    task: Task, *, data_filter: DataFilter, fraction: float, limit: float | None = None, held_out: float = 0.0
+) -> dict[str, Any]:
     """The record of a selection; empty where all data are taken. Raises `ConfigError` on a share outside (0, 1]."""
+    if not 0 <= held_out < 1:
+        raise ConfigError(f"--held-out: expected a share of at least 0 and below 1, found {held_out:g}.")
     if not 0 < fraction <= 1:
         raise ConfigError(f"--fraction: expected a share above 0 and at most 1, found {fraction:g}.")
     # A frontier has no limit, but its record holds the task's.
@@ -23,16 +31,21 @@ def selection(task: Task, *, data_filter: DataFilter, fraction: float, limit: fl
         record |= {"filter": data_filter, "cost_limit": task.cost_limit if limit is None else limit}
     if fraction < 1:
         record |= {"fraction": fraction, "fraction_seed": FRACTION_SEED}
+    if held_out > 0:
+        record |= {"held_out": held_out, "held_out_seed": HELD_OUT_SEED}
     return record
 
 
 def select(dataset: Dataset, record: dict[str, Any]) -> Dataset:
-    """The episodes that a record of `selection` asks for: the share first, then the filter over it.
+    """The episodes to train on that a record of `selection` asks for: of those that are not kept aside the share, then
+    the filter over it.
 
     Raises `DataError` where none is left.
     """
     _check_record(record)
     chosen = dataset
+    if "held_out" in record:
+        chosen = chosen.select(other_episodes(chosen, _held_out(chosen, record)))
     if "fraction" in record:
         chosen = filters.subset(chosen, share=record["fraction"], seed=record["fraction_seed"])
     if "filter" not in record:
@@ -44,10 +57,26 @@ def select(dataset: Dataset, record: dict[str, Any]) -> Dataset:
         raise DataError(f"--data-filter {name} with a cost limit of {limit:g}: {error}") from error
 
 
+def kept_aside(dataset: Dataset, record: dict[str, Any]) -> Dataset | None:
+    """The episodes that a record of `selection` keeps aside from training; None where it keeps none."""
+    _check_record(record)
+    return dataset.select(_held_out(dataset, record)) if "held_out" in record else None
+
+
+def is_whole(record: dict[str, Any]) -> bool:
+    """Whether all episodes that are not kept aside are trained on."""
+    return not {"filter", "fraction"} & record.keys()
+
+
+def _held_out(dataset: Dataset, record: dict[str, Any]) -> Any:
+    return held_out_episodes(dataset, share=record["held_out"], seed=record["held_out_seed"])
+
+
 def _check_record(record: dict[str, Any]) -> None:
     """Refuse a record that `selection` did not write, as an edited config.json may hold."""
     kinds = {"fraction": (int, float), "fraction_seed": int, "filter": str, "cost_limit": (int, float)}
-    pairs = {"fraction": "fraction_seed", "filter": "cost_limit"}
+    kinds |= {"held_out": (int, float), "held_out_seed": int}
+    pairs = {"fraction": "fraction_seed", "filter": "cost_limit", "held_out": "held_out_seed"}
     for name, other in pairs.items():
         if name in record and other not in record:
             raise ConfigError(f"data_selection: {other}: expected a number beside {name}, found none.")
@@ -60,11 +89,12 @@ def _check_record(record: dict[str, Any]) -> None:
 
 def selection_name(record: dict[str, Any]) -> str:
     """The selection in the words of the options: "--fraction 0.1 and --data-filter safe (cost limit 5)"."""
-    parts = [f"--fraction {record['fraction']:g}"] if "fraction" in record else []
+    parts = [f"--held-out {record['held_out']:g}"] if "held_out" in record else []
+    parts += [f"--fraction {record['fraction']:g}"] if "fraction" in record else []
     if "filter" in record:
         limit = "" if record["filter"] == "frontier" else f" with a cost limit of {record['cost_limit']:g}"
         parts.append(f"--data-filter {record['filter']}{limit}")
-    return " and ".join(parts)
+    return listed(parts)
 
 
 def data_name(record: dict[str, Any]) -> str:

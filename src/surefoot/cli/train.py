@@ -17,12 +17,13 @@ from surefoot import presets
 from surefoot.cli.collect import coverage
 from surefoot.cli.faults import Faults
 from surefoot.cli.files import check_output_folder, check_spec, merge_summary
+from surefoot.cli.judging import episodes_to_judge, judged, say_verdict
 from surefoot.cli.next_commands import measuring_command
 from surefoot.cli.options import choose_or_refuse, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration, reading_progress
 from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.resume import agreed, check_agreement, resumed_choice, run_to_resume, train_defaults
-from surefoot.cli.selection import DataFilter, select, selection, selection_name
+from surefoot.cli.selection import DataFilter, kept_aside, select, selection, selection_name
 from surefoot.cli.terminal import say
 from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files, library
 from surefoot.data.frame_stream import in_memory, stays_in_files
@@ -69,7 +70,10 @@ class TrainOptions(StrictOption, Generic[Hyper]):
     filter_cost_limit: Annotated[float | None, Range("[0, inf)")] = None
     """That limit, a sum over an episode; default: the task's limit in the strict protocol."""
     fraction: Annotated[float, Range("(0, 1]")] = 1.0
-    """Random share of the episodes to train on, the same for every seed."""
+    """Random share of the episodes to train on, the same for every seed; of those that are not held out."""
+    held_out: Annotated[float, Range("[0, 1)")] = 0.0
+    """Random share of the episodes with a violation, and of those without, that training never sees: the verdict before
+    simulation then looks at them as well. The same for every seed and method."""
     seeds: str = "0:3"
     """Trained side by side: a range as 0:3 (without 3), a list as 0,1,2 or one number."""
     share: Share = "seeds"
@@ -130,7 +134,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str], faults: Faults 
     directory = RunDirectory(options.out)
     # What a run goes on with was checked when it began; its fingerprint tells whether it is still the same.
     checked = not (options.resume and directory.config_path.exists())
-    dataset = _dataset(options, path, task, chosen, checked=checked)
+    dataset, held_out = _dataset(options, path, task, chosen, checked=checked)
     transitions = _prepared(options.hyper, dataset, task)
     covered = coverage(dataset)
     with reading_progress(f"fingerprint of {path.name}") as report:
@@ -149,7 +153,8 @@ def train(options: TrainOptions[Any], *, command: Sequence[str], faults: Faults 
         command=tuple(command),
         data_selection=chosen if task.vision is None else {**chosen, "vision": task.vision._asdict()},
     )
-    del dataset  # the device gets a copy of its own, and this one is in the way; a stream keeps it
+    to_judge = episodes_to_judge(options.hyper, dataset, held_out) if isinstance(dataset, Dataset) else None
+    del dataset, held_out  # the device gets a copy of its own, and this one is in the way; a stream keeps it
     began, resumed_at = time.perf_counter(), directory.latest_step()
     with ExitStack() as stack:
         line = stack.enter_context(ProgressLine("training", unit="updates"))
@@ -157,7 +162,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str], faults: Faults 
         going = agreed(directory, config, options.hyper) if resume else config
         loggers = [_wandb(options, going, stack)] if options.wandb else []
         directory.start(going, resume=resume)
-        fit(
+        states = fit(
             options.hyper,
             transitions,
             spec=task.spec,
@@ -170,7 +175,12 @@ def train(options: TrainOptions[Any], *, command: Sequence[str], faults: Faults 
             share=options.share,
         )
     seconds = time.perf_counter() - began
-    _summarise(directory, covered, seconds=seconds, resumed_at=resumed_at, updates=_total_updates(options.hyper))
+    updates = _total_updates(options.hyper)
+    _summarise(directory, covered, seconds=seconds, resumed_at=resumed_at, updates=updates)
+    if to_judge is not None and resumed_at < updates:
+        verdict = judged(options.hyper, states, to_judge)
+        merge_summary(directory.path, {"held_out": verdict})
+        say_verdict(verdict)
     return config
 
 
@@ -181,6 +191,7 @@ def _checked(options: TrainOptions[Any], faults: Faults) -> tuple[tuple[int, ...
     with faults.also():
         _check_intervals(options)
     filtered = {"data_filter": options.data_filter, "fraction": options.fraction, "limit": options.filter_cost_limit}
+    filtered |= {"held_out": options.held_out}
     chosen = faults.attempt(lambda: selection(task, **filtered), {})
     with faults.also():
         check_writable(options.out)
@@ -218,17 +229,17 @@ def _check_stream(options: TrainOptions[Any], path: Path, task: Task) -> None:
 
 def _dataset(
     options: TrainOptions[Any], path: Path, task: Task, chosen: dict[str, Any], *, checked: bool
-) -> Dataset | FrameData:
-    """The data of the file: transitions, of which the chosen ones, or frames."""
+) -> tuple[Dataset | FrameData, Dataset | None]:
+    """The data of the file, transitions, of which the chosen ones, or frames; and the transitions kept aside."""
     if task.image_shape is None:
         with reading_progress(f"checking {path.name}") as report:
             loaded = library.read(path, task, mapped=MAPPED[options.stream], checked=checked, on_progress=report)
         if checked or not is_mapped(loaded.observations):
             remark(remarks(loaded, task, place=str(path)), strict=options.strict)
-        return _selected(options, path, loaded, chosen)
+        return _selected(options, path, loaded, chosen), kept_aside(loaded, chosen)
     frames = _frames(options, path, task)
     remark(remarks(frames, task, place=str(path)), strict=options.strict)
-    return frames
+    return frames, None
 
 
 def _check_images(options: TrainOptions[Any], task: Task, chosen: dict[str, Any]) -> None:
@@ -240,7 +251,9 @@ def _check_images(options: TrainOptions[Any], task: Task, chosen: dict[str, Any]
             f"--algorithm: expected one that reads images for {task.name}, as fosp, found {options.algorithm}."
         )
     if chosen:
-        raise ConfigError(f"--data-filter and --fraction: expected none for {task.name}, whose data are images.")
+        raise ConfigError(
+            f"--data-filter, --fraction and --held-out: expected none for {task.name}, whose data are images."
+        )
 
 
 def _selected(options: TrainOptions[Any], path: Path, loaded: Dataset, chosen: dict[str, Any]) -> Dataset:

@@ -98,9 +98,14 @@ class Dataset:
     @property
     def violating_steps(self) -> Int[np.ndarray, " E"]:
         """Steps of every complete episode that enter a violation: h > 0, or cost > 0 where h is not logged."""
+        return self._episode_sums(self.violating, np.int64)
+
+    @property
+    def violating(self) -> Bool[np.ndarray, " N"]:
+        """Whether each step enters a violation: h > 0, or cost > 0 where h is not logged."""
         signal = self.costs if self.constraints is None else self.constraints
         violating = [block > 0 for _, (block,) in blocks(signal, rows=FINGERPRINT_ROWS)]
-        return self._episode_sums(np.concatenate([np.zeros(0, bool), *violating]), np.int64)
+        return np.concatenate([np.zeros(0, bool), *violating])
 
     def fingerprint(self, *, on_progress: Callable[[int, int], None] | None = None) -> str:
         """SHA-256, in hexadecimal, of the names, shapes and bytes of all arrays: of the data, not of the file.

@@ -24,9 +24,10 @@ METHOD = ("task", "algorithm", "extraction")
 CVAR_LEVEL = 0.9
 
 
-def wilson_interval(successes: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: int, *, level: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval (1927) of a share, from independent trials: it stays inside [0, 1] and has a width even
-    where every trial succeeded. Raises `ConfigError` on no trials, successes outside 0..trials, a level outside (0, 1).
+    where every trial succeeded. A trial may succeed in part. Raises `ConfigError` on no trials, successes outside
+    0..trials, a level outside (0, 1).
     """
     ranges.check_number(level, "(0, 1)", "level")
     if trials < 1 or not 0 <= successes <= trials:

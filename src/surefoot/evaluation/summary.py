@@ -120,6 +120,46 @@ class Rollout(TypedDict):
     caption: str
 
 
+class ShareFigures(TypedDict):
+    """A share of states or episodes; None where there are none."""
+
+    share: float | None
+    interval: Interval
+    per_seed: list[float | None]
+
+
+class WarningSteps(TypedDict):
+    """For how many steps before a first violation no state counts as feasible: quantiles over episodes."""
+
+    tenth: float
+    median: float
+    nine_tenths: float
+
+
+class JudgedFigures(TypedDict):
+    """What a policy's values and choices say of logged episodes."""
+
+    episodes: int
+    safe_episodes: int
+    violating_episodes: int
+    safe_feasible: ShareFigures
+    violating_feasible: ShareFigures
+    warned: ShareFigures
+    warning_steps: WarningSteps | None
+    fallback_safe: ShareFigures
+    fallback: ShareFigures
+    far_actions: ShareFigures
+
+
+class HeldOutFigures(TypedDict, total=False):
+    """The same of the training episodes and of those kept aside, or the reason why there are none."""
+
+    training: JudgedFigures
+    held_out: JudgedFigures
+    reason: str
+    verdict: str
+
+
 class Summary(TypedDict, total=False):
     """summary.json of a run."""
 
@@ -131,6 +171,7 @@ class Summary(TypedDict, total=False):
     versions: dict[str, str]
     data: dict[str, Any]
     training: dict[str, Any]
+    held_out: HeldOutFigures
     acting: dict[str, Any]
     simulator: dict[str, Any]
     wall_seconds: float

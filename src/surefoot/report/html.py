@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from surefoot.files import write_text
 from surefoot.report.budget_tables import budget_key_figures
+from surefoot.report.held_out import held_out_figures, held_out_rows, held_out_verdict
 from surefoot.report.page import STYLESHEET
 from surefoot.report.style import STYLE
 from surefoot.report.tables import key_figures
@@ -102,6 +103,7 @@ def _page(
         f'<header><h1>{_text(title)}</h1>{_subtitle(summary)}<p class="verdict {kind}">{_text(sentence)}</p></header>',
         _section("Key figures", _key_table(judged)) if judged else "",
         _section("Evaluation", _plain_rows(table_rows)) if table_rows else "",
+        _section("Before simulation", _held_out(summary.get("held_out", {}))),
         _section("Figures", drawn) if drawn else "",
         _section("Rollouts", f'<div class="rollouts">\n{rollouts}\n</div>') if rollouts else "",
         _section("How it was made", _made(summary, details)),
@@ -125,6 +127,15 @@ def _subtitle(summary: Mapping[str, Any]) -> str:
 
 def _section(heading: str, content: str) -> str:
     return f"<section>\n<h2>{_text(heading)}</h2>\n{content}\n</section>" if content else ""
+
+
+def _held_out(found: Mapping[str, Any]) -> str:
+    """What the logged episodes say of the run: the verdict, and the figures against their thresholds."""
+    figures = held_out_figures(found)
+    if not figures:
+        return ""
+    tables = f"{_key_table(figures)}\n{_plain_rows(held_out_rows(found))}"
+    return f"<p>{_text(held_out_verdict(found))}</p>\n{tables}"
 
 
 def _key_table(judged: Sequence[KeyFigure]) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from surefoot.text import listed
+
 FEWEST_EPISODES = 20
 """Fewer do not show that a target on episodes is met."""
 
@@ -36,9 +38,8 @@ def verdict(figures: Sequence[KeyFigure]) -> str:
             f"{figure.name[:1].lower()}{figure.name[1:]} ({figure.reached}, target {figure.target})"
             for figure in missed
         ]
-        listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
         rest = f"; {needed}" if open_ones else ""
-        return f"{len(judged) - len(missed)} of {count} targets are met; not met: {listed}{rest}."
+        return f"{len(judged) - len(missed)} of {count} targets are met; not met: {listed(named)}{rest}."
     if open_ones:
         return f"No verdict: {needed}."
     if not any(figure.is_return for figure in judged):

@@ -63,6 +63,10 @@ class Selection(TypedDict, total=False):
     """Share of the file's episodes."""
     fraction_seed: int
     """Of their choice."""
+    held_out: float
+    """Share of the file's episodes that training never saw."""
+    held_out_seed: int
+    """Of their choice."""
     vision: dict[str, Any]
     """The cameras of a task of images."""
     data_task: str

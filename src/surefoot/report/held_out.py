@@ -1,0 +1,162 @@
+"""The verdict on a trained run before any simulator: its figures on logged episodes against thresholds.
+
+The thresholds were chosen on development tasks (docs/held-out.md shows the measurements): between runs that drove
+safely in the simulator and runs that did not.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from surefoot.report.tables import DASH, percent
+from surefoot.report.verdicts import KeyFigure
+from surefoot.text import listed
+
+
+class Threshold(NamedTuple):
+    """What a figure must reach, and what is said of it; `{}` stands for the figure."""
+
+    figure: str
+    """Key in the figures of `evaluation.held_out.judge`."""
+    name: str
+    """As tables have it."""
+    bound: float
+    at_least: bool
+    """Whether the bound is the lowest good value; else it is the highest."""
+    missed: str
+    """Part of a sentence where it is missed."""
+    met: str = ""
+    """Part of a sentence where it is met; empty where nothing is said."""
+
+
+THRESHOLDS = (
+    Threshold(
+        "safe_feasible", "States of episodes without a violation that count as feasible", 0.75, True,
+        missed="only {} of the states of episodes without a violation count as feasible",
+        met="{} of the states of episodes without a violation count as feasible",
+    ),
+    Threshold(
+        "violating_feasible", "States in violation that count as feasible", 0.05, False,
+        missed="{} of the states in violation count as feasible",
+        met="{} of those in violation do",
+    ),
+    Threshold(
+        "warned", "Episodes with a violation that are warned of before it", 0.8, True,
+        missed="only {} of the episodes with a violation have a warning before the first one",
+    ),
+    Threshold(
+        "fallback_safe", "States of episodes without a violation where the fallback acts", 0.25, False,
+        missed="in {} of the states of episodes without a violation no candidate action counts as feasible and the "
+        "fallback acts",
+        met="the fallback acts in {} of the first",
+    ),
+    Threshold(
+        "far_actions", "Actions far from those logged in similar states", 0.3, False,
+        missed="{} of the actions are far from those that were logged in similar states",
+    ),
+)  # fmt: skip
+"""Each figure and what it must reach, in the order in which they are told."""
+
+
+def held_out_figures(found: Mapping[str, Any]) -> list[KeyFigure]:
+    """The figures of a run against their thresholds; empty where it was not judged.
+
+    `found` holds those of "training" episodes and, where some were kept aside, of "held_out" ones. A threshold is met
+    where the training episodes reach it and the interval of the held-out ones, which are few, does not exclude it.
+    """
+    parts = _parts(found)
+    return [_key_figure(threshold, parts) for threshold in THRESHOLDS] if parts else []
+
+
+def is_doubtful(found: Mapping[str, Any]) -> bool | None:
+    """Whether a figure misses its threshold; None where there is no verdict."""
+    figures = held_out_figures(found)
+    if any(figure.met is False for figure in figures):
+        return True
+    return False if figures and all(figure.met for figure in figures) else None
+
+
+def held_out_verdict(found: Mapping[str, Any]) -> str:
+    """The verdict in words and numbers, one line."""
+    parts = _parts(found)
+    if not parts:
+        return f"No verdict before simulation: {found.get('reason', 'the run was not judged')}."
+    judged = f"Judged on {_counted(parts[0], 'training')}"
+    judged += f" and {_counted(parts[1], 'held-out')}." if len(parts) > 1 else ", which it has learned from."
+    if is_doubtful(found):
+        missed = [(one, values) for one in THRESHOLDS if (values := _values(one, parts)) and not _met(one, values)]
+        sentences = [one.missed.format(_with_interval(values)) for one, values in missed]
+        return f"Verdict before simulation: doubtful, as {listed(sentences)}. {judged}"
+    for count, kind in (("safe_episodes", "without"), ("violating_episodes", "with")):
+        if not parts[0][count]:
+            return f"No verdict before simulation: no training episode is {kind} a violation. {judged}"
+    numbers = [one.met.format(_with_interval(values)) for one in THRESHOLDS if (values := _values(one, parts))]
+    return f"Verdict before simulation: nothing speaks against it: {listed([one for one in numbers if one])}. {judged}"
+
+
+def held_out_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row for the judged training episodes, and one for the held-out ones; 95 % intervals in brackets."""
+    rows = []
+    for name in ("training", "held_out"):
+        if name in found:
+            part = found[name]
+            rows.append(
+                {
+                    "episodes": f"{name.replace('_', '-')}: {part['episodes']:,}",
+                    "without violation": f"{part['safe_episodes']:,}",
+                    "safe feasible": _cell(part["safe_feasible"]),
+                    "violating feasible": _cell(part["violating_feasible"]),
+                    "warned": _cell(part["warned"]),
+                    "steps of warning": _warning(part["warning_steps"]),
+                    "fallback, safe": _cell(part["fallback_safe"]),
+                    "fallback, all": _cell(part["fallback"]),
+                    "far actions": _cell(part["far_actions"]),
+                }
+            )
+    return rows
+
+
+def _parts(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [found[name] for name in ("training", "held_out") if name in found]
+
+
+def _key_figure(threshold: Threshold, parts: Sequence[Mapping[str, Any]]) -> KeyFigure:
+    values = _values(threshold, parts)
+    target = f"{'≥' if threshold.at_least else '≤'} {percent(threshold.bound)}"
+    if not values:
+        return KeyFigure(threshold.name, DASH, target, None)
+    held_out = f" ({_cell(values[1])} held out)" if len(values) > 1 else ""
+    return KeyFigure(threshold.name, f"{_cell(values[0])}{held_out}", target, _met(threshold, values))
+
+
+def _values(threshold: Threshold, parts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The figure on the training episodes and on the held-out ones, as far as there are states for it."""
+    return [part[threshold.figure] for part in parts if part[threshold.figure]["share"] is not None]
+
+
+def _met(threshold: Threshold, values: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the first share reaches the bound and the second's interval does not exclude that it does."""
+    first, *others = values
+    if threshold.at_least:
+        return min(first["share"], *(other["interval"][1] for other in others), 1.0) >= threshold.bound
+    return max(first["share"], *(other["interval"][0] for other in others), 0.0) <= threshold.bound
+
+
+def _with_interval(values: Sequence[Mapping[str, Any]]) -> str:
+    """The training episodes' share with its interval, and the held-out ones' share."""
+    return _cell(values[0]) + (f" ({percent(values[1]['share'])} held out)" if len(values) > 1 else "")
+
+
+def _cell(share: Mapping[str, Any]) -> str:
+    if share["share"] is None:
+        return DASH
+    low, high = (percent(bound).removesuffix(" %") for bound in share["interval"])
+    return f"{percent(share['share'])} [{low}, {high}]"
+
+
+def _counted(part: Mapping[str, Any], kind: str) -> str:
+    return f"{part['episodes']:,} {kind} episodes, {part['safe_episodes']:,} of them without a violation"
+
+
+def _warning(steps: Mapping[str, float] | None) -> str:
+    """The median, and a tenth and nine tenths of the episodes in brackets."""
+    return DASH if steps is None else f"{steps['median']:.0f} [{steps['tenth']:.0f}, {steps['nine_tenths']:.0f}]"
