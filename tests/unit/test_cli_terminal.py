@@ -210,3 +210,13 @@ def test_warnings_logs_and_tracebacks_are_cleaned_too(how: str) -> None:
     said = subprocess.run([sys.executable, "-c", f"{code}; {how}"], capture_output=True, check=False)
     assert not STEERING.search(said.stderr.decode())
     assert b"a\\x1b[31m\\" in said.stderr
+
+
+def test_a_reader_who_leaves_a_table_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with io.TextIOWrapper(os.fdopen(writes, "wb", 0), write_through=True) as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with pytest.raises(BrokenPipeError):  # SystemExit(1) before: exit code 1, not 141
+            terminal.show("a table")
+        monkeypatch.undo()

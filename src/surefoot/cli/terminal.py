@@ -68,6 +68,10 @@ def show(*tables: Any, soft_wrap: bool = False) -> None:
         def render_str(self, text: str, **look: Any) -> Text:
             return super().render_str(printable(text, lines=True), **look)
 
+        def on_broken_pipe(self) -> None:
+            """Raise the error again: rich would end the process, with a code that says something failed."""
+            raise BrokenPipeError
+
     plain = PlainConsole(markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap)
     plain.width = max(plain.width, TABLE_WIDTH)
     with _standard_output():
