@@ -9,6 +9,7 @@ import pytest
 from tests.fake_simulators import LINE, LineSimulators
 
 from surefoot.collection import collection as collection_module
+from surefoot.collection import driving
 from surefoot.collection.collection import Collection
 from surefoot.collection.collector import collect
 from surefoot.collection.navigation import (
@@ -122,6 +123,51 @@ def test_a_box_is_pushed_from_behind() -> None:
     assert abs(around[1]) > 0.3
 
 
+def road(*others: tuple[float, float], left: float = 1.75, width: float = 10.5, speed: float = 20.0) -> np.ndarray:
+    """An observation of MetaDrive: cars as single readings at `others`, metres ahead and to the right."""
+    numbers = np.concatenate([np.zeros(19), np.ones(driving.LIDAR)])
+    numbers[:4] = left / 18.0, (width - left) / 18.0, 0.5, (speed + 1.0) / 81.0
+    for ahead, right in others:
+        place = round(np.arctan2(right, ahead) / (2.0 * np.pi) * driving.LIDAR) % driving.LIDAR
+        numbers[19 + place] = np.hypot(ahead, right) / driving.REACH
+    return numbers
+
+
+def road_action(observation: np.ndarray, **changes: float) -> np.ndarray:
+    driver = driving.RoadDriver(get_task("easysparse"), np.random.default_rng(0))
+    driver.temper = driving.Temper(30.0, 1.0, False, False, 0.0, 0.0, 0.0)._replace(**changes)
+    driver._wanted = driver.temper.speed
+    return driver.act(observation)
+
+
+def test_what_a_driver_sees_of_the_road() -> None:
+    seen = driving.view(road((20.0, 0.0), (0.0, 3.5)))
+    assert (seen.left, seen.width, seen.turn, seen.speed) == pytest.approx((1.75, 10.5, 0.0, 20.0))
+    np.testing.assert_allclose(sorted(seen.around.tolist()), [[0.0, 3.5], [20.0, 0.0]], atol=1e-6)
+    assert driving.gap_ahead(seen, 0.0) == pytest.approx(20.0)
+    assert driving.gap_ahead(seen, -3.5) == driving.REACH
+
+
+def test_a_driver_holds_its_distance_or_not() -> None:
+    """Wants 30 km/h at 20. Ten metres ahead a car: 5 m of way in a second are 18 km/h, 2 less than now."""
+    free, held = road_action(road()), road_action(road((10.0, 0.0)))
+    np.testing.assert_allclose([free[1], held[1]], [0.7, -0.24], atol=1e-6)
+    assert road_action(road((10.0, 0.0)), gap=0.0)[1] == pytest.approx(0.7)
+
+
+def test_a_driver_steers_to_the_middle_of_its_lane() -> None:
+    assert road_action(road())[0] == pytest.approx(0.0)
+    assert road_action(road(left=2.25))[0] > 0.05  # too far right: to the left
+    assert road_action(road(left=1.25))[0] < -0.05
+
+
+def test_a_held_up_driver_changes_to_a_free_lane() -> None:
+    """From the left lane to the middle one on the right, unless something is beside."""
+    assert road_action(road((10.0, 0.0)), overtakes=True)[0] < -0.2
+    assert road_action(road((10.0, 0.0), (0.0, 3.5)), overtakes=True)[0] == pytest.approx(0.0)
+    assert road_action(road((10.0, 0.0)))[0] == pytest.approx(0.0)
+
+
 def test_who_has_drivers() -> None:
     assert has_layout(get_task("CarPush2"))
     assert not has_layout(get_task("PointCircle1"))
@@ -196,6 +242,7 @@ def test_all_may_be_scripted(tmp_path: Path) -> None:
     dataset, made = collect(begin(tmp_path, recipe=recipe), lambda: LineSimulators(LANES))
     assert len(dataset.returns) == LANES
     assert [one["name"] for one in made["behaviours"]] == ["scripted drivers"]
+    assert "PPO" not in made["recipe"]
 
 
 def test_a_collection_that_was_killed_among_scripted_episodes_goes_on(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class CollectOptions(StrictOption):
     HazardRun and PointRobotPixels: images of as much random, careless and careful behaviour; PointGoal1Vision and its
     like the same from the robot's cameras, into a folder that grows when more transitions are asked for. DSRL's tasks:
     every episode of a safe learner whose cost limit rises, in navigation after those of scripted drivers of varied
-    caution, thinned on a grid of cost and return. TREBI's tasks, with
+    caution, in MetaDrive those of drivers alone, thinned on a grid of cost and return. TREBI's tasks, with
     --recipe medium-replay: the whole replay buffer of SAC, which ignores costs.
 
     A collection by a learner that was stopped or killed goes on when the same command is started again.

@@ -10,17 +10,19 @@ from surefoot.checkpoint import as_json
 from surefoot.collection.clock import times
 from surefoot.collection.collection import Collection
 from surefoot.collection.episodes import Columns, columns_dataset, episode_sums, join
+from surefoot.collection.recipes import Recipe
 from surefoot.collection.store import Store
 from surefoot.collection.thinning import COST_BINS, RETURN_BINS, Grid, Thinned, thin
 from surefoot.data import Dataset
 from surefoot.errors import DataError
 
+THINNED = "then thinned at random in each bin of a grid over cost return and return"
 RECIPE = (
     "PPO-Lagrangian with a PID multiplier whose cost limit rises over the run, every episode of the training kept, "
-    "then thinned at random in each bin of a grid over cost return and return"
+    f"{THINNED}"
 )
-SCRIPTED_RECIPE = "whole episodes of scripted drivers, each of a caution, speed and noise of its own; beside them "
-"""Before `RECIPE`, where a part is scripted."""
+DRIVERS = "whole episodes of scripted drivers, each of a caution, speed and noise of its own"
+"""The recipe's first part, or the whole, where a part is scripted."""
 
 
 def finish(collection: Collection, metadata: dict[str, Any]) -> tuple[Dataset, dict[str, Any]]:
@@ -38,7 +40,7 @@ def finish(collection: Collection, metadata: dict[str, Any]) -> tuple[Dataset, d
     columns = _select(store, parts, kept)
     scripted = np.concatenate([np.zeros((0, 3)), *sums[: metadata.get("scripted_parts", 0)]])
     made = {
-        "recipe": RECIPE if recipe.scripted == 0.0 else SCRIPTED_RECIPE + RECIPE,
+        "recipe": _words(recipe),
         "hyperparameters": as_json(asdict(recipe)),
         "seed": collection.seed,
         "simulated_steps": recipe.learned_steps + int(scripted[:, 2].sum()),
@@ -49,6 +51,12 @@ def finish(collection: Collection, metadata: dict[str, Any]) -> tuple[Dataset, d
         **times(metadata),
     }
     return columns_dataset(task.name, columns), made
+
+
+def _words(recipe: Recipe) -> str:
+    if recipe.scripted == 0.0:
+        return RECIPE
+    return f"{DRIVERS}, {THINNED}" if recipe.scripted == 1.0 else f"{DRIVERS}; beside them {RECIPE}"
 
 
 def _behaviors(collection: Collection, scripted: int, collected: int, kept: np.ndarray) -> dict[str, Any]:

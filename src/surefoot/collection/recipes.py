@@ -133,15 +133,20 @@ RECIPES: dict[str, Recipe] = {
 episodes (results/dsrl). `Recipe()`, which all other tasks take, is a first guess."""
 
 
-_SCRIPTED = Recipe(
+_NAVIGATION = Recipe(
     steps=240_000,
     scripted=0.75,
     lanes=12,
     limits=((0.0, 0.0), (0.5, 1.0), (0.5, NO_LIMIT), (1.0, NO_LIMIT)),
 )
-"""In navigation 15 rounds of scripted drivers, then a learner's first 10 iterations."""
+"""15 rounds of scripted drivers, then a learner's first 10 iterations."""
+
+_ROADS = Recipe(steps=200_000, scripted=1.0, lanes=4)
+"""50 rounds of scripted drivers alone: a lane is a process of 400 MB, and in 16,000 steps a learner had ended two
+episodes."""
 
 
 def recipe_of(task: Task) -> Recipe:
     """The recipe of a simulated task: its own, that of scripted drivers where it has them, or the general one."""
-    return RECIPES.get(task.name, Recipe() if driver_maker(task) is None else _SCRIPTED)
+    scripted = _ROADS if task.suite == "metadrive" else _NAVIGATION
+    return RECIPES.get(task.name, Recipe() if driver_maker(task) is None else scripted)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from surefoot.collection.driving import RoadDriver
 from surefoot.collection.episodes import Columns, EpisodeCutter
 from surefoot.collection.navigation import NavigationDriver, has_layout
 from surefoot.collection.simulators import Simulators, Step
@@ -30,6 +31,8 @@ DriverMaker = Callable[[Task, np.random.Generator], Driver]
 
 def driver_maker(task: Task) -> DriverMaker | None:
     """What makes the drivers of a task; None where there are none."""
+    if task.suite == "metadrive":
+        return RoadDriver
     return NavigationDriver if has_layout(task) else None
 
 
