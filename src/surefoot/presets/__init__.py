@@ -5,7 +5,7 @@ from typing import Any
 from surefoot.algorithms import ALGORITHMS
 from surefoot.errors import check_name
 from surefoot.presets.bc import BC_PRESETS
-from surefoot.presets.dsrl import DSRL_PRESETS, DSRL_TASK_PRESETS
+from surefoot.presets.costs import COSTS_PRESETS
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.presets.fosp import FOSP_PRESETS, PIXELS_PRESETS, SAFEDREAMER_PRESETS, for_larger, for_vectors
 from surefoot.presets.trebi import TREBI_PRESETS, TREBI_TASK_PRESETS
@@ -26,8 +26,9 @@ DEFAULT_PRESET = "small"
 
 
 def presets_of(algorithm: str, task: Task) -> dict[str, dict[str, Any]]:
-    """The presets of an algorithm on a task by name; DSRL's tasks have some of their own, and so have TREBI's. World
-    models read vectors where the task has no images, and have a size of their own for a simulator's cameras."""
+    """The presets of an algorithm on a task by name; tasks whose data know costs alone have some of their own, and so
+    have TREBI's. World models read vectors where the task has no images, and have a size of their own for a simulator's
+    cameras."""
     if algorithm in ("fosp", "safedreamer") and task.image_shape is None:
         return {name: for_vectors(changes) for name, changes in PRESETS[algorithm].items()}
     if task.vision is not None:
@@ -38,10 +39,7 @@ def presets_of(algorithm: str, task: Task) -> dict[str, dict[str, Any]]:
         return PRESETS[algorithm] | {name: for_larger(changes, size=size) for name, changes in own.items()}
     if algorithm == "trebi":
         return PRESETS[algorithm] | TREBI_TASK_PRESETS.get(task.name, {})
-    if task.suite == "surefoot":
-        return PRESETS[algorithm]
-    own = DSRL_TASK_PRESETS.get(task.name, {})
-    return PRESETS[algorithm] | DSRL_PRESETS.get(algorithm, {}) | own.get(algorithm, {})
+    return PRESETS[algorithm] | ({} if task.has_constraint else COSTS_PRESETS.get(algorithm, {}))
 
 
 def build(algorithm: str, task: Task, *, preset: str = DEFAULT_PRESET) -> Any:
@@ -54,4 +52,6 @@ def build(algorithm: str, task: Task, *, preset: str = DEFAULT_PRESET) -> Any:
     changes = dict(presets[check_name(f"preset of {algorithm}", preset, presets)])
     if algorithm == "fisor":
         changes = {"horizon": task.horizon, "cost_limit": task.cost_limit} | changes
+        if not task.deterministic:  # what was driven once may go otherwise the next time
+            changes |= {"trajectory_bound": False, "value_bound": False}
     return kind(**changes)
