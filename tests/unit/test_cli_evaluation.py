@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from surefoot.data import Dataset
-from surefoot.envs.point_robot import constraint, observe
+from surefoot.envs.point_robot import POINT_ROBOT, constraint, observe
 from surefoot.errors import ConfigError, OutputError
 from surefoot.evaluation import evaluate
 from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
-from surefoot.evaluation.starts import FIXED_POSES, Starts, draw_starts
+from surefoot.evaluation.starts import Starts, draw_starts
 from surefoot.types import Policy
 
 
@@ -42,7 +42,7 @@ def test_starts_belong_to_their_sets() -> None:
     assert (values[:50] <= -0.05).all()
     assert (values[50:70] > 0).all()
     assert (h[50:70] <= 0).all()
-    np.testing.assert_allclose(starts.poses[70:], FIXED_POSES, rtol=1e-6)
+    np.testing.assert_allclose(starts.poses[70:], POINT_ROBOT.fixed_starts, rtol=1e-6)
     speeds, headings = starts.poses[:70, 2], starts.poses[:70, 3]
     assert speeds.min() >= 0.5
     assert speeds.max() <= 2.0
@@ -92,7 +92,9 @@ def test_seeds_act_by_their_own_states_and_blocks_lose_no_episode(monkeypatch: p
 
 def test_rows_name_method_start_and_figures() -> None:
     starts = Starts(
-        np.array([[-2.7, 2.7, 0.0, np.pi / 2], *FIXED_POSES], np.float32), ("feasible", "fixed", "fixed"), (0, 0, 1)
+        np.array([[-2.7, 2.7, 0.0, np.pi / 2], *POINT_ROBOT.fixed_starts], np.float32),
+        ("feasible", "fixed", "fixed"),
+        (0, 0, 1),
     )
     records = roll_out_seeds(Steering(), jnp.array([1.0]), starts.poses, seeds=(7,))
     with pytest.raises(
@@ -111,7 +113,7 @@ def test_rows_name_method_start_and_figures() -> None:
     assert rows[0]["return"] == pytest.approx(float(records.episode_return[0, 0]))
     found = summarise_evaluation(rows)
     assert found["feasible"]["episodes"] == 1
-    assert [record["pose"] for record in found["fixed"]] == [pytest.approx(pose) for pose in FIXED_POSES]
+    assert [record["pose"] for record in found["fixed"]] == [pytest.approx(pose) for pose in POINT_ROBOT.fixed_starts]
 
 
 def a_dataset() -> Dataset:

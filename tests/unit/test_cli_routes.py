@@ -14,6 +14,7 @@ from surefoot.algorithms import ALGORITHMS
 from surefoot.cli import bench, calibrate, collect, data, evaluate, finetune, sweep
 from surefoot.cli.main import main
 from surefoot.cli.routes import Routes, given_options, refuse_others
+from surefoot.envs.point_robot import ROBOTS
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.errors import ConfigError
 from surefoot.evaluation.pure_vector import PureVector
@@ -231,8 +232,8 @@ def test_every_algorithm_is_measured_on_every_task_by_a_way_that_fits(algorithm:
         loaded = SimpleNamespace(algorithm=kind, config=SimpleNamespace(task=task.name, algorithm=algorithm))
         found = evaluate.route_of(cast(Any, loaded), evaluate.BudgetRequest())
         assert found in evaluate.ROUTES
-        # PointRobot's way reads poses, that of images pictures; our own other tasks have neither.
-        assert (found == "point robot") == (task.name == "PointRobot" and algorithm != "trebi")
+        # The robots' way reads poses, that of images pictures; our own other tasks have neither.
+        assert (found == "point robot") == (task.name in ROBOTS and algorithm != "trebi")
         assert found.endswith("in a simulator") == (task.suite != "surefoot")
         assert found.startswith("budgets") == (algorithm == "trebi")
         if task.suite == "surefoot" and found != "point robot":

@@ -18,7 +18,8 @@ def test_there_are_the_38_tasks_of_the_benchmark_and_our_own() -> None:
         "metadrive": 9,
     }
     assert set(TASKS) - set(DSRL_TASKS) == {
-        "PointRobot", "HazardRun", "HazardRunShifted", "PointRobotPixels", "PointRobotPixelsMoved",
+        "PointRobot", "PointRobotSlow", "PointRobotSlowCosts", "HazardRun", "HazardRunShifted",
+        "PointRobotPixels", "PointRobotPixelsMoved",
         "PointRobotPixels64", "PointRobotPixels64Moved", *TREBI_TASKS, *VISION_TASKS,
     }  # fmt: skip
     assert all(name == task.name for name, task in TASKS.items())

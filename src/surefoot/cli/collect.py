@@ -45,7 +45,8 @@ IMAGE_TRANSITIONS = {"HazardRun": 18_000, "PointRobotPixels": 100_000, "PointRob
 
 @dataclass(frozen=True, kw_only=True)
 class CollectOptions(StrictOption):
-    """Collect a dataset. PointRobot: half from random held actions, half from goal-seekers of varied caution.
+    """Collect a dataset. PointRobot and PointRobotSlow: half from random held actions, half from goal-seekers of varied
+    caution.
     HazardRun and PointRobotPixels: images of as much random, careless and careful behaviour; PointGoal1Vision and its
     like the same from the robot's cameras, into a folder that grows when more transitions are asked for. DSRL's tasks:
     every episode of a safe learner whose cost limit rises, in navigation after those of scripted drivers of varied
@@ -56,7 +57,7 @@ class CollectOptions(StrictOption):
     """
 
     task: str = "PointRobot"
-    """Name of the task: PointRobot, one of DSRL's, by either of its names, or one of TREBI's."""
+    """Name of the task: PointRobot, PointRobotSlow, one of DSRL's, by either of its names, or one of TREBI's."""
     recipe: Literal["default", "medium-replay"] = "default"
     """default: the task's own, as above. medium-replay: SAC's replay buffer, for TREBI's tasks."""
     transitions: Annotated[int | None, Range("[1, 10^9]")] = None
@@ -130,7 +131,9 @@ def collect(options: CollectOptions, *, given: Names[str] = (), faults: Faults |
         return _collect_images(options, task)
     check_count(_rows(options), "--transitions", "[2, 10^9]")  # half of each behaviour
     with ProgressLine("collecting", unit="transitions") as line:
-        dataset = collect_point_robot(transitions=_rows(options), seed=options.seed, on_progress=line.report)
+        dataset = collect_point_robot(
+            transitions=_rows(options), seed=options.seed, task=task.name, on_progress=line.report
+        )
     data.save(options.out, dataset, card=_card(options, dataset))
     return dataset
 

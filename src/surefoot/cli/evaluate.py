@@ -33,6 +33,7 @@ from surefoot.data import Dataset
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
+from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.evaluation.rollouts import Records
 from surefoot.evaluation.starts import Starts, draw_starts
@@ -42,7 +43,8 @@ from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.protocol_tables import protocol_rows
 from surefoot.report.tables import evaluation_rows, key_figure_rows, key_figures, plain_table
 from surefoot.report.verdicts import verdict
-from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses, solve_point_robot
+from surefoot.safety.exact import cell_centres, slice_poses
+from surefoot.safety.exact_sets import USUAL_SWEEPS, FeasibleSet, exact_set, top_speed
 from surefoot.safety.region import SLICES, score_region
 from surefoot.tasks import get_task
 
@@ -60,10 +62,10 @@ def default_workers() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(StrictOption):
-    """Measure the policy of a run: on PointRobot from drawn starts, with its feasible region; on a simulator's task and
-    on SafePendulum by a protocol of the field. An option that the run's task or algorithm does not read is refused. The
-    options that change how the policy acts leave the run itself as it was trained; results of an earlier evaluation are
-    replaced."""
+    """Measure the policy of a run: on PointRobot and PointRobotSlow from drawn starts, with its feasible region; on a
+    simulator's task and on SafePendulum by a protocol of the field. An option that the run's task or algorithm does not
+    read is refused. The options that change how the policy acts leave the run itself as it was trained; results of an
+    earlier evaluation are replaced."""
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
@@ -214,7 +216,7 @@ def route_of(loaded: LoadedRun, request: BudgetRequest) -> str:
         return f"budgets{place}"
     if task.suite == "surefoot" and task.image_shape is not None:
         return "images"
-    return "point robot" if task.name == "PointRobot" else f"protocol{place}"
+    return "point robot" if task.name in point_robot.ROBOTS else f"protocol{place}"
 
 
 def _check_route(
@@ -248,11 +250,13 @@ def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: 
         dataset = found.transitions
         if found.reason:
             remark([f"the data's row is left out: {found.reason}"], strict=options.strict)
+    task = loaded.config.task
+    robot = point_robot.ROBOTS[task]
     with ProgressLine("solving the exact feasible set", unit="sets") as line:
-        exact = solve_point_robot()
+        exact = exact_set(task, on_sweep=lambda sweep: line.report(sweep.number, USUAL_SWEEPS, unit="sweeps"))
         line.report(1, 1)
-    starts = draw_starts(exact.value, feasible=episodes, infeasible=max(1, episodes // 2))
-    data_figures = None if dataset is None else summarise_data(dataset, exact.value, top_speed=TOP_SPEED)
+    starts = draw_starts(exact.value, feasible=episodes, infeasible=max(1, episodes // 2), robot=robot)
+    data_figures = None if dataset is None else summarise_data(dataset, exact.value, top_speed=top_speed(task))
     region = measure_region(loaded, exact)
     del exact, dataset  # hundreds of megabytes that the rollouts need not stand beside
     with ProgressLine("evaluating", unit="episodes") as line:
@@ -261,6 +265,7 @@ def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: 
             loaded.states,
             starts.poses,
             seeds=loaded.config.seeds,
+            lag=robot.lag,
             on_progress=line.report,
         )
     return _write(loaded, starts, records, region=region, data_figures=data_figures, changed=acting_overrides(options))
@@ -290,7 +295,7 @@ class Region(NamedTuple):
     """Means over the seeds, a list over slices for each score; "per_seed" holds [seed][slice]."""
 
 
-def measure_region(loaded: LoadedRun, exact: ExactSet) -> Region | None:
+def measure_region(loaded: LoadedRun, exact: FeasibleSet) -> Region | None:
     """The feasible region of every seed; None where the algorithm has none."""
     if not hasattr(loaded.algorithm, "feasible_value"):
         return None
@@ -300,14 +305,21 @@ def measure_region(loaded: LoadedRun, exact: ExactSet) -> Region | None:
         # One seed after the other: the activations of 40,000 observations should be in memory once.
         return jax.lax.map(lambda state: loaded.algorithm.feasible_value(state, observations), states)
 
-    poses = [slice_poses(speed, heading, resolution=RESOLUTION, extent=EXTENT) for speed, heading in SLICES]
+    # Slow actuators: the slices with nothing accelerated yet.
+    further = (0.0,) if point_robot.ROBOTS[loaded.config.task].lag else ()
+    poses = [slice_poses(*one, *further, resolution=RESOLUTION, extent=EXTENT) for one in SLICES]
     observations = [point_robot.observe(jnp.asarray(part, jnp.float32)) for part in poses]
     learned = np.stack([np.asarray(values_of(loaded.states, part)) for part in observations])
-    check_finite("feasible value (slice, seed, point)", learned, "its networks overflow on PointRobot's observations")
+    check_finite(
+        "feasible value (slice, seed, point)", learned, f"its networks overflow on {loaded.config.task}'s observations"
+    )
     values = np.stack([exact.value(part) for part in poses])
     scored = [[score_region(learned[i, s], values[i]) for i in range(len(SLICES))] for s in range(learned.shape[1])]
     names = scored[0][0]._fields
     per_seed = {name: [[getattr(score, name) for score in slices] for slices in scored] for name in names}
+    per_seed["auroc"] = [
+        [area_under_curve(learned[i, s], values[i] > 0) for i in range(len(SLICES))] for s in range(learned.shape[1])
+    ]
     means = {name: np.mean(numbers, axis=0).tolist() for name, numbers in per_seed.items()}
     grid = (RESOLUTION, RESOLUTION)
     return Region(
@@ -339,7 +351,7 @@ def _write(
         files["region.npz"] = npz_content(arrays)
     acting = {name: getattr(loaded.algorithm, name) for name in ("extraction", "margin", "num_candidates")
               if hasattr(loaded.algorithm, name)}  # fmt: skip
-    figures = summarise_evaluation(rows)
+    figures = summarise_evaluation(rows, fixed_starts=point_robot.ROBOTS[config.task].fixed_starts)
     changes: dict[str, Any] = {
         "evaluation": figures if data_figures is None else {**figures, "data": data_figures},
         "acting": {"step": loaded.step, **acting, "overrides": changed},

@@ -199,8 +199,8 @@ def _training_figure(directory: RunDirectory) -> Figures:
 def _data_figure(dataset: Dataset | FrameData | None, card: dict[str, Any]) -> Figures:
     if dataset is None or not len(dataset.episode_ends):
         return {}
-    # PointRobot's returns and costs are metres and violating steps; simulators have units of their own.
-    labels = {} if dataset.task == "PointRobot" else {"return_label": "return", "cost_label": "cost return"}
+    # A robot's returns and costs are metres and violating steps; simulators have units of their own.
+    labels = {} if dataset.task in point_robot.ROBOTS else {"return_label": "return", "cost_label": "cost return"}
     figure = data_overview(
         dataset.returns, dataset.cost_returns, dataset.lengths, groups=_groups(dataset, card), **labels
     )

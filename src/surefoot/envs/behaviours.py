@@ -3,6 +3,7 @@
 Each episode draws its own traits, so that the data holds safe and unsafe, good and poor episodes.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from surefoot.envs import point_robot
-from surefoot.envs.point_robot import RobotState, Step
+from surefoot.envs.point_robot import POINT_ROBOT, Robot, RobotState, Step
 
 HOLD_STEPS = (4, 30)
 """A random action is held for a number of steps uniform in this range."""
@@ -42,7 +43,7 @@ class Memory(NamedTuple):
 class EpisodeBatch(NamedTuple):
     """Rollouts [episodes, HORIZON]; rows after an episode's end are marked by `valid` = False."""
 
-    observation: Float[Array, "n t 11"]
+    observation: Float[Array, "n t obs"]
     action: Float[Array, "n t 2"]
     step: Step
     valid: Bool[Array, "n t"]
@@ -65,10 +66,16 @@ def random_action(key: Key[Array, ""]) -> Float[Array, " 2"]:
 
 
 def seek_goal(
-    pose: Float[Array, " 4"], traits: Traits, hazards: Float[np.ndarray, "hazards 2"] = point_robot.HAZARDS
+    pose: Float[Array, " pose"],
+    traits: Traits,
+    hazards: Float[np.ndarray, "hazards 2"] = point_robot.HAZARDS,
+    *,
+    lag: float = 0.0,
 ) -> Float[Array, " 2"]:
-    """Steer to the goal, pushed aside and slowed by hazards within a reach that grows with caution."""
+    """Steer to the goal, pushed aside and slowed by hazards within a reach that grows with caution. With slow actuators
+    (a lag in seconds) it steers by the speed that it would come to with nothing commanded any more."""
     position, speed, heading = pose[:2], pose[2], pose[3]
+    speed = speed + lag * pose[4] if lag else speed
     to_goal = point_robot.GOAL - position
     direction = to_goal / jnp.linalg.norm(to_goal)
     slowest = traits.cruise_speed
@@ -87,7 +94,7 @@ def seek_goal(
         approaching = -(outward @ jnp.array([jnp.cos(heading), jnp.sin(heading)])) > 0.3
         limit = 0.3 + jnp.maximum(gap, 0.0) * (3.0 - 2.0 * traits.caution)
         slowest = jnp.where(approaching & (traits.caution > 0.2), jnp.minimum(slowest, limit), slowest)
-        emergency, turn = _evasion(hazard, pose)
+        emergency, turn = _evasion(hazard, pose, lag)
         evades, turn_away = jnp.where(emergency, True, evades), jnp.where(emergency, turn, turn_away)
     wanted = jnp.arctan2(direction[1], direction[0])
     error = jnp.arctan2(jnp.sin(wanted - heading), jnp.cos(wanted - heading))
@@ -97,22 +104,25 @@ def seek_goal(
     return jnp.where(evades & (traits.caution > 0.5), jnp.stack([-jnp.ones(()), turn_away]), steady)
 
 
-def _evasion(hazard: Float[Array, " 2"], pose: Float[Array, " 4"]) -> tuple[Bool[Array, ""], Float[Array, ""]]:
+def _evasion(
+    hazard: Float[Array, " 2"], pose: Float[Array, " pose"], lag: float
+) -> tuple[Bool[Array, ""], Float[Array, ""]]:
     """(whether a hazard lies ahead within little more than the braking distance, the turn away from it)."""
     position, speed, heading = pose[:2], pose[2], pose[3]
     offset = hazard - position
     ahead = offset @ jnp.array([jnp.cos(heading), jnp.sin(heading)])
     left = offset @ jnp.array([-jnp.sin(heading), jnp.cos(heading)])
     reach = 0.15 + 0.6 * jnp.square(jnp.maximum(speed, 0.0))
+    reach = reach + lag * jnp.maximum(speed, 0.0) if lag else reach  # what it covers before it brakes
     gap = jnp.linalg.norm(offset) - point_robot.HAZARD_RADIUS
     emergency = (speed > 0) & (ahead > 0) & (jnp.abs(left) < point_robot.HAZARD_RADIUS + 0.1) & (gap < reach)
     return emergency, -jnp.sign(left)
 
 
 def act(
-    memory: Memory, pose: Float[Array, " 4"], traits: Traits, key: Key[Array, ""]
+    memory: Memory, pose: Float[Array, " pose"], traits: Traits, key: Key[Array, ""], *, lag: float = 0.0
 ) -> tuple[Memory, Float[Array, " 2"]]:
-    """One behaviour step: (memory, action in [-1, 1]^2)."""
+    """One behaviour step of a robot with that lag: (memory, action in [-1, 1]^2)."""
     k_hold, k_action, k_noise = jax.random.split(key, 3)
     expired = memory.steps_left <= 0
     held = jnp.where(expired, random_action(k_action), memory.held_action)
@@ -120,20 +130,20 @@ def act(
     steps_left = jnp.where(expired, length, memory.steps_left) - 1.0
     fresh = jnp.sqrt(1.0 - NOISE_MEMORY**2) * jax.random.normal(k_noise, (2,))
     noise = NOISE_MEMORY * memory.noise + fresh
-    sought = jnp.clip(seek_goal(pose, traits) + traits.noise * noise, -1.0, 1.0)
+    sought = jnp.clip(seek_goal(pose, traits, lag=lag) + traits.noise * noise, -1.0, 1.0)
     return Memory(held, steps_left, noise), jnp.where(traits.seeks_goal, sought, held)
 
 
-def _episode(key: Key[Array, ""], seeks_goal: Bool[Array, ""]) -> EpisodeBatch:
+def _episode(robot: Robot, key: Key[Array, ""], seeks_goal: Bool[Array, ""]) -> EpisodeBatch:
     k_reset, k_traits, k_steps = jax.random.split(key, 3)
-    state, observation = point_robot.reset(k_reset)
+    state, observation = point_robot.reset(k_reset, robot=robot)
     traits = draw_traits(k_traits, seeks_goal)
     memory = Memory(jnp.zeros(2), jnp.zeros(()), jnp.zeros(2))
 
     def one_step(carry, step_key):
         state, observation, memory, running = carry
-        memory, action = act(memory, state.pose, traits, step_key)
-        entered, result = point_robot.step(state, action)
+        memory, action = act(memory, state.pose, traits, step_key, lag=robot.lag)
+        entered, result = point_robot.step(state, action, lag=robot.lag)
         row = EpisodeBatch(observation, action, result, running)
         return (entered, result.observation, memory, running & ~(result.terminated | result.truncated)), row
 
@@ -142,7 +152,7 @@ def _episode(key: Key[Array, ""], seeks_goal: Bool[Array, ""]) -> EpisodeBatch:
     return rows
 
 
-@jax.jit
-def roll_out(keys: Key[Array, " n"], seeks_goal: Bool[Array, " n"]) -> EpisodeBatch:
+@partial(jax.jit, static_argnames="robot")
+def roll_out(keys: Key[Array, " n"], seeks_goal: Bool[Array, " n"], robot: Robot = POINT_ROBOT) -> EpisodeBatch:
     """One episode per key: a goal-seeker where `seeks_goal`, else random held actions."""
-    return jax.vmap(_episode)(keys, seeks_goal)
+    return jax.vmap(partial(_episode, robot))(keys, seeks_goal)

@@ -1,9 +1,11 @@
 """PointRobot: a unicycle that must reach a goal between two round hazards (FISOR, section 7 of our specification).
 
 State (x, y, v, theta) in metres, metres per second and radians; action (acceleration, turn rate) in [-1, 1].
-Everything is a pure function of JAX arrays over one robot: `vmap` for many.
+PointRobotSlow has slow actuators and a fifth state, its acceleration a (m/s^2), which follows the commanded one with a
+first-order lag. Everything is a pure function of JAX arrays over one robot: `vmap` for many.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
@@ -33,16 +35,16 @@ GOAL_BONUS = 1.0
 
 
 class RobotState(NamedTuple):
-    """One robot: pose and the number of steps taken since the reset."""
+    """One robot: pose (x, y, v, theta), with slow actuators (x, y, v, theta, a), and the steps since the reset."""
 
-    pose: Float[Array, "*n 4"]
+    pose: Float[Array, "*n pose"]
     step: Int[Array, "*n"]
 
 
 class Step(NamedTuple):
     """What a step returns beside the state it enters."""
 
-    observation: Float[Array, "*n 11"]
+    observation: Float[Array, "*n obs"]
     reward: Float[Array, "*n"]
     cost: Float[Array, "*n"]
     constraint: Float[Array, "*n"]
@@ -62,9 +64,41 @@ class ResetDistribution:
     """Metres per second."""
     heading: Annotated[tuple[float, float], Range("(-inf, inf)")] = (np.pi / 4, 3 * np.pi / 4)
     """Radians."""
+    acceleration: Annotated[tuple[float, float], Range("[-1, 1]")] = (0.0, 0.0)
+    """Metres per second squared; only with slow actuators."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+@dataclass(frozen=True)
+class Robot:
+    """What tells PointRobot and PointRobotSlow apart."""
+
+    lag: Annotated[float, Range("[0, 10]")] = 0.0
+    """Time constant of the acceleration, seconds; 0: the acceleration is the action, and no state of its own."""
+    resets: ResetDistribution = ResetDistribution()
+    """Where the data's episodes begin."""
+    fixed_starts: tuple[tuple[float, ...], ...] = ((-2.7, -2.7, 1.0, math.pi / 4), (-1.8, 0.0, 2.0, math.pi / 4))
+    """Poses of the evaluation's fixed starts: the far corner, and one that full control only just saves."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+POINT_ROBOT = Robot()
+SLOW_ROBOT = Robot(
+    lag=1.0,
+    resets=ResetDistribution(acceleration=(-0.5, 0.5)),
+    fixed_starts=((-2.7, -2.7, 1.0, math.pi / 4, 0.0), (-1.8, 0.0, 1.8, math.pi / 4, 0.0)),
+)
+"""Braking from 1.5 m/s takes 2.4 s and 2.2 m, where PointRobot takes 1.5 s and 1.1 m."""
+ROBOTS: dict[str, Robot] = {
+    "PointRobot": POINT_ROBOT,
+    "PointRobotSlow": SLOW_ROBOT,
+    "PointRobotSlowCosts": SLOW_ROBOT,
+}
+"""Task -> robot, for every task whose state is a robot's pose. PointRobotSlowCosts is PointRobotSlow without h."""
 
 
 def constraint(position: Float[Array, "*n 2"], hazards: Float[np.ndarray, "hazards 2"] = HAZARDS) -> Float[Array, "*n"]:
@@ -80,9 +114,10 @@ def goal_distance(position: Float[Array, "*n 2"]) -> Float[Array, "*n"]:
     return jnp.linalg.norm(position - jnp.broadcast_to(GOAL, position.shape), axis=-1)
 
 
-def observe(pose: Float[Array, "*n 4"]) -> Float[Array, "*n 11"]:
-    """x, y, v, cos theta, sin theta, then per hazard its distance, cos and sin of its bearing in the robot's frame."""
-    position, speed, heading = pose[..., :2], pose[..., 2:3], pose[..., 3:]
+def observe(pose: Float[Array, "*n pose"]) -> Float[Array, "*n obs"]:
+    """x, y, v, cos theta, sin theta, then per hazard its distance, cos and sin of its bearing in the robot's frame; a
+    slow robot's acceleration last."""
+    position, speed, heading = pose[..., :2], pose[..., 2:3], pose[..., 3:4]
     cos, sin = jnp.cos(heading), jnp.sin(heading)
     parts = [position, speed, cos, sin]
     for hazard in HAZARDS:
@@ -92,46 +127,62 @@ def observe(pose: Float[Array, "*n 4"]) -> Float[Array, "*n 11"]:
         forward = unit[..., :1] * cos + unit[..., 1:] * sin
         left = unit[..., 1:] * cos - unit[..., :1] * sin
         parts += [distance, forward, left]
-    return jnp.concatenate(parts, -1)
+    return jnp.concatenate([*parts, pose[..., 4:]], -1)
 
 
-def pose_of(observation: Float[Array, "*n 11"]) -> Float[Array, "*n 4"]:
-    """The inverse of `observe`: (x, y, v, theta)."""
+def pose_of(observation: Float[Array, "*n obs"]) -> Float[Array, "*n pose"]:
+    """The inverse of `observe`: (x, y, v, theta), and a where there is one."""
     heading = jnp.arctan2(observation[..., 4:5], observation[..., 3:4])
-    return jnp.concatenate([observation[..., :3], heading], -1)
+    return jnp.concatenate([observation[..., :3], heading, observation[..., 11:]], -1)
 
 
-def move(pose: Float[Array, "*n 4"], action: Float[Array, "*n 2"]) -> Float[Array, "*n 4"]:
-    """One Euler step of the unicycle; the action is clipped to [-1, 1]."""
+def move(pose: Float[Array, "*n pose"], action: Float[Array, "*n 2"], *, lag: float = 0.0) -> Float[Array, "*n pose"]:
+    """One Euler step of the unicycle; the action is clipped to [-1, 1]. A pose with an acceleration has it move by the
+    share 1 - exp(-TIME_STEP / lag) towards the commanded one, and the speed by the result; without lag at once."""
     action = jnp.clip(action, -1.0, 1.0)
     x, y, speed, heading = pose[..., 0], pose[..., 1], pose[..., 2], pose[..., 3]
+    acceleration, further = action[..., 0], []
+    if pose.shape[-1] == 5:
+        before = pose[..., 4]
+        acceleration = before + follow_share(lag) * (acceleration - before)
+        further = [acceleration]
     return jnp.stack(
         [
             x + speed * jnp.cos(heading) * TIME_STEP,
             y + speed * jnp.sin(heading) * TIME_STEP,
-            speed + action[..., 0] * TIME_STEP,
+            speed + acceleration * TIME_STEP,
             heading + action[..., 1] * TIME_STEP,
+            *further,
         ],
         -1,
     )
 
 
-def reset(key: Key[Array, ""], distribution: ResetDistribution | None = None) -> tuple[RobotState, Float[Array, " 11"]]:
-    """A first state drawn from `distribution` (default: the data's) and its observation."""
-    ranges = distribution or ResetDistribution()
-    low, high = np.array([ranges.x, ranges.y, ranges.speed, ranges.heading], np.float32).T
-    return reset_to(jax.random.uniform(key, (4,), jnp.float32, minval=low, maxval=high))
+def follow_share(lag: float) -> float:
+    """Share of the difference to the commanded acceleration that is gone after a step."""
+    return 1.0 if lag == 0 else -math.expm1(-TIME_STEP / lag)
 
 
-def reset_to(pose: Float[Array, "*n 4"]) -> tuple[RobotState, Float[Array, "*n 11"]]:
+def reset(
+    key: Key[Array, ""], distribution: ResetDistribution | None = None, *, robot: Robot = POINT_ROBOT
+) -> tuple[RobotState, Float[Array, " obs"]]:
+    """A first state drawn from `distribution` (default: the robot's data's) and its observation."""
+    ranges = distribution or robot.resets
+    drawn = [ranges.x, ranges.y, ranges.speed, ranges.heading, *([ranges.acceleration] if robot.lag else [])]
+    low, high = np.array(drawn, np.float32).T
+    return reset_to(jax.random.uniform(key, low.shape, jnp.float32, minval=low, maxval=high))
+
+
+def reset_to(pose: Float[Array, "*n pose"]) -> tuple[RobotState, Float[Array, "*n obs"]]:
     """The first state at a given pose, and its observation."""
     return RobotState(pose, jnp.zeros(pose.shape[:-1], jnp.int32)), observe(pose)
 
 
-def step(state: RobotState, action: Float[Array, "*n 2"]) -> tuple[RobotState, Step]:
-    """One step. Reward is the decrease of the distance to the goal in metres, plus 1 on reaching it;
-    cost is 1 where the state entered violates; the goal and the arena's edge terminate, step 300 truncates."""
-    pose = move(state.pose, action)
+def step(state: RobotState, action: Float[Array, "*n 2"], *, lag: float = 0.0) -> tuple[RobotState, Step]:
+    """One step of a robot with that lag (seconds). Reward is the decrease of the distance to the goal in metres, plus 1
+    on reaching it; cost is 1 where the state entered violates; the goal and the arena's edge terminate, step 300
+    truncates."""
+    pose = move(state.pose, action, lag=lag)
     entered = RobotState(pose, state.step + 1)
     before, after = goal_distance(state.pose[..., :2]), goal_distance(pose[..., :2])
     reached = after <= GOAL_RADIUS

@@ -59,6 +59,11 @@ def _hazard_run(layout: hazard_run.Layout) -> PureTask:
     return PureTask(reset, hazard_run.step, hazard_run.HORIZON, succeeded=hazard_run.in_goal)
 
 
+def _point_robot(robot: point_robot.Robot) -> PureTask:
+    reset, step = jax.vmap(partial(point_robot.reset, robot=robot)), partial(point_robot.step, lag=robot.lag)
+    return PureTask(reset, step, point_robot.HORIZON, ends_early=True)
+
+
 def _point_robot_pixels(variant: point_robot_pixels.Variant) -> PureTask:
     reset = jax.vmap(partial(point_robot_pixels.reset, **variant._asdict()))
     step = partial(point_robot_pixels.step, **variant._asdict())
@@ -66,7 +71,7 @@ def _point_robot_pixels(variant: point_robot_pixels.Variant) -> PureTask:
 
 
 PURE_TASKS: dict[str, PureTask] = {
-    "PointRobot": PureTask(jax.vmap(point_robot.reset), point_robot.step, point_robot.HORIZON, ends_early=True),
+    **{name: _point_robot(robot) for name, robot in point_robot.ROBOTS.items()},
     "HazardRun": _hazard_run(hazard_run.SEEN),
     "HazardRunShifted": _hazard_run(hazard_run.SHIFTED),
     **{name: _point_robot_pixels(variant) for name, variant in point_robot_pixels.VARIANTS.items()},

@@ -12,10 +12,12 @@ from jaxtyping import Float, UInt8
 from surefoot.data import Dataset
 from surefoot.data.frames import FrameData, from_episodes, join
 from surefoot.envs import behaviours, hazard_run, point_robot_pixels
+from surefoot.envs.point_robot import ROBOTS
 from surefoot.envs.point_robot_pixels import VARIANTS, Variant
 from surefoot.evaluation.pieces import in_pieces
 from surefoot.numerics import pinned
 from surefoot.ranges import SEED, check_count
+from surefoot.tasks import Task, get_task
 
 _EPISODES_AT_ONCE = 256
 _IMAGES_AT_ONCE = 512
@@ -23,9 +25,10 @@ _IMAGES_AT_ONCE = 512
 
 @pinned()
 def collect_point_robot(
-    *, transitions: int, seed: int, on_progress: Callable[[int, int], None] | None = None
+    *, transitions: int, seed: int, task: str = "PointRobot", on_progress: Callable[[int, int], None] | None = None
 ) -> Dataset:
-    """`transitions` rows, half from random held actions and half from goal-seekers of varied caution.
+    """`transitions` rows of a task of `point_robot.ROBOTS`, half from random held actions and half from goal-seekers of
+    varied caution.
 
     The last episode of each half is cut to fit and ends as a timeout. The same seed gives the same bits on the same
     machine. `on_progress(done, total)` is called after each batch of episodes. Raises ConfigError below 2 rows.
@@ -40,14 +43,14 @@ def collect_point_robot(
         key = jax.random.fold_in(jax.random.key(seed), int(seeks_goal))
         while kept < rows:
             keys = jax.random.split(jax.random.fold_in(key, batch), _EPISODES_AT_ONCE)
-            episodes = behaviours.roll_out(keys, jnp.full(_EPISODES_AT_ONCE, seeks_goal))
+            episodes = behaviours.roll_out(keys, jnp.full(_EPISODES_AT_ONCE, seeks_goal), ROBOTS[task])
             part = _flatten(jax.tree.map(np.asarray, episodes), rows - kept)
             parts.append(part)
             kept, batch = kept + len(part.valid), batch + 1
             if on_progress is not None:
                 on_progress(done + kept, transitions)
         done += rows
-    return _dataset(jax.tree.map(lambda *values: np.concatenate(values), *parts))
+    return _dataset(jax.tree.map(lambda *values: np.concatenate(values), *parts), get_task(task))
 
 
 def _flatten(episodes: behaviours.EpisodeBatch, most: int) -> behaviours.EpisodeBatch:
@@ -59,7 +62,7 @@ def _flatten(episodes: behaviours.EpisodeBatch, most: int) -> behaviours.Episode
     return flat
 
 
-def _dataset(rows: behaviours.EpisodeBatch) -> Dataset:
+def _dataset(rows: behaviours.EpisodeBatch, task: Task) -> Dataset:
     columns = {
         "observations": rows.observation,
         "actions": rows.action,
@@ -68,9 +71,10 @@ def _dataset(rows: behaviours.EpisodeBatch) -> Dataset:
         "next_observations": rows.step.observation,
         "terminated": rows.step.terminated,
         "truncated": rows.step.truncated,
-        "constraints": rows.step.constraint,
     }
-    return Dataset(task="PointRobot", **{name: np.asarray(values) for name, values in columns.items()})
+    if task.has_constraint:
+        columns["constraints"] = rows.step.constraint
+    return Dataset(task=task.name, **{name: np.asarray(values) for name, values in columns.items()})
 
 
 @pinned()

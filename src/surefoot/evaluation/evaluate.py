@@ -14,7 +14,7 @@ from surefoot.envs import point_robot
 from surefoot.evaluation.metrics import summarise, summarise_fixed
 from surefoot.evaluation.outputs import check_episodes
 from surefoot.evaluation.rollouts import Records, roll_out
-from surefoot.evaluation.starts import FIXED_POSES, ExactValue, Starts, is_infeasible_start
+from surefoot.evaluation.starts import ExactValue, Starts, is_infeasible_start
 from surefoot.numerics import enough_memory, pinned
 
 LARGEST_BLOCK = 512
@@ -28,12 +28,13 @@ _SEED = 11_02_2024
 def roll_out_seeds(
     algorithm: Any,
     states: Any,
-    poses: Float[np.ndarray, "n 4"],
+    poses: Float[np.ndarray, "n pose"],
     *,
     seeds: Sequence[int],
+    lag: float = 0.0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Records:
-    """One episode from every pose for every seed, as NumPy arrays [seeds, n, ...].
+    """One episode of a robot with that lag (seconds) from every pose for every seed, as NumPy arrays [seeds, n, ...].
 
     `states` has a leading seed axis in the order of `seeds`; a seed's noise does not depend on the others beside it.
     `on_progress(done, total)` counts episodes of all seeds. Raises `OutputError` for actions that are not finite.
@@ -52,7 +53,7 @@ def roll_out_seeds(
         memory = enough_memory(f"a block of {size} episodes of {len(seeds)} seeds", "evaluate fewer episodes")
         with memory, jax.debug_nans(False):  # paths hold NaN behind their ends
             records = _roll_out(
-                algorithm, states, jnp.asarray(poses[rows]), block_keys, lanes=-(-size // EPISODES_PER_LANE)
+                algorithm, states, jnp.asarray(poses[rows]), block_keys, lanes=-(-size // EPISODES_PER_LANE), lag=lag
             )
             parts.append(jax.tree.map(np.asarray, records))
     if on_progress is not None:
@@ -62,15 +63,15 @@ def roll_out_seeds(
     return whole
 
 
-@partial(jax.jit, static_argnames=("algorithm", "lanes"))
+@partial(jax.jit, static_argnames=("algorithm", "lanes", "lag"))
 def _roll_out(
-    algorithm: Any, states: Any, poses: Float[Array, "n 4"], keys: Key[Array, " s"], *, lanes: int
+    algorithm: Any, states: Any, poses: Float[Array, "n pose"], keys: Key[Array, " s"], *, lanes: int, lag: float
 ) -> Records:
     # One seed after the other in one program: on a CPU that takes half as long as `vmap`, whose batched matrix products
     # are slower than plain ones and whose seeds all wait for the longest.
     def one_seed(seed: tuple[Any, Key[Array, ""]]) -> Records:
         state, key = seed
-        return roll_out(algorithm.policy(state), poses, key, lanes=lanes)
+        return roll_out(algorithm.policy(state), poses, key, lanes=lanes, lag=lag)
 
     return jax.lax.map(one_seed, (states, keys))
 
@@ -98,10 +99,12 @@ def episode_rows(
     ]
 
 
-def summarise_evaluation(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summarise_evaluation(
+    rows: Sequence[dict[str, Any]], *, fixed_starts: Sequence[Sequence[float]] = point_robot.POINT_ROBOT.fixed_starts
+) -> dict[str, Any]:
     """What summary.json says of the policy: figures of feasible and infeasible starts, and a list of the fixed ones."""
     drawn = summarise([row for row in rows if row["start"] != "fixed"])
-    return {**drawn, "fixed": summarise_fixed(rows, FIXED_POSES)}
+    return {**drawn, "fixed": summarise_fixed(rows, fixed_starts)}
 
 
 @pinned()

@@ -29,14 +29,16 @@ class Records(NamedTuple):
 
 class _Lanes(NamedTuple):
     state: point_robot.RobotState
-    observation: Float[Array, "w 11"]
+    observation: Float[Array, "w obs"]
     episode: Int[Array, " w"]  # == number of episodes where the lane has nothing left to do
     memory: PyTree[Any]
 
 
-def roll_out(policy: Policy, poses: Float[Array, "n 4"], key: Key[Array, ""], *, lanes: int) -> Records:
-    """One episode from every pose. A lane whose episode ends takes the next start at once, so that the cost is the
-    sum of the lengths and not the longest times the number.
+def roll_out(
+    policy: Policy, poses: Float[Array, "n pose"], key: Key[Array, ""], *, lanes: int, lag: float = 0.0
+) -> Records:
+    """One episode of a robot with that lag (seconds) from every pose. A lane whose episode ends takes the next start at
+    once, so that the cost is the sum of the lengths and not the longest times the number.
 
     Pure; jit and vmap it over seeds. The numbers depend on `lanes`, because the policy's noise is drawn per lane.
     """
@@ -44,7 +46,7 @@ def roll_out(policy: Policy, poses: Float[Array, "n 4"], key: Key[Array, ""], *,
     lanes = min(lanes, count)
     first_memory = policy.initial(lanes)
 
-    def place(episode: Int[Array, " w"]) -> tuple[point_robot.RobotState, Float[Array, "w 11"]]:
+    def place(episode: Int[Array, " w"]) -> tuple[point_robot.RobotState, Float[Array, "w obs"]]:
         return point_robot.reset_to(poses[jnp.minimum(episode, count - 1)])
 
     def running(carry: tuple[_Lanes, Array, Array, Records]) -> Bool[Array, ""]:
@@ -54,7 +56,7 @@ def roll_out(policy: Policy, poses: Float[Array, "n 4"], key: Key[Array, ""], *,
         current, waiting, tick, records = carry
         inputs = PolicyInputs(current.observation)
         memory, action = policy.act(current.memory, inputs, jax.random.fold_in(key, tick))
-        entered, result = point_robot.step(current.state, action)
+        entered, result = point_robot.step(current.state, action, lag=lag)
         records = _record(records, current.episode, entered, result)
         ended = (result.terminated | result.truncated) & (current.episode < count)
         upcoming = jnp.minimum(waiting + jnp.cumsum(ended) - 1, count)
@@ -70,7 +72,7 @@ def roll_out(policy: Policy, poses: Float[Array, "n 4"], key: Key[Array, ""], *,
     return jax.tree.map(lambda values: values[:count], records)
 
 
-def _empty(poses: Float[Array, "n 4"]) -> Records:
+def _empty(poses: Float[Array, "n pose"]) -> Records:
     """Room for n episodes and one more row that idle lanes write to."""
     rows = poses.shape[0] + 1
     path = jnp.full((rows, point_robot.HORIZON + 1, 2), jnp.nan).at[:-1, 0].set(poses[:, :2])

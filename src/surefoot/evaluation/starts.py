@@ -3,7 +3,6 @@
 Floors below do not know the exact feasible set, so it comes in as a function from poses to values.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,11 +18,10 @@ from surefoot.ranges import check_count
 
 FEASIBLE_VALUE = -0.05
 """A feasible start has at most this exact value, metres: what lies between it and 0 is too near to call."""
-FIXED_POSES = ((-2.7, -2.7, 1.0, math.pi / 4), (-1.8, 0.0, 2.0, math.pi / 4))
-"""(x, y, v, theta): the far corner, and a start that full control only just saves."""
 
-ExactValue = Callable[[Float[np.ndarray, "n 4"]], Float[np.ndarray, " n"]]
-"""V* in metres at poses (x, y, v, theta); > 0 where a violation cannot be avoided."""
+ExactValue = Callable[[Float[np.ndarray, "n pose"]], Float[np.ndarray, " n"]]
+"""V* in metres at poses (x, y, v, theta), with slow actuators (x, y, v, theta, a); > 0 where a violation cannot be
+avoided."""
 
 _SEED = 20_01_2024
 _DRAWN_AT_ONCE = 1024
@@ -33,7 +31,7 @@ _MOST_DRAWS = 1000
 class Starts(NamedTuple):
     """First poses, set after set: feasible, infeasible, fixed."""
 
-    poses: Float[np.ndarray, "n 4"]
+    poses: Float[np.ndarray, "n pose"]
     sets: tuple[str, ...]
     """Name of the set that each pose belongs to."""
     episodes: tuple[int, ...]
@@ -47,10 +45,11 @@ def draw_starts(
     feasible: int,
     infeasible: int,
     hazards: Float[np.ndarray, "hazards 2"] = point_robot.HAZARDS,
+    robot: point_robot.Robot = point_robot.POINT_ROBOT,
 ) -> Starts:
-    """Starts from the data's reset distribution: `feasible` ones of exact value <= -0.05 m, `infeasible` ones of exact
-    value > 0 that are not inside a hazard yet, and the two fixed ones. `hazards` are the centres of those that
-    `exact_value` is about, metres.
+    """Starts from the reset distribution of the robot's data: `feasible` ones of exact value <= -0.05 m, `infeasible`
+    ones of exact value > 0 that are not inside a hazard yet, and the two fixed ones. `hazards` are the centres of those
+    that `exact_value` is about, metres.
 
     Fewer starts are the first of more. Raises `ConfigError` on a negative number, or none at all of a set wanted.
     """
@@ -63,7 +62,7 @@ def draw_starts(
         if sum(map(len, safe)) >= feasible and sum(map(len, unsafe)) >= infeasible:
             break
         keys = jax.random.split(jax.random.fold_in(key, draw), _DRAWN_AT_ONCE)
-        poses = np.asarray(jax.vmap(lambda one: point_robot.reset(one)[0].pose)(keys))
+        poses = np.asarray(jax.vmap(lambda one: point_robot.reset(one, robot=robot)[0].pose)(keys))
         value = exact_value(poses)
         safe.append(poses[value <= FEASIBLE_VALUE])
         unsafe.append(poses[is_infeasible_start(poses, value, hazards)])
@@ -72,7 +71,7 @@ def draw_starts(
     sets = {
         "feasible": np.concatenate(safe)[:feasible],
         "infeasible": np.concatenate(unsafe)[:infeasible],
-        "fixed": np.array(FIXED_POSES, np.float32),
+        "fixed": np.array(robot.fixed_starts, np.float32),
     }
     return Starts(
         poses=np.concatenate(list(sets.values())).astype(np.float32),
@@ -83,7 +82,7 @@ def draw_starts(
 
 @pinned()
 def is_infeasible_start(
-    poses: Float[np.ndarray, "n 4"],
+    poses: Float[np.ndarray, "n pose"],
     value: Float[np.ndarray, " n"],
     hazards: Float[np.ndarray, "hazards 2"] = point_robot.HAZARDS,
 ) -> np.ndarray:

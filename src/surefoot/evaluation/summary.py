@@ -87,6 +87,7 @@ class RegionFigures(TypedDict, total=False):
     iou: Triple
     false_safe_rate: Triple
     false_alarm_rate: Triple
+    auroc: Triple
 
 
 class BatchTimes(TypedDict):

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from surefoot.envs.point_robot import POINT_ROBOT, ROBOTS
 from surefoot.errors import DataError
 from surefoot.report.verdicts import KeyFigure, judged_by
 from surefoot.text import printable
@@ -141,7 +142,12 @@ def _policy_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
         name = "Violation-free episodes from feasible starts"
         found.append(_of(feasible, _at_least(name, [free], VIOLATION_FREE_RATE, unit=" %", scale=100)))
     if (mean := _number(feasible, "return_mean", "evaluation.feasible")) is not None:
-        figure = _at_least("Mean return from feasible starts", [mean], RETURN_MEAN, digits=2)
+        robot = ROBOTS.get(str(summary.get("task", "")), POINT_ROBOT)
+        # What can be earned with slow actuators only the data say.
+        least = _number(data, "violation_free_return_mean", "evaluation.data") if robot.lag else RETURN_MEAN
+        name = "Mean return from feasible starts"
+        figure = KeyFigure(name, f"{mean:.2f}", "", None)
+        figure = figure if least is None else _at_least(name, [mean], least, digits=2)
         found.append(_of(feasible, figure, is_return=True))
     steps = _number(infeasible, "violating_steps_mean", "evaluation.infeasible")
     logged = _number(data, "violating_steps_mean_infeasible_starts", "evaluation.data")

@@ -33,6 +33,7 @@ from jaxtyping import Float
 
 from surefoot.envs.point_robot import ARENA, HAZARD_RADIUS, HAZARDS, TIME_STEP, constraint
 from surefoot.errors import ConfigError
+from surefoot.safety.interpolation import SHIFT_TAPS, blend, shifted, stencil
 
 TOP_SPEED = 2.5
 """Largest speed that is solved for, metres per second."""
@@ -41,7 +42,6 @@ HEADINGS = 128
 
 # The grid reaches this many cells past the arena, so that inward poses at its edge have neighbours on both sides.
 _MARGIN_CELLS = 4
-_SHIFT_TAPS = 6
 _QUERY_TAPS = 4
 _QUERY_CHUNK = 8192
 
@@ -85,10 +85,10 @@ class ExactSet:
     def _value(self, poses: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
         speeds, headings, points, _ = self.values.shape
         backwards = np.where(poses[:, 2] < 0, np.pi, 0.0)
-        speed, speed_weights = _stencil(np.abs(poses[:, 2]) / TIME_STEP, 2, speeds)
-        heading, heading_weights = _stencil((poses[:, 3] + backwards) / (2 * np.pi) * headings, _QUERY_TAPS, None)
-        x, x_weights = _stencil((poses[:, 0] - self.axis[0]) / self.spacing, _QUERY_TAPS, points)
-        y, y_weights = _stencil((poses[:, 1] - self.axis[0]) / self.spacing, _QUERY_TAPS, points)
+        speed, speed_weights = stencil(np.abs(poses[:, 2]) / TIME_STEP, 2, speeds)
+        heading, heading_weights = stencil((poses[:, 3] + backwards) / (2 * np.pi) * headings, _QUERY_TAPS, None)
+        x, x_weights = stencil((poses[:, 0] - self.axis[0]) / self.spacing, _QUERY_TAPS, points)
+        y, y_weights = stencil((poses[:, 1] - self.axis[0]) / self.spacing, _QUERY_TAPS, points)
         corners = self.values[
             speed[:, :, None, None, None],
             (heading % headings)[:, None, :, None, None],
@@ -119,15 +119,16 @@ def cell_centres(resolution: int, extent: float) -> Float[np.ndarray, " r"]:
 
 
 def slice_poses(
-    speed: float, heading: float, *, resolution: int = 201, extent: float = 2.7
-) -> Float[np.ndarray, "r*r 4"]:
-    """Poses at one speed (m/s) and heading (rad) on the centres of a square of cells within |x|, |y| < extent (metres).
+    speed: float, heading: float, *further: float, resolution: int = 201, extent: float = 2.7
+) -> Float[np.ndarray, "r*r pose"]:
+    """Poses at one speed (m/s) and heading (rad), with slow actuators also one acceleration (m/s^2), on the centres of
+    a square of cells within |x|, |y| < extent (metres).
 
     Row after row: x runs fastest.
     """
     centres = cell_centres(resolution, extent)
     x, y = np.meshgrid(centres, centres)
-    return np.stack([x.ravel(), y.ravel(), np.full(x.size, speed), np.full(x.size, heading)], -1)
+    return np.stack([x.ravel(), y.ravel(), *(np.full(x.size, number) for number in (speed, heading, *further))], -1)
 
 
 def solve_point_robot(
@@ -147,7 +148,7 @@ def solve_point_robot(
     if headings < 16:
         raise ConfigError(f"headings: expected at least 16, found {headings}.")
     half = math.ceil(ARENA / spacing - 1e-9) + _MARGIN_CELLS
-    border = math.ceil(top_speed * TIME_STEP / spacing) + _SHIFT_TAPS // 2
+    border = math.ceil(top_speed * TIME_STEP / spacing) + SHIFT_TAPS // 2
     wide = np.arange(-half - border, half + border + 1) * spacing
     inner = slice(border, len(wide) - border)
     # Beyond the grid h stands for V*, which it is for everything that drives outwards.
@@ -163,7 +164,7 @@ def solve_point_robot(
         travel = level * TIME_STEP * TIME_STEP / spacing
         for index, angle in enumerate(angles):
             padded[inner, inner] = _best_turn(values[level - 1], index, turn)
-            moved = _shifted(padded, border, travel * math.cos(angle), travel * math.sin(angle))
+            moved = shifted(padded, border, travel * math.cos(angle), travel * math.sin(angle))
             np.maximum(h, moved, out=values[level, index])
     return ExactSet(values, wide[inner], hazards)
 
@@ -179,41 +180,7 @@ def _best_turn(below: Float[np.ndarray, "heading x y"], index: int, turn: float)
     """The smallest of a speed level's values after turning by -1, 0 or 1 times `turn` (in headings, not whole)."""
     best = below[index]
     for signed in (turn, -turn):
-        taps, weights = _stencil(np.array([index + signed]), _QUERY_TAPS, None)
-        turned = _blend([below[tap] for tap in taps[0] % len(below)], weights[0])
+        taps, weights = stencil(np.array([index + signed]), _QUERY_TAPS, None)
+        turned = blend([below[tap] for tap in taps[0] % len(below)], weights[0])
         best = np.minimum(best, turned)
     return best
-
-
-def _shifted(
-    padded: Float[np.ndarray, "wide wide"], border: int, cells_x: float, cells_y: float
-) -> Float[np.ndarray, "x y"]:
-    """The inner part of `padded` sampled (cells_x, cells_y) grid cells further, `border` cells being padding."""
-    size = len(padded) - 2 * border
-    taps, weights = _stencil(np.array([cells_x, cells_y]) + border, _SHIFT_TAPS, None)
-    rows = _blend([padded[tap : tap + size] for tap in taps[0]], weights[0])
-    return _blend([rows[:, tap : tap + size] for tap in taps[1]], weights[1])
-
-
-def _blend(fields: list[np.ndarray], weights: Float[np.ndarray, " taps"]) -> np.ndarray:
-    """The weighted sum of equally shaped float32 arrays."""
-    total = np.float32(weights[0]) * fields[0]
-    for other, weight in zip(fields[1:], weights[1:], strict=True):
-        total += np.float32(weight) * other
-    return total
-
-
-def _stencil(
-    position: Float[np.ndarray, " n"], taps: int, points: int | None
-) -> tuple[np.ndarray, Float[np.ndarray, "n taps"]]:
-    """Indices [n, taps] around positions in grid units, and Lagrange's weights; kept on a grid of `points` if given."""
-    first = np.floor(position).astype(np.int64) - (taps // 2 - 1)
-    if points is not None:
-        first = np.clip(first, 0, points - taps)
-    nodes = np.arange(taps)
-    offset = (position - first)[:, None]
-    weights = np.ones((len(position), taps))
-    for other in nodes:
-        factor = (offset - other) / np.where(nodes == other, 1, nodes - other)
-        weights *= np.where(nodes == other, 1.0, factor)
-    return first[:, None] + nodes, weights

@@ -18,6 +18,14 @@ def _hazard_run(name: str) -> Task:
     )  # fmt: skip
 
 
+def _point_robot(name: str, observation_dim: int, *, has_constraint: bool) -> Task:
+    """PointRobot, or the one with slow actuators, which observes its acceleration, too. Returns of both alike."""
+    return Task(
+        name, observation_dim, 2, 300, return_min=0.0, return_max=8.05, cost_limit=0.0, has_constraint=has_constraint,
+        deterministic=True,
+    )  # fmt: skip
+
+
 def _point_robot_pixels(name: str, size: int) -> Task:
     """PointRobot as images of `size` x `size` pixels, in decisions of four steps; returns as PointRobot's."""
     shape = (size, size, 3)
@@ -33,17 +41,9 @@ OWN_TASK = "a system of your own, which is trained from Python (docs/own-task.md
 TASKS: dict[str, Task] = {
     # The best return is the way from the far corner (-3, -3) to the goal's rim, plus 1 for reaching it:
     # hypot(5.2, 5.2) - 0.3 + 1 = 8.05; rewards are distances in metres, so 0 is standing still.
-    "PointRobot": Task(
-        "PointRobot",
-        11,
-        2,
-        300,
-        return_min=0.0,
-        return_max=8.05,
-        cost_limit=0.0,
-        has_constraint=True,
-        deterministic=True,
-    ),
+    "PointRobot": _point_robot("PointRobot", 11, has_constraint=True),
+    "PointRobotSlow": _point_robot("PointRobotSlow", 12, has_constraint=True),
+    "PointRobotSlowCosts": _point_robot("PointRobotSlowCosts", 12, has_constraint=False),
     "HazardRun": _hazard_run("HazardRun"),
     "HazardRunShifted": _hazard_run("HazardRunShifted"),
     "PointRobotPixels": _point_robot_pixels("PointRobotPixels", 32),

@@ -1,0 +1,71 @@
+"""The exact feasible set of each task that has one; that of PointRobotSlow takes minutes and is kept on disk."""
+
+import os
+from collections.abc import Callable
+from dataclasses import astuple
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from surefoot.envs.point_robot import ROBOTS, Robot
+from surefoot.errors import check_name
+from surefoot.files import replacement, sync_file
+from surefoot.safety import exact, exact_slow
+from surefoot.safety.exact_slow import Grid, SlowSet, Sweep, solve_slow_robot
+
+USUAL_SWEEPS = 45
+"""Sweeps after which the default grid's values have about settled."""
+SOLVER = 1
+"""Number of the solver whose sets are kept; another one's are not read."""
+
+
+class FeasibleSet(Protocol):
+    """What both exact sets offer."""
+
+    def value(self, poses: Float[np.ndarray, "n pose"], /) -> Float[np.ndarray, " n"]:
+        """V* in metres at poses; > 0 means that a violation cannot be avoided."""
+        ...
+
+
+def exact_set(task: str, *, on_sweep: Callable[[Sweep], None] | None = None) -> FeasibleSet:
+    """The exact feasible set of a task of `ROBOTS`, solved or read. Raises `UnknownNameError` for others."""
+    robot = ROBOTS[check_name("task with an exact set", task, ROBOTS)]
+    return kept_slow_set(robot, on_sweep=on_sweep) if robot.lag else exact.solve_point_robot()
+
+
+def top_speed(task: str) -> float:
+    """Largest speed that the exact set of the task knows, metres per second."""
+    return exact_slow.TOP_SPEED if ROBOTS[task].lag else exact.TOP_SPEED
+
+
+def folder() -> Path:
+    """Where solved sets lie: below SUREFOOT_HOME, or ~/.cache/surefoot."""
+    return Path(os.environ.get("SUREFOOT_HOME") or Path.home() / ".cache" / "surefoot") / "exact-sets"
+
+
+def kept_slow_set(
+    robot: Robot, *, grid: Grid | None = None, on_sweep: Callable[[Sweep], None] | None = None
+) -> SlowSet:
+    """The exact set of a slow robot: read where it was solved before, else solved and kept, as float16 (1/2000 of a
+    value). Where the folder cannot be written to it is only solved."""
+    grid = grid or Grid()
+    path = folder() / f"slow-{SOLVER}-{'-'.join(f'{number:g}' for number in (robot.lag, *astuple(grid)))}.npy"
+    shape = (grid.speeds, grid.accelerations, grid.headings, 2 * grid.half + 1, 2 * grid.half + 1)
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        if values.shape == shape and values.dtype == np.float16:
+            return SlowSet(values, grid)
+    except (OSError, ValueError, EOFError):
+        pass  # not there, or cut: solved again
+    values = solve_slow_robot(grid, lag=robot.lag, on_sweep=on_sweep).values.astype(np.float16)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacement(path) as temporary:
+            with temporary.open("wb") as file:
+                np.save(file, values, allow_pickle=False)
+            sync_file(temporary)
+    except OSError:
+        return SlowSet(values, grid)
+    return SlowSet(np.load(path, mmap_mode="r", allow_pickle=False), grid)

@@ -1,0 +1,271 @@
+"""The exact feasible set of PointRobotSlow: V*(s), the smallest reachable maximum over time of the constraint h.
+
+V*(s) = min over controls of max over t >= 0 of h(s_t), h(s_0) included, for states s = (x, y, v, theta, a) of a robot
+whose acceleration a follows the commanded one with a lag. It is the smallest fixed point of
+
+    V(s) = max(h(s), min over u in {-1, 0, 1}^2 of V(f(s, u)))
+
+with the environment's own step f, found by value iteration from V = h upwards.
+
+Full braking is optimal until the robot stands, as without lag (exact.py): among all controls it goes slowest past each
+point of a path, so it can follow the path of any other. (By arc length l, d(v^2 / 2)/dl = a and da/dl = (u - a) /
+(lag v); where v is smaller and u = -1, a falls faster.) But it arrives at v = 0 with a < 0, and must drive backwards
+while the acceleration returns to 0. It can drive back along its own path, slower than it came, so this adds nothing,
+unless it stops so early that the way back leads past where it began: a robot that crawls with its brakes on. There
+other controls may be better, so the iteration tries all.
+
+Three symmetries keep the grid small. The shift in (x, y) is constant per (v, theta), so interpolating costs a few
+constant weights. Driving backwards is driving forwards facing the other way, V(x, y, -v, theta, -a) =
+V(x, y, v, theta + pi, a), so v >= 0 is enough. And the hazards mirror in the origin, V(-x, -y, v, theta + pi, a) =
+V(x, y, v, theta, a), so half of the headings are enough.
+
+The episode's end is left out, as in exact.py and for its reasons. A robot that leaves the arena slower than its lag can
+hold (0.4 m/s) may have to come back, at most 0.4 m, where h is below -0.6: that changes values below this only.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from surefoot.envs.point_robot import (
+    ARENA,
+    HAZARD_RADIUS,
+    HAZARDS,
+    SLOW_ROBOT,
+    TIME_STEP,
+    constraint,
+    follow_share,
+)
+from surefoot.errors import ConfigError
+from surefoot.safety.interpolation import SHIFT_TAPS, blend, stencil
+
+TOP_SPEED = 2.0
+"""Largest speed that values are given for, metres per second."""
+CONTROLS = (-1.0, 1.0)
+"""Commanded accelerations that are tried; a third, 0, changed no value by more than 2 mm."""
+
+_MARGIN_CELLS = 4
+_TAPS = 4
+_QUERY_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where V* is solved for; the default takes about 0.7 GB."""
+
+    spacing: float = 0.1
+    """Metres between points along x and y."""
+    headings: int = 64
+    """In the half circle [0, pi)."""
+    speed_spacing: float = 0.1
+    """Metres per second between speeds."""
+    top_speed: float = 2.4
+    """Largest speed of the grid, metres per second: braking from 2 m/s with a = 1 reaches 2.31 first."""
+    accelerations: int = 21
+    """Between -1 and 1."""
+
+    def __post_init__(self) -> None:
+        if not 0.02 <= self.spacing <= 0.5:
+            raise ConfigError(f"spacing: expected 0.02 to 0.5 metres, found {self.spacing}.")
+        if not 0.02 <= self.speed_spacing <= 0.5:
+            raise ConfigError(f"speed_spacing: expected 0.02 to 0.5 metres per second, found {self.speed_spacing}.")
+        for name, least in (("headings", 8), ("accelerations", _TAPS), ("speeds", _TAPS)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}: expected at least {least}, found {getattr(self, name)}.")
+
+    @property
+    def speeds(self) -> int:
+        """Number of speeds, 0 included."""
+        return round(self.top_speed / self.speed_spacing) + 1
+
+    @property
+    def half(self) -> int:
+        """Grid points from the origin to the grid's edge, past the arena's by a few."""
+        return math.ceil(ARENA / self.spacing - 1e-9) + _MARGIN_CELLS
+
+
+@dataclass(frozen=True, eq=False)
+class SlowSet:
+    """V* of PointRobotSlow on a grid, interpolated between."""
+
+    values: Float[np.ndarray, "speed acceleration heading x y"]
+    """Metres, float32 or float16; x and y run over `axis`, accelerations cover [-1, 1], headings [0, pi)."""
+    grid: Grid
+    """The grid's spacings."""
+
+    @property
+    def axis(self) -> Float[np.ndarray, " x"]:
+        """The grid's coordinates along x and y alike, metres."""
+        return np.arange(-self.grid.half, self.grid.half + 1) * self.grid.spacing
+
+    def value(self, poses: Float[np.ndarray, "n 5"]) -> Float[np.ndarray, " n"]:
+        """V* in metres at poses (x, y, v, theta, a); > 0 means that a violation cannot be avoided.
+
+        Outside the arena, where the episode is over, it is h. Cubic in x, y and theta, linear in v and a. Raises
+        `ConfigError` on another shape, non-finite numbers, or a speed or acceleration off the grid.
+        """
+        poses = np.asarray(poses, np.float64)
+        if poses.ndim != 2 or poses.shape[1] != 5:
+            raise ConfigError(f"poses: expected shape (n, 5) for x, y, v, theta, a, found {poses.shape}.")
+        if not np.isfinite(poses).all():
+            row = int(np.argwhere(~np.isfinite(poses))[0, 0])
+            raise ConfigError(f"poses: expected finite numbers, found {poses[row].tolist()} in row {row}.")
+        top = (len(self.values) - 1) * self.grid.speed_spacing
+        for column, most, what in ((2, top, "speeds within {:g} m/s"), (4, 1.0, "accelerations within {:g} m/s^2")):
+            # A hair of slack for float32.
+            if (np.abs(poses[:, column]) > most + 1e-5).any():
+                row = int(np.abs(poses[:, column]).argmax())
+                raise ConfigError(f"poses: expected {what.format(most)}, found {poses[row, column]:g} in row {row}.")
+        chunks = [self._value(poses[i : i + _QUERY_CHUNK]) for i in range(0, len(poses), _QUERY_CHUNK)]
+        return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
+
+    def _value(self, poses: Float[np.ndarray, "n 5"]) -> Float[np.ndarray, " n"]:
+        speeds, accelerations, headings, points, _ = self.values.shape
+        # Driving backwards is driving forwards with the origin mirrored and the acceleration turned round.
+        sign = np.where(poses[:, 2] < 0, -1.0, 1.0)
+        speed, speed_weights = stencil(np.abs(poses[:, 2]) / self.grid.speed_spacing, 2, speeds)
+        place = (sign * poses[:, 4] + 1) / 2 * (accelerations - 1)
+        acceleration, acceleration_weights = stencil(place, 2, accelerations)
+        heading, heading_weights = stencil(poses[:, 3] / np.pi * headings, _TAPS, None)
+        x, x_weights = stencil((sign * poses[:, 0]) / self.grid.spacing + self.grid.half, _TAPS, points)
+        y, y_weights = stencil((sign * poses[:, 1]) / self.grid.spacing + self.grid.half, _TAPS, points)
+        turned = (heading // headings % 2 == 1)[:, :, None]
+        x, y = (np.where(turned, points - 1 - at[:, None, :], at[:, None, :]) for at in (x, y))  # [n, heading, taps]
+        corners = self.values[
+            speed[:, :, None, None, None, None],
+            acceleration[:, None, :, None, None, None],
+            (heading % headings)[:, None, None, :, None, None],
+            x[:, None, None, :, :, None],
+            y[:, None, None, :, None, :],
+        ].astype(np.float32)
+        weights = (speed_weights, acceleration_weights, heading_weights, x_weights, y_weights)
+        value = np.einsum("nvatxy,ny->nvatx", corners, weights[4].astype(np.float32))
+        value = np.einsum("nvatx,nx->nvat", value, weights[3].astype(np.float32))
+        value = np.einsum("nvat,nt->nva", value, weights[2].astype(np.float32))
+        value = np.einsum("nva,na,nv->n", value, weights[1].astype(np.float32), weights[0].astype(np.float32))
+        h = _constraint(poses[:, :2])
+        outside = (np.abs(poses[:, :2]) > ARENA).any(1)
+        # By definition V* lies between h and the largest h there is; interpolating knows it only at the grid's points.
+        return np.where(outside, h, np.clip(value, h, HAZARD_RADIUS))
+
+
+class Sweep(NamedTuple):
+    """How far value iteration is."""
+
+    number: int
+    """From 1."""
+    change: float
+    """Mean change of a value in this sweep, metres."""
+
+
+def solve_slow_robot(
+    grid: Grid | None = None,
+    *,
+    lag: float = SLOW_ROBOT.lag,
+    tolerance: float = 1e-5,
+    most_sweeps: int = 200,
+    on_sweep: Callable[[Sweep], None] | None = None,
+) -> SlowSet:
+    """V* of a PointRobot with that lag (seconds) on a grid: sweeps until values change by `tolerance` metres on
+    average.
+
+    Raises `ConfigError` where `most_sweeps` are not enough.
+    """
+    grid = grid or Grid()
+    if not np.array_equal(np.sort(HAZARDS, 0), np.sort(-HAZARDS, 0)):
+        raise ConfigError("hazards: expected hazards that mirror in the origin, found others.")
+    solver, change = _Solver(grid, lag), math.inf
+    for number in range(1, most_sweeps + 1):
+        change = solver.sweep()
+        if on_sweep is not None:
+            on_sweep(Sweep(number, change))
+        if change < tolerance:
+            return SlowSet(solver.values, grid)
+    raise ConfigError(f"the exact set: expected values that settle within {most_sweeps} sweeps, found {change:.3g} m.")
+
+
+class _Solver:
+    """Value iteration in place: what a sweep finds first serves the rest of it."""
+
+    def __init__(self, grid: Grid, lag: float) -> None:
+        self.grid, self.share = grid, follow_share(lag)
+        self.border = math.ceil(grid.top_speed * TIME_STEP / grid.spacing) + SHIFT_TAPS // 2
+        reach = grid.half + self.border
+        wide = np.arange(-reach, reach + 1) * grid.spacing
+        self.inner = slice(self.border, len(wide) - self.border)
+        # Beyond the grid h stands for V*, which it is for everything that drives outwards.
+        self.padded = _constraint(np.stack(np.meshgrid(wide, wide, indexing="ij"), -1))
+        self.h = self.padded[self.inner, self.inner].copy()
+        self.values = np.empty((grid.speeds, grid.accelerations, grid.headings, *self.h.shape), np.float32)
+        self.values[:] = self.h
+        angles = np.arange(grid.headings) * (np.pi / grid.headings)
+        self.directions = np.stack([np.cos(angles), np.sin(angles)], -1)
+
+    def sweep(self) -> float:
+        """Update every value once; the mean change, metres."""
+        total = 0.0
+        for index, acceleration in enumerate(np.linspace(-1.0, 1.0, self.grid.accelerations)):
+            for speed in range(self.grid.speeds):
+                total += self._update(speed, index, float(acceleration))
+        return total / (self.grid.accelerations * self.grid.speeds)
+
+    def _update(self, speed: int, index: int, acceleration: float) -> float:
+        """Update the values of one speed and acceleration; the mean change, metres."""
+        braked, pushed = (self._after(speed, acceleration, control) for control in CONTROLS)
+        ahead = _best_turn(np.minimum(braked, pushed, out=braked))
+        travel = speed * self.grid.speed_spacing * TIME_STEP / self.grid.spacing
+        taps, weights = stencil((travel * self.directions).ravel() + self.border, SHIFT_TAPS, None)
+        new, padded, size = np.empty_like(ahead), self.padded, len(self.h)
+        for heading in range(self.grid.headings):
+            padded[self.inner, self.inner] = ahead[heading]
+            (x, y), (along_x, along_y) = taps[2 * heading :][:2, 0], weights[2 * heading :][:2]
+            rows = blend([padded[tap : tap + size] for tap in range(x, x + SHIFT_TAPS)], along_x)
+            new[heading] = blend([rows[:, tap : tap + size] for tap in range(y, y + SHIFT_TAPS)], along_y)
+        np.maximum(new, self.h, out=new)
+        old = self.values[speed, index]
+        change = float(np.abs(np.subtract(new, old, out=ahead), out=ahead).mean())
+        old[:] = new
+        return change
+
+    def _after(self, speed: int, acceleration: float, control: float) -> Float[np.ndarray, "heading x y"]:
+        """The values at the speed and acceleration that a step with a commanded acceleration leads to."""
+        grid = self.grid
+        entered = acceleration + self.share * (control - acceleration)
+        place = (entered + 1) / 2 * (grid.accelerations - 1)
+        across, across_weights = stencil(np.array([place]), _TAPS, grid.accelerations)
+        place = min(speed + entered * TIME_STEP / grid.speed_spacing, grid.speeds - 1)
+        # Counted from the slowest of the mirrored levels below 0, which the stencil may reach.
+        along, along_weights = stencil(np.array([place + _TAPS]), _TAPS, grid.speeds + _TAPS)
+        fields = [self._across(int(level) - _TAPS, int(across[0, 0]), across_weights[0]) for level in along[0]]
+        return blend(fields, along_weights[0])
+
+    def _across(self, speed: int, first: int, weights: Float[np.ndarray, " taps"]) -> Float[np.ndarray, "heading x y"]:
+        """The values of one speed, interpolated between accelerations from `first` on; backwards ones mirrored."""
+        last = self.grid.accelerations - first
+        near = self.values[speed, first : first + _TAPS] if speed >= 0 else self.values[-speed, last - _TAPS : last]
+        weights = weights.astype(np.float32) if speed >= 0 else weights[::-1].astype(np.float32)
+        blended = (weights @ near.reshape(_TAPS, -1)).reshape(near.shape[1:])
+        return blended if speed >= 0 else blended[:, ::-1, ::-1]
+
+
+def _best_turn(values: Float[np.ndarray, "heading x y"]) -> Float[np.ndarray, "heading x y"]:
+    """The smallest of the values after turning by -1, 0 or 1 rad/s for a step."""
+    count = len(values)
+    turn = TIME_STEP / np.pi * count
+    pad = math.ceil(turn) + _TAPS // 2
+    around = np.concatenate([values[-pad:, ::-1, ::-1], values, values[:pad, ::-1, ::-1]])
+    best = values
+    for signed in (turn, -turn):
+        taps, weights = stencil(np.array([pad + signed]), _TAPS, None)
+        best = np.minimum(best, blend([around[tap : tap + count] for tap in taps[0]], weights[0]))
+    return best
+
+
+def _constraint(positions: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n"]:
+    """The environment's h as a writable NumPy array."""
+    return np.array(constraint(jnp.asarray(positions, jnp.float32)))
