@@ -102,7 +102,7 @@ def test_a_run_without_some_parts_is_judged_by_the_others() -> None:
         ("feasible_region.iou", [0.9, None], "key 'feasible_region.iou': expected a list of numbers"),
         ("feasible_region.iou", [0.9, "x"], r"key 'feasible_region.iou\[1\]': expected a finite number, found 'x'"),
         ("evaluation.fixed", {"episodes": 3}, "key 'evaluation.fixed': expected a list, found dict"),
-        ("evaluation.fixed.0.pose", [1, 2], r"key 'evaluation.fixed\[0\]': expected a pose of 4 numbers"),
+        ("evaluation.fixed.0.pose", [1, 2], r"key 'evaluation.fixed\[0\]': expected a pose of 4 or 5 numbers"),
     ],
 )
 def test_a_summary_of_another_form_is_refused(path: str, value: Any, message: str) -> None:

@@ -24,10 +24,9 @@ PIXELS_VIOLATION_FREE_RATE, PIXELS_AUROC = 0.9, 0.95
 """Of PointRobotPixels."""
 NORMALISED_COST = 1.0
 EPISODE_SAFE_RATE = 0.9
-SAFE_START = (-2.7, -2.7, 1.0, math.pi / 4)
-"""x and y (m), speed (m/s), heading (rad): from here the goal is reached without violation."""
-TIGHT_START = (-1.8, 0.0, 2.0, math.pi / 4)
-"""From here, where the exact value is only -0.05 m, a violation stays within TIGHT_VIOLATION."""
+SAFE_STARTS, TIGHT_STARTS = zip(*(robot.fixed_starts for robot in ROBOTS.values()), strict=True)
+"""Of each robot: from the first the goal is reached without violation; from the second, where the exact value is only
+-0.05 m, a violation stays within TIGHT_VIOLATION."""
 TIGHT_VIOLATION = 0.05
 """Metres."""
 
@@ -104,8 +103,8 @@ def percent(share: float) -> str:
 
 
 def pose_text(pose: Sequence[float]) -> str:
-    """A pose (x, y, v, theta) in words: '(-2.7, -2.7) at 1 m/s, 45°'."""
-    x, y, speed, heading = pose
+    """A pose (x, y, v, theta), perhaps with an acceleration, in words: '(-2.7, -2.7) at 1 m/s, 45°'."""
+    x, y, speed, heading, *_ = pose
     return f"({x:g}, {y:g}) at {speed:g} m/s, {math.degrees(heading):.0f}°".replace("-", MINUS)
 
 
@@ -240,9 +239,9 @@ def _fixed_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
         pose = _numbers(record, "pose", where)
         goals = record.get("reached_goal")
         depths = _numbers(record, "max_violation_m", where)
-        if not isinstance(goals, Sequence) or len(pose) != 4 or not depths or len(goals) != len(depths):
+        if not isinstance(goals, Sequence) or len(pose) not in (4, 5) or not depths or len(goals) != len(depths):
             raise DataError(
-                f"summary: key '{where}': expected a pose of 4 numbers and, for each seed, reached_goal and "
+                f"summary: key '{where}': expected a pose of 4 or 5 numbers and, for each seed, reached_goal and "
                 f"max_violation_m, found {dict(record)!r}."
             )
         found.append(_fixed_figure(pose, [bool(goal) for goal in goals], depths))
@@ -255,15 +254,15 @@ def _fixed_figure(pose: Sequence[float], goals: Sequence[bool], depths: Sequence
     depth = "no violation" if worst <= 0 else f"violation {worst:.3g} m"
     reached = f"{depth}, goal with {sum(goals)} of {len(goals)} seeds"
     name = f"From {pose_text(pose)}"
-    if _same_pose(pose, SAFE_START):
+    if any(_same_pose(pose, start) for start in SAFE_STARTS):
         return KeyFigure(name, reached, "goal, no violation", all(goals) and worst <= 0)
-    if _same_pose(pose, TIGHT_START):
+    if any(_same_pose(pose, start) for start in TIGHT_STARTS):
         return KeyFigure(name, reached, f"violation ≤ {TIGHT_VIOLATION:.2f} m", worst <= TIGHT_VIOLATION)
     return KeyFigure(name, reached, "", None)
 
 
 def _same_pose(pose: Sequence[float], other: Sequence[float]) -> bool:
-    return all(math.isclose(a, b, abs_tol=1e-3) for a, b in zip(pose, other, strict=True))
+    return len(pose) == len(other) and all(math.isclose(a, b, abs_tol=1e-3) for a, b in zip(pose, other, strict=True))
 
 
 def _mapping(table: Mapping[str, Any], key: str, where: str = "") -> Mapping[str, Any]:
