@@ -39,6 +39,7 @@ from surefoot.training import RunDirectory
 from surefoot.training.algorithm import from_hyperparameters, hyperparameters
 
 RECORDS = {
+    "surefoot.cli.main.Command",
     "surefoot.cli.plan_file.Imaginings",
     "surefoot.collection.thinning.Grid",
     "surefoot.collection.thinning.Thinned",
@@ -47,6 +48,10 @@ RECORDS = {
     "surefoot.data.describe.Spread",
     "surefoot.data.download.Downloaded",
     "surefoot.data.library.Known",
+    "surefoot.experiments.cell.Cell",
+    "surefoot.experiments.store.CellRecord",
+    "surefoot.experiments.store.DataRecord",
+    "surefoot.experiments.store.Manifest",
     "surefoot.file_sets.Mark",
     "surefoot.ranges.Range",
     "surefoot.report.budget_plots.Plane",
@@ -120,6 +125,9 @@ def valid(declared: Any) -> Any:
         (kind, *_) = declared.kinds
         if declared.optional:
             return None
+        if get_origin(kind) is dict:
+            item = get_args(kind)[1]
+            return {"x": instance(item) if dataclasses.is_dataclass(item) else "x"}
         if dataclasses.is_dataclass(kind):
             return instance(kind)
         if kind is bool:

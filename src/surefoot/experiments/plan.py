@@ -12,7 +12,7 @@ from surefoot.data.filters import CostMode
 from surefoot.errors import ConfigError, UnknownNameError, check_name
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.json_files import check_json, read_content
-from surefoot.ranges import COUNT, SEED, Range, check_fields
+from surefoot.ranges import COUNT, SEED, Range, check_fields, check_relation
 from surefoot.tasks import get_task
 
 Role = Literal["development", "held-out"]
@@ -57,8 +57,10 @@ class Method:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.filter_cost_limit is not None and self.data_filter in ("all", "frontier"):
-            raise ConfigError(f"filter_cost_limit: expected none with the data filter {self.data_filter}, found one.")
+        goes = self.filter_cost_limit is None or self.data_filter not in ("all", "frontier")
+        check_relation(
+            self, goes, "filter_cost_limit", f"expected none with the data filter {self.data_filter}, found one"
+        )
 
 
 @dataclass(frozen=True)

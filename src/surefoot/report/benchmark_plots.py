@@ -63,9 +63,9 @@ def _figure(panels: Sequence[Entries], summary: Mapping[str, Any]) -> Figure:
         panel.set_axis_off()
     figure.supxlabel("normalised return", fontsize=9)
     figure.supylabel("normalised cost (1: the limit)", fontsize=9)
-    titles = [plain_for_plot(summary["plan"]["methods"][key]["title"]) for key in keys]
+    titles = [summary["plan"]["methods"][key]["title"] for key in keys]
     handles = [
-        Line2D([], [], linestyle="", marker=_marker(i), color=_colour(i), markersize=6, label=title)
+        Line2D([], [], linestyle="", marker=_marker(i), color=_colour(i), markersize=6, label=plain_for_plot(title))
         for i, title in enumerate(titles)
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(keys), 5))
