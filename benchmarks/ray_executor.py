@@ -126,18 +126,28 @@ def killed_node(seconds: float, folder: Path) -> dict[str, Any]:
     }
 
 
-def wall_seconds(executor: Executor, store: Store, cells: list[Cell]) -> float:
-    """From before the executor starts until it has ended."""
-    began = time.perf_counter()
+def timed(executor: Executor, store: Store, cells: list[Cell], seconds: float) -> dict[str, float]:
+    """Run the cells; wall time from before the executor starts until it has ended, and its parts."""
+    started, began = time.time(), time.perf_counter()
     with executor:
         outcomes = run_cells(cells, executor, store=store, on_event=lambda event: None)
+        ended = time.time()
+    wall = time.perf_counter() - began
     assert all(outcome.status == "done" for outcome in outcomes.values()), outcomes
-    return time.perf_counter() - began
+    lines = [json.loads(line) for line in (store.path / "journal.jsonl").read_text().splitlines()]
+    longer = sorted(line["seconds"] - seconds for line in lines if line["event"] == "done")
+    return {
+        "wall_seconds": round(wall, 2),
+        "until_the_first_cell_began": round(min(line["time"] for line in lines) - started, 2),
+        "imports_of_the_first_two_cells": round(sum(longer[-2:]) / 2, 2),
+        "imports_of_later_cells": round(sum(longer[:-2]) / max(1, len(longer) - 2), 2),
+        "from_the_last_end_to_knowing_it": round(ended - max(line["time"] for line in lines), 2),
+    }
 
 
 def overhead(seconds: float, folder: Path, rounds: int) -> dict[str, Any]:
     """Wall time of the same cells by processes and by Ray, alternating."""
-    times: dict[str, list[float]] = {"processes": [], "ray": []}
+    times: dict[str, list[dict[str, float]]] = {"processes": [], "ray": []}
     for number in range(rounds):
         for name, found in times.items():
             store = Store(folder / f"{name}{number}")
@@ -148,14 +158,14 @@ def overhead(seconds: float, folder: Path, rounds: int) -> dict[str, Any]:
                 if name == "processes"
                 else RayExecutor(task, slots=2, address=None, environment={})
             )
-            found.append(round(wall_seconds(executor, store, make_cells(8)), 2))
-            print(name, found[-1], "s", flush=True)
-    processes, ray = min(times["processes"]), min(times["ray"])
+            found.append(timed(executor, store, make_cells(8), seconds))
+            print(name, found[-1], flush=True)
+    processes, ray = (min(one["wall_seconds"] for one in times[name]) for name in times)
     return {
         "cells": 8,
         "at_once": 2,
         "seconds_of_a_cell": seconds,
-        "wall_seconds": times,
+        "seconds": times,
         "overhead_seconds": round(ray - processes, 2),
         "overhead_percent": round(100 * (ray / processes - 1), 2),
         "target_percent": TARGET_PERCENT,

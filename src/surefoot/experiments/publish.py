@@ -51,6 +51,7 @@ def publish(results: Results, folder: Path) -> Path:
         headline=headline(summary),
         figures=figures,
         table_rows=rows,
+        further_tables={"Over the tasks": [row for protocol in protocols for row in overall_rows(summary, protocol)]},
         details=_details(summary),
     )
     contents = {
@@ -80,29 +81,23 @@ def headline(summary: Mapping[str, Any]) -> str:
             parts.append(f"{summary['plan']['methods'][key]['title']} on {found['safe']} of {found['done']}")
     if not parts:
         return "No cell is done yet."
-    return f"Tasks on which the mean cost keeps the limit: {', '.join(parts)}."
+    failed = len(failures(summary))
+    lost = "" if not failed else "; one cell failed" if failed == 1 else f"; {failed} cells failed"
+    return f"Tasks on which the mean cost keeps the limit: {', '.join(parts)}{lost}."
 
 
 def _details(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The folded sections of the page."""
+    """The folded sections of the page. Their keys are short: on a telephone a key stands on one line."""
     protocols = summary["plan"]["protocols"]
-    sentences = {f"Comparison ({name})": comparison_sentence(summary, name) for name in protocols}
-    overall = {
-        f"{row['method']}, {row['tasks']} ({name})": ", ".join(
-            f"{column} {text}" for column, text in row.items() if column not in ("method", "tasks")
-        )
-        for name in protocols
-        for row in overall_rows(summary, name)
-    }
+    sentences = {name: text for name in protocols if (text := comparison_sentence(summary, name))}
     failed = {str(number): sentence for number, sentence in enumerate(failures(summary), 1)}
-    return {
-        "Over all tasks": {**overall, **{name: text for name, text in sentences.items() if text}},
-        **({"Failures": failed} if failed else {}),
-        "Data": summary["data"],
-        **{
-            f"Method {entry['title']}": {
-                name: entry[name] for name in ("algorithm", "preset", "data_filter", "hyperparameters", "of_tasks")
-            }
-            for entry in summary["plan"]["methods"].values()
-        },
+    methods = {
+        f"Method {entry['title']}": {
+            **{name: entry[name] for name in ("algorithm", "preset", "data_filter")},
+            **entry["hyperparameters"],
+            **entry["of_tasks"],
+        }
+        for entry in summary["plan"]["methods"].values()
     }
+    parts = {"Comparison": sentences, "Failures": failed, "Data": summary["data"], **methods}
+    return {heading: part for heading, part in parts.items() if part}

@@ -48,6 +48,7 @@ def write_report(
     details: Mapping[str, object] | None = None,
     animations: Sequence[Animation] = (),
     headline: str | None = None,
+    further_tables: Mapping[str, Sequence[Mapping[str, object]]] | None = None,
 ) -> None:
     """Write the page in one step, replacing what was there.
 
@@ -56,6 +57,7 @@ def write_report(
     caption; `animations` stand behind them. `table_rows` is a further table, such as `tables.evaluation_rows`;
     `details` joins the folded sections at the end, a section for each mapping in it. Raises `DataError` on a summary of
     another form, `OSError`. Absolute paths are shown by their last names. `headline` takes the place of the verdict.
+    `further_tables` (heading -> rows) stand behind the first one.
     """
     # A page is shown to others.
     summary = without_folders(summary)
@@ -65,7 +67,8 @@ def write_report(
     for resolution in _RESOLUTIONS:
         drawn = [_figure(i, name, *figures[name], resolution) for i, name in enumerate(figures, start=1)]
         rollouts = "\n".join(_animation(animation) for animation in animations)
-        page = _page(title, summary, judged, "\n".join(drawn), table_rows, folded, rollouts, headline)
+        tables = {"Evaluation": table_rows, **(further_tables or {})}
+        page = _page(title, summary, judged, "\n".join(drawn), tables, folded, rollouts, headline)
         if len(page.encode()) <= MOST_BYTES:
             break
     write_text(path, page)
@@ -91,7 +94,7 @@ def _page(
     summary: Mapping[str, Any],
     judged: Sequence[KeyFigure],
     drawn: str,
-    table_rows: Sequence[Mapping[str, object]],
+    tables: Mapping[str, Sequence[Mapping[str, object]]],
     details: Mapping[str, object],
     rollouts: str,
     headline: str | None,
@@ -102,7 +105,7 @@ def _page(
     parts = [
         f'<header><h1>{_text(title)}</h1>{_subtitle(summary)}<p class="verdict {kind}">{_text(sentence)}</p></header>',
         _section("Key figures", _key_table(judged)) if judged else "",
-        _section("Evaluation", _plain_rows(table_rows)) if table_rows else "",
+        *(_section(heading, _plain_rows(rows)) for heading, rows in tables.items() if rows),
         _section("Before simulation", _held_out(summary.get("held_out", {}))),
         _section("Figures", drawn) if drawn else "",
         _section("Rollouts", f'<div class="rollouts">\n{rollouts}\n</div>') if rollouts else "",
