@@ -65,8 +65,8 @@ def make_cells(count: int) -> list[Cell]:
     return [
         Cell(
             key=f"cell{number}", task="BallRun", method="none", fraction=1.0, seeds=(0,), episodes=1, algorithm="bc",
-            preset="small", hyperparameters={}, data_filter="all", filter_cost_limit=None, data="", data_size=0,
-            data_modified=0,
+            preset="small", hyperparameters={}, data_filter="all", filter_cost_limit=None,
+            held_out_share=0.0, data="", data_size=0, data_modified=0,
         )
         for number in range(count)
     ]  # fmt: skip

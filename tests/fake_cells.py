@@ -16,6 +16,7 @@ def make_cell(number: int, **changes: Any) -> Cell:
     values: dict[str, Any] = {
         "key": f"cell{number}", "task": "BallRun", "method": "bc", "fraction": 1.0, "seeds": (0, 1), "episodes": 2,
         "algorithm": "bc", "preset": "small", "hyperparameters": {}, "data_filter": "all", "filter_cost_limit": None,
+        "held_out_share": 0.0,
         "data": "nowhere.hdf5", "data_size": 0, "data_modified": 0,
     }  # fmt: skip
     return Cell(**{**values, **changes})

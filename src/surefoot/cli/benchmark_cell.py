@@ -39,6 +39,7 @@ def work(cell: Cell, folder: Path) -> Measured:
                 data_filter=cell.data_filter,  # pyright: ignore[reportArgumentType]
                 filter_cost_limit=cell.filter_cost_limit,
                 fraction=cell.fraction,
+                held_out=cell.held_out_share,
                 seeds=",".join(map(str, cell.seeds)),
                 resume=True,
                 strict=cell.strict,
@@ -55,6 +56,7 @@ def work(cell: Cell, folder: Path) -> Measured:
         "updates": summary.get("training", {}).get("updates"),
         "versions": versions(),
         "simulator": summary.get("simulator", {}),
+        "held_out": summary.get("held_out", {}),
         "processors": os.cpu_count(),
     }
     return Measured(evaluation_rows_of(folder), details)

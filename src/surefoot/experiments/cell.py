@@ -32,6 +32,8 @@ class Cell:
     """Episodes of the share to train on."""
     filter_cost_limit: float | None
     """The filter's cost limit; None for the task's."""
+    held_out_share: float
+    """Share of the data's episodes that training never sees."""
     data: str
     """Path of the data."""
     data_size: int

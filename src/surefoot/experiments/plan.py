@@ -50,6 +50,8 @@ class Method:
     """Episodes to train on, as in `surefoot train`."""
     filter_cost_limit: Annotated[float | None, Range("[0, inf)")] = None
     """The filter's cost limit; by default each task's limit in the strict protocol."""
+    held_out: Annotated[float, Range("[0, 1)")] = 0.0
+    """Share of the data's episodes that training never sees, as in `surefoot train`: for its verdict."""
     title: str | None = None
     """Its name in tables and figures; by default its key in the plan."""
     overrides: dict[str, Any] = field(default_factory=dict)

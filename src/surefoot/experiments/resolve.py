@@ -95,6 +95,7 @@ def resolve_cells(
             hyperparameters=methods[name, key].hyperparameters,
             data_filter=plan.methods[key].data_filter,
             filter_cost_limit=plan.methods[key].filter_cost_limit,
+            held_out_share=plan.methods[key].held_out,
             data=str(data_path(plan, name, folder)),
             data_size=data[name].size,
             data_modified=data[name].modified,
@@ -125,6 +126,7 @@ def _key(
         "seeds": seeds,
         "versions": key_versions(),
         "revision": plan.revision,
+        **({"held_out": method.held_out} if method.held_out else {}),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
 

@@ -10,6 +10,7 @@ from surefoot.experiments.cell import Cell
 from surefoot.experiments.plan import HELD_OUT, Plan
 from surefoot.experiments.resolve import Resolved, key_versions
 from surefoot.experiments.store import CellRecord, DataRecord, Store
+from surefoot.report.held_out import is_doubtful
 from surefoot.tasks import get_task
 
 ROLES = ("development", HELD_OUT, "all")
@@ -70,7 +71,8 @@ def gather(
                     **({"reason": reason} if reason else {}),
                     "cells": [cell.key for cell in group.cells],
                     "figures": _figures(scored, data[group.task]) if status == "done" else None,
-                    "details": [record.details for record in records if record is not None],
+                    "doubtful": _doubtful(records),
+                    "details": [_published(record) for record in records if record is not None],
                 }
             )
     shown = {cell.task for cell in cells}
@@ -112,6 +114,18 @@ def _status(records: Sequence[CellRecord | None]) -> tuple[str, str]:
     if failed:
         return "failed", failed[0].reason
     return ("open" if None in records else "done"), ""
+
+
+def _doubtful(records: Sequence[CellRecord | None]) -> bool | None:
+    """Whether the verdict before simulation was that a run is doubtful; None where there is none."""
+    found = [is_doubtful(record.details.get("held_out", {})) for record in records if record is not None]
+    return None if not found or None in found else any(found)
+
+
+def _published(record: CellRecord) -> dict[str, Any]:
+    """A cell's details; of the verdict before simulation its sentence, without the figures of each seed."""
+    verdict = record.details.get("held_out", {}).get("verdict")
+    return {**record.details, **({} if verdict is None else {"held_out": verdict})}
 
 
 def _scored(rows: Sequence[Mapping[str, Any]], name: str, protocol: Any) -> list[dict[str, Any]]:
@@ -182,11 +196,26 @@ def _overall(
             "safe_and_earning": sum(
                 entry["figures"]["safe"] and entry["figures"]["earns_half_of_log"] is not False for entry in done
             ),
+            "verdicts": _verdicts(done),
             "mostly_safe": sum(entry["figures"]["episode_safe_rate"] >= SAFE_EPISODES for entry in done),
             "normalised_return": mean_over_tasks([_scores(one, rows, "normalised_return") for one in done]),
             "normalised_cost": mean_over_tasks([_scores(one, rows, "normalised_cost") for one in done]),
         }
     return overall
+
+
+def _verdicts(done: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How often the verdict before simulation was right: bad runs are unsafe, or earn less than half of the log's best
+    safe return."""
+    judged = [entry for entry in done if entry["doubtful"] is not None]
+    good = [entry["figures"]["safe"] and entry["figures"]["earns_half_of_log"] is not False for entry in judged]
+    pairs = [(entry["doubtful"], one) for entry, one in zip(judged, good, strict=True)]
+    return {
+        "bad": sum(not one for _, one in pairs),
+        "bad_caught": sum(doubtful and not one for doubtful, one in pairs),
+        "good": sum(one for _, one in pairs),
+        "good_passed": sum(one and not doubtful for doubtful, one in pairs),
+    }
 
 
 def _comparison(

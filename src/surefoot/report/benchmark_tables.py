@@ -22,7 +22,7 @@ CAPTION = (
 _CSV = (
     "protocol", "task", "role", "fraction", "method", "status", "return", "return_low", "return_high", "cost",
     "cost_low", "cost_high", "safe", "safe_episodes", "safe_episodes_low", "safe_episodes_high", "episodes", "seeds",
-    "best_safe_logged_return", "reason",
+    "best_safe_logged_return", "doubtful", "reason",
 )  # fmt: skip
 
 
@@ -55,6 +55,7 @@ def overall_rows(summary: Mapping[str, Any], protocol: str) -> list[dict[str, st
                     "safe": f"{found['safe']} of {found['done']}",
                     "safe, half of the log's best": f"{found['safe_and_earning']} of {found['done']}",
                     "90 % of episodes safe": f"{found['mostly_safe']} of {found['done']}",
+                    "verdict before simulation": _verdicts(found["verdicts"]),
                 }
             )
     return rows
@@ -111,6 +112,7 @@ def comma_separated(summary: Mapping[str, Any]) -> str:
     for entry in summary["results"]:
         record = summary["data"].get(entry["task"], {})
         line = {name: entry[name] for name in ("protocol", "task", "role", "fraction", "method", "status")}
+        line |= {"doubtful": entry["doubtful"]}
         line |= {"best_safe_logged_return": record.get("best_safe_return"), "reason": entry.get("reason", "")}
         writer.writerow({**line, **_figures(entry["figures"])})
     return file.getvalue()
@@ -159,6 +161,12 @@ def _cell(entry: Mapping[str, Any]) -> str:
         cost = _bracketed(figures["normalised_cost_mean"], interval)
     reached = _bracketed(figures["normalised_return_mean"], figures["normalised_return_interval"])
     return f"{reached} at {cost}, {percent(figures['episode_safe_rate'])}{mark}"
+
+
+def _verdicts(found: Mapping[str, int]) -> str:
+    if not found["bad"] + found["good"]:
+        return DASH
+    return f"{found['bad_caught']} of {found['bad']} bad caught, {found['good_passed']} of {found['good']} good passed"
 
 
 def _figures(figures: Mapping[str, Any] | None) -> dict[str, Any]:
