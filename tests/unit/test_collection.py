@@ -419,6 +419,7 @@ def test_the_card_counts_what_the_file_holds(tmp_path: Path) -> None:
     assert found["best_normalized_return"] == pytest.approx(dataset.returns.max() / 5.0)
     safe = dataset.cost_returns <= LINE.cost_limit
     assert found["safe_episodes"] == safe.sum()
+    assert found["safe_episode_share"] == pytest.approx(safe.mean())
     assert found["best_safe_normalized_return"] == pytest.approx(dataset.returns[safe].max() / 5.0)
     assert sum(found["episodes_per_cost_bin"]) == len(dataset.returns)
     # An untrained policy goes nowhere near the best return: the card says so itself.
@@ -428,11 +429,12 @@ def test_the_card_counts_what_the_file_holds(tmp_path: Path) -> None:
 
 def test_targets_are_compared_not_claimed() -> None:
     found = {
-        "transitions": 100, "cost_bins_reached": 7, "best_safe_normalized_return": None, "best_normalized_return": 0.85,
+        "transitions": 100, "cost_bins_reached": 7, "safe_episode_share": 0.049, "best_safe_normalized_return": None,
+        "best_normalized_return": 0.85,
     }  # fmt: skip
     rows = targets(found, get_task("BallCircle"), transitions=100)
-    assert [row["met"] for row in rows] == [True, False, False, True]
-    assert [row["wanted"] for row in rows] == [100, 8, 0.5, 0.85]
-    assert targets(found, get_task("CarRun"), transitions=100)[2]["wanted"] == 0.7
+    assert [row["met"] for row in rows] == [True, False, False, False, True]
+    assert [row["wanted"] for row in rows] == [100, 8, 0.05, 0.5, 0.85]
+    assert targets(found, get_task("CarRun"), transitions=100)[3]["wanted"] == 0.7
     task = get_task("BallRun")
     assert normalized_return(task, np.array([task.return_min, task.return_max])).tolist() == [0.0, 1.0]

@@ -29,6 +29,7 @@ def normalized_return(task: Task, returns: np.ndarray) -> np.ndarray:
 def coverage(dataset: Dataset, task: Task) -> dict[str, Any]:
     """What the episodes of a dataset are like, as JSON values; returns are normalised by the task's reference."""
     costs, returns = dataset.cost_returns, normalized_return(task, dataset.returns)
+    safe = costs <= task.cost_limit
     low, high = task.cost_return_min, task.cost_return_max
     counts, _ = np.histogram(costs, bins=COST_RANGE_BINS, range=(low, high))
     return {
@@ -39,8 +40,9 @@ def coverage(dataset: Dataset, task: Task) -> dict[str, Any]:
         "cost_bins_reached": int(reached(costs, low=low, high=high, bins=COST_RANGE_BINS).sum()),
         "episodes_above_cost_range": int((costs > high).sum()),
         "cost_return_max": _most(costs),
-        "safe_episodes": int((costs <= task.cost_limit).sum()),
-        "best_safe_normalized_return": _most(returns[costs <= task.cost_limit]),
+        "safe_episodes": int(safe.sum()),
+        "safe_episode_share": float(safe.mean()) if len(costs) else None,
+        "best_safe_normalized_return": _most(returns[safe]),
         "costless_episodes": int((costs == 0).sum()),
         "best_costless_normalized_return": _most(returns[costs == 0]),
         "best_normalized_return": _most(returns),
@@ -55,6 +57,7 @@ def targets(found: dict[str, Any], task: Task, *, transitions: int) -> list[dict
     wanted = (
         ("transitions", transitions),
         ("cost_bins_reached", 8),
+        ("safe_episode_share", 0.05),
         ("best_safe_normalized_return", safe),
         ("best_normalized_return", 0.85),
     )
