@@ -90,7 +90,9 @@ def test_a_benchmark_runs_each_cell_once_and_writes_its_results(
     results = plan.with_suffix("") / "results"
     check_files(results)
     worked.clear()
+    plan.write_text(PLAN)
     assert main(["benchmark", str(plan), "--methods", "fisor"]) == 0
+    assert not list(results.glob("*.png"))  # nothing of these cells can be drawn
     assert worked == ["fisor on BallRun (50 %)", "fisor on BallRun"]  # what failed, again
 
 

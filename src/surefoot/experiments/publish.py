@@ -10,7 +10,7 @@ from typing import Any
 from surefoot.experiments.results import Results
 from surefoot.experiments.store import compressed
 from surefoot.file_sets import mark, write_together
-from surefoot.files import json_content
+from surefoot.files import json_content, remove
 from surefoot.report.benchmark_plots import benchmark_figures
 from surefoot.report.benchmark_tables import (
     benchmark_rows,
@@ -68,6 +68,9 @@ def publish(results: Results, folder: Path) -> Path:
     marks = {name: asdict(mark(content)) for name, content in {**contents, PAGE: page.read_bytes()}.items()}
     contents[MANIFEST] = json_content(marks)
     write_together({folder / name: content for name, content in contents.items()})
+    for picture in folder.glob("return_cost_*.png"):  # of tasks that were shown before
+        if picture.name not in contents:
+            remove(picture)
     return page
 
 
