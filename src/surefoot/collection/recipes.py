@@ -102,6 +102,15 @@ unlike none, the multiplier can hold without stopping the robot."""
 _GENTLE = PIDGains(proportional=2.0, integral=0.2, derivative=2.0)
 _BALL = PPO(least_deviation=0.2, target_divergence=0.05, gains=_GENTLE)
 _CAR = replace(_BALL, minibatch=256)
+_CIRCLE = Recipe(
+    steps=1_500_000,
+    lanes=16,
+    iteration=300,
+    limits=_FREE_START,
+    learner=replace(_BALL, least_deviation=0.1, gains=replace(_GENTLE, integral=0.6)),
+)
+"""Of CarCircle, and for whatever else must learn to move before it turns in circles: with a limit of 0 from the start 3
+of DroneCircle's 526 episodes were safe, and none of them earned anything."""
 
 RECIPES: dict[str, Recipe] = {
     "BallRun": Recipe(
@@ -114,13 +123,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     "BallCircle": Recipe(steps=700_000, lanes=16, iteration=200, limits=_SOFT_START, learner=_BALL),
     "CarRun": Recipe(steps=200_000, lanes=8, iteration=200, limits=_SOFT_START, learner=_CAR),
-    "CarCircle": Recipe(
-        steps=1_500_000,
-        lanes=16,
-        iteration=300,
-        limits=_FREE_START,
-        learner=replace(_BALL, least_deviation=0.1, gains=replace(_GENTLE, integral=0.6)),
-    ),
+    "CarCircle": _CIRCLE,
+    "AntCircle": replace(_CIRCLE, iteration=500),
+    "DroneCircle": _CIRCLE,
     "HalfCheetahVelocity": Recipe(
         steps=3_000_000,
         lanes=8,
@@ -129,9 +134,8 @@ RECIPES: dict[str, Recipe] = {
         learner=PPO(least_deviation=0.1, gains=_GENTLE),
     ),
 }
-"""Tuned on two CPU cores, until what a recipe leaves behind covers the reference range of costs and holds good safe
-episodes (results/dsrl). `Recipe()`, which all other tasks take, is a first guess."""
-
+"""Those of Ball, Car and HalfCheetah were tuned on two CPU cores, until what they leave behind covered the reference
+range of costs and held good safe episodes (results/dsrl). `Recipe()`, which all other tasks take, is a first guess."""
 
 _NAVIGATION = Recipe(
     steps=240_000,
