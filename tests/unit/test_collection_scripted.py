@@ -28,15 +28,15 @@ from surefoot.collection.ppo import PPO
 from surefoot.collection.recipes import Recipe, recipe_of
 from surefoot.collection.scripted import driver_maker, play_round
 from surefoot.collection.store import Store
+from surefoot.envs.simulators import make
 from surefoot.errors import ConfigError
 from surefoot.tasks import TASKS, Task, get_task
 
 LANES = 4
 RECIPE = Recipe(
-    steps=LANES * LINE.horizon * 4, scripted=0.5, lanes=LANES, iteration=LINE.horizon,
-    learner=PPO(hidden=(4,), epochs=1, minibatch=16),
+    steps=80, scripted=0.5, lanes=LANES, iteration=8, learner=PPO(hidden=(4,), epochs=1, minibatch=16)
 )  # fmt: skip
-"""Two rounds of one scripted episode a lane, then two iterations of a learner in which each lane ends one."""
+"""Two rounds of one scripted episode a lane, then an iteration of a learner, in which each lane ends one: 72 steps."""
 
 
 def lidar(*places: tuple[float, float]) -> np.ndarray:
@@ -90,6 +90,17 @@ def test_the_right_button_is_no_danger_and_the_wrong_one_is() -> None:
     seen = view(get_task("PointButton1"), observation(lidars=[lidar(right, wrong), lidar(right), lidar(), lidar()]))
     np.testing.assert_allclose(seen.dangers, [wrong], atol=1e-9)
     np.testing.assert_allclose(seen.radii, [0.1 + 0.13])
+
+
+@pytest.mark.parametrize(("name", "ahead"), [("PointGoal1", (1.0, 0.0)), ("CarGoal1", (0.0, -1.0))])
+def test_a_view_is_what_the_simulator_knows(name: str, ahead: tuple[float, float]) -> None:
+    """The goal's place in the frame of a robot whose front is `ahead` in the simulator's."""
+    env = make(get_task(name))
+    observation, _ = env.reset(seed=3)
+    task = env._backend._env.task  # pyright: ignore[reportAttributeAccessIssue]
+    offset = (task.goal.pos - task.agent.pos)[:2] @ task.agent.mat[:2, :2]
+    np.testing.assert_allclose(view(get_task(name), observation).target[0], offset @ ahead, atol=1e-5)
+    env.close()
 
 
 def test_the_careful_keep_clear_and_the_bold_go_straight() -> None:
@@ -226,10 +237,11 @@ def test_a_lost_lane_plays_its_episode_again() -> None:
 def test_scripted_episodes_come_first_and_the_card_counts_them(tmp_path: Path) -> None:
     dataset, made = collect(begin(tmp_path), lambda: LineSimulators(LANES))
     assert made["recipe"].startswith("whole episodes of scripted drivers")
-    assert made["simulated_steps"] == len(dataset) == RECIPE.total_steps(LINE) == 4 * LANES * LINE.horizon
+    assert made["simulated_steps"] == RECIPE.total_steps(LINE) == 2 * LANES * LINE.horizon + LANES * 8
+    assert len(dataset) == 3 * LANES * LINE.horizon
     assert made["behaviours"] == [
         {"name": "scripted drivers", "episodes_collected": 8, "episodes": [0, 8]},
-        {"name": "PPO-Lagrangian", "episodes_collected": 8, "episodes": [8, 16]},
+        {"name": "PPO-Lagrangian", "episodes_collected": 4, "episodes": [8, 12]},
     ]
     alone, _ = play(LineSimulators(LANES))
     np.testing.assert_array_equal(dataset.actions[: LINE.horizon], alone[0]["actions"])
