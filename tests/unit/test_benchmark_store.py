@@ -242,7 +242,7 @@ class FakeRay:
 
     def get(self, reference: int) -> Any:
         task = self.tasks[reference]
-        if task.args[1].key == self.lost:
+        if task.args[2].key == self.lost:
             self.lost = ""
             raise self.exceptions.RayError("The node died.\nIts last words.")
         return task()
@@ -252,9 +252,10 @@ class FakeRay:
 
 
 def ray_executor(monkeypatch: pytest.MonkeyPatch, fake: FakeRay, store: Store, **options: Any) -> RayExecutor:
+    monkeypatch.setenv("A_RAY_VARIABLE", "0")
     monkeypatch.setattr("surefoot.experiments.executors.ray.importlib.import_module", lambda name: fake)
     task = partial(attempt, store=str(store.path), work=simple_work, began=time.time())
-    return RayExecutor(task, **{"slots": 2, "address": None, "environment": {"A": "1"}, **options})
+    return RayExecutor(task, **{"slots": 2, "address": None, "environment": {"A_RAY_VARIABLE": "1"}, **options})
 
 
 def test_ray_runs_cells_and_those_of_a_lost_node_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +266,8 @@ def test_ray_runs_cells_and_those_of_a_lost_node_again(tmp_path: Path, monkeypat
     assert events_of(store).count(("died", "cell1")) == 1
     assert [call for call, _ in fake.calls] == ["init", "shutdown"]
     options = fake.calls[0][1]
-    assert (options["num_cpus"], options["runtime_env"]) == (2, {"env_vars": {"A": "1"}})
+    assert options["num_cpus"] == 2
+    assert os.environ["A_RAY_VARIABLE"] == "1"
 
 
 def test_a_cluster_has_as_many_slots_as_cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ class RayExecutor:
             task: An attempt; pickled by reference.
             slots: Attempts at once; by default as many as the cluster has CPUs.
             address: Of a cluster; by default one is started here.
-            environment: Variables that are set in a process before it imports the task.
+            environment: Variables that are set in a process before its first attempt.
 
         Raises:
             ConfigError: Where Ray is not installed.
@@ -47,7 +47,6 @@ class RayExecutor:
         try:
             self._ray.init(
                 **({"address": self._address} if self._address else here),
-                runtime_env={"env_vars": self._environment},
                 log_to_driver=False,
                 logging_level="error",
             )
@@ -72,7 +71,7 @@ class RayExecutor:
             self._ray.shutdown()
 
     def submit(self, cell: Cell) -> None:
-        self._running[self._remote.remote(self._task, cell)] = cell
+        self._running[self._remote.remote(self._environment, self._task, cell)] = cell
 
     def wait(self, seconds: float) -> list[Ended]:
         ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
@@ -87,5 +86,7 @@ class RayExecutor:
             return Ended(cell.key, None, f"{type(error).__name__}, {first:.200}" if first else type(error).__name__)
 
 
-def _attempt(task: Task, cell: Cell) -> Outcome:
+def _attempt(environment: Mapping[str, str], task: Task, cell: Cell) -> Outcome:
+    # Not by Ray's own environments: they cost processes of their own, and seconds. A task imports JAX as it works only.
+    os.environ.update(environment)
     return task(cell)
