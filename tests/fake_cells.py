@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ def rows_of_cell(cell: Cell, *, reached: float = 0.5, cost: float = 0.0) -> list
 def simple_work(cell: Cell, folder: Path) -> Measured:
     """Rows at once; prints a line."""
     print(f"work on {cell.key}")
+    print("warning: few episodes.", file=sys.stderr)
     return Measured(rows_of_cell(cell), {"process": os.getpid()})
 
 

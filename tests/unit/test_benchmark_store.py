@@ -44,7 +44,9 @@ def test_cells_end_once_and_their_rows_come_back(tmp_path: Path) -> None:
     assert {key: one.status for key, one in outcomes.items()} == {"cell0": "done", "cell1": "done"}
     assert store.rows("cell0") == rows_of_cell(cells[0])
     assert [(event.kind, event.done) for event in told] == [("began", 0), ("ended", 1), ("began", 1), ("ended", 2)]
-    assert (store.folder("cell0") / "cell.log").read_text() == "work on cell0\n"
+    assert (store.folder("cell0") / "cell.log").read_text() == "work on cell0\nwarning: few episodes.\n"
+    assert store.warnings("cell0") == ["few episodes."]
+    assert store.warnings("cell7") == []
     run(store, cells)  # again: nothing is done twice
     assert events_of(store) == [("began", "cell0"), ("done", "cell0"), ("began", "cell1"), ("done", "cell1")]
 

@@ -206,6 +206,7 @@ class _Teller:
         self._line, self._store, self._total = line, store, total
         self._started = time.perf_counter()
         self._began: dict[str, float] = {}
+        self._warned: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         cell = event.cell
@@ -219,6 +220,8 @@ class _Teller:
         now = time.perf_counter()
         began = self._began.setdefault(cell.key, now)
         outcome = event.outcome
+        if outcome is not None:
+            self._warn(cell)
         if outcome is not None and outcome.status == "failed":
             warn(f"{cell.label} failed: {outcome.reason}")
         elif outcome is not None:
@@ -229,6 +232,13 @@ class _Teller:
             note(f"{cell.label}: another process is at it.")
         elif self._line is None:
             say(f"{cell.label} ({event.done + 1} of {self._total}).")
+
+    def _warn(self, cell: Cell) -> None:
+        """Repeat warnings that went into the cell's log; what many cells say, once."""
+        for sentence in self._store.warnings(cell.key):
+            if sentence not in self._warned:
+                self._warned.add(sentence)
+                warn(sentence)
 
     def _place(self, event: Event) -> str:
         remaining = self._remaining(event)

@@ -29,6 +29,8 @@ from surefoot.locks import claimed, holding
 FORMAT_VERSION = 1
 PATIENCE = 60.0
 """Seconds to wait for another process that writes store.json."""
+WARNING = "warning: "
+"""What a warning's line begins with."""
 _AGAIN = "remove the cell's folder to run it again"
 
 
@@ -193,6 +195,14 @@ class Store:
             raise ConfigError(f"{path}: {fault}; {_AGAIN}.")
         lines = gzip.decompress(content).splitlines()
         return [parse_json(line, dict[str, Any], place=str(path), what="rows of a cell") for line in lines]
+
+    def warnings(self, key: str) -> list[str]:
+        """The warnings in a cell's log, each once."""
+        path = self.folder(key) / "cell.log"
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        return list(dict.fromkeys(line[len(WARNING) :] for line in lines if line.startswith(WARNING)))
 
     def note(self, event: str, cell: Cell, **more: Any) -> None:
         """Add a line to the journal."""
