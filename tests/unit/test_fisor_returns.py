@@ -1,6 +1,7 @@
 """FISOR's values from returns along logged trajectories: their arithmetic, windows, weights, and what acts."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from surefoot.algorithms.fisor_returns import (
     returns_along,
     signals_of,
 )
+from surefoot.algorithms.fisor_values import step_recovery
 from surefoot.algorithms.fisor_weights import choose_candidate
 from surefoot.data import TransitionStream
 from surefoot.diffusion.policy import DiffusionPolicyConfig
@@ -123,6 +125,26 @@ def test_phases_and_what_does_not_go_together() -> None:
         ConfigError, match=r"value_targets: expected backup with critics of costs \(qc\), found returns"
     ):
         replace(TINY, critic="qc")
+
+
+def test_recovery_by_backups_counts_violating_steps_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """V_c = 4 of what follows, discount 0.5: 0 + 2, 1 + 2, and 1 of a final step; a V_c below 0 counts as 0."""
+    seen: list[Any] = []
+
+    def spy(pair: Any, inputs: Any, target: Any, **_: Any) -> Any:
+        seen.append(np.asarray(target))
+        return pair, {}
+
+    for name in ("step_value", "step_critic"):
+        monkeypatch.setattr(f"surefoot.algorithms.fisor_values.{name}", spy)
+    algorithm = replace(TINY, value_targets="backup", discount=0.5)
+    rows = jax.tree.map(jnp.asarray, make_data(3, constraint=[-1, 2, 3], terminated=[0, 0, 1]))
+    value = 4.0
+    pair: Any = SimpleNamespace(value=lambda states: jnp.full((1, len(states)), value))
+    step_recovery(pair, rows, rows.action, jnp.zeros(3), config=algorithm.value_settings)
+    value = -4.0
+    step_recovery(pair, rows, rows.action, jnp.zeros(3), config=algorithm.value_settings)
+    assert [target.tolist() for target in seen[1::2]] == [[2, 3, 1], [0, 1, 1]]
 
 
 def test_windows_are_consecutive_rows_that_fit() -> None:
