@@ -92,7 +92,8 @@ def test_a_benchmark_runs_each_cell_once_and_writes_its_results(
     worked.clear()
     plan.write_text(PLAN)
     assert main(["benchmark", str(plan), "--methods", "fisor"]) == 0
-    assert not list(results.glob("*.png"))  # nothing of these cells can be drawn
+    pictures = {one.name for one in results.glob("*.png")}  # those of the other protocol went
+    assert pictures == {"return_cost_strict_development.png", "return_cost_strict_shares.png"}
     assert worked == ["fisor on BallRun (50 %)", "fisor on BallRun"]  # what failed, again
 
 
@@ -139,8 +140,16 @@ def test_a_part_of_a_plan(plan: Path, worked: list[str], capsys: pytest.CaptureF
     capsys.readouterr()
     assert main(["benchmark", str(plan), "--out", str(out), "--results-only"]) == 0
     assert len(worked) == 2
+    (plan.parent / "ball.hdf5").rename(plan.parent / "gone.hdf5")  # results need no data
+    assert main(["benchmark", str(plan), "--out", str(out), "--results-only"]) == 0
+    (plan.parent / "gone.hdf5").rename(plan.parent / "ball.hdf5")
+    capsys.readouterr()
+    assert main(["benchmark", str(plan), "--out", str(out), "--methods", "bc_safe"]) == 0
+    assert len(worked) == 4
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("BallRun  ")][:1]
-    assert row.split()[1] == DASH
+    # What was run before is shown as well, what was never run is a dash.
+    assert [row.count(part) for part in ("at 0.20", "at 1.60", DASH)] == [1, 1, 1]
+    assert "expected the store of a benchmark, found none" in refusal(capsys, "benchmark", plan, "--results-only")
     assert "unknown method of the plan" in refusal(capsys, "benchmark", plan, "--methods", "bcs")
     assert "unknown task of the plan" in refusal(capsys, "benchmark", plan, "--tasks", "CarRun")
 

@@ -45,7 +45,7 @@ def cells_of(folder: Path, text: str = PLAN, **record: Any) -> list[Any]:
     path = written(folder, text)
     plan = read_plan(path)
     data = dict.fromkeys(plan.tasks, DataRecord(**{**vars(RECORD), **record}))
-    return resolve_cells(plan, resolve_methods(plan, str(path)), data, folder, only_methods=list(plan.methods))
+    return resolve_cells(plan, resolve_methods(plan, str(path)), data, folder)
 
 
 def test_a_plan_is_read(tmp_path: Path) -> None:

@@ -104,14 +104,14 @@ def benchmark(options: BenchmarkOptions) -> Path:
     tasks, methods = _chosen(options, plan)
     store.check_plan(plan.name)
     check_writable(store.path)
-    data = _data(plan, tasks, folder, store)
-    cells = resolve_cells(
-        plan, resolved, data, folder, only_methods=methods, strict=options.strict, workers=options.workers
-    )
-    _look(options, plan, store, cells)
+    data = _data(options, plan, tasks, folder, store)
+    whole = resolve_cells(plan, resolved, data, folder, strict=options.strict, workers=options.workers)
+    cells = [cell for cell in whole if cell.task in tasks and cell.method in methods]
     if not options.results_only:
+        _look(options, plan, store, cells)
         _run_open(options, cells, store)
-    return _conclude(plan, resolved, cells, data, store)
+    shown = [cell for cell in whole if cell in cells or store.record(cell.key) is not None]
+    return _conclude(plan, resolved, shown, data, store)
 
 
 def _chosen(options: BenchmarkOptions, plan: Plan) -> tuple[list[str], list[str]]:
@@ -137,20 +137,27 @@ def _chosen(options: BenchmarkOptions, plan: Plan) -> tuple[list[str], list[str]
     return named, [key for key in plan.methods if not options.methods or key in options.methods]
 
 
-def _data(plan: Plan, tasks: list[str], folder: Path, store: Store) -> dict[str, DataRecord]:
+def _data(options: BenchmarkOptions, plan: Plan, tasks: list[str], folder: Path, store: Store) -> dict[str, DataRecord]:
+    """The data of the tasks to run, checked, and what is known of others, in the plan's order."""
     known = store.read_manifest()
-    before = {} if known is None else known.data
-    with ProgressLine("reading data", unit="tasks") as line:
-        found = data_records(plan, tasks, folder, before, line.report)
-    store.keep_data(plan.name, found)
-    return found
+    if options.results_only:
+        if known is None:
+            raise ConfigError(f"{store.path}: expected the store of a benchmark, found none.")
+        found = known.data
+    else:
+        before = {} if known is None else known.data
+        with ProgressLine("reading data", unit="tasks") as line:
+            now = data_records(plan, tasks, folder, before, line.report)
+        store.keep_data(plan.name, now)
+        found = {**before, **now}
+    return {name: found[name] for name in plan.tasks if name in found}
 
 
 def _look(options: BenchmarkOptions, plan: Plan, store: Store, cells: Sequence[Cell]) -> None:
     """Write the look at held-out tasks into the log, unless it goes on or all its cells are done."""
     held_out = [cell for cell in cells if cell.held_out]
     reason = options.held_out_look
-    if reason is None or options.results_only:
+    if reason is None:
         return
     if not reason.strip():
         raise ConfigError("--held-out-look: expected the reason of the look, found no words.")

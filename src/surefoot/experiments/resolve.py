@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,7 +58,6 @@ def resolve_cells(
     data: Mapping[str, DataRecord],
     folder: Path,
     *,
-    only_methods: Sequence[str],
     strict: bool = False,
     workers: int = 1,
 ) -> list[Cell]:
@@ -70,7 +69,6 @@ def resolve_cells(
         methods: As `resolve_methods` found them.
         data: Task -> what its data are.
         folder: Where relative paths of data begin.
-        only_methods: Keys of the methods to run.
         strict: Whether warnings are errors.
         workers: Processes that step a simulator.
     """
@@ -78,7 +76,7 @@ def resolve_cells(
     places = [
         (name, key, fraction, seeds)
         for name in data
-        for key in only_methods
+        for key in plan.methods
         for fraction in plan.tasks[name].fractions
         for seeds in groups
     ]
