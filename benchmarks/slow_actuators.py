@@ -37,7 +37,9 @@ from surefoot.training import fit
 
 RESULTS = Path(__file__).parents[1] / "results" / "slow_actuators" / "rows.jsonl.gz"
 COSTS, KNOWN = "PointRobotSlowCosts", "PointRobotSlow"
-TRANSITIONS = 100_000
+FEW = "few safe episodes"
+TRANSITIONS, SAFE_KEPT = 100_000, 30
+"""Steps of the data; one in so many violation-free episodes is kept where they are to be few."""
 
 SMALL: dict[str, Any] = {
     "constraint_updates": 15_000,
@@ -108,15 +110,26 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "costs: returns, lambda 0.8": (COSTS, RETURNS | {"returns": ReturnsConfig(mixing=0.8)}),
     "costs: returns, critic's advantage": (COSTS, RETURNS | {"advantage": "critic"}),
     "costs: returns, no recovery": (COSTS, RETURNS | {"recovery": "none"}),
+    "few safe: small": (FEW, SMALL),
+    "few safe: bounds": (FEW, BOUNDS),
+    "few safe: returns": (FEW, RETURNS),
     "h: small": (KNOWN, {}),
     "h: returns": (KNOWN, RETURNS),
 }  # fmt: skip
-"""Name -> task and FISOR's fields; {} for the preset `small` of today."""
+"""Name -> data and FISOR's fields; {} for the preset `small` of today."""
 
 
-def data_of(task: str) -> Dataset:
-    """The data that every method of a task learns from."""
-    return collect_point_robot(transitions=TRANSITIONS, seed=0, task=task)
+def data_of(name: str) -> Dataset:
+    """The data that every method learns from: of a task, or with costs only and few safe episodes, as DSRL's have."""
+    if name != FEW:
+        return collect_point_robot(transitions=TRANSITIONS, seed=0, task=name)
+    dataset = collect_point_robot(transitions=4 * TRANSITIONS, seed=1, task=COSTS)
+    safe = dataset.violating_steps == 0
+    kept = ~safe | (np.cumsum(safe) % SAFE_KEPT == 0)
+    ends = np.flatnonzero(np.cumsum(np.where(kept, dataset.lengths, 0)) <= TRANSITIONS)[-1] + 1
+    kept[ends:] = False
+    rows = np.concatenate([np.full(length, keep) for length, keep in zip(dataset.lengths, kept, strict=True)])
+    return replace(dataset, **{column: array[rows] for column, array in dataset.arrays()})
 
 
 def logged_poses(dataset: Dataset, exact: Any, *, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,7 +154,8 @@ def region_figures(learned: np.ndarray, exact: np.ndarray, h: np.ndarray, *, mar
 def measure(name: str, seed: int, datasets: dict[str, Dataset], exact: Any, starts: Any) -> dict[str, Any]:
     """Train one method with one seed, and what it is worth."""
     task_name, changes = METHODS[name]
-    task, dataset = get_task(task_name), datasets[task_name]
+    dataset = datasets[task_name]
+    task = get_task(dataset.task)
     # The paper's defaults under a method's own fields; the preset where it has none.
     base = presets.build("fisor", task)
     algorithm = replace(type(base)(horizon=task.horizon, cost_limit=task.cost_limit), **changes) if changes else base
@@ -161,7 +175,8 @@ def measure(name: str, seed: int, datasets: dict[str, Dataset], exact: Any, star
     rolled = summarise([row for row in rows if row["start"] != "fixed"])
     kept = ("violation_free_rate", "return_mean", "goal_rate", "violating_steps_mean")
     return {
-        "method": name, "task": task_name, "seed": seed, **seconds,
+        "method": name, "data": task_name, "seed": seed, **seconds,
+        "logged_safe_share": float((dataset.violating_steps == 0).mean()),
         "region": region_figures(learned, value, h, margin=margin),
         **{start: {figure: rolled[start][figure] for figure in kept} for start in ("feasible", "infeasible")},
     }  # fmt: skip
