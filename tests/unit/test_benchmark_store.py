@@ -305,7 +305,7 @@ def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch
     fake = FakeRay()
 
     def init(**options: Any) -> None:
-        raise ConnectionError("Could not find any running Ray instance.\nMore words.")
+        raise Exception("Could not find any running Ray instance.\nMore words.")
 
     monkeypatch.setattr(fake, "init", init)
     executor = ray_executor(monkeypatch, fake, Store(tmp_path), address="nowhere:1")

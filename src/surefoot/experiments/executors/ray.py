@@ -50,7 +50,7 @@ class RayExecutor:
                 log_to_driver=False,
                 logging_level="error",
             )
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Ray raises bare ones, too, as where it starts too slowly
             place = f"Ray at {self._address}" if self._address else "Ray"
             first = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
             raise ConfigError(f"{place}: expected a cluster to run on, found none ({first}).") from error
