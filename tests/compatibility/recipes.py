@@ -50,8 +50,8 @@ _MODEL = (
 _PLANNER = " --planner.samples 8 --planner.policy-samples 2 --planner.iterations 2 --planner.elites 4"
 _TREBI = (
     " --plan-horizon 4 --model-updates 2 --value-updates 4 --batch-size 8 --candidates 3 --calibration-segments 16"
-    " --network.width 4 --network.multipliers 1 2 --value-network.width 4 --value-network.multipliers 1 2"
-    " --sampler.kind ddim --sampler.steps 2 --diffusion-steps 3 --guide.start 3" + _ENDS
+    " --network.width 8 --network.multipliers 1 --value-network.width 8 --value-network.multipliers 1"
+    " --sampler.kind ddim --sampler.steps 2 --sampler.warm-steps 1 --diffusion-steps 3 --guide.start 3" + _ENDS
 )
 _BALL_RUN = "evaluate RUN --episodes 3 --workers 1"
 
@@ -84,7 +84,7 @@ RECIPES = {
     ),
     "trebi": Recipe(
         "pendulum.hdf5",
-        "--algorithm trebi --seeds 0:2" + _TREBI,
+        "--algorithm trebi --seeds 0" + _TREBI,
         [
             "calibrate RUN --level 0.2 --method segments",
             "evaluate RUN --budget 0.2 1.0 --cost-limit inf --episodes 1 --level 0.2",

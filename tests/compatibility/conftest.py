@@ -1,0 +1,13 @@
+"""Evaluations at the sizes of the runs that are kept here."""
+
+import pytest
+
+from surefoot.cli import evaluate
+from surefoot.evaluation import images
+
+
+@pytest.fixture
+def small_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of few cells and few episodes at once; see make_fixtures.py."""
+    monkeypatch.setattr(evaluate, "RESOLUTION", 11)
+    monkeypatch.setattr(images, "_AT_ONCE", 2)

@@ -1,0 +1,80 @@
+"""How today's code reads data, rows and summaries: the one place here that names its modules. A refactoring edits this
+file, and no expectation."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from surefoot.algorithms import ALGORITHMS
+from surefoot.cli.evaluate import table
+from surefoot.data import library
+from surefoot.envs import point_robot
+from surefoot.evaluation.budgets import summarise_budgets
+from surefoot.evaluation.evaluate import summarise_evaluation
+from surefoot.evaluation.metrics import summarise
+from surefoot.evaluation.protocol import summarise_protocol
+from surefoot.tasks import get_task
+from surefoot.training import RunDirectory
+from surefoot.training.algorithm import from_hyperparameters, hyperparameters
+
+
+def read_data(path: Path, task: str, *, mapped: bool = False) -> dict[str, Any]:
+    """Fingerprint of the data, and type, shape and SHA-256 of every array."""
+    kind = get_task(task)
+    if kind.image_shape is not None:
+        frames = library.read_frames(path, kind, in_files=False)
+        arrays, fingerprint = frames.arrays(), frames.fingerprint()
+    else:
+        dataset = library.read(path, kind, mapped=mapped or None)
+        arrays, fingerprint = dict(dataset.arrays()), dataset.fingerprint()
+    return {
+        "fingerprint": fingerprint,
+        "arrays": {name: f"{array.dtype}{list(array.shape)} {_sha256(array)}" for name, array in arrays.items()},
+        "card": library.card_of(path),
+    }
+
+
+def _sha256(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def read_again(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The hyper-parameters in a run's config.json, and the same after a way through the algorithm's class."""
+    config = RunDirectory(run).read_config()
+    kind = ALGORITHMS[config.algorithm]
+    made = from_hyperparameters(kind, config.hyperparameters, source=str(run))
+    return json.loads((run / "config.json").read_text())["hyperparameters"], hyperparameters(made)
+
+
+def read_arrays(run: Path, step: int) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint by their keys."""
+    (path,) = (run / "checkpoints" / f"{step:09d}").glob("arrays-*.safetensors")
+    return safetensors.numpy.load(path.read_bytes())
+
+
+def rows_file(run: Path) -> Path:
+    """Where the rows of a run's evaluation lie."""
+    budgets = run / "evaluation" / "budget_episodes.jsonl"
+    return budgets if budgets.exists() else run / "evaluation" / "episodes.jsonl"
+
+
+def summarized(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What summary.json says of the evaluation, and the same from the rows."""
+    summary = json.loads((run / "summary.json").read_text())
+    rows = [json.loads(line) for line in rows_file(run).read_text().splitlines()]
+    if "budgets" in summary:
+        return summary["budgets"], summarise_budgets(rows)
+    if "protocol" in summary:
+        return summary["protocol"], summarise_protocol(rows)
+    if summary["task"] == "PointRobot":
+        return summary["evaluation"], summarise_evaluation(rows, fixed_starts=point_robot.POINT_ROBOT.fixed_starts)
+    return summary["evaluation"], summarise(rows)
+
+
+def tables(run: Path) -> str:
+    """The tables that `surefoot evaluate` prints of a run."""
+    return table(json.loads((run / "summary.json").read_text())) + "\n"
