@@ -21,7 +21,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from surefoot import presets
-from surefoot.algorithms.fisor_returns import ReturnsConfig
 from surefoot.algorithms.fisor_scales import ScalingConfig
 from surefoot.data import Dataset
 from surefoot.envs.point_robot import ARENA, SLOW_ROBOT, pose_of
@@ -107,7 +106,6 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "costs: small, discount to 0.999": (COSTS, SMALL | ANNEALED),
     "costs: bounds, discount to 0.999": (COSTS, BOUNDS | ANNEALED),
-    "costs: returns, lambda 0.8": (COSTS, RETURNS | {"returns": ReturnsConfig(mixing=0.8)}),
     "costs: returns, critic's advantage": (COSTS, RETURNS | {"advantage": "critic"}),
     "costs: returns, no recovery": (COSTS, RETURNS | {"recovery": "none"}),
     "few safe: small": (FEW, SMALL),
@@ -240,7 +238,7 @@ def main() -> None:
             row = measure(name, seed, datasets, exact, starts)
             add_row(options.out, row)
             print(json.dumps(row), flush=True)
-    print(table(options.out))
+    options.out.with_name("table.md").write_text(table(options.out) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Committed results: no place of the machine that made them, and the tables of the docs say what they hold."""
 
+import gzip
 import html
 import json
 import re
@@ -19,8 +20,9 @@ NAMED = re.compile(r"(?<![\w.~])(/(work|tmp|root|home|mnt|Users|var|opt|data)/|[
 
 def strings(path: Path) -> Iterable[str]:
     """Texts of a file: strings of JSON, cells and commands of a page, lines of Markdown."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix in (".json", ".jsonl"):
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    text = content.decode()
+    if path.suffix in (".json", ".jsonl", ".gz"):
         return (json.loads(found) for found in set(re.findall(r'"(?:[^"\\]|\\.)*"', text)))
     if path.suffix == ".html":
         return (html.unescape(found) for found in re.findall(r"<(?:code|td|figcaption|p)[^>]*>([^<]*)", text))
@@ -28,7 +30,7 @@ def strings(path: Path) -> Iterable[str]:
 
 
 def test_no_result_holds_an_absolute_path() -> None:
-    texts = [path for path in FILES if path.suffix in (".json", ".jsonl", ".md", ".txt", ".html")]
+    texts = [path for path in FILES if path.suffix in (".json", ".jsonl", ".gz", ".md", ".txt", ".html")]
     assert len(texts) > 100
     found = [(str(path.relative_to(TOP)), text) for path in texts for text in strings(path) if holds_a_place(text)]
     assert found == []
@@ -106,6 +108,7 @@ def agree(shown: str, *values: float | None, scale: float = 1.0) -> None:
         ("docs/fosp.md", ("method", "return", "cost"), "hazard_run/table.md"),
         ("docs/fosp.md", ("method", "no violation", "return"), "point_robot_pixels/table.md"),
         ("docs/fosp.md", ("predicted by", "reward, R^2"), "point_goal_vision/table.md"),
+        ("docs/slow-actuators.md", ("method", "AUROC"), "slow_actuators/table.md"),
     ],
 )
 def test_tables_that_are_copied_are_those_of_the_results(document: str, head: tuple[str, ...], results: str) -> None:

@@ -1,6 +1,8 @@
 """PointRobotSlow against arithmetic done by hand: the lag, what is observed, what is collected."""
 
+import re
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import surefoot
 from surefoot.data import load, save
 from surefoot.envs import behaviours, point_robot
 from surefoot.envs.point_robot import (
     HORIZON,
     POINT_ROBOT,
+    ROBOTS,
     SLOW_ROBOT,
     Robot,
     follow_share,
@@ -28,7 +32,8 @@ from surefoot.errors import ConfigError
 from surefoot.evaluation import collect
 from surefoot.evaluation.collect import collect_point_robot
 from surefoot.evaluation.rollouts import roll_out
-from surefoot.tasks import get_task
+from surefoot.safety import exact_sets
+from surefoot.tasks import TASKS, get_task
 from surefoot.types import Policy
 
 LAG = SLOW_ROBOT.lag
@@ -109,6 +114,22 @@ def test_the_table_of_pure_tasks_steps_it_with_its_lag() -> None:
     share = follow_share(LAG)
     np.testing.assert_allclose(step.observation[:, 11], observation[:, 11] * (1 - share) + share, rtol=1e-5)
     assert entered.pose.shape == (2, 5)
+
+
+@pytest.mark.parametrize("name", sorted(ROBOTS))
+def test_every_robot_is_a_task_of_its_poses(name: str) -> None:
+    robot, task = ROBOTS[name], TASKS[name]
+    numbers = 5 if robot.lag else 4
+    assert all(len(pose) == numbers for pose in robot.fixed_starts)
+    assert observe(jnp.zeros(numbers)).shape == (task.observation_dim,)
+    assert task.horizon == PURE_TASKS[name].horizon
+    assert exact_sets.top_speed(name) >= robot.resets.speed[1]  # so that every start has a value
+
+
+def test_no_source_asks_for_point_robot_by_name() -> None:
+    """What is special about a robot is asked of `ROBOTS`."""
+    sources = (Path(surefoot.__file__).parent).rglob("*.py")
+    assert [path.name for path in sources if re.search(r'[=!]= "PointRobot(Slow\w*)?"', path.read_text())] == []
 
 
 def test_rollouts_step_it_with_its_lag() -> None:
