@@ -69,6 +69,7 @@ def test_dsrls_names_of_tasks_are_known(tmp_path: Path) -> None:
     [
         ('name = "tiny"', "", "name: expected a value, found none"),
         ('name = "tiny"', 'name = "a/b"', "name: expected letters"),
+        ('name = "tiny"', 'name = "tiny"\nheld_out_log = "a\\u0000"', "held_out_log: expected text without null"),
         ('name = "tiny"', 'name = "tiny"\nepisode = 3', "unknown key 'episode'; did you mean episodes"),
         ('name = "tiny"', 'name = "tiny"\nepisodes = 0', "episodes: expected at least 1, found 0"),
         ('name = "tiny"', 'name = "tiny"\nepisodes = "20"', 'episodes: expected a valid integer, found "20"'),

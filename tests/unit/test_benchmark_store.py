@@ -165,6 +165,36 @@ def test_rows_that_were_changed_are_refused(tmp_path: Path) -> None:
         store.rows("cell0")
 
 
+def test_records_that_were_changed_are_refused(tmp_path: Path) -> None:
+    """Before, figures of other episodes were taken for the cell's, and a verdict of 3 was a traceback."""
+    store, cell = Store(tmp_path), make_cell(0)
+    run(store, [cell])
+    path = store.folder("cell0") / "cell.json"
+    text = path.read_text()
+    for old, new, said in (
+        ('"task": "BallRun"', '"task": "CarRun"', 'task: expected "BallRun", found "CarRun"'),
+        ('"seeds": [\n    0,', '"seeds": [\n    5,', r"seeds: expected \[0, 1\], found \[5, 1\]"),
+        ('"fraction": 1.0', '"fraction": 0.5', "fraction: expected 1.0, found 0.5"),
+        ('"details": {', '"details": {"held_out": 3,', "details.held_out: expected .*, found 3"),
+        ('"details": {', '"details": {"held_out": {"training": [1]},', "details.held_out.training: expected"),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new))
+        with pytest.raises(ConfigError, match=said):
+            store.is_done(cell)
+    path.write_text(text.replace('"episodes": 2', '"episodes": 3'))
+    with pytest.raises(ConfigError, match="expected 6 rows, found 4"):
+        store.rows("cell0")
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "cells/cell0/cell.log"])
+def test_a_pipe_in_a_store_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ConfigError, match=f"{name}: expected a file of a benchmark's store, found a folder or"):
+        run(Store(tmp_path), [make_cell(0)])
+
+
 # --- processes ---
 
 

@@ -17,7 +17,7 @@ from surefoot.cli.data_filter import FILTERS
 from surefoot.cli.main import main
 from surefoot.cli.train import TrainOptions, _data_path, _prepared
 from surefoot.data import TransitionStream, library, load, read_card
-from surefoot.data.minari import load_minari
+from surefoot.data.minari import load_minari, save_minari
 from surefoot.errors import ConfigError
 from surefoot.presets import build
 from surefoot.tasks import get_task
@@ -186,6 +186,20 @@ def test_convert_to_minari_and_back(tmp_path: Path) -> None:
     assert data("convert", tmp_path / "minari", "--out", tmp_path / "back.hdf5") == 0
     assert load(tmp_path / "back.hdf5", BALL_RUN).fingerprint() == dataset.fingerprint()
     np.testing.assert_array_equal(dataset.observations, load(few, BALL_RUN).observations)
+
+
+@pytest.mark.parametrize("words", [["convert"], ["convert", "--to", "minari"], ["subset", "--share", "0.5"]])
+def test_nothing_is_written_into_the_folder_that_is_read(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "minari"
+    save_minari(folder, make_dataset(BALL_RUN, lengths=(5, 5), tail=0), BALL_RUN)
+    before = sorted(folder.rglob("*"))
+    (tmp_path / "link").symlink_to(folder)
+    for out in (folder / "new", tmp_path / "link" / "data" / "new"):
+        sentence = refusal(capsys, words[0], folder, "--task", "BallRun", *words[1:], "--out", out)
+        assert f"--out: expected a place outside of the folder {folder}, found {out}" in sentence
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_convert_makes_compressed_data_mappable_and_keeps_their_card(tmp_path: Path) -> None:

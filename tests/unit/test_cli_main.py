@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -90,6 +91,22 @@ def test_help_loads_neither_jax_nor_tyro() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_a_null_character_is_refused_before_any_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """It was refused by the system, after the work."""
+    assert main(["train", "--out", "a\0b"]) == 2
+    assert capsys.readouterr().err == "error: expected words without null characters, found one with them.\n"
+
+
+def test_a_stdout_that_was_closed_is_no_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of a Python that calls `main`: it ended in a ValueError."""
+    closed = (tmp_path / "output").open("w")
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    assert main(["--version"]) == 0
+    assert sys.stdout is not closed
+    sys.stdout.close()
 
 
 def test_a_reader_that_leaves_causes_no_traceback() -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from surefoot.interrupts import Stopped
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, Replay, append, draw_windows, fine_tune
+from surefoot.training.run_directory import Selection
 from surefoot.types import DataSpec, Phase, Policy, PolicyInputs
 
 SPEC = DataSpec(observation_dim=1, action_dim=1, horizon=3)
@@ -258,3 +259,8 @@ def test_a_fine_tuning_goes_on_from_the_checkpoint_that_it_began_with(tmp_path: 
     begin("other", "cccc2222dddd", resume=True)
     with pytest.raises(ConfigError, match=r"\(updates: 40 there, 80 here\)"):
         begin("other", "cccc2222dddd", resume=True, step=80)
+
+
+def test_what_a_fine_tuning_records_is_declared() -> None:
+    """A configuration with other fields in its selection is refused."""
+    assert {one.name for one in fields(FinetuneSettings)} <= Selection.__annotations__.keys()

@@ -241,6 +241,15 @@ def test_few_held_out_episodes_contradict_only_beyond_their_interval(spread: flo
     assert is_doubtful(found) is doubtful
 
 
+def test_a_share_without_an_interval_is_shown_alone() -> None:
+    """A summary may have none: it was a traceback."""
+    alone = {**share(0.6), "interval": None}
+    found = {"training": figures(warned=alone), "held_out": figures(safe_feasible=alone)}
+    assert held_out_rows(found)[0]["warned"] == "60.0 %"
+    assert "only 60.0 % (100.0 % held out) of the episodes with a violation have a warning" in held_out_verdict(found)
+    assert [figure.met for figure in held_out_figures(found)] == [True, True, False, True, True]
+
+
 def test_without_episodes_of_both_kinds_there_is_no_verdict_but_a_bad_one() -> None:
     nothing = {"safe_episodes": 0, "safe_feasible": None, "fallback_safe": None}
     assert is_doubtful({"training": figures(**nothing)}) is None

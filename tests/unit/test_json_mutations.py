@@ -234,6 +234,10 @@ CONFIGURATIONS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "filter": (_changed("data_selection", to=[]), "data_selection: expected an object"),
     "kind of filter": (_changed("data_selection", "filter", to=3), "data_selection: filter: expected a valid string"),
     "share": (_changed("data_selection", "fraction", to="x"), "data_selection: fraction: expected a valid number"),
+    "unknown selection": (
+        _changed("data_selection", "filtr", to="safe"),
+        "data_selection: filtr: expected no such field, found one",
+    ),
     "very many seeds": (_changed("seeds", to=list(range(5000))), "seeds: expected at most 1024, found 5,000"),
     "extension": (_changed("extensions", to=[3]), "extensions.0: expected"),
     "command": (_changed("command", to="surefoot"), "command: expected a valid array"),

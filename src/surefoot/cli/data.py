@@ -11,7 +11,7 @@ from surefoot import data
 from surefoot.checkpoint import versions
 from surefoot.cli.data_filter import filter_command
 from surefoot.cli.data_images import convert_images
-from surefoot.cli.data_source import Source, check_output, open_source, write_result
+from surefoot.cli.data_source import Source, check_output, check_outside, open_source, write_result
 from surefoot.cli.data_tables import description_tables, gaps_sentence, library_table
 from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
@@ -232,6 +232,8 @@ def convert(options: ConvertOptions, *, given: Collection[str] = (), faults: Fau
     with faults or Faults() as gathered:
         named = None if options.task is None else get_task(options.task)
         images = library.format_of(source, named) if source.exists() else ""
+        with gathered.also():
+            check_outside(options.out, source)
         if images in library.IMAGE_FORMATS:
             refuse_others(options, CONVERT_ROUTES["images"], "images", given=given)
         else:

@@ -82,6 +82,12 @@ def open_source(options: Source) -> Opened:
     return Opened(path, task, data, library.card_of(path), found)
 
 
+def check_outside(out: Path, source: Path) -> None:
+    """`ConfigError` where `out` lies in the folder that is read: it would be taken for a part of the data."""
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise ConfigError(f"--out: expected a place outside of the folder {source}, found {out}.")
+
+
 def check_output(out: Path, *, overwrite: bool) -> None:
     """`ConfigError` before any work where `out` exists and must not be replaced."""
     if out.exists() and not overwrite:
@@ -95,6 +101,7 @@ def write_result(
     out: Path, result: Dataset, opened: Opened, what: str, settings: dict[str, Any], *, strict: bool
 ) -> None:
     """Write a filtered dataset with a card that says how it was made, and of what."""
+    check_outside(out, opened.path)
     card = {
         "task": opened.task.name,
         "recipe": f"surefoot data {what}",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from surefoot.cli.machine import prepare_jax
 from surefoot.cli.streams import forgiving_stderr
 from surefoot.cli.terminal import drop, flush_output, note, prepare_streams, say, say_lines
-from surefoot.errors import SurefootError, check_name
+from surefoot.errors import ConfigError, SurefootError, check_name
 from surefoot.interrupts import Stopped, stopping
 
 USER_ERROR, SIGNALLED, INTERRUPTED, PIPE_CLOSED = 2, 128, 130, 141
@@ -120,6 +120,8 @@ def _answer(words: list[str]) -> int:
     """The exit code of a command line; what goes wrong becomes one sentence on stderr."""
     name = words[0] if words else "--help"
     try:
+        if any("\0" in word for word in words):  # not from a shell; no file has such a name
+            raise ConfigError("expected words without null characters, found one with them.")
         code = _dispatch(name, words[1:])
         flush_output()
     except SurefootError as error:

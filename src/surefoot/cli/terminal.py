@@ -100,9 +100,9 @@ def prepare_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
-    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdin = _open(sys.stdin) or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = _open(sys.stdout) or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = _open(sys.stderr) or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     codecs.register_error("surefoot.plain", _plain_character)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -112,6 +112,11 @@ def prepare_streams() -> None:
     sys.excepthook = _print_traceback
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_CleanFormatter("%(message)s"))
+
+
+def _open(stream: TextIO | None) -> TextIO | None:
+    """A stream of Python's; None where there is none, or the caller has closed it."""
+    return None if stream is None or stream.closed else stream
 
 
 def flush_output() -> None:

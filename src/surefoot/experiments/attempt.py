@@ -8,7 +8,7 @@ from pathlib import Path
 
 from surefoot.errors import SurefootError
 from surefoot.experiments.cell import Cell, Measured, Outcome
-from surefoot.experiments.store import Store
+from surefoot.experiments.store import Store, check_appendable
 
 Work = Callable[[Cell, Path], Measured]
 """(cell, folder of its run) -> what was found. It goes on with what an earlier attempt has left in the folder."""
@@ -32,10 +32,11 @@ def attempt(cell: Cell, *, store: str, work: Work, began: float, quiet: bool = T
             return Outcome(cell.key, "elsewhere")
         if place.is_done(cell):
             return Outcome(cell.key, "done")
-        found = place.record(cell.key)
+        found = place.record_of(cell)
         if found is not None and found.status == "failed" and found.at >= began:
             return Outcome(cell.key, "failed", found.reason)
         folder = place.folder(cell.key)
+        check_appendable(folder / "cell.log")
         place.note("began", cell)
         started = time.perf_counter()
         with (folder / "cell.log").open("a", encoding="utf-8", errors="backslashreplace") as log, ExitStack() as stack:

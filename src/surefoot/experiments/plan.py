@@ -190,5 +190,7 @@ def _check_values(value: Any, place: str, path: Path) -> None:
     elif isinstance(value, list):
         for part in value:
             _check_values(part, place, path)
+    elif isinstance(value, str) and "\0" in value:
+        raise ConfigError(f"{place}: expected text without null characters, found {value!r:.60}.")
     elif not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
         raise ConfigError(f"{place}: expected text, a finite number, a list or a table, found {value}.")

@@ -53,7 +53,7 @@ def gather(
     """
     entries, rows = [], []
     for group in _groups(cells):
-        records = [store.record(cell.key) for cell in group.cells]
+        records = [store.record_of(cell) for cell in group.cells]
         found = [row for cell, record in zip(group.cells, records, strict=True) if record and record.status == "done"
                  for row in store.rows(cell.key) if row["episode"] < plan.episodes]  # fmt: skip
         status, reason = _status(records)

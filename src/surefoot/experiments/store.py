@@ -13,13 +13,18 @@ import json
 import os
 import platform
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from typing_extensions import TypedDict
+
 from surefoot.errors import ConfigError
+from surefoot.evaluation.rows import EpisodeRow
+from surefoot.evaluation.summary import HeldOutFigures
 from surefoot.experiments.cell import Cell, Measured
 from surefoot.file_sets import Mark, fault_of, mark, write_together
 from surefoot.files import json_content, write_json
@@ -67,6 +72,12 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
 
+class Details(TypedDict, total=False):
+    """What is read back of a cell's details; they hold more."""
+
+    held_out: HeldOutFigures
+
+
 @dataclass(frozen=True)
 class CellRecord:
     """cell.json: how a cell ended."""
@@ -84,7 +95,7 @@ class CellRecord:
     """Seconds since the epoch."""
     rows: Mark | None = None
     """What rows.jsonl.gz must be."""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Details = field(default_factory=Details)
     """Times, versions, verdicts."""
 
 
@@ -158,9 +169,20 @@ class Store:
         path = self.folder(key) / "cell.json"
         return read_json(path, CellRecord, what="the record of a cell", advice=_AGAIN) if path.exists() else None
 
+    def record_of(self, cell: Cell) -> CellRecord | None:
+        """The same of a cell. Raises `ConfigError` where another cell's record lies in its folder."""
+        found = self.record(cell.key)
+        if found is not None:
+            for name in ("task", "fraction", "seeds"):
+                expected, there = (as_text(getattr(one, name)) for one in (cell, found))
+                if there != expected:
+                    path = self.folder(cell.key) / "cell.json"
+                    raise ConfigError(f"{path}: {name}: expected {expected}, found {there}; {_AGAIN}.")
+        return found
+
     def is_done(self, cell: Cell) -> bool:
         """Whether a cell is trained and evaluated on at least as many episodes as it asks for."""
-        found = self.record(cell.key)
+        found = self.record_of(cell)
         return found is not None and found.status == "done" and found.episodes >= cell.episodes
 
     def finish(self, cell: Cell, measured: Measured) -> None:
@@ -178,7 +200,7 @@ class Store:
 
     def fail(self, cell: Cell, reason: str) -> None:
         """Write that a cell failed, unless it was done with fewer episodes: these stay."""
-        found = self.record(cell.key)
+        found = self.record_of(cell)
         if found is None or found.status == "failed":
             record = CellRecord(
                 "failed", cell.task, cell.method, cell.fraction, cell.seeds, 0, reason=reason, at=time.time()
@@ -193,13 +215,19 @@ class Store:
         content = read_content(path, what="rows of a cell", advice=_AGAIN, most=None)
         if (fault := fault_of(content, record.rows)) is not None:
             raise ConfigError(f"{path}: {fault}; {_AGAIN}.")
-        lines = gzip.decompress(content).splitlines()
-        return [parse_json(line, dict[str, Any], place=str(path), what="rows of a cell") for line in lines]
+        try:
+            lines = gzip.decompress(content).splitlines()
+        except (OSError, EOFError, zlib.error) as error:
+            raise ConfigError(f"{path}: expected rows of a cell in gzip's format, found others; {_AGAIN}.") from error
+        expected = len(record.seeds) * record.episodes
+        if len(lines) != expected:
+            raise ConfigError(f"{path}: expected {expected:,} rows, found {len(lines):,}; {_AGAIN}.")
+        return [parse_json(line, EpisodeRow, place=str(path), what="rows of a cell", advice=_AGAIN) for line in lines]
 
     def warnings(self, key: str) -> list[str]:
         """The warnings in a cell's log, each once."""
         path = self.folder(key) / "cell.log"
-        if not path.exists():
+        if not path.is_file():
             return []
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         return list(dict.fromkeys(line[len(WARNING) :] for line in lines if line.startswith(WARNING)))
@@ -209,8 +237,22 @@ class Store:
         where = {"process": os.getpid(), "host": platform.node()}
         which = {"key": cell.key, "task": cell.task, "method": cell.method, "fraction": cell.fraction}
         line = {"time": round(time.time(), 3), "event": event, **which, "seeds": list(cell.seeds), **where, **more}
-        with (self.path / "journal.jsonl").open("ab") as file:
+        path = self.path / "journal.jsonl"
+        check_appendable(path)
+        with path.open("ab") as file:
             file.write(json.dumps(line).encode() + b"\n")
+
+
+def check_appendable(path: Path) -> None:
+    """Raise `ConfigError` where something has the name of a file of the store that is none: a pipe would keep us
+    waiting."""
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: expected a file of a benchmark's store, found a folder or a device.")
+
+
+def as_text(value: Any) -> str:
+    """A value as JSON has it: a list in one's place is a tuple elsewhere."""
+    return json.dumps(value)
 
 
 def compressed(text: str) -> bytes:

@@ -136,9 +136,10 @@ def _values(threshold: Threshold, parts: Sequence[Mapping[str, Any]]) -> list[Ma
 def _met(threshold: Threshold, values: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the first share reaches the bound and the second's interval does not exclude that it does."""
     first, *others = values
+    intervals = [other["interval"] for other in others if other["interval"] is not None]
     if threshold.at_least:
-        return min(first["share"], *(other["interval"][1] for other in others), 1.0) >= threshold.bound
-    return max(first["share"], *(other["interval"][0] for other in others), 0.0) <= threshold.bound
+        return min(first["share"], *(interval[1] for interval in intervals), 1.0) >= threshold.bound
+    return max(first["share"], *(interval[0] for interval in intervals), 0.0) <= threshold.bound
 
 
 def _with_interval(values: Sequence[Mapping[str, Any]]) -> str:
@@ -149,6 +150,8 @@ def _with_interval(values: Sequence[Mapping[str, Any]]) -> str:
 def _cell(share: Mapping[str, Any]) -> str:
     if share["share"] is None:
         return DASH
+    if share["interval"] is None:
+        return percent(share["share"])
     low, high = (percent(bound).removesuffix(" %") for bound in share["interval"])
     return f"{percent(share['share'])} [{low}, {high}]"
 

@@ -77,6 +77,14 @@ class Selection(TypedDict, total=False):
     """Of the run that a fine-tuning began from."""
     trained_sha256: str
     """Of its checkpoint's arrays."""
+    steps: int
+    """Environment steps of a fine-tuning, of each seed; the three below are its, too."""
+    lanes: int
+    """Robots side by side."""
+    ratio: float
+    """Updates per environment step."""
+    online_share: float
+    """Of each batch, drawn from new frames alone."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +257,10 @@ class RunDirectory:
             sentence = "expected a value, found none" if wrong[0] in names else "expected no such field, found one"
             raise ConfigError(f"{self.config_path}: {wrong[0]}: {sentence}.")
         config: RunConfig = check_json(values, RunConfig, place=str(self.config_path), what=what)
-        check_json(values["data_selection"], Selection, place=f"{self.config_path}: data_selection", what=what)
+        place = f"{self.config_path}: data_selection"
+        check_json(values["data_selection"], Selection, place=place, what=what)
+        if strange := sorted(values["data_selection"].keys() - Selection.__annotations__.keys()):
+            raise ConfigError(f"{place}: {strange[0]}: expected no such field, found one.")
         if len(config.seeds) > MOST_SEEDS:
             raise ConfigError(f"{self.config_path}: seeds: expected at most {MOST_SEEDS}, found {len(config.seeds):,}.")
         return config
