@@ -112,6 +112,12 @@ def test_a_plan_needs_tasks_and_methods(key: str, tmp_path: Path) -> None:
         read_plan(written(tmp_path, f'name = "a"\n{texts[key]}'))
 
 
+@pytest.mark.parametrize("text", [f"a = {'[' * 5000}", f"{'a.' * 5000}b = 1", f"a = {'[' * 70}{']' * 70}"])
+def test_a_plan_that_is_nested_without_end_is_one_sentence(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected the plan of a benchmark, found tables or lists nested too deeply"):
+        read_plan(written(tmp_path, text))
+
+
 def test_a_missing_plan_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected the plan of a benchmark, found no such file"):
         read_plan(tmp_path / "none.toml")

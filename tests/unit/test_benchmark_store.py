@@ -175,8 +175,8 @@ def test_records_that_were_changed_are_refused(tmp_path: Path) -> None:
         ('"task": "BallRun"', '"task": "CarRun"', 'task: expected "BallRun", found "CarRun"'),
         ('"seeds": [\n    0,', '"seeds": [\n    5,', r"seeds: expected \[0, 1\], found \[5, 1\]"),
         ('"fraction": 1.0', '"fraction": 0.5', "fraction: expected 1.0, found 0.5"),
-        ('"details": {', '"details": {"held_out": 3,', "details.held_out: expected .*, found 3"),
-        ('"details": {', '"details": {"held_out": {"training": [1]},', "details.held_out.training: expected"),
+        ('"details": {', '"details": {"held_out": 3,', "details: held_out: expected .*, found 3"),
+        ('"details": {', '"details": {"held_out": {"training": [1]},', "details: held_out.training: expected"),
     ):
         assert old in text
         path.write_text(text.replace(old, new))

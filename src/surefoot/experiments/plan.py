@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from surefoot.data.filters import CostMode
 from surefoot.errors import ConfigError, UnknownNameError, check_name
 from surefoot.evaluation.protocol import ProtocolName
-from surefoot.json_files import check_json, read_content
+from surefoot.json_files import MOST_NESTED, check_json, read_content
 from surefoot.ranges import COUNT, SEED, Range, check_fields, check_relation
 from surefoot.tasks import get_task
 
@@ -126,6 +126,8 @@ def read_plan(path: Path) -> Plan:
         values = tomllib.loads(read_content(path, what=_WHAT).decode())
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: expected {_WHAT} in UTF-8, found other bytes.") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: expected {_WHAT}, found tables or lists nested too deeply.") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: expected {_WHAT} as TOML, found a fault ({error}).") from error
     _check_values(values, str(path), path)
@@ -182,14 +184,16 @@ def _check_keys(values: Any, kind: Any, place: str) -> None:
             raise ConfigError(f"{place}: {error}") from error
 
 
-def _check_values(value: Any, place: str, path: Path) -> None:
-    """Raise `ConfigError` for dates, times, infinities and NaN, which TOML has and a plan has not."""
+def _check_values(value: Any, place: str, path: Path, depth: int = 0) -> None:
+    """Raise `ConfigError` for dates, times, infinities and NaN, which TOML has and a plan has not, and deep nesting."""
+    if depth > MOST_NESTED:
+        raise ConfigError(f"{path}: expected {_WHAT}, found tables or lists nested too deeply.")
     if isinstance(value, dict):
         for key, part in value.items():
-            _check_values(part, f"{place}: {key}" if place == str(path) else f"{place}.{key}", path)
+            _check_values(part, f"{place}: {key}" if place == str(path) else f"{place}.{key}", path, depth + 1)
     elif isinstance(value, list):
         for part in value:
-            _check_values(part, place, path)
+            _check_values(part, place, path, depth + 1)
     elif isinstance(value, str) and "\0" in value:
         raise ConfigError(f"{place}: expected text without null characters, found {value!r:.60}.")
     elif not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):

@@ -28,7 +28,7 @@ from surefoot.evaluation.summary import HeldOutFigures
 from surefoot.experiments.cell import Cell, Measured
 from surefoot.file_sets import Mark, fault_of, mark, write_together
 from surefoot.files import json_content, write_json
-from surefoot.json_files import parse_json, read_content, read_json
+from surefoot.json_files import check_json, parse_json, read_content, read_json
 from surefoot.locks import claimed, holding
 
 FORMAT_VERSION = 1
@@ -95,8 +95,8 @@ class CellRecord:
     """Seconds since the epoch."""
     rows: Mark | None = None
     """What rows.jsonl.gz must be."""
-    details: Details = field(default_factory=Details)
-    """Times, versions, verdicts."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """Times, versions, verdicts; those that are read back have types (`Details`)."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,12 @@ class Store:
 
     def record(self, key: str) -> CellRecord | None:
         """How a cell ended; None where it did not yet."""
-        path = self.folder(key) / "cell.json"
-        return read_json(path, CellRecord, what="the record of a cell", advice=_AGAIN) if path.exists() else None
+        path, what = self.folder(key) / "cell.json", "the record of a cell"
+        if not path.exists():
+            return None
+        found: CellRecord = read_json(path, CellRecord, what=what, advice=_AGAIN)
+        check_json(found.details, Details, place=f"{path}: details", what=what, advice=_AGAIN)
+        return found
 
     def record_of(self, cell: Cell) -> CellRecord | None:
         """The same of a cell. Raises `ConfigError` where another cell's record lies in its folder."""
