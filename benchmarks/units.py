@@ -60,8 +60,8 @@ def collect(episodes: int = 150, *, seed: int = 0) -> Dataset:
     """The log: a controller that pumps energy, balances near the top and brakes above a speed of its own."""
     random = np.random.default_rng(seed)
     angle, speed = starts(episodes, seed=seed + 1)
-    own_limit, noise = random.uniform(4.5, 12.0, episodes), random.uniform(0.4, 2.2, episodes)
-    gain = random.uniform(0.1, 0.9, episodes)
+    own_limit, noise = random.uniform(4.0, 14.0, episodes), random.uniform(0.3, 2.5, episodes)
+    gain = random.uniform(0.0, 1.6, episodes)
     columns: dict[str, list[np.ndarray]] = {}
     for _ in range(HORIZON):
         pump = gain * np.sign(speed) * np.sign(15.0 - 0.5 * speed**2 - 15.0 * np.cos(angle))

@@ -40,6 +40,13 @@ class Transition(NamedTuple):
     episode_violations: Float[Array, "*B"]
 
 
+class Labeled(NamedTuple):
+    """A batch with the labels of its rows."""
+
+    batch: Any
+    labels: Any
+
+
 @dataclass(frozen=True)
 class DataSpec:
     """What an algorithm must know of a task and its data before it sees any of it. Hashable."""
@@ -78,10 +85,7 @@ class Phase:
     updates: Annotated[int, Range(NUMBER)]
     """Gradient updates in this phase."""
     batch_size: Annotated[int, Range(NUMBER)]
-    """Transitions per update; windows of them where `window` is more than 1."""
-    window: Annotated[int, Range("[1, 65536]")] = 1
-    """Consecutive rows of the data that each draw stands for, whatever episodes they are of; a batch of them has the
-    axes [batch_size, window]."""
+    """Transitions per update."""
 
     def __post_init__(self) -> None:
         check_fields(self)

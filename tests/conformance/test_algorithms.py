@@ -15,7 +15,7 @@ from surefoot import checkpoint
 from surefoot.algorithms import ALGORITHMS
 from surefoot.algorithms.bc import BC
 from surefoot.algorithms.fisor import FISOR
-from surefoot.algorithms.fisor_returns import ReturnsConfig
+from surefoot.algorithms.fisor_returns import ReturnsConfig, Triple
 from surefoot.algorithms.fisor_scales import ScalingConfig
 from surefoot.algorithms.fosp import FOSP
 from surefoot.algorithms.safedreamer import SafeDreamer
@@ -27,8 +27,8 @@ from surefoot.nn import DenoiserConfig, TemporalConfig
 from surefoot.planning import CrossEntropyConfig, GuideConfig, SamplerConfig
 from surefoot.tasks import Task
 from surefoot.training import RunDirectory, fit, from_hyperparameters, hyperparameters, make_config
-from surefoot.training.algorithm import rows_of, take_batch
-from surefoot.types import DataSpec, PolicyInputs, Transition
+from surefoot.training.algorithm import relabel_interval, rows_of, take_batch
+from surefoot.types import DataSpec, Labeled, PolicyInputs, Transition
 from surefoot.world_model import WorldModelConfig
 
 SPEC = DataSpec(observation_dim=5, action_dim=2, horizon=10)
@@ -117,8 +117,9 @@ VARIANTS: dict[str, Any] = {
     "fisor-returns-recovery": replace(
         TINY,
         value_targets="returns",
-        value_updates=10,
-        returns=ReturnsConfig(window=4),
+        value_updates=5,
+        critic_updates=5,
+        returns=ReturnsConfig(refresh_interval=4),
         recovery="cost",
         advantage="return",
         extraction="first_feasible",
@@ -178,6 +179,7 @@ MAY_CHANGE = {
         "constraint": {"constraint"},
         "reward": {"reward"},
         "values": {"constraint", "recovery", "reward"},
+        "critics": {"constraint", "recovery", "reward"},
         "policy": {"policy"},
         "joint": {"constraint", "reward", "policy"},
     },
@@ -242,7 +244,10 @@ def batch_of(algorithm: Any, phase: Any, start: int = 0) -> Any:
     """`batch_size` rows of the data, from row `start` on, around its end."""
     data = data_of(algorithm)
     index = (start + np.arange(phase.batch_size)) % rows_of(data)
-    return take_batch(algorithm, data, jnp.asarray(index), window=phase.window)
+    batch = take_batch(algorithm, data, jnp.asarray(index))
+    if relabel_interval(algorithm, phase.name):
+        batch = Labeled(batch, Triple(*[jnp.linspace(-1.0, 1.0, phase.batch_size)] * 3))
+    return batch
 
 
 @dataclass(frozen=True)

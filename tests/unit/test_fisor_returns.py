@@ -1,6 +1,7 @@
 """FISOR's values from returns along logged trajectories: their arithmetic, windows, weights, and what acts."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,18 +24,17 @@ from surefoot.algorithms.fisor_values import step_recovery
 from surefoot.algorithms.fisor_weights import choose_candidate
 from surefoot.data import TransitionStream
 from surefoot.diffusion.policy import DiffusionPolicyConfig
-from surefoot.errors import ConfigError, DataError
+from surefoot.errors import ConfigError
 from surefoot.nn import DenoiserConfig
-from surefoot.training import feed, fit
-from surefoot.training.algorithm import take_batch
+from surefoot.training import RunDirectory, feed, fit, make_config
 from surefoot.types import DataSpec, Phase, Transition
 
 SPEC = DataSpec(observation_dim=2, action_dim=1, horizon=10)
 DIFFUSION = DiffusionPolicyConfig(DenoiserConfig(width=8, blocks=1, expansion=1, frequencies=2, time_width=4))
 TINY = FISOR(
-    value_targets="returns", value_updates=4, policy_updates=2, value_batch_size=8, policy_batch_size=8,
-    returns=ReturnsConfig(window=4), value_hidden=(4,), num_candidates=2, diffusion=DIFFUSION, recovery="cost",
-    advantage="return",
+    value_targets="returns", value_updates=5, critic_updates=3, policy_updates=2, value_batch_size=8,
+    policy_batch_size=8, returns=ReturnsConfig(refresh_interval=2), value_hidden=(4,), num_candidates=2,
+    diffusion=DIFFUSION, recovery="cost", advantage="return",
 )  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def test_the_smallest_q_c_acts_where_no_candidate_is_feasible() -> None:
 
 
 def test_phases_and_what_does_not_go_together() -> None:
-    assert TINY.phases == (Phase("values", 4, 2, 4), Phase("policy", 2, 8))
+    assert TINY.phases == (Phase("values", 5, 8), Phase("critics", 3, 8), Phase("policy", 2, 8))
     backups = replace(TINY, value_targets="backup", constraint_updates=3, reward_updates=5)
     assert [phase.name for phase in backups.phases] == ["constraint", "recovery", "reward", "policy"]
     with pytest.raises(ConfigError, match=r"value_targets: expected backup in joint training, found returns"):
@@ -147,33 +147,66 @@ def test_recovery_by_backups_counts_violating_steps_to_come(monkeypatch: pytest.
     assert [target.tolist() for target in seen[1::2]] == [[2, 3, 1], [0, 1, 1]]
 
 
-def test_windows_are_consecutive_rows_that_fit() -> None:
-    data = jax.tree.map(jnp.asarray, make_data(10, reward=np.arange(10)))
-    batch = take_batch(TINY, data, jnp.array([2, 9]), window=4)
-    assert batch.reward.tolist() == [[2, 3, 4, 5], [6, 7, 8, 9]]
-    assert batch.observation.shape == (2, 4, 2)
-    with pytest.raises(DataError, match=r"expected at least 4 transitions, .* found 3"):
-        fit(TINY, make_data(3), spec=SPEC, seeds=(0,), log_interval=2, checkpoint_interval=4)
+class InFile(TransitionStream):
+    """Rows in memory, as if they lay in a file."""
+
+    def __init__(self, data: Transition) -> None:
+        self._rows = data
+
+    def __len__(self) -> int:
+        return len(self._rows.reward)
+
+    def gather(self, rows: np.ndarray) -> Transition:
+        return jax.tree.map(lambda values: values[rows], self._rows)
 
 
-def test_training_moves_every_value_and_streams_alike() -> None:
-    data = make_data(truncated=(np.arange(40) % 20 == 19).astype(np.float32), reward=np.ones(40))
+def train(data: Any, run: RunDirectory | None = None, **options: Any) -> Any:
+    return fit(TINY, data, spec=SPEC, seeds=(0, 1), log_interval=3, checkpoint_interval=3, run=run, **options)
 
-    class InFile(TransitionStream):
-        def __init__(self) -> None:
-            pass
 
-        def __len__(self) -> int:
-            return 40
+def bits(state: Any) -> list[bytes]:
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)]
 
-        def gather(self, rows: np.ndarray) -> Transition:
-            return jax.tree.map(lambda values: values[rows], data)
 
-    options: dict[str, Any] = {"spec": SPEC, "seeds": (0,), "log_interval": 4, "checkpoint_interval": 6}
-    one, other = (fit(TINY, source, **options) for source in (data, InFile()))
-    for leaf, streamed in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+DATA = make_data(truncated=np.arange(40) % 20 == 19, reward=np.ones(40))
+
+
+@pytest.fixture(scope="module")
+def trained() -> Any:
+    return train(DATA)
+
+
+def test_labels_are_returns_from_the_values_as_they_were_frozen(trained: Any) -> None:
+    """Before the first update from h = -1, no violation and the mean reward for ever: all of one size then."""
+    one = jax.tree.map(lambda leaf: leaf[0], trained)
+    data = jax.tree.map(jnp.asarray, DATA)
+    found = TINY.labels(one, data, phase="critics")
+    moved = TINY.refreeze(one._replace(constraint=one.constraint._replace(updates=jnp.asarray(0))), phase="values")
+    first = TINY.labels(moved, data, phase="values")
+    calm = DATA.constraint[39] <= 0
+    assert float(first.h[39]) == pytest.approx(
+        0.01 * DATA.constraint[39] - 0.99 if calm else DATA.constraint[39], abs=0.1
+    )
+    np.testing.assert_allclose(first.reward, np.full(40, 100.0), rtol=1e-4)
+    assert not np.allclose(first.h, found.h)
+    assert [int(pair.updates[1]) for pair in (trained.constraint, trained.recovery, trained.reward)] == [8, 8, 8]
+
+
+@pytest.mark.parametrize("stop", [3, 5, 9])  # within an interval, between phases, in the policy's
+def test_a_resumed_run_ends_with_the_same_bits(trained: Any, tmp_path: Path, stop: int) -> None:
+    run = RunDirectory(tmp_path)
+    config = make_config(
+        TINY, name="fisor", task="T", spec=SPEC, seeds=(0, 1), data_path="d", data_fingerprint="f", log_interval=3,
+        checkpoint_interval=3,
+    )  # fmt: skip
+    run.start(config, resume=True)
+    train(DATA, run, stop_at=stop)
+    assert bits(train(DATA, run)) == bits(trained)
+
+
+def test_data_in_a_file_are_learned_from_alike(trained: Any) -> None:
+    for leaf, streamed in zip(jax.tree.leaves(trained), jax.tree.leaves(train(InFile(DATA))), strict=True):
         np.testing.assert_allclose(leaf, streamed, rtol=1e-4, atol=1e-5)
-    assert [int(pair.updates[0]) for pair in (one.constraint, one.recovery, one.reward)] == [4, 4, 4]
 
 
 def test_weights_are_computed_on_the_stretches_that_a_file_is_read_in() -> None:

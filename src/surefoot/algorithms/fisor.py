@@ -7,6 +7,7 @@ Three regressions, none of which needs another's result:
    the better the heavier; outside it actions that lead back. Q_h and Q_r choose the executed one among candidates.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -18,11 +19,15 @@ from surefoot import data
 from surefoot.algorithms.fisor_fields import FISORFields
 from surefoot.algorithms.fisor_returns import (
     STRETCH,
+    Frozen,
     Pairs,
     Triple,
+    bootstrapped,
+    freeze,
     relief_of,
     return_weights,
     returns_of,
+    step_critics,
     step_values,
     values_of,
 )
@@ -39,6 +44,7 @@ from surefoot.algorithms.fisor_scales import (
 )
 from surefoot.algorithms.fisor_values import (
     ValueSettings,
+    annealed_discount,
     step_constraint,
     step_recovery,
     step_reward,
@@ -62,7 +68,7 @@ from surefoot.diffusion.policy import (
 )
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task
-from surefoot.types import DataSpec, Decision, Metrics, Phase, Policy, PolicyInputs, Transition
+from surefoot.types import DataSpec, Decision, Labeled, Metrics, Phase, Policy, PolicyInputs, Transition
 from surefoot.values import ValuePair, init_pair
 
 
@@ -76,6 +82,8 @@ class FISORState(NamedTuple):
     """What was measured on the data; None where nothing is."""
     recovery: ValuePair | None = None
     """V_c and Q_c; None where they are not learned."""
+    frozen: Frozen | None = None
+    """What returns are bootstrapped from; None where values learn from backups."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +107,9 @@ class FISOR(FISORFields):
     def phases(self) -> tuple[Phase, ...]:
         if self.schedule == "joint":
             return (Phase("joint", self.joint_updates, self.policy_batch_size * self.policy_steps),)
-        size, window = self.value_batch_size, self.returns.window
+        size = self.value_batch_size
         if self.value_targets == "returns":
-            phases = (Phase("values", self.value_updates, max(1, size // window), window),)
+            phases = (Phase("values", self.value_updates, size), Phase("critics", self.critic_updates, size))
         else:
             phases = (
                 Phase("constraint", self.constraint_updates, size),
@@ -116,7 +124,9 @@ class FISOR(FISORFields):
         """Numbers of updates on which training depends from the first update of their phase on -> how."""
         if self.schedule == "joint":
             return {}
-        values = ("value_updates",) if self.value_targets == "returns" else ("constraint_updates", "reward_updates")
+        values = ("constraint_updates", "reward_updates")
+        if self.value_targets == "returns":
+            values = ("value_updates", "critic_updates")
         rate_falls = self.value_learning_rate != self.value_final_learning_rate
         falls = dict.fromkeys(values, "the learning rate falls over it") if rate_falls else {}
         moves = {values[0]: "the discount of the backup moves over it"}
@@ -160,13 +170,14 @@ class FISOR(FISORFields):
                 optimizer=value_optimizer(self.value_settings, self.value_updates if together else updates),
             )
 
-        return FISORState(
+        state = FISORState(
             reward=pair(k_reward, self.reward_updates, None),
             constraint=pair(k_constraint, self.constraint_updates, ensemble),
             policy=init_policy(spec, k_policy, config=self.diffusion),
             scales=init_scales(spec, self._scaling),
             recovery=pair(k_recovery, self.constraint_updates, ensemble) if self.recovery == "cost" else None,
         )
+        return state._replace(frozen=freeze(self._pairs(state))) if together else state
 
     def update(
         self, state: FISORState, batch: Transition, key: Key[Array, ""], *, phase: str
@@ -174,8 +185,8 @@ class FISOR(FISORFields):
         """One update of the given phase. The policy phase expects transitions drawn by `sample_weights`."""
         if phase == "joint":
             return self._update_joint(state, batch, key)
-        if phase == "values":
-            return self._update_values(state, batch)
+        if phase in ("values", "critics"):
+            return self._update_on_returns(state, batch, phase=phase)
         batch = scaled_batch(state.scales, batch)
         if phase == "policy":
             weights = jnp.ones_like(batch.reward)
@@ -197,7 +208,9 @@ class FISOR(FISORFields):
             q = state.recovery.critic_target(inputs).max(0)
             recovery, metrics = step_recovery(state.recovery, batch, inputs, q, config=self.value_settings)
             return state._replace(recovery=recovery), metrics
-        raise ConfigError(f"unknown phase '{phase}'; known: constraint, recovery, reward, values, policy, joint.")
+        raise ConfigError(
+            f"unknown phase '{phase}'; known: constraint, recovery, reward, values, critics, policy, joint."
+        )
 
     def sample_weights(self, state: FISORState, data: Transition, *, phase: str) -> Float[Array, " n"] | None:
         """Weights of all transitions for the policy phase, from values that this phase leaves frozen."""
@@ -249,7 +262,8 @@ class FISOR(FISORFields):
         """The same in units of scaled h."""
         if self.extraction not in ("feasible_first", "first_feasible"):
             return 0.0
-        return margin_of(state.scales, share=self.scaling.margin_quantile, least=self.margin)
+        share = self.scaling.margin_quantile
+        return margin_of(state.scales, share=share, least=-math.inf if share > 0 else self.margin)
 
     # --- what the values say ---
 
@@ -353,32 +367,55 @@ class FISOR(FISORFields):
         state = state._replace(reward=reward, constraint=constraint, policy=policy)
         return state, metrics | reward_metrics | constraint_metrics
 
-    def _update_values(self, state: FISORState, batch: Transition) -> tuple[FISORState, Metrics]:
-        """Every value and critic on the returns of a batch of windows [B, window]."""
-        rows = scaled_batch(state.scales, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch))
-        pairs, metrics = step_values(self._pairs(state), rows, config=self.value_settings, returns=self.returns)
+    # --- returns along trajectories ---
+
+    def relabel_interval(self, phase: str) -> int:
+        """Values learn from returns that are renewed, critics from the last of them."""
+        return {"values": self.returns.refresh_interval, "critics": max(1, self.critic_updates)}.get(phase, 0)
+
+    def refreeze(self, state: FISORState, *, phase: str) -> FISORState:
+        """The state with a new copy of the values to bootstrap returns from."""
+        return state._replace(frozen=freeze(self._pairs(state)))
+
+    def labels(self, state: FISORState, data: Transition, *, phase: str) -> Triple:
+        """The returns of all rows, which are in the order of the data, from the frozen values."""
+        assert state.frozen is not None
+        return self._returns(state, state.frozen, data)[0]
+
+    def _update_on_returns(self, state: FISORState, batch: Any, *, phase: str) -> tuple[FISORState, Metrics]:
+        assert isinstance(batch, Labeled)
+        rows = scaled_batch(state.scales, batch.batch)
+        if phase == "values":
+            pairs, metrics = step_values(
+                self._pairs(state), rows, batch.labels, config=self.value_settings, returns=self.returns
+            )
+        else:
+            pairs, metrics = step_critics(self._pairs(state), rows, batch.labels, config=self.value_settings)
         reward = state.reward if pairs.reward is None else pairs.reward
         return state._replace(reward=reward, constraint=pairs.constraint, recovery=pairs.recovery), metrics
+
+    def _returns(self, state: FISORState, frozen: Frozen, data: Transition) -> tuple[Triple, Triple]:
+        """G of all rows, and V of the states they leave."""
+        scales = state.scales
+
+        def values_at(part: Transition) -> tuple[Triple, Triple]:
+            part = scaled_batch(scales, part)
+            return values_of(frozen, part.observation), values_of(frozen, part.next_observation)
+
+        rows = scaled_batch(scales, data)
+        values, following = in_blocks(values_at, data)
+        following = bootstrapped(frozen, following, first_reward=rows.reward.mean() / (1.0 - self.discount))
+        discount = annealed_discount(self.value_settings, frozen.updates)
+        mixing = self.returns.mixing
+        return returns_of(
+            rows, following, STRETCH, config=self.value_settings, mixing=mixing, discount=discount
+        ), values
 
     def _return_weights(self, state: FISORState, data: Transition) -> Float[Array, " n"]:
         """Weights of all transitions, which are in the order of the data, by their trajectories' returns."""
         if self.weighting == "behaviour_cloning":
             return jnp.ones_like(data.reward)
-        pairs, scales = self._pairs(state), state.scales
-
-        def values_at(part: Transition) -> tuple[Triple, Triple]:
-            part = scaled_batch(scales, part)
-            return values_of(pairs, part.observation), values_of(pairs, part.next_observation)
-
-        values, following = in_blocks(values_at, data)
-        returns = returns_of(
-            scaled_batch(scales, data),
-            following,
-            STRETCH,
-            config=self.value_settings,
-            mixing=self.returns.mixing,
-            discount=self.constraint_discount,
-        )
+        returns, values = self._returns(state, freeze(self._pairs(state)), data)
         return return_weights(
             returns,
             values,

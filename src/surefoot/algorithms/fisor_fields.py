@@ -27,6 +27,8 @@ class FISORFields:
     """Updates of the policy (decoupled)."""
     value_updates: Annotated[int, Range(NUMBER)] = field(default=10_000, metadata={BEFORE: 10_000})
     """Updates of all values at once (value_targets = returns)."""
+    critic_updates: Annotated[int, Range(NUMBER)] = field(default=8_000, metadata={BEFORE: 8_000})
+    """Updates of all critics after them (value_targets = returns)."""
     joint_updates: Annotated[int, Range(NUMBER)] = 100_000
     """Updates in all, each of `policy_steps` policy steps and one step of every value (joint)."""
     value_batch_size: Annotated[int, Range("[1, 2^24]")] = 256

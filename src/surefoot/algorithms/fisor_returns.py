@@ -2,7 +2,8 @@
 
 returns_along    G_h = (1 - gamma) h + gamma max(h, (1 - lambda) V_h(s') + lambda G_h')      worst h to come
                  G_r = r + gamma m [(1 - lambda) V_r(s') + lambda G_r'], and G_c of violating steps alike
-step_values      V_h, V_c lower and V_r an upper expectile of G given s; Q_h, Q_c, Q_r its mean given (s, a)
+step_values      V_h, V_c lower and V_r an upper expectile of G given s
+step_critics     Q_h, Q_c, Q_r the mean of G given (s, a), once the values are finished
 return_weights   inside the region exp(alpha_r A_r) of what stays inside, outside exp(-alpha_h A_c), with A = G - V
 
 A single action hardly changes what comes, so that differences between actions drown in the errors of a chain of
@@ -14,27 +15,29 @@ from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from surefoot.algorithms.fisor_values import ValueSettings, annealed_discount, value_optimizer
-from surefoot.ranges import Range, check_fields
+from surefoot.algorithms.fisor_values import ValueSettings, value_optimizer
+from surefoot.nn import MLP
+from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.types import BEFORE, Metrics, Transition
 from surefoot.values import ValuePair, step_critic, step_value
 
 Discount = float | Float[Array, ""]
 STRETCH = 1024
-"""Rows of the data after which a return is cut and V(s') stands for the rest, where weights are computed: a return
-forgets within some hundred steps, and stretches are computed side by side."""
+"""Rows of the data after which a return is cut and V(s') stands for the rest: a return forgets within some hundred
+steps, and stretches are computed side by side."""
 
 
 @dataclass(frozen=True)
 class ReturnsConfig:
     """How values learn from returns along logged trajectories."""
 
-    window: Annotated[int, Range("[2, 65536]")] = field(default=32, metadata={BEFORE: 32})
-    """Consecutive transitions of which all are learned from in an update; what comes after them is bootstrapped."""
+    refresh_interval: Annotated[int, Range(COUNT)] = field(default=500, metadata={BEFORE: 500})
+    """Updates between two computations of the returns of all rows, from a copy of the values that is frozen meanwhile.
+    How often values are bootstrapped says how far they look: value_updates / refresh_interval times."""
     mixing: Annotated[float, Range("[0, 1]")] = field(default=0.95, metadata={BEFORE: 0.95})
-    """lambda: 0 bootstraps after every step, 1 at the end of the window or episode only."""
+    """lambda: 0 bootstraps after every step, 1 at the end of the episode only."""
     cost_expectile: Annotated[float, Range("[0.5, 1)")] = field(default=0.7, metadata={BEFORE: 0.7})
     """Lower expectile of V_c (recovery = cost)."""
     largest_weight: Annotated[float, Range("[1, inf)")] = field(default=20.0, metadata={BEFORE: 20.0})
@@ -63,6 +66,16 @@ class Triple(NamedTuple):
     h: Array
     cost: Array
     reward: Array
+
+
+class Frozen(NamedTuple):
+    """Copies of V_h, V_c and V_r from which returns are bootstrapped; None for what is not learned."""
+
+    constraint: MLP
+    recovery: MLP | None
+    reward: MLP | None
+    updates: Int[Array, ""]
+    """Of the values so far; 0 before the first, when returns are bootstrapped from a safe state without violations."""
 
 
 class Pairs(NamedTuple):
@@ -116,14 +129,34 @@ def returns_along(
     return jax.tree.map(lambda values: values.T, found)
 
 
-def values_of(pairs: Pairs, observation: Float[Array, "b obs"]) -> Triple:
+def freeze(pairs: Pairs) -> Frozen:
+    """The values as they are, in buffers of their own."""
+
+    def copied(pair: ValuePair) -> MLP:
+        return jax.tree.map(jnp.copy, pair.value)
+
+    return Frozen(
+        copied(pairs.constraint),
+        None if pairs.recovery is None else copied(pairs.recovery),
+        None if pairs.reward is None else copied(pairs.reward),
+        jnp.copy(pairs.constraint.updates),
+    )
+
+
+def values_of(values: Frozen, observation: Float[Array, "b obs"]) -> Triple:
     """V_h, V_c (at least 0) and V_r; 0 where they are not learned."""
     zeros = jnp.zeros(observation.shape[0])
     return Triple(
-        pairs.constraint.value(observation).max(0),
-        zeros if pairs.recovery is None else jnp.maximum(pairs.recovery.value(observation).max(0), 0.0),
-        zeros if pairs.reward is None else pairs.reward.value(observation),
+        values.constraint(observation).max(0),
+        zeros if values.recovery is None else jnp.maximum(values.recovery(observation).max(0), 0.0),
+        zeros if values.reward is None else values.reward(observation),
     )
+
+
+def bootstrapped(values: Frozen, found: Triple, *, first_reward: Float[Array, ""]) -> Triple:
+    """What returns are bootstrapped from: `found`, or before the first update h = -1, no violation, `first_reward`."""
+    first = Triple(jnp.asarray(-1.0), jnp.asarray(0.0), first_reward)
+    return jax.tree.map(lambda one, other: jnp.where(values.updates > 0, one, other), found, first)
 
 
 def relief_of(pair: ValuePair, observation: Float[Array, "b obs"], action: Float[Array, "b act"]) -> Float[Array, " b"]:
@@ -152,33 +185,55 @@ def returns_of(
 
 
 def step_values(
-    pairs: Pairs, rows: Transition, *, config: ValueSettings, returns: ReturnsConfig
+    pairs: Pairs, rows: Transition, targets: Triple, *, config: ValueSettings, returns: ReturnsConfig
 ) -> tuple[Pairs, Metrics]:
-    """One step of every value and critic on the returns of windows, whose transitions `rows` are one after another."""
+    """One step of V_h, V_c and V_r on the returns of a batch."""
     optimizer = value_optimizer(config, config.value_updates)
-    discount = annealed_discount(config, pairs.constraint.updates)
-    following = values_of(pairs, rows.next_observation)
-    target = returns_of(rows, following, returns.window, config=config, mixing=returns.mixing, discount=discount)
-    inputs = jnp.concatenate([rows.observation, rows.action], -1)
+    metrics: Metrics = {}
 
-    def stepped(pair: ValuePair, target: Array, expectile: float, prefix: str) -> tuple[ValuePair, Metrics]:
-        lower = prefix != "reward"
-        pair, value_metrics = step_value(
-            pair, rows.observation, target, expectile=expectile, lower=lower, optimizer=optimizer, prefix=prefix
+    def stepped(pair: ValuePair, target: Array, expectile: float, prefix: str) -> ValuePair:
+        pair, found = step_value(
+            pair,
+            rows.observation,
+            target,
+            expectile=expectile,
+            lower=prefix != "reward",
+            optimizer=optimizer,
+            prefix=prefix,
         )
-        pair, critic_metrics = step_critic(
-            pair, inputs, target, target_rate=config.target_rate, optimizer=optimizer, prefix=prefix
-        )
-        return pair, value_metrics | critic_metrics
+        metrics.update(found)
+        return pair._replace(updates=pair.updates + 1)
 
-    constraint, metrics = stepped(pairs.constraint, target.h, config.constraint_expectile, "constraint")
+    constraint = stepped(pairs.constraint, targets.h, config.constraint_expectile, "constraint")
     recovery, reward = pairs.recovery, pairs.reward
     if recovery is not None:
-        recovery, more = stepped(recovery, target.cost, returns.cost_expectile, "recovery")
-        metrics |= more
+        recovery = stepped(recovery, targets.cost, returns.cost_expectile, "recovery")
     if reward is not None:
-        reward, more = stepped(reward, target.reward, config.expectile, "reward")
-        metrics |= more
+        reward = stepped(reward, targets.reward, config.expectile, "reward")
+    return Pairs(constraint, recovery, reward), metrics
+
+
+def step_critics(pairs: Pairs, rows: Transition, targets: Triple, *, config: ValueSettings) -> tuple[Pairs, Metrics]:
+    """One step of Q_h, Q_c and Q_r on the returns of a batch."""
+    optimizer = value_optimizer(config, config.critic_updates)
+    inputs = jnp.concatenate([rows.observation, rows.action], -1)
+    metrics: Metrics = {}
+
+    def stepped(pair: ValuePair | None, target: Array, prefix: str) -> ValuePair | None:
+        if pair is None:
+            return None
+        pair, found = step_critic(
+            pair, inputs, target, target_rate=config.target_rate, optimizer=optimizer, prefix=prefix
+        )
+        metrics.update(found)
+        return pair
+
+    constraint = stepped(pairs.constraint, targets.h, "constraint")
+    assert constraint is not None
+    recovery, reward = (
+        stepped(pairs.recovery, targets.cost, "recovery"),
+        stepped(pairs.reward, targets.reward, "reward"),
+    )
     return Pairs(constraint, recovery, reward), metrics
 
 

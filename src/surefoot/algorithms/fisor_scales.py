@@ -42,7 +42,7 @@ class ScalingConfig:
     """Share of the safe logged episodes' states that the weights count as feasible, in hundredths: their margin is the
     one that so many keep in V_h, but at least weight_margin. 0: weight_margin itself."""
     margin_quantile: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
-    """The same for the choice of the action, whose Q_h is held to it; at least margin. 0: margin itself."""
+    """The same for the choice of the action, whose Q_h is held to it in place of margin, above 0, too. 0: margin."""
 
     def __post_init__(self) -> None:
         check_fields(self, part="scaling")

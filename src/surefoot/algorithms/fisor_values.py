@@ -16,6 +16,7 @@ class ValueSettings(NamedTuple):
     schedule: Literal["decoupled", "joint"]
     value_targets: Literal["backup", "returns"]
     value_updates: int
+    critic_updates: int
     constraint_updates: int
     reward_updates: int
     discount: float

@@ -14,7 +14,8 @@ COSTS_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "small": {
             "value_targets": "returns",
             "value_updates": 10_000,
-            "returns": ReturnsConfig(window=32, mixing=0.95, cost_expectile=0.7, largest_weight=20.0),
+            "critic_updates": 8_000,
+            "returns": ReturnsConfig(refresh_interval=500, mixing=0.95, cost_expectile=0.7, largest_weight=20.0),
             "recovery": "cost",
             "advantage": "return",
             "policy_updates": 10_000,

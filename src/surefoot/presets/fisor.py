@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from surefoot.algorithms.fisor_scales import ScalingConfig
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.nn import DenoiserConfig
 
@@ -31,6 +32,7 @@ FISOR_PRESETS: dict[str, dict[str, Any]] = {
         "trajectory_bound": True,
         "constraint_value_ensemble": 2,
         "reward_scaling": "none",
+        "scaling": ScalingConfig(observations=True, constraint=True, reward=True),
         "scaled_advantages": True,
         "reward_temperature": 1.0,
         "constraint_temperature": 2.0,
@@ -38,7 +40,7 @@ FISOR_PRESETS: dict[str, dict[str, Any]] = {
         "num_candidates": 8,
         "safer_step": 1.0,
         "extraction": "feasible_first",
-        "margin": 0.3,
+        "margin": 0.15,
         "escape_slack": 0.05,
         "escape_above": 0.25,
         "diffusion": SMALL_POLICY,

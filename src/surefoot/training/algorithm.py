@@ -7,7 +7,6 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot.checkpoint import as_json
@@ -68,6 +67,30 @@ class Calibrates(Protocol):
         ...
 
 
+@runtime_checkable
+class Relabels(Protocol):
+    """An algorithm whose updates regress on labels of all rows, which are functions of the data and of a part of the
+    state that stays frozen in between. In such phases `update` is given `Labeled` batches."""
+
+    def relabel_interval(self, phase: str) -> int:
+        """Updates of the phase after which labels are renewed; 0: it has none."""
+        ...
+
+    def refreeze(self, state: Any, *, phase: str) -> Any:
+        """The state with what labels depend on copied anew, which happens before the first update of each interval."""
+        ...
+
+    def labels(self, state: Any, data: Any, *, phase: str) -> Any:
+        """A tree of arrays [N], of rows of the data in their order; computed for each interval, and again where a run
+        resumes within one."""
+        ...
+
+
+def relabel_interval(algorithm: Any, phase: str) -> int:
+    """Updates after which labels are renewed; 0 where the phase has none."""
+    return algorithm.relabel_interval(phase) if isinstance(algorithm, Relabels) else 0
+
+
 def is_calibrated(algorithm: Any, phase: str) -> bool:
     """Whether a phase begins with a calibration."""
     return isinstance(algorithm, Calibrates) and phase in algorithm.calibrated_phases
@@ -83,18 +106,11 @@ def learns_from_windows(algorithm: Any) -> bool:
     return hasattr(algorithm, "batch")
 
 
-def take_batch(algorithm: Any, data: Any, rows: Int[Array, " B"], *, window: int = 1) -> Any:
-    """These rows of the data, or the windows that begin there, as the algorithm's `update` takes them."""
+def take_batch(algorithm: Any, data: Any, rows: Int[Array, " B"]) -> Any:
+    """These rows of the data, as the algorithm's `update` takes them."""
     if learns_from_windows(algorithm):
         return algorithm.batch(data, rows)
-    if window > 1:
-        rows = windows_at(rows, window=window, total=rows_of(data))
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], data)
-
-
-def windows_at(rows: Any, *, window: int, total: int) -> Any:
-    """The rows [B, window] of the windows that begin at `rows` [B], or at the last place where one still fits."""
-    return rows.clip(max=total - window)[:, None] + np.arange(window)[None]
 
 
 def hyperparameters(algorithm: Any) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from surefoot.data.sampler import cumulative_weights, draw_rows
 from surefoot.errors import ConfigError, DataError, DivergenceError
-from surefoot.training.algorithm import Algorithm, Calibrates, rows_of, take_batch
-from surefoot.types import DataSpec, Metrics, Phase, Transition
+from surefoot.training.algorithm import Algorithm, Calibrates, Relabels, rows_of, take_batch
+from surefoot.types import DataSpec, Labeled, Metrics, Phase, Transition
 
 INIT_STREAM, UPDATE_STREAM, ACT_STREAM = 0, 1, 2
 """What is folded into a seed's key first: the first state, training, acting after training."""
@@ -80,6 +80,7 @@ def run_chunk(
     data: Any,
     cumulative: Float[Array, "S N"] | None,
     batches: Any = None,
+    labels: Any = None,
     first: Int[Array, ""],
     phase_index: int,
     length: int,
@@ -92,7 +93,8 @@ def run_chunk(
     order of sums. Everything comes in and goes out on all devices.
 
     Each update draws rows of `data` and makes its batch of them; where those do not fit on the device, `batches`
-    [S, length, batch, ...] holds what it would have drawn. `keys` are those of the update stream.
+    [S, length, batch, ...] holds what it would have drawn. `labels` [S, N] are those of the rows of `data`. `keys` are
+    those of the update stream.
 
     Returns the states and the metrics, each a mean over the chunk. A number that is not finite in any update makes its
     mean not finite.
@@ -104,6 +106,7 @@ def run_chunk(
         key: Key[Array, ""],
         cumulative: Float[Array, " N"] | None,
         batches: Any,
+        labels: Any,
         data: Any,
         first: Int[Array, ""],
     ) -> tuple[Any, Metrics]:
@@ -114,28 +117,30 @@ def run_chunk(
             if batch is None:
                 assert data is not None
                 rows = draw_rows(keys[0], rows=rows_of(data), batch_size=phase.batch_size, cumulative=cumulative)
-                batch = take_batch(algorithm, data, rows, window=phase.window)
+                batch = take_batch(algorithm, data, rows)
+                if labels is not None:
+                    batch = Labeled(batch, jax.tree.map(lambda leaf: leaf[rows], labels))
             if by_batch:
                 batch = jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec("batch")))
             state, metrics = algorithm.update(state, batch, keys[1], phase=phase.name)
             return (state, jax.tree.map(jnp.add, sums, metrics)), None
 
-        sums = _zero_metrics(algorithm, state, _batch_like(algorithm, data, batches, phase), phase)
+        sums = _zero_metrics(algorithm, state, _batch_like(algorithm, data, batches, labels, phase), phase)
         keys = update_keys(jax.random.fold_in(key, phase_index), first + jnp.arange(length))
         (state, sums), _ = jax.lax.scan(one_update, (state, sums), (keys, batches))
         return state, {name: total / length for name, total in sums.items()}
 
-    train_seeds: Any = jax.vmap(one_seed, in_axes=(0, 0, 0, 0, None, None))
+    train_seeds: Any = jax.vmap(one_seed, in_axes=(0, 0, 0, 0, 0, None, None))
     count, shared, whole = len(keys), PartitionSpec("seed"), PartitionSpec()
     if by_batch:
-        results = train_seeds(states, keys, cumulative, batches, data, first)
+        results = train_seeds(states, keys, cumulative, batches, labels, data, first)
         return jax.lax.with_sharding_constraint(results, NamedSharding(mesh, whole))
     filled = np.minimum(np.arange(-(-count // mesh.size) * mesh.size), count - 1)
-    per_seed = jax.tree.map(lambda values: values[filled], (states, keys, cumulative, batches))
+    per_seed = jax.tree.map(lambda values: values[filled], (states, keys, cumulative, batches, labels))
     train: Any = jax.shard_map(
         train_seeds,
         mesh=mesh,
-        in_specs=(shared, shared, shared, shared, whole, whole),
+        in_specs=(shared, shared, shared, shared, shared, whole, whole),
         out_specs=shared,
         check_vma=False,  # no device needs another's numbers
     )
@@ -192,6 +197,18 @@ def all_weights(algorithm: Algorithm, states: Any, data: Any, *, phase: str) -> 
 
 
 @partial(jax.jit, static_argnames=("algorithm", "phase"))
+def refrozen(algorithm: Relabels, states: Any, *, phase: str) -> Any:
+    """The states of all seeds with what labels depend on copied anew."""
+    return jax.vmap(lambda state: algorithm.refreeze(state, phase=phase))(states)
+
+
+@partial(jax.jit, static_argnames=("algorithm", "phase"))
+def all_labels(algorithm: Relabels, states: Any, data: Any, *, phase: str) -> Any:
+    """The labels of all rows, [S, N]."""
+    return jax.lax.map(lambda state: algorithm.labels(state, data, phase=phase), states)
+
+
+@partial(jax.jit, static_argnames=("algorithm", "phase"))
 def calibrated(algorithm: Calibrates, states: Any, sample: Transition, *, phase: str) -> Any:
     """The states of all seeds after the calibration that a phase begins with."""
     return jax.lax.map(lambda state: algorithm.calibrate(state, sample, phase=phase), states)
@@ -202,12 +219,16 @@ def update_keys(key: Key[Array, ""], indices: Int[Array, " length"]) -> Key[Arra
     return jax.vmap(lambda index: jax.random.split(jax.random.fold_in(key, index)))(indices)
 
 
-def _batch_like(algorithm: Algorithm, data: Any, batches: Any, phase: Phase) -> Any:
+def _batch_like(algorithm: Algorithm, data: Any, batches: Any, labels: Any, phase: Phase) -> Any:
     """Shapes and dtypes of a batch of the phase."""
     if batches is not None:
         return jax.eval_shape(lambda all_batches: jax.tree.map(lambda values: values[0], all_batches), batches)
     rows = jax.ShapeDtypeStruct((phase.batch_size,), jnp.int32)
-    return jax.eval_shape(partial(take_batch, algorithm, window=phase.window), data, rows)
+    batch = jax.eval_shape(partial(take_batch, algorithm), data, rows)
+    if labels is None:
+        return batch
+    of_rows = lambda leaf: jax.ShapeDtypeStruct((phase.batch_size,), leaf.dtype)  # noqa: E731
+    return Labeled(batch, jax.tree.map(of_rows, labels))
 
 
 def _zero_metrics(algorithm: Algorithm, state: Any, batch: Any, phase: Phase) -> Metrics:

@@ -20,17 +20,18 @@ from surefoot.data import FrameStream, TransitionStream
 from surefoot.data.sampler import uniform_draws, uniform_rows
 from surefoot.data.stream import exact_cumulative, exact_rows_at
 from surefoot.numerics import pinned
-from surefoot.training.algorithm import Algorithm, rows_of, windows_at
+from surefoot.training.algorithm import Algorithm, rows_of
 from surefoot.training.chunk import (
     UPDATE_STREAM,
     accumulate,
+    all_labels,
     all_weights,
     phase_cumulative,
     replicate,
     seed_keys,
     update_keys,
 )
-from surefoot.types import Transition
+from surefoot.types import Labeled, Transition
 
 PIECE_BYTES = 48 * 2**20
 """Of the batches of a piece, over all seeds; some three times as much is held at once."""
@@ -49,6 +50,10 @@ class Feed(Protocol):
 
     def start_phase(self, states: Any, phase_index: int, on_rows: RowsDone) -> None:
         """A phase begins, or goes on, with these states."""
+        ...
+
+    def relabel(self, states: Any) -> None:
+        """Compute the labels of all rows from these states; they go with what `pieces` gives from now on."""
         ...
 
     def sample(self) -> Any:
@@ -70,11 +75,18 @@ class ResidentFeed:
         self._data = replicate(jax.tree.map(np.asarray, data), mesh)
         self._keys = replicate(seed_keys(seeds, stream=UPDATE_STREAM), mesh)
         self._cumulative: Any = None
+        self._labels: Any = None
+        self._phase = ""
 
     def start_phase(self, states: Any, phase_index: int, on_rows: RowsDone) -> None:
         phase = self._algorithm.phases[phase_index]
         cumulative = phase_cumulative(self._algorithm, states, data=self._data, phase=phase, seeds=self._seeds)
         self._cumulative = replicate(cumulative, self._mesh)
+        self._phase, self._labels = phase.name, None
+
+    def relabel(self, states: Any) -> None:
+        kind: Any = self._algorithm
+        self._labels = replicate(all_labels(kind, states, self._data, phase=self._phase), self._mesh)
 
     def sample(self) -> Any:
         rows = sample_rows(rows_of(self._data))
@@ -82,7 +94,8 @@ class ResidentFeed:
 
     def pieces(self, first: int, length: int) -> Iterator[tuple[int, Inputs]]:
         start = replicate(jnp.asarray(first, jnp.int32), self._mesh)
-        yield length, {"keys": self._keys, "data": self._data, "cumulative": self._cumulative, "first": start}
+        inputs: Inputs = {"keys": self._keys, "data": self._data, "cumulative": self._cumulative, "first": start}
+        yield length, inputs | {"labels": self._labels}
 
 
 class StreamedFeed:
@@ -98,13 +111,16 @@ class StreamedFeed:
         self._algorithm, self._data, self._seeds, self._mesh = algorithm, data, seeds, mesh
         self._keys = seed_keys(seeds, stream=UPDATE_STREAM)
         self._placed_keys = replicate(self._keys, mesh)
+        self._on_rows: RowsDone = lambda done, total: None
         self._one = data.gather(np.zeros(1, np.int64))
         self._row_bytes = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(self._one))
         self._phase_index = 0
         self._cumulative: list[np.ndarray] | None = None
+        self._labels: Any = None
 
     def start_phase(self, states: Any, phase_index: int, on_rows: RowsDone) -> None:
-        self._phase_index, self._cumulative = phase_index, None
+        self._phase_index, self._cumulative, self._labels = phase_index, None, None
+        self._on_rows = on_rows
         phase = self._algorithm.phases[phase_index]
         weights = self._weights(states, phase.name, on_rows)
         if weights is not None:
@@ -116,7 +132,7 @@ class StreamedFeed:
 
     def pieces(self, first: int, length: int) -> Iterator[tuple[int, Inputs]]:
         phase = self._algorithm.phases[self._phase_index]
-        batch_size = phase.batch_size * phase.window
+        batch_size = phase.batch_size
         most = max(1, PIECE_BYTES // (len(self._seeds) * batch_size * self._row_bytes))
         count = math.ceil(length / most)
         bounds = [first + length * index // count for index in range(count + 1)]
@@ -143,23 +159,37 @@ class StreamedFeed:
         else:
             coarse, fine = (np.asarray(part) for part in draw(weighted=True))
             rows = np.stack([exact_rows_at(*each) for each in zip(self._cumulative, coarse, fine, strict=True)])
-        if phase.window > 1:
-            windows = windows_at(rows.reshape(-1), window=phase.window, total=len(self._data))
-            rows = windows.reshape(*rows.shape, phase.window)
-        return self._data.gather(rows)
+        batches = self._data.gather(rows)
+        if self._labels is None:
+            return batches
+        of_seed = zip(range(len(rows)), rows, strict=True)
+        chosen = [jax.tree.map(lambda leaf: leaf[seed][its], self._labels) for seed, its in of_seed]  # noqa: B023
+        return Labeled(batches, jax.tree.map(lambda *leaves: np.stack(leaves), *chosen))
 
     def _weights(self, states: Any, phase: str, on_rows: RowsDone) -> np.ndarray | None:
         """The sampling weights [S, N] of a phase, float32."""
         weigh = partial(all_weights, self._algorithm, phase=phase)
         if jax.eval_shape(weigh, states, self._one) is None:
             return None
+        return self._over_all_rows(partial(weigh, states), on_rows)
+
+    def relabel(self, states: Any) -> None:
+        phase, kind = self._algorithm.phases[self._phase_index].name, self._algorithm
+        label: Any = partial(all_labels, kind, states, phase=phase)  # pyright: ignore[reportArgumentType]
+        self._labels = self._over_all_rows(label, self._on_rows)
+
+    def _over_all_rows(self, function: Callable[[Any], Any], on_rows: RowsDone) -> Any:
+        """What `function` says of blocks of rows, a tree of [S, n], put together for all rows: [S, N] in memory."""
         done, total = 0, len(self._data)
-        weights = np.empty((len(self._seeds), total), np.float32)
+        whole: Any = None
         for rows, block in self._blocks():
-            weights[:, rows] = np.asarray(weigh(states, replicate(block, self._mesh)))[:, : len(rows)]
+            found = jax.tree.map(np.asarray, function(replicate(block, self._mesh)))
+            if whole is None:
+                whole = jax.tree.map(lambda leaf: np.empty((len(leaf), total), leaf.dtype), found)
+            jax.tree.map(lambda to, leaf: to.__setitem__((slice(None), rows), leaf[:, : len(rows)]), whole, found)  # noqa: B023
             done += len(rows)
             on_rows(done, total)
-        return weights
+        return whole
 
     def _blocks(self) -> Iterator[tuple[Int[np.ndarray, " n"], Transition]]:
         """Rows of a block and the block, whose size is always the same, so that all are one program: what is beyond the

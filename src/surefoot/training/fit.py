@@ -1,5 +1,6 @@
 """Training: compiled chunks one after the other, with logs, checkpoints and exact resuming in between."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +19,20 @@ from surefoot.errors import ConfigError, DataError, DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import enough_memory, pinned
 from surefoot.ranges import SEED, Range, check_count, fault_of
-from surefoot.training.algorithm import Algorithm, from_hyperparameters, hyperparameters, is_calibrated, rows_of
+from surefoot.training.algorithm import (
+    Algorithm,
+    from_hyperparameters,
+    hyperparameters,
+    is_calibrated,
+    relabel_interval,
+    rows_of,
+)
 from surefoot.training.chunk import (
     all_finite,
     batch_mesh,
     calibrated,
     init_states,
+    refrozen,
     replicate,
     run_chunk,
     seed_mesh,
@@ -103,7 +112,6 @@ def fit(
     `CheckpointError` where `run` is another run, `DataError` where the data do not fit `spec`.
     """
     _check_arguments(data, spec, seeds, log_interval, checkpoint_interval, stop_at)
-    _check_windows(algorithm, data)
     training = _Training(algorithm, tuple(seeds), run, log_interval, checkpoint_interval, on_progress, tuple(loggers))
     with ExitStack() as stack:
         mesh = seed_mesh(seeds) if share == "seeds" else batch_mesh(algorithm)
@@ -286,20 +294,35 @@ class _CompiledChunks:
         """The states after `length` updates, and the mean of every metric over them, one number a seed."""
         means: dict[str, list[np.ndarray]] = {}
         parts, began = [], time.perf_counter()
-        for part, inputs in feed.pieces(first, length):
-            if part not in self.programs:
-                compiling = time.perf_counter()
-                options: Any = {"mesh": self.mesh, "phase_index": self.phase_index, "length": part}
-                self.programs[part] = run_chunk.lower(self.algorithm, states, **inputs, **options).compile()
-                began += time.perf_counter() - compiling  # a rate that counted it would promise too little
-            states, found = self.programs[part](states, **inputs)
-            parts.append(part)
-            for name, values in jax.device_get(found).items():
-                means.setdefault(name, []).append(np.asarray(values))
+        phase: Any = self.algorithm.phases[self.phase_index].name
+        interval = relabel_interval(self.algorithm, phase)
+        for start, stop in _stretches(first, length, interval):
+            if interval and start % interval == 0:
+                kind: Any = self.algorithm
+                states = replicate(refrozen(kind, states, phase=phase), self.mesh)
+            if interval and (start % interval == 0 or not self.programs):  # a resumed run has labels to compute again
+                feed.relabel(states)
+            for part, inputs in feed.pieces(start, stop - start):
+                if part not in self.programs:
+                    compiling = time.perf_counter()
+                    options: Any = {"mesh": self.mesh, "phase_index": self.phase_index, "length": part}
+                    self.programs[part] = run_chunk.lower(self.algorithm, states, **inputs, **options).compile()
+                    began += time.perf_counter() - compiling  # a rate that counted it would promise too little
+                states, found = self.programs[part](states, **inputs)
+                parts.append(part)
+                for name, values in jax.device_get(found).items():
+                    means.setdefault(name, []).append(np.asarray(values))
         self.seconds += time.perf_counter() - began
         if len(parts) == 1:
             return states, {name: values[0] for name, values in means.items()}
         return states, {name: np.average(values, axis=0, weights=parts) for name, values in means.items()}
+
+
+def _stretches(first: int, length: int, interval: int) -> list[tuple[int, int]]:
+    """The updates first, ..., first + length - 1, cut where labels are renewed."""
+    end = first + length
+    cuts = range(first + interval - first % interval, end, interval) if interval else range(0)
+    return list(itertools.pairwise([first, *cuts, end]))
 
 
 def _some(seeds: Sequence[int]) -> str:
@@ -316,16 +339,6 @@ def _check_config(run: RunDirectory, identity: dict[str, Any], algorithm: Algori
     for name, found in called.items():
         if found != expected[name]:
             raise ConfigError(f"{source}: {checkpoint.difference(name, expected[name], found)}.")
-
-
-def _check_windows(algorithm: Algorithm, data: Any) -> None:
-    """`DataError` where a phase learns from windows of more rows than there are."""
-    longest = max((phase.window for phase in algorithm.phases), default=1)
-    rows = len(data) if isinstance(data, TransitionStream | FrameStream) else rows_of(data)
-    if longest > 1 and rows < longest:
-        raise DataError(
-            f"data: expected at least {longest} transitions, a window of which is learned from, found {rows}."
-        )
 
 
 def _check_arguments(
