@@ -118,6 +118,19 @@ def test_the_careful_keep_clear_and_the_bold_go_straight() -> None:
     assert bold[0] == 1.0
 
 
+def test_a_goal_behind_is_gone_to_backwards_and_a_box_is_not() -> None:
+    goal = NavigationDriver(get_task("PointGoal1"), np.random.default_rng(0))
+    push = NavigationDriver(get_task("PointPush1"), np.random.default_rng(0))
+    goal.temper = push.temper = Temper("bold", 0.1, 1.0, 1.0, noise=0.0, random_share=0.0)
+    back = goal.act(observation(lidars=[lidar((-1.5, 0.001)), lidar(), lidar()]))
+    assert back[0] == -1.0
+    assert abs(back[1]) < 0.01
+    box, beyond = lidar((-1.0, 0.001)), lidar((-2.0, 0.001))
+    turning = push.act(observation(lidars=[beyond, lidar(), lidar(), box]))
+    assert turning[0] == 0.0
+    assert abs(turning[1]) == 1.0
+
+
 def test_the_lured_go_to_the_nearest_danger() -> None:
     driver = NavigationDriver(get_task("PointGoal1"), np.random.default_rng(0))
     driver.temper = Temper("lured", 0.1, 1.0, 1.0, noise=0.0, random_share=0.0, lure=1.0)

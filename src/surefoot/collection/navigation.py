@@ -266,15 +266,17 @@ def _to_push(box: Float[np.ndarray, " 2"], goal: Float[np.ndarray, " 2"]) -> Flo
 
 def _drive(robot: str, seen: View, wanted: float, speed: float, *, careful: bool) -> Float[np.ndarray, " 2"]:
     """The action that turns to an angle and goes there; the careful back out of what they touch."""
-    ahead = float(np.cos(wanted))
-    forward = max(ahead, 0.0) ** 2
+    # Backwards where that takes less turning, unless it pushes; what is about even goes on as it moves.
+    backwards = seen.beyond is None and np.cos(wanted) < (0.3 if seen.velocity[0] < -0.05 else -0.3)
+    angle = float(np.angle(np.exp(1j * (wanted + np.pi * backwards))))
+    forward = max(float(np.cos(angle)), 0.0) ** 2 * (-1.0 if backwards else 1.0)
     if careful and len(seen.dangers):
         gaps = np.linalg.norm(seen.dangers, axis=-1) - seen.radii
         nearest = int(np.argmin(gaps))
-        if gaps[nearest] < 0.05 and seen.dangers[nearest][0] > 0.0 and ahead < 0.7:
-            forward = -1.0
+        side = float(np.sign(seen.dangers[nearest][0]))
+        if gaps[nearest] < 0.05 and side * np.cos(wanted) > -0.3 and abs(forward) < 0.5:
+            forward = -side
     push = float(np.clip(4.0 * (speed * forward - seen.velocity[0]), -1.0, 1.0))
-    angle = float(np.angle(np.exp(1j * wanted)))
     if robot == "Point":
         return np.array([push, np.clip(1.5 * angle, -1.0, 1.0)])
     turn = float(np.clip(1.2 * angle - 0.15 * seen.turning, -1.0, 1.0))
