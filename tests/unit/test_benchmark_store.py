@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -254,6 +255,7 @@ class FakeRay:
         self.lost, self.calls, self.tasks = lost, [], {}
 
     def init(self, **options: Any) -> None:
+        warnings.warn("os.fork() was called.", RuntimeWarning, stacklevel=1)  # JAX's, as Ray starts its processes
         self.calls.append(("init", options))
 
     def shutdown(self) -> None:
@@ -298,7 +300,7 @@ def test_ray_runs_cells_and_those_of_a_lost_node_again(tmp_path: Path, monkeypat
     assert events_of(store).count(("died", "cell1")) == 1
     assert [call for call, _ in fake.calls] == ["init", "shutdown"]
     options = fake.calls[0][1]
-    assert options["num_cpus"] == 2
+    assert (options["address"], options["num_cpus"]) == ("local", 2)
     assert os.environ["A_RAY_VARIABLE"] == "1"
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
@@ -43,13 +44,22 @@ class RayExecutor:
 
     def __enter__(self) -> Self:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine unasked
-        here = {"num_cpus": self.slots, "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+        # "local": without an address Ray joins whatever cluster was started last on this machine.
+        here = {
+            "address": "local",
+            "num_cpus": self.slots,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+        }
         try:
-            self._ray.init(
-                **({"address": self._address} if self._address else here),
-                log_to_driver=False,
-                logging_level="error",
-            )
+            with warnings.catch_warnings():
+                # JAX warns where a process forks in which it runs; Ray's children become other programs at once.
+                warnings.filterwarnings("ignore", message=r"os\.fork", category=RuntimeWarning)
+                self._ray.init(
+                    **({"address": self._address} if self._address else here),
+                    log_to_driver=False,
+                    logging_level="error",
+                )
         except Exception as error:  # Ray raises bare ones, too, as where it starts too slowly
             place = f"Ray at {self._address}" if self._address else "Ray"
             first = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
