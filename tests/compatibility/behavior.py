@@ -1,5 +1,6 @@
 """What a run does: actions and values on fixed observations, and on which machine they were computed."""
 
+import functools
 import hashlib
 import json
 import os
@@ -17,7 +18,13 @@ import surefoot
 
 BATCH, STEPS = 4, 2
 """Observations at once, and steps of a session."""
+SESSIONS = ("fisor_joint", "fosp", "safedreamer", "trebi")
+"""Runs whose sessions are looked at: those that remember, and one that does not."""
 _VERSIONS = ("jax", "jaxlib", "numpy", "equinox", "optax")
+
+
+_XLA_FLAGS = os.environ.get("XLA_FLAGS", "")
+"""As the process began: commands set them."""
 
 
 def machine() -> dict[str, str]:
@@ -32,9 +39,15 @@ def machine() -> dict[str, str]:
     return {
         "cpu": cpu,
         "devices": f"{jax.default_backend()} {jax.device_count()}",
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "xla_flags": _XLA_FLAGS,
         **{name: metadata.version(name) for name in _VERSIONS},
     }
+
+
+@functools.cache
+def same_machine() -> bool:
+    """Whether this is the machine of expected/machine.json."""
+    return machine() == json.loads((EXPECTED / "machine.json").read_text())
 
 
 def observations(policy: Any, *, count: int = BATCH) -> np.ndarray:
@@ -47,13 +60,14 @@ def observations(policy: Any, *, count: int = BATCH) -> np.ndarray:
 
 
 def act(name: str, *, seed: int) -> dict[str, np.ndarray]:
-    """Actions of a batch, of a session's first steps, and feasible values where the algorithm has them."""
+    """Actions of a batch, feasible values where the algorithm has them, and a session's first steps."""
     policy = surefoot.load(RUNS / name, seed=seed)
     seen = observations(policy)
     budget = np.array([0.0, 5.0, 20.0, np.inf], np.float32) if policy.needs_budget else None
     found = {"actions": policy.act(seen, budget, step=3) if policy.needs_budget else policy.act(seen)}
-    session = policy.session(budget)
-    found["session"] = np.stack([session.act(seen) for _ in range(STEPS)])
+    if name in SESSIONS:
+        session = policy.session(budget)
+        found["session"] = np.stack([session.act(seen) for _ in range(STEPS)])
     if hasattr(policy.algorithm, "feasible_value") and policy.config.spec.image_shape is None:
         found["feasible_values"] = policy.feasible_value(seen)
     return found

@@ -33,8 +33,6 @@ class Recipe(NamedTuple):
     """Options of `surefoot train`."""
     after: Sequence[str] = ()
     """Commands that follow; RUN stands for the run."""
-    measured: bool = True
-    """Whether the tests repeat the evaluation, which needs no simulator then."""
 
 
 _ENDS = " --log-interval 2 --checkpoint-interval 2"
@@ -58,29 +56,25 @@ _BALL_RUN = "evaluate RUN --episodes 3 --workers 1"
 RECIPES = {
     # The class' own defaults, but for sizes.
     "fisor_decoupled": Recipe(
-        "ballrun.hdf5", "--preset paper --schedule decoupled --seeds 0:2" + _DECOUPLED, [_BALL_RUN], measured=False
+        "ballrun.hdf5", "--preset paper --schedule decoupled --seeds 0:2" + _DECOUPLED, [_BALL_RUN]
     ),
-    "fisor_joint": Recipe(
-        "ballrun.hdf5", "--preset paper --seeds 0 --joint-updates 4" + _VALUES + _ENDS, [_BALL_RUN], measured=False
-    ),
+    "fisor_joint": Recipe("ballrun.hdf5", "--preset paper --seeds 0 --joint-updates 4" + _VALUES + _ENDS, [_BALL_RUN]),
     "fisor_legacy": Recipe("ballrun.hdf5", "--preset legacy --critic qc --seeds 3 --joint-updates 4" + _VALUES + _ENDS),
     # Returns, recovery and scaling.
     "fisor_returns": Recipe(
         "ballrun.hdf5",
         "--preset small --seeds 0 --returns.window 8 --value-updates 4 --policy-updates 4" + _VALUES + _ENDS,
         [_BALL_RUN],
-        measured=False,
     ),
     # Bounds, siblings and escapes.
     "fisor_point_robot": Recipe(
         "point_robot.hdf5", "--preset small --seeds 5" + _DECOUPLED, ["evaluate RUN --episodes 3"]
     ),
-    "bc": Recipe("ballrun.hdf5", "--algorithm bc --seeds 0:2" + _BC, [_BALL_RUN], measured=False),
+    "bc": Recipe("ballrun.hdf5", "--algorithm bc --seeds 0:2" + _BC, [_BALL_RUN]),
     "bc_safe": Recipe(
         "ballrun.hdf5",
         "--algorithm bc --data-filter safe --fraction 0.9 --held-out 0.25 --seeds 1" + _BC,
         [_BALL_RUN],
-        measured=False,
     ),
     "trebi": Recipe(
         "pendulum.hdf5",
