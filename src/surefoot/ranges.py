@@ -21,7 +21,7 @@ import struct
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from surefoot.errors import ConfigError, Fault, FieldError
 
@@ -245,6 +245,29 @@ def check_relation(
     those fields as the largest configuration calls them, "guide.steps"; a fault of one of them goes before."""
     if not good:
         raise FieldError([Fault(type(config), part, name, sentence, tuple(others))])
+
+
+class Relations:
+    """Relations between fields that are checked together: all faults in one `FieldError` as the block ends."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None and self._faults:
+            raise FieldError(self._faults)
+
+    def check(
+        self, config: Any, good: bool, name: str, sentence: str, *, part: str = "", others: Sequence[str] = ()
+    ) -> None:
+        """As `check_relation`, without raising yet."""
+        try:
+            check_relation(config, good, name, sentence, part=part, others=others)
+        except FieldError as error:
+            self._faults += error.faults
 
 
 def _field_fault(value: Any, declared: Declared) -> str | None:

@@ -21,7 +21,7 @@ from surefoot.algorithms.fisor_scales import (
     standardized,
 )
 from surefoot.diffusion.policy import DiffusionPolicyConfig
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, FieldError
 from surefoot.nn import DenoiserConfig
 from surefoot.training import RunDirectory, feed, fit, from_hyperparameters, hyperparameters, make_config
 from surefoot.types import UNKNOWN_AHEAD, DataSpec, PolicyInputs, Transition
@@ -191,3 +191,11 @@ def test_configurations_from_before_load_as_they_were() -> None:
     assert from_hyperparameters(FISOR, old, source="config.json") == plain
     with pytest.raises(ConfigError, match=r"scaling.margin_quantile: expected 0 in joint training, .* found 0.5"):
         replace(TINY, schedule="joint", scaling=ScalingConfig(margin_quantile=0.5))
+
+
+def test_all_that_does_not_go_together_is_named_at_once() -> None:
+    """Before, each fault came when the one before it was mended."""
+    scaling = ScalingConfig(weight_quantile=0.9)
+    with pytest.raises(FieldError) as refused:
+        replace(TINY, schedule="joint", value_targets="returns", recovery="cost", scaling=scaling)
+    assert [fault.name for fault in refused.value.faults] == ["scaling.weight_quantile", "value_targets", "recovery"]

@@ -2,11 +2,16 @@
 
 from typing import Any
 
-from surefoot.ranges import check_relation
+from surefoot.ranges import Relations
 
 
 def check_combinations(config: Any) -> None:
-    """Raise `FieldError` where a field of a `FISOR` does not go with the others."""
+    """Raise `FieldError` with all faults where fields of a `FISOR` do not go with each other."""
+    with Relations() as relations:
+        _check_combinations(config, relations)
+
+
+def _check_combinations(config: Any, relations: Relations) -> None:
     drawn = config.policy_batch_size * config.policy_steps
     sentence = (
         f"expected at most policy_steps * policy_batch_size = {drawn} in joint training, "
@@ -14,24 +19,24 @@ def check_combinations(config: Any) -> None:
     )
     joint = config.schedule == "joint"
     others = ("policy_batch_size", "policy_steps", "schedule")
-    check_relation(config, not joint or config.value_batch_size <= drawn, "value_batch_size", sentence, others=others)
+    relations.check(config, not joint or config.value_batch_size <= drawn, "value_batch_size", sentence, others=others)
     if not config.reward_values:
         ways = {"weighting": ("imitation", "behaviour_cloning"), "extraction": ("minqc", "first_feasible")}
         for name, known in ways.items():
             found = getattr(config, name)
             sentence = f"expected {' or '.join(known)} without reward values, found {found}"
-            check_relation(config, found in known, name, sentence, others=["reward_values"])
+            relations.check(config, found in known, name, sentence, others=["reward_values"])
     for name in ("weight_quantile", "margin_quantile"):
         share = getattr(config.scaling, name)
         sentence = f"expected 0 in joint training, where V_h is never finished before the policy, found {share:g}"
         good = not joint or share == 0
-        check_relation(config.scaling, good, name, sentence, part="scaling", others=["schedule"])
+        relations.check(config.scaling, good, name, sentence, part="scaling", others=["schedule"])
     plain = {"value_targets": "backup", "recovery": "none", "advantage": "critic"}
     for name, wanted in plain.items():
         found = getattr(config, name)
         good = found == wanted or not joint
         sentence = f"expected {wanted} in joint training, found {found}"
-        check_relation(config, good, name, sentence, others=["schedule"])
+        relations.check(config, good, name, sentence, others=["schedule"])
         good = found == wanted or name == "recovery" or config.critic == "hj"
         sentence = f"expected {wanted} with critics of costs (qc), found {found}"
-        check_relation(config, good, name, sentence, others=["critic"])
+        relations.check(config, good, name, sentence, others=["critic"])
