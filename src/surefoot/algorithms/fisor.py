@@ -71,6 +71,8 @@ from surefoot.tasks import Task
 from surefoot.types import DataSpec, Decision, Labeled, Metrics, Phase, Policy, PolicyInputs, Transition
 from surefoot.values import ValuePair, init_pair
 
+_PHASES = ("joint", "constraint", "recovery", "reward", "values", "critics", "policy")
+
 
 class FISORState(NamedTuple):
     """Everything that training changes."""
@@ -185,6 +187,8 @@ class FISOR(FISORFields):
         """One update of the given phase. The policy phase expects transitions drawn by `sample_weights`."""
         if phase == "joint":
             return self._update_joint(state, batch, key)
+        if phase not in _PHASES:
+            raise ConfigError(f"unknown phase '{phase}'; known: {', '.join(_PHASES)}.")
         if phase in ("values", "critics"):
             return self._update_on_returns(state, batch, phase=phase)
         batch = scaled_batch(state.scales, batch)
@@ -203,14 +207,10 @@ class FISOR(FISORFields):
             q = state.constraint.critic_target(inputs).max(0)
             constraint, metrics = step_constraint(state.constraint, batch, inputs, q, config=self.value_settings)
             return state._replace(constraint=constraint), metrics
-        if phase == "recovery":
-            assert state.recovery is not None
-            q = state.recovery.critic_target(inputs).max(0)
-            recovery, metrics = step_recovery(state.recovery, batch, inputs, q, config=self.value_settings)
-            return state._replace(recovery=recovery), metrics
-        raise ConfigError(
-            f"unknown phase '{phase}'; known: constraint, recovery, reward, values, critics, policy, joint."
-        )
+        assert state.recovery is not None
+        q = state.recovery.critic_target(inputs).max(0)
+        recovery, metrics = step_recovery(state.recovery, batch, inputs, q, config=self.value_settings)
+        return state._replace(recovery=recovery), metrics
 
     def sample_weights(self, state: FISORState, data: Transition, *, phase: str) -> Float[Array, " n"] | None:
         """Weights of all transitions for the policy phase, from values that this phase leaves frozen."""
