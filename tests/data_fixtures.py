@@ -101,6 +101,10 @@ def _without(key: str) -> Callable[[Path], None]:
     return _edited(lambda arrays: arrays.pop(key))
 
 
+def _renamed(key: str, other: str) -> Callable[[Path], None]:
+    return _edited(lambda arrays: arrays.__setitem__(other, arrays.pop(key)))
+
+
 def _carded(card: object) -> Callable[[Path], None]:
     return _edited(lambda arrays: None, card=card)
 
@@ -189,7 +193,7 @@ BAD_FILES = [
     BadFile("cut_start", _cut(0.0005), "", "a readable HDF5 file", "a fault"),
     BadFile("damaged_block", _damaged_block, "rewards", "a readable array", "a fault"),
     BadFile("no_keys", _edited(dict.clear), "observations", "a key of that name", "no key at all"),
-    BadFile("no_rewards", _without("rewards"), "rewards", "a key of that name", "only 'actions', 'constraints'"),
+    BadFile("other_rewards", _renamed("rewards", "reward"), "rewards", "a key of that name", "only 'actions'"),
     BadFile("no_constraints", _without("constraints"), "constraints", "a key of that name", "only 'actions', 'costs'"),
     BadFile("group", _swap("costs", lambda file: file.create_group("costs")), "costs", "an array", "a group"),
     BadFile(

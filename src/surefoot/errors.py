@@ -13,6 +13,10 @@ class DataError(SurefootError):
     """A data file that cannot be used: names the file, the key, the expected and the found."""
 
 
+class MissingRewardsError(DataError):
+    """Data without rewards, where they are needed."""
+
+
 class CheckpointError(SurefootError):
     """A checkpoint of another format, task, shape or version."""
 

@@ -121,6 +121,16 @@ class Policy(NamedTuple):
 
 
 @runtime_checkable
+class LearnsWithoutRewards(Protocol):
+    """An algorithm that can learn from data without rewards."""
+
+    def without_rewards(self) -> tuple[Any, list[str]]:
+        """The algorithm for such data, and, a sentence each, what its options would do with rewards and now do not.
+        Raises `ConfigError` where an option needs them."""
+        ...
+
+
+@runtime_checkable
 class HasFeasibleValue(Protocol):
     """An algorithm whose values say where it is safe, and whose policy asks them for feasible actions."""
 

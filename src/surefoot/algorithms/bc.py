@@ -44,6 +44,10 @@ class BC:
         """The dataset as it is, actions clipped. Rewards are not used."""
         return data.to_transitions(dataset, reward_scale=1.0)
 
+    def without_rewards(self) -> tuple["BC", list[str]]:
+        """Itself: it reads none."""
+        return self, []
+
     @property
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("policy", self.policy_updates, self.policy_batch_size),)

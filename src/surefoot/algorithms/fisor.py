@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot import data
+from surefoot.algorithms.fisor_checks import without_rewards
 from surefoot.algorithms.fisor_fields import FISORFields
 from surefoot.algorithms.fisor_returns import (
     STRETCH,
@@ -104,6 +105,10 @@ class FISOR(FISORFields):
             # A walk through every row, which only the bounds read.
             constraint_discount=self.constraint_discount if self.trajectory_bound or self.value_bound else 1.0,
         )
+
+    def without_rewards(self) -> tuple["FISOR", list[str]]:
+        """The same without reward values, and what is chosen otherwise then."""
+        return without_rewards(self)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

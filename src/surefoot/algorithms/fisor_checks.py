@@ -1,8 +1,13 @@
-"""Which of FISOR's options go together."""
+"""Which of FISOR's options go together, and which go without rewards."""
 
+import dataclasses
 from typing import Any
 
+from surefoot.errors import ConfigError
 from surefoot.ranges import Relations
+
+EXTRACTIONS = {"maxq": "minqc", "feasible_first": "first_feasible"}
+"""Choices by Q_r -> what takes their place without it."""
 
 
 def check_combinations(config: Any) -> None:
@@ -40,3 +45,18 @@ def _check_combinations(config: Any, relations: Relations) -> None:
         good = found == wanted or name == "recovery" or config.critic == "hj"
         sentence = f"expected {wanted} with critics of costs (qc), found {found}"
         relations.check(config, good, name, sentence, others=["critic"])
+
+
+def without_rewards(config: Any) -> tuple[Any, list[str]]:
+    """A `FISOR` for data without rewards, and, a sentence each, which options cannot be kept.
+
+    Raises `ConfigError` where the weights need rewards.
+    """
+    if config.weighting == "feasibility":
+        raise ConfigError(
+            "weighting: expected imitation or behaviour_cloning for data without rewards, found feasibility."
+        )
+    extraction = EXTRACTIONS.get(config.extraction, config.extraction)
+    told = f"extraction {config.extraction} chooses by reward values, of which there are none; {extraction} is taken"
+    changed = dataclasses.replace(config, reward_values=False, extraction=extraction)
+    return changed, [told] if extraction != config.extraction else []

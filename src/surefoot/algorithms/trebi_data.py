@@ -87,7 +87,7 @@ def prepare_segments(
         [
             sums_to_go(values, dataset, discount=discount, at_termination=penalty)
             for values, discount, penalty in zip(
-                (dataset.rewards, dataset.costs), discounts, at_termination, strict=True
+                (dataset.required_rewards, dataset.costs), discounts, at_termination, strict=True
             )
         ],
         -1,

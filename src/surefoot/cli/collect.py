@@ -304,7 +304,7 @@ def coverage(dataset: Dataset | FrameData) -> dict[str, Any]:
         "transitions": len(dataset),
         "episodes": len(free),
         "violation_free_rate": float(free.mean()) if len(free) else None,
-        "return_mean": float(dataset.returns.mean()) if len(free) else None,
+        "return_mean": float(dataset.returns.mean()) if len(free) and dataset.rewards is not None else None,
         "violating_steps_mean": float(dataset.violating_steps.mean()) if len(free) else None,
     }
 

@@ -11,7 +11,7 @@ from surefoot import data
 from surefoot.checkpoint import versions
 from surefoot.cli.data_filter import filter_command
 from surefoot.cli.data_images import convert_images
-from surefoot.cli.data_source import Source, check_output, check_outside, open_source, write_result
+from surefoot.cli.data_source import Source, check_output, check_outside, naming, open_source, write_result
 from surefoot.cli.data_tables import description_tables, gaps_sentence, library_table
 from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
@@ -198,7 +198,8 @@ def plot(options: PlotOptions) -> None:
         raise ConfigError(f"--out: expected a name that ends in .png, .pdf or .svg, found '{options.out}'.")
     check_output(options.out, overwrite=options.overwrite)
     opened = open_source(options)
-    figure = dataset_figure(opened.data, opened.task)
+    with naming(opened.path):
+        figure = dataset_figure(opened.data, opened.task)
     with data.replacing(options.out) as temporary:
         save_figure(figure, temporary, format=options.out.suffix[1:].lower(), dpi=200)
     say(f"{options.out}: written.")
@@ -218,10 +219,12 @@ def imitation(options: ImitationOptions) -> None:
     check_output(options.out, overwrite=options.overwrite)
     opened = open_source(options)
     grid = data.DensityGrid(options.cost_bins, options.return_bins, options.most)
-    bounds = filters.reference_bounds(opened.dataset, opened.task)
-    result = filters.imitation(
-        opened.dataset, return_at_least=options.return_at_least, grid=grid, bounds=bounds, seed=options.seed
-    )
+    with naming(opened.path):
+        bounds = filters.reference_bounds(opened.dataset, opened.task)
+    with naming(opened.path):
+        result = filters.imitation(
+            opened.dataset, return_at_least=options.return_at_least, grid=grid, bounds=bounds, seed=options.seed
+        )
     settings = {"return_at_least": options.return_at_least, "grid": vars(grid), "seed": options.seed}
     write_result(options.out, result, opened, "imitation", settings, strict=options.strict)
 

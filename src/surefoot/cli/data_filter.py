@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from surefoot.cli.data_source import Opened, Source, check_output, open_source, write_result
+from surefoot.cli.data_source import Opened, Source, check_output, naming, open_source, write_result
 from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
 from surefoot.cli.routes import given_options, refuse_others
@@ -195,7 +195,9 @@ def filter_command(arguments: Sequence[str]) -> None:
         for key, value in vars(options).items()
         if key not in ("source", "task", "out", "overwrite", "strict")
     }
-    write_result(options.out, work(options, opened), opened, f"filter {name}", used, strict=options.strict)
+    with naming(opened.path):
+        result = work(options, opened)
+    write_result(options.out, result, opened, f"filter {name}", used, strict=options.strict)
 
 
 def _usage() -> str:

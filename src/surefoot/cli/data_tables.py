@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from surefoot.cli.data_source import Opened
-from surefoot.data.describe import Description, Spread, image_range
+from surefoot.data.describe import Description, image_range
 from surefoot.data.frames import FrameData
 
 BAR = 24
@@ -79,8 +79,11 @@ def _spreads(found: Description) -> Table:
     table = Table("of each episode", "mean", *SPREADS, box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    spreads: dict[str, Spread] = {"return": found.returns, "cost": found.cost_returns, "length": found.lengths}
+    spreads = {"return": found.returns, "cost": found.cost_returns, "length": found.lengths}
     for name, spread in spreads.items():
+        if spread is None:
+            table.add_row(f"{name} (no rewards)", *["none"] * (1 + len(SPREADS)))
+            continue
         table.add_row(name, f"{spread.mean:,.4g}", *(f"{value:,.4g}" for value in spread.quantiles))
     return table
 

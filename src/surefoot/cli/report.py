@@ -197,7 +197,7 @@ def _training_figure(directory: RunDirectory) -> Figures:
 
 
 def _data_figure(dataset: Dataset | FrameData | None, card: dict[str, Any]) -> Figures:
-    if dataset is None or not len(dataset.episode_ends):
+    if dataset is None or dataset.rewards is None or not len(dataset.episode_ends):
         return {}
     # A robot's returns and costs are metres and violating steps; simulators have units of their own.
     labels = {} if dataset.task in point_robot.ROBOTS else {"return_label": "return", "cost_label": "cost return"}

@@ -41,7 +41,7 @@ def scores(path: Path, name: str) -> Scores | None:
 
 def data_points(dataset: Dataset | None, task: Task, summary: Mapping[str, Any]) -> Points | None:
     """Normalised returns and costs of the data's episodes, by the limits that the evaluation used."""
-    if dataset is None or not len(dataset.episode_ends) or "protocol" not in summary:
+    if dataset is None or dataset.rewards is None or not len(dataset.episode_ends) or "protocol" not in summary:
         return None
     limits = [record["limit"] for record in summary["protocol"]["limits"]]
     returns = np.array([normalised_return(value, task) for value in dataset.returns])

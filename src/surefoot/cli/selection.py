@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from surefoot.data import Dataset, filters
 from surefoot.data.splits import held_out_episodes, other_episodes
-from surefoot.errors import ConfigError, DataError
+from surefoot.errors import ConfigError, DataError, MissingRewardsError
 from surefoot.tasks import Task
 from surefoot.text import listed
 
@@ -52,6 +52,8 @@ def select(dataset: Dataset, record: dict[str, Any]) -> Dataset:
         return chosen
     try:
         return filters.by_cost(chosen, record["filter"], cost_limit=record["cost_limit"])
+    except MissingRewardsError:
+        raise
     except DataError as error:
         name, limit = record["filter"], record["cost_limit"]
         raise DataError(f"--data-filter {name} with a cost limit of {limit:g}: {error}") from error

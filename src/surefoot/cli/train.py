@@ -6,7 +6,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -15,6 +15,7 @@ import tyro
 
 from surefoot import presets
 from surefoot.cli.collect import coverage
+from surefoot.cli.data_source import naming
 from surefoot.cli.faults import Faults
 from surefoot.cli.files import check_output_folder, check_spec, merge_summary
 from surefoot.cli.judging import episodes_to_judge, judged, say_verdict
@@ -37,6 +38,7 @@ from surefoot.tasks import Task, get_task
 from surefoot.text import shell_word
 from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config
 from surefoot.training.algorithm import learns_from_windows
+from surefoot.types import LearnsWithoutRewards
 
 LOG_INTERVAL, CHECKPOINT_INTERVAL = 500, 2500
 STREAMED_BYTES = 2 * 2**30
@@ -135,6 +137,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str], faults: Faults 
     # What a run goes on with was checked when it began; its fingerprint tells whether it is still the same.
     checked = not (options.resume and directory.config_path.exists())
     dataset, held_out = _dataset(options, path, task, chosen, checked=checked)
+    options = _for_data(options, dataset, path)
     transitions = _prepared(options.hyper, dataset, task)
     covered = coverage(dataset)
     with reading_progress(f"fingerprint of {path.name}") as report:
@@ -242,6 +245,23 @@ def _dataset(
     return frames, None
 
 
+def _for_data(options: TrainOptions[Any], dataset: Dataset | FrameData, path: Path) -> TrainOptions[Any]:
+    """The options with the algorithm as it learns from these data: without reward values where there are no rewards.
+    Raises `ConfigError` where it needs some."""
+    if not isinstance(dataset, Dataset) or dataset.rewards is not None:
+        return options
+    expected = f"{path}: rewards: expected a key of that name, found none"
+    ways = "fisor with --weighting imitation and bc learn without rewards"
+    if not isinstance(options.hyper, LearnsWithoutRewards):
+        raise ConfigError(f"{expected}; --algorithm {options.algorithm} learns from rewards, {ways}.")
+    try:
+        algorithm, changes = options.hyper.without_rewards()
+    except ConfigError as error:
+        raise ConfigError(f"{expected}; --{str(error).rstrip('.')}.") from error
+    remark([f"{path}: no rewards: {change}" for change in changes], strict=options.strict)
+    return replace(options, hyper=algorithm)
+
+
 def _check_images(options: TrainOptions[Any], task: Task, chosen: dict[str, Any]) -> None:
     """`ConfigError` where the options are not for the task's images."""
     if task.image_shape is None:
@@ -258,7 +278,8 @@ def _check_images(options: TrainOptions[Any], task: Task, chosen: dict[str, Any]
 
 def _selected(options: TrainOptions[Any], path: Path, loaded: Dataset, chosen: dict[str, Any]) -> Dataset:
     """The episodes that the options ask for; says how many they are where they are not all."""
-    dataset = select(loaded, chosen)
+    with naming(path):
+        dataset = select(loaded, chosen)
     if chosen:
         kept, total, what = len(dataset.lengths), len(loaded.lengths), selection_name(chosen)
         say(f"{path}: {kept:,} of {total:,} episodes, {len(dataset):,} transitions ({what}).")

@@ -24,6 +24,8 @@ FOLLOW_RELATIVE = 1e-4
 """Tolerated gap between a next observation and the observation that follows, relative to the column's spread."""
 FOLLOW_ABSOLUTE = 1e-5
 """The same, absolute, in the observation's unit."""
+NEAR_REWARDS = ("reward", "Rewards", "Reward", "r")
+"""Names by which rewards are meant, so that a file with one of them does not count as without."""
 REFERENCE_SLACK = 0.5
 """How far an episode's return may lie outside the task's reference range, as a share of that range, in a file that does
 not say whose data it holds."""
@@ -120,10 +122,9 @@ def check_reference(path: Path, dataset: Dataset, task: Task) -> None:
     """Refuse a file without a card whose episodes cannot be those of the DSRL task, but another's."""
     if task.dsrl_id is None:
         return
-    ranges = {
-        "rewards": (dataset.returns, task.return_min, task.return_max),
-        "costs": (dataset.cost_returns, task.cost_return_min, task.cost_return_max),
-    }
+    ranges = {"costs": (dataset.cost_returns, task.cost_return_min, task.cost_return_max)}
+    if dataset.rewards is not None:
+        ranges = {"rewards": (dataset.returns, task.return_min, task.return_max), **ranges}
     for key, (sums, low, high) in ranges.items():
         slack = REFERENCE_SLACK * (high - low)
         wrong = (sums < low - slack) | (sums > high + slack)
@@ -135,7 +136,7 @@ def check_reference(path: Path, dataset: Dataset, task: Task) -> None:
 
 def _check_shapes(path: Path, data: Dataset | FrameData, task: Task | None) -> None:
     """What a record built in memory may lack: rows, and the widths and columns of its task."""
-    rows = len(data.rewards)
+    rows = len(data.costs)
     if not rows:
         refuse(path, "observations", expected="at least one row", found="0 rows")
     if task is None:

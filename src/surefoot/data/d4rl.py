@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from surefoot.data.allowance import Allowance
-from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
+from surefoot.data.checks import NEAR_REWARDS, check_dataset, flag_values, float32_values, refuse
 from surefoot.data.dataset import Dataset
 from surefoot.data.storage import check_numbers, check_storage, has_key, open_array, read_array, reading
 from surefoot.data.travel import TravelCost, check_places, has_places, read_places, travel_cost
@@ -96,8 +96,12 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
             f"{path}: D4RL's data have no costs, and no cost labeller is known for {task.name} ({known})."
         )
     with reading(path) as file:
-        keys = ["observations", "actions", "rewards", "terminals"]
+        keys = ["observations", "actions", "terminals"]
         keys += [key for key in ("next_observations", "timeouts") if has_key(path, file, key)]
+        # Under another name they are meant to be there.
+        keys += ["rewards"] if any(has_key(path, file, name) for name in ("rewards", *NEAR_REWARDS)) else []
+        if isinstance(labeller, TravelCost) and "rewards" not in keys:
+            refuse(path, "rewards", expected=f"a key of that name, of which costs of {task.name} follow", found="none")
         nodes = {key: _open(path, file, key, task) for key in keys}
         rows, allowance = len(nodes["observations"]), Allowance(path, copies=_COPIES)
         for key, node in nodes.items():
@@ -131,7 +135,7 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
         task=task.name,
         observations=observations,
         actions=actions,
-        rewards=arrays["rewards"][kept],
+        rewards=arrays["rewards"][kept] if "rewards" in arrays else None,
         costs=costs,
         next_observations=entered,
         terminated=terminated[kept],

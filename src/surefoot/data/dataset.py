@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike, DTypeLike
 
 from surefoot.data.mapping import Meter, blocks, read_rows, take_rows
-from surefoot.errors import DataError
+from surefoot.errors import DataError, MissingRewardsError
 
 FINGERPRINT_ROWS = 65_536
 """Rows whose bytes are hashed at a time."""
@@ -29,7 +29,8 @@ class Dataset:
     task: str
     observations: Float[np.ndarray, "N obs"]
     actions: Float[np.ndarray, "N act"]
-    rewards: Float[np.ndarray, " N"]
+    rewards: Float[np.ndarray, " N"] | None
+    """None where the data hold none: what imitates needs none."""
     costs: Float[np.ndarray, " N"]
     next_observations: Float[np.ndarray, "N obs"]
     terminated: Bool[np.ndarray, " N"]
@@ -61,7 +62,8 @@ class Dataset:
         """Name and array of every field that is there, in a fixed order."""
         yield "observations", self.observations
         yield "actions", self.actions
-        yield "rewards", self.rewards
+        if self.rewards is not None:
+            yield "rewards", self.rewards
         yield "costs", self.costs
         yield "next_observations", self.next_observations
         yield "terminated", self.terminated
@@ -87,8 +89,15 @@ class Dataset:
 
     @property
     def returns(self) -> Float[np.ndarray, " E"]:
-        """Undiscounted sum of the rewards of every complete episode, float64."""
-        return self._episode_sums(self.rewards, np.float64)
+        """Undiscounted sum of the rewards of every complete episode, float64. Raises `MissingRewardsError`."""
+        return self._episode_sums(self.required_rewards, np.float64)
+
+    @property
+    def required_rewards(self) -> Float[np.ndarray, " N"]:
+        """The rewards. Raises `MissingRewardsError` where there are none."""
+        if self.rewards is None:
+            raise MissingRewardsError(f"dataset of {self.task}: rewards: expected a number for every step, found none.")
+        return self.rewards
 
     @property
     def cost_returns(self) -> Float[np.ndarray, " E"]:
@@ -135,7 +144,7 @@ class Dataset:
 
     def take(self, rows: Int[np.ndarray, " n"]) -> "Dataset":
         """The transitions in these rows, in memory, whatever episodes they belong to."""
-        return Dataset(self.task, **take_rows(dict(self.arrays()), rows))
+        return Dataset(self.task, **{"rewards": None, **take_rows(dict(self.arrays()), rows)})
 
     def _episode_sums(self, values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
         """The sums are added up episode by episode in `dtype`; the unfinished episode is left out."""

@@ -1,6 +1,6 @@
 """What a person looks at first in a dataset: episodes, lengths, returns, costs, and where there are none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -55,7 +55,7 @@ class Description:
     """Steps of the episodes whose terminations look like a time limit's; None where none do."""
     lengths: Spread
     """Steps."""
-    returns: Spread
+    returns: Spread | None
     """Task units."""
     cost_returns: Spread
     """Task units."""
@@ -84,11 +84,17 @@ class Description:
 
 
 def describe(dataset: Dataset | FrameData, task: Task) -> Description:
-    """Transitions or frames in numbers, with the task's reference bounds and cost limits."""
-    bounds = reference_bounds(dataset, task)
-    cells = grid_cells(dataset, COST_BINS, RETURN_BINS, bounds=bounds)
+    """Transitions or frames in numbers, with the task's reference bounds and cost limits.
+
+    Where there are no rewards all returns count as 0 in the cells.
+    """
+    rewarded = not isinstance(dataset, Dataset) or dataset.rewards is not None
+    counted = dataset if rewarded else replace(dataset, rewards=np.zeros(len(dataset), np.float32))
+    bounds = reference_bounds(counted, task)
+    cells = grid_cells(counted, COST_BINS, RETURN_BINS, bounds=bounds)
     # An episode may lie beside the reference range of the return and still cover its cost.
-    costs = grid_cells(dataset, COST_BINS, 1, bounds=(*bounds[:2], -np.inf, np.inf))
+    costs = grid_cells(counted, COST_BINS, 1, bounds=(*bounds[:2], -np.inf, np.inf))
+    cells = cells if rewarded else costs * RETURN_BINS
     counts = np.bincount(cells[cells >= 0], minlength=COST_BINS * RETURN_BINS)
     ends = dataset.episode_ends
     return Description(
@@ -98,7 +104,7 @@ def describe(dataset: Dataset | FrameData, task: Task) -> Description:
         terminated=int(dataset.terminated[ends - 1].sum()),
         limit_length=limit_terminals(dataset, task),
         lengths=_spread(dataset.lengths),
-        returns=_spread(dataset.returns),
+        returns=_spread(dataset.returns) if rewarded else None,
         cost_returns=_spread(dataset.cost_returns),
         costly_steps=_costly(dataset) / max(1, len(dataset)),
         limits=tuple(_limit(dataset, limit) for limit in _limits_of(task)),
@@ -125,7 +131,7 @@ def _limits_of(task: Task) -> tuple[float, ...]:
 
 def _limit(dataset: Dataset | FrameData, limit: float) -> Limit:
     safe = dataset.cost_returns <= limit
-    best = float(dataset.returns[safe].max()) if safe.any() else None
+    best = float(dataset.returns[safe].max()) if safe.any() and dataset.rewards is not None else None
     return Limit(limit, float(safe.mean()) if len(safe) else 0.0, best)
 
 

@@ -56,7 +56,7 @@ def outliers(dataset: Dataset, *, share: float, cost_limit: float, seed: int) ->
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(eligible)[: round(share * len(eligible))]
     fake_sums = cost_limit * rng.random(len(chosen))
-    rewards, costs = whole.rewards.copy(), whole.costs.copy()
+    rewards, costs = whole.required_rewards.copy(), whole.costs.copy()
     for episode, fake in zip(chosen, fake_sums, strict=True):
         rows = slice(whole.episode_starts[episode], whole.episode_ends[episode])
         rewards[rows] *= OUTLIER_REWARD

@@ -215,7 +215,7 @@ def frames_of(dataset: Dataset) -> FrameData:
         dataset.task,
         observations,
         placed(np.clip(dataset.actions, -1.0, 1.0), leaving),
-        placed(dataset.rewards, arriving),
+        placed(dataset.required_rewards, arriving),
         placed(dataset.costs, arriving),
         ~arriving,
         placed(dataset.terminated, arriving),

@@ -1,7 +1,8 @@
 """Reading and writing DSRL's HDF5 format: flat over episodes, one HDF5 dataset a key, nothing promised, all checked.
 
 Keys: observations, next_observations [N, obs]; actions [N, act]; rewards, costs, terminals, timeouts [N] or [N, 1];
-and, ours and optional, constraints [N] or [N, 1]: h of the state that the step enters. Other keys are ignored.
+and, ours and optional, constraints [N] or [N, 1]: h of the state that the step enters. Rewards may be missing, too: for
+algorithms that imitate. Other keys are ignored.
 """
 
 import json
@@ -18,6 +19,7 @@ import numpy as np
 from surefoot.data.allowance import Allowance
 from surefoot.data.cards import Card
 from surefoot.data.checks import (
+    NEAR_REWARDS,
     check_dataset,
     check_episodes,
     check_finite,
@@ -47,10 +49,13 @@ from surefoot.json_files import parse_json
 from surefoot.tasks import TASKS, Task
 from surefoot.text import shell_word
 
-REQUIRED_KEYS = ("observations", "next_observations", "actions", "rewards", "costs", "terminals", "timeouts")
+REQUIRED_KEYS = ("observations", "next_observations", "actions", "costs", "terminals", "timeouts")
+REWARDS_KEY = "rewards"
 CONSTRAINTS_KEY = "constraints"
 CARD = "card"
 """The attribute that holds the data card, one string of JSON."""
+_KEYS = (*REQUIRED_KEYS[:3], REWARDS_KEY, *REQUIRED_KEYS[3:], CONSTRAINTS_KEY)
+"""All that are read, in the order in which they are looked at."""
 WIDE_KEYS = ("observations", "next_observations", "actions")
 """Those with columns; the others hold one number a row."""
 FLAG_KEYS = ("terminals", "timeouts")
@@ -173,7 +178,7 @@ def _load(
         task=task.name,
         observations=arrays["observations"],
         actions=arrays["actions"],
-        rewards=arrays["rewards"],
+        rewards=arrays.get(REWARDS_KEY),
         costs=arrays["costs"],
         next_observations=arrays["next_observations"],
         terminated=arrays["terminals"],
@@ -261,10 +266,10 @@ def _find(path: Path, file: h5py.File, task: Task) -> dict[str, h5py.Dataset]:
     check_keys(path, file)
     present = names(path, file)
     nodes = {}
-    for key in (*REQUIRED_KEYS, CONSTRAINTS_KEY):
+    for key in _KEYS:
         if key in present:
             nodes[key] = check_array(path, key, find(path, file, key))
-        elif key in REQUIRED_KEYS:
+        elif key in REQUIRED_KEYS or (key == REWARDS_KEY and set(NEAR_REWARDS) & set(present)):
             _refuse_missing(path, key, present)
     _check_shapes(path, nodes, task)
     if task.has_constraint and CONSTRAINTS_KEY not in present:  # last: another task's data are better named as such

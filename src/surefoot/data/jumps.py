@@ -140,7 +140,7 @@ def _near_starts(
     candidates = candidates[np.argsort(-scores[candidates])][: rows_within(data, _CANDIDATES)]
     if not len(candidates):
         return candidates
-    limit = IMAGES if isinstance(data, FrameData) and data.observations.ndim > 2 else len(data.rewards)
+    limit = IMAGES if isinstance(data, FrameData) and data.observations.ndim > 2 else len(data.costs)
     starts = starts[starts < limit - 1]
     starts = starts[:: max(1, len(starts) // rows_within(data, _STARTS))]
     origin = step_pairs(data, starts)[0][:, scale.varies] / scale.spread

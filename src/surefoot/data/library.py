@@ -154,7 +154,7 @@ def format_of(path: Path, task: Task | None = None) -> Format:
     with reading(path) as file:
         if hdf5.card_of(path, file).get("layout") == pixels.LAYOUT or (task and task.image_shape is not None):
             return "frames"
-        costless = not has_key(path, file, "costs") and has_key(path, file, "rewards")
+        costless = not has_key(path, file, "costs") and has_key(path, file, "actions")
     return "d4rl" if costless and task is not None and has_labels(task) else "dsrl"
 
 

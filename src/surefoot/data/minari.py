@@ -72,13 +72,18 @@ def load_minari(path: str | os.PathLike[str], task: Task, *, labeller: Labeller 
         _check_count(folder, metadata, "total_episodes", len(episodes))
         source = _Source(main, file, Allowance(main, copies=_COPIES))
         parts = [_read_episode(source, name, task, labeller) for name in episodes]
-    _check_count(folder, metadata, "total_steps", sum(len(part["rewards"]) for part in parts))
+    _check_count(folder, metadata, "total_steps", sum(len(part["actions"]) for part in parts))
     for part in parts[:-1]:
         part["truncated"][-1] |= not part["terminated"][-1]
     keys = [key for key in parts[0] if all(key in part for part in parts)]
+    if "rewards" not in keys and (rewarded := [name for name, part in zip(episodes, parts, strict=True)
+                                               if "rewards" in part]):  # fmt: skip
+        refuse(
+            main, "rewards", expected=f"a key of that name in every episode, as in {rewarded[0]}", found="none in some"
+        )
     joined = {key: np.concatenate([part[key] for part in parts]) for key in keys}
     places = joined.pop(_PLACES, None)
-    dataset = Dataset(task.name, **joined)
+    dataset = Dataset(task.name, **{"rewards": None, **joined})
     if places is not None:
         check_places(main, places, dataset.terminated | dataset.truncated)
     if task.has_constraint and dataset.constraints is None:
@@ -110,6 +115,10 @@ def save_minari(
     if path.exists():
         refuse(path, "", expected="a new folder to write to", found="something of that name")
     check_dataset(path, dataset, task, finite=True)
+    if dataset.rewards is None:
+        refuse(
+            path, "rewards", expected="a number for every step, as Minari's format has", found="data without rewards"
+        )
     with _new_folder(path, size=2 * sum(array.nbytes for _, array in dataset.arrays())) as temporary:
         folder = temporary / "data"
         folder.mkdir()
@@ -201,9 +210,10 @@ def _read_episode(
     found: dict[str, np.ndarray] = {
         "observations": moments[:-1],
         "actions": actions,
-        "rewards": _read_steps(source, f"{name}/rewards", steps),
         "next_observations": moments[1:],
     }
+    if source.has(f"{name}/rewards"):
+        found["rewards"] = _read_steps(source, f"{name}/rewards", steps)
     for key, ours in (("terminations", "terminated"), ("truncations", "truncated")):
         found[ours] = flag_values(path, f"{name}/{key}", _read_steps(source, f"{name}/{key}", steps))
     places = _read_places(source, name, steps, labeller)
@@ -212,6 +222,9 @@ def _read_episode(
     if source.has(f"{name}/infos/cost"):
         found["costs"] = _read_steps(source, f"{name}/infos/cost", steps)
     elif isinstance(labeller, TravelCost):
+        if "rewards" not in found:
+            expected = f"a key of that name, of which costs of {task.name} follow"
+            refuse(path, f"{name}/rewards", expected=expected, found="none")
         ended = np.arange(steps) == steps - 1
         found["costs"] = labeller(places, actions, found["rewards"], ended)
     elif labeller is not None:
@@ -274,7 +287,7 @@ def _write_episode(file: h5py.File, index: int, dataset: Dataset, rows: slice) -
     values = {
         "observations": np.concatenate([dataset.observations[rows], last]),
         "actions": dataset.actions[rows],
-        "rewards": dataset.rewards[rows],
+        "rewards": dataset.required_rewards[rows],
         "terminations": dataset.terminated[rows],
         "truncations": dataset.truncated[rows],
         "infos/cost": np.concatenate([np.zeros(1, np.float32), dataset.costs[rows]]),

@@ -25,9 +25,10 @@ def to_transitions(
 ) -> Transition:
     """`dataset` as one `Transition` of float32 NumPy arrays [N, ...], ready to be put on a device.
 
-    Rewards are multiplied by `reward_scale`. h is the logged constraint signal; where there is none, `violation_scale`
-    for a step with cost and -1 for one without. `constraint_discount` values the logged way on where an episode was
-    cut and h is known to be at most `violation_scale` after it; at 1.0 nothing is known of it.
+    Rewards are multiplied by `reward_scale`; where there are none they are 0, which nothing may read. h is the logged
+    constraint signal; where there is none, `violation_scale` for a step with cost and -1 for one without.
+    `constraint_discount` values the logged way on where an episode was cut and h is known to be at most
+    `violation_scale` after it; at 1.0 nothing is known of it.
     """
     h, worst = dataset.constraints, UNKNOWN_AHEAD
     if h is None:
@@ -42,7 +43,7 @@ def to_transitions(
     return Transition(
         observation=_float32(dataset.observations),
         action=_float32(np.clip(dataset.actions, -limit, limit)),
-        reward=_float32(dataset.rewards * reward_scale),
+        reward=_float32(0.0 * dataset.costs if dataset.rewards is None else dataset.rewards * reward_scale),
         cost=_float32(dataset.costs),
         next_observation=_float32(dataset.next_observations),
         terminated=_float32(dataset.terminated),

@@ -125,7 +125,11 @@ def _columns(data: Data, task: Task) -> Iterator[str]:
 
 
 def _rewards(data: Data) -> Iterator[str]:
-    rewards, costs = _whole(data.rewards), _whole(data.costs)
+    costs = _whole(data.costs)
+    if data.rewards is None:  # which is said where something needs them
+        yield from _spikes("costs", costs)
+        return
+    rewards = _whole(data.rewards)
     if (rewards == rewards[0]).all():
         yield f"rewards: {rewards[0]:g} in every one of {len(rewards):,} rows, so that no return is better"
     elif np.array_equal(rewards, costs):
@@ -133,13 +137,17 @@ def _rewards(data: Data) -> Iterator[str]:
             f"rewards and costs hold the same numbers in every one of {len(rewards):,} rows, as if one of them were "
             f"stored under both names"
         )
-    for key, values in (("rewards", rewards), ("costs", costs)):
-        sizes = np.abs(values)
-        usual = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 0.0
-        if usual and sizes.max() > SPIKE * usual:
-            row = int(sizes.argmax())
-            times = sizes[row] / usual
-            yield f"{key}: {values[row]:g} in row {row} is {times:,.0f} times the usual size of {usual:.3g}"
+    yield from _spikes("rewards", rewards)
+    yield from _spikes("costs", costs)
+
+
+def _spikes(key: str, values: np.ndarray) -> Iterator[str]:
+    sizes = np.abs(values)
+    usual = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 0.0
+    if usual and sizes.max() > SPIKE * usual:
+        row = int(sizes.argmax())
+        times = sizes[row] / usual
+        yield f"{key}: {values[row]:g} in row {row} is {times:,.0f} times the usual size of {usual:.3g}"
 
 
 def _costs(data: Data, task: Task) -> Iterator[str]:
@@ -167,10 +175,9 @@ def _against_h(data: Data) -> Iterator[str]:
 
 def _references(data: Data, task: Task) -> Iterator[str]:
     slack = REFERENCE_SLACK if task.dsrl_id is not None else WIDE_SLACK
-    ranges = {
-        "returns": (data.returns, task.return_min, task.return_max),
-        "costs of episodes": (data.cost_returns, task.cost_return_min, task.cost_return_max),
-    }
+    ranges = {"costs of episodes": (data.cost_returns, task.cost_return_min, task.cost_return_max)}
+    if data.rewards is not None:
+        ranges = {"returns": (data.returns, task.return_min, task.return_max), **ranges}
     for key, (sums, low, high) in ranges.items():
         if not len(sums) or high <= low:
             continue

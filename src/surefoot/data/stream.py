@@ -67,9 +67,10 @@ class TransitionStream:
         columns = take_rows({name: getattr(self._dataset, name) for name in wide}, rows)
         zeros = np.zeros(len(rows), np.float32)
         constraints = None if self._dataset.constraints is None else zeros
+        rewards = None if self._dataset.rewards is None else zeros
         part = Dataset(
-            self._dataset.task, columns["observations"], columns["actions"], zeros, zeros, columns["next_observations"],
-            zeros.astype(bool), zeros.astype(bool), constraints,
+            self._dataset.task, columns["observations"], columns["actions"], rewards, zeros,
+            columns["next_observations"], zeros.astype(bool), zeros.astype(bool), constraints,
         )  # fmt: skip
         numbers = take_rows({"numbers": self._numbers}, rows)["numbers"]
         fields = {name: np.ascontiguousarray(numbers[:, column]) for column, name in enumerate(self._names)}
@@ -104,7 +105,7 @@ def _whole_episodes(dataset: Dataset) -> Iterator[tuple[int, int]]:
 def _without_columns(dataset: Dataset, rows: slice) -> Dataset:
     none = np.zeros((rows.stop - rows.start, 0), np.float32)
     arrays = {name: array for name, array in dataset.arrays() if array.ndim == 1}
-    taken = {name: read_rows(array, rows.start, rows.stop) for name, array in arrays.items()}
+    taken = {"rewards": None, **{name: read_rows(array, rows.start, rows.stop) for name, array in arrays.items()}}
     return Dataset(dataset.task, observations=none, actions=none, next_observations=none, **taken)
 
 

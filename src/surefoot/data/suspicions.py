@@ -14,6 +14,8 @@ SAMPLE_ROWS = 4096
 
 def rewards_look_like_costs(dataset: Dataset | FrameData) -> bool:
     """Whether every reward is 0 or 1, with some of both, while costs hold fractions."""
+    if dataset.rewards is None:
+        return False
     seen: set[bool] = set()
     for _, (block,) in blocks(dataset.rewards):
         if ((block != 0) & (block != 1)).any():

@@ -119,7 +119,8 @@ def summarise_data(dataset: Dataset, exact_value: ExactValue, *, top_speed: floa
     last = dataset.episode_ends - 1
     ends = jnp.asarray(dataset.next_observations[last, :2])
     reached = np.asarray(point_robot.goal_distance(ends)) <= point_robot.GOAL_RADIUS
-    columns = zip(dataset.returns, dataset.cost_returns, dataset.lengths, dataset.violating_steps, reached, strict=True)
+    returns = np.zeros(len(last)) if dataset.rewards is None else dataset.returns
+    columns = zip(returns, dataset.cost_returns, dataset.lengths, dataset.violating_steps, reached, strict=True)
     rows = [
         {
             "seed": 0,
@@ -141,4 +142,6 @@ def summarise_data(dataset: Dataset, exact_value: ExactValue, *, top_speed: floa
     figures["episodes_infeasible_starts"] = int(infeasible.sum())
     if infeasible.any():
         figures["violating_steps_mean_infeasible_starts"] = float(dataset.violating_steps[infeasible].mean())
+    if dataset.rewards is None:
+        figures = {name: value for name, value in figures.items() if not name.startswith("return")}
     return {name: value for name, value in figures.items() if name not in ("seeds", "per_seed")}

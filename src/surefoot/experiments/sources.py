@@ -64,6 +64,8 @@ def describe(path: Path, task: str) -> DataRecord:
     known = get_task(task)
     size, modified = _stamp(path)
     dataset = library.read(path, known)
+    if dataset.rewards is None:
+        raise DataError(f"{path}: rewards: expected a number for every step, of which returns are summed, found none.")
     scores = np.array([normalised_return(value, known) for value in dataset.returns])
     safe = dataset.cost_returns <= known.cost_limit
     return DataRecord(

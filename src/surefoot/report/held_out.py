@@ -30,7 +30,7 @@ class Threshold(NamedTuple):
 
 THRESHOLDS = (
     Threshold(
-        "safe_feasible", "States of episodes without a violation that count as feasible", 0.75, True,
+        "safe_feasible", "States of episodes without a violation that count as feasible", 0.6, True,
         missed="only {} of the states of episodes without a violation count as feasible",
         met="{} of the states of episodes without a violation count as feasible",
     ),
@@ -40,11 +40,11 @@ THRESHOLDS = (
         met="{} of those in violation do",
     ),
     Threshold(
-        "warned", "Episodes with a violation that are warned of before it", 0.8, True,
+        "warned", "Episodes with a violation that are warned of before it", 0.5, True,
         missed="only {} of the episodes with a violation have a warning before the first one",
     ),
     Threshold(
-        "fallback_safe", "States of episodes without a violation where the fallback acts", 0.25, False,
+        "fallback_safe", "States of episodes without a violation where the fallback acts", 0.4, False,
         missed="in {} of the states of episodes without a violation no candidate action counts as feasible and the "
         "fallback acts",
         met="the fallback acts in {} of the first",
