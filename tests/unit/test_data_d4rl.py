@@ -139,7 +139,7 @@ def test_a_task_without_labeller_says_so(tmp_path: Path) -> None:
     ("change", "sentence"),
     [
         ({"rewards": None, "reward": np.zeros(10)}, r"rewards: expected a key of that name, found only 'actions'"),
-        ({"actions": None}, r"actions: expected a key of that name, found only 'observations'"),
+        ({"actions": None}, r"actions: expected a key of that name"),
         ({"observations": np.zeros((10, 4))}, r"observations: expected shape \[N, 3\] for task Binary, found shape"),
         ({"rewards": np.zeros((10, 2))}, r"rewards: expected shape \[N\] or \[N, 1\], found shape \[10, 2\]"),
         ({"rewards": np.zeros(9)}, r"rewards: expected 10 rows as in observations, found 9"),

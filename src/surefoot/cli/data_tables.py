@@ -82,7 +82,7 @@ def _spreads(found: Description) -> Table:
     spreads = {"return": found.returns, "cost": found.cost_returns, "length": found.lengths}
     for name, spread in spreads.items():
         if spread is None:
-            table.add_row(f"{name} (no rewards)", *["none"] * (1 + len(SPREADS)))
+            table.add_row(name, *["none"] * (1 + len(SPREADS)))
             continue
         table.add_row(name, f"{spread.mean:,.4g}", *(f"{value:,.4g}" for value in spread.quantiles))
     return table
