@@ -223,7 +223,18 @@ def test_imitation_trains_without_rewards_and_resumes_to_the_same_bits(
     data_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The choice by Q_r gives way with a warning; with --strict it is refused."""
-    tiny = ["--constraint-updates", "20", "--policy-updates", "0", "--value-hidden", "8", "--value-batch-size", "8"]
+    tiny = [
+        "--value-updates",
+        "20",
+        "--critic-updates",
+        "0",
+        "--policy-updates",
+        "0",
+        "--value-hidden",
+        "8",
+        "--value-batch-size",
+        "8",
+    ]
     tiny += ["--log-interval", "10", "--checkpoint-interval", "10", "--seeds", "0"]
     tiny += ["--diffusion.network.width", "16", "--diffusion.network.blocks", "1"]
     words = ["train", "--task", CHEETAH.name, "--data", str(data_file), *tiny, "--weighting", "imitation",
