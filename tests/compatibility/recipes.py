@@ -63,7 +63,9 @@ RECIPES = {
     # Returns, recovery and scaling.
     "fisor_returns": Recipe(
         "ballrun.hdf5",
-        "--preset small --seeds 0 --returns.window 8 --value-updates 4 --policy-updates 4" + _VALUES + _ENDS,
+        "--preset small --seeds 0 --returns.refresh-interval 2 --value-updates 4 --critic-updates 2 --policy-updates 4"
+        + _VALUES
+        + _ENDS,
         [_BALL_RUN],
     ),
     # Bounds, siblings and escapes.
