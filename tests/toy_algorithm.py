@@ -113,5 +113,6 @@ def toy_data(
         "constraint_before": zeros + np.float32(poisoned == "state"),
         "constraint_ahead": zeros,
         "episode_violations": zeros,
+        "episode_cost": zeros,
     }
     return Transition(**columns)

@@ -24,7 +24,8 @@ class Transition(NamedTuple):
     state it leaves; h > 0 is a violation. `constraint_ahead` is the largest h of the states entered from here to the
     end of the episode, where it terminated; where it was cut, the discounted value of that way with a violation after
     the cut, and `UNKNOWN_AHEAD` where h has no known upper bound. `terminated` and `truncated` are 0 or 1.
-    `episode_violations` counts the violating steps of the whole episode; `UNKNOWN_AHEAD` in an unfinished one.
+    `episode_violations` counts the violating steps of the whole episode, `episode_cost` adds up its costs;
+    `UNKNOWN_AHEAD` in an unfinished one.
     """
 
     observation: Float[Array, "*B obs"]
@@ -38,6 +39,7 @@ class Transition(NamedTuple):
     constraint_before: Float[Array, "*B"]
     constraint_ahead: Float[Array, "*B"]
     episode_violations: Float[Array, "*B"]
+    episode_cost: Float[Array, "*B"]
 
 
 class Labeled(NamedTuple):

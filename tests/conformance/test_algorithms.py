@@ -216,6 +216,7 @@ def make_data(rows: int = 64) -> Transition:
         "constraint_before": rng.normal(-0.3, 0.5, rows).astype(np.float32),
         "constraint_ahead": h + rng.exponential(0.5, rows).astype(np.float32),
         "episode_violations": flag(0.5),
+        "episode_cost": flag(0.5),
     }
     return Transition(**columns)
 

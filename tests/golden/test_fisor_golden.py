@@ -112,6 +112,7 @@ def batch(golden) -> Transition:
         constraint_before=h,
         constraint_ahead=h,  # only `trajectory_bound` reads it
         episode_violations=jnp.zeros_like(h),
+        episode_cost=jnp.zeros_like(h),
     )
 
 

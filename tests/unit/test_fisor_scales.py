@@ -16,7 +16,7 @@ from surefoot.algorithms.fisor_scales import (
     constraint_scale,
     margin_of,
     observation_scale,
-    safe_quantiles,
+    region_quantiles,
     scaled_batch,
     standardized,
 )
@@ -51,18 +51,18 @@ def test_columns_are_standardized_and_clipped_beyond_the_data() -> None:
     """0, 2, 4: mean 2, deviation sqrt(8 / 3), range 4; clipped at -2 and 6. A constant column says nothing."""
     scale = observation_scale(jnp.array([[0.0, 1e6], [2.0, 1e6], [4.0, 1e6]]))
     seen = standardized(
-        Scales(scale, None, None, None), jnp.array([[2.0, 1e6], [4.0, 7.0], [6.0, 1e37], [1e37, -1e37]])
+        Scales(scale, None, None, None, None), jnp.array([[2.0, 1e6], [4.0, 7.0], [6.0, 1e37], [1e37, -1e37]])
     )
     deviation = np.sqrt(8 / 3)
     np.testing.assert_allclose(seen, [[0, 0], [2 / deviation, 0], [4 / deviation, 0], [4 / deviation, 0]], rtol=1e-6)
-    again = standardized(Scales(scale, None, None, None), jnp.array([[-1e37, 0.0]]))
+    again = standardized(Scales(scale, None, None, None, None), jnp.array([[-1e37, 0.0]]))
     np.testing.assert_allclose(again, [[-4 / deviation, 0]], rtol=1e-6)
 
 
 def test_a_column_far_from_0_keeps_its_digits() -> None:
     """1,000,000 + (0, 1, 2), where float32 has steps of 1/16."""
     scale = observation_scale(1e6 + jnp.arange(3.0)[:, None])
-    seen = standardized(Scales(scale, None, None, None), 1e6 + jnp.arange(3.0)[:, None])
+    seen = standardized(Scales(scale, None, None, None, None), 1e6 + jnp.arange(3.0)[:, None])
     np.testing.assert_allclose(seen[:, 0], np.array([-1, 0, 1]) / np.sqrt(2 / 3), rtol=1e-4, atol=1e-6)
 
 
@@ -75,7 +75,7 @@ def test_the_scale_of_h_is_its_usual_size(h: list[float], scale: float) -> None:
 
 def test_h_is_divided_by_its_scale_and_what_is_unknown_stays_so() -> None:
     batch = make_data(2)._replace(constraint_ahead=jnp.array([4.0, UNKNOWN_AHEAD], jnp.float32))
-    scaled = scaled_batch(Scales(None, jnp.asarray(2.0), jnp.asarray(4.0), None), batch)
+    scaled = scaled_batch(Scales(None, jnp.asarray(2.0), jnp.asarray(4.0), None, None), batch)
     np.testing.assert_allclose(scaled.constraint, batch.constraint / 2)
     np.testing.assert_allclose(scaled.reward, batch.reward / 4)
     np.testing.assert_array_equal(scaled.constraint_ahead, np.array([2.0, UNKNOWN_AHEAD], np.float32))
@@ -85,20 +85,35 @@ def test_h_is_divided_by_its_scale_and_what_is_unknown_stays_so() -> None:
 def test_a_share_of_the_safe_states_keeps_the_margin() -> None:
     """Of the safe rows' V_h -4, -3, -2, -1 the share 0.75 is at most -2."""
     data = make_data(6)._replace(episode_violations=jnp.array([0, 0, 0, 0, 1, 2], jnp.float32))
-    scales = Scales(None, None, None, safe_quantiles(jnp.array([-1.0, -4.0, -2.0, -3.0, 9.0, -9.0]), data))
-    assert [float(margin_of(scales, share=share, least=0.5)) for share in (0.75, 0.25, 1.0)] == [2.0, 4.0, 1.0]
-    assert float(margin_of(scales, share=1.0, least=1.5)) == 1.5
+    safe, _ = region_quantiles(jnp.array([-1.0, -4.0, -2.0, -3.0, 9.0, -9.0]), data, cost_limit=0.0)
+    assert [float(margin_of(safe, share=share, least=0.5)) for share in (0.75, 0.25, 1.0)] == [2.0, 4.0, 1.0]
+    assert float(margin_of(safe, share=1.0, least=1.5)) == 1.5
     assert margin_of(None, share=0.0, least=0.3) == 0.3
     with pytest.raises(ConfigError, match=r"quantile: expected 0 .* found 0.5"):
         margin_of(None, share=0.5, least=0.0)
 
 
+def test_calm_states_of_episodes_within_the_cost_limit_are_allowed() -> None:
+    """Of costs 0, 1, 1, 2 and a limit of 1 the first three rows are, without the one that a violation leaves."""
+    data = make_data(4)._replace(
+        episode_violations=jnp.array([0, 2, 2, 4], jnp.float32),
+        episode_cost=jnp.array([0, 1, 1, 2], jnp.float32),
+        constraint=-jnp.ones(4),
+        constraint_before=jnp.array([-1, -1, 1, -1], jnp.float32),
+    )
+    v_h = jnp.array([-4.0, 0.5, 3.0, 9.0])
+    for limit, highest in ((1.0, 0.5), (2.0, 9.0), (0.0, -4.0)):
+        assert float(region_quantiles(v_h, data, cost_limit=limit)[1][-1]) == highest
+
+
 def test_without_safe_episodes_the_calm_states_of_the_best_count() -> None:
     data = make_data(4)._replace(
-        episode_violations=jnp.array([1, 1, 3, 4], jnp.float32), constraint=jnp.array([-1, 1, -1, -1], jnp.float32)
+        episode_violations=jnp.array([1, 1, 3, 4], jnp.float32),
+        episode_cost=jnp.array([1, 1, 3, 4], jnp.float32),
+        constraint=jnp.array([-1, 1, -1, -1], jnp.float32),
     )
-    scales = Scales(None, None, None, safe_quantiles(jnp.array([-1.0, -2.0, -5.0, -6.0]), data))
-    assert [float(margin_of(scales, share=share, least=0.0)) for share in (0.01, 1.0)] == [1.0, 1.0]
+    for quantiles in region_quantiles(jnp.array([-1.0, -2.0, -5.0, -6.0]), data, cost_limit=0.0):
+        assert [float(margin_of(quantiles, share=share, least=0.0)) for share in (0.01, 1.0)] == [1.0, 1.0]
 
 
 # --- training ---

@@ -39,7 +39,7 @@ from surefoot.algorithms.fisor_scales import (
     init_scales,
     margin_of,
     measure,
-    safe_quantiles,
+    region_quantiles,
     scaled_batch,
     standardized,
 )
@@ -156,7 +156,8 @@ class FISOR(FISORFields):
             state = state._replace(scales=scales)
         if phase == "policy" and self.scaling.before_policy:
             v_h = in_blocks(lambda part: self._value(state, part.observation), data)
-            state = state._replace(scales=scales._replace(safe_quantiles=safe_quantiles(v_h, data)))
+            safe, allowed = region_quantiles(v_h, data, cost_limit=self.cost_limit)
+            state = state._replace(scales=scales._replace(safe_quantiles=safe, allowed_quantiles=allowed))
         return state
 
     # --- init, update, policy ---
@@ -268,7 +269,13 @@ class FISOR(FISORFields):
         if self.extraction not in ("feasible_first", "first_feasible"):
             return 0.0
         share = self.scaling.margin_quantile
-        return margin_of(state.scales, share=share, least=-math.inf if share > 0 else self.margin)
+        quantiles = None if state.scales is None else state.scales.allowed_quantiles
+        return margin_of(quantiles, share=share, least=-math.inf if share > 0 else self.margin)
+
+    def _weight_margin(self, state: FISORState) -> float | Float[Array, ""]:
+        """The margin of the weights, in units of scaled h."""
+        quantiles = None if state.scales is None else state.scales.safe_quantiles
+        return margin_of(quantiles, share=self.scaling.weight_quantile, least=self.weight_margin)
 
     # --- what the values say ---
 
@@ -424,7 +431,7 @@ class FISOR(FISORFields):
         return return_weights(
             returns,
             values,
-            margin=margin_of(state.scales, share=self.scaling.weight_quantile, least=self.weight_margin),
+            margin=self._weight_margin(state),
             reward_temperature=self.reward_temperature,
             constraint_temperature=self.constraint_temperature,
             largest=self.returns.largest_weight,
@@ -437,7 +444,7 @@ class FISOR(FISORFields):
     def _weights(
         self, state: FISORState, estimates: Estimates, relief: Float[Array, " b"] | None = None
     ) -> Float[Array, " b"]:
-        margin = margin_of(state.scales, share=self.scaling.weight_quantile, least=self.weight_margin)
+        margin = self._weight_margin(state)
         reward_spread, constraint_spread = 1.0, 1.0
         if self.scaled_advantages:
             reward_spread, constraint_spread = advantage_spreads(estimates, margin=margin, relief=relief)

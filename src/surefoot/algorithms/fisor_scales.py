@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from surefoot.errors import ConfigError
 from surefoot.ranges import Range, check_fields
@@ -39,10 +39,11 @@ class ScalingConfig:
     reward: bool = field(default=False, metadata={BEFORE: False})
     """Divide rewards by their standard deviation in the data."""
     weight_quantile: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
-    """Share of the safe logged episodes' states that the weights count as feasible, in hundredths: their margin is the
-    one that so many keep in V_h, but at least weight_margin. 0: weight_margin itself."""
+    """Share of the states of logged episodes without violation that the weights count as feasible, in hundredths:
+    their margin is the one that so many keep in V_h, but at least weight_margin. 0: weight_margin itself."""
     margin_quantile: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
-    """The same for the choice of the action, whose Q_h is held to it in place of margin, above 0, too. 0: margin."""
+    """The same for the choice of the action, whose Q_h is held to it, over the states without violation of episodes
+    within the cost limit; the margin may be below 0. 0: margin itself."""
 
     def __post_init__(self) -> None:
         check_fields(self, part="scaling")
@@ -78,7 +79,9 @@ class Scales(NamedTuple):
     reward: Float[Array, ""] | None
     """Rewards are divided by it."""
     safe_quantiles: Float[Array, " levels"] | None
-    """Of V_h (units of scaled h) over the logged states of safe episodes, at levels 0, 0.01, ..., 1."""
+    """Of V_h (units of scaled h) over the logged states of episodes without violation, at levels 0, 0.01, ..., 1."""
+    allowed_quantiles: Float[Array, " levels"] | None
+    """The same over the calm states of episodes within the cost limit."""
 
 
 def init_scales(spec: DataSpec, config: ScalingConfig) -> Scales | None:
@@ -90,6 +93,7 @@ def init_scales(spec: DataSpec, config: ScalingConfig) -> Scales | None:
         ObservationScale(zeros, ones, zeros - 1e6, zeros + 1e6) if config.observations else None,
         jnp.ones(()) if config.constraint else None,
         jnp.ones(()) if config.reward else None,
+        jnp.zeros(LEVELS) if config.before_policy else None,
         jnp.zeros(LEVELS) if config.before_policy else None,
     )
 
@@ -163,28 +167,37 @@ def constraint_unit(scales: Scales | None) -> float | Float[Array, ""]:
     return 1.0 if scales is None or scales.constraint is None else scales.constraint
 
 
-def safe_quantiles(v_h: Float[Array, " n"], data: Transition) -> Float[Array, " levels"]:
-    """Quantiles of V_h over the states of episodes without violation.
+def region_quantiles(
+    v_h: Float[Array, " n"], data: Transition, *, cost_limit: float
+) -> tuple[Float[Array, " levels"], Float[Array, " levels"]]:
+    """Quantiles of V_h over the states of episodes without violation, and over the calm states of those within the
+    cost limit.
 
     Where fewer than `ENOUGH_SAFE` of the transitions are of such episodes, those without violation of the
     `FEWEST_VIOLATIONS` with the fewest stand for them.
     """
-    violations = data.episode_violations
+    violations, calm = data.episode_violations, jnp.maximum(data.constraint, data.constraint_before) <= 0
     safe = violations == 0
     few = (violations <= jnp.quantile(violations, FEWEST_VIOLATIONS)) & (data.constraint <= 0)
-    rows = jnp.where(safe.mean() >= ENOUGH_SAFE, safe, few | ~few.any())
+    instead = few | ~few.any()
+    allowed = (safe | (data.episode_cost <= cost_limit)) & calm
+    return tuple(_quantiles(v_h, jnp.where(rows.mean() >= ENOUGH_SAFE, rows, instead)) for rows in (safe, allowed))
+
+
+def _quantiles(v_h: Float[Array, " n"], rows: Bool[Array, " n"]) -> Float[Array, " levels"]:
+    """Of the marked rows."""
     places = jnp.ceil(jnp.linspace(0.0, 1.0, LEVELS) * rows.sum()).astype(jnp.int32) - 1
     return jnp.sort(jnp.where(rows, v_h, jnp.inf))[jnp.maximum(places, 0)]
 
 
-def margin_of(scales: Scales | None, *, share: float, least: float) -> float | Float[Array, ""]:
-    """The margin that this share of the safe episodes' states keeps in V_h, but at least `least`; that where the share
+def margin_of(quantiles: Float[Array, " levels"] | None, *, share: float, least: float) -> float | Float[Array, ""]:
+    """The margin that this share of the states of `quantiles` keeps in V_h, but at least `least`; that where the share
     is 0. Raises `ConfigError` where no quantiles were measured."""
     if share == 0:
         return least
-    if scales is None or scales.safe_quantiles is None:
+    if quantiles is None:
         raise ConfigError(
             f"quantile: expected 0 for values whose quantiles over safe episodes were not measured in training, "
             f"found {share:g}."
         )
-    return jnp.maximum(-scales.safe_quantiles[math.ceil(share * (LEVELS - 1) - 1e-9)], least)
+    return jnp.maximum(-quantiles[math.ceil(share * (LEVELS - 1) - 1e-9)], least)

@@ -51,16 +51,17 @@ def to_transitions(
         constraint=_float32(h),
         constraint_before=_float32(before),
         constraint_ahead=_float32(_logged_way_on(h, dataset, worst=worst, discount=constraint_discount)),
-        episode_violations=_float32(_episode_violations(dataset)),
+        episode_violations=_float32(_of_each_row(dataset, dataset.violating_steps)),
+        episode_cost=_float32(_of_each_row(dataset, dataset.cost_returns)),
     )
 
 
-def _episode_violations(dataset: Dataset) -> Float[np.ndarray, " N"]:
-    """Violating steps of each row's episode."""
-    counts = np.full(len(dataset), UNKNOWN_AHEAD)
-    complete = np.repeat(dataset.violating_steps, dataset.lengths)
-    counts[: len(complete)] = complete
-    return counts
+def _of_each_row(dataset: Dataset, episodes: np.ndarray) -> Float[np.ndarray, " N"]:
+    """The number of each row's episode among `episodes` [E]; `UNKNOWN_AHEAD` for rows of an unfinished one."""
+    values = np.full(len(dataset), UNKNOWN_AHEAD)
+    complete = np.repeat(episodes, dataset.lengths)
+    values[: len(complete)] = complete
+    return values
 
 
 def _logged_way_on(

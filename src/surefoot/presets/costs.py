@@ -29,7 +29,7 @@ COSTS_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "expectile": 0.7,
             "constraint_value_ensemble": 2,
             "scaling": ScalingConfig(
-                observations=True, constraint=True, reward=True, weight_quantile=0.9, margin_quantile=0.95
+                observations=True, constraint=True, reward=True, weight_quantile=0.9, margin_quantile=0.93
             ),
             "reward_temperature": 1.5,
             "constraint_temperature": 1.5,
