@@ -106,6 +106,20 @@ def test_calm_states_of_episodes_within_the_cost_limit_are_allowed() -> None:
         assert float(region_quantiles(v_h, data, cost_limit=limit)[1][-1]) == highest
 
 
+def test_candidates_are_held_to_the_allowed_episodes(trained: FISORState) -> None:
+    over_allowed = replace(TINY, cost_limit=1.0, scaling=replace(ALL, margin_over="allowed"))
+    data = make_data()._replace(episode_cost=np.linspace(0, 3, 40, dtype=np.float32))
+    one = jax.tree.map(lambda leaf: leaf[0], train(over_allowed, data))
+    v_h = np.asarray(TINY.estimate(one, jnp.asarray(data.observation), jnp.asarray(data.action)).v_h)
+    calm = np.maximum(data.constraint, data.constraint_before) <= 0
+    rows = ((data.episode_violations == 0) | (data.episode_cost <= 1)) & calm
+    assert rows.sum() not in (0, 20)
+    middle = np.sort(v_h[rows])[-(-rows.sum() // 2) - 1]
+    np.testing.assert_allclose(over_allowed.feasible_margin(one), -middle * one.scales.constraint, rtol=1e-5)
+    assert trained.scales is not None
+    assert trained.scales.allowed_quantiles is None
+
+
 def test_without_safe_episodes_the_calm_states_of_the_best_count() -> None:
     data = make_data(4)._replace(
         episode_violations=jnp.array([1, 1, 3, 4], jnp.float32),

@@ -157,7 +157,10 @@ class FISOR(FISORFields):
         if phase == "policy" and self.scaling.before_policy:
             v_h = in_blocks(lambda part: self._value(state, part.observation), data)
             safe, allowed = region_quantiles(v_h, data, cost_limit=self.cost_limit)
-            state = state._replace(scales=scales._replace(safe_quantiles=safe, allowed_quantiles=allowed))
+            scales = scales._replace(safe_quantiles=safe)
+            if scales.allowed_quantiles is not None:
+                scales = scales._replace(allowed_quantiles=allowed)
+            state = state._replace(scales=scales)
         return state
 
     # --- init, update, policy ---
@@ -269,7 +272,9 @@ class FISOR(FISORFields):
         if self.extraction not in ("feasible_first", "first_feasible"):
             return 0.0
         share = self.scaling.margin_quantile
-        quantiles = None if state.scales is None else state.scales.allowed_quantiles
+        quantiles = None if state.scales is None else state.scales.safe_quantiles
+        if state.scales is not None and state.scales.allowed_quantiles is not None:
+            quantiles = state.scales.allowed_quantiles
         return margin_of(quantiles, share=share, least=-math.inf if share > 0 else self.margin)
 
     def _weight_margin(self, state: FISORState) -> float | Float[Array, ""]:

@@ -6,7 +6,7 @@ Pure functions; the results are kept in the state.
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -42,8 +42,10 @@ class ScalingConfig:
     """Share of the states of logged episodes without violation that the weights count as feasible, in hundredths:
     their margin is the one that so many keep in V_h, but at least weight_margin. 0: weight_margin itself."""
     margin_quantile: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
-    """The same for the choice of the action, whose Q_h is held to it, over the states without violation of episodes
-    within the cost limit; the margin may be below 0. 0: margin itself."""
+    """The same for the choice of the action, whose Q_h is held to it; the margin may be below 0. 0: margin itself."""
+    margin_over: Literal["safe", "allowed"] = field(default="safe", metadata={BEFORE: "safe"})
+    """Whose states that is a share of. safe: logged episodes without violation, as for the weights. allowed: those
+    within the cost limit, without the states in violation."""
 
     def __post_init__(self) -> None:
         check_fields(self, part="scaling")
@@ -81,7 +83,7 @@ class Scales(NamedTuple):
     safe_quantiles: Float[Array, " levels"] | None
     """Of V_h (units of scaled h) over the logged states of episodes without violation, at levels 0, 0.01, ..., 1."""
     allowed_quantiles: Float[Array, " levels"] | None
-    """The same over the calm states of episodes within the cost limit."""
+    """The same over the calm states of episodes within the cost limit; None where margin_over is `safe`."""
 
 
 def init_scales(spec: DataSpec, config: ScalingConfig) -> Scales | None:
@@ -94,7 +96,7 @@ def init_scales(spec: DataSpec, config: ScalingConfig) -> Scales | None:
         jnp.ones(()) if config.constraint else None,
         jnp.ones(()) if config.reward else None,
         jnp.zeros(LEVELS) if config.before_policy else None,
-        jnp.zeros(LEVELS) if config.before_policy else None,
+        jnp.zeros(LEVELS) if config.before_policy and config.margin_over == "allowed" else None,
     )
 
 

@@ -29,7 +29,12 @@ COSTS_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "expectile": 0.7,
             "constraint_value_ensemble": 2,
             "scaling": ScalingConfig(
-                observations=True, constraint=True, reward=True, weight_quantile=0.9, margin_quantile=0.93
+                observations=True,
+                constraint=True,
+                reward=True,
+                weight_quantile=0.9,
+                margin_quantile=0.93,
+                margin_over="allowed",
             ),
             "reward_temperature": 1.5,
             "constraint_temperature": 1.5,
