@@ -183,7 +183,11 @@ def region_quantiles(
     few = (violations <= jnp.quantile(violations, FEWEST_VIOLATIONS)) & (data.constraint <= 0)
     instead = few | ~few.any()
     allowed = (safe | (data.episode_cost <= cost_limit)) & calm
-    return tuple(_quantiles(v_h, jnp.where(rows.mean() >= ENOUGH_SAFE, rows, instead)) for rows in (safe, allowed))
+
+    def among(rows: Bool[Array, " n"]) -> Float[Array, " levels"]:
+        return _quantiles(v_h, jnp.where(rows.mean() >= ENOUGH_SAFE, rows, instead))
+
+    return among(safe), among(allowed)
 
 
 def _quantiles(v_h: Float[Array, " n"], rows: Bool[Array, " n"]) -> Float[Array, " levels"]:
