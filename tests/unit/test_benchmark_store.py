@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 import warnings
@@ -256,6 +257,7 @@ class FakeRay:
 
     def init(self, **options: Any) -> None:
         warnings.warn("os.fork() was called.", RuntimeWarning, stacklevel=1)  # JAX's, as Ray starts its processes
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Ray has a handler of its own
         self.calls.append(("init", options))
 
     def shutdown(self) -> None:
@@ -294,9 +296,11 @@ def ray_executor(monkeypatch: pytest.MonkeyPatch, fake: FakeRay, store: Store, *
 
 def test_ray_runs_cells_and_those_of_a_lost_node_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, cells, fake = Store(tmp_path), [make_cell(number) for number in range(3)], FakeRay("cell1")
+    before = signal.getsignal(signal.SIGTERM)
     with ray_executor(monkeypatch, fake, store) as executor:
         outcomes = run_cells(cells, executor, store=store, on_event=lambda event: None)
     assert {one.status for one in outcomes.values()} == {"done"}
+    assert signal.getsignal(signal.SIGTERM) == before
     assert events_of(store).count(("died", "cell1")) == 1
     assert [call for call, _ in fake.calls] == ["init", "shutdown"]
     options = fake.calls[0][1]

@@ -2,9 +2,11 @@
 
 import importlib
 import os
+import signal
+import threading
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 from surefoot.errors import ConfigError
@@ -52,7 +54,7 @@ class RayExecutor:
             "include_dashboard": False,
         }
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _own_handlers():
                 # JAX warns where a process forks in which it runs; Ray's children become other programs at once.
                 warnings.filterwarnings("ignore", message=r"os\.fork", category=RuntimeWarning)
                 self._ray.init(
@@ -94,6 +96,17 @@ class RayExecutor:
         except self._ray.exceptions.RayError as error:
             first = next((line for line in str(error).splitlines() if line.strip()), "")
             return Ended(cell.key, None, f"{type(error).__name__}, {first:.200}" if first else type(error).__name__)
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Keep this process's handlers of signals: Ray puts one in the place of SIGTERM's, which ends it with a dump."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _attempt(environment: Mapping[str, str], task: Task, cell: Cell) -> Outcome:
