@@ -246,10 +246,10 @@ def test_few_held_out_episodes_contradict_only_beyond_their_interval(spread: flo
 
 def test_a_share_without_an_interval_is_shown_alone() -> None:
     """A summary may have none: it was a traceback."""
-    alone = {**share(0.6), "interval": None}
+    alone = {**share(0.4), "interval": None}
     found = {"training": figures(warned=alone), "held_out": figures(safe_feasible=alone)}
-    assert held_out_rows(found)[0]["warned"] == "60.0 %"
-    assert "only 60.0 % (100.0 % held out) of the episodes with a violation have a warning" in held_out_verdict(found)
+    assert held_out_rows(found)[0]["warned"] == "40.0 %"
+    assert "only 40.0 % (100.0 % held out) of the episodes with a violation have a warning" in held_out_verdict(found)
     assert [figure.met for figure in held_out_figures(found)] == [True, True, False, True, True]
 
 
