@@ -79,18 +79,26 @@ class Robot:
     """Time constant of the acceleration, seconds; 0: the acceleration is the action, and no state of its own."""
     resets: ResetDistribution = ResetDistribution()
     """Where the data's episodes begin."""
-    fixed_starts: tuple[tuple[float, ...], ...] = ((-2.7, -2.7, 1.0, math.pi / 4), (-1.8, 0.0, 2.0, math.pi / 4))
-    """Poses of the evaluation's fixed starts: the far corner, and one that full control only just saves."""
+    safe_start: Annotated[tuple[float, ...], Range("(-inf, inf)")] = (-2.7, -2.7, 1.0, math.pi / 4)
+    """Pose of an evaluation's fixed start in the far corner."""
+    tight_start: Annotated[tuple[float, ...], Range("(-inf, inf)")] = (-1.8, 0.0, 2.0, math.pi / 4)
+    """Pose of an evaluation's fixed start that full control only just saves."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def fixed_starts(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The safe start, then the tight one."""
+        return self.safe_start, self.tight_start
 
 
 POINT_ROBOT = Robot()
 SLOW_ROBOT = Robot(
     lag=1.0,
     resets=ResetDistribution(acceleration=(-0.5, 0.5)),
-    fixed_starts=((-2.7, -2.7, 1.0, math.pi / 4, 0.0), (-1.8, 0.0, 1.8, math.pi / 4, 0.0)),
+    safe_start=(-2.7, -2.7, 1.0, math.pi / 4, 0.0),
+    tight_start=(-1.8, 0.0, 1.8, math.pi / 4, 0.0),
 )
 """Braking from 1.5 m/s takes 2.4 s and 2.2 m, where PointRobot takes 1.5 s and 1.1 m."""
 ROBOTS: dict[str, Robot] = {
