@@ -26,7 +26,7 @@ hold (0.4 m/s) may have to come back, at most 0.4 m, where h is below -0.6: that
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +42,7 @@ from surefoot.envs.point_robot import (
     follow_share,
 )
 from surefoot.errors import ConfigError
+from surefoot.ranges import Range, check_fields, check_relation
 from surefoot.safety.interpolation import SHIFT_TAPS, blend, stencil
 
 TOP_SPEED = 2.0
@@ -58,25 +59,21 @@ _QUERY_CHUNK = 4096
 class Grid:
     """Where V* is solved for; the default takes about 0.7 GB."""
 
-    spacing: float = 0.1
+    spacing: Annotated[float, Range("[0.02, 0.5]")] = 0.1
     """Metres between points along x and y."""
-    headings: int = 64
+    headings: Annotated[int, Range("[8, 4096]")] = 64
     """In the half circle [0, pi)."""
-    speed_spacing: float = 0.1
+    speed_spacing: Annotated[float, Range("[0.02, 0.5]")] = 0.1
     """Metres per second between speeds."""
-    top_speed: float = 2.4
+    top_speed: Annotated[float, Range("(0, 100]")] = 2.4
     """Largest speed of the grid, metres per second: braking from 2 m/s with a = 1 reaches 2.31 first."""
-    accelerations: int = 21
+    accelerations: Annotated[int, Range("[4, 4096]")] = 21
     """Between -1 and 1."""
 
     def __post_init__(self) -> None:
-        if not 0.02 <= self.spacing <= 0.5:
-            raise ConfigError(f"spacing: expected 0.02 to 0.5 metres, found {self.spacing}.")
-        if not 0.02 <= self.speed_spacing <= 0.5:
-            raise ConfigError(f"speed_spacing: expected 0.02 to 0.5 metres per second, found {self.speed_spacing}.")
-        for name, least in (("headings", 8), ("accelerations", _TAPS), ("speeds", _TAPS)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}: expected at least {least}, found {getattr(self, name)}.")
+        check_fields(self)
+        sentence = f"expected at least {_TAPS} speeds, {_TAPS - 1} times speed_spacing, found {self.top_speed:g}"
+        check_relation(self, self.speeds >= _TAPS, "top_speed", sentence)
 
     @property
     def speeds(self) -> int:
