@@ -51,6 +51,7 @@ def synthetic(rows: int, *, seed: int = 0, spec: DataSpec = SPEC) -> Transition:
         constraint_before=normal(rows),
         constraint_ahead=normal(rows),
         episode_violations=jnp.zeros(rows),
+        episode_cost=jnp.zeros(rows),
     )
 
 

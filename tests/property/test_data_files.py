@@ -33,7 +33,7 @@ def datasets(draw: st.DrawFn) -> tuple[Task, Dataset]:
     lengths = draw(st.lists(st.integers(1, 12), min_size=1, max_size=5).filter(lambda drawn: sum(drawn) > 1))
     tail, seed = draw(st.integers(0, 12)), draw(st.integers(0, 2**32 - 1))
     dataset = make_dataset(task, lengths=lengths, tail=tail, seed=seed)
-    dataset.rewards[draw(st.integers(0, len(dataset) - 1))] = draw(finite)
+    dataset.required_rewards[draw(st.integers(0, len(dataset) - 1))] = draw(finite)
     dataset.costs[draw(st.integers(0, len(dataset) - 1))] = abs(draw(finite))
     if draw(st.booleans()):
         dataset = replace(dataset, truncated=dataset.truncated | dataset.terminated)

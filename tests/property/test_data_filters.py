@@ -124,7 +124,7 @@ def test_noise_leaves_an_observation_one_thing(episodes: list[Episode], scale: f
     noisy = filters.noise(dataset, scale=scale, seed=seed)
     inside = ~noisy.truncated[:-1]
     np.testing.assert_array_equal(noisy.next_observations[:-1][inside], noisy.observations[1:][inside])
-    np.testing.assert_array_equal(noisy.rewards, dataset.rewards[: len(noisy)])
+    np.testing.assert_array_equal(noisy.required_rewards, dataset.required_rewards[: len(noisy)])
     if scale == 0:
         np.testing.assert_array_equal(noisy.observations, dataset.observations[: len(noisy)])
 

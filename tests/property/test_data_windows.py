@@ -55,11 +55,11 @@ def test_sums_to_go_are_the_discounted_sums_to_the_episodes_end(
     lengths: list[int], discount: float, penalty: float
 ) -> None:
     dataset = dataset_of(lengths, 2)
-    before = dataset.rewards.copy()
-    found = sums_to_go(dataset.rewards, dataset, discount=discount, at_termination=penalty)
+    before = dataset.required_rewards.copy()
+    found = sums_to_go(dataset.required_rewards, dataset, discount=discount, at_termination=penalty)
     for start, end in zip(dataset.episode_starts, dataset.episode_ends, strict=True):
         for row in range(start, end):
-            own = sum(discount ** (later - row) * float(dataset.rewards[later]) for later in range(row, end))
+            own = sum(discount ** (later - row) * float(dataset.required_rewards[later]) for later in range(row, end))
             ended = penalty * discount ** (end - 1 - row) if dataset.terminated[end - 1] else 0.0
             assert found[row] == pytest.approx(own + ended)
     assert (dataset.rewards == before).all()  # the penalty is added to a copy: once, however often this is called

@@ -52,7 +52,7 @@ def test_a_collection_that_holds_nan_is_not_written_and_its_parts_are_kept(
 ) -> None:
     task = get_task("Hopper" if recipe == "medium-replay" else "BallRun")
     rows = make_dataset(task, lengths=(40, 40), tail=0)
-    rewards = rows.rewards.copy()
+    rewards = rows.required_rewards.copy()
     rewards[7] = np.nan
 
     def collected(collection: Any, *_: object, **__: object) -> tuple[Dataset, dict[str, Any]]:

@@ -58,7 +58,7 @@ def check_rows(dataset: Dataset) -> None:
     np.testing.assert_array_equal(dataset.next_observations[:-1][inside], dataset.observations[1:][inside])
     moved = dataset.next_observations[:, 0] - dataset.observations[:, 0]
     np.testing.assert_allclose(moved, dataset.actions[:, 0], atol=1e-5)
-    np.testing.assert_allclose(dataset.rewards, dataset.actions[:, 0])
+    np.testing.assert_allclose(dataset.required_rewards, dataset.actions[:, 0])
     np.testing.assert_array_equal(dataset.costs, dataset.next_observations[:, 0] > 1.0)
 
 

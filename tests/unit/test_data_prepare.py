@@ -33,7 +33,9 @@ def test_every_leaf_is_float32_and_carries_its_column() -> None:
 def test_rewards_are_scaled_and_the_data_left_alone() -> None:
     dataset = make_dataset()
     before = dataset.fingerprint()
-    np.testing.assert_allclose(to_transitions(dataset, reward_scale=37.0).reward, dataset.rewards * 37.0, rtol=1e-6)
+    np.testing.assert_allclose(
+        to_transitions(dataset, reward_scale=37.0).reward, dataset.required_rewards * 37.0, rtol=1e-6
+    )
     assert dataset.fingerprint() == before
 
 

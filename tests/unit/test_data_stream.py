@@ -31,7 +31,7 @@ def mapped(tmp_path: Path) -> Dataset:
 
 def test_mapped_data_are_those_of_the_file(mapped: Dataset) -> None:
     assert is_mapped(mapped.observations)
-    assert is_mapped(mapped.rewards)
+    assert is_mapped(mapped.required_rewards)
     assert not is_mapped(make_dataset().observations)
     assert mapped.fingerprint() == make_dataset().fingerprint()
     np.testing.assert_array_equal(mapped.returns, make_dataset().returns)

@@ -156,7 +156,7 @@ def test_hoppers_labels_are_the_same_in_minaris_form_as_in_d4rls(places: bool, t
             group = file.create_group(f"episode_{number}")
             last = steps.next_observations[rows][-1:]
             group["observations"] = np.concatenate([steps.observations[rows], last])
-            group["actions"], group["rewards"] = steps.actions[rows], steps.rewards[rows]
+            group["actions"], group["rewards"] = steps.actions[rows], steps.required_rewards[rows]
             group["terminations"], group["truncations"] = steps.terminated[rows], steps.truncated[rows]
             if places:
                 group["infos/qpos"] = np.stack([track[51 * number : 51 * number + 51]] * 2, 1)

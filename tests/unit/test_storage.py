@@ -430,7 +430,7 @@ def test_the_sentence_says_what_was_written_and_how_to_go_on(tmp_path: Path) -> 
         data.rewrite(path, tmp_path / "new.hdf5", POINT_ROBOT)
     with h5py.File(path, "r+") as file:
         del file["rewards"].attrs[CHECKSUM]
-    assert data.load(path, POINT_ROBOT).rewards[3] == make_dataset().rewards[3] + 1
+    assert data.load(path, POINT_ROBOT).required_rewards[3] == make_dataset().required_rewards[3] + 1
 
 
 def test_an_array_whose_name_is_lost_is_missed(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_the_data_are_segments_with_what_came_after_them() -> None:
     np.testing.assert_allclose(raw[0], steps[:4], atol=1e-5)
     np.testing.assert_allclose(raw[1], np.concatenate([steps[18:20], np.zeros((2, 5))]), atol=1e-5)
     np.testing.assert_allclose(batch.segments.to_come[0], [dataset.returns[0], dataset.cost_returns[0] + 7], rtol=1e-5)
-    np.testing.assert_allclose(batch.segments.to_come[2], [dataset.rewards[49], dataset.costs[49]], rtol=1e-5)
+    np.testing.assert_allclose(batch.segments.to_come[2], [dataset.required_rewards[49], dataset.costs[49]], rtol=1e-5)
     np.testing.assert_allclose(batch.segments.share_left, [1.0, 22 / 40, 11 / 40])
     whole = steps[:50].astype(np.float64)
     np.testing.assert_allclose(data.normalizer.mean, whole.mean(0), rtol=1e-4, atol=1e-6)
