@@ -107,7 +107,7 @@ def test_calm_states_of_episodes_within_the_cost_limit_are_allowed() -> None:
 
 
 def test_candidates_are_held_to_the_allowed_episodes(trained: FISORState) -> None:
-    over_allowed = replace(TINY, cost_limit=1.0, scaling=replace(ALL, margin_over="allowed"))
+    over_allowed = replace(TINY, cost_limit=1.0, margin_over="allowed")
     data = make_data()._replace(episode_cost=np.linspace(0, 3, 40, dtype=np.float32))
     one = jax.tree.map(lambda leaf: leaf[0], train(over_allowed, data))
     v_h = np.asarray(TINY.estimate(one, jnp.asarray(data.observation), jnp.asarray(data.action)).v_h)

@@ -185,7 +185,7 @@ class FISOR(FISORFields):
             reward=pair(k_reward, self.reward_updates, None),
             constraint=pair(k_constraint, self.constraint_updates, ensemble),
             policy=init_policy(spec, k_policy, config=self.diffusion),
-            scales=init_scales(spec, self._scaling),
+            scales=init_scales(spec, self._scaling, allowed=self.margin_over == "allowed"),
             recovery=pair(k_recovery, self.constraint_updates, ensemble) if self.recovery == "cost" else None,
         )
         return state._replace(frozen=freeze(self._pairs(state))) if together else state

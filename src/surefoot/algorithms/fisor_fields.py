@@ -99,6 +99,9 @@ class FISORFields:
     # --- units ---
     scaling: ScalingConfig = field(default_factory=ScalingConfig, metadata={BEFORE: {}})
     """What is measured in units that follow from the data."""
+    margin_over: Literal["safe", "allowed"] = field(default="safe", metadata={BEFORE: "safe"})
+    """Whose states scaling.margin_quantile is a share of. safe: logged episodes without violation, as for the weights.
+    allowed: those within the cost limit, without the states in violation."""
 
     # --- policy ---
     weighting: Weighting = "feasibility"

@@ -6,7 +6,7 @@ Pure functions; the results are kept in the state.
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -43,9 +43,6 @@ class ScalingConfig:
     their margin is the one that so many keep in V_h, but at least weight_margin. 0: weight_margin itself."""
     margin_quantile: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
     """The same for the choice of the action, whose Q_h is held to it; the margin may be below 0. 0: margin itself."""
-    margin_over: Literal["safe", "allowed"] = field(default="safe", metadata={BEFORE: "safe"})
-    """Whose states that is a share of. safe: logged episodes without violation, as for the weights. allowed: those
-    within the cost limit, without the states in violation."""
 
     def __post_init__(self) -> None:
         check_fields(self, part="scaling")
@@ -86,7 +83,7 @@ class Scales(NamedTuple):
     """The same over the calm states of episodes within the cost limit; None where margin_over is `safe`."""
 
 
-def init_scales(spec: DataSpec, config: ScalingConfig) -> Scales | None:
+def init_scales(spec: DataSpec, config: ScalingConfig, *, allowed: bool = False) -> Scales | None:
     """Scales that change nothing, with the shapes of measured ones."""
     if not config.before_training and not config.before_policy:
         return None
@@ -96,7 +93,7 @@ def init_scales(spec: DataSpec, config: ScalingConfig) -> Scales | None:
         jnp.ones(()) if config.constraint else None,
         jnp.ones(()) if config.reward else None,
         jnp.zeros(LEVELS) if config.before_policy else None,
-        jnp.zeros(LEVELS) if config.before_policy and config.margin_over == "allowed" else None,
+        jnp.zeros(LEVELS) if config.before_policy and allowed else None,
     )
 
 

@@ -233,6 +233,9 @@ class RunDirectory:
     def check_identity(self, config: RunConfig) -> None:
         """Raise `ConfigError` where the run in this folder is not the one that `config` describes."""
         wanted, found = self.read_config().identity, config.identity
+        # A run from before a hyper-parameter was added lacks it; `fit` checks that it has the value of then.
+        known = wanted["hyperparameters"]
+        found["hyperparameters"] = {name: value for name, value in found["hyperparameters"].items() if name in known}
         for field in wanted:
             if wanted[field] != found[field]:
                 sentence = difference(field, wanted[field], found[field])
