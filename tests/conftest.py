@@ -16,7 +16,7 @@ from tests.memory import drop_programs, status
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-MOST_MEMORY, PEAK_MEMORY = 1.2e9, 2e9
+MOST_MEMORY, PEAK_MEMORY = 1.1e9, 2e9
 """Bytes of a test process from which on its compiled programs are dropped, and those that it must never hold: two
 processes fit beside a system of 8 GB."""
 CACHE_OPTIONS = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}

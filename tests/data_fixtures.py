@@ -185,7 +185,7 @@ def _other_task(path: Path) -> None:
 # The valid file has 60 rows: episodes in rows 0 to 19 and 20 to 49, and a tail of ten.
 BAD_FILES = [
     BadFile("missing", lambda path: None, "", "an HDF5 file", "nothing"),
-    BadFile("folder", lambda path: path.mkdir(), "", "an HDF5 file", "a folder"),
+    BadFile("folder", lambda path: path.mkdir(), "", "an HDF5 file", "an empty folder"),
     BadFile("no_bytes", lambda path: path.write_bytes(b""), "", "an HDF5 file", "empty file (0 bytes)"),
     BadFile("text", lambda path: path.write_text("a,b\n1,2\n"), "", "an HDF5 file", "text"),
     BadFile("binary", lambda path: path.write_bytes(b"PK\x03\x04\xff"), "", "an HDF5 file", "another format"),

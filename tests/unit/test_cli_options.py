@@ -105,7 +105,7 @@ def test_bad_seeds_are_refused_with_what_was_found(text: str) -> None:
     ("words", "near"),
     [
         (["--algorithm", "fisr"], "fisor or fosp"),
-        (["--task", "pointrobo"], "PointRobot or PointRobotPixels or PointRobotPixels64"),
+        (["--task", "pointrobo"], "PointRobot or PointRobotSlow or PointRobotPixels"),
         (["--preset", "smal"], "small"),
         (["--algorithm=BC"], "bc"),
     ],
