@@ -11,6 +11,8 @@ HYPERPARAMETERS = [
     *["--value-hidden", "16", "16", "--value-batch-size", "32", "--policy-batch-size", "32"],
     *["--diffusion.network.width", "16", "--diffusion.network.blocks", "1", "--diffusion.network.time-width", "16"],
     *["--num-candidates", "4"],
+    # Where values learn from returns, as by the preset of data with costs only.
+    *["--value-updates", "40", "--critic-updates", "20"],
 ]
 INTERVALS = ["--log-interval", "10", "--checkpoint-interval", "20"]
 TINY = [*HYPERPARAMETERS, *INTERVALS, "--seeds", "0:2"]

@@ -129,7 +129,10 @@ def test_what_a_calibration_does_not_read(
         (["--task", "Hopper"], "--recipe: expected medium-replay for Hopper, found default"),
         (["--task", "SafeReacher"], "--recipe: expected medium-replay for SafeReacher, found default"),
         (["--task", "HazardRunShifted"], "is there to fine-tune on; collect HazardRun."),
-        (["--task", "SwimmerVelocity", "--steps", "8000"], "in each of 16 lanes, about 16,000, found 8,000, which is 500"),
+        (
+            ["--task", "SwimmerVelocity", "--steps", "8000"],
+            "in each of 16 lanes, about 16,000, found 8,000, which is 500",
+        ),
         (["--task", "Hopper", "--recipe", "medium-replay", "--steps", "9000"], "about 10,000, found 9,000"),
     ],
 )

@@ -38,8 +38,8 @@ class DrawnRollout(NamedTuple):
             return (Path(folder) / self.name).read_bytes()
 
 
-def draw_rollouts(loaded: LoadedRun, task: Task, count: int) -> list[DrawnRollout]:
-    """The first `count` episodes of the run's first seed, the same as those that are measured.
+def draw_rollouts(loaded: LoadedRun, task: Task, count: int, *, lanes: int) -> list[DrawnRollout]:
+    """The first `count` episodes of the run's first seed, the same as those that are measured in `lanes` of a seed.
 
     Raises `SimulatorError` where the simulator is missing or the machine cannot draw.
     """
@@ -54,7 +54,9 @@ def draw_rollouts(loaded: LoadedRun, task: Task, count: int) -> list[DrawnRollou
         with ProgressLine("drawing", unit="episodes") as line:
             for episode in range(count):
                 line.report(episode, count)
-                shown = render_episode(loaded.algorithm, state, simulator, seed=seed, episode=episode, every=every)
+                shown = render_episode(
+                    loaded.algorithm, state, simulator, seed=seed, episode=episode, every=every, lanes=lanes
+                )
                 caption = (
                     f"Episode {episode} of seed {seed}: return {shown.episode_return:.1f}, cost {shown.cost:g} in "
                     f"{shown.length} steps; a red border marks steps with cost."

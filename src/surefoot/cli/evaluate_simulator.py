@@ -46,10 +46,10 @@ def evaluate_on_simulator(
         say_renderer(task)
     cost_limits(task, protocol)  # refused before any work
     seeds = loaded.config.seeds
-    drawn = draw_rollouts(loaded, task, min(gifs, episodes)) if gifs else []
     # MetaDrive needs a process for each lane.
     most = max(1, workers // len(seeds)) if task.suite == "metadrive" else LANES_PER_SEED
     lanes = lanes_for(seeds=len(seeds), episodes=episodes, most_per_seed=most)
+    drawn = draw_rollouts(loaded, task, min(gifs, episodes), lanes=lanes // len(seeds)) if gifs else []
     began = time.perf_counter()
     opened = (open_environment or open_lanes)(task, lanes, min(workers, lanes))
     with opened as environment, ProgressLine("evaluating", unit="episodes") as line:

@@ -33,16 +33,19 @@ class RenderedEpisode(NamedTuple):
 
 def render_episode(
     algorithm: Any, state: PyTree[Any], simulator: DrawingSimulator, *, seed: int, episode: int, every: int = 1,
-    on_step: Callable[[int], None] | None = None,
+    lanes: int = 1, on_step: Callable[[int], None] | None = None,
 ) -> RenderedEpisode:  # fmt: skip
     """Episode `episode` of training seed `seed`, whose `state` has no seed axis: a frame every `every` steps, with a
-    red border where a step since the last frame has cost. `on_step(steps)` is called after each step."""
+    red border where a step since the last frame has cost. `lanes`: that each seed had when the episode was measured.
+    `on_step(steps)` is called after each step."""
     observation, _ = simulator.reset(seed=episode_seed(episode))
     memory: Any = None
     frames, returns, costs, length, since = [_frame(simulator)], 0.0, 0.0, 0, 0.0
     ended = False
     while not ended:
-        memory, action = act_once(algorithm, state, memory, observation, seed=seed, episode=episode, step=length)
+        memory, action = act_once(
+            algorithm, state, memory, observation, seed=seed, episode=episode, step=length, lanes=lanes
+        )
         observation, reward, terminated, truncated, info = simulator.step(action)
         ended = terminated or truncated
         returns, costs, length, since = returns + reward, costs + info["cost"], length + 1, since + info["cost"]

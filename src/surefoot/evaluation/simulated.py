@@ -146,17 +146,22 @@ def roll_out_simulator(
 @pinned()
 def act_once(
     algorithm: Any, state: PyTree[Any], memory: PyTree[Any], observation: Float[np.ndarray, " o"],
-    *, seed: int, episode: int, step: int,
+    *, seed: int, episode: int, step: int, lanes: int = 1,
 ) -> tuple[PyTree[Any], Float[np.ndarray, " a"]]:  # fmt: skip
     """What `roll_out_simulator` does in one lane, for one state without seed axis: repeats an episode, for pictures.
 
-    `memory` is None at the episode's first step, then what came back.
+    `memory` is None at the episode's first step, then what came back. `lanes`: that a seed had; products of matrices
+    round by their number of rows, and an episode can hang on the last bit.
     """
     states = jax.tree.map(lambda leaf: leaf[None], state)
-    memory = _first_memory(algorithm, states, 1) if step == 0 else memory
-    places = (np.array([seed]), np.array([[episode]]), np.array([[step]]))
-    memory, actions = _act(algorithm, states, memory, np.asarray(observation)[None, None], *places)
-    return memory, check_actions(np.asarray(actions)[0], np.ones(1, bool))[0]
+    memory = _first_memory(algorithm, states, lanes) if step == 0 else memory
+    grid = (1, lanes)
+    seen = np.broadcast_to(observation, (*grid, *np.shape(observation)))
+    memory, actions = _act(
+        algorithm, states, memory, seen, np.array([seed]), np.full(grid, episode), np.full(grid, step)
+    )
+    lane = episode % lanes
+    return memory, check_actions(np.asarray(actions)[0, lane : lane + 1], np.ones(1, bool))[0]
 
 
 class _Bookkeeping:
