@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from surefoot.algorithms.fisor_values import ValueSettings, value_optimizer
+from surefoot.algorithms.fisor_weights import mean_and_spread
 from surefoot.nn import MLP
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.types import BEFORE, Metrics, Transition
@@ -254,19 +255,9 @@ def return_weights(
     """
     inside = values.h <= -margin
     stays = inside & (returns.h <= -margin)
-    reward_mean, reward_spread = _mean_and_spread(returns.reward - values.reward, stays)
+    reward_mean, reward_spread = mean_and_spread(returns.reward - values.reward, stays)
     earns = jnp.exp(reward_temperature * (returns.reward - values.reward - reward_mean) / reward_spread)
     relief = values.cost - returns.cost if by_cost else values.h - returns.h
-    _, relief_spread = _mean_and_spread(relief, ~inside)
+    _, relief_spread = mean_and_spread(relief, ~inside)
     escapes = jnp.exp(constraint_temperature * relief / relief_spread)
     return jnp.where(inside, stays * jnp.minimum(earns, largest), jnp.minimum(escapes, largest))
-
-
-def _mean_and_spread(values: Float[Array, " N"], rows: Bool[Array, " N"]) -> tuple[Array, Array]:
-    """Over the marked rows; 0 and 1 where fewer than two are marked."""
-    marked = rows.astype(jnp.float32)
-    count = jnp.maximum(marked.sum(), 1.0)
-    mean = (marked * values).sum() / count
-    variance = (marked * (values - mean) ** 2).sum() / count
-    some = (marked.sum() > 1) & (variance > 0)
-    return jnp.where(some, mean, 0.0), jnp.where(some, jnp.sqrt(variance), 1.0)

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from surefoot.errors import ConfigError
 from surefoot.types import Transition
@@ -69,18 +69,19 @@ def advantage_spreads(
     """
     q_r, v_r, q_h, v_h = estimates
     inside = v_h <= -margin
-    reward_spread = _spread(q_r - v_r, inside & (q_h <= -margin))
-    constraint_spread = _spread(v_h - q_h if relief is None else relief, ~inside)
+    _, reward_spread = mean_and_spread(q_r - v_r, inside & (q_h <= -margin))
+    _, constraint_spread = mean_and_spread(v_h - q_h if relief is None else relief, ~inside)
     return reward_spread, constraint_spread
 
 
-def _spread(advantage: Float[Array, " b"], rows: Array) -> Float[Array, ""]:
-    """Standard deviation over the marked rows; 1 where fewer than two are marked."""
+def mean_and_spread(values: Float[Array, " b"], rows: Bool[Array, " b"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean and standard deviation over the marked rows; 0 and 1 where fewer than two are marked, or all are equal."""
     marked = rows.astype(jnp.float32)
     count = marked.sum()
-    mean = (marked * advantage).sum() / jnp.maximum(count, 1.0)
-    variance = (marked * (advantage - mean) ** 2).sum() / jnp.maximum(count, 1.0)
-    return jnp.where((count > 1) & (variance > 0), jnp.sqrt(variance), 1.0)
+    mean = (marked * values).sum() / jnp.maximum(count, 1.0)
+    variance = (marked * (values - mean) ** 2).sum() / jnp.maximum(count, 1.0)
+    some = (count > 1) & (variance > 0)
+    return jnp.where(some, mean, 0.0), jnp.where(some, jnp.sqrt(variance), 1.0)
 
 
 def choose_candidate(
@@ -109,16 +110,15 @@ def choose_candidate(
         return jnp.argmax(q_r, axis=-1)
     if extraction not in ("feasible_first", "first_feasible"):
         raise ConfigError(f"unknown extraction '{extraction}'; known: minqc, maxq, feasible_first, first_feasible.")
-    if q_c is not None:
-        allowed = q_h <= -margin
-        q_r = q_r if extraction == "feasible_first" else jnp.zeros_like(q_r)
-        best = jnp.argmax(jnp.where(allowed, q_r, -jnp.inf), axis=-1)
-        return jnp.where(allowed.any(-1), best, jnp.argmin(q_c, axis=-1))
-    smallest = q_h.min(-1, keepdims=True)
-    allowed = q_h <= jnp.maximum(-margin, smallest + escape_slack * (smallest > escape_above))
+    allowed = q_h <= -margin
+    if q_c is None:
+        smallest = q_h.min(-1, keepdims=True)
+        allowed = q_h <= jnp.maximum(-margin, smallest + escape_slack * (smallest > escape_above))
     if extraction == "first_feasible":
-        return jnp.argmax(allowed, axis=-1)
-    return jnp.argmax(jnp.where(allowed, q_r, -jnp.inf), axis=-1)
+        best = jnp.argmax(allowed, axis=-1)
+    else:
+        best = jnp.argmax(jnp.where(allowed, q_r, -jnp.inf), axis=-1)
+    return best if q_c is None else jnp.where(allowed.any(-1), best, jnp.argmin(q_c, axis=-1))
 
 
 def pairs_of(observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]) -> Float[Array, "rows in"]:
