@@ -25,7 +25,7 @@ from surefoot.experiments.executors.base import Executor, Task
 from surefoot.experiments.executors.inline import InlineExecutor
 from surefoot.experiments.executors.processes import ProcessesExecutor
 from surefoot.experiments.executors.ray import RayExecutor
-from surefoot.experiments.held_out import is_noted, note_look
+from surefoot.experiments.looks import is_noted, note_look
 from surefoot.experiments.plan import HELD_OUT, Plan, read_plan
 from surefoot.experiments.publish import publish
 from surefoot.experiments.resolve import Resolved, resolve_cells, resolve_methods
