@@ -6,15 +6,22 @@ Compiled programs are what fills the memory of a test process: 5.6 GB by the end
 test once the process holds more than `MOST_MEMORY`, and found again on the disk where a later test needs them.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache as programs
 from tests.memory import drop_programs, status
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# A commit passes or fails whenever it is tested. HYPOTHESIS_PROFILE=explore looks for what no run has tried yet.
+hypothesis.settings.register_profile("fixed", derandomize=True, database=None)
+hypothesis.settings.register_profile("explore", derandomize=False)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 MOST_MEMORY, PEAK_MEMORY = 1.1e9, 2e9
 """Bytes of a test process from which on its compiled programs are dropped, and those that it must never hold: two

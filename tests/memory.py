@@ -2,6 +2,8 @@
 
 import ctypes
 import gc
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,3 +30,13 @@ def drop_programs(*, above: float = 0) -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+def in_a_process(words: list[str]) -> str:
+    """What `surefoot WORDS` prints, run beside this process, which then need not hold its programs."""
+    code = "import sys; from surefoot.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": jax.config.values["jax_compilation_cache_dir"] or ""}
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -174,7 +174,7 @@ def _float(digits: str) -> float:
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > 20 or abs(value := int(digits)) >= 2**64:
+    if len(digits) > 21 or abs(value := int(digits)) >= 2**64:
         raise _Strange(f"the number {digits[:20]}..., which is too large")
     return value
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
 from tests.e2e.tiny import rows_of
-from tests.memory import drop_programs
+from tests.memory import drop_programs, in_a_process
 
 import surefoot
 from surefoot.cli.main import main
@@ -34,7 +34,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     path = tmp_path_factory.mktemp("runs") / "fosp"
     words = ["train", "--algorithm", "fosp", "--task", "HazardRun", "--data", str(images), "--out", str(path), *SIZES]
-    assert main(words) == 0
+    in_a_process(words)
     return path
 
 
@@ -52,15 +52,14 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned(
     assert summary["evaluation_infeasibility"]["violation_within_steps"] == 5
 
     tuned = tmp_path / "online"
-    drop_programs()
     words = ["finetune", str(run), "--task", "HazardRunShifted", "--steps", "60", "--lanes", "1", "--ratio", "0.05"]
-    assert main([*words, "--out", str(tuned)]) == 0
+    told = in_a_process([*words, "--out", str(tuned)])
     bill = rows_of(tuned / "online.jsonl")
     assert [row["environment_steps"] for row in bill] == [30, 60]
     assert bill[-1]["total_cost"] == sum(row["cost_mean"] for row in bill)
     assert bill[-1]["cost_regret"] == bill[-1]["total_cost"] / 2
     assert all(0.0 <= row["metrics"]["act/online_rate"] <= 1.0 for row in bill)
-    assert "The actor that learns acted in" in capsys.readouterr().out
+    assert "The actor that learns acted in" in told
     assert main(["finetune", "--out", str(tuned), "--resume"]) == 0  # alone: nothing is left to do
     assert rows_of(tuned / "online.jsonl") == bill
     capsys.readouterr()
@@ -127,7 +126,7 @@ def pixels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     data, path = folder / "pixels.hdf5", folder / "run"
     assert main(["collect", "--task", "PointRobotPixels", "--transitions", "120", "--out", str(data)]) == 0
     words = ["train", "--algorithm", "fosp", "--task", "PointRobotPixels", "--data", str(data), "--out", str(path)]
-    assert main([*words, *SIZES]) == 0
+    in_a_process([*words, *SIZES])
     return data, path
 
 
@@ -155,12 +154,11 @@ def test_a_run_on_pixels_is_measured_where_the_target_moved(pixels: tuple[Path, 
     assert main(["evaluate", str(pixels[1]), "--episodes", "4", "--task", "PointRobotPixelsMoved"]) == 0
 
 
-@pytest.mark.usefixtures("much_memory")
 def test_a_run_on_pixels_is_tuned_where_the_target_moved(pixels: tuple[Path, Path], tmp_path: Path) -> None:
     _, path = pixels
     tuned = tmp_path / "online"
     words = ["finetune", str(path), "--task", "PointRobotPixelsMoved", "--steps", "75", "--lanes", "1"]
-    assert main([*words, "--ratio", "0.02", "--out", str(tuned)]) == 0
+    in_a_process([*words, "--ratio", "0.02", "--out", str(tuned)])
     (row,) = rows_of(tuned / "online.jsonl")
     assert row["environment_steps"] == 75
     assert row["episodes"] >= 1

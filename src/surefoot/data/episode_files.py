@@ -26,7 +26,7 @@ from jaxtyping import Int, UInt8
 
 from surefoot.data import pixels
 from surefoot.data.allowance import Allowance, check_memory
-from surefoot.data.cards import Card
+from surefoot.data.cards import Card, written_card
 from surefoot.data.checks import check_frames, refuse
 from surefoot.data.checksums import write_array, write_keys, write_text
 from surefoot.data.frames import FrameData, join
@@ -79,6 +79,7 @@ def save(
     Raises `DataError` where they cannot be written, and before any writing where `load` would refuse them.
     """
     check_frames(folder, frames, task)
+    written_card(folder, CARD, task.name, card, layout=LAYOUT)  # before any episode is
     sweep(folder / EPISODES)
     spans = list(zip(frames.episode_starts.tolist(), frames.episode_ends.tolist(), strict=True))
     for number, ((start, end), label) in enumerate(zip(spans, labels, strict=True)):
@@ -93,7 +94,7 @@ def save(
 
 def write_card(folder: Path, task: Task, card: dict[str, Any]) -> None:
     """Write the folder's card, which says that it is finished."""
-    write_json(folder / CARD, {"task": task.name, "layout": LAYOUT, **card})
+    write_json(folder / CARD, written_card(folder, CARD, task.name, card, layout=LAYOUT))
 
 
 def is_folder_of_episodes(path: Path) -> bool:

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from surefoot.data.allowance import Allowance
-from surefoot.data.cards import Card
+from surefoot.data.cards import Card, written_card
 from surefoot.data.checks import (
     NEAR_REWARDS,
     check_dataset,
@@ -93,7 +93,7 @@ def save(path: str | os.PathLike[str], dataset: Dataset, *, card: dict[str, Any]
     """
     path = Path(path)
     check_dataset(path, dataset, TASKS.get(dataset.task), finite=True)
-    card_text = _card_text(path, dataset.task, card)
+    card_text = json.dumps(written_card(path, CARD, dataset.task, card))
     arrays = dict(dataset.arrays())
     arrays["terminals"], arrays["timeouts"] = arrays.pop("terminated"), arrays.pop("truncated")
     size = sum(array.nbytes for array in arrays.values())
@@ -119,7 +119,7 @@ def rewrite(
         check_card_task(source, found, task)
         nodes = _find(source, file, task)
         _allow(source, nodes, in_memory=False)
-        card_text = _card_text(target, task.name, found if card is None else card)
+        card_text = json.dumps(written_card(target, CARD, task.name, found if card is None else card))
         size = sum(math.prod(node.shape) * (1 if key in FLAG_KEYS else 4) for key, node in nodes.items())
         with replacing(target, size=size) as temporary:
             with new_hdf5(temporary) as out:
@@ -236,13 +236,6 @@ def _copy_blocks(source: Path, key: str, node: h5py.Dataset, out: h5py.File) -> 
         for start, values in verified_blocks(source, key, node)
     )
     write_array(out, key, shape, np.bool_ if key in FLAG_KEYS else np.float32, parts)
-
-
-def _card_text(path: Path, task: str, card: dict[str, Any] | None) -> str:
-    full_card = {"task": task, **(card or {})}
-    if full_card["task"] != task:
-        refuse(path, CARD, expected=f"task {task}", found=f"task {full_card['task']!a}")
-    return json.dumps(full_card)
 
 
 def card_of(path: Path, file: h5py.File) -> dict[str, Any]:

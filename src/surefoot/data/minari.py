@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 
 from surefoot.data.allowance import Allowance
-from surefoot.data.cards import Metadata
+from surefoot.data.cards import Metadata, written_card
 from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
 from surefoot.data.checksums import write_array
 from surefoot.data.d4rl import LEADING_COLUMNS, Labeller
@@ -119,6 +119,7 @@ def save_minari(
         refuse(
             path, "rewards", expected="a number for every step, as Minari's format has", found="data without rewards"
         )
+    full_card = written_card(path, CARD, dataset.task, card)
     with _new_folder(path, size=2 * sum(array.nbytes for _, array in dataset.arrays())) as temporary:
         folder = temporary / "data"
         folder.mkdir()
@@ -128,7 +129,7 @@ def save_minari(
                 _write_episode(file, index, dataset, slice(start, end))
         size = round((folder / MAIN_FILE).stat().st_size / 1e6, 1)
         metadata = _metadata(path.name, dataset, task, episodes=len(bounds) - 1, megabytes=size)
-        metadata[CARD] = {"task": dataset.task, **(card or {})}
+        metadata[CARD] = full_card
         (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n", encoding="utf-8")
 
 

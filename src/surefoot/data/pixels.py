@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from surefoot.data.allowance import Allowance
+from surefoot.data.cards import written_card
 from surefoot.data.checks import check_frames, float32_values, refuse
 from surefoot.data.checksums import write_array, write_keys
 from surefoot.data.frames import FrameData
@@ -53,7 +54,7 @@ def save(path: str | os.PathLike[str], frames: FrameData, *, card: dict[str, Any
     """
     path = Path(path)
     check_frames(path, frames, TASKS.get(frames.task))
-    text = json.dumps({"task": frames.task, "layout": LAYOUT, **(card or {})})
+    text = json.dumps(written_card(path, CARD, frames.task, card, layout=LAYOUT))
     size = sum(array.nbytes for array in frames.arrays().values())
     with replacing(path, size=size) as temporary, new_hdf5(temporary) as file:
         for name, array in frames.arrays().items():
