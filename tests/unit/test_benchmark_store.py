@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -187,6 +188,24 @@ def test_records_that_were_changed_are_refused(tmp_path: Path) -> None:
     path.write_text(text.replace('"episodes": 2', '"episodes": 3'))
     with pytest.raises(ConfigError, match="expected 6 rows, found 4"):
         store.rows("cell0")
+
+
+def test_a_cells_folder_under_another_cells_key_is_refused(tmp_path: Path) -> None:
+    """Before, the copy counted as done: another method's episodes stood in its row."""
+    store, other = Store(tmp_path), make_cell(1, method="fisor")
+    run(store, [make_cell(0)])
+    shutil.copytree(store.folder("cell0"), store.folder("cell1"))
+    for work in (lambda: store.is_done(other), lambda: store.rows("cell1"), lambda: store.fail(other, "a reason")):
+        with pytest.raises(
+            ConfigError, match=r"cell1.cell\.json: key: expected cell1 .*, found cell0; remove the cell's"
+        ):
+            work()
+    path = store.folder("cell1") / "cell.json"
+    path.write_text(path.read_text().replace('"key": "cell0",\n', ""))  # as earlier versions wrote it
+    assert store.is_done(other)
+    run(store, [make_cell(2)], fake_cells.failing_work)
+    assert store.record("cell2") is not None
+    assert json.loads((store.folder("cell2") / "cell.json").read_text())["key"] == "cell2"
 
 
 @pytest.mark.parametrize("name", ["journal.jsonl", "cells/cell0/cell.log"])

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -125,6 +126,30 @@ def test_damaged_files_are_named(folder: Path) -> None:
     assert "000001.hdf5: observations: expected compressed images, found a damaged file" in refused(folder)
     path.write_bytes(b"no HDF5")
     assert "000001.hdf5" in refused(folder)
+
+
+def test_images_and_labels_that_are_not_what_was_written_are_refused(folder: Path) -> None:
+    """Whole chunks of other images, and one letter of a label: neither gzip nor HDF5 notices. Before, both passed."""
+    path = folder / "episodes/000000.hdf5"
+    content = path.read_bytes()
+    chunks = episode_files.load(folder, TASK, in_memory=False).observations._chunks  # pyright: ignore
+    first, second = (slice(one.offset, one.offset + one.size) for one in chunks[:2])  # of noise: of the same size
+    swapped = bytearray(content)
+    swapped[first], swapped[second] = content[second], content[first]
+    label = content.replace(b"random", b"rbndom")
+    for changed, key in ((bytes(swapped), "observations"), (label, "behaviour and number")):
+        assert len(changed) == len(content) != changed
+        path.write_bytes(changed)
+        for only in (None, lambda label, number: number == 0):
+            with pytest.raises(
+                DataError, match=rf"000000\.hdf5: {key}: expected .*written, 'crc32:.* damaged or edited"
+            ):
+                episode_files.load(folder, TASK, in_memory=False, only=only)
+    path.write_bytes(content)
+    with h5py.File(path, "r+") as file:  # as earlier versions wrote it
+        for node in (file, file["observations"]):
+            del node.attrs["checksum"]
+    assert episode_files.load(folder, TASK, in_memory=True).fingerprint() == frames().fingerprint()
 
 
 def test_an_episode_of_a_single_frame_is_refused(folder: Path) -> None:

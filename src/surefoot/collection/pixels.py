@@ -93,7 +93,7 @@ def collect_pixels(
                 for number, length in players.play(_missing(collection, done), keep):
                     done[number] = length
                     on_progress(min(sum(done.values()), collection.transitions), collection.transitions)
-        frames = episode_files.load_episodes(collection.folder, collection.task, in_memory=False)
+        frames = episode_files.load_episodes(collection.folder, collection.task, in_memory=False, verify=True)
         check_frames(collection.folder, frames, collection.task)
         card = make_card(collection, frames, renderer=renderer)
         episode_files.write_card(collection.folder, collection.task, card)

@@ -7,6 +7,7 @@
 
 An episode's file appears whole or not at all, so a folder that was being written is good at any moment. HDF5 reads one
 thing at a time; so only the places of the chunks are asked of it, and threads read and inflate them side by side.
+Every array has a checksum, both attributes have one together; `load` verifies them all.
 """
 
 import io
@@ -28,9 +29,9 @@ from surefoot.data import pixels
 from surefoot.data.allowance import Allowance, check_memory
 from surefoot.data.cards import Card, written_card
 from surefoot.data.checks import check_frames, refuse
-from surefoot.data.checksums import write_array, write_keys, write_text
+from surefoot.data.checksums import CHECKSUM, verified, write_array, write_keys, write_text
 from surefoot.data.frames import FrameData, join
-from surefoot.data.storage import check_keys, read_text, reading
+from surefoot.data.storage import check_keys, read_checksum, read_text, reading
 from surefoot.data.writing import replacing
 from surefoot.errors import DataError
 from surefoot.files import sweep, write_json
@@ -62,6 +63,7 @@ def encode(episode: FrameData, *, behaviour: str, number: int) -> bytes:
         write_keys(file, list(pixels.KEYS.values()))
         write_text(file, _BEHAVIOUR, behaviour)
         write_text(file, _NUMBER, str(number))
+        write_text(file, CHECKSUM, _checksum_of(behaviour, str(number)))
     return content.getvalue()
 
 
@@ -204,7 +206,7 @@ def load(
     card = read_card(folder)
     check_card(folder, card, task)
     _check_count(folder, card)
-    frames = load_episodes(folder, task, in_memory=in_memory, only=only, on_progress=on_progress)
+    frames = load_episodes(folder, task, in_memory=in_memory, only=only, verify=True, on_progress=on_progress)
     if only is None:
         check_frames(folder, frames, task)
     return frames
@@ -216,21 +218,25 @@ def load_episodes(
     *,
     in_memory: bool,
     only: Callable[[str, int], bool] | None = None,
+    verify: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> FrameData:
-    """The same without a card, as of a folder that is being written."""
+    """The same without a card, as of a folder that is being written. `verify`: read the images once and refuse those
+    that are not what was written."""
     paths = episode_paths(folder)
     parts: list[FrameData] = []
     chunks: list[Chunk] = []
     firsts: list[int] = []
     frames = 0
     for number, path in enumerate(paths):
-        part, behaviour, found = _read(path, task)
+        part, behaviour, found, written = _read(path, task)
         if only is None or only(behaviour, int(path.stem)):
             parts.append(part)
             chunks += [chunk for _, chunk in found]
             firsts += [frames + first for first, _ in found]
             frames += len(part.rewards)
+            if verify:
+                _verify(path, task, found, rows=len(part.rewards), written=written)
         if on_progress is not None:
             on_progress(number + 1, len(paths))
     if not parts:
@@ -285,8 +291,18 @@ def _check_count(folder: Path, card: dict[str, Any]) -> None:
         refuse(folder / EPISODES, "", expected=f"{counted} files, as the card counts", found=there)
 
 
-def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk]]]:
-    """An episode without its images, its behaviour, and where its chunks lie by their first frame."""
+def _verify(path: Path, task: Task, found: Sequence[tuple[int, Chunk]], *, rows: int, written: str | None) -> None:
+    """Read the images of an episode once, and refuse them where their checksum is not the one that was `written`."""
+    key, shape = "observations", (rows, *(task.image_shape or ()))
+    images = CompressedImages([chunk for _, chunk in found], np.array([first for first, _ in found]), shape)
+    parts = ((start, images[start : start + pixels.IMAGE_ROWS]) for start in range(0, rows, pixels.IMAGE_ROWS))
+    for _ in verified(path, key, parts, dtype=images.dtype, shape=shape, written=written, name=key):
+        pass
+
+
+def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk]], str | None]:
+    """An episode without its images, its behaviour, where its chunks lie by their first frame, and the images'
+    checksum."""
     with reading(path) as file:
         check_keys(path, file)
         allowance = Allowance(path)
@@ -302,11 +318,13 @@ def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk
         )
         behaviour = _behaviour(path, file)
         _check_number(path, file)
+        _check_attributes(path, file)
+        written = read_checksum(path, "observations", node)
     rows = len(arrays["rewards"])
     arrays["observations"] = np.zeros((rows, *(task.image_shape or ())), np.uint8)
     check_frames(path, FrameData(task.name, **arrays), task, whole=False)
     arrays["observations"] = np.zeros((rows, 0), np.uint8)
-    return FrameData(task.name, **arrays), behaviour, sorted(found)
+    return FrameData(task.name, **arrays), behaviour, sorted(found), written
 
 
 def _check_number(path: Path, file: h5py.File) -> None:
@@ -314,6 +332,19 @@ def _check_number(path: Path, file: h5py.File) -> None:
     number = read_text(path, file, _NUMBER)
     if number is not None and number != str(int(path.stem)):
         refuse(path, _NUMBER, expected=f"{int(path.stem)} as in the file's name", found=f"{str(number)[:40]!a}")
+
+
+def _check_attributes(path: Path, file: h5py.File) -> None:
+    """Refuse attributes that are not those that were written; older files have no checksum of theirs."""
+    written = read_text(path, file, CHECKSUM)
+    found = _checksum_of(*(str(read_text(path, file, name)) for name in (_BEHAVIOUR, _NUMBER)))
+    if written is not None and written != found:
+        refuse(path, f"{_BEHAVIOUR} and {_NUMBER}", expected=f"those that were written, {str(written)[:40]!a}",
+               found=f"{found}: the file was damaged or edited")  # fmt: skip
+
+
+def _checksum_of(behaviour: str, number: str) -> str:
+    return f"crc32:{zlib.crc32(json.dumps([behaviour, number]).encode()):08x}"
 
 
 def _behaviour(path: Path, file: h5py.File) -> str:

@@ -212,13 +212,19 @@ def verified_blocks(
 
     Raises `DataError`.
     """
-    written = read_text(path, node, CHECKSUM, key=key)
-    if written is not None and not isinstance(written, str):
-        refuse(path, key, expected=f"text in its attribute {CHECKSUM}", found=type(written).__name__)
+    written = read_checksum(path, key, node)
     blocks = read_blocks(path, key, node) if blocks is None else blocks
     # Within its group: Minari's episodes have groups of their own.
     name = "infos/" + key.rpartition("/")[2] if "/infos/" in key else key.rpartition("/")[2]
     return verified(path, key, blocks, dtype=node.dtype, shape=node.shape, written=written, name=name)
+
+
+def read_checksum(path: Path, key: str, node: h5py.Dataset) -> str | None:
+    """The checksum that an array was written with; None where it has none. Raises `DataError`."""
+    written = read_text(path, node, CHECKSUM, key=key)
+    if written is not None and not isinstance(written, str):
+        refuse(path, key, expected=f"text in its attribute {CHECKSUM}", found=type(written).__name__)
+    return written
 
 
 def check_keys(path: Path, file: h5py.File) -> None:

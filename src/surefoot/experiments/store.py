@@ -93,6 +93,8 @@ class CellRecord:
     """Why it failed."""
     at: float = 0.0
     """Seconds since the epoch."""
+    key: str = ""
+    """The cell's; empty in records of earlier versions."""
     rows: Mark | None = None
     """What rows.jsonl.gz must be."""
     details: dict[str, Any] = field(default_factory=dict)
@@ -165,12 +167,15 @@ class Store:
             yield ours
 
     def record(self, key: str) -> CellRecord | None:
-        """How a cell ended; None where it did not yet."""
+        """How a cell ended; None where it did not yet. Raises `ConfigError` where it is the record of another key, as
+        in a folder that was copied."""
         path, what = self.folder(key) / "cell.json", "the record of a cell"
         if not path.exists():
             return None
         found: CellRecord = read_json(path, CellRecord, what=what, advice=_AGAIN)
         check_json(found.details, Details, place=f"{path}: details", what=what, advice=_AGAIN)
+        if found.key not in ("", key):
+            raise ConfigError(f"{path}: key: expected {key} as its folder's name, found {found.key:.80}; {_AGAIN}.")
         return found
 
     def record_of(self, cell: Cell) -> CellRecord | None:
@@ -195,7 +200,7 @@ class Store:
         content = compressed(text)
         record = CellRecord(
             "done", cell.task, cell.method, cell.fraction, cell.seeds, cell.episodes,
-            at=time.time(), rows=mark(content), details=measured.details,
+            at=time.time(), key=cell.key, rows=mark(content), details=measured.details,
         )  # fmt: skip
         folder = self.folder(cell.key)
         write_together({
@@ -207,8 +212,9 @@ class Store:
         found = self.record_of(cell)
         if found is None or found.status == "failed":
             record = CellRecord(
-                "failed", cell.task, cell.method, cell.fraction, cell.seeds, 0, reason=reason, at=time.time()
-            )
+                "failed", cell.task, cell.method, cell.fraction, cell.seeds, 0, reason=reason, at=time.time(),
+                key=cell.key,
+            )  # fmt: skip
             write_json(self.folder(cell.key) / "cell.json", dataclasses.asdict(record))
 
     def rows(self, key: str) -> list[dict[str, Any]]:
