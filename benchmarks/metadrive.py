@@ -16,7 +16,7 @@ import numpy as np
 import _machine
 from surefoot.envs.simulators import Simulator, make
 from surefoot.envs.simulators.check import probe
-from surefoot.envs.vector import VectorSimulator
+from surefoot.envs.workers.vector import VectorSimulator
 from surefoot.tasks import Task
 from surefoot.tasks.dsrl import DSRL_TASKS
 
@@ -58,7 +58,7 @@ def measure(task: Task) -> dict[str, Any]:
 
 def lanes(task: Task) -> bool:
     """Whether two lanes side by side give the episodes that one gives."""
-    with VectorSimulator(task, count=2, workers=2) as simulator:
+    with VectorSimulator(task, num_envs=2, workers=2) as simulator:
         together = simulator.reset([3, 4])
     env = make(task)
     alone = [env.reset(seed=seed)[0] for seed in (3, 4)]

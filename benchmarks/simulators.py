@@ -17,7 +17,7 @@ import numpy as np
 import _machine
 from surefoot.collection import ppo
 from surefoot.envs.simulators import make
-from surefoot.envs.vector import VectorSimulator
+from surefoot.envs.workers.vector import VectorSimulator
 from surefoot.tasks import get_task
 from surefoot.tasks.dsrl import DSRL_TASKS
 
@@ -96,8 +96,8 @@ def vector(*, rounds: int) -> dict[str, Any]:
     act, seeds = jax.jit(ppo.act), np.arange(LANES)
     rates: dict[int, list[float]] = {0: [], 2: []}
     with (
-        VectorSimulator(task, count=LANES, workers=0) as one,
-        VectorSimulator(task, count=LANES, workers=2) as two,
+        VectorSimulator(task, num_envs=LANES, workers=0) as one,
+        VectorSimulator(task, num_envs=LANES, workers=2) as two,
     ):
         for _ in range(rounds):
             for workers, simulator in ((0, one), (2, two)):

@@ -1,25 +1,15 @@
 """Vectorised simulators of NumPy for tests of the collection: a point on a line that pays for going right, too far."""
 
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 
-from surefoot.envs.workers.lanes import IDLE
+from surefoot.envs.vector import IDLE, Step, WorkerDeath
 from surefoot.tasks import Task
 
 LINE = Task("Line", 2, 1, 5, return_min=0.0, return_max=5.0, cost_limit=1.0, has_constraint=False, cost_return_max=5.0)
 """Observation: place and step / 5. Reward: the action. Cost: 1 beyond place 1. Episodes of 5 steps."""
-
-
-class LineStep(NamedTuple):
-    observation: np.ndarray
-    reward: np.ndarray
-    cost: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    start_observation: np.ndarray
-    restarted: np.ndarray
 
 
 class LineSimulators:
@@ -28,8 +18,10 @@ class LineSimulators:
 
     def __init__(self, lanes: int, *, lost: int | None = None, fails: int | None = None) -> None:
         self.lanes, self.lost, self.fails = lanes, lost, fails
+        self.num_envs = lanes
+        self.deaths: list[WorkerDeath] = []
         self.seeds: list[int] = []
-        self.count = 0
+        self.steps_done = 0
         self._start = self._place = np.zeros(lanes)
         self._step = np.zeros(lanes, int)
         self._idle = np.zeros(lanes, bool)
@@ -48,13 +40,13 @@ class LineSimulators:
         self._idle = np.asarray(seeds) == IDLE
         return self._observation()
 
-    def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> LineStep:
+    def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> Step:
         assert np.abs(actions).max() <= 1.0
-        if self.count == self.fails:
+        if self.steps_done == self.fails:
             raise RuntimeError("the process was killed")
         reward = actions[:, 0].astype(np.float64)
         self._place, self._step = self._place + reward, self._step + 1
-        restarted = np.arange(self.lanes) == (0 if self.count == self.lost else -1)
+        restarted = np.arange(self.lanes) == (0 if self.steps_done == self.lost else -1)
         self._place = np.where(restarted, self._start, self._place)
         self._step = np.where(restarted, 0, self._step)
         entered, ended = self._observation(), (self._step == LINE.horizon) & ~self._idle
@@ -63,8 +55,8 @@ class LineSimulators:
         self._start[ended] = self._place[ended] = fresh
         self._step[ended] = 0
         self._idle[ended] = np.asarray(next_seeds)[ended] == IDLE
-        self.count += 1
-        return LineStep(entered, reward, cost, np.zeros(self.lanes, bool), ended, self._observation(), restarted)
+        self.steps_done += 1
+        return Step(entered, reward, cost, np.zeros(self.lanes, bool), ended, self._observation(), restarted)
 
     def _begin(self, seeds: np.ndarray) -> np.ndarray:
         self.seeds += [seed for seed in seeds.tolist() if seed != IDLE]

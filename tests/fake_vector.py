@@ -1,36 +1,21 @@
-"""A simulator in NumPy with the interface of `surefoot.envs.vector.VectorSimulator`, and a plain loop over one episode.
+"""A simulator in NumPy with the interface of `surefoot.envs.vector.VectorEnv`, and a plain loop over one episode.
 
 The state is a number that starts at (seed % 5) / 10 and moves by the action's first number; an observation is the
 state and the share of the episode that is over. Reward: the state entered; cost 1 above 1.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
+from surefoot.envs.vector import Step, WorkerDeath
 from surefoot.tasks import Task
 
 TASK = Task(
     "Fake", 2, 1, 6, return_min=0.0, return_max=10.0, cost_limit=2.0, has_constraint=False, suite="bullet_safety_gym",
     dsrl_cost_limits=(1.0, 2.0, 4.0),
 )  # fmt: skip
-
-
-class FakeStep(NamedTuple):
-    observation: np.ndarray
-    reward: np.ndarray
-    cost: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    start_observation: np.ndarray
-    restarted: np.ndarray
-
-
-class Death(NamedTuple):
-    task: str
-    seeds: tuple[int, ...]
-    how: str
 
 
 class FakeSimulator:
@@ -64,10 +49,10 @@ class FakeSimulator:
 class FakeVector:
     """Lanes of it. `deaths_at` are numbers of steps (1 is the first) at which every lane's episode begins again."""
 
-    def __init__(self, count: int, *, deaths_at: Sequence[int] = ()) -> None:
-        self.count = count
-        self.deaths: list[Death] = []
-        self.lanes = [FakeSimulator() for _ in range(count)]
+    def __init__(self, num_envs: int, *, deaths_at: Sequence[int] = ()) -> None:
+        self.num_envs = num_envs
+        self.deaths: list[WorkerDeath] = []
+        self.lanes = [FakeSimulator() for _ in range(num_envs)]
         self._deaths_at = set(deaths_at)
         self._steps = 0
 
@@ -81,13 +66,13 @@ class FakeVector:
         self._seeds = np.array(seeds)
         return np.stack([self._begin(lane, seed) for lane, seed in enumerate(seeds)])
 
-    def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> FakeStep:
+    def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> Step:
         self._steps += 1
-        assert actions.shape == (self.count, 1)
-        zeros, falses = np.zeros(self.count), np.zeros(self.count, bool)
-        step = FakeStep(
-            np.zeros((self.count, 2), np.float32), zeros, zeros.copy(), falses, falses.copy(),
-            np.zeros((self.count, 2), np.float32), falses.copy(),
+        assert actions.shape == (self.num_envs, 1)
+        zeros, falses = np.zeros(self.num_envs), np.zeros(self.num_envs, bool)
+        step = Step(
+            np.zeros((self.num_envs, 2), np.float32), zeros, zeros.copy(), falses, falses.copy(),
+            np.zeros((self.num_envs, 2), np.float32), falses.copy(),
         )  # fmt: skip
         for lane, simulator in enumerate(self.lanes):
             if self._seeds[lane] < 0:
@@ -106,7 +91,7 @@ class FakeVector:
                 self._seeds[lane] = next_seeds[lane]
                 step.start_observation[lane] = self._begin(lane, next_seeds[lane])
         if self._steps in self._deaths_at:
-            self.deaths.append(Death("Fake", tuple(self._seeds.tolist()), "killed by signal 9"))
+            self.deaths.append(WorkerDeath("Fake", tuple(self._seeds.tolist()), "killed by signal 9"))
         return step
 
     def _begin(self, lane: int, seed: int) -> np.ndarray:

@@ -172,7 +172,7 @@ def test_a_missing_simulator_or_screen_is_said_and_changes_nothing(
         raise SimulatorError("the Bullet simulator is not installed; install it with `surefoot simulators install`.")
 
     monkeypatch.setattr(simulators, "make", missing)
-    monkeypatch.setattr("surefoot.envs.vector.VectorSimulator", missing)
+    monkeypatch.setattr("surefoot.envs.workers.vector.VectorSimulator", missing)
     before = (fisor_run / "summary.json").read_bytes()
     assert "simulators install" in refusal(capsys, "evaluate", str(fisor_run), *words)
     assert (fisor_run / "summary.json").read_bytes() == before

@@ -16,8 +16,8 @@ from surefoot.cli.main import main
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.envs.point_robot import ROBOTS
 from surefoot.envs.pure import PURE_TASKS
+from surefoot.envs.pure_vector import PureVector
 from surefoot.errors import ConfigError
-from surefoot.evaluation.pure_vector import PureVector
 from surefoot.tasks import TASKS
 
 COMMANDS: dict[str, tuple[Any, Routes]] = {
@@ -211,7 +211,7 @@ def test_lanes_of_a_pure_task_begin_the_episode_of_their_seed() -> None:
     task = PURE_TASKS["SafePendulum"]
 
     def rewards(seeds: list[int], following: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        lanes = PureVector(task, count=len(seeds))
+        lanes = PureVector(task, num_envs=len(seeds))
         lanes.reset(np.array(seeds))
         steps = [lanes.step(np.zeros((len(seeds), 1)), np.array(following)) for _ in range(task.horizon + 3)]
         ended = np.array([step.terminated | step.truncated for step in steps])
@@ -225,7 +225,7 @@ def test_lanes_of_a_pure_task_begin_the_episode_of_their_seed() -> None:
     np.testing.assert_array_equal(first[: task.horizon, 0], second[: task.horizon, 1])
     assert (first[: task.horizon, 0] != first[: task.horizon, 1]).any()
     # The second lane's next episode is the one that the first began with.
-    np.testing.assert_array_equal(began[1], PureVector(task, count=2).reset(np.array([1_000_000, 3]))[0])
+    np.testing.assert_array_equal(began[1], PureVector(task, num_envs=2).reset(np.array([1_000_000, 3]))[0])
 
 
 @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))

@@ -89,7 +89,7 @@ def test_a_killed_collection_goes_on(whole: Dataset, tmp_path: Path) -> None:
     assert len(what.store.parts()) == 3
     simulators = LineSimulators(LANES)
     dataset = run(what, simulators)
-    assert simulators.count == 3 * ITERATION
+    assert simulators.steps_done == 3 * ITERATION
     check_rows(dataset)
     # 24 steps end 4 episodes a lane, twice; the first sixteen are the bits of the collection that was not killed.
     assert len(dataset.returns) == LANES * 8
@@ -145,14 +145,14 @@ def test_ctrl_c_keeps_every_whole_episode(tmp_path: Path) -> None:
     step = simulators.step
 
     def pressing(actions: np.ndarray, next_seeds: np.ndarray):
-        if simulators.count == 13:
+        if simulators.steps_done == 13:
             os.kill(os.getpid(), signal.SIGINT)
         return step(actions, next_seeds)
 
     simulators.step = pressing
     with pytest.raises(KeyboardInterrupt):
         run(what, simulators)
-    assert simulators.count == 14
+    assert simulators.steps_done == 14
     kept = [what.store.read(part) for part in what.store.parts()]
     assert [len(episode_sums(columns)) for columns in kept] == [LANES, LANES]
     dataset = run(what, LineSimulators(LANES))

@@ -288,7 +288,7 @@ def test_ctrl_c_among_scripted_episodes_keeps_what_ended(tmp_path: Path) -> None
     step = simulators.step
 
     def pressing(actions: np.ndarray, next_seeds: np.ndarray):
-        if simulators.count == LINE.horizon - 1:
+        if simulators.steps_done == LINE.horizon - 1:
             os.kill(os.getpid(), signal.SIGINT)
         return step(actions, next_seeds)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.envs.vector import VectorStep, WorkerDeath
+from surefoot.envs.vector import Step, WorkerDeath
 from surefoot.errors import SimulatorError
 from surefoot.training.online_simulator import OnlineSimulator, roll_out_lanes
 from surefoot.types import Policy
@@ -31,7 +31,7 @@ class Lanes:
     """Two lanes of images 1 x 1 x 2; an episode of seed s has 3 steps where s is even, else 4; reward: the action."""
 
     dies_at: int | None = None
-    count: int = 2
+    num_envs: int = 2
     deaths: list[Any] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
 
@@ -40,7 +40,7 @@ class Lanes:
         self.begun = list(seeds)
         return self._images()
 
-    def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> VectorStep:
+    def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> Step:
         self._done += 1
         self._steps += 1
         lost = np.array([self._done == self.dies_at, False])
@@ -52,7 +52,7 @@ class Lanes:
         self._seeds = np.where(over, next_seeds, self._seeds)
         self._steps = np.where(over, 0, self._steps)
         no = np.zeros(2, bool)
-        return VectorStep(entered, actions[:, 0], 2.0 * (actions[:, 0] > 0.1), no, over, self._images(), lost)
+        return Step(entered, actions[:, 0], 2.0 * (actions[:, 0] > 0.1), no, over, self._images(), lost)
 
     def _images(self) -> np.ndarray:
         return np.stack([self._seeds % 251, self._steps], 1).astype(np.uint8)

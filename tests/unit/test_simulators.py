@@ -196,7 +196,7 @@ def test_the_callers_random_generators_are_left_alone(task: str) -> None:
 
 def test_importing_the_interface_imports_no_simulator_and_no_jax() -> None:
     code = (
-        "import sys, surefoot.envs.vector, surefoot.envs.simulators, surefoot.envs.workers.main\n"
+        "import sys, surefoot.envs.workers.vector, surefoot.envs.simulators, surefoot.envs.workers.main\n"
         "print({'mujoco', 'pybullet', 'safety_gymnasium', 'bullet_safety_gym', 'jax'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)

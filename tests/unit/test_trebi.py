@@ -15,7 +15,7 @@ from surefoot.algorithms.trebi_data import Segments, residual_quantiles, time_bi
 from surefoot.algorithms.trebi_learning import value_loss, value_outputs
 from surefoot.algorithms.trebi_planner import current_actions, empty_memory
 from surefoot.diffusion.losses import draw_noisy
-from surefoot.envs.pure import where_lanes
+from surefoot.envs.pure import where_envs
 from surefoot.errors import ConfigError, DataError
 from surefoot.nn import TemporalConfig
 from surefoot.planning import GuideConfig, SamplerConfig, fix_observation
@@ -168,7 +168,7 @@ def test_what_an_environment_does_does_not_depend_on_the_others(state: Any) -> N
     def act(memory: Any, inputs: Any, keys: Any) -> Any:
         policy = algorithm.policy(state)
         first = inputs.step == 0
-        memory = where_lanes(first, policy.initial(len(first)), memory)
+        memory = where_envs(first, policy.initial(len(first)), memory)
         return policy.act(memory, inputs, jax.vmap(jax.random.fold_in)(keys, inputs.step))
 
     observation, budget = jnp.array([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]), jnp.array([1.0, 5.0])

@@ -25,12 +25,12 @@ from surefoot.collection.collector import collect as collect_simulated
 from surefoot.collection.recipes import Recipe, recipe_of
 from surefoot.collection.replay_collector import ReplayCollection, collect_replay, parts
 from surefoot.collection.replay_recipes import replay_recipe
-from surefoot.collection.simulators import Simulators
 from surefoot.collection.store import Store
 from surefoot.data import Dataset, pixels
 from surefoot.data.frames import FrameData
 from surefoot.data.remarks import remarks
 from surefoot.envs import hazard_run
+from surefoot.envs.vector import VectorEnv
 from surefoot.errors import ConfigError, DataError, flag
 from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
 from surefoot.file_sets import check_file_place, check_writable
@@ -224,10 +224,10 @@ def _collect_replay(options: CollectOptions, task: Task) -> Dataset:
     _check_steps(task, wanted=recipe.steps, simulated=simulated, lanes=recipe.lanes, each=each)
     collection = ReplayCollection(task, recipe, options.seed, Store.beside(options.out))
 
-    def open_simulators() -> AbstractContextManager[Simulators]:
-        from surefoot.envs.vector import VectorSimulator
+    def open_simulators() -> AbstractContextManager[VectorEnv]:
+        from surefoot.envs.workers.vector import VectorSimulator
 
-        return VectorSimulator(task, count=recipe.lanes, workers=0)
+        return VectorSimulator(task, num_envs=recipe.lanes, workers=0)
 
     opener = None if task.suite == "surefoot" else open_simulators
     with ProgressLine(f"collecting {task.name}", unit="steps") as line:
@@ -249,7 +249,7 @@ def _save_whole(out: Path, dataset: Dataset, card: dict[str, Any], store: Store)
 
 def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
     # Here: nothing else of this command needs a simulator.
-    from surefoot.envs.vector import VectorSimulator
+    from surefoot.envs.workers.vector import VectorSimulator
 
     recipe = _recipe(options, task)
     workers = _workers(options, recipe)
@@ -257,7 +257,7 @@ def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
     with ProgressLine(f"collecting {task.name}", unit="steps") as line:
         dataset, made = collect_simulated(
             collection,
-            lambda: VectorSimulator(task, count=recipe.lanes, workers=workers, on_death=warn_of_death),
+            lambda: VectorSimulator(task, num_envs=recipe.lanes, workers=workers, on_death=warn_of_death),
             on_progress=lambda progress: line.report(progress.done, progress.total, phase=progress.phase),
         )
     card = make_card(dataset, task, transitions=_rows(options), made=made)

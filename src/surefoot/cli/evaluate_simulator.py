@@ -14,13 +14,14 @@ from surefoot.cli.progress import ProgressLine, warn_of_death
 from surefoot.cli.selection import data_name
 from surefoot.cli.sight import check_sight, say_renderer
 from surefoot.envs.pure import PURE_TASKS
+from surefoot.envs.pure_vector import PureVector
 from surefoot.envs.simulators.install import simulator_versions
+from surefoot.envs.vector import VectorEnv
 from surefoot.evaluation.protocol import ProtocolName, cost_limits, protocol_rows, summarise_protocol
-from surefoot.evaluation.pure_vector import PureVector
-from surefoot.evaluation.simulated import LANES_PER_SEED, Rollouts, VectorEnvironment, lanes_for, roll_out_simulator
+from surefoot.evaluation.simulated import LANES_PER_SEED, Rollouts, lanes_for, roll_out_simulator
 from surefoot.tasks import Task, get_task
 
-OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnvironment]]
+OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnv]]
 """(task, lanes, worker processes) -> lanes of that task."""
 
 
@@ -106,15 +107,15 @@ def _timing(rollouts: Rollouts, seconds: float, *, workers: int, lanes: int) -> 
     }
 
 
-def open_lanes(task: Task, lanes: int, workers: int) -> AbstractContextManager[VectorEnvironment]:
+def open_lanes(task: Task, lanes: int, workers: int) -> AbstractContextManager[VectorEnv]:
     """What a task is measured in: pure JAX where it is our own, else its simulator."""
     if task.name in PURE_TASKS:
-        return PureVector(PURE_TASKS[task.name], count=lanes)
+        return PureVector(PURE_TASKS[task.name], num_envs=lanes)
     return open_simulator(task, lanes, workers)
 
 
-def open_simulator(task: Task, lanes: int, workers: int) -> AbstractContextManager[VectorEnvironment]:
+def open_simulator(task: Task, lanes: int, workers: int) -> AbstractContextManager[VectorEnv]:
     """The task's simulator; a worker that dies is told on stderr."""
-    from surefoot.envs.vector import VectorSimulator
+    from surefoot.envs.workers.vector import VectorSimulator
 
-    return VectorSimulator(task, count=lanes, workers=workers, on_death=warn_of_death)
+    return VectorSimulator(task, num_envs=lanes, workers=workers, on_death=warn_of_death)

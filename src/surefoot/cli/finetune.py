@@ -208,10 +208,10 @@ def _opened(task: Task, options: FinetuneOptions) -> Iterator[PureTask | OnlineS
         return
     say_renderer(task)
     # Here: nothing else of this command needs a simulator.
-    from surefoot.envs.vector import VectorSimulator
+    from surefoot.envs.workers.vector import VectorSimulator
 
     workers = min(options.lanes, os.cpu_count() or 1) if options.workers is None else options.workers
-    with VectorSimulator(task, count=options.lanes, workers=workers) as environment:
+    with VectorSimulator(task, num_envs=options.lanes, workers=workers) as environment:
         yield OnlineSimulator(environment, task.spec.observation_shape, task.horizon)
 
 

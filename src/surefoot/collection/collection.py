@@ -8,13 +8,13 @@ from typing import Annotated, Any, NamedTuple
 from surefoot.checkpoint import as_json
 from surefoot.collection.recipes import Recipe
 from surefoot.collection.scripted import DriverMaker, driver_maker
-from surefoot.collection.simulators import Simulators
 from surefoot.collection.store import Store
+from surefoot.envs.vector import VectorEnv
 from surefoot.errors import ConfigError
 from surefoot.ranges import SEED, Range, check_fields
 from surefoot.tasks import Task
 
-Opener = Callable[[], AbstractContextManager[Simulators]]
+Opener = Callable[[], AbstractContextManager[VectorEnv]]
 """Opens `recipe.lanes` simulators of the task."""
 
 

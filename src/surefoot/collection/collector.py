@@ -16,8 +16,8 @@ from surefoot.collection.finish import finish
 from surefoot.collection.ppo import LearnerState, Rollout
 from surefoot.collection.recipes import cost_limit
 from surefoot.collection.scripted import play_round
-from surefoot.collection.simulators import Simulators, Step
 from surefoot.data import Dataset
+from surefoot.envs.vector import Step, VectorEnv
 from surefoot.errors import DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import pinned
@@ -109,7 +109,7 @@ def _train(
     return metadata
 
 
-def _play(collection: Collection, simulators: Simulators, interrupted: Interruption) -> None:
+def _play(collection: Collection, simulators: VectorEnv, interrupted: Interruption) -> None:
     """Keep a round of scripted episodes; raises where it was interrupted, with those kept that had ended."""
     make = collection.driver_maker
     assert make is not None  # the collection is checked
@@ -140,7 +140,7 @@ _METADATA: dict[str, Any] = {"iterations": 0, "episode_cost": 0.0, **NO_TIME}
 class _Gatherer:
     """Runs the policy in all simulators for an iteration at a time."""
 
-    def __init__(self, collection: Collection, simulators: Simulators, interrupted: Interruption) -> None:
+    def __init__(self, collection: Collection, simulators: VectorEnv, interrupted: Interruption) -> None:
         self._collection = collection
         self._simulators = simulators
         self._interrupted = interrupted

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from surefoot.collection import sac
 from surefoot.collection.sac import SAC, Batch, SACState
-from surefoot.envs.pure import PureTask, where_lanes
+from surefoot.envs.pure import PureTask, where_envs
 from surefoot.types import Metrics
 
 
@@ -126,7 +126,7 @@ def run_pure(
         flags = (step.terminated.astype(jnp.float32), step.truncated.astype(jnp.float32))
         rows = Rows(lanes.observation, action, step.reward, step.cost, step.observation, *flags)
         collected = append(collected, rows)
-        lanes = where_lanes(ended, begin_pure(task, k_reset, lanes=count), PureState(entered, step.observation))
+        lanes = where_envs(ended, begin_pure(task, k_reset, lanes=count), PureState(entered, step.observation))
         if not updates:
             return (collected, lanes), {}
         collected, metrics = learn(config, collected, k_learn, updates=updates)

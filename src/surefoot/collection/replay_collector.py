@@ -25,11 +25,11 @@ from surefoot.collection.collection import Opener, Progress
 from surefoot.collection.episodes import Columns, EpisodeCutter, columns_dataset, join
 from surefoot.collection.replay import Collected, PureState, Rows
 from surefoot.collection.replay_recipes import ReplayRecipe
-from surefoot.collection.simulators import Simulators, Step
 from surefoot.collection.store import Store
 from surefoot.data import Dataset
 from surefoot.envs.pure import PURE_TASKS, PureTask
 from surefoot.envs.simulators.install import simulator_versions
+from surefoot.envs.vector import Step, VectorEnv
 from surefoot.errors import DataError, DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import pinned
@@ -175,7 +175,7 @@ def _train_pure(
 def _train(
     collection: ReplayCollection,
     template: _State,
-    simulators: Simulators,
+    simulators: VectorEnv,
     report: Report,
     interrupted: Interruption,
 ) -> tuple[_State, dict[str, Any]]:

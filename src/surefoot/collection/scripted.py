@@ -12,8 +12,7 @@ import numpy as np
 from surefoot.collection.driving import RoadDriver
 from surefoot.collection.episodes import Columns, EpisodeCutter
 from surefoot.collection.navigation import NavigationDriver, has_layout
-from surefoot.collection.simulators import Simulators, Step
-from surefoot.envs.workers.lanes import IDLE
+from surefoot.envs.vector import IDLE, Step, VectorEnv
 from surefoot.tasks import Task
 
 
@@ -39,7 +38,7 @@ def driver_maker(task: Task) -> DriverMaker | None:
 def play_round(
     task: Task,
     make: DriverMaker,
-    simulators: Simulators,
+    simulators: VectorEnv,
     *,
     lanes: int,
     seeds: tuple[int, int],

@@ -12,7 +12,7 @@ from surefoot.envs import hazard_run, point_robot, point_robot_pixels, safe_pend
 
 
 class Entered(Protocol):
-    """What a step returns of n lanes beside the state it enters; a task's own record may hold more."""
+    """What a step returns of n environments beside the state it enters; a task's own record may hold more."""
 
     @property
     def observation(self) -> Array:
@@ -31,19 +31,19 @@ class Entered(Protocol):
         ...
 
 
-def where_lanes(mask: Bool[Array, " n"], new: Any, old: Any) -> Any:
-    """Of two trees [n, ...] lane by lane one: `new` where `mask` says so."""
+def where_envs(mask: Bool[Array, " n"], new: Any, old: Any) -> Any:
+    """Of two trees [n, ...] row by row one: `new` where `mask` says so."""
     return jax.tree.map(lambda one, other: jnp.where(mask.reshape(-1, *[1] * (one.ndim - 1)), one, other), new, old)
 
 
 class PureTask(NamedTuple):
-    """A task as pure functions over n lanes. Hashable, and so a static argument of `jit`.
+    """A task as pure functions over n environments. Hashable, and so a static argument of `jit`.
 
-    Nothing resets by itself: after an episode's end the caller puts a fresh state in the lane's place.
+    Nothing resets by itself: after an episode's end the caller puts a fresh state in its place.
     """
 
     reset: Callable[[Key[Array, " n"]], tuple[PyTree[Any], Array]]
-    """One key a lane -> (states, first observations): an episode's start is a function of its key alone."""
+    """One key each -> (states, first observations): an episode's start is a function of its key alone."""
     step: Callable[[PyTree[Any], Float[Array, "n act"]], tuple[PyTree[Any], Entered]]
     """(states, actions in [-1, 1], which are clipped) -> (states entered, what the step returns)."""
     horizon: int

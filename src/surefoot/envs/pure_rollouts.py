@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from surefoot.envs.pure import PureTask, where_lanes
+from surefoot.envs.pure import PureTask, where_envs
 from surefoot.types import Policy, PolicyInputs
 
 
@@ -71,7 +71,7 @@ def roll_out_from(
             sums.episode_return + reward, sums.cost + cost, sums.violating_steps + (cost > 0), sums.length + running
         )
         kept = (observation, action, reward, cost, state) if keep else None
-        state, observation = where_lanes(running, (entered, result.observation), (state, observation))
+        state, observation = where_envs(running, (entered, result.observation), (state, observation))
         terminated = terminated | (running & result.terminated)
         running = running & ~(result.terminated | result.truncated)
         return (sums, state, observation, memory, running, terminated), kept
@@ -119,7 +119,7 @@ def roll_out_stream(
         row = (observation, result.observation, action, result.reward, result.cost, result.terminated, over)
         fresh_keys = jax.vmap(lambda one: jax.random.fold_in(one, number))(starts)
         fresh = (*task.reset(fresh_keys), policy.initial(count), jnp.zeros_like(length))
-        return (*where_lanes(over, fresh, (entered, result.observation, memory, length + 1)), memory), row
+        return (*where_envs(over, fresh, (entered, result.observation, memory, length + 1)), memory), row
 
     memory = policy.initial(count)
     first = (*task.reset(starts), memory, jnp.zeros(count, jnp.int32), memory)

@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from surefoot.constraints.budgets import BudgetState, begin_budget, pay, remaining_budget
-from surefoot.envs.pure import PureTask, where_lanes
+from surefoot.envs.pure import PureTask, where_envs
+from surefoot.envs.vector import VectorEnv
 from surefoot.evaluation.outputs import check_actions, check_episodes
-from surefoot.evaluation.simulated import VectorEnvironment, episode_seed
+from surefoot.evaluation.simulated import episode_seed
 from surefoot.numerics import enough_memory, pinned
 from surefoot.types import PolicyInputs
 
@@ -148,7 +149,7 @@ def roll_out_pure(
 def roll_out_vector(
     algorithm: Any,
     state: PyTree[Any],
-    environment: VectorEnvironment,
+    environment: VectorEnv,
     lanes: Lanes,
     *,
     seed: int,
@@ -253,7 +254,7 @@ def _steps(
         running = now.running & (index < horizon)
         cost = jnp.where(running, result.cost, 0.0)
         ended = result.terminated | result.truncated
-        hold = partial(where_lanes, running)
+        hold = partial(where_envs, running)
         after = _Running(
             environment=hold(entered, now.environment),
             observation=hold(result.observation, now.observation),
@@ -282,7 +283,7 @@ def _act_lanes(
     """One call for all lanes, each with noise of its own episode's `keys` and step; where an episode begins (again),
     from a memory of nothing."""
     policy = algorithm.policy(state)
-    memory = where_lanes(step == 0, policy.initial(observation.shape[0]), memory)
+    memory = where_envs(step == 0, policy.initial(observation.shape[0]), memory)
     return policy.act(memory, PolicyInputs(observation, left, step), jax.vmap(jax.random.fold_in)(keys, step))
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from surefoot.envs import point_robot
-from surefoot.envs.pure import where_lanes
+from surefoot.envs.pure import where_envs
 from surefoot.types import Policy, PolicyInputs
 
 
@@ -63,7 +63,7 @@ def roll_out(
         episode = jnp.where(ended, upcoming, current.episode)
         fresh_state, fresh_observation = place(episode)
         fresh = (fresh_state, fresh_observation, first_memory)
-        state, observation, memory = where_lanes(ended, fresh, (entered, result.observation, memory))
+        state, observation, memory = where_envs(ended, fresh, (entered, result.observation, memory))
         return _Lanes(state, observation, episode, memory), waiting + ended.sum(), tick + 1, records
 
     episode = jnp.arange(lanes)

@@ -7,13 +7,14 @@ in, how many lanes and worker processes there are, or whether a worker died and 
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from surefoot.envs.vector import Step, VectorEnv
 from surefoot.evaluation.outputs import check_actions
 from surefoot.numerics import enough_memory, pinned
 from surefoot.types import PolicyInputs
@@ -24,44 +25,6 @@ FIRST_EPISODE_SEED = 1_000_000
 """The simulator's seed of episode 0; later ones count up. The same for every method and training seed."""
 _IDLE = -1
 _SEED = 23_11_2023
-
-
-class Step(Protocol):
-    """What a vector environment answers: the state entered in each lane, and the one to act on next."""
-
-    @property
-    def observation(self) -> Float[np.ndarray, "n o"]: ...
-    @property
-    def reward(self) -> Float[np.ndarray, " n"]: ...
-    @property
-    def cost(self) -> Float[np.ndarray, " n"]: ...
-    @property
-    def terminated(self) -> Bool[np.ndarray, " n"]: ...
-    @property
-    def truncated(self) -> Bool[np.ndarray, " n"]: ...
-    @property
-    def start_observation(self) -> Float[np.ndarray, "n o"]:
-        """To act on next: the first of a new episode where one ended."""
-        ...
-
-    @property
-    def restarted(self) -> Bool[np.ndarray, " n"]:
-        """Where the worker died: the lane's episode begins again from `start_observation`."""
-        ...
-
-
-class VectorEnvironment(Protocol):
-    """Lanes of one task. `next_seeds` say which episode follows where one ends; -1 leaves the lane idle."""
-
-    @property
-    def count(self) -> int: ...
-    @property
-    def deaths(self) -> Sequence[Any]:
-        """What is known of the workers that died so far, a NamedTuple for each."""
-        ...
-
-    def reset(self, seeds: Int[np.ndarray, " n"], /) -> Float[np.ndarray, "n o"]: ...
-    def step(self, actions: Float[np.ndarray, "n a"], next_seeds: Int[np.ndarray, " n"], /) -> Step: ...
 
 
 class Episode(NamedTuple):
@@ -108,7 +71,7 @@ def episode_seed(episode: int) -> int:
 def roll_out_simulator(
     algorithm: Any,
     states: PyTree[Any],
-    environment: VectorEnvironment,
+    environment: VectorEnv,
     *,
     seeds: Sequence[int],
     episodes: int,
@@ -118,7 +81,7 @@ def roll_out_simulator(
     """`episodes` of every seed. `states` has a leading seed axis in the order of `seeds`, `environment` has a multiple
     of their number of lanes. `shape`: of an observation, where the policy reads images, which the environment has flat.
     `on_progress(done, total)` counts episodes."""
-    bookkeeping = _Bookkeeping(seeds, episodes, environment.count)
+    bookkeeping = _Bookkeeping(seeds, episodes, environment.num_envs)
     policy_seconds, began = 0.0, time.perf_counter()
     observation = environment.reset(bookkeeping.simulator_seeds(bookkeeping.episode))
     simulator_seconds = time.perf_counter() - began
@@ -128,9 +91,11 @@ def roll_out_simulator(
     while bookkeeping.running.any():
         began = time.perf_counter()
         seen = bookkeeping.shaped(observation, shape)
-        with enough_memory(f"a policy's call for {environment.count} episodes side by side", "evaluate fewer episodes"):
+        with enough_memory(
+            f"a policy's call for {environment.num_envs} episodes side by side", "evaluate fewer episodes"
+        ):
             memory, actions = _act(algorithm, states, memory, seen, *bookkeeping.places())
-        actions = check_actions(np.asarray(actions).reshape(environment.count, -1), bookkeeping.running)
+        actions = check_actions(np.asarray(actions).reshape(environment.num_envs, -1), bookkeeping.running)
         policy_seconds += (acted := time.perf_counter()) - began
         step = environment.step(actions, bookkeeping.simulator_seeds(bookkeeping.upcoming))
         simulator_seconds += time.perf_counter() - acted

@@ -4,17 +4,17 @@ An episode is a function of its seed, and the seeds and the noise are functions 
 played again brings the same.
 """
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
-from surefoot.envs.pure import where_lanes
+from surefoot.envs.pure import where_envs
 from surefoot.envs.pure_rollouts import Stream
+from surefoot.envs.vector import VectorEnv
 from surefoot.errors import SimulatorError
 from surefoot.numerics import check_finite
 from surefoot.types import PolicyInputs
@@ -22,42 +22,12 @@ from surefoot.types import PolicyInputs
 _MOST_SEED = 2**31 - 1
 
 
-class Entered(Protocol):
-    """What a step of the lanes brings; `surefoot.envs.vector.VectorStep` is one."""
-
-    @property
-    def observation(self) -> np.ndarray: ...
-    @property
-    def reward(self) -> Float[np.ndarray, " n"]: ...
-    @property
-    def cost(self) -> Float[np.ndarray, " n"]: ...
-    @property
-    def terminated(self) -> Bool[np.ndarray, " n"]: ...
-    @property
-    def truncated(self) -> Bool[np.ndarray, " n"]: ...
-    @property
-    def start_observation(self) -> np.ndarray: ...
-    @property
-    def restarted(self) -> Bool[np.ndarray, " n"]: ...
-
-
-class SimulatorLanes(Protocol):
-    """Lanes of one task; `surefoot.envs.vector.VectorSimulator` is one."""
-
-    @property
-    def count(self) -> int: ...
-    @property
-    def deaths(self) -> Sequence[Any]: ...
-    def reset(self, seeds: Int[np.ndarray, " n"], /) -> np.ndarray: ...
-    def step(self, actions: Float[np.ndarray, "n a"], next_seeds: Int[np.ndarray, " n"], /) -> Entered: ...
-
-
 class OnlineSimulator(NamedTuple):
     """A simulator's task as fine-tuning takes it, in place of a `PureTask`."""
 
-    environment: SimulatorLanes
+    environment: VectorEnv
     shape: tuple[int, ...]
-    """Of an observation, which the lanes have flat."""
+    """Of an observation, which the environment has flat."""
     horizon: int
     """Decisions after which an episode is truncated."""
     ends_early: bool = True
@@ -71,7 +41,7 @@ def roll_out_lanes(
 
     Raises `SimulatorError` where a worker died: the round is played again with --resume.
     """
-    steps, count = task.horizon, task.environment.count
+    steps, count = task.horizon, task.environment.num_envs
     lane_seeds = jax.vmap(lambda start: jax.random.randint(start, (steps + 1,), 0, _MOST_SEED))(starts)
     seeds = np.asarray(lane_seeds, np.int64).T
     keys = jax.random.split(key, steps)
@@ -112,5 +82,5 @@ def _act(
 ) -> tuple[PyTree[Any], Float[Array, "n act"]]:  # fmt: skip
     """One decision in every lane; where an episode begins, from a memory of nothing."""
     policy = algorithm.policy(state)
-    memory = where_lanes(length == 0, policy.initial(observation.shape[0]), memory)
+    memory = where_envs(length == 0, policy.initial(observation.shape[0]), memory)
     return policy.act(memory, PolicyInputs(observation, step=length), key)

@@ -5,9 +5,9 @@ import weakref
 import numpy as np
 
 from surefoot.envs.simulators.adapter import SimulatedTask
-from surefoot.envs.workers import wire
+from surefoot.envs.workers import ipc
 from surefoot.envs.workers.commands import start_of
-from surefoot.envs.workers.lanes import IDLE
+from surefoot.envs.workers.local import IDLE
 from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
 from surefoot.errors import SimulatorError
 
@@ -23,7 +23,7 @@ class RemoteBackend:
             raise SimulatorError(f"task {task.name}: MetaDrive runs without pictures; leave the render mode out.")
         self._task = task
         self._seed = IDLE
-        self._worker = Worker(task, lanes=1, start=start_of(task.suite), timeout=ANSWER_SECONDS)
+        self._worker = Worker(task, num_envs=1, start=start_of(task.suite), timeout=ANSWER_SECONDS)
         self._close = weakref.finalize(self, self._worker.close)
         try:
             facts = self._worker.wait_open()
@@ -37,19 +37,19 @@ class RemoteBackend:
 
     def reset(self, seed: int) -> np.ndarray:
         self._seed = seed
-        payload = self._ask(wire.RESET, wire.pack_seeds(np.array([seed])))
-        return wire.unpack_observation(payload, 1, self.observation_dim)[0]
+        payload = self._ask(ipc.RESET, ipc.pack_seeds(np.array([seed])))
+        return ipc.unpack_observation(payload, 1, self.observation_dim)[0]
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
-        payload = self._ask(wire.STEP, *wire.pack_actions(_NONE, action[None]))
-        observation, reward, cost, terminated, _, _ = wire.unpack_step(payload, 1, self.observation_dim)
+        payload = self._ask(ipc.STEP, *ipc.pack_actions(_NONE, action[None]))
+        observation, reward, cost, terminated, _, _ = ipc.unpack_step(payload, 1, self.observation_dim)
         return observation[0], reward[0], cost[0], terminated[0]
 
     def render(self) -> np.ndarray:
         raise SimulatorError(f"task {self._task.name}: MetaDrive runs without pictures.")
 
     def cpu_seconds(self) -> float:
-        return float(np.frombuffer(self._ask(wire.CPU), "<f8")[0])
+        return float(np.frombuffer(self._ask(ipc.CPU), "<f8")[0])
 
     def close(self) -> None:
         self._close()

@@ -1,1 +1,1 @@
-"""Processes that step simulators. Nothing here imports JAX; `lanes` and `wire` need NumPy only."""
+"""Processes that step simulators. Nothing here imports JAX; `local` and `ipc` need NumPy only."""

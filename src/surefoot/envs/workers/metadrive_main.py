@@ -1,4 +1,4 @@
-"""One lane of a MetaDrive task, run by path in MetaDrive's own virtual environment: `python metadrive_main.py`.
+"""One environment of a MetaDrive task, run by path in MetaDrive's own virtual environment: `python metadrive_main.py`.
 
 Needs MetaDrive 0.3.0.1 with its old pins and NumPy, nothing of surefoot but the two files beside it. The tasks are
 DSRL's: SafeMetaDriveEnv on one map of three blocks, hybrid random traffic, no accidents, no penalty for a crash, which
@@ -13,11 +13,11 @@ import warnings
 import numpy as np
 
 try:
-    from surefoot.envs.workers.lanes import Lanes
-    from surefoot.envs.workers.wire import Opened, serve
+    from surefoot.envs.workers.ipc import Opened, serve
+    from surefoot.envs.workers.local import LocalEnvs
 except ImportError:  # in MetaDrive's environment, where Python finds the files beside this one
-    from lanes import Lanes  # pyright: ignore[reportMissingImports]
-    from wire import Opened, serve  # pyright: ignore[reportMissingImports]
+    from ipc import Opened, serve  # pyright: ignore[reportMissingImports]
+    from local import LocalEnvs  # pyright: ignore[reportMissingImports]
 
 MAPS = {"easy": (0, "SCS"), "medium": (100, "XST"), "hard": (200, "TRO")}
 """Of a task's first word: the map's seed and blocks (straight, curve, roundabout "O", ramp "R", crossings "X", "T")."""
@@ -31,7 +31,7 @@ NEAR, NEAR_COST = 0.1, 0.01
 """Lidar reading below which nearness costs, and the factor of its square."""
 
 
-class MetaDriveLane:
+class MetaDriveEnv:
     """A task with Gymnasium's reset and step, and `info["cost"]`."""
 
     def __init__(self, name, horizon):  # types would need a newer Python than old pins may have
@@ -85,27 +85,27 @@ class MetaDriveLane:
         self._env.close()
 
 
-def open_lanes(request):
+def open_envs(request):
     """Make the environment of an 'o' request."""
-    if request["lanes"] != 1:
-        raise ValueError("MetaDrive has one simulation a process: one lane was expected.")
+    if request["num_envs"] != 1:
+        raise ValueError("MetaDrive has one simulation a process: one environment was expected.")
     if request["render_mode"] is not None:
         raise ValueError("MetaDrive is run without pictures: its tasks have no render mode.")
-    lane = MetaDriveLane(request["task"]["name"], request["task"]["horizon"])
+    env = MetaDriveEnv(request["task"]["name"], request["task"]["horizon"])
     facts = {
-        "lanes": 1,
-        "observation_dim": lane.observation_dim,
-        "action_dim": lane.action_dim,
+        "num_envs": 1,
+        "observation_dim": env.observation_dim,
+        "action_dim": env.action_dim,
         "frames_per_second": 10.0,
         "horizon": request["task"]["horizon"],
     }
-    return Opened(Lanes([lane], observation_dim=lane.observation_dim), facts)
+    return Opened(LocalEnvs([env], observation_dim=env.observation_dim), facts)
 
 
 def main():
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    serve(open_lanes, (ValueError,))
+    serve(open_envs, (ValueError,))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 from surefoot.envs.simulators import SimulatedTask, make
-from surefoot.envs.vector import MOST_DEATHS, WorkerDeath
-from surefoot.envs.workers import wire
+from surefoot.envs.vector import WorkerDeath
+from surefoot.envs.workers import ipc
 from surefoot.envs.workers.commands import start_of
 from surefoot.envs.workers.episodes import PixelEpisode, Told, play, unpack
 from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
+from surefoot.envs.workers.vector import MOST_DEATHS
 from surefoot.errors import SimulatorError
 
 Result = TypeVar("Result")
@@ -103,9 +104,9 @@ class _Player:
             return play(self._open, told)
         if self._open is None:
             start = start_of(self._task.suite)
-            self._open = Worker(self._task, lanes=1, start=start, timeout=ANSWER_SECONDS)
+            self._open = Worker(self._task, num_envs=1, start=start, timeout=ANSWER_SECONDS)
             self._open.wait_open()
-        self._open.ask(wire.EPISODE, json.dumps(told._asdict()).encode())
+        self._open.ask(ipc.EPISODE, json.dumps(told._asdict()).encode())
         return unpack(self._open.answer())
 
     def close(self) -> None:

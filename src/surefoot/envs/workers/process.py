@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from surefoot.envs.simulators.adapter import SimulatedTask
-from surefoot.envs.workers import wire
+from surefoot.envs.workers import ipc
 from surefoot.envs.workers.commands import Start
 from surefoot.errors import SimulatorError
 
@@ -23,13 +23,13 @@ class WorkerDiedError(Exception):
 
 
 class Worker:
-    """Lanes of one task in a process of their own."""
+    """Environments of one task in a process of their own."""
 
     def __init__(
         self,
         task: SimulatedTask,
         *,
-        lanes: int,
+        num_envs: int,
         start: Start,
         timeout: float,
         render_mode: str | None = None,
@@ -55,8 +55,8 @@ class Worker:
         described: dict[str, Any] = dict(zip(facts, (task.name, task.suite, task.simulator_id, task.observation_dim,
                                                      task.action_dim, task.horizon), strict=True))  # fmt: skip
         described["vision"] = None if task.vision is None else task.vision._asdict()
-        request = {"task": described, "lanes": lanes, "render_mode": render_mode}
-        self.ask(wire.OPEN, json.dumps(request).encode())
+        request = {"task": described, "num_envs": num_envs, "render_mode": render_mode}
+        self.ask(ipc.OPEN, json.dumps(request).encode())
 
     @property
     def process_id(self) -> int:
@@ -70,7 +70,7 @@ class Worker:
         """Send a request. A dead process is noticed by `answer`."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError, ValueError):
-            wire.send(self._process.stdin, kind, *parts)
+            ipc.send(self._process.stdin, kind, *parts)
 
     def answer(self) -> bytes:
         """Wait for the answer's payload. Raises `SimulatorError` with the worker's sentence, or `WorkerDiedError`."""
@@ -80,10 +80,10 @@ class Worker:
             self.kill()
             raise WorkerDiedError(f"no answer for {self._timeout:g} seconds")
         try:
-            kind, payload = wire.receive(pipe)
+            kind, payload = ipc.receive(pipe)
         except EOFError as error:
             raise WorkerDiedError(self._last_words()) from error
-        if kind == wire.ERROR:
+        if kind == ipc.ERROR:
             raise SimulatorError(payload.decode())
         return payload
 
@@ -94,7 +94,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process, asking first."""
-        self.ask(wire.QUIT)
+        self.ask(ipc.QUIT)
         try:
             self._process.wait(_QUIT_SECONDS)
         except subprocess.TimeoutExpired:

@@ -1,37 +1,25 @@
-"""Lanes of a task in pure JAX, behind the protocol that simulators are measured by."""
+"""Environments of a task in pure JAX as a `VectorEnv`."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
-from surefoot.envs.pure import PureTask, where_lanes
+from surefoot.envs.pure import PureTask, where_envs
+from surefoot.envs.vector import Step, WorkerDeath
 
 _SEED = 30_11_2026
 
 
-class PureStep(NamedTuple):
-    """One step of n lanes, as `simulated.Step`. Rows of idle lanes mean nothing."""
-
-    observation: Float[np.ndarray, "n obs"]
-    reward: Float[np.ndarray, " n"]
-    cost: Float[np.ndarray, " n"]
-    terminated: Bool[np.ndarray, " n"]
-    truncated: Bool[np.ndarray, " n"]
-    start_observation: Float[np.ndarray, "n obs"]
-    restarted: Bool[np.ndarray, " n"]
-
-
 class PureVector:
-    """`count` lanes of a pure task, as `simulated.VectorEnvironment`; a context manager. An episode's start is a
-    function of its seed."""
+    """`num_envs` environments of a pure task; a context manager. An episode's start is a function of its seed."""
 
-    def __init__(self, task: PureTask, *, count: int) -> None:
-        self.count = count
-        self.deaths: tuple[Any, ...] = ()
+    def __init__(self, task: PureTask, *, num_envs: int) -> None:
+        self.num_envs = num_envs
+        self.deaths: tuple[WorkerDeath, ...] = ()
         """Nothing can die here."""
         self._task = task
         self._state: Any = None
@@ -47,10 +35,10 @@ class PureVector:
         self._state, observation = _begin(self._task, _int32(seeds))
         return np.asarray(observation)
 
-    def step(self, actions: Float[np.ndarray, "n act"], next_seeds: Int[np.ndarray, " n"], /) -> PureStep:
-        """One step of all lanes; where an episode ends, that of the lane's next seed begins."""
+    def step(self, actions: Float[np.ndarray, "n act"], next_seeds: Int[np.ndarray, " n"], /) -> Step:
+        """One step of all; where an episode ends, that of its next seed begins."""
         self._state, found = _step(self._task, self._state, jnp.asarray(actions), _int32(next_seeds))
-        return PureStep(*map(np.asarray, found), restarted=np.zeros(self.count, bool))
+        return Step(*map(np.asarray, found), restarted=np.zeros(self.num_envs, bool))
 
 
 def _int32(seeds: Int[np.ndarray, " n"]) -> Int[Array, " n"]:
@@ -67,6 +55,6 @@ def _step(task: PureTask, state: PyTree[Any], actions: Array, next_seeds: Array)
     entered, step = task.step(state, actions)
     ended = step.terminated | step.truncated
     first, observation = _begin(task, next_seeds)
-    following = where_lanes(ended, observation, step.observation)
+    following = where_envs(ended, observation, step.observation)
     found = (step.observation, step.reward, step.cost, step.terminated, step.truncated, following)
-    return where_lanes(ended, first, entered), found
+    return where_envs(ended, first, entered), found

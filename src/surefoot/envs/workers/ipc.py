@@ -1,15 +1,15 @@
 """How a worker and its owner speak: framed binary messages over two pipes. Needs NumPy only; never pickle.
 
 A message is one byte that names it, the payload's length as a little-endian 32-bit number, and the payload: arrays in
-a fixed order as raw little-endian bytes, or JSON where named. Shapes follow from k lanes, o and a numbers. Images
-are flat and uint8 instead of float32:
+a fixed order as raw little-endian bytes, or JSON where named. Shapes follow from k environments, o and a numbers.
+Images are flat and uint8 instead of float32:
 
     request                                  answer: 'd' and
-    'o'  JSON: lanes, and the task's facts   JSON: lanes, observation_dim, action_dim, frames_per_second, horizon
+    'o'  JSON: num_envs, the task's facts     JSON: num_envs, observation_dim, action_dim, frames_per_second, horizon
     'r'  seeds int64 [k]                     observation float32 [k, o]
     's'  next_seeds int64 [k],               observation float32 [k, o], reward and cost float64 [k],
          actions float64 [k, a]              terminated and truncated bool [k], start_observation float32 [k, o]
-    'p'  lane int64 [1]                      height, width int64 [2], picture uint8 [height, width, 3]
+    'p'  environment int64 [1]               height, width int64 [2], picture uint8 [height, width, 3]
     'c'  nothing                             CPU seconds of the process so far, float64 [1]
     'w'  JSON: a whole episode's description what the worker's own function makes of it, as bytes
     'q'                                      none; the worker ends
@@ -40,10 +40,10 @@ BRISK_SECONDS = 5e-4
 class Opened(NamedTuple):
     """What a worker opened."""
 
-    lanes: Any
-    """A `Lanes`."""
+    envs: Any
+    """A `LocalEnvs`."""
     facts: dict
-    """Its answer: lanes, observation_dim, action_dim, frames_per_second, horizon."""
+    """Its answer: num_envs, observation_dim, action_dim, frames_per_second, horizon."""
     episode: Any = None
     """Runs a whole episode by itself: its description -> bytes."""
 
@@ -62,20 +62,20 @@ def receive(pipe: IO) -> tuple:
 
 
 def pack_step(step: Any) -> tuple:
-    """A `LanesStep` as the parts of a message."""
+    """A `Step` as the parts of a message."""
     return (
         _observations(step.observation), _raw(step.reward, "<f8"), _raw(step.cost, "<f8"),
         _raw(step.terminated, "?"), _raw(step.truncated, "?"), _observations(step.start_observation),
     )  # fmt: skip
 
 
-def unpack_step(payload: bytes, lanes: int, observation_dim: int, kind: str = NUMBERS) -> tuple:
-    """The fields of a `LanesStep` out of a message."""
+def unpack_step(payload: bytes, num_envs: int, observation_dim: int, kind: str = NUMBERS) -> tuple:
+    """The fields of a `Step` but the last out of a message."""
     reader = _Reader(payload)
-    rows = (lanes, observation_dim)
+    rows = (num_envs, observation_dim)
     return (
-        reader.take(kind, rows), reader.take("<f8", (lanes,)), reader.take("<f8", (lanes,)),
-        reader.take("?", (lanes,)), reader.take("?", (lanes,)), reader.take(kind, rows),
+        reader.take(kind, rows), reader.take("<f8", (num_envs,)), reader.take("<f8", (num_envs,)),
+        reader.take("?", (num_envs,)), reader.take("?", (num_envs,)), reader.take(kind, rows),
     )  # fmt: skip
 
 
@@ -88,8 +88,8 @@ def pack_seeds(seeds: np.ndarray) -> bytes:
     return _raw(seeds, "<i8")
 
 
-def unpack_observation(payload: bytes, lanes: int, observation_dim: int, kind: str = NUMBERS) -> np.ndarray:
-    return _Reader(payload).take(kind, (lanes, observation_dim))
+def unpack_observation(payload: bytes, num_envs: int, observation_dim: int, kind: str = NUMBERS) -> np.ndarray:
+    return _Reader(payload).take(kind, (num_envs, observation_dim))
 
 
 def unpack_picture(payload: bytes) -> np.ndarray:
@@ -98,10 +98,10 @@ def unpack_picture(payload: bytes) -> np.ndarray:
     return reader.take("u1", (height, width, 3))
 
 
-def serve(open_lanes: Callable[[dict], Opened], user_errors: tuple) -> None:
+def serve(open_envs: Callable[[dict], Opened], user_errors: tuple) -> None:
     """Answer requests on this process's stdin and stdout until the owner quits or is gone.
 
-    `open_lanes` makes the environments of an 'o' request; exceptions of `user_errors` are answered with their sentence,
+    `open_envs` makes the environments of an 'o' request; exceptions of `user_errors` are answered with their sentence,
     others end the process with a traceback on stderr, as a crash would.
     """
     # Unbuffered: what is still to come can be waited for, with nothing kept back.
@@ -121,7 +121,7 @@ def serve(open_lanes: Callable[[dict], Opened], user_errors: tuple) -> None:
             break
         try:
             if kind == OPEN:
-                opened = open_lanes(json.loads(payload.decode()))
+                opened = open_envs(json.loads(payload.decode()))
                 parts = (json.dumps(opened.facts).encode(),)
             elif opened is None:
                 raise ValueError("the worker was asked to step before it was opened")
@@ -135,18 +135,18 @@ def serve(open_lanes: Callable[[dict], Opened], user_errors: tuple) -> None:
         except BrokenPipeError:
             break
     if opened is not None:
-        opened.lanes.close()
+        opened.envs.close()
 
 
 def _answer(opened: Opened, kind: bytes, payload: bytes) -> tuple:
-    reader, lanes = _Reader(payload), opened.facts["lanes"]
+    reader, num_envs = _Reader(payload), opened.facts["num_envs"]
     if kind == RESET:
-        return (_observations(opened.lanes.reset(reader.take("<i8", (lanes,)))),)
+        return (_observations(opened.envs.reset(reader.take("<i8", (num_envs,)))),)
     if kind == STEP:
-        next_seeds = reader.take("<i8", (lanes,))
-        return pack_step(opened.lanes.step(reader.take("<f8", (lanes, opened.facts["action_dim"])), next_seeds))
+        next_seeds = reader.take("<i8", (num_envs,))
+        return pack_step(opened.envs.step(reader.take("<f8", (num_envs, opened.facts["action_dim"])), next_seeds))
     if kind == PICTURE:
-        picture = opened.lanes.render(int(reader.take("<i8", (1,))[0]))
+        picture = opened.envs.render(int(reader.take("<i8", (1,))[0]))
         return _raw(np.array(picture.shape[:2]), "<i8"), _raw(picture, "u1")
     if kind == CPU:
         return (_raw(np.array([time.process_time()]), "<f8"),)

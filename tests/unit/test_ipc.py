@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surefoot.envs.simulators import make
-from surefoot.envs.vector import VectorSimulator
-from surefoot.envs.workers import wire
-from surefoot.envs.workers.lanes import LanesStep
+from surefoot.envs.workers import ipc
+from surefoot.envs.workers.local import Step
+from surefoot.envs.workers.vector import VectorSimulator
 from surefoot.errors import SimulatorError
 from surefoot.tasks import get_task
 
@@ -70,28 +70,29 @@ def metadrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_steps_come_back_to_the_bit(lanes: int, observation_dim: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     rows = (lanes, observation_dim)
-    step = LanesStep(
+    step = Step(
         random.standard_normal(rows, np.float32), random.standard_normal(lanes), random.standard_normal(lanes),
         random.random(lanes) < 0.5, random.random(lanes) < 0.5, random.standard_normal(rows, np.float32),
+        np.zeros(lanes, bool),
     )  # fmt: skip
     pipe = io.BytesIO()
-    wire.send(pipe, wire.DATA, *wire.pack_step(step))
+    ipc.send(pipe, ipc.DATA, *ipc.pack_step(step))
     pipe.seek(0)
-    kind, payload = wire.receive(pipe)
-    assert kind == wire.DATA
-    found = wire.unpack_step(payload, lanes, observation_dim)
-    assert all((a == b).all() and a.dtype == b.dtype for a, b in zip(found, step, strict=True))
+    kind, payload = ipc.receive(pipe)
+    assert kind == ipc.DATA
+    found = ipc.unpack_step(payload, lanes, observation_dim)
+    assert all((a == b).all() and a.dtype == b.dtype for a, b in zip(found, step[:6], strict=True))
 
 
 def test_a_message_that_breaks_off_is_an_end_of_file() -> None:
     pipe = io.BytesIO()
-    wire.send(pipe, wire.RESET, wire.pack_seeds(np.arange(3)))
+    ipc.send(pipe, ipc.RESET, ipc.pack_seeds(np.arange(3)))
     whole = pipe.getvalue()
     # 1 byte of kind, 4 of length, 3 seeds of 8 bytes.
     assert len(whole) == 1 + 4 + 24
     for length in range(len(whole)):
         with pytest.raises(EOFError):
-            wire.receive(io.BytesIO(whole[:length]))
+            ipc.receive(io.BytesIO(whole[:length]))
 
 
 def test_a_message_that_comes_in_pieces_is_put_together() -> None:
@@ -100,17 +101,17 @@ def test_a_message_that_comes_in_pieces_is_put_together() -> None:
             return super().read(min(size or 0, 7))
 
     whole = io.BytesIO()
-    wire.send(whole, wire.RESET, wire.pack_seeds(np.arange(3)))
-    assert wire.receive(Pieces(whole.getvalue())) == (wire.RESET, np.arange(3).tobytes())
+    ipc.send(whole, ipc.RESET, ipc.pack_seeds(np.arange(3)))
+    assert ipc.receive(Pieces(whole.getvalue())) == (ipc.RESET, np.arange(3).tobytes())
 
 
 def test_a_worker_sleeps_until_its_owner_speaks_or_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """It stays awake only after a request that came at once."""
     reading, writing = os.pipe()
-    lookout = wire._Lookout(reading)
+    lookout = ipc._Lookout(reading)
     yields: list[int] = []
     monkeypatch.setattr(os, "sched_yield", lambda: yields.append(os.write(writing, b"x")))
-    monkeypatch.setattr(wire, "BRISK_SECONDS", 600.0)
+    monkeypatch.setattr(ipc, "BRISK_SECONDS", 600.0)
     os.write(writing, b"x")
     lookout.wait()  # the first request: asleep
     assert not yields
@@ -118,7 +119,7 @@ def test_a_worker_sleeps_until_its_owner_speaks_or_is_gone(monkeypatch: pytest.M
     lookout.wait()  # nothing there yet: it gave way once, and the next request came
     assert yields == [1]
     os.read(reading, 1)
-    monkeypatch.setattr(wire, "BRISK_SECONDS", 0.0)
+    monkeypatch.setattr(ipc, "BRISK_SECONDS", 0.0)
     os.close(writing)
     lookout.wait()
     assert os.read(reading, 1) == b""
@@ -144,7 +145,7 @@ def test_metadrives_process_speaks_the_same_protocol(metadrive: None) -> None:
 
 
 def test_each_lane_of_metadrive_is_a_process(metadrive: None) -> None:
-    with VectorSimulator(get_task("mediummean"), count=2, workers=1) as simulator:
+    with VectorSimulator(get_task("mediummean"), num_envs=2, workers=1) as simulator:
         assert len(simulator.process_ids) == 2
         start = simulator.reset([1, 2])
         step = simulator.step(np.array([[0.0, 0.5], [0.0, 0.25]]), [-1, -1])
