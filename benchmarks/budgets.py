@@ -17,11 +17,12 @@ from typing import Any, get_args
 
 from _commands import is_trained, run
 from _machine import own_and_further_words, write_public
-from surefoot.cli.evaluate_budgets import ROWS, read_rows
+from surefoot.cli.evaluate_budgets import ROWS
 from surefoot.cli.files import read_summary
 from surefoot.cli.loaded_run import FOLDER, MARGINS, given_overrides
 from surefoot.cli.report_budgets import budget_figures, levels_of
 from surefoot.errors import flag
+from surefoot.evaluation.rows import read_budget_rows
 from surefoot.files import write_text
 from surefoot.report.budget_tables import budget_rows, budget_verdict, level_rows
 from surefoot.report.protocol_tables import markdown_table
@@ -61,7 +62,7 @@ def write(path: Path, out: Path, task: str, episodes: range, overrides: dict[str
     results."""
     rows = [
         row
-        for row in read_rows(path / FOLDER / ROWS)
+        for row in read_budget_rows(path / FOLDER / ROWS)
         if row["episode"] in episodes and row.get("overrides", {}) == overrides
     ]
     if not rows:

@@ -20,9 +20,10 @@ import numpy as np
 
 import _machine
 from _commands import is_trained, run
-from surefoot.cli.evaluate_budgets import ROWS, BudgetRequest, evaluate_under_budgets, read_rows
+from surefoot.cli.evaluate_budgets import ROWS, BudgetRequest, evaluate_under_budgets
 from surefoot.cli.loaded_run import FOLDER, load_run
 from surefoot.evaluation.metrics import bootstrap_interval
+from surefoot.evaluation.rows import read_budget_rows
 from surefoot.presets.trebi import TREBI_PRESETS
 
 ACTING = ("candidates", "sampler", "guide", "chosen_by")
@@ -48,7 +49,7 @@ def plan(path: Path, preset: str, options: argparse.Namespace) -> list[dict[str,
         ratios=(options.ratio,), episodes=options.episodes, lanes=lanes, changed={"preset": preset} if acting else {}
     )
     setting = evaluate_under_budgets(loaded, request)["budgets"]["setting"]
-    rows = [row for row in read_rows(path / FOLDER / ROWS) if row["setting"] == setting]
+    rows = [row for row in read_budget_rows(path / FOLDER / ROWS) if row["setting"] == setting]
     return [row for row in rows if row["episode"] < options.episodes]
 
 

@@ -26,8 +26,9 @@ from surefoot.data import Dataset
 from surefoot.envs.point_robot import ARENA, SLOW_ROBOT, pose_of
 from surefoot.evaluation.collect import collect_point_robot
 from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds
-from surefoot.evaluation.metrics import area_under_curve, summarise
+from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.starts import draw_starts
+from surefoot.evaluation.summarize import start_figures
 from surefoot.presets.fisor import SMALL_POLICY
 from surefoot.safety.exact_sets import exact_set, top_speed
 from surefoot.safety.region import score_region
@@ -170,7 +171,7 @@ def measure(name: str, seed: int, datasets: dict[str, Dataset], exact: Any, star
     margin = float(np.asarray(algorithm.feasible_margin(one)))
     records = roll_out_seeds(algorithm, states, starts.poses, seeds=(seed,), lag=SLOW_ROBOT.lag)
     rows = episode_rows(records, starts, seeds=(seed,), method={"algorithm": "fisor"})
-    rolled = summarise([row for row in rows if row["start"] != "fixed"])
+    rolled = start_figures([row for row in rows if row["start"] != "fixed"])
     kept = ("violation_free_rate", "return_mean", "goal_rate", "violating_steps_mean")
     return {
         "method": name, "data": task_name, "seed": seed, **seconds,

@@ -13,10 +13,8 @@ from surefoot.algorithms import ALGORITHMS
 from surefoot.cli.evaluate import table
 from surefoot.data import library
 from surefoot.envs import point_robot
-from surefoot.evaluation.budgets import summarise_budgets
 from surefoot.evaluation.evaluate import summarise_evaluation
-from surefoot.evaluation.metrics import summarise
-from surefoot.evaluation.protocol import summarise_protocol
+from surefoot.evaluation.summarize import budget_figures, protocol_figures, start_figures
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
 from surefoot.training.algorithm import from_hyperparameters, hyperparameters
@@ -67,12 +65,12 @@ def summarized(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     summary = json.loads((run / "summary.json").read_text())
     rows = [json.loads(line) for line in rows_file(run).read_text().splitlines()]
     if "budgets" in summary:
-        return summary["budgets"], summarise_budgets(rows)
+        return summary["budgets"], budget_figures(rows)
     if "protocol" in summary:
-        return summary["protocol"], summarise_protocol(rows)
+        return summary["protocol"], protocol_figures(rows)
     if summary["task"] == "PointRobot":
         return summary["evaluation"], summarise_evaluation(rows, fixed_starts=point_robot.POINT_ROBOT.fixed_starts)
-    return summary["evaluation"], summarise(rows)
+    return summary["evaluation"], start_figures(rows)
 
 
 def tables(run: Path) -> str:

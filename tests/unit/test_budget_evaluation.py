@@ -9,14 +9,9 @@ from tests.stub_planner import HORIZON, SPEND, TASK, StubPlanner, stub_states
 
 from surefoot.constraints.schedules import Schedule
 from surefoot.errors import ConfigError, DataError
-from surefoot.evaluation.budgets import (
-    Budget,
-    BudgetEvaluation,
-    planner_totals,
-    requested_budgets,
-    summarise_budgets,
-)
+from surefoot.evaluation.budgets import Budget, BudgetEvaluation, planner_totals, requested_budgets
 from surefoot.evaluation.lanes import LaneResults, Lanes, Watched, roll_out_pure
+from surefoot.evaluation.summarize import budget_figures
 
 PLANNER = StubPlanner()
 
@@ -183,7 +178,7 @@ def test_figures_of_each_budget() -> None:
         *[row_of("cost 1", 1.0, 1.0, seed=seed) for seed in (0, 1)],
         *[row_of("cost inf", None, 5.0, seed=seed) for seed in (0, 1)],
     ]  # fmt: skip
-    found = summarise_budgets(rows)
+    found = budget_figures(rows)
     assert [record["asked"] for record in found["budgets"]] == ["cost 1", "cost 2", "cost inf"]
     record = found["budgets"][1]
     assert record["cost_mean"] == pytest.approx(2.0)
@@ -199,7 +194,7 @@ def test_figures_of_each_budget() -> None:
 
 def test_negative_returns_are_compared_the_other_way_round() -> None:
     rows = [row_of("cost 1", 1.0, 1.0, extra={"return": -20.0}), row_of("cost inf", None, 1.0, extra={"return": -15.0})]
-    assert summarise_budgets(rows)["share_of_unconstrained_return"] == pytest.approx(0.75)
+    assert budget_figures(rows)["share_of_unconstrained_return"] == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize(
@@ -213,4 +208,4 @@ def test_negative_returns_are_compared_the_other_way_round() -> None:
 )
 def test_rows_that_cannot_be_summarised(rows: list[Any], part: str) -> None:
     with pytest.raises(DataError, match=part):
-        summarise_budgets(rows)
+        budget_figures(rows)

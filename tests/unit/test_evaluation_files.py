@@ -13,10 +13,10 @@ from tests.data_fixtures import is_one_sentence
 from tests.stub_planner import StubPlanner
 from tests.stub_run import know_the_stub, stub_run
 
-from surefoot.cli import evaluate_budgets
 from surefoot.cli.evaluation_files import NotKeptError, keep, kept
 from surefoot.cli.main import main
 from surefoot.errors import ConfigError
+from surefoot.evaluation import rows
 from surefoot.file_sets import check_writable, write_together
 
 OLD, NEW = {"episodes.jsonl": b"old rows\n", "paths.npz": b"old"}, {"episodes.jsonl": b"new rows\n", "region.npz": b"n"}
@@ -178,7 +178,7 @@ def test_the_table_is_printed_where_the_rows_cannot_be_written(
     planned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["evaluate", str(planned), "--budget", "0.5", "--episodes", "2", "--lanes", "1"]
-    full, real, calls = [True], evaluate_budgets.json_rows, []
+    full, real, calls = [True], rows.json_rows, []
 
     def json_rows(rows: list[dict[str, object]]) -> bytes:
         calls.append(len(rows))
@@ -186,7 +186,7 @@ def test_the_table_is_printed_where_the_rows_cannot_be_written(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(rows)
 
-    monkeypatch.setattr(evaluate_budgets, "json_rows", json_rows)
+    monkeypatch.setattr(rows, "json_rows", json_rows)
     assert main(words) == 2
     printed = capsys.readouterr()
     assert "ratio 0.5" in printed.out

@@ -15,14 +15,13 @@ from tests.stub_run import know_the_stub, stub_run
 
 from surefoot import checkpoint, data
 from surefoot.cli.evaluate import table
-from surefoot.cli.evaluate_budgets import read_rows
 from surefoot.cli.files import merge_summary, read_summary
 from surefoot.cli.main import main
 from surefoot.cli.report_budgets import levels_of
 from surefoot.data import library
 from surefoot.data.minari import load_minari, save_minari
 from surefoot.errors import SurefootError
-from surefoot.evaluation.rows import EpisodeRow
+from surefoot.evaluation.rows import EpisodeRow, read_budget_rows
 from surefoot.json_files import read_rows as read_json_rows
 from surefoot.report.plots import training_curves
 from surefoot.safety.calibration import Calibration, read_calibration, write_calibration
@@ -128,7 +127,7 @@ def test_summary_and_rows_of_budgets(run: Path) -> None:
     assert main(words) == 0
     assert check(run / "summary.json", lambda path: table(read_summary(path.parent)), mutations=200) > 60
     rows = run / "evaluation" / "budget_episodes.jsonl"
-    assert check(rows, lambda path: levels_of(read_rows(path)), rows=True) > 20
+    assert check(rows, lambda path: levels_of(read_budget_rows(path)), rows=True) > 20
 
 
 def test_summaries_that_are_committed(tmp_path: Path) -> None:

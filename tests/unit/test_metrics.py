@@ -14,10 +14,9 @@ from surefoot.evaluation.metrics import (
     bootstrap_interval,
     conditional_value_at_risk,
     interquartile_mean,
-    summarise,
-    summarise_fixed,
     wilson_interval,
 )
+from surefoot.evaluation.summarize import fixed_start_figures, start_figures
 
 COSTS = st.lists(st.floats(0, 1e6), min_size=1, max_size=60)
 
@@ -122,7 +121,7 @@ def test_statistics_refuse_nothing_and_nan() -> None:
         conditional_value_at_risk([1.0], level=1)
 
 
-def test_summarise_by_hand() -> None:
+def test_summarize_by_hand() -> None:
     rows = [
         row(seed=1, episode=0, **{"return": 4.0}),
         row(seed=0, episode=0, **{"return": 1.0}),
@@ -130,7 +129,7 @@ def test_summarise_by_hand() -> None:
         row(seed=1, episode=1, **{"return": 5.0}),
         row(start="infeasible", violating_steps=3, cost=3.0),
     ]
-    found = summarise(rows)
+    found = start_figures(rows)
     assert list(found) == ["feasible", "infeasible"]
     feasible = found["feasible"]
     assert feasible["episodes"] == 4
@@ -160,28 +159,28 @@ def test_summarise_by_hand() -> None:
         ({"episode": 0}, "expected episode 0 of seed 0 .* once, found it twice"),
     ],
 )
-def test_summarise_refuses(changes: dict[str, Any], message: str) -> None:
+def test_summarize_refuses(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        summarise([row(), row(episode=1) | changes])
+        start_figures([row(), row(episode=1) | changes])
 
 
-def test_summarise_refuses_no_rows() -> None:
+def test_summarize_refuses_no_rows() -> None:
     with pytest.raises(DataError, match="expected at least one episode, found none"):
-        summarise([])
+        start_figures([])
 
 
-def test_summarise_fixed_collects_the_seeds_of_each_pose() -> None:
+def test_fixed_starts_collects_the_seeds_of_each_pose() -> None:
     rows = [
         row(start="fixed", seed=1, episode=0, max_constraint=0.02, reached_goal=False),
         row(start="fixed", seed=0, episode=0, max_constraint=-0.3),
         row(start="fixed", seed=0, episode=1, max_constraint=0.5, **{"return": 7.0}),
         row(start="feasible", seed=0, episode=0, max_constraint=9.0),
     ]
-    first, second = summarise_fixed(rows, [(-1.8, 0, 2, 0.785), (-2.7, -2.7, 1, 0.785)])
+    first, second = fixed_start_figures(rows, [(-1.8, 0, 2, 0.785), (-2.7, -2.7, 1, 0.785)])
     assert first == {
         "pose": [-1.8, 0.0, 2.0, 0.785], "seeds": [0, 1], "reached_goal": [True, False],
         "max_violation_m": [0.0, 0.02], "return": [2.0, 2.0],
     }  # fmt: skip
     assert second["max_violation_m"] == [0.5]
     with pytest.raises(DataError, match="expected an episode 2 of start set 'fixed', found none"):
-        summarise_fixed(rows, [(0, 0, 0, 0)] * 3)
+        fixed_start_figures(rows, [(0, 0, 0, 0)] * 3)

@@ -6,18 +6,14 @@ from typing import Any
 import pytest
 from tests.fake_vector import TASK
 
+from surefoot.cli.evaluate_simulator import protocol_rows
 from surefoot.errors import ConfigError, DataError
-from surefoot.evaluation.protocol import (
-    cost_limits,
-    normalised_cost,
-    normalised_return,
-    protocol_rows,
-    summarise_protocol,
-)
+from surefoot.evaluation.protocol import cost_limits, normalised_cost, normalised_return
 from surefoot.evaluation.simulated import Episode
+from surefoot.evaluation.summarize import protocol_figures
 from surefoot.tasks import get_task
 
-METHOD = {"algorithm": "bc", "data": "all", "extraction": "single"}
+METHOD = {"task": "Fake", "algorithm": "bc", "data": "all", "extraction": "single"}
 # Costs of seed 0: 0, 1, 2, 3; of seed 1: 0, 0, 4, 8.
 EPISODES = [
     Episode(seed, episode, episode_return=float(episode), cost=cost, length=5, terminated=False, restarts=seed)
@@ -51,14 +47,14 @@ def test_scores() -> None:
 def test_rows_carry_the_columns_of_the_protocol() -> None:
     row = rows_of("strict")[3]
     assert row == {
-        "task": "Fake", **METHOD, "protocol": "strict", "limit": 2.0, "seed": 0, "episode": 3,
+        **METHOD, "protocol": "strict", "limit": 2.0, "seed": 0, "episode": 3,
         "simulator_seed": 1_000_003, "return": 3.0, "cost": 3.0, "length": 5, "normalised_return": 0.3,
         "normalised_cost": 1.5, "terminated": False, "restarts": 0,
     }  # fmt: skip
 
 
 def test_strict_figures() -> None:
-    figures = summarise_protocol(rows_of("strict"))
+    figures = protocol_figures(rows_of("strict"))
     limit = figures["limits"][0]
     assert (figures["episodes"], figures["seeds"], figures["restarts"]) == (8, [0, 1], 4)
     assert figures["return_mean"] == 1.5
@@ -86,7 +82,7 @@ def test_strict_figures() -> None:
 
 
 def test_dsrl_averages_over_its_limits() -> None:
-    figures = summarise_protocol(rows_of("dsrl"))
+    figures = protocol_figures(rows_of("dsrl"))
     assert [record["limit"] for record in figures["limits"]] == [1.0, 2.0, 4.0]
     assert figures["episodes"] == 8
     # 2.25 (1 + 1/2 + 1/4) / 3.
@@ -100,7 +96,7 @@ def test_dsrl_averages_over_its_limits() -> None:
 def test_the_bootstrap_stays_within_a_seed() -> None:
     # All episodes of a seed alike: resampling inside seeds changes nothing, so the interval has no width.
     episodes = [Episode(seed, k, float(seed), 0.0, 5, False, 0) for seed in (0, 1) for k in range(4)]
-    figures = summarise_protocol(protocol_rows(episodes, TASK, protocol="strict", method=METHOD))
+    figures = protocol_figures(protocol_rows(episodes, TASK, protocol="strict", method=METHOD))
     assert figures["normalised_return_interval"] == pytest.approx([0.05, 0.05])
 
 
@@ -108,7 +104,7 @@ def test_the_bootstrap_stays_within_a_seed() -> None:
     ("change", "sentence"),
     [
         ({"cost": math.nan}, "key 'cost' of row 0: expected a finite number, found nan"),
-        ({"episode": 1}, "expected episode 1 of seed 0 once, found it twice"),
+        ({"episode": 1}, "expected episode 1 of seed 0 (limit 2.0) once, found it twice"),
         ({"algorithm": "fisor"}, "key 'algorithm': expected a single one, found bc, fisor"),
         ({"data": "safe"}, "key 'data': expected a single one, found all, safe"),
     ],
@@ -117,10 +113,10 @@ def test_rows_that_cannot_be_pooled_are_refused(change: dict[str, Any], sentence
     rows = rows_of("strict")
     rows[0] |= change
     with pytest.raises(DataError) as raised:
-        summarise_protocol(rows)
+        protocol_figures(rows)
     assert sentence in str(raised.value)
 
 
 def test_no_rows_are_refused() -> None:
     with pytest.raises(DataError, match="found none"):
-        summarise_protocol([])
+        protocol_figures([])

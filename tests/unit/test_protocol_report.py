@@ -8,8 +8,10 @@ from matplotlib.collections import PathCollection
 from tests.fake_vector import TASK
 from tests.unit.test_protocol import EPISODES, METHOD
 
+from surefoot.cli.evaluate_simulator import protocol_rows
 from surefoot.errors import ConfigError, DataError
-from surefoot.evaluation.protocol import ProtocolName, protocol_rows, summarise_protocol
+from surefoot.evaluation.protocol import ProtocolName
+from surefoot.evaluation.summarize import protocol_figures
 from surefoot.report import protocol_tables
 from surefoot.report.protocol_plots import QuantityBar, Scores, cost_against_return, quantity_bars, scores_of
 from surefoot.report.tables import key_figures
@@ -20,7 +22,7 @@ def rows_of(protocol: ProtocolName) -> list[dict[str, Any]]:
 
 
 def summary_of(protocol: ProtocolName) -> dict[str, Any]:
-    return {"protocol": summarise_protocol(rows_of(protocol))}
+    return {"protocol": protocol_figures(rows_of(protocol))}
 
 
 def test_key_figures_judge_mean_cost_and_safe_episodes() -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from surefoot.evaluation.budgets import budget_remarks, requested_budgets, summarise_budgets
-from surefoot.evaluation.metrics import mean_interval, summarise
-from surefoot.evaluation.protocol import protocol_rows as rows_of
-from surefoot.evaluation.protocol import summarise_protocol
+from surefoot.cli.evaluate_simulator import protocol_rows as rows_of
+from surefoot.evaluation.budgets import budget_remarks, requested_budgets
+from surefoot.evaluation.metrics import mean_interval
 from surefoot.evaluation.simulated import Episode
+from surefoot.evaluation.summarize import budget_figures, protocol_figures, start_figures
 from surefoot.report.budget_plots import budget_curves
 from surefoot.report.budget_tables import budget_key_figures, budget_rows, budget_verdict
 from surefoot.report.protocol_plots import QuantityBar, cost_against_return, quantity_bars, scores_of
@@ -30,7 +30,7 @@ def protocol(task: str, episodes: int, *, cost: float = 0.0, value: float = -0.0
     found = [Episode(seed, number, value, cost, 10, False, 0) for seed in range(2) for number in range(episodes)]
     method = {"algorithm": "fisor", "data": "all", "extraction": "single"}
     rows = rows_of(found, get_task(task), protocol="strict", method=method)
-    return rows, summarise_protocol(rows)
+    return rows, protocol_figures(rows)
 
 
 def test_a_protocol_table_says_the_number_of_episodes_where_it_has_no_interval() -> None:
@@ -45,7 +45,7 @@ def test_a_protocol_table_says_the_number_of_episodes_where_it_has_no_interval()
 def test_an_evaluation_table_says_the_number_of_episodes_where_it_has_no_interval() -> None:
     method = {"task": "HazardRun", "algorithm": "fosp", "extraction": "single", "start": "drawn"}
     row = {**method, "seed": 0, "episode": 0, "return": 8.9, "cost": 0.0, "length": 9, "violating_steps": 0}
-    figures = summarise([{**row, "reached_goal": True}])
+    figures = start_figures([{**row, "reached_goal": True}])
     (found,) = evaluation_rows({"evaluation": figures})
     assert found["return [95 %]"] == "8.90 (n = 1)"
     assert found["violation-free [95 %]"] == "100.0 % [20.7, 100.0]"  # Wilson's knows of a single trial
@@ -113,7 +113,7 @@ def budget_row(asked: str, budget: float | None, *, episode: int, value: float, 
 
 def budgets(value: Callable[[float], float], *, episodes: int = 20) -> dict[str, Any]:
     """Figures of budgets of 0 and 10; `value`: the return under a budget."""
-    return summarise_budgets(
+    return budget_figures(
         [
             budget_row(f"cost {budget:g}", budget, episode=episode, value=value(budget))
             for budget in (0.0, 10.0)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from surefoot.cli.evaluate_budgets import ROWS, read_rows
+from surefoot.cli.evaluate_budgets import ROWS
 from surefoot.cli.faults import Faults
 from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.next_commands import calibrated_command
@@ -25,6 +25,7 @@ from surefoot.data import Dataset, library
 from surefoot.data.remarks import remarks
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.budgets import is_schedule
+from surefoot.evaluation.rows import read_budget_rows
 from surefoot.file_sets import check_writable
 from surefoot.nn import member
 from surefoot.numerics import check_finite
@@ -167,7 +168,7 @@ def _from_episodes(loaded: LoadedRun, options: CalibrateOptions, overrides: dict
     # A schedule's budget is none that the whole episode was planned under.
     rows = [
         row
-        for row in read_rows(file)
+        for row in read_budget_rows(file)
         if row.get("level") is None
         and row.get("planner_budget") is not None
         and not is_schedule(row["asked"])

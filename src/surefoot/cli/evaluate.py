@@ -20,7 +20,7 @@ from surefoot.cli.evaluate_images import evaluate_on_images
 from surefoot.cli.evaluate_simulator import evaluate_on_simulator
 from surefoot.cli.evaluation_files import NotKeptError, keep
 from surefoot.cli.faults import Faults
-from surefoot.cli.files import json_rows, npz_content
+from surefoot.cli.files import npz_content
 from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
@@ -36,6 +36,7 @@ from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds, summarise
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.evaluation.rollouts import Records
+from surefoot.evaluation.rows import json_rows
 from surefoot.evaluation.starts import Starts, draw_starts
 from surefoot.file_sets import check_writable
 from surefoot.numerics import check_finite

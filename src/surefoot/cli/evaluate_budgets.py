@@ -1,6 +1,5 @@
 """The part of `surefoot evaluate` that measures a planner under budgets which are given now."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import numpy as np
 from surefoot.checkpoint import as_json
 from surefoot.cli.evaluate_simulator import OpenEnvironment, open_simulator
 from surefoot.cli.evaluation_files import NotKeptError, keep, unwritten
-from surefoot.cli.files import json_rows, merged_summary
+from surefoot.cli.files import merged_summary
 from surefoot.cli.loaded_run import FOLDER, LoadedRun
 from surefoot.cli.plan_file import Imaginings, add_plans
 from surefoot.cli.progress import ProgressLine
@@ -31,11 +30,9 @@ from surefoot.evaluation.budgets import (
     requested_budgets,
     setting_name,
 )
-from surefoot.evaluation.budgets import summarise_budgets as summarise
 from surefoot.evaluation.lanes import LaneResults, Lanes, roll_out_pure, roll_out_vector
-from surefoot.evaluation.rows import BudgetRow
-from surefoot.file_sets import Naming
-from surefoot.json_files import read_rows as read_json_rows
+from surefoot.evaluation.rows import append_rows, read_budget_rows
+from surefoot.evaluation.summarize import budget_figures
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.budget_tables import budget_rows, budget_verdict
 from surefoot.report.tables import plain_table
@@ -127,7 +124,7 @@ def evaluate_under_budgets(
     folder = loaded.directory.path / FOLDER
     setting = evaluation.method["setting"]
     file = folder / ROWS
-    done = {(row["asked"], row["seed"], row["episode"]) for row in read_rows(file) if row["setting"] == setting}
+    done = {(row["asked"], row["seed"], row["episode"]) for row in read_budget_rows(file) if row["setting"] == setting}
     lanes = evaluation.lanes if evaluation.blocks(done) else 0
     log = RowLog(file)
     rolling = _rolling(loaded, evaluation, calibration, lanes, request, open_environment)
@@ -146,11 +143,11 @@ def evaluate_under_budgets(
     wanted = {budget.asked for budget in budgets}
     rows = [
         row
-        for row in [*read_rows(file), *log.unwritten]
+        for row in [*read_budget_rows(file), *log.unwritten]
         if row["setting"] == setting and row["asked"] in wanted and row["episode"] in evaluation.numbers
     ]
     changes = {
-        "budgets": {**summarise(rows), "setting": setting, "task_maximum": task.budget_maximum},
+        "budgets": {**budget_figures(rows), "setting": setting, "task_maximum": task.budget_maximum},
         "acting": {"step": loaded.step, "overrides": dict(request.changed), "level": request.level},
     }
     path = loaded.directory.path
@@ -192,38 +189,6 @@ class RowLog:
             self.fault = error
 
 
-def read_rows(path: Path, *, size: int | None = None) -> list[dict[str, Any]]:
-    """The rows of evaluations under budgets, in the first `size` bytes of a file; empty where there were none.
-
-    A last line that a kill left half-written is passed over. `ConfigError` where another line is not a row.
-    """
-    if not path.exists():
-        return []
-    return read_json_rows(
-        path, BudgetRow, what="a row of an evaluation under budgets", advice="remove the file to begin again",
-        cut_end=True, size=size,
-    )  # fmt: skip
-
-
-def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add rows to the end of a file, all or none, and wait until they lie on the disk; a half-written last line is cut
-    off first. Raises `OSError` that names the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with Naming(path, path), path.open("a+b", buffering=0) as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        whole = file.read(end).rfind(b"\n") + 1
-        file.truncate(whole)
-        content = json_rows(rows)
-        try:
-            while content:
-                content = content[file.write(content) :]
-            os.fsync(file.fileno())
-        except OSError:
-            file.truncate(whole)
-            raise
-
-
 def _margin_remarks(evaluation: BudgetEvaluation, request: BudgetRequest) -> list[str]:
     """Where a margin that was given leaves nothing of a budget. A preset's own is left alone."""
     margin = float(request.changed.get("cost_margin") or 0.0)
@@ -262,7 +227,7 @@ def _setting(
         "noise": "seed, episode, step",  # rows of releases that drew by lane are not gone on with
     }
     former = setting_name(parts)
-    if any(row["setting"] == former for row in read_rows(loaded.directory.path / FOLDER / ROWS)):
+    if any(row["setting"] == former for row in read_budget_rows(loaded.directory.path / FOLDER / ROWS)):
         return former
     return setting_name({**parts, "checkpoint": loaded.sha256})
 

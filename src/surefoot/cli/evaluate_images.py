@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from surefoot.cli.evaluation_files import NotKeptError, keep
-from surefoot.cli.files import json_rows, npz_content
+from surefoot.cli.files import npz_content
 from surefoot.cli.loaded_run import LoadedRun
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import remark
@@ -18,7 +18,6 @@ from surefoot.envs.pure import PURE_TASKS
 from surefoot.errors import ConfigError
 from surefoot.evaluation.image_pictures import picture_arrays
 from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
-from surefoot.evaluation.metrics import summarise
 from surefoot.evaluation.point_robot_pixels import evaluate_seed as evaluate_from_exact
 from surefoot.evaluation.point_robot_pixels import (
     exact_set,
@@ -29,6 +28,8 @@ from surefoot.evaluation.point_robot_pixels import (
     region_arrays,
     score_against_exact,
 )
+from surefoot.evaluation.rows import json_rows
+from surefoot.evaluation.summarize import start_figures
 from surefoot.nn import member
 from surefoot.tasks import get_task
 
@@ -76,7 +77,7 @@ def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None, s
     rows = [{"task": task.name, "algorithm": loaded.config.algorithm, **row} for row in found.rows]
     pictures = picture_arrays(loaded.algorithm, states[0], found.pictured) | found.arrays
     files = {name: json_rows(rows), name.replace("episodes", "pictures").replace("jsonl", "npz"): npz_content(pictures)}
-    figures: dict[str, Any] = summarise(rows)
+    figures: dict[str, Any] = start_figures(rows)
     if (data := trained_on.frames) is not None:
         free = data.violating_steps == 0
         figures["data"] = {

@@ -1,14 +1,13 @@
 """The part of `surefoot evaluate` that measures a run on a simulator, by a protocol of the field."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from surefoot.cli.draw_rollouts import draw_rollouts
 from surefoot.cli.evaluate_images import data_pictures
 from surefoot.cli.evaluation_files import keep
-from surefoot.cli.files import json_rows
 from surefoot.cli.loaded_run import LoadedRun
 from surefoot.cli.progress import ProgressLine, warn_of_death
 from surefoot.cli.selection import data_name
@@ -17,8 +16,17 @@ from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.pure_vector import PureVector
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.vector import VectorEnv
-from surefoot.evaluation.protocol import ProtocolName, cost_limits, protocol_rows, summarise_protocol
-from surefoot.evaluation.simulated import LANES_PER_SEED, Rollouts, lanes_for, roll_out_simulator
+from surefoot.evaluation.protocol import ProtocolName, cost_limits
+from surefoot.evaluation.rows import against_limits, episode_row, json_rows
+from surefoot.evaluation.simulated import (
+    LANES_PER_SEED,
+    Episode,
+    Rollouts,
+    episode_seed,
+    lanes_for,
+    roll_out_simulator,
+)
+from surefoot.evaluation.summarize import protocol_figures
 from surefoot.tasks import Task, get_task
 
 OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnv]]
@@ -65,12 +73,13 @@ def evaluate_on_simulator(
         )
     seconds = time.perf_counter() - began
     method = {
+        "task": task.name,
         "algorithm": loaded.config.algorithm,
         "data": data_name(loaded.config.data_selection),
         "extraction": getattr(loaded.algorithm, "extraction", "single"),
     }
     rows = protocol_rows(rollouts.episodes, task, protocol=protocol, method=method)
-    figures = summarise_protocol(rows)
+    figures = protocol_figures(rows)
     path = loaded.directory.path
     place = "" if where is None else f"_{task.name}"
     files = {f"episodes{place}.jsonl": json_rows(rows)}
@@ -93,6 +102,28 @@ def evaluate_on_simulator(
         },
         without=() if place else ("evaluation", "feasible_region"),
     )
+
+
+def protocol_rows(
+    episodes: Sequence[Episode], task: Task, *, protocol: ProtocolName, method: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """A row for each episode and cost limit; `method` holds the columns that all share."""
+    once = [
+        episode_row(
+            method,
+            normalised_by=task,
+            seed=one.seed,
+            episode=one.episode,
+            simulator_seed=episode_seed(one.episode),
+            episode_return=one.episode_return,
+            cost=one.cost,
+            length=one.length,
+            terminated=one.terminated,
+            restarts=one.restarts,
+        )
+        for one in episodes
+    ]
+    return against_limits(once, cost_limits(task, protocol), protocol)
 
 
 def _timing(rollouts: Rollouts, seconds: float, *, workers: int, lanes: int) -> dict[str, Any]:

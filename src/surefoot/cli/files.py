@@ -2,8 +2,7 @@
 
 import dataclasses
 import io
-import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +115,6 @@ def merge_summary(run: Path, changes: Mapping[str, Any], *, without: Collection[
 def merged_summary(run: Path, changes: Mapping[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:
     """The run's summary with changes as `merge_summary` makes them; writes nothing."""
     return {**{key: value for key, value in read_summary(run).items() if key not in without}, **changes}
-
-
-def json_rows(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Rows as the content of a file, one a line."""
-    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

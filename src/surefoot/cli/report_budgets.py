@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from surefoot.cli.evaluate_budgets import PLANS, ROWS, read_rows
+from surefoot.cli.evaluate_budgets import PLANS, ROWS
 from surefoot.cli.evaluation_files import kept, kept_size
 from surefoot.cli.loaded_run import FOLDER
 from surefoot.cli.plan_file import read_plans
 from surefoot.errors import ConfigError, DataError
-from surefoot.evaluation.budgets import summarise_budgets
 from surefoot.evaluation.imagined import imagination_errors
+from surefoot.evaluation.rows import read_budget_rows
+from surefoot.evaluation.summarize import budget_figures as figures_of_budgets
 from surefoot.report.budget_plots import (
     MOST_PANELS,
     Imagined,
@@ -88,7 +89,7 @@ def levels_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], l
     found = []
     for level in sorted(by_level, key=lambda one: (one is not None, one or 0.0)):
         chosen = [row for row in by_level[level] if not shared or row["episode"] in shared]
-        found.append((summarise_budgets(chosen), chosen))
+        found.append((figures_of_budgets(chosen), chosen))
     return found
 
 
@@ -96,7 +97,7 @@ def budget_figures(path: Path, task: str) -> Figures:
     """All figures of a run's evaluations under budgets; empty where there were none."""
     try:
         file = kept(path, "budgets", ROWS)
-        levels = [] if file is None else levels_of(read_rows(file, size=kept_size(path, "budgets", ROWS)))
+        levels = [] if file is None else levels_of(read_budget_rows(file, size=kept_size(path, "budgets", ROWS)))
     except (KeyError, TypeError, DataError) as error:
         raise ConfigError(f"{path / FOLDER / ROWS}: expected rows of evaluations, found others ({error}).") from error
     if not levels:

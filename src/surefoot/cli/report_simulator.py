@@ -12,8 +12,7 @@ from surefoot.cli.loaded_run import FOLDER
 from surefoot.data import Dataset
 from surefoot.errors import ConfigError
 from surefoot.evaluation.protocol import normalised_cost, normalised_return
-from surefoot.evaluation.rows import EpisodeRow
-from surefoot.json_files import read_rows
+from surefoot.evaluation.rows import read_episodes
 from surefoot.report.html import Animation
 from surefoot.report.protocol_plots import Scores, cost_against_return, scores_of
 from surefoot.tasks import Task
@@ -27,7 +26,7 @@ def evaluation_rows_of(path: Path) -> list[dict[str, Any]]:
     file = kept(path, "evaluation", "episodes.jsonl")
     if file is None:
         return []
-    return read_rows(file, EpisodeRow, what="rows of an evaluation", advice="evaluate again")
+    return read_episodes(file)
 
 
 def scores(path: Path, name: str) -> Scores | None:

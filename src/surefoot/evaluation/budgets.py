@@ -1,11 +1,10 @@
-"""Evaluation under budgets: which budgets, which episodes are still missing, a row for each, and what the rows say.
+"""Evaluation under budgets: which budgets, which episodes are still missing, and a row for each.
 
 Budgets and realised costs are undiscounted sums over an episode, whatever the planner discounts by. The rows of a
 finished block of lanes are handed out at once, so that a killed evaluation goes on behind them.
 """
 
 import hashlib
-import itertools
 import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,21 +16,15 @@ from jaxtyping import Float
 
 from surefoot.constraints.budgets import BudgetConversion, check_budgets, cost_of_ratio, planner_budget
 from surefoot.constraints.schedules import Schedule
-from surefoot.errors import ConfigError, DataError
+from surefoot.errors import ConfigError
 from surefoot.evaluation.lanes import LaneResults, Lanes, Watched
-from surefoot.evaluation.metrics import check_number, mean_interval, wilson_interval
-from surefoot.evaluation.protocol import normalised_cost, normalised_return
+from surefoot.evaluation.rows import episode_row
 from surefoot.nn import member
 from surefoot.ranges import NUMBER, SEED, Range, check_fields
 from surefoot.tasks import Task
 
-TOLERATED = 1.1
-"""Of the budget: an episode of at most so much counts as nearly within it."""
-NUMBERS = ("seed", "episode", "return", "cost", "discounted_cost", "length")
-"""Columns that `summarise_budgets` reads as numbers."""
 LEAST_RATIO = 0.01
 """Of the task's maximum: a smaller cost may have been meant as a ratio."""
-_METHOD = ("task", "algorithm", "setting")
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,130 +245,24 @@ class BudgetEvaluation:
         cost, total = float(results.cost[lane]), float(self.budgets[place].totals[length - 1])
         limited = math.isfinite(total)
         told = float(totals[place, 0])
-        return {
-            "task": self.task.name,
-            **self.method,
-            "asked": budget.asked,
-            "ratio": budget.ratio,
-            "budget": total if limited else None,
-            "planner_budget": told if math.isfinite(told) else None,
-            "seed": seed,
-            "episode": episode,
-            "return": float(results.episode_return[lane]),
-            "normalised_return": normalised_return(float(results.episode_return[lane]), self.task),
-            "cost": cost,
-            "discounted_cost": float(results.discounted_cost[lane]),
-            "normalised_cost": normalised_cost(cost, total) if limited else None,
-            "exceeded": limited and cost > total,
-            "length": length,
-            "terminated": bool(results.terminated[lane]),
-            "restarts": int(results.restarts[lane]),
-            "lanes": len(results.length),
-            "step_seconds": results.step_seconds,
-        }
-
-
-def summarise_budgets(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the rows of one setting say, as JSON values: a record for each budget, smallest first.
-
-    Means are over all episodes; intervals are 95 %: Wilson's for shares, stratified bootstrap over episodes for means,
-    None where a seed has one episode;
-    "..._per_seed" are in the order of "seeds". `DataError` on no rows, a bad value, an episode twice, or rows of
-    several settings.
-    """
-    _check(rows)
-    seeds = sorted({int(row["seed"]) for row in rows})
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(row["asked"], []).append(row)
-    try:
-        records = sorted((_figures(group, seeds) for group in groups.values()), key=_size)
-    except (KeyError, TypeError) as error:  # a budget without its columns
-        raise DataError(f"evaluation rows: expected the columns of a budget, found others ({error}).") from error
-    free = [record for record in records if record["budget"] is None]
-    limited = [record for record in records if record["budget"] is not None]
-    returns = [record["return_mean"] for record in limited]
-    summary: dict[str, Any] = {
-        "seeds": seeds,
-        "episodes": len(rows),
-        "level": rows[0].get("level"),
-        "budgets": records,
-        "within_budget": all(record["normalised_cost_mean"] <= 1 for record in limited),
-        "return_rises": _rises(returns),
-    }
-    if free and limited:
-        summary["share_of_unconstrained_return"] = _share(returns[-1], free[0]["return_mean"])
-    return summary
-
-
-def _figures(rows: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
-    first, count = rows[0], len(rows)
-    record: dict[str, Any] = {
-        "asked": first["asked"],
-        "ratio": first["ratio"],
-        "budget": first["budget"],
-        "episodes": count,
-        **_mean(rows, "return", seeds),
-        **_mean(rows, "cost", seeds),
-        "discounted_cost_mean": float(np.mean([row["discounted_cost"] for row in rows])),
-        "length_mean": float(np.mean([row["length"] for row in rows])),
-        "step_seconds_median": float(np.median([row["step_seconds"] for row in rows])),
-        "lanes": int(max(row["lanes"] for row in rows)),
-    }
-    if first["budget"] is None:
-        return record
-    over = sum(bool(row["exceeded"]) for row in rows)
-    nearly = sum(row["cost"] <= TOLERATED * row["budget"] for row in rows)
-    return record | {
-        **_mean(rows, "normalised_cost", seeds),
-        "exceeded_rate": over / count,
-        "exceeded_interval": list(wilson_interval(over, count)),
-        "exceeded_per_seed": [float(np.mean([r["exceeded"] for r in rows if r["seed"] == seed])) for seed in seeds],
-        "nearly_within_rate": nearly / count,
-        "nearly_within_interval": list(wilson_interval(nearly, count)),
-    }
-
-
-def _mean(rows: Sequence[Mapping[str, Any]], column: str, seeds: Sequence[int]) -> dict[str, Any]:
-    by_seed = [part for seed in seeds if (part := [row[column] for row in rows if row["seed"] == seed])]
-    return {
-        f"{column}_mean": float(np.mean([row[column] for row in rows])),
-        f"{column}_interval": mean_interval(by_seed),
-        f"{column}_per_seed": [float(np.mean(part)) for part in by_seed],
-    }
-
-
-def _size(record: Mapping[str, Any]) -> float:
-    return math.inf if record["budget"] is None else record["budget"]
-
-
-def _rises(returns: Sequence[float]) -> bool | None:
-    """Whether the return never falls as budgets grow; None where it is the same under all of them, as that of an agent
-    which stands still."""
-    if len(returns) > 1 and min(returns) == max(returns):
-        return None
-    return all(low <= high for low, high in itertools.pairwise(returns))
-
-
-def _share(value: float, whole: float) -> float | None:
-    """value / whole; for negative returns, where more is nearer to 0, whole / value."""
-    if value > 0 and whole > 0:
-        return value / whole
-    return whole / value if value < 0 and whole < 0 else None
-
-
-def _check(rows: Sequence[Mapping[str, Any]]) -> None:
-    if not rows:
-        raise DataError("evaluation rows: expected at least one episode, found none.")
-    seen = set()
-    for index, row in enumerate(rows):
-        for column in NUMBERS:
-            check_number(row, column, index)
-        if (key := (row["asked"], row["seed"], row["episode"])) in seen:
-            raise DataError(
-                f"evaluation rows: expected episode {key[2]} of seed {key[1]} under '{key[0]}' once, found it twice."
-            )
-        seen.add(key)
-    for column in _METHOD:
-        if len(found := sorted({str(row.get(column)) for row in rows})) > 1:
-            raise DataError(f"evaluation rows: key '{column}': expected a single one, found {', '.join(found)}.")
+        return episode_row(
+            {"task": self.task.name, **self.method},
+            normalised_by=self.task,
+            limit=total if limited else None,
+            asked=budget.asked,
+            ratio=budget.ratio,
+            budget=total if limited else None,
+            planner_budget=told if math.isfinite(told) else None,
+            seed=seed,
+            episode=episode,
+            episode_return=float(results.episode_return[lane]),
+            cost=cost,
+            discounted_cost=float(results.discounted_cost[lane]),
+            normalised_cost=None,
+            exceeded=limited and cost > total,
+            length=length,
+            terminated=bool(results.terminated[lane]),
+            restarts=int(results.restarts[lane]),
+            lanes=len(results.length),
+            step_seconds=results.step_seconds,
+        )

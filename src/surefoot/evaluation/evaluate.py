@@ -11,10 +11,11 @@ from jaxtyping import Array, Float, Key
 
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
-from surefoot.evaluation.metrics import summarise, summarise_fixed
 from surefoot.evaluation.outputs import check_episodes
 from surefoot.evaluation.rollouts import Records, roll_out
+from surefoot.evaluation.rows import episode_row
 from surefoot.evaluation.starts import ExactValue, Starts, is_infeasible_start
+from surefoot.evaluation.summarize import fixed_start_figures, start_figures
 from surefoot.numerics import enough_memory, pinned
 
 LARGEST_BLOCK = 512
@@ -79,21 +80,21 @@ def _roll_out(
 def episode_rows(
     records: Records, starts: Starts, *, seeds: Sequence[int], method: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """One JSON-ready row for each seed and episode, as `metrics` describes them; `method` holds its METHOD columns."""
+    """A row for each seed and episode; `method` holds the columns that all share."""
     return [
-        {
-            **method,
-            "seed": int(seed),
-            "start": starts.sets[k],
-            "episode": starts.episodes[k],
-            "pose": [round(float(number), 6) for number in starts.poses[k]],
-            "return": float(records.episode_return[s, k]),
-            "cost": float(records.cost[s, k]),
-            "length": int(records.length[s, k]),
-            "violating_steps": int(records.cost[s, k]),  # PointRobot's cost is 1 for each of them
-            "max_constraint": float(records.max_constraint[s, k]),
-            "reached_goal": bool(records.reached_goal[s, k]),
-        }
+        episode_row(
+            method,
+            seed=int(seed),
+            start=starts.sets[k],
+            episode=starts.episodes[k],
+            pose=[round(float(number), 6) for number in starts.poses[k]],
+            episode_return=float(records.episode_return[s, k]),
+            cost=float(records.cost[s, k]),
+            length=int(records.length[s, k]),
+            violating_steps=int(records.cost[s, k]),  # PointRobot's cost is 1 for each of them
+            max_constraint=float(records.max_constraint[s, k]),
+            reached_goal=bool(records.reached_goal[s, k]),
+        )
         for s, seed in enumerate(seeds)
         for k in range(len(starts.sets))
     ]
@@ -103,8 +104,8 @@ def summarise_evaluation(
     rows: Sequence[dict[str, Any]], *, fixed_starts: Sequence[Sequence[float]] = point_robot.POINT_ROBOT.fixed_starts
 ) -> dict[str, Any]:
     """What summary.json says of the policy: figures of feasible and infeasible starts, and a list of the fixed ones."""
-    drawn = summarise([row for row in rows if row["start"] != "fixed"])
-    return {**drawn, "fixed": summarise_fixed(rows, fixed_starts)}
+    drawn = start_figures([row for row in rows if row["start"] != "fixed"])
+    return {**drawn, "fixed": fixed_start_figures(rows, fixed_starts)}
 
 
 @pinned()
@@ -122,19 +123,20 @@ def summarise_data(dataset: Dataset, exact_value: ExactValue, *, top_speed: floa
     returns = np.zeros(len(last)) if dataset.rewards is None else dataset.returns
     columns = zip(returns, dataset.cost_returns, dataset.lengths, dataset.violating_steps, reached, strict=True)
     rows = [
-        {
-            "seed": 0,
-            "start": "data",
-            "episode": index,
-            "return": float(episode_return),
-            "cost": float(cost),
-            "length": int(length),
-            "violating_steps": int(violating),
-            "reached_goal": bool(goal),
-        }
+        episode_row(
+            {},
+            seed=0,
+            start="data",
+            episode=index,
+            episode_return=float(episode_return),
+            cost=float(cost),
+            length=int(length),
+            violating_steps=int(violating),
+            reached_goal=bool(goal),
+        )
         for index, (episode_return, cost, length, violating, goal) in enumerate(columns)
     ]
-    figures = summarise(rows)["data"]
+    figures = start_figures(rows)["data"]
     poses = np.asarray(point_robot.pose_of(jnp.asarray(dataset.observations[dataset.episode_starts])))
     covered = np.abs(poses[:, 2]) <= top_speed
     infeasible = covered.copy()

@@ -16,6 +16,7 @@ from surefoot.envs.pure_rollouts import Episodes, roll_out_from, roll_out_whole
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.outputs import check_episodes
 from surefoot.evaluation.pieces import in_pieces
+from surefoot.evaluation.rows import episode_row
 from surefoot.numerics import check_finite, enough_memory, pinned
 
 WITHIN = 5
@@ -30,7 +31,7 @@ UNSOUND = "the model's networks overflow on these episodes"
 def evaluate_seed(
     algorithm: Any, state: Any, task: PureTask, name: str, *, episodes: int, seed: int
 ) -> tuple[list[dict[str, Any]], FrameData]:
-    """(a row for each episode as `metrics` describes them, its frames). The starts are the same for every seed and
+    """(a row for each episode, its frames). The starts are the same for every seed and
     algorithm."""
     starts = jax.random.split(jax.random.key(_SEED), episodes)
     with side_by_side(episodes):
@@ -62,16 +63,17 @@ def episode_rows(found: Episodes, task: PureTask, *, seed: int, sets: Sequence[s
     reached = np.zeros(len(sets), bool) if task.succeeded is None else np.asarray(task.succeeded(found.last_state))
     numbers = [list(sets[:place]).count(one) for place, one in enumerate(sets)]
     return [
-        {
-            "seed": int(seed),
-            "start": sets[k],
-            "episode": numbers[k],
-            "return": float(sums.episode_return[k]),
-            "cost": float(sums.cost[k]),
-            "length": int(sums.length[k]),
-            "violating_steps": int(sums.violating_steps[k]),
-            "reached_goal": bool(reached[k]),
-        }
+        episode_row(
+            {},
+            seed=int(seed),
+            start=sets[k],
+            episode=numbers[k],
+            episode_return=float(sums.episode_return[k]),
+            cost=float(sums.cost[k]),
+            length=int(sums.length[k]),
+            violating_steps=int(sums.violating_steps[k]),
+            reached_goal=bool(reached[k]),
+        )
         for k in range(len(sets))
     ]
 

@@ -1,11 +1,10 @@
 """Statistics of evaluation episodes: rates with Wilson intervals, means with bootstrap intervals, tails.
 
-Pure NumPy, from per-episode rows as they lie in a run directory. A row holds the columns of `NUMBERS`, "reached_goal"
-(bool) and "start", the name of its start set; "task", "algorithm" and "extraction" say whose episode it is.
+Pure NumPy, of arrays of episodes.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -16,11 +15,6 @@ from numpy.typing import ArrayLike
 from surefoot import ranges
 from surefoot.errors import ConfigError, DataError
 
-NUMBERS = ("seed", "episode", "return", "cost", "length", "violating_steps")
-"""Columns that `summarise` reads as numbers: return in task units, cost summed over the episode, length and violating
-steps in environment steps."""
-METHOD = ("task", "algorithm", "extraction")
-"""Columns that tell methods apart; `summarise` never pools two."""
 CVAR_LEVEL = 0.9
 
 
@@ -114,108 +108,6 @@ def area_under_curve(scores: ArrayLike, positive: ArrayLike) -> float | None:
     if not wins or not losses:
         return None
     return float((middle_rank[labels].sum() - wins * (wins + 1) / 2) / (wins * losses))
-
-
-def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Figures of each start set from per-episode rows of one method, as JSON values: {start: figures}.
-
-    Shares and means are over all episodes, their intervals (95 %) beside them; "per_seed" holds the same figures for
-    each seed, in the order of "seeds". `DataError` on no rows, a missing or non-finite value, the same episode twice,
-    or rows of several methods.
-    """
-    if not rows:
-        raise DataError("evaluation rows: expected at least one episode, found none.")
-    for index, row in enumerate(rows):
-        _check_row(row, index)
-    for column in METHOD:
-        if len(found := sorted({str(row[column]) for row in rows if column in row})) > 1:
-            raise DataError(f"evaluation rows: key '{column}': expected a single one, found {', '.join(found)}.")
-    names = dict.fromkeys(row["start"] for row in rows)
-    return {name: _summarise_start(name, [row for row in rows if row["start"] == name]) for name in names}
-
-
-def summarise_fixed(
-    rows: Sequence[Mapping[str, Any]], poses: Sequence[Sequence[float]], *, start: str = "fixed"
-) -> list[dict[str, Any]]:
-    """One record for each fixed start, with a list over seeds of what happened there, as JSON values.
-
-    Episode k of each seed began at `poses[k]` (x, y, v, theta). "max_violation_m" is how deep the robot went into a
-    hazard, metres, 0 where it did not. `DataError` where an episode of a pose is missing.
-    """
-    records = []
-    for index, pose in enumerate(poses):
-        mine = [(i, row) for i, row in enumerate(rows) if row.get("start") == start and row.get("episode") == index]
-        if not mine:
-            raise DataError(f"evaluation rows: expected an episode {index} of start set '{start}', found none.")
-        for i, row in mine:
-            _check_row(row, i)
-            check_number(row, "max_constraint", i)
-        ordered = sorted((row for _, row in mine), key=lambda row: row["seed"])
-        records.append(
-            {
-                "pose": [float(number) for number in pose],
-                "seeds": [int(row["seed"]) for row in ordered],
-                "reached_goal": [bool(row["reached_goal"]) for row in ordered],
-                "max_violation_m": [max(0.0, float(row["max_constraint"])) for row in ordered],
-                "return": [float(row["return"]) for row in ordered],
-            }
-        )
-    return records
-
-
-def _summarise_start(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    seen = set()
-    for row in rows:
-        if (key := (row["seed"], row["episode"])) in seen:
-            raise DataError(
-                f"evaluation rows: expected episode {key[1]} of seed {key[0]} ('{name}') once, found it twice."
-            )
-        seen.add(key)
-    seeds = sorted({int(row["seed"]) for row in rows})
-    by_seed = [[row for row in rows if row["seed"] == seed] for seed in seeds]
-    per_seed = [_figures(group) for group in by_seed]
-    figures = _figures(rows)
-    free = sum(row["violating_steps"] == 0 for row in rows)
-    return {
-        "episodes": len(rows),
-        "seeds": seeds,
-        **figures,
-        "violation_free_interval": list(wilson_interval(free, len(rows))),
-        "return_interval": mean_interval([[row["return"] for row in group] for group in by_seed]),
-        "per_seed": {key: [group[key] for group in per_seed] for key in figures},
-    }
-
-
-def _figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    violating = np.array([row["violating_steps"] for row in rows], float)
-    returns = [row["return"] for row in rows]
-    return {
-        "violation_free_rate": float(np.mean(violating == 0)),
-        "return_mean": float(np.mean(returns)),
-        "return_iqm": interquartile_mean(returns),
-        "violating_steps_mean": float(violating.mean()),
-        "goal_rate": float(np.mean([row["reached_goal"] for row in rows])),
-        "length_mean": float(np.mean([row["length"] for row in rows])),
-        "cost_mean": float(np.mean([row["cost"] for row in rows])),
-        "cost_cvar": conditional_value_at_risk([row["cost"] for row in rows]),
-    }
-
-
-def _check_row(row: Mapping[str, Any], index: int) -> None:
-    for column in NUMBERS:
-        check_number(row, column, index)
-    if not isinstance(row.get("start"), str):
-        raise DataError(f"evaluation rows: key 'start' of row {index}: expected a name, found {row.get('start')!r}.")
-    if not isinstance(row.get("reached_goal"), bool | np.bool_):
-        found = repr(row.get("reached_goal"))
-        raise DataError(f"evaluation rows: key 'reached_goal' of row {index}: expected true or false, found {found}.")
-
-
-def check_number(row: Mapping[str, Any], column: str, index: int) -> None:
-    """`DataError` where a column of a row is missing, or no finite number."""
-    value = row.get(column)
-    if not isinstance(value, int | float | np.number) or not np.isfinite(value):
-        raise DataError(f"evaluation rows: key '{column}' of row {index}: expected a finite number, found {value!r}.")
 
 
 def _finite(values: ArrayLike, name: str) -> Float[np.ndarray, " n"]:

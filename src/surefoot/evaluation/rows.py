@@ -1,57 +1,154 @@
-"""The rows of evaluations as they lie in files, one for each episode: which columns there are, and of which type.
+"""The row of an episode: its columns, how one is made, and how files of rows are read and added to.
 
-Rows may have more columns than are declared here.
+Every evaluation keeps rows of this one kind; which of the optional columns are there depends on what was measured.
 """
 
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
+from surefoot.errors import ConfigError
+from surefoot.evaluation.protocol import normalised_cost, normalised_return
+from surefoot.file_sets import Naming
+from surefoot.json_files import read_rows
+from surefoot.tasks import Task
+
 EpisodeRow = TypedDict(
     "EpisodeRow",
     {
-        "seed": int,
-        "episode": int,
-        "return": float,
-        "cost": float,
-        "length": int,
-        "start": NotRequired[str],
-        "limit": NotRequired[float],
-        "normalised_return": NotRequired[float],
-        "normalised_cost": NotRequired[float],
-        "violating_steps": NotRequired[float],
-        "reached_goal": NotRequired[bool],
         "task": NotRequired[str],
         "algorithm": NotRequired[str],
-        "protocol": NotRequired[str],
-    },
-)
-"""An episode of an evaluation from drawn starts, or by a protocol."""
-
-BudgetRow = TypedDict(
-    "BudgetRow",
-    {
-        "setting": str,
-        "asked": str,
-        "seed": int,
-        "episode": int,
-        "return": float,
-        "cost": float,
-        "discounted_cost": float,
-        "length": int,
-        "ratio": float | None,
-        "budget": float | None,
-        "exceeded": bool,
-        "lanes": int,
-        "step_seconds": float,
-        "planner_budget": NotRequired[float | None],
-        "normalised_cost": NotRequired[float | None],
-        "normalised_return": NotRequired[float],
+        "data": NotRequired[str],
+        "extraction": NotRequired[str],
         "level": NotRequired[float | None],
         "overrides": NotRequired[dict[str, Any]],
         "step": NotRequired[int],
-        "task": NotRequired[str],
-        "algorithm": NotRequired[str],
+        "setting": NotRequired[str],
+        "protocol": NotRequired[str],
+        "limit": NotRequired[float],
+        "asked": NotRequired[str],
+        "ratio": NotRequired[float | None],
+        "budget": NotRequired[float | None],
+        "planner_budget": NotRequired[float | None],
+        "seed": int,
+        "start": NotRequired[str],
+        "episode": int,
+        "simulator_seed": NotRequired[int],
+        "pose": NotRequired[list[float]],
+        "return": float,
+        "normalised_return": NotRequired[float],
+        "cost": float,
+        "discounted_cost": NotRequired[float],
+        "normalised_cost": NotRequired[float | None],
+        "exceeded": NotRequired[bool],
+        "length": int,
+        "violating_steps": NotRequired[float],
+        "max_constraint": NotRequired[float],
+        "reached_goal": NotRequired[bool],
+        "terminated": NotRequired[bool],
+        "restarts": NotRequired[int],
+        "lanes": NotRequired[int],
+        "step_seconds": NotRequired[float],
     },
 )
-"""An episode of an evaluation under budgets."""
+"""An episode, its columns in the order of the files. Files may have more."""
+COLUMNS = tuple(EpisodeRow.__annotations__)
+UNDER_BUDGET = ("setting", "asked", "ratio", "budget", "discounted_cost", "exceeded", "lanes", "step_seconds")
+"""Columns that each row of an evaluation under budgets has."""
+
+
+def episode_row(
+    method: Mapping[str, Any],
+    *,
+    episode_return: float,
+    normalised_by: Task | None = None,
+    limit: float | None = None,
+    **columns: Any,
+) -> dict[str, Any]:
+    """A row of JSON values in the order of `COLUMNS`.
+
+    Args:
+        method: Columns that all rows of an evaluation share: the task, the algorithm, the setting.
+        episode_return: Column "return".
+        normalised_by: The task by whose reference returns the return is normalized, if it is.
+        limit: What the cost is normalized by, if it is.
+        columns: What else was measured.
+    """
+    found = {**method, **columns, "return": episode_return}
+    if normalised_by is not None:
+        found["normalised_return"] = normalised_return(episode_return, normalised_by)
+    if limit is not None:
+        found["normalised_cost"] = normalised_cost(found["cost"], limit)
+    return _ordered(found)
+
+
+def against_limits(rows: Sequence[Mapping[str, Any]], limits: Sequence[float], protocol: str) -> list[dict[str, Any]]:
+    """The rows once for each cost limit of a protocol, scored against it: no policy is told its limit."""
+    return [
+        _ordered({**row, "protocol": protocol, "limit": limit, "normalised_cost": normalised_cost(row["cost"], limit)})
+        for limit in limits
+        for row in rows
+    ]
+
+
+def _ordered(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: columns[name] for name in COLUMNS if name in columns} | dict(columns)  # others at the end
+
+
+def read_episodes(
+    path: Path,
+    *,
+    what: str = "rows of an evaluation",
+    advice: str = "evaluate again",
+    needs: Sequence[str] = (),
+    cut_end: bool = False,
+    size: int | None = None,
+) -> list[dict[str, Any]]:
+    """The rows of a file, which all have the columns that are needed. Other arguments are those of
+    `json_files.read_rows`. Raises `ConfigError`."""
+    rows: list[dict[str, Any]] = read_rows(path, EpisodeRow, what=what, advice=advice, cut_end=cut_end, size=size)
+    for number, row in enumerate(rows, 1):
+        if absent := [name for name in needs if name not in row]:
+            raise ConfigError(f"{path}: row {number}: {absent[0]}: expected {what}, found none; {advice}.")
+    return rows
+
+
+def read_budget_rows(path: Path, *, size: int | None = None) -> list[dict[str, Any]]:
+    """The rows of evaluations under budgets, in the first `size` bytes of a file; empty where there were none.
+
+    A last line that a kill left half-written is passed over. `ConfigError` where another line is not a row.
+    """
+    if not path.exists():
+        return []
+    return read_episodes(
+        path, what="a row of an evaluation under budgets", advice="remove the file to begin again", needs=UNDER_BUDGET,
+        cut_end=True, size=size,
+    )  # fmt: skip
+
+
+def json_rows(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Rows as the content of a file, one a line."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
+
+
+def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows to the end of a file, all or none, and wait until they lie on the disk; a half-written last line is cut
+    off first. Raises `OSError` that names the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Naming(path, path), path.open("a+b", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        whole = file.read(end).rfind(b"\n") + 1
+        file.truncate(whole)
+        content = json_rows(rows)
+        try:
+            while content:
+                content = content[file.write(content) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(whole)
+            raise

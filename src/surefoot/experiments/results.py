@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from surefoot.evaluation.protocol import cost_limits, normalised_cost, summarise_protocol
+from surefoot.evaluation.protocol import cost_limits
+from surefoot.evaluation.rows import against_limits
+from surefoot.evaluation.summarize import protocol_figures
 from surefoot.experiments.aggregate import mean_over_tasks, scores_by_task
 from surefoot.experiments.cell import Cell
 from surefoot.experiments.plan import HELD_OUT, Plan
@@ -58,7 +60,7 @@ def gather(
                  for row in store.rows(cell.key) if row["episode"] < plan.episodes]  # fmt: skip
         status, reason = _status(records)
         for protocol in plan.protocols:
-            scored = _scored(found, group.task, protocol)
+            scored = against_limits(found, cost_limits(get_task(group.task), protocol), protocol)
             rows += [{"method": group.method, "fraction": group.fraction, **row} for row in scored]
             entries.append(
                 {
@@ -95,7 +97,7 @@ def gather(
 def _figures(rows: Sequence[Mapping[str, Any]], record: DataRecord) -> dict[str, Any]:
     """What the rows say, and whether they earn at least half of what the best safe logged episode does: standing still
     is not safe driving. None where no logged episode is safe, or the best of them earns nothing."""
-    figures, best = summarise_protocol(rows), record.best_safe_return
+    figures, best = protocol_figures(rows), record.best_safe_return
     earns = None if best is None or best <= 0 else figures["normalised_return_mean"] >= best / 2
     return {**figures, "earns_half_of_log": earns}
 
@@ -126,16 +128,6 @@ def _published(record: CellRecord) -> dict[str, Any]:
     """A cell's details; of the verdict before simulation its sentence, without the figures of each seed."""
     verdict = record.details.get("held_out", {}).get("verdict")
     return {**record.details, **({} if verdict is None else {"held_out": verdict})}
-
-
-def _scored(rows: Sequence[Mapping[str, Any]], name: str, protocol: Any) -> list[dict[str, Any]]:
-    """Episodes against the limits of a protocol: no policy is told its limit."""
-    task = get_task(name)
-    return [
-        {**row, "protocol": protocol, "limit": limit, "normalised_cost": normalised_cost(row["cost"], limit)}
-        for limit in cost_limits(task, protocol)
-        for row in rows
-    ]
 
 
 def _described(plan: Plan, methods: Mapping[tuple[str, str], Resolved]) -> dict[str, Any]:

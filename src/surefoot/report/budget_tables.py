@@ -13,7 +13,7 @@ SHARE_OF_UNCONSTRAINED = 0.95
 
 
 def budget_rows(figures: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A row for each budget of what `evaluation.budgets.summarise_budgets` gives; 95 % intervals in brackets."""
+    """A row for each budget of what `evaluation.summarize.budget_figures` gives; 95 % intervals in brackets."""
     with _reading():
         return [_row(record) for record in figures["budgets"]]
 
