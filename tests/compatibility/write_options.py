@@ -7,7 +7,6 @@ like any other.
 import contextlib
 import dataclasses
 import json
-import types
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -29,7 +28,7 @@ COMMANDS = (
     "data filter inpaint", "data filter noise", "data filter outliers", "data filter risky", "data filter safe",
     "data imitation", "data info", "data plot", "data subset", "data verify", "evaluate", "finetune",
     "import diffuser --preset paper", "quickstart",
-    "report", "simulators", "sweep --preset paper", "train --preset paper", "train --algorithm bc --preset paper",
+    "report", "simulators check", "simulators install", "sweep --preset paper", "train --preset paper", "train --algorithm bc --preset paper",
     "train --algorithm trebi --task SafePendulum --preset paper",
     "train --algorithm fosp --task HazardRun --preset intended",
     "train --algorithm safedreamer --task HazardRun --preset intended",
@@ -70,11 +69,6 @@ def _flags(kind: Any, default: Any, prefix: str) -> Iterator[tuple[str, dict[str
     """The fields of a dataclass, and those of dataclasses in it."""
     while typing.get_origin(kind) is typing.Annotated:
         kind = kind.__origin__
-    if typing.get_origin(kind) is typing.Union or isinstance(kind, types.UnionType):  # subcommands
-        for option in typing.get_args(kind):
-            inner = option.__origin__ if typing.get_origin(option) is typing.Annotated else option
-            yield from _flags(inner, None, f"{prefix}{inner.__name__}:")
-        return
     origin = typing.get_origin(kind) or kind
     filled = dict(zip(getattr(origin, "__parameters__", ()), typing.get_args(kind), strict=False))
     hints = typing.get_type_hints(origin, include_extras=True)

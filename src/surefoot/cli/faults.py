@@ -64,6 +64,7 @@ class Faults:
             raise self._all() from error  # where the parser ends the process, it has said why
 
     def _all(self) -> ConfigError:
-        found = ConfigError("; ".join(self._sentences) + ".")
+        whole = "; ".join(self._sentences)
+        found = ConfigError(whole if whole.endswith("?") else f"{whole}.")
         self._sentences = []
         return found

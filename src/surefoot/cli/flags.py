@@ -3,7 +3,6 @@ them, and called by their flags."""
 
 import dataclasses
 import math
-import types
 import typing
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -15,48 +14,94 @@ from surefoot.errors import ConfigError, Fault, flag
 from surefoot.ranges import Declared, declared_fields, fault_of, shown
 
 
-class Numeric(typing.NamedTuple):
-    """A flag that takes numbers."""
+class Option(typing.NamedTuple):
+    """A field of options or hyper-parameters as the command line has it."""
 
     owner: Any
     """The dataclass that the field is of."""
-    name: str
+    field: str
     """The field's name there."""
     path: str
     """As the flag has it: "guide.cost_weight"."""
     declared: Declared
+    positional: bool
+    """Whether it is given by its place, without a flag."""
+    pairs: bool
+    """Whether `--no-x` is there beside `--x`, where it is a truth value."""
+
+    @property
+    def flag(self) -> str:
+        """Its flag."""
+        return flag(self.path)
+
+    @property
+    def name(self) -> str:
+        """As sentences call it."""
+        return self.path if self.positional else self.flag
+
+    def value(self, default: Any) -> Any:
+        """What it is where it is not given: as in `default`, where that is of its dataclass."""
+        if isinstance(default, self.owner):
+            return vars(default)[self.field]
+        (found,) = (field for field in dataclasses.fields(self.owner) if field.name == self.field)
+        return found.default if found.default_factory is dataclasses.MISSING else found.default_factory
+
+    def required(self, default: Any) -> bool:
+        """Whether it must be given."""
+        lacking = self.value(default) in (dataclasses.MISSING, tyro.MISSING)
+        return lacking and (self.declared.variadic is None or self.declared.length is not None or not self.positional)
 
 
-def numeric_flags(kind: Any, *, prefix: str = "") -> dict[str, Numeric]:
+def numeric_flags(kind: Any) -> dict[str, Option]:
     """The flags of an options dataclass that take numbers, those of nested hyper-parameters too: "--guide.steps" -> its
     field."""
-    return {flag(found.path): found for found in _fields(kind, prefix) if found.declared.numeric}
+    return {found.flag: found for found in _fields(kind, "") if found.declared.numeric}
 
 
-def _fields(kind: Any, prefix: str) -> Iterator[Numeric]:
-    """All fields of a dataclass and of the dataclasses in it; of each of several subcommands' options."""
-    if typing.get_origin(kind) is typing.Annotated:
-        kind = kind.__origin__
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        for option in typing.get_args(kind):
-            yield from _fields(option, prefix)
-        return
-    if not dataclasses.is_dataclass(typing.get_origin(kind) or kind):
-        return
+def leaves(kind: Any) -> Iterator[Option]:
+    """All options of a dataclass and of the dataclasses in it."""
+    for found in _fields(kind, ""):
+        if not any(isinstance(part, typing.TypeVar) or dataclasses.is_dataclass(part) for part in found.declared.kinds):
+            yield found
+
+
+def _fields(kind: Any, prefix: str) -> Iterator[Option]:
+    """All fields of a dataclass and of the dataclasses in it, those themselves as well."""
     origin = typing.get_origin(kind) or kind
     filled: dict[Any, Any] = dict(zip(getattr(origin, "__parameters__", ()), typing.get_args(kind), strict=False))
-    unprefixed = {name for name, hint in typing.get_type_hints(origin, include_extras=True).items() if _unnamed(hint)}
+    hints = typing.get_type_hints(origin, include_extras=True)
     for name, declared in declared_fields(origin).items():
-        yield Numeric(origin, name, f"{prefix}{name}", declared)
+        notes = getattr(hints[name], "__metadata__", ())
+        called = next(filter(None, map(_renamed, notes)), name)
+        pairs, positional = tyro.conf.FlagCreatePairsOff not in notes, tyro.conf.Positional in notes
+        yield Option(origin, name, f"{prefix}{called}", declared, positional, pairs)
         for part in declared.kinds:
             inner = filled.get(part, part)
-            if dataclasses.is_dataclass(inner):
-                yield from _fields(inner, prefix if name in unprefixed else f"{prefix}{name}.")
+            if dataclasses.is_dataclass(typing.get_origin(inner) or inner):
+                unprefixed = tyro.conf.arg(name="") in notes
+                yield from _fields(inner, prefix if unprefixed else f"{prefix}{called}.")
 
 
-def _unnamed(hint: Any) -> bool:
-    """Whether a nested dataclass' flags carry no prefix: `Annotated[..., tyro.conf.arg(name="")]`."""
-    return any(note == tyro.conf.arg(name="") for note in getattr(hint, "__metadata__", ()))
+def _renamed(note: Any) -> str:
+    """The name that `tyro.conf.arg(name=...)` gives a field; empty for another note."""
+    return note.name or "" if isinstance(note, type(tyro.conf.arg())) else ""
+
+
+def accepted_flags(options: Collection[Option], default: Any) -> dict[str, Option]:
+    """Every flag that is known -> its option; `--no-x` among them where a truth value can be turned back."""
+    found = {option.flag: option for option in options if not option.positional}
+    for option in list(found.values()):
+        if option.declared.kinds == (bool,) and (option.pairs or option.value(default) is True):
+            head, dot, last = option.flag.removeprefix("--").rpartition(".")
+            found[f"--{head}{dot}no-{last}"] = option
+    return found
+
+
+def is_flag(word: str) -> bool:
+    """Whether a word begins a flag, and is no negative number."""
+    return word.startswith("--") or (
+        word.startswith("-") and word[1:2].isalpha() and _number(word, whole=False) is None
+    )
 
 
 def ranges_in_help() -> ConstructorRegistry:
@@ -92,37 +137,50 @@ def _with_range(field: StructFieldSpec, declared: Declared | None) -> StructFiel
 
 
 def check_arguments(kind: Any, arguments: Sequence[str]) -> None:
-    """Raise `ConfigError`, which names all of them by their flags, where numbers in the arguments lie outside of the
-    ranges that the fields of `kind` declare."""
+    """Raise `ConfigError`, which names all of them by their flags, where values in the arguments are none that the
+    fields of `kind` declare."""
     if found := argument_faults(kind, arguments):
         raise ConfigError("; ".join(f"{name}: {sentence}" for name, sentence in found) + ".")
 
 
 def argument_faults(kind: Any, arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """The flags whose values in the arguments are no numbers or lie outside of the ranges that the fields of `kind`
-    declare, with what is wrong. Flags without a value, or with another number of them, are left to the parser."""
-    known = numeric_flags(kind)
+    """The flags whose values in the arguments are no numbers, lie outside of the ranges or are none of the words that
+    the fields of `kind` declare, with what is wrong. Flags without a value, or with another number of them, are left to
+    others."""
+    known = {option.flag: option for option in leaves(kind) if option.declared.numeric or _words_of(option.declared)}
     found: list[tuple[str, str]] = []
     for name, words in _given(arguments, known):
         declared = known[name].declared
-        assert declared.range is not None, f"{name} declares no range"
-        whole = float not in declared.kinds
-        for word in words[: None if declared.variadic else 1]:  # others are not the flag's
-            value = _number(word, whole=whole)
-            if value is None:
-                known_word = not {int, float}.issuperset(declared.kinds) or (declared.optional and word == "None")
-                sentence = None if known_word else f"expected a {'whole ' if whole else ''}number, found {shown(word)}"
-            else:
-                sentence = fault_of(value, declared.range, whole=whole)
-            if sentence is not None:
-                found.append((name, sentence))
-                break
+        taken = words[: int(min(words_after(declared), len(words)))]  # others are not the flag's
+        sentences = (_value_fault(word, declared) for word in taken if not (declared.optional and word == "None"))
+        if (sentence := next(filter(None, sentences), None)) is not None:
+            found.append((name, sentence))
     return found
+
+
+def _value_fault(word: str, declared: Declared) -> str | None:
+    """What is wrong with a word as a value; None where nothing is."""
+    if known := _words_of(declared):
+        return None if word in known else f"expected one of {', '.join(known)}, found {shown(word)}"
+    assert declared.range is not None
+    whole = float not in declared.kinds
+    value = _number(word, whole=whole)
+    if value is not None:
+        return fault_of(value, declared.range, whole=whole)
+    others = not {int, float}.issuperset(declared.kinds)
+    return None if others else f"expected a {'whole ' if whole else ''}number, found {shown(word)}"
+
+
+def _words_of(declared: Declared) -> tuple[str, ...]:
+    """The words that a flag takes alone; empty where it takes any."""
+    if len(declared.kinds) != 1 or typing.get_origin(declared.kinds[0]) is not typing.Literal:
+        return ()
+    return tuple(map(str, typing.get_args(declared.kinds[0])))
 
 
 def without_flags(kind: Any, arguments: Sequence[str], names: Collection[str]) -> list[str]:
     """The arguments of a command without some of its flags and their values."""
-    values = {flag(found.path): _words(found.declared) for found in _fields(kind, "")}
+    values = {found.flag: words_after(found.declared) for found in _fields(kind, "")}
     kept, skipped = [], 0.0
     for argument in arguments:
         if argument.startswith("--"):
@@ -149,7 +207,7 @@ def _plain(name: str) -> str:
     return f"--{head}{dot}{last.removeprefix('no-')}"
 
 
-def _words(declared: Declared) -> float:
+def words_after(declared: Declared) -> float:
     """How many words follow a flag; infinity where any number may."""
     if declared.kinds == (bool,):
         return 0
@@ -181,7 +239,7 @@ def _number(word: str, *, whole: bool) -> int | float | None:
 def flags_of(fault: Fault, kind: Any, arguments: Sequence[str]) -> tuple[list[str], set[str]]:
     """The flags of the field that a fault is of, those that were given where a class is there more than once; and the
     flags of the fields that it does not go with."""
-    places = [one for one in _fields(kind, "") if one.name == fault.field and issubclass(fault.kind, one.owner)]
+    places = [one for one in _fields(kind, "") if one.field == fault.field and issubclass(fault.kind, one.owner)]
     given = given_flags(arguments)
-    names = [flag(place.path) for place in places]
+    names = [place.flag for place in places]
     return [name for name in names if name in given] or names or [flag(fault.name)], {flag(one) for one in fault.others}

@@ -201,7 +201,7 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
     try:
         with pinned(start=False):
             run(arguments)
-    except SystemExit as stop:  # tyro has printed its help (0) or what it could not read (2)
+    except SystemExit as stop:  # tyro has printed its help
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     return 0
 

@@ -5,16 +5,18 @@ field of the algorithm is a flag, so that presets change defaults and the comman
 """
 
 import argparse
+import io
 import os
 import re
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import tyro
 
 from surefoot import presets
+from surefoot.cli.arguments import check_words
 from surefoot.cli.faults import Faults
 from surefoot.cli.flags import argument_faults, flags_of, given_flags, ranges_in_help, without_flags
 from surefoot.cli.terminal import cleaned_streams
@@ -43,17 +45,22 @@ class Choice:
 def parse(
     kind: Any, arguments: Sequence[str], *, command: str, default: Any = None, faults: Faults | None = None
 ) -> Any:
-    """The options of `surefoot COMMAND` as an instance of the dataclass `kind`; prints help or errors and exits.
+    """The options of `surefoot COMMAND` as an instance of the dataclass `kind`; prints help and exits.
 
-    Then JAX is started for the commands that compute, so that a missing platform is known before any work. Values that
-    cannot be used, because they lie outside of their ranges or do not go with the others, are gathered in `faults`, and
-    the options are then those of a command line without them. Without `faults` they all are one `ConfigError`. Fields
-    are called by their flags.
+    Then JAX is started for the commands that compute, so that a missing platform is known before any work. Words that
+    are no options, and values that lie outside of their ranges or do not go with the others, are gathered in `faults`,
+    and the options are then those of a command line without them. Without `faults`, and where a required one is
+    lacking, they all are one `ConfigError`. Fields are called by their flags.
     """
     with Faults() if faults is None else nullcontext(faults) as gathered:
         words = list(arguments)
         if not {"-h", "--help"} & set(arguments):
-            words = without_flags(kind, words, _gather(kind, words, gathered))
+            checked = check_words(kind, words, command=command, default=default)
+            for sentence in checked.faults:
+                gathered.add(sentence)
+            words = without_flags(kind, checked.words, _gather(kind, checked.words, gathered))
+            if not checked.complete:
+                gathered.settle()
         options = _built(kind, words, prog=f"surefoot {command}", default=default, given=arguments, faults=gathered)
     if command.split()[0] not in WITHOUT_JAX:
         start_jax()
@@ -61,7 +68,7 @@ def parse(
 
 
 def _gather(kind: Any, arguments: Sequence[str], faults: Faults) -> set[str]:
-    """The flags whose numbers lie outside of their ranges, which are gathered."""
+    """The flags whose values cannot be used, which are gathered."""
     found = argument_faults(kind, arguments)
     for name, sentence in found:
         faults.add(f"{name}: {sentence}")
@@ -75,8 +82,7 @@ def _built(kind: Any, words: list[str], *, prog: str, default: Any, given: Seque
     while True:
         left_out = given_flags(given) - given_flags(words)
         try:
-            with cleaned_streams(given):
-                return tyro.cli(kind, args=words, prog=prog, default=default, registry=ranges_in_help())
+            return _parsed(kind, words, prog=prog, default=default, given=given)
         except FieldError as error:
             blamed: set[str] = set()
             for fault in error.faults:
@@ -90,6 +96,21 @@ def _built(kind: Any, words: list[str], *, prog: str, default: Any, given: Seque
                 faults.settle()
                 raise
             words = shorter
+
+
+def _parsed(kind: Any, words: list[str], *, prog: str, default: Any, given: Sequence[str]) -> Any:
+    """The options that tyro makes of the words, or its help and the end. What it says against them is one sentence."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said), cleaned_streams(given):
+            return tyro.cli(kind, args=words, prog=prog, default=default, registry=ranges_in_help())
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        lines = [line.strip(" │|") for line in said.getvalue().splitlines()]
+        text = [line for line in lines if line and not line.startswith(("╭", "╰", "─", "+", "-"))]
+        advice = next((number for number, line in enumerate(text) if line.startswith("For full helptext")), len(text))
+        raise ConfigError(f"{' '.join(text[:advice]).rstrip('.')}; {prog} --help shows all options.") from stop
 
 
 def choose(

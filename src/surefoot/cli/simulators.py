@@ -11,7 +11,7 @@ from surefoot.cli.progress import ProgressLine
 from surefoot.cli.terminal import say, say_lines
 from surefoot.envs.simulators.check import Probe, probe
 from surefoot.envs.simulators.install import install
-from surefoot.errors import ConfigError, SimulatorError, flag
+from surefoot.errors import ConfigError, SimulatorError, check_name, flag
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.report.tables import plain_table
 from surefoot.tasks import Task, get_task
@@ -44,21 +44,28 @@ class CheckOptions:
         check_fields(self, called=flag)
 
 
-Options = (
-    Annotated[InstallOptions, tyro.conf.subcommand("install")] | Annotated[CheckOptions, tyro.conf.subcommand("check")]
-)
+COMMANDS = ("install", "check")
 
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    options = parse(Options, arguments, command="simulators", default=tyro.MISSING)
-    if isinstance(options, InstallOptions):
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", ())
+    if name in ("-h", "--help"):
+        say_lines(
+            "usage: surefoot simulators COMMAND [options]\n\ncommands:\n"
+            "  install  Install simulators at exact versions.\n"
+            "  check    Open tasks, step them with random actions, and compare them with the table of tasks.\n\n"
+            "  surefoot simulators COMMAND --help  shows a command's options"
+        )
+        return
+    if check_name("simulators command", name, COMMANDS) == "install":
+        options: InstallOptions = parse(InstallOptions, rest, command="simulators install")
         if not options.names:
             raise ConfigError("simulators install: expected safety-gymnasium, bullet, metadrive or all, found no name.")
         install(options.names, say=say)
         say("installed; `surefoot simulators check` tries every task")
         return
-    found = check(options)
+    found = check(parse(CheckOptions, rest, command="simulators check"))
     say_lines(table(found))
     failures = [str(result) for result in found.values() if isinstance(result, SimulatorError)]
     if failures:
