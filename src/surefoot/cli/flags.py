@@ -84,7 +84,8 @@ def _fields(kind: Any, prefix: str) -> Iterator[Option]:
 
 def _renamed(note: Any) -> str:
     """The name that `tyro.conf.arg(name=...)` gives a field; empty for another note."""
-    return note.name or "" if isinstance(note, type(tyro.conf.arg())) else ""
+    kind: Any = type(tyro.conf.arg())
+    return note.name or "" if isinstance(note, kind) else ""
 
 
 def accepted_flags(options: Collection[Option], default: Any) -> dict[str, Option]:
