@@ -22,7 +22,7 @@ import numpy as np
 import _machine
 from surefoot import presets
 from surefoot.data import Dataset
-from surefoot.tasks import Task
+from surefoot.tasks import CostLimit, Signal, Task
 from surefoot.training import fit
 from surefoot.types import PolicyInputs
 
@@ -32,8 +32,8 @@ ROWS = ("as_is", "h_times_0.01", "column_times_1000", "costs_only")
 RETURN_SHARE, SAFE_POINTS = 0.1, 2.0
 """What a row may differ by from the first: share of the return, percentage points of the episodes without violation."""
 TASK = Task(
-    "PendulumLimit", 3, 1, HORIZON, return_min=-1600.0, return_max=0.0, cost_limit=0.0, has_constraint=True,
-    deterministic=True,
+    "PendulumLimit", 3, 1, HORIZON, return_min=-1600.0, return_max=0.0,
+    constraints=(CostLimit(0.0), Signal(unit="rad/s")), deterministic=True,
 )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def in_units(dataset: Dataset, row: str) -> tuple[Dataset, Task, np.ndarray]:
         dataset, observations=dataset.observations * unit, next_observations=dataset.next_observations * unit
     )
     if row == "costs_only":
-        return replace(dataset, constraints=None), replace(TASK, has_constraint=False), unit
+        return replace(dataset, constraints=None), replace(TASK, constraints=(CostLimit(0.0),)), unit
     assert dataset.constraints is not None
     scale = np.float32(0.01 if row == "h_times_0.01" else 1.0)
     return replace(dataset, constraints=dataset.constraints * scale), TASK, unit

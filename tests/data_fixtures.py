@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 
 from surefoot.data import Dataset
-from surefoot.tasks import TASKS, Task
+from surefoot.tasks import TASKS, CostLimit, Task
 
 POINT_ROBOT = TASKS["PointRobot"]
-BINARY_TASK = Task("Binary", 3, 2, 40, return_min=-10.0, return_max=30.0, cost_limit=10.0, has_constraint=False)
+BINARY_TASK = Task("Binary", 3, 2, 40, return_min=-10.0, return_max=30.0, constraints=(CostLimit(10.0),))
 """A task like DSRL's: costs only, no continuous constraint signal."""
 
 
@@ -44,7 +44,7 @@ def make_dataset(
         next_observations=np.concatenate(entered),
         terminated=terminated,
         truncated=truncated,
-        constraints=h if task.has_constraint else None,
+        constraints=h if task.has_signal else None,
     )
 
 

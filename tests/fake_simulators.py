@@ -6,9 +6,9 @@ from typing import Self
 import numpy as np
 
 from surefoot.envs.vector import IDLE, Step, WorkerDeath
-from surefoot.tasks import Task
+from surefoot.tasks import CostLimit, Task
 
-LINE = Task("Line", 2, 1, 5, return_min=0.0, return_max=5.0, cost_limit=1.0, has_constraint=False, cost_return_max=5.0)
+LINE = Task("Line", 2, 1, 5, return_min=0.0, return_max=5.0, constraints=(CostLimit(1.0),), cost_return_max=5.0)
 """Observation: place and step / 5. Reward: the action. Cost: 1 beyond place 1. Episodes of 5 steps."""
 
 

@@ -10,11 +10,11 @@ from typing import Any, Self
 import numpy as np
 
 from surefoot.envs.vector import Step, WorkerDeath
-from surefoot.tasks import Task
+from surefoot.tasks import CostLimit, Environment, Reference, Task
 
 TASK = Task(
-    "Fake", 2, 1, 6, return_min=0.0, return_max=10.0, cost_limit=2.0, has_constraint=False, suite="bullet_safety_gym",
-    dsrl_cost_limits=(1.0, 2.0, 4.0),
+    "Fake", 2, 1, 6, return_min=0.0, return_max=10.0, constraints=(CostLimit(2.0),),
+    environment=Environment(Reference("fake_vector:FakeSimulator"), "simulator"), dsrl_cost_limits=(1.0, 2.0, 4.0),
 )  # fmt: skip
 
 

@@ -13,13 +13,12 @@ from jaxtyping import Array, Float, Int, Key
 
 from surefoot.envs.pure import PureTask
 from surefoot.planning.noise import normal_rows
-from surefoot.tasks import Task
+from surefoot.tasks import RunTimeBudget, Task
 from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
 HORIZON = 6
 TASK = Task(
-    "Spend", 2, 1, HORIZON, return_min=0.0, return_max=10.0, cost_limit=2.0, has_constraint=False, budget_maximum=4.0,
-    budget_maximum_discounted=3.0, budget_conversion=0.5,
+    "Spend", 2, 1, HORIZON, return_min=0.0, return_max=10.0, constraints=(RunTimeBudget(4.0, 3.0, 0.5),),
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
 from surefoot.nn import DenoiserConfig, TemporalConfig
 from surefoot.planning import CrossEntropyConfig, GuideConfig, SamplerConfig
-from surefoot.tasks import Task
+from surefoot.tasks import CostLimit, Task
 from surefoot.training import RunDirectory, fit, from_hyperparameters, hyperparameters, make_config
 from surefoot.training.algorithm import relabel_interval, rows_of, take_batch
 from surefoot.types import DataSpec, Labeled, PolicyInputs, Transition
@@ -222,7 +222,7 @@ def make_data(rows: int = 64) -> Transition:
 
 
 DATA = make_data()
-TASK = Task("Noise", 5, 2, 10, return_min=0.0, return_max=1.0, cost_limit=0.0, has_constraint=False)
+TASK = Task("Noise", 5, 2, 10, return_min=0.0, return_max=1.0, constraints=(CostLimit(0.0),))
 
 
 def data_of(algorithm: Any) -> Any:

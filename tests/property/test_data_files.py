@@ -16,7 +16,7 @@ from tests.data_fixtures import file_arrays, is_one_sentence, make_dataset, writ
 
 from surefoot.data import Dataset, load, read_card, save, to_transitions
 from surefoot.errors import DataError
-from surefoot.tasks import Task
+from surefoot.tasks import CostLimit, Signal, Task
 
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 words = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=8)
@@ -31,7 +31,8 @@ json_values = st.recursive(
 @st.composite
 def datasets(draw: st.DrawFn) -> tuple[Task, Dataset]:
     """A task and valid data of it, with the odd extreme reward and cost."""
-    task = Task("Some", draw(st.integers(1, 4)), draw(st.integers(1, 3)), 12, 0.0, 1.0, 1.0, draw(st.booleans()))
+    widths, constraints = (draw(st.integers(1, 4)), draw(st.integers(1, 3))), (CostLimit(1.0), Signal())
+    task = Task("Some", *widths, 12, 0.0, 1.0, constraints[: 1 + draw(st.booleans())])
     lengths = draw(st.lists(st.integers(1, 12), min_size=1, max_size=5).filter(lambda drawn: sum(drawn) > 1))
     tail, seed = draw(st.integers(0, 12)), draw(st.integers(0, 2**32 - 1))
     dataset = make_dataset(task, lengths=lengths, tail=tail, seed=seed)

@@ -14,7 +14,7 @@ from surefoot import data
 from surefoot.data import Dataset
 from surefoot.data.remarks import few_episodes, limit_terminals, remarks
 from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot
-from surefoot.tasks import Task, get_task
+from surefoot.tasks import CostLimit, Task, get_task
 
 STARTER = Path(__file__).parents[1] / "data" / "ballrun_starter.hdf5"
 BALL_RUN, POINT_ROBOT = get_task("BallRun"), get_task("PointRobot")
@@ -146,7 +146,7 @@ def test_few_episodes_of_a_selection() -> None:
 
 
 def test_a_task_of_ones_own_is_remarked_on_too() -> None:
-    own = Task("Own", 7, 2, 100, return_min=0.0, return_max=1000.0, cost_limit=5.0, has_constraint=False)
+    own = Task("Own", 7, 2, 100, return_min=0.0, return_max=1000.0, constraints=(CostLimit(5.0),))
     assert remarks(replace(ball(), task="Own"), own) == []
     assert len(remarks(_at("rewards", slice(None), 600.0)(replace(ball(), task="Own")), own)) == 2
 

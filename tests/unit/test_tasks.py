@@ -3,7 +3,7 @@
 import pytest
 
 from surefoot.errors import UnknownNameError
-from surefoot.tasks import TASKS, get_task
+from surefoot.tasks import TASKS, RunTimeBudget, get_task
 from surefoot.tasks.dsrl import DSRL_TASKS
 from surefoot.tasks.trebi import BUDGETS, TREBI_TASKS
 from surefoot.tasks.vision import VISION_TASKS
@@ -67,11 +67,11 @@ def test_every_set_of_data_has_its_budget() -> None:
     budgets = {"hopper-medium-replay-v2": (2000.0, 139.884, 139 / 2040), "Hopper": (2400.0, 157.36, 0.0674)}
     for name, budget in budgets.items():
         task = get_task(name)
-        assert (task.budget_maximum, task.budget_maximum_discounted, task.budget_conversion) == budget
+        assert task.budget == RunTimeBudget(*budget)
         assert (task.simulator_id, task.return_min, task.return_max) == ("Hopper-v4", -20.272305, 3234.3)
-    assert all(get_task(name).budget_maximum == budget.maximum for name, budget in BUDGETS.items())
+    assert all(get_task(name).budget == budget for name, budget in BUDGETS.items())
     assert len(TREBI_TASKS) == 2 + 3 * 4
-    assert get_task("BallRun").budget_maximum is None
+    assert get_task("BallRun").budget is None
 
 
 def test_dynamics_are_deterministic_unless_something_is_drawn_in_an_episode() -> None:

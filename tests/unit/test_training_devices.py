@@ -15,7 +15,7 @@ import jax, jax.numpy as jnp, numpy as np
 from surefoot.algorithms.safedreamer import SafeDreamer
 from surefoot.data import Dataset
 from surefoot.errors import ConfigError
-from surefoot.tasks import Task
+from surefoot.tasks import CostLimit, Task
 from surefoot.training import fit
 from surefoot.training.chunk import batch_mesh, init_states, replicate, run_chunk, seed_keys, seed_mesh
 from surefoot.types import DataSpec
@@ -28,7 +28,7 @@ MODEL = WorldModelConfig(
 TINY = SafeDreamer(
     joint_updates=6, batch_size=8, window=4, world_model=MODEL, horizon=2, hidden=(8,), actor_hidden=(8,)
 )
-SPEC, TASK = DataSpec(3, 2, 10), Task("Noise", 3, 2, 10, 0.0, 1.0, 0.0, has_constraint=False)
+SPEC, TASK = DataSpec(3, 2, 10), Task("Noise", 3, 2, 10, 0.0, 1.0, (CostLimit(0.0),))
 rng = np.random.default_rng(0)
 normal = lambda *shape: rng.normal(size=(64, *shape)).astype(np.float32)
 ends = np.arange(64) % 16 == 15

@@ -28,7 +28,7 @@ def calibrated_command(task: Task, run: Path, *, level: float, margins: Mapping[
 
 def budgets_of(task: Task) -> str:
     """Budgets to measure a planner under, as options."""
-    if task.budget_maximum is not None:
+    if task.budget is not None:
         return " --budget 0.2 0.4 0.6 0.8 1.0"
     limits = task.dsrl_cost_limits or (task.cost_limit,)
     return f" --cost-limit {' '.join(f'{limit:g}' for limit in limits)}"

@@ -58,12 +58,12 @@ def pay(state: BudgetState, cost: Costs, *, discount: float) -> BudgetState:
 def cost_of_ratio(ratio: float, task: Task) -> float:
     """The undiscounted cost over an episode that a ratio of the task's maximum allows. `ConfigError` where the task has
     no maximum."""
-    if task.budget_maximum is None:
+    if task.budget is None:
         raise ConfigError(
             f"--budget: task {task.name} has no maximum budget that a ratio could refer to; "
             f"give the cost of an episode with --cost-limit."
         )
-    cost = ratio * task.budget_maximum
+    cost = ratio * task.budget.maximum
     if math.isinf(cost) and not math.isinf(ratio):
         raise ConfigError(f"--budget: expected a ratio of the task's maximum (inf for no limit), found {ratio:g}.")
     return cost
@@ -83,12 +83,13 @@ def planner_budget(
     if discount >= 1.0 or math.isinf(cost):
         return cost
     if conversion == "discounted":
-        if task.budget_maximum is None or task.budget_maximum_discounted is None:
+        if task.budget is None or task.budget.maximum_discounted is None:
             raise ConfigError(f"--budget-conversion discounted: task {task.name} has no discounted maximum budget.")
-        share = cost / task.budget_maximum if ratio is None else ratio
-        return share * task.budget_maximum_discounted
-    if conversion == "table" and task.budget_conversion is not None and math.isclose(discount, TABLE_DISCOUNT):
-        return cost * task.budget_conversion
+        share = cost / task.budget.maximum if ratio is None else ratio
+        return share * task.budget.maximum_discounted
+    measured = None if task.budget is None else task.budget.conversion
+    if conversion == "table" and measured is not None and math.isclose(discount, TABLE_DISCOUNT):
+        return cost * measured
     return discounted_cost_limit(cost, discount=discount, horizon=task.horizon)
 
 

@@ -151,7 +151,7 @@ def _check_shapes(path: Path, data: Dataset | FrameData, task: Task | None) -> N
             refuse(path, key, expected=expected, found=f"shape {list(array.shape)}")
     if isinstance(data, FrameData) and not vectors and data.observations.dtype != np.uint8:
         refuse(path, "observations", expected="uint8", found=str(data.observations.dtype))
-    if isinstance(data, Dataset) and task.has_constraint and data.constraints is None:
+    if isinstance(data, Dataset) and task.has_signal and data.constraints is None:
         refuse(path, "constraints", expected=f"h of every step, as data of {task.name} have", found="none")
 
 

@@ -265,7 +265,7 @@ def _find(path: Path, file: h5py.File, task: Task) -> dict[str, h5py.Dataset]:
         elif key in REQUIRED_KEYS or (key == REWARDS_KEY and set(NEAR_REWARDS) & set(present)):
             _refuse_missing(path, key, present)
     _check_shapes(path, nodes, task)
-    if task.has_constraint and CONSTRAINTS_KEY not in present:  # last: another task's data are better named as such
+    if task.has_signal and CONSTRAINTS_KEY not in present:  # last: another task's data are better named as such
         _refuse_missing(path, CONSTRAINTS_KEY, present)
     for key, node in nodes.items():
         check_storage(path, key, node)

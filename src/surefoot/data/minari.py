@@ -86,7 +86,7 @@ def load_minari(path: str | os.PathLike[str], task: Task, *, labeller: Labeller 
     dataset = Dataset(task.name, **{"rewards": None, **joined})
     if places is not None:
         check_places(main, places, dataset.terminated | dataset.truncated)
-    if task.has_constraint and dataset.constraints is None:
+    if task.has_signal and dataset.constraints is None:
         refuse(main, "infos/constraint", expected="a key of that name", found="none in some episode")
     check_dataset(main, dataset, task)
     return dataset

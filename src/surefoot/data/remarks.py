@@ -156,7 +156,7 @@ def _costs(data: Data, task: Task) -> Iterator[str]:
     costly, steps = int(((costs if isinstance(data, Dataset) else costs[~data.is_first]) > 0).sum()), len(data)
     if costly < RARE_COSTS * steps or not costly:
         yield f"costs: {costly:,} of {steps:,} steps have a cost, too few to learn from what is unsafe"
-    elif task.budget_maximum is None and costly > COMMON_COSTS * steps:
+    elif task.budget is None and costly > COMMON_COSTS * steps:
         yield f"costs: {costly:,} of {steps:,} steps have a cost, so that nothing in the data is safe"
 
 

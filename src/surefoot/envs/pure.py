@@ -78,3 +78,8 @@ PURE_TASKS: dict[str, PureTask] = {
     "SafePendulum": PureTask(jax.vmap(safe_pendulum.reset), safe_pendulum.step, safe_pendulum.HORIZON),
 }
 """Task -> its functions, for all tasks of the suite "surefoot"."""
+
+
+def pure_task(name: str) -> PureTask:
+    """One of `PURE_TASKS`."""
+    return PURE_TASKS[name]

@@ -72,7 +72,7 @@ def _dataset(rows: behaviours.EpisodeBatch, task: Task) -> Dataset:
         "terminated": rows.step.terminated,
         "truncated": rows.step.truncated,
     }
-    if task.has_constraint:
+    if task.has_signal:
         columns["constraints"] = rows.step.constraint
     return Dataset(task=task.name, **{name: np.asarray(values) for name, values in columns.items()})
 

@@ -39,7 +39,7 @@ def presets_of(algorithm: str, task: Task) -> dict[str, dict[str, Any]]:
         return PRESETS[algorithm] | {name: for_larger(changes, size=size) for name, changes in own.items()}
     if algorithm == "trebi":
         return PRESETS[algorithm] | TREBI_TASK_PRESETS.get(task.name, {})
-    return PRESETS[algorithm] | ({} if task.has_constraint else COSTS_PRESETS.get(algorithm, {}))
+    return PRESETS[algorithm] | ({} if task.has_signal else COSTS_PRESETS.get(algorithm, {}))
 
 
 def build(algorithm: str, task: Task, *, preset: str = DEFAULT_PRESET) -> Any:

@@ -1,28 +1,44 @@
 """The table of tasks: shapes, horizon, limits and reference scores. Names, never indices; DSRL's ids are accepted."""
 
 from surefoot.errors import check_name
+from surefoot.tasks.constraint import Constraint, CostLimit, RunTimeBudget, Signal
 from surefoot.tasks.dsrl import DSRL_TASKS
-from surefoot.tasks.task import Suite, Task
+from surefoot.tasks.environment import Environment, own
+from surefoot.tasks.reference import Reference
+from surefoot.tasks.task import Task
 from surefoot.tasks.trebi import TREBI_TASKS
 from surefoot.tasks.vision import VISION_TASKS
 
-__all__ = ["TASKS", "Suite", "Task", "get_task"]
+__all__ = [
+    "TASKS",
+    "Constraint",
+    "CostLimit",
+    "Environment",
+    "Reference",
+    "RunTimeBudget",
+    "Signal",
+    "Task",
+    "get_task",
+]
+
+_FREE = (CostLimit(0.0),)
+"""No step may be a violation."""
 
 
 def _hazard_run(name: str) -> Task:
     """HazardRun in one of its layouts. At most 3.7 for the way across and 0.2 for each of 16 steps in the goal."""
-    size = (16, 16, 3)
     return Task(
-        name, 768, 2, 30, return_min=0.0, return_max=6.9, cost_limit=0.0, has_constraint=False, deterministic=True,
-        image_shape=size,
+        name, 768, 2, 30, return_min=0.0, return_max=6.9, constraints=_FREE, deterministic=True,
+        environment=own(name), image_shape=(16, 16, 3),
     )  # fmt: skip
 
 
-def _point_robot(name: str, observation_dim: int, *, has_constraint: bool) -> Task:
+def _point_robot(name: str, observation_dim: int, *, has_signal: bool) -> Task:
     """PointRobot, or the one with slow actuators, which observes its acceleration, too. Returns of both alike."""
+    constraints = (*_FREE, Signal(unit="m")) if has_signal else _FREE
     return Task(
-        name, observation_dim, 2, 300, return_min=0.0, return_max=8.05, cost_limit=0.0, has_constraint=has_constraint,
-        deterministic=True,
+        name, observation_dim, 2, 300, return_min=0.0, return_max=8.05, constraints=constraints, deterministic=True,
+        environment=own(name),
     )  # fmt: skip
 
 
@@ -30,8 +46,8 @@ def _point_robot_pixels(name: str, size: int) -> Task:
     """PointRobot as images of `size` x `size` pixels, in decisions of four steps; returns as PointRobot's."""
     shape = (size, size, 3)
     return Task(
-        name, 3 * size * size, 2, 75, return_min=0.0, return_max=8.05, cost_limit=0.0, has_constraint=False,
-        deterministic=True, image_shape=shape,
+        name, 3 * size * size, 2, 75, return_min=0.0, return_max=8.05, constraints=_FREE, deterministic=True,
+        environment=own(name), image_shape=shape,
     )  # fmt: skip
 
 
@@ -41,9 +57,9 @@ OWN_TASK = "a system of your own, which is trained from Python (docs/own-task.md
 TASKS: dict[str, Task] = {
     # The best return is the way from the far corner (-3, -3) to the goal's rim, plus 1 for reaching it:
     # hypot(5.2, 5.2) - 0.3 + 1 = 8.05; rewards are distances in metres, so 0 is standing still.
-    "PointRobot": _point_robot("PointRobot", 11, has_constraint=True),
-    "PointRobotSlow": _point_robot("PointRobotSlow", 12, has_constraint=True),
-    "PointRobotSlowCosts": _point_robot("PointRobotSlowCosts", 12, has_constraint=False),
+    "PointRobot": _point_robot("PointRobot", 11, has_signal=True),
+    "PointRobotSlow": _point_robot("PointRobotSlow", 12, has_signal=True),
+    "PointRobotSlowCosts": _point_robot("PointRobotSlowCosts", 12, has_signal=False),
     "HazardRun": _hazard_run("HazardRun"),
     "HazardRunShifted": _hazard_run("HazardRunShifted"),
     "PointRobotPixels": _point_robot_pixels("PointRobotPixels", 32),

@@ -5,7 +5,15 @@ simulators. Reference returns and costs keep the benchmark's own digits, so that
 published ones.
 """
 
-from surefoot.tasks.task import Suite, Task
+from dataclasses import replace
+from typing import Literal
+
+from surefoot.tasks.constraint import CostLimit
+from surefoot.tasks.environment import Environment
+from surefoot.tasks.reference import Argument, Reference
+from surefoot.tasks.task import Task
+
+_Suite = Literal["bullet_safety_gym", "safety_gymnasium", "metadrive"]
 
 # name, observation_dim, action_dim, horizon, return_min, return_max, cost_return_min, cost_return_max,
 # cost bound of the published file, its trajectories
@@ -65,15 +73,44 @@ _REDRAWN = ("Goal", "Button", "Push")
 """Kinds of navigation whose goals are drawn anew each time one is reached. MetaDrive draws traffic."""
 
 
-def _task(suite: Suite, row: _Row) -> Task:
+def _simulator(backend: str, packages: tuple[str, ...], **arguments: Argument) -> Environment:
+    make = Reference(f"surefoot.envs.simulators.{backend}", tuple(arguments.items()))
+    return Environment(make, "simulator", packages)
+
+
+def _bullet(simulator_id: str) -> Environment:
+    packages = ("bullet-safety-gym", "pybullet", "gymnasium")
+    return _simulator("bullet:BulletBackend", packages, simulator_id=simulator_id)
+
+
+def _safety_gymnasium(simulator_id: str) -> Environment:
+    packages = ("safety-gymnasium", "mujoco", "gymnasium")
+    return _simulator("safety_gymnasium:SafetyGymnasiumBackend", packages, simulator_id=simulator_id)
+
+
+def _metadrive(name: str) -> Environment:
+    """A task's name is that of its map and that of its traffic."""
+    roads = next(word for word in ("easy", "medium", "hard") if name.startswith(word))
+    environment = _simulator(
+        "remote:RemoteBackend", ("metadrive-simulator", "Panda3D"), roads=roads, traffic=name.removeprefix(roads)
+    )
+    return replace(environment, isolated="metadrive")
+
+
+_BACKENDS = {"bullet_safety_gym": _bullet, "safety_gymnasium": _safety_gymnasium}
+
+
+def _task(suite: _Suite, row: _Row) -> Task:
     """A row as a task; ids and file names follow the benchmark's own patterns."""
     name, observation_dim, action_dim, horizon, return_min, return_max, cost_min, cost_max, bound, trajectories = row
     version = "v1" if name.endswith("Velocity") else "v0"
     if suite == "metadrive":
-        dsrl_id, simulator_id, stem = f"OfflineMetadrive-{name}-v0", None, f"SafeMetaDrive-{name}-v0"
+        dsrl_id, stem = f"OfflineMetadrive-{name}-v0", f"SafeMetaDrive-{name}-v0"
+        environment = _metadrive(name)
     else:
         middle = "Gymnasium" if suite == "safety_gymnasium" else ""
-        dsrl_id, simulator_id = f"Offline{name}{middle}-{version}", f"Safety{name}-{version}"
+        dsrl_id = f"Offline{name}{middle}-{version}"
+        environment = _BACKENDS[suite](f"Safety{name}-{version}")
         stem = f"Safety{name}{middle}-{version}"
     navigation = suite == "safety_gymnasium"
     return Task(
@@ -83,12 +120,10 @@ def _task(suite: Suite, row: _Row) -> Task:
         horizon,
         return_min=return_min,
         return_max=return_max,
-        cost_limit=10.0 if navigation else 5.0,
-        has_constraint=False,
+        constraints=(CostLimit(10.0 if navigation else 5.0),),
         deterministic=suite != "metadrive" and not any(kind in name for kind in _REDRAWN),
-        suite=suite,
+        environment=environment,
         dsrl_id=dsrl_id,
-        simulator_id=simulator_id,
         dsrl_file=f"{stem}-{bound}-{trajectories}.hdf5",
         cost_return_min=cost_min,
         cost_return_max=cost_max,
@@ -96,7 +131,7 @@ def _task(suite: Suite, row: _Row) -> Task:
     )
 
 
-_SUITES: tuple[tuple[Suite, tuple[_Row, ...]], ...] = (
+_SUITES: tuple[tuple[_Suite, tuple[_Row, ...]], ...] = (
     ("bullet_safety_gym", _BULLET),
     ("safety_gymnasium", _SAFETY_GYMNASIUM),
     ("metadrive", _METADRIVE),

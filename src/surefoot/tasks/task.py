@@ -1,19 +1,18 @@
-"""One task as data and protocol know it."""
+"""A task: a system, what must hold in it, where its episodes and its data come from."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.tasks.constraint import Constraint, RunTimeBudget, Signal
+from surefoot.tasks.environment import Environment
 from surefoot.types import DataSpec
 from surefoot.vision import Vision
-
-Suite = Literal["surefoot", "safety_gymnasium", "bullet_safety_gym", "metadrive", "gymnasium_mujoco"]
-"""Who simulates it: surefoot's own pure-JAX tasks, a simulator of DSRL's, or Gymnasium's MuJoCo environments."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Shapes, horizon, limits, reference scores and ids of a task."""
+    """Shapes, horizon, constraints, environment, data and reference scores of a system. Hashable, and JSON."""
 
     name: str
     observation_dim: Annotated[int, Range(COUNT)]
@@ -24,18 +23,15 @@ class Task:
     """Reference return that scores 0, in the task's reward units."""
     return_max: Annotated[float, Range("(-inf, inf)")]
     """Reference return that scores 1, in the task's reward units."""
-    cost_limit: Annotated[float, Range("[0, inf)")]
-    """Largest safe sum of costs over an episode, strict protocol (FISOR's)."""
-    has_constraint: bool
-    """Whether its data carry the continuous constraint signal h (metres, > 0 is a violation)."""
+    constraints: tuple[Constraint, ...]
+    """What must hold, all of them."""
     deterministic: bool = False
     """Whether the same action in the same state always has the same outcome: nothing is drawn in the middle of an
     episode, such as the next goal. Then what was driven once can be driven again."""
-    suite: Suite = "surefoot"
+    environment: Environment | None = None
+    """Where its episodes come from; None where there are logs alone."""
     dsrl_id: str | None = None
     """Its name in DSRL, which `get_task` accepts too."""
-    simulator_id: str | None = None
-    """Its name in the simulator; None where the simulator has no such id."""
     dsrl_file: str | None = None
     """The published data file."""
     cost_return_min: Annotated[float, Range("(-inf, inf)")] = 0.0
@@ -44,16 +40,8 @@ class Task:
     """Largest cost return of the reference data."""
     dsrl_cost_limits: Annotated[tuple[float, ...], Range("[0, inf)")] = ()
     """Cost limits over an episode of DSRL's protocol; empty where the task is not DSRL's."""
-    budget_maximum: Annotated[float | None, Range("(0, inf)")] = None
-    """Sum of costs over an episode that a budget ratio of 1 means; None where no table says."""
-    budget_maximum_discounted: Annotated[float | None, Range("(0, inf)")] = None
-    """The same at discount 0.99."""
-    budget_conversion: Annotated[float | None, Range("(0, inf)")] = None
-    """Discounted sum over undiscounted sum, at discount 0.99."""
     image_shape: Annotated[tuple[int, int, int] | None, Range(COUNT)] = None
     """Height, width and channels where the observation is an image (uint8); None where it is a vector."""
-    vision: Vision | None = None
-    """Cameras and action repeat, where a simulator's robot sees; a step is then a decision."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -61,3 +49,43 @@ class Task:
     @property
     def spec(self) -> DataSpec:
         return DataSpec(self.observation_dim, self.action_dim, self.horizon, self.image_shape)
+
+    @property
+    def cost_limit(self) -> float:
+        """Largest safe sum of costs over an episode: of the first constraint on costs, 0 where there is none."""
+        return next((one.limit for one in self.constraints if not isinstance(one, Signal)), 0.0)
+
+    @property
+    def has_signal(self) -> bool:
+        """Whether its data hold the continuous constraint signal h."""
+        return any(isinstance(one, Signal) for one in self.constraints)
+
+    @property
+    def budget(self) -> RunTimeBudget | None:
+        """What a budget ratio of 1 means; None where no table says."""
+        return next((one for one in self.constraints if isinstance(one, RunTimeBudget)), None)
+
+    @property
+    def budget_maximum(self) -> float | None:
+        """Sum of costs over an episode that a budget ratio of 1 means; None where no table says."""
+        return None if self.budget is None else self.budget.maximum
+
+    @property
+    def suite(self) -> str:
+        """Who simulates it; goes away with the questions about it."""
+        if self.environment is None or self.environment.kind == "jax":
+            return "surefoot"
+        module = self.environment.make.path.split(":")[0].split(".")[-1]
+        names = {"bullet": "bullet_safety_gym", "vision": "safety_gymnasium", "remote": "metadrive"}
+        return names.get(module, module)
+
+    @property
+    def simulator_id(self) -> str | None:
+        """Its name in the simulator; goes away with the questions about it."""
+        found = None if self.environment is None else dict(self.environment.make.arguments).get("simulator_id")
+        return None if found is None else str(found)
+
+    @property
+    def vision(self) -> Vision | None:
+        """Cameras and action repeat, where a simulator's robot sees."""
+        return None if self.environment is None else self.environment.vision

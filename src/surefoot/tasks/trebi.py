@@ -10,38 +10,27 @@ Reference returns of the runners are D4RL's public ones (random policy, expert).
 the mean return of uniform random actions over 500 and 40 episodes, and the best episode of SAC's training.
 """
 
-from typing import NamedTuple
-
+from surefoot.tasks.constraint import RunTimeBudget
+from surefoot.tasks.environment import Environment, own
+from surefoot.tasks.reference import Reference
 from surefoot.tasks.task import Task
 
-
-class Budget(NamedTuple):
-    """What a budget ratio of 1 means for one set of data (the public implementation's table)."""
-
-    maximum: float
-    """Sum of costs over an episode."""
-    maximum_discounted: float
-    """The same at discount 0.99."""
-    conversion: float
-    """Discounted sum over undiscounted sum."""
-
-
-BUDGETS: dict[str, Budget] = {
-    "hopper-medium-v2": Budget(1800.0, 129.940, 129 / 1878),
-    "hopper-medium-replay-v2": Budget(2000.0, 139.884, 139 / 2040),
-    "hopper-medium-expert-v2": Budget(2600.0, 168.918, 168 / 2617),
-    "walker2d-medium-v2": Budget(2600.0, 159.512, 163 / 2665),
-    "walker2d-medium-replay-v2": Budget(2000.0, 160.251, 147 / 2185),
-    "walker2d-medium-expert-v2": Budget(4000.0, 234.076, 234 / 3945),
-    "halfcheetah-medium-v2": Budget(5400.0, 414.008, 421 / 5456),
-    "halfcheetah-medium-replay-v2": Budget(4800.0, 384.375, 365 / 4883),
-    "halfcheetah-medium-expert-v2": Budget(10000.0, 730.746, 710 / 11080),
-    "Hopper": Budget(2400.0, 157.36, 0.0674),
-    "SafePendulum": Budget(60.0, 16.70, 0.336),
-    "SafeReacher": Budget(14.29, 10.84, 0.728),
+BUDGETS: dict[str, RunTimeBudget] = {
+    "hopper-medium-v2": RunTimeBudget(1800.0, 129.940, 129 / 1878),
+    "hopper-medium-replay-v2": RunTimeBudget(2000.0, 139.884, 139 / 2040),
+    "hopper-medium-expert-v2": RunTimeBudget(2600.0, 168.918, 168 / 2617),
+    "walker2d-medium-v2": RunTimeBudget(2600.0, 159.512, 163 / 2665),
+    "walker2d-medium-replay-v2": RunTimeBudget(2000.0, 160.251, 147 / 2185),
+    "walker2d-medium-expert-v2": RunTimeBudget(4000.0, 234.076, 234 / 3945),
+    "halfcheetah-medium-v2": RunTimeBudget(5400.0, 414.008, 421 / 5456),
+    "halfcheetah-medium-replay-v2": RunTimeBudget(4800.0, 384.375, 365 / 4883),
+    "halfcheetah-medium-expert-v2": RunTimeBudget(10000.0, 730.746, 710 / 11080),
+    "Hopper": RunTimeBudget(2400.0, 157.36, 0.0674),
+    "SafePendulum": RunTimeBudget(60.0, 16.70, 0.336),
+    "SafeReacher": RunTimeBudget(14.29, 10.84, 0.728),
 }
-"""Set of data -> its budget, Hopper's of our own data; costs in the task's units (metres per second, summed over steps,
-for the runners)."""
+"""Set of data -> its budget (the public implementation's table), Hopper's of our own data; costs in the task's units
+(metres per second, summed over steps, for the runners)."""
 
 # robot, name in D4RL, observation_dim, action_dim, simulator, D4RL's returns of the random policy and the expert
 _RUNNERS = (
@@ -54,7 +43,21 @@ PUBLISHED_SETS: dict[str, str] = {f"{stem}-{kind}-v2": robot for robot, stem, *_
 """Name of a task that stands for one of D4RL's sets -> the plain name of its robot."""
 
 
-def _task(name: str, budget: Budget, shape: tuple[int, int, int], returns: tuple[float, float], **more: str) -> Task:
+def _mujoco(simulator_id: str) -> Environment:
+    """One of Gymnasium's robots."""
+    make = Reference(
+        "surefoot.envs.simulators.gymnasium_mujoco:GymnasiumMujocoBackend", (("simulator_id", simulator_id),)
+    )
+    return Environment(make, "simulator", packages=("gymnasium", "mujoco"))
+
+
+def _task(
+    name: str,
+    budget: RunTimeBudget,
+    shape: tuple[int, int, int],
+    returns: tuple[float, float],
+    environment: Environment,
+) -> Task:
     observation_dim, action_dim, horizon = shape
     return Task(
         name,
@@ -63,15 +66,10 @@ def _task(name: str, budget: Budget, shape: tuple[int, int, int], returns: tuple
         horizon,
         return_min=returns[0],
         return_max=returns[1],
-        # There is no fixed limit: that of a ratio of 0.5 stands in where one is asked for.
-        cost_limit=0.5 * budget.maximum,
-        has_constraint=False,
+        constraints=(budget,),
         deterministic=True,
         cost_return_max=budget.maximum,
-        budget_maximum=budget.maximum,
-        budget_maximum_discounted=budget.maximum_discounted,
-        budget_conversion=budget.conversion,
-        **more,  # pyright: ignore[reportArgumentType]
+        environment=environment,
     )
 
 
@@ -82,20 +80,18 @@ def _runners() -> list[Task]:
         again = robot if robot in BUDGETS else f"{stem}-medium-replay-v2"
         for name, data in {robot: again, **named}.items():
             shape = (observation_dim, action_dim, 1000)
-            tasks.append(
-                _task(name, BUDGETS[data], shape, (low, high), suite="gymnasium_mujoco", simulator_id=simulator)
-            )
+            tasks.append(_task(name, BUDGETS[data], shape, (low, high), _mujoco(simulator)))
     return tasks
 
 
 TREBI_TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        _task("SafePendulum", BUDGETS["SafePendulum"], (3, 1, 200), (99.7, 185.9)),
         _task(
-            "SafeReacher", BUDGETS["SafeReacher"], (11, 2, 50), (-102.8, -61.3),
-            suite="gymnasium_mujoco", simulator_id="SafeReacher",
+            "SafePendulum", BUDGETS["SafePendulum"], (3, 1, 200), (99.7, 185.9),
+            own("SafePendulum"),
         ),
+        _task("SafeReacher", BUDGETS["SafeReacher"], (11, 2, 50), (-102.8, -61.3), _mujoco("SafeReacher")),
         *_runners(),
     )
 }  # fmt: skip

@@ -6,7 +6,9 @@ Reference returns are those of the same task on vectors (DSRL's), where there ar
 
 from dataclasses import replace
 
+from surefoot.tasks.constraint import CostLimit
 from surefoot.tasks.dsrl import DSRL_TASKS
+from surefoot.tasks.reference import Reference
 from surefoot.tasks.task import Task
 from surefoot.vision import Vision
 
@@ -24,18 +26,20 @@ _TASKS = (
 
 def _task(name: str, vision: Vision) -> Task:
     base = DSRL_TASKS[name]
+    assert base.environment is not None
+    make = Reference("surefoot.envs.simulators.vision:VisionBackend", base.environment.make.arguments)
     height, width, channels = vision.image_shape
     return replace(
         base,
         name=f"{name}{SUFFIX}" + ("" if vision.layout == "published" else MOVED),
         observation_dim=height * width * channels,
         horizon=STEPS // vision.action_repeat,
-        cost_limit=0.0,
+        constraints=(CostLimit(0.0),),
+        environment=replace(base.environment, make=make, vision=vision),
         dsrl_id=None,
         dsrl_file=None,
         dsrl_cost_limits=(),
         image_shape=vision.image_shape,
-        vision=vision,
     )
 
 

@@ -20,31 +20,25 @@ from pathlib import Path
 from surefoot.envs.workers.commands import metadrive_python
 from surefoot.errors import SimulatorError, check_name
 from surefoot.files import aside, sweep
-from surefoot.tasks import Suite, Task
+from surefoot.tasks import Task
 
 PINS = Path(__file__).parent / "pins"
 BUILD_TOOLS = "build"
 SIMULATORS = ("safety-gymnasium", "bullet", "metadrive")
 METADRIVE_PYTHONS = ("python3.11", "python3.10", "python3.9", "python3.8")
 """Pythons for which MetaDrive's pins have wheels, best first."""
-_PACKAGES: dict[Suite, tuple[str, ...]] = {
-    "surefoot": (),
-    "bullet_safety_gym": ("bullet-safety-gym", "pybullet", "gymnasium"),
-    "safety_gymnasium": ("safety-gymnasium", "mujoco", "gymnasium"),
-    "metadrive": ("metadrive-simulator", "Panda3D"),
-    "gymnasium_mujoco": ("gymnasium", "mujoco"),
-}
-"""What simulates the tasks of a suite."""
 
 Say = Callable[[str], None]
 
 
 def simulator_versions(task: Task) -> dict[str, str]:
-    """Name and version of the packages that simulate a task: those installed here, MetaDrive's as its environment was
-    made."""
-    names = _PACKAGES[task.suite]
-    if task.suite == "metadrive":
-        lines = (PINS / "metadrive.txt").read_text(encoding="utf-8").splitlines()
+    """Name and version of the packages that simulate a task: those installed here; of an isolated environment, as it
+    was made."""
+    if task.environment is None:
+        return {}
+    names, isolated = task.environment.packages, task.environment.isolated
+    if isolated is not None:
+        lines = (PINS / f"{isolated}.txt").read_text(encoding="utf-8").splitlines()
         found = [re.match(r"([\w.-]+)==(\S+)", line) for line in lines]
         pins = {match[1]: match[2] for match in found if match}
         return {name: pins[name.lower()] for name in names}

@@ -1,0 +1,67 @@
+"""What must hold in a task: a sum of costs within a limit, a signal h <= 0, or a budget that is given at run time."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+from surefoot.ranges import Range, check_fields
+
+
+@dataclass(frozen=True)
+class CostLimit:
+    """The costs of an episode sum to at most `limit`."""
+
+    limit: Annotated[float, Range("[0, inf)")] = 0.0
+    """Largest safe sum over an episode, in the task's units of cost; strict protocol (FISOR's)."""
+    name: str = "cost"
+    column: str = "costs"
+    """Key of the costs in the data, one a step, each at least 0."""
+    unit: str = ""
+    kind: Literal["cost"] = "cost"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A continuous signal h is at most 0 in every state."""
+
+    name: str = "h"
+    column: str = "constraints"
+    """Key of h in the data, one number a state entered; > 0 is a violation."""
+    unit: str = ""
+    """Of h, as "m"."""
+    scale: Annotated[float | None, Range("(0, inf)")] = None
+    """Size of h that counts as large, in its unit; None: taken from the data."""
+    kind: Literal["signal"] = "signal"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class RunTimeBudget:
+    """The costs of an episode sum to at most what is given at run time, often as a ratio of `maximum`."""
+
+    maximum: Annotated[float, Range("(0, inf)")]
+    """Sum of costs over an episode that a ratio of 1 means."""
+    maximum_discounted: Annotated[float | None, Range("(0, inf)")] = None
+    """The sum at discount 0.99 that a ratio of 1 means."""
+    conversion: Annotated[float | None, Range("(0, inf)")] = None
+    """Discounted sum over undiscounted sum, at discount 0.99; None where it was not measured."""
+    name: str = "budget"
+    column: str = "costs"
+    """Key of the costs in the data, one a step, each at least 0."""
+    unit: str = ""
+    kind: Literal["budget"] = "budget"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def limit(self) -> float:
+        """The limit of a ratio of 0.5, which stands in where a fixed one is asked for."""
+        return 0.5 * self.maximum
+
+
+Constraint: TypeAlias = CostLimit | Signal | RunTimeBudget

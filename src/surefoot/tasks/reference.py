@@ -1,0 +1,35 @@
+"""Things of other modules that a task names and does not import: environments, behaviors, rules for costs."""
+
+import importlib
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from surefoot.errors import ConfigError
+
+Argument: TypeAlias = bool | int | float | str | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A function or class by its import path, with keyword arguments. Hashable; imported when it is first used."""
+
+    path: str
+    """"package.module:name"."""
+    arguments: tuple[tuple[str, Argument], ...] = ()
+    """Keyword arguments of each call, by name."""
+
+    def load(self) -> Any:
+        """The function or class. Raises `ConfigError` where there is none, and what importing its module raises."""
+        module, _, name = self.path.partition(":")
+        try:
+            return vars(importlib.import_module(module))[name]
+        except (ModuleNotFoundError, ValueError, KeyError) as error:
+            if isinstance(error, ModuleNotFoundError) and not f"{module}.".startswith(f"{error.name}."):
+                raise  # the module is there, and something that it imports is not
+            raise ConfigError(
+                f"{self.path}: expected a function or class as package.module:name, found none."
+            ) from error
+
+    def __call__(self, *positional: Any, **more: Any) -> Any:
+        """Call it with `arguments` and what is given here."""
+        return self.load()(*positional, **dict(self.arguments), **more)
