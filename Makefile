@@ -17,7 +17,7 @@ UV := .venv-pins/bin/uv
 WORKERS ?= 2
 TEST_FLAGS := --xla_cpu_multi_thread_eigen=false --xla_llvm_disable_expensive_passes=true --xla_backend_optimization_level=0
 
-.PHONY: help quickstart test check lint format metadrive pins test-latest clean
+.PHONY: help quickstart test check lint format tables metadrive pins test-latest clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -40,6 +40,9 @@ lint: $(VENV)/.dev ## Style, types and floors only
 format: $(VENV)/.dev ## Put the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+tables: $(VENV)/.dev ## Write the tables of README.md and docs/ from the committed results
+	@$(BIN)/python benchmarks/tables.py
 
 metadrive: $(VENV)/.dev ## Install MetaDrive into an environment of its own, and check its nine tasks
 	@$(BIN)/surefoot simulators install metadrive

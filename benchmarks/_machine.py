@@ -11,8 +11,8 @@ from typing import Any
 
 import jax
 
-from surefoot.files import write_json
-from surefoot.text import without_folders
+from surefoot.files import write_whole
+from surefoot.result_files import content_of
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -52,8 +52,8 @@ def write(name: str, results: dict[str, Any]) -> Path:
 
 
 def write_public(path: Path, value: Any) -> None:
-    """Write JSON that goes into the repository: every absolute path in it by its last name."""
-    write_json(path, without_folders(value))
+    """Write a file that goes into the repository: every absolute path in it by its last name."""
+    write_whole(path, content_of(path.name, value))
 
 
 def cores() -> int:

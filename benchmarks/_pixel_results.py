@@ -1,5 +1,6 @@
 """What `point_robot_pixels.py` writes: rows, figures over the seeds, a table, pictures."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from surefoot.cli.report_images import picture_figures
 from surefoot.data.frames import FrameData
 from surefoot.evaluation import point_robot_pixels as measured
 from surefoot.evaluation.image_pictures import picture_arrays
-from surefoot.files import write_text
+from surefoot.files import write_text, write_whole
 from surefoot.report.image_plots import MethodEpisodes, online_curves, return_against_cost
+from surefoot.report.style import save_figure
+from surefoot.result_files import ROWS
+from surefoot.result_files import read_rows as read_json_rows
 
 TASK, MOVED = "PointRobotPixels", "PointRobotPixelsMoved"
 FOSP, ALONE, CHOSEN, CLONING, SAFEDREAMER = (
@@ -31,6 +35,8 @@ second and the fourth say what critics and actor bring by themselves."""
 TRAINED_AS = {ALONE: FOSP, CHOSEN: CLONING}
 """Methods that differ in acting only."""
 TUNED = (FOSP, SAFEDREAMER)
+SHOWN = ("probability-maps", "open-loop")
+"""Figures that documentation shows."""
 VIOLATION_FREE, AUROC, POINTS = 0.9, 0.95, 0.10
 FIGURES = ("violation_free_rate", "return", "cost", "goal_rate")
 
@@ -63,9 +69,7 @@ def write_rows(out: Path, name: str, task: str, seed: int, stage: str, rows: lis
 
 def read_rows(out: Path, pattern: str) -> list[dict[str, Any]]:
     """All rows of the files that match."""
-    return [
-        json.loads(line) for path in sorted((out / "episodes").glob(pattern)) for line in path.read_text().splitlines()
-    ]
+    return [row for path in sorted((out / "episodes").glob(pattern)) for row in read_json_rows(path)]
 
 
 def keep_pictures(out: Path, algorithm: Any, state: Any, found: Any, exact: Any) -> None:
@@ -76,8 +80,8 @@ def keep_pictures(out: Path, algorithm: Any, state: Any, found: Any, exact: Any)
     np.savez_compressed(out / "pictures.npz", allow_pickle=False, **arrays)
 
 
-def draw_pictures(out: Path, frames: FrameData) -> None:
-    """PNGs beside the figures."""
+def draw_pictures(out: Path, frames: FrameData) -> dict[str, bytes]:
+    """All figures into the folder of the work; those that documentation shows as PNG by their names."""
     arrays = dict(np.load(out / "pictures.npz", allow_pickle=False))
     figures = {name: figure for name, (figure, _) in picture_figures(arrays, arrays["iou"].tolist()).items()}
     groups = []
@@ -88,13 +92,36 @@ def draw_pictures(out: Path, frames: FrameData) -> None:
     figures["return-cost"] = return_against_cost(groups, data=(frames.returns, frames.cost_returns))
     logs = {name: sorted(out.glob(f"online_*_{slug(name)}.jsonl")) for name in TUNED}
     if all(logs.values()):
-        online = {
-            name: [json.loads(line) for path in paths for line in path.read_text().splitlines()]
-            for name, paths in logs.items()
-        }
+        online = {name: [row for path in paths for row in read_json_rows(path)] for name, paths in logs.items()}
         figures["fine-tuning"] = online_curves(online)
+    shown = {}
     for name, figure in figures.items():
-        figure.savefig(out / f"{name}.png", dpi=110)
+        picture = io.BytesIO()
+        save_figure(figure, picture, format="png", dpi=110)
+        write_whole(out / f"{name}.png", picture.getvalue())
+        if name in SHOWN:
+            shown[f"{name}.png"] = picture.getvalue()
+    return shown
+
+
+def published(out: Path, summary: dict[str, Any], pictures: dict[str, bytes]) -> dict[str, Any]:
+    """The files of the results: figures over the seeds, table, episodes, records of the seeds, logs of fine-tuning."""
+    parts = {"offline": METHODS, "tuned": TUNED}
+    records = [
+        {"part": part, **one} for part, names in parts.items() for name in names for one in read_parts(out, part, name)
+    ]
+    logs = [
+        {"method": name, **row} for name in TUNED for path in sorted(out.glob(f"online_*_{slug(name)}.jsonl"))
+        for row in read_json_rows(path)
+    ]  # fmt: skip
+    return {
+        "summary.json": summary,
+        "table.md": table(summary),
+        ROWS: read_rows(out, "*.jsonl"),
+        "records.jsonl.gz": records,
+        "online.jsonl.gz": logs,
+        **pictures,
+    }
 
 
 def read_parts(out: Path, part: str, name: str) -> list[dict[str, Any]]:
@@ -111,7 +138,7 @@ def mean_over(records: list[dict[str, Any]], *path: str) -> float:
 
 
 def summarise(out: Path, frames: FrameData) -> dict[str, Any]:
-    """Means over the seeds, and what issue 5 asks for."""
+    """Means over the seeds, and which targets they reach."""
     offline = {name: read_parts(out, "offline", name) for name in METHODS}
     online = {name: read_parts(out, "tuned", name) for name in TUNED}
     methods = {

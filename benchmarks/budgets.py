@@ -3,32 +3,36 @@
     python benchmarks/budgets.py SafePendulum --data FILE [--preset small] [--seeds 0:3] [--method selected]
 
 Trains what is not trained yet, evaluates 40 episodes of each seed and budget without a margin, calibrates, evaluates
-with the margin of each level, times `act`, and writes RESULTS/<task>/: episodes.jsonl (every row), summary.json,
-table.md, levels.md, budgets.png, calibration.png, plans.png, report.html. Killed and started again with the same
+with the margin of each level, times `act`, and writes RESULTS/<task>/: rows.jsonl.gz (every row), summary.json,
+table.md, levels.md, budgets.png, calibration.png; the page lies in the run. Killed and started again with the same
 options it goes on. Every option after `--` goes to the training.
 """
 
 import argparse
+import io
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any, get_args
 
 from _commands import is_trained, run
-from _machine import own_and_further_words, write_public
+from _machine import own_and_further_words
 from surefoot.cli.evaluate_budgets import ROWS
 from surefoot.cli.files import read_summary
 from surefoot.cli.loaded_run import FOLDER, MARGINS, given_overrides
 from surefoot.cli.report_budgets import budget_figures, levels_of
 from surefoot.errors import flag
 from surefoot.evaluation.rows import read_budget_rows
-from surefoot.files import write_text
 from surefoot.report.budget_tables import budget_rows, budget_verdict, level_rows
 from surefoot.report.protocol_tables import markdown_table
+from surefoot.report.style import save_figure
+from surefoot.result_files import ROWS as PUBLISHED_ROWS
+from surefoot.result_files import write_results
 from surefoot.safety.calibration import CalibrationMethod
 from surefoot.training import RunDirectory
 
+FIGURES = ("budgets", "calibration")
+"""Those that documentation shows of some task."""
 CALIBRATION_EPISODES = 1000
 """Number of the first episode that calibrates, with --method episodes and budgets: other starts than are measured."""
 
@@ -68,19 +72,23 @@ def write(path: Path, out: Path, task: str, episodes: range, overrides: dict[str
     if not rows:
         sys.exit(f"{path}: expected rows of episodes {episodes.start} to {episodes.stop - 1}, found none.")
     levels = [figures for figures, _ in levels_of(rows)]
-    out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "episodes.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
     plain = levels[0]
-    write_text(out / "table.md", f"{markdown_table(budget_rows(plain))}\n{budget_verdict(plain)}\n")
-    write_text(out / "levels.md", markdown_table(level_rows(levels)))
-    summary: dict[str, Any] = {name: value for name, value in read_summary(path).items() if name != "budgets"}
-    write_public(out / "summary.json", {**summary, "levels": levels})
+    summary = {name: value for name, value in read_summary(path).items() if name != "budgets"}
+    contents: dict[str, Any] = {
+        PUBLISHED_ROWS: rows,
+        "table.md": f"{markdown_table(budget_rows(plain))}\n{budget_verdict(plain)}\n",
+        "levels.md": markdown_table(level_rows(levels)),
+        "summary.json": {**summary, "levels": levels},
+    }
     for name, (figure, _) in budget_figures(path, task).items():
-        figure.savefig(out / f"{name}.png", dpi=150)
-    run("report", path)
-    shutil.copy(path / "report.html", out / "report.html")
+        if name in FIGURES:
+            picture = io.BytesIO()
+            save_figure(figure, picture, format="png", dpi=150)
+            contents[f"{name}.png"] = picture.getvalue()
     if (path / "calibration.json").exists():
-        write_public(out / "calibration.json", json.loads((path / "calibration.json").read_text(encoding="utf-8")))
+        contents["calibration.json"] = json.loads((path / "calibration.json").read_text(encoding="utf-8"))
+    write_results(out, contents)
+    run("report", path)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ critics (FISOR's) choose among them. Writes front.json (a row per method and mar
 
 import argparse
 import dataclasses
-import json
+import io
 import sys
 import time
 from pathlib import Path
@@ -19,12 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from _machine import write_public
 from surefoot.checkpoint import versions
 from surefoot.evaluation.evaluate import roll_out_seeds
 from surefoot.evaluation.metrics import wilson_interval
 from surefoot.evaluation.starts import draw_starts
 from surefoot.report.plots import FrontPoint, FrontSeries, front
+from surefoot.report.style import save_figure
+from surefoot.result_files import write_results
 from surefoot.safety.exact import solve_point_robot
 from surefoot.training.loaded import load_policy
 
@@ -97,9 +98,7 @@ def main() -> None:
         "dominated": {name: dominated(rows, name) for name in (RIVAL, "behaviour cloning, siblings")},
         "rows": rows,
     }
-    options.out.mkdir(parents=True, exist_ok=True)
-    write_public(options.out / "front.json", result)
-    draw(options.out)
+    write_results(options.out, {"front.json": result, "front.png": drawn(rows)})
 
 
 def dominated(rows: list[dict[str, Any]], rival: str) -> dict[str, list[str]]:
@@ -114,9 +113,8 @@ def dominated(rows: list[dict[str, Any]], rival: str) -> dict[str, list[str]]:
     }
 
 
-def draw(folder: Path) -> None:
-    """front.png of front.json: the margins, between which a user moves; `minqc` earns too little for the same axis."""
-    rows = json.loads((folder / "front.json").read_text())["rows"]
+def drawn(rows: list[dict[str, Any]]) -> bytes:
+    """front.png: the margins, between which a user moves; `minqc` earns too little for the same axis."""
     series = [
         FrontSeries(
             name,
@@ -134,7 +132,9 @@ def draw(folder: Path) -> None:
         )
         for name in ("FISOR", "FISOR, no siblings", RIVAL, "behaviour cloning, siblings")
     ]
-    front(series).savefig(folder / "front.png", dpi=150)
+    picture = io.BytesIO()
+    save_figure(front(series), picture, format="png", dpi=150)
+    return picture.getvalue()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
     python benchmarks/hazard_run.py --seeds 0 1 2                  # SafeDreamer, too, whose planners search on
 
 One world model a seed serves all methods: behaviour cloning, rewards alone, FOSP with its two actors and its two forms
-of reachability, SafeDreamer in its three forms. A method that was measured is not measured again. A process a seed, as
-many at a time as there are cores.
+of reachability, SafeDreamer in its three forms. A method that was measured (runs/hazard_run) is not measured again. A
+process a seed, as many at a time as there are cores. Writes results/hazard_run.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.pure_rollouts import roll_out_whole
 from surefoot.evaluation.collect import collect_hazard_run
 from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
-from surefoot.files import write_text
+from surefoot.result_files import write_results
 from surefoot.tasks import get_task
 
 EPISODES, PLANNED_EPISODES = 256, 64
@@ -40,6 +40,8 @@ SETTLING = (5, 16)
 """Rounds of episodes that move the multiplier of OSRP-Lag before it is measured; offline it has none."""
 DATA_SEED, HELD_OUT_SEED = 0, 1
 TRANSITIONS, HELD_OUT = 18_000, 4_500
+WORK = Path("runs/hazard_run")
+"""Records of the seeds so far, and of the commands that measured them."""
 
 # Which actor the preset takes was chosen by this measurement; both are measured.
 FOSP_ARMS: dict[str, dict[str, Any]] = {
@@ -159,7 +161,7 @@ def measure_arm(algorithm: Any, state: Any, data: FrameWindows, held_out: Any, k
 
 
 def summarise(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the seeds, and the pass line of our specification for each form of FOSP."""
+    """Means over the seeds, and the pass line that was set beforehand for each form of FOSP."""
     names = [name for name in METHODS["all"] if all(name in record["methods"] for record in records)]
 
     def mean(name: str, *path: str) -> float:
@@ -231,18 +233,18 @@ def main() -> None:
     began = time.perf_counter()
     machine = head()
     methods = tuple(METHODS[options.methods])
-    jobs = [(seed, options.out / f"seed_{seed}.json", methods) for seed in options.seeds]
+    jobs = [(seed, WORK / f"seed_{seed}.json", methods) for seed in options.seeds]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         spent = pool.starmap(measure_seed, jobs, chunksize=1)
-    records = [json.loads(path.read_text()) for path in sorted(options.out.glob("seed_*.json"))]
-    commands = options.out / "commands.json"
+    records = [json.loads(path.read_text()) for path in sorted(WORK.glob("seed_*.json"))]
+    commands = WORK / "commands.json"
+    log = json.loads(commands.read_text()) if commands.exists() else []
     if any(spent):
-        log = json.loads(commands.read_text()) if commands.exists() else []
         seconds = round(time.perf_counter() - began, 1)
-        write_public(commands, [*log, {**machine, "seconds": seconds, "seconds_of_seeds": spent, "methods": methods}])
-    summary = summarise(records)
-    write_public(options.out / "summary.json", summary)
-    write_text(options.out / "table.md", table(summary))
+        log.append({**machine, "seconds": seconds, "seconds_of_seeds": spent, "methods": methods})
+        write_public(commands, log)
+    summary = {**summarise(records), "commands": log}
+    write_results(options.out, {"summary.json": summary, "table.md": table(summary), "seeds.jsonl.gz": records})
     print(table(summary))
     print(json.dumps(summary["passes"], indent=2))
 

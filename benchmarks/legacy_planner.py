@@ -7,8 +7,8 @@ Trains `small`, and `legacy` (networks of 4 and 4.6 million parameters, 20 denoi
 each, 128 candidates) for `--updates` of each of its phases instead of the authors' 200,000, on the same data, each seed
 a run of its own in `--runs`. `legacy_fast` plans with the networks of `legacy`, whose training is the same. All plan
 the same episodes under one budget. Says whether the mean return and cost of the two fast ones lie in the legacy
-planner's 95 % intervals: of each seed, and over all. Writes benchmarks/results/legacy_planner.json with every episode's
-row. What a decision of each takes is measured by planning.py.
+planner's 95 % intervals: of each seed, and over all. Writes benchmarks/results/legacy_planner: summary and rows.
+What a decision of each takes is measured by planning.py.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from surefoot.cli.loaded_run import FOLDER, load_run
 from surefoot.evaluation.metrics import bootstrap_interval
 from surefoot.evaluation.rows import read_budget_rows
 from surefoot.presets.trebi import TREBI_PRESETS
+from surefoot.result_files import write_results
 
 ACTING = ("candidates", "sampler", "guide", "chosen_by")
 """What sets `legacy_fast` apart from `legacy`: training reads none of it."""
@@ -96,7 +97,8 @@ def main() -> None:
             found[f"seed {seed}"] = compare([rows[preset][place]], [rows["legacy"][place]])
         results[preset] = found
         print(json.dumps({preset: found}, indent=2))
-    print(_machine.write("legacy_planner", results | {"rows": rows}))
+    episodes = [{"planner": preset, **row} for preset, seeds in rows.items() for found in seeds for row in found]
+    write_results(_machine.RESULTS / "legacy_planner", {"summary.json": results, "rows.jsonl.gz": episodes})
 
 
 if __name__ == "__main__":

@@ -11,21 +11,20 @@ data are a collection of another seed. Figures: R^2 of the held-out reward at le
 import argparse
 import json
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
-from _machine import head, peak_memory_mb, write_public
+from _machine import head, peak_memory_mb
 from surefoot import presets
 from surefoot.cli.loaded_run import load_run
 from surefoot.cli.main import main as surefoot
 from surefoot.data import episode_files
 from surefoot.evaluation.predictions import score_predictions
-from surefoot.files import write_text
 from surefoot.nn import member
+from surefoot.result_files import ROWS, read_rows, write_results
 from surefoot.tasks import get_task
 
 TASK, MOVED = "PointGoal1Vision", "PointGoal1VisionMoved"
@@ -117,10 +116,8 @@ def main() -> None:
             for found in [min((one[name][figure] or 0.0) for one in predictions)]
         },
     }
-    write_public(options.out / "summary.json", summary)
-    write_text(options.out / "table.md", table(summary))
-    shutil.copy(run / "report.html", options.out / "report.html")
-    shutil.copy(run / "evaluation" / "episodes.jsonl", options.out / "episodes.jsonl")
+    rows = read_rows(run / "evaluation" / "episodes.jsonl")
+    write_results(options.out, {"summary.json": summary, "table.md": table(summary), ROWS: rows})
     print(table(summary))
     print(json.dumps(summary["figures"], indent=2))
 

@@ -3,7 +3,7 @@
     python benchmarks/point_robot_pixels.py --seeds 0 1 2 --out results/point_robot_pixels
 
 One world model a seed serves all methods. `--parts offline` leaves fine-tuning out. A part of a seed that was measured
-is not measured again. The summary asks for what issue 5 asks for; what is not reached is said.
+(runs/point_robot_pixels) is not measured again. Which targets are not reached is said.
 """
 
 import argparse
@@ -32,9 +32,9 @@ from _pixel_results import (
     draw_pictures,
     keep_pictures,
     of_rows,
+    published,
     slug,
     summarise,
-    table,
     write_rows,
 )
 from hazard_run import finished, train
@@ -47,6 +47,7 @@ from surefoot.evaluation import point_robot_pixels as measured
 from surefoot.evaluation.collect import collect_point_robot_pixels
 from surefoot.files import write_text
 from surefoot.nn import member
+from surefoot.result_files import write_results
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, fine_tune
@@ -56,7 +57,7 @@ FEASIBLE, INFEASIBLE = 512, 128
 ONLINE = FinetuneSettings(steps=20_000, lanes=10, ratio=0.1, online_share=0.5)
 DATA_SEED, TRANSITIONS = 0, 100_000
 WORK = Path("runs/point_robot_pixels")
-"""States of trained methods, which fine-tuning starts from, and its checkpoints."""
+"""States of trained methods, which fine-tuning starts from, its checkpoints, and what was measured so far."""
 Measure = Callable[[str, int, FrameData, Path], dict[str, Any]]
 """(method, seed, data, folder of the results) -> figures."""
 
@@ -184,7 +185,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/point_robot_pixels"))
     parser.add_argument("--parts", choices=("all", "offline"), default="all")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+    work = WORK / "measured"
+    work.mkdir(parents=True, exist_ok=True)
     frames = collect_point_robot_pixels(transitions=TRANSITIONS, seed=DATA_SEED).frames
     wanted: list[tuple[str, Measure, Iterable[str]]] = [("offline", measure_method, METHODS)]
     if options.parts == "all":
@@ -192,15 +194,14 @@ def main() -> None:
     for seed in options.seeds:
         for part, measure, names in wanted:
             for name in names:
-                path = options.out / f"{part}_{seed}_{slug(name)}.json"
+                path = work / f"{part}_{seed}_{slug(name)}.json"
                 if not path.exists():
-                    write_public(path, measure(name, seed, frames, options.out))
-    summary = {**summarise(options.out, frames), "episodes": {"feasible": FEASIBLE, "infeasible": INFEASIBLE}}
-    write_public(options.out / "summary.json", summary)
-    write_text(options.out / "table.md", table(summary))
-    if (options.out / "pictures.npz").exists():
-        draw_pictures(options.out, frames)
-    print(table(summary))
+                    write_public(path, measure(name, seed, frames, work))
+    summary = {**summarise(work, frames), "episodes": {"feasible": FEASIBLE, "infeasible": INFEASIBLE}}
+    pictures = draw_pictures(work, frames) if (work / "pictures.npz").exists() else {}
+    contents = published(work, summary, pictures)
+    write_results(options.out, contents)
+    print(contents["table.md"])
     print(json.dumps(summary["passes"], indent=2))
 
 

@@ -1,32 +1,47 @@
-"""A run's records as committed results: its JSON and rows, without the folders of the machine that it ran on.
+"""The records of a run or a benchmark's store as committed results: no page, no path of the machine, rows compressed.
 
     python benchmarks/publish.py runs/quickstart results/point_robot/quickstart
+    python benchmarks/publish.py STORE/results results/flagship --figures return_cost_strict_development
 
-Copies config.json, summary.json and evaluation/*.jsonl (online.jsonl of a fine-tuning too).
+Of a run: config.json, summary.json, calibration.json, evaluation/*.jsonl and a fine-tuning's online.jsonl. Of a store:
+summary.json, table.md and rows.jsonl.gz. Figures are copied by name, those that documentation shows.
 """
 
 import argparse
 import json
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from _machine import write_public
+from surefoot.result_files import ROWS, read_rows, write_results
 
 RECORDS = ("config.json", "summary.json", "calibration.json")
-ROWS = ("online.jsonl", "evaluation/*.jsonl")
+ROW_FILES = ("online.jsonl", "evaluation/*.jsonl", ROWS)
 
 
-def publish(run: Path, out: Path) -> None:
-    """Copy a run's records."""
-    for path in (run / name for name in RECORDS if (run / name).exists()):
-        write_public(out / path.name, json.loads(path.read_text(encoding="utf-8")))
-    for path in sorted(path for pattern in ROWS for path in run.glob(pattern)):
-        shutil.copy(path, out / path.name)
+def publish(source: Path, out: Path, figures: Sequence[str] = ()) -> None:
+    """Copy records, table and rows of a folder."""
+    contents: dict[str, Any] = {
+        name: json.loads((source / name).read_text(encoding="utf-8")) for name in RECORDS if (source / name).exists()
+    }
+    if (source / "table.md").exists():
+        contents["table.md"] = (source / "table.md").read_text(encoding="utf-8")
+    for path in sorted(path for pattern in ROW_FILES for path in source.glob(pattern)):
+        contents[named(path)] = read_rows(path)
+    contents |= {f"{name}.png": (source / f"{name}.png").read_bytes() for name in figures}
+    write_results(out, contents)
+
+
+def named(path: Path) -> str:
+    """The name of a file of rows among the results: episodes are `rows.jsonl.gz`, others keep their names."""
+    stem = path.name.removesuffix(".gz").removesuffix(".jsonl")
+    return f"{stem.replace('episodes', 'rows')}.jsonl.gz"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--figures", nargs="*", default=[], help="names, without .png")
     options = parser.parse_args()
-    publish(options.run, options.out)
+    publish(options.source, options.out, options.figures)

@@ -8,7 +8,6 @@ task's feasible and infeasible starts. docs/slow-actuators.md shows the table.
 """
 
 import argparse
-import gzip
 import json
 import time
 from collections.abc import Callable
@@ -30,12 +29,13 @@ from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.starts import draw_starts
 from surefoot.evaluation.summarize import start_figures
 from surefoot.presets.fisor import SMALL_POLICY
+from surefoot.result_files import ROWS, read_rows, write_results
 from surefoot.safety.exact_sets import exact_set, top_speed
 from surefoot.safety.region import score_region
 from surefoot.tasks import get_task
 from surefoot.training import fit
 
-RESULTS = Path(__file__).parents[1] / "results" / "slow_actuators" / "rows.jsonl.gz"
+RESULTS = Path(__file__).parents[1] / "results" / "slow_actuators"
 COSTS, KNOWN = "PointRobotSlowCosts", "PointRobotSlow"
 FEW = "few safe episodes"
 TRANSITIONS, SAFE_KEPT = 100_000, 30
@@ -187,17 +187,8 @@ def _h(poses: np.ndarray) -> np.ndarray:
     return np.asarray(constraint(jnp.asarray(poses[:, :2], jnp.float32)))
 
 
-def add_row(path: Path, row: dict[str, Any]) -> None:
-    """One more row at the end of a compressed file of JSON lines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with gzip.open(path, "at", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def table(path: Path) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
     percent: Callable[[float], str] = lambda share: f"{100 * share:.0f} %"  # noqa: E731
     lines = [
         "| method | AUROC | IoU at 0 | false safe | feasible called feasible | IoU, acting | false safe "
@@ -233,13 +224,14 @@ def main() -> None:
     starts = draw_starts(
         exact.value, feasible=options.episodes, infeasible=options.episodes // 2, robot=SLOW_ROBOT
     )  # fmt: skip
+    rows = read_rows(options.out / ROWS) if (options.out / ROWS).exists() else []
     datasets = {task: data_of(task) for task in {METHODS[name][0] for name in names}}
     for seed in options.seeds:
         for name in names:
             row = measure(name, seed, datasets, exact, starts)
-            add_row(options.out, row)
+            rows.append(row)
+            write_results(options.out, {ROWS: rows, "table.md": table(rows) + "\n"})
             print(json.dumps(row), flush=True)
-    options.out.with_name("table.md").write_text(table(options.out) + "\n")
 
 
 if __name__ == "__main__":

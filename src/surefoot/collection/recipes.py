@@ -141,7 +141,8 @@ RECIPES: dict[str, Recipe] = {
     "Walker2dVelocity": _RUNNER,
 }
 """Those of Ball, Car and HalfCheetah were tuned on two CPU cores, until what they leave behind covered the reference
-range of costs and held good safe episodes (results/dsrl). `Recipe()`, which all other tasks take, is a first guess."""
+range of costs and held good safe episodes (results/plan_data). `Recipe()`, which all other tasks take, is a first
+guess."""
 
 _NAVIGATION = Recipe(
     steps=240_000,

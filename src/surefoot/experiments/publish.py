@@ -1,16 +1,12 @@
 """The files of a benchmark's results: rows, summary, tables, figure and page, with a manifest of their hashes."""
 
 import io
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from surefoot.experiments.results import Results
-from surefoot.experiments.store import compressed
-from surefoot.file_sets import mark, write_together
-from surefoot.files import json_content, remove
+from surefoot.files import remove
 from surefoot.report.benchmark_plots import benchmark_figures
 from surefoot.report.benchmark_tables import (
     benchmark_rows,
@@ -23,9 +19,9 @@ from surefoot.report.benchmark_tables import (
 )
 from surefoot.report.html import write_report
 from surefoot.report.style import save_figure
-from surefoot.text import without_folders
+from surefoot.result_files import ROWS, write_results
 
-PAGE, MANIFEST = "report.html", "manifest.json"
+PAGE = "report.html"
 _CAPTION = (
     "Mean normalised cost against mean normalised return of every method, with 95 % intervals by stratified bootstrap. "
     "Shaded: within the cost limit. Dotted: the best logged episode within the limit."
@@ -34,7 +30,7 @@ _CAPTION = (
 
 def publish(results: Results, folder: Path) -> Path:
     """Write the results into a folder, replacing earlier ones; return the page. No file holds an absolute path."""
-    summary: dict[str, Any] = without_folders(results.summary)
+    summary = results.summary
     protocols = summary["plan"]["protocols"]
     figures = {
         f"return_cost_{protocol}_{one.name}": (one.figure, f"{_CAPTION} Protocol {protocol}, {one.words}.")
@@ -54,23 +50,21 @@ def publish(results: Results, folder: Path) -> Path:
         further_tables={"Over the tasks": [row for protocol in protocols for row in overall_rows(summary, protocol)]},
         details=_details(summary),
     )
-    contents = {
-        "rows.jsonl.gz": compressed("".join(json.dumps(row, allow_nan=False) + "\n" for row in results.rows)),
-        "summary.json": json_content(summary),
-        "table.md": markdown(summary).encode(),
-        "table.csv": comma_separated(summary).encode(),
-        "table.tex": latex(summary).encode(),
+    contents: dict[str, Any] = {
+        ROWS: results.rows,
+        "summary.json": summary,
+        "table.md": markdown(summary),
+        "table.csv": comma_separated(summary),
+        "table.tex": latex(summary),
     }
     for name, (figure, _) in figures.items():
         picture = io.BytesIO()
         save_figure(figure, picture, format="png", dpi=150, metadata={"Software": None})
         contents[f"{name}.png"] = picture.getvalue()
-    marks = {name: asdict(mark(content)) for name, content in {**contents, PAGE: page.read_bytes()}.items()}
-    contents[MANIFEST] = json_content(marks)
-    write_together({folder / name: content for name, content in contents.items()})
     for picture in folder.glob("return_cost_*.png"):  # of tasks that were shown before
         if picture.name not in contents:
             remove(picture)
+    write_results(folder, contents)
     return page
 
 

@@ -30,6 +30,7 @@ from surefoot.file_sets import Mark, fault_of, mark, write_together
 from surefoot.files import json_content, write_json
 from surefoot.json_files import check_json, parse_json, read_content, read_json
 from surefoot.locks import claimed, holding
+from surefoot.result_files import ROWS, compressed
 
 FORMAT_VERSION = 1
 PATIENCE = 60.0
@@ -204,7 +205,7 @@ class Store:
         )  # fmt: skip
         folder = self.folder(cell.key)
         write_together({
-            folder / "rows.jsonl.gz": content, folder / "cell.json": json_content(dataclasses.asdict(record))
+            folder / ROWS: content, folder / "cell.json": json_content(dataclasses.asdict(record))
         })  # fmt: skip
 
     def fail(self, cell: Cell, reason: str) -> None:
@@ -219,7 +220,7 @@ class Store:
 
     def rows(self, key: str) -> list[dict[str, Any]]:
         """The episodes of a cell that is done. Raises `ConfigError` where they are not those that were written."""
-        record, path = self.record(key), self.folder(key) / "rows.jsonl.gz"
+        record, path = self.record(key), self.folder(key) / ROWS
         if record is None or record.rows is None:
             raise ConfigError(f"{path}: expected rows of a cell that is done, found a cell that is not.")
         content = read_content(path, what="rows of a cell", advice=_AGAIN, most=None)
@@ -263,8 +264,3 @@ def check_appendable(path: Path) -> None:
 def as_text(value: Any) -> str:
     """A value as JSON has it: a list in one's place is a tuple elsewhere."""
     return json.dumps(value)
-
-
-def compressed(text: str) -> bytes:
-    """A text in gzip's format, the same bytes for the same text."""
-    return gzip.compress(text.encode(), mtime=0)
