@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from surefoot.cli.files import read_summary
 from surefoot.cli.main import main as surefoot
+from surefoot.runs.summary import read_summary
 
 
 def run(*words: object) -> None:

@@ -18,8 +18,6 @@ from typing import Any, get_args
 from _commands import is_trained, run
 from _machine import own_and_further_words
 from surefoot.cli.evaluate_budgets import ROWS
-from surefoot.cli.files import read_summary
-from surefoot.cli.loaded_run import FOLDER, MARGINS, given_overrides
 from surefoot.cli.report_budgets import budget_figures, levels_of
 from surefoot.errors import flag
 from surefoot.evaluation.rows import read_budget_rows
@@ -28,6 +26,8 @@ from surefoot.report.protocol_tables import markdown_table
 from surefoot.report.style import save_figure
 from surefoot.result_files import ROWS as PUBLISHED_ROWS
 from surefoot.result_files import write_results
+from surefoot.runs.loaded import FOLDER, MARGINS, given_overrides
+from surefoot.runs.summary import read_summary
 from surefoot.safety.calibration import CalibrationMethod
 from surefoot.training import RunDirectory
 

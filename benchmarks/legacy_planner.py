@@ -21,11 +21,11 @@ import numpy as np
 import _machine
 from _commands import is_trained, run
 from surefoot.cli.evaluate_budgets import ROWS, BudgetRequest, evaluate_under_budgets
-from surefoot.cli.loaded_run import FOLDER, load_run
 from surefoot.evaluation.metrics import bootstrap_interval
 from surefoot.evaluation.rows import read_budget_rows
 from surefoot.presets.trebi import TREBI_PRESETS
 from surefoot.result_files import write_results
+from surefoot.runs.loaded import FOLDER, load_run
 
 ACTING = ("candidates", "sampler", "guide", "chosen_by")
 """What sets `legacy_fast` apart from `legacy`: training reads none of it."""

@@ -19,12 +19,12 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 from _machine import head, peak_memory_mb
 from surefoot import presets
-from surefoot.cli.loaded_run import load_run
 from surefoot.cli.main import main as surefoot
 from surefoot.data import episode_files
 from surefoot.evaluation.predictions import score_predictions
 from surefoot.nn import member
 from surefoot.result_files import ROWS, read_rows, write_results
+from surefoot.runs.loaded import load_run
 from surefoot.tasks import get_task
 
 TASK, MOVED = "PointGoal1Vision", "PointGoal1VisionMoved"

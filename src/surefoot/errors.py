@@ -1,8 +1,13 @@
 """Errors that a user can cause. The command line prints their one sentence and exits with code 2."""
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
+
+_called: ContextVar[Callable[[str], str]] = ContextVar("_called", default=lambda name: name)
+"""How sentences call an option: by its name in Python unless a program says otherwise."""
 
 
 class SurefootError(Exception):
@@ -82,6 +87,21 @@ class SurefootWarning(UserWarning):
 def flag(name: str) -> str:
     """A field's name as it is given on the command line: `--log-interval`."""
     return f"--{name.replace('_', '-')}"
+
+
+def option(name: str) -> str:
+    """An option's name in a sentence: `log_interval` in Python, `--log-interval` within `options_called(flag)`."""
+    return _called.get()(name)
+
+
+@contextmanager
+def options_called(called: Callable[[str], str]) -> Iterator[None]:
+    """Let sentences call options so, as the command line does."""
+    token = _called.set(called)
+    try:
+        yield
+    finally:
+        _called.reset(token)
 
 
 def check_name(kind: str, name: str, known: Iterable[str], *, also: str = "") -> str:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tests.e2e.tiny import HYPERPARAMETERS, INTERVALS
 
-from surefoot.cli.files import read_summary
 from surefoot.cli.main import main
+from surefoot.runs.summary import read_summary
 from surefoot.safety import exact_sets
 from surefoot.safety.exact_slow import Grid
 

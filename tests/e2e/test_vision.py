@@ -13,10 +13,10 @@ from tests.memory import drop_programs
 
 import surefoot
 from surefoot.cli.evaluate_images import data_pictures
-from surefoot.cli.loaded_run import load_run
 from surefoot.cli.main import main
 from surefoot.data import episode_files
 from surefoot.evaluation.predictions import score_predictions
+from surefoot.runs.loaded import load_run
 from surefoot.tasks import get_task
 
 TASK, MOVED = "PointGoal1Vision", "PointGoal1VisionMoved"

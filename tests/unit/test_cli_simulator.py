@@ -10,12 +10,12 @@ from tests.fake_vector import FakeVector
 from tests.unit.test_simulated import SEEDS, STATES, Counting
 
 from surefoot.cli.evaluate_simulator import evaluate_on_simulator
-from surefoot.cli.loaded_run import LoadedRun
-from surefoot.cli.run_data import run_data
-from surefoot.cli.selection import data_name, method_name, select, selection
 from surefoot.data import Dataset, save
+from surefoot.data.selection import data_name, method_name, select, selection
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.errors import ConfigError, DataError
+from surefoot.runs.loaded import LoadedRun
+from surefoot.runs.run_data import run_data
 from surefoot.tasks import get_task
 from surefoot.training import RunConfig, RunDirectory
 
@@ -64,9 +64,9 @@ def test_all_data_are_an_empty_record() -> None:
 
 
 def test_a_selection_of_nothing_is_refused() -> None:
-    with pytest.raises(DataError, match=r"--data-filter safe with a cost limit of 5: .* found none"):
+    with pytest.raises(DataError, match=r"data_filter safe with a cost limit of 5: .* found none"):
         select(ball_data((8, 9)), selection(BALL_RUN, data_filter="safe", fraction=1.0))
-    with pytest.raises(ConfigError, match=r"--fraction: expected a share above 0 and at most 1, found 1\.5"):
+    with pytest.raises(ConfigError, match=r"fraction: expected a share above 0 and at most 1, found 1\.5"):
         selection(BALL_RUN, data_filter="all", fraction=1.5)
 
 

@@ -13,11 +13,11 @@ from tests.data_fixtures import is_one_sentence
 from tests.stub_planner import StubPlanner
 from tests.stub_run import know_the_stub, stub_run
 
-from surefoot.cli.evaluation_files import NotKeptError, keep, kept
 from surefoot.cli.main import main
 from surefoot.errors import ConfigError
 from surefoot.evaluation import rows
 from surefoot.file_sets import check_writable, write_together
+from surefoot.runs.evaluation_files import NotKeptError, keep, kept
 
 OLD, NEW = {"episodes.jsonl": b"old rows\n", "paths.npz": b"old"}, {"episodes.jsonl": b"new rows\n", "region.npz": b"n"}
 

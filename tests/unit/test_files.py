@@ -12,11 +12,11 @@ import pytest
 
 from surefoot import checkpoint, files
 from surefoot.cli.data_source import check_output
-from surefoot.cli.files import write_arrays
 from surefoot.data import replacing
 from surefoot.errors import ConfigError, DataError
 from surefoot.files import aside, is_temporary, replacement, sweep, write_bytes, write_text
 from surefoot.locks import holding
+from surefoot.runs.files import write_arrays
 
 
 def dead_writer(path: Path) -> Path:

@@ -16,12 +16,12 @@ import pytest
 
 from surefoot import presets
 from surefoot.cli import finetune as command
-from surefoot.cli.loaded_run import LoadedRun
 from surefoot.data.frames import FrameData, Frames, FrameWindows, from_episodes, windows
 from surefoot.envs.pure import PureTask
 from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import ConfigError
 from surefoot.interrupts import Stopped
+from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, Replay, append, draw_windows, fine_tune

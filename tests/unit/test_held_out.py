@@ -9,8 +9,8 @@ import pytest
 from tests.data_fixtures import BINARY_TASK, make_dataset
 
 from surefoot.cli.judging import episodes_to_judge, judged
-from surefoot.cli.selection import is_whole, kept_aside, method_name, select, selection, selection_name
 from surefoot.data import Dataset
+from surefoot.data.selection import is_whole, kept_aside, method_name, select, selection, selection_name
 from surefoot.data.splits import held_out_episodes, other_episodes
 from surefoot.errors import ConfigError, OutputError
 from surefoot.evaluation.held_out import far_actions, judge, known_transitions, sample_to_judge, warning_steps
@@ -118,7 +118,7 @@ def test_training_and_held_out_episodes_never_meet_and_the_fraction_is_of_the_re
     again = kept_aside(dataset, safe)
     assert again is not None
     assert set(again.required_rewards.tolist()) == numbers
-    assert selection_name(record) == "--held-out 0.2 and --fraction 0.5"
+    assert selection_name(record) == "held_out 0.2 and fraction 0.5"
     assert method_name("fisor", record) == "FISOR (50 %)"
 
 

@@ -15,7 +15,6 @@ from tests.stub_run import know_the_stub, stub_run
 
 from surefoot import checkpoint, data
 from surefoot.cli.evaluate import table
-from surefoot.cli.files import merge_summary, read_summary
 from surefoot.cli.main import main
 from surefoot.cli.report_budgets import levels_of
 from surefoot.data import library
@@ -24,6 +23,7 @@ from surefoot.errors import SurefootError
 from surefoot.evaluation.rows import EpisodeRow, read_budget_rows
 from surefoot.json_files import read_rows as read_json_rows
 from surefoot.report.plots import training_curves
+from surefoot.runs.summary import merge_summary, read_summary
 from surefoot.safety.calibration import Calibration, read_calibration, write_calibration
 from surefoot.training import RunDirectory
 from surefoot.training.finetune import read_round_rows

@@ -11,10 +11,10 @@ from tests.toy_algorithm import SPEC, ToyAlgorithm, toy_data
 
 from surefoot import checkpoint, presets
 from surefoot.algorithms import BC, FISOR, FOSP, TREBI
-from surefoot.cli.files import check_output_folder
 from surefoot.cli.resume import agreed
 from surefoot.errors import ConfigError
 from surefoot.nn import TemporalConfig
+from surefoot.runs.output_folder import check_output_folder
 from surefoot.tasks import get_task
 from surefoot.training import RunConfig, RunDirectory, fit, make_config
 from surefoot.training.longer import changed_counts, why_not_longer

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
 
-from surefoot.cli.files import read_arrays
 from surefoot.data import allowance
 from surefoot.data.npz_files import Field, check_fields, read_npz
 from surefoot.errors import ConfigError, DataError
+from surefoot.runs.files import read_arrays
 
 ARRAYS: dict[str, np.ndarray] = {
     "images": np.arange(48, dtype=np.uint8).reshape(2, 2, 4, 3),

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
 
-from surefoot.cli.plan_file import Imaginings, add_plans, read_plans
 from surefoot.errors import ConfigError
 from surefoot.evaluation.lanes import Watched
+from surefoot.evaluation.plan_file import Imaginings, add_plans, read_plans
 
 
 def imaginings(*asked: str, steps: int, value: float, setting: str = "a", episode: int = 0) -> Imaginings:

@@ -31,7 +31,7 @@ def test_limits_are_those_of_the_specification() -> None:
     assert cost_limits(get_task("PointGoal1"), "dsrl") == (20.0, 40.0, 80.0)
     assert cost_limits(get_task("BallRun"), "strict") == (5.0,)
     assert cost_limits(get_task("easymean"), "dsrl") == (10.0, 20.0, 40.0)
-    with pytest.raises(ConfigError, match="--protocol dsrl: task PointRobot is not in it"):
+    with pytest.raises(ConfigError, match="protocol dsrl: task PointRobot is not in it"):
         cost_limits(get_task("PointRobot"), "dsrl")
 
 

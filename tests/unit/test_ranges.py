@@ -40,7 +40,7 @@ from surefoot.training.algorithm import from_hyperparameters, hyperparameters
 
 RECORDS = {
     "surefoot.cli.main.Command",
-    "surefoot.cli.plan_file.Imaginings",
+    "surefoot.evaluation.plan_file.Imaginings",
     "surefoot.collection.thinning.Grid",
     "surefoot.collection.thinning.Thinned",
     "surefoot.data.describe.Description",

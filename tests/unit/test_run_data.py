@@ -13,9 +13,9 @@ import pytest
 from tests.data_fixtures import file_arrays, make_dataset, write_arrays
 from tests.unit.test_image_checks import frames
 
-from surefoot.cli.run_data import run_data
 from surefoot.data import Dataset, episode_files, library, npz_chunks, pixels, save
 from surefoot.data.minari import save_minari
+from surefoot.runs.run_data import run_data
 from surefoot.tasks import Task, get_task
 from surefoot.training import RunConfig, RunDirectory
 

@@ -12,7 +12,6 @@ import tyro
 
 from surefoot.checkpoint import versions
 from surefoot.cli.faults import Faults
-from surefoot.cli.files import check_spec, merge_summary
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.routes import Routes, given_options, refuse_others
@@ -21,6 +20,8 @@ from surefoot.errors import check_name, flag
 from surefoot.file_sets import check_writable
 from surefoot.ranges import Range, check_fields
 from surefoot.report.tables import plain_table
+from surefoot.runs.origin import check_spec
+from surefoot.runs.summary import merge_summary
 from surefoot.training import LoadedPolicy, RunDirectory, load_policy
 
 BENCHES = ("act",)

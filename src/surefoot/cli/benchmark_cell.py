@@ -18,11 +18,11 @@ def work(cell: Cell, folder: Path) -> Measured:
     from surefoot.algorithms import ALGORITHMS
     from surefoot.checkpoint import versions
     from surefoot.cli.evaluate import EvaluateOptions, evaluate_by_protocol
-    from surefoot.cli.loaded_run import load_run
     from surefoot.cli.report_simulator import evaluation_rows_of
     from surefoot.cli.train import TrainOptions, train
     from surefoot.experiments.sources import check_unchanged
     from surefoot.numerics import pinned
+    from surefoot.runs.loaded import load_run
     from surefoot.training.algorithm import from_hyperparameters
 
     check_unchanged(cell)

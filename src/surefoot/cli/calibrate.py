@@ -13,13 +13,11 @@ import tyro
 
 from surefoot.cli.evaluate_budgets import ROWS
 from surefoot.cli.faults import Faults
-from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.next_commands import calibrated_command
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.routes import Routes, given_options, refuse_others
-from surefoot.cli.run_data import run_data
 from surefoot.cli.terminal import say, say_lines
 from surefoot.data import Dataset, library
 from surefoot.data.remarks import remarks
@@ -31,6 +29,8 @@ from surefoot.nn import member
 from surefoot.numerics import check_finite
 from surefoot.ranges import COUNT, NUMBER, Range, check_fields
 from surefoot.report.tables import plain_table
+from surefoot.runs.loaded import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
+from surefoot.runs.run_data import run_data
 from surefoot.safety.calibration import (
     Calibration,
     CalibrationMethod,

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from surefoot.cli.files import check_origin, read_summary
 from surefoot.cli.report_simulator import animations, data_points, evaluation_rows_of
-from surefoot.cli.run_data import run_data
-from surefoot.cli.selection import is_whole, method_name
 from surefoot.cli.terminal import warn
+from surefoot.data.selection import is_whole, method_name
 from surefoot.errors import ConfigError
 from surefoot.file_sets import check_writable
 from surefoot.files import replacement, write_json, write_text
@@ -24,6 +22,9 @@ from surefoot.report.protocol_plots import cost_against_return, scores_of
 from surefoot.report.protocol_tables import comparison_rows, markdown_table
 from surefoot.report.style import save_figure
 from surefoot.report.verdicts import FEWEST_EPISODES
+from surefoot.runs.origin import check_origin
+from surefoot.runs.run_data import run_data
+from surefoot.runs.summary import read_summary
 from surefoot.tasks import get_task
 from surefoot.text import shell_word, without_folders
 from surefoot.training import RunConfig, RunDirectory

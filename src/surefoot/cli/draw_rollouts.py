@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from surefoot.cli.loaded_run import LoadedRun
 from surefoot.cli.progress import ProgressLine
 from surefoot.evaluation.rendered import render_episode
 from surefoot.nn import member
+from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import Task
 
 MOST_FRAMES = 50

@@ -18,15 +18,11 @@ from surefoot.cli.evaluate_budgets import EPISODES as BUDGET_EPISODES
 from surefoot.cli.evaluate_budgets import BudgetRequest, budget_table, evaluate_under_budgets
 from surefoot.cli.evaluate_images import evaluate_on_images
 from surefoot.cli.evaluate_simulator import evaluate_on_simulator
-from surefoot.cli.evaluation_files import NotKeptError, keep
 from surefoot.cli.faults import Faults
-from surefoot.cli.files import npz_content
-from surefoot.cli.loaded_run import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.routes import Routes, given_options, refuse_others
-from surefoot.cli.run_data import run_data
 from surefoot.cli.terminal import say_lines
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
@@ -44,6 +40,10 @@ from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.protocol_tables import protocol_rows
 from surefoot.report.tables import evaluation_rows, key_figure_rows, key_figures, plain_table
 from surefoot.report.verdicts import verdict
+from surefoot.runs.evaluation_files import NotKeptError, keep
+from surefoot.runs.files import npz_content
+from surefoot.runs.loaded import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
+from surefoot.runs.run_data import run_data
 from surefoot.safety.exact import cell_centres, slice_poses
 from surefoot.safety.exact_sets import USUAL_SWEEPS, FeasibleSet, exact_set, top_speed
 from surefoot.safety.region import SLICES, score_region

@@ -10,15 +10,11 @@ import numpy as np
 
 from surefoot.checkpoint import as_json
 from surefoot.cli.evaluate_simulator import OpenEnvironment, open_simulator
-from surefoot.cli.evaluation_files import NotKeptError, keep, unwritten
-from surefoot.cli.files import merged_summary
-from surefoot.cli.loaded_run import FOLDER, LoadedRun
-from surefoot.cli.plan_file import Imaginings, add_plans
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import remark
-from surefoot.cli.selection import data_name
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.constraints.schedules import read_schedule
+from surefoot.data.selection import data_name
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.errors import ConfigError
 from surefoot.evaluation.budgets import (
@@ -31,11 +27,15 @@ from surefoot.evaluation.budgets import (
     setting_name,
 )
 from surefoot.evaluation.lanes import LaneResults, Lanes, roll_out_pure, roll_out_vector
+from surefoot.evaluation.plan_file import Imaginings, add_plans
 from surefoot.evaluation.rows import append_rows, read_budget_rows
 from surefoot.evaluation.summarize import budget_figures
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.budget_tables import budget_rows, budget_verdict
 from surefoot.report.tables import plain_table
+from surefoot.runs.evaluation_files import NotKeptError, keep, unwritten
+from surefoot.runs.loaded import FOLDER, LoadedRun
+from surefoot.runs.summary import merged_summary
 from surefoot.safety.calibration import Calibration, read_calibration
 from surefoot.tasks import get_task
 from surefoot.training import hyperparameters

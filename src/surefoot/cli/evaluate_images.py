@@ -5,12 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from surefoot.cli.evaluation_files import NotKeptError, keep
-from surefoot.cli.files import npz_content
-from surefoot.cli.loaded_run import LoadedRun
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import remark
-from surefoot.cli.run_data import run_data
 from surefoot.cli.terminal import warn
 from surefoot.data.frames import FrameData, first_episodes
 from surefoot.envs.point_robot_pixels import VARIANTS
@@ -31,6 +27,10 @@ from surefoot.evaluation.point_robot_pixels import (
 from surefoot.evaluation.rows import json_rows
 from surefoot.evaluation.summarize import start_figures
 from surefoot.nn import member
+from surefoot.runs.evaluation_files import NotKeptError, keep
+from surefoot.runs.files import npz_content
+from surefoot.runs.loaded import LoadedRun
+from surefoot.runs.run_data import run_data
 from surefoot.tasks import get_task
 
 PICTURED = 16

@@ -7,11 +7,9 @@ from typing import Any
 
 from surefoot.cli.draw_rollouts import draw_rollouts
 from surefoot.cli.evaluate_images import data_pictures
-from surefoot.cli.evaluation_files import keep
-from surefoot.cli.loaded_run import LoadedRun
 from surefoot.cli.progress import ProgressLine, warn_of_death
-from surefoot.cli.selection import data_name
 from surefoot.cli.sight import check_sight, say_renderer
+from surefoot.data.selection import data_name
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.pure_vector import PureVector
 from surefoot.envs.simulators.install import simulator_versions
@@ -27,6 +25,8 @@ from surefoot.evaluation.simulated import (
     roll_out_simulator,
 )
 from surefoot.evaluation.summarize import protocol_figures
+from surefoot.runs.evaluation_files import keep
+from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import Task, get_task
 
 OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnv]]

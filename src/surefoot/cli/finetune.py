@@ -14,14 +14,11 @@ import jax.numpy as jnp
 import tyro
 
 from surefoot.cli.faults import Faults
-from surefoot.cli.files import check_output_folder, merge_summary
-from surefoot.cli.loaded_run import LoadedRun, load_run
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.resume import WAYS, recorded_options, refuse_differing, run_to_resume
 from surefoot.cli.routes import Routes, given_options, refuse_others
-from surefoot.cli.run_data import data_task, run_data
 from surefoot.cli.sight import check_sight, say_renderer
 from surefoot.cli.terminal import say
 from surefoot.data.frame_stream import in_memory
@@ -31,6 +28,10 @@ from surefoot.envs.pure import PURE_TASKS, PureTask
 from surefoot.errors import ConfigError, flag
 from surefoot.file_sets import check_writable
 from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.runs.loaded import LoadedRun, load_run
+from surefoot.runs.output_folder import check_output_folder
+from surefoot.runs.run_data import data_task, run_data
+from surefoot.runs.summary import merge_summary
 from surefoot.tasks import Task, get_task
 from surefoot.text import shell_word
 from surefoot.training import RunConfig, RunDirectory, make_config

@@ -13,7 +13,6 @@ import tyro
 from surefoot import presets
 from surefoot.algorithms.trebi import TREBI, TREBIState
 from surefoot.cli.faults import Faults
-from surefoot.cli.files import check_output_folder
 from surefoot.cli.options import choose_or_refuse, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.terminal import say
 from surefoot.data import library
@@ -21,6 +20,7 @@ from surefoot.diffusion.schedules import make_schedule
 from surefoot.errors import ConfigError, DataError, check_name, flag
 from surefoot.file_sets import check_writable
 from surefoot.nn.diffuser import Imported, denoiser_from_diffuser
+from surefoot.runs.output_folder import check_output_folder
 from surefoot.tasks import get_task
 from surefoot.text import shell_word
 from surefoot.training import RunDirectory, make_config

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from surefoot.cli.machine import prepare_jax
 from surefoot.cli.streams import forgiving_stderr
 from surefoot.cli.terminal import drop, flush_output, note, prepare_streams, say, say_lines
-from surefoot.errors import ConfigError, SurefootError, check_name
+from surefoot.errors import ConfigError, SurefootError, check_name, flag, options_called
 from surefoot.interrupts import Stopped, stopping
 
 USER_ERROR, SIGNALLED, INTERRUPTED, PIPE_CLOSED = 2, 128, 130, 141
@@ -199,7 +199,7 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
     from surefoot.numerics import pinned
 
     try:
-        with pinned(start=False):
+        with pinned(start=False), options_called(flag):
             run(arguments)
     except SystemExit as stop:  # tyro has printed its help
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)

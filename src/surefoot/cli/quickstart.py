@@ -17,7 +17,6 @@ from surefoot.checkpoint import as_json
 from surefoot.cli.collect import CollectOptions, collect
 from surefoot.cli.evaluate import EvaluateOptions, evaluate, table
 from surefoot.cli.faults import Faults
-from surefoot.cli.files import merge_summary, read_summary, visible
 from surefoot.cli.options import Choice, choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.report import PAGE, report
 from surefoot.cli.resume import differing
@@ -27,6 +26,8 @@ from surefoot.errors import ConfigError, flag
 from surefoot.files import is_temporary, remove, sweep, write_json
 from surefoot.json_files import read_json
 from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.runs.output_folder import visible
+from surefoot.runs.summary import merge_summary, read_summary
 from surefoot.system import peak_memory
 from surefoot.training import RunDirectory, hyperparameters
 from surefoot.training.algorithm import from_hyperparameters

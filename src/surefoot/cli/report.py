@@ -11,18 +11,15 @@ import tyro
 from matplotlib.figure import Figure
 
 from surefoot.cli.compare import compare
-from surefoot.cli.evaluation_files import kept
-from surefoot.cli.files import check_origin, read_arrays, read_summary
 from surefoot.cli.options import parse
 from surefoot.cli.report_budgets import budget_figures
 from surefoot.cli.report_images import image_figures
 from surefoot.cli.report_simulator import animations, data_points, scatter_figure
-from surefoot.cli.run_data import run_data
-from surefoot.cli.selection import method_name
 from surefoot.cli.terminal import say, warn
 from surefoot.data import Dataset
 from surefoot.data.frames import FrameData
 from surefoot.data.npz_files import Field
+from surefoot.data.selection import method_name
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
 from surefoot.file_sets import check_writable
@@ -32,6 +29,11 @@ from surefoot.report.html import write_report
 from surefoot.report.plots import RegionSlice, Trajectory, data_overview, feasible_region, training_curves, trajectories
 from surefoot.report.protocol_tables import protocol_rows
 from surefoot.report.tables import evaluation_rows
+from surefoot.runs.evaluation_files import kept
+from surefoot.runs.files import read_arrays
+from surefoot.runs.origin import check_origin
+from surefoot.runs.run_data import run_data
+from surefoot.runs.summary import read_summary
 from surefoot.safety.region import SLICES
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory

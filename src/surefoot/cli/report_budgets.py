@@ -9,11 +9,9 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from surefoot.cli.evaluate_budgets import PLANS, ROWS
-from surefoot.cli.evaluation_files import kept, kept_size
-from surefoot.cli.loaded_run import FOLDER
-from surefoot.cli.plan_file import read_plans
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.imagined import imagination_errors
+from surefoot.evaluation.plan_file import read_plans
 from surefoot.evaluation.rows import read_budget_rows
 from surefoot.evaluation.summarize import budget_figures as figures_of_budgets
 from surefoot.report.budget_plots import (
@@ -25,6 +23,8 @@ from surefoot.report.budget_plots import (
     plans_over_trajectory,
 )
 from surefoot.report.budget_tables import level_name
+from surefoot.runs.evaluation_files import kept, kept_size
+from surefoot.runs.loaded import FOLDER
 from surefoot.tasks import get_task
 
 Figures = dict[str, tuple[Figure, str]]

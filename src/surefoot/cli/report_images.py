@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from surefoot.cli.evaluation_files import kept
-from surefoot.cli.files import read_arrays
 from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.data.frames import FrameData
 from surefoot.data.npz_files import Field
@@ -22,6 +20,8 @@ from surefoot.report.image_plots import (
     probability_maps,
     return_against_cost,
 )
+from surefoot.runs.evaluation_files import kept
+from surefoot.runs.files import read_arrays
 from surefoot.safety.region import SLICES
 from surefoot.training.finetune import LOG, read_round_rows
 

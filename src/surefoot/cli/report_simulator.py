@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from surefoot.cli.evaluation_files import kept
-from surefoot.cli.loaded_run import FOLDER
 from surefoot.data import Dataset
 from surefoot.errors import ConfigError
 from surefoot.evaluation.protocol import normalised_cost, normalised_return
 from surefoot.evaluation.rows import read_episodes
 from surefoot.report.html import Animation
 from surefoot.report.protocol_plots import Scores, cost_against_return, scores_of
+from surefoot.runs.evaluation_files import kept
+from surefoot.runs.loaded import FOLDER
 from surefoot.tasks import Task
 
 Figures = dict[str, tuple[Figure, str]]

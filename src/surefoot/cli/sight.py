@@ -1,8 +1,8 @@
 """Whether a policy that sees may act in a task, and what draws for it."""
 
-from surefoot.cli.loaded_run import LoadedRun
 from surefoot.cli.terminal import note
 from surefoot.errors import CheckpointError, ConfigError
+from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import Task, get_task
 from surefoot.vision import from_json
 

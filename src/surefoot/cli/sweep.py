@@ -17,8 +17,6 @@ import tyro
 from surefoot import presets
 from surefoot.cli.evaluate import SIMULATOR_EPISODES, EvaluateOptions, default_workers, evaluate_by_protocol
 from surefoot.cli.faults import Faults
-from surefoot.cli.files import read_summary
-from surefoot.cli.loaded_run import load_run
 from surefoot.cli.options import (
     Choice,
     choose,
@@ -31,9 +29,9 @@ from surefoot.cli.remarks import StrictOption
 from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.cli.resume import flat, folder_to_resume, refuse_differing, refuse_other_choice
 from surefoot.cli.routes import Routes, given_options, refuse_others
-from surefoot.cli.selection import DataFilter
 from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
+from surefoot.data.selection import DataFilter
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
 from surefoot.file_sets import check_writable
@@ -43,6 +41,8 @@ from surefoot.report.protocol_plots import QuantityBar, quantity_bars
 from surefoot.report.protocol_tables import comparison_rows
 from surefoot.report.style import save_figure
 from surefoot.report.tables import plain_table
+from surefoot.runs.loaded import load_run
+from surefoot.runs.summary import read_summary
 from surefoot.tasks import get_task
 from surefoot.text import without_folders
 from surefoot.training import RunDirectory

@@ -17,23 +17,25 @@ from surefoot import presets
 from surefoot.cli.collect import coverage
 from surefoot.cli.data_source import naming
 from surefoot.cli.faults import Faults
-from surefoot.cli.files import check_output_folder, check_spec, merge_summary
 from surefoot.cli.judging import episodes_to_judge, judged, say_verdict
 from surefoot.cli.next_commands import measuring_command
 from surefoot.cli.options import choose_or_refuse, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import ProgressLine, duration, reading_progress
 from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.resume import agreed, check_agreement, resumed_choice, run_to_resume, train_defaults
-from surefoot.cli.selection import DataFilter, kept_aside, select, selection, selection_name
 from surefoot.cli.terminal import say
 from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files, library
 from surefoot.data.frame_stream import in_memory, stays_in_files
 from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
 from surefoot.data.remarks import few_episodes, remarks
+from surefoot.data.selection import DataFilter, kept_aside, select, selection, selection_name
 from surefoot.errors import ConfigError, flag
 from surefoot.file_sets import check_writable
 from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.runs.origin import check_spec
+from surefoot.runs.output_folder import check_output_folder
+from surefoot.runs.summary import merge_summary
 from surefoot.tasks import Task, get_task
 from surefoot.text import shell_word
 from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config

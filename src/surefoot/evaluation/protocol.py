@@ -7,7 +7,7 @@ so the same episodes are scored against each.
 
 from typing import Literal
 
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, option
 from surefoot.tasks import Task
 
 ProtocolName = Literal["strict", "dsrl"]
@@ -17,7 +17,8 @@ def cost_limits(task: Task, protocol: ProtocolName) -> tuple[float, ...]:
     """The limits on an episode's cost. Raises `ConfigError` where the task has none in this protocol."""
     limits = (task.cost_limit,) if protocol == "strict" else task.dsrl_cost_limits
     if not limits:
-        raise ConfigError(f"--protocol {protocol}: task {task.name} is not in it; use --protocol strict.")
+        name = option("protocol")
+        raise ConfigError(f"{name} {protocol}: task {task.name} is not in it; use {name} strict.")
     return limits
 
 

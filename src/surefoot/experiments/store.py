@@ -24,13 +24,13 @@ from typing_extensions import TypedDict
 
 from surefoot.errors import ConfigError
 from surefoot.evaluation.rows import EpisodeRow
-from surefoot.evaluation.summary import HeldOutFigures
 from surefoot.experiments.cell import Cell, Measured
 from surefoot.file_sets import Mark, fault_of, mark, write_together
 from surefoot.files import json_content, write_json
 from surefoot.json_files import check_json, parse_json, read_content, read_json
 from surefoot.locks import claimed, holding
 from surefoot.result_files import ROWS, compressed
+from surefoot.runs.summary import HeldOutFigures
 
 FORMAT_VERSION = 1
 PATIENCE = 60.0

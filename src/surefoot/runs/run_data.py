@@ -5,9 +5,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from surefoot.cli.selection import select
 from surefoot.data import Dataset, library
 from surefoot.data.frames import FrameData
+from surefoot.data.selection import select
 from surefoot.errors import SurefootError
 from surefoot.tasks import Task, get_task
 from surefoot.training import RunConfig, RunDirectory

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from surefoot.cli.files import read_arrays, write_arrays
 from surefoot.data.npz_files import Field
 from surefoot.errors import ConfigError
 from surefoot.evaluation.lanes import Watched
+from surefoot.runs.files import read_arrays, write_arrays
 
 FIELDS = {
     "setting": Field("U", ()),

@@ -11,12 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from surefoot.cli.files import SUMMARY, merged_summary, read_summary
-from surefoot.cli.loaded_run import FOLDER
 from surefoot.errors import ConfigError, SurefootError
 from surefoot.file_sets import FULL, Mark, fault_of, mark, write_together
 from surefoot.files import json_content, remove
 from surefoot.json_files import check_json, read_content
+from surefoot.runs.loaded import FOLDER
+from surefoot.runs.summary import SUMMARY, merged_summary, read_summary
 
 FILES = "files"
 """The summary's key."""

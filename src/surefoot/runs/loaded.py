@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from surefoot.cli.files import check_spec
-from surefoot.errors import ConfigError, flag
+from surefoot.errors import ConfigError, option
+from surefoot.runs.origin import check_spec
 from surefoot.training import LoadedPolicy, RunConfig, RunDirectory, load_policy
 
 FOLDER = "evaluation"
@@ -48,7 +48,7 @@ def load_run(path: Path, overrides: dict[str, Any]) -> LoadedRun:
     fields = {field.name for field in dataclasses.fields(algorithm)}  # type: ignore[arg-type]
     for name in overrides:
         if name not in fields:
-            raise ConfigError(f"{path}: algorithm '{config.algorithm}' has no {name}; leave {flag(name)} out.")
+            raise ConfigError(f"{path}: algorithm '{config.algorithm}' has no {name}; leave {option(name)} out.")
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[policy.state for policy in policies])
     changed = dataclasses.replace(algorithm, **overrides)  # type: ignore[type-var]
     return LoadedRun(directory, config, changed, states, policies[0].step, policies[0].checkpoint_sha256)

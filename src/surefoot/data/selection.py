@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from surefoot.data import Dataset, filters
 from surefoot.data.splits import held_out_episodes, other_episodes
-from surefoot.errors import ConfigError, DataError, MissingRewardsError
+from surefoot.errors import ConfigError, DataError, MissingRewardsError, option
 from surefoot.tasks import Task
 from surefoot.text import listed
 
@@ -20,12 +20,14 @@ def selection(
 ) -> dict[str, Any]:
     """The record of a selection; empty where all data are taken. Raises `ConfigError` on a share outside (0, 1]."""
     if not 0 <= held_out < 1:
-        raise ConfigError(f"--held-out: expected a share of at least 0 and below 1, found {held_out:g}.")
+        raise ConfigError(f"{option('held_out')}: expected a share of at least 0 and below 1, found {held_out:g}.")
     if not 0 < fraction <= 1:
-        raise ConfigError(f"--fraction: expected a share above 0 and at most 1, found {fraction:g}.")
+        raise ConfigError(f"{option('fraction')}: expected a share above 0 and at most 1, found {fraction:g}.")
     # A frontier has no limit, but its record holds the task's.
     if limit is not None and (data_filter == "all" or (data_filter == "frontier" and limit != task.cost_limit)):
-        raise ConfigError(f"--filter-cost-limit: expected none with --data-filter {data_filter}, found {limit:g}.")
+        raise ConfigError(
+            f"{option('filter_cost_limit')}: expected none with {option('data_filter')} {data_filter}, found {limit:g}."
+        )
     record: dict[str, Any] = {}
     if data_filter != "all":
         record |= {"filter": data_filter, "cost_limit": task.cost_limit if limit is None else limit}
@@ -56,7 +58,7 @@ def select(dataset: Dataset, record: dict[str, Any]) -> Dataset:
         raise
     except DataError as error:
         name, limit = record["filter"], record["cost_limit"]
-        raise DataError(f"--data-filter {name} with a cost limit of {limit:g}: {error}") from error
+        raise DataError(f"{option('data_filter')} {name} with a cost limit of {limit:g}: {error}") from error
 
 
 def kept_aside(dataset: Dataset, record: dict[str, Any]) -> Dataset | None:
@@ -90,12 +92,12 @@ def _check_record(record: dict[str, Any]) -> None:
 
 
 def selection_name(record: dict[str, Any]) -> str:
-    """The selection in the words of the options: "--fraction 0.1 and --data-filter safe (cost limit 5)"."""
-    parts = [f"--held-out {record['held_out']:g}"] if "held_out" in record else []
-    parts += [f"--fraction {record['fraction']:g}"] if "fraction" in record else []
+    """The selection in the words of the options: "fraction 0.1 and data_filter safe with a cost limit of 5"."""
+    parts = [f"{option('held_out')} {record['held_out']:g}"] if "held_out" in record else []
+    parts += [f"{option('fraction')} {record['fraction']:g}"] if "fraction" in record else []
     if "filter" in record:
         limit = "" if record["filter"] == "frontier" else f" with a cost limit of {record['cost_limit']:g}"
-        parts.append(f"--data-filter {record['filter']}{limit}")
+        parts.append(f"{option('data_filter')} {record['filter']}{limit}")
     return listed(parts)
 
 

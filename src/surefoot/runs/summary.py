@@ -4,10 +4,17 @@ A key whose value is of another type is refused where the summary is read, so th
 to ask.
 """
 
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
 from annotated_types import Len
 from typing_extensions import TypedDict
+
+from surefoot.files import write_json
+from surefoot.json_files import read_json
+
+SUMMARY = "summary.json"
 
 Pair = Annotated[list[float], Len(2, 2)]
 Interval = Pair | None
@@ -184,3 +191,24 @@ class Summary(TypedDict, total=False):
     budgets: BudgetFigures
     latency: Latency
     rollouts: list[Rollout]
+
+
+def read_summary(run: Path) -> dict[str, Any]:
+    """The run's summary; empty where none was written. Raises `ConfigError` where it is not one."""
+    path = run / SUMMARY
+    if not path.exists():
+        return {}
+    found: Any = read_json(path, Summary, what="the summary of a run", advice="evaluate again, or remove the key")
+    return found
+
+
+def merge_summary(run: Path, changes: Mapping[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:
+    """Replace the given keys of the run's summary, in one step; returns the whole. `without`: keys that go."""
+    summary = merged_summary(run, changes, without=without)
+    write_json(run / SUMMARY, summary)
+    return summary
+
+
+def merged_summary(run: Path, changes: Mapping[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:
+    """The run's summary with changes as `merge_summary` makes them; writes nothing."""
+    return {**{key: value for key, value in read_summary(run).items() if key not in without}, **changes}
