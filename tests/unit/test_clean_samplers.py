@@ -14,7 +14,7 @@ SCHEDULE = make_schedule("cosine", 20)
 NO_GUIDE = GuideConfig(steps=0)
 
 
-def test_the_schedule_of_the_specification() -> None:
+def test_the_schedule_of_the_published_configuration() -> None:
     """beta_0 = .00799, beta_19 = .999; variances .00575, .1361, .993 at t = 1, 10, 19 and 0 at t = 0."""
     variance = make_steps(SCHEDULE, sampler="ancestral").variance[::-1]
     np.testing.assert_allclose(SCHEDULE.betas[[0, 19]], [0.00799, 0.999], rtol=1e-3)

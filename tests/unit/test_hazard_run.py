@@ -71,7 +71,7 @@ def test_careless_episodes_violate_and_careful_ones_do_not() -> None:
     frames = collect_hazard_run(transitions=3 * 60 * 30, seed=0)
     assert len(frames.lengths) == 180
     returns, costs = (values.reshape(3, 60).mean(1) for values in (frames.returns, frames.cost_returns))
-    # Our specification's own: returns 0.4, 5.4 and 4.8, costs 0.5, 5.3 and 0.0.
+    # A prototype of the task had returns 0.4, 5.4 and 4.8, costs 0.5, 5.3 and 0.0.
     assert returns[0] < 1.2
     assert returns[1] > 4.9
     assert returns[2] > 4.4

@@ -26,7 +26,7 @@ def rows_of(protocol: Any) -> list[dict[str, Any]]:
     return protocol_rows(EPISODES, TASK, protocol=protocol, method=METHOD)
 
 
-def test_limits_are_those_of_the_specification() -> None:
+def test_limits_are_those_of_both_protocols() -> None:
     assert cost_limits(get_task("PointGoal1"), "strict") == (10.0,)
     assert cost_limits(get_task("PointGoal1"), "dsrl") == (20.0, 40.0, 80.0)
     assert cost_limits(get_task("BallRun"), "strict") == (5.0,)

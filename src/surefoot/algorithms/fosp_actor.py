@@ -1,4 +1,4 @@
-"""FOSP's actor: its two losses, and the choice between two actors (sections 3.3, 3.4 and 4 of our specification)."""
+"""FOSP's actor: its two losses, and the choice between two actors (FOSP, arXiv 2407.04942)."""
 
 from typing import Any, Literal, NamedTuple
 

@@ -1,4 +1,4 @@
-"""The losses of FOSP's critics over dreams and steps of the data (sections 3.3 and 3.4 of our specification)."""
+"""The losses of FOSP's critics over dreams and steps of the data (FOSP, arXiv 2407.04942)."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple

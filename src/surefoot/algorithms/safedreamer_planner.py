@@ -1,5 +1,5 @@
-"""How SafeDreamer's forms OSRP and OSRP-Lag act: by planning in the world model, safe sequences first (section 5 of our
-specification)."""
+"""How SafeDreamer's forms OSRP and OSRP-Lag act: by planning in the world model, safe sequences first (arXiv
+2307.07176, section 4)."""
 
 from typing import Any, Literal, NamedTuple
 

@@ -1,7 +1,7 @@
 """How the medium-replay data of TREBI's tasks are made: SAC from scratch, costs ignored, its whole replay buffer kept.
 
 TREBI's data come from Stable-Baselines3 with one environment and one update a step, 20,000 steps of the pendulum and
-200,000 of the reacher (section 3 of our specification); D4RL's medium-replay from a like run, until a medium policy.
+200,000 of the reacher (arXiv 2306.00603, its code); D4RL's medium-replay from a like run, until a medium policy.
 """
 
 from dataclasses import dataclass, field, replace

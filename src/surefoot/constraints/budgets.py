@@ -74,10 +74,10 @@ def planner_budget(
 ) -> float:
     """b_0 in the units of a planner that discounts costs by `discount`, for an episode's undiscounted `cost`.
 
-    With discount 1 that is `cost` itself (mode iii of the specification). Otherwise `table` multiplies by the task's
-    measured share of discounted in undiscounted costs (mode ii), and by (1 - d^H) / ((1 - d) H) where it has none or
+    With discount 1 that is `cost` itself. Otherwise `table` multiplies by the task's
+    measured share of discounted in undiscounted costs, and by (1 - d^H) / ((1 - d) H) where it has none or
     d is not the table's 0.99;
-    `even` always does the latter; `discounted` takes `ratio` of the table's discounted maximum (mode i), or the same
+    `even` always does the latter; `discounted` takes `ratio` of the table's discounted maximum, or the same
     share of `cost`. Raises `ConfigError` where the table lacks what `discounted` needs.
     """
     if discount >= 1.0 or math.isinf(cost):

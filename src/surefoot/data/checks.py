@@ -73,7 +73,7 @@ def flag_values(path: Path, key: str, values: np.ndarray, *, first_row: int = 0)
 def check_dataset(
     path: Path, dataset: Dataset, task: Task | None, *, meter: Meter | None = None, finite: bool = False
 ) -> None:
-    """Refuse transitions whose values cannot be `task`'s; see the specification of the format.
+    """Refuse transitions whose values cannot be `task`'s; see docs/file-formats.md.
 
     `task` None: of a system that the table does not hold, whose widths and horizon are not known. `finite`: check for
     NaN and infinities as well, which readers do while they convert. `meter` counts the observations twice and the next

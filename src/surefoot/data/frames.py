@@ -1,7 +1,7 @@
 """Episodes frame by frame, for algorithms that learn from windows of them: images as uint8, or vectors.
 
 Frame t of an episode holds the observation o_t, the action chosen at o_t, and the reward and cost received on arriving
-at o_t (FOSP, section 1 of our specification). An episode of L steps has L + 1 frames; its first has no reward and no
+at o_t, as in FOSP's code (arXiv 2407.04942). An episode of L steps has L + 1 frames; its first has no reward and no
 cost, its last no action: zeros there. Elsewhere in surefoot rewards belong to the step that leaves a state:
 `frames_of` turns such data into frames, once, and `transition_rows` says where a frame's step leads.
 """

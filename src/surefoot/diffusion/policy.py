@@ -18,7 +18,7 @@ from surefoot.types import DataSpec, Metrics
 
 @dataclass(frozen=True)
 class DiffusionPolicyConfig:
-    """Hyper-parameters of a diffusion policy (FISOR, sections 4 and 5 of our specification)."""
+    """Hyper-parameters of a diffusion policy (FISOR, arXiv 2401.10700)."""
 
     network: DenoiserConfig = field(default_factory=DenoiserConfig)
     """Sizes of the noise predictor."""

@@ -1,4 +1,5 @@
-"""PointRobot: a unicycle that must reach a goal between two round hazards (FISOR, section 7 of our specification).
+"""PointRobot: a unicycle that must reach a goal between two round hazards (FISOR's toy task,
+arXiv 2401.10700).
 
 State (x, y, v, theta) in metres, metres per second and radians; action (acceleration, turn rate) in [-1, 1].
 PointRobotSlow has slow actuators and a fifth state, its acceleration a (m/s^2), which follows the commanded one with a

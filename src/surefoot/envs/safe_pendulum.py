@@ -1,4 +1,4 @@
-"""SafePendulum: a pendulum that must swing up, where standing upright costs (TREBI, section 2 of our specification).
+"""SafePendulum: a pendulum that must swing up, where standing upright costs (TREBI, arXiv 2306.00603).
 
 State (theta, theta_dot) in radians and radians per second; theta = 0 is upright. g = 10, m = l = 1.
 

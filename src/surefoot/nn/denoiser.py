@@ -1,4 +1,4 @@
-"""The noise predictor of the diffusion policy (FISOR, section 4 of our specification)."""
+"""The noise predictor of the diffusion policy, as in FISOR's code (arXiv 2401.10700) and IDQL's (arXiv 2304.10573)."""
 
 import math
 from dataclasses import dataclass

@@ -86,7 +86,7 @@ class MLP(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], size_in: int, hidden: Sequence[int], *, members: tuple[int, ...] = ()) -> "MLP":
-        """Every kernel Glorot-uniform, every bias zero (FISOR, section 3 of our specification)."""
+        """Every kernel Glorot-uniform, every bias zero (as in FISOR's code, arXiv 2401.10700)."""
         sizes = [size_in, *hidden, 1]
         return MLP(dense_layers(key, list(itertools.pairwise(sizes)), members=members))
 

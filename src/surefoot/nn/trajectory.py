@@ -1,5 +1,5 @@
 """The two networks that see a whole segment: the denoiser of Diffuser (Janner et al., 2022, arXiv 2205.09991) and the
-value of a noisy segment, as TREBI uses both (section 4 of our specification)."""
+value of a noisy segment, as TREBI uses both (Lin et al., 2023, arXiv 2306.00603)."""
 
 import itertools
 from dataclasses import dataclass

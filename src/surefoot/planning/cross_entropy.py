@@ -1,5 +1,5 @@
 """Constrained cross-entropy planning: sequences of actions, drawn, judged, and drawn again around the best of them
-(Wen and Topcu, 2018; SafeDreamer, ICLR 2024, section 4; section 5 of our specification).
+(Wen and Topcu, 2018; SafeDreamer, ICLR 2024, arXiv 2307.07176, section 4).
 
 One loop for both of SafeDreamer's planners, which differ in the return that `evaluate` gives: OSRP's is that of the
 reward, OSRP-Lag's has a multiple of the cost's taken off. It knows no model: `evaluate` imagines.

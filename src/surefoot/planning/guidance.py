@@ -1,5 +1,5 @@
-"""Moving noisy segments towards reward and under a cost budget (TREBI, Lin et al., ICML 2023; section 5 of our
-specification)."""
+"""Moving noisy segments towards reward and under a cost budget (TREBI, Lin et al., ICML 2023,
+arXiv 2306.00603)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,5 @@
 """FOSP's and SafeDreamer's tasks of Safety-Gymnasium: seen by a camera in front and one behind, decided on every fourth
-step (their specification, section 6), each as published and in a changed layout to fine-tune on.
+step (arXiv 2407.04942 and 2307.07176), each as published and in a changed layout to fine-tune on.
 
 Reference returns are those of the same task on vectors (DSRL's), where there are some: no one published others.
 """

@@ -13,7 +13,7 @@ def asymmetric_loss(
     """Cross-entropy with weight `expectile` where the target lies above the prediction and 1 - `expectile` elsewhere;
     with `lower` the weights swap. Near 1 the prediction becomes a soft maximum (minimum) of the targets.
 
-    The two-hot form of `expectile_loss` (FOSP, section 3.4 of our specification).
+    The two-hot form of `expectile_loss` (FOSP, arXiv 2407.04942).
     """
     above = target > jax.lax.stop_gradient(two_hot_mean(logits))
     heavy = ~above if lower else above

@@ -10,7 +10,7 @@ EncoderKind = Literal["cnn", "patch", "mlp"]
 
 @dataclass(frozen=True)
 class WorldModelConfig:
-    """Hyper-parameters of the world model; the values here are FOSP's full preset (its specification, section 2)."""
+    """Hyper-parameters of the world model; the defaults are FOSP's (arXiv 2407.04942, its code)."""
 
     # --- sizes ---
     encoder: EncoderKind = "cnn"
