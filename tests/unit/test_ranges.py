@@ -33,6 +33,9 @@ from surefoot.cli.simulators import CheckOptions
 from surefoot.cli.sweep import SweepOptions
 from surefoot.cli.train import TrainOptions
 from surefoot.errors import ConfigError, FieldError
+from surefoot.experiments.plan import Plan
+from surefoot.nn import TemporalConfig
+from surefoot.planning import SamplerConfig
 from surefoot.ranges import Range, check_count, check_fields, check_number, check_relation, declared_fields, fault_of
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
@@ -316,6 +319,36 @@ def test_all_faults_come_in_one_message() -> None:
     )
     with pytest.raises(FieldError, match=r"^guide.scale: expected .*, found inf; guide.steps: .*, found -1\.$"):
         Part(scale=math.inf, steps=-1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "names"),
+    [
+        (
+            FOSP,
+            {"data_branch": False, "dream_branch": False, "weighting": "cloning", "actor_mode": "backprop",
+             "reachability": "released"},
+            ["data_branch", "weighting", "dream_branch"],
+        ),
+        (
+            TREBI,
+            {"plan_horizon": 7, "control_interval": 9, "sampler": SamplerConfig(steps=900, warm_steps=2000)},
+            ["plan_horizon", "plan_horizon", "sampler.steps", "control_interval"],
+        ),
+        (TREBI, {"sampler": SamplerConfig(warm_steps=2000), "control_interval": 1000},
+         ["sampler.warm_steps", "control_interval"]),
+        (TemporalConfig, {"width": 12, "kernel": 4}, ["network.width", "network.kernel"]),
+        (
+            Plan,
+            {"name": "a b", "tasks": {}, "methods": {}, "baseline": "x", "seeds": (1, 1)},
+            ["name", "tasks", "methods", "seeds", "baseline"],
+        ),
+    ],
+)  # fmt: skip
+def test_all_relations_come_in_one_message(kind: Any, values: dict[str, Any], names: list[str]) -> None:
+    with pytest.raises(FieldError) as refused:
+        kind(**values)
+    assert [fault.name for fault in refused.value.faults] == names
 
 
 @pytest.mark.parametrize(

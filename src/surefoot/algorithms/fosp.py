@@ -31,7 +31,7 @@ from surefoot.constraints import (
 )
 from surefoot.data.frames import Frames
 from surefoot.nn import GaussianActor, NormedMLP, apply_gradient, clip_each, init_optimizer, move_towards
-from surefoot.ranges import Range, check_relation
+from surefoot.ranges import Range, Relations
 from surefoot.types import DataSpec, Metrics, Policy
 from surefoot.values import Spread, init_spread, update_spread
 from surefoot.world_model import Latent, WorldModel
@@ -129,15 +129,16 @@ class FOSP(Dreamer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        branches = self.data_branch or self.dream_branch
-        sentence = "expected it or dream_branch, at least one of them, found neither"
-        check_relation(self, branches, "data_branch", sentence, others=["dream_branch"])
-        cloning_works = self.weighting != "cloning" or self.actor_mode == "awr"
-        sentence = "expected feasibility or reward with actor_mode backprop, found cloning"
-        check_relation(self, cloning_works, "weighting", sentence, others=["actor_mode"])
-        dreams = self.reachability != "released" or self.dream_branch
-        sentence = "expected True with reachability released, found False"
-        check_relation(self, dreams, "dream_branch", sentence, others=["reachability"])
+        with Relations() as relations:
+            branches = self.data_branch or self.dream_branch
+            sentence = "expected it or dream_branch, at least one of them, found neither"
+            relations.check(self, branches, "data_branch", sentence, others=["dream_branch"])
+            cloning_works = self.weighting != "cloning" or self.actor_mode == "awr"
+            sentence = "expected feasibility or reward with actor_mode backprop, found cloning"
+            relations.check(self, cloning_works, "weighting", sentence, others=["actor_mode"])
+            dreams = self.reachability != "released" or self.dream_branch
+            sentence = "expected True with reachability released, found False"
+            relations.check(self, dreams, "dream_branch", sentence, others=["reachability"])
 
     # --- init, policy ---
 

@@ -54,7 +54,7 @@ from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
 from surefoot.errors import ConfigError
 from surefoot.nn import TemporalConfig, TemporalUNet
 from surefoot.planning import GuideConfig, SamplerConfig
-from surefoot.ranges import COUNT, NUMBER, Range, check_fields, check_relation
+from surefoot.ranges import COUNT, NUMBER, Range, Relations, check_fields
 from surefoot.tasks import Task
 from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy
 
@@ -154,24 +154,29 @@ class TREBI:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        with Relations() as relations:
+            self._check_relations(relations)
+
+    def _check_relations(self, relations: Relations) -> None:
         found = f"found {self.plan_horizon}"
         for part, network in (("network", self.network), ("value_network", self.value_network)):
             levels = len(network.multipliers)
             halvings = 2 ** (levels - 1)
             sentence = f"expected a multiple of {halvings}, because the {part} halves it between its {levels} levels"
             good, others = self.plan_horizon % halvings == 0, [f"{part}.multipliers"]
-            check_relation(self, good, "plan_horizon", f"{sentence}, {found}", others=others)
+            relations.check(self, good, "plan_horizon", f"{sentence}, {found}", others=others)
         steps = self.sampler.steps
         sentence = f"expected at most diffusion_steps = {self.diffusion_steps}, found {steps}"
         good = steps is None or steps <= self.diffusion_steps
-        check_relation(self.sampler, good, "steps", sentence, part="sampler", others=["diffusion_steps"])
-        number, warm = self.denoising.number, self.sampler.warm_steps
-        sentence = f"expected a number in [0, {number}), found {warm}"
-        others = ("diffusion_steps", "sampler.steps")
-        check_relation(self.sampler, warm < number, "warm_steps", sentence, part="sampler", others=others)
+        relations.check(self.sampler, good, "steps", sentence, part="sampler", others=["diffusion_steps"])
+        if good:
+            number, warm = self.denoising.number, self.sampler.warm_steps
+            sentence = f"expected a number in [0, {number}), found {warm}"
+            others = ("diffusion_steps", "sampler.steps")
+            relations.check(self.sampler, warm < number, "warm_steps", sentence, part="sampler", others=others)
         sentence = f"expected a number in [1, {self.plan_horizon}], found {self.control_interval}"
         good = self.control_interval <= self.plan_horizon
-        check_relation(self, good, "control_interval", sentence, others=["plan_horizon"])
+        relations.check(self, good, "control_interval", sentence, others=["plan_horizon"])
 
     needs_budget = True
     """Acting takes `PolicyInputs.remaining_budget`."""

@@ -12,7 +12,7 @@ from surefoot.data.filters import CostMode
 from surefoot.errors import ConfigError, UnknownNameError, check_name
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.json_files import MOST_NESTED, check_json, read_content
-from surefoot.ranges import COUNT, SEED, Range, check_fields, check_relation
+from surefoot.ranges import COUNT, SEED, Range, Relations, check_fields, check_relation
 from surefoot.tasks import get_task
 
 Role = Literal["development", "held-out"]
@@ -94,22 +94,23 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not _NAME.fullmatch(self.name):
-            raise ConfigError(f"name: expected letters, digits, dots and dashes, found {self.name!r:.60}.")
-        for what, found in (("task", self.tasks), ("method", self.methods), ("protocol", self.protocols)):
-            if not found:
-                raise ConfigError(f"{what}s: expected at least one {what}, found none.")
-        for key in self.methods:
-            if not _NAME.fullmatch(key):
-                raise ConfigError(f"methods: expected names of letters, digits, dots and dashes, found {key!r:.60}.")
-        for key, values in (("seeds", self.seeds), ("protocols", self.protocols)):
-            if len(set(values)) != len(values):
-                raise ConfigError(f"{key}: expected different ones, found {list(values)}.")
-        titles = [self.title_of(key) for key in self.methods]
-        if twice := sorted({title for title in titles if titles.count(title) > 1}):
-            raise ConfigError(f"methods: expected different titles, found '{twice[0]}' twice.")
-        if self.baseline is not None and self.baseline not in self.methods:
-            raise ConfigError(f"baseline: expected one of {', '.join(self.methods)}, found {self.baseline}.")
+        with Relations() as relations:
+            sentence = f"expected letters, digits, dots and dashes, found {self.name!r:.60}"
+            relations.check(self, _NAME.fullmatch(self.name) is not None, "name", sentence)
+            for what, found in (("task", self.tasks), ("method", self.methods), ("protocol", self.protocols)):
+                relations.check(self, bool(found), f"{what}s", f"expected at least one {what}, found none")
+            for key in self.methods:
+                sentence = f"expected names of letters, digits, dots and dashes, found {key!r:.60}"
+                relations.check(self, _NAME.fullmatch(key) is not None, "methods", sentence)
+            for key, values in (("seeds", self.seeds), ("protocols", self.protocols)):
+                sentence = f"expected different ones, found {list(values)}"
+                relations.check(self, len(set(values)) == len(values), key, sentence)
+            titles = [self.title_of(key) for key in self.methods]
+            for title in sorted({title for title in titles if titles.count(title) > 1}):
+                relations.check(self, False, "methods", f"expected different titles, found '{title}' twice")
+            known = self.baseline is None or self.baseline in self.methods
+            sentence = f"expected one of {', '.join(self.methods) or 'its methods'}, found {self.baseline}"
+            relations.check(self, known, "baseline", sentence)
 
     def title_of(self, method: str) -> str:
         """A method as tables call it."""

@@ -20,7 +20,7 @@ from surefoot.nn.temporal import (
     dense,
     with_random_kernels,
 )
-from surefoot.ranges import Range, check_fields, check_relation
+from surefoot.ranges import Range, Relations, check_fields
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ class TemporalConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, part="network")
-        sentence = f"expected a multiple of 8, found {self.width}"
-        check_relation(self, self.width % 8 == 0, "width", sentence, part="network")
-        sentence = f"expected an odd number, found {self.kernel}"
-        check_relation(self, self.kernel % 2 == 1, "kernel", sentence, part="network")
+        with Relations() as relations:
+            sentence = f"expected a multiple of 8, found {self.width}"
+            relations.check(self, self.width % 8 == 0, "width", sentence, part="network")
+            sentence = f"expected an odd number, found {self.kernel}"
+            relations.check(self, self.kernel % 2 == 1, "kernel", sentence, part="network")
 
     @property
     def sizes(self) -> tuple[int, ...]:
