@@ -51,6 +51,8 @@ RECORDS = {
     "surefoot.data.describe.Spread",
     "surefoot.data.download.Downloaded",
     "surefoot.data.library.Known",
+    "surefoot.data.logs.importing.Survey",
+    "surefoot.data.logs.table.Batch",
     "surefoot.experiments.cell.Cell",
     "surefoot.experiments.store.CellRecord",
     "surefoot.experiments.store.DataRecord",

@@ -47,6 +47,11 @@ def read_task_file(path: str | os.PathLike[str], *, taken: Sequence[str] = ()) -
 
     Raises `ConfigError`, one sentence.
     """
+    return open_task_file(path, taken=taken)[0]
+
+
+def open_task_file(path: str | os.PathLike[str], *, taken: Sequence[str] = ()) -> tuple[TaskFile, TaskFileReader]:
+    """As `read_task_file`, with what names the lines of further faults."""
     path = Path(path)
     content = read_content(path, what="a task file", most=MOST_BYTES)
     try:
@@ -62,7 +67,7 @@ def read_task_file(path: str | os.PathLike[str], *, taken: Sequence[str] = ()) -
     reader = TaskFileReader(path, text)
     found = parse_task_file(values, reader)
     _check(found, reader, taken)
-    return found
+    return found, reader
 
 
 def parse_task_file(values: Mapping[str, Any], reader: TaskFileReader) -> TaskFile:

@@ -1,0 +1,218 @@
+"""Logs as arrays: in memory (data frames, dictionaries), in NPZ files, in HDF5 files as DSRL's and D4RL's, Minari's.
+
+An array of one number a row is a column; one of k is k columns, name[0] to name[k - 1]. Others are left out.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from surefoot.data.checks import refuse
+from surefoot.data.logs.table import BATCH_ROWS, Batch, number_of, refuse_at, split_columns, split_names
+from surefoot.data.npz_files import read_npz
+from surefoot.data.storage import NUMBER_KINDS, check_storage, find, names, reading
+
+EPISODE = "episode"
+"""The column of Minari's that numbers its episodes."""
+
+
+@dataclass(frozen=True)
+class ArrayLog:
+    """Arrays in memory, or of an open NPZ file."""
+
+    name: str
+    path: Path
+    arrays: Mapping[str, np.ndarray]
+    counted: str = "row"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        return tuple(self.arrays)
+
+    def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
+        """As `Log.batches`."""
+        rows = len(next(iter(self.arrays.values()), ()))
+        for first in range(0, rows, BATCH_ROWS):
+            part = slice(first, min(first + BATCH_ROWS, rows))
+            found = {name: _numbers(self.path, name, self.arrays[name][part], first, texts) for name in columns}
+            yield Batch(found, part.stop - first, self.path, np.arange(first, part.stop))
+
+
+@dataclass(frozen=True)
+class Hdf5Log:
+    """Arrays of N rows in one HDF5 file, read where they lie."""
+
+    name: str
+    path: Path
+    stored: Mapping[str, int]
+    """Array -> its columns; 0 for one number a row."""
+    counted: str = "row"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        return tuple(one for name, width in self.stored.items() for one in split_names(name, _shape(width)))
+
+    def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
+        """As `Log.batches`."""
+        owners = {one: name for name, width in self.stored.items() for one in split_names(name, _shape(width))}
+        wanted = dict.fromkeys(owners[name] for name in columns)
+        with reading(self.path) as file:
+            nodes = {name: _node(self.path, file, name) for name in wanted}
+            rows = len(next(iter(nodes.values()))) if nodes else 0
+            for first in range(0, rows, BATCH_ROWS):
+                part = slice(first, min(first + BATCH_ROWS, rows))
+                found: dict[str, np.ndarray] = {}
+                for name, node in nodes.items():
+                    found |= split_columns(name, np.asarray(node[part], np.float64))
+                numbers = np.arange(first, part.stop)
+                yield Batch({name: found[name] for name in columns}, len(numbers), self.path, numbers)
+
+
+@dataclass(frozen=True)
+class MinariLog:
+    """The episodes of a Minari dataset: each has one more observation than actions."""
+
+    name: str
+    path: Path
+    """Its main_data.hdf5."""
+    names: tuple[str, ...]
+    counted: str = "step"
+
+    def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
+        """As `Log.batches`, one episode a batch."""
+        with reading(self.path) as file:
+            for number, episode in enumerate(_episodes(self.path, file)):
+                found = _episode_columns(self.path, file, episode)
+                steps = len(next(iter(found.values())))
+                found[EPISODE] = np.full(steps, float(number))
+                for name in columns:
+                    if name not in found:
+                        refuse(self.path, f"{episode}/{name}", expected="an array as in episode_0", found="none")
+                yield Batch({name: found[name] for name in columns}, steps, self.path, np.arange(steps))
+
+
+def frame_log(frame: Any, *, name: str = "frame") -> ArrayLog:
+    """A data frame of pandas or polars, a table of pyarrow, or a mapping from names to arrays, as a log.
+
+    Raises `DataError` where columns differ in length or are none.
+    """
+    if isinstance(frame, Mapping):
+        columns = {str(key): np.asarray(values) for key, values in frame.items()}
+    else:
+        keys = frame.column_names if hasattr(frame, "column_names") else frame.columns
+        columns = {str(key): np.asarray(frame[key]) for key in keys}
+    return array_log(columns, Path(name), name=name)
+
+
+def array_log(arrays: Mapping[str, np.ndarray], path: Path, *, name: str) -> ArrayLog:
+    """Arrays as a log; those of another number of rows, of images or of objects that are no text are left out."""
+    usable = {key: one for key, one in arrays.items() if one.ndim in (1, 2) and one.dtype.kind in "biufUOM"}
+    if not usable:
+        refuse(path, "", expected="arrays of numbers, one row a step", found="none")
+    (rows, _), *_ = Counter(map(len, usable.values())).most_common(1)
+    columns: dict[str, np.ndarray] = {}
+    for key, one in usable.items():
+        if len(one) == rows:
+            columns |= split_columns(key, one)
+    return ArrayLog(name, path, columns)
+
+
+def open_npz(name: str, path: Path) -> ArrayLog:
+    """The log in an NPZ file. Raises `DataError`."""
+    return array_log(read_npz(path), path, name=name)
+
+
+def open_hdf5(name: str, path: Path) -> Hdf5Log:
+    """The log in an HDF5 file, of DSRL's keys, D4RL's or others. Raises `DataError`."""
+    with reading(path) as file:
+        shapes = dict(_arrays(path, file, ""))
+    if not shapes:
+        refuse(path, "", expected="arrays of numbers, one row a step", found="none")
+    (rows, _), *_ = Counter(shape[0] for shape in shapes.values()).most_common(1)
+    stored = {key: shape[1] if len(shape) > 1 else 0 for key, shape in shapes.items() if shape[0] == rows}
+    return Hdf5Log(name, path, stored)
+
+
+def open_minari(name: str, folder: Path) -> MinariLog:
+    """The log in a Minari dataset's folder, its own or its `data`. Raises `DataError`."""
+    path = (folder / "data" if (folder / "data").is_dir() else folder) / "main_data.hdf5"
+    with reading(path) as file:
+        episodes = _episodes(path, file)
+        if not episodes:
+            refuse(path, "", expected="a group episode_0", found=f"{len(file)} other keys")
+        columns = _episode_columns(path, file, episodes[0])
+    return MinariLog(name, path, (*columns, EPISODE))
+
+
+# --- HDF5 ------------------------------------------------------------------------------------------------------------
+
+
+def _shape(width: int) -> tuple[int, ...]:
+    return (0, width) if width else (0,)
+
+
+def _arrays(path: Path, group: h5py.Group, prefix: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Key and shape of every array of numbers in a group and those below it."""
+    for name in names(path, group):
+        node = find(path, group, name)
+        if isinstance(node, h5py.Group) and prefix.count("/") < 4:
+            yield from _arrays(path, node, f"{prefix}{name}/")
+        elif isinstance(node, h5py.Dataset) and node.shape and len(node.shape) <= 2 and node.dtype.kind in NUMBER_KINDS:
+            yield f"{prefix}{name}", node.shape
+
+
+def _node(path: Path, file: h5py.File, key: str) -> h5py.Dataset:
+    node = find(path, file, key)
+    assert isinstance(node, h5py.Dataset)
+    check_storage(path, key, node)
+    return node
+
+
+def _episodes(path: Path, file: h5py.File) -> list[str]:
+    found = [name for name in names(path, file) if name.startswith("episode_")]
+    return sorted(found, key=lambda name: (len(name), name))
+
+
+def _episode_columns(path: Path, file: h5py.File, episode: str) -> dict[str, np.ndarray]:
+    """The steps of one episode; arrays of one moment more begin with the first step's state."""
+    group = find(path, file, episode)
+    assert isinstance(group, h5py.Group)
+    shapes = dict(_arrays(path, group, ""))
+    (steps, _), *_ = Counter(
+        shape[0] for key, shape in shapes.items() if not key.startswith("observations")
+    ).most_common(1)
+    found: dict[str, np.ndarray] = {}
+    for key, shape in shapes.items():
+        if shape[0] not in (steps, steps + 1):
+            continue
+        values = np.asarray(_node(path, file, f"{episode}/{key}")[()], np.float64)
+        if key.startswith("observations"):
+            found |= split_columns(key, values[:steps])
+            found |= split_columns(f"next_{key}", values[shape[0] - steps :])
+        else:
+            found |= split_columns(key, values[shape[0] - steps :])
+    return found
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def _numbers(path: Path, name: str, values: np.ndarray, first: int, texts: Collection[str]) -> np.ndarray:
+    if values.dtype.kind == "M":
+        return values.astype("datetime64[ns]").astype(np.int64) / 1e9
+    if values.dtype.kind in "biuf":
+        return np.asarray(values, np.float64)
+    if name in texts:
+        return np.asarray(values.tolist()).astype(str)
+    found = [np.nan if one is None else number_of(str(one)) for one in values.tolist()]
+    if None in found:
+        row = found.index(None)
+        refuse_at(f"{path}: row {first + row}", name, expected="a number", found=f"{values[row]!r:.60}")
+    return np.array(found, np.float64)

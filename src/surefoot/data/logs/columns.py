@@ -1,0 +1,123 @@
+"""Which columns of a log a task file reads: names with * spelled out, and those that are not there refused."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from surefoot.data.logs.table import Log
+from surefoot.tasks.expressions import Expression
+from surefoot.tasks.read_task_file import TaskFileReader, matches, source_of
+from surefoot.tasks.task_file import ENDS, FILES, GAPS, TaskFile
+
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A task file whose columns are those of a log, and its parsed expressions."""
+
+    file: TaskFile
+    """Without *."""
+    reward: Expression | None
+    constraints: tuple[Expression, ...]
+    next_columns: tuple[str, ...]
+    """The observation that follows, where the log has it; else none."""
+
+    @property
+    def episode_column(self) -> str:
+        """The column that tells episodes apart; empty where none does."""
+        by = self.file.episodes.by
+        return "" if by in (ENDS, FILES, GAPS) else by
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Columns in which text may stand."""
+        return tuple(filter(None, (self.episode_column, self.file.episodes.time)))
+
+    @property
+    def step_columns(self) -> tuple[str, ...]:
+        """Those that a step without a row of its own does not have: they may be empty in an episode's last row."""
+        found = list(self.file.action.columns)
+        if self.reward is not None and self.file.reward is not None and self.file.reward.at == "step":
+            found += self.reward.columns
+        for one, expression in zip(self.file.constraint, self.constraints, strict=True):
+            if not one.of_state:
+                found += expression.columns
+        return tuple(dict.fromkeys(name for name in found if name not in self.state_columns))
+
+    @property
+    def state_columns(self) -> tuple[str, ...]:
+        """Those that every row must have."""
+        found = list(self.file.observation.columns)
+        if self.reward is not None and self.file.reward is not None and self.file.reward.at == "state":
+            found += self.reward.columns
+        for one, expression in zip(self.file.constraint, self.constraints, strict=True):
+            if one.of_state:
+                found += expression.columns
+        return tuple(dict.fromkeys([*found, *self.next_columns]))
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """All columns of numbers that are read."""
+        flags = (self.file.episodes.terminated, self.file.episodes.truncated)
+        return tuple(dict.fromkeys([*self.state_columns, *self.step_columns, *filter(None, flags)]))
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All columns that are read."""
+        return tuple(dict.fromkeys([*self.numeric, *self.texts]))
+
+
+def resolve_columns(file: TaskFile, log: Log, reader: TaskFileReader) -> Columns:
+    """The task file with the log's columns. Raises `ConfigError` that names the line of the task file."""
+    observations = _spelled(file.observation.columns, log, reader, ("observation", "columns"))
+    actions = _spelled(file.action.columns, log, reader, ("action", "columns"))
+    action, width = replace(file.action, columns=actions), len(actions)
+    for key in ("low", "high", "rate_limit"):
+        if (numbers := getattr(action, key)) and len(numbers) != width:
+            sentence = f"expected {width} numbers, one for each of {', '.join(actions[:_SHOWN])}, found {len(numbers)}"
+            reader.refuse(("action", key), sentence)
+    found = replace(file, observation=replace(file.observation, columns=observations), action=action)
+    reward = None
+    if file.reward is not None:
+        reward = source_of(file.reward)
+        _check_there(reward.columns, log, reader, ("reward", "column" if file.reward.column else "expression"))
+    constraints = []
+    for number, one in enumerate(file.constraint):
+        constraints.append(source_of(one))
+        key = ("constraint", number, "column" if one.column else "expression")
+        _check_there(constraints[-1].columns, log, reader, key)
+    for key in ("by", "terminated", "truncated", "time"):
+        name = getattr(file.episodes, key)
+        if name and not (key == "by" and name in (ENDS, FILES, GAPS)):
+            _check_there([name], log, reader, ("episodes", key))
+    following: tuple[str, ...] = ()
+    if prefix := file.observation.next_prefix:
+        following = tuple(prefix + name for name in observations)
+        _check_there(following, log, reader, ("observation", "next_prefix"))
+    return Columns(found, reward, tuple(constraints), following)
+
+
+def _spelled(patterns: Sequence[str], log: Log, reader: TaskFileReader, key: tuple[str | int, ...]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        if "*" not in pattern:
+            _check_there([pattern], log, reader, key)
+        names = [pattern] if "*" not in pattern else [name for name in log.names if matches(pattern, name)]
+        if not names:
+            reader.refuse(key, f"expected columns of {log.name} that fit {pattern!r:.60}, found none; {_listed(log)}")
+        found |= dict.fromkeys(names)
+    return tuple(found)
+
+
+def _check_there(names: Sequence[str], log: Log, reader: TaskFileReader, key: tuple[str | int, ...]) -> None:
+    for name in names:
+        if name not in log.names:
+            near = difflib.get_close_matches(name, log.names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else _listed(log)
+            reader.refuse(key, f"expected a column of {log.name}, found {name!r:.60}; {hint.rstrip('?')}")
+
+
+def _listed(log: Log) -> str:
+    more = f" and {len(log.names) - _SHOWN} more" if len(log.names) > _SHOWN else ""
+    return f"it has {', '.join(log.names[:_SHOWN])}{more}"

@@ -1,0 +1,125 @@
+"""Logs in CSV files: a first line of column names, then one row a line; commas, semicolons or tabs in between."""
+
+import csv
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surefoot.data.logs.table import BATCH_ROWS, Batch, number_of, refuse_at
+from surefoot.data.writing import blaming
+
+_DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class CsvLog:
+    """CSV files with the same columns."""
+
+    name: str
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+    counted: str = "line"
+
+    def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
+        """As `Log.batches`."""
+        for path in self.paths:
+            yield from _batches(path, columns, texts)
+
+
+def open_csv(name: str, paths: Sequence[Path]) -> CsvLog:
+    """The log in these files. Raises `DataError` where their columns differ."""
+    first = _header(paths[0])
+    for path in paths[1:]:
+        if (found := _header(path)) and sorted(found) != sorted(first):
+            refuse_other_columns(f"{path}: line 1", found, paths[0], first)
+    return CsvLog(name, tuple(paths), tuple(first))
+
+
+def refuse_other_columns(place: str, found: Sequence[str], first: Path, expected: Sequence[str]) -> None:
+    """Raise the `DataError` for a file whose columns are not those of the log's first."""
+    lacking, more = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    parts = [f"no {', '.join(map(repr, lacking[:6]))}"] if lacking else []
+    parts += [f"{', '.join(map(repr, more[:6]))} besides"] if more else []
+    refuse_at(place, "", expected=f"the columns of {first.name}", found=" and ".join(parts) or "other types")
+
+
+def _header(path: Path) -> list[str]:
+    with blaming(path, "", "a readable file"), path.open(newline="", encoding="utf-8-sig", errors="strict") as file:
+        line = file.readline(2**20)
+    if not line.strip():
+        refuse_at(str(path), "", expected="a first line of column names", found="an empty file or line")
+    names = [cell.strip() for cell in next(csv.reader([line], delimiter=_delimiter(line)))]
+    for number, one in enumerate(names):
+        if not one or one in names[:number]:
+            found = f"{one!r} twice" if one else f"none for column {number + 1}"
+            refuse_at(f"{path}: line 1", "", expected="a name for each column, each once", found=found)
+    if all(number_of(one) is not None for one in names):
+        refuse_at(f"{path}: line 1", "", expected="column names", found=f"numbers alone ({line.strip():.60})")
+    return names
+
+
+def _delimiter(line: str) -> str:
+    return max(_DELIMITERS, key=line.count)
+
+
+def _batches(path: Path, columns: Sequence[str], texts: Collection[str]) -> Iterator[Batch]:
+    names = _header(path)
+    with blaming(path, "", "a readable file"), path.open(newline="", encoding="utf-8-sig") as file:
+        delimiter = _delimiter(file.readline(2**20))
+        file.seek(0)
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        next(reader)
+        rows: list[list[str]] = []
+        numbers: list[int] = []
+        while True:
+            row = _next(path, reader)
+            if row is not None and not row:
+                continue
+            if row is not None:
+                if len(row) != len(names):
+                    place = f"{path}: line {reader.line_num}"
+                    refuse_at(place, "", expected=f"{len(names)} cells, as in line 1", found=f"{len(row)}")
+                rows.append(row)
+                numbers.append(reader.line_num)
+            if rows and (row is None or len(rows) == BATCH_ROWS):
+                yield _batch(path, names, columns, texts, rows, numbers)
+                rows, numbers = [], []
+            if row is None:
+                return
+
+
+def _next(path: Path, reader: Any) -> list[str] | None:
+    """The next row; None at the end."""
+    try:
+        return next(reader, None)
+    except (csv.Error, UnicodeDecodeError) as error:
+        place = f"{path}: line {reader.line_num + 1}"
+        found = "other bytes than UTF-8" if isinstance(error, UnicodeDecodeError) else f"a fault ({error})"
+        refuse_at(place, "", expected="a row of CSV", found=found, cause=error)
+
+
+def _batch(
+    path: Path, names: list[str], columns: Sequence[str], texts: Collection[str], rows: list[list[str]],
+    numbers: list[int],
+) -> Batch:  # fmt: skip
+    lines = np.array(numbers)
+    found = {}
+    for name in columns:
+        position = names.index(name)
+        cells = [row[position] for row in rows]
+        try:
+            found[name] = np.array(list(map(float, cells)))
+        except ValueError:
+            found[name] = np.array(cells) if name in texts else _numbers(path, name, cells, numbers)
+    return Batch(found, len(rows), path, lines)
+
+
+def _numbers(path: Path, name: str, cells: list[str], numbers: list[int]) -> np.ndarray:
+    found = [number_of(cell) for cell in cells]
+    if None in found:
+        row = found.index(None)
+        refuse_at(f"{path}: line {numbers[row]}", name, expected="a number", found=f"{cells[row]!r:.60}")
+    return np.array(found, np.float64)

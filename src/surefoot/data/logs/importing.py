@@ -1,0 +1,249 @@
+"""Import a log as a data file of transitions: one pass to check it and to measure it, one to write it.
+
+Nothing is kept in memory but a batch of rows and one episode. The file appears once its data were found good.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from surefoot.data.cards import written_card
+from surefoot.data.checks import refuse
+from surefoot.data.checksums import CHECKSUM, Checksum, write_keys, write_text
+from surefoot.data.dataset import Dataset
+from surefoot.data.hdf5 import CARD, load
+from surefoot.data.logs.arrays import frame_log
+from surefoot.data.logs.columns import Columns, resolve_columns
+from surefoot.data.logs.episodes import whole_episodes
+from surefoot.data.logs.table import Log
+from surefoot.data.logs.transitions import Steps, given_scales, scaled, steps_of
+from surefoot.data.mapping import release
+from surefoot.data.writing import new_hdf5, replacing
+from surefoot.errors import DataError
+from surefoot.tasks import Task
+from surefoot.tasks.own_task import task_of
+from surefoot.tasks.read_task_file import TaskFileReader
+from surefoot.tasks.task_file import FROM_DATA, TaskFile
+
+SIGNALS_KEY = "constraint_signals"
+"""The array [N, c] of every constraint by itself, in the task file's order: signals relative to their scales, costs as
+they are. In files with several constraints."""
+TASK_FILE = "task_file"
+"""The card's key for the task file, with its columns and numbers filled in."""
+
+OnRows = Callable[[int], None]
+
+
+@dataclass
+class Survey:
+    """What one pass over a log found."""
+
+    steps: int = 0
+    episodes: int = 0
+    dropped: int = 0
+    single: int = 0
+    repeated: int = 0
+    sizes: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """Sum of the sizes of each constraint."""
+    low: float = np.inf
+    high: float = -np.inf
+    """Smallest and largest return of an episode."""
+
+    def add(self, steps: Steps) -> None:
+        """Count some whole episodes."""
+        ends = np.flatnonzero(steps.terminated | steps.truncated)
+        self.steps += len(steps.actions)
+        self.episodes += len(ends)
+        self.dropped += steps.dropped
+        self.single += steps.single
+        self.repeated += steps.repeated
+        sizes = np.abs(steps.constraints).sum(0)
+        self.sizes = sizes if not len(self.sizes) else self.sizes + sizes
+        if steps.rewards is not None and len(ends):
+            returns = np.add.reduceat(steps.rewards, np.append(0, ends[:-1] + 1))
+            self.low, self.high = min(self.low, float(returns.min())), max(self.high, float(returns.max()))
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was imported."""
+
+    task: Task
+    file: TaskFile
+    """The task file with the log's columns and the numbers that came from the data."""
+    survey: Survey
+
+    @property
+    def sentences(self) -> list[str]:
+        """What was left out or taken in another way than it stands in the log."""
+        found, survey = [], self.survey
+        if survey.dropped:
+            found.append(f"{survey.dropped:,} episodes were left out, which lack numbers")
+        if survey.single:
+            found.append(f"{survey.single:,} episodes of a single row were left out, which hold no step")
+        if survey.repeated:
+            found.append(
+                f"the last row of {survey.repeated:,} episodes, terminated or with a cost, is a step into a state that "
+                f"the log does not hold; its own observation stands for that state"
+            )
+        return found
+
+
+def import_log(
+    log: Log, file: TaskFile, reader: TaskFileReader, out: Path, *, card: dict[str, Any] | None = None,
+    on_rows: OnRows | None = None,
+) -> Imported:  # fmt: skip
+    """Write the transitions of a log to the HDF5 file `out`, as a task file says.
+
+    `reader` is that of the task file; `on_rows(rows)` counts the rows of both passes. Raises `DataError` or
+    `ConfigError`, one sentence, before there is a file at `out`.
+    """
+    columns = resolve_columns(file, log, reader)
+    survey = _survey(log, columns, on_rows)
+    imported = _imported(columns, survey)
+    facts = {"task_file": imported.file.as_json(), "log": log.name, "import": _counts(survey)}
+    task = imported.task
+    text = json.dumps(written_card(out, CARD, task.name, {**(card or {}), **facts}))
+    shapes = _shapes(columns, survey.steps)
+    size = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in shapes.values())
+    with replacing(out, size=size) as temporary:
+        with new_hdf5(temporary) as hdf5:
+            _write(hdf5, shapes, _arrays(log, columns, imported.file, on_rows))
+            write_keys(hdf5, list(shapes))
+            write_text(hdf5, CARD, text)
+        try:
+            written = load(temporary, task, mapped=True)
+        except DataError as error:
+            raise DataError(str(error).replace(str(temporary), log.name)) from error
+        release(*(array for _, array in written.arrays()))
+    return imported
+
+
+def from_frame(frame: Any, file: TaskFile, *, reader: TaskFileReader | None = None) -> tuple[Dataset, Imported]:
+    """The transitions of a data frame (pandas, polars, pyarrow) or of a mapping from names to arrays, in memory.
+
+    Raises as `import_log`.
+    """
+    log = frame_log(frame)
+    columns = resolve_columns(file, log, reader or TaskFileReader(Path(f"task {file.task.name}"), ""))
+    imported = _imported(columns, _survey(log, columns, None))
+    parts = list(_arrays(log, columns, imported.file, None))
+    found = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    found.pop(SIGNALS_KEY, None)
+    found["terminated"], found["truncated"] = found.pop("terminals"), found.pop("timeouts")
+    return Dataset(imported.task.name, **{"rewards": None, **found}), imported
+
+
+# --- passes ----------------------------------------------------------------------------------------------------------
+
+
+def _survey(log: Log, columns: Columns, on_rows: OnRows | None) -> Survey:
+    survey = Survey()
+    for steps in _steps(log, columns, on_rows):
+        survey.add(steps)
+    if not survey.steps:
+        found = f"none ({survey.dropped:,} lack numbers, {survey.single:,} are of a single row)"
+        refuse(Path(log.name), "", expected="an episode of at least one step", found=found)
+    return survey
+
+
+def _steps(log: Log, columns: Columns, on_rows: OnRows | None) -> Iterator[Steps]:
+    done = 0
+    for rows in whole_episodes(log, columns):
+        yield steps_of(rows, columns)
+        done += len(rows)
+        if on_rows is not None:
+            on_rows(done)
+
+
+def _imported(columns: Columns, survey: Survey) -> Imported:
+    """The task file with what comes from the data filled in."""
+    file = columns.file
+    sizes = survey.sizes / survey.steps
+    constraints = tuple(
+        replace(one, scale=float(size) if size > 0 else 1.0) if one.kind == "signal" and one.scale == FROM_DATA else one
+        for one, size in zip(file.constraint, sizes, strict=True)
+    )
+    task = file.task
+    if task.reference_returns == FROM_DATA:
+        low, high = (survey.low, survey.high) if np.isfinite(survey.low) else (0.0, 1.0)
+        task = replace(task, reference_returns=(low, high if high > low else low + 1.0))
+    file = replace(file, constraint=constraints, task=task)
+    return Imported(task_of(file), file, survey)
+
+
+def _arrays(log: Log, columns: Columns, file: TaskFile, on_rows: OnRows | None) -> Iterator[dict[str, np.ndarray]]:
+    """The arrays of a data file, block by block of whole episodes."""
+    filled = replace(columns, file=file)
+    scales = np.array([1.0 if scale is None else scale for scale in given_scales(filled)])
+    for steps in _steps(log, filled, on_rows):
+        if not len(steps.actions):
+            continue
+        values = scaled(steps, filled, scales)
+        found = {"observations": steps.observations, "actions": steps.actions}
+        if steps.rewards is not None:
+            found["rewards"] = steps.rewards
+        found |= {"costs": values.costs, "next_observations": steps.next_observations}
+        if values.h is not None:
+            found["constraints"] = values.h
+        if len(file.constraint) > 1:
+            found[SIGNALS_KEY] = values.constraints
+        numbers = {key: _float32(log, key, one) for key, one in found.items()}
+        yield numbers | {"terminals": steps.terminated, "timeouts": steps.truncated}
+
+
+def _float32(log: Log, key: str, values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        found = np.asarray(values, np.float32)
+    if not np.isfinite(found).all():
+        largest = np.abs(values).max()
+        refuse(Path(log.name), key, expected="numbers that fit into float32", found=f"{largest:g}")
+    return found
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _shapes(columns: Columns, steps: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Key -> shape and dtype of every array of the file."""
+    number, flag = np.dtype(np.float32), np.dtype(np.bool_)
+    observed = (steps, len(columns.file.observation.columns))
+    found: dict[str, tuple[tuple[int, ...], np.dtype]] = {
+        "observations": (observed, number),
+        "actions": ((steps, len(columns.file.action.columns)), number),
+    }
+    if columns.reward is not None:
+        found["rewards"] = ((steps,), number)
+    found |= {"costs": ((steps,), number), "next_observations": (observed, number)}
+    if columns.file.signals:
+        found["constraints"] = ((steps,), number)
+    if len(columns.file.constraint) > 1:
+        found[SIGNALS_KEY] = ((steps, len(columns.file.constraint)), number)
+    return found | {"terminals": ((steps,), flag), "timeouts": ((steps,), flag)}
+
+
+def _write(
+    file: h5py.File, shapes: dict[str, tuple[tuple[int, ...], np.dtype]], blocks: Iterator[dict[str, np.ndarray]]
+) -> None:
+    """Write all arrays side by side, with their checksums."""
+    nodes = {key: file.create_dataset(key, shape, dtype) for key, (shape, dtype) in shapes.items()}
+    checksums = {key: Checksum(key, dtype, shape) for key, (shape, dtype) in shapes.items()}
+    start = 0
+    for block in blocks:
+        stop = start + len(block["actions"])
+        for key, node in nodes.items():
+            node[start:stop] = block[key]
+            checksums[key].add(block[key])
+        start = stop
+    for key, node in nodes.items():
+        write_text(node, CHECKSUM, checksums[key].text)
+
+
+def _counts(survey: Survey) -> dict[str, int]:
+    names = ("steps", "episodes", "dropped", "single", "repeated")
+    return {name: int(getattr(survey, name)) for name in names}

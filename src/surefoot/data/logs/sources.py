@@ -1,0 +1,68 @@
+"""Find out in which format a log lies, and open it: files, folders of files, LeRobot's and Minari's folders."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from surefoot.data.checks import refuse
+from surefoot.data.logs.arrays import open_hdf5, open_minari, open_npz
+from surefoot.data.logs.csv_files import open_csv
+from surefoot.data.logs.parquet_files import open_parquet
+from surefoot.data.logs.table import Log
+from surefoot.data.minari import is_minari
+from surefoot.errors import ConfigError
+
+CSV, PARQUET, NPZ, HDF5 = (".csv", ".tsv"), (".parquet",), (".npz",), (".hdf5", ".h5")
+LEROBOT_INFO = "meta/info.json"
+MOST_FILES = 100_000
+_FORMATS = "CSV, Parquet, NPZ or HDF5, a folder of CSV or Parquet files, or of LeRobot's or Minari's"
+
+
+def open_log(paths: Sequence[Path]) -> Log:
+    """The log in files or folders; several are one log, in this order.
+
+    Raises `DataError` where there is none, formats or columns differ, or a file cannot be read.
+    """
+    if not paths:
+        raise ConfigError("logs: expected at least one file or folder, found none.")
+    name = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
+    if len(paths) == 1 and paths[0].is_dir() and not is_lerobot(paths[0]) and is_minari(paths[0]):
+        return open_minari(name, paths[0])
+    files = [file for path in paths for file in _files(path)]
+    kinds = {file.suffix.lower() for file in files}
+    if kinds <= set(CSV):
+        return open_csv(name, files)
+    if kinds <= set(PARQUET):
+        return open_parquet(name, files)
+    if len(files) == 1:
+        return open_npz(name, files[0]) if kinds <= set(NPZ) else open_hdf5(name, files[0])
+    if len(kinds) > 1:
+        refuse(paths[0], "", expected="files of one format", found=f"{' and '.join(sorted(kinds))}")
+    refuse(files[1], "", expected="one file, as NPZ and HDF5 are read", found=f"{len(files)} files")
+
+
+def is_lerobot(folder: Path) -> bool:
+    """Whether a folder is a dataset of LeRobot's."""
+    return (folder / LEROBOT_INFO).is_file() and (folder / "data").is_dir()
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of a log at a path, in the natural order of their names."""
+    if not path.exists():
+        refuse(path, "", expected=f"a log ({_FORMATS})", found="nothing at that place")
+    known = {*CSV, *PARQUET, *NPZ, *HDF5}
+    if not path.is_dir():
+        if path.suffix.lower() not in known:
+            refuse(path, "", expected=f"a log ({_FORMATS})", found=f"a file that ends in {path.suffix!r}")
+        return [path]
+    folder = path / "data" if is_lerobot(path) else path
+    found = [one for one in folder.rglob("*") if one.is_file() and one.suffix.lower() in (*CSV, *PARQUET)]
+    found = [one for one in found if not any(part.startswith(".") for part in one.relative_to(folder).parts)]
+    if not 0 < len(found) <= MOST_FILES:
+        refuse(path, "", expected="a folder of CSV or Parquet files", found=f"{len(found):,} of them")
+    return sorted(found, key=lambda one: _natural(str(one.relative_to(folder))))
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """A key by which file_2 comes before file_10."""
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]

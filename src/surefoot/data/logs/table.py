@@ -1,0 +1,96 @@
+"""A log as a table: named columns of numbers that come in batches of rows, each row with its place for messages."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import numpy as np
+
+from surefoot.errors import DataError
+
+BATCH_ROWS = 65_536
+TRUE, FALSE, MISSING = {"true", "yes"}, {"false", "no"}, {"", "na", "n/a", "nan", "null", "none"}
+"""Words for numbers, in small letters."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive rows of one file."""
+
+    columns: dict[str, np.ndarray]
+    """Column -> its numbers in float64, NaN where one is missing; text where the caller allowed it."""
+    rows: int
+    path: Path
+    """The file."""
+    numbers: np.ndarray
+    """Of the rows, as the file counts them."""
+
+
+class Log(Protocol):
+    """Rows that may lie in many files."""
+
+    @property
+    def name(self) -> str:
+        """Of the file or folder, for messages."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that hold numbers, flags, times or text, in the log's order."""
+        ...
+
+    @property
+    def counted(self) -> str:
+        """What a row's number is: "line" or "row"."""
+        ...
+
+    def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
+        """These columns, batch by batch. In `texts` names and times may stand; elsewhere text is refused.
+
+        Raises `DataError` that names file, row and column.
+        """
+        ...
+
+
+def refuse_at(place: str, column: str, *, expected: str, found: str, cause: BaseException | None = None) -> NoReturn:
+    """Raise the `DataError` that names the place (file and row), the column, the expected and the found."""
+    where = f"{place}: {column}" if column else place
+    raise DataError(f"{where}: expected {expected}, found {found}.") from cause
+
+
+def number_of(text: str) -> float | None:
+    """The number that a word stands for; None where it is none."""
+    word = text.strip().lower()
+    if word in MISSING:
+        return np.nan
+    if word in TRUE or word in FALSE:
+        return float(word in TRUE)
+    try:
+        return float(word) if "_" not in word else None
+    except ValueError:
+        return None
+
+
+def seconds_of(words: np.ndarray) -> np.ndarray | None:
+    """Dates and times in ISO 8601 as seconds; None where they are none."""
+    try:
+        return words.astype("datetime64[ns]").astype(np.int64) / 1e9
+    except ValueError:
+        return None
+
+
+def split_columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """An array of one number a row under its name, one of k columns as name[0] to name[k - 1]."""
+    if values.ndim == 1:
+        return {name: values}
+    if values.shape[1] == 1:
+        return {name: values[:, 0]}
+    return {f"{name}[{column}]": values[:, column] for column in range(values.shape[1])}
+
+
+def split_names(name: str, shape: tuple[int, ...]) -> list[str]:
+    """The names that `split_columns` gives an array of this shape."""
+    if len(shape) == 1 or shape[1] == 1:
+        return [name]
+    return [f"{name}[{column}]" for column in range(shape[1])]
