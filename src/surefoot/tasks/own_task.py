@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.errors import ConfigError
+from surefoot.tasks.constraint import Constraint, CostLimit, Signal
+from surefoot.tasks.environment import Environment
 from surefoot.tasks.read_task_file import TaskFileReader, parse_task_file
+from surefoot.tasks.reference import Argument, Reference
 from surefoot.tasks.task import Task
 from surefoot.tasks.task_file import TaskFile
 
@@ -25,10 +28,29 @@ def task_of(file: TaskFile) -> Task:
         horizon=file.task.horizon,
         return_min=low,
         return_max=high,
-        cost_limit=sum(one.limit for one in file.costs),
-        has_constraint=bool(file.signals),
+        constraints=_constraints(file),
         deterministic=file.task.deterministic,
+        environment=_environment(file),
     )
+
+
+def _constraints(file: TaskFile) -> tuple[Constraint, ...]:
+    """What must hold: the sum of all costs, and each signal, of which data files hold the worst."""
+    costs = CostLimit(sum(one.limit for one in file.costs), name=" and ".join(one.name for one in file.costs) or "cost")
+    scales = [one.scale if isinstance(one.scale, float) else None for one in file.signals]
+    signals = (Signal(one.name, unit=one.unit, scale=scale) for one, scale in zip(file.signals, scales, strict=True))
+    return (costs, *signals)
+
+
+def _environment(file: TaskFile) -> Environment | None:
+    """The reference to the environment's maker: a function, or Gymnasium's by an id."""
+    table = file.environment
+    if table is None:
+        return None
+    arguments: list[tuple[str, Argument]] = list(table.kwargs.items())
+    if ":" in table.make:
+        return Environment(Reference(table.make, tuple(arguments)), "gymnasium")
+    return Environment(Reference("gymnasium:make", (("id", table.make), *arguments)), "gymnasium")
 
 
 def kept_task_file(values: dict[str, Any], *, place: str) -> TaskFile:

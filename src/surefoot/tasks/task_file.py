@@ -132,7 +132,7 @@ class EnvironmentTable:
     __pydantic_config__ = _STRICT
     make: str
     """A Gymnasium id, or "module:function" that makes an environment."""
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    kwargs: dict[str, bool | int | float | str] = field(default_factory=dict)
     """Arguments of its maker."""
     cost: str = ""
     """Where a step's cost is: "info.cost"; empty: the constraints are computed."""
