@@ -1,6 +1,7 @@
 """Cells of a benchmark whose work is to write numbers, in whichever process; no JAX."""
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -60,6 +61,12 @@ def dying_work(cell: Cell, folder: Path) -> Measured:
     (folder / "begun").touch()
     if cell.key == "cell1" or (cell.key == "cell0" and first):
         os.kill(os.getpid(), signal.SIGKILL)
+    return simple_work(cell, folder)
+
+
+def full_work(cell: Cell, folder: Path) -> Measured:
+    """Work after which no file has room for a byte."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     return simple_work(cell, folder)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from surefoot.errors import ConfigError
 from surefoot.files import aside, is_special, remove, sweep, sync_directory, write_bytes
+from surefoot.interrupts import deferred_interrupts
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when there is no room."""
@@ -56,9 +57,10 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             waiting[path] = aside(path)
             with Naming(path, waiting[path]):
                 write_bytes(waiting[path], content)
-        for path, temporary in waiting.items():
-            with Naming(path, temporary):
-                os.replace(temporary, path)
+        with deferred_interrupts():  # a signal finds the old set or the new one
+            for path, temporary in waiting.items():
+                with Naming(path, temporary):
+                    os.replace(temporary, path)
     except BaseException:
         for temporary in waiting.values():
             with suppress(OSError):

@@ -164,6 +164,13 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file of ours where it is there and can be; a link or a folder of its name stays."""
+    with suppress(OSError):
+        if stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()
+
+
 def remove_folder(folder: Path, is_ours: Callable[[Path], bool], *, first: str) -> bool:
     """Remove what `is_ours` in a folder, and the folder where nothing else is in it; whether it is gone.
 

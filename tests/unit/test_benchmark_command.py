@@ -1,6 +1,7 @@
 """`surefoot benchmark` with work that takes no time: what it runs, refuses, writes and logs."""
 
 import csv
+import errno
 import gzip
 import hashlib
 import json
@@ -91,9 +92,12 @@ def test_a_benchmark_runs_each_cell_once_and_writes_its_results(
     check_files(results)
     worked.clear()
     plan.write_text(PLAN)
+    (results / "return_cost_mine.png").mkdir()
+    (results / "return_cost_dsrl_shares.png").rename(results / "return_cost_ours.png")
     assert main(["benchmark", str(plan), "--methods", "fisor"]) == 0
     pictures = {one.name for one in results.glob("*.png")}  # those of the other protocol went
-    assert pictures == {"return_cost_strict_development.png", "return_cost_strict_shares.png"}
+    own = {"return_cost_mine.png", "return_cost_ours.png"}
+    assert pictures == {"return_cost_strict_development.png", "return_cost_strict_shares.png", *own}
     assert worked == ["fisor on BallRun (50 %)", "fisor on BallRun"]  # what failed, again
 
 
@@ -152,6 +156,20 @@ def test_a_part_of_a_plan(plan: Path, worked: list[str], capsys: pytest.CaptureF
     assert "expected the store of a benchmark, found none" in refusal(capsys, "benchmark", plan, "--results-only")
     assert "unknown method of the plan" in refusal(capsys, "benchmark", plan, "--methods", "bcs")
     assert "unknown task of the plan" in refusal(capsys, "benchmark", plan, "--tasks", "CarRun")
+
+
+@pytest.mark.usefixtures("worked")
+def test_tables_are_printed_where_the_results_have_no_room(
+    plan: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def publish(results: Any, folder: Path) -> Path:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "report.html"))
+
+    monkeypatch.setattr(command, "publish", publish)
+    assert main(["benchmark", str(plan), "--methods", "bc"]) == 2
+    printed = capsys.readouterr()
+    assert "0.51 [0.51, 0.51] at 1.60 [1.60, 1.60], 0.0 % ✗" in printed.out
+    assert "report.html: expected room on the disk, found it full; free some" in printed.err.splitlines()[-1]
 
 
 @pytest.mark.usefixtures("unpublished")

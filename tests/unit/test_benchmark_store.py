@@ -1,6 +1,7 @@
 """The store of a benchmark and who runs its cells: none twice, none lost, failures named."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -241,13 +242,34 @@ def test_processes_that_die_are_noticed_and_their_cells_tried_again(tmp_path: Pa
     assert "work on cell2" in (store.folder("cell2") / "cell.log").read_text()
 
 
-def test_an_interrupt_ends_the_processes(tmp_path: Path) -> None:
+def test_a_store_without_room_ends_the_command_and_names_the_file(tmp_path: Path) -> None:
+    """Before, the process died with a traceback in processes.log, three times, and inline no file was named."""
+    store, cells = Store(tmp_path), [make_cell(0)]
+    with pytest.raises(OSError, match="File too large") as found:
+        run_in_processes(store, cells, fake_cells.full_work, slots=1)
+    assert found.value.filename == str(store.folder("cell0") / "cell.log")
+    assert (tmp_path / "processes.log").read_text() == ""
+    assert events_of(store) == [("began", "cell0")]
+    assert [path.name for path in store.folder("cell0").iterdir()] == [".lock", "cell.log"]
+    assert run(store, cells)["cell0"].status == "done"
+
+
+def test_an_interrupt_ends_the_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("surefoot.experiments.schedule.POLL_SECONDS", 0.4)
     store, cells = Store(tmp_path), [make_cell(0), make_cell(1)]
 
+    kinds: list[str] = []
+
     def interrupted(event: Event) -> None:
+        """A terminal that closes tells all processes; then the command ends the cells."""
+        if kinds:
+            kinds.append(event.kind)
+            raise KeyboardInterrupt
         begun = [(store.folder(cell.key) / "run" / "begun").exists() for cell in cells]
         if event.kind == "waiting" and all(begun):
-            raise KeyboardInterrupt
+            kinds.append(event.kind)
+            for child in multiprocessing.active_children():
+                os.kill(child.pid or 0, signal.SIGHUP)
 
     task = partial(attempt, store=str(store.path), work=fake_cells.slow_work, began=time.time())
     executor = ProcessesExecutor(task, slots=2, environment={}, log=str(tmp_path / "processes.log"))
@@ -255,6 +277,7 @@ def test_an_interrupt_ends_the_processes(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), executor:
         run_cells(cells, executor, store=store, on_event=interrupted)
     assert time.monotonic() - began < 30  # not the minute that the work takes
+    assert kinds == ["waiting", "waiting"]  # before, the first signal ended them, and the second their checkpoints
     for cell in cells:  # their claims are free, and nothing is recorded
         with store.claim(cell.key) as ours:
             assert ours

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from surefoot.cli.main import main
 from surefoot.errors import ConfigError
 from surefoot.evaluation import rows
 from surefoot.file_sets import check_writable, write_together
+from surefoot.interrupts import Stopped
 from surefoot.runs.evaluation_files import NotKeptError, keep, kept
 
 OLD, NEW = {"episodes.jsonl": b"old rows\n", "paths.npz": b"old"}, {"episodes.jsonl": b"new rows\n", "region.npz": b"n"}
@@ -145,6 +147,22 @@ def test_a_kill_at_any_rename_leaves_the_old_set_the_new_one_or_a_sentence(tmp_p
     # The next writer removes what the killed ones left.
     write_together({tmp_path / "0" / "evaluation" / "x": b"", tmp_path / "0" / "y": b""})
     assert not [path for path in (tmp_path / "0").rglob("*") if path.name.endswith(".tmp")]
+
+
+def test_a_signal_among_the_renames_waits_for_the_last(evaluated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, it left rows of one evaluation beside the summary of another."""
+    real, sent = os.replace, []
+
+    def replace(*paths: Path) -> None:
+        real(*paths)
+        if not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
+
+    monkeypatch.setattr("surefoot.file_sets.os.replace", replace)
+    with pytest.raises(Stopped):
+        keep(evaluated, {"evaluation": NEW}, {"figure": 3})
+    assert contents(evaluated) == NEW
+    assert json.loads((evaluated / "summary.json").read_text())["figure"] == 3
 
 
 def test_a_folder_that_cannot_be_written_to_is_known_before_the_work(

@@ -153,6 +153,16 @@ def test_each_lane_of_metadrive_is_a_process(metadrive: None) -> None:
         np.testing.assert_array_equal(step.observation[:, 1:], start[:, 1:])
 
 
+def test_signals_that_ask_to_end_are_the_owners_affair(metadrive: None) -> None:
+    """As Slurm sends them to all processes: a worker that died would be replaced, and its episodes others."""
+    with VectorSimulator(get_task("mediummean"), num_envs=1, workers=1) as simulator:
+        simulator.reset([1])
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            os.kill(simulator.process_ids[0], number)
+        simulator.step(np.array([[0.0, 0.5]]), [-1])
+        assert simulator.deaths == []
+
+
 def test_a_simulator_that_dies_names_task_and_seed(metadrive: None) -> None:
     env = make(get_task("mediummean"))
     env.reset(seed=8)

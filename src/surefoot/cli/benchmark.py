@@ -277,7 +277,6 @@ def _conclude(
     store: Store,
 ) -> Path:
     results = gather(plan, resolved, cells, data, store)
-    page = publish(results, store.results_path)
     for protocol in plan.protocols:
         say_lines(plain_table(benchmark_rows(results.summary, protocol)))
         say(CAPTION)
@@ -285,5 +284,6 @@ def _conclude(
             say_lines(f"\n{plain_table(rows)}")
     for sentence in failures(results.summary):
         warn(sentence)
+    page = publish(results, store.results_path)  # last: a full disk takes no table from the screen
     say(f"The page lies at {page}")
     return page

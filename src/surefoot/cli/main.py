@@ -62,7 +62,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command(
         "surefoot.cli.evaluate",
         "Measure the policy and the feasible region of a run.",
-        "the run is as it was, start the command again",
+        "start the same command again; episodes under budgets that are done are kept",
     ),
     "import": Command(
         "surefoot.cli.import_weights",

@@ -9,6 +9,7 @@ from pathlib import Path
 from surefoot.errors import SurefootError
 from surefoot.experiments.cell import Cell, Measured, Outcome
 from surefoot.experiments.store import Store, check_appendable
+from surefoot.file_sets import Naming
 
 Work = Callable[[Cell, Path], Measured]
 """(cell, folder of its run) -> what was found. It goes on with what an earlier attempt has left in the folder."""
@@ -17,7 +18,8 @@ Work = Callable[[Cell, Path], Measured]
 def attempt(cell: Cell, *, store: str, work: Work, began: float, quiet: bool = True) -> Outcome:
     """Do the work of a cell, unless it is done, or another process is at it.
 
-    A failure is recorded with its sentence and does not raise; an interrupt does.
+    A failure of the work is recorded with its sentence and does not raise; an interrupt does. Raises `ConfigError`
+    where the store holds something else, `OSError` where it cannot be written to.
 
     Args:
         cell: The cell.
@@ -36,10 +38,13 @@ def attempt(cell: Cell, *, store: str, work: Work, began: float, quiet: bool = T
         if found is not None and found.status == "failed" and found.at >= began:
             return Outcome(cell.key, "failed", found.reason)
         folder = place.folder(cell.key)
-        check_appendable(folder / "cell.log")
+        path = folder / "cell.log"
+        check_appendable(path)
         place.note("began", cell)
         started = time.perf_counter()
-        with (folder / "cell.log").open("a", encoding="utf-8", errors="backslashreplace") as log, ExitStack() as stack:
+        with ExitStack() as stack:
+            stack.enter_context(Naming(path, path))  # a full disk is noticed when the log is closed
+            log = stack.enter_context(path.open("a", encoding="utf-8", errors="backslashreplace"))
             if quiet:
                 stack.enter_context(redirect_stdout(log))
                 stack.enter_context(redirect_stderr(log))

@@ -1,12 +1,13 @@
 """The files of a benchmark's results: rows, summary, tables, figure and page, with a manifest of their hashes."""
 
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from surefoot.experiments.results import Results
-from surefoot.files import remove
+from surefoot.files import remove_file
 from surefoot.report.benchmark_plots import benchmark_figures
 from surefoot.report.benchmark_tables import (
     benchmark_rows,
@@ -22,6 +23,8 @@ from surefoot.report.style import save_figure
 from surefoot.result_files import ROWS, write_results
 
 PAGE = "report.html"
+_PICTURE = re.compile(r"return_cost_(strict|dsrl)_(development|held_out|shares)(_\d+)?\.png")
+"""Names of all figures that a benchmark can have: files of other names are the user's."""
 _CAPTION = (
     "Mean normalised cost against mean normalised return of every method, with 95 % intervals by stratified bootstrap. "
     "Shaded: within the cost limit. Dotted: the best logged episode within the limit."
@@ -61,9 +64,9 @@ def publish(results: Results, folder: Path) -> Path:
         picture = io.BytesIO()
         save_figure(figure, picture, format="png", dpi=150, metadata={"Software": None})
         contents[f"{name}.png"] = picture.getvalue()
-    for picture in folder.glob("return_cost_*.png"):  # of tasks that were shown before
-        if picture.name not in contents:
-            remove(picture)
+    for path in folder.iterdir():
+        if _PICTURE.fullmatch(path.name) and path.name not in contents:  # of tasks that were shown before
+            remove_file(path)
     write_results(folder, contents)
     return page
 

@@ -25,7 +25,7 @@ from typing_extensions import TypedDict
 from surefoot.errors import ConfigError
 from surefoot.evaluation.rows import EpisodeRow
 from surefoot.experiments.cell import Cell, Measured
-from surefoot.file_sets import Mark, fault_of, mark, write_together
+from surefoot.file_sets import Mark, Naming, fault_of, mark, write_together
 from surefoot.files import json_content, write_json
 from surefoot.json_files import check_json, parse_json, read_content, read_json
 from surefoot.locks import claimed, holding
@@ -250,7 +250,7 @@ class Store:
         line = {"time": round(time.time(), 3), "event": event, **which, "seeds": list(cell.seeds), **where, **more}
         path = self.path / "journal.jsonl"
         check_appendable(path)
-        with path.open("ab") as file:
+        with Naming(path, path), path.open("ab") as file:
             file.write(json.dumps(line).encode() + b"\n")
 
 

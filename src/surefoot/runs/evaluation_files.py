@@ -6,14 +6,13 @@ summary.json is replaced last. Under "files" it says of each part of the evaluat
 
 import re
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from surefoot.errors import ConfigError, SurefootError
 from surefoot.file_sets import FULL, Mark, fault_of, mark, write_together
-from surefoot.files import json_content, remove
+from surefoot.files import json_content, remove_file
 from surefoot.json_files import check_json, read_content
 from surefoot.runs.loaded import FOLDER
 from surefoot.runs.summary import SUMMARY, merged_summary, read_summary
@@ -62,8 +61,7 @@ def keep(
         raise NotKeptError(unwritten(error, run), summary) from error
     gone = {name for part in parts for name in before.get(part, {})} - {name for one in after.values() for name in one}
     for name in gone:
-        with suppress(OSError):
-            remove(run / FOLDER / name)
+        remove_file(run / FOLDER / name)
     return summary
 
 

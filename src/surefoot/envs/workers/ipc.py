@@ -21,6 +21,7 @@ import json
 import math
 import os
 import select
+import signal
 import struct
 import sys
 import time
@@ -104,6 +105,9 @@ def serve(open_envs: Callable[[dict], Opened], user_errors: tuple) -> None:
     `open_envs` makes the environments of an 'o' request; exceptions of `user_errors` are answered with their sentence,
     others end the process with a traceback on stderr, as a crash would.
     """
+    # Slurm and a closing terminal tell all processes to end: when this one does is the owner's affair.
+    for name in {"SIGINT", "SIGTERM", "SIGHUP"} & set(dir(signal)):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     # Unbuffered: what is still to come can be waited for, with nothing kept back.
     requests, answers = os.fdopen(os.dup(0), "rb", 0), os.fdopen(os.dup(1), "wb")
     lookout = _Lookout(requests.fileno())

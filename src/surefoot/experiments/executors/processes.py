@@ -9,7 +9,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
-from surefoot.experiments.cell import Cell
+from surefoot.errors import ConfigError, SurefootError
+from surefoot.experiments.cell import Cell, Outcome
 from surefoot.experiments.executors.base import Ended, Task
 from surefoot.interrupts import stopping
 
@@ -91,15 +92,18 @@ class _Worker:
         self._send(cell)
 
     def result(self) -> Ended | None:
-        """How the cell at hand ended; None while it runs."""
+        """How the cell at hand ended; None while it runs. Raises what kept the process from recording it."""
         assert self._cell is not None
+        answer = None
         try:
             if self.connection.poll():
-                return Ended(self._cell.key, self.connection.recv())
-            if self.process.is_alive():
+                answer = self.connection.recv()
+            elif self.process.is_alive():
                 return None
         except (EOFError, OSError):  # the other end is closed: the process is about to be gone
             pass
+        if answer is not None:
+            return Ended(self._cell.key, _found(answer))
         self.process.join()
         return Ended(self._cell.key, None, death_of(self.process.exitcode))
 
@@ -128,20 +132,39 @@ def death_of(code: int | None) -> str:
     return f"exit code {code}"
 
 
+def _attempted(task: Task, cell: Cell) -> Outcome | SurefootError | OSError:
+    """How an attempt ended, or what kept it from being recorded, as a full disk: no other process does better."""
+    try:
+        return task(cell)
+    except SurefootError as error:
+        return ConfigError(str(error))  # others may not be pickled
+    except OSError as error:
+        return error
+
+
+def _found(answer: Outcome | SurefootError | OSError) -> Outcome:
+    """The outcome that a process sent; raises what it could not record it for."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
 def _serve(connection: Connection, environment: dict[str, str], log: str) -> None:
     """Attempt cells until the pipe closes or a signal asks to end."""
     os.environ.update(environment)
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     for stream in (1, 2):
         os.dup2(output, stream)
-    # Ctrl-C reaches all processes of a terminal: the one that is waited on tells the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C and a terminal that closes reach all processes: the one that is waited on tells the others, and what it
+    # says would be taken for a second signal, which waits for no checkpoint.
+    for name in {"SIGINT", "SIGHUP"} & set(dir(signal)):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     code = 0
     with stopping():
         try:
             task = connection.recv()
             while True:
-                connection.send(task(connection.recv()))
+                connection.send(_attempted(task, connection.recv()))
         except (EOFError, BrokenPipeError):
             pass
         except KeyboardInterrupt:
