@@ -28,7 +28,7 @@ from typing_extensions import TypedDict
 
 from surefoot.errors import CheckpointError
 from surefoot.files import aside, is_temporary, remove_folder, sweep, sync_directory, write_json, write_whole
-from surefoot.files import remove as remove_file
+from surefoot.files import remove as remove_path
 from surefoot.json_files import check_json, read_json
 from surefoot.numerics import pinned
 
@@ -175,7 +175,7 @@ def _write_new(directory: Path, content: bytes, description: dict[str, Any]) -> 
         os.rename(temporary, directory)
     except BaseException:
         with suppress(OSError):
-            remove_file(temporary)
+            remove_path(temporary)
         raise
     sync_directory(directory.parent)
 
@@ -187,7 +187,7 @@ def _write_into(directory: Path, content: bytes, description: dict[str, Any]) ->
     write_json(directory / DESCRIPTION, description)
     for old in directory.iterdir():
         if old != arrays and _ARRAYS.fullmatch(old.name):
-            remove_file(old)
+            remove_path(old)
 
 
 def _arrays_name(description: dict[str, Any]) -> str:
@@ -218,6 +218,8 @@ def _read_whole(directory: Path) -> tuple[dict[str, Any], bytes]:
     """The description and the arrays' bytes, which have the hash that the description says."""
     description = _read_description(directory)
     arrays = directory / _arrays_name(description)
+    if not arrays.is_file():  # a pipe would keep us waiting for ever
+        raise DamagedCheckpointError(f"{arrays}: the checkpoint's arrays cannot be read.")
     try:
         content = arrays.read_bytes()
     except OSError as error:

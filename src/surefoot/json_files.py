@@ -65,11 +65,11 @@ def read_rows(
 ) -> list[Kind]:
     """Read each line of the file at `path` as `kind`; empty lines are passed over. Raises as `read_json` does.
 
-    `cut_end`: the rest behind the last whole line, which a killed writer leaves, is passed over as well. `size`: read
-    the first bytes of the file alone.
+    `cut_end`: the begin of a row behind the last whole line, which a killed writer leaves, is passed over as well.
+    `size`: read the first bytes of the file alone.
     """
     lines = read_content(path, what=what, error=error, advice=advice, most=None)[:size].split(b"\n")
-    if cut_end:
+    if cut_end and lines[-1][:1] in (b"{", b"\0", b""):  # else it is no part of a row: another's file
         lines.pop()
     return [
         parse_json(line, kind, place=f"{path}: line {number}", what=what, error=error, advice=advice)

@@ -53,7 +53,8 @@ def holding_file(
             yield
         finally:
             with suppress(OSError):  # Windows keeps what is open
-                place.unlink()
+                if place.stat().st_size == 0:  # else another's
+                    place.unlink()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from surefoot.cli.data_source import check_output
 from surefoot.data import replacing
 from surefoot.errors import ConfigError, DataError
 from surefoot.files import aside, is_temporary, replacement, sweep, write_bytes, write_text
-from surefoot.locks import holding
+from surefoot.locks import holding, holding_file
 from surefoot.runs.files import write_arrays
 
 
@@ -229,6 +229,14 @@ def test_a_lock_is_not_opened_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=sentence), holding(tmp_path / "run", busy="busy"):
         pass
     assert victim.read_text() == "precious"
+
+
+def test_another_files_content_under_the_name_of_a_lock_stays(tmp_path: Path) -> None:
+    (tmp_path / ".data.lock").write_text("precious")
+    for name in ("data", "other"):
+        with holding_file(tmp_path / name, busy="busy"):
+            pass
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {".data.lock": "precious"}
 
 
 @pytest.mark.parametrize("name", ["file", "file/run", "link"])

@@ -208,8 +208,11 @@ def test_the_bill_is_written_and_a_stopped_run_goes_on_exactly(tmp_path: Path) -
     with pytest.raises(Stopped):
         tune(tmp_path / "parts", data=offline(), on_progress=partial(terminate, 3))
     assert [path.name for path in RunDirectory(tmp_path / "parts").checkpoints()] == ["000000002", "000000003"]
-    assert tune(tmp_path / "parts", data=offline()) == whole
     names = ("online.jsonl", "checkpoints/000000004/checkpoint.json", "replay/000000004/checkpoint.json")
+    for _ in range(2):
+        assert tune(tmp_path / "parts", data=offline()) == whole
+        (tmp_path / "parts" / names[1]).unlink()  # what is left is no checkpoint, and was written over by none
+    assert tune(tmp_path / "parts", data=offline()) == whole
     for name in names:
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert {path.name for path in (tmp_path / "parts" / "replay").iterdir()} == {"000000003", "000000004"}

@@ -105,6 +105,9 @@ def test_rows_name_their_line_and_a_half_written_end_is_passed_over(tmp_path: Pa
     assert read_rows(file, Table, what="rows", cut_end=True) == [{"count": 1, "name": "a\u2028b"}, {"count": 2}]
     with pytest.raises(ConfigError, match=r"rows.jsonl: line 4: expected rows as JSON"):
         read_rows(file, Table, what="rows")
+    file.write_bytes(b'{"count": 1}\nanother file')  # whose end would be cut off
+    with pytest.raises(ConfigError, match=r"rows.jsonl: line 2: expected rows as JSON"):
+        read_rows(file, Table, what="rows", cut_end=True)
     file.write_text('{"count": 1}\n{"count": []}\n')
     with pytest.raises(ConfigError, match=r"rows.jsonl: line 2: count: expected a valid integer, found \[\]\."):
         read_rows(file, Table, what="rows", cut_end=True)

@@ -153,7 +153,7 @@ def evaluate_under_budgets(
     path = loaded.directory.path
     if log.fault is not None:
         raise NotKeptError(unwritten(log.fault, path), merged_summary(path, changes)) from log.fault
-    there = {one.name: one.read_bytes() for one in (file, folder / PLANS) if one.exists()}
+    there = {one.name: one.read_bytes() for one in (file, folder / PLANS) if one.is_file()}
     return keep(path, {"budgets": {}}, changes, grown={"budgets": there})
 
 

@@ -120,6 +120,7 @@ def fine_tune(
     keys = seed_keys(seeds, stream=ONLINE_STREAM)
     with run.locked(), deferred_interrupts() as interrupted:
         states, replays, done, rows = _resume(run, algorithm, spec, seeds, states, replays)
+        run.discard_after(done)
         each = [member(states, place) for place in range(len(seeds))]
         for number in range(done, rounds if stop_at is None else min(stop_at, rounds)):
             for place, seed in enumerate(seeds):

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from surefoot.errors import ConfigError
 from surefoot.files import write_text
+from surefoot.json_files import read_content
 from surefoot.training.run_directory import RunDirectory
 from surefoot.training.second_place import SecondPlace
 from surefoot.training.tensorboard import TensorBoard
@@ -88,12 +89,13 @@ class MetricsLog:
 
 def _lines(run: RunDirectory) -> list[str]:
     """The lines of metrics.jsonl. `ConfigError` where it cannot be read as text."""
-    try:
-        return run.metrics_path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    if not run.metrics_path.exists():
         return []
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{run.metrics_path}: expected rows of JSON, found something that cannot be read.") from error
+    content = read_content(run.metrics_path, what="rows of JSON", most=None)
+    try:
+        return content.decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{run.metrics_path}: expected rows of JSON in UTF-8, found other bytes.") from error
 
 
 def _step_of(line: str) -> int:
