@@ -45,6 +45,6 @@ def test_a_card_of_an_unknown_task_points_to_the_page(
     assert main([*command, str(path)]) == 2
     error = capsys.readouterr().err
     assert "unknown task 'MyRobot'; did you mean PointRobot, or a system of your own" in error
-    assert "docs/own-task.md" in error
+    assert "docs/own-log.md" in error
     assert main(["data", "info", str(path), "--task", "Nonsense of mine"]) == 2
-    assert "or a system of your own, which is trained from Python (docs/own-task.md)." in capsys.readouterr().err
+    assert "or a system of your own: a task file that ends in .toml (docs/own-log.md)." in capsys.readouterr().err

@@ -41,7 +41,6 @@ from surefoot.safety.calibration import (
     selection_margins,
     write_calibration,
 )
-from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
 
 BATCH = 1024
@@ -99,7 +98,7 @@ def run(arguments: Sequence[str]) -> None:
     say_lines(plain_table(_rows(found)))
     say()
     command = calibrated_command(
-        get_task(RunDirectory(options.run).read_config().task),
+        RunDirectory(options.run).read_config().known_task(),
         options.run,
         level=options.level[0],
         margins=given_overrides(options, MARGINS),
@@ -135,7 +134,7 @@ def _from_segments(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
         raise ConfigError(
             f"{options.run}: algorithm '{loaded.config.algorithm}' predicts no cost; calibrate with --method episodes."
         )
-    task, levels = get_task(loaded.config.task), options.level
+    task, levels = loaded.config.known_task(), options.level
     dataset, prepared, rows = _held_out(loaded, options.data)
     if options.data is not None:
         remark(remarks(dataset, task, place=str(options.data)), strict=options.strict)
@@ -163,7 +162,7 @@ def _from_segments(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
 
 
 def _from_episodes(loaded: LoadedRun, options: CalibrateOptions, overrides: dict[str, Any]) -> Calibration:
-    task = get_task(loaded.config.task)
+    task = loaded.config.known_task()
     file = options.run / FOLDER / ROWS
     # A schedule's budget is none that the whole episode was planned under.
     rows = [
@@ -212,7 +211,7 @@ def _without_costs(costly: int, outcomes: int, source: str, what: str) -> list[s
 
 def _held_out(loaded: LoadedRun, path: Path | None) -> tuple[Dataset, Any, np.ndarray]:
     """The data, as the algorithm sees them, and the rows at which held-out segments start."""
-    task = get_task(loaded.config.task)
+    task = loaded.config.known_task()
     if path is None:
         found = run_data(loaded.directory, loaded.config)
         dataset = found.transitions

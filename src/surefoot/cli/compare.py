@@ -25,7 +25,6 @@ from surefoot.report.verdicts import FEWEST_EPISODES
 from surefoot.runs.origin import check_origin
 from surefoot.runs.run_data import run_data
 from surefoot.runs.summary import read_summary
-from surefoot.tasks import get_task
 from surefoot.text import shell_word, without_folders
 from surefoot.training import RunConfig, RunDirectory
 
@@ -58,7 +57,7 @@ def compare(paths: Sequence[Path], out: Path) -> Path:
     check_writable(out)
     runs = [_read(path) for path in paths]
     _check_alike(runs)
-    task = get_task(runs[0].config.task)
+    task = runs[0].config.known_task()
     table = comparison_rows([(run.name, run.summary) for run in runs])
     whole = next((run for run in runs if is_whole(run.config.data_selection)), None)
     found = None if whole is None else run_data(RunDirectory(whole.path), whole.config)

@@ -11,6 +11,7 @@ from surefoot import data
 from surefoot.checkpoint import versions
 from surefoot.cli.data_filter import filter_command
 from surefoot.cli.data_images import convert_images
+from surefoot.cli.data_logs import DataCheckOptions, ImportOptions, check_data, import_data
 from surefoot.cli.data_source import Source, check_output, check_outside, naming, open_source, write_result
 from surefoot.cli.data_tables import description_tables, gaps_sentence, library_table
 from surefoot.cli.faults import Faults
@@ -314,6 +315,8 @@ COMMANDS: dict[str, _DataCommand] = {
     "verify": _command("verify", VerifyOptions, verify),
     "info": _command("info", InfoOptions, info),
     "plot": _command("plot", PlotOptions, plot),
+    "import": _command("import", ImportOptions, import_data),
+    "check": _command("check", DataCheckOptions, check_data),
     "subset": _command("subset", SubsetOptions, subset),
     "filter": _DataCommand("Thin, spoil or choose episodes by DSRL's filters.", filter_command),
     "convert": _DataCommand(_summary(ConvertOptions), _convert),

@@ -15,6 +15,7 @@ from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.terminal import say
 from surefoot.data import Dataset, library, save
 from surefoot.data.frames import FrameData
+from surefoot.data.own_tasks import find_task
 from surefoot.data.remarks import few_episodes, remarks
 from surefoot.errors import ConfigError, DataError, MissingRewardsError
 from surefoot.file_sets import check_file_place, check_writable
@@ -29,7 +30,8 @@ class Source(StrictOption):
     """HDF5 file (DSRL's or D4RL's, or frames of images), folder of a Minari dataset, of episodes of images or of their
     chunks, or a task's name: its file in DSRL's folder."""
     task: str | None = None
-    """Name of the task; by default as the data's card or the published file's name says."""
+    """Name of the task, or a task file that ends in .toml; by default as the data's card or the published file's name
+    says."""
 
     def resolve(self) -> tuple[Path, Task]:
         """Where the data lie, and their task. Raises `ConfigError` where the task is not known."""
@@ -42,7 +44,7 @@ class Source(StrictOption):
             return library.find(task), task
         if not path.exists():
             raise DataError(f"{path}: expected a file, a folder or a task's name, found nothing of that name.")
-        found = get_task(self.task) if self.task is not None else library.task_of(path)
+        found = find_task(self.task, data=path) if self.task is not None else library.task_of(path)
         if found is None:
             library.format_of(path)  # says so where there are no data at all
             raise ConfigError(
@@ -121,6 +123,8 @@ def write_result(
         "coverage": coverage(result),
         "made_from": {"file": opened.path.name, "fingerprint": opened.dataset.fingerprint(), "card": opened.card},
     }
+    if library.TASK_FILE in opened.card:
+        card[library.TASK_FILE] = opened.card[library.TASK_FILE]
     if opened.remarks:
         card["remarks"] = opened.remarks
     before, after = len(opened.dataset.lengths), len(result.lengths)

@@ -211,7 +211,7 @@ def _budget_request(loaded: LoadedRun, options: EvaluateOptions) -> BudgetReques
 
 def route_of(loaded: LoadedRun, request: BudgetRequest) -> str:
     """How the run is measured: a key of `ROUTES`."""
-    task = get_task(loaded.config.task)
+    task = loaded.config.known_task()
     place = "" if task.suite == "surefoot" else " in a simulator"
     if request.asked or getattr(loaded.algorithm, "needs_budget", False):
         return f"budgets{place}"
@@ -224,7 +224,7 @@ def _check_route(
     loaded: LoadedRun, options: EvaluateOptions, route: str, given: Collection[str], faults: Faults
 ) -> None:
     """Gather in `faults` each option that this evaluation would not read, or would read half."""
-    trained = get_task(loaded.config.task)
+    trained = loaded.config.known_task()
     whose = f"{loaded.config.algorithm} on {trained.name}"
     with faults.also():
         refuse_others(options, ROUTES[route], whose, given=given)

@@ -37,7 +37,6 @@ from surefoot.runs.evaluation_files import NotKeptError, keep, unwritten
 from surefoot.runs.loaded import FOLDER, LoadedRun
 from surefoot.runs.summary import merged_summary
 from surefoot.safety.calibration import Calibration, read_calibration
-from surefoot.tasks import get_task
 from surefoot.training import hyperparameters
 
 EPISODES = 40
@@ -87,7 +86,7 @@ def evaluate_under_budgets(
             f"{loaded.directory.path}: algorithm '{config.algorithm}' plans under no budget; leave --budget, "
             f"--cost-limit, --budget-schedule and --level out."
         )
-    task = get_task(config.task)
+    task = config.known_task()
     schedule = None if request.schedule is None else read_schedule(request.schedule, task)
     try:
         budgets = requested_budgets(task, ratios=request.ratios, costs=request.costs, schedule=schedule)

@@ -56,7 +56,7 @@ def evaluate_on_images(loaded: LoadedRun, *, episodes: int, where: str | None, s
     Raises `ConfigError` where the two tasks are not of the same images and actions, and, if `strict`, where the data
     are gone.
     """
-    trained = get_task(loaded.config.task)
+    trained = loaded.config.known_task()
     task = trained if where is None else get_task(where)
     if task.spec != trained.spec:
         raise ConfigError(

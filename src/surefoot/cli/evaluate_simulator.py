@@ -49,7 +49,7 @@ def evaluate_on_simulator(
     `gifs` episodes of the first seed are drawn first, so that a machine that cannot draw says so before the work.
     `where`: another task to measure on, which must look the same to the policy (`ConfigError`).
     """
-    task = get_task(loaded.config.task if where is None else where)
+    task = loaded.config.known_task() if where is None else get_task(where)
     check_sight(loaded, task)
     if task.vision is not None:
         say_renderer(task)

@@ -169,7 +169,7 @@ def _checked(options: FinetuneOptions, given: Collection[str], faults: Faults) -
         raise ConfigError(
             f"{options.run}: expected an algorithm that can be fine-tuned, found {loaded.config.algorithm}."
         )
-    trained = get_task(loaded.config.task)
+    trained = loaded.config.known_task()
     task = trained if options.task is None else get_task(options.task)
     route, whose = ("pure", f"{task.name}, which has no simulator") if task.vision is None else ("in a simulator", "")
     with faults.also():

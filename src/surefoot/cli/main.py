@@ -49,6 +49,11 @@ COMMANDS: dict[str, Command] = {
         "Fetch and check published data; look at datasets, filter and convert them.",
         "start the same command again; a download goes on where it stopped",
     ),
+    "task": Command(
+        "surefoot.cli.task",
+        "Write a task file for a system of your own from its log, and check it.",
+        "start the same command again",
+    ),
     "train": Command(
         "surefoot.cli.train",
         "Train an algorithm on a dataset, for several seeds at once.",

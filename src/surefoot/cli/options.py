@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
@@ -20,12 +21,13 @@ from surefoot.cli.arguments import check_words
 from surefoot.cli.faults import Faults
 from surefoot.cli.flags import argument_faults, flags_of, given_flags, ranges_in_help, without_flags
 from surefoot.cli.terminal import cleaned_streams
+from surefoot.data.own_tasks import find_task
 from surefoot.errors import ConfigError, FieldError, SurefootError
 from surefoot.numerics import start_jax
-from surefoot.tasks import Task, get_task
+from surefoot.tasks import Task
 from surefoot.training.run_directory import MOST_SEEDS
 
-WITHOUT_JAX = ("data", "simulators")
+WITHOUT_JAX = ("data", "simulators", "task")
 """Commands that need no platform of JAX's."""
 
 Options = TypeVar("Options")
@@ -119,16 +121,21 @@ def choose(
     algorithm: str = "fisor",
     task: str = "PointRobot",
     preset: str = presets.DEFAULT_PRESET,
+    known: Task | None = None,
 ) -> Choice:
-    """The first stage. Raises `UnknownNameError`, listing the near names, `ConfigError` where a value is missing."""
+    """The first stage; `known` is a task that a run keeps.
+
+    Raises `UnknownNameError`, listing the near names, `ConfigError` where a value is missing.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for name, value in (("algorithm", algorithm), ("task", task), ("preset", preset)):
         parser.add_argument(f"--{name}", default=value)
+    parser.add_argument("--data", type=Path, default=None)
     try:
         found, _ = parser.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
         raise ConfigError(f"{error.argument_name}: expected a name, found none.") from error
-    chosen = get_task(found.task)
+    chosen = known if known is not None and found.task == known.name else find_task(found.task, data=found.data)
     defaults = presets.build(found.algorithm, chosen, preset=found.preset)
     return Choice(found.algorithm, chosen, found.preset, defaults)
 

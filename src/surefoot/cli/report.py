@@ -35,7 +35,6 @@ from surefoot.runs.origin import check_origin
 from surefoot.runs.run_data import run_data
 from surefoot.runs.summary import read_summary
 from surefoot.safety.region import SLICES
-from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
 from surefoot.training.metrics_log import MetricsRow
 
@@ -92,7 +91,7 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
     if found.reason:
         warn(f"the report shows no data: {found.reason}.")
     dataset, frames = (found.transitions if dataset is None else dataset), found.frames
-    task = get_task(config.task)
+    task = config.known_task()
     name = method_name(config.algorithm, config.data_selection)
     figures: Figures = {
         **scatter_figure(path, name=name, data=data_points(dataset, task, summary)),

@@ -13,7 +13,6 @@ from surefoot.cli.terminal import say
 from surefoot.errors import ConfigError, check_name, flag
 from surefoot.presets import DEFAULT_PRESET
 from surefoot.ranges import shown
-from surefoot.tasks import get_task
 from surefoot.text import shell_word
 from surefoot.training import RunConfig, RunDirectory
 from surefoot.training.algorithm import from_hyperparameters
@@ -58,7 +57,7 @@ def resumed_choice(run: RunDirectory, arguments: Sequence[str], faults: Faults) 
     kind = ALGORITHMS[check_name("algorithm", config.algorithm, ALGORITHMS)]
     preset = config.preset or DEFAULT_PRESET
     defaults = from_hyperparameters(kind, config.hyperparameters, source=str(run.config_path))
-    there = Choice(config.algorithm, get_task(config.task), preset, defaults)
+    there = Choice(config.algorithm, config.known_task(), preset, defaults)
     with faults.also():
         refuse_other_choice(run, there, arguments)
     return there
@@ -66,7 +65,7 @@ def resumed_choice(run: RunDirectory, arguments: Sequence[str], faults: Faults) 
 
 def refuse_other_choice(run: RunDirectory, there: Choice, arguments: Sequence[str]) -> None:
     """Raise `ConfigError` where the arguments name another algorithm, task or preset than what is gone on with."""
-    given = choose(arguments, algorithm=there.algorithm, task=there.task.name, preset=there.preset)
+    given = choose(arguments, algorithm=there.algorithm, task=there.task.name, preset=there.preset, known=there.task)
     refuse_differing(run, _names_of(there), _names_of(given))
 
 

@@ -3,7 +3,7 @@
 from surefoot.cli.terminal import note
 from surefoot.errors import CheckpointError, ConfigError
 from surefoot.runs.loaded import LoadedRun
-from surefoot.tasks import Task, get_task
+from surefoot.tasks import Task
 from surefoot.vision import from_json
 
 
@@ -13,7 +13,7 @@ def check_sight(loaded: LoadedRun, task: Task) -> None:
     A published checkpoint was once scored on the wrong robot, whose images and actions have the same shapes. Also
     `CheckpointError` where the run was trained with other cameras than its task has now.
     """
-    trained = get_task(loaded.config.task)
+    trained = loaded.config.known_task()
     path = loaded.directory.path
     if task.spec != trained.spec:
         raise ConfigError(

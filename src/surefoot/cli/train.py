@@ -28,6 +28,7 @@ from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files,
 from surefoot.data.frame_stream import in_memory, stays_in_files
 from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
+from surefoot.data.own_tasks import find_task, find_task_file
 from surefoot.data.remarks import few_episodes, remarks
 from surefoot.data.selection import DataFilter, kept_aside, select, selection, selection_name
 from surefoot.errors import ConfigError, flag
@@ -36,7 +37,7 @@ from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.runs.origin import check_spec
 from surefoot.runs.output_folder import check_output_folder
 from surefoot.runs.summary import merge_summary
-from surefoot.tasks import Task, get_task
+from surefoot.tasks import Task
 from surefoot.text import shell_word
 from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config
 from surefoot.training.algorithm import learns_from_windows
@@ -58,7 +59,7 @@ class TrainOptions(StrictOption, Generic[Hyper]):
     algorithm: str = "fisor"
     """Name of the algorithm."""
     task: str = "PointRobot"
-    """Name of the task."""
+    """Name of the task, or a task file of your own that ends in .toml."""
     preset: str = presets.DEFAULT_PRESET
     """Named hyper-parameters that the flags below start from."""
     data: Path | None = None
@@ -144,6 +145,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str], faults: Faults 
     covered = coverage(dataset)
     with reading_progress(f"fingerprint of {path.name}") as report:
         fingerprint = dataset.fingerprint(on_progress=report)
+    own = find_task_file(options.task, data=options.data)
     config = make_config(
         options.hyper,
         name=options.algorithm,
@@ -156,6 +158,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str], faults: Faults 
         log_interval=options.log_interval,
         checkpoint_interval=options.checkpoint_interval,
         command=tuple(command),
+        task_file=None if own is None else own.as_json(),
         data_selection=chosen if task.vision is None else {**chosen, "vision": task.vision._asdict()},
     )
     to_judge = episodes_to_judge(options.hyper, dataset, held_out) if isinstance(dataset, Dataset) else None
@@ -191,7 +194,7 @@ def train(options: TrainOptions[Any], *, command: Sequence[str], faults: Faults 
 
 def _checked(options: TrainOptions[Any], faults: Faults) -> tuple[tuple[int, ...], Task, dict[str, Any], Path]:
     """The seeds, the task, the selection and the place of the data; `faults` gathers what is wrong with the options."""
-    task = get_task(options.task)
+    task = find_task(options.task, data=options.data)
     seeds = faults.attempt(lambda: parse_seeds(options.seeds), ())
     with faults.also():
         _check_intervals(options)

@@ -27,8 +27,12 @@ from surefoot.files import write_json
 from surefoot.json_files import read_json
 from surefoot.locks import holding_file
 from surefoot.tasks import TASKS, Task, get_task
+from surefoot.tasks.own_task import kept_task_file
+from surefoot.tasks.own_task import task_of as task_of_file
 
 MANIFEST = "manifest.json"
+TASK_FILE = "task_file"
+"""The card's key for the task file with which a log was imported, with the log's columns and numbers filled in."""
 _MANIFEST_SECONDS = 30.0
 """That another process may take to write its line."""
 Format = Literal["dsrl", "d4rl", "minari", "frames", "episodes", "chunks"]
@@ -131,6 +135,8 @@ def card_of(path: Path) -> dict[str, Any]:
 def task_of(path: Path) -> Task | None:
     """Whose data a file holds: as its card says, or its name where it is a published one; None where neither does."""
     card = card_of(path)
+    if TASK_FILE in card:
+        return task_of_file(kept_task_file(card[TASK_FILE], place=f"{path}: card: {TASK_FILE}"))
     if "task" in card:
         return get_task(str(card["task"]))
     return next((task for task in TASKS.values() if task.dsrl_file == path.name), None)

@@ -6,13 +6,12 @@ from typing import Any
 
 from surefoot.checkpoint import as_json, difference, read_metadata
 from surefoot.errors import CheckpointError, ConfigError
-from surefoot.tasks import get_task
 from surefoot.training import RunConfig, RunDirectory
 
 
 def check_spec(run: RunDirectory, config: RunConfig) -> None:
     """Raise `ConfigError` where a run's data have other shapes or horizons than its task."""
-    task = get_task(config.task)
+    task = config.known_task()
     expected, found = as_json(dataclasses.asdict(task.spec)), as_json(dataclasses.asdict(config.spec))
     if expected != found:
         raise ConfigError(f"{run.config_path}: task {task.name}: {difference('spec', expected, found)}.")

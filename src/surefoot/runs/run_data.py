@@ -53,7 +53,8 @@ def run_data(run: RunDirectory, config: RunConfig) -> RunData:
 
 def data_task(config: RunConfig) -> Task:
     """Whose data a run was trained on: a fine-tuned run's are another task's."""
-    return get_task(str(config.data_selection.get("data_task", config.task)))
+    named = config.data_selection.get("data_task", config.task)
+    return config.known_task() if named == config.task else get_task(str(named))
 
 
 def data_places(run: RunDirectory, config: RunConfig) -> Iterator[Path]:

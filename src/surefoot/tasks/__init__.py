@@ -4,6 +4,8 @@ from surefoot.errors import check_name
 from surefoot.tasks.constraint import Constraint, CostLimit, RunTimeBudget, Signal
 from surefoot.tasks.dsrl import DSRL_TASKS
 from surefoot.tasks.environment import Environment, own
+from surefoot.tasks.own_task import is_task_file, offered_task, task_of
+from surefoot.tasks.read_task_file import read_task_file
 from surefoot.tasks.reference import Reference
 from surefoot.tasks.task import Task
 from surefoot.tasks.trebi import TREBI_TASKS
@@ -51,7 +53,7 @@ def _point_robot_pixels(name: str, size: int) -> Task:
     )  # fmt: skip
 
 
-OWN_TASK = "a system of your own, which is trained from Python (docs/own-task.md)"
+OWN_TASK = "a system of your own: a task file that ends in .toml (docs/own-log.md)"
 """What a name that is not in the table may mean."""
 
 TASKS: dict[str, Task] = {
@@ -75,10 +77,17 @@ _BY_DSRL_ID = {task.dsrl_id: task for task in DSRL_TASKS.values() if task.dsrl_i
 
 
 def get_task(name: str) -> Task:
-    """The task called `name`, surefoot's or DSRL's name.
+    """The task called `name`: surefoot's or DSRL's name, the path of a task file that ends in .toml, or a name under
+    which another package offers one (entry point `surefoot.tasks`: a `Task`, or the path of its task file).
 
-    Raises `UnknownNameError` that lists the near names, and says how a system of one's own is trained.
+    Raises `UnknownNameError` that lists the near names, `ConfigError` for a task file that cannot be used.
     """
     if name in _BY_DSRL_ID:
         return _BY_DSRL_ID[name]
+    if name in TASKS:
+        return TASKS[name]
+    if is_task_file(name):
+        return task_of(read_task_file(name, taken=list(TASKS)))
+    if (offered := offered_task(name)) is not None:
+        return offered
     return TASKS[check_name("task", name, TASKS, also=OWN_TASK)]

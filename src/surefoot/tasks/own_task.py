@@ -1,15 +1,37 @@
-"""The `Task` of a task file, and task files kept as JSON in data cards and runs."""
+"""The `Task` of a task file, task files kept as JSON in data cards and runs, and tasks of other packages."""
 
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from surefoot.errors import ConfigError
 from surefoot.tasks.constraint import Constraint, CostLimit, Signal
 from surefoot.tasks.environment import Environment
-from surefoot.tasks.read_task_file import TaskFileReader, parse_task_file
+from surefoot.tasks.read_task_file import TaskFileReader, matches, parse_task_file, read_task_file
 from surefoot.tasks.reference import Argument, Reference
 from surefoot.tasks.task import Task
-from surefoot.tasks.task_file import TaskFile
+from surefoot.tasks.task_file import FROM_DATA, TaskFile
+
+GROUP = "surefoot.tasks"
+"""Of the entry points by which other packages offer tasks."""
+
+
+def is_task_file(name: str) -> bool:
+    """Whether a task's name is the path of a task file."""
+    return name.endswith(".toml")
+
+
+def offered_task(name: str) -> Task | None:
+    """The task that another package offers under a name; None where none does. Raises `ConfigError`."""
+    for point in entry_points(group=GROUP, name=name):
+        found = point.load()
+        if isinstance(found, Task):
+            return found
+        if isinstance(found, str | Path) and is_task_file(str(found)):
+            return task_of(read_task_file(found))
+        expected = "a Task or the path of a task file that ends in .toml"
+        raise ConfigError(f"entry point {GROUP}: {name}: expected {expected}, found {type(found).__name__}.")
+    return None
 
 
 def task_of(file: TaskFile) -> Task:
@@ -32,6 +54,25 @@ def task_of(file: TaskFile) -> Task:
         deterministic=file.task.deterministic,
         environment=_environment(file),
     )
+
+
+def difference_of(given: TaskFile, kept: TaskFile) -> str | None:
+    """The first key in which a task file is another one than that which data were imported with, which has the log's
+    columns and numbers in place of * and "from data"; None where it is the same."""
+    one, other = given.as_json(), kept.as_json()
+    for table in ("log", "environment"):  # where logs and episodes come from changes no number
+        one.pop(table)
+        other.pop(table)
+    for table in ("observation", "action"):
+        patterns = one[table]["columns"]
+        if all(any(matches(pattern, name) for pattern in patterns) for name in other[table]["columns"]):
+            one[table]["columns"] = other[table]["columns"] if any("*" in name for name in patterns) else patterns
+    if one["task"]["reference_returns"] == FROM_DATA:
+        one["task"]["reference_returns"] = other["task"]["reference_returns"]
+    for mine, theirs in zip(one["constraint"], other["constraint"], strict=False):
+        if mine["scale"] == FROM_DATA:
+            mine["scale"] = theirs["scale"]
+    return next((key for key in one if one[key] != other[key]), None)
 
 
 def _constraints(file: TaskFile) -> tuple[Constraint, ...]:

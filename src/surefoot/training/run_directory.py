@@ -27,6 +27,8 @@ from surefoot.files import sweep, write_json
 from surefoot.json_files import check_json, read_json
 from surefoot.locks import holding
 from surefoot.ranges import COUNT, NUMBER, SEED, Range, check_fields
+from surefoot.tasks import Task, get_task
+from surefoot.tasks.own_task import kept_task_file, task_of
 from surefoot.training.algorithm import hyperparameters
 from surefoot.types import DataSpec
 
@@ -121,9 +123,17 @@ class RunConfig:
     """How training was made longer, one after the other."""
     format_version: Annotated[int, Range(COUNT)] = FORMAT_VERSION
     """Of config.json."""
+    task_file: dict[str, Any] | None = None
+    """The whole task file of a task of one's own, as JSON; None for a task of the table."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def known_task(self) -> Task:
+        """The task: that of the table, or of the task file that the run keeps. Raises `ConfigError`."""
+        if self.task_file is None:
+            return get_task(self.task)
+        return task_of(kept_task_file(self.task_file, place="config.json: task_file"))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -161,6 +171,7 @@ def make_config(
     algorithm: Any, *, name: str, task: str, spec: DataSpec, seeds: tuple[int, ...], data_path: str,
     data_fingerprint: str, log_interval: int, checkpoint_interval: int, preset: str | None = None,
     command: tuple[str, ...] = (), data_selection: Mapping[str, Any] | None = None,
+    task_file: dict[str, Any] | None = None,
 ) -> RunConfig:  # fmt: skip
     """The configuration of a run of `algorithm`, which the table calls `name`; adds hyper-parameters and versions.
 
@@ -183,6 +194,7 @@ def make_config(
         command=tuple(command),
         versions=checkpoint.versions(),
         data_selection=dict(data_selection or {}),
+        task_file=task_file,
     )
 
 
@@ -256,6 +268,7 @@ class RunDirectory:
         names = {one.name for one in dataclasses.fields(RunConfig)}
         values.setdefault("data_selection", {})  # runs from before there were selections have none
         values.setdefault("extensions", [])
+        values.setdefault("task_file", None)
         if wrong := sorted(names ^ values.keys()):
             sentence = "expected a value, found none" if wrong[0] in names else "expected no such field, found one"
             raise ConfigError(f"{self.config_path}: {wrong[0]}: {sentence}.")
@@ -343,9 +356,10 @@ def _is_checkpoint_name(name: str) -> bool:
 
 
 def _config_values(config: RunConfig) -> dict[str, Any]:
-    """As config.json has them: without extensions where there are none, as in runs from before there were any."""
+    """As config.json has them: without extensions and a task file where there are none, as in runs from before there
+    were any."""
     values = dataclasses.asdict(config)
-    return values if config.extensions else {name: value for name, value in values.items() if name != "extensions"}
+    return {name: value for name, value in values.items() if value or name not in ("extensions", "task_file")}
 
 
 def _make_folder(path: Path) -> None:

@@ -17,6 +17,7 @@ from surefoot.data.checks import refuse
 from surefoot.data.checksums import CHECKSUM, Checksum, write_keys, write_text
 from surefoot.data.dataset import Dataset
 from surefoot.data.hdf5 import CARD, load
+from surefoot.data.library import TASK_FILE
 from surefoot.data.logs.arrays import frame_log
 from surefoot.data.logs.columns import Columns, resolve_columns
 from surefoot.data.logs.episodes import whole_episodes
@@ -33,8 +34,6 @@ from surefoot.tasks.task_file import FROM_DATA, TaskFile
 SIGNALS_KEY = "constraint_signals"
 """The array [N, c] of every constraint by itself, in the task file's order: signals relative to their scales, costs as
 they are. In files with several constraints."""
-TASK_FILE = "task_file"
-"""The card's key for the task file, with its columns and numbers filled in."""
 
 OnRows = Callable[[int], None]
 
@@ -106,7 +105,7 @@ def import_log(
     columns = resolve_columns(file, log, reader)
     survey = _survey(log, columns, on_rows)
     imported = _imported(columns, survey)
-    facts = {"task_file": imported.file.as_json(), "log": log.name, "import": _counts(survey)}
+    facts = {TASK_FILE: imported.file.as_json(), "log": log.name, "import": _counts(survey)}
     task = imported.task
     text = json.dumps(written_card(out, CARD, task.name, {**(card or {}), **facts}))
     shapes = _shapes(columns, survey.steps)
@@ -122,6 +121,12 @@ def import_log(
             raise DataError(str(error).replace(str(temporary), log.name)) from error
         release(*(array for _, array in written.arrays()))
     return imported
+
+
+def survey_log(log: Log, file: TaskFile, reader: TaskFileReader) -> Imported:
+    """Check a whole log against a task file as `import_log` does, and write nothing. Raises as it."""
+    columns = resolve_columns(file, log, reader)
+    return _imported(columns, _survey(log, columns, None))
 
 
 def from_frame(frame: Any, file: TaskFile, *, reader: TaskFileReader | None = None) -> tuple[Dataset, Imported]:

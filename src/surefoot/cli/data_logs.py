@@ -1,0 +1,96 @@
+"""`surefoot data import` and `surefoot data check`: logs of one's own become data files, and are looked at."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from surefoot.checkpoint import versions
+from surefoot.cli.data_source import Source, check_output, open_source
+from surefoot.cli.progress import ProgressLine
+from surefoot.cli.remarks import StrictOption, remark
+from surefoot.cli.terminal import say, show
+from surefoot.data import library, load
+from surefoot.data.logs import Imported, import_log, open_log
+from surefoot.data.logs.check import coverage_lines, log_remarks, read_checked
+from surefoot.data.own_tasks import kept_file
+from surefoot.data.remarks import remarks
+from surefoot.errors import ConfigError, DataError
+from surefoot.tasks import TASKS
+from surefoot.tasks.read_task_file import open_task_file
+from surefoot.tasks.task_file import TaskFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions(StrictOption):
+    """Turn a log of your own into a data file, as a task file says: CSV, Parquet, NPZ or HDF5, a folder of CSV or
+    Parquet files, LeRobot's or Minari's. Nothing is written before the whole log was found good."""
+
+    logs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Files or folders, which are one log; none: those that the task file names."""
+    task: Path
+    """The task file, which ends in .toml."""
+    out: Path
+    """HDF5 file to write."""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Replace the file if it exists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCheckOptions(Source):
+    """Look at imported data: constraints against costs (sign, lag, contradictions), columns, units, rates, coverage."""
+
+
+def import_data(options: ImportOptions) -> None:
+    """Write the data file."""
+    file, reader = open_task_file(options.task, taken=list(TASKS))
+    check_output(options.out, overwrite=options.overwrite)
+    log = open_log(logs_of(options.logs, options.task, file))
+    card = {"recipe": "surefoot data import", "versions": versions()}
+    with ProgressLine("importing", unit="rows") as line:
+        imported = import_log(log, file, reader, options.out, card=card, on_rows=lambda rows: line.report(rows, rows))
+    try:
+        _remark_on(options.out, imported, strict=options.strict)
+    except ConfigError:
+        options.out.unlink(missing_ok=True)
+        raise
+    survey = imported.survey
+    say(f"{options.out}: {survey.episodes:,} episodes, {survey.steps:,} transitions of {imported.task.name}.")
+
+
+def _remark_on(path: Path, imported: Imported, *, strict: bool) -> None:
+    """Warn of what was taken in another way than it was logged, and of what is suspicious."""
+    dataset = load(path, imported.task, checked=False)
+    found = [*imported.sentences, *remarks(dataset, imported.task)]
+    found += log_remarks(read_checked(path, dataset, imported.file))
+    remark([f"{path}: {sentence}" for sentence in found], strict=strict)
+
+
+def logs_of(given: tuple[Path, ...], task: Path, file: TaskFile) -> list[Path]:
+    """The logs that a command names, or else the task file. Raises `ConfigError` where neither does."""
+    if given:
+        return list(given)
+    if file.log is None:
+        raise ConfigError(
+            f"{task}: log.paths: expected the files of the log, or files on the command line, found none."
+        )
+    return [task.parent / one for one in file.log.paths]
+
+
+def check_data(options: DataCheckOptions) -> None:
+    """Print what was found; raises `ConfigError` with --strict."""
+    path, task = options.resolve()
+    file = kept_file(path)
+    if file is None or library.format_of(path) != "dsrl":
+        raise DataError(
+            f"{path}: expected data that `surefoot data import` wrote, found others; see surefoot data info."
+        )
+    opened = open_source(options)
+    checked = read_checked(path, opened.dataset, file)
+    width = max(len(name) for name, _ in coverage_lines(checked))
+    for name, value in coverage_lines(checked):
+        show(f"{name:<{width}}  {value}")
+    found = log_remarks(checked)
+    remark([f"{path}: {sentence}" for sentence in found], strict=options.strict)
+    if not found and not opened.remarks:
+        say(f"{path}: {task.name}: nothing suspicious in {len(opened.dataset):,} transitions.")

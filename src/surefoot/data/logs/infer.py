@@ -1,0 +1,195 @@
+"""Write a first task file from a log: roles of columns by their names, ranges and steps by their numbers."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from surefoot.data.logs.table import Log, seconds_of
+
+_ROLES: dict[str, str] = {
+    "episode": r"(episode|ep|traj|trajectory|rollout|run)(_?(id|index|number|name))?",
+    "time": r"t|time|timestamp|time_s|seconds|date(_?time)?",
+    "terminated": r"(next\.)?(terminated|terminals?|terminations?|dones?|is_terminal)",
+    "truncated": r"(next\.)?(truncated|truncations?|timeouts?|time_limit)",
+    "reward": r"(next\.)?(rewards?|r)",
+    "cost": r"(next\.)?((infos?[/.])?costs?|trip(ped)?|crash(ed)?|collisions?|violations?|unsafe|alarm)",
+    "action": r"(actions?|act|u|ctrl|controls?|cmd|commands?|torque|valve|heater|throttle|steer(ing)?|brake)"
+    r"(\[\d+\])?([_.]\w+)*",
+}
+"""Role -> the names that a column of it has, in small letters."""
+_INDEX = r"(frame_index|index|task_index|step|row|Unnamed.*|)"
+_MOST_LINES = 40
+
+
+@dataclass
+class Found:
+    """What one pass over a column found."""
+
+    low: float = np.inf
+    high: float = -np.inf
+    missing: int = 0
+    text: bool = False
+
+
+@dataclass
+class LogFacts:
+    """What one pass over a log found."""
+
+    rows: int = 0
+    columns: dict[str, Found] = field(default_factory=dict)
+    longest: int = 0
+    """Rows of the longest episode."""
+    step: float = np.nan
+    """Median of the seconds between rows."""
+
+
+def infer_task_file(log: Log, *, name: str, paths: Sequence[str]) -> str:
+    """The text of a first task file for a log, with comments that say what was seen. Raises `DataError`."""
+    roles = {column: _role(column) for column in log.names}
+    facts = _facts(log, roles)
+    columns = {role: [one for one in log.names if roles[one] == role] for role in {*_ROLES, "observation"}}
+    columns["observation"] = [one for one in columns["observation"] if not facts.columns[one].text]
+    following = [one for one in columns["observation"] if one.startswith("next_")]
+    if len(following) * 2 == len(columns["observation"]):
+        columns["observation"] = [one for one in columns["observation"] if one not in following]
+    else:
+        following = []
+    return "\n".join(
+        [
+            f"# A first task file, written from {facts.rows:,} rows. Check every line: it says what the system is.",
+            "",
+            "[task]",
+            f"name = {json.dumps(name)}",
+            f"horizon = {max(facts.longest, 1)}  # longest episode, in steps; the longest logged one",
+            'reference_returns = "from data"  # or [low, high]: returns that score 0 and 1',
+            "",
+            "[observation]",
+            *_listed("columns", columns["observation"], facts),
+            *(['next_prefix = "next_"'] if following else []),
+            '# units = { COLUMN = "m/s" }',
+            "",
+            "[action]",
+            *_actions(columns["action"], facts),
+            "",
+            *_reward(columns["reward"]),
+            "",
+            *_constraint(columns["cost"], columns["observation"], facts),
+            "",
+            *_episodes(columns, facts),
+            "",
+            "[log]",
+            f"paths = {json.dumps(list(paths))}",
+            "",
+        ]
+    ).replace("\n\n\n", "\n\n")
+
+
+def _role(name: str) -> str:
+    for role, pattern in _ROLES.items():
+        if re.fullmatch(pattern, name.lower()):
+            return role
+    return "" if re.fullmatch(_INDEX, name) else "observation"
+
+
+def _facts(log: Log, roles: dict[str, str]) -> LogFacts:
+    facts = LogFacts(columns={name: Found() for name in log.names})
+    episode = next((one for one in log.names if roles[one] == "episode"), None)
+    time = next((one for one in log.names if roles[one] == "time"), None)
+    last, length = object(), 0
+    for batch in log.batches(log.names, texts=log.names):
+        for name, values in batch.columns.items():
+            _add(facts.columns[name], values)
+        names = np.zeros(batch.rows) if episode is None else batch.columns[episode]
+        changes = np.flatnonzero(names[1:] != names[:-1]) + 1
+        if names[0].item() != last:
+            length = 0
+        bounds = np.concatenate([[0], changes, [batch.rows]])
+        lengths = np.diff(bounds)
+        lengths[0] += length
+        facts.longest = max(facts.longest, int(lengths.max()))
+        length, last = int(lengths[-1]), names[-1].item()
+        if time is not None and not facts.rows and batch.rows > 1:
+            seconds = batch.columns[time] if batch.columns[time].dtype.kind == "f" else seconds_of(batch.columns[time])
+            facts.step = np.nan if seconds is None else float(np.median(np.diff(seconds)))
+        facts.rows += batch.rows
+    return facts
+
+
+def _add(found: Found, values: np.ndarray) -> None:
+    if values.dtype.kind != "f":
+        found.text = True
+        return
+    finite = values[np.isfinite(values)]
+    found.missing += len(values) - len(finite)
+    if len(finite):
+        found.low, found.high = min(found.low, float(finite.min())), max(found.high, float(finite.max()))
+
+
+def _listed(key: str, columns: Sequence[str], facts: LogFacts) -> list[str]:
+    """A list of columns; with the range of each, where there are few."""
+    patterns = list(dict.fromkeys(re.sub(r"\[\d+\]$", "[*]", one) for one in columns))
+    if len(columns) > _MOST_LINES or len(patterns) < len(columns):
+        return [f"{key} = {json.dumps(patterns)}  # {len(columns)} columns"]
+    lines = [f"    {json.dumps(one)},  # {_range(facts.columns[one])}" for one in columns]
+    return [f"{key} = [", *lines, "]"]
+
+
+def _range(found: Found) -> str:
+    missing = f", {found.missing:,} missing" if found.missing else ""
+    return f"{found.low:.4g} to {found.high:.4g}{missing}" if found.low <= found.high else f"no number{missing}"
+
+
+def _actions(columns: Sequence[str], facts: LogFacts) -> list[str]:
+    if not columns:
+        return ["columns = []  # name the columns that the controller chooses, and take them out of [observation]"]
+    low = [facts.columns[one].low for one in columns]
+    high = [facts.columns[one].high for one in columns]
+    return [
+        f"columns = {json.dumps(list(columns))}",
+        f"low = {_numbers(low)}  # smallest logged numbers: write the physical bounds",
+        f"high = {_numbers(high)}",
+        "# rate_limit = [...]  # largest change from one step to the next",
+    ]
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return f"[{', '.join(repr(float(f'{value:.6g}')) for value in values)}]"
+
+
+def _reward(columns: Sequence[str]) -> list[str]:
+    if not columns:
+        return ["# [reward]  # without one, policies are learned by imitation", '# expression = "-abs(COLUMN - 1.0)"']
+    return ["[reward]", f"column = {json.dumps(columns[0])}"]
+
+
+def _constraint(costs: Sequence[str], observed: Sequence[str], facts: LogFacts) -> list[str]:
+    if costs:
+        return [
+            "[[constraint]]",
+            f"name = {json.dumps(re.sub(r'[^a-zA-Z0-9_]', '_', costs[0]))}",
+            f"column = {json.dumps(costs[0])}  # {_range(facts.columns[costs[0]])}",
+            'kind = "cost"  # a signal that says how far a violation is teaches more: see docs/own-log.md',
+            "limit = 0.0  # sum over an episode that is still safe",
+        ]
+    some = observed[0] if observed else "COLUMN"
+    return [
+        "[[constraint]]",
+        'name = "limit"',
+        'expression = "abs(COLUMN) - LIMIT"  # safe where it is at most 0: write your own over the log\'s columns',
+        f"# as: abs({some}) - {facts.columns[some].high if observed else 1.0:.3g}",
+    ]
+
+
+def _episodes(columns: dict[str, list[str]], facts: LogFacts) -> list[str]:
+    lines = ["[episodes]"]
+    lines += [f"by = {json.dumps(columns['episode'][0])}"] if columns["episode"] else []
+    for key in ("terminated", "truncated", "time"):
+        lines += [f"{key} = {json.dumps(columns[key][0])}"] if columns[key] else []
+    if columns["time"] and np.isfinite(facts.step) and facts.step > 0:
+        lines.append(f"step_seconds = {float(f'{facts.step:.6g}')!r}")
+    if len(lines) == 1:
+        lines.append('# by = "COLUMN"  # a column that numbers episodes, "files", or "gaps" of a column of times')
+    return lines
