@@ -103,7 +103,7 @@ class StubPlanner:
             plan = jnp.broadcast_to(inputs.observation[:, None], memory["plan"].shape)
             return {"steps": memory["steps"] + 1, "plan": plan}, action[:, None]
 
-        return Policy(initial, act)
+        return Policy(initial, act, keyed=True)
 
     def imagined(self, state: Any, memory: Any) -> Float[Array, "n h 2"]:
         return memory["plan"]

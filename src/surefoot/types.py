@@ -115,11 +115,12 @@ class PolicyInputs(NamedTuple):
 class Policy(NamedTuple):
     """A policy as two pure functions: `initial(n) -> carry` and `act(carry, inputs, key) -> (carry, action)`.
 
-    A planner under budgets also takes keys [n]: then an environment's noise depends on its own alone.
+    One that is `keyed` also takes keys [n]: then an environment's noise depends on its own alone.
     """
 
     initial: Callable[[int], PyTree[Any]]
     act: Callable[[PyTree[Any], PolicyInputs, Key[Array, "*n"]], tuple[PyTree[Any], Float[Array, "n act"]]]
+    keyed: bool = False
 
 
 @runtime_checkable

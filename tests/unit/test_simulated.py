@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.fake_vector import FakeSimulator, FakeVector
+from tests.fake_vector import TASK, FakeSimulator, FakeVector
 
 from surefoot.errors import OutputError
-from surefoot.evaluation.outputs import check_actions
 from surefoot.evaluation.rendered import COST_COLOUR, render_episode
-from surefoot.evaluation.simulated import Episode, act_once, episode_seed, lanes_for, roll_out_simulator
-from surefoot.types import Policy
+from surefoot.evaluation.simulated import Episode, envs_for, roll_out_alone, roll_out_simulator
+from surefoot.rollouts.host import check_actions, episode_seed
+from surefoot.types import Policy, PolicyInputs
 
 SEEDS = (3, 8)
 STATES = jnp.array([0.2, -0.1])
@@ -36,15 +36,17 @@ class Counting:
 
 
 def plain(algorithm: Any, place: int, episode: int) -> Episode:
-    """One episode, step by step."""
-    simulator = FakeSimulator()
+    """One episode, step by step; the key of an action is folded from seed, episode and step."""
+    simulator, policy = FakeSimulator(), algorithm.policy(STATES[place])
     observation, _ = simulator.reset(seed=episode_seed(episode))
-    memory, returns, costs, step = None, 0.0, 0.0, 0
+    memory, returns, costs, step = policy.initial(1), 0.0, 0.0, 0
+    key = jax.random.key(23_11_2023)
+    for number in (SEEDS[place], episode):
+        key = jax.random.fold_in(key, number)
     while True:
-        memory, action = act_once(
-            algorithm, STATES[place], memory, observation, seed=SEEDS[place], episode=episode, step=step
-        )
-        observation, reward, terminated, truncated, info = simulator.step(action)
+        inputs = PolicyInputs(jnp.asarray(observation[None]), jnp.array([jnp.inf]), jnp.array([step]))
+        memory, action = policy.act(memory, inputs, jax.random.fold_in(key, step))
+        observation, reward, terminated, truncated, info = simulator.step(np.asarray(action[0]))
         returns, costs, step = returns + reward, costs + info["cost"], step + 1
         if terminated or truncated:
             return Episode(SEEDS[place], episode, returns, costs, step, terminated, 0)
@@ -93,17 +95,17 @@ def test_seeds_differ_by_their_states_and_their_noise() -> None:
     assert silent[0].episode_return == silent[2].episode_return
 
 
-def test_lanes_are_a_multiple_of_the_seeds() -> None:
-    assert lanes_for(seeds=3, episodes=20) == 30
-    assert lanes_for(seeds=3, episodes=4) == 12
-    assert lanes_for(seeds=3, episodes=4, most_per_seed=1) == 3
-    with pytest.raises(ValueError, match="multiple of 2 lanes, found 3"):
+def test_environments_are_a_multiple_of_the_seeds() -> None:
+    assert envs_for(seeds=3, episodes=20) == 30
+    assert envs_for(seeds=3, episodes=4) == 12
+    assert envs_for(seeds=3, episodes=4, most_per_seed=1) == 3
+    with pytest.raises(ValueError, match="multiple of 2 environments, found 3"):
         roll_out_simulator(Counting(), STATES, FakeVector(3), seeds=SEEDS, episodes=2)
 
 
 def test_a_drawn_episode_is_the_one_that_is_measured() -> None:
     algorithm = Counting()
-    shown = render_episode(algorithm, STATES[0], FakeSimulator(), seed=SEEDS[0], episode=1, every=4)
+    shown = render_episode(algorithm, STATES[0], FakeSimulator(), TASK, seed=SEEDS[0], episode=1, every=4)
     expected = plain(algorithm, 0, 1)
     assert (shown.episode_return, shown.cost, shown.length) == pytest.approx(
         (expected.episode_return, expected.cost, expected.length)
@@ -121,7 +123,7 @@ def test_actions_that_are_not_finite_end_the_rollouts() -> None:
     with pytest.raises(OutputError, match=r"^action \(environment, number\): .* found nan at \[2, 0\]; the policy"):
         roll_out_simulator(Counting(), broken, FakeVector(4), seeds=SEEDS, episodes=2)
     with pytest.raises(OutputError, match="the policy cannot act on what it observes"):
-        act_once(Counting(), broken[1], None, np.zeros(1, np.float32), seed=3, episode=0, step=0)
+        roll_out_alone(Counting(), broken[1], FakeVector(1), seed=3, episode=0)
 
 
 def test_idle_environments_may_hold_anything() -> None:

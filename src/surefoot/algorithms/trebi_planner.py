@@ -164,7 +164,7 @@ def planning_policy(
         return memory._replace(age=memory.age + 1, step=step + 1), actions
 
     width = normalizer.mean.shape[0]
-    return Policy(initial=lambda n: empty_memory(n, plan_horizon, width, age=control_interval), act=act)
+    return Policy(initial=lambda n: empty_memory(n, plan_horizon, width, age=control_interval), act=act, keyed=True)
 
 
 def stretched(

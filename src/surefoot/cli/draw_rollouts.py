@@ -38,8 +38,8 @@ class DrawnRollout(NamedTuple):
             return (Path(folder) / self.name).read_bytes()
 
 
-def draw_rollouts(loaded: LoadedRun, task: Task, count: int, *, lanes: int) -> list[DrawnRollout]:
-    """The first `count` episodes of the run's first seed, the same as those that are measured in `lanes` of a seed.
+def draw_rollouts(loaded: LoadedRun, task: Task, count: int, *, num_envs: int) -> list[DrawnRollout]:
+    """The first `count` episodes of the run's first seed, the same as those that are measured in `num_envs` of a seed.
 
     Raises `SimulatorError` where the simulator is missing or the machine cannot draw.
     """
@@ -55,7 +55,7 @@ def draw_rollouts(loaded: LoadedRun, task: Task, count: int, *, lanes: int) -> l
             for episode in range(count):
                 line.report(episode, count)
                 shown = render_episode(
-                    loaded.algorithm, state, simulator, seed=seed, episode=episode, every=every, lanes=lanes
+                    loaded.algorithm, state, simulator, task, seed=seed, episode=episode, every=every, num_envs=num_envs
                 )
                 caption = (
                     f"Episode {episode} of seed {seed}: return {shown.episode_return:.1f}, cost {shown.cost:g} in "

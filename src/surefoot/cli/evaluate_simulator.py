@@ -17,20 +17,20 @@ from surefoot.envs.vector import VectorEnv
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
 from surefoot.evaluation.rows import against_limits, episode_row, json_rows
 from surefoot.evaluation.simulated import (
-    LANES_PER_SEED,
+    ENVS_PER_SEED,
     Episode,
     Rollouts,
-    episode_seed,
-    lanes_for,
+    envs_for,
     roll_out_simulator,
 )
 from surefoot.evaluation.summarize import protocol_figures
+from surefoot.rollouts.host import episode_seed
 from surefoot.runs.evaluation_files import keep
 from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import Task, get_task
 
 OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnv]]
-"""(task, lanes, worker processes) -> lanes of that task."""
+"""(task, num_envs, worker processes) -> environments of that task."""
 
 
 def evaluate_on_simulator(
@@ -55,12 +55,12 @@ def evaluate_on_simulator(
         say_renderer(task)
     cost_limits(task, protocol)  # refused before any work
     seeds = loaded.config.seeds
-    # MetaDrive needs a process for each lane.
-    most = max(1, workers // len(seeds)) if task.suite == "metadrive" else LANES_PER_SEED
-    lanes = lanes_for(seeds=len(seeds), episodes=episodes, most_per_seed=most)
-    drawn = draw_rollouts(loaded, task, min(gifs, episodes), lanes=lanes // len(seeds)) if gifs else []
+    # MetaDrive needs a process for each environment.
+    most = max(1, workers // len(seeds)) if task.suite == "metadrive" else ENVS_PER_SEED
+    num_envs = envs_for(seeds=len(seeds), episodes=episodes, most_per_seed=most)
+    drawn = draw_rollouts(loaded, task, min(gifs, episodes), num_envs=num_envs // len(seeds)) if gifs else []
     began = time.perf_counter()
-    opened = (open_environment or open_lanes)(task, lanes, min(workers, lanes))
+    opened = (open_environment or open_envs)(task, num_envs, min(workers, num_envs))
     with opened as environment, ProgressLine("evaluating", unit="episodes") as line:
         rollouts = roll_out_simulator(
             loaded.algorithm,
@@ -93,7 +93,7 @@ def evaluate_on_simulator(
         {
             f"protocol{place}": {
                 **figures,
-                "timing": _timing(rollouts, seconds, workers=workers, lanes=lanes),
+                "timing": _timing(rollouts, seconds, workers=workers, num_envs=num_envs),
                 "worker_deaths": [death._asdict() for death in environment.deaths],
             },
             "simulator": simulator_versions(task),
@@ -126,7 +126,7 @@ def protocol_rows(
     return against_limits(once, cost_limits(task, protocol), protocol)
 
 
-def _timing(rollouts: Rollouts, seconds: float, *, workers: int, lanes: int) -> dict[str, Any]:
+def _timing(rollouts: Rollouts, seconds: float, *, workers: int, num_envs: int) -> dict[str, Any]:
     return {
         "seconds": round(seconds, 3),
         "policy_seconds": round(rollouts.policy_seconds, 3),
@@ -134,19 +134,19 @@ def _timing(rollouts: Rollouts, seconds: float, *, workers: int, lanes: int) -> 
         "environment_steps": rollouts.steps,
         "steps_per_second": round(rollouts.steps / max(seconds, 1e-9), 1),
         "workers": workers,
-        "lanes": lanes,
+        "lanes": num_envs,
     }
 
 
-def open_lanes(task: Task, lanes: int, workers: int) -> AbstractContextManager[VectorEnv]:
+def open_envs(task: Task, num_envs: int, workers: int) -> AbstractContextManager[VectorEnv]:
     """What a task is measured in: pure JAX where it is our own, else its simulator."""
     if task.name in PURE_TASKS:
-        return PureVector(PURE_TASKS[task.name], num_envs=lanes)
-    return open_simulator(task, lanes, workers)
+        return PureVector(PURE_TASKS[task.name], num_envs=num_envs)
+    return open_simulator(task, num_envs, workers)
 
 
-def open_simulator(task: Task, lanes: int, workers: int) -> AbstractContextManager[VectorEnv]:
+def open_simulator(task: Task, num_envs: int, workers: int) -> AbstractContextManager[VectorEnv]:
     """The task's simulator; a worker that dies is told on stderr."""
     from surefoot.envs.workers.vector import VectorSimulator
 
-    return VectorSimulator(task, num_envs=lanes, workers=workers, on_death=warn_of_death)
+    return VectorSimulator(task, num_envs=num_envs, workers=workers, on_death=warn_of_death)

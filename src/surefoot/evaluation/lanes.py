@@ -18,9 +18,10 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from surefoot.constraints.budgets import BudgetState, begin_budget, pay, remaining_budget
 from surefoot.envs.pure import PureTask, where_envs
 from surefoot.envs.vector import VectorEnv
-from surefoot.evaluation.outputs import check_actions, check_episodes
-from surefoot.evaluation.simulated import episode_seed
+from surefoot.evaluation.outputs import check_episodes
 from surefoot.numerics import enough_memory, pinned
+from surefoot.rollouts import host
+from surefoot.rollouts.acting import Budgets
 from surefoot.types import PolicyInputs
 
 CHUNK = 10
@@ -159,48 +160,27 @@ def roll_out_vector(
 ) -> LaneResults:
     """The same on a simulator, whose number of lanes must be that of `lanes`. An episode whose worker died is begun
     again, its budget whole."""
-    count, horizon = lanes.totals.shape
-    discount = algorithm.budget_discount
-    lane, idle = np.arange(count), np.full(count, _IDLE)
-    margins = np.broadcast_to(margins, lanes.totals.shape)
-    starts = np.where(lanes.episode == _IDLE, _IDLE, episode_seed(0) + np.asarray(lanes.episode))
-    observation = np.asarray(environment.reset(starts), np.float32)
-    memory, length = algorithm.policy(state).initial(count), np.zeros(count, int)
-    budget = BudgetState(np.zeros(count), np.ones(count))
-    returns, costs, restarts = np.zeros(count), np.zeros(count), np.zeros(count, int)
-    running, terminated = np.asarray(lanes.episode) != _IDLE, np.zeros(count, bool)
-    seconds, seen = [], []
-    keys = _episode_keys(seed, lanes.episode)
-    while running.any():
-        place = np.minimum(length, horizon - 1)
-        left = remaining_budget(budget, lanes.totals[lane, place]) - margins[lane, place]
-        kept = np.where(running[:, None], observation, np.float32(0))
-        inputs = (kept, left.astype(np.float32), length.astype(np.int32), keys)
-        began = time.perf_counter()
-        with enough_memory(f"a block of {count} episodes side by side", "evaluate fewer side by side"):
-            memory, actions = _act(algorithm, state, memory, *inputs)
-            actions = check_actions(actions, running)
-        seconds.append(time.perf_counter() - began)
-        seen.append(_picture(algorithm, state, memory, observation, running, np.asarray(watch, int)))
-        step = environment.step(actions, idle)
-        again = running & step.restarted
-        counted = running & ~again
-        returns += np.where(counted, step.reward, 0.0)
-        costs += np.where(counted, step.cost, 0.0)
-        budget = pay(budget, np.where(counted, step.cost, 0.0), discount=discount)
-        length, restarts = length + counted, restarts + again
-        terminated |= counted & step.terminated
-        running = running & ~(counted & (step.terminated | step.truncated))
-        observation = np.asarray(step.start_observation, np.float32)
-        for sums in (returns, costs, length, budget.spent):
-            sums[again] = 0
-        budget.weight[again] = 1
+    watched, seen = np.asarray(watch, int), []
+
+    def look(memory: PyTree[Any], moment: host.Moment, running: np.ndarray, longest: int) -> None:
+        memory = jax.tree.map(lambda leaf: leaf[0, watched], memory)
+        plans = algorithm.imagined(state, memory) if hasattr(algorithm, "imagined") else None
+        seen.append((running[watched], moment.observation[watched], plans))
         if on_step is not None:
-            on_step(int(length.max()))
-    watched = _watched(*jax.tree.map(lambda *parts: np.stack(parts), *seen))
-    step_seconds = float(np.median(seconds)) if seconds else 0.0
+            on_step(longest)
+
+    found = host.roll_out(
+        algorithm, jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], state), environment, lanes.episode[:, None],
+        seeds=(seed,), key=jax.random.key(_NOISE), discount=algorithm.budget_discount, on_step=look,
+        budgets=Budgets(lanes.totals, np.broadcast_to(margins, lanes.totals.shape)),
+    )  # fmt: skip
+    sums, restarts = jax.tree.map(lambda values: values[:, 0], (found.sums, found.restarts))
+    pictures = _watched(*jax.tree.map(lambda *parts: np.stack(parts), *seen))
+    seconds = float(np.median(found.policy_seconds))
+    values = sums._asdict()
+    del values["violating_steps"]
     return LaneResults(
-        returns, costs, np.asarray(budget.spent), length, terminated, restarts, len(seconds), step_seconds, watched
+        **values, restarts=restarts, steps=len(found.policy_seconds), step_seconds=seconds, watched=pictures
     )
 
 
@@ -285,6 +265,3 @@ def _act_lanes(
     policy = algorithm.policy(state)
     memory = where_envs(step == 0, policy.initial(observation.shape[0]), memory)
     return policy.act(memory, PolicyInputs(observation, left, step), jax.vmap(jax.random.fold_in)(keys, step))
-
-
-_act = jax.jit(_act_lanes, static_argnames="algorithm")

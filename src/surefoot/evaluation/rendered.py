@@ -6,7 +6,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Float, PyTree, UInt8
 
-from surefoot.evaluation.simulated import act_once, episode_seed
+from surefoot.envs.workers.local import LocalEnvs, Step
+from surefoot.evaluation.simulated import roll_out_alone
+from surefoot.tasks import Task
 
 COST_COLOUR = (200, 16, 46)
 """Of the frame's border where a step has cost."""
@@ -32,29 +34,45 @@ class RenderedEpisode(NamedTuple):
 
 
 def render_episode(
-    algorithm: Any, state: PyTree[Any], simulator: DrawingSimulator, *, seed: int, episode: int, every: int = 1,
-    lanes: int = 1, on_step: Callable[[int], None] | None = None,
+    algorithm: Any, state: PyTree[Any], simulator: DrawingSimulator, task: Task, *, seed: int, episode: int,
+    every: int = 1, num_envs: int = 1, on_step: Callable[[int], None] | None = None,
 ) -> RenderedEpisode:  # fmt: skip
     """Episode `episode` of training seed `seed`, whose `state` has no seed axis: a frame every `every` steps, with a
-    red border where a step since the last frame has cost. `lanes`: that each seed had when the episode was measured.
+    red border where a step since the last frame has cost. `num_envs`: that each seed had when the episode was measured.
     `on_step(steps)` is called after each step."""
-    observation, _ = simulator.reset(seed=episode_seed(episode))
-    memory: Any = None
-    frames, returns, costs, length, since = [_frame(simulator)], 0.0, 0.0, 0, 0.0
-    ended = False
-    while not ended:
-        memory, action = act_once(
-            algorithm, state, memory, observation, seed=seed, episode=episode, step=length, lanes=lanes
-        )
-        observation, reward, terminated, truncated, info = simulator.step(action)
-        ended = terminated or truncated
-        returns, costs, length, since = returns + reward, costs + info["cost"], length + 1, since + info["cost"]
-        if length % every == 0 or ended:
-            frames.append(_frame(simulator, marked=since > 0))
-            since = 0.0
-        if on_step is not None:
-            on_step(length)
-    return RenderedEpisode(frames, returns, costs, length)
+    filmed = _Filmed(simulator, task, num_envs=num_envs, every=every, on_step=on_step)
+    found = roll_out_alone(algorithm, state, filmed, seed=seed, episode=episode, shape=task.image_shape)
+    return RenderedEpisode(filmed.frames, found.episode_return, found.cost, found.length)
+
+
+class _Filmed(LocalEnvs):
+    """One simulator in the place of each of `num_envs`, of which one runs."""
+
+    def __init__(
+        self, simulator: DrawingSimulator, task: Task, *, num_envs: int, every: int,
+        on_step: Callable[[int], None] | None,
+    ) -> None:  # fmt: skip
+        kind = np.float32 if task.image_shape is None else np.uint8
+        super().__init__([simulator] * num_envs, observation_dim=task.observation_dim, kind=kind)
+        self._simulator, self._every, self._on_step = simulator, every, on_step
+        self._length, self._cost = 0, 0.0
+        self.frames: list[UInt8[np.ndarray, "h w 3"]] = []
+
+    def reset(self, seeds: np.ndarray) -> np.ndarray:
+        observation = super().reset(seeds)
+        self.frames = [_frame(self._simulator)]
+        return observation
+
+    def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> Step:
+        step = super().step(actions, next_seeds)
+        self._length += 1
+        self._cost += float(step.cost.sum())
+        if self._length % self._every == 0 or (step.terminated | step.truncated).any():
+            self.frames.append(_frame(self._simulator, marked=self._cost > 0))
+            self._cost = 0.0
+        if self._on_step is not None:
+            self._on_step(self._length)
+        return step
 
 
 def _frame(simulator: DrawingSimulator, *, marked: bool = False) -> UInt8[np.ndarray, "h w 3"]:

@@ -1,0 +1,219 @@
+"""The host driver: policies of all training seeds in one `VectorEnv`, one call a step for all of its environments.
+
+What an action's noise is a function of does not depend on the environment that an episode runs in, how many there are,
+or whether a worker died and it was begun again.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from surefoot.constraints.budgets import BudgetState, pay
+from surefoot.envs.vector import IDLE, Step, VectorEnv
+from surefoot.numerics import check_finite, enough_memory, pinned
+from surefoot.rollouts.acting import Budgets, EpisodeSums, act, act_each, episode_keys, remaining, step_keys
+from surefoot.types import PolicyInputs
+
+FIRST_EPISODE_SEED = 1_000_000
+"""The environment's seed of episode 0; later ones count up. The same for every method and training seed."""
+
+
+def episode_seed(episode: int) -> int:
+    """The environment's seed of an episode."""
+    return FIRST_EPISODE_SEED + episode
+
+
+class Moment(NamedTuple):
+    """One step of n environments."""
+
+    observation: np.ndarray
+    """Acted on."""
+    action: Float[np.ndarray, "n act"]
+    step: Step
+    policy_seconds: float
+    """Wall time of the policy's call."""
+    env_seconds: float
+
+
+def walk(
+    env: VectorEnv,
+    observation: np.ndarray,
+    next_seeds: Iterable[Int[np.ndarray, " n"]],
+    choose: Callable[[int, np.ndarray], Float[np.ndarray, "n act"]],
+) -> Iterator[Moment]:
+    """A step for each of `next_seeds`; `choose(number, observation)` gives the actions of step `number`."""
+    for number, seeds in enumerate(next_seeds):
+        began = time.perf_counter()
+        action = choose(number, observation)
+        acted = time.perf_counter()
+        step = env.step(action, seeds)
+        yield Moment(observation, action, step, acted - began, time.perf_counter() - acted)
+        observation = np.asarray(step.start_observation)
+
+
+class HostRollout(NamedTuple):
+    """The episodes of a queue, in the queue's shape, and where the time went."""
+
+    sums: EpisodeSums
+    """[n, k]; zeros where the queue is empty."""
+    restarts: Int[np.ndarray, "n k"]
+    """How often an episode's worker died and it was begun again."""
+    steps: int
+    """Environment steps, those of discarded beginnings included."""
+    policy_seconds: list[float]
+    """Wall time of each call of the policy, compilation included."""
+    env_seconds: float
+    """Wall time of the environment's steps and first reset."""
+
+
+OnStep = Callable[[PyTree[Any], Moment, Bool[np.ndarray, " n"], int], None]
+"""(the policies' memory [seeds, envs, ...], a step, which environments run, the most steps that an episode has)."""
+
+
+@pinned()
+def roll_out(
+    algorithm: Any, states: PyTree[Any], env: VectorEnv, queue: Int[np.ndarray, "n k"], *, seeds: Sequence[int],
+    key: Key[Array, ""], shape: tuple[int, ...] | None = None, budgets: Budgets | None = None, discount: float = 1.0,
+    on_step: OnStep | None = None, on_progress: Callable[[int, int], None] | None = None,
+) -> HostRollout:  # fmt: skip
+    """The episodes of each environment's row of the queue, one after the other; `IDLE` ends a row.
+
+    `states` has a leading seed axis in the order of `seeds`, of which each has as many environments. `shape`: of an
+    observation, where the policy reads images, which the environment has flat. `budgets` are those of environments.
+    `on_progress(done, total)` counts episodes.
+    """
+    books = _Books(queue)
+    grid = len(seeds), env.num_envs // len(seeds)
+    if env.num_envs % len(seeds):
+        raise ValueError(f"expected a multiple of {len(seeds)} environments, found {env.num_envs}")
+    seeds_array, everyone, total = np.asarray(seeds), np.arange(env.num_envs), int((queue != IDLE).sum())
+    kind = np.float32 if shape is None else np.uint8
+    memory = _first_memory(algorithm, states, grid[1])
+
+    def choose(_: int, observation: np.ndarray) -> np.ndarray:
+        nonlocal memory
+        seen = np.where(books.running[:, None], observation, kind(0)).astype(kind).reshape(*grid, *(shape or (-1,)))
+        left: Any = np.full(env.num_envs, np.inf)
+        if budgets is not None:
+            left = remaining(budgets, books.spent, everyone, books.length)
+        told: Any = seen, left.astype(np.float32).reshape(grid), books.length.astype(np.int32).reshape(grid)
+        inputs = PolicyInputs(*told)
+        episode = np.maximum(books.episode, 0).reshape(grid)
+        with enough_memory(f"a policy's call for {env.num_envs} episodes side by side", "evaluate fewer side by side"):
+            memory, actions = _act(algorithm, states, memory, inputs, key, seeds_array, episode)
+        return check_actions(np.asarray(actions).reshape(env.num_envs, -1), books.running)
+
+    began = time.perf_counter()
+    observation = env.reset(_env_seeds(books.episode))
+    env_seconds, policy_seconds = time.perf_counter() - began, []
+    if on_progress is not None:
+        on_progress(0, total)
+    for moment in walk(env, observation, books.upcoming(), choose):
+        policy_seconds.append(moment.policy_seconds)
+        env_seconds += moment.env_seconds
+        if on_step is not None:
+            on_step(memory, moment, books.running, int((books.length + books.running).max()))
+        if books.take(moment.step, discount=discount) and on_progress is not None:
+            on_progress(books.done, total)
+    return HostRollout(books.sums, books.restarts, books.steps, policy_seconds, env_seconds)
+
+
+def check_actions(actions: Any, running: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "n a"]:
+    """Actions of n environments as NumPy. Raises `OutputError` where one that is used is not finite; idle environments
+    (not `running`) use none."""
+    array = np.asarray(actions)
+    used = np.where(running[:, None], array, 0.0)
+    check_finite("action (environment, number)", used, "the policy cannot act on what it observes")
+    return array
+
+
+def _env_seeds(episode: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    return np.where(episode == IDLE, IDLE, episode_seed(0) + episode)
+
+
+class _Books:
+    """Which episode each environment runs, its sums so far, and those of the episodes that ended."""
+
+    def __init__(self, queue: Int[np.ndarray, "n k"]) -> None:
+        count = len(queue)
+        self._queue = np.pad(queue, ((0, 0), (0, 2)), constant_values=IDLE)
+        self._place = np.zeros(count, int)
+        self._now = EpisodeSums(*(np.zeros(count, kind) for kind in _KINDS))
+        self._restarts = np.zeros(count, int)
+        self.spent = BudgetState(self._now.discounted_cost, np.ones(count))
+        self.sums = EpisodeSums(*(np.zeros(queue.shape, kind) for kind in _KINDS))
+        self.restarts = np.zeros(queue.shape, int)
+        self.steps = self.done = 0
+
+    @property
+    def episode(self) -> Int[np.ndarray, " n"]:
+        return self._queue[np.arange(len(self._queue)), self._place]
+
+    @property
+    def running(self) -> Bool[np.ndarray, " n"]:
+        return self.episode != IDLE
+
+    @property
+    def length(self) -> Int[np.ndarray, " n"]:
+        return np.asarray(self._now.length)
+
+    def upcoming(self) -> Iterator[Int[np.ndarray, " n"]]:
+        """Seeds of the episodes that follow those which run, before each step, as long as any runs."""
+        while self.running.any():
+            yield _env_seeds(self._queue[np.arange(len(self._queue)), self._place + self.running])
+
+    def take(self, step: Step, *, discount: float) -> int:
+        """Add a step to the sums, and close the episodes that it ended: how many."""
+        running, again = self.running, self.running & step.restarted
+        counted = running & ~again
+        ended = counted & (step.terminated | step.truncated)
+        cost = np.where(counted, step.cost, 0.0)
+        spent, weight = pay(self.spent, cost, discount=discount)
+        now: Any = self._now
+        self._now = now = EpisodeSums(
+            now.episode_return + np.where(counted, step.reward, 0.0), now.cost + cost, np.array(spent),
+            now.violating_steps + (cost > 0), now.length + counted, counted & step.terminated,
+        )  # fmt: skip
+        self._restarts = self._restarts + again
+        places = np.flatnonzero(ended), self._place[ended]
+        for kept, values in zip((*self.sums, self.restarts), (*now, self._restarts), strict=True):
+            kept[places] = values[ended]
+        over = ended | again
+        for values in now:
+            values[over] = 0
+        self._restarts[ended] = 0
+        self.spent = BudgetState(now.discounted_cost, np.where(over, 1.0, weight))
+        self._place = self._place + ended
+        self.steps += int(running.sum())
+        self.done += (closed := int(ended.sum()))
+        return closed
+
+
+_KINDS = (float, float, float, int, int, bool)
+"""Of the fields of `EpisodeSums`."""
+
+
+def _first_memory(algorithm: Any, states: PyTree[Any], count: int) -> PyTree[Any]:
+    """The policies' memory [S, L, ...] before any step."""
+    return jax.vmap(lambda state: algorithm.policy(state).initial(count))(states)
+
+
+@partial(jax.jit, static_argnames="algorithm")
+def _act(
+    algorithm: Any, states: PyTree[Any], memory: PyTree[Any], inputs: PolicyInputs, key: Key[Array, ""],
+    seeds: Int[Array, " s"], episode: Int[Array, "s l"],
+) -> tuple[PyTree[Any], Float[Array, "s l a"]]:  # fmt: skip
+    """One seed after the other: on a CPU faster than `vmap` over networks, as on PointRobot."""
+
+    def one_seed(part: Any) -> tuple[PyTree[Any], Float[Array, "l a"]]:
+        state, memory, inputs, seed, episode = part
+        policy = algorithm.policy(state)
+        keys = step_keys(episode_keys(key, seed, episode), inputs.step)
+        return (act if policy.keyed else act_each)(policy, memory, inputs, keys)
+
+    return jax.lax.map(one_seed, (states, memory, inputs, seeds, episode))
