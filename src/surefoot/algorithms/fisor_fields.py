@@ -20,9 +20,9 @@ class FISORFields:
     schedule: Literal["decoupled", "joint"] = "decoupled"
     """decoupled: constraint values, reward values, then the policy on frozen weights. joint: all in every update."""
     constraint_updates: Annotated[int, Range(NUMBER)] = 100_000
-    """Updates of V_h and Q_h (decoupled)."""
+    """Updates of V_h and Q_h (decoupled, value_targets = backup)."""
     reward_updates: Annotated[int, Range(NUMBER)] = 100_000
-    """Updates of V_r and Q_r (decoupled)."""
+    """Updates of V_r and Q_r (decoupled, value_targets = backup)."""
     policy_updates: Annotated[int, Range(NUMBER)] = 200_000
     """Updates of the policy (decoupled)."""
     value_updates: Annotated[int, Range(NUMBER)] = field(default=10_000, metadata={BEFORE: 10_000})
@@ -73,7 +73,7 @@ class FISORFields:
     critic: Literal["hj", "qc"] = "hj"
     """hj: worst constraint signal to come. qc: discounted sum of costs minus the discounted cost limit."""
     cost_limit: Annotated[float, Range("[0, inf)")] = 0.0
-    """Allowed sum of costs over an episode (qc only)."""
+    """Allowed sum of costs over an episode (qc, and margin_over = allowed)."""
     horizon: Annotated[int, Range(COUNT)] = 1000
     """Longest episode that the limit is spread over, in environment steps (qc only)."""
     count_state_left: bool = True
@@ -82,10 +82,10 @@ class FISORFields:
     trajectory_bound: bool = False
     """Beyond the paper: let no target of Q_h exceed what the logged way on was worth: the largest h of it, where the
     episode terminated; its discounted value, where only costs are logged and it was cut. That way can be driven
-    again, so it bounds the best one from above; only where dynamics are deterministic (hj)."""
+    again, so it bounds the best one from above; only where dynamics are deterministic (hj, value_targets = backup)."""
     value_bound: bool = False
     """The same for what V_h is regressed on: the best of the logged ways on, which a Q_h that can hardly tell the
-    actions of a step apart does not find (hj)."""
+    actions of a step apart does not find (hj, value_targets = backup)."""
     timeouts_terminal: bool = False
     """Bootstrap nothing across timeouts (the authors' code); False: only termination ends the future."""
     violation_scale: Annotated[float, Range("(0, inf)")] = 25.0
@@ -105,7 +105,8 @@ class FISORFields:
 
     # --- policy ---
     weighting: Weighting = "feasibility"
-    """feasibility: equation 14. imitation: without rewards. behaviour_cloning: every transition alike."""
+    """feasibility: equation 14. imitation: without rewards (advantage = return reads those that there are).
+    behaviour_cloning: every transition alike."""
     reward_temperature: Annotated[float, Range("[0, inf)")] = 3.0
     """alpha_r: weight of reward advantages inside the region (1 / reward unit, or 1 / spread where scaled)."""
     constraint_temperature: Annotated[float, Range("[0, inf)")] = 5.0
@@ -116,7 +117,7 @@ class FISORFields:
     advantage: Literal["critic", "return"] = field(default="critic", metadata={BEFORE: "critic"})
     """critic: weights by Q - V of an action, the paper's. return: by the logged way's own return less V (decoupled)."""
     scaled_advantages: bool = False
-    """Divide advantages by their spread before the temperatures."""
+    """Divide advantages by their spread before the temperatures (advantage = return does so in any case)."""
     diffusion: DiffusionPolicyConfig = field(default_factory=DiffusionPolicyConfig)
     """The diffusion policy."""
 

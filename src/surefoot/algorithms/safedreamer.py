@@ -85,10 +85,10 @@ class SafeDreamer(Dreamer):
 
     # --- planning (osrp, osrp-lag) ---
     planner: CrossEntropyConfig = field(default_factory=CrossEntropyConfig)
-    """How sequences of `horizon` actions are searched for."""
+    """How sequences of `horizon` actions are searched for (osrp, osrp-lag)."""
     episode_cost_limit: Annotated[float, Range("[0, inf)")] = 2.0
     """Sequences are safe whose imagined cost, scaled up to a whole episode, is below this; the multiplier of osrp-lag
-    holds the costs of episodes to it."""
+    holds the costs of episodes to it (osrp, osrp-lag)."""
     episode_steps: Annotated[int | None, Range(COUNT)] = None
     """Decisions in an episode, to which imagined costs are scaled up; None: as many as the task has. The authors' code
     says 1000 whatever the action repeat, by which costs count 4 times as much with a repeat of 4."""

@@ -15,6 +15,7 @@ from surefoot.algorithms.trebi import TREBI, TREBIState
 from surefoot.cli.faults import Faults
 from surefoot.cli.options import choose_or_refuse, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.terminal import say
+from surefoot.cli.unread import refuse_unread
 from surefoot.data import library
 from surefoot.diffusion.schedules import make_schedule
 from surefoot.errors import ConfigError, DataError, check_name, flag
@@ -75,6 +76,7 @@ def run(arguments: Sequence[str]) -> None:
             ImportOptions, rest, choice, command="import diffuser", faults=faults,
             source=tyro.MISSING, task=tyro.MISSING, data=tyro.MISSING, preset=choice.preset, out=tyro.MISSING,
         )  # fmt: skip
+        refuse_unread(options.hyper, choice.defaults, faults)
         with faults.also():
             parse_seeds(options.seeds)
         check_output_folder(options.out, resume=False)

@@ -22,6 +22,7 @@ from surefoot.cli.report import PAGE, report
 from surefoot.cli.resume import differing
 from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
+from surefoot.cli.unread import refuse_unread
 from surefoot.errors import ConfigError, flag
 from surefoot.files import is_temporary, remove, sweep, write_json
 from surefoot.json_files import read_json
@@ -79,6 +80,7 @@ def run(arguments: Sequence[str]) -> None:
         options: QuickstartOptions[Any] = parse_with_hyperparameters(
             QuickstartOptions, arguments, choice, command="quickstart", faults=faults, **defaults
         )
+        refuse_unread(options.hyper, choice.defaults, faults)
         with faults.also():
             _agreeing(options)
     quickstart(options, command=("surefoot", "quickstart", *arguments))

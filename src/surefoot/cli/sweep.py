@@ -31,6 +31,7 @@ from surefoot.cli.resume import flat, folder_to_resume, refuse_differing, refuse
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
+from surefoot.cli.unread import refuse_unread
 from surefoot.data.selection import DataFilter
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
@@ -127,6 +128,7 @@ def run(arguments: Sequence[str]) -> None:
                 **defaults,
             },
         )
+        refuse_unread(options.hyper, choice.defaults, faults)
         command = ("surefoot", "sweep", *arguments)
         if begun is not None:
             command = begun.command

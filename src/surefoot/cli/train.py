@@ -24,6 +24,7 @@ from surefoot.cli.progress import ProgressLine, duration, reading_progress
 from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.resume import agreed, check_agreement, resumed_choice, run_to_resume, train_defaults
 from surefoot.cli.terminal import say
+from surefoot.cli.unread import learning_remarks, refuse_unread
 from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files, library
 from surefoot.data.frame_stream import in_memory, stays_in_files
 from surefoot.data.frames import FrameData
@@ -121,6 +122,7 @@ def run(arguments: Sequence[str]) -> None:
             out=tyro.MISSING,
             **defaults,
         )
+        refuse_unread(options.hyper, choice.defaults, faults)
         with faults.also():
             check_output_folder(options.out, resume=options.resume)
         if resumed is not None:
@@ -142,6 +144,9 @@ def train(options: TrainOptions[Any], *, command: Sequence[str], faults: Faults 
     dataset, held_out = _dataset(options, path, task, chosen, checked=checked)
     options = _for_data(options, dataset, path)
     transitions = _prepared(options.hyper, dataset, task)
+    if checked:
+        preset = presets.build(options.algorithm, task, preset=options.preset)
+        remark(learning_remarks(options.hyper, preset), strict=options.strict)
     covered = coverage(dataset)
     with reading_progress(f"fingerprint of {path.name}") as report:
         fingerprint = dataset.fingerprint(on_progress=report)

@@ -1,0 +1,37 @@
+"""Hyper-parameters that are given though nothing reads them, and learning that is left out."""
+
+from typing import Any
+
+from surefoot.algorithms.unread import unread, untrained
+from surefoot.cli.faults import Faults
+from surefoot.cli.resume import flat
+from surefoot.errors import flag
+from surefoot.ranges import shown
+
+
+def refuse_unread(hyper: Any, defaults: Any, faults: Faults) -> None:
+    """Gather in `faults` the hyper-parameters that differ from `defaults` though nothing reads them."""
+    for name, reason in unread(hyper).items():
+        for path, value in _changed(hyper, defaults, name).items():
+            faults.add(f"{flag(path)}: expected none with {reason}, which does not read it, found {shown(value)}")
+
+
+def _changed(hyper: Any, defaults: Any, name: str) -> dict[str, Any]:
+    """The fields of that name, or of a nested configuration of that name, that differ."""
+    before = flat(defaults)
+    return {
+        path: value
+        for path, value in flat(hyper).items()
+        if (path == name or path.startswith(f"{name}.")) and value != before[path]
+    }
+
+
+def learning_remarks(hyper: Any, defaults: Any) -> list[str]:
+    """What is left out of learning though safety rests on it, and switches of `defaults` that what was given turns
+    off without saying so."""
+    found = [f"{flag(name)} {flat(hyper)[name]}: {meaning}" for name, meaning in untrained(hyper).items()]
+    idle = {name: reason for name, reason in unread(hyper).items() if name not in unread(defaults)}
+    values = flat(hyper)
+    return found + [
+        f"{flag(name)} is on and not read with {reason}" for name, reason in idle.items() if values.get(name) is True
+    ]
