@@ -48,7 +48,7 @@ def import_data(options: ImportOptions) -> None:
     log = open_log(logs_of(options.logs, options.task, file))
     card = {"recipe": "surefoot data import", "versions": versions()}
     with ProgressLine("importing", unit="rows") as line:
-        imported = import_log(log, file, reader, options.out, card=card, on_rows=lambda rows: line.report(rows, rows))
+        imported = import_log(log, file, reader, options.out, card=card, on_rows=line.report)
     try:
         _remark_on(options.out, imported, strict=options.strict)
     except ConfigError:
@@ -60,7 +60,7 @@ def import_data(options: ImportOptions) -> None:
 
 def _remark_on(path: Path, imported: Imported, *, strict: bool) -> None:
     """Warn of what was taken in another way than it was logged, and of what is suspicious."""
-    dataset = load(path, imported.task, checked=False)
+    dataset = load(path, imported.task, mapped=True, checked=False)
     found = [*imported.sentences, *remarks(dataset, imported.task)]
     found += log_remarks(read_checked(path, dataset, imported.file))
     remark([f"{path}: {sentence}" for sentence in found], strict=strict)

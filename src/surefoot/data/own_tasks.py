@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.data import library
+from surefoot.data.logs.sources import CSV, PARQUET
 from surefoot.errors import ConfigError, SurefootError
 from surefoot.tasks import TASKS, Task, get_task
 from surefoot.tasks.own_task import difference_of, is_task_file, kept_task_file, task_of
 from surefoot.tasks.read_task_file import read_task_file
 from surefoot.tasks.task_file import TaskFile
+from surefoot.text import shell_word
 
 TASK_FILE = library.TASK_FILE
 
@@ -29,6 +31,11 @@ def find_task_file(name: str, *, data: Path | None = None) -> TaskFile | None:
     if not is_task_file(name):
         return kept if kept is not None and kept.task.name == name else None
     given = read_task_file(name, taken=list(TASKS))
+    if data is not None and kept is None and data.suffix.lower() in (*CSV, *PARQUET):
+        raise ConfigError(
+            f"{data}: expected data that were imported, found a log; `surefoot data import {shell_word(data)} --task "
+            f"{shell_word(name)} --out FILE` imports it."
+        )
     if kept is None or kept.task.name != given.task.name:  # whose data they are is said where they are read
         return given
     if (key := difference_of(given, kept)) is not None:

@@ -35,13 +35,15 @@ SIGNALS_KEY = "constraint_signals"
 """The array [N, c] of every constraint by itself, in the task file's order: signals relative to their scales, costs as
 they are. In files with several constraints."""
 
-OnRows = Callable[[int], None]
+OnRows = Callable[[int, int], None]
+"""Told the rows that were written so far, and those in all."""
 
 
 @dataclass
 class Survey:
     """What one pass over a log found."""
 
+    rows: int = 0
     steps: int = 0
     episodes: int = 0
     dropped: int = 0
@@ -99,11 +101,11 @@ def import_log(
 ) -> Imported:  # fmt: skip
     """Write the transitions of a log to the HDF5 file `out`, as a task file says.
 
-    `reader` is that of the task file; `on_rows(rows)` counts the rows of both passes. Raises `DataError` or
+    `reader` is that of the task file; `on_rows` is called while the file is written. Raises `DataError` or
     `ConfigError`, one sentence, before there is a file at `out`.
     """
     columns = resolve_columns(file, log, reader)
-    survey = _survey(log, columns, on_rows)
+    survey = _survey(log, columns)
     imported = _imported(columns, survey)
     facts = {TASK_FILE: imported.file.as_json(), "log": log.name, "import": _counts(survey)}
     task = imported.task
@@ -112,7 +114,7 @@ def import_log(
     size = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in shapes.values())
     with replacing(out, size=size) as temporary:
         with new_hdf5(temporary) as hdf5:
-            _write(hdf5, shapes, _arrays(log, columns, imported.file, on_rows))
+            _write(hdf5, shapes, _arrays(log, columns, imported, on_rows))
             write_keys(hdf5, list(shapes))
             write_text(hdf5, CARD, text)
         try:
@@ -126,7 +128,7 @@ def import_log(
 def survey_log(log: Log, file: TaskFile, reader: TaskFileReader) -> Imported:
     """Check a whole log against a task file as `import_log` does, and write nothing. Raises as it."""
     columns = resolve_columns(file, log, reader)
-    return _imported(columns, _survey(log, columns, None))
+    return _imported(columns, _survey(log, columns))
 
 
 def from_frame(frame: Any, file: TaskFile, *, reader: TaskFileReader | None = None) -> tuple[Dataset, Imported]:
@@ -136,8 +138,8 @@ def from_frame(frame: Any, file: TaskFile, *, reader: TaskFileReader | None = No
     """
     log = frame_log(frame)
     columns = resolve_columns(file, log, reader or TaskFileReader(Path(f"task {file.task.name}"), ""))
-    imported = _imported(columns, _survey(log, columns, None))
-    parts = list(_arrays(log, columns, imported.file, None))
+    imported = _imported(columns, _survey(log, columns))
+    parts = list(_arrays(log, columns, imported, None))
     found = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     found.pop(SIGNALS_KEY, None)
     found["terminated"], found["truncated"] = found.pop("terminals"), found.pop("timeouts")
@@ -147,23 +149,15 @@ def from_frame(frame: Any, file: TaskFile, *, reader: TaskFileReader | None = No
 # --- passes ----------------------------------------------------------------------------------------------------------
 
 
-def _survey(log: Log, columns: Columns, on_rows: OnRows | None) -> Survey:
+def _survey(log: Log, columns: Columns) -> Survey:
     survey = Survey()
-    for steps in _steps(log, columns, on_rows):
-        survey.add(steps)
+    for rows in whole_episodes(log, columns):
+        survey.rows += len(rows)
+        survey.add(steps_of(rows, columns))
     if not survey.steps:
         found = f"none ({survey.dropped:,} lack numbers, {survey.single:,} are of a single row)"
         refuse(Path(log.name), "", expected="an episode of at least one step", found=found)
     return survey
-
-
-def _steps(log: Log, columns: Columns, on_rows: OnRows | None) -> Iterator[Steps]:
-    done = 0
-    for rows in whole_episodes(log, columns):
-        yield steps_of(rows, columns)
-        done += len(rows)
-        if on_rows is not None:
-            on_rows(done)
 
 
 def _imported(columns: Columns, survey: Survey) -> Imported:
@@ -182,11 +176,16 @@ def _imported(columns: Columns, survey: Survey) -> Imported:
     return Imported(task_of(file), file, survey)
 
 
-def _arrays(log: Log, columns: Columns, file: TaskFile, on_rows: OnRows | None) -> Iterator[dict[str, np.ndarray]]:
+def _arrays(log: Log, columns: Columns, imported: Imported, on_rows: OnRows | None) -> Iterator[dict[str, np.ndarray]]:
     """The arrays of a data file, block by block of whole episodes."""
+    file, done = imported.file, 0
     filled = replace(columns, file=file)
     scales = np.array([1.0 if scale is None else scale for scale in given_scales(filled)])
-    for steps in _steps(log, filled, on_rows):
+    for rows in whole_episodes(log, filled):
+        steps = steps_of(rows, filled)
+        done += len(rows)
+        if on_rows is not None:
+            on_rows(done, imported.survey.rows)
         if not len(steps.actions):
             continue
         values = scaled(steps, filled, scales)
