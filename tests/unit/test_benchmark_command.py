@@ -201,11 +201,17 @@ def test_missing_and_changed_data_end_the_command(
 
 
 @pytest.mark.usefixtures("unpublished")
-def test_two_plans_in_one_store_are_refused(plan: Path, worked: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_plans_in_one_store_and_a_pipe_in_it_are_refused(
+    plan: Path, worked: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["benchmark", str(plan), "--methods", "bc"]) == 0
     plan.write_text(PLAN.replace('"tiny"', '"other"'))
     assert "expected the store of the plan other, found that of tiny" in refusal(capsys, "benchmark", plan)
     assert len(worked) == 2
+    plan.write_text(PLAN)
+    os.mkfifo(plan.with_suffix("") / "processes.log")  # which would keep a process waiting
+    said = refusal(capsys, "benchmark", plan, "--executor", "processes", "--processes", "1")
+    assert "processes.log: expected a file of a benchmark's store, found a folder or a device" in said
 
 
 @pytest.mark.usefixtures("unpublished")

@@ -32,7 +32,7 @@ from surefoot.experiments.resolve import Resolved, resolve_cells, resolve_method
 from surefoot.experiments.results import gather
 from surefoot.experiments.schedule import Event, run_cells
 from surefoot.experiments.sources import data_records
-from surefoot.experiments.store import DataRecord, Store
+from surefoot.experiments.store import DataRecord, Store, check_appendable
 from surefoot.file_sets import check_writable
 from surefoot.ranges import Range, check_fields
 from surefoot.report.benchmark_tables import CAPTION, benchmark_rows, failures, overall_rows
@@ -203,7 +203,9 @@ def _executor(options: BenchmarkOptions, task: Task, store: Store) -> Executor:
     if options.executor == "ray":
         return RayExecutor(task, slots=options.processes, address=options.ray_address, environment=environment)
     slots = options.processes or os.cpu_count() or 1
-    return ProcessesExecutor(task, slots=slots, environment=environment, log=str(store.path / "processes.log"))
+    log = store.path / "processes.log"
+    check_appendable(log)
+    return ProcessesExecutor(task, slots=slots, environment=environment, log=str(log))
 
 
 class _Teller:
