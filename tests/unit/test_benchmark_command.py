@@ -212,6 +212,12 @@ def test_two_plans_in_one_store_and_a_pipe_in_it_are_refused(
     os.mkfifo(plan.with_suffix("") / "processes.log")  # which would keep a process waiting
     said = refusal(capsys, "benchmark", plan, "--executor", "processes", "--processes", "1")
     assert "processes.log: expected a file of a benchmark's store, found a folder or a device" in said
+    for name in ("results", "cells"):  # known before the work, not after it
+        shutil.rmtree(plan.with_suffix("") / name, ignore_errors=True)
+        (plan.with_suffix("") / name).write_text("mine")
+        said = refusal(capsys, "benchmark", plan)
+        assert f"plan/{name}: expected a folder to write to, found something else" in said
+    assert len(worked) == 2
 
 
 @pytest.mark.usefixtures("unpublished")
@@ -224,8 +230,10 @@ def test_held_out_tasks_are_looked_at_a_few_times(
     assert "found BallRun, held out by the plan" in refusal(capsys, "benchmark", plan, "--tasks", "BallRun")
     words = ["benchmark", str(plan), "--tasks", "BallRun", "--methods", "bc", "--held-out-look"]
     assert "expected the reason of the look" in refusal(capsys, *words, " ")
+    log.write_bytes(b"h\xf6chstens")  # was a traceback
+    assert "held_out_log.md: expected the log of looks at held-out tasks in UTF-8" in refusal(capsys, *words, "first")
+    log.unlink()
     assert worked == []
-    assert not log.exists()
     assert main([*words, "first | try"]) == 0
     assert len(worked) == 2
     rows = [line for line in log.read_text().splitlines() if line.startswith("| 1")]

@@ -103,7 +103,8 @@ def benchmark(options: BenchmarkOptions) -> Path:
     resolved = resolve_methods(plan, str(options.plan))
     tasks, methods = _chosen(options, plan)
     store.check_plan(plan.name)
-    check_writable(store.path)
+    for place in (store.path, store.path / "cells", store.results_path):
+        check_writable(place)
     data = _data(options, plan, tasks, folder, store)
     whole = resolve_cells(plan, resolved, data, folder, strict=options.strict, workers=options.workers)
     cells = [cell for cell in whole if cell.task in tasks and cell.method in methods]

@@ -34,12 +34,12 @@ class Look(NamedTuple):
 
 
 def read_looks(path: Path) -> list[Look]:
-    """The looks in a log; none where there is no file. Raises `ConfigError` where a row has other columns."""
+    """The looks in a log; none where there is no file. Raises `ConfigError` where it is no text in UTF-8, or a row has
+    other columns."""
     if not path.exists():
         return []
     looks = []
-    text = read_content(path, what="the log of looks at held-out tasks").decode(errors="replace")
-    for place, line in enumerate(text.splitlines(), 1):
+    for place, line in enumerate(_text(path).splitlines(), 1):
         if (match := _ROW.fullmatch(line)) is None:
             continue
         parts = [part.strip() for part in re.split(r"(?<!\\)\|", match[2])]
@@ -49,6 +49,14 @@ def read_looks(path: Path) -> list[Look]:
             )
         looks.append(Look(int(match[1]), parts[1], parts[4]))
     return looks
+
+
+def _text(path: Path) -> str:
+    what = "the log of looks at held-out tasks"
+    try:
+        return read_content(path, what=what).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: expected {what} in UTF-8, found other bytes.") from error
 
 
 def cells_named(cells: Sequence[Cell]) -> str:
@@ -75,6 +83,6 @@ def note_look(path: Path, *, plan: str, cells: Sequence[Cell], reason: str, most
         str(number), now.strftime("%Y-%m-%d %H:%M"), plan, ", ".join(tasks), ", ".join(methods), cells_named(cells),
         printable(reason).replace("|", "\\|"),
     )  # fmt: skip
-    before = path.read_text(encoding="utf-8") if path.exists() else HEAD
+    before = _text(path) if path.exists() else HEAD
     write_text(path, f"{before.rstrip()}\n| {' | '.join(words)} |\n")
     return number
