@@ -141,6 +141,30 @@ def test_every_format_gives_the_same_transitions(kind: str, tmp_path: Path) -> N
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+def test_data_frames_and_dates(tmp_path: Path) -> None:
+    columns = tank_columns(episodes=2)
+    file, reader = open_task_file(write_task(tmp_path))
+    expected, _ = from_frame(columns, file)
+    dates = [f"2026-01-31T12:00:{second:02.0f}" for second in columns["t"]]
+    names = [f"run {number:g}" for number in columns["episode"]]
+    for frame in (pyarrow.table(columns), {**columns, "t": dates, "episode": names}):
+        found, _ = from_frame(frame, file)
+        assert found.fingerprint() == expected.fingerprint()
+    log = write_csv(tmp_path / "log.csv", {**columns, "t": np.array(dates), "episode": np.array(names)})
+    import_log(open_log([log]), file, reader, tmp_path / "out.hdf5")
+    assert len(data.load(tmp_path / "out.hdf5", from_frame(columns, file)[1].task)) == len(expected)
+
+
+def test_large_numbers_of_episodes_stay_apart(tmp_path: Path) -> None:
+    columns = tank_columns(episodes=2)
+    numbers = (2**60 + columns["episode"].astype(np.int64)).astype(object)  # alike in float64
+    for log in (write_csv(tmp_path / "log.csv", {**columns, "episode": numbers}),
+                _parquet(tmp_path, {**columns, "episode": numbers.astype(np.int64)})):  # fmt: skip
+        _, found = imported(tmp_path, log)
+        assert found.survey.episodes == 2
+        (tmp_path / "out.hdf5").unlink()
+
+
 def test_minari_s_dataset(tmp_path: Path) -> None:
     (tmp_path / "set" / "data").mkdir(parents=True)
     random = np.random.default_rng(0)
@@ -251,6 +275,7 @@ BAD_LOGS: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ),
     ("a gap", _set("t", 19, 90.0), "line 21: t: expected 2 s after the row before, found 54 s (gaps ="),
     ("irregular times", _set("t", 19, 37.0), "line 21: t: expected 2 s after the row before, found 1 s; Surefoot does"),
+    ("no time", _set("t", 3, ""), "log.csv: line 5: t: expected a time in seconds or as 2026"),
     ("a time of words", _set("t", 3, "noon"), "log.csv: line 5: t: expected a time in seconds or as 2026"),
     ("an episode again", _set("episode", 159, 1), "line 161: episode: expected the rows of an episode one after the"),
     ("an action outside", _set("valve", 3, 11), "line 5: valve: expected a number in [0, 10], the bounds in [action]"),

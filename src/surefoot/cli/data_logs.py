@@ -1,6 +1,6 @@
 """`surefoot data import` and `surefoot data check`: logs of one's own become data files, and are looked at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
@@ -15,7 +15,7 @@ from surefoot.data.logs import Imported, import_log, open_log
 from surefoot.data.logs.check import coverage_lines, log_remarks, read_checked
 from surefoot.data.own_tasks import kept_file
 from surefoot.data.remarks import remarks
-from surefoot.errors import ConfigError, DataError
+from surefoot.errors import ConfigError, DataError, check_name
 from surefoot.tasks import TASKS
 from surefoot.tasks.read_task_file import open_task_file
 from surefoot.tasks.task_file import TaskFile
@@ -30,6 +30,9 @@ class ImportOptions(StrictOption):
     """Files or folders, which are one log; none: those that the task file names."""
     task: Path
     """The task file, which ends in .toml."""
+    constraints: tuple[str, ...] = ()
+    """Names of the constraints that count; none: all. For V_h of one alone: import with it, and train on that file with
+    --task NAME, the task's own name."""
     out: Path
     """HDF5 file to write."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -45,6 +48,7 @@ def import_data(options: ImportOptions) -> None:
     """Write the data file."""
     file, reader = open_task_file(options.task, taken=list(TASKS))
     check_output(options.out, overwrite=options.overwrite)
+    file = _with_constraints(file, options.constraints, options.task)
     log = open_log(logs_of(options.logs, options.task, file))
     card = {"recipe": "surefoot data import", "versions": versions()}
     with ProgressLine("importing", unit="rows") as line:
@@ -64,6 +68,14 @@ def _remark_on(path: Path, imported: Imported, *, strict: bool) -> None:
     found = [*imported.sentences, *remarks(dataset, imported.task)]
     found += log_remarks(read_checked(path, dataset, imported.file))
     remark([f"{path}: {sentence}" for sentence in found], strict=strict)
+
+
+def _with_constraints(file: TaskFile, names: tuple[str, ...], path: Path) -> TaskFile:
+    """The task file with these constraints alone. Raises `UnknownNameError`."""
+    for name in names:
+        check_name(f"constraint of {path}", name, [one.name for one in file.constraint])
+    kept = tuple(one for one in file.constraint if one.name in names or not names)
+    return replace(file, constraint=kept)
 
 
 def logs_of(given: tuple[Path, ...], task: Path, file: TaskFile) -> list[Path]:

@@ -14,7 +14,7 @@ from surefoot.cli.options import parse
 from surefoot.cli.terminal import say, say_lines, show
 from surefoot.data.logs import open_log
 from surefoot.data.logs.importing import survey_log
-from surefoot.data.logs.infer import infer_task_file
+from surefoot.data.logs.infer import infer_from_environment, infer_task_file
 from surefoot.errors import check_name
 from surefoot.files import write_text
 from surefoot.tasks import TASKS
@@ -24,11 +24,11 @@ from surefoot.tasks.read_task_file import open_task_file
 
 @dataclass(frozen=True, kw_only=True)
 class InferOptions:
-    """Write a first task file from a log: the roles of its columns by their names, ranges by their numbers, all with
-    comments. Then edit it: it says what your system is."""
+    """Write a first task file from a log (the roles of its columns by their names, ranges by their numbers) or from a
+    Gymnasium environment's spaces, with comments. Then edit it: it says what your system is."""
 
     logs: tyro.conf.Positional[tuple[Path, ...]]
-    """Files or folders of one log."""
+    """Files or folders of one log, or the id of a Gymnasium environment."""
     out: Path
     """Task file to write, which ends in .toml."""
     name: str | None = None
@@ -55,9 +55,13 @@ class SchemaOptions:
 def infer(options: InferOptions) -> None:
     """Write the file."""
     check_output(options.out, overwrite=options.overwrite)
-    log = open_log(list(options.logs))
-    paths = [_from(options.out.parent, path) for path in options.logs]
-    write_text(options.out, infer_task_file(log, name=options.name or options.out.stem, paths=paths))
+    name = options.name or options.out.stem
+    if len(options.logs) == 1 and not options.logs[0].exists() and not options.logs[0].suffix:
+        text = infer_from_environment(str(options.logs[0]), name=name)
+    else:
+        paths = [_from(options.out.parent, path) for path in options.logs]
+        text = infer_task_file(open_log(list(options.logs)), name=name, paths=paths)
+    write_text(options.out, text)
     say(f"{options.out}: written; edit it, then: surefoot task check {options.out}")
 
 

@@ -207,6 +207,8 @@ def _episode_columns(path: Path, file: h5py.File, episode: str) -> dict[str, np.
 def _numbers(path: Path, name: str, values: np.ndarray, first: int, texts: Collection[str]) -> np.ndarray:
     if values.dtype.kind == "M":
         return values.astype("datetime64[ns]").astype(np.int64) / 1e9
+    if name in texts and values.dtype.kind in "iu":
+        return values
     if values.dtype.kind in "biuf":
         return np.asarray(values, np.float64)
     if name in texts:

@@ -110,10 +110,13 @@ def _batch(
     for name in columns:
         position = names.index(name)
         cells = [row[position] for row in rows]
+        if name in texts:  # as it stands in every batch: numbers beyond 2^53 would lose digits, too
+            found[name] = np.array(cells)
+            continue
         try:
             found[name] = np.array(list(map(float, cells)))
         except ValueError:
-            found[name] = np.array(cells) if name in texts else _numbers(path, name, cells, numbers)
+            found[name] = _numbers(path, name, cells, numbers)
     return Batch(found, len(rows), path, lines)
 
 

@@ -176,24 +176,29 @@ class _Splitter:
 
 
 def _seconds(values: np.ndarray, batch: Batch, name: str, counted: str) -> np.ndarray:
-    if values.dtype.kind == "f":
-        wrong = ~np.isfinite(values)
-    else:
-        found = seconds_of(values)
-        if found is not None:
-            return found
+    """A column of times in seconds. Refuses what is neither a number nor a date."""
+    seconds = values.astype(np.float64) if values.dtype.kind in "biuf" else seconds_of(values)
+    if seconds is None:
         kinds = np.array([_time_kind(one) for one in values])
-        wrong = (kinds == "") | (kinds != kinds[0])
-    if wrong.any():
+        seconds = np.full(len(values), np.nan)
+        if kinds[0] == "number":
+            of_numbers = kinds == "number"
+            seconds[of_numbers] = [number_of(one) for one in values[of_numbers]]
+        elif kinds[0] == "date":
+            of_dates = kinds == "date"
+            seconds[of_dates] = seconds_of(values[of_dates])
+    if (wrong := ~np.isfinite(seconds)).any():
         row = int(wrong.argmax())
         place = f"{batch.path}: {counted} {batch.numbers[row]}"
-        refuse_at(place, name, expected="a time in seconds or as 2026-01-31T12:00:00", found=f"{values[row]!s:.60}")
-    return values
+        found = str(values[row])[:60] or "none"
+        refuse_at(place, name, expected="a time in seconds or as 2026-01-31T12:00:00", found=found)
+    return seconds
 
 
 def _time_kind(word: str) -> str:
     """Whether a word is a number or a date; empty where it is neither."""
-    if number_of(word) is not None:
+    number = number_of(word)
+    if number is not None and np.isfinite(number):
         return "number"
     return "date" if seconds_of(np.array([word])) is not None else ""
 

@@ -4,10 +4,13 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import gymnasium
 import numpy as np
 
-from surefoot.data.logs.table import Log, seconds_of
+from surefoot.data.logs.table import Log, number_of, seconds_of
+from surefoot.errors import ConfigError
 
 _ROLES: dict[str, str] = {
     "episode": r"(episode|ep|traj|trajectory|rollout|run)(_?(id|index|number|name))?",
@@ -52,11 +55,8 @@ def infer_task_file(log: Log, *, name: str, paths: Sequence[str]) -> str:
     facts = _facts(log, roles)
     columns = {role: [one for one in log.names if roles[one] == role] for role in {*_ROLES, "observation"}}
     columns["observation"] = [one for one in columns["observation"] if not facts.columns[one].text]
-    following = [one for one in columns["observation"] if one.startswith("next_")]
-    if len(following) * 2 == len(columns["observation"]):
-        columns["observation"] = [one for one in columns["observation"] if one not in following]
-    else:
-        following = []
+    following = [one for one in columns["observation"] if f"next_{one}" in log.names]
+    columns["observation"] = following or columns["observation"]
     return "\n".join(
         [
             f"# A first task file, written from {facts.rows:,} rows. Check every line: it says what the system is.",
@@ -87,6 +87,53 @@ def infer_task_file(log: Log, *, name: str, paths: Sequence[str]) -> str:
     ).replace("\n\n\n", "\n\n")
 
 
+def infer_from_environment(make: str, *, name: str) -> str:
+    """The text of a first task file for a Gymnasium environment, by its id. Raises `ConfigError`."""
+    try:
+        env: Any = gymnasium.make(make)
+    except gymnasium.error.Error as error:
+        found = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
+        raise ConfigError(
+            f"{make}: expected a log, or the id of a Gymnasium environment, found {found:.200}."
+        ) from error
+    seen, acts, horizon = env.observation_space, env.action_space, getattr(env.spec, "max_episode_steps", None)
+    env.close()
+    for what, space in (("observations", seen), ("actions", acts)):
+        if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+            raise ConfigError(f"{make}: {what}: expected a Box of one axis, found {space!s:.100}.")
+    return "\n".join(
+        [
+            f"# A first task file, written from the spaces of {make}. Check every line: it says what the system is.",
+            "",
+            "[task]",
+            f"name = {json.dumps(name)}",
+            f"horizon = {horizon or 1000}  # "
+            + ("its limit" if horizon else "it has no limit: write the longest episode"),
+            'reference_returns = "from data"  # or [low, high]: returns that score 0 and 1',
+            "",
+            "[observation]",
+            f"columns = {json.dumps([f'observation[{number}]' for number in range(seen.shape[0])])}",
+            "",
+            "[action]",
+            f"columns = {json.dumps([f'action[{number}]' for number in range(acts.shape[0])])}",
+            f"low = {_numbers(acts.low.tolist())}",
+            f"high = {_numbers(acts.high.tolist())}",
+            "",
+            *_reward(["reward"]),
+            "",
+            *_constraint([], [], LogFacts()),
+            "",
+            "[episodes]",
+            'terminated = "terminated"',
+            'truncated = "truncated"',
+            "",
+            "[environment]",
+            f"make = {json.dumps(make)}",
+            "",
+        ]
+    )
+
+
 def _role(name: str) -> str:
     for role, pattern in _ROLES.items():
         if re.fullmatch(pattern, name.lower()):
@@ -96,26 +143,40 @@ def _role(name: str) -> str:
 
 def _facts(log: Log, roles: dict[str, str]) -> LogFacts:
     facts = LogFacts(columns={name: Found() for name in log.names})
-    episode = next((one for one in log.names if roles[one] == "episode"), None)
-    time = next((one for one in log.names if roles[one] == "time"), None)
-    last, length = object(), 0
+    by_role = {roles[name]: name for name in reversed(log.names)}
+    ends = [by_role[role] for role in ("terminated", "truncated") if role in by_role]
+    last, length, ended = object(), 0, False
     for batch in log.batches(log.names, texts=log.names):
         for name, values in batch.columns.items():
-            _add(facts.columns[name], values)
-        names = np.zeros(batch.rows) if episode is None else batch.columns[episode]
-        changes = np.flatnonzero(names[1:] != names[:-1]) + 1
-        if names[0].item() != last:
-            length = 0
-        bounds = np.concatenate([[0], changes, [batch.rows]])
-        lengths = np.diff(bounds)
-        lengths[0] += length
+            batch.columns[name] = _numbers_if_any(values) if roles[name] not in ("episode", "time") else values
+            _add(facts.columns[name], batch.columns[name])
+        names = batch.columns[by_role["episode"]] if "episode" in by_role else np.zeros(batch.rows)
+        over = np.zeros(batch.rows, bool)
+        for name in ends:
+            over |= batch.columns[name] == 1
+        begins = np.append(ended or names[0].item() != last, (names[1:] != names[:-1]) | over[:-1])
+        lengths = np.diff(np.concatenate([[0], np.flatnonzero(begins[1:]) + 1, [batch.rows]]))
+        lengths[0] += 0 if begins[0] else length
         facts.longest = max(facts.longest, int(lengths.max()))
-        length, last = int(lengths[-1]), names[-1].item()
-        if time is not None and not facts.rows and batch.rows > 1:
-            seconds = batch.columns[time] if batch.columns[time].dtype.kind == "f" else seconds_of(batch.columns[time])
-            facts.step = np.nan if seconds is None else float(np.median(np.diff(seconds)))
+        length, last, ended = int(lengths[-1]), names[-1].item(), bool(over[-1])
+        if not facts.rows and "time" in by_role and batch.rows > 1:
+            facts.step = _median_step(batch.columns[by_role["time"]])
         facts.rows += batch.rows
     return facts
+
+
+def _numbers_if_any(values: np.ndarray) -> np.ndarray:
+    """Text as numbers, where all of it is numbers."""
+    if values.dtype.kind in "biuf":
+        return values.astype(np.float64)
+    found = [number_of(one) for one in values.tolist()]
+    return values if None in found else np.array(found, np.float64)
+
+
+def _median_step(times: np.ndarray) -> float:
+    numbers = _numbers_if_any(times)
+    seconds = numbers if numbers.dtype.kind == "f" else seconds_of(times)
+    return np.nan if seconds is None else float(np.median(np.diff(seconds)))
 
 
 def _add(found: Found, values: np.ndarray) -> None:

@@ -118,6 +118,8 @@ def _values(path: Path, name: str, column: Any, first: int, texts: Collection[st
             return np.asarray(column.fill_null("").to_pylist())
         row = next((row for row, one in enumerate(column.is_valid().to_pylist()) if one), 0)
         refuse_at(f"{path}: row {first + row}", name, expected="a number", found=f"{column[row].as_py()!r:.60}")
+    if name in texts and pa.types.is_integer(kind) and not column.null_count:
+        return np.asarray(column.to_numpy(zero_copy_only=False))
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return column.cast(pa.timestamp("ns")).to_numpy(zero_copy_only=False).astype(np.int64) / 1e9
     if pa.types.is_duration(kind):

@@ -1,0 +1,90 @@
+"""First task files from logs and environments, and tasks that other packages offer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.own_log import TANK, tank_columns, write_csv, write_task
+
+from surefoot import data
+from surefoot.cli.main import main
+from surefoot.data.logs import import_log, open_log
+from surefoot.data.logs.infer import infer_from_environment, infer_task_file
+from surefoot.errors import ConfigError
+from surefoot.tasks import get_task
+from surefoot.tasks.read_task_file import open_task_file
+
+STARTER = Path(__file__).parents[1] / "data" / "ballrun_starter.hdf5"
+
+
+def test_dsrl_s_file_imported_by_its_inferred_task_file_is_the_same_data(tmp_path: Path) -> None:
+    log, task = open_log([STARTER]), tmp_path / "ball.toml"
+    task.write_text(infer_task_file(log, name="ball", paths=[str(STARTER)]))
+    file, reader = open_task_file(task)
+    assert (file.task.horizon, file.observation.next_prefix, file.episodes.terminated) == (100, "next_", "terminals")
+    found = import_log(log, file, reader, tmp_path / "out.hdf5")
+    expected, imported = data.load(STARTER, get_task("BallRun")), data.load(tmp_path / "out.hdf5", found.task)
+    for (name, one), (_, other) in zip(imported.arrays(), expected.arrays(), strict=True):
+        if name == "actions":  # physical bounds were taken from the log
+            low, high = np.array(file.action.low), np.array(file.action.high)
+            np.testing.assert_allclose((one + 1) / 2 * (high - low) + low, other, atol=1e-5)
+            continue
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_a_csv_log_s_roles(tmp_path: Path) -> None:
+    columns = tank_columns(episodes=3, steps=7)
+    log = open_log([write_csv(tmp_path / "log.csv", columns)])
+    (tmp_path / "task.toml").write_text(infer_task_file(log, name="tank", paths=["log.csv"]))
+    file, _ = open_task_file(tmp_path / "task.toml")
+    assert file.observation.columns == ("level", "flow_1", "flow_2")
+    assert file.action.columns == ("valve",)
+    assert (file.episodes.by, file.episodes.time, file.episodes.step_seconds) == ("episode", "t", 2.0)
+    assert (file.constraint[0].column, file.constraint[0].kind) == ("trip", "cost")
+    assert file.task.horizon == 7
+    assert main(["task", "check", str(tmp_path / "task.toml")]) == 0
+
+
+def test_an_environment_s_spaces(tmp_path: Path) -> None:
+    (tmp_path / "task.toml").write_text(
+        infer_from_environment("Pendulum-v1", name="swing").replace(
+            "abs(COLUMN) - LIMIT", "abs(column('observation[2]')) - 6"
+        )
+    )
+    file, _ = open_task_file(tmp_path / "task.toml")
+    assert file.observation.columns == ("observation[0]", "observation[1]", "observation[2]")
+    assert (file.action.low, file.action.high, file.task.horizon) == ((-2.0,), (2.0,), 200)
+    assert file.environment is not None
+    assert file.environment.make == "Pendulum-v1"
+    for name, part in {
+        "CartPole-v1": "actions: expected a Box of one axis",
+        "NoSuch-v0": "expected a log, or the id",
+    }.items():
+        with pytest.raises(ConfigError, match=part):
+            infer_from_environment(name, name="x")
+
+
+def test_another_package_s_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_task(tmp_path, TANK.replace('"level", "flow_*"', '"level", "flow_1"'))
+    (tmp_path / "tank_package.py").write_text(f"TASK = {str(path)!r}\nWRONG = 3\n")
+    info = tmp_path / "tank_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tank-package\nVersion: 1.0\n")
+    points = "[surefoot.tasks]\nfactory-tank = tank_package:TASK\nbad-tank = tank_package:WRONG\n"
+    (info / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = get_task("factory-tank")
+    assert (found.name, found.observation_dim) == ("tank", 2)
+    assert found == get_task(str(path))
+    with pytest.raises(ConfigError, match=r"surefoot\.tasks: bad-tank: expected a Task or the path of a task file"):
+        get_task("bad-tank")
+
+
+def test_one_constraint_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, task, out = write_csv(tmp_path / "log.csv", tank_columns()), write_task(tmp_path), tmp_path / "out.hdf5"
+    words = ["data", "import", str(log), "--task", str(task), "--out", str(out), "--constraints"]
+    assert main([*words, "levl"]) == 2
+    assert "did you mean level?" in capsys.readouterr().err
+    assert main([*words, "trip"]) == 0
+    assert [one["name"] for one in data.read_card(out)["task_file"]["constraint"]] == ["trip"]
+    assert main(["data", "info", str(out), "--task", "tank"]) == 0
