@@ -241,8 +241,13 @@ def test_only_what_was_collected_is_removed(whole: Dataset, tmp_path: Path) -> N
         run(what, LineSimulators(LANES))
     (what.store.path / "notes").unlink()
     run(what, LineSimulators(LANES))
+    (what.store.path / "episodes" / ".git").mkdir()  # before, all parts stayed beside it, and no other could begin
+    (what.store.path / "episodes" / ".git" / "config").write_text("mine")
     what.store.remove()
-    assert not what.store.path.exists()
+    left = [path for path in what.store.path.rglob("*") if path.is_file()]
+    assert left == [what.store.path / "episodes" / ".git" / "config"]
+    with what.store.opened({"another": 1}, reserve=0):
+        pass
 
 
 def test_a_link_among_what_was_collected_is_not_followed(tmp_path: Path) -> None:

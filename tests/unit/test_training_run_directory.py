@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,6 +161,17 @@ def test_latest_passes_over_leftovers_and_damage(tmp_path: Path, caplog: pytest.
     assert "000000010" in caplog.text
     run.discard_after(5)
     assert [path.name for path in run.checkpoints_path.iterdir()] == ["000000005"]
+
+
+def test_a_copy_under_another_number_is_not_the_latest(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Before, a finished training was found in a copy of its first checkpoint, and its weights were evaluated."""
+    run = RunDirectory(tmp_path)
+    for step in (5, 10):
+        run.save_checkpoint(step, jnp.ones(2), {})
+    shutil.copytree(run.checkpoints_path / "000000005", run.checkpoints_path / "000000020")
+    assert run.latest() == run.checkpoints_path / "000000010"
+    assert run.latest_step() == 10
+    assert "000000020: step: expected 20 as its name, found 5" in caplog.text
 
 
 def listing(folder: Path) -> list[str]:

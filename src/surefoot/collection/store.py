@@ -133,7 +133,9 @@ class Store:
 
     def remove(self) -> None:
         """Remove what was kept, once the file is written; what others put there stays."""
-        remove_folder(self.path, self._is_own, first=IDENTITY)
+        if not remove_folder(self.path, self._is_own, first=IDENTITY):
+            for folder, is_own in self._folders.items():  # beside what others put there
+                remove_folder(folder, is_own, first="")
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -144,6 +146,11 @@ class Store:
     @property
     def _learner(self) -> Path:
         return self.path / "learner"
+
+    @property
+    def _folders(self) -> dict[Path, Callable[[Path], bool]]:
+        """The folders within, and what is ours in them."""
+        return {self._episodes: _is_part, self._learner: checkpoint.is_own}
 
     def _check_parts(self) -> None:
         """All parts are there and as they were written, before hours of simulation build on them."""
@@ -171,7 +178,7 @@ class Store:
         if path.is_symlink():
             return False
         if path.is_dir():
-            own = {self._episodes: _is_part, self._learner: checkpoint.is_own}.get(path)
+            own = self._folders.get(path)
             return own is not None and all(map(own, path.iterdir()))
         return path.is_file() and (path.name in (IDENTITY, RESERVE, LOCK) or is_temporary(path.name))
 

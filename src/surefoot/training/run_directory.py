@@ -303,13 +303,16 @@ class RunDirectory:
     def latest(self) -> Path | None:
         """The newest whole checkpoint, None where none was written yet.
 
-        Half-written leftovers are ignored; a damaged one is passed over with a warning in the log. Raises
+        Half-written leftovers are ignored; a damaged one, and another one's copy under a number that is not its own,
+        are passed over with a warning in the log. Raises
         `CheckpointError` where all are damaged, and where one has an unknown format.
         """
         candidates = self.checkpoints()
         for path in reversed(candidates):
             try:
-                checkpoint.read_metadata(path)
+                step = checkpoint.read_metadata(path).get("step")
+                if isinstance(step, int) and step != int(path.name):
+                    raise DamagedCheckpointError(f"{path}: step: expected {int(path.name)} as its name, found {step}.")
                 return path
             except DamagedCheckpointError as error:
                 _LOGGER.warning("passing over a damaged checkpoint: %s", error)
