@@ -1,10 +1,10 @@
-"""First task files from logs and environments, and tasks that other packages offer."""
+"""First task files from logs and environments."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.own_log import TANK, tank_columns, write_csv, write_task
+from tests.own_log import tank_columns, write_csv, write_task
 
 from surefoot import data
 from surefoot.cli.main import main
@@ -62,22 +62,6 @@ def test_an_environment_s_spaces(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(ConfigError, match=part):
             infer_from_environment(name, name="x")
-
-
-def test_another_package_s_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_task(tmp_path, TANK.replace('"level", "flow_*"', '"level", "flow_1"'))
-    (tmp_path / "tank_package.py").write_text(f"TASK = {str(path)!r}\nWRONG = 3\n")
-    info = tmp_path / "tank_package-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tank-package\nVersion: 1.0\n")
-    points = "[surefoot.tasks]\nfactory-tank = tank_package:TASK\nbad-tank = tank_package:WRONG\n"
-    (info / "entry_points.txt").write_text(points)
-    monkeypatch.syspath_prepend(tmp_path)
-    found = get_task("factory-tank")
-    assert (found.name, found.observation_dim) == ("tank", 2)
-    assert found == get_task(str(path))
-    with pytest.raises(ConfigError, match=r"surefoot\.tasks: bad-tank: expected a Task or the path of a task file"):
-        get_task("bad-tank")
 
 
 def test_one_constraint_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,7 @@
 """The algorithms, by name. One file each; a literal dict, so that what exists can be read here."""
 
+import dataclasses
+from importlib.metadata import entry_points
 from typing import Any
 
 from surefoot.algorithms.bc import BC
@@ -7,6 +9,10 @@ from surefoot.algorithms.fisor import FISOR
 from surefoot.algorithms.fosp import FOSP
 from surefoot.algorithms.safedreamer import SafeDreamer
 from surefoot.algorithms.trebi import TREBI
+from surefoot.errors import ConfigError, check_name
+
+GROUP = "surefoot.algorithms"
+"""Of the entry points by which other packages offer algorithms: frozen dataclasses."""
 
 ALGORITHMS: dict[str, type[Any]] = {
     "bc": BC,
@@ -15,3 +21,17 @@ ALGORITHMS: dict[str, type[Any]] = {
     "safedreamer": SafeDreamer,
     "trebi": TREBI,
 }
+
+
+def algorithm_class(name: str) -> type[Any]:
+    """The algorithm called `name`: of the table, or one that another package offers by an entry point.
+
+    Raises `UnknownNameError`, listing the near names, `ConfigError` where what is offered is no dataclass.
+    """
+    if name not in ALGORITHMS:
+        for point in entry_points(group=GROUP, name=name):
+            found = point.load()
+            if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+                raise ConfigError(f"entry point {GROUP}: {name}: expected a dataclass, found {found!r:.80}.")
+            return found
+    return ALGORITHMS[check_name("algorithm", name, ALGORITHMS)]

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from surefoot.algorithms import ALGORITHMS
+from surefoot.algorithms import algorithm_class
 from surefoot.cli.faults import Faults
 from surefoot.cli.options import Choice, choose, parse, parse_seeds
 from surefoot.cli.terminal import say
-from surefoot.errors import ConfigError, check_name, flag
+from surefoot.errors import ConfigError, flag
 from surefoot.presets import DEFAULT_PRESET
 from surefoot.ranges import shown
 from surefoot.text import shell_word
@@ -54,7 +54,7 @@ def resumed_choice(run: RunDirectory, arguments: Sequence[str], faults: Faults) 
             f"{run.path}: expected a run of surefoot train, found a fine-tuned one; go on with it by: "
             f"surefoot finetune --out {shell_word(run.path)} --resume"
         )
-    kind = ALGORITHMS[check_name("algorithm", config.algorithm, ALGORITHMS)]
+    kind = algorithm_class(config.algorithm)
     preset = config.preset or DEFAULT_PRESET
     defaults = from_hyperparameters(kind, config.hyperparameters, source=str(run.config_path))
     there = Choice(config.algorithm, config.known_task(), preset, defaults)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from surefoot.algorithms import ALGORITHMS
+from surefoot.algorithms import ALGORITHMS, algorithm_class
 from surefoot.errors import check_name
 from surefoot.presets.bc import BC_PRESETS
 from surefoot.presets.costs import COSTS_PRESETS
@@ -28,7 +28,9 @@ DEFAULT_PRESET = "small"
 def presets_of(algorithm: str, task: Task) -> dict[str, dict[str, Any]]:
     """The presets of an algorithm on a task by name; tasks whose data know costs alone have some of their own, and so
     have TREBI's. World models read vectors where the task has no images, and have a size of their own for a simulator's
-    cameras."""
+    cameras. One of another package has its own defaults alone."""
+    if algorithm not in ALGORITHMS:
+        return {DEFAULT_PRESET: {}}
     if algorithm in ("fosp", "safedreamer") and task.image_shape is None:
         return {name: for_vectors(changes) for name, changes in PRESETS[algorithm].items()}
     if task.vision is not None:
@@ -47,7 +49,7 @@ def build(algorithm: str, task: Task, *, preset: str = DEFAULT_PRESET) -> Any:
 
     Raises UnknownNameError, listing the near names, for an algorithm or preset that does not exist.
     """
-    kind = ALGORITHMS[check_name("algorithm", algorithm, ALGORITHMS)]
+    kind = algorithm_class(algorithm)
     presets = presets_of(algorithm, task)
     changes = dict(presets[check_name(f"preset of {algorithm}", preset, presets)])
     if algorithm == "fisor":

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Key
 from numpy.typing import ArrayLike as Numbers
 
 from surefoot import checkpoint
-from surefoot.algorithms import ALGORITHMS
+from surefoot.algorithms import algorithm_class
 from surefoot.constraints.budgets import check_remaining
 from surefoot.errors import CheckpointError, ConfigError, check_name
 from surefoot.forks import inherited_jax, refuse_forked_child
@@ -243,18 +243,22 @@ def load_policy(
     path: str | os.PathLike[str],
     *,
     seed: int | None = None,
-    algorithms: Mapping[str, type[Any]] = ALGORITHMS,
+    algorithms: Mapping[str, type[Any]] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> LoadedPolicy:
     """The policy in the latest checkpoint of the run directory `path`, of `seed` or of the run's first.
 
     `overrides` are hyper-parameters to act with in place of the run's, as `cost_margin`. Raises `ConfigError` where
     there is no such run or seed, `CheckpointError` where it has no checkpoint that fits, `UnknownNameError` where its
-    algorithm is not in the table `algorithms` or has no such hyper-parameter.
+    algorithm is not in the table `algorithms` (None: Surefoot's, and those of other packages), or has no such
+    hyper-parameter.
     """
     run = RunDirectory(Path(path))
     config = run.read_config()
-    kind = algorithms[check_name("algorithm", config.algorithm, algorithms)]
+    if algorithms is None:
+        kind = algorithm_class(config.algorithm)
+    else:
+        kind = algorithms[check_name("algorithm", config.algorithm, algorithms)]
     latest = run.latest()
     if latest is None:
         raise CheckpointError(f"{run.path}: expected a checkpoint, found none; the run was stopped before its first.")
