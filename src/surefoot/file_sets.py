@@ -111,6 +111,13 @@ def check_file_place(path: Path) -> None:
     check_writable(path.parent)
 
 
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it comes from, says that there is no room on the disk."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in FULL):
+        error = error.__cause__
+    return error is not None
+
+
 def reason(error: OSError) -> str:
     """What the system says, as the end of a sentence: "a full disk; free some space", "one that ...cannot"."""
     if error.errno in FULL:

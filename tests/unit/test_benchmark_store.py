@@ -1,5 +1,6 @@
 """The store of a benchmark and who runs its cells: none twice, none lost, failures named."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ import pytest
 from tests import fake_cells
 from tests.fake_cells import make_cell, rows_of_cell, simple_work
 
-from surefoot.errors import ConfigError
+from surefoot.errors import CheckpointError, ConfigError
 from surefoot.experiments.attempt import attempt
 from surefoot.experiments.cell import Cell, Measured, Outcome
 from surefoot.experiments.executors.base import Ended
@@ -77,6 +78,20 @@ def test_failures_are_named_and_others_go_on(tmp_path: Path) -> None:
     # What failed since a command began is not tried again by it, as where two of them share a store; later it is.
     assert run(store, [cells[1]], began=record.at)["cell1"].status == "failed"
     assert run(store, [cells[1]], began=record.at + 1)["cell1"].status == "done"
+
+
+def test_a_full_disk_ends_the_command_and_is_no_cells_failure(tmp_path: Path) -> None:
+    """Before, each cell was trained up to its first checkpoint, and counted as failed."""
+    store, seen = Store(tmp_path), []
+
+    def work(cell: Cell, folder: Path) -> Measured:
+        seen.append(cell.key)
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise CheckpointError(f"{folder}: the checkpoint cannot be written (No space left on device).") from full
+
+    with pytest.raises(CheckpointError, match="run: the checkpoint cannot be written"):
+        run(store, [make_cell(0), make_cell(1)], work)
+    assert (seen, store.record("cell0")) == (["cell0"], None)
 
 
 def test_a_cell_that_another_process_holds_is_waited_for(tmp_path: Path) -> None:

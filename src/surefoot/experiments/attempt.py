@@ -9,7 +9,7 @@ from pathlib import Path
 from surefoot.errors import SurefootError
 from surefoot.experiments.cell import Cell, Measured, Outcome
 from surefoot.experiments.store import Store, check_appendable
-from surefoot.file_sets import Naming
+from surefoot.file_sets import Naming, is_full
 
 Work = Callable[[Cell, Path], Measured]
 """(cell, folder of its run) -> what was found. It goes on with what an earlier attempt has left in the folder."""
@@ -19,7 +19,8 @@ def attempt(cell: Cell, *, store: str, work: Work, began: float, quiet: bool = T
     """Do the work of a cell, unless it is done, or another process is at it.
 
     A failure of the work is recorded with its sentence and does not raise; an interrupt does. Raises `ConfigError`
-    where the store holds something else, `OSError` where it cannot be written to.
+    where the store holds something else, `OSError` where it cannot be written to, and what the work raised where the
+    disk is full.
 
     Args:
         cell: The cell.
@@ -52,6 +53,8 @@ def attempt(cell: Cell, *, store: str, work: Work, began: float, quiet: bool = T
                 measured = work(cell, folder / "run")
             except Exception as error:
                 traceback.print_exc(file=log)
+                if is_full(error):  # no fault of the cell's, and others would end like it
+                    raise
                 reason = sentence_of(error)
                 place.fail(cell, reason)
                 place.note("failed", cell, reason=reason)
