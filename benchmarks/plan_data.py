@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from _machine import write_public
+from _results import line
 from surefoot import data
 from surefoot.collection.card import shortfalls, targets
 from surefoot.files import write_text
 from surefoot.tasks import get_task
-from tables import line
 
 RESULTS = Path(__file__).parents[1] / "results" / "plan_data"
 

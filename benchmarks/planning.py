@@ -21,12 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import _machine
+from _trebi_tables import PUBLIC_PLAN, PUBLIC_UPDATE
 from surefoot.algorithms.trebi import TREBI
 from surefoot.algorithms.trebi_data import Batch, Normalizer, Segments
 from surefoot.nn import whole
 from surefoot.presets.trebi import TREBI_PRESETS
 from surefoot.types import DataSpec, PolicyInputs
-from tables import PUBLIC_PLAN, PUBLIC_UPDATE
 
 SPEC = DataSpec(observation_dim=3, action_dim=1, horizon=200)
 PLAN_TARGET, UPDATE_TARGET, FAST_TARGET = 10.0, 0.30, 40.0

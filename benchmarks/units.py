@@ -130,7 +130,7 @@ def train_and_judge(dataset: Dataset, row: str, seeds: list[int], changes: dict[
 
 
 def verdicts(rows: list[dict[str, Any]], log: dict[str, float]) -> dict[str, bool]:
-    """Whether each row holds what issue 21 asks of it."""
+    """Whether each row reaches its targets."""
     first, found = rows[0], {}
     for row in rows[1:]:
         if row["row"] == "costs_only":

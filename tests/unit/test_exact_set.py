@@ -1,7 +1,5 @@
 """The exact feasible set against hand arithmetic, a Hamilton-Jacobi solver and a search over controls."""
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import jax.numpy as jnp
@@ -21,15 +19,9 @@ def exact() -> ExactSet:
 @pytest.fixture(scope="module")
 def checks() -> ModuleType:
     """benchmarks/exact_set.py, whose checks run here on less."""
-    path = Path(__file__).parents[2] / "benchmarks" / "exact_set.py"
-    spec = importlib.util.spec_from_file_location("exact_set_benchmark", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(path.parent)  # as it is where the file is run
-        spec.loader.exec_module(module)
-    return module
+    import exact_set  # it needs a second to compile
+
+    return exact_set
 
 
 def test_standing_still_the_value_is_the_constraint(exact):

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.tables import MARKED, TABLES, documents, with_tables
 
 from surefoot.result_files import MANIFEST, content_of, manifest_faults, read_rows, write_results
 from surefoot.text import without_folders
+from tables import MARKED, TABLES, documents, with_tables
 
 TOP = Path(__file__).parents[2]
 FOLDERS = (TOP / "results", TOP / "benchmarks" / "results")

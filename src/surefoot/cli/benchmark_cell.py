@@ -1,7 +1,7 @@
 """The work on a cell of a benchmark: what `surefoot train` and `surefoot evaluate` do, in whichever process.
 
-Issue 22 moves training and evaluation of a run below the command line, into `experiments`. Until then `benchmark` hands
-this function down to it. Importing this module needs no JAX, so that a process sets it up first.
+`benchmark` hands this function down to `experiments`, which knows no command. Importing this module needs no JAX, so
+that a process sets it up first.
 """
 
 import os
