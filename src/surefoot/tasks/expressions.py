@@ -88,7 +88,7 @@ def parse_expression(text: str) -> Expression:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = f" ({error.msg.rstrip('.')})" if isinstance(error, SyntaxError) else ""
+        reason = f" ({error.msg.split('. ')[0].rstrip('.')})" if isinstance(error, SyntaxError) else ""
         raise ConfigError(f"expected an expression over columns, found {text!r:.100}{reason}") from error
     columns: dict[str, None] = {}
     _check(tree, columns, 0)

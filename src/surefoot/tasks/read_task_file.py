@@ -79,8 +79,7 @@ def parse_task_file(values: Mapping[str, Any], reader: TaskFileReader) -> TaskFi
         return _adapter().validate_json(json.dumps(values), strict=True)
     except ValidationError as fault:
         first = fault.errors(include_url=False, include_context=False)[0]
-        key = [part for part in first["loc"] if isinstance(part, int) or re.fullmatch(r"\w+", part)]
-        reader.refuse(*_fault(first, key, values))
+        reader.refuse(*_fault(first, _key(first, values), values))
 
 
 def task_schema() -> dict[str, Any]:
@@ -123,6 +122,18 @@ def _check_values(value: Any, key: tuple[str | int, ...], reader: TaskFileReader
         reader.refuse(key, f"expected a finite number, found {value}")
     elif isinstance(value, int) and abs(value) >= 2**63:
         reader.refuse(key, "expected a number below 2^63, found a larger one")
+
+
+def _key(first: Any, values: Any) -> list[str | int]:
+    """The key of what pydantic found wrong, without the types of a union that it tried."""
+    key: list[str | int] = []
+    for part in first["loc"]:
+        there = part in values if isinstance(values, Mapping) else isinstance(values, list) and isinstance(part, int)
+        if not there:
+            return [*key, part] if first["type"] in ("missing", "missing_argument") else key
+        key.append(part)
+        values = values[part]
+    return key
 
 
 def _fault(first: Any, key: list[str | int], values: Mapping[str, Any]) -> tuple[list[str | int], str]:
