@@ -42,6 +42,9 @@ from surefoot.training import RunDirectory
 from surefoot.training.algorithm import from_hyperparameters, hyperparameters
 
 RECORDS = {
+    "surefoot.data.logs.infer.Found",
+    "surefoot.data.logs.infer.LogFacts",
+    "surefoot.tasks.reference.Reference",
     "surefoot.cli.main.Command",
     "surefoot.evaluation.plan_file.Imaginings",
     "surefoot.collection.thinning.Grid",
