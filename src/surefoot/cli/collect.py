@@ -253,7 +253,8 @@ def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
 
     recipe = _recipe(options, task)
     workers = _workers(options, recipe)
-    collection = Collection(task, recipe, options.seed, _rows(options, default=recipe.transitions), Store.beside(options.out))
+    wanted = _rows(options, default=recipe.transitions)
+    collection = Collection(task, recipe, options.seed, wanted, Store.beside(options.out))
     with ProgressLine(f"collecting {task.name}", unit="steps") as line:
         dataset, made = collect_simulated(
             collection,
