@@ -275,3 +275,12 @@ def test_a_sweep_that_goes_on_names_all_that_differs(tmp_path: Path, capsys: pyt
     assert "--algorithm: the run has fisor, found bc" in refusal(capsys, *resume, "--algorithm", "bc")
     # Alone it has all options of the sweep, and begins to train.
     assert f"{tmp_path / 'gone.hdf5'}: expected an HDF5 file, found nothing at that place" in refusal(capsys, *resume)
+
+
+def test_a_page_in_the_place_of_a_folder_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    know_the_stub(monkeypatch)
+    run = stub_run(tmp_path / "run", StubPlanner())
+    found = refusal(capsys, "report", str(run), "--out", str(tmp_path))
+    assert found == f"{tmp_path}: expected a name for a file, found a folder."

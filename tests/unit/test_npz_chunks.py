@@ -52,6 +52,18 @@ def test_a_stream_that_begins_within_an_episode_loses_that_episode(tmp_path: Pat
     np.testing.assert_array_equal(found.lengths, [3])
 
 
+def test_a_chunk_that_is_missing_within_a_stream_is_named(tmp_path: Path) -> None:
+    first, second, _ = write_chunks(tmp_path, frames(), length=5)
+    second.unlink()
+    successor = first.name.split("-")[2]
+    with pytest.raises(DataError, match=f"{first.name}: expected the chunk that follows it, {successor}, found none"):
+        read_chunks(tmp_path, TASK)
+    with np.load(first) as file:
+        arrays = {key: values for key, values in file.items() if key != "log_truncated"}
+    np.savez_compressed(first, **arrays)  # another program's, which names the next chunk before it is written
+    assert read_chunks(tmp_path, TASK).lengths.sum() > 0
+
+
 def test_the_public_codes_terminals_are_timeouts_unless_told(tmp_path: Path) -> None:
     (path,) = write_chunks(tmp_path, frames())
     with np.load(path) as file:

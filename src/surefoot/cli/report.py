@@ -22,7 +22,7 @@ from surefoot.data.npz_files import Field
 from surefoot.data.selection import method_name
 from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
-from surefoot.file_sets import check_writable
+from surefoot.file_sets import check_file_place
 from surefoot.json_files import read_rows
 from surefoot.report.budget_tables import budget_rows
 from surefoot.report.html import write_report
@@ -86,7 +86,7 @@ def report(path: Path, *, out: Path | None = None, dataset: Dataset | None = Non
     summary = read_summary(path)
     check_origin(directory, config, summary)
     page = path / PAGE if out is None else out
-    check_writable(page.parent)
+    check_file_place(page)
     found = run_data(directory, config)
     if found.reason:
         warn(f"the report shows no data: {found.reason}.")

@@ -46,6 +46,8 @@ def read_chunks(folder: Path, task: Task, *, terminal_is_truncated: bool = True)
         streams.append([])
         for name in names:
             chunk = _arrays(folder / name, task, held=_COPIES * held)
+            if _TRUNCATED in chunk:
+                _check_followed(folder, name, names)
             streams[-1].append(_with_ends(chunk, terminal_is_truncated=terminal_is_truncated))
             held += sum(values.nbytes for values in streams[-1][-1].values())
     parts = []
@@ -136,6 +138,14 @@ def _streams(folder: Path) -> list[list[str]]:
         if stream:
             streams.append(stream)
     return streams
+
+
+def _check_followed(folder: Path, name: str, stream: list[str]) -> None:
+    """Refuse a chunk of ours whose successor is not there: steps would be lost, and an episode cut. Other programs name
+    a successor before they write it. Raises `DataError`."""
+    successor = name.split("-")[2]
+    if successor != NO_SUCCESSOR and not any(other.split("-")[1] == successor for other in stream):
+        refuse(folder / name, "", expected=f"the chunk that follows it, {successor}", found="none of that name")
 
 
 def _with_ends(chunk: dict[str, np.ndarray], *, terminal_is_truncated: bool) -> dict[str, np.ndarray]:
