@@ -1,17 +1,17 @@
 """How benchmarks call the command line."""
 
+import subprocess
 import sys
 from pathlib import Path
 
-from surefoot.cli.main import main as surefoot
 from surefoot.runs.summary import read_summary
 
 
 def run(*words: object) -> None:
-    """A surefoot command; ends the benchmark where it fails."""
+    """Run a command of surefoot in a process of its own; ends the benchmark where it fails."""
     texts = [str(word) for word in words]
     print("surefoot", *texts, flush=True)
-    if code := surefoot(texts):
+    if code := subprocess.run([sys.executable, "-m", "surefoot.cli.main", *texts], check=False).returncode:
         sys.exit(code)
 
 

@@ -62,9 +62,10 @@ def cores() -> int:
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process has held so far, 10^6 bytes."""
+    """The most memory that this process, or one that it started and that ended, has held so far, 10^6 bytes."""
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return most * unit / 1e6
 
 
 def processor() -> str:

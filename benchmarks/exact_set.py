@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from _machine import write_public
+from _machine import processor, write_public
+from _searches import search_figures
 from surefoot.envs.point_robot import GOAL, GOAL_RADIUS, TIME_STEP, constraint, move
 from surefoot.safety.exact import ExactSet, solve_point_robot
 from surefoot.safety.region import SLICES, score_region, slice_poses
@@ -193,19 +194,8 @@ def check_search(exact: ExactSet, *, states: int, samples: int, seed: int = 0) -
     keys = jax.random.split(jax.random.key(seed), states)
     braking = np.asarray(search_braking(jnp.asarray(poses), jnp.asarray(braking_turns(42)))) - value
     free = np.asarray(search_freely(jnp.asarray(poses), keys, samples=samples)) - value
-    # Where V* = h every search finds it; those states say nothing.
-    moving, near = value > h + 1e-3, np.abs(value) < 0.3
     gaps = {"braking": braking, "free": free, "best": np.minimum(braking, free)}
-    quantiles = (0.0, 0.01, 0.05, 0.5, 0.95, 0.99, 1.0)
-    return {
-        "states": states,
-        "random_controls_per_state": samples,
-        "states_where_value_exceeds_h": int(moving.sum()),
-        "and_within_0.3_m_of_the_border": int((moving & near).sum()),
-        "quantiles": quantiles,
-        "gap": {name: np.quantile(gap[moving], quantiles).tolist() for name, gap in gaps.items()},
-        "gap_near_border": {name: np.quantile(gap[moving & near], quantiles).tolist() for name, gap in gaps.items()},
-    }
+    return search_figures(gaps, value, h, samples=samples)
 
 
 # ---- the rest -----------------------------------------------------------------------------------------------------
@@ -252,14 +242,6 @@ def main() -> None:
     results["wall_seconds"] = time.perf_counter() - started
     write_public(RESULTS, results)
     print(RESULTS.read_text())
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    return f"{names[0]}, {len(names)} cores" if names else platform.processor()
 
 
 if __name__ == "__main__":

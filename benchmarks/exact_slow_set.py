@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from _machine import write_public
+from _searches import search_figures
 from surefoot.envs.point_robot import GOAL, GOAL_RADIUS, SLOW_ROBOT, constraint, move
 from surefoot.safety.exact import solve_point_robot
 from surefoot.safety.exact_sets import kept_slow_set
@@ -113,17 +114,7 @@ def check_search(exact: SlowSet, *, states: int, samples: int) -> dict[str, Any]
     value, h = exact.value(poses), h_of(poses)
     keys = jax.random.split(jax.random.key(0), states)
     gap = np.asarray(search(jnp.asarray(poses), keys, samples=samples)) - value
-    moving, near = value > h + 1e-3, np.abs(value) < 0.3
-    quantiles = (0.0, 0.01, 0.05, 0.5, 0.95, 0.99, 1.0)
-    return {
-        "states": states,
-        "random_controls_per_state": samples,
-        "states_where_value_exceeds_h": int(moving.sum()),
-        "and_within_0.3_m_of_the_border": int((moving & near).sum()),
-        "quantiles": quantiles,
-        "gap": np.quantile(gap[moving], quantiles).tolist(),
-        "gap_near_border": np.quantile(gap[moving & near], quantiles).tolist(),
-    }
+    return search_figures({"free": gap}, value, h, samples=samples)
 
 
 def check_without_lag() -> dict[str, float]:

@@ -53,8 +53,8 @@ def stepping_work(cell: Cell, folder: Path, *, seconds: float) -> Measured:
 
 def waiting_work(cell: Cell, folder: Path, *, seconds: float) -> Measured:
     """Import what training a cell imports, then wait."""
-    import surefoot.cli.evaluate
-    import surefoot.cli.train  # noqa: F401
+    import surefoot.evaluation.simulated
+    import surefoot.training  # noqa: F401
 
     time.sleep(seconds)
     return Measured([{"cell": cell.key}], {})
