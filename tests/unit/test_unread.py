@@ -86,6 +86,9 @@ def test_what_nothing_reads_is_refused(words: list[str], sentence: str) -> None:
         ["--critic", "qc", "--cost-limit", "3"],
         ["--algorithm", "safedreamer", "--task", "HazardRun", "--form", "osrp", "--episode-cost-limit", "9"],
         ["--algorithm", "fosp", "--task", "HazardRun", "--constrain", "--cost-limit", "2"],
+        # Read by the released critic, and where an evaluation has more candidates.
+        ["--algorithm", "fosp", "--task", "HazardRun", "--preset", "released", "--reach-discount", "0.9"],
+        ["--algorithm", "fosp", "--task", "HazardRun", "--cost-slack", "0.3"],
     ],
 )
 def test_what_is_read_passes(words: list[str]) -> None:

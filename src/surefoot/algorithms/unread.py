@@ -79,8 +79,6 @@ def _fosp(config: FOSP) -> Reasons:
     found: Reasons = {}
     if config.reachability != "hj":
         found |= _all(f"reachability {config.reachability}", "reach_expectile")
-    if config.reachability == "released":
-        found |= _all("reachability released", "reach_discount")
     if config.actor_mode == "backprop":
         found |= _all("actor_mode backprop", "reward_temperature", "cost_temperature")
         if config.released:
@@ -89,8 +87,6 @@ def _fosp(config: FOSP) -> Reasons:
         found |= _all(f"weighting {config.weighting}", "cost_temperature")
         if config.weighting == "cloning":
             found |= _all("weighting cloning", "reward_temperature")
-    if config.num_candidates == 1 and (config.actor_mode == "backprop" or config.weighting != "feasibility"):
-        found |= _all("num_candidates 1 and these weights of actions", "cost_slack")
     if not config.constrain:
         found |= _all("constrain False", "cost_limit", "pessimistic", "lagrangian")
     return found
