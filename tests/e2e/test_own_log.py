@@ -51,6 +51,8 @@ def test_the_page_runs_as_it_is_printed(
     assert (task.name, task.observation_dim, task.has_signal) == ("pendulum", 3, True)
     # The same run goes on without the file, and refuses data that were imported with another one.
     assert main(["train", "--out", "runs/pendulum", "--resume"]) == 0
+    assert main(["evaluate", "runs/pendulum"]) == 2
+    assert "expected a task with an environment to act in, found pendulum" in capsys.readouterr().err
     (tmp_path / "pendulum.toml").write_text(TANK.replace('"tank"', '"pendulum"'))
     train = ["train", "--task", "pendulum.toml", "--data", "pendulum.hdf5", "--out", "runs/other"]
     assert main(train) == 2

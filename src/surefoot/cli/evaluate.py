@@ -212,6 +212,11 @@ def _budget_request(loaded: LoadedRun, options: EvaluateOptions) -> BudgetReques
 def route_of(loaded: LoadedRun, request: BudgetRequest) -> str:
     """How the run is measured: a key of `ROUTES`."""
     task = loaded.config.known_task()
+    if loaded.config.task_file is not None and task.environment is None:
+        raise ConfigError(
+            f"{loaded.directory.path}: expected a task with an environment to act in, found {task.name}, of which "
+            f"there are logs alone; `surefoot report` and the verdict after training say what logs can say."
+        )
     place = "" if task.suite == "surefoot" else " in a simulator"
     if request.asked or getattr(loaded.algorithm, "needs_budget", False):
         return f"budgets{place}"

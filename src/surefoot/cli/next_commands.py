@@ -13,7 +13,10 @@ FRESH_EPISODE = 1000
 
 
 def measuring_command(algorithm: Any, task: Task, run: Path) -> str:
-    """What evaluates a run, with budgets where its algorithm plans under some."""
+    """What evaluates a run, with budgets where its algorithm plans under some; its report where there is nothing to act
+    in."""
+    if task.environment is None:
+        return f"surefoot report {shell_word(run)}"
     command = f"surefoot evaluate {shell_word(run)}"
     return f"{command}{budgets_of(task)}" if getattr(algorithm, "needs_budget", False) else command
 
