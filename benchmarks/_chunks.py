@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from surefoot.training.algorithm import Algorithm
+from surefoot.protocols import Algorithm
 from surefoot.training.chunk import UPDATE_STREAM, init_states, replicate, run_chunk, seed_keys, seed_mesh
 from surefoot.types import DataSpec
 

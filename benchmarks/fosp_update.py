@@ -45,7 +45,7 @@ def synthetic(*, seed: int = 0) -> FrameWindows:
         is_first=jnp.arange(FRAMES) % 251 == 0,
         terminated=jnp.zeros(FRAMES, bool),
     )
-    return FrameWindows(frames, jnp.arange(FRAMES - 63))
+    return FrameWindows(frames, length=64)
 
 
 def parameters(state: Any) -> dict[str, int]:

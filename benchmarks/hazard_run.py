@@ -31,6 +31,7 @@ from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.pure_rollouts import roll_out_whole
 from surefoot.evaluation.collect import collect_hazard_run
 from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
+from surefoot.protocols import HasInfeasibility
 from surefoot.result_files import write_results
 from surefoot.tasks import get_task
 
@@ -66,8 +67,8 @@ def train(algorithm: Any, state: Any, data: FrameWindows, key: Any, *, phase: st
 
     def one(state: Any, step_key: Any) -> tuple[Any, Any]:
         k_rows, k_update = jax.random.split(step_key)
-        rows = jax.random.randint(k_rows, (algorithm.batch_size,), 0, data.starts.shape[0])
-        return algorithm.update(state, algorithm.batch(data, rows), k_update, phase=phase)
+        rows = jax.random.randint(k_rows, (algorithm.batch_size,), 0, data.num_rows)
+        return algorithm.update(state, data.take(rows), k_update, phase=phase)
 
     state, metrics = jax.lax.scan(one, state, jax.random.split(key, updates))
     return state, jax.tree.map(lambda values: values[-updates // 10 :].mean(), metrics)
@@ -155,7 +156,7 @@ def measure_arm(algorithm: Any, state: Any, data: FrameWindows, held_out: Any, k
             "cost": float(np.mean([row["cost"] for row in rows])),
             "violation_free_rate": float(np.mean([row["violating_steps"] == 0 for row in rows])),
         }
-    if hasattr(algorithm, "window_infeasibility"):
+    if isinstance(algorithm, HasInfeasibility):
         figures["auroc"] = score_infeasibility(algorithm, state, held_out)
     return figures
 

@@ -47,6 +47,7 @@ from surefoot.evaluation import point_robot_pixels as measured
 from surefoot.evaluation.collect import collect_point_robot_pixels
 from surefoot.files import write_text
 from surefoot.nn import member
+from surefoot.protocols import HasInfeasibility
 from surefoot.result_files import write_results
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, make_config
@@ -172,7 +173,7 @@ def tune_method(name: str, seed: int, frames: FrameData, out: Path) -> dict[str,
         MOVED: of_rows(found),
         **{key: rows[-1][key] for key in ("environment_steps", "episodes", "violating_episodes", "total_cost")},
     }
-    if hasattr(algorithm, "window_infeasibility"):
+    if isinstance(algorithm, HasInfeasibility):
         record[MOVED]["exact"] = measured.score_against_exact(algorithm, tuned, measured.held_out(MOVED), exact)
     shutil.rmtree(run.path)  # the replay and the checkpoints; the log was copied
     print(f"seed {seed} fine-tuned, {name}: {json.dumps(record)}", flush=True)

@@ -27,8 +27,8 @@ from surefoot.algorithms.trebi_data import Normalizer, SegmentData
 from surefoot.data import Windows
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.presets.trebi import TREBI_PRESETS
+from surefoot.protocols import Algorithm
 from surefoot.tasks import get_task
-from surefoot.training.algorithm import Algorithm
 from surefoot.types import DataSpec
 
 TREBI_SPEC = DataSpec(observation_dim=3, action_dim=1, horizon=200)
@@ -43,7 +43,7 @@ class Case(NamedTuple):
     phase: str
 
 
-def segments(*, episodes: int = 500) -> SegmentData:
+def segments(plan_horizon: int, *, episodes: int = 500) -> SegmentData:
     """Noise in the shapes of SafePendulum's episodes."""
     random = np.random.default_rng(0)
     horizon, width = TREBI_SPEC.horizon, TREBI_SPEC.observation_dim + TREBI_SPEC.action_dim
@@ -55,7 +55,8 @@ def segments(*, episodes: int = 500) -> SegmentData:
         to_come=jnp.asarray(random.standard_normal((count, 2)), jnp.float32),
         share_left=left / jnp.float32(horizon),
         held_out=jnp.arange(horizon, dtype=jnp.int32),
-        normalizer=Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2)),
+        statistics=Normalizer.none(width),
+        plan_horizon=plan_horizon,
     )
 
 
@@ -68,7 +69,7 @@ def cases(sizes: str) -> dict[str, Case]:
         spec = get_task("PointRobot").spec
         fisor = Case(FISOR(**FISOR_PRESETS["small"]), spec, fisor_update.synthetic(100_000, spec=spec), "constraint")
         trebi = TREBI(**TREBI_PRESETS["small"])
-    data = segments()
+    data = segments(trebi.plan_horizon)
     planners = {f"trebi {phase}": Case(trebi, TREBI_SPEC, data, phase) for phase in ("model", "values")}
     return {f"fisor {fisor.phase}": fisor} | planners
 

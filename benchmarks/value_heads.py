@@ -52,8 +52,8 @@ def train(algorithm: TREBI, state: Any, data: SegmentData, key: Any, *, updates:
 
     def one(state: Any, step_key: Any) -> tuple[Any, None]:
         k_rows, k_update = jax.random.split(step_key)
-        rows = jax.random.randint(k_rows, (algorithm.batch_size,), 0, data.starts.shape[0])
-        return algorithm.update(state, algorithm.batch(data, rows), k_update, phase="values")[0], None
+        rows = jax.random.randint(k_rows, (algorithm.batch_size,), 0, data.num_rows)
+        return algorithm.update(state, data.take(rows), k_update, phase="values")[0], None
 
     return jax.lax.scan(one, state, jax.random.split(key, updates))[0]
 
@@ -78,8 +78,8 @@ def errors(algorithm: TREBI, state: Any, segments: Segments, key: Any) -> dict[s
 def measure(algorithm: TREBI, data: SegmentData, task: Any, seeds: list[int]) -> dict[str, Any]:
     """One arm: errors of each seed as [reward, cost], parameters, CPU seconds of an update."""
     init = jax.jit(partial(algorithm.init, task.spec))
-    starts = np.random.default_rng(0).integers(len(data.starts), size=HELD_OUT)
-    held_out = algorithm.batch(data, jnp.asarray(starts)).held_out
+    starts = np.random.default_rng(0).integers(data.num_rows, size=HELD_OUT)
+    held_out = data.take(jnp.asarray(starts)).held_out
     size = sum(leaf.size for leaf in jax.tree.leaves(init(jax.random.key(0)).values.network))
     found: dict[str, Any] = {"parameters": size, "seeds": {}}
     for seed in seeds:

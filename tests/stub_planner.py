@@ -5,7 +5,7 @@ where it is positive. Episodes last 6 steps; those that have spent more than 3.5
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from surefoot.envs.pure import PureTask
 from surefoot.planning.noise import normal_rows
+from surefoot.protocols import Inputs
 from surefoot.tasks import RunTimeBudget, Task
 from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
@@ -70,7 +71,7 @@ class StubPlanner:
     cost_margin: float = 0.0
     """Left unspent."""
 
-    needs_budget = True
+    inputs: ClassVar[Inputs] = Inputs(budget=True)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -79,7 +80,7 @@ class StubPlanner:
     def prepare(self, dataset: Any, task: Task) -> Transition:
         raise NotImplementedError
 
-    def init(self, spec: DataSpec, key: Key[Array, ""]) -> dict[str, Array]:
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> dict[str, Array]:
         return {"gain": jnp.ones(())}
 
     def update(self, state: Any, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from surefoot import data
@@ -58,7 +57,6 @@ def trebi_run(path: Path, file: Path, *, seeds: tuple[int, ...] = (0, 1)) -> Pat
     run = RunDirectory(path)
     run.start(config, resume=False)
     prepared = algorithm.prepare(dataset, TASK)
-    states = init_states(algorithm, TASK.spec, seeds)
-    scales = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(seeds)), prepared.normalizer)
-    run.save_checkpoint(9, states._replace(normalizer=scales), config.identity)
+    states = init_states(algorithm, TASK.spec, seeds, prepared.statistics)
+    run.save_checkpoint(9, states, config.identity)
     return path

@@ -6,13 +6,14 @@ Accidents are in the data, not in the algorithm, so that all tests share its com
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from surefoot.protocols import Inputs
 from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
 SPEC = DataSpec(observation_dim=3, action_dim=2, horizon=10)
@@ -45,6 +46,11 @@ class ToyAlgorithm:
     batch_sizes: tuple[int, int] = (4, 8)
     learning_rate: float = 0.1
 
+    inputs: ClassVar[Inputs] = Inputs()
+
+    def prepare(self, dataset: Any, task: Any) -> Any:
+        raise NotImplementedError
+
     @property
     def phases(self) -> tuple[Phase, ...]:
         return (
@@ -52,7 +58,7 @@ class ToyAlgorithm:
             Phase("policy", self.sizes.policy_updates, self.batch_sizes[1]),
         )
 
-    def init(self, spec: DataSpec, key: Key[Array, ""]) -> ToyState:
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> ToyState:
         value = 0.1 * jax.random.normal(key, (spec.observation_dim,))
         policy = jnp.zeros((spec.observation_dim, spec.action_dim))
         return ToyState(value, value, policy, value, jnp.zeros((), jnp.int32), key)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
@@ -40,6 +40,17 @@ class Transition(NamedTuple):
     constraint_ahead: Float[Array, "*B"]
     episode_violations: Float[Array, "*B"]
     episode_cost: Float[Array, "*B"]
+
+    statistics = None
+
+    @property
+    def num_rows(self) -> int:
+        """Transitions."""
+        return self.reward.shape[0]
+
+    def take(self, rows: Any) -> "Transition":
+        """The transitions in these rows."""
+        return Transition(*(values[rows] for values in self))
 
 
 class Labeled(NamedTuple):
@@ -121,36 +132,3 @@ class Policy(NamedTuple):
     initial: Callable[[int], PyTree[Any]]
     act: Callable[[PyTree[Any], PolicyInputs, Key[Array, "*n"]], tuple[PyTree[Any], Float[Array, "n act"]]]
     keyed: bool = False
-
-
-@runtime_checkable
-class LearnsWithoutRewards(Protocol):
-    """An algorithm that can learn from data without rewards."""
-
-    def without_rewards(self) -> tuple[Any, list[str]]:
-        """The algorithm for such data, and, a sentence each, what its options would do with rewards and now do not.
-        Raises `ConfigError` where an option needs them."""
-        ...
-
-
-@runtime_checkable
-class HasFeasibleValue(Protocol):
-    """An algorithm whose values say where it is safe, and whose policy asks them for feasible actions."""
-
-    @property
-    def forbids_violations(self) -> bool:
-        """Whether a state in violation is one that its values should not call feasible; False where costs within a
-        limit are allowed."""
-        ...
-
-    def feasible_value(self, state: Any, observation: Float[Array, "n obs"], /) -> Float[Array, " n"]:
-        """V_h [n]: the worst constraint signal to come; > 0 is a violation that cannot be avoided."""
-        ...
-
-    def feasible_margin(self, state: Any, /) -> Float[Array, ""]:
-        """A state counts as feasible where its value is at most minus this."""
-        ...
-
-    def decide(self, state: Any, observation: Float[Array, "n obs"], key: Key[Array, ""], /) -> Decision:
-        """What the policy does there."""
-        ...

@@ -15,6 +15,7 @@ import numpy as np
 from tests.compatibility.recipes import EXPECTED, RUNS
 
 import surefoot
+from surefoot.protocols import HasFeasibleValue
 
 BATCH, STEPS = 4, 2
 """Observations at once, and steps of a session."""
@@ -68,7 +69,7 @@ def act(name: str, *, seed: int) -> dict[str, np.ndarray]:
     if name in SESSIONS:
         session = policy.session(budget)
         found["session"] = np.stack([session.act(seen) for _ in range(STEPS)])
-    if hasattr(policy.algorithm, "feasible_value") and policy.config.spec.image_shape is None:
+    if isinstance(policy.algorithm, HasFeasibleValue) and policy.config.spec.image_shape is None:
         found["feasible_values"] = policy.feasible_value(seen)
     return found
 

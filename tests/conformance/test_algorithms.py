@@ -25,9 +25,10 @@ from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
 from surefoot.nn import DenoiserConfig, TemporalConfig
 from surefoot.planning import CrossEntropyConfig, GuideConfig, SamplerConfig
+from surefoot.protocols import HasFeasibleValue
 from surefoot.tasks import CostLimit, Task
 from surefoot.training import RunDirectory, fit, from_hyperparameters, hyperparameters, make_config
-from surefoot.training.algorithm import relabel_interval, rows_of, take_batch
+from surefoot.training.algorithm import relabel_interval
 from surefoot.types import DataSpec, Labeled, PolicyInputs, Transition
 from surefoot.world_model import WorldModelConfig
 
@@ -190,9 +191,9 @@ MAY_CHANGE = {
     },
     "safedreamer": {"joint": {*MODEL_PARTS, *POLICY_PARTS}},
     "trebi": {
-        "model": {"model", "normalizer"},
-        "values": {"values", "normalizer"},
-        "calibration": {"residuals", "normalizer"},
+        "model": {"model"},
+        "values": {"values"},
+        "calibration": {"residuals"},
     },
 }
 MAY_STAY = {"reward_spread", "cost_spread", "lagrangian"}
@@ -227,7 +228,7 @@ TASK = Task("Noise", 5, 2, 10, return_min=0.0, return_max=1.0, constraints=(Cost
 
 def data_of(algorithm: Any) -> Any:
     """The data as the algorithm trains on them: those transitions, or segments of eight episodes made of them."""
-    if not hasattr(algorithm, "batch"):
+    if not algorithm.inputs.windows:
         return DATA
     rows = DATA.reward.shape[0]
     terminated, truncated = np.zeros(rows, bool), np.zeros(rows, bool)
@@ -244,8 +245,8 @@ def bits(tree: Any) -> list[bytes]:
 def batch_of(algorithm: Any, phase: Any, start: int = 0) -> Any:
     """`batch_size` rows of the data, from row `start` on, around its end."""
     data = data_of(algorithm)
-    index = (start + np.arange(phase.batch_size)) % rows_of(data)
-    batch = take_batch(algorithm, data, jnp.asarray(index))
+    index = (start + np.arange(phase.batch_size)) % data.num_rows
+    batch = data.take(jnp.asarray(index))
     if relabel_interval(algorithm, phase.name):
         batch = Labeled(batch, Triple(*[jnp.linspace(-1.0, 1.0, phase.batch_size)] * 3))
     return batch
@@ -281,7 +282,7 @@ def build(name: str) -> Case:
 
     def act(state: Any, observation: Any, key: Any) -> Any:
         policy, count = algorithm.policy(state), observation.shape[0]
-        budget = jnp.linspace(-1.0, 5.0, count) if getattr(algorithm, "needs_budget", False) else None
+        budget = jnp.linspace(-1.0, 5.0, count) if algorithm.inputs.budget else None
         return policy.act(policy.initial(count), PolicyInputs(observation, budget), key)[1]
 
     init = jax.jit(lambda key: algorithm.init(SPEC, key))
@@ -377,7 +378,7 @@ def test_actions_have_their_shape_and_range_and_depend_on_the_key(case: Case, co
 
 
 def test_feasible_value_is_one_number_an_observation(case: Case) -> None:
-    assert hasattr(case.algorithm, "feasible_value") == isinstance(case.algorithm, FISOR)
+    assert isinstance(case.algorithm, HasFeasibleValue) == isinstance(case.algorithm, FISOR)
     if not isinstance(case.algorithm, FISOR):
         return
     observation = jnp.asarray(DATA.observation[:5])

@@ -87,35 +87,47 @@ class Sum(NamedTuple):
     total: Any
 
 
+class Pairs(NamedTuple):
+    """Windows of two steps."""
+
+    windows: Windows
+    statistics = None
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.windows.starts)
+
+    def take(self, rows: Any) -> Any:
+        return gather(self.windows.steps, self.windows.left, self.windows.starts[rows], length=2)
+
+
 class Summing:
     """Adds up the first rows of the windows that it is given."""
 
     phases = (Phase("sum", 6, 4),)
 
-    def init(self, spec: DataSpec, key: Any) -> Sum:
+    def init(self, spec: DataSpec, key: Any, statistics: None = None) -> Sum:
         return Sum(jnp.zeros(()))
-
-    def batch(self, data: Windows, rows: Any) -> Any:
-        return gather(data.steps, data.left, data.starts[rows], length=2)
 
     def update(self, state: Sum, batch: Any, key: Any, *, phase: str) -> tuple[Sum, dict[str, Any]]:
         (values, _), largest = batch, batch[0].max()
         return Sum(state.total + values[:, 0].sum()), {"largest": largest}
 
-    def sample_weights(self, state: Sum, data: Windows, *, phase: str) -> None:
+    def sample_weights(self, state: Sum, data: Pairs, *, phase: str) -> None:
         return None
 
 
 def test_training_draws_starts_and_hands_the_algorithm_its_windows() -> None:
     """Only rows 0 and 2 may start a window: 24 windows add up to 24 + 2 times those at row 2, and never reach row 4."""
     values = np.array([1, 2, 3, 4, 9], np.float32)
-    data = Windows(values, jnp.array([2, 1, 3, 2, 1], jnp.int32), jnp.array([0, 2], jnp.int32))
+    windows = Windows(values, jnp.array([2, 1, 3, 2, 1], jnp.int32), jnp.array([0, 2], jnp.int32))
+    data = Pairs(windows)
     algorithm: Any = Summing()
     spec = DataSpec(1, 1, 3)
     state = fit(algorithm, data, spec=spec, seeds=(0, 5), log_interval=3, checkpoint_interval=6)
     totals = np.asarray(state.total)
     assert ((totals - 24) % 2 == 0).all()
     assert ((totals > 24) & (totals < 72)).all()
-    none = data._replace(starts=jnp.zeros(0, jnp.int32))
-    with pytest.raises(DataError, match="starts: expected at least one row that can be drawn, found none"):
+    none = Pairs(windows._replace(starts=jnp.zeros(0, jnp.int32)))
+    with pytest.raises(DataError, match="data: expected at least one row that can be drawn, found none"):
         fit(algorithm, none, spec=spec, seeds=(0,), log_interval=3, checkpoint_interval=6)

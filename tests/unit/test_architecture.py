@@ -76,3 +76,35 @@ def test_the_scan_finds_what_it_is_for() -> None:
     assert faults("torch.load(f)\ntorch.load(f, weights_only=False)") == ["torch.load", "torch.load"]
     assert faults("torch.load(f, map_location='cpu', weights_only=True)") == []
     assert faults("import json\nevaluate()\nnp.load(f)\nnp.load(f, allow_pickle=False)") == []
+
+
+ABILITIES = ("algorithm", "hyper", "planner")
+"""What an algorithm is called where it is asked for its abilities."""
+
+
+def unnamed_abilities(source: str) -> list[str]:
+    """`getattr` and `hasattr` with a literal name on algorithms, and arguments `algorithm: Any`, in Python source."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
+            asked = ast.unparse(node.args[0]).split(".")[-1]
+            found += [ast.unparse(node)] if asked in ABILITIES and isinstance(node.args[1], ast.Constant) else []
+        elif isinstance(node, ast.arg) and node.arg in ABILITIES and node.annotation is not None:
+            found += [ast.unparse(node)] if ast.unparse(node.annotation) == "Any" else []
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_abilities_of_algorithms_are_asked_for_by_their_protocols(path: Path) -> None:
+    """See surefoot.protocols."""
+    assert unnamed_abilities(path.read_text()) == []
+
+
+def test_unnamed_abilities_are_found() -> None:
+    source = "def f(algorithm: Any, other: Any): return getattr(loaded.algorithm, 'x', 1), hasattr(options.hyper, 'y')"
+    assert unnamed_abilities(source) == [
+        "algorithm: Any",
+        "getattr(loaded.algorithm, 'x', 1)",
+        "hasattr(options.hyper, 'y')",
+    ]
+    assert unnamed_abilities("def f(algorithm: Algorithm): return getattr(os, 'x')") == []

@@ -293,7 +293,7 @@ def test_train_streams_what_stays_in_its_file(tmp_path: Path) -> None:
     whole = _prepared(algorithm, load(STARTER, BALL_RUN), BALL_RUN)
     assert not isinstance(whole, TransitionStream)
     rows = np.array([0, 99, 100, 19_999])
-    for one, other in zip(stream.gather(rows), whole, strict=True):
+    for one, other in zip(stream.take(rows), whole, strict=True):
         np.testing.assert_array_equal(one, np.asarray(other)[rows])
 
 

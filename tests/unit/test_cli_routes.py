@@ -18,6 +18,7 @@ from surefoot.envs.point_robot import ROBOTS
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.pure_vector import PureVector
 from surefoot.errors import ConfigError
+from surefoot.protocols import Inputs
 from surefoot.tasks import TASKS
 
 COMMANDS: dict[str, tuple[Any, Routes]] = {
@@ -164,7 +165,7 @@ def test_bench_of_a_policy_without_budgets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     know_the_stub(monkeypatch)
-    monkeypatch.setattr(StubPlanner, "needs_budget", False)
+    monkeypatch.setattr(StubPlanner, "inputs", Inputs())
     path = stub_run(tmp_path / "run", StubPlanner())
     assert "--budget: expected none for stub, which plans under no budget, found 1" in refusal(
         capsys, "bench", "act", str(path), "--budget", "1.0"

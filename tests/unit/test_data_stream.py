@@ -129,8 +129,8 @@ def test_gathered_rows_are_those_of_the_prepared_whole(
     rows = np.array([[0, 20, 21, 0], [59, 50, 49, 20], [1, 19, 3, 3]])
     whole = scaled(make_dataset())
     stream = TransitionStream(mapped, scaled)
-    assert len(stream) == 60
-    found = stream.gather(rows)
+    assert stream.num_rows == 60
+    found = stream.take(rows)
     for name, values in whole._asdict().items():
         np.testing.assert_array_equal(getattr(found, name), np.asarray(values)[rows], err_msg=name)
         assert getattr(found, name).dtype == np.float32
@@ -162,7 +162,7 @@ def test_bad_weights_are_refused() -> None:
 def test_the_system_need_not_know_how_to_release(monkeypatch: pytest.MonkeyPatch, mapped: Dataset) -> None:
     monkeypatch.delattr(mapping.mmap, "MADV_DONTNEED")
     release(mapped.observations)
-    assert jax.tree.leaves(TransitionStream(mapped, scaled).gather(np.array([5])))[0].shape == (1, 11)
+    assert jax.tree.leaves(TransitionStream(mapped, scaled).take(np.array([5])))[0].shape == (1, 11)
 
 
 def test_rows_in_runs_are_those_picked_one_by_one(mapped: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,12 +174,12 @@ def test_rows_in_runs_are_those_picked_one_by_one(mapped: Dataset, monkeypatch: 
     for name, values in mapping.take_rows(arrays, rows).items():
         np.testing.assert_array_equal(values, arrays[name][rows])
     stream = TransitionStream(mapped, scaled)
-    gathered = stream.gather(rows)
+    gathered = stream.take(rows)
     monkeypatch.setattr("surefoot.data.stream.RUN_ROWS", 4)
-    in_parts = stream.gather(rows)
+    in_parts = stream.take(rows)
     monkeypatch.setattr(mapping, "LONG_RUN", 3)
     assert not mapping.in_long_runs(rows)
-    for one, parts, other in zip(gathered, in_parts, stream.gather(rows), strict=True):
+    for one, parts, other in zip(gathered, in_parts, stream.take(rows), strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(parts, other)
 

@@ -12,7 +12,7 @@ import pytest
 from surefoot.data import FrameStream, episode_files
 from surefoot.data.episode_files import CHUNK_FRAMES, CompressedImages
 from surefoot.data.frame_stream import in_memory, stays_in_files
-from surefoot.data.frames import FrameData, windows
+from surefoot.data.frames import FrameData
 from surefoot.errors import DataError
 from surefoot.tasks import Task, get_task
 
@@ -80,11 +80,11 @@ def test_streamed_windows_are_those_of_the_data_in_memory(folder: Path) -> None:
     length, rows = 7, np.array([[0, 56], [36, 41]])
     stream = FrameStream(episode_files.load(folder, TASK, in_memory=False), length=length)
     resident = frames().windows(length=length)
-    assert len(stream) == len(resident.starts) == 57
-    found = stream.gather(rows)
+    assert stream.num_rows == resident.num_rows == 57
+    found = stream.take(rows)
     assert found.observation.shape == (2, 2, 7, 16, 16, 3)
     for place in np.ndindex(rows.shape):
-        expected = windows(resident, jnp.array([rows[place]]), length=length)
+        expected = resident.take(jnp.array([rows[place]]))
         for name, values in expected._asdict().items():
             np.testing.assert_array_equal(np.asarray(getattr(found, name))[place], values[0], err_msg=name)
     with pytest.raises(DataError, match="expected at least 64, the length of a window, found 63"):

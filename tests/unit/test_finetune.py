@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ import pytest
 
 from surefoot import presets
 from surefoot.cli import finetune as command
-from surefoot.data.frames import FrameData, Frames, FrameWindows, from_episodes, windows
+from surefoot.data.frames import FrameData, Frames, from_episodes
 from surefoot.envs.pure import PureTask
 from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import ConfigError
@@ -64,11 +64,8 @@ class Repeater:
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("joint", 1, 4),)
 
-    def init(self, spec: DataSpec, key: Any) -> dict[str, jax.Array]:
+    def init(self, spec: DataSpec, key: Any, statistics: None = None) -> dict[str, jax.Array]:
         return {"action": jnp.float32(0.4), "paid": jnp.float32(0.0)}
-
-    def batch(self, data: FrameWindows, rows: jax.Array) -> Frames:
-        return windows(data, rows, length=self.window)
 
     def update(self, state: Any, batch: Frames, key: Any, *, phase: str) -> tuple[Any, dict[str, jax.Array]]:
         reward = batch.reward.mean()
@@ -87,6 +84,9 @@ class Repeater:
         return state | {"paid": state["paid"] + (costs / lengths).sum()}
 
 
+REPEATER: Any = Repeater()
+
+
 def offline() -> FrameData:
     observations = np.zeros((2, 4, 1), np.float32)
     return from_episodes("Walk", observations, np.full((2, 3, 1), 0.5), np.full((2, 3), 0.5), np.zeros((2, 3)))
@@ -98,12 +98,12 @@ def tune(
 ) -> Any:  # fmt: skip
     run = RunDirectory(path)
     config = make_config(
-        Repeater(), name="repeater", task="Walk", spec=SPEC, seeds=(0, 3), data_path="none", data_fingerprint="abc",
+        REPEATER, name="repeater", task="Walk", spec=SPEC, seeds=(0, 3), data_path="none", data_fingerprint="abc",
         log_interval=1, checkpoint_interval=1,
     )  # fmt: skip
     run.start(config, resume=True)
     return fine_tune(
-        Repeater(), {"action": jnp.array([0.4, 0.5]), "paid": jnp.zeros(2)}, data, TASK, spec=SPEC, seeds=(0, 3),
+        REPEATER, {"action": jnp.array([0.4, 0.5]), "paid": jnp.zeros(2)}, data, TASK, spec=SPEC, seeds=(0, 3),
         settings=FinetuneSettings(steps=20, lanes=lanes), run=run, checkpoint_rounds=2, stop_at=stop_at,
         on_progress=on_progress,
     )  # fmt: skip
@@ -172,7 +172,7 @@ def test_a_share_of_each_batch_is_of_new_frames() -> None:
 
 def test_lanes_go_on_with_fresh_episodes() -> None:
     """The walk ends after 3 steps: of 5 steps the second episode has 2, and its sum begins at 0 again."""
-    policy = Repeater().policy({"action": jnp.float32(0.4), "paid": jnp.float32(0.0)})
+    policy = REPEATER.policy({"action": jnp.float32(0.4), "paid": jnp.float32(0.0)})
     stream = roll_out_stream(policy, TASK, jax.random.split(jax.random.key(0), 2), jax.random.key(1), steps=5)
     np.testing.assert_allclose(stream.observation[:, :, 0], [[0, 0.4, 0.8, 0, 0.4]] * 2, rtol=1e-6)
     np.testing.assert_allclose(stream.entered[:, :, 0], [[0.4, 0.8, 1.2, 0.4, 0.8]] * 2, rtol=1e-6)
@@ -223,7 +223,7 @@ def test_without_offline_data_the_first_round_must_fill_a_window(tmp_path: Path)
     assert 0.0 < rows[0]["metrics"]["reward"] < 0.4  # frames have 0.4, or 0 where an episode begins
     with pytest.raises(ConfigError, match="expected 9 frames, a window, after a round, found 4"):
         fine_tune(
-            Repeater(window=9), {"action": jnp.zeros(2)}, None, TASK, spec=SPEC, seeds=(0, 3),
+            replace(REPEATER, window=9), {"action": jnp.zeros(2)}, None, TASK, spec=SPEC, seeds=(0, 3),
             settings=FinetuneSettings(steps=3, lanes=1), run=RunDirectory(tmp_path / "run"), checkpoint_rounds=1,
         )  # fmt: skip
 

@@ -15,8 +15,9 @@ from surefoot.data import Dataset
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
 from surefoot.nn import DenoiserConfig
+from surefoot.protocols import ActsFeasibly
 from surefoot.tasks import get_task
-from surefoot.types import UNKNOWN_AHEAD, DataSpec, HasFeasibleValue, Phase, Transition
+from surefoot.types import UNKNOWN_AHEAD, DataSpec, Phase, Transition
 
 SPEC = DataSpec(observation_dim=3, action_dim=2, horizon=10)
 DIFFUSION = DiffusionPolicyConfig(DenoiserConfig(width=8, blocks=1, expansion=1, frequencies=2, time_width=4))
@@ -317,7 +318,7 @@ def test_a_decision_says_whether_any_candidate_counts_as_feasible(
     found = jax.jit(algorithm.decide)(with_values(state, v_h=0.0, q_h=q_h), jnp.zeros((3, 3)), jax.random.key(0))
     assert found.action.shape == (3, 2)
     assert np.asarray(found.feasible).tolist() == [feasible] * 3
-    assert isinstance(algorithm, HasFeasibleValue)
+    assert isinstance(algorithm, ActsFeasibly)
 
 
 # --- joint ---

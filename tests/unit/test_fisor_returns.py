@@ -153,11 +153,12 @@ class InFile(TransitionStream):
     def __init__(self, data: Transition) -> None:
         self._rows = data
 
-    def __len__(self) -> int:
-        return len(self._rows.reward)
+    @property
+    def num_rows(self) -> int:
+        return self._rows.num_rows
 
-    def gather(self, rows: np.ndarray) -> Transition:
-        return jax.tree.map(lambda values: values[rows], self._rows)
+    def take(self, rows: np.ndarray) -> Transition:
+        return self._rows.take(rows)
 
 
 def train(data: Any, run: RunDirectory | None = None, **options: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from surefoot.algorithms.dreams import steps_of
 from surefoot.data import Dataset, load, pixels
-from surefoot.data.frames import FrameData, Frames, frames_of, from_episodes, join, transition_rows, windows
+from surefoot.data.frames import FrameData, Frames, frames_of, from_episodes, join, transition_rows
 from surefoot.errors import DataError
 from surefoot.evaluation.collect import collect_hazard_run
 from surefoot.tasks import get_task
@@ -52,7 +52,7 @@ def test_rewards_move_to_the_frame_that_the_step_arrives_at() -> None:
 
 def test_a_step_has_the_reward_and_the_cost_of_the_next_frame() -> None:
     frames = frames_of(two_episodes())
-    batch = windows(frames.windows(length=5), jnp.array([0]), length=5)
+    batch = frames.windows(length=5).take(jnp.array([0]))
     steps = steps_of(batch.observation, batch)
     np.testing.assert_array_equal(steps.features[:, 0], [0, 1, 2, 10])
     np.testing.assert_array_equal(steps.next_features[:, 0], [1, 2, 10, 11])
@@ -66,8 +66,8 @@ def test_a_step_has_the_reward_and_the_cost_of_the_next_frame() -> None:
 
 def test_a_window_begins_afresh_and_may_reach_into_the_next_episode() -> None:
     data = frames_of(two_episodes()).windows(length=3)
-    assert len(data.starts) == 3  # 5 frames
-    batch = windows(data, jnp.array([1, 2]), length=3)
+    assert data.num_rows == 3  # 5 frames
+    batch = data.take(jnp.array([1, 2]))
     np.testing.assert_array_equal(batch.observation[..., 0], [[1, 2, 10], [2, 10, 11]])
     np.testing.assert_array_equal(batch.is_first, [[True, False, True], [True, True, False]])
 

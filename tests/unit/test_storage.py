@@ -486,7 +486,7 @@ def test_mapped_data_that_shrink_are_a_sentence_not_a_bus_error(tmp_path: Path) 
     sentence = shortened(path)
     for rows in (np.arange(60), np.array([59, 3, 58, 57])):  # in a run, and one by one
         with pytest.raises(DataError, match=sentence) as refusal:
-            stream.gather(rows)
+            stream.take(rows)
         assert is_one_sentence(str(refusal.value))
     for read in (dataset.fingerprint, lambda: dataset.returns, lambda: dataset.violating_steps):
         with pytest.raises(DataError, match=sentence):
@@ -496,11 +496,11 @@ def test_mapped_data_that_shrink_are_a_sentence_not_a_bus_error(tmp_path: Path) 
 def test_mapped_images_that_shrink_are_a_sentence_too(tmp_path: Path) -> None:
     path = write_frames(tmp_path)
     stream = FrameStream(pixels.load(path, IMAGES, mapped=True), length=5)
-    whole = stream.gather(np.arange(16))
+    whole = stream.take(np.arange(16))
     np.testing.assert_array_equal(np.asarray(whole.observation)[15], frames().observations[15:20])
     sentence = shortened(path)
     with pytest.raises(DataError, match=sentence):
-        stream.gather(np.array([2, 15]))
+        stream.take(np.array([2, 15]))
 
 
 def test_compressed_episodes_that_shrink_are_a_sentence_too(tmp_path: Path) -> None:
@@ -508,7 +508,7 @@ def test_compressed_episodes_that_shrink_are_a_sentence_too(tmp_path: Path) -> N
     stream = FrameStream(load_episodes(path, in_memory=False), length=5)
     shortened(path)
     with pytest.raises(DataError, match=r"000001.hdf5: observations: expected compressed images .* damaged or short"):
-        stream.gather(np.array([15]))
+        stream.take(np.array([15]))
 
 
 def test_a_system_without_positioned_reads_copies_from_the_mapping(

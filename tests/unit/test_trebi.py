@@ -49,9 +49,9 @@ def test_the_data_are_segments_with_what_came_after_them() -> None:
     data = replace(TINY, calibration_segments=0, reward_discount=1.0, termination_cost=7.0).prepare(
         dataset, BINARY_TASK
     )
-    assert np.asarray(data.starts).tolist() == [*range(50)]
-    batch = TINY.batch(data, jnp.array([0, 18, 49]))
-    raw = batch.segments.x * data.normalizer.deviation[None, None] + data.normalizer.mean[None, None]
+    assert np.asarray(data.windows.starts).tolist() == [*range(50)]
+    batch = data.take(jnp.array([0, 18, 49]))
+    raw = batch.segments.x * data.statistics.deviation[None, None] + data.statistics.mean[None, None]
     steps = np.concatenate([dataset.actions, dataset.observations], -1)
     np.testing.assert_allclose(raw[0], steps[:4], atol=1e-5)
     np.testing.assert_allclose(raw[1], np.concatenate([steps[18:20], np.zeros((2, 5))]), atol=1e-5)
@@ -59,8 +59,8 @@ def test_the_data_are_segments_with_what_came_after_them() -> None:
     np.testing.assert_allclose(batch.segments.to_come[2], [dataset.required_rewards[49], dataset.costs[49]], rtol=1e-5)
     np.testing.assert_allclose(batch.segments.share_left, [1.0, 22 / 40, 11 / 40])
     whole = steps[:50].astype(np.float64)
-    np.testing.assert_allclose(data.normalizer.mean, whole.mean(0), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(data.normalizer.deviation, whole.std(0), rtol=1e-4)
+    np.testing.assert_allclose(data.statistics.mean, whole.mean(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(data.statistics.deviation, whole.std(0), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("lengths", "held_out"), [((5,) * 20, (45, 95)), ((5,) * 3, (10,))])
@@ -68,7 +68,9 @@ def test_whole_episodes_are_held_out(lengths: tuple[int, ...], held_out: tuple[i
     """Every tenth, or the last of fewer; no start is in both."""
     data = TINY.prepare(make_dataset(BINARY_TASK, lengths=lengths, tail=0), BINARY_TASK)
     assert np.asarray(data.held_out).tolist() == [first + offset for first in held_out for offset in range(5)]
-    assert set(np.asarray(data.starts).tolist()) == set(range(sum(lengths))) - set(np.asarray(data.held_out).tolist())
+    assert set(np.asarray(data.windows.starts).tolist()) == set(range(sum(lengths))) - set(
+        np.asarray(data.held_out).tolist()
+    )
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -199,7 +201,7 @@ def test_an_empty_memory_asks_for_a_plan() -> None:
 def test_budgets_count_as_the_costs_do() -> None:
     assert TREBI().budget_discount == 1.0
     assert TREBI(**TREBI_PRESETS["legacy"]).budget_discount == 0.99
-    assert TREBI.needs_budget
+    assert TREBI.inputs.budget
 
 
 @pytest.mark.parametrize("task", list(TREBI_TASK_PRESETS))
@@ -252,6 +254,6 @@ def test_no_budget_and_wrong_horizons_are_refused_in_a_sentence(state: Any) -> N
     with pytest.raises(DataError, match="expected at most 3 steps, the longest episode's, found 4"):
         TINY.prepare(make_dataset(BINARY_TASK, lengths=(3, 2), tail=0), BINARY_TASK)
     data = TINY.prepare(make_dataset(BINARY_TASK), BINARY_TASK)
-    update = lambda rows: TINY.update(state, TINY.batch(data, rows), jax.random.key(0), phase="sleep")  # noqa: E731
+    update = lambda rows: TINY.update(state, data.take(rows), jax.random.key(0), phase="sleep")  # noqa: E731
     with pytest.raises(ConfigError, match="unknown phase 'sleep'; known: model, values, calibration"):
         jax.eval_shape(update, jnp.zeros(1, jnp.int32))

@@ -23,9 +23,9 @@ from surefoot.data.minari import load_minari, save_minari
 from surefoot.data.prepare import to_transitions
 from surefoot.data.remarks import remarks
 from surefoot.errors import ConfigError, DataError, MissingRewardsError
+from surefoot.protocols import LearnsWithoutRewards
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, fit
-from surefoot.types import LearnsWithoutRewards
 
 CHEETAH = get_task("HalfCheetahVelocity")
 LENGTHS = (20, 30) * 2
@@ -113,7 +113,7 @@ def test_transitions_hold_zeros_and_streams_are_the_same(tmp_path: Path) -> None
     assert not np.asarray(whole.reward).any()
     stream = TransitionStream(mapped, lambda dataset: to_transitions(dataset, reward_scale=2.0))
     rows = np.array([3, 60, 7])
-    for part, values in zip(stream.gather(rows), whole, strict=True):
+    for part, values in zip(stream.take(rows), whole, strict=True):
         np.testing.assert_array_equal(part, np.asarray(values)[rows])
 
 

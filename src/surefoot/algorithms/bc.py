@@ -5,7 +5,7 @@ BC-Safe is the same on data filtered to safe episodes.
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
@@ -19,6 +19,7 @@ from surefoot.diffusion.policy import (
     propose,
     update_policy,
 )
+from surefoot.protocols import Inputs
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.tasks import Task
 from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
@@ -38,6 +39,8 @@ class BC:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    inputs: ClassVar[Inputs] = Inputs()
+
     # --- data and phases ---
 
     def prepare(self, dataset: Dataset, task: Task) -> Transition:
@@ -54,7 +57,7 @@ class BC:
 
     # --- init, update, policy ---
 
-    def init(self, spec: DataSpec, key: Key[Array, ""]) -> DiffusionPolicyState:
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> DiffusionPolicyState:
         return init_policy(spec, key, config=self.diffusion)
 
     def update(

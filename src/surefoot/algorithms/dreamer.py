@@ -4,18 +4,20 @@ update. FOSP and SafeDreamer add critics, an actor and a way to act.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from surefoot import world_model
 from surefoot.algorithms.dreams import posterior_states
 from surefoot.constraints import AugmentedConfig
 from surefoot.data import Dataset
-from surefoot.data.frames import FrameData, Frames, FrameWindows, frames_of, windows
+from surefoot.data.frame_stream import FrameStream, stays_in_files
+from surefoot.data.frames import FrameData, Frames, FrameWindows, frames_of
 from surefoot.errors import ConfigError
+from surefoot.protocols import Inputs
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.tasks import Task
 from surefoot.types import Metrics, Phase
@@ -78,21 +80,16 @@ class Dreamer(ABC):
     def __post_init__(self) -> None:
         check_fields(self)
 
+    inputs: ClassVar[Inputs] = Inputs(images=True, windows=True)
+
     # --- data and phases ---
 
-    @property
-    def reads_images(self) -> bool:
-        """Whether `prepare` takes images."""
-        return True
-
-    def prepare(self, dataset: Dataset | FrameData, task: Task) -> FrameWindows:
-        """All windows of the frames; transitions become frames first."""
+    def prepare(self, dataset: Dataset | FrameData, task: Task) -> FrameWindows | FrameStream:
+        """All windows of the frames, which stay in their files if they lie there; transitions become frames first."""
         frames = dataset if isinstance(dataset, FrameData) else frames_of(dataset)
+        if stays_in_files(frames):
+            return FrameStream(frames, length=self.window)
         return frames.windows(length=self.window)
-
-    def batch(self, data: FrameWindows, rows: Int[Array, " B"]) -> Frames:
-        """The windows [B, T, ...] of these numbers."""
-        return windows(data, rows, length=self.window)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -107,6 +104,16 @@ class Dreamer(ABC):
     def sample_weights(self, state: Any, data: FrameWindows, *, phase: str) -> None:
         """Every window alike."""
         return None
+
+    # --- fine-tuning ---
+
+    def frozen(self, state: Any) -> Any:
+        """The state that fine-tuning begins with."""
+        return state
+
+    def after_episodes(self, state: Any, costs: Float[Array, " n"], lengths: Float[Array, " n"]) -> Any:
+        """The state after n episodes online of these costs and lengths."""
+        return state
 
     # --- updates of states that have a `model` and a `model_optimizer` ---
 

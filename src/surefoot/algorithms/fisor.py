@@ -9,7 +9,7 @@ Three regressions, none of which needs another's result:
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -68,6 +68,7 @@ from surefoot.diffusion.policy import (
     update_policy,
 )
 from surefoot.errors import ConfigError
+from surefoot.protocols import Inputs
 from surefoot.tasks import Task
 from surefoot.types import DataSpec, Decision, Labeled, Metrics, Phase, Policy, PolicyInputs, Transition
 from surefoot.values import ValuePair, init_pair
@@ -92,6 +93,8 @@ class FISORState(NamedTuple):
 @dataclass(frozen=True)
 class FISOR(FISORFields):
     """The algorithm of these hyper-parameters; their defaults are the paper's, presets change them."""
+
+    inputs: ClassVar[Inputs] = Inputs()
 
     # --- data and phases ---
 
@@ -165,7 +168,7 @@ class FISOR(FISORFields):
 
     # --- init, update, policy ---
 
-    def init(self, spec: DataSpec, key: Key[Array, ""]) -> FISORState:
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> FISORState:
         k_reward, k_constraint, k_policy = jax.random.split(key, 3)
         k_recovery, ensemble = jax.random.fold_in(key, 3), self.constraint_value_ensemble
 
@@ -258,6 +261,11 @@ class FISOR(FISORFields):
             action=jnp.take_along_axis(actions, chosen[:, None, None], axis=1)[:, 0],
             feasible=q_h.min(-1) <= -self._acting_margin(state),
         )
+
+    @property
+    def choice(self) -> dict[str, Any]:
+        """How the executed action is chosen among candidates."""
+        return {"extraction": self.extraction, "margin": self.margin, "num_candidates": self.num_candidates}
 
     @property
     def forbids_violations(self) -> bool:

@@ -142,7 +142,7 @@ class FOSP(Dreamer):
 
     # --- init, policy ---
 
-    def init(self, spec: DataSpec, key: Key[Array, ""]) -> FOSPState:
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> FOSPState:
         k_model, k_critics, k_actor = jax.random.split(key, 3)
         model = world_model.make_world_model(
             k_model, self.world_model, shape=spec.observation_shape, action_dim=spec.action_dim
@@ -192,6 +192,11 @@ class FOSP(Dreamer):
             return recurrent_policy(state.model, choose, Choices.none, config=self.world_model)
         alone = without_memory(lambda features, key: proposed(state.actor, features, key))
         return recurrent_policy(state.model, alone, lambda count: None, config=self.world_model)
+
+    @property
+    def choice(self) -> dict[str, Any]:
+        """How many actions compete for a decision."""
+        return {"num_candidates": self.num_candidates}
 
     def acting_metrics(self, state: FOSPState, carry: Any) -> Metrics:
         """What acting was like up to the policy's memory `carry`: the share of steps that took the online action."""

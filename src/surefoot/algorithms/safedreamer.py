@@ -97,7 +97,7 @@ class SafeDreamer(Dreamer):
 
     # --- init, policy ---
 
-    def init(self, spec: DataSpec, key: Key[Array, ""]) -> SafeDreamerState:
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> SafeDreamerState:
         k_model, k_reward, k_cost, k_actor = jax.random.split(key, 4)
         model = world_model.make_world_model(
             k_model, self.world_model, shape=spec.observation_shape, action_dim=spec.action_dim
@@ -143,10 +143,6 @@ class SafeDreamer(Dreamer):
     def fine_tuning(self) -> "SafeDreamer":
         """The algorithm that goes on online: everything learns in every update."""
         return replace(self, schedule="joint")
-
-    def frozen(self, state: SafeDreamerState) -> SafeDreamerState:
-        """The state that fine-tuning begins with: as it is, nothing is frozen."""
-        return state
 
     def after_episodes(
         self, state: SafeDreamerState, costs: Float[Array, " n"], lengths: Float[Array, " n"]

@@ -12,7 +12,7 @@ and chosen is the plan that is carried out; a margin may be calibrated on episod
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,6 @@ from surefoot.algorithms.trebi_data import (
     SegmentData,
     prepare_segments,
     residual_quantiles,
-    take_segments,
     time_bin,
 )
 from surefoot.algorithms.trebi_learning import (
@@ -54,6 +53,7 @@ from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
 from surefoot.errors import ConfigError
 from surefoot.nn import TemporalConfig, TemporalUNet
 from surefoot.planning import GuideConfig, SamplerConfig
+from surefoot.protocols import Inputs
 from surefoot.ranges import COUNT, NUMBER, Range, Relations, check_fields
 from surefoot.tasks import Task
 from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy
@@ -178,8 +178,7 @@ class TREBI:
         good = self.control_interval <= self.plan_horizon
         relations.check(self, good, "control_interval", sentence, others=["plan_horizon"])
 
-    needs_budget = True
-    """Acting takes `PolicyInputs.remaining_budget`."""
+    inputs: ClassVar[Inputs] = Inputs(budget=True, windows=True)
 
     @property
     def budget_discount(self) -> float:
@@ -209,10 +208,6 @@ class TREBI:
             held_out_share=self.held_out_share if self.calibration_segments else 0.0,
         )
 
-    def batch(self, data: SegmentData, rows: Int[Array, " B"]) -> Batch:
-        """The segments of these rows."""
-        return take_segments(data, rows, plan_horizon=self.plan_horizon)
-
     @property
     def phases(self) -> tuple[Phase, ...]:
         phases = (
@@ -231,7 +226,7 @@ class TREBI:
 
     # --- init, update, policy ---
 
-    def init(self, spec: DataSpec, key: Key[Array, ""]) -> TREBIState:
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: Normalizer | None = None) -> TREBIState:
         if self.plan_horizon > spec.horizon:
             raise ConfigError(
                 f"plan_horizon: expected at most {spec.horizon} steps, as the longest episode has, "
@@ -252,14 +247,13 @@ class TREBI:
         return TREBIState(
             model=init_averaged(model, self._optimizer(self.model_updates)),
             values=init_averaged(values, self._optimizer(self.value_updates)),
-            normalizer=Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2)),
+            normalizer=Normalizer.none(width) if statistics is None else statistics,
             residuals=jnp.zeros((_TIME_BINS, 101)),
             longest=jnp.asarray(float(spec.horizon)),
         )
 
     def update(self, state: TREBIState, batch: Batch, key: Key[Array, ""], *, phase: str) -> tuple[TREBIState, Metrics]:
-        """One update of the given phase. Every phase copies the data's scales into the state."""
-        state = state._replace(normalizer=batch.normalizer)
+        """One update of the given phase."""
         action_dim = state.model.network.action_dim
         if phase == "model":
             gradient, metrics = jax.grad(model_loss, has_aux=True)(

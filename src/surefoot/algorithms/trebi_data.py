@@ -1,7 +1,9 @@
 """What TREBI learns from: segments of episodes, and the reward and cost that came after each start."""
 
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -22,8 +24,31 @@ class Normalizer(NamedTuple):
     """Of the reward and the cost to come, over all starts."""
     target_deviation: Float[Array, " 2"]
 
+    @staticmethod
+    def none(width: int) -> "Normalizer":
+        """Of no data: the identity."""
+        return Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2))
 
-class SegmentData(NamedTuple):
+
+class Segments(NamedTuple):
+    """B segments and what came after their starts; a batch has as many held-out ones."""
+
+    x: Float[Array, "B H d"]
+    """Normalized; zeros before normalization where the episode had ended."""
+    to_come: Float[Array, "B 2"]
+    share_left: Float[Array, " B"]
+
+
+class Batch(NamedTuple):
+    """What an update is given. The compiled program drops what its phase does not read."""
+
+    segments: Segments
+    held_out: Segments
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SegmentData:
     """The whole data as TREBI sees them."""
 
     windows: Windows
@@ -34,28 +59,23 @@ class SegmentData(NamedTuple):
     """(longest episode - steps taken) / longest episode, in (0, 1]: what is left of the time that a budget is for."""
     held_out: Int[Array, " K"]
     """Starts in episodes that no network learns from, for calibration; int32."""
-    normalizer: Normalizer
+    statistics: Normalizer
+    plan_horizon: int = field(metadata={"static": True})
 
     @property
-    def starts(self) -> Int[Array, " M"]:
-        return self.windows.starts
+    def num_rows(self) -> int:
+        """Segments that networks learn from."""
+        return self.windows.starts.shape[0]
 
+    def take(self, rows: Int[Array, " B"]) -> Batch:
+        """The segments of these numbers, and as many held-out ones."""
+        held_out = self.held_out[rows % self.held_out.shape[0]]
+        return Batch(self._segments_at(self.windows.starts[rows]), self._segments_at(held_out))
 
-class Segments(NamedTuple):
-    """B segments and what came after their starts; a batch has as many held-out ones."""
-
-    x: Float[Array, "B H d"]
-    """Normalised; zeros before normalisation where the episode had ended."""
-    to_come: Float[Array, "B 2"]
-    share_left: Float[Array, " B"]
-
-
-class Batch(NamedTuple):
-    """What an update is given. The compiled program drops what its phase does not read."""
-
-    segments: Segments
-    held_out: Segments
-    normalizer: Normalizer
+    def _segments_at(self, starts: Int[Array, " B"]) -> Segments:
+        raw, _ = gather(self.windows.steps, self.windows.left, starts, length=self.plan_horizon)
+        mean, deviation = self.statistics.mean, self.statistics.deviation
+        return Segments((raw - mean[None, None]) / deviation[None, None], self.to_come[starts], self.share_left[starts])
 
 
 def prepare_segments(
@@ -104,22 +124,9 @@ def prepare_segments(
         to_come=_float32(to_come),
         share_left=_float32((longest - steps_taken(dataset)) / longest),
         held_out=jnp.asarray(held_out),
-        normalizer=normalizer,
+        statistics=normalizer,
+        plan_horizon=plan_horizon,
     )
-
-
-def take_segments(data: SegmentData, rows: Int[Array, " B"], *, plan_horizon: int) -> Batch:
-    """The segments at these rows of `data.starts`, and as many held-out ones."""
-    held_out = data.held_out[rows % data.held_out.shape[0]]
-    return Batch(
-        _segments_at(data, data.starts[rows], plan_horizon), _segments_at(data, held_out, plan_horizon), data.normalizer
-    )
-
-
-def _segments_at(data: SegmentData, starts: Int[Array, " B"], plan_horizon: int) -> Segments:
-    raw, _ = gather(data.windows.steps, data.windows.left, starts, length=plan_horizon)
-    mean, deviation = data.normalizer.mean, data.normalizer.deviation
-    return Segments((raw - mean[None, None]) / deviation[None, None], data.to_come[starts], data.share_left[starts])
 
 
 def residual_quantiles(

@@ -4,20 +4,19 @@ Left out are sizes and numbers of updates, whose parts another schedule or form 
 (`extraction`, `margin` and the like); their own descriptions say when they are read.
 """
 
-from typing import Any
-
 from surefoot.algorithms.bc import BC
 from surefoot.algorithms.fisor import FISOR
 from surefoot.algorithms.fosp import FOSP
 from surefoot.algorithms.safedreamer import SafeDreamer
 from surefoot.algorithms.trebi import TREBI
 from surefoot.diffusion.policy import DiffusionPolicyConfig
+from surefoot.protocols import Algorithm
 
 Reasons = dict[str, str]
 """Field, as "guide.scale" -> what it is not read with, in words. A whole nested configuration by its own name."""
 
 
-def unread(algorithm: Any) -> Reasons:
+def unread(algorithm: Algorithm) -> Reasons:
     """The hyper-parameters of an algorithm that nothing reads; empty for an algorithm that is not known here."""
     match algorithm:
         case FISOR():
@@ -111,7 +110,7 @@ def _trebi(config: TREBI) -> Reasons:
     return found
 
 
-def untrained(algorithm: Any) -> Reasons:
+def untrained(algorithm: Algorithm) -> Reasons:
     """Updates and calibrations that are left out though safety rests on them -> what that means."""
     match algorithm:
         case FISOR(schedule="decoupled"):

@@ -27,6 +27,7 @@ from surefoot.evaluation.rows import read_budget_rows
 from surefoot.file_sets import check_writable
 from surefoot.nn import member
 from surefoot.numerics import check_finite
+from surefoot.protocols import PredictsCosts
 from surefoot.ranges import COUNT, NUMBER, Range, check_fields
 from surefoot.report.tables import plain_table
 from surefoot.runs.loaded import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
@@ -115,7 +116,7 @@ def calibrate(options: CalibrateOptions, *, given: Collection[str] = (), faults:
             refuse_others(options, ROUTES[options.method], f"--method {options.method}", given=given)
         check_writable(options.run)
         loaded = load_run(options.run, given_overrides(options, MARGINS))
-        if not getattr(loaded.algorithm, "needs_budget", False):
+        if not loaded.algorithm.inputs.budget:
             raise ConfigError(f"{options.run}: algorithm '{loaded.config.algorithm}' plans under no budget.")
     planned = options.method in ("episodes", "budgets")
     overrides = loaded.config.differing(given_overrides(options, MARGINS))
@@ -130,7 +131,8 @@ def calibrate(options: CalibrateOptions, *, given: Collection[str] = (), faults:
 
 
 def _from_segments(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
-    if not hasattr(loaded.algorithm, "predict"):
+    algorithm = loaded.algorithm
+    if not isinstance(algorithm, PredictsCosts):
         raise ConfigError(
             f"{options.run}: algorithm '{loaded.config.algorithm}' predicts no cost; calibrate with --method episodes."
         )
@@ -138,14 +140,14 @@ def _from_segments(loaded: LoadedRun, options: CalibrateOptions) -> Calibration:
     dataset, prepared, rows = _held_out(loaded, options.data)
     if options.data is not None:
         remark(remarks(dataset, task, place=str(options.data)), strict=options.strict)
-    candidates = options.candidates or int(getattr(loaded.algorithm, "candidates", 64))
+    candidates = options.candidates or algorithm.candidates
     seeds, outcomes, costly = {}, 0, 0
     source = str(options.data or loaded.config.data_path)
     with ProgressLine("calibrating", unit="seeds") as line:
         for place, seed in enumerate(loaded.config.seeds):
             line.report(place, len(loaded.config.seeds))
             state = member(loaded.states, place)
-            segments = held_out_outcomes(loaded.algorithm, state, prepared, rows, horizon=task.horizon)
+            segments = held_out_outcomes(algorithm, state, prepared, rows, horizon=task.horizon)
             outcomes, costly = len(segments.step), int((segments.realised_cost != 0).sum())
             seeds[str(seed)] = {
                 f"{level:g}": segment_margins(segments, level, horizon=task.horizon, stretch=options.stretch)
@@ -219,7 +221,7 @@ def _held_out(loaded: LoadedRun, path: Path | None) -> tuple[Dataset, Any, np.nd
             raise ConfigError(f"--data: expected held-out episodes, found none; of the run's own: {found.reason}.")
     else:
         dataset = library.read(path, task)
-    prepared = loaded.algorithm.prepare(dataset, task)
+    prepared: Any = loaded.algorithm.prepare(dataset, task)
     starts, held_out = np.asarray(prepared.windows.starts), np.asarray(prepared.held_out)
     if dataset.fingerprint() != loaded.config.data_fingerprint:
         return dataset, prepared, np.unique(np.concatenate([starts, held_out]))
@@ -231,10 +233,13 @@ def _held_out(loaded: LoadedRun, path: Path | None) -> tuple[Dataset, Any, np.nd
     return dataset, prepared, held_out
 
 
-def held_out_outcomes(algorithm: Any, state: Any, prepared: Any, rows: np.ndarray, *, horizon: int) -> HeldOut:
+def held_out_outcomes(
+    algorithm: PredictsCosts, state: Any, prepared: Any, rows: np.ndarray, *, horizon: int
+) -> HeldOut:
     """What a planner's values say of the segments that start at `rows`, and what came; costs in its own units."""
     # The scales are those of the training data, which the networks know.
-    known = prepared._replace(windows=prepared.windows._replace(starts=jnp.asarray(rows)), normalizer=state.normalizer)
+    windows = prepared.windows._replace(starts=jnp.asarray(rows))
+    known = replace(prepared, windows=windows, statistics=state.normalizer)
     parts = []
     for first in range(0, len(rows), BATCH):
         places = np.arange(first, first + BATCH)
@@ -248,8 +253,8 @@ def held_out_outcomes(algorithm: Any, state: Any, prepared: Any, rows: np.ndarra
 
 
 @partial(jax.jit, static_argnames="algorithm")
-def _outcomes(algorithm: Any, state: Any, prepared: Any, places: jax.Array) -> tuple[jax.Array, ...]:
-    segments = algorithm.batch(prepared, places).segments
+def _outcomes(algorithm: PredictsCosts, state: Any, prepared: Any, places: jax.Array) -> tuple[jax.Array, ...]:
+    segments = prepared.take(places).segments
     reward, cost = algorithm.predict(state, segments.x, jnp.zeros(1), segments.share_left)
     return reward, cost, segments.to_come[:, 1], segments.share_left
 

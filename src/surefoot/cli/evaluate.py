@@ -36,6 +36,7 @@ from surefoot.evaluation.rows import json_rows
 from surefoot.evaluation.starts import Starts, draw_starts
 from surefoot.file_sets import check_writable
 from surefoot.numerics import check_finite
+from surefoot.protocols import HasFeasibleValue, PlansUnderBudget, choice_of
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.protocol_tables import protocol_rows
 from surefoot.report.tables import evaluation_rows, key_figure_rows, key_figures, plain_table
@@ -218,7 +219,7 @@ def route_of(loaded: LoadedRun, request: BudgetRequest) -> str:
             f"there are logs alone; `surefoot report` and the verdict after training say what logs can say."
         )
     place = "" if task.suite == "surefoot" else " in a simulator"
-    if request.asked or getattr(loaded.algorithm, "needs_budget", False):
+    if request.asked or loaded.algorithm.inputs.budget:
         return f"budgets{place}"
     if task.suite == "surefoot" and task.image_shape is not None:
         return "images"
@@ -241,9 +242,11 @@ def _check_route(
     most = SIMULATOR_EPISODES if options.episodes is None else options.episodes
     if "gifs" in ROUTES[route] and options.gifs > most:
         faults.add(f"--gifs: expected at most {most}, as many as there are episodes, found {options.gifs}")
-    if options.margin is not None and getattr(loaded.algorithm, "extraction", "") in ("minqc", "maxq"):
-        faults.add(f"--margin: expected none with the extraction {loaded.algorithm.extraction}, which has none")
-    if route.startswith("budgets") and getattr(loaded.algorithm, "budget_discount", 1.0) >= 1.0:
+    algorithm, extraction = loaded.algorithm, choice_of(loaded.algorithm).get("extraction")
+    if options.margin is not None and extraction in ("minqc", "maxq"):
+        faults.add(f"--margin: expected none with the extraction {extraction}, which has none")
+    discounted = isinstance(algorithm, PlansUnderBudget) and algorithm.budget_discount < 1.0
+    if route.startswith("budgets") and not discounted:
         with faults.also():
             others = {field.name for field in dataclasses.fields(options)} - {"budget_conversion"}
             refuse_others(options, others, f"{whose}, whose costs are not discounted")
@@ -303,13 +306,14 @@ class Region(NamedTuple):
 
 def measure_region(loaded: LoadedRun, exact: FeasibleSet) -> Region | None:
     """The feasible region of every seed; None where the algorithm has none."""
-    if not hasattr(loaded.algorithm, "feasible_value"):
+    algorithm = loaded.algorithm
+    if not isinstance(algorithm, HasFeasibleValue):
         return None
 
     @jax.jit
     def values_of(states: Any, observations: Float[Array, "n obs"]) -> Float[Array, "seed n"]:
         # One seed after the other: the activations of 40,000 observations should be in memory once.
-        return jax.lax.map(lambda state: loaded.algorithm.feasible_value(state, observations), states)
+        return jax.lax.map(lambda state: algorithm.feasible_value(state, observations), states)
 
     # Slow actuators: the slices with nothing accelerated yet.
     further = (0.0,) if point_robot.ROBOTS[loaded.config.task].lag else ()
@@ -346,7 +350,7 @@ def _write(
     method = {
         "task": config.task,
         "algorithm": config.algorithm,
-        "extraction": getattr(loaded.algorithm, "extraction", "single"),
+        "extraction": choice_of(loaded.algorithm).get("extraction", "single"),
     }
     rows = episode_rows(records, starts, seeds=config.seeds, method=method)
     files = {"episodes.jsonl": json_rows(rows), "paths.npz": npz_content(_pictured(starts, records))}
@@ -355,12 +359,10 @@ def _write(
         # float16 keeps its relative precision down to zero, where the borders are drawn.
         arrays = {"learned": region.learned.astype(np.float16), "exact": region.exact.astype(np.float16), "axis": axis}
         files["region.npz"] = npz_content(arrays)
-    acting = {name: getattr(loaded.algorithm, name) for name in ("extraction", "margin", "num_candidates")
-              if hasattr(loaded.algorithm, name)}  # fmt: skip
     figures = summarise_evaluation(rows, fixed_starts=point_robot.ROBOTS[config.task].fixed_starts)
     changes: dict[str, Any] = {
         "evaluation": figures if data_figures is None else {**figures, "data": data_figures},
-        "acting": {"step": loaded.step, **acting, "overrides": changed},
+        "acting": {"step": loaded.step, **choice_of(loaded.algorithm), "overrides": changed},
     }
     if region is not None:
         changes["feasible_region"] = region.scores

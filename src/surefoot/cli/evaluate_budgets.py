@@ -30,6 +30,7 @@ from surefoot.evaluation.lanes import LaneResults, Lanes, roll_out_pure, roll_ou
 from surefoot.evaluation.plan_file import Imaginings, add_plans
 from surefoot.evaluation.rows import append_rows, read_budget_rows
 from surefoot.evaluation.summarize import budget_figures
+from surefoot.protocols import PlansUnderBudget
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.report.budget_tables import budget_rows, budget_verdict
 from surefoot.report.tables import plain_table
@@ -81,7 +82,7 @@ def evaluate_under_budgets(
     does and none was given.
     """
     config, algorithm = loaded.config, loaded.algorithm
-    if not getattr(algorithm, "needs_budget", False):
+    if not isinstance(algorithm, PlansUnderBudget):
         raise ConfigError(
             f"{loaded.directory.path}: algorithm '{config.algorithm}' plans under no budget; leave --budget, "
             f"--cost-limit, --budget-schedule and --level out."
@@ -104,7 +105,7 @@ def evaluate_under_budgets(
         episodes=request.episodes,
         first_episode=request.first_episode,
         most_lanes=request.lanes,
-        discount=float(algorithm.budget_discount),
+        discount=algorithm.budget_discount,
         conversion=request.conversion,
         method={
             "algorithm": config.algorithm,
@@ -126,7 +127,7 @@ def evaluate_under_budgets(
     done = {(row["asked"], row["seed"], row["episode"]) for row in read_budget_rows(file) if row["setting"] == setting}
     lanes = evaluation.lanes if evaluation.blocks(done) else 0
     log = RowLog(file)
-    rolling = _rolling(loaded, evaluation, calibration, lanes, request, open_environment)
+    rolling = _rolling(algorithm, evaluation, calibration, lanes, request, open_environment)
     with rolling as roll_out, ProgressLine("evaluating", unit="steps", compiles=True) as line:
         evaluation.run(
             loaded.states,
@@ -233,11 +234,11 @@ def _setting(
 
 @contextmanager
 def _rolling(
-    loaded: LoadedRun, evaluation: BudgetEvaluation, calibration: Calibration | None, lanes: int,
+    algorithm: PlansUnderBudget, evaluation: BudgetEvaluation, calibration: Calibration | None, lanes: int,
     request: BudgetRequest, open_environment: OpenEnvironment | None,
 ) -> Iterator[RollOut]:  # fmt: skip
     """What runs a block of `lanes` lanes: in one program where the task is pure JAX, else in a simulator kept open."""
-    task, algorithm = evaluation.task, loaded.algorithm
+    task = evaluation.task
     pure = PURE_TASKS.get(task.name) if open_environment is None else None
     opened: AbstractContextManager[Any] = nullcontext()
     if pure is None and lanes:

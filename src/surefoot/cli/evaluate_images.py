@@ -27,6 +27,7 @@ from surefoot.evaluation.point_robot_pixels import (
 from surefoot.evaluation.rows import json_rows
 from surefoot.evaluation.summarize import start_figures
 from surefoot.nn import member
+from surefoot.protocols import HasInfeasibility
 from surefoot.runs.evaluation_files import NotKeptError, keep
 from surefoot.runs.files import npz_content
 from surefoot.runs.loaded import LoadedRun
@@ -121,7 +122,7 @@ def _measure(loaded: LoadedRun, states: list[Any], task: str, episodes: int) -> 
             )
             rows += found
             pictured = visited if pictured is None else pictured
-            if hasattr(loaded.algorithm, "window_infeasibility"):
+            if isinstance(loaded.algorithm, HasInfeasibility):
                 scores.append(score_infeasibility(loaded.algorithm, state, visited))
             line.report((place + 1) * episodes, len(states) * episodes)
     assert pictured is not None
@@ -134,19 +135,19 @@ def _measure_point_robot(loaded: LoadedRun, states: list[Any], task: str, episod
         exact = exact_set(task)
         line.report(1, 1)
     starts = first_states(task, exact, feasible=episodes, infeasible=max(1, episodes // 4))
-    knows = hasattr(loaded.algorithm, "window_infeasibility")
-    judged = held_out(task) if knows else None
+    knowing = loaded.algorithm if isinstance(loaded.algorithm, HasInfeasibility) else None
+    judged = None if knowing is None else held_out(task)
     rows, scores, pictured = [], [], None
     with ProgressLine("evaluating", unit="episodes") as line:
         for place, (seed, state) in enumerate(zip(loaded.config.seeds, states, strict=True)):
             found, visited = evaluate_from_exact(loaded.algorithm, state, task, starts, seed=seed)
             rows += found
             pictured = pictured_frames(visited, task, most=PICTURED) if pictured is None else pictured
-            if judged is not None:
-                scores.append(score_against_exact(loaded.algorithm, state, judged, exact))
+            if knowing is not None and judged is not None:
+                scores.append(score_against_exact(knowing, state, judged, exact))
             line.report((place + 1) * episodes, len(states) * episodes)
     assert pictured is not None
-    if not knows:
+    if knowing is None:
         return _Measured(rows, pictured, {}, {})
-    region = measure_region(loaded.algorithm, states, task, exact)
+    region = measure_region(knowing, states, task, exact)
     return _Measured(rows, pictured, {"exact": scores, "region": region.scores}, region_arrays(region, exact))

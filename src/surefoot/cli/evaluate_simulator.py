@@ -24,6 +24,7 @@ from surefoot.evaluation.simulated import (
     roll_out_simulator,
 )
 from surefoot.evaluation.summarize import protocol_figures
+from surefoot.protocols import choice_of
 from surefoot.rollouts.host import episode_seed
 from surefoot.runs.evaluation_files import keep
 from surefoot.runs.loaded import LoadedRun
@@ -76,15 +77,13 @@ def evaluate_on_simulator(
         "task": task.name,
         "algorithm": loaded.config.algorithm,
         "data": data_name(loaded.config.data_selection),
-        "extraction": getattr(loaded.algorithm, "extraction", "single"),
+        "extraction": choice_of(loaded.algorithm).get("extraction", "single"),
     }
     rows = protocol_rows(rollouts.episodes, task, protocol=protocol, method=method)
     figures = protocol_figures(rows)
     path = loaded.directory.path
     place = "" if where is None else f"_{task.name}"
     files = {f"episodes{place}.jsonl": json_rows(rows)}
-    acting = {name: getattr(loaded.algorithm, name) for name in ("extraction", "margin", "num_candidates")
-              if hasattr(loaded.algorithm, name)}  # fmt: skip
     if task.image_shape is not None and where is None:
         files |= data_pictures(loaded)
     return keep(
@@ -97,7 +96,7 @@ def evaluate_on_simulator(
                 "worker_deaths": [death._asdict() for death in environment.deaths],
             },
             "simulator": simulator_versions(task),
-            "acting": {"step": loaded.step, **acting, "overrides": changed},
+            "acting": {"step": loaded.step, **choice_of(loaded.algorithm), "overrides": changed},
             "rollouts": [{"file": rollout.name, "caption": rollout.caption} for rollout in drawn],
         },
         without=() if place else ("evaluation", "feasible_region"),

@@ -27,6 +27,7 @@ from surefoot.data.remarks import remarks
 from surefoot.envs.pure import PURE_TASKS, PureTask
 from surefoot.errors import ConfigError, flag
 from surefoot.file_sets import check_writable
+from surefoot.protocols import Algorithm, FineTunes
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.runs.loaded import LoadedRun, load_run
 from surefoot.runs.output_folder import check_output_folder
@@ -123,9 +124,8 @@ def finetune(
     """Fine-tune what the options say, into their folder; the rows of its log. `given`: the options that a command line
     names. `faults`: those of the command line so far."""
     with faults or Faults() as found:
-        loaded, task = _checked(options, given, found)
+        loaded, algorithm, task = _checked(options, given, found)
     offline = _offline_data(options, loaded)
-    algorithm = loaded.algorithm.fine_tuning()
     settings = FinetuneSettings(options.steps, options.lanes, options.ratio, options.online_share)
     directory = _start(options, loaded, algorithm, task, settings, command)
     freeze = jax.jit(jax.vmap(algorithm.frozen))
@@ -155,8 +155,8 @@ def finetune(
     return rows
 
 
-def _checked(options: FinetuneOptions, given: Collection[str], faults: Faults) -> tuple[LoadedRun, Task]:
-    """The run and where it goes on; `faults` gathers what is wrong with the options."""
+def _checked(options: FinetuneOptions, given: Collection[str], faults: Faults) -> tuple[LoadedRun, FineTunes, Task]:
+    """The run, its algorithm as it goes on, and where; `faults` gathers what is wrong with the options."""
     check_writable(options.out)
     with faults.also():
         if options.without_offline_data and (options.online_share or "online_share" in given):
@@ -165,7 +165,7 @@ def _checked(options: FinetuneOptions, given: Collection[str], faults: Faults) -
                 f"{options.online_share:g}."
             )
     loaded = load_run(options.run, {})
-    if not hasattr(loaded.algorithm, "fine_tuning"):
+    if not isinstance(loaded.algorithm, FineTunes):
         raise ConfigError(
             f"{options.run}: expected an algorithm that can be fine-tuned, found {loaded.config.algorithm}."
         )
@@ -177,7 +177,7 @@ def _checked(options: FinetuneOptions, given: Collection[str], faults: Faults) -
     check_sight(loaded, task)
     if task.image_shape is None:
         raise ConfigError(f"--task: expected a task of images, as HazardRun, found {task.name}.")
-    return loaded, task
+    return loaded, loaded.algorithm.fine_tuning(), task
 
 
 def _check_agreement(run: RunDirectory, options: FinetuneOptions, there: FinetuneOptions, faults: Faults) -> None:
@@ -233,7 +233,7 @@ def _offline_data(options: FinetuneOptions, loaded: LoadedRun) -> FrameData | No
 def _start(
     options: FinetuneOptions,
     loaded: LoadedRun,
-    algorithm: Any,
+    algorithm: Algorithm,
     task: Task,
     settings: FinetuneSettings,
     command: Sequence[str],

@@ -104,13 +104,13 @@ def import_diffuser(options: ImportOptions[TREBI], *, command: Sequence[str], gi
         if getattr(algorithm, name) != getattr(options.hyper, name):
             raise ConfigError(f"{flag(name)}: expected none, for the weights settle it, found another than theirs.")
     dataset = library.read(options.data, task)
-    algorithm.prepare(dataset, task)  # refused here, and not when the training starts
+    prepared = algorithm.prepare(dataset, task)  # refused here, and not when the training starts
     config = make_config(
         algorithm, name=options.algorithm, task=task.name, preset=options.preset, spec=task.spec, seeds=seeds,
         data_path=str(options.data.resolve()), data_fingerprint=dataset.fingerprint(), log_interval=LOG_INTERVAL,
         checkpoint_interval=CHECKPOINT_INTERVAL, command=tuple(command),
     )  # fmt: skip
-    states = with_model(init_states(algorithm, task.spec, seeds), imported)
+    states = with_model(init_states(algorithm, task.spec, seeds, prepared.statistics), imported)
     directory = RunDirectory(options.out)
     directory.start(config, resume=False)
     with directory.locked():

@@ -7,8 +7,8 @@ import jax
 from surefoot.cli.terminal import say
 from surefoot.data import Dataset
 from surefoot.evaluation.held_out import FEWEST_EPISODES, judge, sample_to_judge
+from surefoot.protocols import ActsFeasibly
 from surefoot.report.held_out import held_out_verdict
-from surefoot.types import HasFeasibleValue
 
 
 class LoggedEpisodes(NamedTuple):
@@ -20,14 +20,14 @@ class LoggedEpisodes(NamedTuple):
     """Of those kept aside; None where there are none."""
 
 
-def episodes_to_judge(algorithm: Any, training: Dataset, held_out: Dataset | None) -> LoggedEpisodes | None:
+def episodes_to_judge(algorithm: object, training: Dataset, held_out: Dataset | None) -> LoggedEpisodes | None:
     """The episodes by which the algorithm will be judged; None where its values say nothing of states."""
-    if not isinstance(algorithm, HasFeasibleValue) or not algorithm.forbids_violations or not len(training.lengths):
+    if not isinstance(algorithm, ActsFeasibly) or not algorithm.forbids_violations or not len(training.lengths):
         return None
     return LoggedEpisodes(sample_to_judge(training), None if held_out is None else sample_to_judge(held_out))
 
 
-def judged(algorithm: Any, states: Any, episodes: LoggedEpisodes) -> dict[str, Any]:
+def judged(algorithm: ActsFeasibly, states: Any, episodes: LoggedEpisodes) -> dict[str, Any]:
     """Figures of "training" and "held_out" episodes, for the summary: empty parts where they are too few. `states`
     have a leading seed axis. Raises `OutputError`."""
     count = len(episodes.training.lengths)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from surefoot.errors import flag
+from surefoot.protocols import Algorithm
 from surefoot.tasks import Task
 from surefoot.text import shell_word
 
@@ -12,13 +12,13 @@ FRESH_EPISODE = 1000
 """First of those that no calibration by default has seen."""
 
 
-def measuring_command(algorithm: Any, task: Task, run: Path) -> str:
+def measuring_command(algorithm: Algorithm, task: Task, run: Path) -> str:
     """What evaluates a run, with budgets where its algorithm plans under some; its report where there is nothing to act
     in."""
     if task.environment is None:
         return f"surefoot report {shell_word(run)}"
     command = f"surefoot evaluate {shell_word(run)}"
-    return f"{command}{budgets_of(task)}" if getattr(algorithm, "needs_budget", False) else command
+    return f"{command}{budgets_of(task)}" if algorithm.inputs.budget else command
 
 
 def calibrated_command(task: Task, run: Path, *, level: float, margins: Mapping[str, float], fresh: bool) -> str:

@@ -12,6 +12,7 @@ from surefoot.cli.options import Choice, choose, parse, parse_seeds
 from surefoot.cli.terminal import say
 from surefoot.errors import ConfigError, flag
 from surefoot.presets import DEFAULT_PRESET
+from surefoot.protocols import Algorithm
 from surefoot.ranges import shown
 from surefoot.text import shell_word
 from surefoot.training import RunConfig, RunDirectory
@@ -154,7 +155,7 @@ def _shown(value: Any) -> str:
     return str(value) if isinstance(value, str) else shown(value)
 
 
-def agreed(run: RunDirectory, config: RunConfig, algorithm: Any) -> RunConfig:
+def agreed(run: RunDirectory, config: RunConfig, algorithm: Algorithm) -> RunConfig:
     """The configuration to go on with: that of the folder, made longer where `config` asks for that and the updates
     done are the first of the longer training, which is then written. Raises `ConfigError`, where they are not with the
     reason, and where the run is another one."""
@@ -178,7 +179,7 @@ def agreed(run: RunDirectory, config: RunConfig, algorithm: Any) -> RunConfig:
 
 
 def _check_longer(
-    run: RunDirectory, there: RunConfig, earlier: Any, algorithm: Any, *, step: int, spec: DataSpec
+    run: RunDirectory, there: RunConfig, earlier: Any, algorithm: Algorithm, *, step: int, spec: DataSpec
 ) -> str:
     """The changed numbers of updates in words; empty where none is. Raises `ConfigError` where a run of the algorithm
     `earlier` cannot go on with those of `algorithm`."""

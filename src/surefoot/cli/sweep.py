@@ -250,7 +250,7 @@ def _check(options: SweepOptions[Any], given: Collection[str], faults: Faults) -
     task = get_task(options.task)
     if task.image_shape is not None:
         raise ConfigError(f"--task: expected a task of vectors, of whose data there are shares, found {task.name}.")
-    if getattr(options.hyper, "needs_budget", False):
+    if options.hyper.inputs.budget:
         faults.add(f"--algorithm: expected one that plans under no budget, found {options.algorithm}")
     route, whose = (
         ("pure", f"{task.name}, which has no simulator") if task.suite == "surefoot" else ("in a simulator", "")

@@ -25,8 +25,8 @@ from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.resume import agreed, check_agreement, resumed_choice, run_to_resume, train_defaults
 from surefoot.cli.terminal import say
 from surefoot.cli.unread import learning_remarks, refuse_unread
-from surefoot.data import Dataset, FrameStream, TransitionStream, episode_files, library
-from surefoot.data.frame_stream import in_memory, stays_in_files
+from surefoot.data import Dataset, TransitionStream, episode_files, library
+from surefoot.data.frame_stream import in_memory
 from surefoot.data.frames import FrameData
 from surefoot.data.mapping import is_mapped
 from surefoot.data.own_tasks import find_task, find_task_file
@@ -34,6 +34,7 @@ from surefoot.data.remarks import few_episodes, remarks
 from surefoot.data.selection import DataFilter, kept_aside, select, selection, selection_name
 from surefoot.errors import ConfigError, flag
 from surefoot.file_sets import check_writable
+from surefoot.protocols import Algorithm, LearnsWithoutRewards
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.runs.origin import check_spec
 from surefoot.runs.output_folder import check_output_folder
@@ -41,8 +42,6 @@ from surefoot.runs.summary import merge_summary
 from surefoot.tasks import Task
 from surefoot.text import shell_word
 from surefoot.training import Progress, RunConfig, RunDirectory, Share, WandbLogger, fit, make_config
-from surefoot.training.algorithm import learns_from_windows
-from surefoot.types import LearnsWithoutRewards
 
 LOG_INTERVAL, CHECKPOINT_INTERVAL = 500, 2500
 STREAMED_BYTES = 2 * 2**30
@@ -228,7 +227,7 @@ def _check_stream(options: TrainOptions[Any], path: Path, task: Task) -> None:
     """`ConfigError` where the data cannot be left in the file as the options ask for."""
     if options.stream != "always" or task.image_shape is not None:
         return
-    if learns_from_windows(options.hyper):
+    if options.hyper.inputs.windows:
         raise ConfigError(
             f"--stream always: expected an algorithm that learns from single transitions, found {options.algorithm}, "
             f"which reads its data whole."
@@ -276,7 +275,7 @@ def _check_images(options: TrainOptions[Any], task: Task, chosen: dict[str, Any]
     """`ConfigError` where the options are not for the task's images."""
     if task.image_shape is None:
         return
-    if not getattr(options.hyper, "reads_images", False):
+    if not options.hyper.inputs.images:
         raise ConfigError(
             f"--algorithm: expected one that reads images for {task.name}, as fosp, found {options.algorithm}."
         )
@@ -308,13 +307,10 @@ def _frames(options: TrainOptions[Any], path: Path, task: Task) -> FrameData:
     return in_memory(frames)
 
 
-def _prepared(algorithm: Any, dataset: Dataset | FrameData, task: Task) -> Any:
-    """The data as the algorithm sees them: prepared, or, where they stay in their file, to be prepared when drawn."""
-    if isinstance(dataset, FrameData) and stays_in_files(dataset):
-        return FrameStream(dataset, length=algorithm.window)
-    if learns_from_windows(algorithm):  # which are read whole
-        return algorithm.prepare(dataset, task)
-    if isinstance(dataset, Dataset) and is_mapped(dataset.observations):
+def _prepared(algorithm: Algorithm, dataset: Dataset | FrameData, task: Task) -> Any:
+    """The data as the algorithm sees them; transitions that stay in their file are prepared when drawn."""
+    # Segments are read whole.
+    if isinstance(dataset, Dataset) and is_mapped(dataset.observations) and not algorithm.inputs.windows:
         return TransitionStream(dataset, partial(algorithm.prepare, task=task))
     return algorithm.prepare(dataset, task)
 
@@ -362,7 +358,7 @@ def _summarise(
         say(f"{directory.path}: {done} in {duration(seconds)}.")
 
 
-def _total_updates(algorithm: Any) -> int:
+def _total_updates(algorithm: Algorithm) -> int:
     return sum(phase.updates for phase in algorithm.phases)
 
 

@@ -37,12 +37,15 @@ class FrameStream:
             )
         self._frames, self._length, self._count = frames, length, count
 
-    def __len__(self) -> int:
+    statistics = None
+
+    @property
+    def num_rows(self) -> int:
         """Windows."""
         return self._count
 
-    def gather(self, rows: Int[np.ndarray, "*B"]) -> Frames:
-        """The windows of these numbers, [*B, length, ...], as `frames.windows` cuts them out of data in memory."""
+    def take(self, rows: Int[np.ndarray, "*B"]) -> Frames:
+        """The windows of these numbers, [*B, length, ...], as `FrameWindows` cuts them out of data in memory."""
         flat = rows.reshape(-1).astype(np.int64)
         shape = (*rows.shape, self._length)
         places = flat[:, None] + np.arange(self._length)

@@ -8,7 +8,7 @@ cost, its last no action: zeros there. Elsewhere in surefoot rewards belong to t
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
 import jax
@@ -35,21 +35,27 @@ class Frames(NamedTuple):
     """Whether the episode ended on arriving here, so that nothing follows."""
 
 
-class FrameWindows(NamedTuple):
-    """Frames [N, ...] and the M frames that a window may start at; `windows` cuts them out."""
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class FrameWindows:
+    """All windows of `length` frames; one may reach into the next episode, whose first frame says so."""
 
     frames: Frames
-    starts: Int[Array, " M"]
+    """[N, ...]"""
+    length: int = field(metadata={"static": True})
 
+    statistics = None
 
-def windows(data: FrameWindows, rows: Int[Array, " B"], *, length: int) -> Frames:
-    """The windows [B, length, ...] of these numbers; each begins afresh at its first frame.
+    @property
+    def num_rows(self) -> int:
+        """Windows."""
+        return self.frames.reward.shape[0] - self.length + 1
 
-    A window may reach into the next episode, whose first frame says so.
-    """
-    places = jnp.asarray(data.starts)[rows][:, None] + jnp.arange(length)[None]
-    taken = jax.tree.map(lambda leaf: jnp.asarray(leaf)[places], data.frames)
-    return taken._replace(is_first=taken.is_first.at[:, 0].set(True))
+    def take(self, rows: Int[Array, " B"]) -> Frames:
+        """The windows [B, length, ...] of these numbers; each begins afresh at its first frame."""
+        places = rows[:, None] + jnp.arange(self.length)[None]
+        taken = jax.tree.map(lambda leaf: jnp.asarray(leaf)[places], self.frames)
+        return taken._replace(is_first=taken.is_first.at[:, 0].set(True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +150,7 @@ class FrameData:
             )
         arrays = (self.observations, self.actions, self.rewards, self.costs, self.is_first, self.terminated)
         # Declared with JAX arrays; NumPy ones serve as leaves until they are moved to a device.
-        return FrameWindows(Frames(*cast(tuple[Array, ...], arrays)), cast(Array, np.arange(count, dtype=np.int32)))
+        return FrameWindows(Frames(*cast(tuple[Array, ...], arrays)), length)
 
 
 def first_episodes(frames: FrameData, count: int) -> FrameData:

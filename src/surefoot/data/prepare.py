@@ -39,13 +39,10 @@ def to_transitions(
     ended = dataset.terminated | dataset.truncated
     is_first = np.concatenate([[True], ended[:-1]])[: len(ended)]
     before = np.where(is_first, h, np.roll(h, 1))
-    limit = 1.0 - ACTION_MARGIN
     return Transition(
-        observation=_float32(dataset.observations),
-        action=_float32(np.clip(dataset.actions, -limit, limit)),
+        **vectors(dataset.observations, dataset.actions, dataset.next_observations),
         reward=_float32(0.0 * dataset.costs if dataset.rewards is None else dataset.rewards * reward_scale),
         cost=_float32(dataset.costs),
-        next_observation=_float32(dataset.next_observations),
         terminated=_float32(dataset.terminated),
         truncated=_float32(dataset.truncated),
         constraint=_float32(h),
@@ -54,6 +51,19 @@ def to_transitions(
         episode_violations=_float32(_of_each_row(dataset, dataset.violating_steps)),
         episode_cost=_float32(_of_each_row(dataset, dataset.cost_returns)),
     )
+
+
+def vectors(
+    observations: Float[np.ndarray, "N obs"], actions: Float[np.ndarray, "N act"],
+    next_observations: Float[np.ndarray, "N obs"],
+) -> dict[str, Array]:  # fmt: skip
+    """The fields of a `Transition` that are vectors: float32, actions clipped."""
+    limit = 1.0 - ACTION_MARGIN
+    return {
+        "observation": _float32(observations),
+        "action": _float32(np.clip(actions, -limit, limit)),
+        "next_observation": _float32(next_observations),
+    }
 
 
 def _of_each_row(dataset: Dataset, episodes: np.ndarray) -> Float[np.ndarray, " N"]:

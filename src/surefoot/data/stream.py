@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from surefoot.data.dataset import Dataset
 from surefoot.data.mapping import in_long_runs, map_array, read_rows, take_rows
+from surefoot.data.prepare import vectors
 from surefoot.data.sampler import check_weights
 from surefoot.types import Transition
 
@@ -26,23 +27,23 @@ NUMBER_ROWS = 262_144
 class TransitionStream:
     """The transitions of a (mapped) dataset, prepared only when they are drawn.
 
-    `prepare` treats observations and actions row by row, as every algorithm's does; what is one number a row may depend
-    on its whole episode and is prepared at once, without the observations, into a scratch file (32 bytes a row, in the
+    Observations and actions are `data.prepare.vectors`, whatever the algorithm. What is one number a row may depend on
+    its whole episode and is prepared at once, without the observations, into a scratch file (32 bytes a row, in the
     folder `scratch`, by default the system's for temporary files) that vanishes with the process.
     """
 
-    def __init__(
-        self, dataset: Dataset, prepare: Callable[[Dataset], Transition], *, scratch: Path | None = None
-    ) -> None:
+    def __init__(self, dataset: Dataset, prepare: Callable[[Dataset], Any], *, scratch: Path | None = None) -> None:
         self._dataset = dataset
-        self._prepare = prepare
         self._names, self._numbers = _prepare_numbers(dataset, prepare, scratch)
 
-    def __len__(self) -> int:
+    statistics = None
+
+    @property
+    def num_rows(self) -> int:
         """Transitions."""
         return len(self._dataset)
 
-    def gather(self, rows: Int[np.ndarray, "*B"]) -> Transition:
+    def take(self, rows: Int[np.ndarray, "*B"]) -> Transition:
         """The transitions in these rows, [*B, ...], float32, in memory; the same as those of the prepared whole."""
         flat = rows.reshape(-1).astype(np.int64)
         together = in_long_runs(flat)
@@ -65,20 +66,15 @@ class TransitionStream:
     def _prepare_rows(self, rows: Int[np.ndarray, " n"]) -> Transition:
         wide = ("observations", "actions", "next_observations")
         columns = take_rows({name: getattr(self._dataset, name) for name in wide}, rows)
-        zeros = np.zeros(len(rows), np.float32)
-        constraints = None if self._dataset.constraints is None else zeros
-        rewards = None if self._dataset.rewards is None else zeros
-        part = Dataset(
-            self._dataset.task, columns["observations"], columns["actions"], rewards, zeros,
-            columns["next_observations"], zeros.astype(bool), zeros.astype(bool), constraints,
-        )  # fmt: skip
         numbers = take_rows({"numbers": self._numbers}, rows)["numbers"]
-        fields = {name: np.ascontiguousarray(numbers[:, column]) for column, name in enumerate(self._names)}
-        return self._prepare(part)._replace(**fields)
+        fields: dict[str, Any] = {
+            name: np.ascontiguousarray(numbers[:, column]) for column, name in enumerate(self._names)
+        }
+        return Transition(**vectors(**columns), **fields)
 
 
 def _prepare_numbers(
-    dataset: Dataset, prepare: Callable[[Dataset], Transition], scratch: Path | None
+    dataset: Dataset, prepare: Callable[[Dataset], Any], scratch: Path | None
 ) -> tuple[list[str], Float[np.ndarray, "N fields"]]:
     """The fields of the prepared transitions that are one number a row: their names, and all of a row side by side (so
     that one read fetches them), mapped from a file that has no name."""

@@ -18,14 +18,14 @@ Steps = TypeVar("Steps")
 
 
 class Windows(NamedTuple):
-    """Steps of N rows, and M rows at which a window may start. An algorithm on windows defines `batch(data, rows)`."""
+    """Steps of N rows, and M rows at which a window may start."""
 
     steps: PyTree[Any]
     """Any tree of arrays [N, ...], one row a step, episode after episode, each with its own dtype."""
     left: Int[Array, " N"]
     """Steps from this one to the end of its episode, this one included; int32."""
     starts: Int[Array, " M"]
-    """Rows that a window may start at; int32. Training draws from 0, ..., M - 1 and hands the numbers to `batch`."""
+    """Rows that a window may start at; int32."""
 
 
 def gather(

@@ -17,6 +17,7 @@ from surefoot.evaluation.rows import episode_row
 from surefoot.evaluation.starts import ExactValue, Starts, is_infeasible_start
 from surefoot.evaluation.summarize import fixed_start_figures, start_figures
 from surefoot.numerics import enough_memory, pinned
+from surefoot.protocols import Algorithm
 
 LARGEST_BLOCK = 512
 """Episodes of each seed in one dispatch; more are cut into equal blocks, so that progress can be told."""
@@ -27,7 +28,7 @@ _SEED = 11_02_2024
 
 @pinned()
 def roll_out_seeds(
-    algorithm: Any,
+    algorithm: Algorithm,
     states: Any,
     poses: Float[np.ndarray, "n pose"],
     *,
@@ -66,7 +67,7 @@ def roll_out_seeds(
 
 @partial(jax.jit, static_argnames=("algorithm", "lanes", "lag"))
 def _roll_out(
-    algorithm: Any, states: Any, poses: Float[Array, "n pose"], keys: Key[Array, " s"], *, lanes: int, lag: float
+    algorithm: Algorithm, states: Any, poses: Float[Array, "n pose"], keys: Key[Array, " s"], *, lanes: int, lag: float
 ) -> Records:
     # One seed after the other in one program: on a CPU that takes half as long as `vmap`, whose batched matrix products
     # are slower than plain ones and whose seeds all wait for the longest.

@@ -14,7 +14,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from surefoot.data import Dataset
 from surefoot.evaluation.metrics import wilson_interval
 from surefoot.numerics import check_finite, pinned
-from surefoot.types import Decision, HasFeasibleValue
+from surefoot.protocols import ActsFeasibly
+from surefoot.types import Decision
 
 FEWEST_EPISODES = 20
 """Fewer logged episodes are not judged."""
@@ -45,7 +46,7 @@ class Share(NamedTuple):
 
 @pinned()
 def judge(
-    algorithm: HasFeasibleValue, states: PyTree[Any], judged: Dataset, *, known: Dataset | None = None
+    algorithm: ActsFeasibly, states: PyTree[Any], judged: Dataset, *, known: Dataset | None = None
 ) -> dict[str, Any]:
     """Figures of the complete episodes in `judged`, as JSON values; `states` have a leading seed axis.
 
@@ -159,7 +160,7 @@ def far_actions(
     return nearest[1:] > np.quantile(nearest[0], USUAL)
 
 
-def _values(algorithm: HasFeasibleValue, states: Any, observations: Float[np.ndarray, "n obs"]) -> np.ndarray:
+def _values(algorithm: ActsFeasibly, states: Any, observations: Float[np.ndarray, "n obs"]) -> np.ndarray:
     """V_h [seed, n]."""
     found = [np.zeros((len(jax.tree.leaves(states)[0]), 0), np.float32)]
     for start in range(0, len(observations), _BLOCK):
@@ -170,7 +171,7 @@ def _values(algorithm: HasFeasibleValue, states: Any, observations: Float[np.nda
 
 
 def _decisions(
-    algorithm: HasFeasibleValue, states: Any, observations: Float[np.ndarray, "n obs"]
+    algorithm: ActsFeasibly, states: Any, observations: Float[np.ndarray, "n obs"]
 ) -> tuple[Float[np.ndarray, "seed n act"], Bool[np.ndarray, "seed n"]]:
     """What the policy of each seed does, and whether any candidate counts as feasible."""
     count = len(observations)
@@ -180,13 +181,13 @@ def _decisions(
 
 
 @partial(jax.jit, static_argnames="algorithm")
-def _values_of_block(algorithm: HasFeasibleValue, states: Any, observations: Array) -> Array:
+def _values_of_block(algorithm: ActsFeasibly, states: Any, observations: Array) -> Array:
     # One seed after the other: the activations of a block should be in memory once.
     return jax.lax.map(lambda state: algorithm.feasible_value(state, observations), states)
 
 
 @partial(jax.jit, static_argnames="algorithm")
-def _decide(algorithm: HasFeasibleValue, states: Any, observations: Array) -> Decision:
+def _decide(algorithm: ActsFeasibly, states: Any, observations: Array) -> Decision:
     return jax.lax.map(lambda state: algorithm.decide(state, observations, jax.random.key(_SEED)), states)
 
 

@@ -16,6 +16,7 @@ from surefoot import world_model
 from surefoot.data.frames import FrameData, Frames
 from surefoot.evaluation.images import EpisodeFrames, by_episode, infeasibility_along
 from surefoot.numerics import pinned
+from surefoot.protocols import Algorithm, HasInfeasibility, HasWorldModel
 
 CONTEXT, AHEAD = 3, 12
 """Frames that the model sees, and frames that it then predicts without seeing them."""
@@ -25,18 +26,18 @@ _SEED = 24_11_2026
 
 
 @pinned()
-def picture_arrays(algorithm: Any, state: Any, data: FrameData) -> dict[str, np.ndarray]:
-    """Arrays by name, for `report.image_plots`; empty for vectors.
+def picture_arrays(algorithm: Algorithm, state: Any, data: FrameData) -> dict[str, np.ndarray]:
+    """Arrays by name, for `report.image_plots`; empty for vectors, and without a world model.
 
     `truth` and `predicted` [n, T, height, width, channels] uint8, of which the first `context` frames were seen;
     `frames` [T, ...] of the episode that says most about feasibility, with its `costs` and, where the algorithm has
     one, `infeasibility` along it.
     """
-    if data.observations.dtype != np.uint8 or data.observations.ndim != 4:
+    if data.observations.dtype != np.uint8 or data.observations.ndim != 4 or not isinstance(algorithm, HasWorldModel):
         return {}
     episodes = by_episode(data)
     arrays = _open_loop(algorithm, state, data, episodes)
-    p = infeasibility_along(algorithm, state, episodes) if hasattr(algorithm, "window_infeasibility") else None
+    p = infeasibility_along(algorithm, state, episodes) if isinstance(algorithm, HasInfeasibility) else None
     shown = telling_episode(data, p)
     end = int(data.lengths[shown]) + 1
     arrays["frames"] = np.asarray(episodes.frames.observation)[shown, :end]
@@ -55,7 +56,7 @@ def telling_episode(data: FrameData, p: Float[np.ndarray, "n l"] | None) -> int:
     return int(np.where(data.lengths >= min(10, data.lengths.max()), span, -np.inf).argmax())
 
 
-def _open_loop(algorithm: Any, state: Any, data: FrameData, episodes: EpisodeFrames) -> dict[str, np.ndarray]:
+def _open_loop(algorithm: HasWorldModel, state: Any, data: FrameData, episodes: EpisodeFrames) -> dict[str, np.ndarray]:
     """The longest episodes' first frames and what the model makes of the same actions; at least one is predicted."""
     rows = np.sort(np.argsort(-data.lengths, kind="stable")[:EPISODES])
     length = min(CONTEXT + AHEAD, int(data.lengths[rows].min()) + 1)

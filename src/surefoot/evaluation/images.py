@@ -18,6 +18,7 @@ from surefoot.evaluation.outputs import check_episodes
 from surefoot.evaluation.pieces import in_pieces
 from surefoot.evaluation.rows import episode_row
 from surefoot.numerics import check_finite, enough_memory, pinned
+from surefoot.protocols import Algorithm, HasInfeasibility
 
 WITHIN = 5
 """Steps ahead that a violation should be foreseen."""
@@ -29,7 +30,7 @@ UNSOUND = "the model's networks overflow on these episodes"
 
 @pinned()
 def evaluate_seed(
-    algorithm: Any, state: Any, task: PureTask, name: str, *, episodes: int, seed: int
+    algorithm: Algorithm, state: Any, task: PureTask, name: str, *, episodes: int, seed: int
 ) -> tuple[list[dict[str, Any]], FrameData]:
     """(a row for each episode, its frames). The starts are the same for every seed and
     algorithm."""
@@ -42,7 +43,15 @@ def evaluate_seed(
 
 @pinned()
 def evaluate_from(
-    algorithm: Any, state: Any, task: PureTask, name: str, *, first: Any, images: Array, sets: Sequence[str], seed: int
+    algorithm: Algorithm,
+    state: Any,
+    task: PureTask,
+    name: str,
+    *,
+    first: Any,
+    images: Array,
+    sets: Sequence[str],
+    seed: int,
 ) -> tuple[list[dict[str, Any]], Episodes]:
     """The same from given first states [n] and their images; `sets` names the start set of each. The episodes come as
     they are, in NumPy."""
@@ -92,13 +101,15 @@ def _acting_key(seed: int) -> Key[Array, ""]:
 
 
 @partial(jax.jit, static_argnames=("algorithm", "task"))
-def _roll_out(algorithm: Any, state: Any, starts: Key[Array, " n"], key: Key[Array, ""], *, task: PureTask) -> Episodes:
+def _roll_out(
+    algorithm: Algorithm, state: Any, starts: Key[Array, " n"], key: Key[Array, ""], *, task: PureTask
+) -> Episodes:
     return roll_out_whole(algorithm.policy(state), task, starts, key, keep=True)
 
 
 @partial(jax.jit, static_argnames=("algorithm", "task"))
 def _roll_out_from(
-    algorithm: Any, state: Any, first: Any, images: Array, key: Key[Array, ""], *, task: PureTask
+    algorithm: Algorithm, state: Any, first: Any, images: Array, key: Key[Array, ""], *, task: PureTask
 ) -> Episodes:
     return roll_out_from(algorithm.policy(state), task, first, images, key, keep=True)
 
@@ -134,7 +145,7 @@ def by_episode(data: FrameData) -> EpisodeFrames:
 
 
 @pinned()
-def infeasibility_along(algorithm: Any, state: Any, episodes: EpisodeFrames) -> Float[np.ndarray, "n l"]:
+def infeasibility_along(algorithm: HasInfeasibility, state: Any, episodes: EpisodeFrames) -> Float[np.ndarray, "n l"]:
     """p along whole episodes, as the policy would believe it; meaningless behind their ends."""
 
     def piece(rows: Int[np.ndarray, " n"], first: int) -> Array:
@@ -145,7 +156,7 @@ def infeasibility_along(algorithm: Any, state: Any, episodes: EpisodeFrames) -> 
     return check_finite("infeasibility (episode, frame)", found, UNSOUND)
 
 
-def score_infeasibility(algorithm: Any, state: Any, data: FrameData) -> dict[str, float | None]:
+def score_infeasibility(algorithm: HasInfeasibility, state: Any, data: FrameData) -> dict[str, float | None]:
     """Area under the ROC curve of p for a violation within `WITHIN` steps, over all frames but the last `WITHIN` of
     each episode, and over those of them that do not violate already. None where one of the two kinds does not occur."""
     episodes = by_episode(data)
@@ -169,5 +180,5 @@ def _key_of(first: int) -> Key[Array, ""]:
 
 
 @partial(jax.jit, static_argnames="algorithm")
-def _infeasibility(algorithm: Any, state: Any, batch: Frames, key: Key[Array, ""]) -> Float[Array, "n t"]:
+def _infeasibility(algorithm: HasInfeasibility, state: Any, batch: Frames, key: Key[Array, ""]) -> Float[Array, "n t"]:
     return algorithm.window_infeasibility(state, batch, key)

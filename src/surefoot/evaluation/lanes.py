@@ -20,6 +20,7 @@ from surefoot.envs.pure import PureTask, where_envs
 from surefoot.envs.vector import VectorEnv
 from surefoot.evaluation.outputs import check_episodes
 from surefoot.numerics import enough_memory, pinned
+from surefoot.protocols import PlansUnderBudget, ShowsPlans
 from surefoot.rollouts import host
 from surefoot.rollouts.acting import Budgets
 from surefoot.types import PolicyInputs
@@ -91,7 +92,7 @@ OnStep = Callable[[int], None]
 
 @pinned()
 def roll_out_pure(
-    algorithm: Any,
+    algorithm: PlansUnderBudget,
     state: PyTree[Any],
     environment: PureTask,
     lanes: Lanes,
@@ -148,7 +149,7 @@ def roll_out_pure(
 
 @pinned()
 def roll_out_vector(
-    algorithm: Any,
+    algorithm: PlansUnderBudget,
     state: PyTree[Any],
     environment: VectorEnv,
     lanes: Lanes,
@@ -164,7 +165,7 @@ def roll_out_vector(
 
     def look(memory: PyTree[Any], moment: host.Moment, running: np.ndarray, longest: int) -> None:
         memory = jax.tree.map(lambda leaf: leaf[0, watched], memory)
-        plans = algorithm.imagined(state, memory) if hasattr(algorithm, "imagined") else None
+        plans = algorithm.imagined(state, memory) if isinstance(algorithm, ShowsPlans) else None
         seen.append((running[watched], moment.observation[watched], plans))
         if on_step is not None:
             on_step(longest)
@@ -185,12 +186,11 @@ def roll_out_vector(
 
 
 def _picture(
-    algorithm: Any, state: Any, memory: PyTree[Any], observation: Any, running: Any, watch: Any
+    algorithm: PlansUnderBudget, state: Any, memory: PyTree[Any], observation: Any, running: Any, watch: Any
 ) -> tuple[Any, Any, Any]:
-    """Whether the watched lanes run, what they see, and what they imagine; a planner shows plans by
-    `imagined(state, memory) -> [n, h, obs]`."""
+    """Whether the watched lanes run, what they see, and what they imagine."""
     plans = None
-    if hasattr(algorithm, "imagined"):
+    if isinstance(algorithm, ShowsPlans):
         plans = algorithm.imagined(state, jax.tree.map(lambda leaf: leaf[watch], memory))
     return running[watch], observation[watch], plans
 
@@ -207,7 +207,7 @@ def _watched(
 
 
 @partial(jax.jit, static_argnames=("algorithm", "environment"))
-def _begin(algorithm: Any, environment: PureTask, state: Any, episode: Int[Array, " n"]) -> _Running:
+def _begin(algorithm: PlansUnderBudget, environment: PureTask, state: Any, episode: Int[Array, " n"]) -> _Running:
     count = len(episode)
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(_STARTS)))(jnp.maximum(episode, 0))
     first, observation = environment.reset(keys)
@@ -220,7 +220,7 @@ def _begin(algorithm: Any, environment: PureTask, state: Any, episode: Int[Array
 
 @partial(jax.jit, static_argnames=("algorithm", "environment", "count", "horizon"))
 def _steps(
-    algorithm: Any, environment: PureTask, state: Any, now: _Running,
+    algorithm: PlansUnderBudget, environment: PureTask, state: Any, now: _Running,
     totals: Float[Array, "n t"], margins: Float[Array, "n t"], watch: Int[Array, " w"], keys: Key[Array, " n"],
     first: Int[Array, ""], *, count: int, horizon: int,
 ) -> tuple[_Running, Any]:  # fmt: skip
@@ -257,7 +257,7 @@ def _episode_keys(seed: int, episode: Int[np.ndarray, " n"]) -> Key[Array, " n"]
 
 
 def _act_lanes(
-    algorithm: Any, state: Any, memory: PyTree[Any], observation: Float[Array, "n o"], left: Any,
+    algorithm: PlansUnderBudget, state: Any, memory: PyTree[Any], observation: Float[Array, "n o"], left: Any,
     step: Int[Array, " n"], keys: Key[Array, " n"],
 ) -> tuple[PyTree[Any], Float[Array, "n a"]]:  # fmt: skip
     """One call for all lanes, each with noise of its own episode's `keys` and step; where an episode begins (again),

@@ -20,6 +20,7 @@ from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.pieces import in_pieces
 from surefoot.evaluation.starts import draw_starts
 from surefoot.numerics import check_finite, pinned
+from surefoot.protocols import Algorithm, HasInfeasibility
 from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses, solve_point_robot
 from surefoot.safety.region import SLICES, score_region
 
@@ -55,7 +56,7 @@ def first_states(task: str, exact: ExactSet, *, feasible: int, infeasible: int) 
 
 
 def evaluate_seed(
-    algorithm: Any, state: Any, task: str, starts: FirstStates, *, seed: int
+    algorithm: Algorithm, state: Any, task: str, starts: FirstStates, *, seed: int
 ) -> tuple[list[dict[str, Any]], Episodes]:
     """(a row for each episode, the episodes in NumPy)."""
     return evaluate_from(
@@ -69,7 +70,9 @@ def held_out(task: str) -> PixelEpisodes:
 
 
 @pinned()
-def score_against_exact(algorithm: Any, state: Any, episodes: PixelEpisodes, exact: ExactSet) -> dict[str, Any]:
+def score_against_exact(
+    algorithm: HasInfeasibility, state: Any, episodes: PixelEpisodes, exact: ExactSet
+) -> dict[str, Any]:
     """Area under the ROC curve of p for V* > 0 over the frames of episodes: all of them, those outside the hazards, and
     the first frames, which the model sees without a past. Frames beyond the exact set's speeds do not count."""
     sequences = by_episode(episodes.frames)
@@ -105,7 +108,7 @@ class PixelRegion(NamedTuple):
 
 
 @pinned()
-def measure_region(algorithm: Any, states: list[Any], task: str, exact: ExactSet) -> PixelRegion:
+def measure_region(algorithm: HasInfeasibility, states: list[Any], task: str, exact: ExactSet) -> PixelRegion:
     """p of single images, each seen without a past, over positions at three speeds and headings."""
     variant = VARIANTS[task]
     poses = [slice_poses(*one, resolution=RESOLUTION, extent=EXTENT) for one in SLICES]
@@ -130,7 +133,9 @@ def region_arrays(region: PixelRegion, exact: ExactSet) -> dict[str, np.ndarray]
     }
 
 
-def _single(algorithm: Any, state: Any, poses: Float[np.ndarray, "n 4"], variant: Variant) -> Float[np.ndarray, " n"]:
+def _single(
+    algorithm: HasInfeasibility, state: Any, poses: Float[np.ndarray, "n 4"], variant: Variant
+) -> Float[np.ndarray, " n"]:
     """p of the image at each pose."""
     images = draw_poses(poses, variant)
     found = in_pieces(
@@ -142,7 +147,7 @@ def _single(algorithm: Any, state: Any, poses: Float[np.ndarray, "n 4"], variant
 
 
 @partial(jax.jit, static_argnames="algorithm")
-def _infeasibility_of_images(algorithm: Any, state: Any, images: Array, key: Array) -> Float[Array, " n"]:
+def _infeasibility_of_images(algorithm: HasInfeasibility, state: Any, images: Array, key: Array) -> Float[Array, " n"]:
     count = images.shape[0]
     none, yes = jnp.zeros((count, 1)), jnp.ones((count, 1), bool)
     frames = Frames(images[:, None], jnp.zeros((count, 1, 2)), none, none, yes, ~yes)

@@ -19,6 +19,7 @@ from surefoot.data.frames import FrameData, Frames
 from surefoot.evaluation.images import UNSOUND, by_episode
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.numerics import check_finite, pinned
+from surefoot.protocols import HasWorldModel
 
 _SEED = 24_11_2026
 
@@ -31,11 +32,8 @@ class Predicted(NamedTuple):
 
 
 @pinned()
-def score_predictions(algorithm: Any, state: Any, data: FrameData) -> dict[str, dict[str, float | None]]:
-    """For "seen" and "ahead" R^2 of the reward and AUROC of the cost, over all frames but the first of each episode.
-
-    `algorithm` has the configuration of its model in `world_model`, `state` its model in `model`.
-    """
+def score_predictions(algorithm: HasWorldModel, state: Any, data: FrameData) -> dict[str, dict[str, float | None]]:
+    """For "seen" and "ahead" R^2 of the reward and AUROC of the cost, over all frames but the first of each episode."""
     seen: list[tuple[Predicted, Predicted]] = []
     kept: list[tuple[np.ndarray, ...]] = []
     starts, ends = data.episode_starts.tolist(), data.episode_ends.tolist()
@@ -68,7 +66,7 @@ def explained_variance(predicted: Float[np.ndarray, " n"], found: Float[np.ndarr
 
 
 @partial(jax.jit, static_argnames="algorithm")
-def _predict(algorithm: Any, state: Any, frames: Frames, key: Key[Array, ""]) -> tuple[Predicted, Predicted]:
+def _predict(algorithm: HasWorldModel, state: Any, frames: Frames, key: Key[Array, ""]) -> tuple[Predicted, Predicted]:
     """(seen, ahead) of windows [B, T, ...]."""
     model = world_model.in_precision(state.model, algorithm.world_model)
     k_observe, k_ahead = jax.random.split(key)

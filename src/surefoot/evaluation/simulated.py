@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int, PyTree
 
 from surefoot.envs.vector import IDLE, VectorEnv
+from surefoot.protocols import Algorithm
 from surefoot.rollouts import host
 
 ENVS_PER_SEED = 10
@@ -51,7 +52,7 @@ def envs_for(*, seeds: int, episodes: int, most_per_seed: int = ENVS_PER_SEED) -
 
 
 def roll_out_simulator(
-    algorithm: Any,
+    algorithm: Algorithm,
     states: PyTree[Any],
     env: VectorEnv,
     *,
@@ -72,7 +73,13 @@ def roll_out_simulator(
 
 
 def roll_out_alone(
-    algorithm: Any, state: PyTree[Any], env: VectorEnv, *, seed: int, episode: int, shape: tuple[int, ...] | None = None
+    algorithm: Algorithm,
+    state: PyTree[Any],
+    env: VectorEnv,
+    *,
+    seed: int,
+    episode: int,
+    shape: tuple[int, ...] | None = None,
 ) -> Episode:
     """One episode of `roll_out_simulator`, with as many environments as its seed had, the others idle: products of
     matrices round by their number of rows, and an episode can hang on the last bit. `state` has no seed axis."""

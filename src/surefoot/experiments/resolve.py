@@ -158,7 +158,7 @@ def _algorithm(method: Method, task: Task, place: str) -> Any:
         algorithm = presets.build(method.algorithm, task, preset=method.preset)
     except SurefootError as error:
         raise ConfigError(f"{place}: {error}") from error
-    if getattr(algorithm, "needs_budget", False):
+    if algorithm.inputs.budget:
         raise ConfigError(f"{place}.algorithm: expected one that plans under no budget, found {method.algorithm}.")
     if not method.overrides:
         return algorithm

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from surefoot.constraints.budgets import BudgetState, pay
 from surefoot.envs.vector import IDLE, Step, VectorEnv
 from surefoot.numerics import check_finite, enough_memory, pinned
+from surefoot.protocols import Algorithm
 from surefoot.rollouts.acting import Budgets, EpisodeSums, act, act_each, episode_keys, remaining, step_keys
 from surefoot.types import PolicyInputs
 
@@ -77,7 +78,7 @@ OnStep = Callable[[PyTree[Any], Moment, Bool[np.ndarray, " n"], int], None]
 
 @pinned()
 def roll_out(
-    algorithm: Any, states: PyTree[Any], env: VectorEnv, queue: Int[np.ndarray, "n k"], *, seeds: Sequence[int],
+    algorithm: Algorithm, states: PyTree[Any], env: VectorEnv, queue: Int[np.ndarray, "n k"], *, seeds: Sequence[int],
     key: Key[Array, ""], shape: tuple[int, ...] | None = None, budgets: Budgets | None = None, discount: float = 1.0,
     on_step: OnStep | None = None, on_progress: Callable[[int, int], None] | None = None,
 ) -> HostRollout:  # fmt: skip
@@ -198,14 +199,14 @@ _KINDS = (float, float, float, int, int, bool)
 """Of the fields of `EpisodeSums`."""
 
 
-def _first_memory(algorithm: Any, states: PyTree[Any], count: int) -> PyTree[Any]:
+def _first_memory(algorithm: Algorithm, states: PyTree[Any], count: int) -> PyTree[Any]:
     """The policies' memory [S, L, ...] before any step."""
     return jax.vmap(lambda state: algorithm.policy(state).initial(count))(states)
 
 
 @partial(jax.jit, static_argnames="algorithm")
 def _act(
-    algorithm: Any, states: PyTree[Any], memory: PyTree[Any], inputs: PolicyInputs, key: Key[Array, ""],
+    algorithm: Algorithm, states: PyTree[Any], memory: PyTree[Any], inputs: PolicyInputs, key: Key[Array, ""],
     seeds: Int[Array, " s"], episode: Int[Array, "s l"],
 ) -> tuple[PyTree[Any], Float[Array, "s l a"]]:  # fmt: skip
     """One seed after the other: on a CPU faster than `vmap` over networks, as on PointRobot."""

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from surefoot.errors import ConfigError, option
+from surefoot.protocols import Algorithm
 from surefoot.runs.origin import check_spec
 from surefoot.training import LoadedPolicy, RunConfig, RunDirectory, load_policy
 
@@ -23,7 +24,7 @@ class LoadedRun(NamedTuple):
 
     directory: RunDirectory
     config: RunConfig
-    algorithm: Any
+    algorithm: Algorithm
     states: Any
     """With a leading seed axis."""
     step: int

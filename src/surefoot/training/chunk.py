@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from surefoot.data.sampler import cumulative_weights, draw_rows
 from surefoot.errors import ConfigError, DataError, DivergenceError
-from surefoot.training.algorithm import Algorithm, Calibrates, Relabels, rows_of, take_batch
+from surefoot.protocols import Algorithm, Calibrates, Relabels
 from surefoot.types import DataSpec, Labeled, Metrics, Phase, Transition
 
 INIT_STREAM, UPDATE_STREAM, ACT_STREAM = 0, 1, 2
@@ -28,13 +28,13 @@ def seed_keys(seeds: Sequence[int], *, stream: int) -> Key[Array, " S"]:
     return jnp.stack([jax.random.fold_in(jax.random.key(seed), stream) for seed in seeds])
 
 
-def init_states(algorithm: Algorithm, spec: DataSpec, seeds: Sequence[int]) -> Any:
-    """The first states, with a leading seed axis. Every array is a buffer of its own.
+def init_states(algorithm: Algorithm, spec: DataSpec, seeds: Sequence[int], statistics: Any = None) -> Any:
+    """The first states, with a leading seed axis. `statistics` are the data's. Every array is a buffer of its own.
 
     A target network that shares its online twin's buffers could not be donated. Weak types are made strong: the
     compiled chunk takes exactly one type, and what comes out of the first must go into the second.
     """
-    return jax.tree.map(_own, _init(algorithm, spec, seed_keys(seeds, stream=INIT_STREAM)))
+    return jax.tree.map(_own, _init(algorithm, spec, seed_keys(seeds, stream=INIT_STREAM), statistics))
 
 
 def state_template(algorithm: Algorithm, spec: DataSpec, seeds: Sequence[int]) -> Any:
@@ -43,8 +43,8 @@ def state_template(algorithm: Algorithm, spec: DataSpec, seeds: Sequence[int]) -
 
 
 @partial(jax.jit, static_argnames=("algorithm", "spec"))
-def _init(algorithm: Algorithm, spec: DataSpec, keys: Key[Array, " S"]) -> Any:
-    return jax.vmap(lambda key: algorithm.init(spec, key))(keys)
+def _init(algorithm: Algorithm, spec: DataSpec, keys: Key[Array, " S"], statistics: Any = None) -> Any:
+    return jax.vmap(lambda key: algorithm.init(spec, key, statistics))(keys)
 
 
 def seed_mesh(seeds: Sequence[int]) -> Mesh:
@@ -116,8 +116,8 @@ def run_chunk(
             (state, sums), (keys, batch) = carry, inputs
             if batch is None:
                 assert data is not None
-                rows = draw_rows(keys[0], rows=rows_of(data), batch_size=phase.batch_size, cumulative=cumulative)
-                batch = take_batch(algorithm, data, rows)
+                rows = draw_rows(keys[0], rows=data.num_rows, batch_size=phase.batch_size, cumulative=cumulative)
+                batch = data.take(rows)
                 if labels is not None:
                     batch = Labeled(batch, jax.tree.map(lambda leaf: leaf[rows], labels))
             if by_batch:
@@ -125,7 +125,7 @@ def run_chunk(
             state, metrics = algorithm.update(state, batch, keys[1], phase=phase.name)
             return (state, jax.tree.map(jnp.add, sums, metrics)), None
 
-        sums = _zero_metrics(algorithm, state, _batch_like(algorithm, data, batches, labels, phase), phase)
+        sums = _zero_metrics(algorithm, state, _batch_like(data, batches, labels, phase), phase)
         keys = update_keys(jax.random.fold_in(key, phase_index), first + jnp.arange(length))
         (state, sums), _ = jax.lax.scan(one_update, (state, sums), (keys, batches))
         return state, {name: total / length for name, total in sums.items()}
@@ -219,12 +219,12 @@ def update_keys(key: Key[Array, ""], indices: Int[Array, " length"]) -> Key[Arra
     return jax.vmap(lambda index: jax.random.split(jax.random.fold_in(key, index)))(indices)
 
 
-def _batch_like(algorithm: Algorithm, data: Any, batches: Any, labels: Any, phase: Phase) -> Any:
+def _batch_like(data: Any, batches: Any, labels: Any, phase: Phase) -> Any:
     """Shapes and dtypes of a batch of the phase."""
     if batches is not None:
         return jax.eval_shape(lambda all_batches: jax.tree.map(lambda values: values[0], all_batches), batches)
     rows = jax.ShapeDtypeStruct((phase.batch_size,), jnp.int32)
-    batch = jax.eval_shape(partial(take_batch, algorithm), data, rows)
+    batch = jax.eval_shape(lambda data, rows: data.take(rows), data, rows)
     if labels is None:
         return batch
     of_rows = lambda leaf: jax.ShapeDtypeStruct((phase.batch_size,), leaf.dtype)  # noqa: E731

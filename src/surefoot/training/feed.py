@@ -20,7 +20,7 @@ from surefoot.data import FrameStream, TransitionStream
 from surefoot.data.sampler import uniform_draws, uniform_rows
 from surefoot.data.stream import exact_cumulative, exact_rows_at
 from surefoot.numerics import pinned
-from surefoot.training.algorithm import Algorithm, rows_of
+from surefoot.protocols import Algorithm, Data
 from surefoot.training.chunk import (
     UPDATE_STREAM,
     accumulate,
@@ -70,7 +70,7 @@ class Feed(Protocol):
 class ResidentFeed:
     """Data on the device: drawn inside the compiled chunk."""
 
-    def __init__(self, algorithm: Algorithm, data: Any, *, seeds: Sequence[int], mesh: Mesh) -> None:
+    def __init__(self, algorithm: Algorithm, data: Data, *, seeds: Sequence[int], mesh: Mesh) -> None:
         self._algorithm, self._seeds, self._mesh = algorithm, seeds, mesh
         self._data = replicate(jax.tree.map(np.asarray, data), mesh)
         self._keys = replicate(seed_keys(seeds, stream=UPDATE_STREAM), mesh)
@@ -89,8 +89,8 @@ class ResidentFeed:
         self._labels = replicate(all_labels(kind, states, self._data, phase=self._phase), self._mesh)
 
     def sample(self) -> Any:
-        rows = sample_rows(rows_of(self._data))
-        return self._data if rows is None else jax.tree.map(lambda values: values[rows], self._data)
+        rows = sample_rows(self._data.num_rows)
+        return self._data if rows is None else self._data.take(rows)
 
     def pieces(self, first: int, length: int) -> Iterator[tuple[int, Inputs]]:
         start = replicate(jnp.asarray(first, jnp.int32), self._mesh)
@@ -112,7 +112,7 @@ class StreamedFeed:
         self._keys = seed_keys(seeds, stream=UPDATE_STREAM)
         self._placed_keys = replicate(self._keys, mesh)
         self._on_rows: RowsDone = lambda done, total: None
-        self._one = data.gather(np.zeros(1, np.int64))
+        self._one = data.take(np.zeros(1, np.int64))
         self._row_bytes = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(self._one))
         self._phase_index = 0
         self._cumulative: list[np.ndarray] | None = None
@@ -127,8 +127,8 @@ class StreamedFeed:
             self._cumulative = accumulate(weights, exact_cumulative, phase=phase, seeds=self._seeds)
 
     def sample(self) -> Any:
-        rows = sample_rows(len(self._data))
-        return replicate(self._data.gather(np.arange(len(self._data)) if rows is None else rows), self._mesh)
+        rows = sample_rows(self._data.num_rows)
+        return replicate(self._data.take(np.arange(self._data.num_rows) if rows is None else rows), self._mesh)
 
     def pieces(self, first: int, length: int) -> Iterator[tuple[int, Inputs]]:
         phase = self._algorithm.phases[self._phase_index]
@@ -152,14 +152,14 @@ class StreamedFeed:
         phase = self._algorithm.phases[self._phase_index]
         draw = partial(
             _draw, self._keys, jnp.asarray(start, jnp.int32), phase_index=self._phase_index, length=stop - start,
-            batch_size=phase.batch_size, rows=len(self._data),
+            batch_size=phase.batch_size, rows=self._data.num_rows,
         )  # fmt: skip
         if self._cumulative is None:
             rows = np.asarray(draw(weighted=False))
         else:
             coarse, fine = (np.asarray(part) for part in draw(weighted=True))
             rows = np.stack([exact_rows_at(*each) for each in zip(self._cumulative, coarse, fine, strict=True)])
-        batches = self._data.gather(rows)
+        batches = self._data.take(rows)
         if self._labels is None:
             return batches
         of_seed = zip(range(len(rows)), rows, strict=True)
@@ -180,7 +180,7 @@ class StreamedFeed:
 
     def _over_all_rows(self, function: Callable[[Any], Any], on_rows: RowsDone) -> Any:
         """What `function` says of blocks of rows, a tree of [S, n], put together for all rows: [S, N] in memory."""
-        done, total = 0, len(self._data)
+        done, total = 0, self._data.num_rows
         whole: Any = None
         for rows, block in self._blocks():
             found = jax.tree.map(np.asarray, function(replicate(block, self._mesh)))
@@ -194,11 +194,11 @@ class StreamedFeed:
     def _blocks(self) -> Iterator[tuple[Int[np.ndarray, " n"], Transition]]:
         """Rows of a block and the block, whose size is always the same, so that all are one program: what is beyond the
         rows is filled up. A thread gathers the next meanwhile."""
-        size = min(STRETCH_ROWS * WEIGHT_STRETCHES, len(self._data))
+        size = min(STRETCH_ROWS * WEIGHT_STRETCHES, self._data.num_rows)
         with ThreadPoolExecutor(1) as pool:
             ahead: tuple[Any, Any] | None = None
-            for rows in _scattered_blocks(len(self._data)):
-                following = rows, pool.submit(pinned()(self._data.gather), np.resize(rows, size))
+            for rows in _scattered_blocks(self._data.num_rows):
+                following = rows, pool.submit(pinned()(self._data.take), np.resize(rows, size))
                 if ahead is not None:
                     yield ahead[0], ahead[1].result()
                 ahead = following

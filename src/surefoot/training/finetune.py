@@ -30,6 +30,7 @@ from surefoot.interrupts import deferred_interrupts
 from surefoot.json_files import read_rows
 from surefoot.nn import member
 from surefoot.numerics import enough_memory, pinned
+from surefoot.protocols import FineTunes
 from surefoot.ranges import Range, check_fields
 from surefoot.training.chunk import all_finite, seed_keys, state_template
 from surefoot.training.online_simulator import OnlineSimulator, roll_out_lanes
@@ -88,7 +89,7 @@ class Brought(NamedTuple):
 
 @pinned()
 def fine_tune(
-    algorithm: Any,
+    algorithm: FineTunes,
     states: Any,
     offline: FrameData | None,
     task: PureTask | OnlineSimulator,
@@ -144,7 +145,7 @@ def fine_tune(
 
 @partial(jax.jit, static_argnames=("algorithm", "task", "settings"), donate_argnames=("replay",))
 def play_round(
-    algorithm: Any,
+    algorithm: FineTunes,
     state: Any,
     replay: Replay,
     key: Key[Array, ""],
@@ -152,12 +153,7 @@ def play_round(
     task: PureTask,
     settings: FinetuneSettings,
 ) -> tuple[Any, Replay, Brought, dict[str, Array]]:
-    """Episodes in every lane, then the updates; also what the episodes brought and the means of the metrics.
-
-    An algorithm may have `acting_metrics(state, memory)`, what acting was like up to the policy's memory at the end of
-    each lane's last episode, and `after_episodes(state, costs, lengths)`, the state that has seen what each lane's
-    episodes cost in the mean, and how long they were.
-    """
+    """Episodes in every lane, then the updates; also what the episodes brought and the means of the metrics."""
     k_start, k_act, k_learn = jax.random.split(key, 3)
     starts = jax.random.split(k_start, settings.lanes)
     stream = roll_out_stream(algorithm.policy(state), task, starts, k_act, steps=task.horizon)
@@ -165,7 +161,7 @@ def play_round(
 
 
 def play_simulated_round(
-    algorithm: Any,
+    algorithm: FineTunes,
     state: Any,
     replay: Replay,
     key: Key[Array, ""],
@@ -180,7 +176,7 @@ def play_simulated_round(
 
 
 def _learn(
-    algorithm: Any,
+    algorithm: FineTunes,
     state: Any,
     replay: Replay,
     stream: Stream,
@@ -191,19 +187,18 @@ def _learn(
 ) -> tuple[Any, Replay, Brought, dict[str, Array]]:
     """What a round does with the episodes that it played."""
     replay = append(replay, stream)
-    acting = algorithm.acting_metrics(state, stream.memory) if hasattr(algorithm, "acting_metrics") else {}
-    if hasattr(algorithm, "after_episodes"):
-        episodes = stream.last.sum(1)
-        state = algorithm.after_episodes(state, stream.cost.sum(1) / episodes, stream.cost.shape[1] / episodes)
+    acting = algorithm.acting_metrics(state, stream.memory)
+    episodes = stream.last.sum(1)
+    state = algorithm.after_episodes(state, stream.cost.sum(1) / episodes, stream.cost.shape[1] / episodes)
     (phase,) = algorithm.phases
-    windows = FrameWindows(replay.frames, jnp.arange(replay.frames.reward.shape[0]))
+    windows = FrameWindows(replay.frames, algorithm.window)
 
     def one(state: Any, step_key: Key[Array, ""]) -> tuple[Any, dict[str, Array]]:
         k_rows, k_update = jax.random.split(step_key)
         rows = draw_windows(
             replay, k_rows, count=phase.batch_size, length=algorithm.window, online_share=settings.online_share
         )
-        return algorithm.update(state, algorithm.batch(windows, rows), k_update, phase=phase.name)
+        return algorithm.update(state, windows.take(rows), k_update, phase=phase.name)
 
     state, metrics = jax.lax.scan(one, state, jax.random.split(key, settings.updates(horizon)))
     brought = Brought(stream.reward, stream.cost, stream.last)
@@ -250,7 +245,7 @@ def append(replay: Replay, stream: Stream) -> Replay:
     return replay._replace(frames=frames, filled=replay.filled + ends.size + ends.sum())
 
 
-def _round_memory(algorithm: Any, settings: FinetuneSettings) -> tuple[str, str]:
+def _round_memory(algorithm: FineTunes, settings: FinetuneSettings) -> tuple[str, str]:
     """What a round needs memory for, and what to lower."""
     (phase,) = algorithm.phases
     work = f"a round of {settings.lanes} environments and updates on batches of {phase.batch_size} windows"
@@ -354,7 +349,7 @@ def _save(run: RunDirectory, number: int, states: Any, replays: list[Replay], ro
 
 def _resume(
     run: RunDirectory,
-    algorithm: Any,
+    algorithm: FineTunes,
     spec: DataSpec,
     seeds: Sequence[int],
     states: Any,

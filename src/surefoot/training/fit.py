@@ -18,14 +18,13 @@ from surefoot.data import FrameStream, TransitionStream
 from surefoot.errors import ConfigError, DataError, DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import enough_memory, pinned
+from surefoot.protocols import Algorithm
 from surefoot.ranges import SEED, Range, check_count, fault_of
 from surefoot.training.algorithm import (
-    Algorithm,
     from_hyperparameters,
     hyperparameters,
     is_calibrated,
     relabel_interval,
-    rows_of,
 )
 from surefoot.training.chunk import (
     all_finite,
@@ -96,8 +95,7 @@ def fit(
 ) -> Any:
     """Train `algorithm` on `data` (NumPy) for all `seeds` at once; returns the states, seed axis first.
 
-    `data` is a `Transition` [N, ...], a `TransitionStream`, or, for an algorithm with a method `batch`, what its
-    `prepare` made: a tree with an array `starts`, whose length says how many rows may be drawn, or a `FrameStream`.
+    `data` is what its `prepare` made, in memory, or a `TransitionStream` or `FrameStream`.
 
     A phase is cut into chunks of `log_interval` updates (the last may be shorter); logs, checkpoints and stops lie
     between chunks only, so an interrupted run goes through the same compiled programs as an uninterrupted one and ends
@@ -117,7 +115,7 @@ def fit(
         mesh = seed_mesh(seeds) if share == "seeds" else batch_mesh(algorithm)
         make_feed: Any = StreamedFeed if isinstance(data, TransitionStream | FrameStream) else ResidentFeed
         with enough_memory(f"{_some(seeds)} beside the data", "train fewer seeds at once, or leave data in their file"):
-            states = replicate(training.begin(spec, stack), mesh)
+            states = replicate(training.begin(spec, data.statistics, stack), mesh)
             feed = make_feed(algorithm, data, seeds=tuple(seeds), mesh=mesh)
         # A `KeyboardInterrupt` in the middle of a chunk would lose the donated states.
         interrupted = stack.enter_context(deferred_interrupts())
@@ -155,17 +153,17 @@ class _Training:
     def total(self) -> int:
         return sum(phase.updates for phase in self.algorithm.phases)
 
-    def begin(self, spec: DataSpec, stack: ExitStack) -> Any:
+    def begin(self, spec: DataSpec, statistics: Any, stack: ExitStack) -> Any:
         """The states to start from: the latest checkpoint's or new ones. Opens the logs for as long as `stack` is."""
         if self.run is None:
-            return init_states(self.algorithm, spec, self.seeds)
+            return init_states(self.algorithm, spec, self.seeds, statistics)
         config = self.run.read_config()
         _check_config(self.run, config.identity, self.algorithm, self.seeds)
         self.metadata = config.identity
         stack.enter_context(self.run.locked())
         self.kept = self.run.latest()
         if self.kept is None:
-            states = init_states(self.algorithm, spec, self.seeds)
+            states = init_states(self.algorithm, spec, self.seeds, statistics)
         else:
             template = state_template(self.algorithm, spec, self.seeds)
             states, metadata = checkpoint.load(self.kept, template, expect=config.identity_of(self.kept))
@@ -352,13 +350,11 @@ def _check_arguments(
     for name, value in intervals.items():
         if value is not None:
             check_count(value, name)
-    if isinstance(data, FrameStream):
-        return
     if isinstance(data, TransitionStream):
-        data = data.gather(np.zeros(1, np.int64))
+        data = data.take(np.zeros(1, np.int64))
     if not isinstance(data, Transition):
-        if not rows_of(data):
-            raise DataError("data: starts: expected at least one row that can be drawn, found none.")
+        if not data.num_rows:
+            raise DataError("data: expected at least one row that can be drawn, found none.")
         return
     rows = data.reward.shape[0]
     widths = {"observation": spec.observation_dim, "next_observation": spec.observation_dim, "action": spec.action_dim}

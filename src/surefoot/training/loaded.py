@@ -23,9 +23,10 @@ from surefoot.errors import CheckpointError, ConfigError, check_name
 from surefoot.forks import inherited_jax, refuse_forked_child
 from surefoot.nn import member
 from surefoot.numerics import check_finite, enough_memory, pinned
+from surefoot.protocols import Algorithm, HasFeasibleValue
 from surefoot.ranges import NUMBER, SEED, check_count, check_number
 from surefoot.safety.calibration import Calibration, read_calibration
-from surefoot.training.algorithm import Algorithm, from_hyperparameters
+from surefoot.training.algorithm import from_hyperparameters
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
 from surefoot.training.observations import checked_images, checked_numbers
 from surefoot.training.run_directory import RunConfig, RunDirectory
@@ -82,7 +83,8 @@ class LoadedPolicy:
 
         self._act = compiled(partial(_act, algorithm, config.spec.observation_shape))
         self._step = compiled(partial(_act_from_memory, algorithm, config.spec.observation_shape))
-        self._value = compiled(partial(_feasible_value, algorithm))
+        has_value = isinstance(algorithm, HasFeasibleValue)
+        self._value = compiled(algorithm.feasible_value) if has_value else None
 
     def __reduce__(self) -> tuple[Callable[..., "LoadedPolicy"], "Origin"]:
         """To other processes goes where the policy was loaded from. Raises `ConfigError` for one of a state."""
@@ -172,7 +174,7 @@ class LoadedPolicy:
     @property
     def needs_budget(self) -> bool:
         """Whether it plans under a budget that is given at run time."""
-        return bool(getattr(self.algorithm, "needs_budget", False))
+        return self.algorithm.inputs.budget
 
     def session(
         self, budget: Numbers | None = None, *, level: float | None = None, key: Key[Array, ""] | None = None
@@ -204,9 +206,9 @@ class LoadedPolicy:
         In the units of the task's constraint signal. Raises `ConfigError` where the algorithm has no such value, and
         for an observation of the wrong length or not finite; `OutputError` as `act`.
         """
-        if not hasattr(self.algorithm, "feasible_value"):
+        if (value := self._value) is None:
             raise ConfigError(f"algorithm '{self.config.algorithm}' has no feasible value.")
-        return self._in_batches("feasible value", observation, lambda rows, _: self._value(self._leaves, rows))
+        return self._in_batches("feasible value", observation, lambda rows, _: value(self._leaves, rows))
 
     def finite(self, name: str, outputs: Any, rows: np.ndarray) -> np.ndarray:
         """What was computed from the checked observations `rows`, as NumPy; `OutputError` where it is not finite."""
@@ -340,16 +342,12 @@ def _act(
 
 
 def _act_from_memory(
-    algorithm: Any, shape: tuple[int, ...], state: Any, memory: Any, observation: Float[Array, "n obs"],
+    algorithm: Algorithm, shape: tuple[int, ...], state: Any, memory: Any, observation: Float[Array, "n obs"],
     left: Float[Array, " n"] | None, step: Array, key: Key[Array, ""],
 ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
     count = observation.shape[0]
     inputs = PolicyInputs(observation.reshape(count, *shape), left, jnp.full(count, step, jnp.int32))
     return algorithm.policy(state).act(memory, inputs, key)
-
-
-def _feasible_value(algorithm: Any, state: Any, observations: Float[Array, "n obs"]) -> Array:
-    return algorithm.feasible_value(state, observations)
 
 
 def _margins(found: Calibration, seed: int, level: float, totals: Float[np.ndarray, "n t"]) -> np.ndarray:

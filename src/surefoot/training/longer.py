@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from surefoot.training.algorithm import Algorithm
+from surefoot.protocols import Algorithm, PlansUpdates
 from surefoot.training.chunk import state_template
 from surefoot.types import DataSpec, Phase
 
@@ -46,7 +46,7 @@ def why_not_longer(
         )
     if done > 0 and before is not None and (not alike or after is None or done > after.updates):
         return f"the run has done {min(done, before.updates):,} updates of its phase '{before.name}' already"
-    planned: dict[str, str] = getattr(earlier, "planned_over", {}) | getattr(later, "planned_over", {})
+    planned = _planned_over(earlier) | _planned_over(later)
     if done > 0 and (fixed := [name for name in changed if name in planned]):
         return f"{planned[fixed[0]]}, so the updates of a longer training differ from the first on"
     last = _length_inside(later.phases, step)
@@ -58,6 +58,10 @@ def why_not_longer(
     if _parts(earlier, spec) != _parts(later, spec):
         return "the state of a longer training has other parts"
     return None
+
+
+def _planned_over(algorithm: Algorithm) -> dict[str, str]:
+    return algorithm.planned_over if isinstance(algorithm, PlansUpdates) else {}
 
 
 def _parts(algorithm: Algorithm, spec: DataSpec) -> tuple[Any, list[Any]]:

@@ -17,6 +17,7 @@ from surefoot.envs.pure_rollouts import Stream
 from surefoot.envs.vector import VectorEnv
 from surefoot.errors import SimulatorError
 from surefoot.numerics import check_finite
+from surefoot.protocols import Algorithm
 from surefoot.types import PolicyInputs
 
 _MOST_SEED = 2**31 - 1
@@ -35,7 +36,7 @@ class OnlineSimulator(NamedTuple):
 
 
 def roll_out_lanes(
-    algorithm: Any, state: PyTree[Any], task: OnlineSimulator, starts: Key[Array, " n"], key: Key[Array, ""]
+    algorithm: Algorithm, state: PyTree[Any], task: OnlineSimulator, starts: Key[Array, " n"], key: Key[Array, ""]
 ) -> Stream:
     """`task.horizon` decisions in every lane, one episode after the other. Images stay uint8.
 
@@ -77,7 +78,7 @@ def _shaped(observation: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 @partial(jax.jit, static_argnames="algorithm")
 def _act(
-    algorithm: Any, state: PyTree[Any], memory: PyTree[Any], observation: Array, length: Int[Array, " n"],
+    algorithm: Algorithm, state: PyTree[Any], memory: PyTree[Any], observation: Array, length: Int[Array, " n"],
     key: Key[Array, ""],
 ) -> tuple[PyTree[Any], Float[Array, "n act"]]:  # fmt: skip
     """One decision in every lane; where an episode begins, from a memory of nothing."""

@@ -26,6 +26,7 @@ from surefoot.errors import CheckpointError, ConfigError
 from surefoot.files import sweep, write_json
 from surefoot.json_files import check_json, read_json
 from surefoot.locks import holding
+from surefoot.protocols import Algorithm
 from surefoot.ranges import COUNT, NUMBER, SEED, Range, check_fields
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.own_task import kept_task_file, task_of
@@ -168,7 +169,7 @@ class RunConfig:
 
 
 def make_config(
-    algorithm: Any, *, name: str, task: str, spec: DataSpec, seeds: tuple[int, ...], data_path: str,
+    algorithm: Algorithm, *, name: str, task: str, spec: DataSpec, seeds: tuple[int, ...], data_path: str,
     data_fingerprint: str, log_interval: int, checkpoint_interval: int, preset: str | None = None,
     command: tuple[str, ...] = (), data_selection: Mapping[str, Any] | None = None,
     task_file: dict[str, Any] | None = None,

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from surefoot.constraints.budgets import BudgetState, check_budgets, check_remaining, pay, remaining_budget
 from surefoot.errors import ConfigError
 from surefoot.numerics import pinned
+from surefoot.protocols import PlansUnderBudget
 
 Margins = Callable[[Float[np.ndarray, "n t"]], Float[np.ndarray, "n t"]]
 """What a planner takes off budgets, by what the episode may cost as known at each step."""
@@ -112,7 +113,8 @@ class ControlSession:
             raise ConfigError(f"cost: expected a finite number for each budget, found {costs.tolist()}.")
         if (costs < 0).any():
             raise ConfigError(f"cost: expected at least 0, found {costs.min():g}.")
-        discount = float(getattr(self._policy.algorithm, "budget_discount", 1.0))
+        algorithm = self._policy.algorithm
+        discount = algorithm.budget_discount if isinstance(algorithm, PlansUnderBudget) else 1.0
         spread = np.broadcast_to(costs, self._total.shape).reshape(-1)
         with self._alone():
             state = pay(self._budget, spread, discount=discount)
