@@ -23,8 +23,8 @@ import numpy as np
 import _machine
 from _trebi_tables import PUBLIC_PLAN, PUBLIC_UPDATE
 from surefoot.algorithms.trebi import TREBI
-from surefoot.algorithms.trebi_data import Batch, Normalizer, Segments
-from surefoot.nn import whole
+from surefoot.algorithms.trebi_data import Batch, Segments
+from surefoot.planning import fused_networks
 from surefoot.presets.trebi import TREBI_PRESETS
 from surefoot.types import DataSpec, PolicyInputs
 
@@ -90,7 +90,7 @@ def training(algorithm: TREBI, *, phase: str) -> Work:
     size, width = algorithm.batch_size, SPEC.observation_dim + SPEC.action_dim
     x = jnp.asarray(random.standard_normal((size, algorithm.plan_horizon, width)), jnp.float32)
     segments = Segments(x, jnp.asarray(random.standard_normal((size, 2)), jnp.float32), jnp.full(size, 0.5))
-    batch = Batch(segments, segments, Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2)))
+    batch = Batch(segments, segments)
     update = jax.jit(partial(algorithm.update, phase=phase))
     began = time.perf_counter()
     jax.block_until_ready(update(state, batch, jax.random.key(1)))
@@ -121,7 +121,7 @@ def whole_form_difference(legacy: TREBI) -> dict[str, float]:
         return {"clean": model(x, t), "values": values(networks, x), "gradient": gradient}
 
     plain = say(state.model.network, state.values.network)
-    planning = say(*whole.both(state.model.network, state.values.network, legacy.plan_horizon,
+    planning = say(*fused_networks.both(state.model.network, state.values.network, legacy.plan_horizon,
                                times=legacy.diffusion_steps))  # fmt: skip
     return {name: float(jnp.abs(planning[name] - plain[name]).max() / jnp.abs(plain[name]).max()) for name in plain}
 

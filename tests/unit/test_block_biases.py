@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from surefoot.kernels.activations import mish
 from surefoot.nn import TemporalConfig, TrajectoryValue
-from surefoot.nn.activations import mish
-from surefoot.nn.block_biases import BlockBiases
+from surefoot.planning.block_biases import BlockBiases
 
 TIMES = 20
 

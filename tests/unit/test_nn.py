@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from surefoot.kernels.activations import mish
+from surefoot.kernels.matmul import matmul
 from surefoot.nn import MLP, Denoiser, DenoiserConfig, Dense, move_towards
-from surefoot.nn.activations import mish
 from surefoot.nn.denoiser import Block, LayerNorm
-from surefoot.nn.matmul import matmul
 from surefoot.nn.mlp import LECUN_NORMAL, dense_layers
 
 SMALL = DenoiserConfig(width=6, blocks=2, expansion=2, frequencies=3, time_width=4)
@@ -62,7 +62,7 @@ def test_matmul_has_the_gradient_of_a_plain_product(
     shapes: tuple[tuple[int, ...], tuple[int, ...]], materialised: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if materialised:  # every transpose passes the optimisation barrier
-        monkeypatch.setattr(importlib.import_module("surefoot.nn.matmul"), "_MATERIALISE_ABOVE", 0)
+        monkeypatch.setattr(importlib.import_module("surefoot.kernels.matmul"), "_MATERIALISE_ABOVE", 0)
     x, w = normal(0, *shapes[0]), normal(1, *shapes[1])
     g = normal(2, *shapes[0][:-1], 4)
 
@@ -83,7 +83,7 @@ def test_matmul_has_the_gradient_of_a_plain_product(
 def test_matmul_under_vmap_is_a_loop(materialised: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """As over seeds: every seed has its own weights and its own batch."""
     if materialised:
-        monkeypatch.setattr(importlib.import_module("surefoot.nn.matmul"), "_MATERIALISE_ABOVE", 0)
+        monkeypatch.setattr(importlib.import_module("surefoot.kernels.matmul"), "_MATERIALISE_ABOVE", 0)
     x, w = normal(0, 3, 5, 2), normal(1, 3, 2, 4)
     gradient = jax.grad(lambda x, w: (matmul(x, w) ** 2).sum(), (0, 1))
     together = jax.vmap(gradient)(x, w)

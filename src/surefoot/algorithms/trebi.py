@@ -45,14 +45,13 @@ from surefoot.algorithms.trebi_planner import (
     make_plan,
     planning_policy,
     stretched,
-    with_networks,
 )
 from surefoot.data import Dataset
 from surefoot.diffusion.clean import Steps, make_steps
 from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
 from surefoot.errors import ConfigError
 from surefoot.nn import TemporalConfig, TemporalUNet
-from surefoot.planning import GuideConfig, SamplerConfig
+from surefoot.planning import GuideConfig, SamplerConfig, with_fused_networks
 from surefoot.protocols import Inputs
 from surefoot.ranges import COUNT, NUMBER, Range, Relations, check_fields
 from surefoot.tasks import Task
@@ -348,11 +347,11 @@ class TREBI:
                 rescore=self.chosen_by == "rescored",
             )
 
-        memory, plan = with_networks(
+        memory, plan = with_fused_networks(
             planned,
             state.model.average,
             state.values.average,
-            plan_horizon=self.plan_horizon,
+            horizon=self.plan_horizon,
             times=self.diffusion_steps,
         )
         return memory, plan._replace(cost=plan.cost / stretch, budget=budget)

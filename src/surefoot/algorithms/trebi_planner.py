@@ -1,7 +1,7 @@
 """TREBI's decision: candidates sampled for all environments at once, one chosen for each."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from surefoot.algorithms.trebi_data import Normalizer
 from surefoot.diffusion.clean import Steps
 from surefoot.errors import ConfigError
-from surefoot.nn import TemporalUNet, TrajectoryValue
+from surefoot.nn import TemporalUNet
 from surefoot.planning import GuideConfig, choose_plan, sample_segments
 from surefoot.planning.noise import normal_rows, split
 from surefoot.types import Policy, PolicyInputs
@@ -112,27 +112,6 @@ def make_plan(
         budget=budget,
     )
     return memory._replace(segments=segments, age=jnp.zeros_like(memory.age), fresh=jnp.zeros_like(memory.fresh)), plan
-
-
-def with_networks(
-    plan: Callable[[Any, Any], tuple[Memory, Plan]], model: TemporalUNet, values: TrajectoryValue, *, plan_horizon: int,
-    times: int,
-) -> tuple[Memory, Plan]:  # fmt: skip
-    """plan(denoiser, stacked values), these in the form in which they plan: on a CUDA device a kernel a layer
-    (`nn.whole`), where the kernels take the sizes of both. `times`: number of diffusion times."""
-    if jax.default_backend() != "gpu":
-        return plan(model, values)
-    from surefoot.nn import whole  # others need no Pallas
-
-    if not whole.takes_both(model, values, plan_horizon):
-        return plan(model, values)
-    # What is placed on the CPU of a machine with a GPU is planned there.
-    return jax.lax.platform_dependent(
-        model,
-        values,
-        cuda=lambda model, values: plan(*whole.both(model, values, plan_horizon, times=times)),
-        default=plan,
-    )
 
 
 def planning_policy(

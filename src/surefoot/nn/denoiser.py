@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Float, Key
 
-from surefoot.nn.activations import mish
+from surefoot.kernels.activations import mish
 from surefoot.nn.mlp import LECUN_NORMAL, Dense, dense_layers
 from surefoot.ranges import Range, check_fields
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from surefoot.nn.matmul import matmul
+from surefoot.kernels.matmul import matmul
 
 
 class Initializer(NamedTuple):

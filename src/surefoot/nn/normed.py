@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from surefoot.nn.matmul import matmul
+from surefoot.kernels.matmul import matmul
 from surefoot.nn.mlp import FAN_AVERAGE, Dense, dense_layers
 
 _EPSILON = 1e-3

@@ -6,8 +6,6 @@ and backward, and of a window only the places that some step can reach are unfol
 """
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, TypeVar
 
 import equinox as eqx
@@ -16,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from surefoot.nn.activations import mish
-from surefoot.nn.matmul import matmul
+from surefoot.kernels import norm_mish
+from surefoot.kernels.activations import mish
+from surefoot.kernels.group_norm import group_norm
+from surefoot.kernels.matmul import matmul
 from surefoot.nn.mlp import Dense
 
 Network = TypeVar("Network")
-_NORM_EPSILON = 1e-5
 
 
 def dense(size_in: int, size_out: int) -> Dense:
@@ -136,54 +135,6 @@ class Upsample(eqx.Module):
         return _plus(jnp.stack([even, odd], 2).reshape(batch, 2 * length, channels), self.bias)
 
 
-# --- group normalisation ---
-
-
-def _group_mean(x: Float[Array, "B L c"], groups: int) -> Float[Array, "B 1 c"]:
-    """The mean over time and the channels of a group, at every channel. The sum over channels is a matrix product:
-    XLA's CPU reductions over a part of the last axis are slow."""
-    size = x.shape[-1] // groups
-    share = np.kron(np.eye(groups), np.full((size, size), 1.0 / (size * x.shape[1])))
-    return (x.sum(1) @ jnp.asarray(share, x.dtype))[:, None]
-
-
-def normalised(x: Array, mean: Callable[[Array], Array]) -> tuple[Array, Array]:
-    """x of mean 0 and variance 1, and the inverse of its deviation; `mean` takes that of each group."""
-    centred = x - mean(x)
-    inverse = jax.lax.rsqrt(mean(centred * centred) + _NORM_EPSILON)
-    return centred * inverse, inverse
-
-
-def norm_gradient(g: Array, normal: Array, inverse: Array, mean: Callable[[Array], Array]) -> Array:
-    """That by x, from that by what `normalised` made of it."""
-    return inverse * (g - mean(g) - normal * mean(g * normal))
-
-
-@jax.custom_vjp
-def group_norm(x: Float[Array, "B L c"], scale: Float[Array, " c"], bias: Float[Array, " c"], like: Float[Array, " g"]):
-    """`like` has one number a group; its shape says how many there are."""
-    return _group_norm_forward(x, scale, bias, like)[0]
-
-
-def _group_norm_forward(x, scale, bias, like):
-    groups = like.shape[0]
-    normal, inverse = normalised(x, partial(_group_mean, groups=groups))
-    return normal * scale[None, None] + bias[None, None], (normal, inverse, scale, like)
-
-
-def _group_norm_backward(saved, g):
-    normal, inverse, scale, like = saved
-    groups = like.shape[0]
-    scaled = g * scale[None, None]
-    d_x = norm_gradient(scaled, normal, inverse, partial(_group_mean, groups=groups))
-    rows = (g * normal).reshape(-1, g.shape[-1])
-    d_scale = (jnp.ones((1, rows.shape[0]), g.dtype) @ rows)[0]
-    return d_x, d_scale, g.sum((0, 1)), jnp.zeros_like(like)
-
-
-group_norm.defvjp(_group_norm_forward, _group_norm_backward)
-
-
 class GroupNorm(eqx.Module):
     """Mean 0 and variance 1 over time and the channels of each group, then scale and shift. Epsilon 1e-5."""
 
@@ -197,24 +148,6 @@ class GroupNorm(eqx.Module):
 
     def __call__(self, x: Float[Array, "B L c"]) -> Float[Array, "B L c"]:
         return group_norm(x, self.scale, self.bias, jnp.zeros(self.groups))
-
-
-def _norm_mish(norm: GroupNorm, x: Float[Array, "B L c"]) -> Float[Array, "B L c"]:
-    """mish(norm(x)); one kernel on a CUDA device."""
-    if jax.default_backend() != "gpu":
-        return mish(norm(x))
-    from surefoot.nn import fused_norm  # others need no Pallas
-
-    if not fused_norm.fits(x.shape[1], x.shape[2], norm.groups):
-        return mish(norm(x))
-    # What is placed on the CPU of a machine with a GPU runs there.
-    return jax.lax.platform_dependent(
-        x,
-        norm.scale,
-        norm.bias,
-        cuda=lambda x, scale, bias: fused_norm.norm_mish(x, scale, bias, fused_norm.Form(norm.groups)),
-        default=lambda x, scale, bias: mish(group_norm(x, scale, bias, jnp.zeros(norm.groups))),
-    )
 
 
 # --- blocks ---
@@ -231,7 +164,7 @@ class ConvBlock(eqx.Module):
         return ConvBlock(Conv.create(size_in, size_out, width=width), GroupNorm.create(size_out))
 
     def __call__(self, x: Float[Array, "B L in"]) -> Float[Array, "B L out"]:
-        return _norm_mish(self.norm, self.conv(x))
+        return norm_mish(self.conv(x), self.norm.scale, self.norm.bias, groups=self.norm.groups)
 
 
 class ResidualBlock(eqx.Module):

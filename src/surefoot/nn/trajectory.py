@@ -9,7 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from surefoot.nn.activations import mish
+from surefoot.kernels.activations import mish
 from surefoot.nn.mlp import Dense
 from surefoot.nn.temporal import (
     ConvBlock,

@@ -3,7 +3,7 @@ searched for in a world model, safe ones first."""
 
 from surefoot.planning.cross_entropy import CrossEntropyConfig, Evaluate, Plan, plan_actions, refit, safe_first, shifted
 from surefoot.planning.guidance import GuideConfig, guide, guide_gradient
-from surefoot.planning.sampler import Sampled, SamplerConfig, fix_observation, sample_segments
+from surefoot.planning.sampler import Sampled, SamplerConfig, fix_observation, sample_segments, with_fused_networks
 from surefoot.planning.selection import choose_plan
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "safe_first",
     "sample_segments",
     "shifted",
+    "with_fused_networks",
 ]

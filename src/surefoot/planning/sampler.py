@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from surefoot.diffusion.clean import CleanSampler, Steps
+from surefoot.nn import TemporalUNet, TrajectoryValue
 from surefoot.planning.guidance import GuideConfig, Values, guide
 from surefoot.planning.noise import fold_in, normal_rows
 from surefoot.ranges import Range, check_fields
 
+Planned = TypeVar("Planned")
 Predict = Callable[[Float[Array, "b H d"], Float[Array, " 1"]], Float[Array, "b H d"]]
 """(noisy segments, diffusion time) -> clean segments."""
 
@@ -118,3 +120,23 @@ def sample_segments(
     if last_values and not guided[-1]:
         found = values(entered, jnp.zeros(1, noise.dtype))
     return Sampled(segments, *found)
+
+
+def with_fused_networks(
+    plan: Callable[[Any, Any], Planned], model: TemporalUNet, values: TrajectoryValue, *, horizon: int, times: int
+) -> Planned:
+    """plan(denoiser, stacked values), these in the form in which they plan fastest: on a CUDA device a kernel a layer,
+    where the kernels take the sizes of both. `times`: number of diffusion times."""
+    if jax.default_backend() != "gpu":
+        return plan(model, values)
+    from surefoot.planning import fused_networks  # others need no Pallas
+
+    if not fused_networks.takes_both(model, values, horizon):
+        return plan(model, values)
+    # What is placed on the CPU of a machine with a GPU is planned there.
+    return jax.lax.platform_dependent(
+        model,
+        values,
+        cuda=lambda model, values: plan(*fused_networks.both(model, values, horizon, times=times)),
+        default=plan,
+    )

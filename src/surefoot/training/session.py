@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import jax
 import numpy as np
@@ -13,13 +13,31 @@ from numpy.typing import ArrayLike
 from surefoot.constraints.budgets import BudgetState, check_budgets, check_remaining, pay, remaining_budget
 from surefoot.errors import ConfigError
 from surefoot.numerics import pinned
-from surefoot.protocols import PlansUnderBudget
+from surefoot.protocols import Algorithm, PlansUnderBudget
+from surefoot.training.run_directory import RunConfig
 
 Margins = Callable[[Float[np.ndarray, "n t"]], Float[np.ndarray, "n t"]]
 """What a planner takes off budgets, by what the episode may cost as known at each step."""
 
-if TYPE_CHECKING:
-    from surefoot.training.loaded import LoadedPolicy
+
+class SessionPolicy(Protocol):
+    """What a session asks of its policy, a `LoadedPolicy`."""
+
+    algorithm: Algorithm
+    state: Any
+    config: RunConfig
+
+    @property
+    def needs_budget(self) -> bool: ...
+
+    def checked(self, observation: Any, /) -> np.ndarray: ...
+
+    def act_in_session(
+        self, memory: Any, observation: Float[np.ndarray, "n obs"], left: Float[np.ndarray, " n"] | None,
+        step: np.int32, key: Key[Array, ""], /,
+    ) -> tuple[Any, Float[Array, "n act"]]: ...  # fmt: skip
+
+    def finite(self, name: str, outputs: Any, rows: np.ndarray, /) -> np.ndarray: ...
 
 
 class ControlSession:
@@ -38,7 +56,7 @@ class ControlSession:
     """
 
     def __init__(
-        self, policy: "LoadedPolicy", budget: ArrayLike | None, *, key: Key[Array, ""], margins: Margins | None = None
+        self, policy: SessionPolicy, budget: ArrayLike | None, *, key: Key[Array, ""], margins: Margins | None = None
     ) -> None:
         self._policy, self._key, self._find_margins = policy, key, margins
         if policy.needs_budget:

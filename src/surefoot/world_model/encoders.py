@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from surefoot.errors import ConfigError
-from surefoot.nn.matmul import matmul
+from surefoot.kernels.matmul import matmul
 from surefoot.nn.mlp import FAN_AVERAGE, Dense, dense_layers
 from surefoot.nn.normed import LayerNorm, NormedDense, NormedMLP
 from surefoot.nn.two_hot import symlog

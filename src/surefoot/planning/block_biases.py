@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from surefoot.nn.activations import mish
+from surefoot.kernels.activations import mish
 from surefoot.nn.mlp import Dense
 from surefoot.nn.temporal import ResidualBlock, TimeEmbedding
 

@@ -2,8 +2,8 @@
 Triton).
 
 A program makes the products of a few whole samples and some groups of channels, so that it has all the numbers that
-the normalisation of its groups needs (`fused_norm` leaves the products to XLA: two kernels a layer). The gradient of a
-layer has the same shape, convolutions first and the normalisation's gradient behind them, and is made by the same
+the normalization of its groups needs (`cuda_norm_mish` leaves the products to XLA: two kernels a layer). The gradient
+of a layer has the same shape, convolutions first and the normalization's gradient behind them, and is made by the same
 kernel.
 """
 
@@ -17,8 +17,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Float
 
-from surefoot.nn.activations import mish
-from surefoot.nn.temporal import norm_gradient, normalised
+from surefoot.kernels.activations import mish
+from surefoot.kernels.group_norm import norm_gradient, normalized
 
 LEAST = 16
 """Rows, columns and channels below which the tensor cores take no product."""
@@ -62,7 +62,7 @@ class Shift(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """A layer's sum before its normalisation [B, L, n] and its vectors [3, n], for the gradient of mish(norm(.))."""
+    """A layer's sum before its normalization [B, L, n] and its vectors [3, n], for the gradient of mish(norm(.))."""
 
     entered: Any
     vectors: Any
@@ -76,7 +76,7 @@ class Launch(NamedTuple):
     interpret: bool = False
     """One operation after the other, for tests."""
     dtype: Any = jnp.float16
-    """In which products take their numbers, and layers hand them on; sums and normalisations are in float32. It has as
+    """In which products take their numbers, and layers hand them on; sums and normalizations are in float32. It has as
     many binary digits as TF32 and half the bytes, and the loop over products need not round to it, as it must to TF32,
     which takes longer than they do. What is too large for it becomes its largest."""
 
@@ -94,7 +94,7 @@ class Outputs(NamedTuple):
     """What was asked for; None else. Each [B, L, n]."""
 
     entered: Any
-    """The convolutions' sum, before the normalisation."""
+    """The convolutions' sum, before the normalization."""
     plain: Any
     gradient: Any
     """That of the loss by `Gradient.entered`, where `plain` is that by the layer's result."""
@@ -108,7 +108,7 @@ class Form(NamedTuple):
     rows: int
     columns: int
     size: int
-    """Channels of a group; 0: nothing is normalised."""
+    """Channels of a group; 0: nothing is normalized."""
     terms: tuple[tuple[Taps, int, int], ...]
     """Of each convolution: taps, steps and channels of its input."""
     after: tuple[tuple[Taps, int, int], ...]
@@ -121,7 +121,7 @@ class Form(NamedTuple):
 
 
 def fits(length: int, channels: int, groups: int, *, launch: Launch = ALONE) -> bool:
-    """Whether a kernel takes a normalised layer [B, length, channels]: Triton's tiles have powers of two."""
+    """Whether a kernel takes a normalized layer [B, length, channels]: Triton's tiles have powers of two."""
     powers = all(number & (number - 1) == 0 for number in (length, channels, groups, launch.rows))
     columns = max(_COLUMNS, channels // groups)
     return powers and channels >= LEAST and max(length, launch.rows) * columns <= _LARGEST_TILE
@@ -160,8 +160,8 @@ def layer(
     that of this norm or of `gradient`. Inputs and kernels of the terms, and what is returned, are of `launch.dtype`
     (float32 is TF32 on a device, whatever JAX's default precision).
 
-    `keep`: return the sum before the normalisation, too, in float32. `plain`: return the result; `exact`: in float32.
-    `gradient`: return, from the result as the gradient behind a layer, the one before its normalisation.
+    `keep`: return the sum before the normalization, too, in float32. `plain`: return the result; `exact`: in float32.
+    `gradient`: return, from the result as the gradient behind a layer, the one before its normalization.
     """
     batch, n = terms[0].x.shape[0], terms[0].kernel.shape[-1]
     size = n // groups if groups else 0
@@ -217,7 +217,7 @@ def _kernel(*all_refs: Any, form: Form) -> None:
     out = total
     if form.vectors > 1:
         out = mish(
-            normalised(total, partial(_group_mean, form=form))[0] * _vector(vectors, 1, column)
+            normalized(total, partial(_group_mean, form=form))[0] * _vector(vectors, 1, column)
             + _vector(vectors, 2, column)
         )
     if form.shift is not None:
@@ -291,7 +291,7 @@ def _rest(number: Any, by: int) -> Any:
 def _norm_gradient(entered: Any, g: Any, scale: Any, bias: Any, form: Form) -> Any:
     """That of mish(scale * norm(entered) + bias)."""
     mean = partial(_group_mean, form=form)
-    normal, inverse = normalised(entered, mean)
+    normal, inverse = normalized(entered, mean)
     _, g = jax.jvp(mish, (normal * scale + bias,), (g,))
     return norm_gradient(g * scale, normal, inverse, mean)
 

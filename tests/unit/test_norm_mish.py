@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from surefoot.kernels.activations import mish
+from surefoot.kernels.cuda_norm_mish import Form, fits, norm_mish
+from surefoot.kernels.group_norm import group_norm
 from surefoot.nn import TemporalConfig, TemporalUNet, temporal
-from surefoot.nn.activations import mish
-from surefoot.nn.fused_norm import Form, fits, norm_mish
-from surefoot.nn.temporal import group_norm
 
 GROUPS, CHANNELS = 8, 32
 kernel: Any = norm_mish

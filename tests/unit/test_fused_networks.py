@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.algorithms.trebi_planner import with_networks
-from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue, whole
-from surefoot.nn.activations import mish
-from surefoot.nn.temporal import Conv, Downsample, Upsample, group_norm
-from surefoot.nn.whole_blocks import Convolution
-from surefoot.nn.whole_layer import Gradient, Launch, Shift, Taps, Term, chunk_of, fits, layer, tile
+from surefoot.kernels.activations import mish
+from surefoot.kernels.cuda_layer import Gradient, Launch, Shift, Taps, Term, chunk_of, fits, layer, tile
+from surefoot.kernels.group_norm import group_norm
+from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue
+from surefoot.nn.temporal import Conv, Downsample, Upsample
+from surefoot.planning import fused_networks, with_fused_networks
+from surefoot.planning.fused_blocks import Convolution
+from surefoot.planning.fused_networks import FusedUNet, FusedValue
 
 GROUPS, CHANNELS, TIMES, HORIZON = 8, 32, 20, 8
 INTERPRETED = Launch(interpret=True, dtype=jnp.float32)
@@ -115,7 +117,7 @@ def test_the_networks_say_the_same_in_both_forms(dtype: Any, weight: float, erro
     """Float16 has 11 binary digits, 0.0005 a rounding, and nothing below 6e-8: the gradient of a tiny part of a value
     is still there."""
     plain, x = networks(), normal(5, HORIZON, 4)
-    form = whole.both(*plain, HORIZON, times=TIMES, launch=INTERPRETED._replace(dtype=jnp.dtype(dtype)))
+    form = fused_networks.both(*plain, HORIZON, times=TIMES, launch=INTERPRETED._replace(dtype=jnp.dtype(dtype)))
     assert [network.launch.rows for network in (form[0], form[1].tower)] == [16, 32]
     assert [Launch().beside(count).rows for count in (1, 2, 3, 4)] == [16, 32, 32, 64]
     found, expected = what_they_say(*form, x, weight), what_they_say(*plain, x, weight)
@@ -142,9 +144,9 @@ def test_which_layers_the_kernel_takes() -> None:
     assert not fits(8, 24, 8)
     assert not fits(8, 8, 8), "tensor cores take no 8 columns"
     denoiser, values = networks()
-    assert whole.takes_both(denoiser, values, HORIZON)
+    assert fused_networks.takes_both(denoiser, values, HORIZON)
     narrow = TemporalUNet.create(jax.random.key(0), 3, 1, TemporalConfig(8, (1,)))
-    assert not whole.takes_both(narrow, values, HORIZON)
+    assert not fused_networks.takes_both(narrow, values, HORIZON)
 
 
 def test_tiles_grow_where_there_are_enough_of_them() -> None:
@@ -175,7 +177,7 @@ def test_where_networks_plan_in_this_form(monkeypatch: pytest.MonkeyPatch) -> No
 
     def planned(both: tuple[TemporalUNet, TrajectoryValue]) -> jax.Array:
         forms.clear()
-        return jax.jit(lambda both: with_networks(plan, *both, plan_horizon=HORIZON, times=TIMES))(both)
+        return jax.jit(lambda both: with_fused_networks(plan, *both, horizon=HORIZON, times=TIMES))(both)
 
     as_they_are = (TemporalUNet, TrajectoryValue)
     both = networks()
@@ -183,6 +185,6 @@ def test_where_networks_plan_in_this_form(monkeypatch: pytest.MonkeyPatch) -> No
     assert forms == [as_they_are]
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     same(planned(both), expected)
-    assert sorted(forms, key=str) == sorted([as_they_are, (whole.WholeUNet, whole.WholeValue)], key=str)
+    assert sorted(forms, key=str) == sorted([as_they_are, (FusedUNet, FusedValue)], key=str)
     planned((TemporalUNet.create(jax.random.key(0), 3, 1, TemporalConfig(8, (1,))), both[1]))
     assert forms == [as_they_are]

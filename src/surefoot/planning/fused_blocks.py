@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from surefoot.kernels.cuda_layer import LEAST, Gradient, Launch, Shift, Taps, Term, layer, saturated
 from surefoot.nn.mlp import Dense
 from surefoot.nn.temporal import Conv, ConvBlock, Downsample, ResidualBlock, Upsample
-from surefoot.nn.whole_layer import LEAST, Gradient, Launch, Shift, Taps, Term, layer, saturated
 
 
 class Convolution(eqx.Module):
@@ -79,7 +79,7 @@ def vectors_of(block: ConvBlock) -> Float[Array, "3 n"]:
     return jnp.stack([block.conv.bias, block.norm.scale, block.norm.bias])
 
 
-class WholeBlock(eqx.Module):
+class FusedBlock(eqx.Module):
     """A residual block over one input or over several side by side: two kernels."""
 
     first: tuple[Convolution, ...]
@@ -94,14 +94,14 @@ class WholeBlock(eqx.Module):
     """Where the block's bias is in that of all blocks."""
 
     @staticmethod
-    def of(block: ResidualBlock, length: int, begin: int, inputs: Sequence[int]) -> "WholeBlock":
+    def of(block: ResidualBlock, length: int, begin: int, inputs: Sequence[int]) -> "FusedBlock":
         """`inputs`: the channels of each input."""
         cuts = list(itertools.pairwise(itertools.accumulate(inputs, initial=0)))
 
         def parts(whole: Convolution) -> tuple[Convolution, ...]:
             return tuple(whole.part(*cut).padded() for cut in cuts)
 
-        return WholeBlock(
+        return FusedBlock(
             first=parts(Convolution.of(block.first.conv, length)),
             second=Convolution.of(block.second.conv, length),
             skip=() if block.skip is None else parts(Convolution.of(block.skip, length)),
@@ -142,7 +142,7 @@ class BlockGradient(eqx.Module):
     groups: int = eqx.field(static=True)
 
     @staticmethod
-    def of(block: WholeBlock) -> "BlockGradient":
+    def of(block: FusedBlock) -> "BlockGradient":
         skip = block.skip[0].transposed() if block.skip else None
         return BlockGradient(block.first[0].transposed(), block.second.transposed(), skip, block.vectors, block.groups)
 

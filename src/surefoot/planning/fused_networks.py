@@ -1,5 +1,5 @@
-"""The form in which networks over segments plan on a CUDA device, a kernel a layer (`whole_layer`): a plan of TREBI
-runs thousands of small layers one after the other, and a kernel takes some microseconds however little it does.
+"""The form in which networks over segments plan on a CUDA device, a kernel a layer (`kernels.cuda_layer`): a plan runs
+thousands of small layers one after the other, and a kernel takes some microseconds however little it does.
 
 The numbers are those of the modules that they are made from but for the order of sums and the products' float16. What
 depends on weights only is done once, before the loops over denoising steps. The values' gradient reaches the segments
@@ -16,35 +16,35 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from surefoot.nn.block_biases import BlockBiases, widest_of
+from surefoot.kernels.cuda_layer import ALONE, Launch, Taps, fits, layer, saturated
 from surefoot.nn.mlp import Dense
 from surefoot.nn.temporal import GroupNorm, ResidualBlock
 from surefoot.nn.trajectory import TemporalUNet, TrajectoryValue, value_exit
-from surefoot.nn.whole_blocks import (
+from surefoot.planning.block_biases import BlockBiases, widest_of
+from surefoot.planning.fused_blocks import (
     Behind,
     BlockGradient,
     Convolution,
+    FusedBlock,
     Halving,
-    WholeBlock,
     padding,
     vectors_of,
     with_channels,
     with_kernels,
 )
-from surefoot.nn.whole_layer import ALONE, Launch, Taps, fits, layer, saturated
 
 Saved = tuple[tuple[Array, Array], ...]
 """What the gradient needs of each block: the sums before its two normalisations."""
 
 
-class WholeUNet(eqx.Module):
+class FusedUNet(eqx.Module):
     """`TemporalUNet`. Its gradient is not defined: sampling needs none."""
 
     biases: BlockBiases
-    down: tuple[tuple[WholeBlock, WholeBlock], ...]
+    down: tuple[tuple[FusedBlock, FusedBlock], ...]
     downsample: tuple[Halving, ...]
-    middle: tuple[WholeBlock, WholeBlock]
-    up: tuple[tuple[WholeBlock, WholeBlock], ...]
+    middle: tuple[FusedBlock, FusedBlock]
+    up: tuple[tuple[FusedBlock, FusedBlock], ...]
     upsample: tuple[tuple[Convolution, Array], ...]
     exit_block: tuple[Convolution, Array]
     exit: tuple[Convolution, Array]
@@ -53,7 +53,7 @@ class WholeUNet(eqx.Module):
     launch: Launch = eqx.field(static=True)
 
     @staticmethod
-    def of(network: TemporalUNet, horizon: int, *, times: int, launch: Launch) -> "WholeUNet":
+    def of(network: TemporalUNet, horizon: int, *, times: int, launch: Launch) -> "FusedUNet":
         blocks = list(itertools.chain(*network.down, network.middle, *network.up))
         widest, places = widest_of(blocks), itertools.count()
         lengths = [horizon >> level for level in range(len(network.down))]
@@ -62,11 +62,11 @@ class WholeUNet(eqx.Module):
             channels = pair[0].first.conv.kernel.shape[1], pair[1].first.conv.kernel.shape[1]
             inputs = ([channels[0] // sides] * sides, [channels[1]])
             return tuple(
-                WholeBlock.of(block, length, next(places) * widest, sizes)
+                FusedBlock.of(block, length, next(places) * widest, sizes)
                 for block, sizes in zip(pair, inputs, strict=True)
             )
 
-        whole = WholeUNet(
+        whole = FusedUNet(
             biases=BlockBiases.of(network.time, blocks, times=times),
             down=tuple(two(pair, length) for pair, length in zip(network.down, lengths, strict=True)),
             downsample=tuple(Halving.of(*each) for each in zip(network.downsample, lengths[:-1], strict=True)),
@@ -88,7 +88,7 @@ class WholeUNet(eqx.Module):
         width, horizon = x.shape[-1], x.shape[1]
         _, biases = self.biases(t)
 
-        def both(pair: tuple[WholeBlock, WholeBlock], *inputs: Array) -> Array:
+        def both(pair: tuple[FusedBlock, FusedBlock], *inputs: Array) -> Array:
             for block in pair:
                 out, _ = block(inputs, biases, keep=False, launch=self.launch)
                 inputs = (out,)
@@ -121,12 +121,12 @@ def _widened(exit_layer: Dense) -> tuple[Convolution, Array]:
 class Tower(eqx.Module):
     """The convolutions of a value, and their gradients."""
 
-    levels: tuple[tuple[tuple[WholeBlock, ...], Halving], ...]
+    levels: tuple[tuple[tuple[FusedBlock, ...], Halving], ...]
     gradients: tuple[tuple[tuple[BlockGradient, ...], Convolution], ...]
     launch: Launch = eqx.field(static=True)
 
     @staticmethod
-    def of(levels: Sequence[tuple[tuple[WholeBlock, ...], Halving]], *, launch: Launch) -> "Tower":
+    def of(levels: Sequence[tuple[tuple[FusedBlock, ...], Halving]], *, launch: Launch) -> "Tower":
         cast = with_kernels(tuple(levels), launch.dtype)
         gradients = tuple(
             (tuple(BlockGradient.of(block) for block in blocks), halving.forward.transposed())
@@ -177,7 +177,7 @@ def _features_backward(kept: tuple[Saved, Tower, Array], g: Array) -> tuple[Arra
 _features.defvjp(_features_forward, _features_backward)
 
 
-class WholeValue(eqx.Module):
+class FusedValue(eqx.Module):
     """`TrajectoryValue`. Its gradient reaches the segments alone."""
 
     biases: BlockBiases
@@ -186,19 +186,19 @@ class WholeValue(eqx.Module):
     exit: Dense
 
     @staticmethod
-    def of(network: TrajectoryValue, *, times: int, launch: Launch) -> "WholeValue":
+    def of(network: TrajectoryValue, *, times: int, launch: Launch) -> "FusedValue":
         all_blocks = [block for *blocks, _ in (*network.levels, *network.middle) for block in blocks]
         widest, places, length = widest_of(all_blocks), itertools.count(), network.horizon
-        levels: list[tuple[tuple[WholeBlock, ...], Halving]] = []
+        levels: list[tuple[tuple[FusedBlock, ...], Halving]] = []
         for *blocks, downsample in (*network.levels, *network.middle):
             whole = tuple(
-                WholeBlock.of(block, length, next(places) * widest, [block.first.conv.kernel.shape[1]])
+                FusedBlock.of(block, length, next(places) * widest, [block.first.conv.kernel.shape[1]])
                 for block in blocks
             )
             levels.append((whole, Halving.of(downsample, length)))
             length = (length + 1) // 2
         biases = BlockBiases.of(network.time, all_blocks, times=times)
-        return WholeValue(biases, Tower.of(levels, launch=launch), network.hidden, network.exit)
+        return FusedValue(biases, Tower.of(levels, launch=launch), network.hidden, network.exit)
 
     def __call__(
         self, x: Float[Array, "B H d"], t: Float[Array, " b"], condition: Float[Array, "b k"] | None = None
@@ -218,10 +218,10 @@ def takes_both(model: TemporalUNet, values: TrajectoryValue, horizon: int) -> bo
 
 def both(
     model: TemporalUNet, values: TrajectoryValue, horizon: int, *, times: int, launch: Launch = ALONE
-) -> tuple[WholeUNet, WholeValue]:
+) -> tuple[FusedUNet, FusedValue]:
     """The two in this form, the values stacked as they were. `times`: number of diffusion times."""
-    value = partial(WholeValue.of, times=times, launch=launch.beside(_stacked(values)))
-    return WholeUNet.of(model, horizon, times=times, launch=launch), jax.vmap(value)(values)
+    value = partial(FusedValue.of, times=times, launch=launch.beside(_stacked(values)))
+    return FusedUNet.of(model, horizon, times=times, launch=launch), jax.vmap(value)(values)
 
 
 def _stacked(values: TrajectoryValue) -> int:

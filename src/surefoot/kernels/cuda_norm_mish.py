@@ -1,7 +1,7 @@
-"""Group normalisation and Mish in one CUDA kernel, forward and backward (Pallas, through Triton).
+"""Group normalization and Mish in one CUDA kernel, forward and backward (Pallas, through Triton).
 
 A network over segments has many small layers one after the other, and on a GPU each kernel takes some microseconds
-however little it does. What XLA makes of a normalisation and what surrounds it, five kernels and more, is one here.
+however little it does. What XLA makes of a normalization and what surrounds it, five kernels and more, is one here.
 """
 
 from functools import partial
@@ -13,8 +13,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jaxtyping import Array, Float
 
-from surefoot.nn.activations import mish
-from surefoot.nn.temporal import norm_gradient, normalised
+from surefoot.kernels.activations import mish
+from surefoot.kernels.group_norm import norm_gradient, normalized
 
 _LARGEST_TILE = 8_192
 """Numbers of a sample that one program holds in its registers."""
@@ -100,12 +100,12 @@ class _Call(NamedTuple):
 
 
 def _forward_kernel(x_ref, scale_ref, bias_ref, out_ref):
-    normal, _ = normalised(x_ref[...], _group_mean)
+    normal, _ = normalized(x_ref[...], _group_mean)
     out_ref[...] = mish(normal * scale_ref[...][None] + bias_ref[...][None])
 
 
 def _backward_kernel(x_ref, g_ref, scale_ref, bias_ref, d_x_ref, d_scale_ref, d_bias_ref):
-    normal, inverse = normalised(x_ref[...], _group_mean)
+    normal, inverse = normalized(x_ref[...], _group_mean)
     scale = scale_ref[...][None]
     _, d_z = jax.jvp(mish, (normal * scale + bias_ref[...][None],), (g_ref[...],))
     d_x_ref[...] = norm_gradient(d_z * scale, normal, inverse, _group_mean)
