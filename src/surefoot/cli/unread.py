@@ -6,17 +6,18 @@ from surefoot.algorithms.unread import unread, untrained
 from surefoot.cli.faults import Faults
 from surefoot.cli.resume import flat
 from surefoot.errors import flag
+from surefoot.protocols import Algorithm
 from surefoot.ranges import shown
 
 
-def refuse_unread(hyper: Any, defaults: Any, faults: Faults) -> None:
+def refuse_unread(hyper: Algorithm, defaults: Algorithm, faults: Faults) -> None:
     """Gather in `faults` the hyper-parameters that differ from `defaults` though nothing reads them."""
     for name, reason in unread(hyper).items():
         for path, value in _changed(hyper, defaults, name).items():
             faults.add(f"{flag(path)}: expected none with {reason}, which does not read it, found {shown(value)}")
 
 
-def _changed(hyper: Any, defaults: Any, name: str) -> dict[str, Any]:
+def _changed(hyper: Algorithm, defaults: Algorithm, name: str) -> dict[str, Any]:
     """The fields of that name, or of a nested configuration of that name, that differ."""
     before = flat(defaults)
     return {
@@ -26,7 +27,7 @@ def _changed(hyper: Any, defaults: Any, name: str) -> dict[str, Any]:
     }
 
 
-def learning_remarks(hyper: Any, defaults: Any) -> list[str]:
+def learning_remarks(hyper: Algorithm, defaults: Algorithm) -> list[str]:
     """What is left out of learning though safety rests on it, and switches of `defaults` that what was given turns
     off without saying so."""
     found = [f"{flag(name)} {flat(hyper)[name]}: {meaning}" for name, meaning in untrained(hyper).items()]
