@@ -24,8 +24,9 @@ RESULTS = Path(__file__).parents[1] / "results" / "plan_data"
 
 HEAD = """# Data of the flagship's tasks
 
-Each was made with `surefoot collect --task NAME --workers 0 --out NAME.hdf5`, seed 0; none is the published file. The
-files are too large for the repository: their cards lie beside this page, which `python benchmarks/plan_data.py` writes.
+Each was made with `surefoot collect --task NAME --workers 0 --out NAME.hdf5` (MetaDrive: `--workers 1`), seed 0;
+none is the published file. The files are too large for the repository: their cards
+lie beside this page, which `python benchmarks/plan_data.py` writes.
 "Safe" is the strict limit on an episode's cost, 5 for Bullet and MetaDrive, 10 for Safety-Gymnasium; returns are
 normalised by the benchmark's reference scores. *Scripted* is the share of the file's episodes that scripted drivers
 made ([docs/architecture.md](../../docs/architecture.md#adding-a-recipe)); a learner made the others. Held-out tasks are
