@@ -69,6 +69,8 @@ def test_the_page_runs_as_it_is_printed(
         (["task", "guess"], "unknown task command 'guess'"),
         (["data", "import", "--task", "task.toml", "--out", "out.hdf5"], "task.toml: log.paths: expected the files"),
         (["data", "import", "bad.csv", "--task", "task.toml", "--out", "out.hdf5"], "bad.csv: line 3: level: expected"),
+        (["task", "check", "id.toml"], "id.toml: environment.make: expected the id of an environment, found none"),
+        (["task", "check", "maker.toml"], "maker.toml: environment.make: expected a module and a function in it"),
         (["data", "check", "log.csv"], "log.csv: expected an HDF5 file"),
         (
             ["train", "--task", "task.toml", "--data", "log.csv", "--out", "run"],
@@ -86,6 +88,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     levels[1] = "high"
     write_csv(tmp_path / "bad.csv", {**columns, "level": levels})
     write_task(tmp_path)
+    for name, make in (("id", "NoSuch-v0"), ("maker", "no_such_module:make")):
+        (tmp_path / f"{name}.toml").write_text(f'{TANK}[environment]\nmake = "{make}"\n')
     before = sorted(tmp_path.iterdir())
     assert main(words) == 2
     text = capsys.readouterr().err

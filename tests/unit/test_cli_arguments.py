@@ -136,6 +136,7 @@ def test_a_fine_tuning_goes_on_with_all_words_that_began_it() -> None:
 COMPLETE = {
     "data": ["info", "d"], "simulators": ["check"], "bench": ["act", "r"], "import": ["diffuser", "s", "--task=AntRun"],
     "evaluate": ["r"], "calibrate": ["r"], "finetune": ["r"], "report": ["r"], "benchmark": ["p.toml"],
+    "task": ["check", "t.toml"],
 }  # fmt: skip
 
 

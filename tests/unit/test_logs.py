@@ -1,6 +1,7 @@
 """Logs of one's own: every format gives the same transitions, and every fault one sentence and no file."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -327,6 +328,13 @@ def test_files_of_mixed_schemas(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text(one.read_text().replace("0.5", "0.5,9", 1))
     with pytest.raises(SurefootError, match=r"c\.csv: line 2: expected 9 cells, as in line 1, found 10\."):
         imported(tmp_path, tmp_path / "c.csv")
+
+
+def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _parquet(tmp_path, tank_columns(episodes=1))
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(ConfigError, match=r"pyarrow: expected to be installed.*pip install 'surefoot\[logs\]'\."):
+        open_log([path])
 
 
 def test_what_is_no_log(tmp_path: Path) -> None:

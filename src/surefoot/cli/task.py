@@ -18,7 +18,7 @@ from surefoot.data.logs.infer import infer_from_environment, infer_task_file
 from surefoot.errors import check_name
 from surefoot.files import write_text
 from surefoot.tasks import TASKS
-from surefoot.tasks.own_task import task_of
+from surefoot.tasks.own_task import check_environment
 from surefoot.tasks.read_task_file import open_task_file
 
 
@@ -81,9 +81,7 @@ def check(options: CheckOptions) -> None:
         rule = f"sum over an episode at most {one.limit:g}" if one.kind == "cost" else f"safe {one.safe}{scale}"
         _show(f"constraint {one.name}", f"{one.column or one.expression} {one.unit}".rstrip() + f": {rule}")
     if file.environment is not None:
-        environment = task_of(file).environment if file.is_complete else None
-        if environment is not None:
-            environment.make.load()
+        check_environment(file, place=str(options.file))
         _show("environment", file.environment.make)
     say(f"{options.file}: {file.task.name}: good.")
 

@@ -52,7 +52,7 @@ def task_of(file: TaskFile) -> Task:
         return_max=high,
         constraints=_constraints(file),
         deterministic=file.task.deterministic,
-        environment=_environment(file),
+        environment=environment_of(file),
     )
 
 
@@ -83,7 +83,7 @@ def _constraints(file: TaskFile) -> tuple[Constraint, ...]:
     return (costs, *signals)
 
 
-def _environment(file: TaskFile) -> Environment | None:
+def environment_of(file: TaskFile) -> Environment | None:
     """The reference to the environment's maker: a function, or Gymnasium's by an id."""
     table = file.environment
     if table is None:
@@ -97,3 +97,25 @@ def _environment(file: TaskFile) -> Environment | None:
 def kept_task_file(values: dict[str, Any], *, place: str) -> TaskFile:
     """A task file that was kept as JSON, in a card or a run. Raises `ConfigError` that names the place."""
     return parse_task_file(values, TaskFileReader(Path(place), ""))
+
+
+def check_environment(file: TaskFile, *, place: str) -> None:
+    """Refuse a task file whose environment's maker is not there; nothing is made. Raises `ConfigError`."""
+    environment = environment_of(file)
+    if environment is None or file.environment is None:
+        return
+    key = f"{place}: environment.make"
+    if ":" in file.environment.make:
+        try:
+            environment.make.load()
+        except (ConfigError, ImportError) as error:
+            found = str(error).rstrip(".")
+            raise ConfigError(f"{key}: expected a module and a function in it, found neither ({found}).") from error
+        return
+    import gymnasium  # only where there is an id to look up
+
+    try:
+        gymnasium.spec(file.environment.make)
+    except gymnasium.error.Error as error:
+        found = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
+        raise ConfigError(f"{key}: expected the id of an environment, found none ({found:.200}).") from error
