@@ -9,7 +9,7 @@ import numpy as np
 
 from _machine import head
 from surefoot.cli.report_images import picture_figures
-from surefoot.data.frames import FrameData
+from surefoot.data.frames import FrameData, first_episodes
 from surefoot.evaluation import point_robot_pixels as measured
 from surefoot.evaluation.image_pictures import picture_arrays
 from surefoot.files import write_text, write_whole
@@ -74,7 +74,7 @@ def read_rows(out: Path, pattern: str) -> list[dict[str, Any]]:
 
 def keep_pictures(out: Path, algorithm: Any, state: Any, found: Any, exact: Any) -> None:
     """What the pictures need of the first seed."""
-    arrays = picture_arrays(algorithm, state, measured.pictured_frames(found, TASK, most=16))
+    arrays = picture_arrays(algorithm, state, first_episodes(found, 16))
     region = measured.measure_region(algorithm, [state], TASK, exact)
     arrays |= {**measured.region_arrays(region, exact), "iou": np.array(region.scores["iou"])}
     np.savez_compressed(out / "pictures.npz", allow_pickle=False, **arrays)

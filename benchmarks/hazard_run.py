@@ -28,11 +28,11 @@ from _machine import cores, head, write_public
 from surefoot import presets
 from surefoot.data.frames import FrameWindows
 from surefoot.envs.pure import PURE_TASKS
-from surefoot.envs.pure_rollouts import roll_out_whole
 from surefoot.evaluation.collect import collect_hazard_run
 from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
 from surefoot.protocols import HasInfeasibility
 from surefoot.result_files import write_results
+from surefoot.rollouts import scan
 from surefoot.tasks import get_task
 
 EPISODES, PLANNED_EPISODES = 256, 64
@@ -120,13 +120,15 @@ def read_record(seed: int, path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {"seed": seed, "methods": {}}
 
 
-@partial(jax.jit, static_argnames="algorithm")
 def play(algorithm: Any, state: Any, key: Any) -> tuple[Any, Any]:
     """A round of episodes in HazardRun, and the state that has seen what they cost; also their costs."""
     k_start, k_act = jax.random.split(key)
-    starts = jax.random.split(k_start, SETTLING[1])
-    sums = roll_out_whole(algorithm.policy(state), PURE_TASKS["HazardRun"], starts, k_act).sums
-    return algorithm.after_episodes(state, sums.cost, sums.length.astype(jnp.float32)), sums.cost
+    task, count = PURE_TASKS["HazardRun"], SETTLING[1]
+    first = scan.first_states(task, jax.random.split(k_start, count))
+    sums = scan.roll_out(
+        algorithm, state, task, first, keys=jax.random.split(k_act, count), num_envs=count, chunk=task.horizon
+    ).sums
+    return algorithm.after_episodes(state, sums.cost, jnp.float32(sums.length)), sums.cost
 
 
 def measure_arm(algorithm: Any, state: Any, data: FrameWindows, held_out: Any, key: Any, seed: int) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from surefoot import presets
 from surefoot.algorithms.fisor_scales import ScalingConfig
 from surefoot.data import Dataset
 from surefoot.envs.point_robot import ARENA, SLOW_ROBOT, pose_of
+from surefoot.envs.pure import PURE_TASKS
 from surefoot.evaluation.collect import collect_point_robot
 from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds
 from surefoot.evaluation.metrics import area_under_curve
@@ -169,7 +170,7 @@ def measure(name: str, seed: int, datasets: dict[str, Dataset], exact: Any, star
     h = np.asarray(_h(poses))
     learned = np.asarray(jax.jit(algorithm.feasible_value)(one, jnp.asarray(observations)))
     margin = float(np.asarray(algorithm.feasible_margin(one)))
-    records = roll_out_seeds(algorithm, states, starts.poses, seeds=(seed,), lag=SLOW_ROBOT.lag)
+    records = roll_out_seeds(algorithm, states, starts.poses, seeds=(seed,), task=PURE_TASKS["PointRobotSlow"])
     rows = episode_rows(records, starts, seeds=(seed,), method={"algorithm": "fisor"})
     rolled = start_figures([row for row in rows if row["start"] != "fixed"])
     kept = ("violation_free_rate", "return_mean", "goal_rate", "violating_steps_mean")

@@ -5,17 +5,27 @@ state and the share of the episode that is over. Reward: the state entered; cost
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from surefoot.envs.vector import Step, WorkerDeath
 from surefoot.tasks import CostLimit, Environment, Reference, Task
+from surefoot.types import Policy
 
 TASK = Task(
     "Fake", 2, 1, 6, return_min=0.0, return_max=10.0, constraints=(CostLimit(2.0),),
     environment=Environment(Reference("fake_vector:FakeSimulator"), "simulator"), dsrl_cost_limits=(1.0, 2.0, 4.0),
 )  # fmt: skip
+
+
+class Fixed(NamedTuple):
+    """An algorithm that is its policy."""
+
+    fixed: Policy
+
+    def policy(self, state: Any) -> Policy:
+        return self.fixed
 
 
 class FakeSimulator:

@@ -42,6 +42,14 @@ class Data(Protocol):
         ...
 
 
+class Acts(Protocol):
+    """Whatever has a policy: all that a rollout asks of an algorithm."""
+
+    def policy(self, state: Any, /) -> Policy:
+        """How a state acts."""
+        ...
+
+
 class Algorithm(Protocol):
     """A frozen, hashable dataclass whose fields are the hyper-parameters, with pure methods over a state: a tree of
     arrays, all finite while training goes well."""

@@ -1,7 +1,8 @@
 """Make the runs and data files of this folder anew: python -m tests.compatibility.make_fixtures [NAME ...].
 
 To be run by the code whose behaviour is to be kept, never to let a changed behaviour pass. Names are those of runs;
-without any everything is made. What the policies do is written to expected/ at the end.
+without any everything is made. What the policies do is written to expected/ at the end. "rows NAME ..." evaluates these
+runs anew and leaves all else as it is.
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from tests.compatibility.behavior import write_expected
-from tests.compatibility.reading import read_data, tables
+from tests.compatibility.reading import read_data, rows_file, tables
 from tests.compatibility.recipes import DATA, DATA_FILES, EXPECTED, HERE, RECIPES, RUNS, XLA_FLAGS, train_words
 from tests.tiny_trebi import pendulum_data
 
@@ -75,7 +76,23 @@ def make_run(name: str) -> None:
     run = RUNS / name
     shutil.rmtree(run, ignore_errors=True)
     surefoot(train_words(name, out=run.relative_to(HERE)))
-    for command in RECIPES[name].after:
+    measure(name, RECIPES[name].after)
+
+
+def evaluate_again(name: str) -> None:
+    """The rows of a run that is kept: for a commit that changes rollouts on purpose, and nothing else."""
+    run = RUNS / name
+    config = run / "config.json"
+    config.write_text(config.read_text().replace("/fixtures", str(HERE)))
+    rows_file(run).unlink()
+    measure(name, [command for command in RECIPES[name].after if command.startswith("evaluate")])
+    (EXPECTED / f"{name}.txt").write_text(tables(run))
+
+
+def measure(name: str, commands: Sequence[str]) -> None:
+    """Run commands on a run, and leave in it what other machines may see."""
+    run = RUNS / name
+    for command in commands:
         surefoot([str(run.relative_to(HERE)) if word == "RUN" else word for word in command.split()])
     shutil.rmtree(run / "tensorboard", ignore_errors=True)
     for path in {*run.rglob("*.lock"), *run.rglob(".*")}:
@@ -110,9 +127,13 @@ def make(names: Sequence[str]) -> None:
     evaluate.RESOLUTION, images._AT_ONCE = 11, 2
     if not names or "data" in names:
         make_data()
-    for name in RECIPES if not names else [name for name in names if name in RECIPES]:
-        make_run(name)
-        write_expected([name])
+    chosen = RECIPES if not names else [name for name in names if name in RECIPES]
+    for name in chosen:
+        if "rows" in names:
+            evaluate_again(name)
+        else:
+            make_run(name)
+            write_expected([name])
     if not names or "read" in names:
         write_read()
         check_paths()

@@ -26,7 +26,7 @@ def test_importing_surefoot_does_not_import_jax() -> None:
 
 
 def test_the_core_needs_no_command_line_no_torch_and_no_simulator() -> None:
-    names = "training evaluation.rollouts evaluation.collect collection.collector collection.card presets safety.exact "
+    names = "training rollouts.scan evaluation.collect collection.collector collection.card presets safety.exact "
     names += "algorithms envs.point_robot data"
     modules = loaded_after("".join(f"import surefoot.{name}\n" for name in names.split()))
     assert {"jax", "equinox"} <= modules

@@ -137,7 +137,7 @@ def test_idle_lanes_of_a_simulator() -> None:
 
 def test_a_planner_that_shows_no_plans() -> None:
     class Silent(StubPlanner):
-        imagined = property()  # type: ignore[assignment]
+        imagined = None  # type: ignore[assignment]
 
     results = roll_out_pure(Silent(), STATE, SPEND, lanes_of(1.0), seed=0, margins=NO_MARGIN, watch=[0])
     assert results.watched.plans is None

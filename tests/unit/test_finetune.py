@@ -18,9 +18,9 @@ from surefoot import presets
 from surefoot.cli import finetune as command
 from surefoot.data.frames import FrameData, Frames, from_episodes
 from surefoot.envs.pure import PureTask
-from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import ConfigError
 from surefoot.interrupts import Stopped
+from surefoot.rollouts.stream import Stream, roll_out_stream
 from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, make_config
@@ -173,7 +173,7 @@ def test_a_share_of_each_batch_is_of_new_frames() -> None:
 def test_lanes_go_on_with_fresh_episodes() -> None:
     """The walk ends after 3 steps: of 5 steps the second episode has 2, and its sum begins at 0 again."""
     policy = REPEATER.policy({"action": jnp.float32(0.4), "paid": jnp.float32(0.0)})
-    stream = roll_out_stream(policy, TASK, jax.random.split(jax.random.key(0), 2), jax.random.key(1), steps=5)
+    stream = roll_out_stream(policy, TASK, jax.random.key(0), jax.random.key(1), num_envs=2, steps=5)
     np.testing.assert_allclose(stream.observation[:, :, 0], [[0, 0.4, 0.8, 0, 0.4]] * 2, rtol=1e-6)
     np.testing.assert_allclose(stream.entered[:, :, 0], [[0.4, 0.8, 1.2, 0.4, 0.8]] * 2, rtol=1e-6)
     np.testing.assert_array_equal(stream.last, [[False, False, True, False, True]] * 2)

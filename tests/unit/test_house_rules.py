@@ -87,7 +87,7 @@ FLAGS_BELOW_CLI: dict[str, int] = {
     "collection/collector.py": 1, "collection/replay_collector.py": 2, "collection/replay_recipes.py": 1,
     "collection/store.py": 2, "constraints/budgets.py": 4, "constraints/schedules.py": 1, "data/allowance.py": 1,
     "data/hdf5.py": 1, "data/library.py": 1, "data/mapping.py": 1, "data/own_tasks.py": 2, "evaluation/budgets.py": 9,
-    "safety/calibration.py": 3, "tasks/own_task.py": 1, "training/online_simulator.py": 1,
+    "safety/calibration.py": 3, "tasks/own_task.py": 1,
 }  # fmt: skip
 """Texts that name a flag. Errors name the option (errors.option), which the command line words as its flag."""
 OF_OTHERS = ("envs/simulators/install.py", "report/page.py")
@@ -112,7 +112,7 @@ def test_no_flag_is_named_below_the_command_line() -> None:
 
 
 OWN_WORDS: dict[str, int] = {
-    "asked": 20, "bill": 0, "brought": 4, "dream": 17, "dreams": 3, "lane": 30, "lanes": 50, "look": 13, "looks": 11,
+    "asked": 20, "bill": 0, "brought": 4, "dream": 17, "dreams": 3, "lane": 24, "lanes": 37, "look": 13, "looks": 11,
     "mend": 5, "plain": 33, "released": 5, "seeker": 3, "seekers": 2, "sight": 5, "situation": 10, "suspicion": 0,
     "suspicions": 2, "thin": 2, "thinning": 2, "told": 19, "watched": 12, "whole": 64, "wire": 0,
 }  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 
 from surefoot.envs.vector import Step, WorkerDeath
 from surefoot.errors import SimulatorError
-from surefoot.training.online_simulator import OnlineSimulator, roll_out_lanes
+from surefoot.rollouts.stream import OnlineSimulator, roll_out_envs
 from surefoot.types import Policy
 
 
@@ -27,8 +27,9 @@ class Counted(NamedTuple):
 
 
 @dataclass
-class Lanes:
-    """Two lanes of images 1 x 1 x 2; an episode of seed s has 3 steps where s is even, else 4; reward: the action."""
+class Envs:
+    """Two environments of images 1 x 1 x 2; an episode of seed s has 3 steps where s is even, else 4. Reward:
+    the action."""
 
     dies_at: int | None = None
     num_envs: int = 2
@@ -58,41 +59,38 @@ class Lanes:
         return np.stack([self._seeds % 251, self._steps], 1).astype(np.uint8)
 
 
-def rolled(lanes: Lanes, key: int = 0) -> Any:
-    task = OnlineSimulator(lanes, (1, 1, 2), horizon=8)
-    starts = jax.random.split(jax.random.key(key), 2)
-    return jax.tree.map(np.asarray, roll_out_lanes(Counted(), None, task, starts, jax.random.key(1)))
+def rolled(envs: Envs, key: int = 0) -> Any:
+    task = OnlineSimulator(envs, (1, 1, 2), horizon=8)
+    return jax.tree.map(np.asarray, roll_out_envs(Counted(), None, task, jax.random.key(key), jax.random.key(1)))
 
 
-def test_lanes_go_on_episode_after_episode_and_the_last_is_cut() -> None:
-    lanes = Lanes()
-    stream = rolled(lanes)
+def test_envs_go_on_episode_after_episode_and_the_last_is_cut() -> None:
+    envs = Envs()
+    stream = rolled(envs)
     assert (stream.observation.shape, stream.observation.dtype) == ((2, 8, 1, 1, 2), np.uint8)
-    for lane in range(2):
-        step_before = stream.observation[lane, :, 0, 0, 1]
-        step_after = stream.entered[lane, :, 0, 0, 1]
+    for index in range(2):
+        step_before = stream.observation[index, :, 0, 0, 1]
+        step_after = stream.entered[index, :, 0, 0, 1]
         np.testing.assert_array_equal(step_after, step_before + 1)
-        ends = np.flatnonzero(stream.last[lane])
+        ends = np.flatnonzero(stream.last[index])
         assert ends[-1] == 7
         # Each episode begins anew: the policy has forgotten, and the images count from 0.
         begins = np.concatenate([[0], ends[:-1] + 1])
         assert (step_before[begins] == 0).all()
-        np.testing.assert_allclose(stream.action[lane, :, 0], 0.1 * step_before, rtol=1e-6)
+        np.testing.assert_allclose(stream.action[index, :, 0], 0.1 * step_before, rtol=1e-6)
         # The reward of a decision is that of its own action; 0.2 and more cost 2.
-        np.testing.assert_allclose(stream.reward[lane], stream.action[lane, :, 0])
-        np.testing.assert_array_equal(stream.cost[lane], 2.0 * (step_before >= 2))
+        np.testing.assert_allclose(stream.reward[index], stream.action[index, :, 0])
+        np.testing.assert_array_equal(stream.cost[index], 2.0 * (step_before >= 2))
     assert not stream.terminated.any()
-    assert len(set(lanes.begun)) == len(lanes.begun)
+    assert len(set(envs.begun)) == len(envs.begun)
 
 
 def test_a_round_is_a_function_of_its_key() -> None:
-    first, second, other = rolled(Lanes()), rolled(Lanes()), rolled(Lanes(), key=5)
+    first, second, other = rolled(Envs()), rolled(Envs()), rolled(Envs(), key=5)
     np.testing.assert_array_equal(first.observation, second.observation)
     assert (first.observation != other.observation).any()
 
 
 def test_a_death_ends_the_round_and_says_how_to_go_on() -> None:
-    with pytest.raises(
-        SimulatorError, match=r"process of the simulator died \(killed by signal 9\); start .* --resume"
-    ):
-        rolled(Lanes(dies_at=3))
+    with pytest.raises(SimulatorError, match=r"process of the simulator died \(killed by signal 9\); start .* resume"):
+        rolled(Envs(dies_at=3))

@@ -1,15 +1,18 @@
-"""Batched rollouts against a plain loop; lanes that take the next start, or have none."""
+"""Batched rollouts against a plain loop; environments that take the next start, or have none."""
 
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.fake_vector import Fixed
 
 from surefoot.envs import point_robot
-from surefoot.evaluation.rollouts import Records, roll_out
+from surefoot.envs.pure import PURE_TASKS
+from surefoot.evaluation.evaluate import Records, entered, records_of
+from surefoot.rollouts import scan
+from surefoot.rollouts.acting import episode_keys
 from surefoot.types import Policy
 
 POSES = np.array(
@@ -25,7 +28,7 @@ POSES = np.array(
 
 
 def constant_policy(action: tuple[float, float]) -> Policy:
-    """Always the same action. The carry counts the steps of each lane's episode and shows in nothing else."""
+    """Always the same action. The carry counts the steps of each episode and shows in nothing else."""
 
     def act(carry, inputs, key):
         return carry + 1, jnp.broadcast_to(jnp.array(action), (inputs.observation.shape[0], 2))
@@ -42,9 +45,12 @@ def counting_policy() -> Policy:
     return Policy(initial=lambda n: jnp.zeros(n, jnp.int32), act=act)
 
 
-@partial(jax.jit, static_argnames=("policy", "lanes"))
-def run(policy: Policy, poses: jax.Array, seed: int, *, lanes: int) -> Records:
-    return roll_out(policy, poses, jax.random.key(seed), lanes=lanes)
+def run(policy: Policy, poses: np.ndarray, seed: int, *, num_envs: int) -> Records:
+    found = scan.roll_out(
+        Fixed(policy), None, PURE_TASKS["PointRobot"], scan.First(*point_robot.reset_to(jnp.asarray(poses))),
+        keys=episode_keys(seed, np.arange(len(poses))), num_envs=num_envs, chunk=50, keep=entered,
+    )  # fmt: skip
+    return records_of(found, poses)
 
 
 step = jax.jit(point_robot.step)
@@ -81,17 +87,17 @@ def check(records: Records, poses: np.ndarray, actions) -> None:
 DOING_NOTHING = constant_policy((0.0, 0.0))
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 5])
-def test_every_start_gets_one_episode_whatever_the_lanes(lanes: int) -> None:
-    """With fewer lanes than starts each lane takes the next; with as many, those that are done stay idle."""
-    records = run(DOING_NOTHING, POSES, 0, lanes=lanes)
+@pytest.mark.parametrize("num_envs", [1, 2, 5])
+def test_every_start_gets_one_episode_whatever_the_num_envs(num_envs: int) -> None:
+    """With fewer environments than starts each takes the next; with as many, those that are done stay idle."""
+    records = run(DOING_NOTHING, POSES, 0, num_envs=num_envs)
     assert records.path.shape == (5, point_robot.HORIZON + 1, 2)
     check(records, POSES, lambda t: (0.0, 0.0))
     np.testing.assert_array_equal(records.path[:, 0], POSES[:, :2])
 
 
 def test_what_the_starts_are_made_for() -> None:
-    records = run(DOING_NOTHING, POSES, 0, lanes=2)
+    records = run(DOING_NOTHING, POSES, 0, num_envs=2)
     assert np.asarray(records.reached_goal).tolist() == [True, False, False, False, False]
     # (2.5, 0) at 2 m/s: 0.1 m a step, beyond 3 after 6 steps if 5 end just at it; standing lasts to the horizon.
     assert int(records.length[1]) in (5, 6)
@@ -104,20 +110,20 @@ def test_what_the_starts_are_made_for() -> None:
     assert float(records.episode_return[0]) == pytest.approx(np.hypot(0.2, 0.7) - 0.3 + 1.0, abs=0.06)
 
 
-def test_idle_lanes_write_nothing() -> None:
-    """One short and one long episode: the idle lane steps on for 290 steps and leaves no trace."""
+def test_idle_environments_write_nothing() -> None:
+    """One short and one long episode: the idle environment steps on for 290 steps and leaves no trace."""
     poses = POSES[[1, 4]]
-    both, alone = run(DOING_NOTHING, poses, 0, lanes=2), run(DOING_NOTHING, poses[:1], 0, lanes=1)
+    both, alone = run(DOING_NOTHING, poses, 0, num_envs=2), run(DOING_NOTHING, poses[:1], 0, num_envs=1)
     for ours, theirs in zip(both, alone, strict=True):
         np.testing.assert_array_equal(ours[:1], theirs)
     # Starts end at the same moment and there is one for only one of them.
-    three = run(DOING_NOTHING, POSES[[1, 1, 4]], 0, lanes=2)
+    three = run(DOING_NOTHING, POSES[[1, 1, 4]], 0, num_envs=2)
     assert np.asarray(three.length).tolist() == [int(both.length[0]), int(both.length[0]), 300]
 
 
-def test_a_lane_starts_its_next_episode_with_a_fresh_carry() -> None:
-    """A policy whose actions depend on its memory, on one lane: the third episode counts from 0 again."""
-    check(run(counting_policy(), POSES[[1, 3, 1]], 0, lanes=1), POSES[[1, 3, 1]], lambda t: (float(t < 3), 0.0))
+def test_an_environment_starts_its_next_episode_with_a_fresh_carry() -> None:
+    """A policy whose actions depend on its memory, in one environment: the third episode counts from 0 again."""
+    check(run(counting_policy(), POSES[[1, 3, 1]], 0, num_envs=1), POSES[[1, 3, 1]], lambda t: (float(t < 3), 0.0))
 
 
 def test_the_key_reaches_the_policy_at_every_step() -> None:
@@ -126,18 +132,9 @@ def test_the_key_reaches_the_policy_at_every_step() -> None:
 
     policy = Policy(initial=lambda n: None, act=act)
     poses = POSES[[4, 4]]
-    first, again, other = (run(policy, poses, seed, lanes=2) for seed in (0, 0, 1))
+    first, again, other = (run(policy, poses, seed, num_envs=2) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.path, again.path)
     assert not np.array_equal(first.path, other.path, equal_nan=True)
-    assert not np.array_equal(first.path[0], first.path[1], equal_nan=True)  # lanes draw their own noise
+    assert not np.array_equal(first.path[0], first.path[1], equal_nan=True)  # episodes draw their own noise
     turns = np.diff(np.asarray(first.path[0, :50]), 2, axis=0)
     assert (np.abs(turns).max(1) > 0).all()  # a fresh action at each step
-
-
-def test_it_vmaps_over_seeds() -> None:
-    keys = jax.random.split(jax.random.key(0), 2)
-    records = jax.jit(jax.vmap(lambda key: roll_out(DOING_NOTHING, jnp.asarray(POSES), key, lanes=2)))(keys)
-    single = run(DOING_NOTHING, POSES, 0, lanes=2)
-    assert records.length.shape == (2, 5)
-    np.testing.assert_array_equal(records.length[1], single.length)
-    np.testing.assert_allclose(records.episode_return[1], single.episode_return, atol=1e-5)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.fake_vector import Fixed
 
 import surefoot
 from surefoot.data import load, save
@@ -31,7 +32,7 @@ from surefoot.envs.pure import PURE_TASKS
 from surefoot.errors import ConfigError
 from surefoot.evaluation import collect
 from surefoot.evaluation.collect import collect_point_robot
-from surefoot.evaluation.rollouts import roll_out
+from surefoot.evaluation.evaluate import roll_out_seeds
 from surefoot.safety import exact_sets
 from surefoot.tasks import TASKS, get_task
 from surefoot.types import Policy
@@ -136,16 +137,16 @@ def test_rollouts_step_it_with_its_lag() -> None:
     """Against a plain loop: full throttle away from the hazards until it leaves the arena."""
     pose = np.array([[-2.0, 2.5, 0.0, np.pi, 0.0]], np.float32)
     policy = Policy(initial=lambda n: None, act=lambda carry, inputs, key: (carry, jnp.array([[1.0, 0.0]])))
-    records = jax.jit(partial(roll_out, policy, lanes=1, lag=LAG))(jnp.asarray(pose), jax.random.key(0))
+    records = roll_out_seeds(Fixed(policy), np.zeros(1), pose, seeds=(0,), task=PURE_TASKS["PointRobotSlow"])
     state, length = reset_to(jnp.asarray(pose[0]))[0], 0
     ended = False
     while not ended:
         state, step = step_of_slow(state, at(1, 0))
         length, ended = length + 1, bool(step.terminated)
-    assert int(records.length[0]) == length
+    assert int(records.length[0, 0]) == length
     # 1 m from a stand: t^2 / 2 - t + 1 - exp(-t) = 1 at t = 2.09 s; without lag it would be sqrt(2) s.
     assert length * 0.05 == pytest.approx(2.09, abs=0.1)
-    np.testing.assert_allclose(records.path[0, length], state.pose[:2], atol=1e-5)
+    np.testing.assert_allclose(records.path[0, 0, length], state.pose[:2], atol=1e-5)
 
 
 def test_the_data_are_mixed_and_whole() -> None:

@@ -27,11 +27,11 @@ from surefoot.cli.terminal import say_lines
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
+from surefoot.envs.pure import PURE_TASKS
 from surefoot.errors import ConfigError, flag
-from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
+from surefoot.evaluation.evaluate import Records, episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.protocol import ProtocolName
-from surefoot.evaluation.rollouts import Records
 from surefoot.evaluation.rows import json_rows
 from surefoot.evaluation.starts import Starts, draw_starts
 from surefoot.file_sets import check_writable
@@ -274,7 +274,7 @@ def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: 
             loaded.states,
             starts.poses,
             seeds=loaded.config.seeds,
-            lag=robot.lag,
+            task=PURE_TASKS[task],
             on_progress=line.report,
         )
     return _write(loaded, starts, records, region=region, data_figures=data_figures, changed=acting_overrides(options))

@@ -20,7 +20,6 @@ from surefoot.evaluation.point_robot_pixels import (
     first_states,
     held_out,
     measure_region,
-    pictured_frames,
     region_arrays,
     score_against_exact,
 )
@@ -142,7 +141,7 @@ def _measure_point_robot(loaded: LoadedRun, states: list[Any], task: str, episod
         for place, (seed, state) in enumerate(zip(loaded.config.seeds, states, strict=True)):
             found, visited = evaluate_from_exact(loaded.algorithm, state, task, starts, seed=seed)
             rows += found
-            pictured = pictured_frames(visited, task, most=PICTURED) if pictured is None else pictured
+            pictured = first_episodes(visited, PICTURED) if pictured is None else pictured
             if knowing is not None and judged is not None:
                 scores.append(score_against_exact(knowing, state, judged, exact))
             line.report((place + 1) * episodes, len(states) * episodes)

@@ -29,6 +29,7 @@ from surefoot.errors import ConfigError, flag
 from surefoot.file_sets import check_writable
 from surefoot.protocols import Algorithm, FineTunes
 from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.rollouts.stream import OnlineSimulator
 from surefoot.runs.loaded import LoadedRun, load_run
 from surefoot.runs.output_folder import check_output_folder
 from surefoot.runs.run_data import data_task, run_data
@@ -37,7 +38,6 @@ from surefoot.tasks import Task, get_task
 from surefoot.text import shell_word
 from surefoot.training import RunConfig, RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, fine_tune
-from surefoot.training.online_simulator import OnlineSimulator
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from surefoot.envs.pure import PureTask, where_envs
 from surefoot.envs.vector import Step, WorkerDeath
@@ -45,9 +45,14 @@ def _int32(seeds: Int[np.ndarray, " n"]) -> Int[Array, " n"]:
     return jnp.asarray(np.asarray(seeds), jnp.int32)
 
 
+def start_keys(seeds: Int[Array, " n"]) -> Key[Array, " n"]:
+    """What the starts of the episodes of these seeds are drawn from."""
+    return jax.vmap(partial(jax.random.fold_in, jax.random.key(_SEED)))(seeds)
+
+
 @partial(jax.jit, static_argnames="task")
 def _begin(task: PureTask, seeds: Int[Array, " n"]) -> tuple[PyTree[Any], Array]:
-    return task.reset(jax.vmap(partial(jax.random.fold_in, jax.random.key(_SEED)))(seeds))
+    return task.reset(start_keys(seeds))
 
 
 @partial(jax.jit, static_argnames="task")

@@ -1,81 +1,106 @@
 """PointRobot's evaluation: rollouts of all seeds in one program, a row for each episode, and what the rows say."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Int
 
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
+from surefoot.envs.pure import PURE_TASKS, PureTask
 from surefoot.evaluation.outputs import check_episodes
-from surefoot.evaluation.rollouts import Records, roll_out
 from surefoot.evaluation.rows import episode_row
 from surefoot.evaluation.starts import ExactValue, Starts, is_infeasible_start
 from surefoot.evaluation.summarize import fixed_start_figures, start_figures
-from surefoot.numerics import enough_memory, pinned
-from surefoot.protocols import Algorithm
+from surefoot.nn import member
+from surefoot.numerics import pinned
+from surefoot.protocols import Acts
+from surefoot.rollouts import scan
+from surefoot.rollouts.acting import episode_keys
 
-LARGEST_BLOCK = 512
-"""Episodes of each seed in one dispatch; more are cut into equal blocks, so that progress can be told."""
-EPISODES_PER_LANE = 16
-"""Lanes idle at the end, while the longest episodes last, and cost as much as before: few lanes waste little."""
-_SEED = 11_02_2024
+MOST_ENVS, EPISODES_PER_ENV = 64, 16
+"""Environments idle at the end, while the longest episodes last, and cost as much as before: few of them waste
+little."""
+CHUNK = 100
+"""Steps in one dispatch; progress is told between two."""
+
+
+class Records(NamedTuple):
+    """What is kept of each episode, in NumPy; axes [seeds, episodes] or [seeds, episodes, HORIZON + 1, 2]."""
+
+    episode_return: Float[np.ndarray, "s n"]
+    """Sum of rewards, metres plus 1 for the goal."""
+    cost: Float[np.ndarray, "s n"]
+    """Violating steps."""
+    length: Int[np.ndarray, "s n"]
+    """Environment steps."""
+    max_constraint: Float[np.ndarray, "s n"]
+    """Largest h of the states entered, metres."""
+    reached_goal: Bool[np.ndarray, "s n"]
+    path: Float[np.ndarray, "s n t 2"]
+    """Positions, the start first; NaN after the end. Metres."""
 
 
 @pinned()
 def roll_out_seeds(
-    algorithm: Algorithm,
+    algorithm: Acts,
     states: Any,
     poses: Float[np.ndarray, "n pose"],
     *,
     seeds: Sequence[int],
-    lag: float = 0.0,
+    task: PureTask = PURE_TASKS["PointRobot"],
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Records:
-    """One episode of a robot with that lag (seconds) from every pose for every seed, as NumPy arrays [seeds, n, ...].
+    """One episode of a robot's task from every pose for every seed.
 
-    `states` has a leading seed axis in the order of `seeds`; a seed's noise does not depend on the others beside it.
+    `states` has a leading seed axis in the order of `seeds`; an episode's noise depends on its seed and number alone.
     `on_progress(done, total)` counts episodes of all seeds. Raises `OutputError` for actions that are not finite.
     """
-    count, total = len(poses), len(poses) * len(seeds)
-    blocks = -(-count // LARGEST_BLOCK)
-    size = -(-count // blocks)
-    # Equal blocks share one compiled program; the last one is filled up with poses that are dropped again.
-    index = np.arange(blocks * size).reshape(blocks, size) % count
-    keys = jnp.stack([jax.random.fold_in(jax.random.key(_SEED), seed) for seed in seeds])
-    parts = []
-    for block, rows in enumerate(index):
-        if on_progress is not None:
-            on_progress(min(block * size, count) * len(seeds), total)
-        block_keys = jax.vmap(partial(jax.random.fold_in, data=block))(keys)
-        memory = enough_memory(f"a block of {size} episodes of {len(seeds)} seeds", "evaluate fewer episodes")
-        with memory, jax.debug_nans(False):  # paths hold NaN behind their ends
-            records = _roll_out(
-                algorithm, states, jnp.asarray(poses[rows]), block_keys, lanes=-(-size // EPISODES_PER_LANE), lag=lag
+    count, report = len(poses), on_progress or (lambda done, total: None)
+    first = scan.First(*_reset_to(jnp.asarray(poses)))
+    found = []
+    for place, seed in enumerate(seeds):
+        report(place * count, len(seeds) * count)
+        found.append(
+            scan.roll_out(
+                algorithm, member(states, place), task, first, keys=episode_keys(seed, np.arange(count)),
+                num_envs=min(MOST_ENVS, -(-count // EPISODES_PER_ENV)), chunk=CHUNK, keep=entered,
+                on_chunk=lambda _, done, place=place: report(place * count + done, len(seeds) * count),
             )
-            parts.append(jax.tree.map(np.asarray, records))
-    if on_progress is not None:
-        on_progress(total, total)
-    whole: Records = jax.tree.map(lambda *values: np.concatenate(values, axis=1)[:, :count], *parts)
-    check_episodes(whole.episode_return, whole.cost, axes="seed, start")
-    return whole
+        )  # fmt: skip
+    records: Records = jax.tree.map(lambda *parts: np.stack(parts), *[records_of(one, poses) for one in found])
+    check_episodes(records.episode_return, records.cost, axes="seed, start")
+    return records
 
 
-@partial(jax.jit, static_argnames=("algorithm", "lanes", "lag"))
-def _roll_out(
-    algorithm: Algorithm, states: Any, poses: Float[Array, "n pose"], keys: Key[Array, " s"], *, lanes: int, lag: float
-) -> Records:
-    # One seed after the other in one program: on a CPU that takes half as long as `vmap`, whose batched matrix products
-    # are slower than plain ones and whose seeds all wait for the longest.
-    def one_seed(seed: tuple[Any, Key[Array, ""]]) -> Records:
-        state, key = seed
-        return roll_out(algorithm.policy(state), poses, key, lanes=lanes, lag=lag)
+_reset_to = jax.jit(point_robot.reset_to)
+_goal_distance = jax.jit(point_robot.goal_distance)
 
-    return jax.lax.map(one_seed, (states, keys))
+
+def entered(algorithm: Acts, state: Any, seen: scan.ScanStep) -> tuple[Array, Array]:
+    """Positions and h of the states entered."""
+    result: Any = seen.result
+    return seen.entered.pose[:, :2], result.constraint
+
+
+def records_of(found: scan.ScanRollout, poses: Float[np.ndarray, "n pose"]) -> Records:
+    """What is kept of one seed's episodes [n] from these poses, where `entered` kept their steps."""
+    sums, (positions, constraint) = found.sums, found.kept
+    length = np.asarray(sums.length)
+    there = np.arange(positions.shape[1]) < length[:, None]
+    path = np.concatenate([poses[:, None, :2], np.where(there[..., None], positions, np.nan)], 1)
+    last = positions[np.arange(len(poses)), length - 1]
+    return Records(
+        episode_return=np.asarray(sums.episode_return),
+        cost=np.asarray(sums.cost),
+        length=length,
+        max_constraint=np.where(there, constraint, -np.inf).max(1),
+        reached_goal=np.asarray(_goal_distance(last)) <= point_robot.GOAL_RADIUS,
+        path=path.astype(np.float32),
+    )
 
 
 def episode_rows(

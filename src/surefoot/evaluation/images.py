@@ -1,7 +1,6 @@
 """Episodes of a policy that sees images, and how well its infeasibility foresees violations."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -12,13 +11,14 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from surefoot.data.frames import FrameData, Frames, from_episodes
 from surefoot.envs.pure import PureTask
-from surefoot.envs.pure_rollouts import Episodes, roll_out_from, roll_out_whole
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.outputs import check_episodes
 from surefoot.evaluation.pieces import in_pieces
 from surefoot.evaluation.rows import episode_row
-from surefoot.numerics import check_finite, enough_memory, pinned
-from surefoot.protocols import Algorithm, HasInfeasibility
+from surefoot.numerics import check_finite, pinned
+from surefoot.protocols import Acts, HasInfeasibility
+from surefoot.rollouts import scan
+from surefoot.rollouts.acting import episode_keys
 
 WITHIN = 5
 """Steps ahead that a violation should be foreseen."""
@@ -30,46 +30,38 @@ UNSOUND = "the model's networks overflow on these episodes"
 
 @pinned()
 def evaluate_seed(
-    algorithm: Algorithm, state: Any, task: PureTask, name: str, *, episodes: int, seed: int
+    algorithm: Acts, state: Any, task: PureTask, name: str, *, episodes: int, seed: int
 ) -> tuple[list[dict[str, Any]], FrameData]:
-    """(a row for each episode, its frames). The starts are the same for every seed and
+    """(a row for each episode, its frames as those of the task `name`). The starts are the same for every seed and
     algorithm."""
-    starts = jax.random.split(jax.random.key(_SEED), episodes)
-    with side_by_side(episodes):
-        found = _roll_out(algorithm, state, starts, _acting_key(seed), task=task)
-    rows = episode_rows(found, task, seed=seed, sets=["drawn"] * episodes)
-    return rows, visited_frames(found, name)
+    first = scan.first_states(task, jax.random.split(jax.random.key(_SEED), episodes))
+    return evaluate_from(algorithm, state, task, name, first=first, sets=["drawn"] * episodes, seed=seed)
 
 
 @pinned()
 def evaluate_from(
-    algorithm: Algorithm,
-    state: Any,
-    task: PureTask,
-    name: str,
-    *,
-    first: Any,
-    images: Array,
-    sets: Sequence[str],
-    seed: int,
-) -> tuple[list[dict[str, Any]], Episodes]:
-    """The same from given first states [n] and their images; `sets` names the start set of each. The episodes come as
-    they are, in NumPy."""
-    with side_by_side(len(sets)):
-        found = _roll_out_from(algorithm, state, first, images, _acting_key(seed), task=task)
-    return episode_rows(found, task, seed=seed, sets=sets), jax.tree.map(np.asarray, found)
-
-
-def side_by_side(episodes: int) -> AbstractContextManager[None]:
-    """Memory that runs out in an evaluation of as many episodes at once is a sentence."""
-    return enough_memory(f"an evaluation of {episodes} episodes side by side", "evaluate fewer")
-
-
-def episode_rows(found: Episodes, task: PureTask, *, seed: int, sets: Sequence[str]) -> list[dict[str, Any]]:
-    """A row for each episode; they are numbered within the start set that each belongs to."""
-    sums: Any = jax.tree.map(np.asarray, found.sums)
+    algorithm: Acts, state: Any, task: PureTask, name: str, *, first: scan.First, sets: Sequence[str], seed: int
+) -> tuple[list[dict[str, Any]], FrameData]:
+    """The same from given first states; `sets` names the start set of each."""
+    keys = episode_keys(seed, np.arange(len(sets)))
+    found = scan.roll_out(algorithm, state, task, first, keys=keys, num_envs=len(sets), chunk=task.horizon, keep=_frame)
+    sums: Any = found.sums
     check_episodes(sums.episode_return, sums.cost, axes="episode")
-    reached = np.zeros(len(sets), bool) if task.succeeded is None else np.asarray(task.succeeded(found.last_state))
+    images, action, reward, cost, entered = found.kept
+    last = jax.tree.map(lambda leaf: leaf[np.arange(len(sets)), sums.length - 1], entered)
+    reached = np.zeros(len(sets), bool) if task.succeeded is None else np.asarray(task.succeeded(last))
+    seen = np.concatenate([np.asarray(first.observation)[:, None], images], 1)
+    frames = from_episodes(name, seen, action, reward, cost, lengths=sums.length, terminated=sums.terminated)
+    return episode_rows(sums, reached, seed=seed, sets=sets), frames
+
+
+def _frame(algorithm: Acts, state: Any, seen: scan.ScanStep) -> tuple[Any, ...]:
+    """What is kept of a step."""
+    return seen.result.observation, seen.action, seen.result.reward, seen.result.cost, seen.entered
+
+
+def episode_rows(sums: Any, reached: Bool[np.ndarray, " n"], *, seed: int, sets: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each episode; they are numbered within the start set that each belongs to."""
     numbers = [list(sets[:place]).count(one) for place, one in enumerate(sets)]
     return [
         episode_row(
@@ -85,33 +77,6 @@ def episode_rows(found: Episodes, task: PureTask, *, seed: int, sets: Sequence[s
         )
         for k in range(len(sets))
     ]
-
-
-def visited_frames(found: Episodes, name: str) -> FrameData:
-    """The episodes, every step of which was kept, as frames of the task `name`."""
-    visited, sums, terminated = jax.tree.map(np.asarray, (found.visited, found.sums, found.terminated))
-    images = np.concatenate([visited.observation, visited.last_observation[:, None]], 1)
-    return from_episodes(
-        name, images, visited.action, visited.reward, visited.cost, lengths=sums.length, terminated=terminated
-    )
-
-
-def _acting_key(seed: int) -> Key[Array, ""]:
-    return jax.random.fold_in(jax.random.key(_SEED + 1), seed)
-
-
-@partial(jax.jit, static_argnames=("algorithm", "task"))
-def _roll_out(
-    algorithm: Algorithm, state: Any, starts: Key[Array, " n"], key: Key[Array, ""], *, task: PureTask
-) -> Episodes:
-    return roll_out_whole(algorithm.policy(state), task, starts, key, keep=True)
-
-
-@partial(jax.jit, static_argnames=("algorithm", "task"))
-def _roll_out_from(
-    algorithm: Algorithm, state: Any, first: Any, images: Array, key: Key[Array, ""], *, task: PureTask
-) -> Episodes:
-    return roll_out_from(algorithm.policy(state), task, first, images, key, keep=True)
 
 
 def violation_ahead(costs: Float[np.ndarray, "n t"], *, within: int) -> Bool[np.ndarray, "n t"]:

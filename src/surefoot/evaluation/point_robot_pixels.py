@@ -13,14 +13,14 @@ from surefoot.envs import point_robot_pixels
 from surefoot.envs.point_robot import constraint
 from surefoot.envs.point_robot_pixels import VARIANTS, Variant
 from surefoot.envs.pure import PURE_TASKS
-from surefoot.envs.pure_rollouts import Episodes
 from surefoot.evaluation.collect import PixelEpisodes, collect_point_robot_pixels, draw_poses
-from surefoot.evaluation.images import by_episode, evaluate_from, infeasibility_along, visited_frames
+from surefoot.evaluation.images import by_episode, evaluate_from, infeasibility_along
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.pieces import in_pieces
 from surefoot.evaluation.starts import draw_starts
 from surefoot.numerics import check_finite, pinned
 from surefoot.protocols import Algorithm, HasInfeasibility
+from surefoot.rollouts import scan
 from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses, solve_point_robot
 from surefoot.safety.region import SLICES, score_region
 
@@ -39,8 +39,7 @@ def exact_set(task: str) -> ExactSet:
 class FirstStates(NamedTuple):
     """Where episodes begin."""
 
-    state: point_robot_pixels.PixelState
-    images: Array
+    first: scan.First
     sets: tuple[str, ...]
     """"feasible" or "infeasible", for each."""
 
@@ -52,16 +51,14 @@ def first_states(task: str, exact: ExactSet, *, feasible: int, infeasible: int) 
     starts = draw_starts(exact.value, feasible=feasible, infeasible=infeasible, hazards=variant.layout.centres)
     count = feasible + infeasible  # without the fixed starts, which are PointRobot's
     poses = jnp.asarray(starts.poses[:count])
-    return FirstStates(*point_robot_pixels.reset_to(poses, **variant._asdict()), starts.sets[:count])
+    return FirstStates(scan.First(*point_robot_pixels.reset_to(poses, **variant._asdict())), starts.sets[:count])
 
 
 def evaluate_seed(
     algorithm: Algorithm, state: Any, task: str, starts: FirstStates, *, seed: int
-) -> tuple[list[dict[str, Any]], Episodes]:
-    """(a row for each episode, the episodes in NumPy)."""
-    return evaluate_from(
-        algorithm, state, PURE_TASKS[task], task, first=starts.state, images=starts.images, sets=starts.sets, seed=seed
-    )
+) -> tuple[list[dict[str, Any]], FrameData]:
+    """(a row for each episode, its frames)."""
+    return evaluate_from(algorithm, state, PURE_TASKS[task], task, first=starts.first, sets=starts.sets, seed=seed)
 
 
 def held_out(task: str) -> PixelEpisodes:
@@ -152,8 +149,3 @@ def _infeasibility_of_images(algorithm: HasInfeasibility, state: Any, images: Ar
     none, yes = jnp.zeros((count, 1)), jnp.ones((count, 1), bool)
     frames = Frames(images[:, None], jnp.zeros((count, 1, 2)), none, none, yes, ~yes)
     return algorithm.window_infeasibility(state, frames, key)[:, 0]
-
-
-def pictured_frames(found: Episodes, name: str, *, most: int) -> FrameData:
-    """The first `most` episodes as frames."""
-    return visited_frames(jax.tree.map(lambda leaf: leaf[:most], found), name)

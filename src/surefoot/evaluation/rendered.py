@@ -8,7 +8,7 @@ from jaxtyping import Float, PyTree, UInt8
 
 from surefoot.envs.workers.local import LocalEnvs, Step
 from surefoot.evaluation.simulated import roll_out_alone
-from surefoot.protocols import Algorithm
+from surefoot.protocols import Acts
 from surefoot.tasks import Task
 
 COST_COLOUR = (200, 16, 46)
@@ -35,7 +35,7 @@ class RenderedEpisode(NamedTuple):
 
 
 def render_episode(
-    algorithm: Algorithm, state: PyTree[Any], simulator: DrawingSimulator, task: Task, *, seed: int, episode: int,
+    algorithm: Acts, state: PyTree[Any], simulator: DrawingSimulator, task: Task, *, seed: int, episode: int,
     every: int = 1, num_envs: int = 1, on_step: Callable[[int], None] | None = None,
 ) -> RenderedEpisode:  # fmt: skip
     """Episode `episode` of training seed `seed`, whose `state` has no seed axis: a frame every `every` steps, with a

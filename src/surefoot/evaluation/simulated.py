@@ -8,12 +8,11 @@ import numpy as np
 from jaxtyping import Int, PyTree
 
 from surefoot.envs.vector import IDLE, VectorEnv
-from surefoot.protocols import Algorithm
+from surefoot.protocols import Acts
 from surefoot.rollouts import host
 
 ENVS_PER_SEED = 10
 """At most; episodes beyond follow in the same environments."""
-_SEED = 23_11_2023
 
 
 class Episode(NamedTuple):
@@ -52,7 +51,7 @@ def envs_for(*, seeds: int, episodes: int, most_per_seed: int = ENVS_PER_SEED) -
 
 
 def roll_out_simulator(
-    algorithm: Algorithm,
+    algorithm: Acts,
     states: PyTree[Any],
     env: VectorEnv,
     *,
@@ -66,14 +65,14 @@ def roll_out_simulator(
     `on_progress(done, total)` counts episodes."""
     queue = _queue(env.num_envs // len(seeds), episodes)
     found = host.roll_out(
-        algorithm, states, env, np.tile(queue, (len(seeds), 1)), seeds=seeds, key=jax.random.key(_SEED), shape=shape,
+        algorithm, states, env, np.tile(queue, (len(seeds), 1)), seeds=seeds, shape=shape,
         on_progress=on_progress,
     )  # fmt: skip
     return Rollouts(_episodes(found, queue, seeds), found.steps, sum(found.policy_seconds), found.env_seconds)
 
 
 def roll_out_alone(
-    algorithm: Algorithm,
+    algorithm: Acts,
     state: PyTree[Any],
     env: VectorEnv,
     *,
@@ -86,7 +85,7 @@ def roll_out_alone(
     queue = np.full((env.num_envs, 1), IDLE)
     queue[episode % env.num_envs] = episode
     states = jax.tree.map(lambda leaf: leaf[None], state)
-    found = host.roll_out(algorithm, states, env, queue, seeds=(seed,), key=jax.random.key(_SEED), shape=shape)
+    found = host.roll_out(algorithm, states, env, queue, seeds=(seed,), shape=shape)
     return _episodes(found, queue, (seed,))[0]
 
 

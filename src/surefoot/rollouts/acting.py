@@ -1,5 +1,6 @@
 """What both drivers share: what a policy is told at each step, its noise, and what is kept of an episode."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,8 @@ from surefoot.constraints.budgets import BudgetState, remaining_budget
 from surefoot.envs.pure import where_envs
 from surefoot.types import Policy, PolicyInputs
 
+ROOT = 23_11_2023
+"""Of the keys of all evaluations."""
 Numbers = Shaped[Array, "*n"] | Shaped[np.ndarray, "*n"]
 Flags = Bool[Array, "*n"] | Bool[np.ndarray, "*n"]
 
@@ -48,33 +51,28 @@ def remaining(budgets: Budgets, spent: BudgetState, episode: Any, step: Any) -> 
 
 
 def act(
-    policy: Policy, memory: PyTree[Any], inputs: PolicyInputs, key: Key[Array, "*n"]
-) -> tuple[PyTree[Any], Float[Array, "n act"]]:
-    """One call for n environments; where an episode begins, or begins again, from a memory of nothing."""
-    assert inputs.step is not None
-    memory = where_envs(inputs.step == 0, policy.initial(inputs.step.shape[0]), memory)
-    return policy.act(memory, inputs, key)
-
-
-def act_each(
     policy: Policy, memory: PyTree[Any], inputs: PolicyInputs, keys: Key[Array, " n"]
 ) -> tuple[PyTree[Any], Float[Array, "n act"]]:
-    """As `act`, each environment with noise of its own key: what one does depends on no other."""
+    """One call for n environments, each with noise of its own key: what one does depends on no other. Where an episode
+    begins, or begins again, the policy remembers nothing."""
 
     def one(memory: PyTree[Any], inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[PyTree[Any], Array]:
         memory, inputs = jax.tree.map(lambda leaf: leaf[None], (memory, inputs))
-        memory, action = act(policy, memory, inputs, key)
+        memory, action = policy.act(memory, inputs, key)
         return jax.tree.map(lambda leaf: leaf[0], memory), action[0]
 
-    return jax.vmap(one)(memory, inputs, keys)
+    assert inputs.step is not None
+    memory = where_envs(inputs.step == 0, policy.initial(inputs.step.shape[0]), memory)
+    return policy.act(memory, inputs, keys) if policy.keyed else jax.vmap(one)(memory, inputs, keys)
 
 
-def episode_keys(key: Key[Array, ""], seed: Any, episode: Any) -> Key[Array, " n"]:
-    """A key for each episode [n] of a training seed; `episode_key` folded with the step is the key of an action."""
-    seeded = jax.random.fold_in(key, seed)
-    return jax.vmap(lambda number: jax.random.fold_in(seeded, number))(jnp.maximum(episode, 0))
+@partial(jax.jit, static_argnames="root")
+def episode_keys(seed: Any, episode: Any, *, root: int = ROOT) -> Key[Array, " n"]:
+    """A key for each episode [n] of a training seed."""
+    key = jax.random.fold_in(jax.random.key(root), seed)
+    return jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.maximum(episode, 0))
 
 
 def step_keys(keys: Key[Array, " n"], step: Int[Array, " n"]) -> Key[Array, " n"]:
-    """The key of each environment's action: a function of (seed, episode, step)."""
+    """The key of each environment's action, out of its episode's: a function of (seed, episode, step)."""
     return jax.vmap(jax.random.fold_in)(keys, step)

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from surefoot.constraints.budgets import BudgetState, pay
 from surefoot.envs.vector import IDLE, Step, VectorEnv
 from surefoot.numerics import check_finite, enough_memory, pinned
-from surefoot.protocols import Algorithm
-from surefoot.rollouts.acting import Budgets, EpisodeSums, act, act_each, episode_keys, remaining, step_keys
+from surefoot.protocols import Acts
+from surefoot.rollouts.acting import ROOT, Budgets, EpisodeSums, act, episode_keys, remaining, step_keys
 from surefoot.types import PolicyInputs
 
 FIRST_EPISODE_SEED = 1_000_000
@@ -78,8 +78,8 @@ OnStep = Callable[[PyTree[Any], Moment, Bool[np.ndarray, " n"], int], None]
 
 @pinned()
 def roll_out(
-    algorithm: Algorithm, states: PyTree[Any], env: VectorEnv, queue: Int[np.ndarray, "n k"], *, seeds: Sequence[int],
-    key: Key[Array, ""], shape: tuple[int, ...] | None = None, budgets: Budgets | None = None, discount: float = 1.0,
+    algorithm: Acts, states: PyTree[Any], env: VectorEnv, queue: Int[np.ndarray, "n k"], *, seeds: Sequence[int],
+    root: int = ROOT, shape: tuple[int, ...] | None = None, budgets: Budgets | None = None, discount: float = 1.0,
     on_step: OnStep | None = None, on_progress: Callable[[int, int], None] | None = None,
 ) -> HostRollout:  # fmt: skip
     """The episodes of each environment's row of the queue, one after the other; `IDLE` ends a row.
@@ -106,7 +106,7 @@ def roll_out(
         inputs = PolicyInputs(*told)
         episode = np.maximum(books.episode, 0).reshape(grid)
         with enough_memory(f"a policy's call for {env.num_envs} episodes side by side", "evaluate fewer side by side"):
-            memory, actions = _act(algorithm, states, memory, inputs, key, seeds_array, episode)
+            memory, actions = _act(algorithm, states, memory, inputs, seeds_array, episode, root=root)
         return check_actions(np.asarray(actions).reshape(env.num_envs, -1), books.running)
 
     began = time.perf_counter()
@@ -199,22 +199,21 @@ _KINDS = (float, float, float, int, int, bool)
 """Of the fields of `EpisodeSums`."""
 
 
-def _first_memory(algorithm: Algorithm, states: PyTree[Any], count: int) -> PyTree[Any]:
+def _first_memory(algorithm: Acts, states: PyTree[Any], count: int) -> PyTree[Any]:
     """The policies' memory [S, L, ...] before any step."""
     return jax.vmap(lambda state: algorithm.policy(state).initial(count))(states)
 
 
-@partial(jax.jit, static_argnames="algorithm")
+@partial(jax.jit, static_argnames=("algorithm", "root"))
 def _act(
-    algorithm: Algorithm, states: PyTree[Any], memory: PyTree[Any], inputs: PolicyInputs, key: Key[Array, ""],
-    seeds: Int[Array, " s"], episode: Int[Array, "s l"],
+    algorithm: Acts, states: PyTree[Any], memory: PyTree[Any], inputs: PolicyInputs,
+    seeds: Int[Array, " s"], episode: Int[Array, "s l"], *, root: int,
 ) -> tuple[PyTree[Any], Float[Array, "s l a"]]:  # fmt: skip
     """One seed after the other: on a CPU faster than `vmap` over networks, as on PointRobot."""
 
     def one_seed(part: Any) -> tuple[PyTree[Any], Float[Array, "l a"]]:
         state, memory, inputs, seed, episode = part
-        policy = algorithm.policy(state)
-        keys = step_keys(episode_keys(key, seed, episode), inputs.step)
-        return (act if policy.keyed else act_each)(policy, memory, inputs, keys)
+        keys = step_keys(episode_keys(seed, episode, root=root), inputs.step)
+        return act(algorithm.policy(state), memory, inputs, keys)
 
     return jax.lax.map(one_seed, (states, memory, inputs, seeds, episode))

@@ -23,7 +23,6 @@ from typing_extensions import TypedDict
 from surefoot import checkpoint
 from surefoot.data.frames import FrameData, Frames, FrameWindows
 from surefoot.envs.pure import PureTask
-from surefoot.envs.pure_rollouts import Stream, roll_out_stream
 from surefoot.errors import CheckpointError, ConfigError, DivergenceError, SurefootError
 from surefoot.files import write_text
 from surefoot.interrupts import deferred_interrupts
@@ -32,8 +31,8 @@ from surefoot.nn import member
 from surefoot.numerics import enough_memory, pinned
 from surefoot.protocols import FineTunes
 from surefoot.ranges import Range, check_fields
+from surefoot.rollouts.stream import OnlineSimulator, Stream, roll_out_envs, roll_out_stream
 from surefoot.training.chunk import all_finite, seed_keys, state_template
-from surefoot.training.online_simulator import OnlineSimulator, roll_out_lanes
 from surefoot.training.run_directory import RunDirectory
 from surefoot.types import DataSpec
 
@@ -155,8 +154,7 @@ def play_round(
 ) -> tuple[Any, Replay, Brought, dict[str, Array]]:
     """Episodes in every lane, then the updates; also what the episodes brought and the means of the metrics."""
     k_start, k_act, k_learn = jax.random.split(key, 3)
-    starts = jax.random.split(k_start, settings.lanes)
-    stream = roll_out_stream(algorithm.policy(state), task, starts, k_act, steps=task.horizon)
+    stream = roll_out_stream(algorithm.policy(state), task, k_start, k_act, num_envs=settings.lanes, steps=task.horizon)
     return _learn(algorithm, state, replay, stream, k_learn, settings=settings, horizon=task.horizon)
 
 
@@ -171,7 +169,7 @@ def play_simulated_round(
 ) -> tuple[Any, Replay, Brought, dict[str, Array]]:
     """The same in a simulator: its lanes are stepped between calls of the compiled policy."""
     k_start, k_act, k_learn = jax.random.split(key, 3)
-    stream = roll_out_lanes(algorithm, state, task, jax.random.split(k_start, settings.lanes), k_act)
+    stream = roll_out_envs(algorithm, state, task, k_start, k_act)
     return learn_round(algorithm, state, replay, stream, k_learn, settings=settings, horizon=task.horizon)
 
 
