@@ -61,8 +61,8 @@ def parse(
             for sentence in checked.faults:
                 gathered.add(sentence)
             words = without_flags(kind, checked.words, _gather(kind, checked.words, gathered))
-            if not checked.complete:
-                gathered.settle()
+            if not (checked.complete and check_words(kind, words, command=command, default=default).complete):
+                gathered.settle()  # a required option is lacking, or was refused
         options = _built(kind, words, prog=f"surefoot {command}", default=default, given=arguments, faults=gathered)
     if command.split()[0] not in WITHOUT_JAX:
         start_jax()
