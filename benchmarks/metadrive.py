@@ -68,7 +68,7 @@ def lanes(task: Task) -> bool:
 
 def main() -> int:
     results: dict[str, Any] = _machine.head() | {"tasks": {}}
-    tasks = [task for task in DSRL_TASKS.values() if task.suite == "metadrive"]
+    tasks = [task for task in DSRL_TASKS.values() if task.isolated == "metadrive"]
     for task in tasks:
         row = measure(task)
         row["ok"] = row["same_in_one_process"] and row["same_in_another_process"] and row["other_seed_differs"]

@@ -21,7 +21,11 @@ from surefoot.envs.workers.vector import VectorSimulator
 from surefoot.tasks import get_task
 from surefoot.tasks.dsrl import DSRL_TASKS
 
-NAVIGATION = [name for name, task in DSRL_TASKS.items() if task.suite == "safety_gymnasium" and "Vel" not in name]
+NAVIGATION = [
+    name
+    for name, task in DSRL_TASKS.items()
+    if task.environment and "safety-gymnasium" in task.environment.packages and "Vel" not in name
+]
 RESET_MS, BUTTON_RESET_MS = 50.0, 300.0
 OVERHEAD = 0.05
 OVERHEAD_TASKS = ("PointGoal1", "PointCircle1", "CarButton1", "BallRun", "CarRun", "AntVelocity", "HopperVelocity",

@@ -15,11 +15,13 @@ from surefoot.envs.pure import PureTask
 from surefoot.planning.noise import normal_rows
 from surefoot.protocols import Inputs
 from surefoot.tasks import RunTimeBudget, Task
+from surefoot.tasks.environment import own
 from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
 HORIZON = 6
 TASK = Task(
     "Spend", 2, 1, HORIZON, return_min=0.0, return_max=10.0, constraints=(RunTimeBudget(4.0, 3.0, 0.5),),
+    environment=own("Spend"),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The records that pass between the floors: transitions, the shape of the data, metrics, policies."""
+"""The records that pass between the floors: transitions, metrics, policies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from surefoot.ranges import COUNT, NUMBER, Range, check_fields
+from surefoot.data_spec import DataSpec as DataSpec
+from surefoot.ranges import NUMBER, Range, check_fields
 
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
 
@@ -58,35 +59,6 @@ class Labeled(NamedTuple):
 
     batch: Any
     labels: Any
-
-
-@dataclass(frozen=True)
-class DataSpec:
-    """What an algorithm must know of a task and its data before it sees any of it. Hashable."""
-
-    observation_dim: Annotated[int, Range(COUNT)]
-    """Numbers in an observation."""
-    action_dim: Annotated[int, Range(COUNT)]
-    """Numbers in an action; each lies in [-1, 1]."""
-    horizon: Annotated[int, Range(COUNT)]
-    """Longest episode, in environment steps."""
-    image_shape: Annotated[tuple[int, int, int] | None, Range(COUNT)] = None
-    """Height, width and channels of images; None where observations are vectors."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-    @property
-    def observation_shape(self) -> tuple[int, ...]:
-        """The axes of one observation."""
-        return (self.observation_dim,) if self.image_shape is None else self.image_shape
-
-    @property
-    def worded(self) -> str:
-        """What messages say of it: "images of 16 x 16 x 3, actions of 2 numbers, episodes of 30 steps"."""
-        seen = "observations of {} numbers" if self.image_shape is None else "images of {}"
-        shape = " x ".join(map(str, self.observation_shape))
-        return f"{seen.format(shape)}, actions of {self.action_dim} numbers, episodes of {self.horizon} steps"
 
 
 @dataclass(frozen=True)

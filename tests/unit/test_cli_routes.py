@@ -238,7 +238,7 @@ def test_every_algorithm_is_measured_on_every_task_by_a_way_that_fits(algorithm:
         assert found in evaluate.ROUTES
         # The robots' way reads poses, that of images pictures; our own other tasks have neither.
         assert (found == "point robot") == (task.name in ROBOTS and algorithm != "trebi")
-        assert found.endswith("in a simulator") == (task.suite != "surefoot")
+        assert found.endswith("in a simulator") == task.simulated
         assert found.startswith("budgets") == (algorithm == "trebi")
-        if task.suite == "surefoot" and found != "point robot":
+        if not task.simulated and found != "point robot":
             assert task.name in PURE_TASKS

@@ -2,13 +2,13 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.fake_simulators import LINE, LineSimulators
 
-from surefoot.collection import collection as collection_module
 from surefoot.collection import driving
 from surefoot.collection.collection import Collection
 from surefoot.collection.collector import collect
@@ -19,18 +19,17 @@ from surefoot.collection.navigation import (
     Temper,
     _free_heading,
     _to_push,
-    has_layout,
     lidar_point,
     lidar_points,
     view,
 )
 from surefoot.collection.ppo import PPO
 from surefoot.collection.recipes import Recipe, recipe_of
-from surefoot.collection.scripted import driver_maker, play_round
+from surefoot.collection.scripted import play_round
 from surefoot.collection.store import Store
 from surefoot.envs.simulators import make
 from surefoot.errors import ConfigError
-from surefoot.tasks import TASKS, Task, get_task
+from surefoot.tasks import TASKS, Reference, Task, get_task
 
 LANES = 4
 RECIPE = Recipe(
@@ -75,11 +74,11 @@ def test_two_things_apart_are_two_and_nothing_is_none() -> None:
 def test_a_view_is_in_the_robots_frame() -> None:
     """A car's front is to the right of its frame's x: what lies at -y there is ahead."""
     lidars = [lidar((1.0, 0.5)), lidar((0.5, -0.6)), lidar()]
-    point = view(get_task("PointGoal1"), observation(velocity=(0.3, 0.1), lidars=lidars))
+    point = view("Point", "Goal1", observation(velocity=(0.3, 0.1), lidars=lidars))
     np.testing.assert_allclose(point.target, (1.0, 0.5), atol=1e-9)
     np.testing.assert_allclose(point.velocity, (0.3, 0.1))
     np.testing.assert_allclose(point.radii, [0.2])
-    car = view(get_task("CarGoal1"), observation(velocity=(0.0, -0.4), own=24, lidars=lidars))
+    car = view("Car", "Goal1", observation(velocity=(0.0, -0.4), own=24, lidars=lidars))
     np.testing.assert_allclose(car.target, (-0.5, 1.0), atol=1e-9)
     np.testing.assert_allclose(car.dangers, [(0.6, 0.5)], atol=1e-9)
     np.testing.assert_allclose(car.velocity, (0.4, 0.0))
@@ -87,7 +86,7 @@ def test_a_view_is_in_the_robots_frame() -> None:
 
 def test_the_right_button_is_no_danger_and_the_wrong_one_is() -> None:
     right, wrong = (1.0, 0.5), (-1.0, 0.4)
-    seen = view(get_task("PointButton1"), observation(lidars=[lidar(right, wrong), lidar(right), lidar(), lidar()]))
+    seen = view("Point", "Button1", observation(lidars=[lidar(right, wrong), lidar(right), lidar(), lidar()]))
     np.testing.assert_allclose(seen.dangers, [wrong], atol=1e-9)
     np.testing.assert_allclose(seen.radii, [0.1 + 0.13])
 
@@ -99,17 +98,22 @@ def test_a_view_is_what_the_simulator_knows(name: str, ahead: tuple[float, float
     observation, _ = env.reset(seed=3)
     task = env._backend._env.task  # pyright: ignore[reportAttributeAccessIssue]
     offset = (task.goal.pos - task.agent.pos)[:2] @ task.agent.mat[:2, :2]
-    np.testing.assert_allclose(view(get_task(name), observation).target[0], offset @ ahead, atol=1e-5)
+    np.testing.assert_allclose(view(name[: -len("Goal1")], "Goal1", observation).target[0], offset @ ahead, atol=1e-5)
     env.close()
+
+
+def driver_of(name: str) -> NavigationDriver:
+    task = get_task(name)
+    assert task.driver is not None
+    return task.driver(task, np.random.default_rng(0))
 
 
 def test_the_careful_keep_clear_and_the_bold_go_straight() -> None:
     """A hazard of radius 0.2 half way to a goal straight ahead."""
     seen = observation(lidars=[lidar((1.5, 0.001)), lidar((0.7, 0.001)), lidar()])
-    task = get_task("PointGoal1")
-    angle = _free_heading(view(task, seen), np.array([1.5, 0.0]), clearance=0.1)
+    angle = _free_heading(view("Point", "Goal1", seen), np.array([1.5, 0.0]), clearance=0.1)
     assert 0.7 * abs(np.sin(angle)) >= 0.3 - 1e-6  # past the hazard at its radius and the clearance
-    drivers = [NavigationDriver(task, np.random.default_rng(0)) for _ in range(2)]
+    drivers = [driver_of("PointGoal1") for _ in range(2)]
     drivers[0].temper = Temper("careful", 0.1, 1.0, 1.0, noise=0.0, random_share=0.0)
     drivers[1].temper = Temper("bold", 0.1, 1.0, 1.0, noise=0.0, random_share=0.0)
     careful, bold = (driver.act(seen) for driver in drivers)
@@ -119,8 +123,8 @@ def test_the_careful_keep_clear_and_the_bold_go_straight() -> None:
 
 
 def test_a_goal_behind_is_gone_to_backwards_and_a_box_is_not() -> None:
-    goal = NavigationDriver(get_task("PointGoal1"), np.random.default_rng(0))
-    push = NavigationDriver(get_task("PointPush1"), np.random.default_rng(0))
+    goal = driver_of("PointGoal1")
+    push = driver_of("PointPush1")
     goal.temper = push.temper = Temper("bold", 0.1, 1.0, 1.0, noise=0.0, random_share=0.0)
     back = goal.act(observation(lidars=[lidar((-1.5, 0.001)), lidar(), lidar()]))
     assert back[0] == -1.0
@@ -132,7 +136,7 @@ def test_a_goal_behind_is_gone_to_backwards_and_a_box_is_not() -> None:
 
 
 def test_the_lured_go_to_the_nearest_danger() -> None:
-    driver = NavigationDriver(get_task("PointGoal1"), np.random.default_rng(0))
+    driver = driver_of("PointGoal1")
     driver.temper = Temper("lured", 0.1, 1.0, 1.0, noise=0.0, random_share=0.0, lure=1.0)
     action = driver.act(observation(lidars=[lidar((-1.5, 0.5)), lidar((0.7, 0.001), (0.0, -2.0)), lidar()]))
     assert action[0] == 1.0
@@ -193,10 +197,10 @@ def test_a_held_up_driver_changes_to_a_free_lane() -> None:
 
 
 def test_who_has_drivers() -> None:
-    assert has_layout(get_task("CarPush2"))
-    assert not has_layout(get_task("PointCircle1"))
-    assert not has_layout(get_task("PointGoal1Vision"))
-    with_drivers = {name for name, task in TASKS.items() if driver_maker(task) is not None}
+    assert get_task("CarPush2").driver is not None
+    assert get_task("PointCircle1").driver is None
+    assert get_task("PointGoal1Vision").driver is None
+    with_drivers = {name for name, task in TASKS.items() if task.driver is not None}
     assert all((recipe_of(TASKS[name]).scripted > 0.0) == (name in with_drivers) for name in TASKS)
 
 
@@ -214,12 +218,10 @@ class Walker:
         return np.array([self.pace + self.generator.normal()])
 
 
-@pytest.fixture(autouse=True)
-def _walkers_on_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collection_module, "driver_maker", lambda task: Walker if task is LINE else None)
+WALKED = replace(LINE, driver=Reference(f"{__name__}:Walker"))
 
 
-def begin(folder: Path, *, recipe: Recipe = RECIPE, task: Task = LINE) -> Collection:
+def begin(folder: Path, *, recipe: Recipe = RECIPE, task: Task = WALKED) -> Collection:
     return Collection(task, recipe, 0, 10**6, Store.beside(folder / "line.hdf5"))
 
 

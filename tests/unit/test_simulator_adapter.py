@@ -48,10 +48,9 @@ class Counter:
 
 def task(**changes: Any) -> Any:
     facts = {
-        "vision": None,
         "name": "Counter",
-        "suite": "none",
-        "simulator_id": None,
+        "environment": None,
+        "image_shape": None,
         "observation_dim": 2,
         "action_dim": 2,
         "horizon": 5,
@@ -154,7 +153,7 @@ def test_a_simulator_of_other_dimensions_is_refused_and_closed() -> None:
 
 
 def test_make_refuses_tasks_of_no_simulator_and_other_render_modes() -> None:
-    with pytest.raises(ConfigError, match="task Counter: expected one of a simulator, found one of the suite 'none'"):
+    with pytest.raises(ConfigError, match="task Counter: expected one of a simulator, found one without"):
         make(task())
     with pytest.raises(UnknownNameError, match="unknown render mode 'human'"):
         make(task(), render_mode="human")  # pyright: ignore[reportArgumentType]

@@ -64,7 +64,7 @@ def test_bullets_episodes_are_those_of_a_fresh_original(task: str) -> None:
     given = actions(task, 40)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        original: Any = EnvironmentBuilder(**gymnasium.spec(str(get_task(task).simulator_id)).kwargs)
+        original: Any = EnvironmentBuilder(**gymnasium.spec(f"Safety{task}-v0").kwargs)
     state = np.random.get_state()  # noqa: NPY002
     np.random.seed(3)  # noqa: NPY002
     observation = original.reset()[0]

@@ -8,14 +8,16 @@ from surefoot.tasks.dsrl import DSRL_TASKS
 from surefoot.tasks.trebi import BUDGETS, TREBI_TASKS
 from surefoot.tasks.vision import VISION_TASKS
 
+EASY_SPARSE = {"roads": "easy", "traffic": "sparse"}
+
 
 def test_there_are_the_38_tasks_of_the_benchmark_and_our_own() -> None:
     assert len(DSRL_TASKS) == 38
-    suites = [task.suite for task in DSRL_TASKS.values()]
-    assert {suite: suites.count(suite) for suite in suites} == {
-        "bullet_safety_gym": 8,
-        "safety_gymnasium": 21,
-        "metadrive": 9,
+    backends = [task.environment.make.path.rpartition(":")[2] for task in DSRL_TASKS.values() if task.environment]
+    assert {name: backends.count(name) for name in backends} == {
+        "BulletBackend": 8,
+        "SafetyGymnasiumBackend": 21,
+        "RemoteBackend": 9,
     }
     assert set(TASKS) - set(DSRL_TASKS) == {
         "PointRobot", "PointRobotSlow", "PointRobotSlowCosts", "HazardRun", "HazardRunShifted",
@@ -26,27 +28,28 @@ def test_there_are_the_38_tasks_of_the_benchmark_and_our_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "dsrl_id", "simulator_id", "file"),
+    ("name", "dsrl_id", "arguments", "file"),
     [
-        ("BallRun", "OfflineBallRun-v0", "SafetyBallRun-v0", "SafetyBallRun-v0-80-940.hdf5"),
+        ("BallRun", "OfflineBallRun-v0", {"simulator_id": "SafetyBallRun-v0"}, "SafetyBallRun-v0-80-940.hdf5"),
         (
             "PointGoal1",
             "OfflinePointGoal1Gymnasium-v0",
-            "SafetyPointGoal1-v0",
+            {"simulator_id": "SafetyPointGoal1-v0"},
             "SafetyPointGoal1Gymnasium-v0-100-2022.hdf5",
         ),
         (
             "HalfCheetahVelocity",
             "OfflineHalfCheetahVelocityGymnasium-v1",
-            "SafetyHalfCheetahVelocity-v1",
+            {"simulator_id": "SafetyHalfCheetahVelocity-v1"},
             "SafetyHalfCheetahVelocityGymnasium-v1-250-2495.hdf5",
         ),
-        ("easysparse", "OfflineMetadrive-easysparse-v0", None, "SafeMetaDrive-easysparse-v0-85-1000.hdf5"),
+        ("easysparse", "OfflineMetadrive-easysparse-v0", EASY_SPARSE, "SafeMetaDrive-easysparse-v0-85-1000.hdf5"),
     ],
 )
-def test_ids_and_files_are_the_published_ones(name: str, dsrl_id: str, simulator_id: str | None, file: str) -> None:
+def test_ids_and_files_are_the_published_ones(name: str, dsrl_id: str, arguments: dict[str, str], file: str) -> None:
     task = get_task(name)
-    assert (task.dsrl_id, task.simulator_id, task.dsrl_file) == (dsrl_id, simulator_id, file)
+    assert task.environment is not None
+    assert (task.dsrl_id, dict(task.environment.make.arguments), task.dsrl_file) == (dsrl_id, arguments, file)
     assert get_task(dsrl_id) is task
 
 
@@ -68,7 +71,9 @@ def test_every_set_of_data_has_its_budget() -> None:
     for name, budget in budgets.items():
         task = get_task(name)
         assert task.budget == RunTimeBudget(*budget)
-        assert (task.simulator_id, task.return_min, task.return_max) == ("Hopper-v4", -20.272305, 3234.3)
+        assert task.environment is not None
+        assert task.environment.make.arguments == (("simulator_id", "Hopper-v4"),)
+        assert (task.return_min, task.return_max) == (-20.272305, 3234.3)
     assert all(get_task(name).budget == budget for name, budget in BUDGETS.items())
     assert len(TREBI_TASKS) == 2 + 3 * 4
     assert get_task("BallRun").budget is None

@@ -17,7 +17,7 @@ from surefoot.algorithms.bc import BC
 from surefoot.algorithms.fisor import FISOR
 from surefoot.cli.main import main
 from surefoot.data import Dataset, TransitionStream, hdf5, library
-from surefoot.data.d4rl import LABELLERS, load_d4rl
+from surefoot.data.d4rl import labeller_of, load_d4rl
 from surefoot.data.describe import describe
 from surefoot.data.minari import load_minari, save_minari
 from surefoot.data.prepare import to_transitions
@@ -70,7 +70,7 @@ def test_every_format_is_read_without_rewards(form: Callable[[Path, Dataset], Da
     assert found.rewards is None
     expected = written
     if form is as_d4rl:
-        labeller = LABELLERS[CHEETAH.name]
+        labeller: Any = labeller_of(CHEETAH)
         expected = replace(written, costs=labeller(written.observations, written.actions, written.next_observations))
     for (name, array), (other, wanted) in zip(found.arrays(), expected.arrays(), strict=True):
         assert name == other

@@ -145,7 +145,7 @@ def _check_name(task: Task) -> None:
             f"--task: {task.name} is a set of D4RL's, which is published and not collected here; collect "
             f"{PUBLISHED_SETS[task.name]} --recipe medium-replay makes data of that robot anew."
         )
-    if task.suite == "surefoot" and task.image_shape is not None and task.name not in IMAGE_TRANSITIONS:
+    if not task.simulated and task.image_shape is not None and task.name not in IMAGE_TRANSITIONS:
         plain = task.name.removesuffix("Moved").removesuffix("Shifted")
         raise ConfigError(f"--task: {task.name} is there to fine-tune on; collect {plain}.")
 
@@ -159,7 +159,7 @@ def _route(options: CollectOptions, task: Task) -> tuple[str, str]:
         raise ConfigError(f"--recipe: expected medium-replay for {task.name}, found default.")
     if task.vision is not None:
         return "images of a robot's cameras", f"{task.name}, whose behaviours are scripted and whose folder grows"
-    if task.suite != "surefoot":
+    if task.simulated:
         return "a learner in a simulator", task.name
     return "own behaviours", f"{task.name}, which has no simulator"
 
@@ -219,7 +219,7 @@ def _rows(options: CollectOptions, *, default: int = DEFAULT_TRANSITIONS) -> int
 def _collect_replay(options: CollectOptions, task: Task) -> Dataset:
     recipe = replay_recipe(task, steps=options.steps)
     # In a simulator each part begins new episodes; in pure JAX they go on.
-    each = recipe.rounds if task.suite == "surefoot" else max(after - first for first, after in parts(recipe))
+    each = max(after - first for first, after in parts(recipe)) if task.simulated else recipe.rounds
     simulated = recipe.rounds * recipe.lanes
     _check_steps(task, wanted=recipe.steps, simulated=simulated, lanes=recipe.lanes, each=each)
     collection = ReplayCollection(task, recipe, options.seed, Store.beside(options.out))
@@ -229,7 +229,7 @@ def _collect_replay(options: CollectOptions, task: Task) -> Dataset:
 
         return VectorSimulator(task, num_envs=recipe.lanes, workers=0)
 
-    opener = None if task.suite == "surefoot" else open_simulators
+    opener = open_simulators if task.simulated else None
     with ProgressLine(f"collecting {task.name}", unit="steps") as line:
         dataset, card = collect_replay(
             collection, opener, on_progress=lambda told: line.report(told.done, told.total, phase=told.phase)

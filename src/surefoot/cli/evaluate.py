@@ -213,15 +213,15 @@ def _budget_request(loaded: LoadedRun, options: EvaluateOptions) -> BudgetReques
 def route_of(loaded: LoadedRun, request: BudgetRequest) -> str:
     """How the run is measured: a key of `ROUTES`."""
     task = loaded.config.known_task()
-    if loaded.config.task_file is not None and task.environment is None:
+    if task.environment is None:
         raise ConfigError(
             f"{loaded.directory.path}: expected a task with an environment to act in, found {task.name}, of which "
             f"there are logs alone; `surefoot report` and the verdict after training say what logs can say."
         )
-    place = "" if task.suite == "surefoot" else " in a simulator"
+    place = " in a simulator" if task.simulated else ""
     if request.asked or loaded.algorithm.inputs.budget:
         return f"budgets{place}"
-    if task.suite == "surefoot" and task.image_shape is not None:
+    if not task.simulated and task.image_shape is not None:
         return "images"
     return "point robot" if task.name in point_robot.ROBOTS else f"protocol{place}"
 

@@ -15,7 +15,7 @@ from surefoot.cli.remarks import remark
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.constraints.schedules import read_schedule
 from surefoot.data.selection import data_name
-from surefoot.envs.pure import PURE_TASKS
+from surefoot.envs.pure import pure_task_of
 from surefoot.errors import ConfigError
 from surefoot.evaluation.budgets import (
     Budget,
@@ -239,7 +239,7 @@ def _rolling(
 ) -> Iterator[RollOut]:  # fmt: skip
     """What runs a block of `lanes` lanes: in one program where the task is pure JAX, else in a simulator kept open."""
     task = evaluation.task
-    pure = PURE_TASKS.get(task.name) if open_environment is None else None
+    pure = None if task.simulated or open_environment is not None else pure_task_of(task)
     opened: AbstractContextManager[Any] = nullcontext()
     if pure is None and lanes:
         opened = (open_environment or open_simulator)(task, lanes, min(request.workers, lanes))

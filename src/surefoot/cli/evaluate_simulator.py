@@ -10,7 +10,7 @@ from surefoot.cli.evaluate_images import data_pictures
 from surefoot.cli.progress import ProgressLine, warn_of_death
 from surefoot.cli.sight import check_sight, say_renderer
 from surefoot.data.selection import data_name
-from surefoot.envs.pure import PURE_TASKS
+from surefoot.envs.pure import pure_task_of
 from surefoot.envs.pure_vector import PureVector
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.vector import VectorEnv
@@ -57,7 +57,7 @@ def evaluate_on_simulator(
     cost_limits(task, protocol)  # refused before any work
     seeds = loaded.config.seeds
     # MetaDrive needs a process for each environment.
-    most = max(1, workers // len(seeds)) if task.suite == "metadrive" else ENVS_PER_SEED
+    most = max(1, workers // len(seeds)) if task.isolated else ENVS_PER_SEED
     num_envs = envs_for(seeds=len(seeds), episodes=episodes, most_per_seed=most)
     drawn = draw_rollouts(loaded, task, min(gifs, episodes), num_envs=num_envs // len(seeds)) if gifs else []
     began = time.perf_counter()
@@ -139,8 +139,8 @@ def _timing(rollouts: Rollouts, seconds: float, *, workers: int, num_envs: int) 
 
 def open_envs(task: Task, num_envs: int, workers: int) -> AbstractContextManager[VectorEnv]:
     """What a task is measured in: pure JAX where it is our own, else its simulator."""
-    if task.name in PURE_TASKS:
-        return PureVector(PURE_TASKS[task.name], num_envs=num_envs)
+    if not task.simulated:
+        return PureVector(pure_task_of(task), num_envs=num_envs)
     return open_simulator(task, num_envs, workers)
 
 

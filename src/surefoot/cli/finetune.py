@@ -24,7 +24,7 @@ from surefoot.cli.terminal import say
 from surefoot.data.frame_stream import in_memory
 from surefoot.data.frames import FrameData
 from surefoot.data.remarks import remarks
-from surefoot.envs.pure import PURE_TASKS, PureTask
+from surefoot.envs.pure import PureTask, pure_task_of
 from surefoot.errors import ConfigError, flag
 from surefoot.file_sets import check_writable
 from surefoot.protocols import Algorithm, FineTunes
@@ -171,7 +171,7 @@ def _checked(options: FinetuneOptions, given: Collection[str], faults: Faults) -
         )
     trained = loaded.config.known_task()
     task = trained if options.task is None else get_task(options.task)
-    route, whose = ("pure", f"{task.name}, which has no simulator") if task.vision is None else ("in a simulator", "")
+    route, whose = ("in a simulator", "") if task.simulated else ("pure", f"{task.name}, which has no simulator")
     with faults.also():
         refuse_others(options, ROUTES[route], whose, given=given)
     check_sight(loaded, task)
@@ -204,8 +204,8 @@ def _check_agreement(run: RunDirectory, options: FinetuneOptions, there: Finetun
 @contextmanager
 def _opened(task: Task, options: FinetuneOptions) -> Iterator[PureTask | OnlineSimulator]:
     """The task to act in, for as long as the block runs."""
-    if task.vision is None:
-        yield PURE_TASKS[task.name]
+    if not task.simulated:
+        yield pure_task_of(task)
         return
     say_renderer(task)
     # Here: nothing else of this command needs a simulator.

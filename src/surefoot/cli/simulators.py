@@ -110,6 +110,6 @@ def table(found: dict[str, Probe | SimulatorError]) -> str:
 
 def _simulated(name: str) -> Task:
     task = get_task(name)
-    if task.suite == "surefoot":
+    if not task.simulated:
         raise ConfigError(f"--tasks: expected tasks of a simulator, found {name}, which is surefoot's own.")
     return task

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 from surefoot.checkpoint import as_json
 from surefoot.collection.recipes import Recipe
-from surefoot.collection.scripted import DriverMaker, driver_maker
+from surefoot.collection.scripted import DriverMaker
 from surefoot.collection.store import Store
 from surefoot.envs.vector import VectorEnv
 from surefoot.errors import ConfigError
@@ -50,7 +50,7 @@ class Collection:
     @property
     def driver_maker(self) -> DriverMaker | None:
         """Of the task's scripted drivers."""
-        return driver_maker(self.task)
+        return self.task.driver
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -100,10 +100,13 @@ class NavigationDriver:
 
     task: Task
     generator: np.random.Generator
+    robot: str
+    """Row of `ROBOTS`."""
+    kind: str
+    """What is asked of it, a key of `_LAYOUTS`."""
 
     def __post_init__(self) -> None:
         self.temper = _draw_temper(self.generator)
-        self._robot = _robot(self.task)
         self._held: Float[np.ndarray, " 2"] = np.zeros(2)
         self._left = 0
         self._slow_steps = 0
@@ -112,7 +115,7 @@ class NavigationDriver:
     def act(self, observation: Float[np.ndarray, " obs"]) -> Float[np.ndarray, " 2"]:
         """The action, not clipped."""
         draw, temper = self.generator, self.temper
-        seen = view(self.task, observation)
+        seen = view(self.robot, self.kind, observation)
         slow = float(np.linalg.norm(seen.velocity)) < _STUCK_SPEED
         self._slow_steps = self._slow_steps + 1 if slow else 0
         starts = temper.style == "idle" or draw.uniform() < temper.random_share
@@ -121,7 +124,7 @@ class NavigationDriver:
         if self._left:
             self._left -= 1
             return self._held
-        action = _drive(self._robot, seen, *self._aim(seen), careful=temper.style == "careful")
+        action = _drive(self.robot, seen, *self._aim(seen), careful=temper.style == "careful")
         return action + temper.noise * draw.standard_normal(2)
 
     def _aim(self, seen: View) -> tuple[float, float]:
@@ -143,19 +146,14 @@ class NavigationDriver:
         return wanted, min(temper.top_speed, 0.25 + temper.eagerness * _free_ahead(seen, wanted))
 
 
-def has_layout(task: Task) -> bool:
-    """Whether `NavigationDriver` knows what a task's observation means."""
-    return task.suite == "safety_gymnasium" and task.vision is None and _kind(task) in _LAYOUTS
-
-
-def view(task: Task, observation: Float[np.ndarray, " obs"]) -> View:
-    """What an observation of a task says of the robot's surroundings."""
-    own, body = ROBOTS[_robot(task)]
-    layout = _LAYOUTS[_kind(task)]
+def view(robot: str, kind: str, observation: Float[np.ndarray, " obs"]) -> View:
+    """What an observation says of the robot's surroundings. `kind`: what is asked of it, a key of `_LAYOUTS`."""
+    own, body = ROBOTS[robot]
+    layout = _LAYOUTS[kind]
     numbers = np.asarray(observation, np.float64)
     lidars = dict(zip(layout.lidars, numbers[own:].reshape(len(layout.lidars), BINS), strict=True))
     # A car's front is to the right of where its frame's x points.
-    turn = np.eye(2) if _robot(task) == "Point" else np.array([[0.0, -1.0], [1.0, 0.0]])
+    turn = np.eye(2) if robot == "Point" else np.array([[0.0, -1.0], [1.0, 0.0]])
     if "buttons" in lidars:  # the right one is no danger; it reads alike in both
         lidars["buttons"] = np.where(np.abs(lidars["buttons"] - lidars["goal"]) < 1e-6, 0.0, lidars["buttons"])
     points = {name: lidar_points(lidars[name]) @ turn.T for name in layout.dangers}
@@ -282,11 +280,3 @@ def _drive(robot: str, seen: View, wanted: float, speed: float, *, careful: bool
     turn = float(np.clip(1.2 * angle - 0.15 * seen.turning, -1.0, 1.0))
     # Its first wheel is the right one.
     return np.clip(np.array([push + turn, push - turn]), -1.0, 1.0)
-
-
-def _robot(task: Task) -> str:
-    return "Car" if task.name.startswith("Car") else "Point"
-
-
-def _kind(task: Task) -> str:
-    return task.name.removeprefix(_robot(task))

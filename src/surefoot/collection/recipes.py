@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from surefoot.collection.ppo import PPO
-from surefoot.collection.scripted import driver_maker
 from surefoot.constraints import PIDGains
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks import Task
@@ -138,6 +137,10 @@ in a new place each time, and with 134 episodes of PointGoal1 in place of 330 a 
 _CROWDED = replace(_NAVIGATION, steps=240_000, transitions=220_000)
 """Of navigation of the second level, whose simulator makes 200 steps a second."""
 
+_ROADS = Recipe(steps=200_000, scripted=1.0, lanes=4)
+"""50 rounds of scripted drivers alone: a lane is a process of 400 MB, and in 16,000 steps a learner had ended two
+episodes."""
+
 RECIPES: dict[str, Recipe] = {
     "BallRun": Recipe(
         steps=1_000_000,
@@ -155,18 +158,15 @@ RECIPES: dict[str, Recipe] = {
     "HalfCheetahVelocity": _RUNNER,
     "HopperVelocity": _RUNNER,
     "Walker2dVelocity": _RUNNER,
-    **{f"{robot}{kind}2": _CROWDED for robot in ("Point", "Car") for kind in ("Goal", "Button", "Push")},
+    "navigation": _NAVIGATION,
+    "crowded navigation": _CROWDED,
+    "roads": _ROADS,
 }
 """Those of Ball, Car and HalfCheetah were tuned on two CPU cores, until what they leave behind covered the reference
 range of costs and held good safe episodes (results/plan_data). `Recipe()`, which all other tasks take, is a first
 guess."""
 
-_ROADS = Recipe(steps=200_000, scripted=1.0, lanes=4)
-"""50 rounds of scripted drivers alone: a lane is a process of 400 MB, and in 16,000 steps a learner had ended two
-episodes."""
-
 
 def recipe_of(task: Task) -> Recipe:
-    """The recipe of a simulated task: its own, that of scripted drivers where it has them, or the general one."""
-    scripted = _ROADS if task.suite == "metadrive" else _NAVIGATION
-    return RECIPES.get(task.name, Recipe() if driver_maker(task) is None else scripted)
+    """The recipe of a simulated task: its own, or the general one."""
+    return RECIPES.get(task.recipe or task.name, Recipe())

@@ -27,7 +27,7 @@ from surefoot.collection.replay import Collected, PureState, Rows
 from surefoot.collection.replay_recipes import ReplayRecipe
 from surefoot.collection.store import Store
 from surefoot.data import Dataset
-from surefoot.envs.pure import PURE_TASKS, PureTask
+from surefoot.envs.pure import pure_task_of
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.vector import Step, VectorEnv
 from surefoot.errors import DataError, DivergenceError
@@ -120,11 +120,9 @@ def _first(collection: ReplayCollection, *, on_simulator: bool) -> _State:
     learner = _INIT(recipe.learner, task.observation_dim, task.action_dim, k_learner)
     buffer = replay.empty(recipe.rounds, recipe.lanes, task.observation_dim, task.action_dim)
     collected = Collected(learner, buffer, jnp.int32(0))
-    return _State(collected, None if on_simulator else replay.begin_pure(_pure(task), k_lanes, lanes=recipe.lanes))
-
-
-def _pure(task: Task) -> PureTask:
-    return PURE_TASKS[task.name]
+    return _State(
+        collected, None if on_simulator else replay.begin_pure(pure_task_of(task), k_lanes, lanes=recipe.lanes)
+    )
 
 
 _INIT = jax.jit(sac.init, static_argnums=(0, 1, 2))
@@ -164,7 +162,13 @@ def _train_pure(
         keys = _keys(jnp.int32(collection.seed), jnp.int32(first), count=after - first)
         updates = 0 if after <= recipe.warm_up_rounds else recipe.updates
         collected, lanes, metrics = replay.run_pure(
-            recipe.learner, _pure(collection.task), collected, lanes, keys, updates=updates, gain=recipe.action_gain
+            recipe.learner,
+            pure_task_of(collection.task),
+            collected,
+            lanes,
+            keys,
+            updates=updates,
+            gain=recipe.action_gain,
         )
         metadata = _keep(collection, _State(collected, lanes), metrics, after, clock)
         if interrupted():

@@ -10,7 +10,7 @@ from typing import Annotated
 from surefoot.collection.sac import SAC
 from surefoot.errors import ConfigError, check_name
 from surefoot.ranges import COUNT, NUMBER, Range, check_fields
-from surefoot.tasks import TASKS, Task
+from surefoot.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,7 @@ Hopper's and were not tried to the end."""
 
 def replay_recipe(task: Task, *, steps: int | None = None) -> ReplayRecipe:
     """The recipe of `task`, with another number of steps if given. Raises `ConfigError`, `UnknownNameError`."""
-    plain = {TASKS[name].simulator_id or name: name for name in REPLAY_RECIPES}
-    name = plain.get(task.simulator_id or task.name, task.name)
+    name = task.recipe if task.recipe in REPLAY_RECIPES else task.name
     recipe = REPLAY_RECIPES[check_name("task with a medium-replay recipe", name, REPLAY_RECIPES)]
     if steps is None:
         return recipe

@@ -9,9 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from surefoot.collection.driving import RoadDriver
 from surefoot.collection.episodes import Columns, EpisodeCutter
-from surefoot.collection.navigation import NavigationDriver, has_layout
 from surefoot.envs.vector import IDLE, Step, VectorEnv
 from surefoot.tasks import Task
 
@@ -26,13 +24,6 @@ class Driver(Protocol):
 
 DriverMaker = Callable[[Task, np.random.Generator], Driver]
 """The driver of an episode, whose character and noise the generator draws."""
-
-
-def driver_maker(task: Task) -> DriverMaker | None:
-    """What makes the drivers of a task; None where there are none."""
-    if task.suite == "metadrive":
-        return RoadDriver
-    return NavigationDriver if has_layout(task) else None
 
 
 def play_round(

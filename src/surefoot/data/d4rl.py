@@ -18,10 +18,10 @@ from surefoot.data.allowance import Allowance
 from surefoot.data.checks import NEAR_REWARDS, check_dataset, flag_values, float32_values, refuse
 from surefoot.data.dataset import Dataset
 from surefoot.data.storage import check_numbers, check_storage, has_key, open_array, read_array, reading
-from surefoot.data.travel import TravelCost, check_places, has_places, read_places, travel_cost
+from surefoot.data.travel import TravelCost, check_places, has_places, read_places
 from surefoot.errors import ConfigError
 from surefoot.ranges import NUMBER, Range, check_fields
-from surefoot.tasks import Task
+from surefoot.tasks import TASKS, Task
 
 Labeller = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(observations [N, obs], actions [N, act], next observations [N, obs]) -> costs [N], at least 0."""
@@ -49,21 +49,6 @@ class SpeedLimit:
         return (speed > self.limit).astype(np.float32)
 
 
-LABELLERS: dict[str, Labeller] = {
-    # Limits: Safety-Gymnasium's velocity tasks, version 1. Columns: MuJoCo's observations are the positions without the
-    # root's place, then the velocities.
-    "AntVelocity": SpeedLimit(2.6222, (13, 14)),
-    "HalfCheetahVelocity": SpeedLimit(3.2096, (8,)),
-    "HopperVelocity": SpeedLimit(0.7402, (5,)),
-    "SwimmerVelocity": SpeedLimit(0.2282, (3,)),
-    "Walker2dVelocity": SpeedLimit(2.3415, (8,)),
-}
-"""Task -> how its costs are computed from D4RL's data of the same robot."""
-
-LEADING_COLUMNS = {"AntVelocity": 111}
-"""Task -> columns of D4RL's observations, where they go on after those of the task (with contact forces)."""
-
-
 _COPIES = 2.5
 """Of the arrays, in memory while next observations are derived and rows left out."""
 
@@ -75,11 +60,16 @@ def has_labels(task: Task) -> bool:
 
 def labeller_of(task: Task) -> Labeller | TravelCost | None:
     """What labels data of the task's robot that have no costs, in whatever format; None where nothing is known."""
-    return LABELLERS.get(task.name) or travel_cost(task)
+    return None if task.d4rl is None else task.d4rl.labeller()
+
+
+def further_columns(task: Task) -> int | None:
+    """Columns of D4RL's observations, where they go on after those of the task."""
+    return None if task.d4rl is None else task.d4rl.columns
 
 
 def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | TravelCost | None = None) -> Dataset:
-    """D4RL's file of the same robot as data of `task`, with costs by `labeller` (default: `LABELLERS`, `travel_cost`).
+    """D4RL's file of the same robot as data of `task`, with costs by `labeller` (default: `Task.d4rl`).
 
     Without `timeouts` an episode is cut at the task's horizon. Without `next_observations` the next observation is the
     following row's. The last step of an episode then has none: it is left out where the episode was cut, which so ends
@@ -91,7 +81,7 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
     path = Path(path)
     labeller = labeller or labeller_of(task)
     if labeller is None:
-        known = ", ".join(LABELLERS)
+        known = ", ".join(name for name, one in TASKS.items() if one.d4rl is not None)
         raise ConfigError(
             f"{path}: D4RL's data have no costs, and no cost labeller is known for {task.name} ({known})."
         )
@@ -182,7 +172,7 @@ def _open(path: Path, file: h5py.File, key: str, task: Task) -> h5py.Dataset:
     node = open_array(path, file, key)
     width = _width(key, task)
     check_numbers(path, key, node)
-    allowed = {width} | ({LEADING_COLUMNS.get(task.name)} if width == task.observation_dim else set())
+    allowed = {width} | ({further_columns(task)} if width == task.observation_dim else set())
     found = "no values" if node.shape is None else f"shape {list(node.shape)}"
     if width is not None and (node.shape is None or node.ndim != 2 or node.shape[1] not in allowed):
         refuse(path, key, expected=f"shape [N, {width}] for task {task.name}", found=found)

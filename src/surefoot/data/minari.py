@@ -23,7 +23,7 @@ from surefoot.data.allowance import Allowance
 from surefoot.data.cards import Metadata, written_card
 from surefoot.data.checks import check_dataset, flag_values, float32_values, refuse
 from surefoot.data.checksums import write_array
-from surefoot.data.d4rl import LEADING_COLUMNS, Labeller
+from surefoot.data.d4rl import Labeller, further_columns
 from surefoot.data.dataset import Dataset
 from surefoot.data.hdf5 import CARD, check_card_task
 from surefoot.data.storage import (
@@ -200,7 +200,7 @@ def _read_episode(
     """The arrays of one episode under the names of `Dataset`, and where the robot was, if that is there."""
     path = source.path
     source = source.inside(name)
-    moments = _read(source, f"{name}/observations", width=task.observation_dim, more=LEADING_COLUMNS.get(task.name))
+    moments = _read(source, f"{name}/observations", width=task.observation_dim, more=further_columns(task))
     actions = _read(source, f"{name}/actions", width=task.action_dim)
     steps = len(actions)
     if len(moments) != steps + 1:

@@ -108,15 +108,16 @@ def _ends(data: Data, task: Task) -> Iterator[str]:
 
 
 def _columns(data: Data, task: Task) -> Iterator[str]:
-    for key, columns in (("observations", data.observations), ("actions", data.actions)):
+    facts = ((data.observations, task.still_columns, task.equal_columns), (data.actions, (), ()))
+    for key, (columns, may_be_still, may_be_equal) in zip(("observations", "actions"), facts, strict=True):
         if columns.ndim != 2 or len(columns) < 2:
             continue
         rows = read_rows(columns, 0, min(len(columns), COLUMN_ROWS))
         still = np.flatnonzero((rows == rows[0]).all(0))
-        odd = [column for column in still.tolist() if key == "actions" or not _may_be_still(task, column)]
+        odd = [] if may_be_still is None else [column for column in still.tolist() if column not in may_be_still]
         if odd:
             yield f"{key}: {_listed(odd)} the same number in every one of {len(rows):,} rows"
-        pairs = [pair for pair in _duplicates(rows, still) if key == "actions" or not _may_be_double(task, pair)]
+        pairs = [] if may_be_equal is None else [pair for pair in _duplicates(rows, still) if pair not in may_be_equal]
         if pairs:
             named = ", ".join(f"{one} and {other}" for one, other in pairs[:_NAMED])
             yield f"{key}: columns {named} hold the same numbers in every one of {len(rows):,} rows"
@@ -197,24 +198,6 @@ def _whole(values: np.ndarray) -> np.ndarray:
 
 
 # --- columns ---------------------------------------------------------------------------------------------------------
-
-
-def _may_be_still(task: Task, column: int) -> bool:
-    """Whether a column of the task's observations is constant by its nature.
-
-    Sensors of robots that stay on the floor come first in Safety-Gymnasium's navigation; SafeReacher's target rests;
-    most of MetaDrive's lidar sees nothing on a straight road.
-    """
-    if task.suite == "metadrive":
-        return True
-    if task.suite == "safety_gymnasium" and not task.name.endswith("Velocity"):
-        return column < (24 if task.name.startswith("Car") else 12)
-    return task.name == "SafeReacher" and column in (4, 5, 10)
-
-
-def _may_be_double(task: Task, pair: tuple[int, int]) -> bool:
-    """Whether two columns are the same by their nature: Bullet's runs on a straight line give the speed twice."""
-    return task.suite == "metadrive" or (task.suite == "bullet_safety_gym" and pair == (2, 5))
 
 
 def _duplicates(rows: np.ndarray, still: np.ndarray) -> list[tuple[int, int]]:

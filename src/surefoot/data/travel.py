@@ -64,16 +64,10 @@ class TravelCost:
         return rewards.astype(np.float64) - self.alive + self.control * (actions.astype(np.float64) ** 2).sum(1)
 
 
-_ROBOTS = {
-    "Hopper-v4": TravelCost(0.008, alive=1.0, control=1e-3),
-    "Walker2d-v4": TravelCost(0.008, alive=1.0, control=1e-3),
-    "HalfCheetah-v4": TravelCost(0.05, alive=0.0, control=0.1),
-}
-
-
 def travel_cost(task: Task) -> TravelCost | None:
     """How D4RL's data of the task's robot are labelled; None for a task that does not charge for speed."""
-    return _ROBOTS.get(task.simulator_id or "")
+    found = None if task.d4rl is None else task.d4rl.labeller()
+    return found if isinstance(found, TravelCost) else None
 
 
 def lagged_travel_cost(task: Task) -> TravelCost:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from surefoot.envs import hazard_run, point_robot, point_robot_pixels, safe_pendulum
+from surefoot.errors import ConfigError
+from surefoot.tasks import Task
 
 
 class Entered(Protocol):
@@ -77,9 +79,16 @@ PURE_TASKS: dict[str, PureTask] = {
     **{name: _point_robot_pixels(variant) for name, variant in point_robot_pixels.VARIANTS.items()},
     "SafePendulum": PureTask(jax.vmap(safe_pendulum.reset), safe_pendulum.step, safe_pendulum.HORIZON),
 }
-"""Task -> its functions, for all tasks of the suite "surefoot"."""
+"""Task -> its functions, of surefoot's own environments."""
 
 
 def pure_task(name: str) -> PureTask:
     """One of `PURE_TASKS`."""
     return PURE_TASKS[name]
+
+
+def pure_task_of(task: Task) -> PureTask:
+    """The functions of a task in pure JAX. Raises `ConfigError` for one that has none."""
+    if task.environment is None or task.environment.kind != "jax":
+        raise ConfigError(f"task {task.name}: expected one in pure JAX, found one without.")
+    return task.environment.make()

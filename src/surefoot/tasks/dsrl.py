@@ -11,7 +11,7 @@ from typing import Literal
 from surefoot.tasks.constraint import CostLimit
 from surefoot.tasks.environment import Environment
 from surefoot.tasks.reference import Argument, Reference
-from surefoot.tasks.task import Task
+from surefoot.tasks.task import D4RLData, Task
 
 _Suite = Literal["bullet_safety_gym", "safety_gymnasium", "metadrive"]
 
@@ -97,6 +97,37 @@ def _metadrive(name: str) -> Environment:
     return replace(environment, isolated="metadrive")
 
 
+def _speed_limit(limit: float, *columns: int, observation: int | None = None) -> D4RLData:
+    labeller = Reference("surefoot.data.d4rl:SpeedLimit", (("limit", limit), ("columns", columns)))
+    return D4RLData(labeller, observation)
+
+
+_VELOCITIES = {
+    # Limits: Safety-Gymnasium's velocity tasks, version 1. Columns: MuJoCo's observations are the positions without the
+    # root's place, then the velocities. D4RL's ant goes on with contact forces.
+    "AntVelocity": _speed_limit(2.6222, 13, 14, observation=111),
+    "HalfCheetahVelocity": _speed_limit(3.2096, 8),
+    "HopperVelocity": _speed_limit(0.7402, 5),
+    "SwimmerVelocity": _speed_limit(0.2282, 3),
+    "Walker2dVelocity": _speed_limit(2.3415, 8),
+}
+_SENSORS = {"Point": tuple(range(12)), "Car": tuple(range(24))}
+"""Columns of a navigating robot's own sensors, which come first; those of what stays on the floor are constant. (Most
+of MetaDrive's lidar sees nothing on a straight road; Bullet's runs on a straight line give the speed twice.)"""
+
+_DRIVEN = ("Goal1", "Goal2", "Button1", "Button2", "Push1", "Push2")
+"""What scripted drivers know how to do in navigation."""
+
+
+def _driver(suite: _Suite, robot: str | None, name: str) -> Reference | None:
+    if suite == "metadrive":
+        return Reference("surefoot.collection.driving:RoadDriver")
+    if robot is None or name.removeprefix(robot) not in _DRIVEN:
+        return None
+    arguments = (("robot", robot), ("kind", name.removeprefix(robot)))
+    return Reference("surefoot.collection.navigation:NavigationDriver", arguments)
+
+
 _BACKENDS = {"bullet_safety_gym": _bullet, "safety_gymnasium": _safety_gymnasium}
 
 
@@ -113,6 +144,7 @@ def _task(suite: _Suite, row: _Row) -> Task:
         environment = _BACKENDS[suite](f"Safety{name}-{version}")
         stem = f"Safety{name}{middle}-{version}"
     navigation = suite == "safety_gymnasium"
+    robot = next((one for one in _SENSORS if navigation and version == "v0" and name.startswith(one)), None)
     return Task(
         name,
         observation_dim,
@@ -123,6 +155,11 @@ def _task(suite: _Suite, row: _Row) -> Task:
         constraints=(CostLimit(10.0 if navigation else 5.0),),
         deterministic=suite != "metadrive" and not any(kind in name for kind in _REDRAWN),
         environment=environment,
+        driver=_driver(suite, robot, name),
+        recipe="roads" if suite == "metadrive" else "navigation" if _driver(suite, robot, name) else None,
+        d4rl=_VELOCITIES.get(name),
+        still_columns=None if suite == "metadrive" else _SENSORS[robot] if robot else (),
+        equal_columns=None if suite == "metadrive" else ((2, 5),) if suite == "bullet_safety_gym" else (),
         dsrl_id=dsrl_id,
         dsrl_file=f"{stem}-{bound}-{trajectories}.hdf5",
         cost_return_min=cost_min,

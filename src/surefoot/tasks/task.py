@@ -1,13 +1,28 @@
 """A task: a system, what must hold in it, where its episodes and its data come from."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
+from surefoot.data_spec import DataSpec
+from surefoot.json_files import check_json
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks.constraint import Constraint, RunTimeBudget, Signal
 from surefoot.tasks.environment import Environment
-from surefoot.types import DataSpec
+from surefoot.tasks.reference import Reference
 from surefoot.vision import Vision
+
+
+@dataclass(frozen=True)
+class D4RLData:
+    """How D4RL's data of a robot become a task's."""
+
+    labeller: Reference
+    """Makes what labels the steps with costs, a `surefoot.data.d4rl.Labeller` or a `TravelCost`."""
+    columns: Annotated[int | None, Range(COUNT)] = None
+    """Of its observations, where they go on after those of the task; None where they do not."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -40,11 +55,27 @@ class Task:
     """Largest cost return of the reference data."""
     dsrl_cost_limits: Annotated[tuple[float, ...], Range("[0, inf)")] = ()
     """Cost limits over an episode of DSRL's protocol; empty where the task is not DSRL's."""
+    driver: Reference | None = None
+    """Makes scripted drivers that collect data, a `surefoot.collection.scripted.DriverMaker`; None where there are
+    none."""
+    recipe: str | None = None
+    """Row of the tables of recipes by which its data are collected, where it is not called as the task is."""
+    d4rl: D4RLData | None = None
+    """How D4RL's data of the same robot are read; None where there are none."""
+    still_columns: tuple[int, ...] | None = ()
+    """Columns of the observation that may hold one number in all rows by their nature; None: any may."""
+    equal_columns: tuple[tuple[int, int], ...] | None = ()
+    """Pairs of columns that may be equal in all rows by their nature; None: any may."""
     image_shape: Annotated[tuple[int, int, int] | None, Range(COUNT)] = None
     """Height, width and channels where the observation is an image (uint8); None where it is a vector."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @classmethod
+    def from_json(cls, values: Any, *, place: str) -> "Task":
+        """A task out of JSON, as `dataclasses.asdict` has it; `place` is named where it is none: `ConfigError`."""
+        return check_json(values, cls, place=place, what="a task")
 
     @property
     def spec(self) -> DataSpec:
@@ -71,19 +102,14 @@ class Task:
         return None if self.budget is None else self.budget.maximum
 
     @property
-    def suite(self) -> str:
-        """Who simulates it; goes away with the questions about it."""
-        if self.environment is None or self.environment.kind == "jax":
-            return "surefoot"
-        module = self.environment.make.path.split(":")[0].split(".")[-1]
-        names = {"bullet": "bullet_safety_gym", "vision": "safety_gymnasium", "remote": "metadrive"}
-        return names.get(module, module)
+    def simulated(self) -> bool:
+        """Whether its episodes come from a simulator on the host, not from functions in JAX."""
+        return self.environment is not None and self.environment.kind == "simulator"
 
     @property
-    def simulator_id(self) -> str | None:
-        """Its name in the simulator; goes away with the questions about it."""
-        found = None if self.environment is None else dict(self.environment.make.arguments).get("simulator_id")
-        return None if found is None else str(found)
+    def isolated(self) -> str | None:
+        """Name of the virtual environment in which its simulator runs; None: beside surefoot."""
+        return None if self.environment is None else self.environment.isolated
 
     @property
     def vision(self) -> Vision | None:

@@ -10,10 +10,12 @@ Reference returns of the runners are D4RL's public ones (random policy, expert).
 the mean return of uniform random actions over 500 and 40 episodes, and the best episode of SAC's training.
 """
 
+from typing import Any
+
 from surefoot.tasks.constraint import RunTimeBudget
 from surefoot.tasks.environment import Environment, own
 from surefoot.tasks.reference import Reference
-from surefoot.tasks.task import Task
+from surefoot.tasks.task import D4RLData, Task
 
 BUDGETS: dict[str, RunTimeBudget] = {
     "hopper-medium-v2": RunTimeBudget(1800.0, 129.940, 129 / 1878),
@@ -32,11 +34,18 @@ BUDGETS: dict[str, RunTimeBudget] = {
 """Set of data -> its budget (the public implementation's table), Hopper's of our own data; costs in the task's units
 (metres per second, summed over steps, for the runners)."""
 
-# robot, name in D4RL, observation_dim, action_dim, simulator, D4RL's returns of the random policy and the expert
+
+def _travel(time_step: float, alive: float, control: float) -> D4RLData:
+    """Costs of D4RL's runners: the speed."""
+    arguments = (("time_step", time_step), ("alive", alive), ("control", control))
+    return D4RLData(Reference("surefoot.data.travel:TravelCost", arguments))
+
+
+# robot, name in D4RL, observation_dim, action_dim, D4RL's returns of the random policy and the expert, its costs
 _RUNNERS = (
-    ("Hopper", "hopper", 11, 3, "Hopper-v4", -20.272305, 3234.3),
-    ("Walker2d", "walker2d", 17, 6, "Walker2d-v4", 1.629008, 4592.3),
-    ("HalfCheetah", "halfcheetah", 17, 6, "HalfCheetah-v4", -280.178953, 12135.0),
+    ("Hopper", "hopper", 11, 3, -20.272305, 3234.3, _travel(0.008, alive=1.0, control=1e-3)),
+    ("Walker2d", "walker2d", 17, 6, 1.629008, 4592.3, _travel(0.008, alive=1.0, control=1e-3)),
+    ("HalfCheetah", "halfcheetah", 17, 6, -280.178953, 12135.0, _travel(0.05, alive=0.0, control=0.1)),
 )
 _KINDS = ("medium", "medium-replay", "medium-expert")
 PUBLISHED_SETS: dict[str, str] = {f"{stem}-{kind}-v2": robot for robot, stem, *_ in _RUNNERS for kind in _KINDS}
@@ -57,6 +66,7 @@ def _task(
     shape: tuple[int, int, int],
     returns: tuple[float, float],
     environment: Environment,
+    **more: Any,
 ) -> Task:
     observation_dim, action_dim, horizon = shape
     return Task(
@@ -70,17 +80,20 @@ def _task(
         deterministic=True,
         cost_return_max=budget.maximum,
         environment=environment,
+        **more,
     )
 
 
 def _runners() -> list[Task]:
     tasks = []
-    for robot, stem, observation_dim, action_dim, simulator, low, high in _RUNNERS:
+    for robot, stem, observation_dim, action_dim, low, high, costs in _RUNNERS:
         named = {f"{stem}-{kind}-v2": f"{stem}-{kind}-v2" for kind in _KINDS}
         again = robot if robot in BUDGETS else f"{stem}-medium-replay-v2"
         for name, data in {robot: again, **named}.items():
             shape = (observation_dim, action_dim, 1000)
-            tasks.append(_task(name, BUDGETS[data], shape, (low, high), _mujoco(simulator)))
+            tasks.append(
+                _task(name, BUDGETS[data], shape, (low, high), _mujoco(f"{robot}-v4"), recipe=robot, d4rl=costs)
+            )
     return tasks
 
 
@@ -91,7 +104,10 @@ TREBI_TASKS: dict[str, Task] = {
             "SafePendulum", BUDGETS["SafePendulum"], (3, 1, 200), (99.7, 185.9),
             own("SafePendulum"),
         ),
-        _task("SafeReacher", BUDGETS["SafeReacher"], (11, 2, 50), (-102.8, -61.3), _mujoco("SafeReacher")),
+        _task(
+            "SafeReacher", BUDGETS["SafeReacher"], (11, 2, 50), (-102.8, -61.3), _mujoco("SafeReacher"),
+            still_columns=(4, 5, 10),  # of its target, which rests
+        ),
         *_runners(),
     )
 }  # fmt: skip

@@ -8,32 +8,13 @@ from gymnasium import spaces
 from jaxtyping import Float, UInt8
 
 from surefoot.errors import ConfigError, SimulatorError
-from surefoot.vision import Vision
+from surefoot.tasks import Task
 
 MOST_SEED = 2**31
 """Seeds of episodes lie below this."""
 UNSTARTED = -1
 """In place of the number of steps done in an episode."""
 _ARRAY, _DOUBLE = np.ndarray, np.dtype(np.float64)
-
-
-class SimulatedTask(Protocol):
-    """What a simulator must know of a task; `surefoot.tasks.Task` is one. Worker processes read it from JSON."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def suite(self) -> str: ...
-    @property
-    def simulator_id(self) -> str | None: ...
-    @property
-    def observation_dim(self) -> int: ...
-    @property
-    def action_dim(self) -> int: ...
-    @property
-    def horizon(self) -> int: ...
-    @property
-    def vision(self) -> Vision | None: ...
 
 
 class Backend(Protocol):
@@ -75,9 +56,7 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
 
-    def __init__(
-        self, task: SimulatedTask, backend: Backend, *, render_mode: Literal["rgb_array"] | None = None
-    ) -> None:
+    def __init__(self, task: Task, backend: Backend, *, render_mode: Literal["rgb_array"] | None = None) -> None:
         """Raises `SimulatorError` where the simulator's dimensions are not the task's."""
         found = (backend.observation_dim, len(backend.action_low))
         if found != (task.observation_dim, task.action_dim):
@@ -90,10 +69,10 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         self.task = task
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": backend.frames_per_second}
-        if task.vision is None:
+        if task.image_shape is None:
             self.observation_space = spaces.Box(-np.inf, np.inf, (task.observation_dim,), np.float32)
         else:
-            self.observation_space = spaces.Box(0, 255, task.vision.image_shape, np.uint8)
+            self.observation_space = spaces.Box(0, 255, task.image_shape, np.uint8)
         self._kind = self.observation_space.dtype
         self.action_space = spaces.Box(-1.0, 1.0, (task.action_dim,), np.float32)
         self._backend = backend

@@ -16,9 +16,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from surefoot.envs.simulators.adapter import SimulatedTask
 from surefoot.envs.simulators.quiet import quiet
 from surefoot.errors import SimulatorError
+from surefoot.tasks import Task
 
 
 class _ErrorStream:
@@ -50,9 +50,9 @@ _EDGE, _RED = 6, (220, 40, 40)
 class BulletBackend:
     """One Bullet task in a physics server of its own, without a window."""
 
-    def __init__(self, task: SimulatedTask) -> None:
-        layout = gymnasium.spec(str(task.simulator_id)).kwargs
-        self.horizon = int(gymnasium.spec(str(task.simulator_id)).max_episode_steps or 0)
+    def __init__(self, task: Task, *, simulator_id: str, draws: bool) -> None:
+        layout = gymnasium.spec(simulator_id).kwargs
+        self.horizon = int(gymnasium.spec(simulator_id).max_episode_steps or 0)
         with _generators(0), quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its space of observations is float64 with float32 bounds
             self._env: Any = builder.EnvironmentBuilder(**layout)

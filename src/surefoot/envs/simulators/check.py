@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from surefoot.envs.simulators import SimulatedTask, make
+from surefoot.envs.simulators import make
 from surefoot.errors import SimulatorError
+from surefoot.tasks import Task
 
 
 class Probe(NamedTuple):
@@ -21,7 +22,7 @@ class Probe(NamedTuple):
     """Of the last reset."""
 
 
-def probe(task: SimulatedTask, *, steps: int = 50, seed: int = 0) -> Probe:
+def probe(task: Task, *, steps: int = 50, seed: int = 0) -> Probe:
     """Open a task and take `steps` random steps. Raises `SimulatorError` where it is missing or is not the table's."""
     env = make(task)  # refuses other dimensions
     try:
@@ -49,7 +50,7 @@ def probe(task: SimulatedTask, *, steps: int = 50, seed: int = 0) -> Probe:
     return Probe(task.observation_dim, task.action_dim, task.horizon, steps / stepping, resetting)
 
 
-def _check(task: SimulatedTask, observation: np.ndarray, reward: float, cost: float) -> None:
+def _check(task: Task, observation: np.ndarray, reward: float, cost: float) -> None:
     if observation.shape != (task.observation_dim,) or observation.dtype != np.float32:
         raise SimulatorError(
             f"task {task.name}: expected observations of {task.observation_dim} float32 numbers, found "

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from surefoot.envs.simulators.adapter import SimulatedTask
 from surefoot.envs.simulators.drawing import Drawing, choose_renderer, mujoco_viewers
 from surefoot.errors import SimulatorError
+from surefoot.tasks import Task
 
 try:
     with warnings.catch_warnings():
@@ -81,17 +81,17 @@ KINDS: dict[str, _Kind] = {
     "Walker2d-v4": _Kind(Walker2dEnv, 1000, _speed),
     "HalfCheetah-v4": _Kind(HalfCheetahEnv, 1000, _speed),
 }
-"""`Task.simulator_id` -> how it is made."""
+"""`simulator_id` -> how it is made."""
 
 
 class GymnasiumMujocoBackend:
     """One robot."""
 
-    def __init__(self, task: SimulatedTask, *, draws: bool) -> None:
+    def __init__(self, task: Task, *, simulator_id: str, draws: bool) -> None:
         """`draws`: whether `render` will be called. Raises `SimulatorError`."""
         if draws:
             choose_renderer(task.name)
-        kind = KINDS[str(task.simulator_id)]
+        kind = KINDS[simulator_id]
         self.horizon, self._cost = kind.horizon, kind.cost
         self._env = kind.environment(**({"render_mode": "rgb_array"} if draws else {}))
         self.observation_dim: int = self._env.observation_space.shape[0]

@@ -17,7 +17,7 @@ from importlib import metadata as packages
 from importlib.util import find_spec
 from pathlib import Path
 
-from surefoot.envs.workers.commands import metadrive_python
+from surefoot.envs.workers.commands import isolated_python
 from surefoot.errors import SimulatorError, check_name
 from surefoot.files import aside, sweep
 from surefoot.tasks import Task
@@ -67,7 +67,7 @@ def install(names: tuple[str, ...], *, say: Say) -> None:
 
 def _install_metadrive(say: Say) -> None:
     """Into a new environment, which takes the old one's place only when it is whole."""
-    python = metadrive_python()
+    python = isolated_python("metadrive")
     place = python.parents[1]
     if os.path.lexists(place) and (place.is_symlink() or not (place / "pyvenv.cfg").is_file()):
         raise SimulatorError(

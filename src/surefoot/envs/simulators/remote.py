@@ -4,12 +4,12 @@ import weakref
 
 import numpy as np
 
-from surefoot.envs.simulators.adapter import SimulatedTask
 from surefoot.envs.workers import ipc
 from surefoot.envs.workers.commands import start_of
 from surefoot.envs.workers.local import IDLE
 from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
 from surefoot.errors import SimulatorError
+from surefoot.tasks import Task
 
 _NONE = np.array([IDLE])
 
@@ -17,13 +17,14 @@ _NONE = np.array([IDLE])
 class RemoteBackend:
     """One lane over a pipe. Without pictures."""
 
-    def __init__(self, task: SimulatedTask, *, draws: bool) -> None:
-        """Raises `SimulatorError` where the simulator is not installed, does not start, or pictures are asked for."""
+    def __init__(self, task: Task, *, draws: bool, **_: str) -> None:
+        """The process reads further arguments from the task. Raises `SimulatorError` where the simulator is not
+        installed, does not start, or pictures are asked for."""
         if draws:
             raise SimulatorError(f"task {task.name}: MetaDrive runs without pictures; leave the render mode out.")
         self._task = task
         self._seed = IDLE
-        self._worker = Worker(task, num_envs=1, start=start_of(task.suite), timeout=ANSWER_SECONDS)
+        self._worker = Worker(task, num_envs=1, start=start_of(task.isolated), timeout=ANSWER_SECONDS)
         self._close = weakref.finalize(self, self._worker.close)
         try:
             facts = self._worker.wait_open()

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from surefoot.envs.simulators import compat
-from surefoot.envs.simulators.adapter import SimulatedTask
 from surefoot.envs.simulators.drawing import Drawing, choose_renderer, mujoco_viewers
 from surefoot.errors import SimulatorError
+from surefoot.tasks import Task
 
 WIDTH, HEIGHT = 480, 360
 """Of a picture, pixels."""
@@ -31,11 +31,11 @@ class SafetyGymnasiumBackend:
     `step` is the simulator's own, which adds truncation and facts to what the adapter asks for.
     """
 
-    def __init__(self, task: SimulatedTask, *, draws: bool) -> None:
+    def __init__(self, task: Task, *, simulator_id: str, draws: bool) -> None:
         """`draws`: whether `render` will be called. Raises `SimulatorError`."""
         if draws:
             choose_renderer(task.name)
-        registration = registrations()[str(task.simulator_id)]
+        registration = registrations()[simulator_id]
         self.horizon = registration.horizon
         self._env = build(registration, draws=draws)
         if registration.entry_point != _NAVIGATION:

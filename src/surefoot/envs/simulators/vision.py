@@ -6,23 +6,23 @@ from typing import Any
 import numpy as np
 
 from surefoot.envs.simulators import layouts
-from surefoot.envs.simulators.adapter import SimulatedTask
 from surefoot.envs.simulators.compat import PLAIN_SKY
 from surefoot.envs.simulators.drawing import Ending, choose_renderer
 from surefoot.envs.simulators.eyes import SKY, Eyes
 from surefoot.envs.simulators.safety_gymnasium import build, registrations
 from surefoot.envs.simulators.situation import Situation, situation_of
+from surefoot.tasks import Task
 
 
 class VisionBackend:
     """One task. Observations are images [size, size, 3 a camera], rewards and costs are summed over the repeat."""
 
-    def __init__(self, task: SimulatedTask) -> None:
+    def __init__(self, task: Task, *, simulator_id: str, draws: bool = True) -> None:
         """Raises `SimulatorError`, also where this machine cannot draw."""
         assert task.vision is not None
         choose_renderer(task.name)  # refused before any work
         self._name, self._vision = task.name, task.vision
-        registration = registrations()[str(task.simulator_id)]
+        registration = registrations()[simulator_id]
         self.horizon = registration.horizon // task.vision.action_repeat
         self._env = build(registration, draws=False)
         self._env.task.agent.looks_back = True

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from surefoot.errors import SimulatorError
 
+_SPELLED = {"metadrive": "MetaDrive"}
+
 
 class Start(NamedTuple):
     """A worker's command line and environment."""
@@ -21,22 +23,23 @@ def home() -> Path:
     return Path(os.environ.get("SUREFOOT_HOME") or Path.home() / ".cache" / "surefoot")
 
 
-def metadrive_python() -> Path:
-    """The Python of MetaDrive's virtual environment, whether it exists or not."""
-    return home() / "metadrive" / "bin" / "python"
+def isolated_python(name: str) -> Path:
+    """The Python of a simulator's own virtual environment, whether it exists or not."""
+    return home() / name / "bin" / "python"
 
 
-def start_of(suite: str) -> Start:
-    """How to start a worker for the tasks of `suite`. Raises `SimulatorError` where MetaDrive is not installed."""
+def start_of(isolated: str | None) -> Start:
+    """How to start a worker, in the virtual environment `isolated` if any. Raises `SimulatorError` where that is not
+    installed."""
     # One thread each: the workers share the cores.
     environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **os.environ}
-    if suite != "metadrive":
+    if isolated is None:
         return Start((sys.executable, "-P", "-m", "surefoot.envs.workers.main"), environment)
-    python = metadrive_python()
+    python = isolated_python(isolated)
     if not python.exists():
         raise SimulatorError(
-            f"the simulator MetaDrive is not installed (no {python}); install it with "
-            f"`surefoot simulators install metadrive`."
+            f"the simulator {_SPELLED.get(isolated, isolated)} is not installed (no {python}); install it with "
+            f"`surefoot simulators install {isolated}`."
         )
     # -E: what PYTHONPATH and the like say is meant for our Python, not for that one.
-    return Start((str(python), "-E", "-s", str(Path(__file__).with_name("metadrive_main.py"))), environment)
+    return Start((str(python), "-E", "-s", str(Path(__file__).with_name(f"{isolated}_main.py"))), environment)

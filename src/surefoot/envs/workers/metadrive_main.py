@@ -20,9 +20,9 @@ except ImportError:  # in MetaDrive's environment, where Python finds the files 
     from local import LocalEnvs  # pyright: ignore[reportMissingImports]
 
 MAPS = {"easy": (0, "SCS"), "medium": (100, "XST"), "hard": (200, "TRO")}
-"""Of a task's first word: the map's seed and blocks (straight, curve, roundabout "O", ramp "R", crossings "X", "T")."""
+"""Roads: the map's seed and blocks (straight, curve, roundabout "O", ramp "R", crossings "X", "T")."""
 TRAFFIC = {"sparse": 0.1, "mean": 0.15, "dense": 0.2}
-"""Of a task's last word: vehicles per 10 metres of lane."""
+"""Traffic: vehicles per 10 metres of lane."""
 LIDAR = 240
 """The last numbers of an observation: free distance by direction, 1 at 50 m."""
 FREE_SPEED, SPEED_COST = 10.0, 0.01
@@ -34,12 +34,11 @@ NEAR, NEAR_COST = 0.1, 0.01
 class MetaDriveEnv:
     """A task with Gymnasium's reset and step, and `info["cost"]`."""
 
-    def __init__(self, name, horizon):  # types would need a newer Python than old pins may have
+    def __init__(self, horizon, roads, traffic):  # types would need a newer Python than old pins may have
         from metadrive.envs import SafeMetaDriveEnv  # pyright: ignore[reportMissingImports]
         from metadrive.manager.traffic_manager import TrafficMode  # pyright: ignore[reportMissingImports]
 
-        difficulty = next(word for word in MAPS if name.startswith(word))
-        self._map_seed, blocks = MAPS[difficulty]
+        self._map_seed, blocks = MAPS[roads]
         self._horizon = horizon
         self._steps = 0
         self._env = SafeMetaDriveEnv(
@@ -47,7 +46,7 @@ class MetaDriveEnv:
                 "start_seed": self._map_seed,
                 "environment_num": 1,
                 "map_config": {"type": "block_sequence", "config": blocks},
-                "traffic_density": TRAFFIC[name[len(difficulty) :]],
+                "traffic_density": TRAFFIC[traffic],
                 "traffic_mode": TrafficMode.Hybrid,
                 "random_traffic": True,
                 "accident_prob": 0.0,
@@ -91,7 +90,7 @@ def open_envs(request):
         raise ValueError("MetaDrive has one simulation a process: one environment was expected.")
     if request["render_mode"] is not None:
         raise ValueError("MetaDrive is run without pictures: its tasks have no render mode.")
-    env = MetaDriveEnv(request["task"]["name"], request["task"]["horizon"])
+    env = MetaDriveEnv(request["task"]["horizon"], **dict(request["task"]["environment"]["make"]["arguments"]))
     facts = {
         "num_envs": 1,
         "observation_dim": env.observation_dim,

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 
-from surefoot.envs.simulators import SimulatedTask, make
+from surefoot.envs.simulators import make
 from surefoot.envs.vector import WorkerDeath
 from surefoot.envs.workers import ipc
 from surefoot.envs.workers.commands import start_of
@@ -15,6 +15,7 @@ from surefoot.envs.workers.episodes import PixelEpisode, Told, play, unpack
 from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
 from surefoot.envs.workers.vector import MOST_DEATHS
 from surefoot.errors import SimulatorError
+from surefoot.tasks import Task
 
 Result = TypeVar("Result")
 
@@ -26,7 +27,7 @@ class Players:
     """
 
     def __init__(
-        self, task: SimulatedTask, *, workers: int, on_death: Callable[[WorkerDeath], None] = lambda death: None
+        self, task: Task, *, workers: int, on_death: Callable[[WorkerDeath], None] = lambda death: None
     ) -> None:
         self._task, self._on_death = task, on_death
         self._here, self._count = workers == 0, max(workers, 1)
@@ -94,7 +95,7 @@ class Players:
 class _Player:
     """One worker, started when it is first needed, or this process."""
 
-    def __init__(self, task: SimulatedTask, *, here: bool) -> None:
+    def __init__(self, task: Task, *, here: bool) -> None:
         self._task, self._here = task, here
         self._open: Any = None
 
@@ -103,7 +104,7 @@ class _Player:
             self._open = make(self._task) if self._open is None else self._open
             return play(self._open, told)
         if self._open is None:
-            start = start_of(self._task.suite)
+            start = start_of(self._task.isolated)
             self._open = Worker(self._task, num_envs=1, start=start, timeout=ANSWER_SECONDS)
             self._open.wait_open()
         self._open.ask(ipc.EPISODE, json.dumps(told._asdict()).encode())

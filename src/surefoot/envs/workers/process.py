@@ -1,5 +1,6 @@
 """A worker process as its owner sees it: started, asked, and found dead where it is."""
 
+import dataclasses
 import json
 import select
 import subprocess
@@ -8,10 +9,10 @@ import tempfile
 from contextlib import suppress
 from typing import Any
 
-from surefoot.envs.simulators.adapter import SimulatedTask
 from surefoot.envs.workers import ipc
 from surefoot.envs.workers.commands import Start
 from surefoot.errors import SimulatorError
+from surefoot.tasks import Task
 
 ANSWER_SECONDS = 300.0
 """A worker that answers nothing for so long counts as dead."""
@@ -27,7 +28,7 @@ class Worker:
 
     def __init__(
         self,
-        task: SimulatedTask,
+        task: Task,
         *,
         num_envs: int,
         start: Start,
@@ -51,11 +52,7 @@ class Worker:
             # Ctrl-C is the owner's affair; a worker ends when its stdin does, however the owner went.
             process_group=0,
         )
-        facts = ("name", "suite", "simulator_id", "observation_dim", "action_dim", "horizon")
-        described: dict[str, Any] = dict(zip(facts, (task.name, task.suite, task.simulator_id, task.observation_dim,
-                                                     task.action_dim, task.horizon), strict=True))  # fmt: skip
-        described["vision"] = None if task.vision is None else task.vision._asdict()
-        request = {"task": described, "num_envs": num_envs, "render_mode": render_mode}
+        request = {"task": dataclasses.asdict(task), "num_envs": num_envs, "render_mode": render_mode}
         self.ask(ipc.OPEN, json.dumps(request).encode())
 
     @property

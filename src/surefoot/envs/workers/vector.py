@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float, Int
 
-from surefoot.envs.simulators import SimulatedTask, make
+from surefoot.envs.simulators import make
 from surefoot.envs.vector import WorkerDeath
 from surefoot.envs.workers import ipc
 from surefoot.envs.workers.commands import start_of
@@ -19,6 +19,7 @@ from surefoot.envs.workers.local import IDLE, LocalEnvs, Step
 from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
 from surefoot.errors import ConfigError, SimulatorError
 from surefoot.ranges import check_count
+from surefoot.tasks import Task
 
 MOST_DEATHS = 3
 """Of workers under one episode, before it is given up."""
@@ -33,7 +34,7 @@ class VectorSimulator:
 
     def __init__(
         self,
-        task: SimulatedTask,
+        task: Task,
         *,
         num_envs: int,
         workers: int,
@@ -53,7 +54,7 @@ class VectorSimulator:
         self.num_envs = num_envs
         self.deaths: list[WorkerDeath] = []
         # Images travel flat, as they are.
-        self._kind = ipc.NUMBERS if task.vision is None else ipc.PIXELS
+        self._kind = ipc.NUMBERS if task.image_shape is None else ipc.PIXELS
         self._on_death = on_death
         self._timeout = timeout
         self._seeds = np.full(num_envs, IDLE, np.int64)
@@ -65,8 +66,8 @@ class VectorSimulator:
             environments = [make(task) for _ in range(num_envs)]
             self._here = LocalEnvs(environments, observation_dim=task.observation_dim, kind=self._kind)
         else:
-            # MetaDrive has one simulation a process: as many processes as environments.
-            processes = num_envs if task.suite == "metadrive" else min(workers, num_envs)
+            # An isolated simulator has one simulation a process: as many processes as environments.
+            processes = num_envs if task.isolated else min(workers, num_envs)
             bounds = np.linspace(0, num_envs, processes + 1).round().astype(int).tolist()
             self._slices = [slice(low, high) for low, high in itertools.pairwise(bounds)]
             self._open()
@@ -157,7 +158,7 @@ class VectorSimulator:
             raise
 
     def _start(self, part: slice) -> Worker:
-        return Worker(self.task, num_envs=_length(part), start=start_of(self.task.suite), timeout=self._timeout)
+        return Worker(self.task, num_envs=_length(part), start=start_of(self.task.isolated), timeout=self._timeout)
 
     def _observation(self, number: int) -> np.ndarray:
         part = self._slices[number]

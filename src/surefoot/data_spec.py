@@ -1,0 +1,35 @@
+"""The shapes of a task's data. Apart from `surefoot.types`, so that tasks and worker processes need no JAX."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from surefoot.ranges import COUNT, Range, check_fields
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What an algorithm must know of a task and its data before it sees any of it. Hashable."""
+
+    observation_dim: Annotated[int, Range(COUNT)]
+    """Numbers in an observation."""
+    action_dim: Annotated[int, Range(COUNT)]
+    """Numbers in an action; each lies in [-1, 1]."""
+    horizon: Annotated[int, Range(COUNT)]
+    """Longest episode, in environment steps."""
+    image_shape: Annotated[tuple[int, int, int] | None, Range(COUNT)] = None
+    """Height, width and channels of images; None where observations are vectors."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        """The axes of one observation."""
+        return (self.observation_dim,) if self.image_shape is None else self.image_shape
+
+    @property
+    def worded(self) -> str:
+        """What messages say of it: "images of 16 x 16 x 3, actions of 2 numbers, episodes of 30 steps"."""
+        seen = "observations of {} numbers" if self.image_shape is None else "images of {}"
+        shape = " x ".join(map(str, self.observation_shape))
+        return f"{seen.format(shape)}, actions of {self.action_dim} numbers, episodes of {self.horizon} steps"
