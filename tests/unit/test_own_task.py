@@ -2,17 +2,23 @@
 
 import json
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.data_fixtures import BINARY_TASK, file_arrays, make_dataset, write_arrays
+from tests.toy_algorithm import ToyAlgorithm
 
 from surefoot.cli.main import main
 from surefoot.diffusion.policy import DiffusionPolicyConfig
+from surefoot.errors import ConfigError
 from surefoot.nn.denoiser import DenoiserConfig
-from surefoot.training import load_policy
+from surefoot.tasks import CostLimit, Environment, Reference, get_task
+from surefoot.training import RunDirectory, load_policy, make_config
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-task.md"
 
@@ -48,3 +54,37 @@ def test_a_card_of_an_unknown_task_points_to_the_page(
     assert "docs/own-log.md" in error
     assert main(["data", "info", str(path), "--task", "Nonsense of mine"]) == 2
     assert "or a system of your own: a task file that ends in .toml (docs/own-log.md)." in capsys.readouterr().err
+
+
+def test_a_run_keeps_a_task_that_is_in_no_table(tmp_path: Path) -> None:
+    """Evaluate, report and resume take it from the run, not from the table."""
+    facts: dict[str, Any] = {
+        "name": "toy", "seeds": (0,), "data_path": "own.hdf5", "data_fingerprint": "abc", "log_interval": 1,
+        "checkpoint_interval": 1,
+    }  # fmt: skip
+    own = replace(BINARY_TASK, environment=Environment(Reference("mine:Plant", (("gain", 2.0),)), "simulator"))
+    config = make_config(ToyAlgorithm(), task=own, **facts)
+    run = RunDirectory(tmp_path / "run")
+    run.start(config, resume=False)
+    found = run.read_config()
+    assert found == config
+    assert found.known_task() == own
+    assert found.spec == own.spec
+    run.start(config, resume=True)
+    stricter = make_config(ToyAlgorithm(), task=replace(own, constraints=(CostLimit(1.0),)), **facts)
+    with pytest.raises(ConfigError, match=r"the run there is on another task Binary, constraints.*found"):
+        run.start(stricter, resume=True)
+    in_table = make_config(ToyAlgorithm(), task=get_task("BallRun"), **facts)
+    assert (in_table.task, in_table.definition, in_table.known_task()) == ("BallRun", None, get_task("BallRun"))
+    other = json.loads(run.config_path.read_text()) | {"task": "Other"}
+    run.config_path.write_text(json.dumps(other))
+    with pytest.raises(ConfigError, match="definition: expected that of Other, found that of Binary"):
+        run.read_config()
+
+
+def test_tasks_need_neither_jax_nor_a_simulator() -> None:
+    """The table is read by worker processes and before anything is asked for."""
+    heavy = ("jax", "gymnasium.envs.mujoco", "mujoco", "pybullet", "safety_gymnasium")
+    code = f"import sys, surefoot.tasks; print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -242,9 +242,8 @@ def _start(
     config = make_config(
         algorithm,
         name=loaded.config.algorithm,
-        task=task.name,
+        task=task,
         preset=loaded.config.preset,
-        spec=task.spec,
         seeds=loaded.config.seeds,
         data_path=loaded.config.data_path,
         data_fingerprint=loaded.config.data_fingerprint,

@@ -106,7 +106,7 @@ def import_diffuser(options: ImportOptions[TREBI], *, command: Sequence[str], gi
     dataset = library.read(options.data, task)
     prepared = algorithm.prepare(dataset, task)  # refused here, and not when the training starts
     config = make_config(
-        algorithm, name=options.algorithm, task=task.name, preset=options.preset, spec=task.spec, seeds=seeds,
+        algorithm, name=options.algorithm, task=task, preset=options.preset, seeds=seeds,
         data_path=str(options.data.resolve()), data_fingerprint=dataset.fingerprint(), log_interval=LOG_INTERVAL,
         checkpoint_interval=CHECKPOINT_INTERVAL, command=tuple(command),
     )  # fmt: skip

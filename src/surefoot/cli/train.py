@@ -153,9 +153,8 @@ def train(options: TrainOptions[Any], *, command: Sequence[str], faults: Faults 
     config = make_config(
         options.hyper,
         name=options.algorithm,
-        task=task.name,
+        task=task,
         preset=options.preset,
-        spec=task.spec,
         seeds=seeds,
         data_path=str(path.resolve()),
         data_fingerprint=fingerprint,

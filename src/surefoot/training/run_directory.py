@@ -27,8 +27,8 @@ from surefoot.files import sweep, write_json
 from surefoot.json_files import check_json, read_json
 from surefoot.locks import holding
 from surefoot.protocols import Algorithm
-from surefoot.ranges import COUNT, NUMBER, SEED, Range, check_fields
-from surefoot.tasks import Task, get_task
+from surefoot.ranges import COUNT, NUMBER, SEED, Range, check_fields, check_relation
+from surefoot.tasks import TASKS, Task, get_task
 from surefoot.tasks.own_task import kept_task_file, task_of
 from surefoot.training.algorithm import hyperparameters
 from surefoot.types import DataSpec
@@ -97,7 +97,7 @@ class RunConfig:
     algorithm: str
     """Name in the table of algorithms."""
     task: str
-    """Name in the table of tasks."""
+    """The task's name."""
     preset: str | None
     """Name of the preset that changed defaults, if any."""
     seeds: Annotated[tuple[int, ...], Range(SEED, fewest=1)]
@@ -126,12 +126,18 @@ class RunConfig:
     """Of config.json."""
     task_file: dict[str, Any] | None = None
     """The whole task file of a task of one's own, as JSON; None for a task of the table."""
+    definition: Task | None = None
+    """The whole task, where it is in no table and came from no file: an object in Python, or of another package."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        name = self.task if self.definition is None else self.definition.name
+        check_relation(self, name == self.task, "definition", f"expected that of {self.task}, found that of {name}")
 
     def known_task(self) -> Task:
-        """The task: that of the table, or of the task file that the run keeps. Raises `ConfigError`."""
+        """The task: that which the run keeps, itself or as a task file, or that of the table. Raises `ConfigError`."""
+        if self.definition is not None:
+            return self.definition
         if self.task_file is None:
             return get_task(self.task)
         return task_of(kept_task_file(self.task_file, place="config.json: task_file"))
@@ -169,25 +175,34 @@ class RunConfig:
 
 
 def make_config(
-    algorithm: Algorithm, *, name: str, task: str, spec: DataSpec, seeds: tuple[int, ...], data_path: str,
-    data_fingerprint: str, log_interval: int, checkpoint_interval: int, preset: str | None = None,
+    algorithm: Algorithm, *, name: str, task: Task | str, seeds: tuple[int, ...], data_path: str,
+    data_fingerprint: str, log_interval: int, checkpoint_interval: int, spec: DataSpec | None = None,
+    preset: str | None = None,
     command: tuple[str, ...] = (), data_selection: Mapping[str, Any] | None = None,
     task_file: dict[str, Any] | None = None,
 ) -> RunConfig:  # fmt: skip
     """The configuration of a run of `algorithm`, which the table calls `name`; adds hyper-parameters and versions.
 
+    `task`: the whole task, which is kept where no table has it, or a name in the table; `spec`: by default the task's.
     Raises `ConfigError` where the data's path or a word of the command is no text: JSON could not give it back.
     """
     for word in (data_path, *command):
         if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
             raise ConfigError(f"{word}: expected a name in UTF-8, which a run can keep, found other bytes.")
+    if isinstance(task, str):
+        named, definition = task, None
+        spec = get_task(task).spec if spec is None else spec
+    else:
+        named, spec = task.name, task.spec
+        definition = None if task_file or TASKS.get(named) == task else task
     return RunConfig(
         algorithm=name,
-        task=task,
+        task=named,
         preset=preset,
         seeds=tuple(seeds),
         hyperparameters=hyperparameters(algorithm),
         spec=spec,
+        definition=definition,
         data_path=data_path,
         data_fingerprint=data_fingerprint,
         log_interval=log_interval,
@@ -253,6 +268,11 @@ class RunDirectory:
             if wanted[field] != found[field]:
                 sentence = difference(field, wanted[field], found[field])
                 raise ConfigError(f"{self.config_path}: the run there is another one, {sentence}.")
+        there, here = (_learned_from(one.definition) for one in (self.read_config(), config))
+        for field in there.keys() & here.keys():
+            if there[field] != here[field]:
+                sentence = difference(field, there[field], here[field])
+                raise ConfigError(f"{self.config_path}: the run there is on another task {config.task}, {sentence}.")
 
     def read_config(self) -> RunConfig:
         """The configuration in config.json. Raises `ConfigError` where there is none that can be used."""
@@ -270,6 +290,7 @@ class RunDirectory:
         values.setdefault("data_selection", {})  # runs from before there were selections have none
         values.setdefault("extensions", [])
         values.setdefault("task_file", None)
+        values.setdefault("definition", None)
         if wrong := sorted(names ^ values.keys()):
             sentence = "expected a value, found none" if wrong[0] in names else "expected no such field, found one"
             raise ConfigError(f"{self.config_path}: {wrong[0]}: {sentence}.")
@@ -352,6 +373,15 @@ class RunDirectory:
                 _LOGGER.warning("%s: not a checkpoint of this run; it is now called %s", path, free.name)
 
 
+_LEARNED_FROM = ("action_dim", "constraints", "horizon", "image_shape", "observation_dim")
+"""Fields of a task on which what is learned depends."""
+
+
+def _learned_from(task: Task | None) -> dict[str, Any]:
+    values = {} if task is None else as_json(dataclasses.asdict(task))
+    return {name: value for name, value in values.items() if name in _LEARNED_FROM}
+
+
 _CHECKPOINT_NAME = "[0-9]{9,}"
 
 
@@ -360,10 +390,10 @@ def _is_checkpoint_name(name: str) -> bool:
 
 
 def _config_values(config: RunConfig) -> dict[str, Any]:
-    """As config.json has them: without extensions and a task file where there are none, as in runs from before there
-    were any."""
+    """As config.json has them: what was added later is left out where there is none, as in runs from before."""
     values = dataclasses.asdict(config)
-    return {name: value for name, value in values.items() if value or name not in ("extensions", "task_file")}
+    later = ("extensions", "task_file", "definition")
+    return {name: value for name, value in values.items() if value or name not in later}
 
 
 def _make_folder(path: Path) -> None:
