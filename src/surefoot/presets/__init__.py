@@ -1,5 +1,7 @@
 """Presets: named changes to an algorithm's defaults, each with its source. The command line wins over them."""
 
+import operator
+from functools import reduce
 from typing import Any
 
 from surefoot.algorithms import ALGORITHMS, algorithm_class
@@ -25,23 +27,35 @@ DEFAULT_PRESET = "small"
 """Minutes on two CPU cores."""
 
 
-def presets_of(algorithm: str, task: Task) -> dict[str, dict[str, Any]]:
-    """The presets of an algorithm on a task by name; tasks whose data know costs alone have some of their own, and so
-    have TREBI's. World models read vectors where the task has no images, and have a size of their own for a simulator's
-    cameras. One of another package has its own defaults alone."""
-    if algorithm not in ALGORITHMS:
-        return {DEFAULT_PRESET: {}}
-    if algorithm in ("fosp", "safedreamer") and task.image_shape is None:
-        return {name: for_vectors(changes) for name, changes in PRESETS[algorithm].items()}
-    if task.vision is not None:
-        return PRESETS[algorithm] | VISION_PRESETS.get(algorithm, {})
-    if algorithm in PIXELS_PRESETS and task.image_shape is not None and task.name.startswith("PointRobotPixels"):
-        own = PIXELS_PRESETS[algorithm]
-        size = task.image_shape[0]
-        return PRESETS[algorithm] | {name: for_larger(changes, size=size) for name, changes in own.items()}
-    if algorithm == "trebi":
-        return PRESETS[algorithm] | TREBI_TASK_PRESETS.get(task.name, {})
-    return PRESETS[algorithm] | ({} if task.has_signal else COSTS_PRESETS.get(algorithm, {}))
+COSTS, VECTORS = "costs", "vectors"
+"""Rows of tasks whose data know costs but no signal h, and of those whose observations are no images."""
+
+_Presets = dict[str, dict[str, Any]]
+TASK_PRESETS: dict[tuple[str, str], _Presets] = {
+    **{(algorithm, COSTS): presets for algorithm, presets in COSTS_PRESETS.items()},
+    **{
+        (algorithm, VECTORS): {name: for_vectors(changes) for name, changes in PRESETS[algorithm].items()}
+        for algorithm in ("fosp", "safedreamer")
+    },
+    **{(algorithm, "cameras"): presets for algorithm, presets in VISION_PRESETS.items()},
+    **{(algorithm, "pixels 32"): presets for algorithm, presets in PIXELS_PRESETS.items()},
+    **{
+        (algorithm, "pixels 64"): {name: for_larger(changes) for name, changes in presets.items()}
+        for algorithm, presets in PIXELS_PRESETS.items()
+    },
+    **{("trebi", task): presets for task, presets in TREBI_TASK_PRESETS.items()},
+}
+"""(algorithm, row) -> presets that take the place of those of the same names. A task's rows are `COSTS` and `VECTORS`
+where they apply, its name, and `Task.presets`; later ones win."""
+
+
+def presets_of(algorithm: str, task: Task) -> _Presets:
+    """The presets of an algorithm on a task by name. One of another package has its own defaults alone."""
+    rows = [] if task.has_signal else [COSTS]
+    rows += [VECTORS] if task.image_shape is None else []
+    rows += [task.name] if task.presets is None else [task.name, task.presets]
+    changes = (TASK_PRESETS.get((algorithm, row), {}) for row in rows)
+    return reduce(operator.or_, changes, PRESETS.get(algorithm, {DEFAULT_PRESET: {}}))
 
 
 def build(algorithm: str, task: Task, *, preset: str = DEFAULT_PRESET) -> Any:

@@ -130,11 +130,9 @@ PIXELS_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 """Algorithm -> presets of PointRobotPixels, of both image sizes, that differ from those of other tasks."""
 
 
-def for_larger(changes: dict[str, Any], *, size: int) -> dict[str, Any]:
+def for_larger(changes: dict[str, Any]) -> dict[str, Any]:
     """The preset for images twice as large: one more halving, and a quarter of the weight of each of the pixels."""
     model: WorldModelConfig = changes["world_model"]
-    if size <= 32:
-        return changes
     channels = (model.channels[0] // 2, *model.channels)
     read = replace(model, channels=channels, observation_scale=model.observation_scale / 4)
     return {**changes, "world_model": read}

@@ -49,7 +49,7 @@ def _point_robot_pixels(name: str, size: int) -> Task:
     shape = (size, size, 3)
     return Task(
         name, 3 * size * size, 2, 75, return_min=0.0, return_max=8.05, constraints=_FREE, deterministic=True,
-        environment=own(name), image_shape=shape,
+        environment=own(name), image_shape=shape, presets=f"pixels {size}",
     )  # fmt: skip
 
 

@@ -60,6 +60,8 @@ class Task:
     none."""
     recipe: str | None = None
     """Row of the tables of recipes by which its data are collected, where it is not called as the task is."""
+    presets: str | None = None
+    """Row of the tables of presets that were measured on tasks of its kind; None where there is none."""
     d4rl: D4RLData | None = None
     """How D4RL's data of the same robot are read; None where there are none."""
     still_columns: tuple[int, ...] | None = ()

@@ -38,6 +38,7 @@ def _task(name: str, vision: Vision) -> Task:
         environment=replace(base.environment, make=make, vision=vision),
         driver=None,
         recipe=None,
+        presets="cameras",
         still_columns=(),
         dsrl_id=None,
         dsrl_file=None,
