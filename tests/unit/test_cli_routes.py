@@ -233,7 +233,8 @@ def test_lanes_of_a_pure_task_begin_the_episode_of_their_seed() -> None:
 def test_every_algorithm_is_measured_on_every_task_by_a_way_that_fits(algorithm: str) -> None:
     for task in TASKS.values():
         kind = ALGORITHMS[algorithm]
-        loaded = SimpleNamespace(algorithm=kind, config=SimpleNamespace(task=task.name, algorithm=algorithm))
+        config = SimpleNamespace(task=task.name, algorithm=algorithm, known_task=lambda task=task: task)
+        loaded = SimpleNamespace(algorithm=kind, config=config)
         found = evaluate.route_of(cast(Any, loaded), evaluate.BudgetRequest())
         assert found in evaluate.ROUTES
         # The robots' way reads poses, that of images pictures; our own other tasks have neither.

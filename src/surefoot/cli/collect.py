@@ -24,7 +24,7 @@ from surefoot.collection.collection import Collection
 from surefoot.collection.collector import collect as collect_simulated
 from surefoot.collection.recipes import Recipe, recipe_of
 from surefoot.collection.replay_collector import ReplayCollection, collect_replay, parts
-from surefoot.collection.replay_recipes import replay_recipe
+from surefoot.collection.replay_recipes import REPLAY_RECIPES, replay_recipe
 from surefoot.collection.store import Store
 from surefoot.data import Dataset, pixels
 from surefoot.data.frames import FrameData
@@ -36,11 +36,8 @@ from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot,
 from surefoot.file_sets import check_file_place, check_writable
 from surefoot.ranges import SEED, Range, check_count, check_fields
 from surefoot.tasks import Task, get_task
-from surefoot.tasks.trebi import PUBLISHED_SETS, TREBI_TASKS
 
 DEFAULT_TRANSITIONS, VISION_TRANSITIONS = 100_000, 20_000
-IMAGE_TRANSITIONS = {"HazardRun": 18_000, "PointRobotPixels": 100_000, "PointRobotPixels64": 100_000}
-"""Steps of the data of each of our own tasks of images that data are collected on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,14 +137,14 @@ def collect(options: CollectOptions, *, given: Names[str] = (), faults: Faults |
 
 def _check_name(task: Task) -> None:
     """Refuse a name that promises data which are not made here: `ConfigError` says what can be collected instead."""
-    if task.name in PUBLISHED_SETS:
-        raise ConfigError(
-            f"--task: {task.name} is a set of D4RL's, which is published and not collected here; collect "
-            f"{PUBLISHED_SETS[task.name]} --recipe medium-replay makes data of that robot anew."
-        )
-    if not task.simulated and task.image_shape is not None and task.name not in IMAGE_TRANSITIONS:
-        plain = task.name.removesuffix("Moved").removesuffix("Shifted")
-        raise ConfigError(f"--task: {task.name} is there to fine-tune on; collect {plain}.")
+    if task.collected_as is None:
+        return
+    if task.image_shape is not None:
+        raise ConfigError(f"--task: {task.name} is there to fine-tune on; collect {task.collected_as}.")
+    raise ConfigError(
+        f"--task: {task.name} is a set of D4RL's, which is published and not collected here; collect "
+        f"{task.collected_as} --recipe medium-replay makes data of that robot anew."
+    )
 
 
 def _route(options: CollectOptions, task: Task) -> tuple[str, str]:
@@ -155,7 +152,7 @@ def _route(options: CollectOptions, task: Task) -> tuple[str, str]:
     if options.recipe == "medium-replay":
         replay_recipe(task)  # refused where the task has none
         return "medium-replay", "the recipe medium-replay"
-    if task.name in TREBI_TASKS:
+    if task.recipe in REPLAY_RECIPES:
         raise ConfigError(f"--recipe: expected medium-replay for {task.name}, found default.")
     if task.vision is not None:
         return "images of a robot's cameras", f"{task.name}, whose behaviours are scripted and whose folder grows"
@@ -164,18 +161,34 @@ def _route(options: CollectOptions, task: Task) -> tuple[str, str]:
     return "own behaviours", f"{task.name}, which has no simulator"
 
 
+_Behaviours = list[tuple[str, int]]
+"""Names, and episodes of each."""
+
+
+def _hazard_run(task: str, **how: Any) -> tuple[FrameData, _Behaviours]:
+    frames = collect_hazard_run(**how)
+    each = len(frames.lengths) // len(hazard_run.BEHAVIOURS)
+    return frames, [(name, each) for name in hazard_run.BEHAVIOURS]
+
+
+def _pixels(task: str, **how: Any) -> tuple[FrameData, _Behaviours]:
+    found = collect_point_robot_pixels(task=task, **how)
+    return found.frames, found.behaviours
+
+
+IMAGES = {
+    "HazardRun": (18_000, _hazard_run),
+    "PointRobotPixels": (100_000, _pixels),
+    "PointRobotPixels64": (100_000, _pixels),
+}
+"""Our own task of images -> steps of its data, and what collects them."""
+
+
 def _collect_images(options: CollectOptions, task: Task) -> FrameData:
-    wanted = IMAGE_TRANSITIONS[task.name] if options.transitions is None else options.transitions
+    usual, collector = IMAGES[task.name]
+    wanted = usual if options.transitions is None else options.transitions
     with ProgressLine(f"collecting {task.name}", unit="transitions") as line:
-        if task.name == "HazardRun":
-            frames = collect_hazard_run(transitions=wanted, seed=options.seed, on_progress=line.report)
-            each = len(frames.lengths) // len(hazard_run.BEHAVIOURS)
-            behaviours = [(name, each) for name in hazard_run.BEHAVIOURS]
-        else:
-            found = collect_point_robot_pixels(
-                transitions=wanted, seed=options.seed, task=task.name, on_progress=line.report
-            )
-            frames, behaviours = found.frames, found.behaviours
+        frames, behaviours = collector(task.name, transitions=wanted, seed=options.seed, on_progress=line.report)
     ends = np.cumsum([count for _, count in behaviours]).tolist()
     card = {
         "recipe": "surefoot collect: whole episodes, as much of each behaviour",

@@ -4,7 +4,7 @@ import operator
 from functools import reduce
 from typing import Any
 
-from surefoot.algorithms import ALGORITHMS, algorithm_class
+from surefoot.algorithms import algorithm_class
 from surefoot.errors import check_name
 from surefoot.presets.bc import BC_PRESETS
 from surefoot.presets.costs import COSTS_PRESETS

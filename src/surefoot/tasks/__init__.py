@@ -27,11 +27,11 @@ _FREE = (CostLimit(0.0),)
 """No step may be a violation."""
 
 
-def _hazard_run(name: str) -> Task:
+def _hazard_run(name: str, collected_as: str | None = None) -> Task:
     """HazardRun in one of its layouts. At most 3.7 for the way across and 0.2 for each of 16 steps in the goal."""
     return Task(
         name, 768, 2, 30, return_min=0.0, return_max=6.9, constraints=_FREE, deterministic=True,
-        environment=own(name), image_shape=(16, 16, 3),
+        environment=own(name), collected_as=collected_as, image_shape=(16, 16, 3),
     )  # fmt: skip
 
 
@@ -44,12 +44,12 @@ def _point_robot(name: str, observation_dim: int, *, has_signal: bool) -> Task:
     )  # fmt: skip
 
 
-def _point_robot_pixels(name: str, size: int) -> Task:
+def _point_robot_pixels(name: str, size: int, collected_as: str | None = None) -> Task:
     """PointRobot as images of `size` x `size` pixels, in decisions of four steps; returns as PointRobot's."""
     shape = (size, size, 3)
     return Task(
         name, 3 * size * size, 2, 75, return_min=0.0, return_max=8.05, constraints=_FREE, deterministic=True,
-        environment=own(name), image_shape=shape, presets=f"pixels {size}",
+        environment=own(name), collected_as=collected_as, presets=f"pixels {size}", image_shape=shape,
     )  # fmt: skip
 
 
@@ -63,11 +63,11 @@ TASKS: dict[str, Task] = {
     "PointRobotSlow": _point_robot("PointRobotSlow", 12, has_signal=True),
     "PointRobotSlowCosts": _point_robot("PointRobotSlowCosts", 12, has_signal=False),
     "HazardRun": _hazard_run("HazardRun"),
-    "HazardRunShifted": _hazard_run("HazardRunShifted"),
+    "HazardRunShifted": _hazard_run("HazardRunShifted", "HazardRun"),
     "PointRobotPixels": _point_robot_pixels("PointRobotPixels", 32),
-    "PointRobotPixelsMoved": _point_robot_pixels("PointRobotPixelsMoved", 32),
+    "PointRobotPixelsMoved": _point_robot_pixels("PointRobotPixelsMoved", 32, "PointRobotPixels"),
     "PointRobotPixels64": _point_robot_pixels("PointRobotPixels64", 64),
-    "PointRobotPixels64Moved": _point_robot_pixels("PointRobotPixels64Moved", 64),
+    "PointRobotPixels64Moved": _point_robot_pixels("PointRobotPixels64Moved", 64, "PointRobotPixels64"),
     **DSRL_TASKS,
     **TREBI_TASKS,
     **VISION_TASKS,

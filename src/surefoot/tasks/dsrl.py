@@ -128,6 +128,14 @@ def _driver(suite: _Suite, robot: str | None, name: str) -> Reference | None:
     return Reference("surefoot.collection.navigation:NavigationDriver", arguments)
 
 
+def _recipe(suite: _Suite, robot: str | None, name: str) -> str | None:
+    if suite == "metadrive":
+        return "roads"
+    if _driver(suite, robot, name) is None:
+        return None
+    return "crowded navigation" if name.endswith("2") else "navigation"
+
+
 _BACKENDS = {"bullet_safety_gym": _bullet, "safety_gymnasium": _safety_gymnasium}
 
 
@@ -156,7 +164,7 @@ def _task(suite: _Suite, row: _Row) -> Task:
         deterministic=suite != "metadrive" and not any(kind in name for kind in _REDRAWN),
         environment=environment,
         driver=_driver(suite, robot, name),
-        recipe="roads" if suite == "metadrive" else "navigation" if _driver(suite, robot, name) else None,
+        recipe=_recipe(suite, robot, name),
         d4rl=_VELOCITIES.get(name),
         still_columns=None if suite == "metadrive" else _SENSORS[robot] if robot else (),
         equal_columns=None if suite == "metadrive" else ((2, 5),) if suite == "bullet_safety_gym" else (),

@@ -13,9 +13,9 @@ class Environment:
 
     make: Reference
     """jax: returns a `surefoot.envs.pure.PureTask`. simulator: called with the task and `draws`, whether pictures are
-    wanted; returns a `surefoot.envs.simulators.Backend`."""
-    kind: Literal["jax", "simulator"]
-    """jax: pure functions over many environments. simulator: steps on the host, in worker processes."""
+    wanted; returns a `surefoot.envs.simulators.Backend`. gymnasium: returns a `gymnasium.Env`."""
+    kind: Literal["jax", "simulator", "gymnasium"]
+    """jax: pure functions over many environments; the others step on the host, in worker processes."""
     packages: tuple[str, ...] = ()
     """Installed packages that simulate it, whose versions a data card names."""
     isolated: str | None = None

@@ -60,6 +60,8 @@ class Task:
     none."""
     recipe: str | None = None
     """Row of the tables of recipes by which its data are collected, where it is not called as the task is."""
+    collected_as: str | None = None
+    """Name of the task whose data `surefoot collect` makes in its place; None where it makes the task's own."""
     presets: str | None = None
     """Row of the tables of presets that were measured on tasks of its kind; None where there is none."""
     d4rl: D4RLData | None = None
@@ -106,7 +108,7 @@ class Task:
     @property
     def simulated(self) -> bool:
         """Whether its episodes come from a simulator on the host, not from functions in JAX."""
-        return self.environment is not None and self.environment.kind == "simulator"
+        return self.environment is not None and self.environment.kind != "jax"
 
     @property
     def isolated(self) -> str | None:

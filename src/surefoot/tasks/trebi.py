@@ -48,8 +48,6 @@ _RUNNERS = (
     ("HalfCheetah", "halfcheetah", 17, 6, -280.178953, 12135.0, _travel(0.05, alive=0.0, control=0.1)),
 )
 _KINDS = ("medium", "medium-replay", "medium-expert")
-PUBLISHED_SETS: dict[str, str] = {f"{stem}-{kind}-v2": robot for robot, stem, *_ in _RUNNERS for kind in _KINDS}
-"""Name of a task that stands for one of D4RL's sets -> the plain name of its robot."""
 
 
 def _mujoco(simulator_id: str) -> Environment:
@@ -90,9 +88,19 @@ def _runners() -> list[Task]:
         named = {f"{stem}-{kind}-v2": f"{stem}-{kind}-v2" for kind in _KINDS}
         again = robot if robot in BUDGETS else f"{stem}-medium-replay-v2"
         for name, data in {robot: again, **named}.items():
+            collected_as = None if name == robot else robot
             shape = (observation_dim, action_dim, 1000)
             tasks.append(
-                _task(name, BUDGETS[data], shape, (low, high), _mujoco(f"{robot}-v4"), recipe=robot, d4rl=costs)
+                _task(
+                    name,
+                    BUDGETS[data],
+                    shape,
+                    (low, high),
+                    _mujoco(f"{robot}-v4"),
+                    recipe=robot,
+                    d4rl=costs,
+                    collected_as=collected_as,
+                )
             )
     return tasks
 
@@ -102,10 +110,11 @@ TREBI_TASKS: dict[str, Task] = {
     for task in (
         _task(
             "SafePendulum", BUDGETS["SafePendulum"], (3, 1, 200), (99.7, 185.9),
-            own("SafePendulum"),
+            own("SafePendulum"), recipe="SafePendulum",
         ),
         _task(
             "SafeReacher", BUDGETS["SafeReacher"], (11, 2, 50), (-102.8, -61.3), _mujoco("SafeReacher"),
+            recipe="SafeReacher",
             still_columns=(4, 5, 10),  # of its target, which rests
         ),
         *_runners(),

@@ -27,8 +27,9 @@ def make(task: Task, *, render_mode: Literal["rgb_array"] | None = None) -> Simu
     """
     if render_mode is not None:
         check_name("render mode", render_mode, RENDER_MODES)
-    if task.environment is None or not task.simulated:
-        raise ConfigError(f"task {task.name}: expected one of a simulator, found one without.")
+    if task.environment is None or task.environment.kind != "simulator":
+        found = "without" if task.environment is None else f"of the kind {task.environment.kind}"
+        raise ConfigError(f"task {task.name}: expected one of a simulator, found one {found}.")
     backend: Backend = task.environment.make(task, draws=render_mode is not None)
     return Simulator(task, backend, render_mode=render_mode)
 
