@@ -172,6 +172,16 @@ class FineTunes(Algorithm, Protocol):
         ...
 
 
+def relabel_interval(algorithm: object, phase: str) -> int:
+    """Updates after which labels are renewed; 0 where the phase has none."""
+    return algorithm.relabel_interval(phase) if isinstance(algorithm, Relabels) else 0
+
+
+def is_calibrated(algorithm: object, phase: str) -> bool:
+    """Whether a phase begins with a calibration."""
+    return isinstance(algorithm, Calibrates) and phase in algorithm.calibrated_phases
+
+
 # --- acting ---
 
 

@@ -14,6 +14,10 @@ Metrics: TypeAlias = dict[str, Float[Array, ""]]
 BEFORE = "before"
 """Key in the metadata of a hyper-parameter that was added later: its value in runs from before, whose files lack it."""
 
+GROUP = "group"
+"""Key in the metadata of a field that holds a nested configuration whose fields keep their own names in files and
+options: its type."""
+
 UNKNOWN_AHEAD = 1e30
 """`Transition.constraint_ahead` of an episode that did not terminate: larger than any h, and finite."""
 

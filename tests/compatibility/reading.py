@@ -15,9 +15,9 @@ from surefoot.data import library
 from surefoot.envs import point_robot
 from surefoot.evaluation.evaluate import summarise_evaluation
 from surefoot.evaluation.summarize import budget_figures, protocol_figures, start_figures
+from surefoot.hyperparameters import from_hyperparameters, hyperparameters
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
-from surefoot.training.algorithm import from_hyperparameters, hyperparameters
 
 
 def read_data(path: Path, task: str, *, mapped: bool = False) -> dict[str, Any]:

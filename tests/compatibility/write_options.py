@@ -17,10 +17,10 @@ from tests.compatibility.recipes import OPTIONS
 
 from surefoot.algorithms import ALGORITHMS
 from surefoot.cli.main import main
+from surefoot.hyperparameters import hyperparameters
 from surefoot.presets import build, presets_of
 from surefoot.ranges import declared_fields
 from surefoot.tasks import get_task
-from surefoot.training.algorithm import hyperparameters
 
 COMMANDS = (
     "bench act", "benchmark", "calibrate", "collect", "data convert", "data download", "data filter boundary",

@@ -25,10 +25,9 @@ from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
 from surefoot.nn import DenoiserConfig, TemporalConfig
 from surefoot.planning import CrossEntropyConfig, GuideConfig, SamplerConfig
-from surefoot.protocols import HasFeasibleValue
+from surefoot.protocols import HasFeasibleValue, relabel_interval
 from surefoot.tasks import CostLimit, Task
 from surefoot.training import RunDirectory, fit, from_hyperparameters, hyperparameters, make_config
-from surefoot.training.algorithm import relabel_interval
 from surefoot.types import DataSpec, Labeled, PolicyInputs, Transition
 from surefoot.world_model import WorldModelConfig
 

@@ -21,9 +21,9 @@ def work(cell: Cell, folder: Path) -> Measured:
     from surefoot.cli.report_simulator import evaluation_rows_of
     from surefoot.cli.train import TrainOptions, train
     from surefoot.experiments.sources import check_unchanged
+    from surefoot.hyperparameters import from_hyperparameters
     from surefoot.numerics import pinned
     from surefoot.runs.loaded import load_run
-    from surefoot.training.algorithm import from_hyperparameters
 
     check_unchanged(cell)
     algorithm = from_hyperparameters(ALGORITHMS[cell.algorithm], cell.hyperparameters, source=cell.method)

@@ -5,13 +5,14 @@ import dataclasses
 import math
 import typing
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 from surefoot.errors import ConfigError, Fault, flag
 from surefoot.ranges import Declared, declared_fields, fault_of, shown
+from surefoot.types import GROUP
 
 
 class Option(typing.NamedTuple):
@@ -70,6 +71,7 @@ def _fields(kind: Any, prefix: str) -> Iterator[Option]:
     origin = typing.get_origin(kind) or kind
     filled: dict[Any, Any] = dict(zip(getattr(origin, "__parameters__", ()), typing.get_args(kind), strict=False))
     hints = typing.get_type_hints(origin, include_extras=True)
+    groups = {field.name for field in dataclasses.fields(origin) if GROUP in field.metadata}
     for name, declared in declared_fields(origin).items():
         notes = getattr(hints[name], "__metadata__", ())
         called = next(filter(None, map(_renamed, notes)), name)
@@ -78,7 +80,7 @@ def _fields(kind: Any, prefix: str) -> Iterator[Option]:
         for part in declared.kinds:
             inner = filled.get(part, part)
             if dataclasses.is_dataclass(typing.get_origin(inner) or inner):
-                unprefixed = tyro.conf.arg(name="") in notes
+                unprefixed = tyro.conf.arg(name="") in notes or name in groups
                 yield from _fields(inner, prefix if unprefixed else f"{prefix}{called}.")
 
 
@@ -121,9 +123,18 @@ def ranges_in_help() -> ConstructorRegistry:
         if not isinstance(spec, StructConstructorSpec):
             return None
         declared = declared_fields(info.type)
-        return dataclasses.replace(spec, fields=tuple(_with_range(one, declared.get(one.name)) for one in spec.fields))
+        groups = {field.name for field in dataclasses.fields(info.type) if GROUP in field.metadata}
+        fields = tuple(_with_range(one, declared.get(one.name)) for one in spec.fields)
+        unprefixed = [_without_prefix(one) if one.name in groups else one for one in fields]
+        return dataclasses.replace(spec, fields=tuple(unprefixed))
 
     return registry
+
+
+def _without_prefix(field: StructFieldSpec) -> StructFieldSpec:
+    """A nested dataclass whose flags are called as its fields."""
+    named: Any = Annotated[field.type, tyro.conf.arg(name="")]
+    return dataclasses.replace(field, type=named)
 
 
 def _with_range(field: StructFieldSpec, declared: Declared | None) -> StructFieldSpec:

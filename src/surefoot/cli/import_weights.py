@@ -20,6 +20,7 @@ from surefoot.data import library
 from surefoot.diffusion.schedules import make_schedule
 from surefoot.errors import ConfigError, DataError, check_name, flag
 from surefoot.file_sets import check_writable
+from surefoot.hyperparameters import flat
 from surefoot.nn.diffuser import Imported, denoiser_from_diffuser
 from surefoot.runs.output_folder import check_output_folder
 from surefoot.tasks import get_task
@@ -101,7 +102,7 @@ def import_diffuser(options: ImportOptions[TREBI], *, command: Sequence[str], gi
         raise DataError(f"{options.source}: {error}") from error
     algorithm = fitted(options.hyper, imported)
     for name in sorted(SETTLED & set(given)):
-        if getattr(algorithm, name) != getattr(options.hyper, name):
+        if flat(algorithm)[name] != flat(options.hyper)[name]:
             raise ConfigError(f"{flag(name)}: expected none, for the weights settle it, found another than theirs.")
     dataset = library.read(options.data, task)
     prepared = algorithm.prepare(dataset, task)  # refused here, and not when the training starts

@@ -25,13 +25,13 @@ from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, 
 from surefoot.cli.unread import refuse_unread
 from surefoot.errors import ConfigError, flag
 from surefoot.files import is_temporary, remove, sweep, write_json
+from surefoot.hyperparameters import from_hyperparameters
 from surefoot.json_files import read_json
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.runs.output_folder import visible
 from surefoot.runs.summary import merge_summary, read_summary
 from surefoot.system import peak_memory
 from surefoot.training import RunDirectory, hyperparameters
-from surefoot.training.algorithm import from_hyperparameters
 
 REQUEST, DATA = "quickstart.json", "data.hdf5"
 COLLECTION_SEED = 0

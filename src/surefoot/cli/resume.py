@@ -11,12 +11,12 @@ from surefoot.cli.faults import Faults
 from surefoot.cli.options import Choice, choose, parse, parse_seeds
 from surefoot.cli.terminal import say
 from surefoot.errors import ConfigError, flag
+from surefoot.hyperparameters import change, flat, from_hyperparameters
 from surefoot.presets import DEFAULT_PRESET
 from surefoot.protocols import Algorithm
 from surefoot.ranges import shown
 from surefoot.text import shell_word
 from surefoot.training import RunConfig, RunDirectory
-from surefoot.training.algorithm import from_hyperparameters
 from surefoot.training.longer import COUNTS, changed_counts, why_not_longer
 from surefoot.types import DataSpec
 
@@ -113,24 +113,24 @@ def check_agreement(run: RunDirectory, options: Any, config: RunConfig, faults: 
     found = {name: getattr(options, name) for name in names}
     found |= {"seeds": faults.attempt(lambda: list(parse_seeds(options.seeds)), trained["seeds"])}
     earlier = from_hyperparameters(type(options.hyper), config.hyperparameters, source=str(run.config_path))
-    counts = {field.name for field in dataclasses.fields(earlier) if field.name.endswith(COUNTS)}
-    trained |= {name: value for name, value in flat(earlier).items() if name not in counts}
-    found |= {name: value for name, value in flat(options.hyper).items() if name not in counts}
+    counts = {name for name in flat(earlier) if name.endswith(COUNTS)}
+    trained |= {name: value for name, value in prefixed(earlier).items() if name not in counts}
+    found |= {name: value for name, value in prefixed(options.hyper).items() if name not in counts}
     with faults.also():
         refuse_differing(run, trained, found)
     if step:
-        longer = dataclasses.replace(earlier, **{name: getattr(options.hyper, name) for name in counts})
+        asked = flat(options.hyper)
+        longer = change(earlier, **{name: asked[name] for name in counts})
         with faults.also():
             _check_longer(run, config, earlier, longer, step=step, spec=config.spec)
 
 
-def flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """The fields of a dataclass, those of nested ones as "guide.steps"."""
+def prefixed(config: Any, prefix: str = "") -> dict[str, Any]:
+    """The hyper-parameters of a configuration, those of nested ones as "guide.steps"."""
     found: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
+    for name, value in flat(config).items():
         nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
-        found |= flat(value, f"{prefix}{field.name}.") if nested else {f"{prefix}{field.name}": value}
+        found |= prefixed(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return found
 
 
@@ -172,7 +172,7 @@ def agreed(run: RunDirectory, config: RunConfig, algorithm: Algorithm) -> RunCon
         run.check_identity(config)
         return there
     asked = _check_longer(run, there, earlier, algorithm, step=step, spec=config.spec)
-    longer = there.extended({name: getattr(algorithm, name) for name in changed}, updates=step, command=config.command)
+    longer = there.extended({name: flat(algorithm)[name] for name in changed}, updates=step, command=config.command)
     run.rewrite(longer)
     say(f"{run.path}: {asked}; it goes on after {step:,} updates.")
     return longer
@@ -186,15 +186,11 @@ def _check_longer(
     changed = changed_counts(earlier, algorithm)
     if not changed:
         return ""
-    idle = [
-        name
-        for name in changed
-        if dataclasses.replace(earlier, **{name: getattr(algorithm, name)}).phases == earlier.phases
-    ]
-    refuse_differing(run, {name: getattr(earlier, name) for name in idle}, vars(algorithm))  # of phases that it lacks
+    before, after = flat(earlier), flat(algorithm)
+    idle = [name for name in changed if change(earlier, **{name: after[name]}).phases == earlier.phases]
+    refuse_differing(run, {name: before[name] for name in idle}, after)  # of phases that it lacks
     asked = "; ".join(
-        f"{flag(name)}: the run has {there.hyperparameters[name]:,}, found {getattr(algorithm, name):,}"
-        for name in changed
+        f"{flag(name)}: the run has {there.hyperparameters[name]:,}, found {after[name]:,}" for name in changed
     )
     reason = why_not_longer(earlier, algorithm, changed, step=step, log_interval=there.log_interval, spec=spec)
     if reason is not None:

@@ -27,7 +27,7 @@ from surefoot.cli.options import (
 )
 from surefoot.cli.remarks import StrictOption
 from surefoot.cli.report_simulator import evaluation_rows_of
-from surefoot.cli.resume import flat, folder_to_resume, refuse_differing, refuse_other_choice
+from surefoot.cli.resume import folder_to_resume, prefixed, refuse_differing, refuse_other_choice
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
@@ -181,7 +181,7 @@ def _begun(arguments: Sequence[str]) -> _Begun | None:
 def _agreed(options: SweepOptions[Any]) -> dict[str, Any]:
     """What must be the same, with the names of flags."""
     named = {name: getattr(options, name) for name in _AGREED}
-    return named | {"seeds": list(parse_seeds(options.seeds))} | flat(options.hyper)
+    return named | {"seeds": list(parse_seeds(options.seeds))} | prefixed(options.hyper)
 
 
 def sweep(

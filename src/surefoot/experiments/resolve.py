@@ -17,8 +17,8 @@ from surefoot.experiments.cell import Cell
 from surefoot.experiments.plan import HELD_OUT, Method, Plan
 from surefoot.experiments.sources import data_path
 from surefoot.experiments.store import DataRecord
+from surefoot.hyperparameters import declarations, flat, from_hyperparameters, hyperparameters
 from surefoot.tasks import Task, get_task
-from surefoot.training.algorithm import from_hyperparameters, hyperparameters
 from surefoot.types import BEFORE
 
 VERSIONS = ("surefoot", "jax")
@@ -145,8 +145,9 @@ def identity_of(config: Any) -> dict[str, Any]:
     """The hyper-parameters of an algorithm, as JSON values, without those that were added later and are as they were
     before: cells from before keep their keys."""
     found = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
+    values = flat(config)
+    for _, field in declarations(type(config)):
+        value = values[field.name]
         value = identity_of(value) if dataclasses.is_dataclass(value) else as_json(value)
         if BEFORE not in field.metadata or value != as_json(field.metadata[BEFORE]):
             found[field.name] = value

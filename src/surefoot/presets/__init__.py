@@ -6,6 +6,7 @@ from typing import Any
 
 from surefoot.algorithms import algorithm_class
 from surefoot.errors import check_name
+from surefoot.hyperparameters import change
 from surefoot.presets.bc import BC_PRESETS
 from surefoot.presets.costs import COSTS_PRESETS
 from surefoot.presets.fisor import FISOR_PRESETS
@@ -70,4 +71,4 @@ def build(algorithm: str, task: Task, *, preset: str = DEFAULT_PRESET) -> Any:
         changes = {"horizon": task.horizon, "cost_limit": task.cost_limit} | changes
         if not task.deterministic:  # what was driven once may go otherwise the next time
             changes |= {"trajectory_bound": False, "value_bound": False}
-    return kind(**changes)
+    return change(kind(), **changes)

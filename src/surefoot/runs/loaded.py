@@ -1,6 +1,5 @@
 """All seeds of a trained run, as the commands that measure it need them."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from surefoot.errors import ConfigError, option
+from surefoot.hyperparameters import change, flat
 from surefoot.protocols import Algorithm
 from surefoot.runs.origin import check_spec
 from surefoot.training import LoadedPolicy, RunConfig, RunDirectory, load_policy
@@ -46,10 +46,9 @@ def load_run(path: Path, overrides: dict[str, Any]) -> LoadedRun:
     check_spec(directory, config)
     policies: list[LoadedPolicy] = [load_policy(path, seed=seed) for seed in config.seeds]
     algorithm = policies[0].algorithm
-    fields = {field.name for field in dataclasses.fields(algorithm)}  # type: ignore[arg-type]
     for name in overrides:
-        if name not in fields:
+        if name not in flat(algorithm):
             raise ConfigError(f"{path}: algorithm '{config.algorithm}' has no {name}; leave {option(name)} out.")
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[policy.state for policy in policies])
-    changed = dataclasses.replace(algorithm, **overrides)  # type: ignore[type-var]
+    changed = change(algorithm, **overrides)
     return LoadedRun(directory, config, changed, states, policies[0].step, policies[0].checkpoint_sha256)

@@ -1,7 +1,7 @@
 """Training runs: the scanned, vmapped fit; the run's folder; the policy loaded back from it."""
 
+from surefoot.hyperparameters import from_hyperparameters, hyperparameters
 from surefoot.protocols import Algorithm
-from surefoot.training.algorithm import from_hyperparameters, hyperparameters
 from surefoot.training.fit import MetricLogger, Progress, Share, fit
 from surefoot.training.loaded import LoadedPolicy, load_policy
 from surefoot.training.run_directory import RunConfig, RunDirectory, make_config

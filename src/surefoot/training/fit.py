@@ -16,16 +16,11 @@ from jax.sharding import Mesh
 from surefoot import checkpoint
 from surefoot.data import FrameStream, TransitionStream
 from surefoot.errors import ConfigError, DataError, DivergenceError
+from surefoot.hyperparameters import from_hyperparameters, hyperparameters
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import enough_memory, pinned
-from surefoot.protocols import Algorithm
+from surefoot.protocols import Algorithm, is_calibrated, relabel_interval
 from surefoot.ranges import SEED, Range, check_count, fault_of
-from surefoot.training.algorithm import (
-    from_hyperparameters,
-    hyperparameters,
-    is_calibrated,
-    relabel_interval,
-)
 from surefoot.training.chunk import (
     all_finite,
     batch_mesh,

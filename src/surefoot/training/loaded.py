@@ -1,6 +1,5 @@
 """A trained policy as a user holds it: NumPy in, NumPy out, one observation or many."""
 
-import dataclasses
 import math
 import os
 import warnings
@@ -21,12 +20,12 @@ from surefoot.algorithms import algorithm_class
 from surefoot.constraints.budgets import check_remaining
 from surefoot.errors import CheckpointError, ConfigError, check_name
 from surefoot.forks import inherited_jax, refuse_forked_child
+from surefoot.hyperparameters import change, from_hyperparameters
 from surefoot.nn import member
 from surefoot.numerics import check_finite, enough_memory, pinned
 from surefoot.protocols import Algorithm, HasFeasibleValue
 from surefoot.ranges import NUMBER, SEED, check_count, check_number
 from surefoot.safety.calibration import Calibration, read_calibration
-from surefoot.training.algorithm import from_hyperparameters
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
 from surefoot.training.observations import checked_images, checked_numbers
 from surefoot.training.run_directory import RunConfig, RunDirectory
@@ -279,7 +278,7 @@ def _load(
     trained = from_hyperparameters(kind, config.hyperparameters, source=str(run.config_path))
     for name in overrides:
         check_name("hyper-parameter", name, config.hyperparameters)
-    algorithm = dataclasses.replace(trained, **overrides)
+    algorithm = change(trained, **overrides)
     template = state_template(algorithm, config.spec, config.seeds)
     sha256 = checkpoint.read_hash(directory)
     states, metadata = checkpoint.load(directory, template, expect=config.identity_of(directory))

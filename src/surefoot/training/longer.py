@@ -4,11 +4,11 @@ The random numbers of an update are functions of (seed, number of the phase, num
 updates may follow wherever nothing before them depends on how many there are.
 """
 
-import dataclasses
 from typing import Any
 
 import jax
 
+from surefoot.hyperparameters import change, flat
 from surefoot.protocols import Algorithm, PlansUpdates
 from surefoot.training.chunk import state_template
 from surefoot.types import DataSpec, Phase
@@ -21,9 +21,9 @@ def changed_counts(earlier: Any, later: Any) -> list[str] | None:
     """The numbers of updates in which two algorithms differ; None where they differ in more than that."""
     if type(earlier) is not type(later):
         return None
-    names = [field.name for field in dataclasses.fields(earlier) if field.name.endswith(COUNTS)]
-    changed = [name for name in names if getattr(earlier, name) != getattr(later, name)]
-    alike = dataclasses.replace(earlier, **{name: getattr(later, name) for name in changed})
+    before, after = flat(earlier), flat(later)
+    changed = [name for name in before if name.endswith(COUNTS) and before[name] != after[name]]
+    alike = change(earlier, **{name: after[name] for name in changed})
     return changed if alike == later else None
 
 

@@ -24,13 +24,13 @@ from surefoot import checkpoint
 from surefoot.checkpoint import DamagedCheckpointError, as_json, difference
 from surefoot.errors import CheckpointError, ConfigError
 from surefoot.files import sweep, write_json
+from surefoot.hyperparameters import hyperparameters
 from surefoot.json_files import check_json, read_json
 from surefoot.locks import holding
 from surefoot.protocols import Algorithm
 from surefoot.ranges import COUNT, NUMBER, SEED, Range, check_fields, check_relation
 from surefoot.tasks import TASKS, Task, get_task
 from surefoot.tasks.own_task import kept_task_file, task_of
-from surefoot.training.algorithm import hyperparameters
 from surefoot.types import DataSpec
 
 FORMAT_VERSION = 1

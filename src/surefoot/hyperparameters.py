@@ -1,0 +1,127 @@
+"""Hyper-parameters: configurations that nest by concern, with one flat name for each number.
+
+A field marked with `GROUP` holds a nested configuration whose fields keep their own names in files and options, as if
+they were fields of the larger one: `FISOR.beyond.safer_step` is `safer_step`. Any other nested configuration is a table
+of its own, `diffusion.learning_rate`.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from surefoot.checkpoint import as_json
+from surefoot.errors import ConfigError, FieldError
+from surefoot.types import BEFORE, GROUP
+
+T = TypeVar("T")
+
+
+class Declaration(NamedTuple):
+    """A field of a configuration or of one of its groups."""
+
+    owner: type[Any]
+    """The dataclass that declares it."""
+    field: "dataclasses.Field[Any]"
+
+
+def group(kind: type[T]) -> T:
+    """A field for a group of this type with its defaults."""
+    return dataclasses.field(default_factory=kind, metadata={GROUP: kind})
+
+
+def declarations(kind: Any) -> Iterator[Declaration]:
+    """The fields that are given to a dataclass, those of groups in place of the groups."""
+    for field in dataclasses.fields(kind):
+        if GROUP in field.metadata:
+            yield from declarations(field.metadata[GROUP])
+        elif field.init:
+            yield Declaration(kind, field)
+
+
+def flat(config: Any) -> dict[str, Any]:
+    """The values of a configuration by their names, those of groups in place of the groups."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        found |= flat(value) if GROUP in field.metadata else {field.name: value}
+    return found
+
+
+def change(config: T, /, **changes: Any) -> T:
+    """The configuration with other values, groups' fields by their own names. Raises `FieldError` with all faults of
+    its groups, and `TypeError` for a name that it has not."""
+    own: dict[str, Any] = {}
+    faults = []
+    for field in dataclasses.fields(typing.cast(Any, config)):
+        if GROUP not in field.metadata:
+            continue
+        names = {one.field.name for one in declarations(field.metadata[GROUP])}
+        if taken := {name: changes.pop(name) for name in names & changes.keys()}:
+            try:
+                own[field.name] = change(getattr(config, field.name), **taken)
+            except FieldError as error:
+                faults += error.faults
+    if faults:
+        raise FieldError(faults)
+    return dataclasses.replace(typing.cast(Any, config), **own, **changes)
+
+
+def hyperparameters(algorithm: object) -> dict[str, Any]:
+    """The fields of an algorithm as JSON values."""
+    plain = {
+        name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+        for name, value in flat(algorithm).items()
+    }
+    return as_json(plain)
+
+
+def from_hyperparameters(kind: type[T], values: Mapping[str, Any], *, source: str) -> T:
+    """The algorithm whose fields are `values`, as `hyperparameters` wrote them; `source` names their file in errors.
+
+    Every field must be there and no other: a default that changed since must not change an old run. A field that was
+    added later says what it is then (`BEFORE`). `ConfigError`.
+    """
+    declared = {one.field.name: one for one in declarations(kind)}
+    values = {
+        name: one.field.metadata[BEFORE] for name, one in declared.items() if BEFORE in one.field.metadata
+    } | dict(values)
+    if missing := [name for name in declared if name not in values]:
+        raise ConfigError(f"{source}: hyperparameter '{missing[0]}': expected a value, found none.")
+    if extra := [name for name in values if name not in declared]:
+        raise ConfigError(f"{source}: hyperparameter '{extra[0]}': {kind.__name__} has no such field.")
+    found = {}
+    for name, one in declared.items():
+        hint = typing.get_type_hints(one.owner)[name]  # without ranges
+        found[name] = _from_json(hint, values[name], source=source)
+    try:
+        return _made(kind, found)
+    except FieldError as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+def _made(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A dataclass of all its values."""
+    found = {
+        field.name: _made(field.metadata[GROUP], values) if GROUP in field.metadata else values[field.name]
+        for field in dataclasses.fields(typing.cast(Any, kind))
+        if field.init
+    }
+    return kind(**found)
+
+
+def _from_json(hint: Any, value: Any, *, source: str) -> Any:
+    """JSON's lists as tuples (an algorithm is hashable), and dictionaries as the dataclass that the field declares."""
+    if isinstance(value, list):
+        inner = [argument for argument in typing.get_args(hint) if argument is not Ellipsis]
+        return tuple(_from_json(inner[0] if len(inner) == 1 else None, item, source=source) for item in value)
+    if isinstance(value, dict):
+        for option in typing.get_args(hint) if _is_union(hint) else (hint,):
+            if dataclasses.is_dataclass(option):
+                return from_hyperparameters(typing.cast(type[Any], option), value, source=source)
+    return value
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
