@@ -16,6 +16,7 @@ import numpy as np
 
 import _machine
 from surefoot.algorithms.fisor import FISOR
+from surefoot.hyperparameters import change
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.training import LoadedPolicy, RunConfig, hyperparameters
 from surefoot.types import DataSpec
@@ -25,7 +26,7 @@ JUDGED, CHEAPER = 32, 4.0
 """States in this batch must be this many times cheaper than one by one."""
 SIZES = {
     "full": (FISOR(), DataSpec(observation_dim=76, action_dim=2, horizon=1000)),
-    "small": (FISOR(**FISOR_PRESETS["small"]), DataSpec(observation_dim=11, action_dim=2, horizon=300)),
+    "small": (change(FISOR(), **FISOR_PRESETS["small"]), DataSpec(observation_dim=11, action_dim=2, horizon=300)),
 }
 
 

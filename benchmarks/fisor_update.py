@@ -20,6 +20,7 @@ import _plain_fisor as plain
 from _chunks import Block, training_block
 from surefoot.algorithms.fisor import FISOR, FISORState
 from surefoot.diffusion.policy import DiffusionPolicyConfig
+from surefoot.hyperparameters import change
 from surefoot.nn import MLP, Denoiser, DenoiserConfig
 from surefoot.types import DataSpec, Transition
 
@@ -57,7 +58,7 @@ def synthetic(rows: int, *, seed: int = 0, spec: DataSpec = SPEC) -> Transition:
 
 def full_size(*, dropout: float = 0.1) -> FISOR:
     """The paper's networks and schedule."""
-    return FISOR(schedule="joint", diffusion=DiffusionPolicyConfig(network=DenoiserConfig(dropout=dropout)))
+    return change(FISOR(), schedule="joint", diffusion=DiffusionPolicyConfig(network=DenoiserConfig(dropout=dropout)))
 
 
 # ---- the same state and the same numbers in both -------------------------------------------------------------------

@@ -14,7 +14,6 @@ in benchmarks/results/schedules.json, so that it can be made in pieces; what sta
 """
 
 import argparse
-import dataclasses
 import json
 import math
 import os
@@ -31,6 +30,7 @@ from surefoot.algorithms.fisor import FISOR
 from surefoot.evaluation.collect import collect_point_robot
 from surefoot.evaluation.evaluate import roll_out_seeds
 from surefoot.evaluation.starts import draw_starts
+from surefoot.hyperparameters import change
 from surefoot.nn import member
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.safety.exact import ExactSet, solve_point_robot
@@ -53,30 +53,30 @@ CPU_SHARE = 1 / 3
 
 def decoupled(updates: int) -> FISOR:
     """The preset `small`, its phases shortened in proportion where `updates` is not its own number."""
-    preset = FISOR(**FISOR_PRESETS["small"])
-    share = updates / preset.constraint_updates
-    policy_updates = round(preset.policy_updates * share)
-    return dataclasses.replace(
+    preset = change(FISOR(), **FISOR_PRESETS["small"])
+    share = updates / preset.training.constraint_updates
+    policy_updates = round(preset.training.policy_updates * share)
+    return change(
         preset,
         constraint_updates=updates,
-        reward_updates=round(preset.reward_updates * share),
+        reward_updates=round(preset.training.reward_updates * share),
         policy_updates=policy_updates,
-        diffusion=dataclasses.replace(preset.diffusion, decay_steps=policy_updates),
+        diffusion=change(preset.diffusion, decay_steps=policy_updates),
     )
 
 
 def joint(updates: int, *, learning_rate: float | None = None, discount: float | None = None) -> FISOR:
     """The same in the paper's joint schedule; the policy's learning rate falls over its own number of steps."""
-    preset = FISOR(**FISOR_PRESETS["small"])
-    return dataclasses.replace(
+    preset = change(FISOR(), **FISOR_PRESETS["small"])
+    return change(
         preset,
         schedule="joint",
         joint_updates=updates,
         policy_batch_size=512,
         policy_steps=2,
-        value_learning_rate=preset.value_learning_rate if learning_rate is None else learning_rate,
+        value_learning_rate=preset.values.value_learning_rate if learning_rate is None else learning_rate,
         constraint_discount=preset.constraint_discount if discount is None else discount,
-        diffusion=dataclasses.replace(preset.diffusion, decay_steps=2 * updates),
+        diffusion=change(preset.diffusion, decay_steps=2 * updates),
     )
 
 

@@ -25,6 +25,7 @@ from surefoot.algorithms.fisor import FISOR
 from surefoot.algorithms.trebi import TREBI
 from surefoot.algorithms.trebi_data import Normalizer, SegmentData
 from surefoot.data import Windows
+from surefoot.hyperparameters import change
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.presets.trebi import TREBI_PRESETS
 from surefoot.protocols import Algorithm
@@ -67,7 +68,9 @@ def cases(sizes: str) -> dict[str, Case]:
         trebi = TREBI(**TREBI_PRESETS["legacy"])
     else:
         spec = get_task("PointRobot").spec
-        fisor = Case(FISOR(**FISOR_PRESETS["small"]), spec, fisor_update.synthetic(100_000, spec=spec), "constraint")
+        fisor = Case(
+            change(FISOR(), **FISOR_PRESETS["small"]), spec, fisor_update.synthetic(100_000, spec=spec), "constraint"
+        )
         trebi = TREBI(**TREBI_PRESETS["small"])
     data = segments(trebi.plan_horizon)
     planners = {f"trebi {phase}": Case(trebi, TREBI_SPEC, data, phase) for phase in ("model", "values")}

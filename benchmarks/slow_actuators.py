@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from surefoot import presets
-from surefoot.algorithms.fisor_scales import ScalingConfig
+from surefoot.algorithms.fisor.groups import ScalingConfig
 from surefoot.data import Dataset
 from surefoot.envs.point_robot import ARENA, SLOW_ROBOT, pose_of
 from surefoot.envs.pure import PURE_TASKS

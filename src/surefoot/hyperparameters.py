@@ -26,11 +26,6 @@ class Declaration(NamedTuple):
     field: "dataclasses.Field[Any]"
 
 
-def group(kind: type[T]) -> T:
-    """A field for a group of this type with its defaults."""
-    return dataclasses.field(default_factory=kind, metadata={GROUP: kind})
-
-
 def declarations(kind: Any) -> Iterator[Declaration]:
     """The fields that are given to a dataclass, those of groups in place of the groups."""
     for field in dataclasses.fields(kind):

@@ -21,6 +21,7 @@ from surefoot.hyperparameters import hyperparameters
 from surefoot.presets import build, presets_of
 from surefoot.ranges import declared_fields
 from surefoot.tasks import get_task
+from surefoot.types import GROUP
 
 COMMANDS = (
     "bench act", "benchmark", "calibrate", "collect", "data convert", "data download", "data filter boundary",
@@ -78,7 +79,9 @@ def _flags(kind: Any, default: Any, prefix: str) -> Iterator[tuple[str, dict[str
         value = _default(fields[name], default)
         nested = [filled.get(one, one) for one in declared.kinds]
         nested = [one for one in nested if dataclasses.is_dataclass(typing.get_origin(one) or one)]
-        unprefixed = tyro.conf.arg(name="") in getattr(hints[name], "__metadata__", ())
+        unprefixed = GROUP in fields[name].metadata or tyro.conf.arg(name="") in getattr(
+            hints[name], "__metadata__", ()
+        )
         if nested:
             for one in nested:
                 inner = value if dataclasses.is_dataclass(value) else None

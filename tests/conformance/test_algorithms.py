@@ -15,14 +15,15 @@ from surefoot import checkpoint
 from surefoot.algorithms import ALGORITHMS
 from surefoot.algorithms.bc import BC
 from surefoot.algorithms.fisor import FISOR
-from surefoot.algorithms.fisor_returns import ReturnsConfig, Triple
-from surefoot.algorithms.fisor_scales import ScalingConfig
+from surefoot.algorithms.fisor.groups import ReturnsConfig, ScalingConfig
+from surefoot.algorithms.fisor.returns import Triple
 from surefoot.algorithms.fosp import FOSP
 from surefoot.algorithms.safedreamer import SafeDreamer
 from surefoot.algorithms.trebi import TREBI
 from surefoot.data import Dataset
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
+from surefoot.hyperparameters import change, flat
 from surefoot.nn import DenoiserConfig, TemporalConfig
 from surefoot.planning import CrossEntropyConfig, GuideConfig, SamplerConfig
 from surefoot.protocols import HasFeasibleValue, relabel_interval
@@ -34,7 +35,8 @@ from surefoot.world_model import WorldModelConfig
 SPEC = DataSpec(observation_dim=5, action_dim=2, horizon=10)
 NETWORK = DenoiserConfig(width=8, blocks=1, expansion=2, frequencies=4, time_width=8)
 DIFFUSION = DiffusionPolicyConfig(network=NETWORK, diffusion_steps=2)
-TINY = FISOR(
+TINY = change(
+    FISOR(),
     constraint_updates=5,
     reward_updates=5,
     policy_updates=10,
@@ -45,7 +47,7 @@ TINY = FISOR(
     num_candidates=3,
     diffusion=DIFFUSION,
 )
-JOINT = replace(TINY, schedule="joint")
+JOINT = change(TINY, schedule="joint")
 
 WORLD_MODEL = WorldModelConfig(
     encoder="mlp", channels=(8,), deterministic=8, hidden=8, groups=2, classes=4, head_hidden=(8,), bins=11
@@ -92,7 +94,7 @@ VARIANTS: dict[str, Any] = {
     "bc": BC(policy_updates=20, policy_batch_size=8, diffusion=DIFFUSION),
     "fisor": TINY,
     "fisor-joint": JOINT,
-    "fisor-qc-maxq-imitation-cosine": replace(
+    "fisor-qc-maxq-imitation-cosine": change(
         TINY,
         critic="qc",
         cost_limit=2.0,
@@ -101,7 +103,7 @@ VARIANTS: dict[str, Any] = {
         weighting="imitation",
         diffusion=replace(DIFFUSION, beta_schedule="cosine", extra_last_steps=1),
     ),
-    "fisor-ensemble-feasible_first": replace(
+    "fisor-ensemble-feasible_first": change(
         TINY,
         constraint_value_ensemble=2,
         extraction="feasible_first",
@@ -114,7 +116,7 @@ VARIANTS: dict[str, Any] = {
         value_final_learning_rate=1e-5,
         scaling=ScalingConfig(observations=True, constraint=True, weight_quantile=0.9, margin_quantile=0.5),
     ),
-    "fisor-returns-recovery": replace(
+    "fisor-returns-recovery": change(
         TINY,
         value_targets="returns",
         value_updates=5,
@@ -124,7 +126,7 @@ VARIANTS: dict[str, Any] = {
         advantage="return",
         extraction="first_feasible",
     ),
-    "fisor-legacy-joint-dpm_solver": replace(
+    "fisor-legacy-joint-dpm_solver": change(
         JOINT,
         count_state_left=False,
         timeouts_terminal=True,
@@ -305,8 +307,9 @@ def test_the_configuration_is_hashable_and_survives_json(case: Case) -> None:
     again = from_hyperparameters(type(algorithm), hyperparameters(algorithm), source="test")
     assert again == algorithm
     assert hash(again) == hash(algorithm)
-    first = next(name for name in ("policy_updates", "model_updates") if hasattr(algorithm, name))
-    assert replace(algorithm, **{first: getattr(algorithm, first) + 1}) != algorithm
+    values = flat(algorithm)
+    first = next(name for name in ("policy_updates", "model_updates") if name in values)
+    assert change(algorithm, **{first: values[first] + 1}) != algorithm
 
 
 def test_init_depends_on_the_key_alone(case: Case) -> None:

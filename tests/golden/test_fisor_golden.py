@@ -9,11 +9,12 @@ import optax
 import pytest
 
 from surefoot.algorithms.fisor import FISOR, FISORState
-from surefoot.algorithms.fisor_weights import choose_candidate
+from surefoot.algorithms.fisor.acting import choose_candidate, estimate
 from surefoot.diffusion import schedules
 from surefoot.diffusion.losses import add_noise
 from surefoot.diffusion.policy import DiffusionPolicyConfig, policy_loss
 from surefoot.diffusion.samplers import ancestral, dpm_solver_1
+from surefoot.hyperparameters import change
 from surefoot.nn import DenoiserConfig
 from surefoot.types import DataSpec, Transition
 
@@ -32,7 +33,8 @@ def golden():
 @pytest.fixture(scope="module")
 def agent() -> FISOR:
     """The sizes and temperatures of the golden file; legacy meaning of h."""
-    return FISOR(
+    return change(
+        FISOR(),
         schedule="joint",
         value_batch_size=64,
         policy_batch_size=32,
@@ -197,7 +199,7 @@ def test_ancestral_sampler_and_choice(golden, agent, state):
     )
     close(actions, golden["sampler/actions_zero_temperature"])
     repeated = jnp.repeat(observation, 16, axis=0)
-    estimates = agent.estimate(state, repeated, actions)
+    estimates = estimate(state, repeated, actions, agent)
     close(estimates.q_h, golden["sampler/q_h"])
     chosen = choose_candidate(estimates.q_r[None], estimates.q_h[None], extraction="minqc", margin=0.0)
     assert int(chosen[0]) == int(golden["sampler/chosen"])

@@ -13,6 +13,7 @@ from surefoot.cli.main import main
 from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.train import TrainOptions
 from surefoot.errors import ConfigError, UnknownNameError
+from surefoot.hyperparameters import change, flat
 from surefoot.tasks import get_task
 
 
@@ -42,14 +43,14 @@ def test_options_parsed_from_words_have_the_preset_as_default() -> None:
 def test_command_line_wins_over_preset_and_leaves_the_rest() -> None:
     hyper = options_of("--preset=legacy", "--cost-limit", "3", "--diffusion.learning-rate", "0.5").hyper
     legacy = presets.build("fisor", get_task("PointRobot"), preset="legacy")
-    assert legacy.cost_limit == 10.0
+    assert legacy.constraint.cost_limit == 10.0
     changed = dataclasses.replace(legacy.diffusion, learning_rate=0.5)
-    assert hyper == dataclasses.replace(legacy, cost_limit=3.0, diffusion=changed)
+    assert hyper == change(legacy, cost_limit=3.0, diffusion=changed)
 
 
 def test_flags_of_a_preset_can_be_turned_back() -> None:
-    assert options_of("--preset", "legacy").hyper.timeouts_terminal is True
-    assert options_of("--preset", "legacy", "--no-timeouts-terminal").hyper.timeouts_terminal is False
+    assert options_of("--preset", "legacy").hyper.constraint.timeouts_terminal is True
+    assert options_of("--preset", "legacy", "--no-timeouts-terminal").hyper.constraint.timeouts_terminal is False
 
 
 def test_order_of_preset_and_flags_does_not_matter() -> None:
@@ -123,8 +124,8 @@ def test_a_name_left_out_is_said_so() -> None:
 def leaves(instance: Any, prefix: str = "") -> dict[str, Any]:
     """Every hyper-parameter as its flag is called, and its value."""
     found = {}
-    for field in dataclasses.fields(instance):
-        value, name = getattr(instance, field.name), f"{prefix}{field.name.replace('_', '-')}"
+    for field, value in flat(instance).items():
+        name = f"{prefix}{field.replace('_', '-')}"
         found |= leaves(value, f"{name}.") if dataclasses.is_dataclass(value) else {name: value}
     return found
 

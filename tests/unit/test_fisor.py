@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from surefoot.algorithms.fisor import FISOR, FISORState
-from surefoot.algorithms.fisor_values import annealed_discount
+from surefoot.algorithms.fisor.acting import estimate
 from surefoot.data import Dataset
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
+from surefoot.hyperparameters import change
 from surefoot.nn import DenoiserConfig
 from surefoot.protocols import ActsFeasibly
 from surefoot.tasks import get_task
@@ -21,7 +22,8 @@ from surefoot.types import UNKNOWN_AHEAD, DataSpec, Phase, Transition
 
 SPEC = DataSpec(observation_dim=3, action_dim=2, horizon=10)
 DIFFUSION = DiffusionPolicyConfig(DenoiserConfig(width=8, blocks=1, expansion=1, frequencies=2, time_width=4))
-TINY = FISOR(
+TINY = change(
+    FISOR(),
     constraint_updates=10, reward_updates=20, policy_updates=30, joint_updates=40, value_batch_size=4,
     policy_batch_size=8, value_hidden=(4,), num_candidates=2, diffusion=DIFFUSION,
 )  # fmt: skip
@@ -77,7 +79,7 @@ def targets(algorithm: FISOR, state: FISORState, batch: Transition, monkeypatch:
         return pair, {}
 
     for name in ("step_value", "step_critic"):
-        monkeypatch.setattr(f"surefoot.algorithms.fisor_values.{name}", spy)
+        monkeypatch.setattr(f"surefoot.algorithms.fisor.agent.{name}", spy)
     algorithm.update(state, batch, jax.random.key(0), phase="constraint")
     return seen
 
@@ -87,8 +89,8 @@ def targets(algorithm: FISOR, state: FISORState, batch: Transition, monkeypatch:
 
 def test_phases() -> None:
     assert TINY.phases == (Phase("constraint", 10, 4), Phase("reward", 20, 4), Phase("policy", 30, 8))
-    assert replace(TINY, reward_updates=0).phases == (Phase("constraint", 10, 4), Phase("policy", 30, 8))
-    assert replace(TINY, schedule="joint").phases == (Phase("joint", 40, 16),)  # two policy steps on 8 rows each
+    assert change(TINY, reward_updates=0).phases == (Phase("constraint", 10, 4), Phase("policy", 30, 8))
+    assert change(TINY, schedule="joint").phases == (Phase("joint", 40, 16),)  # two policy steps on 8 rows each
 
 
 @pytest.mark.parametrize(
@@ -106,18 +108,18 @@ def test_phases() -> None:
 )
 def test_values_that_cannot_be(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        replace(TINY, **changes)
+        change(TINY, **changes)
 
 
 def test_the_discount_anneals_from_its_start_to_its_end() -> None:
     """1 - g: 0.1, then geometrically to 0.001 over 10 updates; half-way 0.01."""
-    algorithm = replace(TINY, constraint_discount_start=0.9, constraint_discount=0.999)
+    algorithm = change(TINY, constraint_discount_start=0.9, constraint_discount=0.999)
 
     def at(update: int, algorithm: FISOR = algorithm) -> float:
-        return float(annealed_discount(algorithm.value_settings, jnp.asarray(update)))
+        return float(algorithm.annealed_discount(jnp.asarray(update)))
 
     np.testing.assert_allclose([at(0), at(5), at(10), at(99)], [0.9, 0.99, 0.999, 0.999], rtol=1e-5)
-    assert at(0, replace(algorithm, schedule="joint")) == 0.999
+    assert at(0, change(algorithm, schedule="joint")) == 0.999
     assert at(0, TINY) == 0.99
 
 
@@ -145,7 +147,7 @@ def test_prepared_data() -> None:
     # 300 steps over 8.05 of return; h = 25 where there is cost, else -1
     np.testing.assert_allclose(prepared.reward, np.array([1.0, 2.0]) * 300 / 8.05, rtol=1e-5)
     np.testing.assert_array_equal(prepared.constraint, [-1.0, 25.0])
-    plain = replace(TINY, reward_scaling="none", violation_scale=3.0).prepare(dataset(), task)
+    plain = change(TINY, reward_scaling="none", violation_scale=3.0).prepare(dataset(), task)
     np.testing.assert_array_equal(plain.reward, [1.0, 2.0])
     np.testing.assert_array_equal(plain.constraint, [-1.0, 3.0])
     logged = TINY.prepare(dataset(constraints=np.array([-0.3, 0.2], np.float32)), task)
@@ -163,7 +165,7 @@ def test_only_termination_ends_the_future_by_default(state: FISORState, monkeypa
     batch = rows(3, **ENDS, constraint_before=[-1.0] * 3)
     target = critic_targets(TINY, state, batch, monkeypatch)
     np.testing.assert_allclose(target, [2.96, -1.0, 2.96], rtol=1e-5)
-    target = critic_targets(replace(TINY, timeouts_terminal=True), state, batch, monkeypatch)
+    target = critic_targets(change(TINY, timeouts_terminal=True), state, batch, monkeypatch)
     np.testing.assert_allclose(target, [2.96, -1.0, -1.0], rtol=1e-5)
 
 
@@ -171,7 +173,7 @@ def test_the_state_left_counts_unless_told_otherwise(state: FISORState, monkeypa
     state = with_values(state, v_h=-9.0, q_h=0.0)
     batch = rows(2, constraint=[-1.0, 0.5], constraint_before=[0.7, 0.2])
     np.testing.assert_allclose(critic_targets(TINY, state, batch, monkeypatch), [0.7, 0.5], rtol=1e-5)
-    entered = replace(TINY, count_state_left=False)
+    entered = change(TINY, count_state_left=False)
     np.testing.assert_allclose(critic_targets(entered, state, batch, monkeypatch), [-1.0, 0.5], rtol=1e-5)
 
 
@@ -180,7 +182,7 @@ def test_the_logged_way_on_bounds_the_target_where_asked(state: FISORState, monk
     state = with_values(state, v_h=3.0, q_h=0.0)
     batch = rows(3, constraint=[-1.0] * 3, constraint_before=[-1.0] * 3, constraint_ahead=[0.5, -2.0, UNKNOWN_AHEAD])
     np.testing.assert_allclose(critic_targets(TINY, state, batch, monkeypatch), [2.96] * 3, rtol=1e-5)
-    bounded = replace(TINY, trajectory_bound=True)
+    bounded = change(TINY, trajectory_bound=True)
     np.testing.assert_allclose(critic_targets(bounded, state, batch, monkeypatch), [0.5, -1.0, 2.96], rtol=1e-5)
 
 
@@ -191,19 +193,19 @@ def test_the_logged_way_on_bounds_what_the_value_learns_where_asked(
     state = with_values(state, v_h=3.0, q_h=1.0)
     batch = rows(3, constraint=[-1.0] * 3, constraint_before=[-1.0] * 3, constraint_ahead=[0.5, -2.0, UNKNOWN_AHEAD])
     np.testing.assert_allclose(value_targets(TINY, state, batch, monkeypatch), [1.0, 1.0, 1.0], rtol=1e-5)
-    bounded = replace(TINY, value_bound=True)
+    bounded = change(TINY, value_bound=True)
     np.testing.assert_allclose(value_targets(bounded, state, batch, monkeypatch), [0.5, -1.0, 1.0], rtol=1e-5)
-    costs = replace(bounded, critic="qc", cost_limit=3.0, horizon=2)  # other units: nothing is bounded
+    costs = change(bounded, critic="qc", cost_limit=3.0, horizon=2)  # other units: nothing is bounded
     np.testing.assert_allclose(value_targets(costs, state, batch, monkeypatch), [1.0, 1.0, 1.0], rtol=1e-5)
 
 
 def test_qc_counts_costs_against_the_discounted_limit(state: FISORState, monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit 3 over 2 steps at discount 0.5 is 2.25 (test_constraints); V_c = 4 is 1.75 above it."""
-    algorithm = replace(TINY, critic="qc", cost_limit=3.0, horizon=2, discount=0.5)
+    algorithm = change(TINY, critic="qc", cost_limit=3.0, horizon=2, discount=0.5)
     state = with_values(state, v_h=4.0, q_h=1.0)
     observation, action = jnp.zeros((2, 3)), jnp.zeros((2, 2))
     np.testing.assert_allclose(algorithm.feasible_value(state, observation), [1.75, 1.75], rtol=1e-5)
-    np.testing.assert_allclose(algorithm.estimate(state, observation, action).q_h, [-1.25, -1.25], rtol=1e-5)
+    np.testing.assert_allclose(estimate(state, observation, action, algorithm).q_h, [-1.25, -1.25], rtol=1e-5)
     np.testing.assert_array_equal(TINY.feasible_value(state, observation), [4.0, 4.0])
     batch = rows(2, cost=[1.0, 1.0], terminated=[0.0, 1.0], constraint=[9.0, 9.0])
     # 1 + 0.5 * 4 = 3 and 1, without the limit: it is subtracted where values are read, not where they are learned
@@ -238,7 +240,7 @@ def test_weights_of_rows(state: FISORState, values: dict[str, float], weight: fl
 def test_a_weight_margin_shrinks_the_region(state: FISORState) -> None:
     # V_h = -0.1 is outside V_h <= -0.2: exp(5 (-0.1 + 0.3)) instead of exp(3 * 0)
     state = with_values(state, v_h=-0.1, q_h=-0.3)
-    weights = weigh(replace(TINY, weight_margin=0.2), state, rows(1))
+    weights = weigh(change(TINY, weight_margin=0.2), state, rows(1))
     np.testing.assert_allclose(weights, [np.exp(1.0)], rtol=1e-4)
     np.testing.assert_allclose(weigh(TINY, state, rows(1)), [1.0], rtol=1e-4)
 
@@ -249,16 +251,16 @@ def test_weights_computed_in_blocks_are_those_computed_at_once(
     """10 rows in blocks of 4: the last block is padded, the padding is cut off. Scaling looks at all rows."""
     keys = jax.random.split(jax.random.key(1), 2)
     batch = rows(10, observation=jax.random.normal(keys[0], (10, 3)), action=jax.random.normal(keys[1], (10, 2)))
-    algorithm = replace(TINY, scaled_advantages=True)
+    algorithm = change(TINY, scaled_advantages=True)
     at_once = weigh(algorithm, state, batch)
-    monkeypatch.setattr("surefoot.algorithms.fisor_weights.WEIGHT_BLOCK", 4)
+    monkeypatch.setattr("surefoot.algorithms.fisor.scales.BLOCK", 4)
     blocks = weigh(algorithm, state, batch)
     assert at_once.shape == (10,)
     np.testing.assert_allclose(blocks, at_once, rtol=1e-5)
 
 
 def test_the_value_ensembles_largest_member_counts(state: FISORState) -> None:
-    algorithm = replace(TINY, constraint_value_ensemble=3)
+    algorithm = change(TINY, constraint_value_ensemble=3)
     wide = jax.jit(lambda key: algorithm.init(SPEC, key))(jax.random.key(0))
     observation = jax.random.normal(jax.random.key(1), (5, 3))
     members = wide.constraint.value(observation)
@@ -281,20 +283,20 @@ def test_the_value_ensembles_largest_member_counts(state: FISORState) -> None:
 )
 def test_without_reward_values_nothing_may_read_them(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        replace(TINY, reward_values=False, **changes)
+        change(TINY, reward_values=False, **changes)
 
 
 def test_without_reward_values_no_reward_is_read_and_no_value_of_it_moves(state: FISORState) -> None:
     """Rewards and values of NaN would be in everything that reads them."""
-    algorithm = replace(TINY, reward_values=False, weighting="imitation", schedule="joint")
+    algorithm = change(TINY, reward_values=False, weighting="imitation", schedule="joint")
     blind = state._replace(reward=jax.tree.map(lambda leaf: leaf * jnp.nan, state.reward))
     batch = rows(16, reward=np.full(16, np.nan))
-    assert [phase.name for phase in replace(algorithm, schedule="decoupled").phases] == ["constraint", "policy"]
+    assert [phase.name for phase in change(algorithm, schedule="decoupled").phases] == ["constraint", "policy"]
     after, metrics = jax.jit(partial(algorithm.update, phase="joint"))(blind, batch, jax.random.key(0))
     assert not [name for name in metrics if name.startswith("reward")]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((after.constraint, after.policy, metrics)))
     assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(after.reward.value))
-    weights = weigh(replace(algorithm, schedule="decoupled"), with_values(blind, v_h=-0.1, q_h=-0.2), rows(1))
+    weights = weigh(change(algorithm, schedule="decoupled"), with_values(blind, v_h=-0.1, q_h=-0.2), rows(1))
     np.testing.assert_allclose(weights, [3.0])  # inside: alpha_r
     assert np.isfinite(jax.jit(algorithm.decide)(blind, batch.observation[:1], jax.random.key(0)).action).all()
 
@@ -314,7 +316,7 @@ def test_without_reward_values_no_reward_is_read_and_no_value_of_it_moves(state:
 def test_a_decision_says_whether_any_candidate_counts_as_feasible(
     state: FISORState, extraction: Any, q_h: float, feasible: bool
 ) -> None:
-    algorithm = replace(TINY, extraction=extraction, margin=0.5)
+    algorithm = change(TINY, extraction=extraction, margin=0.5)
     found = jax.jit(algorithm.decide)(with_values(state, v_h=0.0, q_h=q_h), jnp.zeros((3, 3)), jax.random.key(0))
     assert found.action.shape == (3, 2)
     assert np.asarray(found.feasible).tolist() == [feasible] * 3
@@ -326,7 +328,7 @@ def test_a_decision_says_whether_any_candidate_counts_as_feasible(
 
 def test_a_joint_update_takes_its_values_from_the_first_rows(state: FISORState) -> None:
     """The value steps see the first 4 of 16 rows: other rows may change without effect on them."""
-    algorithm = replace(TINY, schedule="joint")
+    algorithm = change(TINY, schedule="joint")
     update = jax.jit(partial(algorithm.update, phase="joint"))
     generator = np.random.default_rng(0)
     observation = generator.normal(size=(16, 3)).astype(np.float32)

@@ -1,6 +1,5 @@
 """FISOR's values from returns along logged trajectories: their arithmetic, windows, weights, and what acts."""
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,27 +10,29 @@ import numpy as np
 import pytest
 
 from surefoot.algorithms.fisor import FISOR
-from surefoot.algorithms.fisor_returns import (
+from surefoot.algorithms.fisor.acting import choose_candidate
+from surefoot.algorithms.fisor.groups import ReturnsConfig
+from surefoot.algorithms.fisor.returns import (
     STRETCH,
-    ReturnsConfig,
     Signals,
     Triple,
     return_weights,
     returns_along,
     signals_of,
+    step_recovery,
 )
-from surefoot.algorithms.fisor_values import step_recovery
-from surefoot.algorithms.fisor_weights import choose_candidate
 from surefoot.data import TransitionStream
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
+from surefoot.hyperparameters import change
 from surefoot.nn import DenoiserConfig
 from surefoot.training import RunDirectory, feed, fit, make_config
 from surefoot.types import DataSpec, Phase, Transition
 
 SPEC = DataSpec(observation_dim=2, action_dim=1, horizon=10)
 DIFFUSION = DiffusionPolicyConfig(DenoiserConfig(width=8, blocks=1, expansion=1, frequencies=2, time_width=4))
-TINY = FISOR(
+TINY = change(
+    FISOR(),
     value_targets="returns", value_updates=5, critic_updates=3, policy_updates=2, value_batch_size=8,
     policy_batch_size=8, returns=ReturnsConfig(refresh_interval=2), value_hidden=(4,), num_candidates=2,
     diffusion=DIFFUSION, recovery="cost", advantage="return",
@@ -85,12 +86,13 @@ def test_rows_of_several_episodes_lie_side_by_side() -> None:
         6, terminated=[0, 1, 0, 0, 0, 0], truncated=[0, 0, 0, 0, 1, 0], constraint=[-2, -1, 1, 2, -3, -4],
         constraint_before=[-2, -2, -1, 1, 2, -3],
     )  # fmt: skip
-    found = signals_of(jax.tree.map(jnp.asarray, rows), 4, count_state_left=True, timeouts_terminal=False)
+    found = signals_of(jax.tree.map(jnp.asarray, rows), 4, config=TINY)
     np.testing.assert_array_equal(found.h, [[-2, -1, 1, 2], [2, -3, 0, 0]])
     np.testing.assert_array_equal(found.violating, [[0, 0, 1, 1], [0, 0, 0, 0]])
     np.testing.assert_array_equal(found.final[0], [False, True, False, False])
     np.testing.assert_array_equal(found.cut, [[False, True, False, True], [True, True, False, True]])
-    as_logged = signals_of(jax.tree.map(jnp.asarray, rows), 4, count_state_left=False, timeouts_terminal=True)
+    logged = change(TINY, count_state_left=False, timeouts_terminal=True)
+    as_logged = signals_of(jax.tree.map(jnp.asarray, rows), 4, config=logged)
     np.testing.assert_array_equal(as_logged.h[1, :2], [-3, -4])
     assert bool(as_logged.final[1, 0])
 
@@ -117,14 +119,14 @@ def test_the_smallest_q_c_acts_where_no_candidate_is_feasible() -> None:
 
 def test_phases_and_what_does_not_go_together() -> None:
     assert TINY.phases == (Phase("values", 5, 8), Phase("critics", 3, 8), Phase("policy", 2, 8))
-    backups = replace(TINY, value_targets="backup", constraint_updates=3, reward_updates=5)
+    backups = change(TINY, value_targets="backup", constraint_updates=3, reward_updates=5)
     assert [phase.name for phase in backups.phases] == ["constraint", "recovery", "reward", "policy"]
     with pytest.raises(ConfigError, match=r"value_targets: expected backup in joint training, found returns"):
-        replace(TINY, schedule="joint", value_batch_size=8)
+        change(TINY, schedule="joint", value_batch_size=8)
     with pytest.raises(
         ConfigError, match=r"value_targets: expected backup with critics of costs \(qc\), found returns"
     ):
-        replace(TINY, critic="qc")
+        change(TINY, critic="qc")
 
 
 def test_recovery_by_backups_counts_violating_steps_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,14 +138,14 @@ def test_recovery_by_backups_counts_violating_steps_to_come(monkeypatch: pytest.
         return pair, {}
 
     for name in ("step_value", "step_critic"):
-        monkeypatch.setattr(f"surefoot.algorithms.fisor_values.{name}", spy)
-    algorithm = replace(TINY, value_targets="backup", discount=0.5)
+        monkeypatch.setattr(f"surefoot.algorithms.fisor.returns.{name}", spy)
+    algorithm = change(TINY, value_targets="backup", discount=0.5)
     rows = jax.tree.map(jnp.asarray, make_data(3, constraint=[-1, 2, 3], terminated=[0, 0, 1]))
     value = 4.0
     pair: Any = SimpleNamespace(value=lambda states: jnp.full((1, len(states)), value))
-    step_recovery(pair, rows, rows.action, jnp.zeros(3), config=algorithm.value_settings)
+    step_recovery(pair, rows, rows.action, jnp.zeros(3), config=algorithm)
     value = -4.0
-    step_recovery(pair, rows, rows.action, jnp.zeros(3), config=algorithm.value_settings)
+    step_recovery(pair, rows, rows.action, jnp.zeros(3), config=algorithm)
     assert [target.tolist() for target in seen[1::2]] == [[2, 3, 1], [0, 1, 1]]
 
 

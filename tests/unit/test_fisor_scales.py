@@ -1,6 +1,5 @@
 """FISOR's scales: what is measured on the data, that units do not matter with them, and that resuming is exact."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,10 @@ import numpy as np
 import pytest
 
 from surefoot.algorithms.fisor import FISOR, FISORState
-from surefoot.algorithms.fisor_scales import (
+from surefoot.algorithms.fisor.acting import estimate
+from surefoot.algorithms.fisor.groups import ScalingConfig
+from surefoot.algorithms.fisor.scales import (
     Scales,
-    ScalingConfig,
     constraint_scale,
     margin_of,
     observation_scale,
@@ -22,6 +22,7 @@ from surefoot.algorithms.fisor_scales import (
 )
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError, FieldError
+from surefoot.hyperparameters import change
 from surefoot.nn import DenoiserConfig
 from surefoot.training import RunDirectory, feed, fit, from_hyperparameters, hyperparameters, make_config
 from surefoot.types import UNKNOWN_AHEAD, DataSpec, PolicyInputs, Transition
@@ -29,7 +30,8 @@ from surefoot.types import UNKNOWN_AHEAD, DataSpec, PolicyInputs, Transition
 SPEC = DataSpec(observation_dim=2, action_dim=1, horizon=10)
 DIFFUSION = DiffusionPolicyConfig(DenoiserConfig(width=8, blocks=1, expansion=1, frequencies=2, time_width=4))
 ALL = ScalingConfig(observations=True, constraint=True, reward=True, weight_quantile=0.9, margin_quantile=0.5)
-TINY = FISOR(
+TINY = change(
+    FISOR(),
     constraint_updates=3, reward_updates=2, policy_updates=3, value_batch_size=8, policy_batch_size=8,
     value_hidden=(4,), num_candidates=2, diffusion=DIFFUSION, scaling=ALL, extraction="feasible_first",
 )  # fmt: skip
@@ -107,10 +109,10 @@ def test_calm_states_of_episodes_within_the_cost_limit_are_allowed() -> None:
 
 
 def test_candidates_are_held_to_the_allowed_episodes(trained: FISORState) -> None:
-    over_allowed = replace(TINY, cost_limit=1.0, margin_over="allowed")
+    over_allowed = change(TINY, cost_limit=1.0, margin_over="allowed")
     data = make_data()._replace(episode_cost=np.linspace(0, 3, 40, dtype=np.float32))
     one = jax.tree.map(lambda leaf: leaf[0], train(over_allowed, data))
-    v_h = np.asarray(TINY.estimate(one, jnp.asarray(data.observation), jnp.asarray(data.action)).v_h)
+    v_h = np.asarray(estimate(one, jnp.asarray(data.observation), jnp.asarray(data.action), TINY).v_h)
     calm = np.maximum(data.constraint, data.constraint_before) <= 0
     rows = ((data.episode_violations == 0) | (data.episode_cost <= 1)) & calm
     assert rows.sum() not in (0, 20)
@@ -165,7 +167,7 @@ def test_training_keeps_what_was_measured(trained: FISORState) -> None:
     np.testing.assert_allclose(scales.observation.mean[0], data.observation.mean(0), rtol=1e-5)
     np.testing.assert_allclose(scales.constraint, np.full(2, np.median(np.abs(data.constraint))), rtol=1e-6)
     one = jax.tree.map(lambda leaf: leaf[1], trained)
-    v_h = np.asarray(TINY.estimate(one, jnp.asarray(data.observation), jnp.asarray(data.action)).v_h)[:20]
+    v_h = np.asarray(estimate(one, jnp.asarray(data.observation), jnp.asarray(data.action), TINY).v_h)[:20]
     np.testing.assert_allclose(scales.safe_quantiles[1, [50, 100]], [np.sort(v_h)[9], v_h.max()], rtol=1e-5)
 
 
@@ -215,16 +217,16 @@ def test_large_data_are_sampled_alike_in_memory_and_in_their_file(monkeypatch: p
 
 
 def test_configurations_from_before_load_as_they_were() -> None:
-    plain = replace(TINY, scaling=ScalingConfig())
+    plain = change(TINY, scaling=ScalingConfig())
     old = {name: value for name, value in hyperparameters(plain).items() if name != "scaling"}
     assert from_hyperparameters(FISOR, old, source="config.json") == plain
     with pytest.raises(ConfigError, match=r"scaling.margin_quantile: expected 0 in joint training, .* found 0.5"):
-        replace(TINY, schedule="joint", scaling=ScalingConfig(margin_quantile=0.5))
+        change(TINY, schedule="joint", scaling=ScalingConfig(margin_quantile=0.5))
 
 
 def test_all_that_does_not_go_together_is_named_at_once() -> None:
     """Before, each fault came when the one before it was mended."""
     scaling = ScalingConfig(weight_quantile=0.9)
     with pytest.raises(FieldError) as refused:
-        replace(TINY, schedule="joint", value_targets="returns", recovery="cost", scaling=scaling)
+        change(TINY, schedule="joint", value_targets="returns", recovery="cost", scaling=scaling)
     assert [fault.name for fault in refused.value.faults] == ["scaling.weight_quantile", "value_targets", "recovery"]

@@ -13,6 +13,7 @@ from surefoot import checkpoint, presets
 from surefoot.algorithms import BC, FISOR, FOSP, TREBI
 from surefoot.cli.resume import agreed
 from surefoot.errors import ConfigError
+from surefoot.hyperparameters import change
 from surefoot.nn import TemporalConfig
 from surefoot.runs.output_folder import check_output_folder
 from surefoot.tasks import get_task
@@ -91,7 +92,7 @@ def test_a_run_made_longer_twice_knows_the_checkpoints_of_before(tmp_path: Path)
 
 SMALL = presets.build("fisor", get_task("PointRobot"))
 """Its learning rate and its discount move over the updates of the values."""
-STEADY = replace(SMALL, value_final_learning_rate=SMALL.value_learning_rate, constraint_discount=0.99)
+STEADY = change(SMALL, value_final_learning_rate=SMALL.values.value_learning_rate, constraint_discount=0.99)
 TINY: Any = {"network": TemporalConfig(8, (1, 2)), "value_network": TemporalConfig(8, (1, 2))}
 UNCALIBRATED = TREBI(calibration_segments=0, **TINY)
 
@@ -111,8 +112,8 @@ UNCALIBRATED = TREBI(calibration_segments=0, **TINY)
         (STEADY, {"constraint_updates": 20_000}, 15_500, "its phase 'reward' has trained on what the shorter phase"),
         (SMALL, {"policy_updates": 4000}, 31_500, "the run has done 4,500 updates of its phase 'policy'"),
         (SMALL, {"policy_updates": 4000}, 31_000, None),
-        (replace(SMALL, policy_updates=5100), {"policy_updates": 6000}, 32_100, "stopped 100 updates after a row"),
-        (FISOR(schedule="joint"), {"joint_updates": 200_000}, 100_000, None),
+        (change(SMALL, policy_updates=5100), {"policy_updates": 6000}, 32_100, "stopped 100 updates after a row"),
+        (change(FISOR(), schedule="joint"), {"joint_updates": 200_000}, 100_000, None),
         (BC(), {"policy_updates": 200_000}, 100_000, None),
         (FOSP(schedule="joint"), {"joint_updates": 600_000}, 500_000, None),
         (TREBI(**TINY), {"value_updates": 300_000}, 400_000, None),
@@ -129,7 +130,7 @@ UNCALIBRATED = TREBI(calibration_segments=0, **TINY)
 def test_training_is_made_longer_only_where_what_was_done_stays(
     algorithm: Any, changes: dict[str, int], step: int, reason: str | None
 ) -> None:
-    later = replace(algorithm, **changes)
+    later = change(algorithm, **changes)
     spec = get_task("HazardRun").spec if isinstance(algorithm, FOSP) else get_task("BallCircle").spec
     assert changed_counts(algorithm, later) == list(changes)
     found = why_not_longer(algorithm, later, list(changes), step=step, log_interval=500, spec=spec)
@@ -138,7 +139,7 @@ def test_training_is_made_longer_only_where_what_was_done_stays(
 
 
 def test_algorithms_that_differ_in_more_are_other_ones() -> None:
-    assert changed_counts(FISOR(), FISOR(policy_updates=1, expectile=0.8)) is None
+    assert changed_counts(FISOR(), change(FISOR(), policy_updates=1, expectile=0.8)) is None
     assert changed_counts(FISOR(), BC()) is None
     assert changed_counts(FISOR(), FISOR()) == []
 

@@ -1,11 +1,10 @@
 """Presets: every one builds, names only fields that exist, and changes something."""
 
-import dataclasses
-
 import pytest
 
 from surefoot.algorithms import ALGORITHMS
 from surefoot.errors import UnknownNameError
+from surefoot.hyperparameters import flat
 from surefoot.presets import DEFAULT_PRESET, PRESETS, build, presets_of
 from surefoot.tasks import Task, get_task
 
@@ -24,24 +23,23 @@ def test_a_preset_builds_with_the_fields_it_names(task: Task, algorithm: str, pr
     changes = presets_of(algorithm, task)[preset]
     built = build(algorithm, task, preset=preset)
     assert type(built) is ALGORITHMS[algorithm]
-    assert changes.keys() <= {field.name for field in dataclasses.fields(built)}
-    assert all(getattr(built, name) == value for name, value in changes.items())
+    assert changes.keys() <= flat(built).keys()
+    assert all(flat(built)[name] == value for name, value in changes.items())
     assert built != ALGORITHMS[algorithm]()
     assert sum(phase.updates for phase in built.phases) > 0
     hash(built)
 
 
 def test_what_the_task_decides_comes_from_the_task_unless_a_preset_says_otherwise() -> None:
-    assert (build("fisor", TASK).horizon, build("fisor", TASK).cost_limit) == (300, 0.0)
-    assert build("fisor", TASK, preset="legacy").cost_limit == 10.0
-    assert build("fisor", TASK, preset="legacy").timeouts_terminal
-    assert not build("fisor", TASK).timeouts_terminal
+    own, legacy = build("fisor", TASK).constraint, build("fisor", TASK, preset="legacy").constraint
+    assert (own.horizon, own.cost_limit, own.timeouts_terminal) == (300, 0.0, False)
+    assert (legacy.cost_limit, legacy.timeouts_terminal) == (10.0, True)
 
 
 def test_tasks_of_simulators_have_presets_of_their_own() -> None:
     assert build("fisor", BALL_RUN) != build("fisor", TASK)
-    assert (build("fisor", BALL_RUN).horizon, build("fisor", BALL_RUN).cost_limit) == (100, 5.0)
-    legacy = build("fisor", BALL_RUN, preset="legacy")
+    own, legacy = build("fisor", BALL_RUN).constraint, build("fisor", BALL_RUN, preset="legacy").constraint
+    assert (own.horizon, own.cost_limit) == (100, 5.0)
     assert (legacy.violation_scale, legacy.timeouts_terminal, legacy.count_state_left) == (25.0, True, False)
     assert presets_of("bc", BALL_RUN)["paper"] == presets_of("bc", TASK)["paper"]
 

@@ -34,9 +34,9 @@ from surefoot.cli.sweep import SweepOptions
 from surefoot.cli.train import TrainOptions
 from surefoot.errors import ConfigError, FieldError
 from surefoot.experiments.plan import Plan
+from surefoot.hyperparameters import from_hyperparameters, hyperparameters
 from surefoot.nn import TemporalConfig
 from surefoot.planning import SamplerConfig
-from surefoot.hyperparameters import from_hyperparameters, hyperparameters
 from surefoot.ranges import Range, check_count, check_fields, check_number, check_relation, declared_fields, fault_of
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory

@@ -10,7 +10,7 @@ from surefoot.algorithms.unread import unread, untrained
 from surefoot.cli.faults import Faults
 from surefoot.cli.main import main
 from surefoot.cli.options import choose, parse_with_hyperparameters
-from surefoot.cli.resume import flat
+from surefoot.cli.resume import prefixed
 from surefoot.cli.train import TrainOptions
 from surefoot.cli.unread import learning_remarks, refuse_unread
 from surefoot.errors import ConfigError
@@ -101,7 +101,7 @@ def test_names_are_fields_of_every_preset() -> None:
             task = get_task(name)
             for preset in presets_of(algorithm, task):
                 hyper = presets.build(algorithm, task, preset=preset)
-                fields = flat(hyper)
+                fields = prefixed(hyper)
                 assert all(one in fields or any(path.startswith(f"{one}.") for path in fields) for one in unread(hyper))
                 assert learning_remarks(hyper, hyper) == []
 

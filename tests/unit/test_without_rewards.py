@@ -23,6 +23,7 @@ from surefoot.data.minari import load_minari, save_minari
 from surefoot.data.prepare import to_transitions
 from surefoot.data.remarks import remarks
 from surefoot.errors import ConfigError, DataError, MissingRewardsError
+from surefoot.hyperparameters import change
 from surefoot.protocols import LearnsWithoutRewards
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, fit
@@ -139,8 +140,8 @@ def test_who_learns_without_rewards() -> None:
     [("feasible_first", "first_feasible"), ("maxq", "minqc"), ("minqc", "minqc"), ("first_feasible", "first_feasible")],
 )
 def test_a_choice_by_reward_values_gives_way(extraction: Any, taken: str) -> None:
-    found, told = FISOR(weighting="imitation", extraction=extraction).without_rewards()
-    assert (found.extraction, found.reward_values, len(told)) == (taken, False, int(extraction != taken))
+    found, told = change(FISOR(), weighting="imitation", extraction=extraction).without_rewards()
+    assert (found.extraction, found.values.reward_values, len(told)) == (taken, False, int(extraction != taken))
     assert "reward" not in [phase.name for phase in found.phases]
     with pytest.raises(ConfigError, match=r"weighting: expected imitation or behaviour_cloning .* found feasibility"):
         FISOR().without_rewards()

@@ -10,6 +10,7 @@ from surefoot.algorithms.fosp import FOSP
 from surefoot.algorithms.safedreamer import SafeDreamer
 from surefoot.algorithms.trebi import TREBI
 from surefoot.diffusion.policy import DiffusionPolicyConfig
+from surefoot.hyperparameters import flat
 from surefoot.protocols import Algorithm
 
 Reasons = dict[str, str]
@@ -34,35 +35,36 @@ def unread(algorithm: Algorithm) -> Reasons:
 
 def _fisor(config: FISOR) -> Reasons:
     found: Reasons = {}
+    constraint, returns, scaling = config.constraint, config.by_returns, config.scaling
     if config.schedule == "joint":
         found |= _all("schedule joint", "constraint_discount_start", "value_final_learning_rate")
     else:
         found |= _all("schedule decoupled", "policy_steps")
-    if config.value_targets == "returns":
+    if returns.value_targets == "returns":
         found |= _all("value_targets returns", "trajectory_bound", "value_bound")
     else:
         found |= _all("value_targets backup", "returns.refresh_interval", "returns.cost_expectile")
-        if config.advantage == "critic":
+        if returns.advantage == "critic":
             found |= _all("value_targets backup and advantage critic", "returns.mixing")
-    if config.advantage == "critic":
+    if returns.advantage == "critic":
         found |= _all("advantage critic", "returns.largest_weight")
     else:
         found |= _all("advantage return", "scaled_advantages")
-    if config.recovery == "none":
+    if returns.recovery == "none":
         found |= _all("recovery none", "returns.cost_expectile")
-    if config.critic == "qc":
+    if constraint.critic == "qc":
         names = ("constraint_discount", "constraint_discount_start", "trajectory_bound", "value_bound")
         found |= _all("critic qc", *names, "count_state_left", "scaling.constraint")
     else:
         found |= _all("critic hj", "horizon")
-        if config.margin_over == "safe":
+        if config.beyond.margin_over == "safe":
             found |= _all("critic hj and margin_over safe", "cost_limit")
-    if config.scaling.margin_quantile == 0:
+    if scaling.margin_quantile == 0:
         found |= _all("scaling.margin_quantile 0", "margin_over")
     if config.weighting == "behaviour_cloning":
         names = ("reward_temperature", "constraint_temperature", "weight_margin", "scaled_advantages", "advantage")
         found |= _all("weighting behaviour_cloning", *names, "scaling.weight_quantile")
-    if not config.reward_values:
+    if not config.values.reward_values:
         found |= _all("reward_values False", "expectile")
     return found
 
@@ -114,9 +116,9 @@ def untrained(algorithm: Algorithm) -> Reasons:
     """Updates and calibrations that are left out though safety rests on them -> what that means."""
     match algorithm:
         case FISOR(schedule="decoupled"):
-            returns = algorithm.value_targets == "returns"
+            returns = algorithm.by_returns.value_targets == "returns"
             names = ("value_updates", "critic_updates") if returns else ("constraint_updates",)
-            found = _all("nothing learns where the policy is safe", *(n for n in names if not vars(algorithm)[n]))
+            found = _all("nothing learns where the policy is safe", *(n for n in names if not flat(algorithm)[n]))
         case FOSP(schedule="decoupled") | SafeDreamer(schedule="decoupled"):
             found = {} if algorithm.model_updates else _all("the world model stays as it began", "model_updates")
         case TREBI():
@@ -126,7 +128,9 @@ def untrained(algorithm: Algorithm) -> Reasons:
             return found
         case _:
             return {}
-    return found if algorithm.policy_updates else found | _all("the policy stays as it began", "policy_updates")
+    return (
+        found if flat(algorithm)["policy_updates"] else found | _all("the policy stays as it began", "policy_updates")
+    )
 
 
 def _all(reason: str, *names: str) -> Reasons:

@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 from jaxtyping import Array, Float
 
-from surefoot.algorithms.fisor_weights import Extraction
+from surefoot.algorithms.fisor.config import Extraction
 from surefoot.cli.evaluate_budgets import EPISODES as BUDGET_EPISODES
 from surefoot.cli.evaluate_budgets import BudgetRequest, budget_table, evaluate_under_budgets
 from surefoot.cli.evaluate_images import evaluate_on_images

@@ -4,7 +4,7 @@ from typing import Any
 
 from surefoot.algorithms.unread import unread, untrained
 from surefoot.cli.faults import Faults
-from surefoot.cli.resume import flat
+from surefoot.cli.resume import prefixed
 from surefoot.errors import flag
 from surefoot.protocols import Algorithm
 from surefoot.ranges import shown
@@ -19,10 +19,10 @@ def refuse_unread(hyper: Algorithm, defaults: Algorithm, faults: Faults) -> None
 
 def _changed(hyper: Algorithm, defaults: Algorithm, name: str) -> dict[str, Any]:
     """The fields of that name, or of a nested configuration of that name, that differ."""
-    before = flat(defaults)
+    before = prefixed(defaults)
     return {
         path: value
-        for path, value in flat(hyper).items()
+        for path, value in prefixed(hyper).items()
         if (path == name or path.startswith(f"{name}.")) and value != before[path]
     }
 
@@ -30,9 +30,9 @@ def _changed(hyper: Algorithm, defaults: Algorithm, name: str) -> dict[str, Any]
 def learning_remarks(hyper: Algorithm, defaults: Algorithm) -> list[str]:
     """What is left out of learning though safety rests on it, and switches of `defaults` that what was given turns
     off without saying so."""
-    found = [f"{flag(name)} {flat(hyper)[name]}: {meaning}" for name, meaning in untrained(hyper).items()]
+    found = [f"{flag(name)} {prefixed(hyper)[name]}: {meaning}" for name, meaning in untrained(hyper).items()]
     idle = {name: reason for name, reason in unread(hyper).items() if name not in unread(defaults)}
-    values = flat(hyper)
+    values = prefixed(hyper)
     return found + [
         f"{flag(name)} is on and not read with {reason}" for name, reason in idle.items() if values.get(name) is True
     ]

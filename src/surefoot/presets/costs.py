@@ -3,8 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from surefoot.algorithms.fisor_returns import ReturnsConfig
-from surefoot.algorithms.fisor_scales import ScalingConfig
+from surefoot.algorithms.fisor.groups import ReturnsConfig, ScalingConfig
 from surefoot.presets.fisor import SMALL_POLICY
 
 COSTS_PRESETS: dict[str, dict[str, dict[str, Any]]] = {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from surefoot.algorithms.fisor_scales import ScalingConfig
+from surefoot.algorithms.fisor.groups import ScalingConfig
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.nn import DenoiserConfig
 

@@ -5,15 +5,16 @@ Pure functions; the results are kept in the state.
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from surefoot.algorithms.fisor.groups import ScalingConfig
 from surefoot.errors import ConfigError
-from surefoot.ranges import Range, check_fields
-from surefoot.types import BEFORE, UNKNOWN_AHEAD, DataSpec, Transition
+from surefoot.types import UNKNOWN_AHEAD, DataSpec, Transition
 
 CONSTANT = 1e-7
 """A column whose standard deviation is at most this share of its largest size is constant but for rounding."""
@@ -22,40 +23,10 @@ ENOUGH_SAFE, FEWEST_VIOLATIONS = 0.005, 0.05
 with the fewest violations, that stand in for them elsewhere."""
 LEVELS = 101
 """Of the quantiles that are kept."""
+BLOCK = 8192
+"""Rows that are computed at once: bounds memory, changes no number."""
 BEYOND = 0.5
 """Widths of the data's range that an observation may lie beyond it before it is clipped."""
-
-
-@dataclass(frozen=True)
-class ScalingConfig:
-    """What is measured in units that follow from the data; beyond the paper. The class's defaults are the paper's."""
-
-    observations: bool = field(default=False, metadata={BEFORE: False})
-    """Standardize observations by the data's mean and standard deviation. A constant column is ignored; numbers that
-    lie beyond the data's range by more than half of its width are clipped there, so that no value extrapolates far."""
-    constraint: bool = field(default=False, metadata={BEFORE: False})
-    """Divide h by its median size in the data: margins and slacks are then in that unit. With costs only and
-    violation_scale 1 it is 1."""
-    reward: bool = field(default=False, metadata={BEFORE: False})
-    """Divide rewards by their standard deviation in the data."""
-    weight_quantile: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
-    """Share of the states of logged episodes without violation that the weights count as feasible, in hundredths:
-    their margin is the one that so many keep in V_h, but at least weight_margin. 0: weight_margin itself."""
-    margin_quantile: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
-    """The same for the choice of the action, whose Q_h is held to it; the margin may be below 0. 0: margin itself."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="scaling")
-
-    @property
-    def before_training(self) -> bool:
-        """Whether anything is measured before the first update."""
-        return self.observations or self.constraint or self.reward
-
-    @property
-    def before_policy(self) -> bool:
-        """Whether anything is measured as the policy phase begins."""
-        return self.weight_quantile > 0 or self.margin_quantile > 0
 
 
 class ObservationScale(NamedTuple):
@@ -204,3 +175,23 @@ def margin_of(quantiles: Float[Array, " levels"] | None, *, share: float, least:
             f"found {share:g}."
         )
     return jnp.maximum(-quantiles[math.ceil(share * (LEVELS - 1) - 1e-9)], least)
+
+
+def mean_and_spread(values: Float[Array, " b"], rows: Bool[Array, " b"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean and standard deviation over the marked rows; 0 and 1 where fewer than two are marked, or all are equal."""
+    marked = rows.astype(jnp.float32)
+    count = marked.sum()
+    mean = (marked * values).sum() / jnp.maximum(count, 1.0)
+    variance = (marked * (values - mean) ** 2).sum() / jnp.maximum(count, 1.0)
+    some = (count > 1) & (variance > 0)
+    return jnp.where(some, mean, 0.0), jnp.where(some, jnp.sqrt(variance), 1.0)
+
+
+def in_blocks(function: Any, rows: Transition) -> Any:
+    """`function` over equal blocks of rows, the last one padded with copies of the first row; results [N]."""
+    count = rows.reward.shape[0]
+    block = min(BLOCK, count)
+    index = np.arange(-(-count // block) * block)
+    index = np.where(index < count, index, 0).reshape(-1, block)
+    results = jax.lax.map(lambda i: function(jax.tree.map(lambda values: values[i], rows)), jnp.asarray(index))
+    return jax.tree.map(lambda values: values.reshape(-1)[:count], results)

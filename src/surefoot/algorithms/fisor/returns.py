@@ -10,42 +10,22 @@ A single action hardly changes what comes, so that differences between actions d
 backups. The advantage of a trajectory's own way on is that of all its actions together.
 """
 
-from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from surefoot.algorithms.fisor_values import ValueSettings, value_optimizer
-from surefoot.algorithms.fisor_weights import mean_and_spread
+from surefoot.algorithms.fisor.config import FISORConfig
+from surefoot.algorithms.fisor.scales import Scales, in_blocks, mean_and_spread, scaled_batch
 from surefoot.nn import MLP
-from surefoot.ranges import COUNT, Range, check_fields
-from surefoot.types import BEFORE, Metrics, Transition
-from surefoot.values import ValuePair, step_critic, step_value
+from surefoot.types import Metrics, Transition
+from surefoot.values import ValuePair, reward_target, step_critic, step_value
 
 Discount = float | Float[Array, ""]
 STRETCH = 1024
 """Rows of the data after which a return is cut and V(s') stands for the rest: a return forgets within some hundred
 steps, and stretches are computed side by side."""
-
-
-@dataclass(frozen=True)
-class ReturnsConfig:
-    """How values learn from returns along logged trajectories."""
-
-    refresh_interval: Annotated[int, Range(COUNT)] = field(default=500, metadata={BEFORE: 500})
-    """Updates between two computations of the returns of all rows, from a copy of the values that is frozen meanwhile.
-    How often values are bootstrapped says how far they look: value_updates / refresh_interval times."""
-    mixing: Annotated[float, Range("[0, 1]")] = field(default=0.95, metadata={BEFORE: 0.95})
-    """lambda: 0 bootstraps after every step, 1 at the end of the episode only."""
-    cost_expectile: Annotated[float, Range("[0.5, 1)")] = field(default=0.7, metadata={BEFORE: 0.7})
-    """Lower expectile of V_c (recovery = cost)."""
-    largest_weight: Annotated[float, Range("[1, inf)")] = field(default=20.0, metadata={BEFORE: 20.0})
-    """Where weights exp(alpha A) of trajectories end (advantage = return)."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="returns")
 
 
 class Signals(NamedTuple):
@@ -93,16 +73,15 @@ def side_by_side(values: Float[Array, " N"], width: int) -> Float[Array, "n T"]:
     return jnp.pad(values, (0, lines * width - values.shape[0])).reshape(lines, width)
 
 
-def signals_of(rows: Transition, width: int, *, count_state_left: bool, timeouts_terminal: bool) -> Signals:
+def signals_of(rows: Transition, width: int, *, config: FISORConfig) -> Signals:
     """Of consecutive transitions [N], whatever episodes they are of, side by side; a line's end cuts what follows."""
-    h = jnp.maximum(rows.constraint, rows.constraint_before) if count_state_left else rows.constraint
-    ended = jnp.maximum(rows.terminated, rows.truncated)
+    h, ended = config.constraint.signal(rows), jnp.maximum(rows.terminated, rows.truncated)
     cut = side_by_side(ended.at[-1].set(1.0), width) > 0
     return Signals(
         h=side_by_side(h, width),
         violating=side_by_side((rows.constraint > 0).astype(jnp.float32), width),
         reward=side_by_side(rows.reward, width),
-        final=side_by_side(ended if timeouts_terminal else rows.terminated, width) > 0,
+        final=side_by_side(ended if config.constraint.timeouts_terminal else rows.terminated, width) > 0,
         cut=cut.at[:, -1].set(True),
     )
 
@@ -166,76 +145,102 @@ def relief_of(pair: ValuePair, observation: Float[Array, "b obs"], action: Float
     return pair.value(observation).max(0) - pair.critic_target(inputs).max(0)
 
 
-def returns_of(
-    rows: Transition, following: Triple, width: int, *, config: ValueSettings, mixing: float, discount: Discount
-) -> Triple:
+def returns_of(rows: Transition, following: Triple, width: int, *, config: FISORConfig, discount: Discount) -> Triple:
     """G of h, of violating steps and of rewards, each [N], of consecutive transitions in lines of `width`.
 
     `following` is V of the states entered, `discount` the reachability's.
     """
-    states = {"count_state_left": config.count_state_left, "timeouts_terminal": config.timeouts_terminal}
     lines = jax.tree.map(lambda values: side_by_side(values, width), following)
     found = returns_along(
-        signals_of(rows, width, **states),
+        signals_of(rows, width, config=config),
         lines,
-        mixing=mixing,
+        mixing=config.by_returns.returns.mixing,
         discount=config.discount,
         reachability_discount=discount,
     )
     return jax.tree.map(lambda values: values.reshape(-1)[: rows.reward.shape[0]], found)
 
 
-def step_values(
-    pairs: Pairs, rows: Transition, targets: Triple, *, config: ValueSettings, returns: ReturnsConfig
-) -> tuple[Pairs, Metrics]:
-    """One step of V_h, V_c and V_r on the returns of a batch."""
-    optimizer = value_optimizer(config, config.value_updates)
-    metrics: Metrics = {}
+def all_returns(
+    data: Transition, frozen: Frozen, scales: Scales | None, *, config: FISORConfig
+) -> tuple[Triple, Triple]:
+    """G of all rows, which are in the order of the data, from the frozen values; and V of the states they leave."""
 
-    def stepped(pair: ValuePair, target: Array, expectile: float, prefix: str) -> ValuePair:
+    def values_at(part: Transition) -> tuple[Triple, Triple]:
+        part = scaled_batch(scales, part)
+        return values_of(frozen, part.observation), values_of(frozen, part.next_observation)
+
+    rows = scaled_batch(scales, data)
+    values, following = in_blocks(values_at, data)
+    following = bootstrapped(frozen, following, first_reward=rows.reward.mean() / (1.0 - config.discount))
+    discount = config.annealed_discount(frozen.updates)
+    return returns_of(rows, following, STRETCH, config=config, discount=discount), values
+
+
+# --- updates ---
+
+
+def step_values(pairs: Pairs, rows: Transition, targets: Triple, *, config: FISORConfig) -> tuple[Pairs, Metrics]:
+    """One step of V_h, V_c and V_r on the returns of a batch."""
+    optimizer, metrics = config.value_optimizer(config.by_returns.value_updates), {}
+
+    def stepped(pair: ValuePair | None, target: Array, expectile: float, prefix: str) -> ValuePair | None:
+        if pair is None:
+            return None
+        lower = prefix != "reward"
         pair, found = step_value(
-            pair,
-            rows.observation,
-            target,
-            expectile=expectile,
-            lower=prefix != "reward",
-            optimizer=optimizer,
-            prefix=prefix,
+            pair, rows.observation, target, expectile=expectile, lower=lower, optimizer=optimizer, prefix=prefix
         )
         metrics.update(found)
         return pair._replace(updates=pair.updates + 1)
 
     constraint = stepped(pairs.constraint, targets.h, config.constraint_expectile, "constraint")
-    recovery, reward = pairs.recovery, pairs.reward
-    if recovery is not None:
-        recovery = stepped(recovery, targets.cost, returns.cost_expectile, "recovery")
-    if reward is not None:
-        reward = stepped(reward, targets.reward, config.expectile, "reward")
+    recovery = stepped(pairs.recovery, targets.cost, config.by_returns.returns.cost_expectile, "recovery")
+    reward = stepped(pairs.reward, targets.reward, config.expectile, "reward")
+    assert constraint is not None
     return Pairs(constraint, recovery, reward), metrics
 
 
-def step_critics(pairs: Pairs, rows: Transition, targets: Triple, *, config: ValueSettings) -> tuple[Pairs, Metrics]:
+def step_critics(pairs: Pairs, rows: Transition, targets: Triple, *, config: FISORConfig) -> tuple[Pairs, Metrics]:
     """One step of Q_h, Q_c and Q_r on the returns of a batch."""
-    optimizer = value_optimizer(config, config.critic_updates)
-    inputs = jnp.concatenate([rows.observation, rows.action], -1)
-    metrics: Metrics = {}
+    optimizer, metrics = config.value_optimizer(config.by_returns.critic_updates), {}
+    inputs, rate = jnp.concatenate([rows.observation, rows.action], -1), config.values.target_rate
 
     def stepped(pair: ValuePair | None, target: Array, prefix: str) -> ValuePair | None:
         if pair is None:
             return None
-        pair, found = step_critic(
-            pair, inputs, target, target_rate=config.target_rate, optimizer=optimizer, prefix=prefix
-        )
+        pair, found = step_critic(pair, inputs, target, target_rate=rate, optimizer=optimizer, prefix=prefix)
         metrics.update(found)
         return pair
 
     constraint = stepped(pairs.constraint, targets.h, "constraint")
+    recovery = stepped(pairs.recovery, targets.cost, "recovery")
+    reward = stepped(pairs.reward, targets.reward, "reward")
     assert constraint is not None
-    recovery, reward = (
-        stepped(pairs.recovery, targets.cost, "recovery"),
-        stepped(pairs.reward, targets.reward, "reward"),
-    )
     return Pairs(constraint, recovery, reward), metrics
+
+
+def step_recovery(
+    pair: ValuePair, batch: Transition, inputs: Float[Array, "b in"], q: Float[Array, " b"], *, config: FISORConfig
+) -> tuple[ValuePair, Metrics]:
+    """V_c, then Q_c on 1[h > 0] + gamma m V_c(s'): violating steps to come. `q` is the largest target Q_c."""
+    optimizer = config.value_optimizer(config.training.constraint_updates)
+    pair, value_metrics = step_value(
+        pair,
+        batch.observation,
+        q,
+        expectile=config.constraint_expectile,
+        lower=True,
+        optimizer=optimizer,
+        prefix="recovery",
+    )
+    violating = (batch.constraint > 0).astype(jnp.float32)
+    next_value = jnp.maximum(pair.value(batch.next_observation).max(0), 0.0)
+    target = reward_target(violating, next_value, config.constraint.continues(batch), discount=config.discount)
+    pair, critic_metrics = step_critic(
+        pair, inputs, target, target_rate=config.values.target_rate, optimizer=optimizer, prefix="recovery"
+    )
+    return pair, value_metrics | critic_metrics
 
 
 def return_weights(

@@ -1,0 +1,166 @@
+"""How FISOR acts: what its values say of states and actions, and which candidate acts."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from surefoot.algorithms.fisor.config import Extraction, FISORConfig
+from surefoot.algorithms.fisor.scales import constraint_unit, margin_of, standardized
+from surefoot.algorithms.fisor.state import FISORState
+from surefoot.diffusion.policy import propose
+from surefoot.errors import ConfigError
+from surefoot.types import Decision
+
+
+class Estimates(NamedTuple):
+    """What the frozen values say of transitions: minimum of Q_r, V_r, maximum of Q_h, V_h; each [B]."""
+
+    q_r: Float[Array, " b"]
+    v_r: Float[Array, " b"]
+    q_h: Float[Array, " b"]
+    v_h: Float[Array, " b"]
+
+
+def estimate(
+    state: FISORState, observation: Float[Array, "b obs"], action: Float[Array, "b act"], config: FISORConfig
+) -> Estimates:
+    """Minimum of the target Q_r, V_r, maximum of the target Q_h, V_h, in units of scaled h; with qc the limit is
+    subtracted. Without reward values Q_r and V_r are 0."""
+    observation = standardized(state.scales, observation)
+    inputs = jnp.concatenate([observation, action], -1)
+    no_rewards, learned = jnp.zeros(inputs.shape[:-1]), config.values.reward_values
+    return Estimates(
+        q_r=state.reward.critic_target(inputs).min(0) if learned else no_rewards,
+        v_r=state.reward.value(observation) if learned else no_rewards,
+        q_h=state.constraint.critic_target(inputs).max(0) - config.limit,
+        v_h=state.constraint.value(observation).max(0) - config.limit,
+    )
+
+
+def scaled_value(state: FISORState, observation: Float[Array, "n obs"], config: FISORConfig) -> Float[Array, " n"]:
+    """V_h [n] in units of scaled h (qc: discounted cost above the limit)."""
+    return state.constraint.value(standardized(state.scales, observation)).max(0) - config.limit
+
+
+def acting_margin(state: FISORState, config: FISORConfig) -> float | Float[Array, ""]:
+    """A state or an action counts as feasible where V_h or Q_h is at most minus this, in units of scaled h."""
+    if config.extraction not in ("feasible_first", "first_feasible"):
+        return 0.0
+    share = config.scaling.margin_quantile
+    quantiles = None if state.scales is None else state.scales.safe_quantiles
+    if state.scales is not None and state.scales.allowed_quantiles is not None:
+        quantiles = state.scales.allowed_quantiles
+    return margin_of(quantiles, share=share, least=-math.inf if share > 0 else config.beyond.margin)
+
+
+def feasible_margin(state: FISORState, config: FISORConfig) -> Float[Array, ""]:
+    """The margin in units of h."""
+    return jnp.asarray(acting_margin(state, config) * constraint_unit(state.scales), jnp.float32)
+
+
+def decide(state: FISORState, observation: Float[Array, "n obs"], key: Key[Array, ""], config: FISORConfig) -> Decision:
+    """The executed action, and whether any candidate counts as feasible; where none does the fallback acts."""
+    seen = standardized(state.scales, observation)
+    actions = propose(
+        state.policy.network_ema, seen, key, num_candidates=config.num_candidates, config=config.diffusion
+    )
+    if config.beyond.safer_step > 0:
+        actions = jnp.concatenate([actions, safer(state, observation, actions, config)], axis=1)
+    q_r, q_h, q_c = candidate_values(state, observation, actions, config)
+    chosen = choose(state, q_r, q_h, q_c, config)
+    return Decision(
+        action=jnp.take_along_axis(actions, chosen[:, None, None], axis=1)[:, 0],
+        feasible=q_h.min(-1) <= -acting_margin(state, config),
+    )
+
+
+def candidate_values(
+    state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"], config: FISORConfig
+) -> tuple[Float[Array, "n c"], Float[Array, "n c"], Float[Array, "n c"] | None]:
+    """Q_r, Q_h and Q_c of every candidate; without reward values Q_r is 0, without recovery Q_c is None."""
+    count, candidates, _ = actions.shape
+    inputs = critic_inputs(standardized(state.scales, observation), actions)
+    q_h = state.constraint.critic_target(inputs).max(0).reshape(count, candidates) - config.limit
+    q_r, q_c = jnp.zeros_like(q_h), None
+    if config.values.reward_values:
+        q_r = state.reward.critic_target(inputs).min(0).reshape(count, candidates)
+    if state.recovery is not None:
+        q_c = state.recovery.critic_target(inputs).max(0).reshape(count, candidates)
+    return q_r, q_h, q_c
+
+
+def choose(
+    state: FISORState, q_r: Float[Array, "n c"], q_h: Float[Array, "n c"], q_c: Float[Array, "n c"] | None,
+    config: FISORConfig,
+) -> Int[Array, " n"]:  # fmt: skip
+    """Index of the candidate that acts."""
+    return choose_candidate(
+        q_r,
+        q_h,
+        q_c,
+        extraction=config.extraction,
+        margin=acting_margin(state, config),
+        escape_slack=config.beyond.escape_slack,
+        escape_above=config.beyond.escape_above,
+    )
+
+
+def safer(
+    state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"], config: FISORConfig
+) -> Float[Array, "n c act"]:
+    """Each candidate moved by `safer_step` against the gradient of max Q_h, clipped to [-1, 1]."""
+    seen = standardized(state.scales, observation)
+
+    def total(moved: Float[Array, "n c act"]) -> Float[Array, ""]:
+        return state.constraint.critic_target(critic_inputs(seen, moved)).max(0).sum()
+
+    gradient = jax.grad(total)(actions)
+    length = jnp.linalg.norm(gradient, axis=-1, keepdims=True)
+    return jnp.clip(actions - config.beyond.safer_step * gradient / jnp.maximum(length, 1e-8), -1.0, 1.0)
+
+
+def choose_candidate(
+    q_r: Float[Array, "n c"],
+    q_h: Float[Array, "n c"],
+    q_c: Float[Array, "n c"] | None = None,
+    *,
+    extraction: Extraction,
+    margin: float | Float[Array, ""],
+    escape_slack: float = 0.0,
+    escape_above: float = 0.0,
+) -> Int[Array, " n"]:
+    """Index of the executed candidate.
+
+    minqc: the smallest Q_h (the paper's). maxq: the largest Q_r. feasible_first: among those with Q_h <= -margin the
+    largest Q_r; where there is none, the smallest Q_h. first_feasible: as that, but the first of those instead of the
+    largest Q_r, a sample of the policy restricted to what is feasible: the maximum over candidates finds the errors of
+    a Q_r that was not trained to rank them. Where even that exceeds `escape_above`, all within
+    `escape_slack` of it compete by Q_r: the worst cannot be helped any more (V_h >= h(s) whatever is done), and the
+    smallest Q_h alone would leave the robot standing inside the hazard. With `q_c`, discounted violations to come, the
+    smallest of it acts where no candidate is feasible. All three are in the units of the values.
+    """
+    if extraction == "minqc":
+        return jnp.argmin(q_h, axis=-1)
+    if extraction == "maxq":
+        return jnp.argmax(q_r, axis=-1)
+    if extraction not in ("feasible_first", "first_feasible"):
+        raise ConfigError(f"unknown extraction '{extraction}'; known: minqc, maxq, feasible_first, first_feasible.")
+    allowed = q_h <= -margin
+    if q_c is None:
+        smallest = q_h.min(-1, keepdims=True)
+        allowed = q_h <= jnp.maximum(-margin, smallest + escape_slack * (smallest > escape_above))
+    if extraction == "first_feasible":
+        best = jnp.argmax(allowed, axis=-1)
+    else:
+        best = jnp.argmax(jnp.where(allowed, q_r, -jnp.inf), axis=-1)
+    return best if q_c is None else jnp.where(allowed.any(-1), best, jnp.argmin(q_c, axis=-1))
+
+
+def critic_inputs(observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]) -> Float[Array, "rows in"]:
+    """Critic inputs [n * c, obs + act] of every candidate with its observation."""
+    count, candidates, _ = actions.shape
+    repeated = jnp.broadcast_to(observation[:, None], (count, candidates, observation.shape[-1]))
+    return jnp.concatenate([repeated, actions], -1).reshape(count * candidates, -1)
