@@ -28,7 +28,7 @@ from surefoot.algorithms.trebi import TREBI
 from surefoot.algorithms.trebi_data import SegmentData, Segments
 from surefoot.algorithms.trebi_learning import value_outputs
 from surefoot.data import load
-from surefoot.diffusion.losses import draw_noisy
+from surefoot.diffusion.policy import draw_noisy
 from surefoot.planning import fix_observation
 from surefoot.tasks import get_task
 

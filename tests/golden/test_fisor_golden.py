@@ -11,8 +11,7 @@ import pytest
 from surefoot.algorithms.fisor import FISOR, FISORState
 from surefoot.algorithms.fisor.acting import choose_candidate, estimate
 from surefoot.diffusion import schedules
-from surefoot.diffusion.losses import add_noise
-from surefoot.diffusion.policy import DiffusionPolicyConfig, policy_loss
+from surefoot.diffusion.policy import DiffusionPolicyConfig, add_noise, policy_loss
 from surefoot.diffusion.samplers import ancestral, dpm_solver_1
 from surefoot.hyperparameters import change
 from surefoot.nn import DenoiserConfig

@@ -19,7 +19,7 @@ from surefoot.data import Dataset
 from surefoot.data.windows import sums_to_go, window_starts
 from surefoot.diffusion import schedules
 from surefoot.diffusion.clean import log_variance, make_steps, weighted_clean_loss
-from surefoot.diffusion.losses import add_noise
+from surefoot.diffusion.policy import add_noise
 from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue
 from surefoot.planning import GuideConfig, choose_plan, fix_observation, guide_gradient, sample_segments
 

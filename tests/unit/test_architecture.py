@@ -1,6 +1,8 @@
 """What the house promises of its imports and of its files, beside import-linter's contracts."""
 
 import ast
+import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +110,18 @@ def test_unnamed_abilities_are_found() -> None:
         "hasattr(options.hyper, 'y')",
     ]
     assert unnamed_abilities("def f(algorithm: Algorithm): return getattr(os, 'x')") == []
+
+
+INDEX = re.compile(r"^- .+?: `([\w.]+)`", re.MULTILINE)
+"""A line of an agent's index: "- equation 9: `step_constraint`, ..."."""
+
+
+@pytest.mark.parametrize("name", ["bc", "fisor", "fosp", "safedreamer", "trebi"])
+def test_an_agent_begins_with_an_index_of_its_equations_that_resolves(name: str) -> None:
+    from surefoot.algorithms import ALGORITHMS
+
+    module = sys.modules[ALGORITHMS[name].__module__]
+    names = INDEX.findall(module.__doc__ or "")
+    assert names
+    for one in names:
+        assert callable(functools.reduce(getattr, one.split("."), module)), one

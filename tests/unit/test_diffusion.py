@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 
 from surefoot.diffusion import schedules
-from surefoot.diffusion.losses import add_noise, draw_noisy, weighted_noise_loss
-from surefoot.diffusion.policy import DiffusionPolicyConfig, init_policy, propose, update_policy
+from surefoot.diffusion.policy import (
+    DiffusionPolicyConfig,
+    add_noise,
+    draw_noisy,
+    init_policy,
+    propose,
+    update_policy,
+    weighted_noise_loss,
+)
 from surefoot.diffusion.samplers import ancestral, dpm_solver_1
 from surefoot.diffusion.schedules import FIRST_TIME, make_schedule, marginal
 from surefoot.errors import ConfigError

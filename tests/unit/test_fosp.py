@@ -15,7 +15,7 @@ from surefoot.algorithms.fosp_losses import Critics, CriticSettings, Slow, infea
 from surefoot.data.frames import Frames
 from surefoot.errors import ConfigError
 from surefoot.nn import NormedMLP
-from surefoot.nn.mlp import Dense
+from surefoot.nn.networks import Dense
 from surefoot.types import DataSpec, PolicyInputs
 from surefoot.world_model import WorldModelConfig
 

@@ -10,8 +10,7 @@ import pytest
 from surefoot.kernels.activations import mish
 from surefoot.kernels.matmul import matmul
 from surefoot.nn import MLP, Denoiser, DenoiserConfig, Dense, move_towards
-from surefoot.nn.denoiser import Block, LayerNorm
-from surefoot.nn.mlp import LECUN_NORMAL, dense_layers
+from surefoot.nn.networks import LECUN_NORMAL, Block, LayerNorm, dense_layers
 
 SMALL = DenoiserConfig(width=6, blocks=2, expansion=2, frequencies=3, time_width=4)
 

@@ -16,7 +16,7 @@ from tests.toy_algorithm import ToyAlgorithm
 from surefoot.cli.main import main
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
-from surefoot.nn.denoiser import DenoiserConfig
+from surefoot.nn.networks import DenoiserConfig
 from surefoot.tasks import CostLimit, Environment, Reference, get_task
 from surefoot.training import RunDirectory, load_policy, make_config
 

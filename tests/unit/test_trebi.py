@@ -14,7 +14,7 @@ from surefoot.algorithms.trebi import TREBI
 from surefoot.algorithms.trebi_data import Segments, residual_quantiles, time_bin
 from surefoot.algorithms.trebi_learning import value_loss, value_outputs
 from surefoot.algorithms.trebi_planner import current_actions, empty_memory
-from surefoot.diffusion.losses import draw_noisy
+from surefoot.diffusion.policy import draw_noisy
 from surefoot.envs.pure import where_envs
 from surefoot.errors import ConfigError, DataError
 from surefoot.nn import TemporalConfig

@@ -9,8 +9,8 @@ import pytest
 
 from surefoot.nn.categorical import kl_divergence, mixed_log_probabilities, sample
 from surefoot.nn.gaussian import Gaussian
+from surefoot.nn.networks import clip_each
 from surefoot.nn.normed import LayerNorm, NormedMLP
-from surefoot.nn.optimize import clip_each
 from surefoot.nn.two_hot import bins, symexp, symlog, two_hot, two_hot_loss, two_hot_mean
 
 

@@ -2,6 +2,8 @@
 
 The policy imitates every transition alike (Wang et al., 2023, arXiv 2208.06193, without its Q term);
 BC-Safe is the same on data filtered to safe episodes.
+
+- noise prediction, every transition alike: `update_policy`
 """
 
 from dataclasses import dataclass, field

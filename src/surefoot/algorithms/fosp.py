@@ -8,6 +8,15 @@
 4. Fine-tuning keeps the offline actor frozen beside the one that goes on learning; the critics choose between their
    actions, in every environment by itself (safe policy expansion).
 
+In the order of an update and of a decision (the paper's numbers are not given: its text was not at hand):
+
+- the world model: `world_model.update`
+- the actor and the constraint's excess on a dream: `actor_loss`
+- the multiplier of the excess: `augmented_update`
+- Q, V and p on data and dreams: `critics_loss`
+- p of a state: `infeasibility`
+- the choice between two actors: `online_probability`
+
 The authors' code does otherwise in several places; the preset `released` does as the code, the defaults as the paper.
 """
 

@@ -3,6 +3,14 @@
 DreamerV3's actor, moved by gradients through imagined trajectories. In the form BSRP-Lag an augmented Lagrangian holds
 the imagined cost below its limit; in OSRP and OSRP-Lag the actor knows no cost, and planning in the world model acts,
 safe sequences first. The critics know imagined trajectories only: nothing in it is made for fixed data.
+
+In the order of an update and of a decision:
+
+- the actor on a dream, with the augmented Lagrangian: `SafeDreamer.actor_loss`
+- the multiplier: `augmented_update`
+- V of reward and cost on lambda-returns: `critics_loss`
+- safe sequences first, by the cross-entropy method: `planning_policy`
+- the multiplier of OSRP-Lag from the costs of episodes: `episode_pid_update`
 """
 
 from dataclasses import dataclass, field, replace

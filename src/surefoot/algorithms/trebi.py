@@ -9,6 +9,14 @@ input, so one model serves all budgets.
 Corrected against the authors' code (presets `legacy` and `legacy_config` keep its ways): costs count undiscounted and
 the values know how much of the episode is left, so that b is simply the cost that may still be caused; what is rescored
 and chosen is the plan that is carried out; a margin may be calibrated on episodes held out.
+
+In the order of training and of a decision (the paper's numbers are not given: its text was not at hand):
+
+- the model of behaviour, p(segment): `model_loss`, weighted error of the clean segment
+- R and C of noisy segments: `value_loss`, squared errors of what came to the end of the episode
+- the margin of C: `residual_quantiles`, split-conformal
+- samples led by R - w (C - b)+, and the choice among them: `make_plan`
+- b towards the episode's end: `stretched`
 """
 
 from dataclasses import dataclass, field

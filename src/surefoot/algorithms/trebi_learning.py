@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from surefoot.algorithms.trebi_data import Segments
 from surefoot.diffusion.clean import weighted_clean_loss
-from surefoot.diffusion.losses import draw_noisy
+from surefoot.diffusion.policy import draw_noisy
 from surefoot.diffusion.schedules import Schedule
 from surefoot.nn import TemporalConfig, TemporalUNet, TrajectoryValue, apply_gradient, init_optimizer, move_towards
 from surefoot.planning import fix_observation

@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Int, Key
 from surefoot.collection.normalizer import Normalizer, normalize, normalizer_init, normalizer_update
 from surefoot.constraints import PIDGains, PIDState, pid_init, pid_update
 from surefoot.nn import MLP, Dense, apply_gradient, init_optimizer
-from surefoot.nn.mlp import GLOROT_UNIFORM, Initializer, dense_layers
+from surefoot.nn.networks import GLOROT_UNIFORM, Initializer, dense_layers
 from surefoot.ranges import Range, check_fields
 from surefoot.tasks import Task
 from surefoot.types import Metrics

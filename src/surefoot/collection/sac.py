@@ -18,8 +18,7 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from surefoot.nn import MLP, Dense, apply_gradient, init_optimizer
-from surefoot.nn.mlp import dense_layers
-from surefoot.nn.target import move_towards
+from surefoot.nn.networks import dense_layers, move_towards
 from surefoot.ranges import Range, check_fields
 from surefoot.types import Metrics
 

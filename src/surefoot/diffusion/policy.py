@@ -6,11 +6,10 @@ from typing import Annotated, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
-from surefoot.diffusion.losses import draw_noisy, weighted_noise_loss
 from surefoot.diffusion.samplers import ancestral, dpm_solver_1
-from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
+from surefoot.diffusion.schedules import FIRST_TIME, BetaSchedule, Schedule, make_schedule, marginal
 from surefoot.nn import Denoiser, DenoiserConfig, apply_gradient, init_optimizer, move_towards
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.types import DataSpec, Metrics
@@ -68,6 +67,39 @@ def init_policy(spec: DataSpec, key: Key[Array, ""], *, config: DiffusionPolicyC
     """A fresh policy; the acting copy has buffers of its own, so that the state can be donated."""
     network = Denoiser.create(key, spec.observation_dim, spec.action_dim, config.network)
     return DiffusionPolicyState(network, jax.tree.map(jnp.copy, network), init_optimizer(config.optimizer, network))
+
+
+def add_noise(
+    clean: Float[Array, "b ..."], noise: Float[Array, "b ..."], t: Int[Array, " b"], schedule: Schedule
+) -> Float[Array, "b ..."]:
+    """sqrt(abar_t) clean + sqrt(1 - abar_t) noise, t in 0..T-1."""
+    alpha_bar = jnp.asarray(schedule.alpha_bars)[t].reshape(-1, *[1] * (clean.ndim - 1))
+    return jnp.sqrt(alpha_bar) * clean + jnp.sqrt(1.0 - alpha_bar) * noise
+
+
+def draw_noisy(
+    clean: Float[Array, "b ..."], key: Key[Array, ""], schedule: Schedule | None
+) -> tuple[Float[Array, "b ..."], Float[Array, "b ..."], Float[Array, " b"]]:
+    """(noisy, noise, times): uniform integer times of `schedule`, or continuous ones on [1e-3, 1] where it is None
+    (`clean` is then [b, n])."""
+    k_noise, k_time = jax.random.split(key)
+    noise = jax.random.normal(k_noise, clean.shape)
+    if schedule is None:
+        t = jax.random.uniform(k_time, clean.shape[:1], minval=FIRST_TIME, maxval=1.0)
+        alpha, sigma = marginal(t[:, None])
+        return alpha * clean + sigma * noise, noise, t
+    t = jax.random.randint(k_time, clean.shape[:1], 0, schedule.steps)
+    return add_noise(clean, noise, t, schedule), noise, t.astype(jnp.float32)
+
+
+def weighted_noise_loss(
+    predicted: Float[Array, "b n"], noise: Float[Array, "b n"], weights: Float[Array, " b"]
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Mean over the batch of w sum_dims (predicted - noise)^2; weighted regression is exact energy guidance
+    (FISOR, theorem 3)."""
+    errors = jnp.sum((predicted - noise) ** 2, -1)
+    loss = jnp.mean(weights * errors)
+    return loss, {"policy/loss": loss, "policy/noise_error": jnp.mean(errors)}
 
 
 def policy_loss(

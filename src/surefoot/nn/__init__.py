@@ -1,11 +1,18 @@
 """Networks: small Equinox modules whose activations are static, so that plain jit, vmap, grad and scan work."""
 
-from surefoot.nn.denoiser import Denoiser, DenoiserConfig
 from surefoot.nn.gaussian import Gaussian, GaussianActor
-from surefoot.nn.mlp import MLP, Dense
+from surefoot.nn.networks import (
+    MLP,
+    Denoiser,
+    DenoiserConfig,
+    Dense,
+    apply_gradient,
+    clip_each,
+    init_optimizer,
+    member,
+    move_towards,
+)
 from surefoot.nn.normed import NormedMLP
-from surefoot.nn.optimize import apply_gradient, clip_each, init_optimizer
-from surefoot.nn.target import member, move_towards
 from surefoot.nn.trajectory import TemporalConfig, TemporalUNet, TrajectoryValue
 
 __all__ = [

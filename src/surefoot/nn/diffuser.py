@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from surefoot.errors import DataError
-from surefoot.nn.mlp import Dense
+from surefoot.nn.networks import Dense
 from surefoot.nn.temporal import Conv, ConvBlock, Downsample, GroupNorm, ResidualBlock, TimeEmbedding, Upsample
 from surefoot.nn.trajectory import TemporalConfig, TemporalUNet
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from surefoot.kernels.matmul import matmul
-from surefoot.nn.mlp import FAN_AVERAGE, Dense, dense_layers
+from surefoot.nn.networks import FAN_AVERAGE, Dense, dense_layers
 
 _EPSILON = 1e-3
 """Added to the variance."""

@@ -18,7 +18,7 @@ from surefoot.kernels import norm_mish
 from surefoot.kernels.activations import mish
 from surefoot.kernels.group_norm import group_norm
 from surefoot.kernels.matmul import matmul
-from surefoot.nn.mlp import Dense
+from surefoot.nn.networks import Dense
 
 Network = TypeVar("Network")
 

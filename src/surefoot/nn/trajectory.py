@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from surefoot.kernels.activations import mish
-from surefoot.nn.mlp import Dense
+from surefoot.nn.networks import Dense
 from surefoot.nn.temporal import (
     ConvBlock,
     Downsample,

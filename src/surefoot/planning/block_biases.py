@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from surefoot.kernels.activations import mish
-from surefoot.nn.mlp import Dense
+from surefoot.nn.networks import Dense
 from surefoot.nn.temporal import ResidualBlock, TimeEmbedding
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from surefoot.kernels.cuda_layer import LEAST, Gradient, Launch, Shift, Taps, Term, layer, saturated
-from surefoot.nn.mlp import Dense
+from surefoot.nn.networks import Dense
 from surefoot.nn.temporal import Conv, ConvBlock, Downsample, ResidualBlock, Upsample
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from surefoot.kernels.cuda_layer import ALONE, Launch, Taps, fits, layer, saturated
-from surefoot.nn.mlp import Dense
+from surefoot.nn.networks import Dense
 from surefoot.nn.temporal import GroupNorm, ResidualBlock
 from surefoot.nn.trajectory import TemporalUNet, TrajectoryValue, value_exit
 from surefoot.planning.block_biases import BlockBiases, widest_of

@@ -1,9 +1,16 @@
 """Value functions: expectile regression, bootstrapped targets, value-and-critic pairs."""
 
-from surefoot.values.expectile import expectile_loss
-from surefoot.values.pair import ValuePair, init_pair, step_critic, step_value
+from surefoot.values.pair import (
+    ValuePair,
+    estimation_target,
+    expectile_loss,
+    init_pair,
+    reachability_target,
+    reward_target,
+    step_critic,
+    step_value,
+)
 from surefoot.values.returns import Spread, init_spread, lambda_returns, scale_of, step_weights, update_spread
-from surefoot.values.targets import estimation_target, reachability_target, reward_target
 from surefoot.values.two_hot import asymmetric_loss, masked_mean
 
 __all__ = [

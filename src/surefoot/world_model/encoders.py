@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Key
 
 from surefoot.errors import ConfigError
 from surefoot.kernels.matmul import matmul
-from surefoot.nn.mlp import FAN_AVERAGE, Dense, dense_layers
+from surefoot.nn.networks import FAN_AVERAGE, Dense, dense_layers
 from surefoot.nn.normed import LayerNorm, NormedDense, NormedMLP
 from surefoot.nn.two_hot import symlog
 from surefoot.world_model.config import WorldModelConfig

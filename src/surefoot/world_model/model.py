@@ -15,8 +15,8 @@ from jaxtyping import Array, Bool, Float, Key
 
 from surefoot.data.frames import Frames
 from surefoot.nn.categorical import kl_divergence
+from surefoot.nn.networks import apply_gradient
 from surefoot.nn.normed import NormedMLP
-from surefoot.nn.optimize import apply_gradient
 from surefoot.nn.two_hot import two_hot_loss, two_hot_mean
 from surefoot.types import Metrics
 from surefoot.world_model.config import WorldModelConfig

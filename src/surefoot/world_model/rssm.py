@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from surefoot.kernels.matmul import matmul
 from surefoot.nn.categorical import mixed_log_probabilities, sample
-from surefoot.nn.mlp import FAN_AVERAGE, Dense, dense_layers
+from surefoot.nn.networks import FAN_AVERAGE, Dense, dense_layers
 from surefoot.nn.normed import LayerNorm, NormedDense
 from surefoot.world_model.config import WorldModelConfig
 from surefoot.world_model.latent import Latent, Observed

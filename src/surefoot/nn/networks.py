@@ -1,18 +1,105 @@
-"""The noise predictor of the diffusion policy, as in FISOR's code (arXiv 2401.10700) and IDQL's (arXiv 2304.10573)."""
+"""Networks of values and of the diffusion policy, and steps on them: dense layers, multilayer perceptrons (single, or
+an ensemble with a leading member axis), the noise predictor, optimizer steps and moving averages."""
 
+import itertools
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
 from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Float, Key
 
 from surefoot.kernels.activations import mish
-from surefoot.nn.mlp import LECUN_NORMAL, Dense, dense_layers
+from surefoot.kernels.matmul import matmul
 from surefoot.ranges import Range, check_fields
+
+
+class Initializer(NamedTuple):
+    """A kernel is `scale(in, out)` times unit numbers from `draw(key, count)`."""
+
+    draw: Callable[[Key[Array, ""], int], Float[Array, " count"]]
+    scale: Callable[[int, int], float]
+
+
+GLOROT_UNIFORM = Initializer(
+    draw=lambda key, count: jax.random.uniform(key, (count,), minval=-1.0, maxval=1.0),
+    scale=lambda size_in, size_out: (6.0 / (size_in + size_out)) ** 0.5,
+)
+"""Uniform on +-sqrt(6 / (in + out))."""
+
+_CUT_DEVIATION = 0.87962566103423978
+"""Standard deviation of the standard normal cut at two of them."""
+
+LECUN_NORMAL = Initializer(
+    draw=lambda key, count: jax.random.truncated_normal(key, -2.0, 2.0, (count,)),
+    scale=lambda size_in, size_out: (1.0 / size_in) ** 0.5 / _CUT_DEVIATION,
+)
+"""Normal with variance 1 / in, cut at two standard deviations and rescaled to keep that variance."""
+
+FAN_AVERAGE = Initializer(
+    draw=LECUN_NORMAL.draw, scale=lambda size_in, size_out: (2.0 / (size_in + size_out)) ** 0.5 / _CUT_DEVIATION
+)
+"""Normal with variance 2 / (in + out), cut at two standard deviations and rescaled to keep that variance."""
+
+
+class Dense(eqx.Module):
+    """x W + b. Kernel [*members, in, out], bias [*members, out]."""
+
+    kernel: Float[Array, "*members in out"]
+    bias: Float[Array, "*members out"]
+
+    def __call__(self, x: Float[Array, "*b in"]) -> Float[Array, "*b out"]:
+        """[*members, B, in] or [B, in] -> [*members, B, out]; without members, any leading axes of x."""
+        members = self.kernel.shape[:-2]
+        if not members:
+            y = matmul(x, self.kernel)
+            return y + jnp.broadcast_to(self.bias, y.shape)
+        x = jnp.broadcast_to(x, (*members, *x.shape[-2:]))
+        return matmul(x, self.kernel) + self.bias[..., None, :]
+
+
+def dense_layers(
+    key: Key[Array, ""],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    members: tuple[int, ...] = (),
+    initializer: Initializer = GLOROT_UNIFORM,
+) -> tuple[Dense, ...]:
+    """Layers of the given (in, out) sizes, biases zero, all kernels cut from one random draw: each draw costs most of
+    a second of compilation on a CPU."""
+    shapes = [(*members, *size) for size in sizes]
+    counts = [math.prod(shape) for shape in shapes]
+    flat = jnp.split(initializer.draw(key, sum(counts)), np.cumsum(counts)[:-1])
+    kernels = [
+        values.reshape(shape) * initializer.scale(*shape[-2:]) for values, shape in zip(flat, shapes, strict=True)
+    ]
+    return tuple(Dense(kernel, jnp.zeros(kernel.shape[:-2] + kernel.shape[-1:])) for kernel in kernels)
+
+
+class MLP(eqx.Module):
+    """Dense layers with ReLU between and a single number out; the last axis is dropped.
+
+    With members the output is [*members, B], without it [B].
+    """
+
+    layers: tuple[Dense, ...]
+
+    @staticmethod
+    def create(key: Key[Array, ""], size_in: int, hidden: Sequence[int], *, members: tuple[int, ...] = ()) -> "MLP":
+        """Every kernel Glorot-uniform, every bias zero (as in FISOR's code, arXiv 2401.10700)."""
+        sizes = [size_in, *hidden, 1]
+        return MLP(dense_layers(key, list(itertools.pairwise(sizes)), members=members))
+
+    def __call__(self, x: Float[Array, "*b in"]) -> Float[Array, "*b"]:
+        for layer in self.layers[:-1]:
+            x = jax.nn.relu(layer(x))
+        return self.layers[-1](x)[..., 0]
 
 
 @dataclass(frozen=True)
@@ -189,3 +276,40 @@ class Denoiser(eqx.Module):
         """The noise in `noisy_action` [b, act] at times t [b] (the integer step, or continuous time)."""
         condition = self.embed_observation(observation) + self.embed_time(t.astype(jnp.float32))
         return self.predict(noisy_action, condition, dropout=dropout, key=key)
+
+
+Tree = TypeVar("Tree")
+Group = TypeVar("Group", bound=tuple[Any, ...])
+
+
+def init_optimizer(optimizer: optax.GradientTransformation, parameters: Any) -> optax.OptState:
+    """The optimiser's first state for a network."""
+    return optimizer.init(parameters)
+
+
+def apply_gradient(
+    optimizer: optax.GradientTransformation, gradient: Any, state: optax.OptState, parameters: Tree
+) -> tuple[Tree, optax.OptState]:
+    """(new parameters, new state) after one step down the gradient."""
+    anything: Any = parameters
+    change, state = optimizer.update(gradient, state, anything)
+    moved: Any = optax.apply_updates(anything, change)
+    return moved, state
+
+
+def clip_each(gradient: Group, limit: float) -> Group:
+    """Every member of a tuple of gradients with a norm of at most `limit` of its own."""
+
+    clip = optax.clip_by_global_norm(limit)
+    structure: Any = jax.tree.structure(gradient, is_leaf=lambda node: node is not gradient)
+    return jax.tree.unflatten(structure, [clip.update(one, clip.init(one))[0] for one in gradient])
+
+
+def move_towards(target: Tree, online: Tree, *, rate: float | Float[Array, ""]) -> Tree:
+    """(1 - rate) target + rate online, leaf by leaf."""
+    return jax.tree.map(lambda slow, fast: slow + rate * (fast - slow), target, online)
+
+
+def member(stacked: Any, place: int) -> Any:
+    """What lies at `place` of the leading axis of every leaf: of states with a seed axis, the state of one seed."""
+    return jax.tree.map(lambda leaf: leaf[place], stacked)
