@@ -105,8 +105,8 @@ def parameters(algorithm: TREBI) -> dict[str, int]:
 
 
 def whole_form_difference(legacy: TREBI) -> dict[str, float]:
-    """Of the form in which networks plan (`nn.whole`) from the networks as they are, both on this device: the
-    denoiser's clean segments, the values and their gradient, each relative to its largest number. Float16 there and
+    """Of the form in which networks plan (`planning.fused_networks`) from the networks as they are, both here:
+    the denoiser's clean segments, the values and their gradient, each relative to its largest number. Float16 there and
     TF32 here leave some thousandths."""
     state = jax.jit(partial(legacy.init, SPEC))(jax.random.key(0))
     x = jax.random.normal(jax.random.key(1), (legacy.candidates, legacy.plan_horizon, 4))
