@@ -18,7 +18,7 @@ from surefoot.collection.recipes import cost_limit
 from surefoot.collection.scripted import play_round
 from surefoot.data import Dataset
 from surefoot.envs.vector import Step, VectorEnv
-from surefoot.errors import DivergenceError
+from surefoot.errors import DivergenceError, option
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import pinned
 
@@ -223,7 +223,7 @@ def _check_finite(metrics: dict[str, Any], number: int) -> None:
         if not np.isfinite(value):
             raise DivergenceError(
                 f"the collecting learner diverged: '{name}' became {float(value)} in iteration {number + 1}; what it "
-                f"collected is kept, start again with another --seed and --out."
+                f"collected is kept, start again with another {option('seed')} and {option('out')}."
             )
 
 

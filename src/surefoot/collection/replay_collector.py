@@ -30,7 +30,7 @@ from surefoot.data import Dataset
 from surefoot.envs.pure import pure_task_of
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.vector import Step, VectorEnv
-from surefoot.errors import DataError, DivergenceError
+from surefoot.errors import DataError, DivergenceError, option
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import pinned
 from surefoot.ranges import SEED, Range, check_fields
@@ -227,7 +227,7 @@ def _keep(
         if not np.isfinite(value):
             raise DivergenceError(
                 f"the collecting learner diverged: '{name}' became {float(value)} before step "
-                f"{rounds * collection.recipe.lanes:,}; start again with another --seed and --out."
+                f"{rounds * collection.recipe.lanes:,}; start again with another {option('seed')} and {option('out')}."
             )
     metadata = {"rounds": rounds, **clock.read()}
     collection.store.save_learner(state, metadata)
@@ -261,7 +261,7 @@ def _dataset(collection: ReplayCollection, buffer: Rows, *, on_simulator: bool) 
         horizon = collection.task.horizon
         raise DataError(
             f"{collection.task.name}: expected at least one whole episode, found none in {recipe.steps} steps; "
-            f"simulate at least {horizon * recipe.lanes + recipe.warm_up} with --steps."
+            f"simulate at least {horizon * recipe.lanes + recipe.warm_up} with {option('steps')}."
         )
     return columns_dataset(collection.task.name, join(episodes))
 

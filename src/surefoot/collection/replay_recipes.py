@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from surefoot.collection.sac import SAC
-from surefoot.errors import ConfigError, check_name
+from surefoot.errors import ConfigError, check_name, option
 from surefoot.ranges import COUNT, NUMBER, Range, check_fields
 from surefoot.tasks import Task
 
@@ -84,5 +84,5 @@ def replay_recipe(task: Task, *, steps: int | None = None) -> ReplayRecipe:
     if steps is None:
         return recipe
     if steps < recipe.lanes:
-        raise ConfigError(f"--steps: expected at least {recipe.lanes}, one for each lane, found {steps}.")
+        raise ConfigError(f"{option('steps')}: expected at least {recipe.lanes}, one for each lane, found {steps}.")
     return replace(recipe, steps=steps)

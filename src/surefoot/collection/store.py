@@ -25,7 +25,7 @@ import safetensors.numpy
 from surefoot import checkpoint
 from surefoot.checkpoint import as_json, difference
 from surefoot.collection.episodes import Columns, join
-from surefoot.errors import CheckpointError, ConfigError, DataError
+from surefoot.errors import CheckpointError, ConfigError, DataError, option
 from surefoot.files import is_temporary, remove_folder, sweep, write_json, write_whole
 from surefoot.json_files import check_json, read_json
 from surefoot.locks import LOCK, holding
@@ -189,7 +189,7 @@ class Store:
             if others not in ([], [self._episodes]):
                 raise ConfigError(
                     f"{self.path}: expected a new folder or one of a collection to go on with, found other files; "
-                    f"choose another file with --out."
+                    f"choose another file with {option('out')}."
                 )
             with self._saving("begin"):
                 write_json(path, identity)

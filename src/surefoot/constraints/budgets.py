@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from surefoot.constraints.limits import discounted_cost_limit
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, option
 from surefoot.tasks import Task
 
 BudgetConversion = Literal["table", "even", "discounted"]
@@ -60,12 +60,14 @@ def cost_of_ratio(ratio: float, task: Task) -> float:
     no maximum."""
     if task.budget is None:
         raise ConfigError(
-            f"--budget: task {task.name} has no maximum budget that a ratio could refer to; "
-            f"give the cost of an episode with --cost-limit."
+            f"{option('budget')}: task {task.name} has no maximum budget that a ratio could refer to; "
+            f"give the cost of an episode with {option('cost_limit')}."
         )
     cost = ratio * task.budget.maximum
     if math.isinf(cost) and not math.isinf(ratio):
-        raise ConfigError(f"--budget: expected a ratio of the task's maximum (inf for no limit), found {ratio:g}.")
+        raise ConfigError(
+            f"{option('budget')}: expected a ratio of the task's maximum (inf for no limit), found {ratio:g}."
+        )
     return cost
 
 
@@ -84,7 +86,9 @@ def planner_budget(
         return cost
     if conversion == "discounted":
         if task.budget is None or task.budget.maximum_discounted is None:
-            raise ConfigError(f"--budget-conversion discounted: task {task.name} has no discounted maximum budget.")
+            raise ConfigError(
+                f"{option('budget_conversion')} discounted: task {task.name} has no discounted maximum budget."
+            )
         share = cost / task.budget.maximum if ratio is None else ratio
         return share * task.budget.maximum_discounted
     measured = None if task.budget is None else task.budget.conversion

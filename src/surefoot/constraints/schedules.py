@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from surefoot.constraints.budgets import cost_of_ratio
-from surefoot.errors import ConfigError, DataError
+from surefoot.errors import ConfigError, DataError, option
 from surefoot.tasks import Task
 
 HEADERS = (("budget",), ("ratio",), ("step", "budget"), ("step", "ratio"))
@@ -74,7 +74,7 @@ def _rows(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigError(f"--budget-schedule {path}: the file cannot be read ({reason}).") from error
+        raise ConfigError(f"{option('budget_schedule')} {path}: the file cannot be read ({reason}).") from error
     lines = [
         (number, [cell.strip() for cell in cells]) for number, cells in enumerate(csv.reader(text.splitlines()), 1)
     ]

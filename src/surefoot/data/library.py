@@ -22,7 +22,7 @@ from surefoot.data.frames import FrameData
 from surefoot.data.minari import is_minari, load_minari, read_minari_card
 from surefoot.data.storage import has_key, reading
 from surefoot.data.writing import replacing
-from surefoot.errors import ConfigError, DataError
+from surefoot.errors import ConfigError, DataError, option
 from surefoot.files import write_json
 from surefoot.json_files import read_json
 from surefoot.locks import holding_file
@@ -196,7 +196,7 @@ def read_frames(
     `on_progress(done, total)` counts the files of a folder of episodes. Raises `DataError`.
     """
     if task.image_shape is None:
-        raise ConfigError(f"--task: expected one of images for {path}, found {task.name}.")
+        raise ConfigError(f"{option('task')}: expected one of images for {path}, found {task.name}.")
     found = format_of(path, task)
     if found == "episodes":
         return episode_files.load(path, task, in_memory=not in_files, on_progress=on_progress)

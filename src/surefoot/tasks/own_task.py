@@ -4,7 +4,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, option
 from surefoot.tasks.constraint import Constraint, CostLimit, Signal
 from surefoot.tasks.environment import Environment
 from surefoot.tasks.read_task_file import TaskFileReader, matches, parse_task_file, read_task_file
@@ -39,7 +39,7 @@ def task_of(file: TaskFile) -> Task:
     if any("*" in name for name in (*file.observation.columns, *file.action.columns)):
         raise ConfigError(
             f"task {file.task.name}: columns: expected names without *, found some; data that were imported with "
-            f"the task file have their columns, so name them with --data."
+            f"the task file have their columns, so name them with {option('data')}."
         )
     returns = file.task.reference_returns
     low, high = returns if isinstance(returns, tuple) else (0.0, 1.0)
