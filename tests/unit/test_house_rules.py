@@ -40,9 +40,8 @@ def only_falls(found: Mapping[str, int], allowed: Mapping[str, int]) -> list[str
 COMMAND_LINE_TESTS = re.compile(r"e2e/|compatibility/|unit/test_(cli_|printed_|benchmark_command|interrupts|platforms)")
 """Tests of commands."""
 IMPORT_CLI: dict[str, int] = {
-    "benchmarks/_commands.py": 1, "benchmarks/_fuzz_subjects.py": 1, "benchmarks/_pixel_results.py": 1,
-    "benchmarks/budgets.py": 2, "benchmarks/legacy_planner.py": 1, "benchmarks/point_goal_vision.py": 1,
-    "benchmarks/ray_executor.py": 2, "tests/unit/test_budget_report.py": 1, "tests/unit/test_data_travel.py": 1,
+    "benchmarks/_fuzz_subjects.py": 1, "benchmarks/_pixel_results.py": 1, "benchmarks/budgets.py": 2,
+    "benchmarks/legacy_planner.py": 1, "tests/unit/test_budget_report.py": 1, "tests/unit/test_data_travel.py": 1,
     "tests/unit/test_evaluation_files.py": 1, "tests/unit/test_files.py": 1, "tests/unit/test_finetune.py": 1,
     "tests/unit/test_held_out.py": 1, "tests/unit/test_import_weights.py": 2, "tests/unit/test_json_mutations.py": 3,
     "tests/unit/test_longer.py": 1, "tests/unit/test_numerics.py": 1, "tests/unit/test_own_task.py": 1,
@@ -84,10 +83,8 @@ def test_benchmarks_and_tests_use_the_library() -> None:
 
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 FLAGS_BELOW_CLI: dict[str, int] = {
-    "collection/collector.py": 1, "collection/replay_collector.py": 2, "collection/replay_recipes.py": 1,
-    "collection/store.py": 2, "constraints/budgets.py": 4, "constraints/schedules.py": 1, "data/allowance.py": 1,
-    "data/hdf5.py": 1, "data/library.py": 1, "data/mapping.py": 1, "data/own_tasks.py": 2, "evaluation/budgets.py": 9,
-    "safety/calibration.py": 3, "tasks/own_task.py": 1,
+    "collection/store.py": 1, "data/allowance.py": 1, "data/hdf5.py": 1, "data/mapping.py": 1, "data/own_tasks.py": 2,
+    "evaluation/budgets.py": 9, "safety/calibration.py": 3,
 }  # fmt: skip
 """Texts that name a flag. Errors name the option (errors.option), which the command line words as its flag."""
 OF_OTHERS = ("envs/simulators/install.py", "report/page.py")
@@ -112,16 +109,16 @@ def test_no_flag_is_named_below_the_command_line() -> None:
 
 
 OWN_WORDS: dict[str, int] = {
-    "asked": 20, "bill": 0, "brought": 4, "dream": 17, "dreams": 3, "lane": 24, "lanes": 37, "look": 13, "looks": 11,
-    "mend": 5, "plain": 33, "released": 5, "seeker": 3, "seekers": 2, "sight": 5, "situation": 10, "suspicion": 0,
-    "suspicions": 2, "thin": 2, "thinning": 2, "told": 19, "watched": 12, "whole": 64, "wire": 0,
+    "asked": 17, "bill": 0, "brought": 3, "dream": 14, "dreams": 2, "lane": 24, "lanes": 37, "look": 11, "looks": 9,
+    "mend": 4, "plain": 27, "released": 4, "seeker": 2, "seekers": 1, "sight": 4, "situation": 8, "suspicion": 0,
+    "suspicions": 1, "thin": 1, "thinning": 1, "told": 16, "watched": 12, "whole": 47, "wire": 0,
 }  # fmt: skip
 """Words of our own that go: parts of names in the source. DESIGN.md's glossary: lanes -> envs, dreams -> imagined
 rollouts, sight -> camera compatibility, seekers -> scripted policies, wire -> ipc, situation -> privileged state,
 suspicions -> diagnostics, bill -> cumulative cost, looks and plain -> exploratory and no_margin, mend -> patch, whole
 -> fused, released -> reference_code, thinning -> density filter, told, asked, brought, watched -> what they hold."""
 BRITISH: dict[str, int] = {
-    "behaviour": 27, "centre": 19, "colour": 27, "labelle": 14, "normalis": 17, "summaris": 4,
+    "behaviour": 23, "centre": 15, "colour": 23, "labelle": 13, "normalis": 13, "summaris": 3,
 }  # fmt: skip
 """Spellings; those of American English are used in names."""
 NEVER = (
@@ -174,19 +171,19 @@ def test_no_source_cites_what_a_reader_cannot_open() -> None:
 
 
 SHARED_NAMES: dict[str, int] = {
-    "Actor": 2, "Batch": 3, "CheckOptions": 2, "Checked": 2, "Convolution": 2, "EpisodeBatch": 3, "EpisodeSums": 2,
-    "Form": 2, "Grid": 2, "Imagined": 2, "ImportOptions": 2, "Imported": 2, "Known": 2, "LayerNorm": 2, "Layout": 3,
-    "Memory": 2, "Normalizer": 2, "Opened": 2, "Plan": 3, "Progress": 2, "Rollout": 2, "Rows": 2, "Scales": 2,
-    "Schedule": 2, "Spread": 2, "Step": 5, "Steps": 3, "Store": 2, "Temper": 3, "View": 2, "_Metadata": 2,
+    "Actor": 2, "Batch": 3, "CheckOptions": 2, "Checked": 2, "Convolution": 2, "EpisodeBatch": 3, "Episodes": 2,
+    "Form": 2, "Found": 2, "Grid": 2, "Imagined": 2, "ImportOptions": 2, "Imported": 2, "Known": 2, "LayerNorm": 2,
+    "Layout": 3, "Memory": 2, "Normalizer": 2, "Opened": 2, "Plan": 3, "Progress": 2, "Rollout": 2, "Rows": 2,
+    "Scales": 2, "Schedule": 2, "Spread": 2, "Step": 5, "Steps": 3, "Store": 2, "Temper": 3, "View": 2,
 }  # fmt: skip
-"""Class names that several files give."""
+"""Public class names that several files give."""
 
 
 def shared_names() -> dict[str, int]:
     places = defaultdict(list)
     for file, tree in of_source():
         for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(file)
     return {name: len(files) for name, files in places.items() if len(files) > 1}
 
@@ -199,14 +196,14 @@ def test_class_names_are_unique() -> None:
 
 MOST_LINES = 350
 LONG_FILES: dict[str, int] = {
-    "benchmarks/_fuzz_mutations.py": 473, "src/surefoot/algorithms/fisor.py": 552,
-    "src/surefoot/algorithms/trebi.py": 471, "src/surefoot/cli/evaluate.py": 432, "src/surefoot/cli/train.py": 450,
-    "src/surefoot/data/episode_files.py": 406, "src/surefoot/training/finetune.py": 454,
-    "src/surefoot/training/fit.py": 425, "src/surefoot/training/loaded.py": 426,
-    "src/surefoot/training/run_directory.py": 431, "tests/conformance/test_algorithms.py": 538,
-    "tests/unit/test_benchmark_store.py": 452, "tests/unit/test_collection.py": 512,
-    "tests/unit/test_data_download.py": 409, "tests/unit/test_logs.py": 406, "tests/unit/test_ranges.py": 505,
-    "tests/unit/test_storage.py": 653, "tests/unit/test_training_fit.py": 529,
+    "benchmarks/_fuzz_mutations.py": 411, "src/surefoot/algorithms/fisor.py": 488,
+    "src/surefoot/algorithms/trebi.py": 402, "src/surefoot/cli/evaluate.py": 382, "src/surefoot/cli/train.py": 386,
+    "src/surefoot/data/episode_files.py": 353, "src/surefoot/training/finetune.py": 387,
+    "src/surefoot/training/fit.py": 365, "src/surefoot/training/loaded.py": 368,
+    "src/surefoot/training/run_directory.py": 405, "tests/conformance/test_algorithms.py": 468,
+    "tests/unit/test_benchmark_store.py": 408, "tests/unit/test_collection.py": 453,
+    "tests/unit/test_data_download.py": 355, "tests/unit/test_logs.py": 361, "tests/unit/test_ranges.py": 442,
+    "tests/unit/test_storage.py": 567, "tests/unit/test_training_fit.py": 460,
 }  # fmt: skip
 """Files above the limit, and their lines."""
 
