@@ -156,7 +156,7 @@ def test_recipes_are_found_by_robot() -> None:
     assert replay_recipe(PENDULUM, steps=400).steps == 400
     with pytest.raises(UnknownNameError, match="unknown task with a medium-replay recipe 'BallRun'"):
         replay_recipe(get_task("BallRun"))
-    with pytest.raises(ConfigError, match="^steps: expected at least 10, one for each lane, found 3"):
+    with pytest.raises(ConfigError, match=r"^steps: expected at least 10, one for each lane, found 3"):
         replay_recipe(get_task("SafeReacher"), steps=3)
 
 
