@@ -2,6 +2,7 @@
 
     python benchmarks/fuzz.py                      # 2,100 mutations, some 8 minutes on two cores
     python benchmarks/fuzz.py --only dsrl --count 50 --show
+    python benchmarks/fuzz.py --first 100000 --count 300      # others than the committed ones
 
 Each mutation (fixed seeds) is looked at in a process of its own memory limit, as training, loading and the reports read
 it. It must be refused in one sentence, or give what it gave before; values may come back changed where nothing could
@@ -180,25 +181,25 @@ def verdict(answer: dict[str, Any]) -> str:
     return "much memory" if answer["megabytes"] > MEGABYTES else answer["kind"]
 
 
-def cases(count: int, only: list[str]) -> list[dict[str, Any]]:
-    """(subject, seed), in an order that does not depend on what is left out."""
+def cases(count: int, only: list[str], first: int = 0) -> list[dict[str, Any]]:
+    """(subject, seed), seeds from `first` on, in an order that does not depend on what is left out."""
     from _fuzz_subjects import SUBJECTS
 
     chosen = [
         {"subject": subject.name, "seed": seed}
         for subject in SUBJECTS
-        for seed in range(round(subject.share * count))
+        for seed in range(first, first + round(subject.share * count))
         if not only or subject.name in only
     ]
     return chosen
 
 
-def run(count: int, only: list[str], workers: int, *, show: bool) -> dict[str, Any]:
+def run(count: int, only: list[str], workers: int, *, show: bool, first: int = 0) -> dict[str, Any]:
     """All cases, over some processes; counts and what failed."""
     from _fuzz_subjects import make
 
     waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    chosen = cases(count, only)
+    chosen = cases(count, only, first)
     for case in chosen:
         waiting.put(case)
     answers: list[dict[str, Any]] = []
@@ -243,6 +244,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--count", type=int, default=COUNT, help="mutations in all")
     parser.add_argument("--only", nargs="*", default=[], help="names of subjects; nothing is written then")
+    parser.add_argument("--first", type=int, default=0, help="first seed; with others nothing is written")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--show", action="store_true", help="print each answer")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
@@ -250,10 +252,10 @@ def main() -> None:
     if options.worker is not None:
         worker(options.worker)
         return
-    results = run(options.count, options.only, options.workers, show=options.show)
+    results = run(options.count, options.only, options.workers, show=options.show, first=options.first)
     print(json.dumps({key: value for key, value in results.items() if key != "failed"}, indent=2))
     print(f"failed: {len(results['failed'])}")
-    if not options.only and options.count >= COUNT:
+    if not options.only and not options.first and options.count >= COUNT:
         import _machine
 
         print(_machine.write("fuzz", {**_machine.head(), **results}))
