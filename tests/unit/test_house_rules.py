@@ -109,9 +109,9 @@ def test_no_flag_is_named_below_the_command_line() -> None:
 
 
 OWN_WORDS: dict[str, int] = {
-    "asked": 17, "bill": 0, "brought": 3, "dream": 14, "dreams": 2, "lane": 24, "lanes": 37, "look": 11, "looks": 9,
+    "asked": 18, "bill": 0, "brought": 3, "dream": 14, "dreams": 2, "lane": 24, "lanes": 37, "look": 12, "looks": 10,
     "mend": 4, "plain": 27, "released": 4, "seeker": 2, "seekers": 1, "sight": 4, "situation": 8, "suspicion": 0,
-    "suspicions": 1, "thin": 1, "thinning": 1, "told": 16, "watched": 12, "whole": 47, "wire": 0,
+    "suspicions": 1, "thin": 1, "thinning": 1, "told": 17, "watched": 12, "whole": 47, "wire": 0,
 }  # fmt: skip
 """Words of our own that go: parts of names in the source. DESIGN.md's glossary: lanes -> envs, dreams -> imagined
 rollouts, sight -> camera compatibility, seekers -> scripted policies, wire -> ipc, situation -> privileged state,
@@ -196,11 +196,11 @@ def test_class_names_are_unique() -> None:
 
 MOST_LINES = 350
 LONG_FILES: dict[str, int] = {
-    "benchmarks/_fuzz_mutations.py": 411, "src/surefoot/algorithms/fisor.py": 488,
-    "src/surefoot/algorithms/trebi.py": 402, "src/surefoot/cli/evaluate.py": 382, "src/surefoot/cli/train.py": 386,
+    "benchmarks/_fuzz_mutations.py": 411, "src/surefoot/algorithms/fisor/agent.py": 365,
+    "src/surefoot/algorithms/trebi.py": 410, "src/surefoot/cli/evaluate.py": 382, "src/surefoot/cli/train.py": 386,
     "src/surefoot/data/episode_files.py": 353, "src/surefoot/training/finetune.py": 387,
-    "src/surefoot/training/fit.py": 365, "src/surefoot/training/loaded.py": 368,
-    "src/surefoot/training/run_directory.py": 405, "tests/conformance/test_algorithms.py": 468,
+    "src/surefoot/training/fit.py": 360, "src/surefoot/training/loaded.py": 367,
+    "src/surefoot/training/run_directory.py": 405, "tests/conformance/test_algorithms.py": 470,
     "tests/unit/test_benchmark_store.py": 408, "tests/unit/test_collection.py": 453,
     "tests/unit/test_data_download.py": 355, "tests/unit/test_logs.py": 361, "tests/unit/test_ranges.py": 442,
     "tests/unit/test_storage.py": 567, "tests/unit/test_training_fit.py": 460,
