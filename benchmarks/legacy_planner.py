@@ -20,7 +20,8 @@ import numpy as np
 
 import _machine
 from _commands import is_trained, run
-from surefoot.cli.evaluate_budgets import ROWS, BudgetRequest, evaluate_under_budgets
+from surefoot.evaluation.evaluation import evaluate
+from surefoot.evaluation.kinds.budgets import ROWS, BudgetRequest, under_budgets
 from surefoot.evaluation.metrics import bootstrap_interval
 from surefoot.evaluation.rows import read_budget_rows
 from surefoot.presets.trebi import TREBI_PRESETS
@@ -46,10 +47,9 @@ def plan(path: Path, preset: str, options: argparse.Namespace) -> list[dict[str,
     acting = {name: TREBI_PRESETS[preset][name] for name in ACTING} if preset == "legacy_fast" else {}
     loaded = load_run(path, acting)
     lanes = options.lanes if preset == "legacy" else options.episodes
-    request = BudgetRequest(
-        ratios=(options.ratio,), episodes=options.episodes, lanes=lanes, changed={"preset": preset} if acting else {}
-    )
-    setting = evaluate_under_budgets(loaded, request)["budgets"]["setting"]
+    request = BudgetRequest(ratios=(options.ratio,), episodes=options.episodes, lanes=lanes)
+    changed = {"preset": preset} if acting else {}
+    setting = evaluate(under_budgets(loaded, request), loaded, changed=changed)["budgets"]["setting"]
     rows = [row for row in read_budget_rows(path / FOLDER / ROWS) if row["setting"] == setting]
     return [row for row in rows if row["episode"] < options.episodes]
 

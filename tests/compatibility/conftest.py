@@ -2,12 +2,12 @@
 
 import pytest
 
-from surefoot.cli import evaluate
 from surefoot.evaluation import images
+from surefoot.evaluation.kinds import point_robot
 
 
 @pytest.fixture
 def small_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of few cells and few episodes at once; see make_fixtures.py."""
-    monkeypatch.setattr(evaluate, "RESOLUTION", 11)
+    monkeypatch.setattr(point_robot, "RESOLUTION", 11)
     monkeypatch.setattr(images, "_AT_ONCE", 2)

@@ -20,11 +20,11 @@ from tests.compatibility.recipes import DATA, DATA_FILES, EXPECTED, HERE, RECIPE
 from tests.tiny_trebi import pendulum_data
 
 from surefoot import data
-from surefoot.cli import evaluate
 from surefoot.cli.main import main
 from surefoot.data import episode_files, library, npz_chunks
 from surefoot.data.minari import save_minari
 from surefoot.evaluation import images
+from surefoot.evaluation.kinds import point_robot
 from surefoot.tasks import get_task
 
 ENVIRONMENT = {"XLA_FLAGS": XLA_FLAGS, "MPLBACKEND": "agg", "JAX_NUM_CPU_DEVICES": "1", "JAX_PLATFORMS": "cpu"}
@@ -124,7 +124,7 @@ def make(names: Sequence[str]) -> None:
     """Make all, or the named runs; "data" makes the data."""
     os.chdir(HERE)
     # A page of 201 x 201 cells takes most of a megabyte; the image episodes are few.
-    evaluate.RESOLUTION, images._AT_ONCE = 11, 2
+    point_robot.RESOLUTION, images._AT_ONCE = 11, 2
     if not names or "data" in names:
         make_data()
     chosen = RECIPES if not names else [name for name in names if name in RECIPES]

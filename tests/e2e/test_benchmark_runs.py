@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.e2e.tiny import rows_of
 
-from surefoot.cli import evaluate
 from surefoot.cli.main import main
+from surefoot.evaluation import evaluation
 from surefoot.experiments.plan import HELD_OUT, read_plan
 from surefoot.experiments.resolve import resolve_methods
 from surefoot.experiments.store import Store
@@ -36,7 +36,7 @@ def test_a_cell_is_a_run_that_goes_on_after_an_interrupt(tmp_path: Path, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patches:
-        patches.setattr(evaluate, "evaluate_by_protocol", interrupted)
+        patches.setattr(evaluation, "evaluate", interrupted)
         assert main(["benchmark", str(path)]) == 130
     (folder,) = (tmp_path / "plan" / "cells").iterdir()
     assert [one.name for one in (folder / "run" / "checkpoints").iterdir()] == ["000000020"]

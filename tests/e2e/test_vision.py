@@ -12,9 +12,10 @@ from tests.e2e.tiny import rows_of
 from tests.memory import drop_programs
 
 import surefoot
-from surefoot.cli.evaluate_images import data_pictures
 from surefoot.cli.main import main
 from surefoot.data import episode_files
+from surefoot.evaluation.evaluation import Episodes, Setting
+from surefoot.evaluation.kinds.limits import by_protocol, pictures_of_data
 from surefoot.evaluation.predictions import score_predictions
 from surefoot.runs.loaded import load_run
 from surefoot.tasks import get_task
@@ -56,7 +57,10 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned_in_the_simulator(
     assert summary[f"protocol_{MOVED}"]["timing"]["environment_steps"] == 250
 
     drop_programs()
-    content = data_pictures(load_run(run, {}))["pictures.npz"]
+    loaded = load_run(run, {})
+    task = get_task(loaded.config.task)
+    at = Setting(evaluation=by_protocol(task), run=loaded, task=task)
+    content = pictures_of_data(at, Episodes([])).files["pictures.npz"]
     with np.load(io.BytesIO(content), allow_pickle=False) as pictures:
         assert pictures["truth"].shape == pictures["predicted"].shape  # [1, 15, 64, 64, 6]
         assert pictures["infeasibility"].shape == (251,)

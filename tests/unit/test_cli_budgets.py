@@ -14,10 +14,11 @@ from tests.stub_planner import StubPlanner
 from tests.stub_run import know_the_stub, stub_run
 
 from surefoot import checkpoint
-from surefoot.cli import calibrate, evaluate_budgets
+from surefoot.cli import calibrate
 from surefoot.cli.main import main
 from surefoot.cli.next_commands import measuring_command
 from surefoot.errors import ConfigError
+from surefoot.evaluation.kinds import budgets
 from surefoot.presets import build
 from surefoot.safety.calibration import Calibration, HeldOut, write_calibration
 from surefoot.tasks import get_task
@@ -119,7 +120,7 @@ def test_margins_that_are_given_to_an_evaluation(run: Path, capsys: pytest.Captu
 def test_a_killed_evaluation_goes_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["evaluate", str(run), "--cost-limit", "1", "2", "--episodes", "3", "--lanes", "2"]
     calls: list[int] = []
-    append = evaluate_budgets.append_rows
+    append = budgets.append_rows
 
     def interrupted(path: Path, block: Any) -> None:
         if len(calls) == 2:
@@ -129,11 +130,11 @@ def test_a_killed_evaluation_goes_on(run: Path, monkeypatch: pytest.MonkeyPatch)
         calls.append(len(block))
         append(path, block)
 
-    monkeypatch.setattr(evaluate_budgets, "append_rows", interrupted)
+    monkeypatch.setattr(budgets, "append_rows", interrupted)
     assert main(words) == 130
     kept = (run / "evaluation" / "budget_episodes.jsonl").read_text().splitlines()[:-1]
     assert len(kept) == 4  # two blocks of two lanes
-    monkeypatch.setattr(evaluate_budgets, "append_rows", append)
+    monkeypatch.setattr(budgets, "append_rows", append)
     assert main(words) == 0
     found = (run / "evaluation" / "budget_episodes.jsonl").read_text().splitlines()
     assert found[:4] == kept

@@ -9,11 +9,12 @@ from tests.data_fixtures import make_dataset
 from tests.fake_vector import FakeVector
 from tests.unit.test_simulated import SEEDS, STATES, Counting
 
-from surefoot.cli.evaluate_simulator import evaluate_on_simulator
 from surefoot.data import Dataset, save
 from surefoot.data.selection import data_name, method_name, select, selection
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.errors import ConfigError, DataError
+from surefoot.evaluation.evaluation import evaluate
+from surefoot.evaluation.kinds.limits import by_protocol
 from surefoot.runs.loaded import LoadedRun
 from surefoot.runs.run_data import run_data
 from surefoot.tasks import get_task
@@ -115,9 +116,8 @@ def test_workers_that_died_are_reported_and_cost_no_episode(tmp_path: Path) -> N
         return FakeVector(lanes, deaths_at=(2,))
 
     loaded = LoadedRun(RunDirectory(tmp_path), run_config(), Counting(), STATES, 7)
-    summary = evaluate_on_simulator(
-        loaded, protocol="strict", episodes=3, workers=2, changed={}, open_environment=open_environment
-    )
+    evaluation = by_protocol(BALL_RUN, episodes=3)
+    summary = evaluate(evaluation, loaded, workers=2, open_environment=open_environment)
     assert asked == [(6, 2)]
     protocol = summary["protocol"]
     assert (protocol["episodes"], protocol["restarts"]) == (6, 6)

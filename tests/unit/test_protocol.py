@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from tests.fake_vector import TASK
 
-from surefoot.cli.evaluate_simulator import protocol_rows
 from surefoot.errors import ConfigError, DataError
+from surefoot.evaluation.kinds.limits import protocol_rows
 from surefoot.evaluation.protocol import cost_limits, normalised_cost, normalised_return
 from surefoot.evaluation.simulated import Episode
 from surefoot.evaluation.summarize import protocol_figures

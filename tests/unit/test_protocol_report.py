@@ -8,8 +8,8 @@ from matplotlib.collections import PathCollection
 from tests.fake_vector import TASK
 from tests.unit.test_protocol import EPISODES, METHOD
 
-from surefoot.cli.evaluate_simulator import protocol_rows
 from surefoot.errors import ConfigError, DataError
+from surefoot.evaluation.kinds.limits import protocol_rows
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.evaluation.summarize import protocol_figures
 from surefoot.report import protocol_tables

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from surefoot.cli.evaluate_simulator import protocol_rows as rows_of
 from surefoot.evaluation.budgets import budget_remarks, requested_budgets
+from surefoot.evaluation.kinds.limits import protocol_rows as rows_of
 from surefoot.evaluation.metrics import mean_interval
 from surefoot.evaluation.simulated import Episode
 from surefoot.evaluation.summarize import budget_figures, protocol_figures, start_figures

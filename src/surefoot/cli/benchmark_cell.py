@@ -17,13 +17,16 @@ def work(cell: Cell, folder: Path) -> Measured:
     prepare_jax(devices=1)
     from surefoot.algorithms import ALGORITHMS
     from surefoot.checkpoint import versions
-    from surefoot.cli.evaluate import EvaluateOptions, evaluate_by_protocol
+    from surefoot.cli.progress import Terminal
     from surefoot.cli.report_simulator import evaluation_rows_of
     from surefoot.cli.train import TrainOptions, train
+    from surefoot.evaluation import evaluation
+    from surefoot.evaluation.kinds.limits import by_protocol
     from surefoot.experiments.sources import check_unchanged
     from surefoot.hyperparameters import from_hyperparameters
     from surefoot.numerics import pinned
     from surefoot.runs.loaded import load_run
+    from surefoot.tasks import get_task
 
     check_unchanged(cell)
     algorithm = from_hyperparameters(ALGORITHMS[cell.algorithm], cell.hyperparameters, source=cell.method)
@@ -48,8 +51,12 @@ def work(cell: Cell, folder: Path) -> Measured:
             command=("surefoot", "benchmark", cell.method, cell.task),
         )
         trained = time.perf_counter()
-        options = EvaluateOptions(run=folder, episodes=cell.episodes, workers=cell.workers, strict=cell.strict)
-        summary = evaluate_by_protocol(load_run(folder, {}), options)
+        summary = evaluation.evaluate(
+            by_protocol(get_task(cell.task), episodes=cell.episodes),
+            load_run(folder, {}),
+            workers=cell.workers,
+            observer=Terminal(strict=cell.strict),
+        )
     details = {
         "train_seconds": round(trained - started, 1),
         "evaluate_seconds": round(time.perf_counter() - trained, 1),

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from surefoot.cli.evaluate_budgets import ROWS
 from surefoot.cli.faults import Faults
 from surefoot.cli.next_commands import calibrated_command
 from surefoot.cli.options import parse
@@ -23,6 +22,7 @@ from surefoot.data import Dataset, library
 from surefoot.data.remarks import remarks
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.budgets import is_schedule
+from surefoot.evaluation.kinds.budgets import ROWS
 from surefoot.evaluation.rows import read_budget_rows
 from surefoot.file_sets import check_writable
 from surefoot.nn import member

@@ -15,7 +15,7 @@ from surefoot import data
 from surefoot.checkpoint import versions
 from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
-from surefoot.cli.progress import ProgressLine, warn_of_death
+from surefoot.cli.progress import ProgressLine, Terminal
 from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import note, say
@@ -218,7 +218,7 @@ def _collect_vision(options: CollectOptions, task: Task) -> FrameData:
     with ProgressLine(f"collecting {task.name}", unit="transitions") as line:
         frames, _ = collect_pixels(
             PixelCollection(task, wanted, options.seed, options.out),
-            lambda: Players(task, workers=workers, on_death=warn_of_death),
+            lambda: Players(task, workers=workers, on_death=Terminal().warn_of_death),
             renderer=renderer,
             on_progress=line.report,
         )
@@ -271,7 +271,7 @@ def _collect_simulated(options: CollectOptions, task: Task) -> Dataset:
     with ProgressLine(f"collecting {task.name}", unit="steps") as line:
         dataset, made = collect_simulated(
             collection,
-            lambda: VectorSimulator(task, num_envs=recipe.lanes, workers=workers, on_death=warn_of_death),
+            lambda: VectorSimulator(task, num_envs=recipe.lanes, workers=workers, on_death=Terminal().warn_of_death),
             on_progress=lambda progress: line.report(progress.done, progress.total, phase=progress.phase),
         )
     card = make_card(dataset, task, transitions=_rows(options), made=made)

@@ -5,56 +5,39 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import tyro
-from jaxtyping import Array, Float
 
 from surefoot.algorithms.fisor.config import Extraction
-from surefoot.cli.evaluate_budgets import EPISODES as BUDGET_EPISODES
-from surefoot.cli.evaluate_budgets import BudgetRequest, budget_table, evaluate_under_budgets
-from surefoot.cli.evaluate_images import evaluate_on_images
-from surefoot.cli.evaluate_simulator import evaluate_on_simulator
 from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
-from surefoot.cli.progress import ProgressLine
-from surefoot.cli.remarks import StrictOption, remark
+from surefoot.cli.progress import Terminal
+from surefoot.cli.remarks import StrictOption
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import say_lines
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
-from surefoot.envs.pure import PURE_TASKS
 from surefoot.errors import ConfigError, flag
-from surefoot.evaluation.evaluate import Records, episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
-from surefoot.evaluation.metrics import area_under_curve
+from surefoot.evaluation.evaluation import Evaluation
+from surefoot.evaluation.evaluation import evaluate as measure
+from surefoot.evaluation.kinds import budgets, limits
+from surefoot.evaluation.kinds.budgets import BudgetRequest, under_budgets
+from surefoot.evaluation.kinds.images import on_images
+from surefoot.evaluation.kinds.limits import by_protocol
+from surefoot.evaluation.kinds.point_robot import from_exact_starts
 from surefoot.evaluation.protocol import ProtocolName
-from surefoot.evaluation.rows import json_rows
-from surefoot.evaluation.starts import Starts, draw_starts
 from surefoot.file_sets import check_writable
-from surefoot.numerics import check_finite
-from surefoot.protocols import HasFeasibleValue, PlansUnderBudget, choice_of
+from surefoot.protocols import PlansUnderBudget, choice_of
 from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.report.budget_tables import budget_rows, budget_verdict
 from surefoot.report.protocol_tables import protocol_rows
 from surefoot.report.tables import evaluation_rows, key_figure_rows, key_figures, plain_table
 from surefoot.report.verdicts import verdict
-from surefoot.runs.evaluation_files import NotKeptError, keep
-from surefoot.runs.files import npz_content
+from surefoot.runs.evaluation_files import NotKeptError
 from surefoot.runs.loaded import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
-from surefoot.runs.run_data import run_data
-from surefoot.safety.exact import cell_centres, slice_poses
-from surefoot.safety.exact_sets import USUAL_SWEEPS, FeasibleSet, exact_set, top_speed
-from surefoot.safety.region import SLICES, score_region
 from surefoot.tasks import get_task
-
-POINT_ROBOT_EPISODES, SIMULATOR_EPISODES, IMAGE_EPISODES = 1000, 20, 256
-PICTURED_EPISODES = 200
-"""Of each start set, of the first seed, whose paths are kept for the pictures."""
-RESOLUTION, EXTENT = 201, 2.7
-"""Cells along each side of a region slice, and half its side in metres."""
 
 
 def default_workers() -> int:
@@ -153,60 +136,47 @@ def evaluate(
         check_writable(options.run)
         check_writable(options.run / FOLDER)
         loaded = load_run(options.run, acting_overrides(options))
-        request = _budget_request(loaded, options)
+        request = _budget_request(options)
         route = route_of(loaded, request)
         _check_route(loaded, options, route, given, gathered)
+    overrides = acting_overrides(options)
+    changed = loaded.config.differing(overrides) if route.startswith("budgets") else overrides
     try:
-        return _measured(loaded, options, request, route, dataset)
+        return measure(
+            _evaluation(loaded, options, request, route, dataset),
+            loaded,
+            task=options.task,
+            workers=options.workers,
+            changed=changed,
+            observer=Terminal(strict=options.strict),
+        )
     except NotKeptError as error:
         say_lines(table(error.summary))  # what hours were spent on
         raise
 
 
-def _measured(
+def _evaluation(
     loaded: LoadedRun, options: EvaluateOptions, request: BudgetRequest, route: str, dataset: Dataset | None
-) -> dict[str, Any]:
-    where = None if options.task in (None, loaded.config.task) else options.task
+) -> Evaluation:
+    given = {} if options.episodes is None else {"episodes": options.episodes}
+    task = loaded.config.known_task() if options.task is None else get_task(options.task)
     if route.startswith("budgets"):
-        return evaluate_under_budgets(loaded, request)
+        return under_budgets(loaded, request)
     if route.startswith("protocol"):
-        return evaluate_by_protocol(loaded, options, where=where)
-    if route == "images":
-        return evaluate_on_images(
-            loaded,
-            episodes=IMAGE_EPISODES if options.episodes is None else options.episodes,
-            where=where,
-            strict=options.strict,
-        )
-    return _evaluate_point_robot(loaded, options, dataset)
+        return by_protocol(task, options.protocol, gifs=options.gifs, **given)
+    return on_images(task, **given) if route == "images" else from_exact_starts(dataset=dataset, **given)
 
 
-def evaluate_by_protocol(loaded: LoadedRun, options: EvaluateOptions, *, where: str | None = None) -> dict[str, Any]:
-    """Measure a run on any task of vectors, or on a simulator's, by a protocol of the field; returns its summary."""
-    return evaluate_on_simulator(
-        loaded,
-        protocol=options.protocol,
-        episodes=SIMULATOR_EPISODES if options.episodes is None else options.episodes,
-        workers=options.workers,
-        gifs=options.gifs,
-        where=where,
-        changed=acting_overrides(options),
-    )
-
-
-def _budget_request(loaded: LoadedRun, options: EvaluateOptions) -> BudgetRequest:
+def _budget_request(options: EvaluateOptions) -> BudgetRequest:
     return BudgetRequest(
         ratios=options.budget,
         costs=options.cost_limit,
         schedule=options.budget_schedule,
         conversion=options.budget_conversion,
         level=options.level,
-        episodes=BUDGET_EPISODES if options.episodes is None else options.episodes,
+        episodes=budgets.EPISODES if options.episodes is None else options.episodes,
         first_episode=options.first_episode,
         lanes=options.lanes,
-        workers=options.workers,
-        changed=loaded.config.differing(acting_overrides(options)),
-        strict=options.strict,
     )
 
 
@@ -239,7 +209,7 @@ def _check_route(
         alone = route == "point robot" or route.startswith("budgets")
         if task.name != trained.name and alone:
             raise ConfigError(f"--task: expected none for a run on {trained.name}, found {task.name}.")
-    most = SIMULATOR_EPISODES if options.episodes is None else options.episodes
+    most = limits.EPISODES if options.episodes is None else options.episodes
     if "gifs" in ROUTES[route] and options.gifs > most:
         faults.add(f"--gifs: expected at most {most}, as many as there are episodes, found {options.gifs}")
     algorithm, extraction = loaded.algorithm, choice_of(loaded.algorithm).get("extraction")
@@ -252,38 +222,10 @@ def _check_route(
             refuse_others(options, others, f"{whose}, whose costs are not discounted")
 
 
-def _evaluate_point_robot(loaded: LoadedRun, options: EvaluateOptions, dataset: Dataset | None) -> dict[str, Any]:
-    episodes = POINT_ROBOT_EPISODES if options.episodes is None else options.episodes
-    if dataset is None:
-        found = run_data(loaded.directory, loaded.config)
-        dataset = found.transitions
-        if found.reason:
-            remark([f"the data's row is left out: {found.reason}"], strict=options.strict)
-    task = loaded.config.task
-    robot = point_robot.ROBOTS[task]
-    with ProgressLine("solving the exact feasible set", unit="sets") as line:
-        exact = exact_set(task, on_sweep=lambda sweep: line.report(sweep.number, USUAL_SWEEPS, unit="sweeps"))
-        line.report(1, 1)
-    starts = draw_starts(exact.value, feasible=episodes, infeasible=max(1, episodes // 2), robot=robot)
-    data_figures = None if dataset is None else summarise_data(dataset, exact.value, top_speed=top_speed(task))
-    region = measure_region(loaded, exact)
-    del exact, dataset  # hundreds of megabytes that the rollouts need not stand beside
-    with ProgressLine("evaluating", unit="episodes") as line:
-        records = roll_out_seeds(
-            loaded.algorithm,
-            loaded.states,
-            starts.poses,
-            seeds=loaded.config.seeds,
-            task=PURE_TASKS[task],
-            on_progress=line.report,
-        )
-    return _write(loaded, starts, records, region=region, data_figures=data_figures, changed=acting_overrides(options))
-
-
 def table(summary: dict[str, Any]) -> str:
     """The tables that the commands print, and the verdict."""
     if "budgets" in summary:
-        return budget_table(summary["budgets"])
+        return f"{plain_table(budget_rows(summary['budgets']))}\n\n{budget_verdict(summary['budgets'])}"
     judged = key_figures(summary)
     rows = protocol_rows(summary) or evaluation_rows(summary)
     parts = [plain_table(rows), plain_table(key_figure_rows(judged)), verdict(judged)]
@@ -293,90 +235,3 @@ def table(summary: dict[str, Any]) -> str:
 def acting_overrides(options: EvaluateOptions) -> dict[str, Any]:
     """The options that were given among those that change how the policy acts."""
     return given_overrides(options, ("extraction", "margin", "num_candidates", *MARGINS))
-
-
-class Region(NamedTuple):
-    """Feasible values on the published slices, and how well the learned ones agree with the exact ones."""
-
-    learned: Float[np.ndarray, "slice seed y x"]
-    exact: Float[np.ndarray, "slice y x"]
-    scores: dict[str, Any]
-    """Means over the seeds, a list over slices for each score; "per_seed" holds [seed][slice]."""
-
-
-def measure_region(loaded: LoadedRun, exact: FeasibleSet) -> Region | None:
-    """The feasible region of every seed; None where the algorithm has none."""
-    algorithm = loaded.algorithm
-    if not isinstance(algorithm, HasFeasibleValue):
-        return None
-
-    @jax.jit
-    def values_of(states: Any, observations: Float[Array, "n obs"]) -> Float[Array, "seed n"]:
-        # One seed after the other: the activations of 40,000 observations should be in memory once.
-        return jax.lax.map(lambda state: algorithm.feasible_value(state, observations), states)
-
-    # Slow actuators: the slices with nothing accelerated yet.
-    further = (0.0,) if point_robot.ROBOTS[loaded.config.task].lag else ()
-    poses = [slice_poses(*one, *further, resolution=RESOLUTION, extent=EXTENT) for one in SLICES]
-    observations = [point_robot.observe(jnp.asarray(part, jnp.float32)) for part in poses]
-    learned = np.stack([np.asarray(values_of(loaded.states, part)) for part in observations])
-    check_finite(
-        "feasible value (slice, seed, point)", learned, f"its networks overflow on {loaded.config.task}'s observations"
-    )
-    values = np.stack([exact.value(part) for part in poses])
-    scored = [[score_region(learned[i, s], values[i]) for i in range(len(SLICES))] for s in range(learned.shape[1])]
-    names = scored[0][0]._fields
-    per_seed = {name: [[getattr(score, name) for score in slices] for slices in scored] for name in names}
-    per_seed["auroc"] = [
-        [area_under_curve(learned[i, s], values[i] > 0) for i in range(len(SLICES))] for s in range(learned.shape[1])
-    ]
-    means = {name: np.mean(numbers, axis=0).tolist() for name, numbers in per_seed.items()}
-    grid = (RESOLUTION, RESOLUTION)
-    return Region(
-        learned.reshape(*learned.shape[:2], *grid), values.reshape(len(SLICES), *grid), {**means, "per_seed": per_seed}
-    )
-
-
-def _write(
-    loaded: LoadedRun,
-    starts: Starts,
-    records: Records,
-    *,
-    region: Region | None,
-    data_figures: dict[str, Any] | None,
-    changed: dict[str, Any],
-) -> dict[str, Any]:
-    config, path = loaded.config, loaded.directory.path
-    method = {
-        "task": config.task,
-        "algorithm": config.algorithm,
-        "extraction": choice_of(loaded.algorithm).get("extraction", "single"),
-    }
-    rows = episode_rows(records, starts, seeds=config.seeds, method=method)
-    files = {"episodes.jsonl": json_rows(rows), "paths.npz": npz_content(_pictured(starts, records))}
-    if region is not None:
-        axis = cell_centres(RESOLUTION, EXTENT)
-        # float16 keeps its relative precision down to zero, where the borders are drawn.
-        arrays = {"learned": region.learned.astype(np.float16), "exact": region.exact.astype(np.float16), "axis": axis}
-        files["region.npz"] = npz_content(arrays)
-    figures = summarise_evaluation(rows, fixed_starts=point_robot.ROBOTS[config.task].fixed_starts)
-    changes: dict[str, Any] = {
-        "evaluation": figures if data_figures is None else {**figures, "data": data_figures},
-        "acting": {"step": loaded.step, **choice_of(loaded.algorithm), "overrides": changed},
-    }
-    if region is not None:
-        changes["feasible_region"] = region.scores
-    # A sweep measures by the protocol.
-    return keep(path, {"evaluation": files, "rollouts": {}}, changes, without=("protocol", "rollouts"))
-
-
-def _pictured(starts: Starts, records: Records) -> dict[str, np.ndarray]:
-    """Positions [episodes, HORIZON + 1, 2] by start set: the first seed's first ones, the fixed starts of every seed.
-
-    float32, because a rounded position would move a violation's border.
-    """
-    sets = np.array(starts.sets)
-    chosen = {name: np.flatnonzero(sets == name)[:PICTURED_EPISODES] for name in ("feasible", "infeasible")}
-    paths = {name: records.path[0, rows] for name, rows in chosen.items()}
-    fixed = np.asarray(records.path)[:, sets == "fixed"]
-    return {**paths, "fixed": fixed.reshape(-1, *fixed.shape[2:])}  # type: ignore[dict-item]

@@ -15,17 +15,17 @@ import tyro
 
 from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
-from surefoot.cli.progress import ProgressLine
+from surefoot.cli.progress import ProgressLine, Terminal
 from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.resume import WAYS, recorded_options, refuse_differing, run_to_resume
 from surefoot.cli.routes import Routes, given_options, refuse_others
-from surefoot.cli.sight import check_sight, say_renderer
 from surefoot.cli.terminal import say
 from surefoot.data.frame_stream import in_memory
 from surefoot.data.frames import FrameData
 from surefoot.data.remarks import remarks
 from surefoot.envs.pure import PureTask, pure_task_of
 from surefoot.errors import ConfigError, flag
+from surefoot.evaluation.cameras import check_cameras, choose_renderer
 from surefoot.file_sets import check_writable
 from surefoot.protocols import Algorithm, FineTunes
 from surefoot.ranges import COUNT, Range, check_fields
@@ -174,7 +174,7 @@ def _checked(options: FinetuneOptions, given: Collection[str], faults: Faults) -
     route, whose = ("in a simulator", "") if task.simulated else ("pure", f"{task.name}, which has no simulator")
     with faults.also():
         refuse_others(options, ROUTES[route], whose, given=given)
-    check_sight(loaded, task)
+    check_cameras(loaded, task)
     if task.image_shape is None:
         raise ConfigError(f"--task: expected a task of images, as HazardRun, found {task.name}.")
     return loaded, loaded.algorithm.fine_tuning(), task
@@ -207,7 +207,7 @@ def _opened(task: Task, options: FinetuneOptions) -> Iterator[PureTask | OnlineS
     if not task.simulated:
         yield pure_task_of(task)
         return
-    say_renderer(task)
+    choose_renderer(task, Terminal())
     # Here: nothing else of this command needs a simulator.
     from surefoot.envs.workers.vector import VectorSimulator
 

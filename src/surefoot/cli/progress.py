@@ -2,25 +2,22 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from surefoot.cli.terminal import warn
+from surefoot.cli.remarks import remark
+from surefoot.cli.terminal import note, warn
+from surefoot.observer import Observer
 from surefoot.text import printable
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two plain lines."""
 SHOWN_BYTES = 2**30
 """Of data to read, from which on that takes long enough for a line."""
-
-
-def warn_of_death(death: Any) -> None:
-    """Of a `WorkerDeath`, on stderr."""
-    warn(death.sentence)
 
 
 class ProgressLine:
@@ -88,6 +85,25 @@ class ProgressLine:
                 return
             self._printed, self._ended = now, ended
             self._console.print(f"{title}: {note}", markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+class Terminal(Observer):
+    """Shows on stderr what long work tells; with `strict` a remark is an error."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
+
+    def progress(self, what: str, *, unit: str, compiles: bool = False) -> ProgressLine:
+        return ProgressLine(what, unit=unit, compiles=compiles)
+
+    def remark(self, sentences: Iterable[str]) -> None:
+        remark(sentences, strict=self._strict)
+
+    def warn(self, sentence: str) -> None:
+        warn(sentence)
+
+    def note(self, sentence: str) -> None:
+        note(sentence)
 
 
 @contextmanager

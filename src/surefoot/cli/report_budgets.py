@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from surefoot.cli.evaluate_budgets import PLANS, ROWS
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.imagined import imagination_errors
+from surefoot.evaluation.kinds.budgets import PLANS, ROWS
 from surefoot.evaluation.plan_file import read_plans
 from surefoot.evaluation.rows import read_budget_rows
 from surefoot.evaluation.summarize import budget_figures as figures_of_budgets

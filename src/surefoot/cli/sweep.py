@@ -15,7 +15,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 import tyro
 
 from surefoot import presets
-from surefoot.cli.evaluate import SIMULATOR_EPISODES, EvaluateOptions, default_workers, evaluate_by_protocol
+from surefoot.cli.evaluate import default_workers
 from surefoot.cli.faults import Faults
 from surefoot.cli.options import (
     Choice,
@@ -25,6 +25,7 @@ from surefoot.cli.options import (
     parse_seeds,
     parse_with_hyperparameters,
 )
+from surefoot.cli.progress import Terminal
 from surefoot.cli.remarks import StrictOption
 from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.cli.resume import folder_to_resume, prefixed, refuse_differing, refuse_other_choice
@@ -34,6 +35,8 @@ from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, 
 from surefoot.cli.unread import refuse_unread
 from surefoot.data.selection import DataFilter
 from surefoot.errors import ConfigError, flag
+from surefoot.evaluation.evaluation import evaluate
+from surefoot.evaluation.kinds.limits import EPISODES, by_protocol
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
 from surefoot.file_sets import check_writable
 from surefoot.files import replacement, write_json, write_text
@@ -76,7 +79,7 @@ class SweepOptions(StrictOption, Generic[Hyper]):
     """Of every run: a range as 0:3 (without 3), a list as 0,1,2 or one number."""
     protocol: ProtocolName = "strict"
     """Cost limits: one small one (strict), or the average over DSRL's three (dsrl)."""
-    episodes: Annotated[int, Range("[1, 10^7]")] = SIMULATOR_EPISODES
+    episodes: Annotated[int, Range("[1, 10^7]")] = EPISODES
     """Evaluation episodes of each seed."""
     workers: Annotated[int, Range("[1, 1024]")] = default_workers()
     """Processes that step a simulator."""
@@ -241,8 +244,9 @@ def _measured(path: Path, options: SweepOptions[Any]) -> dict[str, Any]:
     )
     if (found.get("protocol"), found.get("episodes"), acting.get("step"), acting.get("overrides")) == wanted:
         return summary
-    wished = EvaluateOptions(run=path, episodes=options.episodes, protocol=options.protocol, workers=options.workers)
-    return evaluate_by_protocol(load_run(path, {}), wished)
+    wished = by_protocol(get_task(options.task), options.protocol, episodes=options.episodes)
+    observer = Terminal(strict=options.strict)
+    return evaluate(wished, load_run(path, {}), workers=options.workers, observer=observer)
 
 
 def _check(options: SweepOptions[Any], given: Collection[str], faults: Faults) -> None:

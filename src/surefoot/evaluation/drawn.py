@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from surefoot.cli.progress import ProgressLine
 from surefoot.evaluation.rendered import render_episode
 from surefoot.nn import member
+from surefoot.observer import Observer
 from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import Task
 
@@ -38,7 +38,9 @@ class DrawnRollout(NamedTuple):
             return (Path(folder) / self.name).read_bytes()
 
 
-def draw_rollouts(loaded: LoadedRun, task: Task, count: int, *, num_envs: int) -> list[DrawnRollout]:
+def draw_rollouts(
+    loaded: LoadedRun, task: Task, count: int, *, num_envs: int, observer: Observer
+) -> list[DrawnRollout]:
     """The first `count` episodes of the run's first seed, the same as those that are measured in `num_envs` of a seed.
 
     Raises `SimulatorError` where the simulator is missing or the machine cannot draw.
@@ -51,7 +53,7 @@ def draw_rollouts(loaded: LoadedRun, task: Task, count: int, *, num_envs: int) -
     drawn = []
     simulator = make(task, render_mode="rgb_array")
     try:
-        with ProgressLine("drawing", unit="episodes") as line:
+        with observer.progress("drawing", unit="episodes") as line:
             for episode in range(count):
                 line.report(episode, count)
                 shown = render_episode(

@@ -1,13 +1,13 @@
-"""Whether a policy that sees may act in a task, and what draws for it."""
+"""Whether the cameras of a task are those that a policy was trained with, and what draws for them."""
 
-from surefoot.cli.terminal import note
-from surefoot.errors import CheckpointError, ConfigError
+from surefoot.errors import CheckpointError, ConfigError, option
+from surefoot.observer import Observer
 from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import Task
 from surefoot.vision import from_json
 
 
-def check_sight(loaded: LoadedRun, task: Task) -> None:
+def check_cameras(loaded: LoadedRun, task: Task) -> None:
     """Refuse a run on a task that is another one to its policy: `ConfigError`, with the reason.
 
     A published checkpoint was once scored on the wrong robot, whose images and actions have the same shapes. Also
@@ -17,8 +17,8 @@ def check_sight(loaded: LoadedRun, task: Task) -> None:
     path = loaded.directory.path
     if task.spec != trained.spec:
         raise ConfigError(
-            f"--task: expected a task that looks like {trained.name} ({trained.spec.worded}), found {task.name} "
-            f"({task.spec.worded})."
+            f"{option('task')}: expected a task that looks like {trained.name} ({trained.spec.worded}), found "
+            f"{task.name} ({task.spec.worded})."
         )
     learned = from_json(loaded.config.data_selection.get("vision"))
     if trained.vision is not None and (learned is None or learned.differs(trained.vision)):
@@ -30,16 +30,16 @@ def check_sight(loaded: LoadedRun, task: Task) -> None:
         raise CheckpointError(f"{path}: expected {reason}; train it again, for another camera is another task.")
     if trained.vision is None or task.name == trained.name:
         if trained.vision is None and task.name != trained.name and task.image_shape is None:
-            raise ConfigError(f"--task: expected none for a run on {trained.name}, found {task.name}.")
+            raise ConfigError(f"{option('task')}: expected none for a run on {trained.name}, found {task.name}.")
         return
     if (why := trained.vision.differs(task.vision)) is not None:
-        raise ConfigError(f"--task {task.name}: expected the task of {path}, {trained.name}, with {why}.")
+        raise ConfigError(f"{option('task')} {task.name}: expected the task of {path}, {trained.name}, with {why}.")
 
 
-def say_renderer(task: Task) -> str:
-    """Choose what draws, and say it on stderr; its name. Raises `SimulatorError` where this machine cannot draw."""
-    from surefoot.envs.simulators.drawing import choose_renderer
+def choose_renderer(task: Task, observer: Observer) -> str:
+    """Choose what draws, and tell it; its name. Raises `SimulatorError` where this machine cannot draw."""
+    from surefoot.envs.simulators import drawing
 
-    renderer = choose_renderer(task.name).upper()
-    note(f"{task.name}: drawn by {renderer}.")
+    renderer = drawing.choose_renderer(task.name).upper()
+    observer.note(f"{task.name}: drawn by {renderer}.")
     return renderer

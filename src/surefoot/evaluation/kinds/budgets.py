@@ -1,22 +1,20 @@
-"""The part of `surefoot evaluate` that measures a planner under budgets which are given now."""
+"""Under budgets that the planner is told: the same request goes on where a killed one stopped."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from surefoot.checkpoint import as_json
-from surefoot.cli.evaluate_simulator import OpenEnvironment, open_simulator
-from surefoot.cli.progress import ProgressLine
-from surefoot.cli.remarks import remark
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.constraints.schedules import read_schedule
 from surefoot.data.selection import data_name
 from surefoot.envs.pure import pure_task_of
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, option
 from surefoot.evaluation.budgets import (
     Budget,
     BudgetEvaluation,
@@ -26,17 +24,15 @@ from surefoot.evaluation.budgets import (
     requested_budgets,
     setting_name,
 )
+from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Found, Setting
+from surefoot.evaluation.kinds.limits import open_simulator
 from surefoot.evaluation.lanes import LaneResults, Lanes, roll_out_pure, roll_out_vector
 from surefoot.evaluation.plan_file import Imaginings, add_plans
 from surefoot.evaluation.rows import append_rows, read_budget_rows
 from surefoot.evaluation.summarize import budget_figures
 from surefoot.protocols import PlansUnderBudget
 from surefoot.ranges import NUMBER, Range, check_fields
-from surefoot.report.budget_tables import budget_rows, budget_verdict
-from surefoot.report.tables import plain_table
-from surefoot.runs.evaluation_files import NotKeptError, keep, unwritten
 from surefoot.runs.loaded import FOLDER, LoadedRun
-from surefoot.runs.summary import merged_summary
 from surefoot.safety.calibration import Calibration, read_calibration
 from surefoot.training import hyperparameters
 
@@ -58,11 +54,6 @@ class BudgetRequest:
     episodes: Annotated[int, Range("[1, 10^7]")] = EPISODES
     first_episode: Annotated[int, Range(NUMBER)] = 0
     lanes: Annotated[int, Range("[1, 65536]")] = 40
-    workers: Annotated[int, Range("[1, 1024]")] = 1
-    strict: bool = False
-    """Whether a suspicious budget is an error."""
-    changed: Mapping[str, Any] = field(default_factory=dict)
-    """Hyper-parameters of this evaluation alone, as JSON values: those that are not the run's."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -73,64 +64,81 @@ class BudgetRequest:
         return bool(self.ratios or self.costs) or self.schedule is not None or self.level is not None
 
 
-def evaluate_under_budgets(
-    loaded: LoadedRun, request: BudgetRequest, *, open_environment: OpenEnvironment | None = None
-) -> dict[str, Any]:
-    """Roll out what has no row yet, add rows to the run's file block by block, and return the run's summary.
-
-    The same request goes on where a killed one stopped. `ConfigError` where the algorithm plans under no budget, or
-    does and none was given.
-    """
-    config, algorithm = loaded.config, loaded.algorithm
-    if not isinstance(algorithm, PlansUnderBudget):
-        raise ConfigError(
-            f"{loaded.directory.path}: algorithm '{config.algorithm}' plans under no budget; leave --budget, "
-            f"--cost-limit, --budget-schedule and --level out."
-        )
-    task = config.known_task()
+def under_budgets(run: LoadedRun, request: BudgetRequest) -> Evaluation:
+    """A planner under each of the budgets. `ConfigError` where the algorithm plans under no budget, or does and none
+    was given."""
+    task, name, place = run.config.known_task(), run.config.algorithm, run.directory.path
+    _planner(run)
     schedule = None if request.schedule is None else read_schedule(request.schedule, task)
     try:
         budgets = requested_budgets(task, ratios=request.ratios, costs=request.costs, schedule=schedule)
     except ConfigError as error:
-        raise ConfigError(f"{loaded.directory.path}: algorithm '{config.algorithm}': {error}") from error
+        raise ConfigError(f"{place}: algorithm '{name}': {error}") from error
+    return Evaluation(
+        kind="budgets",
+        conditions=tuple(Condition(budget=budget) for budget in budgets),
+        episodes=request.episodes,
+        roll_out=partial(_roll_out, request=request),
+        scorers=(figures,),
+        part="budgets",
+    )
+
+
+def _planner(run: LoadedRun) -> PlansUnderBudget:
+    """The run's algorithm, which plans under budgets (`ConfigError`)."""
+    if isinstance(run.algorithm, PlansUnderBudget):
+        return run.algorithm
+    given = [option(one) for one in ("budget", "cost_limit", "budget_schedule", "level")]
+    raise ConfigError(
+        f"{run.directory.path}: algorithm '{run.config.algorithm}' plans under no budget; leave "
+        f"{', '.join(given[:-1])} and {given[-1]} out."
+    )
+
+
+class _Seen(NamedTuple):
+    setting: str
+    level: float | None
+
+
+def _roll_out(at: Setting, *, request: BudgetRequest) -> Episodes:
+    """Run what has no row yet, and add rows to the run's file block by block."""
+    run, planner = at.run, _planner(at.run)
     calibration = (
         None
         if request.level is None
-        else read_calibration(loaded.directory.path, step=loaded.step, sha256=loaded.sha256, overrides=request.changed)
+        else read_calibration(run.directory.path, step=run.step, sha256=run.sha256, overrides=at.changed)
     )
+    budgets = [condition.budget for condition in at.evaluation.conditions if condition.budget is not None]
+    setting = _setting(run, request, calibration, budgets, at.task.horizon)
     evaluation = BudgetEvaluation(
-        task=task,
+        task=at.task,
         budgets=budgets,
-        seeds=config.seeds,
+        seeds=run.config.seeds,
         episodes=request.episodes,
         first_episode=request.first_episode,
         most_lanes=request.lanes,
-        discount=algorithm.budget_discount,
+        discount=planner.budget_discount,
         conversion=request.conversion,
         method={
-            "algorithm": config.algorithm,
-            "data": data_name(config.data_selection),
+            "algorithm": run.config.algorithm,
+            "data": data_name(run.config.data_selection),
             "level": request.level,
-            "overrides": dict(request.changed),
-            "step": loaded.step,
-            "setting": _setting(loaded, request, calibration, budgets, task.horizon),
+            "overrides": dict(at.changed),
+            "step": run.step,
+            "setting": setting,
         },
     )
-    suspicious = budget_remarks(task, budgets) + _margin_remarks(evaluation, request)
-    if calibration is not None and request.level is not None:
-        doubt = calibration.doubt(config.seeds, request.level, evaluation.totals)
-        suspicious += [] if doubt is None else [doubt]
-    remark(suspicious, strict=request.strict)
-    folder = loaded.directory.path / FOLDER
-    setting = evaluation.method["setting"]
+    at.observer.remark(_remarks(at, evaluation, calibration, request.level))
+    folder = run.directory.path / FOLDER
     file = folder / ROWS
     done = {(row["asked"], row["seed"], row["episode"]) for row in read_budget_rows(file) if row["setting"] == setting}
-    lanes = evaluation.lanes if evaluation.blocks(done) else 0
     log = RowLog(file)
-    rolling = _rolling(algorithm, evaluation, calibration, lanes, request, open_environment)
-    with rolling as roll_out, ProgressLine("evaluating", unit="steps", compiles=True) as line:
+    rolling = _rolling(
+        at, evaluation, calibration, request.level, lanes=evaluation.lanes if evaluation.blocks(done) else 0
+    )
+    with rolling as roll_out, at.observer.progress("evaluating", unit="steps", compiles=True) as line:
         evaluation.run(
-            loaded.states,
+            run.states,
             roll_out,
             done=done,
             on_rows=log.add,
@@ -146,20 +154,31 @@ def evaluate_under_budgets(
         for row in [*read_budget_rows(file), *log.unwritten]
         if row["setting"] == setting and row["asked"] in wanted and row["episode"] in evaluation.numbers
     ]
-    changes = {
-        "budgets": {**budget_figures(rows), "setting": setting, "task_maximum": task.budget_maximum},
-        "acting": {"step": loaded.step, "overrides": dict(request.changed), "level": request.level},
-    }
-    path = loaded.directory.path
-    if log.fault is not None:
-        raise NotKeptError(unwritten(log.fault, path), merged_summary(path, changes)) from log.fault
-    there = {one.name: one.read_bytes() for one in (file, folder / PLANS) if one.is_file()}
-    return keep(path, {"budgets": {}}, changes, grown={"budgets": there})
+    grown = {one.name: one.read_bytes() for one in (file, folder / PLANS) if one.is_file()}
+    return Episodes(rows, _Seen(setting, request.level), grown, log.fault)
 
 
-def budget_table(figures: Mapping[str, Any]) -> str:
-    """What the command prints."""
-    return f"{plain_table(budget_rows(figures))}\n\n{budget_verdict(figures)}"
+def figures(at: Setting, episodes: Episodes) -> Found:
+    """Figures of each budget."""
+    setting, level = episodes.seen
+    maximum = at.task.budget_maximum
+    return Found(
+        {
+            "budgets": {**budget_figures(episodes.rows), "setting": setting, "task_maximum": maximum},
+            "acting": {"step": at.run.step, "overrides": dict(at.changed), "level": level},
+        }
+    )
+
+
+def _remarks(
+    at: Setting, evaluation: BudgetEvaluation, calibration: Calibration | None, level: float | None
+) -> list[str]:
+    """What is suspicious about the budgets and margins, a sentence each."""
+    found = budget_remarks(at.task, evaluation.budgets) + _margin_remarks(evaluation, at.changed)
+    if calibration is not None and level is not None:
+        doubt = calibration.doubt(evaluation.seeds, level, evaluation.totals)
+        found += [] if doubt is None else [doubt]
+    return found
 
 
 class RowLog:
@@ -189,21 +208,22 @@ class RowLog:
             self.fault = error
 
 
-def _margin_remarks(evaluation: BudgetEvaluation, request: BudgetRequest) -> list[str]:
+def _margin_remarks(evaluation: BudgetEvaluation, changed: Mapping[str, Any]) -> list[str]:
     """Where a margin that was given leaves nothing of a budget. A preset's own is left alone."""
-    margin = float(request.changed.get("cost_margin") or 0.0)
+    margin = float(changed.get("cost_margin") or 0.0)
     used_up = [
         f"{budget.asked} ({totals[0]:.4g})"
         for budget, totals in zip(evaluation.budgets, evaluation.totals, strict=True)
         if margin > 0 and totals[0] <= margin
     ]
-    return [f"--cost-margin {margin:g}: takes all of the budget in the planner's units: {', '.join(used_up)}"] * bool(
-        used_up
-    )
+    if not used_up:
+        return []
+    sentence = f"{option('cost_margin')} {margin:g}: takes all of the budget in the planner's units"
+    return [f"{sentence}: {', '.join(used_up)}"]
 
 
 def _setting(
-    loaded: LoadedRun, request: BudgetRequest, calibration: Calibration | None, budgets: Sequence[Budget], horizon: int
+    run: LoadedRun, request: BudgetRequest, calibration: Calibration | None, budgets: Sequence[Budget], horizon: int
 ) -> str:
     """The name under which the rows of an evaluation are kept and gone on with: its own for each checkpoint. Rows from
     before checkpoints had a part in it are gone on with under the name that they have."""
@@ -217,32 +237,32 @@ def _setting(
         return calibration.margins(seed, request.level, np.zeros((1, horizon)))[0].tolist()
 
     parts = {
-        **loaded.config.identity,
-        "acting": as_json(hyperparameters(loaded.algorithm)),
-        "step": loaded.step,
+        **run.config.identity,
+        "acting": as_json(hyperparameters(run.algorithm)),
+        "step": run.step,
         "conversion": request.conversion,
         "level": request.level,  # margins of 0 act like none, but their rows say another level
-        "margins": {str(seed): margins(seed) for seed in loaded.config.seeds},
+        "margins": {str(seed): margins(seed) for seed in run.config.seeds},
         "schedules": schedules,
         "noise": "seed, episode, step",  # rows of releases that drew by lane are not gone on with
     }
     former = setting_name(parts)
-    if any(row["setting"] == former for row in read_budget_rows(loaded.directory.path / FOLDER / ROWS)):
+    if any(row["setting"] == former for row in read_budget_rows(run.directory.path / FOLDER / ROWS)):
         return former
-    return setting_name({**parts, "checkpoint": loaded.sha256})
+    return setting_name({**parts, "checkpoint": run.sha256})
 
 
 @contextmanager
 def _rolling(
-    algorithm: PlansUnderBudget, evaluation: BudgetEvaluation, calibration: Calibration | None, lanes: int,
-    request: BudgetRequest, open_environment: OpenEnvironment | None,
-) -> Iterator[RollOut]:  # fmt: skip
+    at: Setting, evaluation: BudgetEvaluation, calibration: Calibration | None, level: float | None, *, lanes: int
+) -> Iterator[RollOut]:
     """What runs a block of `lanes` lanes: in one program where the task is pure JAX, else in a simulator kept open."""
-    task = evaluation.task
-    pure = None if task.simulated or open_environment is not None else pure_task_of(task)
+    task, algorithm = at.task, _planner(at.run)
+    pure = None if task.simulated or at.open_environment is not None else pure_task_of(task)
     opened: AbstractContextManager[Any] = nullcontext()
     if pure is None and lanes:
-        opened = (open_environment or open_simulator)(task, lanes, min(request.workers, lanes))
+        opener = at.open_environment or partial(open_simulator, observer=at.observer)
+        opened = opener(task, lanes, min(at.workers, lanes))
     with opened as found:
         simulator: Any = found
 
@@ -250,8 +270,8 @@ def _rolling(
             state: Any, lanes: Lanes, *, seed: int, watch: Sequence[int], on_step: Callable[[int], None]
         ) -> LaneResults:
             margins = np.zeros_like(lanes.totals)
-            if calibration is not None and request.level is not None:
-                margins = calibration.margins(seed, request.level, lanes.totals)
+            if calibration is not None and level is not None:
+                margins = calibration.margins(seed, level, lanes.totals)
             given: dict[str, Any] = {"seed": seed, "margins": margins, "watch": watch, "on_step": on_step}
             if pure is not None:
                 return roll_out_pure(algorithm, state, pure, lanes, **given)

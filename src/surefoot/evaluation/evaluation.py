@@ -1,0 +1,206 @@
+"""An evaluation as a value (conditions, episodes, scorers), and the one way to run it on a trained run.
+
+Its rows, files and figures replace those of an earlier evaluation together: all or none.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, NamedTuple
+
+from surefoot.envs.vector import VectorEnv
+from surefoot.evaluation.budgets import Budget
+from surefoot.evaluation.cameras import check_cameras
+from surefoot.evaluation.rows import json_rows
+from surefoot.observer import Observer
+from surefoot.protocols import choice_of
+from surefoot.ranges import Range, check_fields
+from surefoot.runs.evaluation_files import NotKeptError, keep, unwritten
+from surefoot.runs.loaded import LoadedRun
+from surefoot.runs.run_data import RunData, run_data
+from surefoot.runs.summary import merged_summary
+from surefoot.tasks import Task, get_task
+
+OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnv]]
+"""(task, number of environments, worker processes) -> environments of that task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """Under what episodes are run, or against what they are judged."""
+
+    start: str = "drawn"
+    """The start set: feasible, infeasible, fixed, or drawn by the task."""
+    share: Annotated[float, Range("(0, 1]")] = 1.0
+    """Of the evaluation's episodes, how many are of this condition; one at least."""
+    cost_limit: Annotated[float | None, Range("[0, inf)")] = None
+    """On an episode's cost. Conditions that differ by it share their episodes: no policy is told its limit."""
+    budget: Budget | None = None
+    """Told to the policy."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+class Episodes(NamedTuple):
+    """What was rolled out."""
+
+    rows: list[dict[str, Any]]
+    seen: Any = None
+    """What the scorers of this kind of evaluation look at beside the rows: paths, frames, times."""
+    grown: Mapping[str, bytes] | None = None
+    """Files with the rows, as they lie in the run's folder already; None where they are still to be written."""
+    fault: OSError | None = None
+    """Why rows could not be added to such a file."""
+
+
+class Found(NamedTuple):
+    """What a scorer says."""
+
+    summary: Mapping[str, Any] = {}
+    """Entries of the run's summary."""
+    files: Mapping[str, bytes] = {}
+    """Files of the evaluation, by name."""
+    drawn: Mapping[str, bytes] | None = None
+    """Files of drawn episodes; None leaves those of an earlier evaluation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Conditions x episodes x scorers."""
+
+    kind: str
+    """In words: "point robot", "images", "protocol", "budgets"."""
+    conditions: Sequence[Condition]
+    episodes: Annotated[int, Range("[1, 10^7]")]
+    """Of each seed and condition."""
+    roll_out: Callable[["Setting"], Episodes]
+    """Runs the episodes, of all seeds."""
+    scorers: Sequence[Callable[["Setting", Episodes], Found]]
+    """Say what the episodes show."""
+    part: str = "evaluation"
+    """Which of the run's files these replace."""
+    replaces: Sequence[str] = ()
+    """Entries of other evaluations that leave the summary."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def count(self, condition: Condition) -> int:
+        """Episodes of a condition."""
+        return max(1, int(self.episodes * condition.share))
+
+
+@dataclass(kw_only=True)
+class Setting:
+    """An evaluation at work: of which run, on which task, on which machine."""
+
+    evaluation: Evaluation
+    run: LoadedRun
+    task: Task
+    workers: Annotated[int, Range("[1, 1024]")] = 1
+    """Processes that step a simulator."""
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    """Hyper-parameters of this evaluation alone."""
+    observer: Observer = field(default_factory=Observer)
+    open_environment: OpenEnvironment | None = None
+    """Instead of the task's own environments."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the task is another one than the run's."""
+        return self.task.name != self.run.config.task
+
+    @property
+    def place(self) -> str:
+        """What the names of another task's parts, files and entries end with."""
+        return f"_{self.task.name}" if self.elsewhere else ""
+
+    @cached_property
+    def data(self) -> RunData:
+        """What the run was trained on."""
+        return run_data(self.run.directory, self.run.config)
+
+    def data_to_compare(self) -> RunData:
+        """The same, with a remark where it is gone."""
+        if self.data.reason:
+            self.observer.remark([f"the data's row is left out: {self.data.reason}"])
+        return self.data
+
+    @property
+    def method(self) -> dict[str, Any]:
+        """Columns that all rows share."""
+        config = self.run.config
+        extraction = choice_of(self.run.algorithm).get("extraction", "single")
+        return {"task": self.task.name, "algorithm": config.algorithm, "extraction": extraction}
+
+    @property
+    def acting(self) -> dict[str, Any]:
+        """How the policy acts, for the summary."""
+        return {"step": self.run.step, **choice_of(self.run.algorithm), "overrides": dict(self.changed)}
+
+
+def evaluate(
+    evaluation: Evaluation,
+    run: LoadedRun,
+    *,
+    task: str | None = None,
+    workers: int = 1,
+    changed: Mapping[str, Any] | None = None,
+    observer: Observer | None = None,
+    open_environment: OpenEnvironment | None = None,
+) -> dict[str, Any]:
+    """Measure all seeds of a run, write what was found into its folder, and return its summary, which has what was
+    measured on another task in the place of what was on the run's own.
+
+    Args:
+        evaluation: What to measure.
+        run: All seeds, loaded.
+        task: Another task than the run's, which must look the same to the policy.
+        workers: Processes that step a simulator.
+        changed: Hyper-parameters of this evaluation alone, as the run was loaded with them.
+        observer: Hears of progress and remarks.
+        open_environment: Opens the task's environments instead of its own.
+
+    Raises:
+        ConfigError: Where the run cannot be measured so.
+        NotKeptError: Where the results could not be written; it holds them.
+    """
+    at = Setting(
+        evaluation=evaluation,
+        run=run,
+        task=run.config.known_task() if task in (None, run.config.task) else get_task(task),
+        workers=workers,
+        changed=changed or {},
+        observer=observer or Observer(),
+        open_environment=open_environment,
+    )
+    check_cameras(run, at.task)
+    episodes = evaluation.roll_out(at)
+    return _kept(at, episodes, [scorer(at, episodes) for scorer in evaluation.scorers])
+
+
+def _kept(at: Setting, episodes: Episodes, found: Sequence[Found]) -> dict[str, Any]:
+    path, part = at.run.directory.path, f"{at.evaluation.part}{at.place}"
+    summary = _merged(one.summary for one in found)
+    if episodes.fault is not None:
+        raise NotKeptError(unwritten(episodes.fault, path), merged_summary(path, summary)) from episodes.fault
+    shown = {name.replace(at.place, ""): value for name, value in summary.items()} if at.elsewhere else {}
+    rows = {} if episodes.grown is not None else {f"episodes{at.place}.jsonl": json_rows(episodes.rows)}
+    parts: dict[str, Mapping[str, bytes]] = {part: {**rows, **_merged(one.files for one in found)}}
+    drawn = [one.drawn for one in found if one.drawn is not None]
+    parts |= {"rollouts": _merged(drawn)} if drawn else {}
+    grown = None if episodes.grown is None else {part: episodes.grown}
+    try:
+        return keep(path, parts, summary, without=() if at.elsewhere else at.evaluation.replaces, grown=grown) | shown
+    except NotKeptError as error:
+        error.summary |= shown  # what is printed
+        raise
+
+
+def _merged(tables: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: value for table in tables for name, value in table.items()}

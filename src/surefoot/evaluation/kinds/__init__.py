@@ -1,0 +1,1 @@
+"""The built-in kinds of evaluation: by cost limits, under budgets, from chosen starts, on images."""

@@ -1,0 +1,136 @@
+"""On our own tasks whose observations are images: episodes, what p knows of what cannot be avoided, and the arrays that
+the report draws its pictures from."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from surefoot.data.frames import FrameData, first_episodes
+from surefoot.envs.point_robot_pixels import VARIANTS
+from surefoot.envs.pure import PURE_TASKS
+from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Found, Setting
+from surefoot.evaluation.image_pictures import picture_arrays
+from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
+from surefoot.evaluation.kinds.limits import PICTURED
+from surefoot.evaluation.point_robot_pixels import evaluate_seed as evaluate_from_exact
+from surefoot.evaluation.point_robot_pixels import (
+    exact_set,
+    first_states,
+    held_out,
+    measure_region,
+    region_arrays,
+    score_against_exact,
+)
+from surefoot.evaluation.summarize import start_figures
+from surefoot.nn import member
+from surefoot.protocols import HasInfeasibility
+from surefoot.runs.files import npz_content
+from surefoot.tasks import Task
+
+EPISODES = 256
+
+
+def on_images(task: Task, *, episodes: int = EPISODES) -> Evaluation:
+    """From starts that the task draws; of PointRobotPixels from feasible and, a quarter as many, infeasible ones."""
+    exact = task.name in VARIANTS
+    conditions = (Condition(start="feasible"), Condition(start="infeasible", share=0.25)) if exact else (Condition(),)
+    return Evaluation(
+        kind="images",
+        conditions=conditions,
+        episodes=episodes,
+        roll_out=_from_exact_starts if exact else _from_drawn_starts,
+        scorers=(figures, infeasibility, pictures),
+    )
+
+
+class _Seen(NamedTuple):
+    """What was measured while the frames of each seed were in memory."""
+
+    pictured: FrameData
+    """Episodes of the first seed, for the pictures."""
+    scores: dict[str, Any]
+    """How well p tells what is infeasible; empty where the algorithm has no p."""
+    arrays: dict[str, np.ndarray]
+    """What else the pictures need."""
+
+
+def _from_drawn_starts(at: Setting) -> Episodes:
+    """p against violations to come."""
+    at.data_to_compare()  # its remark comes before the work
+    rows, scores, pictured = [], [], None
+    seeds, algorithm, episodes = at.run.config.seeds, at.run.algorithm, at.evaluation.episodes
+    with at.observer.progress("evaluating", unit="episodes") as line:
+        for place, seed in enumerate(seeds):
+            state = member(at.run.states, place)
+            found, visited = evaluate_seed(
+                algorithm, state, PURE_TASKS[at.task.name], at.task.name, episodes=episodes, seed=seed
+            )
+            rows += found
+            pictured = visited if pictured is None else pictured
+            if isinstance(algorithm, HasInfeasibility):
+                scores.append(score_infeasibility(algorithm, state, visited))
+            line.report((place + 1) * episodes, len(seeds) * episodes)
+    assert pictured is not None
+    seen = _Seen(pictured, {"auroc": scores, "violation_within_steps": WITHIN} if scores else {}, {})
+    return Episodes(_named(at, rows), seen)
+
+
+def _from_exact_starts(at: Setting) -> Episodes:
+    """p against the exact set of the task's layout."""
+    at.data_to_compare()
+    task, algorithm, seeds = at.task.name, at.run.algorithm, at.run.config.seeds
+    feasible, infeasible = map(at.evaluation.count, at.evaluation.conditions)
+    with at.observer.progress("solving the exact feasible set", unit="sets") as line:
+        exact = exact_set(task)
+        line.report(1, 1)
+    starts = first_states(task, exact, feasible=feasible, infeasible=infeasible)
+    knowing = algorithm if isinstance(algorithm, HasInfeasibility) else None
+    judged = None if knowing is None else held_out(task)
+    rows, scores, pictured = [], [], None
+    with at.observer.progress("evaluating", unit="episodes") as line:
+        for place, seed in enumerate(seeds):
+            state = member(at.run.states, place)
+            found, visited = evaluate_from_exact(algorithm, state, task, starts, seed=seed)
+            rows += found
+            pictured = first_episodes(visited, PICTURED) if pictured is None else pictured
+            if knowing is not None and judged is not None:
+                scores.append(score_against_exact(knowing, state, judged, exact))
+            line.report((place + 1) * feasible, len(seeds) * feasible)
+    assert pictured is not None
+    if knowing is None:
+        return Episodes(_named(at, rows), _Seen(pictured, {}, {}))
+    states = [member(at.run.states, place) for place in range(len(seeds))]
+    region = measure_region(knowing, states, task, exact)
+    seen = _Seen(pictured, {"exact": scores, "region": region.scores}, region_arrays(region, exact))
+    return Episodes(_named(at, rows), seen)
+
+
+def _named(at: Setting, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"task": at.task.name, "algorithm": at.run.config.algorithm, **row} for row in rows]
+
+
+def figures(at: Setting, episodes: Episodes) -> Found:
+    """Figures of each start set and of the data's episodes."""
+    found: dict[str, Any] = start_figures(episodes.rows)
+    if (data := at.data.frames) is not None:
+        free = data.violating_steps == 0
+        found["data"] = {
+            "episodes": len(data.lengths),
+            "return_mean": float(np.mean(data.returns)),
+            "violating_steps_mean": float(np.mean(data.violating_steps)),
+            "violation_free_rate": float(np.mean(free)),
+            "violation_free_return_mean": float(np.mean(data.returns[free])) if free.any() else None,
+        }
+    return Found({f"evaluation{at.place}": found, "acting": {"step": at.run.step, "task": at.task.name}})
+
+
+def infeasibility(at: Setting, episodes: Episodes) -> Found:
+    """How well p tells what is infeasible."""
+    scores = episodes.seen.scores
+    return Found({f"evaluation{at.place}_infeasibility": scores} if scores else {})
+
+
+def pictures(at: Setting, episodes: Episodes) -> Found:
+    """What the report draws of the first seed."""
+    arrays = picture_arrays(at.run.algorithm, member(at.run.states, 0), episodes.seen.pictured) | episodes.seen.arrays
+    return Found(files={f"pictures{at.place}.npz": npz_content(arrays)})

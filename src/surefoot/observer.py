@@ -1,0 +1,45 @@
+"""What long work tells while it runs. The library prints nothing: whoever calls it may listen."""
+
+import warnings
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+from surefoot.errors import SurefootWarning
+
+
+class Counter(Protocol):
+    """Counts the units of one piece of work."""
+
+    def report(self, done: int, total: int, *, unit: str | None = None) -> None:
+        """`done` of `total` units; `unit` where it is not the usual one."""
+        ...
+
+
+class _Silent:
+    def report(self, done: int, total: int, *, unit: str | None = None) -> None:
+        """Say nothing."""
+
+
+class Observer:
+    """Listens to long work. This one passes on what is suspicious as Python's warnings, and nothing else."""
+
+    def progress(self, what: str, *, unit: str, compiles: bool = False) -> AbstractContextManager[Counter]:
+        """A counter for a piece of work, in which programs are compiled first if `compiles`."""
+        return nullcontext(_Silent())
+
+    def remark(self, sentences: Iterable[str]) -> None:
+        """Input that is suspicious but plausible, a sentence each."""
+        for sentence in sentences:
+            self.warn(sentence)
+
+    def warn(self, sentence: str) -> None:
+        """Something that went wrong beside the work, which goes on."""
+        warnings.warn(sentence, SurefootWarning, stacklevel=3)
+
+    def warn_of_death(self, death: Any) -> None:
+        """A worker process that died."""
+        self.warn(death.sentence)
+
+    def note(self, sentence: str) -> None:
+        """What is no result and no warning."""
