@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from _machine import head
-from surefoot.cli.report_images import picture_figures
 from surefoot.data.frames import FrameData, first_episodes
 from surefoot.evaluation import point_robot_pixels as measured
 from surefoot.evaluation.image_pictures import picture_arrays
 from surefoot.files import write_text, write_whole
+from surefoot.report.image_figures import picture_figures
 from surefoot.report.image_plots import MethodEpisodes, online_curves, return_against_cost
 from surefoot.report.style import save_figure
 from surefoot.result_files import ROWS

@@ -17,10 +17,10 @@ from typing import Any, get_args
 
 from _commands import is_trained, run
 from _machine import own_and_further_words
-from surefoot.cli.report_budgets import budget_figures, levels_of
 from surefoot.errors import flag
 from surefoot.evaluation.kinds.budgets import ROWS
 from surefoot.evaluation.rows import read_budget_rows
+from surefoot.report.budget_figures import budget_figures, levels_of
 from surefoot.report.budget_tables import budget_rows, budget_verdict, level_rows
 from surefoot.report.protocol_tables import markdown_table
 from surefoot.report.style import save_figure

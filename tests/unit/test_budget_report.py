@@ -7,8 +7,8 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 
-from surefoot.cli.report_budgets import VIEWS, levels_of
 from surefoot.errors import ConfigError, DataError
+from surefoot.report.budget_figures import VIEWS, levels_of
 from surefoot.report.budget_plots import (
     PLANS_SHOWN,
     Imagined,

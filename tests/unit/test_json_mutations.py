@@ -16,12 +16,12 @@ from tests.stub_run import know_the_stub, stub_run
 from surefoot import checkpoint, data
 from surefoot.cli.evaluate import table
 from surefoot.cli.main import main
-from surefoot.cli.report_budgets import levels_of
 from surefoot.data import library
 from surefoot.data.minari import load_minari, save_minari
 from surefoot.errors import SurefootError
 from surefoot.evaluation.rows import EpisodeRow, read_budget_rows
 from surefoot.json_files import read_rows as read_json_rows
+from surefoot.report.budget_figures import levels_of
 from surefoot.report.plots import training_curves
 from surefoot.runs.summary import merge_summary, read_summary
 from surefoot.safety.calibration import Calibration, read_calibration, write_calibration

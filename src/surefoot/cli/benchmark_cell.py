@@ -18,10 +18,10 @@ def work(cell: Cell, folder: Path) -> Measured:
     from surefoot.algorithms import ALGORITHMS
     from surefoot.checkpoint import versions
     from surefoot.cli.progress import Terminal
-    from surefoot.cli.report_simulator import evaluation_rows_of
     from surefoot.cli.train import TrainOptions, train
     from surefoot.evaluation import evaluation
     from surefoot.evaluation.kinds.limits import by_protocol
+    from surefoot.evaluation.rows import evaluation_rows_of
     from surefoot.experiments.sources import check_unchanged
     from surefoot.hyperparameters import from_hyperparameters
     from surefoot.numerics import pinned

@@ -18,7 +18,7 @@ from surefoot.cli.collect import CollectOptions, collect
 from surefoot.cli.evaluate import EvaluateOptions, evaluate, table
 from surefoot.cli.faults import Faults
 from surefoot.cli.options import Choice, choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
-from surefoot.cli.report import PAGE, report
+from surefoot.cli.progress import Terminal
 from surefoot.cli.resume import differing
 from surefoot.cli.terminal import say, say_lines
 from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
@@ -28,6 +28,7 @@ from surefoot.files import is_temporary, remove, sweep, write_json
 from surefoot.hyperparameters import from_hyperparameters
 from surefoot.json_files import read_json
 from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.report.run_page import PAGE, report
 from surefoot.runs.output_folder import visible
 from surefoot.runs.summary import merge_summary, read_summary
 from surefoot.system import peak_memory
@@ -110,7 +111,7 @@ def quickstart(options: QuickstartOptions[Any], *, command: Sequence[str]) -> di
     dataset = data.load(out / DATA, choose(()).task)
     evaluate(EvaluateOptions(run=out, episodes=options.episodes), dataset=dataset)
     merge_summary(out, {"command": shlex.join(config.command), "continued": continued, **_cost()})
-    report(out, dataset=dataset)
+    report(out, dataset=dataset, observer=Terminal())
     # Once more, the page included. The page itself shows the time before it was drawn, a few seconds less.
     summary = merge_summary(out, _cost())
     _print_end(summary, out)

@@ -27,7 +27,6 @@ from surefoot.cli.options import (
 )
 from surefoot.cli.progress import Terminal
 from surefoot.cli.remarks import StrictOption
-from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.cli.resume import folder_to_resume, prefixed, refuse_differing, refuse_other_choice
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import say, say_lines
@@ -38,6 +37,7 @@ from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.evaluation import evaluate
 from surefoot.evaluation.kinds.limits import EPISODES, by_protocol
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
+from surefoot.evaluation.rows import evaluation_rows_of
 from surefoot.file_sets import check_writable
 from surefoot.files import replacement, write_json, write_text
 from surefoot.ranges import COUNT, Range, check_fields

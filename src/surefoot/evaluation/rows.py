@@ -15,6 +15,7 @@ from surefoot.errors import ConfigError
 from surefoot.evaluation.protocol import normalised_cost, normalised_return
 from surefoot.file_sets import Naming
 from surefoot.json_files import read_rows
+from surefoot.runs.evaluation_files import kept
 from surefoot.tasks import Task
 
 EpisodeRow = TypedDict(
@@ -115,6 +116,12 @@ def read_episodes(
         if absent := [name for name in needs if name not in row]:
             raise ConfigError(f"{path}: row {number}: {absent[0]}: expected {what}, found none; {advice}.")
     return rows
+
+
+def evaluation_rows_of(run: Path) -> list[dict[str, Any]]:
+    """The rows of a run's evaluation; empty where there was none. `ConfigError` where they cannot be read."""
+    file = kept(run, "evaluation", "episodes.jsonl")
+    return [] if file is None else read_episodes(file)
 
 
 def read_budget_rows(path: Path, *, size: int | None = None) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`surefoot report RUN RUN ... --out FOLDER`: several runs on one simulator task beside each other.
+"""Several runs on one task beside each other, measured by one protocol, in a folder.
 
 FOLDER/table.md         a row for each method
 FOLDER/summary.json     their figures, commands, configurations and versions; paths by their last names
@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from surefoot.cli.report_simulator import animations, data_points, evaluation_rows_of
-from surefoot.cli.terminal import warn
 from surefoot.data.selection import is_whole, method_name
 from surefoot.errors import ConfigError
+from surefoot.evaluation.rows import evaluation_rows_of
 from surefoot.file_sets import check_writable
 from surefoot.files import replacement, write_json, write_text
+from surefoot.observer import Observer
 from surefoot.report.html import Animation, write_report
+from surefoot.report.protocol_figures import animations, data_points
 from surefoot.report.protocol_plots import cost_against_return, scores_of
 from surefoot.report.protocol_tables import comparison_rows, markdown_table
 from surefoot.report.style import save_figure
@@ -49,7 +50,7 @@ class ComparedRun(NamedTuple):
     rows: list[dict[str, Any]]
 
 
-def compare(paths: Sequence[Path], out: Path) -> Path:
+def compare(paths: Sequence[Path], out: Path, *, observer: Observer | None = None) -> Path:
     """Write the comparison of the runs into the folder `out`; returns the page.
 
     Raises `ConfigError` where a run was not evaluated on a simulator, or another task or protocol than the first.
@@ -62,7 +63,7 @@ def compare(paths: Sequence[Path], out: Path) -> Path:
     whole = next((run for run in runs if is_whole(run.config.data_selection)), None)
     found = None if whole is None else run_data(RunDirectory(whole.path), whole.config)
     if found is not None and found.reason:
-        warn(f"the comparison shows no data: {found.reason}.")
+        (observer or Observer()).warn(f"the comparison shows no data: {found.reason}.")
     dataset = None if found is None else found.transitions
     figure = cost_against_return(
         [scores_of(run.name, run.rows) for run in runs], data=data_points(dataset, task, runs[0].summary)

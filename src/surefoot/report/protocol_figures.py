@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from surefoot.data import Dataset
 from surefoot.errors import ConfigError
 from surefoot.evaluation.protocol import normalised_cost, normalised_return
-from surefoot.evaluation.rows import read_episodes
+from surefoot.evaluation.rows import evaluation_rows_of
 from surefoot.report.html import Animation
 from surefoot.report.protocol_plots import Scores, cost_against_return, scores_of
 from surefoot.runs.evaluation_files import kept
@@ -19,14 +19,6 @@ from surefoot.tasks import Task
 
 Figures = dict[str, tuple[Figure, str]]
 Points = tuple[np.ndarray, np.ndarray]
-
-
-def evaluation_rows_of(path: Path) -> list[dict[str, Any]]:
-    """The rows of a run's evaluation; empty where there was none. `ConfigError` where they cannot be read."""
-    file = kept(path, "evaluation", "episodes.jsonl")
-    if file is None:
-        return []
-    return read_episodes(file)
 
 
 def scores(path: Path, name: str) -> Scores | None:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from surefoot.cli.report_simulator import evaluation_rows_of
 from surefoot.data.frames import FrameData
 from surefoot.data.npz_files import Field
 from surefoot.envs.point_robot import HAZARD_RADIUS
+from surefoot.evaluation.rows import evaluation_rows_of
 from surefoot.report.image_plots import (
     MethodEpisodes,
     ProbabilitySlice,
