@@ -14,10 +14,10 @@ from tests.stub_planner import StubPlanner
 from tests.stub_run import know_the_stub, stub_run
 
 from surefoot import checkpoint
-from surefoot.cli import calibrate
 from surefoot.cli.main import main
 from surefoot.cli.next_commands import measuring_command
 from surefoot.errors import ConfigError
+from surefoot.evaluation import calibrate as calibration
 from surefoot.evaluation.kinds import budgets
 from surefoot.presets import build
 from surefoot.safety.calibration import Calibration, HeldOut, write_calibration
@@ -261,8 +261,8 @@ def test_a_calibration_on_outcomes_without_costs_is_remarked(
     # The same of segments, with a planner that predicts a cost.
     segments = HeldOut(np.zeros(9), np.ones(9), np.zeros(9), np.zeros(9, int))
     monkeypatch.setattr(StubPlanner, "predict", lambda: None, raising=False)
-    monkeypatch.setattr(calibrate, "_held_out", lambda *_: (SimpleNamespace(episode_ends=[9]), None, np.arange(9)))
-    monkeypatch.setattr(calibrate, "held_out_outcomes", lambda *_, **__: segments)
+    monkeypatch.setattr(calibration, "_held_out", lambda *_: (SimpleNamespace(episode_ends=[9]), None, np.arange(9)))
+    monkeypatch.setattr(calibration, "held_out_outcomes", lambda *_, **__: segments)
     sentence = "nowhere.hdf5: none of 9 held-out segments has a cost, so that the margins say nothing"
     assert sentence in refusal(capsys, "calibrate", str(run), "--level", "0.4", "--strict")
     segments.realised_cost[0] = 1.0
