@@ -21,9 +21,10 @@ from surefoot.errors import flag
 from surefoot.evaluation.kinds.budgets import ROWS
 from surefoot.evaluation.rows import read_budget_rows
 from surefoot.report.budget_figures import budget_figures, levels_of
-from surefoot.report.budget_tables import budget_rows, budget_verdict, level_rows
-from surefoot.report.protocol_tables import markdown_table
+from surefoot.report.key_figures import budget_verdict
 from surefoot.report.style import save_figure
+from surefoot.report.summary_rows import budget_rows, level_rows
+from surefoot.report.tables import markdown_table
 from surefoot.result_files import ROWS as PUBLISHED_ROWS
 from surefoot.result_files import write_results
 from surefoot.runs.loaded import FOLDER, MARGINS, given_overrides

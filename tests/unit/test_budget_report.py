@@ -17,7 +17,8 @@ from surefoot.report.budget_plots import (
     calibration_plot,
     plans_over_trajectory,
 )
-from surefoot.report.budget_tables import budget_key_figures, budget_rows, budget_verdict, level_rows
+from surefoot.report.key_figures import budget_key_figures, budget_verdict
+from surefoot.report.summary_rows import budget_rows, level_rows
 from surefoot.report.tables import DASH
 
 

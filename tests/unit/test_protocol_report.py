@@ -9,16 +9,17 @@ from tests.fake_vector import TASK
 from tests.unit.test_protocol import EPISODES, METHOD
 
 from surefoot.errors import ConfigError, DataError
-from surefoot.evaluation.kinds.limits import protocol_rows
+from surefoot.evaluation.kinds.limits import protocol_rows as rows_of_protocol
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.evaluation.summarize import protocol_figures
-from surefoot.report import protocol_tables
+from surefoot.report.key_figures import key_figures
 from surefoot.report.protocol_plots import QuantityBar, Scores, cost_against_return, quantity_bars, scores_of
-from surefoot.report.tables import key_figures
+from surefoot.report.summary_rows import comparison_rows, protocol_rows
+from surefoot.report.tables import markdown_table
 
 
 def rows_of(protocol: ProtocolName) -> list[dict[str, Any]]:
-    return protocol_rows(EPISODES, TASK, protocol=protocol, method=METHOD)
+    return rows_of_protocol(EPISODES, TASK, protocol=protocol, method=METHOD)
 
 
 def summary_of(protocol: ProtocolName) -> dict[str, Any]:
@@ -36,15 +37,15 @@ def test_key_figures_judge_mean_cost_and_safe_episodes() -> None:
 
 
 def test_a_row_for_each_limit() -> None:
-    rows = protocol_tables.protocol_rows(summary_of("dsrl"))
+    rows = protocol_rows(summary_of("dsrl"))
     assert [row["cost limit"] for row in rows] == ["1", "2", "4"]
     assert [row["safe seeds"] for row in rows] == ["0 of 2", "1 of 2", "2 of 2"]
     assert rows[1]["safe episodes"].startswith("62.5 % [30.6, 86.3]")
-    assert protocol_tables.protocol_rows({"evaluation": {}}) == []
+    assert protocol_rows({"evaluation": {}}) == []
 
 
 def test_methods_beside_each_other() -> None:
-    one, three = protocol_tables.comparison_rows([("BC", summary_of("strict")), ("FISOR", summary_of("dsrl"))])
+    one, three = comparison_rows([("BC", summary_of("strict")), ("FISOR", summary_of("dsrl"))])
     assert (one["method"], one["safe"], one["safe seeds"]) == ("BC", "no", "1 of 2")
     assert one["normalised cost"].startswith("1.12 [")
     assert three["normalised cost"] == "1.31"
@@ -53,15 +54,15 @@ def test_methods_beside_each_other() -> None:
 
 
 def test_markdown() -> None:
-    text = protocol_tables.markdown_table([{"method": "BC", "safe": "no"}, {"method": "FISOR", "safe": "yes"}])
+    text = markdown_table([{"method": "BC", "safe": "no"}, {"method": "FISOR", "safe": "yes"}])
     assert text == "| method | safe |\n| --- | --- |\n| BC | no |\n| FISOR | yes |\n"
 
 
 def test_figures_of_another_form_are_refused() -> None:
     with pytest.raises(DataError, match="key 'BC: protocol': expected the figures of an evaluation"):
-        protocol_tables.comparison_rows([("BC", {"protocol": {"limits": []}})])
+        comparison_rows([("BC", {"protocol": {"limits": []}})])
     with pytest.raises(DataError, match="evaluate the run again"):
-        protocol_tables.protocol_rows({"protocol": {"limits": [{}]}})
+        protocol_rows({"protocol": {"limits": [{}]}})
 
 
 def test_scores_are_averaged_over_the_limits() -> None:

@@ -8,14 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surefoot.errors import DataError
-from surefoot.report.tables import (
-    evaluation_rows,
-    key_figure_rows,
-    key_figures,
-    percent,
-    plain_table,
-    pose_text,
-)
+from surefoot.report.key_figures import key_figure_rows, key_figures, pose_text
+from surefoot.report.summary_rows import evaluation_rows
+from surefoot.report.tables import percent, plain_table
 from surefoot.report.verdicts import verdict
 
 INFEASIBLE = "Violating steps per episode from infeasible starts"

@@ -13,8 +13,7 @@ from surefoot.report.html import Animation, write_report
 from surefoot.report.image_plots import MethodEpisodes, online_curves, return_against_cost
 from surefoot.report.plots import FrontPoint, FrontSeries, data_overview, front, training_curves
 from surefoot.report.protocol_plots import Scores, cost_against_return
-from surefoot.report.protocol_tables import markdown_table
-from surefoot.report.tables import plain_table
+from surefoot.report.tables import markdown_table, plain_table
 from surefoot.text import MOST_DRAWN, MOST_PRINTED, plain_for_plot, printable, shell_word, without_folders
 
 SOURCE = Path(__file__).parents[2] / "src" / "surefoot"

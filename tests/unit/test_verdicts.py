@@ -11,10 +11,10 @@ from surefoot.evaluation.metrics import mean_interval
 from surefoot.evaluation.simulated import Episode
 from surefoot.evaluation.summarize import budget_figures, protocol_figures, start_figures
 from surefoot.report.budget_plots import budget_curves
-from surefoot.report.budget_tables import budget_key_figures, budget_rows, budget_verdict
+from surefoot.report.key_figures import budget_key_figures, budget_verdict, key_figures
 from surefoot.report.protocol_plots import QuantityBar, cost_against_return, quantity_bars, scores_of
-from surefoot.report.protocol_tables import comparison_rows, protocol_rows
-from surefoot.report.tables import DASH, evaluation_rows, key_figures
+from surefoot.report.summary_rows import budget_rows, comparison_rows, evaluation_rows, protocol_rows
+from surefoot.report.tables import DASH
 from surefoot.report.verdicts import KeyFigure, all_are_met, verdict
 from surefoot.tasks import get_task
 

@@ -31,9 +31,9 @@ from surefoot.evaluation.protocol import ProtocolName
 from surefoot.file_sets import check_writable
 from surefoot.protocols import PlansUnderBudget, choice_of
 from surefoot.ranges import NUMBER, Range, check_fields
-from surefoot.report.budget_tables import budget_rows, budget_verdict
-from surefoot.report.protocol_tables import protocol_rows
-from surefoot.report.tables import evaluation_rows, key_figure_rows, key_figures, plain_table
+from surefoot.report.key_figures import budget_verdict, key_figure_rows, key_figures
+from surefoot.report.summary_rows import budget_rows, evaluation_rows, protocol_rows
+from surefoot.report.tables import plain_table
 from surefoot.report.verdicts import verdict
 from surefoot.runs.evaluation_files import NotKeptError
 from surefoot.runs.loaded import FOLDER, MARGINS, LoadedRun, given_overrides, load_run

@@ -42,8 +42,8 @@ from surefoot.file_sets import check_writable
 from surefoot.files import replacement, write_json, write_text
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.report.protocol_plots import QuantityBar, quantity_bars
-from surefoot.report.protocol_tables import comparison_rows
 from surefoot.report.style import save_figure
+from surefoot.report.summary_rows import comparison_rows
 from surefoot.report.tables import plain_table
 from surefoot.runs.loaded import load_run
 from surefoot.runs.summary import read_summary

@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from surefoot.report.benchmark_tables import HELD_OUT
+from surefoot.report.key_figures import has_limit_of_zero
 from surefoot.report.style import GREEN, GREY, MARKERS, SERIES, light_grid, new_figure, styled
-from surefoot.report.tables import has_limit_of_zero
 from surefoot.text import plain_for_plot
 
 PANEL_HEIGHT, MOST_PANELS = 2.3, 12

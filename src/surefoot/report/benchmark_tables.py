@@ -4,13 +4,11 @@ A cell says the normalised return at the normalised cost and the share of safe e
 bootstrap stand in brackets.
 """
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from surefoot.report.protocol_tables import markdown_table
-from surefoot.report.tables import DASH, has_limit_of_zero, percent
+from surefoot.report.key_figures import has_limit_of_zero
+from surefoot.report.tables import DASH, bracketed, csv_table, latex_table, markdown_table, percent
 from surefoot.text import printable
 
 UNSAFE = "✗"
@@ -106,40 +104,22 @@ def markdown(summary: Mapping[str, Any]) -> str:
 
 def comma_separated(summary: Mapping[str, Any]) -> str:
     """A line for each protocol, task, share and method, figures in columns of their own."""
-    file = io.StringIO()
-    writer: csv.DictWriter[str] = csv.DictWriter(file, _CSV, lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for entry in summary["results"]:
         record = summary["data"].get(entry["task"], {})
         line = {name: entry[name] for name in ("protocol", "task", "role", "fraction", "method", "status")}
         line |= {"doubtful": entry["doubtful"]}
         line |= {"best_safe_logged_return": record.get("best_safe_return"), "reason": entry.get("reason", "")}
-        writer.writerow({**line, **_figures(entry["figures"])})
-    return file.getvalue()
+        rows.append({**line, **_figures(entry["figures"])})
+    return csv_table(rows, _CSV)
 
 
 def latex(summary: Mapping[str, Any]) -> str:
     """A tabular environment for each protocol, for the package booktabs."""
-    parts = []
-    for protocol in summary["plan"]["protocols"]:
-        rows = benchmark_rows(summary, protocol)
-        columns = list(rows[0])
-        lines = [[row[column] for column in columns] for row in rows]
-        body = [" & ".join(map(_latex, line)) + r" \\" for line in lines]
-        parts.append(
-            "\n".join(
-                [
-                    f"% Protocol {protocol}. {CAPTION}".replace(UNSAFE, "x"),
-                    rf"\begin{{tabular}}{{l{'l' * (len(columns) - 1)}}}",
-                    r"\toprule",
-                    " & ".join(map(_latex, columns)) + r" \\",
-                    r"\midrule",
-                    *body,
-                    r"\bottomrule",
-                    r"\end{tabular}",
-                ]
-            )
-        )
+    parts = [
+        f"% Protocol {protocol}. {CAPTION}".replace(UNSAFE, "x") + f"\n{latex_table(benchmark_rows(summary, protocol))}"
+        for protocol in summary["plan"]["protocols"]
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -158,8 +138,8 @@ def _cell(entry: Mapping[str, Any]) -> str:
         cost = f"a cost of {figures['cost_mean']:.2f}"
     else:
         interval = figures["limits"][0]["normalised_cost_interval"] if len(figures["limits"]) == 1 else None
-        cost = _bracketed(figures["normalised_cost_mean"], interval)
-    reached = _bracketed(figures["normalised_return_mean"], figures["normalised_return_interval"])
+        cost = bracketed(figures["normalised_cost_mean"], interval)
+    reached = bracketed(figures["normalised_return_mean"], figures["normalised_return_interval"])
     return f"{reached} at {cost}, {percent(figures['episode_safe_rate'])}{mark}"
 
 
@@ -184,23 +164,9 @@ def _figures(figures: Mapping[str, Any] | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _bracketed(mean: float, interval: Sequence[float] | None) -> str:
-    return f"{mean:.2f}" if interval is None else f"{mean:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
-
-
 def _with_interval(found: Mapping[str, Any]) -> str:
-    return DASH if found["mean"] is None else _bracketed(found["mean"], found["interval"])
+    return DASH if found["mean"] is None else bracketed(found["mean"], found["interval"])
 
 
 def _others(overall: Mapping[str, Any]) -> list[int]:
     return [found["done"] for role, found in overall.items() if role != "all"]
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", UNSAFE: r"$\times$", DASH: "--",
-}  # fmt: skip
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in printable(text))

@@ -22,7 +22,7 @@ from surefoot.report.budget_plots import (
     calibration_plot,
     plans_over_trajectory,
 )
-from surefoot.report.budget_tables import level_name
+from surefoot.report.summary_rows import level_name
 from surefoot.runs.evaluation_files import kept, kept_size
 from surefoot.runs.loaded import FOLDER
 from surefoot.tasks import get_task

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from surefoot.errors import ConfigError
-from surefoot.report.budget_tables import level_name
 from surefoot.report.style import (
     BLUE,
     GREEN,
@@ -29,6 +28,7 @@ from surefoot.report.style import (
     new_figure,
     styled,
 )
+from surefoot.report.summary_rows import level_name
 from surefoot.text import plain_for_plot
 
 MOST_PANELS = 5

@@ -20,8 +20,9 @@ from surefoot.observer import Observer
 from surefoot.report.html import Animation, write_report
 from surefoot.report.protocol_figures import animations, data_points
 from surefoot.report.protocol_plots import cost_against_return, scores_of
-from surefoot.report.protocol_tables import comparison_rows, markdown_table
 from surefoot.report.style import save_figure
+from surefoot.report.summary_rows import comparison_rows
+from surefoot.report.tables import markdown_table
 from surefoot.report.verdicts import FEWEST_EPISODES
 from surefoot.runs.origin import check_origin
 from surefoot.runs.run_data import run_data

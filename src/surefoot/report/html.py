@@ -12,11 +12,10 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from surefoot.files import write_text
-from surefoot.report.budget_tables import budget_key_figures
 from surefoot.report.held_out import held_out_figures, held_out_rows, held_out_verdict
+from surefoot.report.key_figures import budget_key_figures, key_figures
 from surefoot.report.page import STYLESHEET
 from surefoot.report.style import STYLE
-from surefoot.report.tables import key_figures
 from surefoot.report.verdicts import KeyFigure, all_are_met, verdict
 from surefoot.text import printable, without_folders
 

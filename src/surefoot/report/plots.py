@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike
 
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.metrics import wilson_interval
+from surefoot.evaluation.targets import RETURN_MEAN, VIOLATION_FREE_RATE
 from surefoot.report.maps import RegionSlice, Trajectory, feasible_region, trajectories
 from surefoot.report.style import BLUE, GREEN, GREY, INK, MARKERS, SERIES, STYLE, light_grid, new_figure, styled
-from surefoot.report.tables import RETURN_MEAN, VIOLATION_FREE_RATE
 from surefoot.text import MOST_DRAWN, plain_for_plot, printable, shortened
 
 __all__ = [

@@ -16,13 +16,11 @@ from surefoot.file_sets import check_file_place
 from surefoot.json_files import read_rows
 from surefoot.observer import Observer
 from surefoot.report.budget_figures import budget_figures
-from surefoot.report.budget_tables import budget_rows
 from surefoot.report.html import write_report
 from surefoot.report.image_figures import image_figures
 from surefoot.report.plots import RegionSlice, Trajectory, data_overview, feasible_region, training_curves, trajectories
 from surefoot.report.protocol_figures import animations, data_points, scatter_figure
-from surefoot.report.protocol_tables import protocol_rows
-from surefoot.report.tables import evaluation_rows
+from surefoot.report.summary_rows import budget_rows, evaluation_rows, protocol_rows
 from surefoot.runs.evaluation_files import kept
 from surefoot.runs.files import read_arrays
 from surefoot.runs.origin import check_origin

@@ -1,0 +1,175 @@
+"""Rows of tables from a run's summary: start sets, cost limits, budgets; and of several runs beside each other.
+
+Figures are means over episodes; 95 % intervals stand in brackets.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from surefoot.report.key_figures import has_limit_of_zero
+from surefoot.report.reading import mapping_of, number_of, numbers_of, reading
+from surefoot.report.tables import DASH, bracketed, bracketed_share, percent
+from surefoot.report.verdicts import FEWEST_EPISODES
+
+Summary = Mapping[str, Any]
+
+
+def evaluation_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row for each start set that was evaluated, and one for the data; empty where nothing was.
+
+    95 % intervals stand in brackets; the worst tenth of the episodes is the one of the largest costs.
+    """
+    rows = []
+    evaluation = mapping_of(summary, "evaluation")
+    for name, part in evaluation.items():
+        if name == "fixed" or not isinstance(part, Mapping):
+            continue
+        row = {"starts": "the data's episodes" if name == "data" else f"{name} starts"}
+        row |= {"episodes": f"{part['episodes']:,}" if isinstance(part.get("episodes"), int) else DASH}
+        where = f"evaluation.{name}"
+        row["violation-free [95 %]"] = _with_interval(
+            part, where, "violation_free_rate", "violation_free_interval", percent
+        )
+        row["return [95 %]"] = _with_interval(part, where, "return_mean", "return_interval", "{:.2f}".format)
+        row["violating steps"] = _or_dash(number_of(part, "violating_steps_mean", where), "{:.2f}".format)
+        row["cost, worst tenth"] = _or_dash(number_of(part, "cost_cvar", where), "{:.1f}".format)
+        row["goal reached"] = _or_dash(number_of(part, "goal_rate", where), percent)
+        rows.append(row)
+    return rows
+
+
+def _with_interval(part: Mapping[str, Any], where: str, key: str, interval: str, form: Callable[[float], str]) -> str:
+    """A figure and its interval in brackets, whose bounds share the figure's unit; else the number of episodes."""
+    text = _or_dash(number_of(part, key, where), form)
+    bounds = numbers_of(part, interval, where)
+    if bounds:
+        return f"{text} [{', '.join(form(bound).removesuffix(' %') for bound in bounds)}]"
+    episodes = part.get("episodes")
+    return f"{text} (n = {episodes:,})" if interval in part and isinstance(episodes, int) else text
+
+
+def _or_dash(value: float | None, form: Callable[[float], str]) -> str:
+    return DASH if value is None else form(value)
+
+
+def protocol_rows(summary: Summary) -> list[dict[str, str]]:
+    """A row for each cost limit; empty where the run was not evaluated on a simulator. 95 % intervals in brackets."""
+    protocol = summary.get("protocol")
+    if protocol is None:
+        return []
+    with reading("protocol"):
+        return [_limit_row(protocol, record) for record in protocol["limits"]]
+
+
+def comparison_rows(runs: Sequence[tuple[str, Summary]]) -> list[dict[str, str]]:
+    """A row for each (method, summary of its run), figures averaged over the limits of the protocol."""
+    rows = []
+    for name, summary in runs:
+        with reading(f"{name}: protocol"):
+            protocol = summary["protocol"]
+            safe_seeds = sum(mean <= 1 for mean in _mean_costs_of_seeds(protocol))
+            rows.append(
+                {
+                    "method": name,
+                    "normalised return": _mean(protocol, "normalised_return", protocol["episodes"]),
+                    **_averaged_cost(protocol),
+                    "safe": _safe(protocol),
+                    "safe episodes": percent(protocol["episode_safe_rate"]),
+                    "without cost": percent(protocol["zero_cost_rate"]),
+                    "safe seeds": f"{safe_seeds} of {len(protocol['seeds'])}",
+                    "cost, worst tenth": f"{protocol['cost_cvar']:.1f}",
+                    "episodes": f"{protocol['episodes']:,}",
+                }
+            )
+    return rows
+
+
+def _limit_row(protocol: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:
+    safe_seeds = round(record["seed_safe_rate"] * len(protocol["seeds"]))
+    return {
+        "cost limit": f"{record['limit']:g}",
+        "episodes": f"{protocol['episodes']:,}",
+        "normalised return": _mean(protocol, "normalised_return", protocol["episodes"]),
+        **_cost(protocol, record),
+        "safe episodes": _share(record, "episode_safe"),
+        "without cost": _share(protocol, "zero_cost"),
+        "safe seeds": f"{safe_seeds} of {len(protocol['seeds'])}",
+        "cost, worst tenth": f"{protocol['cost_cvar']:.1f}",
+    }
+
+
+def _mean_costs_of_seeds(protocol: Mapping[str, Any]) -> list[float]:
+    """Normalised costs of each seed, averaged over the limits."""
+    each = [record["normalised_cost_per_seed"] for record in protocol["limits"]]
+    return [sum(costs) / len(each) for costs in zip(*each, strict=True)]
+
+
+def _averaged_cost(protocol: Mapping[str, Any]) -> dict[str, str]:
+    """With its interval where there is one limit: over several, the interval of each stands in the summary."""
+    if len(protocol["limits"]) == 1:
+        return _cost(protocol, protocol["limits"][0])
+    return {"normalised cost": f"{protocol['normalised_cost_mean']:.2f}"}
+
+
+def _cost(protocol: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:
+    """The normalised cost under a limit; under a limit of 0 the cost itself."""
+    if has_limit_of_zero(protocol):
+        return {"cost": f"{protocol['cost_mean']:.2f}"}
+    return {"normalised cost": _mean(record, "normalised_cost", protocol["episodes"])}
+
+
+def _safe(protocol: Mapping[str, Any]) -> str:
+    """Whether the mean cost is within the limit; few episodes do not show that it is."""
+    if not protocol["safe"]:
+        return "no"
+    return "yes" if protocol["episodes"] >= FEWEST_EPISODES else DASH
+
+
+def _mean(part: Mapping[str, Any], column: str, episodes: int, *, digits: int = 2) -> str:
+    return bracketed(part[f"{column}_mean"], part[f"{column}_interval"], digits=digits, episodes=episodes)
+
+
+def _share(part: Mapping[str, Any], column: str) -> str:
+    return bracketed_share(part[f"{column}_rate"], part[f"{column}_interval"])
+
+
+def budget_rows(figures: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row for each budget of what `evaluation.summarize.budget_figures` gives; 95 % intervals in brackets."""
+    with reading("budgets", "of an evaluation under budgets"):
+        return [_budget_row(record) for record in figures["budgets"]]
+
+
+def level_name(level: float | None) -> str:
+    """What a line of figures is called. A preset may have a margin of its own, so that none calibrated is not none."""
+    return "not calibrated" if level is None else f"calibrated for {100 * level:g} %"
+
+
+def level_rows(levels: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """A row for each level of calibration (none first) and budget: how many episodes exceeded it, and the return."""
+    return [
+        {
+            "margin": level_name(figures["level"]),
+            "budget": record["asked"],
+            "over budget": percent(record["exceeded_rate"]),
+            "normalised cost": f"{record['normalised_cost_mean']:.3f}" if record["budget"] else DASH,
+            "return": f"{record['return_mean']:.1f}",
+        }
+        for figures in levels
+        for record in figures["budgets"]
+        if record["budget"] is not None
+    ]
+
+
+def _budget_row(record: Mapping[str, Any]) -> dict[str, str]:
+    limited = record["budget"] is not None
+    return {
+        "budget": record["asked"],
+        "cost allowed": f"{record['budget']:.4g}" if limited else "no limit",
+        "episodes": f"{record['episodes']:,}",
+        "return": _mean(record, "return", record["episodes"], digits=1),
+        "cost": _mean(record, "cost", record["episodes"], digits=2),
+        "normalised cost": _mean(record, "normalised_cost", record["episodes"], digits=3) if record["budget"] else DASH,
+        "over budget": _share(record, "exceeded") if limited else DASH,
+        "within 1.1": _share(record, "nearly_within") if limited else DASH,
+        "ms a step": f"{1000 * record['step_seconds_median'] / record['lanes']:.3g}",
+    }
