@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.data_fixtures import make_dataset
@@ -115,7 +115,7 @@ def test_workers_that_died_are_reported_and_cost_no_episode(tmp_path: Path) -> N
         asked.append((lanes, workers))
         return FakeVector(lanes, deaths_at=(2,))
 
-    loaded = LoadedRun(RunDirectory(tmp_path), run_config(), Counting(), STATES, 7)
+    loaded = LoadedRun(RunDirectory(tmp_path), run_config(), cast(Any, Counting()), STATES, 7)
     evaluation = by_protocol(BALL_RUN, episodes=3)
     summary = evaluate(evaluation, loaded, workers=2, open_environment=open_environment)
     assert asked == [(6, 2)]
