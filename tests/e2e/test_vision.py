@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -76,7 +77,7 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned_in_the_simulator(
     assert np.asarray(frozen).tobytes() == np.asarray(before.state.actor.network.out.kernel).tobytes()
     drop_programs()
     frames = episode_files.load(data, get_task(TASK), in_memory=False)
-    scores = score_predictions(before.algorithm, before.state, frames)
+    scores = score_predictions(cast(Any, before.algorithm), before.state, frames)
     assert set(scores) == {"seen", "ahead"}
     assert all(score["reward_r2"] is not None and np.isfinite(score["reward_r2"]) for score in scores.values())
 

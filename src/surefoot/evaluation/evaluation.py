@@ -55,7 +55,7 @@ class Episodes(NamedTuple):
     """Why rows could not be added to such a file."""
 
 
-class Found(NamedTuple):
+class Scored(NamedTuple):
     """What a scorer says."""
 
     summary: Mapping[str, Any] = {}
@@ -77,7 +77,7 @@ class Evaluation:
     """Of each seed and condition."""
     roll_out: Callable[["Setting"], Episodes]
     """Runs the episodes, of all seeds."""
-    scorers: Sequence[Callable[["Setting", Episodes], Found]]
+    scorers: Sequence[Callable[["Setting", Episodes], Scored]]
     """Say what the episodes show."""
     part: str = "evaluation"
     """Which of the run's files these replace."""
@@ -184,7 +184,7 @@ def evaluate(
     return _kept(at, episodes, [scorer(at, episodes) for scorer in evaluation.scorers])
 
 
-def _kept(at: Setting, episodes: Episodes, found: Sequence[Found]) -> dict[str, Any]:
+def _kept(at: Setting, episodes: Episodes, found: Sequence[Scored]) -> dict[str, Any]:
     path, part = at.run.directory.path, f"{at.evaluation.part}{at.place}"
     summary = _merged(one.summary for one in found)
     if episodes.fault is not None:

@@ -24,7 +24,7 @@ from surefoot.evaluation.budgets import (
     requested_budgets,
     setting_name,
 )
-from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Found, Setting
+from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Scored, Setting
 from surefoot.evaluation.kinds.limits import open_simulator
 from surefoot.evaluation.lanes import LaneResults, Lanes, roll_out_pure, roll_out_vector
 from surefoot.evaluation.plan_file import Imaginings, add_plans
@@ -95,7 +95,7 @@ def _planner(run: LoadedRun) -> PlansUnderBudget:
     )
 
 
-class _Seen(NamedTuple):
+class _BudgetEpisodes(NamedTuple):
     setting: str
     level: float | None
 
@@ -155,14 +155,14 @@ def _roll_out(at: Setting, *, request: BudgetRequest) -> Episodes:
         if row["setting"] == setting and row["asked"] in wanted and row["episode"] in evaluation.numbers
     ]
     grown = {one.name: one.read_bytes() for one in (file, folder / PLANS) if one.is_file()}
-    return Episodes(rows, _Seen(setting, request.level), grown, log.fault)
+    return Episodes(rows, _BudgetEpisodes(setting, request.level), grown, log.fault)
 
 
-def figures(at: Setting, episodes: Episodes) -> Found:
+def figures(at: Setting, episodes: Episodes) -> Scored:
     """Figures of each budget."""
     setting, level = episodes.seen
     maximum = at.task.budget_maximum
-    return Found(
+    return Scored(
         {
             "budgets": {**budget_figures(episodes.rows), "setting": setting, "task_maximum": maximum},
             "acting": {"step": at.run.step, "overrides": dict(at.changed), "level": level},

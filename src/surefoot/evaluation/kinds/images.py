@@ -8,7 +8,7 @@ import numpy as np
 from surefoot.data.frames import FrameData, first_episodes
 from surefoot.envs.point_robot_pixels import VARIANTS
 from surefoot.envs.pure import PURE_TASKS
-from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Found, Setting
+from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Scored, Setting
 from surefoot.evaluation.image_pictures import picture_arrays
 from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
 from surefoot.evaluation.kinds.limits import PICTURED
@@ -43,7 +43,7 @@ def on_images(task: Task, *, episodes: int = EPISODES) -> Evaluation:
     )
 
 
-class _Seen(NamedTuple):
+class _ImageEpisodes(NamedTuple):
     """What was measured while the frames of each seed were in memory."""
 
     pictured: FrameData
@@ -71,7 +71,7 @@ def _from_drawn_starts(at: Setting) -> Episodes:
                 scores.append(score_infeasibility(algorithm, state, visited))
             line.report((place + 1) * episodes, len(seeds) * episodes)
     assert pictured is not None
-    seen = _Seen(pictured, {"auroc": scores, "violation_within_steps": WITHIN} if scores else {}, {})
+    seen = _ImageEpisodes(pictured, {"auroc": scores, "violation_within_steps": WITHIN} if scores else {}, {})
     return Episodes(_named(at, rows), seen)
 
 
@@ -98,10 +98,10 @@ def _from_exact_starts(at: Setting) -> Episodes:
             line.report((place + 1) * feasible, len(seeds) * feasible)
     assert pictured is not None
     if knowing is None:
-        return Episodes(_named(at, rows), _Seen(pictured, {}, {}))
+        return Episodes(_named(at, rows), _ImageEpisodes(pictured, {}, {}))
     states = [member(at.run.states, place) for place in range(len(seeds))]
     region = measure_region(knowing, states, task, exact)
-    seen = _Seen(pictured, {"exact": scores, "region": region.scores}, region_arrays(region, exact))
+    seen = _ImageEpisodes(pictured, {"exact": scores, "region": region.scores}, region_arrays(region, exact))
     return Episodes(_named(at, rows), seen)
 
 
@@ -109,7 +109,7 @@ def _named(at: Setting, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"task": at.task.name, "algorithm": at.run.config.algorithm, **row} for row in rows]
 
 
-def figures(at: Setting, episodes: Episodes) -> Found:
+def figures(at: Setting, episodes: Episodes) -> Scored:
     """Figures of each start set and of the data's episodes."""
     found: dict[str, Any] = start_figures(episodes.rows)
     if (data := at.data.frames) is not None:
@@ -121,16 +121,16 @@ def figures(at: Setting, episodes: Episodes) -> Found:
             "violation_free_rate": float(np.mean(free)),
             "violation_free_return_mean": float(np.mean(data.returns[free])) if free.any() else None,
         }
-    return Found({f"evaluation{at.place}": found, "acting": {"step": at.run.step, "task": at.task.name}})
+    return Scored({f"evaluation{at.place}": found, "acting": {"step": at.run.step, "task": at.task.name}})
 
 
-def infeasibility(at: Setting, episodes: Episodes) -> Found:
+def infeasibility(at: Setting, episodes: Episodes) -> Scored:
     """How well p tells what is infeasible."""
     scores = episodes.seen.scores
-    return Found({f"evaluation{at.place}_infeasibility": scores} if scores else {})
+    return Scored({f"evaluation{at.place}_infeasibility": scores} if scores else {})
 
 
-def pictures(at: Setting, episodes: Episodes) -> Found:
+def pictures(at: Setting, episodes: Episodes) -> Scored:
     """What the report draws of the first seed."""
     arrays = picture_arrays(at.run.algorithm, member(at.run.states, 0), episodes.seen.pictured) | episodes.seen.arrays
-    return Found(files={f"pictures{at.place}.npz": npz_content(arrays)})
+    return Scored(files={f"pictures{at.place}.npz": npz_content(arrays)})

@@ -14,7 +14,7 @@ from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.vector import VectorEnv, WorkerDeath
 from surefoot.evaluation.cameras import choose_renderer
 from surefoot.evaluation.drawn import DrawnRollout, draw_rollouts
-from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Found, Setting
+from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Scored, Setting
 from surefoot.evaluation.image_pictures import picture_arrays
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
 from surefoot.evaluation.rows import against_limits, episode_row
@@ -46,7 +46,7 @@ def by_protocol(
     )
 
 
-class _Seen(NamedTuple):
+class _ProtocolEpisodes(NamedTuple):
     drawn: list[DrawnRollout]
     deaths: Sequence[WorkerDeath]
     timing: dict[str, Any]
@@ -77,7 +77,7 @@ def _roll_out(at: Setting, *, protocol: ProtocolName, gifs: int) -> Episodes:
     method = {**at.method, "data": data_name(at.run.config.data_selection)}
     rows = protocol_rows(rollouts.episodes, task, protocol=protocol, method=method)
     timing = _timing(rollouts, seconds, workers=at.workers, num_envs=num_envs)
-    return Episodes(rows, _Seen(drawn, environment.deaths, timing))
+    return Episodes(rows, _ProtocolEpisodes(drawn, environment.deaths, timing))
 
 
 def protocol_rows(
@@ -102,11 +102,11 @@ def protocol_rows(
     return against_limits(once, cost_limits(task, protocol), protocol)
 
 
-def figures(at: Setting, episodes: Episodes) -> Found:
+def figures(at: Setting, episodes: Episodes) -> Scored:
     """Figures against the limits, and how the work went."""
     drawn, deaths, timing = episodes.seen
     found = {**protocol_figures(episodes.rows), "timing": timing, "worker_deaths": [one._asdict() for one in deaths]}
-    return Found(
+    return Scored(
         {
             f"protocol{at.place}": found,
             "simulator": simulator_versions(at.task),
@@ -117,17 +117,17 @@ def figures(at: Setting, episodes: Episodes) -> Found:
     )
 
 
-def pictures_of_data(at: Setting, episodes: Episodes) -> Found:
+def pictures_of_data(at: Setting, episodes: Episodes) -> Scored:
     """Of a policy that sees: what the report draws its world model from, of the first episodes of its own data, since
     a simulator's are not kept. Nothing, and a warning says why, where there are none."""
     if at.task.image_shape is None or at.elsewhere:
-        return Found()
+        return Scored()
     found = at.data
     if found.frames is None:
         at.observer.warn(f"the report will show no pictures of the data: {found.reason}.")
-        return Found()
+        return Scored()
     arrays = picture_arrays(at.run.algorithm, member(at.run.states, 0), first_episodes(found.frames, PICTURED))
-    return Found(files={"pictures.npz": npz_content(arrays)})
+    return Scored(files={"pictures.npz": npz_content(arrays)})
 
 
 def _timing(rollouts: Rollouts, seconds: float, *, workers: int, num_envs: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from surefoot.data import Dataset
 from surefoot.envs import point_robot
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.evaluation.evaluate import Records, episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
-from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Found, Setting
+from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Scored, Setting
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.starts import Starts, draw_starts
 from surefoot.numerics import check_finite
@@ -61,7 +61,7 @@ class _Exact(NamedTuple):
     region: Region | None
 
 
-class _Seen(NamedTuple):
+class _RobotEpisodes(NamedTuple):
     exact: _Exact
     records: Records
 
@@ -94,25 +94,25 @@ def _roll_out(at: Setting, *, dataset: Dataset | None) -> Episodes:
             task=PURE_TASKS[at.task.name],
             on_progress=line.report,
         )
-    return Episodes(episode_rows(records, exact.starts, seeds=seeds, method=at.method), _Seen(exact, records))
+    return Episodes(episode_rows(records, exact.starts, seeds=seeds, method=at.method), _RobotEpisodes(exact, records))
 
 
-def figures(at: Setting, episodes: Episodes) -> Found:
+def figures(at: Setting, episodes: Episodes) -> Scored:
     """Figures of each start set and of the data."""
     fixed, data = point_robot.ROBOTS[at.task.name].fixed_starts, episodes.seen.exact.data
     found = summarise_evaluation(episodes.rows, fixed_starts=fixed) | ({} if data is None else {"data": data})
-    return Found({"evaluation": found, "acting": at.acting}, drawn={})
+    return Scored({"evaluation": found, "acting": at.acting}, drawn={})
 
 
-def feasible_region(at: Setting, episodes: Episodes) -> Found:
+def feasible_region(at: Setting, episodes: Episodes) -> Scored:
     """The learned feasible region against the exact one; nothing where the algorithm has none."""
     region: Region | None = episodes.seen.exact.region
     if region is None:
-        return Found()
+        return Scored()
     axis = cell_centres(RESOLUTION, EXTENT)
     # float16 keeps its relative precision down to zero, where the borders are drawn.
     arrays = {"learned": region.learned.astype(np.float16), "exact": region.exact.astype(np.float16), "axis": axis}
-    return Found({"feasible_region": region.scores}, {"region.npz": npz_content(arrays)})
+    return Scored({"feasible_region": region.scores}, {"region.npz": npz_content(arrays)})
 
 
 def measure_region(run: LoadedRun, exact: FeasibleSet) -> Region | None:
@@ -148,9 +148,9 @@ def measure_region(run: LoadedRun, exact: FeasibleSet) -> Region | None:
     )
 
 
-def paths(at: Setting, episodes: Episodes) -> Found:
+def paths(at: Setting, episodes: Episodes) -> Scored:
     """Positions along some episodes, for the pictures."""
-    return Found(files={"paths.npz": npz_content(_pictured(episodes.seen.exact.starts, episodes.seen.records))})
+    return Scored(files={"paths.npz": npz_content(_pictured(episodes.seen.exact.starts, episodes.seen.records))})
 
 
 def _pictured(starts: Starts, records: Records) -> dict[str, np.ndarray]:
