@@ -261,6 +261,7 @@ def test_a_calibration_on_outcomes_without_costs_is_remarked(
     # The same of segments, with a planner that predicts a cost.
     segments = HeldOut(np.zeros(9), np.ones(9), np.zeros(9), np.zeros(9, int))
     monkeypatch.setattr(StubPlanner, "predict", lambda: None, raising=False)
+    monkeypatch.setattr(StubPlanner, "candidates", 64, raising=False)
     monkeypatch.setattr(calibration, "_held_out", lambda *_: (SimpleNamespace(episode_ends=[9]), None, np.arange(9)))
     monkeypatch.setattr(calibration, "held_out_outcomes", lambda *_, **__: segments)
     sentence = "nowhere.hdf5: none of 9 held-out segments has a cost, so that the margins say nothing"
