@@ -23,6 +23,7 @@ from surefoot import presets
 from surefoot.data import episode_files
 from surefoot.evaluation.predictions import score_predictions
 from surefoot.nn import member
+from surefoot.protocols import HasWorldModel
 from surefoot.result_files import ROWS, read_rows, write_results
 from surefoot.runs.loaded import load_run
 from surefoot.tasks import get_task
@@ -47,6 +48,7 @@ def cpu_seconds() -> float:
 def score(run: Path, held_out: Path) -> list[dict[str, Any]]:
     """What the world model of each seed predicts of held-out episodes."""
     loaded = load_run(run, {})
+    assert isinstance(loaded.algorithm, HasWorldModel)
     frames = episode_files.load(held_out, get_task(TASK), in_memory=False)
     scores = []
     for place in range(len(loaded.config.seeds)):

@@ -128,7 +128,7 @@ def test_decisions_can_keep_what_the_exact_set_calls_feasible(coarse: dict[str, 
     saved = np.zeros(len(feasible), bool)
     advance = jax.jit(partial(pixels.advance, layout=MOVED))
     for turn in (-1.0, 0.0, 1.0):
-        state, free = starts.state, np.ones(len(feasible), bool)
+        state, free = starts.first.state, np.ones(len(feasible), bool)
         for _ in range(11):
             speed = state.pose[:, 2]
             brake = jnp.clip(-speed / 0.2, -1.0, 0.0)  # stops, and does not drive backwards

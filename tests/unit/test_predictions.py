@@ -35,7 +35,8 @@ def test_the_first_frame_of_an_episode_is_left_out(monkeypatch: pytest.MonkeyPat
         return Predicted(wrong, frames.cost), Predicted(jnp.full_like(wrong, 4 / 6), -frames.cost)
 
     monkeypatch.setattr(predictions, "_predict", predict)
-    scores = score_predictions(SimpleNamespace(), None, data)
+    nobody: Any = SimpleNamespace()
+    scores = score_predictions(nobody, None, data)
     assert scores["seen"] == {"reward_r2": 1.0, "cost_auroc": 1.0}
     assert scores["ahead"]["cost_auroc"] == 0.0
     assert scores["ahead"]["reward_r2"] == pytest.approx(0.0, abs=1e-6)
