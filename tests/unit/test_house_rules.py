@@ -202,7 +202,7 @@ LONG_FILES: dict[str, int] = {
     "src/surefoot/training/fit.py": 360, "src/surefoot/training/loaded.py": 367,
     "src/surefoot/training/run_directory.py": 405, "tests/conformance/test_algorithms.py": 470,
     "tests/unit/test_benchmark_store.py": 408, "tests/unit/test_collection.py": 453,
-    "tests/unit/test_data_download.py": 355, "tests/unit/test_logs.py": 361, "tests/unit/test_ranges.py": 442,
+    "tests/unit/test_data_download.py": 355, "tests/unit/test_logs.py": 361, "tests/unit/test_ranges.py": 444,
     "tests/unit/test_storage.py": 567, "tests/unit/test_training_fit.py": 460,
 }  # fmt: skip
 """Files above the limit, and their lines."""

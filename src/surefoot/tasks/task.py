@@ -66,9 +66,9 @@ class Task:
     """Row of the tables of presets that were measured on tasks of its kind; None where there is none."""
     d4rl: D4RLData | None = None
     """How D4RL's data of the same robot are read; None where there are none."""
-    still_columns: tuple[int, ...] | None = ()
+    still_columns: Annotated[tuple[int, ...] | None, Range("[0, 1000000]")] = ()
     """Columns of the observation that may hold one number in all rows by their nature; None: any may."""
-    equal_columns: tuple[tuple[int, int], ...] | None = ()
+    equal_columns: Annotated[tuple[tuple[int, int], ...] | None, Range("[0, 1000000]")] = ()
     """Pairs of columns that may be equal in all rows by their nature; None: any may."""
     image_shape: Annotated[tuple[int, int, int] | None, Range(COUNT)] = None
     """Height, width and channels where the observation is an image (uint8); None where it is a vector."""
