@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
 from tests.e2e.tiny import rows_of
-from tests.memory import drop_programs
+from tests.memory import drop_programs, in_a_process
 
 import surefoot
 from surefoot.cli.main import main
@@ -42,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     path = tmp_path_factory.mktemp("runs") / "fosp"
     words = ["train", "--algorithm", "fosp", "--task", TASK, "--data", str(data), "--stream", "always"]
-    assert main([*words, "--out", str(path), *SIZES]) == 0
+    in_a_process([*words, "--out", str(path), *SIZES])
     return path
 
 
@@ -68,7 +68,7 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned_in_the_simulator(
     tuned = tmp_path / "online"
     drop_programs()
     words = ["finetune", str(run), "--task", MOVED, "--steps", "250", "--lanes", "1", "--ratio", "0.01"]
-    assert main([*words, "--workers", "1", "--out", str(tuned)]) == 0
+    in_a_process([*words, "--workers", "1", "--out", str(tuned)])
     (bill,) = rows_of(tuned / "online.jsonl")
     assert (bill["environment_steps"], bill["episodes"]) == (250, 1)
     before, after = surefoot.load(run), surefoot.load(tuned)

@@ -202,10 +202,9 @@ def test_large_data_are_sampled_alike_in_memory_and_in_their_file(monkeypatch: p
     data = make_data()
 
     class InFile:
-        def __len__(self) -> int:
-            return 40
+        num_rows = 40
 
-        def gather(self, rows: np.ndarray) -> Transition:
+        def take(self, rows: np.ndarray) -> Transition:
             return Transition(*(jnp.asarray(values)[rows] for values in data))
 
     def sample(kind: Any, source: Any) -> Transition:

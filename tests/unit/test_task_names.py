@@ -14,7 +14,7 @@ ASKING = frozenset(("startswith", "endswith", "removeprefix", "removesuffix", "p
 STILL = {
     # Which evaluation a task has; they become values of an evaluation (issue 22.3).
     "cli/evaluate.py": 1,
-    "cli/evaluate_images.py": 1,
+    "evaluation/kinds/images.py": 1,
 }
 """Module -> questions that are left in it."""
 
