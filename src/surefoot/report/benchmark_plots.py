@@ -63,12 +63,13 @@ def _figure(panels: Sequence[Entries], summary: Mapping[str, Any]) -> Figure:
         panel.set_axis_off()
     figure.supxlabel("normalised return", fontsize=9)
     figure.supylabel("normalised cost (1: the limit)", fontsize=9)
-    titles = [summary["plan"]["methods"][key]["title"] for key in keys]
+    drawn = {entry["method"] for entries in panels for entry in entries}
+    titles = {i: summary["plan"]["methods"][key]["title"] for i, key in enumerate(keys) if key in drawn}
     handles = [
         Line2D([], [], linestyle="", marker=_marker(i), color=_colour(i), markersize=6, label=plain_for_plot(title))
-        for i, title in enumerate(titles)
+        for i, title in titles.items()
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(keys), 5))
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5))
     return figure
 
 
