@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.tiny import TINY, TRANSITIONS
+from tests.memory import drop_programs
 
 from surefoot.cli.main import main
 from surefoot.evaluation import images
@@ -21,6 +22,7 @@ def data_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained_run(tmp_path_factory: pytest.TempPathFactory, data_file: Path) -> Path:
     """A run of two seeds from `surefoot train`."""
     run = tmp_path_factory.mktemp("runs") / "tiny"
+    drop_programs()  # of one command before the next: together they take more than a test may hold
     assert main(["train", "--data", str(data_file), "--out", str(run), *TINY]) == 0
     return run
 
@@ -28,7 +30,9 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory, data_file: Path) -> Pa
 @pytest.fixture(scope="session")
 def finished_run(trained_run: Path) -> Path:
     """The same after `surefoot evaluate` and `surefoot report`."""
+    drop_programs()
     assert main(["evaluate", str(trained_run), "--episodes", "8"]) == 0
+    drop_programs()
     assert main(["report", str(trained_run)]) == 0
     return trained_run
 
