@@ -41,8 +41,8 @@ FISOR_PRESETS: dict[str, dict[str, Any]] = {
         "safer_step": 1.0,
         "extraction": "feasible_first",
         "margin": 0.15,
-        "escape_slack": 0.05,
-        "escape_above": 0.25,
+        "escape_slack": 0.1,
+        "escape_above": 0.1,
         "diffusion": SMALL_POLICY,
     },
     # The paper's sizes and its PointRobot settings (table of hyper-parameters), with the corrected behaviour.
