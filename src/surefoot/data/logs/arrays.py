@@ -13,7 +13,15 @@ import h5py
 import numpy as np
 
 from surefoot.data.checks import refuse
-from surefoot.data.logs.table import BATCH_ROWS, Batch, number_of, refuse_at, split_columns, split_names
+from surefoot.data.logs.table import (
+    BATCH_ROWS,
+    Batch,
+    number_of,
+    refuse_at,
+    seconds_of_moments,
+    split_columns,
+    split_names,
+)
 from surefoot.data.npz_files import read_npz
 from surefoot.data.storage import NUMBER_KINDS, check_storage, find, names, reading
 
@@ -206,7 +214,7 @@ def _episode_columns(path: Path, file: h5py.File, episode: str) -> dict[str, np.
 
 def _numbers(path: Path, name: str, values: np.ndarray, first: int, texts: Collection[str]) -> np.ndarray:
     if values.dtype.kind == "M":
-        return values.astype("datetime64[ns]").astype(np.int64) / 1e9
+        return seconds_of_moments(values)
     if name in texts and values.dtype.kind in "iu":
         return values
     if values.dtype.kind in "biuf":

@@ -87,7 +87,7 @@ def _constraints(checked: Checked) -> Iterator[str]:
     logged = [number for number, kind in enumerate(kinds) if kind == "cost"]
     costly = checked.constraints[:, logged].sum(1) > 0 if logged else None
     starts = np.zeros(len(checked.data), bool)
-    starts[np.append(0, checked.data.episode_ends[checked.data.episode_ends < len(starts)])] = True
+    starts[checked.data.episode_starts] = True
     for number, one in enumerate(checked.file.constraint):
         if one.kind == "signal":
             yield from compare(one.name, checked.constraints[:, number], costly, starts)
@@ -182,7 +182,7 @@ def _rates(checked: Checked) -> Iterator[str]:
     low = np.array(table.low or [-1.0] * len(table.columns))
     high = np.array(table.high or [1.0] * len(table.columns))
     inside = np.ones(len(actions) - 1, bool)
-    inside[checked.data.episode_ends[checked.data.episode_ends < len(actions)] - 1] = False
+    inside[checked.data.episode_starts[1:] - 1] = False
     changes = np.abs(np.diff(read_rows(actions, 0, len(actions)), axis=0))[inside] * (high - low) / 2
     for number, limit in enumerate(table.rate_limit):
         over = changes[:, number] > limit * (1 + _RATE_SLACK) + 1e-6 * (high - low)[number]

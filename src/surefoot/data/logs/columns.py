@@ -43,7 +43,8 @@ class Columns:
         for one, expression in zip(self.file.constraint, self.constraints, strict=True):
             if not one.of_state:
                 found += expression.columns
-        return tuple(dict.fromkeys(name for name in found if name not in self.state_columns))
+        of_state = set(self.state_columns)
+        return tuple(dict.fromkeys(name for name in found if name not in of_state))
 
     @property
     def state_columns(self) -> tuple[str, ...]:

@@ -177,7 +177,7 @@ class _Splitter:
 
 def _seconds(values: np.ndarray, batch: Batch, name: str, counted: str) -> np.ndarray:
     """A column of times in seconds. Refuses what is neither a number nor a date."""
-    seconds = values.astype(np.float64) if values.dtype.kind in "biuf" else seconds_of(values)
+    seconds = seconds_of(values)
     if seconds is None:
         kinds = np.array([_time_kind(one) for one in values])
         seconds = np.full(len(values), np.nan)
@@ -198,8 +198,8 @@ def _seconds(values: np.ndarray, batch: Batch, name: str, counted: str) -> np.nd
 def _time_kind(word: str) -> str:
     """Whether a word is a number or a date; empty where it is neither."""
     number = number_of(word)
-    if number is not None and np.isfinite(number):
-        return "number"
+    if number is not None:
+        return "number" if np.isfinite(number) else ""
     return "date" if seconds_of(np.array([word])) is not None else ""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from surefoot.data.logs.table import Log, number_of, seconds_of
+from surefoot.data.logs.table import Log, numbers_if_any, seconds_of
 from surefoot.errors import ConfigError
 
 _ROLES: dict[str, str] = {
@@ -148,7 +148,7 @@ def _facts(log: Log, roles: dict[str, str]) -> LogFacts:
     last, length, ended = object(), 0, False
     for batch in log.batches(log.names, texts=log.names):
         for name, values in batch.columns.items():
-            batch.columns[name] = _numbers_if_any(values) if roles[name] not in ("episode", "time") else values
+            batch.columns[name] = numbers_if_any(values) if roles[name] not in ("episode", "time") else values
             _add(facts.columns[name], batch.columns[name])
         names = batch.columns[by_role["episode"]] if "episode" in by_role else np.zeros(batch.rows)
         over = np.zeros(batch.rows, bool)
@@ -165,17 +165,8 @@ def _facts(log: Log, roles: dict[str, str]) -> LogFacts:
     return facts
 
 
-def _numbers_if_any(values: np.ndarray) -> np.ndarray:
-    """Text as numbers, where all of it is numbers."""
-    if values.dtype.kind in "biuf":
-        return values.astype(np.float64)
-    found = [number_of(one) for one in values.tolist()]
-    return values if None in found else np.array(found, np.float64)
-
-
 def _median_step(times: np.ndarray) -> float:
-    numbers = _numbers_if_any(times)
-    seconds = numbers if numbers.dtype.kind == "f" else seconds_of(times)
+    seconds = seconds_of(times)
     return np.nan if seconds is None else float(np.median(np.diff(seconds)))
 
 

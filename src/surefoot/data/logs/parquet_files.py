@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.data.logs.csv_files import refuse_other_columns
-from surefoot.data.logs.table import BATCH_ROWS, Batch, refuse_at, split_columns, split_names
+from surefoot.data.logs.table import BATCH_ROWS, Batch, refuse_at, seconds_of_moments, split_columns, split_names
 from surefoot.data.writing import blaming
 from surefoot.errors import ConfigError
 
@@ -121,8 +121,8 @@ def _values(path: Path, name: str, column: Any, first: int, texts: Collection[st
     if name in texts and pa.types.is_integer(kind) and not column.null_count:
         return np.asarray(column.to_numpy(zero_copy_only=False))
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return column.cast(pa.timestamp("ns")).to_numpy(zero_copy_only=False).astype(np.int64) / 1e9
+        return seconds_of_moments(column.cast(pa.timestamp("ns")).to_numpy(zero_copy_only=False))
     if pa.types.is_duration(kind):
-        return column.cast(pa.duration("ns")).to_numpy(zero_copy_only=False).astype(np.int64) / 1e9
+        return seconds_of_moments(column.cast(pa.duration("ns")).to_numpy(zero_copy_only=False))
     with blaming(path, name, "a column of numbers"):
         return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)

@@ -72,12 +72,32 @@ def number_of(text: str) -> float | None:
         return None
 
 
+def numbers_if_any(values: np.ndarray) -> np.ndarray:
+    """Text as numbers, where all of it is numbers."""
+    if values.dtype.kind in "biuf":
+        return values.astype(np.float64)
+    found = [number_of(one) for one in values.tolist()]
+    return values if None in found else np.array(found, np.float64)
+
+
 def seconds_of(words: np.ndarray) -> np.ndarray | None:
-    """Dates and times in ISO 8601 as seconds; None where they are none."""
+    """Times as seconds: numbers, or dates in ISO 8601; None where they are neither, NaN where one is missing.
+
+    Numbers come first, because NumPy reads "12" as the year 12.
+    """
+    numbers = numbers_if_any(words)
+    if numbers.dtype.kind == "f":
+        return numbers
     try:
-        return words.astype("datetime64[ns]").astype(np.int64) / 1e9
+        return seconds_of_moments(words.astype("datetime64[ns]"))
     except ValueError:
         return None
+
+
+def seconds_of_moments(moments: np.ndarray) -> np.ndarray:
+    """datetime64 or timedelta64 as seconds; NaN where one is missing."""
+    exact = moments.astype(f"{moments.dtype.kind}8[ns]")
+    return np.where(np.isnat(exact), np.nan, exact.astype(np.int64) / 1e9)
 
 
 def split_columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:

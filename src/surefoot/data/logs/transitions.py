@@ -112,9 +112,10 @@ def given_scales(columns: Columns) -> list[float | None]:
 def _without_missing(rows: Rows, columns: Columns) -> tuple[Rows, int]:
     """The rows of episodes without missing numbers, and how many episodes were left out; or a refusal."""
     missing = np.zeros(len(rows), bool)
+    may_lack = set() if columns.next_columns else set(columns.step_columns)
     for name in columns.numeric:
         bad = ~np.isfinite(rows.columns[name])
-        if name in columns.step_columns and not columns.next_columns:
+        if name in may_lack:
             bad &= ~rows.last  # the last row is only where the episode ended
         if bad.any() and (columns.file.episodes.missing == "refuse" or np.isinf(rows.columns[name][bad]).any()):
             row = int(bad.argmax())
