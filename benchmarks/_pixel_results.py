@@ -1,6 +1,5 @@
 """What `point_robot_pixels.py` writes: rows, figures over the seeds, a table, pictures."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from surefoot.evaluation.image_pictures import picture_arrays
 from surefoot.files import write_text, write_whole
 from surefoot.report.image_figures import picture_figures
 from surefoot.report.image_plots import MethodEpisodes, online_curves, return_against_cost
-from surefoot.report.style import save_figure
+from surefoot.report.style import png_of
 from surefoot.result_files import ROWS
 from surefoot.result_files import read_rows as read_json_rows
 
@@ -96,11 +95,10 @@ def draw_pictures(out: Path, frames: FrameData) -> dict[str, bytes]:
         figures["fine-tuning"] = online_curves(online)
     shown = {}
     for name, figure in figures.items():
-        picture = io.BytesIO()
-        save_figure(figure, picture, format="png", dpi=110)
-        write_whole(out / f"{name}.png", picture.getvalue())
+        picture = png_of(figure, dpi=110)
+        write_whole(out / f"{name}.png", picture)
         if name in SHOWN:
-            shown[f"{name}.png"] = picture.getvalue()
+            shown[f"{name}.png"] = picture
     return shown
 
 

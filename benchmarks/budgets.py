@@ -9,7 +9,6 @@ options it goes on. Every option after `--` goes to the training.
 """
 
 import argparse
-import io
 import json
 import sys
 from pathlib import Path
@@ -22,7 +21,7 @@ from surefoot.evaluation.kinds.budgets import ROWS
 from surefoot.evaluation.rows import read_budget_rows
 from surefoot.report.budget_figures import budget_figures, levels_of
 from surefoot.report.key_figures import budget_verdict
-from surefoot.report.style import save_figure
+from surefoot.report.style import png_of
 from surefoot.report.summary_rows import budget_rows, level_rows
 from surefoot.report.tables import markdown_table
 from surefoot.result_files import ROWS as PUBLISHED_ROWS
@@ -83,9 +82,7 @@ def write(path: Path, out: Path, task: str, episodes: range, overrides: dict[str
     }
     for name, (figure, _) in budget_figures(path, task).items():
         if name in FIGURES:
-            picture = io.BytesIO()
-            save_figure(figure, picture, format="png", dpi=150)
-            contents[f"{name}.png"] = picture.getvalue()
+            contents[f"{name}.png"] = png_of(figure, dpi=150)
     if (path / "calibration.json").exists():
         contents["calibration.json"] = json.loads((path / "calibration.json").read_text(encoding="utf-8"))
     write_results(out, contents)

@@ -9,7 +9,6 @@ critics (FISOR's) choose among them. Writes front.json (a row per method and mar
 
 import argparse
 import dataclasses
-import io
 import sys
 import time
 from pathlib import Path
@@ -24,7 +23,7 @@ from surefoot.evaluation.evaluate import roll_out_seeds
 from surefoot.evaluation.metrics import wilson_interval
 from surefoot.evaluation.starts import draw_starts
 from surefoot.report.plots import FrontPoint, FrontSeries, front
-from surefoot.report.style import save_figure
+from surefoot.report.style import png_of
 from surefoot.result_files import write_results
 from surefoot.safety.exact import solve_point_robot
 from surefoot.training.loaded import load_policy
@@ -132,9 +131,7 @@ def drawn(rows: list[dict[str, Any]]) -> bytes:
         )
         for name in ("FISOR", "FISOR, no siblings", RIVAL, "behaviour cloning, siblings")
     ]
-    picture = io.BytesIO()
-    save_figure(front(series), picture, format="png", dpi=150)
-    return picture.getvalue()
+    return png_of(front(series), dpi=150)
 
 
 if __name__ == "__main__":

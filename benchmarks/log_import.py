@@ -43,12 +43,12 @@ time = "t"
 step_seconds = 0.1
 """
 MEASURED = """\
-import json, resource, sys, time
+import json, sys, time
 from surefoot.cli.main import main
+from surefoot.system import peak_memory
 began = time.perf_counter()
 code = main(sys.argv[1:])
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"code": code, "seconds": time.perf_counter() - began, "peak_bytes": peak}))
+print(json.dumps({"code": code, "seconds": time.perf_counter() - began, "peak_bytes": peak_memory()}))
 """
 
 

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,11 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 def json_content(value: Any) -> bytes:
     """A value as the content of a file of indented JSON. Raises `ValueError` for NaN and infinities."""
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def json_rows(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Rows as the content of a file of JSON lines. Raises `ValueError` for NaN and infinities."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.file_sets import Mark, fault_of, mark, write_together
-from surefoot.files import json_content
+from surefoot.files import json_content, json_rows
 from surefoot.text import without_folders
 
 MANIFEST, ROWS = "manifest.json", "rows.jsonl.gz"
@@ -41,13 +41,13 @@ def content_of(name: str, value: Any) -> bytes:
     if name.endswith(".json"):
         return json_content(public)
     if name.endswith(".jsonl.gz"):
-        return compressed("".join(json.dumps(row, allow_nan=False) + "\n" for row in public))
+        return compressed(json_rows(public))
     return str(public).encode()
 
 
-def compressed(text: str) -> bytes:
-    """A text in gzip's format: the same bytes for the same text."""
-    return gzip.compress(text.encode(), mtime=0)
+def compressed(content: bytes) -> bytes:
+    """Content in gzip's format: the same bytes for the same content."""
+    return gzip.compress(content, mtime=0)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

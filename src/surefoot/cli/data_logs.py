@@ -99,8 +99,9 @@ def check_data(options: DataCheckOptions) -> None:
         )
     opened = open_source(options)
     checked = read_checked(path, opened.dataset, file)
-    width = max(len(name) for name, _ in coverage_lines(checked))
-    for name, value in coverage_lines(checked):
+    lines = coverage_lines(checked)
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
         show(f"{name:<{width}}  {value}")
     found = log_remarks(checked)
     remark([f"{path}: {sentence}" for sentence in found], strict=options.strict)

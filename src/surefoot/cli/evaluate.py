@@ -132,14 +132,14 @@ def evaluate(
     """Measure a run, write what was found into it, and return its summary; print it where it cannot be written.
     `dataset` spares reading it again; `given` are the options that a command line names, `faults` what is wrong with it
     so far."""
+    overrides = acting_overrides(options)
     with faults or Faults() as gathered:
         check_writable(options.run)
         check_writable(options.run / FOLDER)
-        loaded = load_run(options.run, acting_overrides(options))
+        loaded = load_run(options.run, overrides)
         request = _budget_request(options)
         route = route_of(loaded, request)
         _check_route(loaded, options, route, given, gathered)
-    overrides = acting_overrides(options)
     changed = loaded.config.differing(overrides) if route.startswith("budgets") else overrides
     try:
         return measure(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from surefoot.errors import ConfigError, Fault, flag
+from surefoot.errors import Fault, flag
 from surefoot.ranges import Declared, declared_fields, fault_of, shown
 from surefoot.types import GROUP
 
@@ -51,12 +51,6 @@ class Option(typing.NamedTuple):
         """Whether it must be given."""
         lacking = self.value(default) in (dataclasses.MISSING, tyro.MISSING)
         return lacking and (self.declared.variadic is None or self.declared.length is not None or not self.positional)
-
-
-def numeric_flags(kind: Any) -> dict[str, Option]:
-    """The flags of an options dataclass that take numbers, those of nested hyper-parameters too: "--guide.steps" -> its
-    field."""
-    return {found.flag: found for found in _fields(kind, "") if found.declared.numeric}
 
 
 def leaves(kind: Any) -> Iterator[Option]:
@@ -146,13 +140,6 @@ def _with_range(field: StructFieldSpec, declared: Declared | None) -> StructFiel
         return f"{(text() if callable(text) else text) or ''} {words}".strip()
 
     return dataclasses.replace(field, helptext=with_words)
-
-
-def check_arguments(kind: Any, arguments: Sequence[str]) -> None:
-    """Raise `ConfigError`, which names all of them by their flags, where values in the arguments are none that the
-    fields of `kind` declare."""
-    if found := argument_faults(kind, arguments):
-        raise ConfigError("; ".join(f"{name}: {sentence}" for name, sentence in found) + ".")
 
 
 def argument_faults(kind: Any, arguments: Sequence[str]) -> list[tuple[str, str]]:

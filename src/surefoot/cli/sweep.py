@@ -5,7 +5,6 @@ OUT/episodes.jsonl                      the rows of all, each with its share
 OUT/data_quantity.json, .png            the figures of each share; bars of return and cost
 """
 
-import json
 import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +38,7 @@ from surefoot.evaluation.kinds.limits import EPISODES, by_protocol
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
 from surefoot.evaluation.rows import evaluation_rows_of
 from surefoot.file_sets import check_writable
-from surefoot.files import replacement, write_json, write_text
+from surefoot.files import json_rows, replacement, write_json, write_whole
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.report.protocol_plots import QuantityBar, quantity_bars
 from surefoot.report.style import save_figure
@@ -223,7 +222,7 @@ def sweep(
         )
         records.append((fraction, _measured(path, options)))
         rows += [{"fraction": fraction, **row} for row in evaluation_rows_of(path)]
-    write_text(options.out / ROWS, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    write_whole(options.out / ROWS, json_rows(rows))
     figures = [{"fraction": fraction, **summary["protocol"]} for fraction, summary in records]
     write_json(options.out / RESULT, without_folders({"command": shlex.join(command), "shares": figures}))
     bars = [QuantityBar(fraction, summary["protocol"]) for fraction, summary in records]

@@ -30,9 +30,9 @@ def _changed(hyper: Algorithm, defaults: Algorithm, name: str) -> dict[str, Any]
 def learning_remarks(hyper: Algorithm, defaults: Algorithm) -> list[str]:
     """What is left out of learning though safety rests on it, and switches of `defaults` that what was given turns
     off without saying so."""
-    found = [f"{flag(name)} {prefixed(hyper)[name]}: {meaning}" for name, meaning in untrained(hyper).items()]
-    idle = {name: reason for name, reason in unread(hyper).items() if name not in unread(defaults)}
-    values = prefixed(hyper)
+    values, by_default = prefixed(hyper), unread(defaults)
+    found = [f"{flag(name)} {values[name]}: {meaning}" for name, meaning in untrained(hyper).items()]
+    idle = {name: reason for name, reason in unread(hyper).items() if name not in by_default}
     return found + [
         f"{flag(name)} is on and not read with {reason}" for name, reason in idle.items() if values.get(name) is True
     ]

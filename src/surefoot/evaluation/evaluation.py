@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 from surefoot.envs.vector import VectorEnv
 from surefoot.evaluation.budgets import Budget
 from surefoot.evaluation.cameras import check_cameras
-from surefoot.evaluation.rows import json_rows
+from surefoot.files import json_rows
 from surefoot.observer import Observer
 from surefoot.protocols import choice_of
 from surefoot.ranges import Range, check_fields

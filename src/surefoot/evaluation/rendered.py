@@ -1,6 +1,5 @@
 """Episodes of an evaluation once more, in pictures: the same starts, the same noise, and so the same episodes."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -36,12 +35,12 @@ class RenderedEpisode(NamedTuple):
 
 def render_episode(
     algorithm: Acts, state: PyTree[Any], simulator: DrawingSimulator, task: Task, *, seed: int, episode: int,
-    every: int = 1, num_envs: int = 1, on_step: Callable[[int], None] | None = None,
+    every: int = 1, num_envs: int = 1,
 ) -> RenderedEpisode:  # fmt: skip
     """Episode `episode` of training seed `seed`, whose `state` has no seed axis: a frame every `every` steps, with a
     red border where a step since the last frame has cost. `num_envs`: that each seed had when the episode was measured.
-    `on_step(steps)` is called after each step."""
-    filmed = _Filmed(simulator, task, num_envs=num_envs, every=every, on_step=on_step)
+    """
+    filmed = _Filmed(simulator, task, num_envs=num_envs, every=every)
     found = roll_out_alone(algorithm, state, filmed, seed=seed, episode=episode, shape=task.image_shape)
     return RenderedEpisode(filmed.frames, found.episode_return, found.cost, found.length)
 
@@ -49,13 +48,10 @@ def render_episode(
 class _Filmed(LocalEnvs):
     """One simulator in the place of each of `num_envs`, of which one runs."""
 
-    def __init__(
-        self, simulator: DrawingSimulator, task: Task, *, num_envs: int, every: int,
-        on_step: Callable[[int], None] | None,
-    ) -> None:  # fmt: skip
+    def __init__(self, simulator: DrawingSimulator, task: Task, *, num_envs: int, every: int) -> None:
         kind = np.float32 if task.image_shape is None else np.uint8
         super().__init__([simulator] * num_envs, observation_dim=task.observation_dim, kind=kind)
-        self._simulator, self._every, self._on_step = simulator, every, on_step
+        self._simulator, self._every = simulator, every
         self._length, self._cost = 0, 0.0
         self.frames: list[UInt8[np.ndarray, "h w 3"]] = []
 
@@ -71,8 +67,6 @@ class _Filmed(LocalEnvs):
         if self._length % self._every == 0 or (step.terminated | step.truncated).any():
             self.frames.append(_frame(self._simulator, marked=self._cost > 0))
             self._cost = 0.0
-        if self._on_step is not None:
-            self._on_step(self._length)
         return step
 
 

@@ -3,9 +3,8 @@
 Every evaluation keeps rows of this one kind; which of the optional columns are there depends on what was measured.
 """
 
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired
 
@@ -14,6 +13,7 @@ from typing_extensions import TypedDict
 from surefoot.errors import ConfigError
 from surefoot.evaluation.protocol import normalised_cost, normalised_return
 from surefoot.file_sets import Naming
+from surefoot.files import json_rows
 from surefoot.json_files import read_rows
 from surefoot.runs.evaluation_files import kept
 from surefoot.tasks import Task
@@ -135,11 +135,6 @@ def read_budget_rows(path: Path, *, size: int | None = None) -> list[dict[str, A
         path, what="a row of an evaluation under budgets", advice="remove the file to begin again", needs=UNDER_BUDGET,
         cut_end=True, size=size,
     )  # fmt: skip
-
-
-def json_rows(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Rows as the content of a file, one a line."""
-    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,6 +1,5 @@
 """The files of a benchmark's results: rows, summary, tables, figure and page, with a manifest of their hashes."""
 
-import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from surefoot.report.benchmark_tables import (
     overall_rows,
 )
 from surefoot.report.html import write_report
-from surefoot.report.style import save_figure
+from surefoot.report.style import png_of
 from surefoot.result_files import ROWS, write_results
 
 PAGE = "report.html"
@@ -61,9 +60,7 @@ def publish(results: Results, folder: Path) -> Path:
         "table.tex": latex(summary),
     }
     for name, (figure, _) in figures.items():
-        picture = io.BytesIO()
-        save_figure(figure, picture, format="png", dpi=150, metadata={"Software": None})
-        contents[f"{name}.png"] = picture.getvalue()
+        contents[f"{name}.png"] = png_of(figure, dpi=150, metadata={"Software": None})
     for path in folder.iterdir():
         if _PICTURE.fullmatch(path.name) and path.name not in contents:  # of tasks that were shown before
             remove_file(path)

@@ -26,7 +26,7 @@ from surefoot.errors import ConfigError
 from surefoot.evaluation.rows import EpisodeRow
 from surefoot.experiments.cell import Cell, Measured
 from surefoot.file_sets import Mark, Naming, fault_of, mark, write_together
-from surefoot.files import json_content, write_json
+from surefoot.files import json_content, json_rows, write_json
 from surefoot.json_files import check_json, parse_json, read_content, read_json
 from surefoot.locks import claimed, holding
 from surefoot.result_files import ROWS, compressed
@@ -197,8 +197,7 @@ class Store:
 
     def finish(self, cell: Cell, measured: Measured) -> None:
         """Write a cell's rows and that it is done."""
-        text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in measured.rows)
-        content = compressed(text)
+        content = compressed(json_rows(measured.rows))
         record = CellRecord(
             "done", cell.task, cell.method, cell.fraction, cell.seeds, cell.episodes,
             at=time.time(), key=cell.key, rows=mark(content), details=measured.details,

@@ -6,7 +6,6 @@ FOLDER/episodes.jsonl   a row for each episode, with its method
 FOLDER/cost_return.png, report.html
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from surefoot.data.selection import is_whole, method_name
 from surefoot.errors import ConfigError
 from surefoot.evaluation.rows import evaluation_rows_of
 from surefoot.file_sets import check_writable
-from surefoot.files import replacement, write_json, write_text
+from surefoot.files import json_rows, replacement, write_json, write_text, write_whole
 from surefoot.observer import Observer
 from surefoot.report.html import Animation, write_report
 from surefoot.report.protocol_figures import animations, data_points
@@ -70,7 +69,7 @@ def compare(paths: Sequence[Path], out: Path, *, observer: Observer | None = Non
         [scores_of(run.name, run.rows) for run in runs], data=data_points(dataset, task, runs[0].summary)
     )
     rows = [{"method": run.name, **row} for run in runs for row in run.rows]
-    write_text(out / "episodes.jsonl", "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    write_whole(out / "episodes.jsonl", json_rows(rows))
     write_text(out / "table.md", markdown_table(table))
     methods = {run.name: {key: run.summary[key] for key in _KEPT if key in run.summary} for run in runs}
     write_json(out / "summary.json", without_folders({"task": task.name, "methods": methods}))

@@ -4,6 +4,7 @@ Figures are matplotlib's own objects without pyplot, so that nothing is shared b
 """
 
 import functools
+import io
 import os
 from collections.abc import Callable
 from typing import IO, Any, Literal, ParamSpec, TypeVar
@@ -89,6 +90,13 @@ def save_figure(figure: Figure, path: str | os.PathLike[str] | IO[bytes], **opti
     """Write a figure to a file under `STYLE`: ticks are made when it is drawn."""
     with matplotlib.rc_context(STYLE):
         figure.savefig(path, **options)
+
+
+def png_of(figure: Figure, *, dpi: int, **options: Any) -> bytes:
+    """A figure as the content of a PNG file, under `STYLE`."""
+    picture = io.BytesIO()
+    save_figure(figure, picture, format="png", dpi=dpi, **options)
+    return picture.getvalue()
 
 
 def light_grid(axes: Axes, *, axis: Literal["both", "x", "y"] = "both") -> None:

@@ -54,10 +54,8 @@ class Running(NamedTuple):
 class ScanStep(NamedTuple):
     """One step of n environments, as `keep` is shown it."""
 
-    state: PyTree[Any]
-    """Left."""
     observation: Array
-    """Of the state left."""
+    """Acted on."""
     memory: PyTree[Any]
     """The policy's, after it acted."""
     action: Float[Array, "n act"]
@@ -142,7 +140,7 @@ def advance(
     fresh = (*begin(episode), begin_budget(size), _nothing(size))
     state, observation, spent_next, sums_next = where_envs(ended, fresh, (*held, spent, sums))
     after = Running(state, observation, memory, episode, spent_next, sums_next, now.waiting + ended.sum())
-    seen = ScanStep(now.state, now.observation, memory, action, entered, result)
+    seen = ScanStep(now.observation, memory, action, entered, result)
     return after, seen, Row(now.episode, step, playing, ended, sums, None)
 
 

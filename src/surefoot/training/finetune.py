@@ -7,7 +7,6 @@ of new ones). All random numbers are functions of (seed, round), and a checkpoin
 killed run ends with the bits of an undisturbed one.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +23,7 @@ from surefoot import checkpoint
 from surefoot.data.frames import FrameData, Frames, FrameWindows
 from surefoot.envs.pure import PureTask
 from surefoot.errors import CheckpointError, ConfigError, DivergenceError, SurefootError
-from surefoot.files import write_text
+from surefoot.files import json_rows, write_whole
 from surefoot.interrupts import deferred_interrupts
 from surefoot.json_files import read_rows
 from surefoot.nn import member
@@ -337,7 +336,7 @@ def _with_new_part(replay: Replay, part: Any) -> Replay:
 def _save(run: RunDirectory, number: int, states: Any, replays: list[Replay], rows: list[dict[str, Any]]) -> None:
     """The replay and the log first, so that the states are never without them."""
     checkpoint.save(_replay_path(run, number), _new_part(replays), {"round": number})
-    write_text(run.path / LOG, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    write_whole(run.path / LOG, json_rows(rows))
     run.save_checkpoint(number, states, {**run.read_config().identity, "phase": "online"})
     there = {path.name for path in run.checkpoints()}
     for path in (run.path / REPLAY).iterdir():

@@ -109,7 +109,10 @@ def _roll_out(at: Setting, *, request: BudgetRequest) -> Episodes:
         else read_calibration(run.directory.path, step=run.step, sha256=run.sha256, overrides=at.changed)
     )
     budgets = [condition.budget for condition in at.evaluation.conditions if condition.budget is not None]
-    setting = _setting(run, request, calibration, budgets, at.task.horizon)
+    folder = run.directory.path / FOLDER
+    file = folder / ROWS
+    before = read_budget_rows(file)
+    setting = _setting(run, request, calibration, budgets, at.task.horizon, before)
     evaluation = BudgetEvaluation(
         task=at.task,
         budgets=budgets,
@@ -129,9 +132,7 @@ def _roll_out(at: Setting, *, request: BudgetRequest) -> Episodes:
         },
     )
     at.observer.remark(_remarks(at, evaluation, calibration, request.level))
-    folder = run.directory.path / FOLDER
-    file = folder / ROWS
-    done = {(row["asked"], row["seed"], row["episode"]) for row in read_budget_rows(file) if row["setting"] == setting}
+    done = {(row["asked"], row["seed"], row["episode"]) for row in before if row["setting"] == setting}
     log = RowLog(file)
     rolling = _rolling(
         at, evaluation, calibration, request.level, lanes=evaluation.lanes if evaluation.blocks(done) else 0
@@ -223,10 +224,16 @@ def _margin_remarks(evaluation: BudgetEvaluation, changed: Mapping[str, Any]) ->
 
 
 def _setting(
-    run: LoadedRun, request: BudgetRequest, calibration: Calibration | None, budgets: Sequence[Budget], horizon: int
+    run: LoadedRun,
+    request: BudgetRequest,
+    calibration: Calibration | None,
+    budgets: Sequence[Budget],
+    horizon: int,
+    before: Sequence[Mapping[str, Any]],
 ) -> str:
     """The name under which the rows of an evaluation are kept and gone on with: its own for each checkpoint. Rows from
-    before checkpoints had a part in it are gone on with under the name that they have."""
+    before checkpoints had a part in it are gone on with under the name that they have.
+    `before`: the rows of the run."""
     schedules = {one.asked: [str(total) for total in one.totals] for one in budgets if is_schedule(one.asked)}
 
     def margins(seed: int) -> Any:
@@ -247,7 +254,7 @@ def _setting(
         "noise": "seed, episode, step",  # rows of releases that drew by lane are not gone on with
     }
     former = setting_name(parts)
-    if any(row["setting"] == former for row in read_budget_rows(run.directory.path / FOLDER / ROWS)):
+    if any(row["setting"] == former for row in before):
         return former
     return setting_name({**parts, "checkpoint": run.sha256})
 
