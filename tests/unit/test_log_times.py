@@ -21,7 +21,9 @@ NEW_YEAR = 1767225600.0
     ],
 )
 def test_words_as_seconds(words: list[str], seconds: list[float]) -> None:
-    np.testing.assert_allclose(seconds_of(np.array(words)), seconds)
+    found = seconds_of(np.array(words))
+    assert found is not None
+    np.testing.assert_allclose(found, seconds)
 
 
 def test_words_that_are_no_times() -> None:
