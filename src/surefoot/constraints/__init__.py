@@ -13,14 +13,28 @@ from surefoot.constraints.episode_pid import (
     episode_pid_init,
     episode_pid_update,
 )
-from surefoot.constraints.limits import discounted_cost_limit
-from surefoot.constraints.pid import PIDGains, PIDState, pid_init, pid_update
+from surefoot.constraints.limits import LimitConfig, LimitForm, discounted_cost_limit
+from surefoot.constraints.multipliers import (
+    ErrorPIDState,
+    ExponentialConfig,
+    PIDGains,
+    PIDState,
+    error_pid_init,
+    error_pid_update,
+    exponential_update,
+    pid_init,
+    pid_update,
+)
 
 __all__ = [
     "AugmentedConfig",
     "AugmentedState",
     "EpisodePIDConfig",
     "EpisodePIDState",
+    "ErrorPIDState",
+    "ExponentialConfig",
+    "LimitConfig",
+    "LimitForm",
     "PIDGains",
     "PIDState",
     "augmented_init",
@@ -29,6 +43,9 @@ __all__ = [
     "discounted_cost_limit",
     "episode_pid_init",
     "episode_pid_update",
+    "error_pid_init",
+    "error_pid_update",
+    "exponential_update",
     "pid_init",
     "pid_update",
 ]

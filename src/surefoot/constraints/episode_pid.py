@@ -1,8 +1,8 @@
 """The multiplier of SafeDreamer's planner OSRP-Lag: a PID controller that sees the cost of one episode at a time
 (SafeDreamer, ICLR 2024, arXiv 2307.07176).
 
-Unlike `pid`, which is given means over many episodes, it smooths before it integrates, and compares with the cost of
-some episodes ago, because the costs of single episodes are mostly noise.
+Unlike `multipliers.pid_update`, which is given means over many episodes, it smooths before it integrates, and compares
+with the cost of some episodes ago, because the costs of single episodes are mostly noise.
 """
 
 from dataclasses import dataclass

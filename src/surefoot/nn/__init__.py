@@ -13,19 +13,24 @@ from surefoot.nn.networks import (
     move_towards,
 )
 from surefoot.nn.normed import NormedMLP
+from surefoot.nn.offline import ActionVAE, DeterministicActor, SquashedGaussianActor, VAEConfig
 from surefoot.nn.trajectory import TemporalConfig, TemporalUNet, TrajectoryValue
 
 __all__ = [
     "MLP",
+    "ActionVAE",
     "Denoiser",
     "DenoiserConfig",
     "Dense",
+    "DeterministicActor",
     "Gaussian",
     "GaussianActor",
     "NormedMLP",
+    "SquashedGaussianActor",
     "TemporalConfig",
     "TemporalUNet",
     "TrajectoryValue",
+    "VAEConfig",
     "apply_gradient",
     "clip_each",
     "init_optimizer",
