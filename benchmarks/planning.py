@@ -23,7 +23,7 @@ import numpy as np
 import _machine
 from _trebi_tables import PUBLIC_PLAN, PUBLIC_UPDATE
 from surefoot.algorithms.trebi import TREBI
-from surefoot.algorithms.trebi_data import Batch, Segments
+from surefoot.algorithms.trebi.segments import Batch, Segments
 from surefoot.planning import fused_networks
 from surefoot.presets.trebi import TREBI_PRESETS
 from surefoot.types import DataSpec, PolicyInputs

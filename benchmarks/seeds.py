@@ -23,7 +23,7 @@ import fisor_update
 from _chunks import training_block
 from surefoot.algorithms.fisor import FISOR
 from surefoot.algorithms.trebi import TREBI
-from surefoot.algorithms.trebi_data import Normalizer, SegmentData
+from surefoot.algorithms.trebi.segments import Normalizer, SegmentData
 from surefoot.data import Windows
 from surefoot.hyperparameters import change
 from surefoot.presets.fisor import FISOR_PRESETS

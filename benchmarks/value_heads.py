@@ -25,8 +25,8 @@ import numpy as np
 import _machine
 from surefoot import presets
 from surefoot.algorithms.trebi import TREBI
-from surefoot.algorithms.trebi_data import SegmentData, Segments
-from surefoot.algorithms.trebi_learning import value_outputs
+from surefoot.algorithms.trebi.learning import value_outputs
+from surefoot.algorithms.trebi.segments import SegmentData, Segments
 from surefoot.data import load
 from surefoot.diffusion.policy import draw_noisy
 from surefoot.planning import fix_observation

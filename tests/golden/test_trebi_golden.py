@@ -11,10 +11,10 @@ import numpy as np
 import optax
 import pytest
 
-from surefoot.algorithms import trebi_learning
 from surefoot.algorithms.trebi import TREBI
-from surefoot.algorithms.trebi_data import Segments
-from surefoot.algorithms.trebi_learning import model_loss, value_loss, value_outputs
+from surefoot.algorithms.trebi import learning as trebi_learning
+from surefoot.algorithms.trebi.learning import model_loss, value_loss, value_outputs
+from surefoot.algorithms.trebi.segments import Segments
 from surefoot.data import Dataset
 from surefoot.data.windows import sums_to_go, window_starts
 from surefoot.diffusion import schedules

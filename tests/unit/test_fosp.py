@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.algorithms.dreams import Dream, Steps
 from surefoot.algorithms.fosp import FOSP, Choices, FOSPState
-from surefoot.algorithms.fosp_actor import action_weights, best_action, online_probability
-from surefoot.algorithms.fosp_losses import Critics, CriticSettings, Slow, infeasibility, reach_loss
+from surefoot.algorithms.fosp.actor import action_weights, best_action, online_probability
+from surefoot.algorithms.fosp.losses import Critics, CriticSettings, Slow, infeasibility, reach_loss
+from surefoot.algorithms.imagination import Dream, Steps
 from surefoot.data.frames import Frames
 from surefoot.errors import ConfigError
 from surefoot.nn import NormedMLP

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.algorithms.dreams import steps_of
+from surefoot.algorithms.imagination import steps_of
 from surefoot.data import Dataset, load, pixels
 from surefoot.data.frames import FrameData, Frames, frames_of, from_episodes, join, transition_rows
 from surefoot.errors import DataError

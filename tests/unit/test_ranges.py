@@ -42,7 +42,7 @@ from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
 
 RECORDS = {
-    "surefoot.algorithms.trebi_data.SegmentData",
+    "surefoot.algorithms.trebi.segments.SegmentData",
     "surefoot.cli.main.Command",
     "surefoot.collection.thinning.Grid",
     "surefoot.collection.thinning.Thinned",

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.algorithms.dreams import dream_of
+from surefoot.algorithms.imagination import dream_of
 from surefoot.algorithms.safedreamer import SafeDreamer, SafeDreamerState
-from surefoot.algorithms.safedreamer_planner import PlanSettings, evaluation
+from surefoot.algorithms.safedreamer.planner import PlanSettings, evaluation
 from surefoot.constraints import EpisodePIDConfig, EpisodePIDState, episode_pid_init, episode_pid_update
 from surefoot.errors import ConfigError
 from surefoot.planning import CrossEntropyConfig

@@ -11,9 +11,9 @@ import pytest
 from tests.data_fixtures import BINARY_TASK, make_dataset
 
 from surefoot.algorithms.trebi import TREBI
-from surefoot.algorithms.trebi_data import Segments, residual_quantiles, time_bin
-from surefoot.algorithms.trebi_learning import value_loss, value_outputs
-from surefoot.algorithms.trebi_planner import current_actions, empty_memory
+from surefoot.algorithms.trebi.learning import value_loss, value_outputs
+from surefoot.algorithms.trebi.planner import current_actions, empty_memory
+from surefoot.algorithms.trebi.segments import Segments, residual_quantiles, time_bin
 from surefoot.diffusion.policy import draw_noisy
 from surefoot.envs.pure import where_envs
 from surefoot.errors import ConfigError, DataError

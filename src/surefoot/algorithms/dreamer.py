@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from surefoot import world_model
-from surefoot.algorithms.dreams import posterior_states
+from surefoot.algorithms.imagination import posterior_states
 from surefoot.constraints import AugmentedConfig
 from surefoot.data import Dataset
 from surefoot.data.frame_stream import FrameStream, stays_in_files

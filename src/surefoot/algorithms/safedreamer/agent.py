@@ -24,8 +24,8 @@ from jaxtyping import Array, Float, Key
 
 from surefoot import world_model
 from surefoot.algorithms.dreamer import Dreamer
-from surefoot.algorithms.dreams import Dream, dream, recurrent_policy, without_memory
-from surefoot.algorithms.safedreamer_planner import Form, PlanMemory, PlanSettings, first_memory, planning_policy
+from surefoot.algorithms.imagination import Dream, dream, recurrent_policy, without_memory
+from surefoot.algorithms.safedreamer.planner import Form, PlanMemory, PlanSettings, first_memory, planning_policy
 from surefoot.constraints import (
     AugmentedState,
     EpisodePIDConfig,

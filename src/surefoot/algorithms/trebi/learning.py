@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from surefoot.algorithms.trebi_data import Segments
+from surefoot.algorithms.trebi.segments import Segments
 from surefoot.diffusion.clean import weighted_clean_loss
 from surefoot.diffusion.policy import draw_noisy
 from surefoot.diffusion.schedules import Schedule

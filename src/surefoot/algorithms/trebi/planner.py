@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from surefoot.algorithms.trebi_data import Normalizer
+from surefoot.algorithms.trebi.segments import Normalizer
 from surefoot.diffusion.clean import Steps
 from surefoot.errors import ConfigError
 from surefoot.nn import TemporalUNet

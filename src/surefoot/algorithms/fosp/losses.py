@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from surefoot.algorithms.dreams import Dream, Steps
+from surefoot.algorithms.imagination import Dream, Steps
 from surefoot.nn import NormedMLP
 from surefoot.nn.two_hot import two_hot_loss, two_hot_mean
 from surefoot.types import Metrics

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from surefoot.algorithms.dreams import Choose, Dream, Steps, dream
-from surefoot.algorithms.fosp_losses import Critics, Reachability, infeasibility, pair
+from surefoot.algorithms.fosp.losses import Critics, Reachability, infeasibility, pair
+from surefoot.algorithms.imagination import Choose, Dream, Steps, dream
 from surefoot.constraints import augmented_penalty
 from surefoot.nn import GaussianActor
 from surefoot.nn.two_hot import two_hot_mean

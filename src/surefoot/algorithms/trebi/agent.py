@@ -27,15 +27,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from surefoot.algorithms.trebi_data import (
-    Batch,
-    Normalizer,
-    SegmentData,
-    prepare_segments,
-    residual_quantiles,
-    time_bin,
-)
-from surefoot.algorithms.trebi_learning import (
+from surefoot.algorithms.trebi.learning import (
     Averaged,
     ValueHeads,
     create_values,
@@ -46,13 +38,21 @@ from surefoot.algorithms.trebi_learning import (
     value_loss,
     value_outputs,
 )
-from surefoot.algorithms.trebi_planner import (
+from surefoot.algorithms.trebi.planner import (
     Memory,
     Plan,
     empty_memory,
     make_plan,
     planning_policy,
     stretched,
+)
+from surefoot.algorithms.trebi.segments import (
+    Batch,
+    Normalizer,
+    SegmentData,
+    prepare_segments,
+    residual_quantiles,
+    time_bin,
 )
 from surefoot.data import Dataset
 from surefoot.diffusion.clean import Steps, make_steps

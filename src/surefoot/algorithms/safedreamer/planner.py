@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from surefoot.algorithms.dreams import ChooseWithMemory, dream, dream_of
+from surefoot.algorithms.imagination import ChooseWithMemory, dream, dream_of
 from surefoot.nn import GaussianActor, NormedMLP
 from surefoot.planning import CrossEntropyConfig, Evaluate, plan_actions, shifted
 from surefoot.world_model import Latent, WorldModel, WorldModelConfig

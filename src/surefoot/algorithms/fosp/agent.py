@@ -30,9 +30,9 @@ from jaxtyping import Array, Float, Int, Key
 
 from surefoot import world_model
 from surefoot.algorithms.dreamer import Dreamer
-from surefoot.algorithms.dreams import posterior_states, recurrent_policy, steps_of, without_memory
-from surefoot.algorithms.fosp_actor import ActorSettings, Weighting, actor_loss, best_action, online_probability
-from surefoot.algorithms.fosp_losses import Critics, CriticSettings, Reachability, Slow, critics_loss, infeasibility
+from surefoot.algorithms.fosp.actor import ActorSettings, Weighting, actor_loss, best_action, online_probability
+from surefoot.algorithms.fosp.losses import Critics, CriticSettings, Reachability, Slow, critics_loss, infeasibility
+from surefoot.algorithms.imagination import posterior_states, recurrent_policy, steps_of, without_memory
 from surefoot.constraints import (
     AugmentedState,
     augmented_init,

@@ -1,0 +1,5 @@
+"""TREBI: `agent` has the losses and the updates, `planner` a decision, `segments` the data."""
+
+from surefoot.algorithms.trebi.agent import TREBI, TREBIState
+
+__all__ = ["TREBI", "TREBIState"]
