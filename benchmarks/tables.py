@@ -13,6 +13,8 @@ from typing import Any
 import _trebi_tables
 from _results import TOP, markdown, percent, summary
 from surefoot.files import write_text
+from surefoot.report.algorithms import entry_rows, known_algorithms
+from surefoot.report.tables import markdown_table
 
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 
@@ -106,8 +108,15 @@ def front() -> str:
     return markdown(("Choice", "FISOR", "FISOR, no siblings", "behaviour cloning, same critics"), rows)
 
 
+def algorithms() -> str:
+    """What the algorithms declare, those of other packages left out."""
+    own = [entry for entry in known_algorithms() if entry.package == "surefoot"]
+    return markdown_table(entry_rows(own))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "point-robot": point_robot,
+    "algorithms": algorithms,
     "flagship": flagship,
     "fisor-front": front,
     "slow-actuators": copied("slow_actuators", "table.md"),

@@ -24,6 +24,14 @@ class Inputs:
     """Updates take windows of consecutive steps."""
 
 
+@runtime_checkable
+class CitesPaper(Protocol):
+    """An algorithm that says where it was published."""
+
+    paper: ClassVar[str]
+    """Authors, place and year, and the number on arXiv."""
+
+
 class Data(Protocol):
     """What `prepare` makes: rows that training draws, in memory or where they lie. In memory it is a tree of arrays."""
 
@@ -230,6 +238,16 @@ class ChoosesCandidates(Protocol):
         ...
 
 
+@runtime_checkable
+class SearchesActions(Protocol):
+    """An algorithm whose decisions may be a search, which no file of a fixed program holds."""
+
+    @property
+    def search(self) -> str:
+        """What it searches, in words; empty where its decisions are none."""
+        ...
+
+
 def choice_of(algorithm: object) -> dict[str, Any]:
     """How an algorithm chooses among candidates; empty where it does not."""
     return algorithm.choice if isinstance(algorithm, ChoosesCandidates) else {}
@@ -244,6 +262,17 @@ class HasFeasibleValue(Protocol):
 
     def feasible_value(self, state: Any, observation: Float[Array, "n obs"], /) -> Float[Array, " n"]:
         """V_h [n]: the worst constraint signal to come; > 0 is a violation that cannot be avoided."""
+        ...
+
+
+@runtime_checkable
+class HasActionValue(Protocol):
+    """An algorithm whose values say what actions are worth."""
+
+    def action_value(
+        self, state: Any, observation: Float[Array, "n obs"], action: Float[Array, "n act"], /
+    ) -> Float[Array, " n"]:
+        """Q(s, a) [n]: the discounted reward to come, in the units of the rewards that it learned from."""
         ...
 
 

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from surefoot.algorithms.fisor import FISOR, FISORState
-from surefoot.algorithms.fisor.acting import choose_candidate, estimate
+from surefoot.algorithms.fisor.acting import candidate_values, choose, choose_candidate, estimate
 from surefoot.diffusion import schedules
 from surefoot.diffusion.policy import DiffusionPolicyConfig, add_noise, policy_loss
 from surefoot.diffusion.samplers import ancestral, dpm_solver_1
@@ -199,10 +199,13 @@ def test_ancestral_sampler_and_choice(golden, agent, state):
     close(actions, golden["sampler/actions_zero_temperature"])
     repeated = jnp.repeat(observation, 16, axis=0)
     estimates = estimate(state, repeated, actions, agent)
+    np.testing.assert_array_equal(agent.action_value(state, repeated, actions), estimates.q_r)
     close(estimates.q_h, golden["sampler/q_h"])
     chosen = choose_candidate(estimates.q_r[None], estimates.q_h[None], extraction="minqc", margin=0.0)
     assert int(chosen[0]) == int(golden["sampler/chosen"])
-    assert int(agent.choose(state, observation, actions[None])[0]) == int(golden["sampler/chosen"])
+    assert int(choose(state, *candidate_values(state, observation, actions[None], agent), agent)[0]) == int(
+        golden["sampler/chosen"]
+    )
 
 
 def test_dpm_solver_from_zero(golden, state):

@@ -42,6 +42,7 @@ class BC:
         check_fields(self)
 
     inputs: ClassVar[Inputs] = Inputs()
+    paper: ClassVar[str] = "Wang et al., ICLR 2023, arXiv 2208.06193, without its Q term"
 
     # --- data and phases ---
 

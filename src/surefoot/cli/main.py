@@ -54,6 +54,11 @@ COMMANDS: dict[str, Command] = {
         "Write a task file for a system of your own from its log, and check it.",
         "start the same command again",
     ),
+    "algorithms": Command(
+        "surefoot.cli.algorithms",
+        "List the algorithms: papers, inputs, values, sizes, presets.",
+        "start the same command again",
+    ),
     "train": Command(
         "surefoot.cli.train",
         "Train an algorithm on a dataset, for several seeds at once.",

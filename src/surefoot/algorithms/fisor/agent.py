@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from surefoot import data
 from surefoot.algorithms.fisor import acting
@@ -163,6 +163,7 @@ class FISOR(FISORConfig):
     """The algorithm of these hyper-parameters."""
 
     inputs: ClassVar[Inputs] = Inputs()
+    paper: ClassVar[str] = "Zheng et al., ICLR 2024, arXiv 2401.10700"
 
     # --- data ---
 
@@ -311,11 +312,9 @@ class FISOR(FISORConfig):
         """The executed action, and whether any candidate counts as feasible; where none does the fallback acts."""
         return acting.decide(state, observation, key, self)
 
-    def choose(
-        self, state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]
-    ) -> Int[Array, " n"]:
-        """Index of the candidate that acts."""
-        return acting.choose(state, *acting.candidate_values(state, observation, actions, self), self)
+    def action_value(self, state: Any, observation: Float[Array, "n obs"], action: Any) -> Float[Array, " n"]:
+        """Q_r [n], in the units of the rewards that it learned from."""
+        return estimate(state, observation, action, self).q_r
 
     def feasible_margin(self, state: FISORState) -> Float[Array, ""]:
         """A state or an action counts as feasible where V_h or Q_h is at most minus this, in units of h."""

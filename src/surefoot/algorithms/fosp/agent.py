@@ -21,7 +21,7 @@ The authors' code does otherwise in several places; the preset `released` does a
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,6 +82,8 @@ class Choices(NamedTuple):
 @dataclass(frozen=True)
 class FOSP(Dreamer):
     """Hyper-parameters, beside those of every dreamer; the values here are the full preset's."""
+
+    paper: ClassVar[str] = "ICLR 2025, arXiv 2407.04942"
 
     # --- critics ---
     expectile: Annotated[float, Range("(0, 1)")] = 0.8

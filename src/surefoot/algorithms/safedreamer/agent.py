@@ -15,7 +15,7 @@ In the order of an update and of a decision:
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,6 +82,8 @@ class SafeDreamerState(NamedTuple):
 class SafeDreamer(Dreamer):
     """Hyper-parameters, beside those of every dreamer; the values here are the full preset's."""
 
+    paper: ClassVar[str] = "Huang et al., ICLR 2024, arXiv 2307.07176"
+
     form: Form = "bsrp-lag"
     """Which of SafeDreamer's three: bsrp-lag acts by its actor, osrp and osrp-lag by planning at every step."""
 
@@ -129,6 +131,11 @@ class SafeDreamer(Dreamer):
             pid=episode_pid_init(self.pid),
             episode_steps=jnp.float32(spec.horizon if self.episode_steps is None else self.episode_steps),
         )
+
+    @property
+    def search(self) -> str:
+        """What a decision searches; empty where the actor decides."""
+        return "" if self.form == "bsrp-lag" else "sequences of actions in the world model"
 
     def policy(self, state: SafeDreamerState) -> Policy:
         """Belief by the world model, action by the actor or by planning."""

@@ -1,5 +1,4 @@
-"""TREBI: planning under a cost budget that is given at run time (Lin et al., "Safe Offline Reinforcement Learning with
-Real-Time Budget Constraints", ICML 2023).
+"""TREBI: planning under a cost budget that is given at run time (Lin et al., ICML 2023, arXiv 2306.00603).
 
 A diffusion model of the behaviour's segments is sampled at every step, from where the environment is. Values of noisy
 segments, regressed on the reward and the cost that came to the end of the episode, lead the samples up the gradient of
@@ -186,6 +185,7 @@ class TREBI:
         relations.check(self, good, "control_interval", sentence, others=["plan_horizon"])
 
     inputs: ClassVar[Inputs] = Inputs(budget=True, windows=True)
+    paper: ClassVar[str] = "Lin et al., ICML 2023, arXiv 2306.00603"
 
     @property
     def budget_discount(self) -> float:

@@ -1,0 +1,100 @@
+"""The algorithms that there are, as they declare themselves: one entry each, and the rows of a table of them."""
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from surefoot import presets
+from surefoot.algorithms import ALGORITHMS, GROUP, algorithm_class
+from surefoot.errors import SurefootError
+from surefoot.protocols import Algorithm, CitesPaper, HasActionValue, HasFeasibleValue, SearchesActions
+from surefoot.tasks import get_task
+from surefoot.training.chunk import state_template
+
+REFERENCE_TASK = "PointRobot"
+"""Of the sizes: its vectors have 11 numbers, its actions two."""
+OFFERS: Mapping[str, type[Any]] = {"feasible value": HasFeasibleValue, "action value": HasActionValue}
+"""What values say of states and of actions."""
+
+
+class Entry(NamedTuple):
+    """What an algorithm declares."""
+
+    name: str
+    paper: str
+    """Empty where it names none."""
+    package: str
+    """Which offers it."""
+    inputs: tuple[str, ...]
+    """Of vectors, images, budget, windows."""
+    offers: tuple[str, ...]
+    """Names of `OFFERS`."""
+    parameters: int | None
+    """Numbers that training moves by gradients, with the preset `small` on the reference task; None where they cannot
+    be counted."""
+    presets: tuple[str, ...]
+    exportable: bool
+    """Whether a decision is a fixed program, which a file can hold."""
+
+
+def known_algorithms(*, unusable: Callable[[str], None] = lambda sentence: None) -> list[Entry]:
+    """Those of the table, then those that other packages offer, by name. `unusable` is told, a sentence each, of
+    entry points that offer none."""
+    found = [entry_of(name) for name in ALGORITHMS]
+    for point in sorted(entry_points(group=GROUP), key=lambda one: one.name):
+        if point.name in ALGORITHMS:
+            unusable(f"entry point {GROUP}: {point.name}: expected another name than that of a built-in algorithm.")
+            continue
+        package = point.dist.name if point.dist is not None else point.value.partition(":")[0]
+        try:
+            found.append(entry_of(point.name, package=package))
+        except SurefootError as error:
+            unusable(str(error))
+        except Exception as error:
+            unusable(f"entry point {GROUP}: {point.name}: cannot be used ({type(error).__name__}: {error}).")
+    return found
+
+
+def entry_of(name: str, *, package: str = "surefoot") -> Entry:
+    """The entry of one algorithm."""
+    task, kind = get_task(REFERENCE_TASK), algorithm_class(name)
+    algorithm: Algorithm = presets.build(name, task)
+    inputs = kind.inputs
+    named = {"vectors": True, "images": inputs.images, "budget": inputs.budget, "windows": inputs.windows}
+    return Entry(
+        name=name,
+        paper=algorithm.paper if isinstance(algorithm, CitesPaper) else "",
+        package=package,
+        inputs=tuple(word for word, taken in named.items() if taken),
+        offers=tuple(word for word, protocol in OFFERS.items() if isinstance(algorithm, protocol)),
+        parameters=trained_parameters(algorithm),
+        presets=tuple(presets.presets_of(name, task)),
+        exportable=not (isinstance(algorithm, SearchesActions) and algorithm.search),
+    )
+
+
+def trained_parameters(algorithm: Algorithm) -> int | None:
+    """How many numbers Adam moves, in one seed's state; None where there is no Adam."""
+    state = state_template(algorithm, get_task(REFERENCE_TASK).spec, (0,))
+    is_adam = lambda node: isinstance(node, optax.ScaleByAdamState)  # noqa: E731
+    moments = [node.mu for node in jax.tree.leaves(state, is_leaf=is_adam) if is_adam(node)]
+    return sum(leaf.size for leaf in jax.tree.leaves(moments)) or None
+
+
+def entry_rows(entries: list[Entry]) -> list[dict[str, str]]:
+    """A row of words for each entry."""
+    return [
+        {
+            "algorithm": one.name if one.package == "surefoot" else f"{one.name} ({one.package})",
+            "paper": one.paper,
+            "inputs": ", ".join(one.inputs),
+            "offers": ", ".join(one.offers),
+            "parameters": "" if one.parameters is None else f"{one.parameters:,}",
+            "presets": ", ".join(one.presets),
+            "exportable": "yes" if one.exportable else "no",
+        }
+        for one in entries
+    ]
