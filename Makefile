@@ -1,4 +1,4 @@
-# On a machine with python3 (3.11 to 3.13), pip and make; everything else goes to .venv, from pinned versions.
+# On a machine with python3 (3.11 to 3.14), pip and make; everything else goes to .venv, from pinned versions.
 #   make quickstart ARGS="--seeds 0:3"
 #   make test PYTHON=python3.12
 
@@ -11,13 +11,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINNED := --require-hashes --only-binary :all:
 SIMULATORS := --require-hashes --no-deps --no-build-isolation
 LATEST := .venv-latest
+RELEASE := .venv-release
 UV := .venv-pins/bin/uv
 
 # Two workers on two cores: one thread each, or they would fight for the cores.
 WORKERS ?= 2
 TEST_FLAGS := --xla_cpu_multi_thread_eigen=false --xla_llvm_disable_expensive_passes=true --xla_backend_optimization_level=0
 
-.PHONY: help quickstart test check lint format tables metadrive pins test-latest clean
+.PHONY: help quickstart test check lint format tables docs docs-check metadrive pins release-check test-latest clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -44,6 +45,16 @@ format: $(VENV)/.dev ## Put the code into shape
 tables: $(VENV)/.dev ## Write the tables of README.md and docs/ from the committed results
 	@$(BIN)/python benchmarks/tables.py
 
+docs: $(VENV)/.dev ## Build the documentation's site into site/, with warnings as errors
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+docs-check: docs ## The site, and every command and program that its pages print
+	@XLA_FLAGS="$(TEST_FLAGS)" MPLBACKEND=agg $(BIN)/python -m pytest -q tests/docs $(ARGS)
+
+release-check: $(RELEASE)/.made ## Build wheel and sdist, check them, and run the wheel in an empty environment
+	@BUILD=$(RELEASE)/bin/python PYTHON=$(PYTHON) .ci/release-check $(ARGS)
+
 metadrive: $(VENV)/.dev ## Install MetaDrive into an environment of its own, and check its nine tasks
 	@$(BIN)/surefoot simulators install metadrive
 	@$(BIN)/python benchmarks/metadrive.py
@@ -52,6 +63,7 @@ pins: $(UV) ## Write the pins with their hashes from pyproject.toml and requirem
 	@$(compile) --python-version 3.11 requirements/uv.in -o requirements/uv.txt
 	@$(compile) --python-version 3.11 pyproject.toml requirements/build.in -o requirements/lock.txt
 	@$(compile) --python-version 3.11 pyproject.toml requirements/build.in --extra dev -c requirements/lock.txt -o requirements/dev.txt
+	@$(compile) --python-version 3.11 requirements/release.in -c requirements/dev.txt -o requirements/release.txt
 	@$(compile) --python-version 3.11 --no-deps requirements/simulators/bullet.in -c requirements/dev.txt -o $(PINS)/bullet.txt
 	@$(compile) --python-version 3.11 --no-deps requirements/simulators/safety-gymnasium.in -c requirements/dev.txt \
 	  -c $(PINS)/bullet.txt -o $(PINS)/safety-gymnasium.txt
@@ -68,7 +80,7 @@ test-latest: ## Run the tests with the newest versions that pyproject.toml allow
 	@XLA_FLAGS="$(TEST_FLAGS)" MPLBACKEND=agg $(LATEST)/bin/python -m pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 clean: ## Remove the environment and all caches; runs/ stays
-	rm -rf $(VENV) $(LATEST) .venv-pins build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info
+	rm -rf $(VENV) $(LATEST) $(RELEASE) .venv-pins build dist site .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment; a stamp is as new as the pins that it was made from ---
@@ -88,6 +100,12 @@ $(VENV)/.dev: requirements/dev.txt requirements/lock.txt requirements/sim.txt $(
 	@$(install_surefoot)
 	@touch $(VENV)/.runtime $@
 
+$(RELEASE)/.made: requirements/release.txt
+	@$(check_python)
+	@$(PYTHON) -m venv --clear $(RELEASE)
+	@$(RELEASE)/bin/python -m pip --disable-pip-version-check install --quiet $(PINNED) -r requirements/release.txt
+	@touch $@
+
 install_surefoot = $(PIP) install --no-deps --no-build-isolation --editable .
 
 PINS := src/surefoot/envs/simulators/pins
@@ -102,8 +120,8 @@ $(UV): requirements/uv.txt
 	@.venv-pins/bin/python -m pip install --quiet $(PINNED) -r requirements/uv.txt
 
 define check_python
-command -v $(PYTHON) >/dev/null 2>&1 || { echo "surefoot needs Python 3.11, 3.12 or 3.13: found no $(PYTHON)."; exit 1; }; \
-$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); ok or sys.exit("surefoot needs Python 3.11, 3.12 or 3.13: $(PYTHON) is %d.%d; name another with make PYTHON=..." % sys.version_info[:2])' || exit 1; \
+command -v $(PYTHON) >/dev/null 2>&1 || { echo "surefoot needs Python 3.11 to 3.14: found no $(PYTHON)."; exit 1; }; \
+$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 14); ok or sys.exit("surefoot needs Python 3.11 to 3.14: $(PYTHON) is %d.%d; name another with make PYTHON=..." % sys.version_info[:2])' || exit 1; \
 $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install its venv and ensurepip (Debian and Ubuntu: apt install python3-venv)."; exit 1; }
 endef
 
