@@ -120,3 +120,12 @@ def _from_json(hint: Any, value: Any, *, source: str) -> Any:
 
 def _is_union(hint: Any) -> bool:
     return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def prefixed(config: Any, prefix: str = "") -> dict[str, Any]:
+    """The hyper-parameters of a configuration, those of nested ones as "guide.steps"."""
+    found: dict[str, Any] = {}
+    for name, value in flat(config).items():
+        nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        found |= prefixed(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return found

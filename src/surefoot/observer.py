@@ -1,7 +1,7 @@
 """What long work tells while it runs. The library prints nothing: whoever calls it may listen."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -11,13 +11,16 @@ from surefoot.errors import SurefootWarning
 class Counter(Protocol):
     """Counts the units of one piece of work."""
 
-    def report(self, done: int, total: int, *, unit: str | None = None) -> None:
-        """`done` of `total` units; `unit` where it is not the usual one."""
+    def report(
+        self, done: int, total: int, *, phase: str = "", rate: float | None = None, remaining: float | None = None,
+        unit: str | None = None,
+    ) -> None:  # fmt: skip
+        """`done` of `total` units; `rate` per second, `remaining` seconds and `unit` where the caller knows better."""
         ...
 
 
 class _Silent:
-    def report(self, done: int, total: int, *, unit: str | None = None) -> None:
+    def report(self, done: int, total: int, **details: Any) -> None:
         """Say nothing."""
 
 
@@ -27,6 +30,10 @@ class Observer:
     def progress(self, what: str, *, unit: str, compiles: bool = False) -> AbstractContextManager[Counter]:
         """A counter for a piece of work, in which programs are compiled first if `compiles`."""
         return nullcontext(_Silent())
+
+    def reading(self, what: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        """What counts bytes that are read, done and in all."""
+        return nullcontext(lambda done, total: None)
 
     def remark(self, sentences: Iterable[str]) -> None:
         """Input that is suspicious but plausible, a sentence each."""
@@ -40,6 +47,9 @@ class Observer:
     def warn_of_death(self, death: Any) -> None:
         """A worker process that died."""
         self.warn(death.sentence)
+
+    def say(self, sentence: str) -> None:
+        """A result, in a sentence."""
 
     def note(self, sentence: str) -> None:
         """What is no result and no warning."""

@@ -15,10 +15,10 @@ from tests.http_server import Behaviour, serving
 from surefoot.cli import data as command
 from surefoot.cli.data_filter import FILTERS
 from surefoot.cli.main import main
-from surefoot.cli.train import TrainOptions, _data_path, _prepared
 from surefoot.data import TransitionStream, library, load, read_card
 from surefoot.data.minari import load_minari, save_minari
 from surefoot.errors import ConfigError
+from surefoot.experiments.train_request import TrainRequest, prepared
 from surefoot.presets import build
 from surefoot.tasks import get_task
 
@@ -271,26 +271,27 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def options_of(**changes: Any) -> TrainOptions[Any]:
-    return TrainOptions(out=Path("run"), hyper=build("bc", BALL_RUN), **changes)
+def request_of(**changes: Any) -> TrainRequest:
+    given = {"algorithm": build("bc", BALL_RUN), "name": "bc", "preset": "small", "task": BALL_RUN, "seeds": (0,)}
+    return TrainRequest(out=Path("run"), **{**given, **changes})
 
 
 def test_train_finds_published_data_by_the_task(dsrl: Path) -> None:
     dsrl.mkdir()
     (dsrl / NAME).write_bytes(STARTER.read_bytes())
-    assert _data_path(options_of(), BALL_RUN) == dsrl / NAME
-    assert _data_path(options_of(data=STARTER), BALL_RUN) == STARTER
-    with pytest.raises(ConfigError, match="--data: expected the file to train on, found none; PointRobot has no"):
-        _data_path(options_of(), get_task("PointRobot"))
+    assert request_of().place == dsrl / NAME
+    assert request_of(data=STARTER).place == STARTER
+    with pytest.raises(ConfigError, match="data: expected the file to train on, found none; PointRobot has no"):
+        assert request_of(task=get_task("PointRobot")).place
 
 
 def test_train_streams_what_stays_in_its_file(tmp_path: Path) -> None:
     algorithm = build("bc", BALL_RUN)
     assert data("convert", STARTER, "--out", tmp_path / "plain.hdf5") == 0
     mapped = load(tmp_path / "plain.hdf5", BALL_RUN, mapped=True)
-    stream = _prepared(algorithm, mapped, BALL_RUN)
+    stream = prepared(algorithm, mapped, BALL_RUN)
     assert isinstance(stream, TransitionStream)
-    whole = _prepared(algorithm, load(STARTER, BALL_RUN), BALL_RUN)
+    whole = prepared(algorithm, load(STARTER, BALL_RUN), BALL_RUN)
     assert not isinstance(whole, TransitionStream)
     rows = np.array([0, 99, 100, 19_999])
     for one, other in zip(stream.take(rows), whole, strict=True):

@@ -11,12 +11,12 @@ from tests.stub_run import know_the_stub, stub_run
 
 from surefoot import presets
 from surefoot.algorithms import ALGORITHMS
-from surefoot.cli.faults import Faults
 from surefoot.cli.flags import given_flags, without_flags
 from surefoot.cli.main import main
 from surefoot.cli.options import choose, parse_with_hyperparameters
 from surefoot.cli.train import TrainOptions
 from surefoot.errors import ConfigError
+from surefoot.faults import Faults
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, make_config
 

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from surefoot.cli import progress
-from surefoot.cli.progress import ProgressLine, duration, reading_progress
+from surefoot.cli.progress import ProgressLine, reading_progress
+from surefoot.text import duration
 
 
 class Clock:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tests.data_fixtures import BINARY_TASK, make_dataset
 
-from surefoot.cli.judging import episodes_to_judge, judged
 from surefoot.data import Dataset
 from surefoot.data.selection import is_whole, kept_aside, method_name, select, selection, selection_name
 from surefoot.data.splits import held_out_episodes, other_episodes
 from surefoot.errors import ConfigError, OutputError
 from surefoot.evaluation.held_out import far_actions, judge, known_transitions, sample_to_judge, warning_steps
+from surefoot.experiments.judging import episodes_to_judge, judged
 from surefoot.report.held_out import held_out_figures, held_out_rows, held_out_verdict, is_doubtful
 from surefoot.report.html import write_report
 from surefoot.types import Decision

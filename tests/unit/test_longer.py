@@ -11,10 +11,11 @@ from tests.toy_algorithm import SPEC, ToyAlgorithm, toy_data
 
 from surefoot import checkpoint, presets
 from surefoot.algorithms import BC, FISOR, FOSP, TREBI
-from surefoot.cli.resume import agreed
 from surefoot.errors import ConfigError
+from surefoot.experiments.agreement import agreed
 from surefoot.hyperparameters import change
 from surefoot.nn import TemporalConfig
+from surefoot.observer import Observer
 from surefoot.runs.output_folder import check_output_folder
 from surefoot.tasks import get_task
 from surefoot.training import RunConfig, RunDirectory, fit, make_config
@@ -47,7 +48,12 @@ def config_of(algorithm: Any, **changes: Any) -> RunConfig:
 
 def train(algorithm: Any, path: Path, *, stop_at: int | None = None) -> RunDirectory:
     run = RunDirectory(path)
-    run.start(agreed(run, config_of(algorithm), algorithm) if run.checkpoints() else config_of(algorithm), resume=True)
+    run.start(
+        agreed(run, config_of(algorithm), algorithm, observer=Observer())
+        if run.checkpoints()
+        else config_of(algorithm),
+        resume=True,
+    )
     fit(
         algorithm, toy_data(), spec=SPEC, seeds=SEEDS, log_interval=ROWS_EVERY, checkpoint_interval=ROWS_EVERY,
         run=run, stop_at=stop_at,
@@ -80,7 +86,7 @@ def test_a_longer_training_ends_with_the_bits_of_one_that_was_asked_for_at_first
 def test_a_run_made_longer_twice_knows_the_checkpoints_of_before(tmp_path: Path) -> None:
     run = train(Counted(), tmp_path)
     for count in (15, 20):
-        agreed(run, config_of(Counted(policy_updates=count)), Counted(policy_updates=count))
+        agreed(run, config_of(Counted(policy_updates=count)), Counted(policy_updates=count), observer=Observer())
     config, latest = run.read_config(), run.latest()
     assert [one["hyperparameters"]["policy_updates"] for one in config.identities] == [20, 15, 10]
     assert latest is not None

@@ -7,13 +7,13 @@ import pytest
 from surefoot import presets
 from surefoot.algorithms import ALGORITHMS
 from surefoot.algorithms.unread import unread, untrained
-from surefoot.cli.faults import Faults
 from surefoot.cli.main import main
 from surefoot.cli.options import choose, parse_with_hyperparameters
-from surefoot.cli.resume import prefixed
 from surefoot.cli.train import TrainOptions
-from surefoot.cli.unread import learning_remarks, refuse_unread
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, flag, options_called
+from surefoot.experiments.unread import learning_remarks, refuse_unread
+from surefoot.faults import Faults
+from surefoot.hyperparameters import prefixed
 from surefoot.presets import presets_of
 from surefoot.tasks import get_task
 
@@ -27,7 +27,7 @@ def refused(*words: str) -> str:
         TrainOptions, ["--out", "x", *words], choice, command="train", algorithm=choice.algorithm,
         task=choice.task.name, preset=choice.preset, out=Path("x"),
     )  # fmt: skip
-    with Faults() as faults:
+    with Faults() as faults, options_called(flag):
         refuse_unread(options.hyper, choice.defaults, faults)
     return ""
 
@@ -126,7 +126,8 @@ def test_names_are_fields_of_every_preset() -> None:
 def test_learning_that_is_left_out_is_remarked(words: list[str], found: list[str]) -> None:
     choice = choose(words)
     options = parse_with_hyperparameters(TrainOptions, ["--out", "x", *words], choice, command="train", out=Path("x"))
-    assert learning_remarks(options.hyper, choice.defaults) == found
+    with options_called(flag):
+        assert learning_remarks(options.hyper, choice.defaults) == found
 
 
 def test_the_command_line_refuses_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

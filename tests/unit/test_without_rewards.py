@@ -249,7 +249,7 @@ def test_imitation_trains_without_rewards_and_resumes_to_the_same_bits(
     assert (config.hyperparameters["reward_values"], config.hyperparameters["extraction"]) == (False, "first_feasible")
     assert "reward" not in (tmp_path / "whole" / "metrics.jsonl").read_text()
     with monkeypatch.context() as patch:
-        patch.setattr("surefoot.cli.train.fit", partial(fit, stop_at=10))
+        patch.setattr("surefoot.experiments.train.fit", partial(fit, stop_at=10))
         assert main([*words, "--out", str(tmp_path / "parts")]) == 0
     assert main(["train", "--out", str(tmp_path / "parts"), "--resume"]) == 0
     whole, parts = (RunDirectory(tmp_path / name).latest() for name in ("whole", "parts"))

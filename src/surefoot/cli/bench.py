@@ -11,12 +11,12 @@ import numpy as np
 import tyro
 
 from surefoot.checkpoint import versions
-from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import say, say_lines
 from surefoot.errors import check_name, flag
+from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.ranges import Range, check_fields
 from surefoot.report.tables import plain_table

@@ -14,7 +14,7 @@ import tyro
 
 from surefoot.cli.benchmark_cell import work
 from surefoot.cli.options import parse
-from surefoot.cli.progress import ProgressLine, duration
+from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import StrictOption
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import note, say, say_lines, warn
@@ -37,6 +37,7 @@ from surefoot.file_sets import check_writable
 from surefoot.ranges import Range, check_fields
 from surefoot.report.benchmark_tables import CAPTION, benchmark_rows, failures, overall_rows
 from surefoot.report.tables import plain_table
+from surefoot.text import duration
 
 ExecutorName = Literal["inline", "processes", "ray"]
 

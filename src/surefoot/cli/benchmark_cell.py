@@ -18,11 +18,13 @@ def work(cell: Cell, folder: Path) -> Measured:
     from surefoot.algorithms import ALGORITHMS
     from surefoot.checkpoint import versions
     from surefoot.cli.progress import Terminal
-    from surefoot.cli.train import TrainOptions, train
+    from surefoot.data.own_tasks import find_task
     from surefoot.evaluation import evaluation
     from surefoot.evaluation.kinds.limits import by_protocol
     from surefoot.evaluation.rows import evaluation_rows_of
     from surefoot.experiments.sources import check_unchanged
+    from surefoot.experiments.train import train_run
+    from surefoot.experiments.train_request import TrainRequest
     from surefoot.hyperparameters import from_hyperparameters
     from surefoot.numerics import pinned
     from surefoot.runs.loaded import load_run
@@ -32,30 +34,28 @@ def work(cell: Cell, folder: Path) -> Measured:
     algorithm = from_hyperparameters(ALGORITHMS[cell.algorithm], cell.hyperparameters, source=cell.method)
     started = time.perf_counter()
     with pinned(start=False):
-        train(
-            TrainOptions(
-                algorithm=cell.algorithm,
-                task=cell.task,
-                preset=cell.preset,
-                data=Path(cell.data),
-                out=folder,
-                data_filter=cell.data_filter,  # pyright: ignore[reportArgumentType]
-                filter_cost_limit=cell.filter_cost_limit,
-                fraction=cell.fraction,
-                held_out=cell.held_out_share,
-                seeds=",".join(map(str, cell.seeds)),
-                resume=True,
-                strict=cell.strict,
-                hyper=algorithm,
-            ),
-            command=("surefoot", "benchmark", cell.method, cell.task),
+        request = TrainRequest(
+            algorithm=algorithm,
+            name=cell.algorithm,
+            preset=cell.preset,
+            task=find_task(cell.task, data=Path(cell.data)),
+            data=Path(cell.data),
+            out=folder,
+            data_filter=cell.data_filter,  # pyright: ignore[reportArgumentType]
+            filter_cost_limit=cell.filter_cost_limit,
+            fraction=cell.fraction,
+            held_out=cell.held_out_share,
+            seeds=tuple(cell.seeds),
+            resume=True,
         )
+        observer = Terminal(strict=cell.strict)
+        train_run(request, command=("surefoot", "benchmark", cell.method, cell.task), observer=observer)
         trained = time.perf_counter()
         summary = evaluation.evaluate(
             by_protocol(get_task(cell.task), episodes=cell.episodes),
             load_run(folder, {}),
             workers=cell.workers,
-            observer=Terminal(strict=cell.strict),
+            observer=observer,
         )
     details = {
         "train_seconds": round(trained - started, 1),

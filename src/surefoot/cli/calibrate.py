@@ -7,7 +7,6 @@ from typing import Annotated
 
 import tyro
 
-from surefoot.cli.faults import Faults
 from surefoot.cli.next_commands import calibrated_command
 from surefoot.cli.options import parse
 from surefoot.cli.progress import Terminal
@@ -15,6 +14,7 @@ from surefoot.cli.remarks import StrictOption
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import say, say_lines
 from surefoot.evaluation.calibrate import CalibrationRequest, find_margins
+from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.ranges import Range
 from surefoot.report.tables import plain_table

@@ -13,7 +13,6 @@ import tyro
 
 from surefoot import data
 from surefoot.checkpoint import versions
-from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine, Terminal
 from surefoot.cli.remarks import StrictOption, remark
@@ -27,12 +26,14 @@ from surefoot.collection.replay_collector import ReplayCollection, collect_repla
 from surefoot.collection.replay_recipes import REPLAY_RECIPES, replay_recipe
 from surefoot.collection.store import Store
 from surefoot.data import Dataset, pixels
+from surefoot.data.describe import coverage
 from surefoot.data.frames import FrameData
 from surefoot.data.remarks import remarks
 from surefoot.envs import hazard_run
 from surefoot.envs.vector import VectorEnv
 from surefoot.errors import ConfigError, DataError, flag
 from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot, collect_point_robot_pixels
+from surefoot.faults import Faults
 from surefoot.file_sets import check_file_place, check_writable
 from surefoot.ranges import SEED, Range, check_count, check_fields
 from surefoot.tasks import Task, get_task
@@ -309,18 +310,6 @@ def _workers(options: CollectOptions, recipe: Recipe) -> int:
     if not 0 <= options.workers <= recipe.lanes:
         raise ConfigError(f"--workers: expected 0 to {recipe.lanes} processes, found {options.workers}.")
     return options.workers
-
-
-def coverage(dataset: Dataset | FrameData) -> dict[str, Any]:
-    """What the complete episodes of a dataset are like, as JSON values."""
-    free = dataset.violating_steps == 0
-    return {
-        "transitions": len(dataset),
-        "episodes": len(free),
-        "violation_free_rate": float(free.mean()) if len(free) else None,
-        "return_mean": float(dataset.returns.mean()) if len(free) and dataset.rewards is not None else None,
-        "violating_steps_mean": float(dataset.violating_steps.mean()) if len(free) else None,
-    }
 
 
 def _card(options: CollectOptions, dataset: Dataset) -> dict[str, Any]:

@@ -12,9 +12,8 @@ from surefoot.checkpoint import versions
 from surefoot.cli.data_filter import filter_command
 from surefoot.cli.data_images import convert_images
 from surefoot.cli.data_logs import DataCheckOptions, ImportOptions, check_data, import_data
-from surefoot.cli.data_source import Source, check_output, check_outside, naming, open_source, write_result
+from surefoot.cli.data_source import Source, check_output, check_outside, open_source, write_result
 from surefoot.cli.data_tables import description_tables, gaps_sentence, library_table
-from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import remark
@@ -25,8 +24,10 @@ from surefoot.data.d4rl import load_d4rl
 from surefoot.data.describe import describe
 from surefoot.data.minari import save_minari
 from surefoot.data.remarks import remarks
+from surefoot.data.selection import naming
 from surefoot.data.travel import lagged_travel_cost
 from surefoot.errors import ConfigError, DataError, SurefootError, check_name, flag
+from surefoot.faults import Faults
 from surefoot.ranges import COUNT, SEED, Range, check_fields
 from surefoot.tasks import TASKS, Task, get_task
 

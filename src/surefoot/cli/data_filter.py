@@ -8,14 +8,15 @@ from typing import Annotated, Any
 
 import tyro
 
-from surefoot.cli.data_source import Opened, Source, check_output, naming, open_source, write_result
-from surefoot.cli.faults import Faults
+from surefoot.cli.data_source import Opened, Source, check_output, open_source, write_result
 from surefoot.cli.options import parse
 from surefoot.cli.routes import given_options, refuse_others
 from surefoot.cli.terminal import say_lines
 from surefoot.data import Dataset, filters
 from surefoot.data.density import DensityGrid, density_grid
+from surefoot.data.selection import naming
 from surefoot.errors import check_name, flag
+from surefoot.faults import Faults
 from surefoot.ranges import COUNT, NUMBER, SEED, Range, check_fields
 
 

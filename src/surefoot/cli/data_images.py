@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.checkpoint import versions
-from surefoot.cli.collect import coverage
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import remark
 from surefoot.data import episode_files, library, npz_chunks, pixels
+from surefoot.data.describe import coverage
 from surefoot.data.frames import FrameData
 from surefoot.data.remarks import remarks
 from surefoot.errors import ConfigError

@@ -1,7 +1,5 @@
 """What the data commands read and write: a dataset by file or by task, and a new file with its card."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,15 +7,15 @@ from typing import Any
 import tyro
 
 from surefoot.checkpoint import versions
-from surefoot.cli.collect import coverage
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.terminal import say
 from surefoot.data import Dataset, library, save
+from surefoot.data.describe import coverage
 from surefoot.data.frames import FrameData
 from surefoot.data.own_tasks import find_task
 from surefoot.data.remarks import few_episodes, remarks
-from surefoot.errors import ConfigError, DataError, MissingRewardsError
+from surefoot.errors import ConfigError, DataError
 from surefoot.file_sets import check_file_place, check_writable
 from surefoot.tasks import TASKS, Task, get_task
 
@@ -90,15 +88,6 @@ def check_outside(out: Path, source: Path) -> None:
     """`ConfigError` where `out` lies in the folder that is read: it would be taken for a part of the data."""
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise ConfigError(f"--out: expected a place outside of the folder {source}, found {out}.")
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Name the file of data that lack the rewards which are asked for within. Raises `DataError`."""
-    try:
-        yield
-    except MissingRewardsError as error:
-        raise DataError(f"{path}: rewards: expected a number for every step, found none.") from error
 
 
 def check_output(out: Path, *, overwrite: bool) -> None:

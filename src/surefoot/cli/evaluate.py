@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import tyro
 
 from surefoot.algorithms.fisor.config import Extraction
-from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
 from surefoot.cli.progress import Terminal
 from surefoot.cli.remarks import StrictOption
@@ -28,6 +27,7 @@ from surefoot.evaluation.kinds.images import on_images
 from surefoot.evaluation.kinds.limits import by_protocol
 from surefoot.evaluation.kinds.point_robot import from_exact_starts
 from surefoot.evaluation.protocol import ProtocolName
+from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.protocols import PlansUnderBudget, choice_of
 from surefoot.ranges import NUMBER, Range, check_fields

@@ -13,11 +13,10 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from surefoot.cli.faults import Faults
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine, Terminal
 from surefoot.cli.remarks import StrictOption, remark
-from surefoot.cli.resume import WAYS, recorded_options, refuse_differing, run_to_resume
+from surefoot.cli.resume import recorded_options, run_to_resume
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import say
 from surefoot.data.frame_stream import in_memory
@@ -26,6 +25,8 @@ from surefoot.data.remarks import remarks
 from surefoot.envs.pure import PureTask, pure_task_of
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.cameras import check_cameras, choose_renderer
+from surefoot.experiments.agreement import refuse_differing, ways
+from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.protocols import Algorithm, FineTunes
 from surefoot.ranges import COUNT, Range, check_fields
@@ -189,7 +190,7 @@ def _check_agreement(run: RunDirectory, options: FinetuneOptions, there: Finetun
     if options.steps > there.steps:
         faults.add(
             f"{run.path}: --steps: the run has {there.steps:,}, found {options.steps:,}; a longer fine-tuning holds "
-            f"more new frames than this one's checkpoints have room for; {WAYS}"
+            f"more new frames than this one's checkpoints have room for; {ways()}"
         )
     else:
         found, wanted = {**found, "steps": options.steps}, {**wanted, "steps": there.steps}

@@ -12,13 +12,13 @@ import tyro
 
 from surefoot import presets
 from surefoot.algorithms.trebi import TREBI, TREBIState
-from surefoot.cli.faults import Faults
 from surefoot.cli.options import choose_or_refuse, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.terminal import say
-from surefoot.cli.unread import refuse_unread
 from surefoot.data import library
 from surefoot.diffusion.schedules import make_schedule
 from surefoot.errors import ConfigError, DataError, check_name, flag
+from surefoot.experiments.unread import refuse_unread
+from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.hyperparameters import flat
 from surefoot.nn.diffuser import Imported, denoiser_from_diffuser

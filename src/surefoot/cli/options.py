@@ -18,11 +18,11 @@ import tyro
 
 from surefoot import presets
 from surefoot.cli.arguments import check_words
-from surefoot.cli.faults import Faults
 from surefoot.cli.flags import argument_faults, flags_of, given_flags, ranges_in_help, without_flags
 from surefoot.cli.terminal import cleaned_streams
 from surefoot.data.own_tasks import find_task
 from surefoot.errors import ConfigError, FieldError, SurefootError
+from surefoot.faults import Faults
 from surefoot.numerics import start_jax
 from surefoot.tasks import Task
 from surefoot.training.run_directory import MOST_SEEDS

@@ -3,16 +3,16 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from surefoot.cli.remarks import remark
-from surefoot.cli.terminal import note, warn
+from surefoot.cli.terminal import note, say, warn
 from surefoot.observer import Observer
-from surefoot.text import printable
+from surefoot.text import duration, printable
 
 PLAIN_INTERVAL = 10.0
 """Seconds between two plain lines."""
@@ -96,6 +96,12 @@ class Terminal(Observer):
     def progress(self, what: str, *, unit: str, compiles: bool = False) -> ProgressLine:
         return ProgressLine(what, unit=unit, compiles=compiles)
 
+    def reading(self, what: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        return reading_progress(what)
+
+    def say(self, sentence: str) -> None:
+        say(sentence)
+
     def remark(self, sentences: Iterable[str]) -> None:
         remark(sentences, strict=self._strict)
 
@@ -120,16 +126,6 @@ def reading_progress(what: str) -> Iterator[Callable[[int, int], None]]:
             lines[0].report(done // 10**6 if done < total else -(-total // 10**6), -(-total // 10**6))
 
         yield report
-
-
-def duration(seconds: float) -> str:
-    """As "42 s", "3 min 5 s" or "2 h 10 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _speed(rate: float | None, remaining: float | None, running: bool) -> str:

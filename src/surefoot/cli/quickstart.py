@@ -16,25 +16,26 @@ from surefoot import data
 from surefoot.checkpoint import as_json
 from surefoot.cli.collect import CollectOptions, collect
 from surefoot.cli.evaluate import EvaluateOptions, evaluate, table
-from surefoot.cli.faults import Faults
 from surefoot.cli.options import Choice, choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import Terminal
-from surefoot.cli.resume import differing
 from surefoot.cli.terminal import say, say_lines
-from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
-from surefoot.cli.unread import refuse_unread
 from surefoot.errors import ConfigError, flag
+from surefoot.experiments.agreement import differing
+from surefoot.experiments.train import train_run
+from surefoot.experiments.train_request import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainRequest
+from surefoot.experiments.unread import refuse_unread
+from surefoot.faults import Faults
 from surefoot.files import is_temporary, remove, sweep, write_json
 from surefoot.hyperparameters import from_hyperparameters
 from surefoot.json_files import read_json
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.report.run_page import PAGE, report
-from surefoot.runs.output_folder import visible
+from surefoot.runs.output_folder import DATA, visible
 from surefoot.runs.summary import merge_summary, read_summary
 from surefoot.system import peak_memory
 from surefoot.training import RunDirectory, hyperparameters
 
-REQUEST, DATA = "quickstart.json", "data.hdf5"
+REQUEST = "quickstart.json"
 COLLECTION_SEED = 0
 _FILES = (REQUEST, DATA, "config.json", "metrics.jsonl", "summary.json", "calibration.json", PAGE)
 _FOLDERS = {
@@ -98,17 +99,21 @@ def quickstart(options: QuickstartOptions[Any], *, command: Sequence[str]) -> di
         return summary
     if not (out / DATA).exists():
         collect(CollectOptions(transitions=options.transitions, seed=COLLECTION_SEED, out=out / DATA))
-    train_options = TrainOptions(
+    choice = choose(())
+    request = TrainRequest(
+        algorithm=options.hyper,
+        name=choice.algorithm,
+        preset=choice.preset,
+        task=choice.task,
         data=out / DATA,
         out=out,
-        seeds=options.seeds,
+        seeds=parse_seeds(options.seeds),
         resume=True,
         log_interval=options.log_interval,
         checkpoint_interval=options.checkpoint_interval,
-        hyper=options.hyper,
     )
-    config = train(train_options, command=command)
-    dataset = data.load(out / DATA, choose(()).task)
+    config = train_run(request, command=command, observer=Terminal())
+    dataset = data.load(out / DATA, choice.task)
     evaluate(EvaluateOptions(run=out, episodes=options.episodes), dataset=dataset)
     merge_summary(out, {"command": shlex.join(config.command), "continued": continued, **_cost()})
     report(out, dataset=dataset, observer=Terminal())

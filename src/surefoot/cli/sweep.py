@@ -15,7 +15,6 @@ import tyro
 
 from surefoot import presets
 from surefoot.cli.evaluate import default_workers
-from surefoot.cli.faults import Faults
 from surefoot.cli.options import (
     Choice,
     choose,
@@ -26,19 +25,24 @@ from surefoot.cli.options import (
 )
 from surefoot.cli.progress import Terminal
 from surefoot.cli.remarks import StrictOption
-from surefoot.cli.resume import folder_to_resume, prefixed, refuse_differing, refuse_other_choice
+from surefoot.cli.resume import folder_to_resume, refuse_other_choice
 from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import say, say_lines
-from surefoot.cli.train import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainOptions, train
-from surefoot.cli.unread import refuse_unread
+from surefoot.data.own_tasks import find_task
 from surefoot.data.selection import DataFilter
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.evaluation import evaluate
 from surefoot.evaluation.kinds.limits import EPISODES, by_protocol
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
 from surefoot.evaluation.rows import evaluation_rows_of
+from surefoot.experiments.agreement import refuse_differing
+from surefoot.experiments.train import train_run
+from surefoot.experiments.train_request import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainRequest
+from surefoot.experiments.unread import refuse_unread
+from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.files import json_rows, replacement, write_json, write_whole
+from surefoot.hyperparameters import prefixed
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.report.protocol_plots import QuantityBar, quantity_bars
 from surefoot.report.style import save_figure
@@ -198,28 +202,26 @@ def sweep(
     with faults or Faults() as gathered:
         _check(options, given, gathered)
         check_writable(options.out)
+    task = find_task(options.task, data=options.data)
     records, rows = [], []
     for number, fraction in enumerate(options.fraction, start=1):
         path = options.out / f"fraction_{fraction:g}"
         say(f"{path}: {100 * fraction:g} % of the episodes ({number} of {len(options.fraction)}).")
-        train(
-            TrainOptions(
-                algorithm=options.algorithm,
-                task=options.task,
-                preset=options.preset,
-                data=options.data,
-                out=path,
-                data_filter=options.data_filter,
-                fraction=fraction,
-                seeds=options.seeds,
-                resume=True,
-                strict=options.strict,
-                log_interval=options.log_interval,
-                checkpoint_interval=options.checkpoint_interval,
-                hyper=options.hyper,
-            ),
-            command=command,
+        request = TrainRequest(
+            algorithm=options.hyper,
+            name=options.algorithm,
+            preset=options.preset,
+            task=task,
+            data=options.data,
+            out=path,
+            data_filter=options.data_filter,
+            fraction=fraction,
+            seeds=parse_seeds(options.seeds),
+            resume=True,
+            log_interval=options.log_interval,
+            checkpoint_interval=options.checkpoint_interval,
         )
+        train_run(request, command=command, observer=Terminal(strict=options.strict))
         records.append((fraction, _measured(path, options)))
         rows += [{"fraction": fraction, **row} for row in evaluation_rows_of(path)]
     write_whole(options.out / ROWS, json_rows(rows))

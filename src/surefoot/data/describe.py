@@ -1,6 +1,7 @@
 """What a person looks at first in a dataset: episodes, lengths, returns, costs, and where there are none."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -139,3 +140,15 @@ def _spread(values: np.ndarray) -> Spread:
     if not len(values):
         return Spread(float("nan"), (float("nan"),) * len(QUANTILES))
     return Spread(float(values.mean()), tuple(np.quantile(values, QUANTILES).tolist()))
+
+
+def coverage(dataset: Dataset | FrameData) -> dict[str, Any]:
+    """What the complete episodes of a dataset are like, as JSON values."""
+    free = dataset.violating_steps == 0
+    return {
+        "transitions": len(dataset),
+        "episodes": len(free),
+        "violation_free_rate": float(free.mean()) if len(free) else None,
+        "return_mean": float(dataset.returns.mean()) if len(free) and dataset.rewards is not None else None,
+        "violating_steps_mean": float(dataset.violating_steps.mean()) if len(free) else None,
+    }

@@ -1,5 +1,8 @@
 """Which of a file's episodes a run trains on, as a record that config.json keeps, so that it can be made again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 from surefoot.data import Dataset, filters
@@ -65,6 +68,15 @@ def kept_aside(dataset: Dataset, record: dict[str, Any]) -> Dataset | None:
     """The episodes that a record of `selection` keeps aside from training; None where it keeps none."""
     _check_record(record)
     return dataset.select(_held_out(dataset, record)) if "held_out" in record else None
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file of data that lack the rewards which are asked for within. Raises `DataError`."""
+    try:
+        yield
+    except MissingRewardsError as error:
+        raise DataError(f"{path}: rewards: expected a number for every step, found none.") from error
 
 
 def is_whole(record: dict[str, Any]) -> bool:

@@ -32,7 +32,9 @@ def check_output_folder(out: Path, *, resume: bool) -> None:
         )
 
 
-_BEGUN = {"config.json", "checkpoints", "metrics.jsonl", "tensorboard", "wandb", "replay", "online.jsonl"}
+DATA = "data.hdf5"
+"""Data that were in memory when a run was trained on them, and those of a quickstart."""
+_BEGUN = {"config.json", DATA, "checkpoints", "metrics.jsonl", "tensorboard", "wandb", "replay", "online.jsonl"}
 """What training makes before its first checkpoint."""
 
 

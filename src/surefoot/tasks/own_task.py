@@ -53,6 +53,7 @@ def task_of(file: TaskFile) -> Task:
         constraints=_constraints(file),
         deterministic=file.task.deterministic,
         environment=environment_of(file),
+        file=file,
     )
 
 

@@ -1,6 +1,6 @@
 """A task: a system, what must hold in it, where its episodes and its data come from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from surefoot.data_spec import DataSpec
@@ -9,6 +9,7 @@ from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks.constraint import Constraint, RunTimeBudget, Signal
 from surefoot.tasks.environment import Environment
 from surefoot.tasks.reference import Reference
+from surefoot.tasks.task_file import TaskFile
 from surefoot.vision import Vision
 
 
@@ -72,6 +73,9 @@ class Task:
     """Pairs of columns that may be equal in all rows by their nature; None: any may."""
     image_shape: Annotated[tuple[int, int, int] | None, Range(COUNT)] = None
     """Height, width and channels where the observation is an image (uint8); None where it is a vector."""
+
+    file: TaskFile | None = field(default=None, compare=False, repr=False)
+    """The task file that it was made of, the log's columns and numbers filled in as far as they are known."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -179,7 +179,6 @@ def make_config(
     data_fingerprint: str, log_interval: int, checkpoint_interval: int, spec: DataSpec | None = None,
     preset: str | None = None,
     command: tuple[str, ...] = (), data_selection: Mapping[str, Any] | None = None,
-    task_file: dict[str, Any] | None = None,
 ) -> RunConfig:  # fmt: skip
     """The configuration of a run of `algorithm`, which the table calls `name`; adds hyper-parameters and versions.
 
@@ -190,10 +189,11 @@ def make_config(
         if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):
             raise ConfigError(f"{word}: expected a name in UTF-8, which a run can keep, found other bytes.")
     if isinstance(task, str):
-        named, definition = task, None
+        named, definition, task_file = task, None, None
         spec = get_task(task).spec if spec is None else spec
     else:
         named, spec = task.name, task.spec
+        task_file = None if task.file is None else task.file.as_json()
         definition = None if task_file or TASKS.get(named) == task else task
     return RunConfig(
         algorithm=name,

@@ -3,9 +3,9 @@
 from typing import Any
 
 from surefoot.algorithms.unread import unread, untrained
-from surefoot.cli.faults import Faults
-from surefoot.cli.resume import prefixed
-from surefoot.errors import flag
+from surefoot.errors import option
+from surefoot.faults import Faults
+from surefoot.hyperparameters import prefixed
 from surefoot.protocols import Algorithm
 from surefoot.ranges import shown
 
@@ -14,7 +14,7 @@ def refuse_unread(hyper: Algorithm, defaults: Algorithm, faults: Faults) -> None
     """Gather in `faults` the hyper-parameters that differ from `defaults` though nothing reads them."""
     for name, reason in unread(hyper).items():
         for path, value in _changed(hyper, defaults, name).items():
-            faults.add(f"{flag(path)}: expected none with {reason}, which does not read it, found {shown(value)}")
+            faults.add(f"{option(path)}: expected none with {reason}, which does not read it, found {shown(value)}")
 
 
 def _changed(hyper: Algorithm, defaults: Algorithm, name: str) -> dict[str, Any]:
@@ -31,8 +31,8 @@ def learning_remarks(hyper: Algorithm, defaults: Algorithm) -> list[str]:
     """What is left out of learning though safety rests on it, and switches of `defaults` that what was given turns
     off without saying so."""
     values, by_default = prefixed(hyper), unread(defaults)
-    found = [f"{flag(name)} {values[name]}: {meaning}" for name, meaning in untrained(hyper).items()]
+    found = [f"{option(name)} {values[name]}: {meaning}" for name, meaning in untrained(hyper).items()]
     idle = {name: reason for name, reason in unread(hyper).items() if name not in by_default}
     return found + [
-        f"{flag(name)} is on and not read with {reason}" for name, reason in idle.items() if values.get(name) is True
+        f"{option(name)} is on and not read with {reason}" for name, reason in idle.items() if values.get(name) is True
     ]

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import jax
 
-from surefoot.cli.terminal import say
 from surefoot.data import Dataset
 from surefoot.evaluation.held_out import FEWEST_EPISODES, judge, sample_to_judge
 from surefoot.protocols import ActsFeasibly
@@ -38,8 +37,3 @@ def judged(algorithm: ActsFeasibly, states: Any, episodes: LoggedEpisodes) -> di
     if episodes.held_out is not None:
         found["held_out"] = judge(algorithm, states, episodes.held_out, known=episodes.training)
     return {**found, "verdict": held_out_verdict(found)}
-
-
-def say_verdict(found: dict[str, Any]) -> None:
-    """Print the verdict."""
-    say(held_out_verdict(found))
