@@ -145,3 +145,43 @@ def test_cuts_of_one_long_episode_are_no_resets() -> None:
     actions = draw.uniform(-1, 1, (1000, 2)).astype(np.float32)
     data = Dataset("T", states[:-1], actions, zeros, zeros, states[1:], np.zeros(1000, bool), ends)
     assert not len(observation_jumps(data).rows)
+
+
+def lidars(episodes: int, steps: int) -> Dataset:
+    """An empty road: beams of length 1 that rest, but for cars that pass now and then, at episodes' starts as well."""
+    draw = np.random.default_rng(0)
+    seen = np.ones((episodes, steps + 1, 40))
+    passing = draw.random((episodes, steps + 1)) < 0.3
+    seen[passing] = draw.uniform(0.5, 1.0, (int(passing.sum()), 40))
+    seen[:, 0] = 1.0 - 1e-3 * draw.random((episodes, 40))
+    here, entered = (part.reshape(-1, 40).astype(np.float32) for part in (seen[:, :-1], seen[:, 1:]))
+    rows = len(here)
+    truncated = np.arange(rows) % steps == steps - 1
+    return Dataset(
+        "Hopper", here, draw.uniform(-1, 1, (rows, 3)).astype(np.float32), np.zeros(rows, np.float32),
+        np.zeros(rows, np.float32), entered, np.zeros(rows, bool), truncated,
+    )  # fmt: skip
+
+
+def test_nothing_is_called_a_reset_where_marked_resets_are_no_longer_than_steps() -> None:
+    # Seven of ten episodes end on an empty road, as they begin: such a reset changes nothing.
+    assert not len(observation_jumps(lidars(40, 60)).rows)
+
+
+def test_contacts_right_after_a_start_are_no_resets() -> None:
+    # Four accelerations beside the eight positions: a hit in the third step of each episode shakes them alone.
+    calm = oscillators(40, 50)
+    draw = np.random.default_rng(0)
+    felt = (0.05 * draw.normal(size=(len(calm) + 1, 4))).astype(np.float32)
+    felt[3 : len(calm) : 50] *= np.geomspace(1.0, 100.0, 40)[:, None]  # of all strengths: none stands apart
+    shaken = replace(
+        calm,
+        observations=np.concatenate([calm.observations, felt[:-1]], 1),
+        next_observations=np.concatenate([calm.next_observations, felt[1:]], 1),
+    )
+    assert not len(observation_jumps(shaken).rows)
+    end = calm.episode_ends[4] - 1
+    truncated, entered = calm.truncated.copy(), shaken.next_observations.copy()
+    truncated[end] = False
+    entered[end] = shaken.observations[end + 1]
+    assert observation_jumps(replace(shaken, truncated=truncated, next_observations=entered)).rows.tolist() == [end]

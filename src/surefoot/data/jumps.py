@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from surefoot.data.dataset import Dataset
 from surefoot.data.frames import FrameData
-from surefoot.data.resets import reset_steps
+from surefoot.data.resets import may_be_reset, reset_model, reset_steps
 from surefoot.data.steps import IMAGES, inner_steps, rows_within, step_pairs
 
 USUAL = 0.9
@@ -61,9 +61,13 @@ def observation_jumps(data: Dataset | FrameData) -> Jumps:
         [_scores(*step_pairs(data, rows[at : at + block]), scale) for at in range(0, len(rows), block)]
     )
     usual = float(np.quantile(scores, USUAL)) or 1.0
-    found = np.union1d(_apart(scores, usual), _near_starts(data, rows, starts, scores, usual, sample, scale))
-    if data.observations.ndim == 2:
-        found = np.union1d(found, reset_steps(data, rows, sample)).astype(np.int64)
+    near = _near_starts(data, rows, starts, scores, usual, sample, scale)
+    known = reset_model(data, sample, steps=len(rows)) if data.observations.ndim == 2 else None
+    if known is not None:
+        # Contacts right after a start end near starts, too: what a step would do tells them apart.
+        near = near[may_be_reset(known, data, rows[near])]
+        near = np.union1d(near, reset_steps(known, data, rows))
+    found = np.union1d(_apart(scores, usual), near).astype(np.int64)
     return Jumps(rows[found], scores[found] / usual)
 
 

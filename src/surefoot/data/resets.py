@@ -23,6 +23,8 @@ MISSED = 0.05
 """Share of the marked resets that may be less clear than what is called one."""
 SLACK = 0.9
 """Of the clearness of those."""
+SHORTEST = 1.0
+"""Usual residuals below which a marked reset is no longer than a step: on a road with few cars most columns rest."""
 _RESETS, _FIT, _BLOCK = 1000, 20_000, 16_384
 _CAP = 10.0
 """Usual residuals of a column that count: one wild column is no reset."""
@@ -49,24 +51,45 @@ class _Steps(NamedTuple):
     after: Float[np.ndarray, "n obs"]
 
 
-def reset_steps(data: Dataset | FrameData, rows: Int[np.ndarray, " n"], sample: Int[np.ndarray, " m"]) -> np.ndarray:
-    """Which of the steps inside episodes, `rows`, are like marked resets; the model is fitted to `sample` of them."""
+class ResetModel(NamedTuple):
+    """What steps and marked resets look like, and how clear a reset is."""
+
+    model: _Model
+    ratio: float
+    """Nats from which on a step is called a reset."""
+    length: float
+    """Usual residuals from which on it is."""
+
+
+def reset_model(data: Dataset | FrameData, sample: Int[np.ndarray, " m"], *, steps: int) -> ResetModel | None:
+    """The model fitted to a sample of the steps inside episodes; None where resets cannot be told from `steps` steps:
+    few ends are marked, or those resets are like steps."""
     resets = _marked_resets(data)
-    if resets is None:
-        return np.zeros(0, np.int64)
-    model = _fit(_steps_in(data, sample[:_FIT]), resets.after)
-    if model is None:
-        return np.zeros(0, np.int64)
-    # An end that is not marked is one row of many: less evidence than this is found by chance.
+    model = None if resets is None else _fit(_steps_in(data, sample[:_FIT]), resets.after)
+    if resets is None or model is None:
+        return None
     apart = model._replace(**_starts_without_each(resets.after[:, model.varies].astype(np.float64), model.std))
-    ratio, length = (SLACK * np.quantile(values, MISSED) for values in _evidence(apart, resets))
-    if ratio < math.log(len(rows)):
-        return np.zeros(0, np.int64)
+    ratio, length = (float(SLACK * np.quantile(values, MISSED)) for values in _evidence(apart, resets))
+    # An end that is not marked is one row of many: less evidence than this is found by chance.
+    if ratio < math.log(steps) or length < SLACK * SHORTEST:
+        return None
+    return ResetModel(model, ratio, length)
+
+
+def reset_steps(known: ResetModel, data: Dataset | FrameData, rows: Int[np.ndarray, " n"]) -> np.ndarray:
+    """Which of the steps inside episodes, `rows`, are like marked resets."""
     found, block = [np.zeros(0, np.int64)], rows_within(data, _BLOCK)
     for at in range(0, len(rows), block):
-        ratios, lengths = _evidence(model, _steps_in(data, rows[at : at + block]))
-        found.append(at + np.flatnonzero((ratios >= ratio) & (lengths >= length)))
+        ratios, lengths = _evidence(known.model, _steps_in(data, rows[at : at + block]))
+        found.append(at + np.flatnonzero((ratios >= known.ratio) & (lengths >= known.length)))
     return np.concatenate(found)
+
+
+def may_be_reset(known: ResetModel, data: Dataset | FrameData, rows: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Whether each step is more like a start than like a step."""
+    if not len(rows):
+        return np.zeros(0, bool)
+    return _evidence(known.model, _steps_in(data, rows))[0] > 0.0
 
 
 def _marked_resets(data: Dataset | FrameData) -> _Steps | None:
