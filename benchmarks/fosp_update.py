@@ -23,6 +23,7 @@ import numpy as np
 import _machine
 from surefoot.algorithms.fosp import FOSP
 from surefoot.data.frames import Frames, FrameWindows
+from surefoot.hyperparameters import change
 from surefoot.presets import PRESETS
 from surefoot.training.chunk import UPDATE_STREAM, init_states, replicate, run_chunk, seed_keys, seed_mesh
 from surefoot.types import DataSpec
@@ -76,7 +77,7 @@ class Clock:
 def measure(compute: Any, *, updates: int) -> dict[str, Any]:
     """Trace, compile and run chunks of one update."""
     changes = PRESETS["fosp"]["intended"]
-    algorithm = FOSP(**changes)
+    algorithm = change(FOSP(), **changes)
     algorithm = replace(algorithm, world_model=replace(algorithm.world_model, compute=compute))
     mesh = seed_mesh((0,))
     clock = Clock()

@@ -8,7 +8,6 @@ critics (FISOR's) choose among them. Writes front.json (a row per method and mar
 """
 
 import argparse
-import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from surefoot.checkpoint import versions
 from surefoot.evaluation.evaluate import roll_out_seeds
 from surefoot.evaluation.metrics import wilson_interval
 from surefoot.evaluation.starts import draw_starts
+from surefoot.hyperparameters import change
 from surefoot.report.plots import FrontPoint, FrontSeries, front
 from surefoot.report.style import png_of
 from surefoot.result_files import write_results
@@ -74,7 +74,7 @@ def main() -> None:
     cloned = states._replace(policy=bc)  # behaviour cloning's candidates, FISOR's critics
     starts = draw_starts(solve_point_robot().value, feasible=options.episodes, infeasible=1)
     poses = starts.poses[: options.episodes]
-    twice = dataclasses.replace(fisor, num_candidates=2 * fisor.num_candidates, safer_step=0.0)
+    twice = change(fisor, num_candidates=2 * fisor.num_candidates, safer_step=0.0)
     rows = []
     for name, algorithm, these in (
         ("FISOR", fisor, states),
@@ -83,12 +83,12 @@ def main() -> None:
         ("behaviour cloning, siblings", fisor, cloned),  # half FISOR: its critics choose and move the candidates
     ):
         for margin in MARGINS:
-            choice = dataclasses.replace(algorithm, extraction="feasible_first", margin=margin)
+            choice = change(algorithm, extraction="feasible_first", margin=margin)
             rows.append(measure(name, f"margin {margin:g}", choice, these, poses, seeds))
         for extraction in ("minqc", "maxq"):
-            choice = dataclasses.replace(algorithm, extraction=extraction)
+            choice = change(algorithm, extraction=extraction)
             rows.append(measure(name, extraction, choice, these, poses, seeds))
-    single = dataclasses.replace(twice, num_candidates=1)
+    single = change(twice, num_candidates=1)
     rows.append(measure("behaviour cloning, 1 candidate", "none", single, cloned, poses, seeds))
     result = {
         "command": "python " + " ".join(sys.argv),

@@ -13,7 +13,6 @@ import json
 import multiprocessing
 import os
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from surefoot.data.frames import FrameWindows
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.evaluation.collect import collect_hazard_run
 from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
+from surefoot.hyperparameters import change
 from surefoot.protocols import HasInfeasibility
 from surefoot.result_files import write_results
 from surefoot.rollouts import scan
@@ -67,7 +67,7 @@ def train(algorithm: Any, state: Any, data: FrameWindows, key: Any, *, phase: st
 
     def one(state: Any, step_key: Any) -> tuple[Any, Any]:
         k_rows, k_update = jax.random.split(step_key)
-        rows = jax.random.randint(k_rows, (algorithm.batch_size,), 0, data.num_rows)
+        rows = jax.random.randint(k_rows, (algorithm.training.batch_size,), 0, data.num_rows)
         return algorithm.update(state, data.take(rows), k_update, phase=phase)
 
     state, metrics = jax.lax.scan(one, state, jax.random.split(key, updates))
@@ -103,9 +103,9 @@ def measure_seed(seed: int, path: Path, methods: tuple[str, ...]) -> float:
     }
     record["model"] = model
     print(f"seed {seed}: world model in {seconds} s", flush=True)
-    arms = {name: (replace(fosp, **changes), trained) for name, changes in FOSP_ARMS.items()}
+    arms = {name: (change(fosp, **changes), trained) for name, changes in FOSP_ARMS.items()}
     dreamer = jax.jit(lambda key: safedreamer.init(task.spec, key))(k_init)._replace(model=trained.model)
-    arms |= {name: (replace(safedreamer, **changes), dreamer) for name, changes in SAFEDREAMER_ARMS.items()}
+    arms |= {name: (change(safedreamer, **changes), dreamer) for name, changes in SAFEDREAMER_ARMS.items()}
     for name, (algorithm, state) in arms.items():
         if name not in methods or name in record["methods"]:
             continue
@@ -134,7 +134,7 @@ def play(algorithm: Any, state: Any, key: Any) -> tuple[Any, Any]:
 def measure_arm(algorithm: Any, state: Any, data: FrameWindows, held_out: Any, key: Any, seed: int) -> dict[str, Any]:
     """Train critics and actor on the world model in `state`; returns and costs, p against violations to come."""
     began, busy = time.perf_counter(), time.process_time()
-    state, _ = finished(train(algorithm, state, data, key, phase="policy", updates=algorithm.policy_updates))
+    state, _ = finished(train(algorithm, state, data, key, phase="policy", updates=algorithm.training.policy_updates))
     figures: dict[str, Any] = {
         "seconds": round(time.perf_counter() - began, 1),
         "cpu_seconds": round(time.process_time() - busy, 1),

@@ -24,6 +24,7 @@ import _machine
 from _trebi_tables import PUBLIC_PLAN, PUBLIC_UPDATE
 from surefoot.algorithms.trebi import TREBI
 from surefoot.algorithms.trebi.segments import Batch, Segments
+from surefoot.hyperparameters import change
 from surefoot.planning import fused_networks
 from surefoot.presets.trebi import TREBI_PRESETS
 from surefoot.types import DataSpec, PolicyInputs
@@ -87,7 +88,7 @@ def training(algorithm: TREBI, *, phase: str) -> Work:
     """One update on a batch of noise."""
     random = np.random.default_rng(0)
     state = jax.jit(partial(algorithm.init, SPEC))(jax.random.key(0))
-    size, width = algorithm.batch_size, SPEC.observation_dim + SPEC.action_dim
+    size, width = algorithm.training.batch_size, SPEC.observation_dim + SPEC.action_dim
     x = jnp.asarray(random.standard_normal((size, algorithm.plan_horizon, width)), jnp.float32)
     segments = Segments(x, jnp.asarray(random.standard_normal((size, 2)), jnp.float32), jnp.full(size, 0.5))
     batch = Batch(segments, segments)
@@ -151,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="legacy plans that are counted, others in turns")
     options = parser.parse_args()
-    legacy, fast = (TREBI(**TREBI_PRESETS[name]) for name in ("legacy", "small"))
+    legacy, fast = (change(TREBI(), **TREBI_PRESETS[name]) for name in ("legacy", "small"))
     results: dict[str, Any] = _machine.head() | {"settings": vars(options)}
     results["parameters"] = {"legacy": parameters(legacy), "small": parameters(fast)}
     print(results["parameters"])
@@ -166,7 +167,7 @@ def on_cpu(legacy: TREBI, fast: TREBI, *, rounds: int) -> dict[str, Any]:
     """CPU seconds of decisions and updates."""
     work = {
         "legacy_plan": decision(legacy),
-        "legacy_fast_plan": decision(TREBI(**TREBI_PRESETS["legacy_fast"]), calls=10),
+        "legacy_fast_plan": decision(change(TREBI(), **TREBI_PRESETS["legacy_fast"]), calls=10),
         "fast_plan_1": decision(fast, calls=10),
         "fast_plan_40": decision(fast, environments=40, calls=10),
     }

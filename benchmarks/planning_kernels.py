@@ -25,6 +25,7 @@ from jax.experimental import topologies
 
 import _machine
 from surefoot.algorithms.trebi import TREBI
+from surefoot.hyperparameters import change
 from surefoot.presets.trebi import TREBI_PRESETS
 from surefoot.types import DataSpec, PolicyInputs
 
@@ -48,7 +49,7 @@ _LAUNCHES = ("fusion", "custom-call", "copy", "fusion-start", "copy-start", "sor
 
 def compiled_plan() -> str:
     """XLA's program of one decision for one environment."""
-    algorithm = replace(TREBI(**TREBI_PRESETS["legacy"]), candidates=64)
+    algorithm = replace(change(TREBI(), **TREBI_PRESETS["legacy"]), candidates=64)
 
     def act(state: Any, memory: Any, inputs: PolicyInputs, key: Any) -> Any:
         return algorithm.policy(state).act(memory, inputs, key)

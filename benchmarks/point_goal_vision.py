@@ -87,8 +87,8 @@ def main() -> None:
             "collect", "--task", TASK, "--transitions", wanted, "--seed", seed, "--out", folder
         )
     updates_share = options.share if options.updates_share is None else options.updates_share
-    model_updates = max(1, round(updates_share * algorithm.model_updates))
-    policy_updates = max(1, round(updates_share * algorithm.policy_updates))
+    model_updates = max(1, round(updates_share * algorithm.training.model_updates))
+    policy_updates = max(1, round(updates_share * algorithm.training.policy_updates))
     seconds["train"] = command(
         "train", "--algorithm", "fosp", "--task", TASK, "--preset", "small", "--data", data, "--out", run, "--seeds",
         options.seeds, "--model-updates", model_updates, "--policy-updates", policy_updates, "--log-interval", 100,

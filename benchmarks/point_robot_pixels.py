@@ -108,7 +108,9 @@ def trained_policy(name: str, seed: int, data: Any) -> tuple[Any, Any, dict[str,
     if kind == "safedreamer":
         untrained = jax.jit(lambda key: algorithm.init(task.spec, key))(k_init)._replace(model=model.model)
     began, spent = time.perf_counter(), cpu()
-    state, _ = finished(train(algorithm, untrained, data, k_policy, phase="policy", updates=algorithm.policy_updates))
+    state, _ = finished(
+        train(algorithm, untrained, data, k_policy, phase="policy", updates=algorithm.training.policy_updates)
+    )
     times = {"seconds": round(time.perf_counter() - began, 1), "cpu_seconds": round(cpu() - spent, 1), "model": record}
     save_tree(path, state, {"seed": seed, "trained": times})
     return algorithm, state, times

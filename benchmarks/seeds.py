@@ -65,13 +65,13 @@ def cases(sizes: str) -> dict[str, Case]:
     """The name of each case and what is timed."""
     if sizes == "full":
         fisor = Case(fisor_update.full_size(), fisor_update.SPEC, fisor_update.synthetic(100_000), "joint")
-        trebi = TREBI(**TREBI_PRESETS["legacy"])
+        trebi = change(TREBI(), **TREBI_PRESETS["legacy"])
     else:
         spec = get_task("PointRobot").spec
         fisor = Case(
             change(FISOR(), **FISOR_PRESETS["small"]), spec, fisor_update.synthetic(100_000, spec=spec), "constraint"
         )
-        trebi = TREBI(**TREBI_PRESETS["small"])
+        trebi = change(TREBI(), **TREBI_PRESETS["small"])
     data = segments(trebi.plan_horizon)
     planners = {f"trebi {phase}": Case(trebi, TREBI_SPEC, data, phase) for phase in ("model", "values")}
     return {f"fisor {fisor.phase}": fisor} | planners

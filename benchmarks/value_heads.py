@@ -25,10 +25,11 @@ import numpy as np
 import _machine
 from surefoot import presets
 from surefoot.algorithms.trebi import TREBI
-from surefoot.algorithms.trebi.learning import value_outputs
+from surefoot.algorithms.trebi.agent import value_outputs
 from surefoot.algorithms.trebi.segments import SegmentData, Segments
 from surefoot.data import load
 from surefoot.diffusion.policy import draw_noisy
+from surefoot.hyperparameters import change
 from surefoot.planning import fix_observation
 from surefoot.tasks import get_task
 
@@ -38,11 +39,11 @@ HELD_OUT = 8_192
 
 def arms(small: TREBI) -> dict[str, TREBI]:
     """Name -> what is compared."""
-    wider = replace(small.value_network, width=small.value_network.width + 8)
+    wider = replace(small.values.value_network, width=small.values.value_network.width + 8)
     return {
-        "two networks": replace(small, value_heads="separate"),
-        "two heads": replace(small, value_heads="shared"),
-        "two heads, wider": replace(small, value_heads="shared", value_network=wider),
+        "two networks": change(small, value_heads="separate"),
+        "two heads": change(small, value_heads="shared"),
+        "two heads, wider": change(small, value_heads="shared", value_network=wider),
     }
 
 
@@ -52,7 +53,7 @@ def train(algorithm: TREBI, state: Any, data: SegmentData, key: Any, *, updates:
 
     def one(state: Any, step_key: Any) -> tuple[Any, None]:
         k_rows, k_update = jax.random.split(step_key)
-        rows = jax.random.randint(k_rows, (algorithm.batch_size,), 0, data.num_rows)
+        rows = jax.random.randint(k_rows, (algorithm.training.batch_size,), 0, data.num_rows)
         return algorithm.update(state, data.take(rows), k_update, phase="values")[0], None
 
     return jax.lax.scan(one, state, jax.random.split(key, updates))[0]
@@ -84,12 +85,14 @@ def measure(algorithm: TREBI, data: SegmentData, task: Any, seeds: list[int]) ->
     found: dict[str, Any] = {"parameters": size, "seeds": {}}
     for seed in seeds:
         k_init, k_train, k_noise = jax.random.split(jax.random.key(seed), 3)
-        program = train.lower(algorithm, init(k_init), data, k_train, updates=algorithm.value_updates).compile()
+        program = train.lower(
+            algorithm, init(k_init), data, k_train, updates=algorithm.training.value_updates
+        ).compile()
         began = time.process_time()
         state = jax.block_until_ready(program(init(k_init), data, k_train))
         spent = time.process_time() - began
         scores = {name: np.asarray(pair).tolist() for name, pair in errors(algorithm, state, held_out, k_noise).items()}
-        found["seeds"][seed] = {"cpu_milliseconds_an_update": 1e3 * spent / algorithm.value_updates, **scores}
+        found["seeds"][seed] = {"cpu_milliseconds_an_update": 1e3 * spent / algorithm.training.value_updates, **scores}
     for name in next(iter(found["seeds"].values())):
         found[name] = np.mean([scores[name] for scores in found["seeds"].values()], 0).tolist()
     return found
@@ -106,9 +109,9 @@ def main() -> None:
     small = presets.build("trebi", task)
     assert isinstance(small, TREBI)
     if options.updates:
-        small = replace(small, value_updates=options.updates)
+        small = change(small, value_updates=options.updates)
     data = jax.tree.map(jnp.asarray, small.prepare(load(options.data, task=task), task))
-    results = {**_machine.head(), "task": task.name, "updates": small.value_updates, "arms": {}}
+    results = {**_machine.head(), "task": task.name, "updates": small.training.value_updates, "arms": {}}
     for name, algorithm in arms(small).items():
         results["arms"][name] = row = measure(algorithm, data, task, options.seeds)
         print(f"{name}: { {key: value for key, value in row.items() if key != 'seeds'} }", flush=True)

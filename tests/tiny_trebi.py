@@ -11,6 +11,7 @@ from surefoot import data
 from surefoot.algorithms.trebi import TREBI
 from surefoot.data import Dataset
 from surefoot.envs.pure import PURE_TASKS
+from surefoot.hyperparameters import change
 from surefoot.nn import TemporalConfig
 from surefoot.planning import GuideConfig, SamplerConfig
 from surefoot.tasks import get_task
@@ -49,7 +50,7 @@ def pendulum_data(path: Path, *, episodes: int = 20, seed: int = 0) -> Path:
 
 def trebi_run(path: Path, file: Path, *, seeds: tuple[int, ...] = (0, 1)) -> Path:
     """What `surefoot train` leaves, but for the learning."""
-    algorithm, dataset = TREBI(**SIZES), data.load(file, TASK)
+    algorithm, dataset = change(TREBI(), **SIZES), data.load(file, TASK)
     config = make_config(
         algorithm, name="trebi", task=TASK.name, spec=TASK.spec, seeds=seeds, data_path=str(file.resolve()),
         data_fingerprint=dataset.fingerprint(), log_interval=2, checkpoint_interval=4,

@@ -73,20 +73,11 @@ A group normalisation of a single channel, or of two numbers, takes out all that
 rounding, which Adam makes a step of. So the narrowest layer has 16 channels, two a group, over at least two steps.
 """
 TWO_LEVELS = replace(SEGMENTS, width=8, multipliers=(1, 2))
-TINY_TREBI = TREBI(
-    plan_horizon=8,
-    model_updates=10,
-    value_updates=10,
-    batch_size=8,
-    diffusion_steps=4,
-    network=SEGMENTS,
-    value_network=SEGMENTS,
-    average_start=2,
-    average_interval=2,
-    candidates=3,
-    calibration_segments=16,
+TINY_TREBI = change(
+    TREBI(), plan_horizon=8, model_updates=10, value_updates=10, batch_size=8, diffusion_steps=4, network=SEGMENTS,
+    value_network=SEGMENTS, average_start=2, average_interval=2, candidates=3, calibration_segments=16,
     margin_level=0.1,
-)
+)  # fmt: skip
 """10 + 10 + 1 updates."""
 
 # Every option appears at least once; options that do not meet share a variant, because each costs a compilation.
@@ -133,21 +124,28 @@ VARIANTS: dict[str, Any] = {
         weighting="behaviour_cloning",
         diffusion=replace(DIFFUSION, sampler="dpm_solver", start_temperature=0.5),
     ),
-    "fosp": FOSP(**DREAMING, schedule="decoupled", actor_mode="backprop", dream_stride=2, reachability="hj"),
-    "fosp-joint-expansion-data_branch": FOSP(
-        **DREAMING, constrain=False, dream_branch=False, act_with="mean", expansion=True, **NO_SIGN
+    "fosp": change(FOSP(), **DREAMING, schedule="decoupled", actor_mode="backprop", dream_stride=2, reachability="hj"),
+    "fosp-joint-expansion-data_branch": change(
+        FOSP(), **DREAMING, constrain=False, dream_branch=False, act_with="mean", expansion=True, **NO_SIGN
     ),
-    "fosp-joint-released": FOSP(
-        **DREAMING, released=True, reachability="released", data_branch=False, actor_mode="backprop", pessimistic=False
+    "fosp-joint-released": change(
+        FOSP(),
+        **DREAMING,
+        released=True,
+        reachability="released",
+        data_branch=False,
+        actor_mode="backprop",
+        pessimistic=False,
     ),
-    "safedreamer": SafeDreamer(**DREAMING),
-    "safedreamer-osrp_lag": SafeDreamer(
+    "safedreamer": change(SafeDreamer(), **DREAMING),
+    "safedreamer-osrp_lag": change(
+        SafeDreamer(),
         **DREAMING,
         form="osrp-lag",
         planner=CrossEntropyConfig(samples=6, policy_samples=2, iterations=2, elites=3),
     ),
     "trebi": TINY_TREBI,
-    "trebi-shared-ensemble-dpm_solver-warm-interval": replace(
+    "trebi-shared-ensemble-dpm_solver-warm-interval": change(
         TINY_TREBI,
         network=TWO_LEVELS,
         value_network=TWO_LEVELS,
@@ -159,7 +157,7 @@ VARIANTS: dict[str, Any] = {
         control_interval=2,
         cost_margin=0.5,
     ),
-    "trebi-legacy": replace(
+    "trebi-legacy": change(
         TINY_TREBI,
         cost_discount=0.99,
         termination_reward=-1.0,

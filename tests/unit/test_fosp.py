@@ -1,6 +1,5 @@
 """FOSP: weights by hand, what the critics learn from, and that a frozen actor stays frozen."""
 
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,11 +8,14 @@ import numpy as np
 import pytest
 
 from surefoot.algorithms.fosp import FOSP, Choices, FOSPState
-from surefoot.algorithms.fosp.actor import action_weights, best_action, online_probability
-from surefoot.algorithms.fosp.losses import Critics, CriticSettings, Slow, infeasibility, reach_loss
-from surefoot.algorithms.imagination import Dream, Steps
+from surefoot.algorithms.fosp.agent import best_action, online_probability
+from surefoot.algorithms.fosp.config import FOSPConfig
+from surefoot.algorithms.fosp.losses import action_weights, infeasibility, reach_loss
+from surefoot.algorithms.fosp.state import Critics, Slow
+from surefoot.algorithms.imagination import ImaginedRollout, Steps
 from surefoot.data.frames import Frames
 from surefoot.errors import ConfigError
+from surefoot.hyperparameters import change
 from surefoot.nn import NormedMLP
 from surefoot.nn.networks import Dense
 from surefoot.types import DataSpec, PolicyInputs
@@ -22,8 +24,8 @@ from surefoot.world_model import WorldModelConfig
 MODEL = WorldModelConfig(
     encoder="mlp", channels=(8,), deterministic=8, hidden=8, groups=2, classes=4, head_hidden=(8,), bins=21
 )
-TINY = FOSP(
-    joint_updates=5, batch_size=2, window=4, world_model=MODEL, horizon=2, hidden=(8,), actor_hidden=(8,),
+TINY = change(
+    FOSP(), joint_updates=5, batch_size=2, window=4, world_model=MODEL, horizon=2, hidden=(8,), actor_hidden=(8,),
     act_with="mean",
 )  # fmt: skip
 SPEC = DataSpec(observation_dim=3, action_dim=1, horizon=10)
@@ -110,7 +112,7 @@ def test_candidates_are_the_actors_own_action_and_draws_from_it(state: FOSPState
     inputs = PolicyInputs(jnp.tile(frames().observation[:1, 0], (32, 1)))
     actions = []
     for count in (1, 2, 16):
-        policy = replace(TINY, num_candidates=count).policy(blind)
+        policy = change(TINY, num_candidates=count).policy(blind)
         actions.append(policy.act(policy.initial(32), inputs, jax.random.key(0))[1])
     mean, two, many = (float(action.mean()) for action in actions)
     assert (actions[1] >= actions[0] - 1e-6).all()
@@ -120,7 +122,7 @@ def test_candidates_are_the_actors_own_action_and_draws_from_it(state: FOSPState
 
 
 def test_a_frozen_actor_stays_the_same_to_the_byte(state: FOSPState) -> None:
-    online = replace(TINY, expansion=True)
+    online = change(TINY, expansion=True)
     update = jax.jit(online.update, static_argnames="phase")
     frozen = online.frozen(state)
     assert bits(frozen.offline_actor) == bits(state.actor)
@@ -145,14 +147,14 @@ def test_before_the_actors_differ_expansion_changes_nothing(state: FOSPState) ->
     frozen = TINY.frozen(state)
     inputs = PolicyInputs(frames().observation[:, 0])
     actions = []
-    for algorithm in (TINY, replace(TINY, expansion=True)):
+    for algorithm in (TINY, change(TINY, expansion=True)):
         policy = algorithm.policy(frozen)
         actions.append(policy.act(policy.initial(2), inputs, jax.random.key(0))[1])
     np.testing.assert_allclose(actions[0], actions[1], rtol=1e-6)
 
 
-def settings(**changes: Any) -> CriticSettings:
-    return replace(TINY, **changes)._critic_settings
+def settings(**changes: Any) -> FOSPConfig:
+    return change(TINY, **changes)
 
 
 def steps(cost: float) -> Steps:
@@ -160,23 +162,23 @@ def steps(cost: float) -> Steps:
     return Steps(z, jnp.zeros((6, 1)), z, one, cost * one, cost * one, one, one, one)
 
 
-def dream() -> Dream:
+def rollout() -> ImaginedRollout:
     h_n = jnp.ones((2, 3))
     z = jnp.asarray(np.random.default_rng(2).normal(size=(3, 3, 4)), jnp.float32)
-    return Dream(z, jnp.zeros((2, 3, 1)), h_n, 0.0 * h_n, 0.9 * h_n, jnp.ones((3, 3)))
+    return ImaginedRollout(z, jnp.zeros((2, 3, 1)), h_n, 0.0 * h_n, 0.9 * h_n, jnp.ones((3, 3)))
 
 
 def trained_reach(cost: float, **changes: Any) -> float:
     """Mean p after 150 steps on data that cost `cost` everywhere."""
     config = settings(**changes)
-    size = (5, 21) if config.reachability == "released" else (4, 1)
+    size = (5, 21) if config.reach.reachability == "released" else (4, 1)
     first = NormedMLP.create(jax.random.key(0), size[0], (8,), size[1], out_scale=0.0)
-    slope = jax.jit(jax.grad(lambda net: reach_loss(net, net, steps(cost), dream(), config=config)[0]))
+    slope = jax.jit(jax.grad(lambda net: reach_loss(net, net, steps(cost), rollout(), config=config)[0]))
     network = first
     for _ in range(150):
-        network = jax.tree.map(lambda leaf, change: leaf - 0.3 * change, network, slope(network))
+        network = jax.tree.map(lambda leaf, slope: leaf - 0.3 * slope, network, slope(network))
     data = steps(cost)
-    return float(infeasibility(network, data.features, data.action, form=config.reachability).mean())
+    return float(infeasibility(network, data.features, data.action, form=config.reach.reachability).mean())
 
 
 @pytest.mark.parametrize("form", ["ref", "hj"])
@@ -203,4 +205,4 @@ def test_configurations_that_cannot_be_are_refused() -> None:
         ({"weighting": "cloning", "actor_mode": "backprop"}, "weighting: expected feasibility or reward"),
     ):
         with pytest.raises(ConfigError, match=sentence):
-            replace(TINY, **changes)
+            change(TINY, **changes)

@@ -100,7 +100,7 @@ SMALL = presets.build("fisor", get_task("PointRobot"))
 """Its learning rate and its discount move over the updates of the values."""
 STEADY = change(SMALL, value_final_learning_rate=SMALL.values.value_learning_rate, constraint_discount=0.99)
 TINY: Any = {"network": TemporalConfig(8, (1, 2)), "value_network": TemporalConfig(8, (1, 2))}
-UNCALIBRATED = TREBI(calibration_segments=0, **TINY)
+UNCALIBRATED = change(TREBI(), calibration_segments=0, **TINY)
 
 
 @pytest.mark.parametrize(
@@ -122,14 +122,19 @@ UNCALIBRATED = TREBI(calibration_segments=0, **TINY)
         (change(FISOR(), schedule="joint"), {"joint_updates": 200_000}, 100_000, None),
         (BC(), {"policy_updates": 200_000}, 100_000, None),
         (FOSP(schedule="joint"), {"joint_updates": 600_000}, 500_000, None),
-        (TREBI(**TINY), {"value_updates": 300_000}, 400_000, None),
+        (change(TREBI(), **TINY), {"value_updates": 300_000}, 400_000, None),
         (
-            TREBI(**TINY),
+            change(TREBI(), **TINY),
             {"value_updates": 300_000},
             400_001,
             "its phase 'calibration' has trained on what the shorter phase",
         ),
-        (TREBI(final_learning_rate=1e-5), {"value_updates": 300_000}, 300_000, "the learning rate falls over it"),
+        (
+            change(TREBI(), final_learning_rate=1e-5),
+            {"value_updates": 300_000},
+            300_000,
+            "the learning rate falls over it",
+        ),
         (UNCALIBRATED, {"value_updates": 300_000}, 400_000, None),
     ],
 )

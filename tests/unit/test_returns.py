@@ -5,11 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.constraints import AugmentedConfig, AugmentedState, augmented_init, augmented_penalty, augmented_update
-from surefoot.nn.two_hot import two_hot, two_hot_loss, two_hot_mean
-from surefoot.values import (
+from surefoot.algorithms.imagination import (
     asymmetric_loss,
-    estimation_target,
     init_spread,
     lambda_returns,
     masked_mean,
@@ -17,6 +14,9 @@ from surefoot.values import (
     step_weights,
     update_spread,
 )
+from surefoot.constraints import AugmentedConfig, AugmentedState, augmented_init, augmented_penalty, augmented_update
+from surefoot.nn.two_hot import two_hot, two_hot_loss, two_hot_mean
+from surefoot.values import estimation_target
 
 
 def test_lambda_returns_by_hand() -> None:

@@ -1,6 +1,5 @@
 """SafeDreamer's planners: the multiplier by hand, the scale of costs, warm starts, and when episodes count."""
 
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -8,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.algorithms.imagination import dream_of
+from surefoot.algorithms.imagination import imagine_actions
 from surefoot.algorithms.safedreamer import SafeDreamer, SafeDreamerState
-from surefoot.algorithms.safedreamer.planner import PlanSettings, evaluation
+from surefoot.algorithms.safedreamer.planner import evaluation
 from surefoot.constraints import EpisodePIDConfig, EpisodePIDState, episode_pid_init, episode_pid_update
 from surefoot.errors import ConfigError
+from surefoot.hyperparameters import change
 from surefoot.planning import CrossEntropyConfig
 from surefoot.types import DataSpec, PolicyInputs
 from surefoot.world_model import WorldModelConfig, initial
@@ -20,8 +20,8 @@ from surefoot.world_model import WorldModelConfig, initial
 MODEL = WorldModelConfig(
     encoder="mlp", channels=(8,), deterministic=8, hidden=8, groups=2, classes=4, head_hidden=(8,), bins=21
 )
-OSRP_LAG = SafeDreamer(
-    form="osrp-lag", world_model=MODEL, horizon=3, hidden=(8,), actor_hidden=(8,),
+OSRP_LAG = change(
+    SafeDreamer(), form="osrp-lag", world_model=MODEL, horizon=3, hidden=(8,), actor_hidden=(8,),
     planner=CrossEntropyConfig(samples=12, policy_samples=4, iterations=2, elites=4),
     pid=EpisodePIDConfig(after_steps=20),
 )  # fmt: skip
@@ -71,27 +71,26 @@ def test_episodes_move_the_multiplier_once_there_were_steps_enough(state: SafeDr
     np.testing.assert_allclose(after.pid.multiplier, pid_after([2.5, 4.5]).multiplier, rtol=1e-6)
     assert after.pid.steps == 40.0
     assert OSRP_LAG.after_episodes(state, jnp.full(2, 9.0), ten[:2]).pid.multiplier == 0.0
-    osrp = replace(OSRP_LAG, form="osrp")
+    osrp = change(OSRP_LAG, form="osrp")
     assert osrp.after_episodes(state, jnp.full(4, 9.0), ten) is state
 
 
 def test_costs_are_scaled_to_the_decisions_of_an_episode(state: SafeDreamerState) -> None:
     """HazardRun's 30 steps over a horizon of 3: ten times the imagined sum. The authors' code: 1000 / 3 times."""
     assert state.episode_steps == 30.0
-    assert replace(OSRP_LAG, episode_steps=1000).init(SPEC, jax.random.key(0)).episode_steps == 1000.0
-    settings = PlanSettings(**{name: getattr(OSRP_LAG, name) for name in PlanSettings._fields})
+    assert change(OSRP_LAG, episode_steps=1000).init(SPEC, jax.random.key(0)).episode_steps == 1000.0
     latent = initial(state.model, 2)
     sequences = jax.random.uniform(jax.random.key(1), (2, 5, 3, 1), minval=-1.0)
     key = jax.random.key(2)
     flat = jnp.moveaxis(sequences.reshape(10, 3, 1), 1, 0)
     start = jax.tree.map(lambda leaf: jnp.repeat(leaf, 5, 0), latent)
-    dreamt = dream_of(state.model, start, flat, key, discount=OSRP_LAG.discount, config=MODEL)
+    rollout = imagine_actions(state.model, start, flat, key, discount=OSRP_LAG.imagination.discount, config=MODEL)
     for steps, factor in ((30.0, 10.0), (1000.0, 1000.0 / 3.0)):
-        evaluate = evaluation(state.model, state.critics, latent, jnp.float32(0.5), jnp.float32(steps), config=settings)
+        evaluate = evaluation(state.model, state.critics, latent, jnp.float32(0.5), jnp.float32(steps), config=OSRP_LAG)
         returns, costs = evaluate(sequences, key)
-        np.testing.assert_allclose(costs.reshape(-1), factor * dreamt.cost.sum(0), rtol=1e-5)
-        reward = dreamt.returns(dreamt.reward, state.critics.reward, mixing=OSRP_LAG.mixing)[0]
-        cost = dreamt.returns(dreamt.cost, state.critics.cost, mixing=OSRP_LAG.mixing)[0]
+        np.testing.assert_allclose(costs.reshape(-1), factor * rollout.cost.sum(0), rtol=1e-5)
+        reward = rollout.returns(rollout.reward, state.critics.reward, mixing=OSRP_LAG.imagination.mixing)[0]
+        cost = rollout.returns(rollout.cost, state.critics.cost, mixing=OSRP_LAG.imagination.mixing)[0]
         np.testing.assert_allclose(returns.reshape(-1), reward - 0.5 * cost, atol=1e-5)
 
 
@@ -105,7 +104,7 @@ def test_the_policy_carries_its_plan_from_step_to_step(state: SafeDreamerState) 
     assert (np.asarray(carry.memory.mean[:, :2]) != 0).all()
     assert (np.asarray(carry.memory.mean[:, 2]) == 0).all()
     # With nothing drawn and the old mean kept, the next plan is the last one a step later: its first action is done.
-    still = replace(OSRP_LAG, planner=CrossEntropyConfig(samples=4, iterations=1, elites=4, deviation=1e-6))
+    still = change(OSRP_LAG, planner=CrossEntropyConfig(samples=4, iterations=1, elites=4, deviation=1e-6))
     _, following = still.policy(state).act(carry, inputs, jax.random.key(1))
     np.testing.assert_allclose(following, carry.memory.mean[:, 0], atol=1e-4)
     metrics = OSRP_LAG.acting_metrics(state, carry)
@@ -122,7 +121,7 @@ def test_the_multiplier_acts_in_osrp_lag_only(state: SafeDreamerState) -> None:
     inputs, key = PolicyInputs(jnp.ones((3, 3))), jax.random.key(0)
 
     def acting(form: Any) -> Any:
-        algorithm = replace(OSRP_LAG, form=form, episode_cost_limit=1e9)
+        algorithm = change(OSRP_LAG, form=form, episode_cost_limit=1e9)
 
         def act(state: SafeDreamerState) -> jax.Array:
             policy = algorithm.policy(state)
@@ -138,7 +137,7 @@ def test_the_multiplier_acts_in_osrp_lag_only(state: SafeDreamerState) -> None:
 
 def test_configurations_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match="episode_steps: expected at least 1, found 0"):
-        replace(OSRP_LAG, episode_steps=0)
+        change(OSRP_LAG, episode_steps=0)
     with pytest.raises(ConfigError, match="delay: expected at least 1, found 0"):
         EpisodePIDConfig(delay=0)
     with pytest.raises(ConfigError, match=r"smoothing: expected a number in \[0, 1\), found 1"):

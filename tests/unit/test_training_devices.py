@@ -19,13 +19,15 @@ from surefoot.tasks import CostLimit, Task
 from surefoot.training import fit
 from surefoot.training.chunk import batch_mesh, init_states, replicate, run_chunk, seed_keys, seed_mesh
 from surefoot.types import DataSpec
+from surefoot.hyperparameters import change
 from surefoot.world_model import WorldModelConfig
 
 MODEL = WorldModelConfig(
     encoder="mlp", channels=(8,), deterministic=8, hidden=8, groups=2, classes=4, head_hidden=(8,), bins=11
 )
 # World model, dreams and an actor moved through them, as FOSP has them, with fewer critics to compile.
-TINY = SafeDreamer(
+TINY = change(
+    SafeDreamer(),
     joint_updates=6, batch_size=8, window=4, world_model=MODEL, horizon=2, hidden=(8,), actor_hidden=(8,)
 )
 SPEC, TASK = DataSpec(3, 2, 10), Task("Noise", 3, 2, 10, 0.0, 1.0, (CostLimit(0.0),))
@@ -50,7 +52,7 @@ for share, mesh in (("seeds", seed_mesh((0,))), ("batches", batch_mesh(TINY))):
         "sums over devices": program.as_text().count("all-reduce"),
     }
 try:
-    fit(replace(TINY, batch_size=6), data, spec=SPEC, seeds=(0,), log_interval=1, checkpoint_interval=1,
+    fit(change(TINY, batch_size=6), data, spec=SPEC, seeds=(0,), log_interval=1, checkpoint_interval=1,
         share="batches")
 except ConfigError as error:
     found["refused"] = str(error)

@@ -1,7 +1,6 @@
 """TREBI's own parts: its data, calibration, margins, end of the episode, and what it refuses."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -11,19 +10,21 @@ import pytest
 from tests.data_fixtures import BINARY_TASK, make_dataset
 
 from surefoot.algorithms.trebi import TREBI
-from surefoot.algorithms.trebi.learning import value_loss, value_outputs
+from surefoot.algorithms.trebi.agent import value_loss, value_outputs
 from surefoot.algorithms.trebi.planner import current_actions, empty_memory
 from surefoot.algorithms.trebi.segments import Segments, residual_quantiles, time_bin
 from surefoot.diffusion.policy import draw_noisy
 from surefoot.envs.pure import where_envs
 from surefoot.errors import ConfigError, DataError
+from surefoot.hyperparameters import change
 from surefoot.nn import TemporalConfig
 from surefoot.planning import GuideConfig, SamplerConfig, fix_observation
 from surefoot.presets.trebi import TREBI_PRESETS, TREBI_TASK_PRESETS
 from surefoot.types import DataSpec, PolicyInputs
 
 SIZES = TemporalConfig(width=8, multipliers=(1, 2), kernel=3)
-TINY = TREBI(
+TINY = change(
+    TREBI(),
     plan_horizon=4,
     diffusion_steps=3,
     network=SIZES,
@@ -46,9 +47,7 @@ def state() -> Any:
 def test_the_data_are_segments_with_what_came_after_them() -> None:
     """Episodes of 20 (terminated), 30 (timeout) steps of at most 40, held out 0 of 2: starts 0-19 and 20-49."""
     dataset = make_dataset(BINARY_TASK, lengths=(20, 30), tail=5)
-    data = replace(TINY, calibration_segments=0, reward_discount=1.0, termination_cost=7.0).prepare(
-        dataset, BINARY_TASK
-    )
+    data = change(TINY, calibration_segments=0, reward_discount=1.0, termination_cost=7.0).prepare(dataset, BINARY_TASK)
     assert np.asarray(data.windows.starts).tolist() == [*range(50)]
     batch = data.take(jnp.array([0, 18, 49]))
     raw = batch.segments.x * data.statistics.deviation[None, None] + data.statistics.mean[None, None]
@@ -113,7 +112,7 @@ def test_a_margin_is_taken_off_the_budget(state: Any) -> None:
     calibrated = state._replace(residuals=jnp.broadcast_to(jnp.arange(101.0), (10, 101)))
     left = jnp.array([0.05, 1.0])
     assert TINY.margin(calibrated, left).tolist() == [0.0, 0.0]
-    assert replace(TINY, cost_margin=2.0, margin_level=0.1).margin(calibrated, left).tolist() == [92.0, 92.0]
+    assert change(TINY, cost_margin=2.0, margin_level=0.1).margin(calibrated, left).tolist() == [92.0, 92.0]
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +144,7 @@ def test_values_of_the_last_steps_are_those_of_a_segments_length(state: Any, pla
 
 def test_a_plan_is_carried_out_for_the_control_interval(state: Any) -> None:
     warm = SamplerConfig(kind="ddim", steps=2, warm_steps=1)
-    algorithm = replace(TINY, control_interval=2, sampler=warm, guide=GuideConfig(steps=0))
+    algorithm = change(TINY, control_interval=2, sampler=warm, guide=GuideConfig(steps=0))
     policy = algorithm.policy(state)
     act = jax.jit(lambda memory, inputs, key: algorithm.policy(state).act(memory, inputs, key))
     inputs = PolicyInputs(jnp.ones((2, 3)), jnp.array([1.0, jnp.inf]))
@@ -164,7 +163,7 @@ def test_a_plan_is_carried_out_for_the_control_interval(state: Any) -> None:
 
 def test_what_an_environment_does_does_not_depend_on_the_others(state: Any) -> None:
     """Two environments, one of which begins again while the other carries on with its plan, and each alone."""
-    algorithm = replace(TINY, control_interval=2, sampler=SamplerConfig(kind="ancestral", warm_steps=1))
+    algorithm = change(TINY, control_interval=2, sampler=SamplerConfig(kind="ancestral", warm_steps=1))
 
     @jax.jit
     def act(memory: Any, inputs: Any, keys: Any) -> Any:
@@ -200,14 +199,14 @@ def test_an_empty_memory_asks_for_a_plan() -> None:
 
 def test_budgets_count_as_the_costs_do() -> None:
     assert TREBI().budget_discount == 1.0
-    assert TREBI(**TREBI_PRESETS["legacy"]).budget_discount == 0.99
+    assert change(TREBI(), **TREBI_PRESETS["legacy"]).budget_discount == 0.99
     assert TREBI.inputs.budget
 
 
 @pytest.mark.parametrize("task", list(TREBI_TASK_PRESETS))
 def test_presets_of_tasks_build(task: str) -> None:
     for name, changes in TREBI_TASK_PRESETS[task].items():
-        algorithm = TREBI(**changes)
+        algorithm = change(TREBI(), **changes)
         assert all(getattr(algorithm, field) == value for field, value in changes.items()), name
     assert {"small", "legacy"} <= TREBI_TASK_PRESETS[task].keys()
 
@@ -231,7 +230,7 @@ def test_presets_of_tasks_build(task: str) -> None:
 )
 def test_hyperparameters_that_make_no_sense_are_refused(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        replace(TINY, **changes)
+        change(TINY, **changes)
 
 
 def test_guides_and_samplers_that_make_no_sense_are_refused() -> None:
@@ -248,9 +247,9 @@ def test_no_budget_and_wrong_horizons_are_refused_in_a_sentence(state: Any) -> N
     with pytest.raises(ConfigError, match=r"expected PolicyInputs.remaining_budget, found none"):
         policy.act(policy.initial(1), PolicyInputs(jnp.ones((1, 3))), jax.random.key(0))
     with pytest.raises(ConfigError, match="plan_horizon: expected 4 steps, which the values were trained for, found 8"):
-        replace(TINY, plan_horizon=8).plan(state, jnp.ones((1, 3)), jnp.ones(1), jnp.zeros(1), jax.random.key(0))
+        change(TINY, plan_horizon=8).plan(state, jnp.ones((1, 3)), jnp.ones(1), jnp.zeros(1), jax.random.key(0))
     with pytest.raises(ConfigError, match=r"plan_horizon: expected at most 40 steps, .* found 64"):
-        replace(TINY, plan_horizon=64).init(SPEC, jax.random.key(0))
+        change(TINY, plan_horizon=64).init(SPEC, jax.random.key(0))
     with pytest.raises(DataError, match="expected at most 3 steps, the longest episode's, found 4"):
         TINY.prepare(make_dataset(BINARY_TASK, lengths=(3, 2), tail=0), BINARY_TASK)
     data = TINY.prepare(make_dataset(BINARY_TASK), BINARY_TASK)

@@ -20,18 +20,14 @@ from surefoot.errors import ConfigError
 from surefoot.protocols import Inputs
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.tasks import Task
-from surefoot.types import Metrics, Phase
+from surefoot.types import GROUP, Metrics, Phase
 from surefoot.world_model import Latent, WorldModelConfig
 
 
 @dataclass(frozen=True)
-class Dreamer(ABC):
-    """Hyper-parameters of schedule, world model, critics and actor; the values here are the full preset's."""
+class DreamerTraining:
+    """How long, and on how many windows."""
 
-    # --- schedule ---
-    schedule: Literal["joint", "decoupled"] = "joint"
-    """joint: model, critics and actor in every update. decoupled: the model first, then the others on its frozen
-    states."""
     joint_updates: Annotated[int, Range(NUMBER)] = 500_000
     """Updates of everything (joint)."""
     model_updates: Annotated[int, Range(NUMBER)] = 250_000
@@ -43,39 +39,84 @@ class Dreamer(ABC):
     window: Annotated[int, Range("[2, 2^20]")] = 64
     """Frames per window."""
 
-    # --- world model ---
-    world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
-    """The world model."""
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class ImaginationConfig:
+    """Imagined rollouts, and what their returns are worth."""
+
     horizon: Annotated[int, Range("[1, 65536]")] = 15
     """Imagined steps."""
     dream_stride: Annotated[int, Range("[1, 2^20]")] = 1
-    """Dream from every so many frames of a window."""
-
-    # --- critics ---
-    hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (512, 512)
-    """Units of the hidden layers of the critics."""
+    """Imagine from every so many frames of a window."""
     discount: Annotated[float, Range("(0, 1)")] = 1.0 - 1.0 / 333.0
-    """Per decision."""
+    """Per decision (gamma)."""
     mixing: Annotated[float, Range("(0, 1)")] = 0.95
     """lambda of the returns: 0 trusts the critic after one step, 1 only at the end."""
-    slow_rate: Annotated[float, Range("(0, 1]")] = 0.02
-    """Share of the critics that enters their slow copies at each update."""
 
-    # --- actor ---
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class DreamerActor:
+    """The actor's network and entropy, and the scale of its advantages."""
+
     actor_hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (512, 512)
     """Units of the hidden layers of the actor."""
     entropy: Annotated[float, Range("[0, inf)")] = 3e-4
     """Weight of the actor's entropy, in nats."""
     spread_rate: Annotated[float, Range("(0, 1]")] = 0.01
     """Share of a batch's percentiles that enters the scale of advantages at each update."""
-    cost_limit: Annotated[float, Range("[0, inf)")] = 0.0
-    """d: allowed imagined cost, summed over the steps of a dream where `pessimistic`, else their mean."""
-    pessimistic: bool = True
-    """Sum the cost's returns over the steps of a dream instead of their mean."""
-    lagrangian: AugmentedConfig = field(default_factory=AugmentedConfig)
-    """First values and growth of the multiplier of the imagined cost."""
     act_with: Literal["sample", "mean"] = "sample"
     """A draw from the actor, or its mean."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class ImaginedCostLimit:
+    """The limit on the imagined cost."""
+
+    cost_limit: Annotated[float, Range("[0, inf)")] = 0.0
+    """d: allowed imagined cost, summed over the steps of a rollout where `pessimistic`, else their mean."""
+    pessimistic: bool = True
+    """Sum the cost's returns over the steps of an imagined rollout instead of their mean."""
+    lagrangian: AugmentedConfig = field(default_factory=AugmentedConfig)
+    """First values and growth of the multiplier of the imagined cost."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def excess(self, returns: Float[Array, "h n"]) -> Float[Array, ""]:
+        """g: how far returns of imagined costs lie above the limit."""
+        return (returns.sum(0) if self.pessimistic else returns.mean(0)).mean() - self.cost_limit
+
+
+@dataclass(frozen=True)
+class Dreamer(ABC):
+    """Hyper-parameters of schedule, world model, critics and actor; the values here are the full preset's."""
+
+    schedule: Literal["joint", "decoupled"] = "joint"
+    """joint: model, critics and actor in every update. decoupled: the model first, then the others on its frozen
+    states."""
+    training: DreamerTraining = field(default_factory=DreamerTraining, metadata={GROUP: DreamerTraining})
+    """Updates and batches."""
+    world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
+    """The world model."""
+    imagination: ImaginationConfig = field(default_factory=ImaginationConfig, metadata={GROUP: ImaginationConfig})
+    """Imagined rollouts."""
+    hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (512, 512)
+    """Units of the hidden layers of the critics."""
+    slow_rate: Annotated[float, Range("(0, 1]")] = 0.02
+    """Share of the critics that enters their slow copies at each update."""
+    acting: DreamerActor = field(default_factory=DreamerActor, metadata={GROUP: DreamerActor})
+    """The actor."""
+    cost: ImaginedCostLimit = field(default_factory=ImaginedCostLimit, metadata={GROUP: ImaginedCostLimit})
+    """The limit on the imagined cost."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -88,16 +129,17 @@ class Dreamer(ABC):
         """All windows of the frames, which stay in their files if they lie there; transitions become frames first."""
         frames = dataset if isinstance(dataset, FrameData) else frames_of(dataset)
         if stays_in_files(frames):
-            return FrameStream(frames, length=self.window)
-        return frames.windows(length=self.window)
+            return FrameStream(frames, length=self.training.window)
+        return frames.windows(length=self.training.window)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
+        training = self.training
         if self.schedule == "joint":
-            return (Phase("joint", self.joint_updates, self.batch_size),)
+            return (Phase("joint", training.joint_updates, training.batch_size),)
         phases = (
-            Phase("model", self.model_updates, self.batch_size),
-            Phase("policy", self.policy_updates, self.batch_size),
+            Phase("model", training.model_updates, training.batch_size),
+            Phase("policy", training.policy_updates, training.batch_size),
         )
         return tuple(phase for phase in phases if phase.updates > 0)
 
@@ -106,6 +148,11 @@ class Dreamer(ABC):
         return None
 
     # --- fine-tuning ---
+
+    @property
+    def window(self) -> int:
+        """Frames per window."""
+        return self.training.window
 
     def frozen(self, state: Any) -> Any:
         """The state that fine-tuning begins with."""
@@ -139,8 +186,8 @@ class Dreamer(ABC):
     def update_policy(self, state: Any, batch: Frames, latent: Latent, key: Key[Array, ""]) -> tuple[Any, Metrics]:
         """One update of critics and actor, on the states [B, T, ...] that the model was in along the batch."""
 
-    def dream_starts(self, batch: Frames, latent: Latent) -> tuple[Latent, Float[Array, " n"]]:
-        """The states to dream from, every `dream_stride`th of each window, and 0 where one is terminal."""
-        chosen = slice(None, None, self.dream_stride)
+    def imagined_starts(self, batch: Frames, latent: Latent) -> tuple[Latent, Float[Array, " n"]]:
+        """The states to imagine from, every `dream_stride`th of each window, and 0 where one is terminal."""
+        chosen = slice(None, None, self.imagination.dream_stride)
         start = jax.tree.map(lambda leaf: leaf[:, chosen].reshape(-1, leaf.shape[-1]), latent)
         return start, 1.0 - batch.terminated[:, chosen].astype(jnp.float32).reshape(-1)

@@ -1,4 +1,7 @@
-"""What the algorithms on a world model share: dreams, steps of the data in latent space, a policy that remembers."""
+"""Imagined rollouts of a world model: returns, weights, losses of two-hot critics; a policy that keeps a belief.
+
+FOSP and SafeDreamer share them. Steps of the data in latent space stand beside the imagined ones.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,15 +13,19 @@ from jaxtyping import Array, Bool, Float, Key
 from surefoot import world_model
 from surefoot.data.frames import Frames
 from surefoot.nn import NormedMLP
-from surefoot.nn.two_hot import two_hot_mean
+from surefoot.nn.two_hot import two_hot_loss, two_hot_mean
 from surefoot.types import Policy, PolicyInputs
-from surefoot.values import lambda_returns, step_weights
 from surefoot.world_model import Imagined, Latent, WorldModel, WorldModelConfig
 
 Choose = Callable[[Float[Array, "n features"], Key[Array, ""]], Float[Array, "n act"]]
 """(features, a key) -> actions."""
 ChooseWithMemory = Callable[[Any, Latent, Key[Array, ""]], tuple[Any, Float[Array, "n act"]]]
 """(memory, states, a key) -> (memory, actions)."""
+
+
+def pair(features: Float[Array, "*b features"], action: Float[Array, "*b act"]) -> Float[Array, "*b in"]:
+    """[z, a], which a Q reads."""
+    return jnp.concatenate([features, action], -1)
 
 
 class Steps(NamedTuple):
@@ -75,7 +82,92 @@ def posterior_states(
     return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf.astype(jnp.float32)), seen.latent)
 
 
-class Dream(NamedTuple):
+# --- returns of imagined rollouts ---
+
+
+def lambda_returns(
+    reward: Float[Array, "h n"],
+    value: Float[Array, "states n"],
+    discount: Float[Array, "h n"],
+    *,
+    mixing: float,
+) -> Float[Array, "states n"]:
+    """G_t = r_{t+1} + d_{t+1} [(1 - lambda) V_{t+1} + lambda G_{t+1}] and G_H = V_H, for t = 0, ..., H (TD(lambda),
+    Sutton; DreamerV3, equation 7).
+
+    Row t of `reward` and `discount` (gamma times the probability of going on) is what arriving in state t + 1 brings;
+    `value` [H + 1, n] is that of every state.
+    """
+
+    def step(later: Float[Array, " n"], inputs: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        reward, next_value, discount = inputs
+        now = reward + discount * ((1.0 - mixing) * next_value + mixing * later)
+        return now, now
+
+    _, returns = jax.lax.scan(step, value[-1], (reward, value[1:], discount), reverse=True)
+    return jnp.concatenate([returns, value[-1:]])
+
+
+def step_weights(discount: Float[Array, "h n"], going_on: Float[Array, " n"]) -> Float[Array, "states n"]:
+    """How much each imagined state counts: gamma to the number of steps times the probability of getting there.
+
+    `going_on` is 1 - terminated of the states started from, `discount` is gamma times the probability of going on of
+    every later one. No gradient goes through.
+    """
+    return jax.lax.stop_gradient(jnp.cumprod(jnp.concatenate([going_on[None], discount]), 0))
+
+
+class Spread(NamedTuple):
+    """A moving average of the range that returns lie in: float32 scalars."""
+
+    low: Float[Array, ""]
+    """Of the 5th percentile."""
+    high: Float[Array, ""]
+    """Of the 95th percentile."""
+
+
+def init_spread() -> Spread:
+    """Before any return was seen."""
+    return Spread(jnp.zeros(()), jnp.zeros(()))
+
+
+def update_spread(spread: Spread, values: Float[Array, "*n"], *, rate: float) -> Spread:
+    """The share `rate` of the new percentiles enters."""
+    low, high = jnp.percentile(jax.lax.stop_gradient(values), jnp.array([5.0, 95.0]))
+    return Spread(spread.low + rate * (low - spread.low), spread.high + rate * (high - spread.high))
+
+
+def scale_of(spread: Spread) -> Float[Array, ""]:
+    """What advantages are divided by: the range, at least 1, so that small returns are not blown up
+    (DreamerV3, equation 11)."""
+    return jnp.maximum(1.0, spread.high - spread.low)
+
+
+# --- losses of two-hot critics ---
+
+
+def asymmetric_loss(
+    logits: Float[Array, "*b bins"], target: Float[Array, "*b"], *, expectile: float, lower: bool
+) -> Float[Array, "*b"]:
+    """Cross-entropy with weight `expectile` where the target lies above the prediction and 1 - `expectile` elsewhere;
+    with `lower` the weights swap. Near 1 the prediction becomes a soft maximum (minimum) of the targets.
+
+    The two-hot form of `expectile_loss` (FOSP, arXiv 2407.04942).
+    """
+    above = target > jax.lax.stop_gradient(two_hot_mean(logits))
+    heavy = ~above if lower else above
+    return jnp.where(heavy, expectile, 1.0 - expectile) * two_hot_loss(logits, target)
+
+
+def masked_mean(values: Float[Array, "*b"], mask: Float[Array, "*b"]) -> Float[Array, ""]:
+    """Mean where the mask is 1; 0 where it is 0 everywhere."""
+    return (values * mask).sum() / jnp.maximum(mask.sum(), 1.0)
+
+
+# --- imagined rollouts ---
+
+
+class ImaginedRollout(NamedTuple):
     """Imagined trajectories of H steps from N states."""
 
     features: Float[Array, "states n features"]
@@ -95,7 +187,11 @@ class Dream(NamedTuple):
         return lambda_returns(reward, two_hot_mean(value(self.features)), self.discount, mixing=mixing)
 
 
-def dream(
+Earned = Callable[[Steps | ImaginedRollout], Array]
+"""The rewards or the costs of steps."""
+
+
+def imagine_rollout(
     model: WorldModel,
     start: Latent,
     going_on: Float[Array, " n"],
@@ -105,19 +201,19 @@ def dream(
     horizon: int,
     discount: float,
     config: WorldModelConfig,
-) -> Dream:
+) -> ImaginedRollout:
     """Imagine from the states `start` [N, ...], of which `going_on` [N] are not terminal.
 
     Gradients go through dynamics and actions, as far as `choose` lets them. The model's parameters are taken as fixed.
     """
-    model, start = _ready(model, start, config)
+    model, start = _in_precision(model, start, config)
     imagined = world_model.imagine(
         model, start, lambda features, one: choose(features.astype(jnp.float32), one), key, horizon=horizon
     )
-    return _judged(model, imagined, going_on, discount)
+    return _predicted(model, imagined, going_on, discount)
 
 
-def dream_of(
+def imagine_actions(
     model: WorldModel,
     start: Latent,
     action: Float[Array, "h n act"],
@@ -125,25 +221,25 @@ def dream_of(
     *,
     discount: float,
     config: WorldModelConfig,
-) -> Dream:
-    """The same under actions that were chosen before, from states of which none is terminal."""
-    model, start = _ready(model, start, config)
+) -> ImaginedRollout:
+    """Imagine given actions from the non-terminal states `start` [N, ...]."""
+    model, start = _in_precision(model, start, config)
     imagined = world_model.imagine_actions(model, start, action, key)
-    return _judged(model, imagined, jnp.ones(action.shape[1]), discount)
+    return _predicted(model, imagined, jnp.ones(action.shape[1]), discount)
 
 
-def _ready(model: WorldModel, start: Latent, config: WorldModelConfig) -> tuple[WorldModel, Latent]:
-    """Both in the numbers that dreams are computed in, the parameters taken as fixed."""
+def _in_precision(model: WorldModel, start: Latent, config: WorldModelConfig) -> tuple[WorldModel, Latent]:
+    """Model and states in the precision of imagination, the parameters taken as fixed."""
     model = world_model.in_precision(jax.lax.stop_gradient(model), config)
     return model, jax.tree.map(lambda leaf: leaf.astype(model.rssm.first.dtype), start)
 
 
-def _judged(model: WorldModel, imagined: Imagined, going_on: Float[Array, " n"], discount: float) -> Dream:
-    """What the model thinks of imagined states."""
+def _predicted(model: WorldModel, imagined: Imagined, going_on: Float[Array, " n"], discount: float) -> ImaginedRollout:
+    """Rewards, costs and weights that the model predicts of imagined states."""
     features = imagined.latent.features
     entered = features[1:]
     discounts = discount * model.predict_continue(entered)
-    return Dream(
+    return ImaginedRollout(
         features=features.astype(jnp.float32),
         action=imagined.action,
         reward=model.predict_reward(entered),
@@ -151,6 +247,9 @@ def _judged(model: WorldModel, imagined: Imagined, going_on: Float[Array, " n"],
         discount=discounts,
         weight=step_weights(discounts, going_on),
     )
+
+
+# --- acting ---
 
 
 class Carry(NamedTuple):

@@ -78,17 +78,17 @@ def _diffusion(config: DiffusionPolicyConfig) -> Reasons:
 
 def _fosp(config: FOSP) -> Reasons:
     found: Reasons = {}
-    if config.reachability != "hj":
-        found |= _all(f"reachability {config.reachability}", "reach_expectile")
-    if config.actor_mode == "backprop":
+    if config.reach.reachability != "hj":
+        found |= _all(f"reachability {config.reach.reachability}", "reach_expectile")
+    if config.extraction.actor_mode == "backprop":
         found |= _all("actor_mode backprop", "reward_temperature", "cost_temperature")
-        if config.released:
+        if config.critics.released:
             found |= _all("released and actor_mode backprop", "weighting")
-    elif config.weighting != "feasibility":
-        found |= _all(f"weighting {config.weighting}", "cost_temperature")
-        if config.weighting == "cloning":
+    elif config.extraction.weighting != "feasibility":
+        found |= _all(f"weighting {config.extraction.weighting}", "cost_temperature")
+        if config.extraction.weighting == "cloning":
             found |= _all("weighting cloning", "reward_temperature")
-    if not config.constrain:
+    if not config.extraction.constrain:
         found |= _all("constrain False", "cost_limit", "pessimistic", "lagrangian")
     return found
 
@@ -107,7 +107,7 @@ def _trebi(config: TREBI) -> Reasons:
         found |= _all("guide.steps 0", *(f"guide.{name}" for name in names))
     if config.sampler.kind != "ancestral":
         found |= _all(f"sampler.kind {config.sampler.kind}", "sampler.temperature")
-    if config.calibration_segments == 0:
+    if config.margins.calibration_segments == 0:
         found |= _all("calibration_segments 0", "held_out_share")
     return found
 
@@ -120,10 +120,16 @@ def untrained(algorithm: Algorithm) -> Reasons:
             names = ("value_updates", "critic_updates") if returns else ("constraint_updates",)
             found = _all("nothing learns where the policy is safe", *(n for n in names if not flat(algorithm)[n]))
         case FOSP(schedule="decoupled") | SafeDreamer(schedule="decoupled"):
-            found = {} if algorithm.model_updates else _all("the world model stays as it began", "model_updates")
+            found = (
+                {} if algorithm.training.model_updates else _all("the world model stays as it began", "model_updates")
+            )
         case TREBI():
-            found = {} if algorithm.value_updates else _all("plans are judged by untrained values", "value_updates")
-            if algorithm.margin_level > 0 and not algorithm.calibration_segments:
+            found = (
+                {}
+                if algorithm.training.value_updates
+                else _all("plans are judged by untrained values", "value_updates")
+            )
+            if algorithm.margins.margin_level > 0 and not algorithm.margins.calibration_segments:
                 found |= _all("margin_level has nothing to take a margin from", "calibration_segments")
             return found
         case _:

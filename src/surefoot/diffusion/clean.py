@@ -1,4 +1,4 @@
-"""Models that predict the clean sample x_0: their loss, and every sampler for them as one table of step coefficients.
+"""Samplers of models that predict the clean sample x_0, as one table of step coefficients.
 
 A step from time t to an earlier one is linear in what there is,
     x' = keep x + clean x_0 + previous x_0(of the step before) + deviation z,
@@ -8,9 +8,8 @@ eta = 0) and DPM-Solver++ 2M (Lu et al., 2022, arXiv 2211.01095, algorithm 2) al
 
 from typing import Literal, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from surefoot.diffusion.schedules import Schedule
 from surefoot.errors import ConfigError
@@ -79,10 +78,3 @@ def make_steps(
 def log_variance(variance: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Logarithm of a posterior variance, clamped where the variance is 0."""
     return np.log(np.maximum(variance, _SMALLEST_VARIANCE))
-
-
-def weighted_clean_loss(
-    predicted: Float[Array, "b ..."], clean: Float[Array, "b ..."], weights: Float[Array, "..."]
-) -> Float[Array, ""]:
-    """Mean over batch and dimensions of w (x_0 predicted - x_0)^2."""
-    return jnp.mean(weights[None] * (predicted - clean) ** 2)

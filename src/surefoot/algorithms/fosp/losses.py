@@ -1,75 +1,35 @@
-"""The losses of FOSP's critics over dreams and steps of the data (FOSP, arXiv 2407.04942)."""
+"""FOSP's losses in the order of an update: the actor's, then those of Q, V and p (arXiv 2407.04942).
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+`reference_code` has what the authors' code does otherwise.
+"""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
-from surefoot.algorithms.imagination import Dream, Steps
-from surefoot.nn import NormedMLP
+from surefoot.algorithms.fosp import reference_code
+from surefoot.algorithms.fosp.config import FOSPConfig, Reachability, Weighting
+from surefoot.algorithms.fosp.state import Critics, FOSPState, Slow, ValueNetworks
+from surefoot.algorithms.imagination import (
+    Choose,
+    Earned,
+    ImaginedRollout,
+    Steps,
+    asymmetric_loss,
+    imagine_rollout,
+    masked_mean,
+    pair,
+    scale_of,
+)
+from surefoot.constraints import augmented_penalty
+from surefoot.nn import GaussianActor, NormedMLP
 from surefoot.nn.two_hot import two_hot_loss, two_hot_mean
 from surefoot.types import Metrics
-from surefoot.values import (
-    asymmetric_loss,
-    estimation_target,
-    expectile_loss,
-    masked_mean,
-    reachability_target,
-    reward_target,
-)
-
-Reachability = Literal["ref", "hj", "released"]
-"""ref: probability of a violation ahead, of states. hj: worst constraint signal to come. released: what the authors'
-code does, a critic of states and actions that never sees a cost."""
-
-
-class Critics(NamedTuple):
-    """Q of [z, a] and V of z; two-hot but for `reach`, which is as its form says."""
-
-    q_reward: NormedMLP
-    v_reward: NormedMLP
-    q_cost: NormedMLP
-    v_cost: NormedMLP
-    reach: NormedMLP
-
-
-class Slow(NamedTuple):
-    """Slow copies of the critics that have one."""
-
-    q_reward: NormedMLP
-    q_cost: NormedMLP
-    reach: NormedMLP
-
-
-class CriticSettings(NamedTuple):
-    """What the losses of the critics need to know beside the networks."""
-
-    discount: float
-    mixing: float
-    """lambda of the returns."""
-    expectile: float
-    """Of V of the reward, upper."""
-    cost_expectile: float
-    """Of V of the cost; lower, upper where `released`."""
-    reach_discount: float
-    reach_expectile: float
-    """Lower expectile of the hj form."""
-    reachability: Reachability
-    data_branch: bool
-    dream_branch: bool
-    released: bool
-    """V on the online Q of the dream alone; the data's Q as the authors' code has it."""
-
-
-def pair(features: Float[Array, "*b features"], action: Float[Array, "*b act"]) -> Float[Array, "*b in"]:
-    """What a Q reads."""
-    return jnp.concatenate([features, action], -1)
-
-
-# --- feasibility -----------------------------------------------------------------------------------------------------
+from surefoot.values import estimation_target, expectile_loss, reachability_target, reward_target
+from surefoot.world_model import Latent
 
 HJ_VIOLATION, HJ_SAFE = 1.0, -0.3
 """h where a step costs something, and elsewhere."""
@@ -80,142 +40,142 @@ HJ_SHARPNESS = 10.0
 def infeasibility(
     reach: NormedMLP, features: Float[Array, "*b features"], action: Float[Array, "*b act"], *, form: Reachability
 ) -> Float[Array, "*b"]:
-    """p in [0, 1]: 0 where violations can be avoided. Only the released form looks at the action."""
+    """p in [0, 1]: 0 where violations can be avoided. Only the reference code's form looks at the action."""
     if form == "released":
-        return jnp.clip(two_hot_mean(reach(pair(features, action))), 0.0, 1.0)
+        return reference_code.infeasibility(reach, features, action)
     value = reach(features)[..., 0]
     return jax.nn.sigmoid(value if form == "ref" else HJ_SHARPNESS * value)
 
 
-def reach_loss(
-    reach: NormedMLP, slow: NormedMLP, steps: Steps, dream: Dream | None, *, config: CriticSettings
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """(loss, mean p on the data) of the reachability critic; without a dream it learns from the data alone."""
-    if config.reachability == "released":
-        assert dream is not None  # the configuration asks for one
-        return _released_reach_loss(reach, slow, dream, config=config)
-    form = _estimation_terms if config.reachability == "ref" else _hamilton_jacobi_terms
-    # Of a terminal state, and of one that violates, the answer is known though no step follows.
-    known = jnp.clip(steps.mask + (1.0 - steps.continues_here) + (steps.cost_here > 0), 0.0, 1.0)
-    terms, p = form(reach, slow, steps.features, steps.next_features, steps.cost_here, steps.continues_here, config)
-    loss = masked_mean(terms, known)
-    if dream is not None and config.dream_branch:
-        cost = jax.lax.stop_gradient(dream.cost)
-        here, going_on = dream.features[1:-1], dream.discount[:-1] / config.discount
-        terms, _ = form(reach, slow, here, dream.features[2:], (cost[:-1] > 0.5) * 1.0, going_on, config)
-        loss = loss + masked_mean(terms, dream.weight[1:-1])
-    return loss, masked_mean(p, steps.mask)
+# --- the actor ---
 
 
-def _estimation_terms(
-    reach: NormedMLP,
-    slow: NormedMLP,
-    here: Array,
-    following: Array,
-    cost: Array,
-    going_on: Array,
-    config: CriticSettings,
-) -> tuple[Array, Array]:
-    """Binary cross-entropy with max(1[c > 0], gamma p(z'))."""
-    target = estimation_target(cost, jax.nn.sigmoid(slow(following)[..., 0]), going_on, discount=config.reach_discount)
-    logits = reach(here)[..., 0]
-    return optax.sigmoid_binary_cross_entropy(logits, jax.lax.stop_gradient(target)), jax.nn.sigmoid(logits)
-
-
-def _hamilton_jacobi_terms(
-    reach: NormedMLP,
-    slow: NormedMLP,
-    here: Array,
-    following: Array,
-    cost: Array,
-    going_on: Array,
-    config: CriticSettings,
-) -> tuple[Array, Array]:
-    """Lower expectile of (1 - gamma) h + gamma max(h, V_h(z')): over the data's actions the least bad one."""
-    h = jnp.where(cost > 0, HJ_VIOLATION, HJ_SAFE)
-    target = reachability_target(h, slow(following)[..., 0], going_on, discount=config.reach_discount)
-    value = reach(here)[..., 0]
-    difference = jax.lax.stop_gradient(target) - value
-    _, terms = expectile_loss(difference, expectile=config.reach_expectile, lower=True)
-    return terms, jax.nn.sigmoid(HJ_SHARPNESS * value)
-
-
-def _released_reach_loss(
-    reach: NormedMLP, slow: NormedMLP, dream: Dream, *, config: CriticSettings
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """y_H = b_H, y_t = max(b_t, 0.99 y_{t+1}) with b = 1[p > 0]: costs appear nowhere, and p rises to 1."""
-    inputs = pair(dream.features[:-1], dream.action)
-    logits = reach(inputs)
-    p = two_hot_mean(logits)
-    reached = jax.lax.stop_gradient(p > 0).astype(jnp.float32)
-
-    def back(later: Array, now: Array) -> tuple[Array, Array]:
-        target = jnp.maximum(now, config.reach_discount * later)
-        return target, target
-
-    _, target = jax.lax.scan(back, reached[-1], reached, reverse=True)
-    terms = two_hot_loss(logits, target) + two_hot_loss(logits, jax.lax.stop_gradient(two_hot_mean(slow(inputs))))
-    return masked_mean(terms, dream.weight[:-1]), p.mean()
-
-
-# --- values ----------------------------------------------------------------------------------------------------------
-
-
-def value_loss(
-    q: NormedMLP,
-    v: NormedMLP,
-    slow: NormedMLP,
-    earned: Callable[[Steps | Dream], Array],
+def actor_loss(
+    actor: GaussianActor,
+    state: FOSPState,
     steps: Steps,
-    dream: Dream | None,
+    start: Latent,
+    going_on: Float[Array, " n"],
+    key: Key[Array, ""],
     *,
-    expectile: float,
-    lower: bool,
-    config: CriticSettings,
-) -> tuple[Float[Array, ""], Float[Array, "*b"]]:
-    """(loss, Q of dream or data) of one pair of Q and V; `earned` picks its reward or cost.
+    config: FOSPConfig,
+) -> tuple[Float[Array, ""], tuple[ImaginedRollout | None, Float[Array, ""], Metrics]]:
+    """Loss of the actor, and (the imagined rollout that it was taken on, the constraint's excess g, metrics).
 
-    Q: on r + gamma V(z') in the data, on lambda-returns in the dream, and near its slow copy. V: an expectile of Q.
+    `start` and `going_on` are the states to imagine from, and 0 where one is terminal. There is no rollout where
+    neither the actor nor the critics need one.
     """
-    stop = jax.lax.stop_gradient
-    loss, seen = jnp.zeros(()), jnp.zeros(0)
-    if config.data_branch:
-        inputs = pair(steps.features, steps.action)
-        next_value = stop(two_hot_mean(v(steps.next_features)))
-        target = reward_target(earned(steps), next_value, steps.continues, discount=config.discount)
-        logits, slow_q = q(inputs), stop(two_hot_mean(slow(inputs)))
-        loss += masked_mean(two_hot_loss(logits, target), steps.mask)
-        v_terms = asymmetric_loss(v(steps.features), slow_q, expectile=expectile, lower=lower)
-        loss += 0.0 if config.released else masked_mean(v_terms, steps.mask)
-        seen = stop(two_hot_mean(logits))
-        if dream is None or not config.dream_branch:  # else the dream's states hold Q near its copy
-            loss += masked_mean(two_hot_loss(logits, slow_q), steps.mask)
-    if dream is not None and config.dream_branch:
-        inputs, weight = stop(pair(dream.features[:-1], dream.action)), dream.weight[:-1]
-        returns = stop(dream.returns(earned(dream), v, mixing=config.mixing)[:-1])
-        logits, slow_q = q(inputs), stop(two_hot_mean(slow(inputs)))
-        loss += masked_mean(two_hot_loss(logits, returns) + two_hot_loss(logits, slow_q), weight)
-        seen = stop(two_hot_mean(logits))
-        v_logits = v(stop(dream.features[:-1]))
-        v_target = seen if config.released else slow_q
-        loss += masked_mean(asymmetric_loss(v_logits, v_target, expectile=expectile, lower=lower), weight)
-    return loss, seen
+    extraction, imagination, weight_of_entropy = config.extraction, config.imagination, config.acting.entropy
+    through_model = extraction.actor_mode == "backprop" or extraction.constrain
+    if not through_model and not config.critics.dream_branch:
+        loss, metrics = weighted_cloning(actor, state, steps, config=config)
+        entropy = masked_mean(actor(steps.features).entropy(), steps.mask)
+        metrics = {**metrics, "actor/loss": loss, "actor/entropy": entropy}
+        return loss - weight_of_entropy * entropy, (None, jnp.zeros(()), metrics)
+
+    def act(features: Array, step_key: Key[Array, ""]) -> Float[Array, "n act"]:
+        return actor(jax.lax.stop_gradient(features)).sample(step_key)
+
+    rollout = imagine_rollout(
+        state.model, start, going_on, act if through_model else _without_gradient(act), key,
+        horizon=imagination.horizon, discount=imagination.discount, config=config.world_model,
+    )  # fmt: skip
+    features, action, weight = rollout.features[:-1], rollout.action, rollout.weight[:-1]
+    p = jax.lax.stop_gradient(infeasibility(state.critics.reach, features, action, form=config.reach.reachability))
+    entropy = masked_mean(actor(jax.lax.stop_gradient(features)).entropy(), weight)
+    if extraction.actor_mode == "awr":
+        loss, metrics = weighted_cloning(actor, state, steps, config=config)
+    elif config.critics.released:
+        loss, metrics = masked_mean(-reference_code.action_worth(state, features, action), weight), {}
+    else:
+        worth = action_worth(state, features, action, p, weighting=extraction.weighting)
+        loss, metrics = masked_mean(-worth, weight), {}
+    excess = jnp.zeros(())
+    if extraction.constrain:
+        cost_returns = rollout.returns(rollout.cost, state.critics.v_cost, mixing=imagination.mixing)[:-1]
+        excess = config.cost.excess((1.0 - p) * cost_returns)
+        loss = loss + augmented_penalty(state.lagrangian, excess)
+        metrics = {**metrics, "actor/excess": excess, "actor/multiplier": state.lagrangian.multiplier}
+    metrics = {**metrics, "actor/loss": loss, "actor/entropy": entropy}
+    return loss - weight_of_entropy * entropy, (rollout, excess, metrics)
+
+
+def action_worth(
+    state: FOSPState, features: Array, action: Array, p: Array, *, weighting: Weighting
+) -> Float[Array, "h n"]:
+    """u Q_r / S - (1 - u) Q_c / S_c of an imagined action, u = 1 - p; blind to cost where `weighting` is reward."""
+    inputs, critics = pair(features, action), state.critics
+    reward = two_hot_mean(critics.q_reward(inputs)) / scale_of(state.reward_spread)
+    if weighting == "reward":
+        return reward
+    return (1.0 - p) * reward - p * two_hot_mean(critics.q_cost(inputs)) / scale_of(state.cost_spread)
+
+
+def weighted_cloning(
+    actor: GaussianActor, state: FOSPState, steps: Steps, *, config: FOSPConfig
+) -> tuple[Float[Array, ""], Metrics]:
+    """-omega log pi(a | z) over the data's steps."""
+    inputs, slow, critics = pair(steps.features, steps.action), state.slow, state.critics
+    q_reward, q_cost = two_hot_mean(slow.q_reward(inputs)), two_hot_mean(slow.q_cost(inputs))
+    v_reward, v_cost = two_hot_mean(critics.v_reward(steps.features)), two_hot_mean(critics.v_cost(steps.features))
+    omega = action_weights(
+        (q_reward - v_reward) / scale_of(state.reward_spread),
+        (v_cost - q_cost) / scale_of(state.cost_spread),
+        q_cost,
+        infeasibility(critics.reach, steps.features, steps.action, form=config.reach.reachability),
+        weighting=config.extraction.weighting,
+        reward_temperature=config.extraction.reward_temperature,
+        cost_temperature=config.extraction.cost_temperature,
+        cost_slack=config.extraction.cost_slack,
+    )
+    omega = jax.lax.stop_gradient(omega)
+    likelihood = actor(steps.features).log_probability(steps.action)
+    return -masked_mean(omega * likelihood, steps.mask), {"actor/weight": masked_mean(omega, steps.mask)}
+
+
+def action_weights(
+    reward_advantage: Float[Array, "*b"],
+    cost_advantage: Float[Array, "*b"],
+    q_cost: Float[Array, "*b"],
+    p: Float[Array, "*b"],
+    *,
+    weighting: Weighting,
+    reward_temperature: float,
+    cost_temperature: float,
+    cost_slack: float,
+) -> Float[Array, "*b"]:
+    """p min(exp(b_c A^c), 150) + (1 - p) 1[Q^c <= slack] min(exp(b_r A^r), 100), with scaled A^r = Q - V, A^c = V - Q.
+
+    Where violations can be avoided the best of the actions that cost nothing count, elsewhere those that cost least.
+    """
+    greedy = jnp.minimum(jnp.exp(reward_temperature * reward_advantage), 100.0)
+    if weighting == "cloning":
+        return jnp.ones_like(p)
+    if weighting == "reward":
+        return greedy
+    careful = jnp.minimum(jnp.exp(cost_temperature * cost_advantage), 150.0)
+    return p * careful + (1.0 - p) * (q_cost <= cost_slack) * greedy
+
+
+# --- the critics ---
 
 
 def critics_loss(
-    critics: Critics, slow: Slow, steps: Steps, dream: Dream | None, *, config: CriticSettings
+    critics: Critics, slow: Slow, steps: Steps, rollout: ImaginedRollout | None, *, config: FOSPConfig
 ) -> tuple[Float[Array, ""], tuple[Metrics, Array, Array]]:
-    """The sum of all critics' losses, each of which moves its own networks only; also what Q of reward and of cost were
-    in the dream, or on the data where there is none."""
-    reward, q_reward = value_loss(
-        critics.q_reward, critics.v_reward, slow.q_reward, lambda part: part.reward, steps, dream,
-        expectile=config.expectile, lower=config.released, config=config,
-    )  # fmt: skip
-    cost, q_cost = value_loss(
-        critics.q_cost, critics.v_cost, slow.q_cost, lambda part: part.cost, steps, dream,
-        expectile=config.cost_expectile, lower=True, config=config,
-    )  # fmt: skip
-    reach, p = reach_loss(critics.reach, slow.reach, steps, dream, config=config)
+    """Sum of all critics' losses, each of which moves its own networks only, and (metrics, Q_r, Q_c).
+
+    Q is that of the imagined steps, or of the data's where there are none.
+    """
+    of_reward = ValueNetworks(critics.q_reward, critics.v_reward, slow.q_reward)
+    of_cost = ValueNetworks(critics.q_cost, critics.v_cost, slow.q_cost)
+    upper, lower = partial(value_loss, lower=False), partial(value_loss, lower=True)
+    if config.critics.released:
+        upper = lower = reference_code.value_loss
+    expectile, cost_expectile = config.critics.expectile, config.critics.cost_expectile
+    reward, q_reward = upper(of_reward, lambda part: part.reward, steps, rollout, expectile=expectile, config=config)
+    cost, q_cost = lower(of_cost, lambda part: part.cost, steps, rollout, expectile=cost_expectile, config=config)
+    reach, p = reach_loss(critics.reach, slow.reach, steps, rollout, config=config)
     metrics = {
         "critic/reward_loss": reward,
         "critic/cost_loss": cost,
@@ -225,3 +185,92 @@ def critics_loss(
         "critic/p": p,
     }
     return reward + cost + reach, (metrics, q_reward, q_cost)
+
+
+def value_loss(
+    networks: ValueNetworks,
+    earned: Earned,
+    steps: Steps,
+    rollout: ImaginedRollout | None,
+    *,
+    expectile: float,
+    lower: bool,
+    config: FOSPConfig,
+) -> tuple[Float[Array, ""], Float[Array, "*b"]]:
+    """Loss of one pair of Q and V, whose reward or cost is what `earned` picks, and Q of imagined steps or data.
+
+    Q: on r + gamma V(z') in the data, on imagined lambda-returns, and near its slow copy. V: an expectile of slow Q.
+    """
+    (q, v, slow), stop = networks, jax.lax.stop_gradient
+    loss, seen = jnp.zeros(()), jnp.zeros(0)
+    imagines = rollout is not None and config.critics.dream_branch
+    if config.critics.data_branch:
+        inputs = pair(steps.features, steps.action)
+        next_value = stop(two_hot_mean(v(steps.next_features)))
+        target = reward_target(earned(steps), next_value, steps.continues, discount=config.imagination.discount)
+        logits, slow_q = q(inputs), stop(two_hot_mean(slow(inputs)))
+        loss += masked_mean(two_hot_loss(logits, target), steps.mask)
+        v_terms = asymmetric_loss(v(steps.features), slow_q, expectile=expectile, lower=lower)
+        loss += masked_mean(v_terms, steps.mask)
+        seen = stop(two_hot_mean(logits))
+        if not imagines:  # else the imagined states hold Q near its copy
+            loss += masked_mean(two_hot_loss(logits, slow_q), steps.mask)
+    if rollout is not None and imagines:
+        inputs, weight = stop(pair(rollout.features[:-1], rollout.action)), rollout.weight[:-1]
+        returns = stop(rollout.returns(earned(rollout), v, mixing=config.imagination.mixing)[:-1])
+        logits, slow_q = q(inputs), stop(two_hot_mean(slow(inputs)))
+        loss += masked_mean(two_hot_loss(logits, returns) + two_hot_loss(logits, slow_q), weight)
+        seen = stop(two_hot_mean(logits))
+        v_logits = v(stop(rollout.features[:-1]))
+        loss += masked_mean(asymmetric_loss(v_logits, slow_q, expectile=expectile, lower=lower), weight)
+    return loss, seen
+
+
+def reach_loss(
+    reach: NormedMLP, slow: NormedMLP, steps: Steps, rollout: ImaginedRollout | None, *, config: FOSPConfig
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Loss of the reachability critic, and mean p on the data. Without imagined steps it learns from the data alone."""
+    discount = config.reach.reach_discount
+    if config.reach.reachability == "released":
+        assert rollout is not None  # the configuration asks for one
+        return reference_code.reach_loss(reach, slow, rollout, discount=discount)
+
+    def terms(here: Array, following: Array, cost: Array, going_on: Array) -> tuple[Array, Array]:
+        """Loss of each state, and its p."""
+        if config.reach.reachability == "ref":
+            return estimation_terms(reach(here)[..., 0], slow(following)[..., 0], cost, going_on, discount=discount)
+        expectile, next_value = config.reach.reach_expectile, slow(following)[..., 0]
+        return hj_terms(reach(here)[..., 0], next_value, cost, going_on, discount=discount, expectile=expectile)
+
+    # Of a terminal state, and of one that violates, the answer is known though no step follows.
+    known = jnp.clip(steps.mask + (1.0 - steps.continues_here) + (steps.cost_here > 0), 0.0, 1.0)
+    on_data, p = terms(steps.features, steps.next_features, steps.cost_here, steps.continues_here)
+    loss = masked_mean(on_data, known)
+    if rollout is not None and config.critics.dream_branch:
+        cost = jax.lax.stop_gradient(rollout.cost)
+        here, going_on = rollout.features[1:-1], rollout.discount[:-1] / config.imagination.discount
+        imagined, _ = terms(here, rollout.features[2:], (cost[:-1] > 0.5) * 1.0, going_on)
+        loss = loss + masked_mean(imagined, rollout.weight[1:-1])
+    return loss, masked_mean(p, steps.mask)
+
+
+def estimation_terms(
+    logits: Array, next_logits: Array, cost: Array, going_on: Array, *, discount: float
+) -> tuple[Array, Array]:
+    """Binary cross-entropy with max(1[c > 0], gamma p(z'))."""
+    target = estimation_target(cost, jax.nn.sigmoid(next_logits), going_on, discount=discount)
+    return optax.sigmoid_binary_cross_entropy(logits, jax.lax.stop_gradient(target)), jax.nn.sigmoid(logits)
+
+
+def hj_terms(
+    value: Array, next_value: Array, cost: Array, going_on: Array, *, discount: float, expectile: float
+) -> tuple[Array, Array]:
+    """Lower expectile of (1 - gamma) h + gamma max(h, V_h(z')): over the data's actions the least bad one."""
+    h = jnp.where(cost > 0, HJ_VIOLATION, HJ_SAFE)
+    target = reachability_target(h, next_value, going_on, discount=discount)
+    _, terms = expectile_loss(jax.lax.stop_gradient(target) - value, expectile=expectile, lower=True)
+    return terms, jax.nn.sigmoid(HJ_SHARPNESS * value)
+
+
+def _without_gradient(choose: Choose) -> Choose:
+    return lambda features, key: jax.lax.stop_gradient(choose(features, key))

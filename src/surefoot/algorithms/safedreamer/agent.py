@@ -6,16 +6,16 @@ safe sequences first. The critics know imagined trajectories only: nothing in it
 
 In the order of an update and of a decision:
 
-- the actor on a dream, with the augmented Lagrangian: `SafeDreamer.actor_loss`
+- the actor on an imagined rollout, with the augmented Lagrangian: `SafeDreamer.actor_loss`
 - the multiplier: `augmented_update`
 - V of reward and cost on lambda-returns: `critics_loss`
 - safe sequences first, by the cross-entropy method: `planning_policy`
 - the multiplier of OSRP-Lag from the costs of episodes: `episode_pid_update`
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +23,21 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from surefoot import world_model
-from surefoot.algorithms.dreamer import Dreamer
-from surefoot.algorithms.imagination import Dream, dream, recurrent_policy, without_memory
-from surefoot.algorithms.safedreamer.planner import Form, PlanMemory, PlanSettings, first_memory, planning_policy
+from surefoot.algorithms.imagination import (
+    ImaginedRollout,
+    Spread,
+    imagine_rollout,
+    init_spread,
+    masked_mean,
+    recurrent_policy,
+    scale_of,
+    update_spread,
+    without_memory,
+)
+from surefoot.algorithms.safedreamer.config import SafeDreamerConfig
+from surefoot.algorithms.safedreamer.planner import PlanMemory, first_memory, planning_policy
 from surefoot.constraints import (
     AugmentedState,
-    EpisodePIDConfig,
     EpisodePIDState,
     augmented_init,
     augmented_penalty,
@@ -39,22 +48,19 @@ from surefoot.constraints import (
 from surefoot.data.frames import Frames
 from surefoot.nn import GaussianActor, NormedMLP, apply_gradient, clip_each, init_optimizer, move_towards
 from surefoot.nn.two_hot import two_hot_loss, two_hot_mean
-from surefoot.planning import CrossEntropyConfig
-from surefoot.ranges import COUNT, Range
 from surefoot.types import DataSpec, Metrics, Policy
-from surefoot.values import Spread, init_spread, masked_mean, scale_of, update_spread
 from surefoot.world_model import Latent, WorldModel
 
 
-class DreamCritics(NamedTuple):
+class StateCritics(NamedTuple):
     """V of z, two-hot."""
 
     reward: NormedMLP
     cost: NormedMLP
 
 
-class DreamReturns(NamedTuple):
-    """lambda-returns of a dream."""
+class RolloutReturns(NamedTuple):
+    """lambda-returns of an imagined rollout."""
 
     reward: Float[Array, "h n"]
     cost: Float[Array, "h n"]
@@ -65,8 +71,8 @@ class SafeDreamerState(NamedTuple):
 
     model: WorldModel
     model_optimizer: optax.OptState
-    critics: DreamCritics
-    slow: DreamCritics
+    critics: StateCritics
+    slow: StateCritics
     critics_optimizer: optax.OptState
     actor: GaussianActor
     actor_optimizer: optax.OptState
@@ -79,31 +85,10 @@ class SafeDreamerState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SafeDreamer(Dreamer):
-    """Hyper-parameters, beside those of every dreamer; the values here are the full preset's."""
+class SafeDreamer(SafeDreamerConfig):
+    """The algorithm of these hyper-parameters."""
 
     paper: ClassVar[str] = "Huang et al., ICLR 2024, arXiv 2307.07176"
-
-    form: Form = "bsrp-lag"
-    """Which of SafeDreamer's three: bsrp-lag acts by its actor, osrp and osrp-lag by planning at every step."""
-
-    # --- critics and actor ---
-    learning_rate: Annotated[float, Range("(0, inf)")] = 3e-5
-    """Of Adam, for critics and actor."""
-    clip: Annotated[float, Range("(0, inf)")] = 100.0
-    """Largest norm of the gradient of each network."""
-
-    # --- planning (osrp, osrp-lag) ---
-    planner: CrossEntropyConfig = field(default_factory=CrossEntropyConfig)
-    """How sequences of `horizon` actions are searched for (osrp, osrp-lag)."""
-    episode_cost_limit: Annotated[float, Range("[0, inf)")] = 2.0
-    """Sequences are safe whose imagined cost, scaled up to a whole episode, is below this; the multiplier of osrp-lag
-    holds the costs of episodes to it (osrp, osrp-lag)."""
-    episode_steps: Annotated[int | None, Range(COUNT)] = None
-    """Decisions in an episode, to which imagined costs are scaled up; None: as many as the task has. The authors' code
-    says 1000 whatever the action repeat, by which costs count 4 times as much with a repeat of 4."""
-    pid: EpisodePIDConfig = field(default_factory=EpisodePIDConfig)
-    """How the costs of episodes move the multiplier (osrp-lag)."""
 
     # --- init, policy ---
 
@@ -113,20 +98,20 @@ class SafeDreamer(Dreamer):
             k_model, self.world_model, shape=spec.observation_shape, action_dim=spec.action_dim
         )
         features, bins = self.world_model.features, self.world_model.bins
-        critics = DreamCritics(
+        critics = StateCritics(
             NormedMLP.create(k_reward, features, self.hidden, bins, out_scale=0.0),
             NormedMLP.create(k_cost, features, self.hidden, bins, out_scale=0.0),
         )
-        actor = GaussianActor.create(k_actor, features, self.actor_hidden, spec.action_dim)
+        actor = GaussianActor.create(k_actor, features, self.acting.actor_hidden, spec.action_dim)
         return SafeDreamerState(
             model=model,
             model_optimizer=init_optimizer(world_model.optimizer(self.world_model), model),
             critics=critics,
             slow=jax.tree.map(jnp.copy, critics),
-            critics_optimizer=init_optimizer(self._optimizer, critics),
+            critics_optimizer=init_optimizer(self.optimizer, critics),
             actor=actor,
-            actor_optimizer=init_optimizer(self._optimizer, actor),
-            lagrangian=augmented_init(self.lagrangian),
+            actor_optimizer=init_optimizer(self.optimizer, actor),
+            lagrangian=augmented_init(self.cost.lagrangian),
             reward_spread=init_spread(),
             pid=episode_pid_init(self.pid),
             episode_steps=jnp.float32(spec.horizon if self.episode_steps is None else self.episode_steps),
@@ -144,15 +129,12 @@ class SafeDreamer(Dreamer):
 
             def choose(features: Array, key: Key[Array, ""]) -> Float[Array, "n act"]:
                 distribution = state.actor(features)
-                return distribution.mean if self.act_with == "mean" else distribution.sample(key)
+                return distribution.mean if self.acting.act_with == "mean" else distribution.sample(key)
 
             return recurrent_policy(model, without_memory(choose), lambda count: None, config=config)
-        settings = PlanSettings(**{name: getattr(self, name) for name in PlanSettings._fields})
         multiplier = state.pid.multiplier if self.form == "osrp-lag" else None
-        choose_plan = planning_policy(
-            model, state.critics, state.actor, multiplier, state.episode_steps, config=settings
-        )
-        first = partial(first_memory, horizon=self.horizon, action_dim=model.rssm.action_kernel.shape[0])
+        choose_plan = planning_policy(model, state.critics, state.actor, multiplier, state.episode_steps, config=self)
+        first = partial(first_memory, horizon=self.imagination.horizon, action_dim=model.rssm.action_kernel.shape[0])
         return recurrent_policy(model, choose_plan, first, config=config)
 
     def fine_tuning(self) -> "SafeDreamer":
@@ -185,23 +167,23 @@ class SafeDreamer(Dreamer):
     def update_policy(
         self, state: SafeDreamerState, batch: Frames, latent: Latent, key: Key[Array, ""]
     ) -> tuple[SafeDreamerState, Metrics]:
-        """Actor and multiplier on a fresh dream, then the critics on the same one."""
-        start, going_on = self.dream_starts(batch, latent)
-        gradient, (dreamt, excess, metrics) = jax.grad(self.actor_loss, has_aux=True)(
+        """Actor and multiplier on a fresh imagined rollout, then the critics on it."""
+        start, going_on = self.imagined_starts(batch, latent)
+        gradient, (rollout, excess, metrics) = jax.grad(self.actor_loss, has_aux=True)(
             state.actor, state, start, going_on, key
         )
         (gradient,) = clip_each((gradient,), self.clip)
-        actor, actor_optimizer = apply_gradient(self._optimizer, gradient, state.actor_optimizer, state.actor)
-        dreamt = jax.lax.stop_gradient(dreamt)
-        returns = DreamReturns(
-            dreamt.returns(dreamt.reward, state.critics.reward, mixing=self.mixing)[:-1],
-            dreamt.returns(dreamt.cost, state.critics.cost, mixing=self.mixing)[:-1],
+        actor, actor_optimizer = apply_gradient(self.optimizer, gradient, state.actor_optimizer, state.actor)
+        rollout = jax.lax.stop_gradient(rollout)
+        returns = RolloutReturns(
+            rollout.returns(rollout.reward, state.critics.reward, mixing=self.imagination.mixing)[:-1],
+            rollout.returns(rollout.cost, state.critics.cost, mixing=self.imagination.mixing)[:-1],
         )
-        gradient, critic_metrics = jax.grad(critics_loss, has_aux=True)(state.critics, state.slow, dreamt, returns)
+        gradient, critic_metrics = jax.grad(critics_loss, has_aux=True)(state.critics, state.slow, rollout, returns)
         critics, critics_optimizer = apply_gradient(
-            self._optimizer, clip_each(gradient, self.clip), state.critics_optimizer, state.critics
+            self.optimizer, clip_each(gradient, self.clip), state.critics_optimizer, state.critics
         )
-        lagrangian = augmented_update(state.lagrangian, excess, config=self.lagrangian)
+        lagrangian = augmented_update(state.lagrangian, excess, config=self.cost.lagrangian)
         state = state._replace(
             critics=critics,
             slow=move_towards(state.slow, critics, rate=self.slow_rate),
@@ -209,7 +191,7 @@ class SafeDreamer(Dreamer):
             actor=actor,
             actor_optimizer=actor_optimizer,
             lagrangian=lagrangian if self.form == "bsrp-lag" else state.lagrangian,
-            reward_spread=update_spread(state.reward_spread, returns.reward, rate=self.spread_rate),
+            reward_spread=update_spread(state.reward_spread, returns.reward, rate=self.acting.spread_rate),
         )
         return state, metrics | critic_metrics
 
@@ -220,41 +202,37 @@ class SafeDreamer(Dreamer):
         start: Latent,
         going_on: Float[Array, " n"],
         key: Key[Array, ""],
-    ) -> tuple[Float[Array, ""], tuple[Dream, Float[Array, ""], Metrics]]:
-        """(loss, (the dream, the constraint's excess g, metrics)): -(G - V) / S and the Lagrangian of the cost's
-        returns, with gradients through the model."""
+    ) -> tuple[Float[Array, ""], tuple[ImaginedRollout, Float[Array, ""], Metrics]]:
+        """Loss, and (the imagined rollout, the constraint's excess g, metrics): -(G - V) / S and the Lagrangian of the
+        cost's returns, with gradients through the model."""
 
         def act(features: Array, step_key: Key[Array, ""]) -> Float[Array, "n act"]:
             return actor(jax.lax.stop_gradient(features)).sample(step_key)
 
-        dreamt = dream(
+        rollout = imagine_rollout(
             state.model, start, going_on, act, key,
-            horizon=self.horizon, discount=self.discount, config=self.world_model,
+            horizon=self.imagination.horizon, discount=self.imagination.discount, config=self.world_model,
         )  # fmt: skip
-        features, weight = dreamt.features[:-1], dreamt.weight[:-1]
-        reward_returns = dreamt.returns(dreamt.reward, state.critics.reward, mixing=self.mixing)[:-1]
-        cost_returns = dreamt.returns(dreamt.cost, state.critics.cost, mixing=self.mixing)[:-1]
+        features, weight = rollout.features[:-1], rollout.weight[:-1]
+        reward_returns = rollout.returns(rollout.reward, state.critics.reward, mixing=self.imagination.mixing)[:-1]
+        cost_returns = rollout.returns(rollout.cost, state.critics.cost, mixing=self.imagination.mixing)[:-1]
         advantage = (reward_returns - two_hot_mean(state.critics.reward(features))) / scale_of(state.reward_spread)
         entropy = masked_mean(actor(jax.lax.stop_gradient(features)).entropy(), weight)
-        excess = (cost_returns.sum(0) if self.pessimistic else cost_returns.mean(0)).mean() - self.cost_limit
+        excess = self.cost.excess(cost_returns)
         loss = -masked_mean(advantage, weight)
         metrics = {"actor/entropy": entropy, "actor/excess": excess}
         if self.form == "bsrp-lag":
             loss = loss + augmented_penalty(state.lagrangian, excess)
             metrics = {**metrics, "actor/multiplier": state.lagrangian.multiplier}
         metrics = {**metrics, "actor/loss": loss}
-        return loss - self.entropy * entropy, (dreamt, excess, metrics)
-
-    @property
-    def _optimizer(self) -> optax.GradientTransformation:
-        return optax.adam(self.learning_rate, eps=1e-5)
+        return loss - self.acting.entropy * entropy, (rollout, excess, metrics)
 
 
 def critics_loss(
-    critics: DreamCritics, slow: DreamCritics, dreamt: Dream, returns: DreamReturns
+    critics: StateCritics, slow: StateCritics, rollout: ImaginedRollout, returns: RolloutReturns
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Each critic on its lambda-returns [H, N] and near its slow copy; mean over the dream's weights."""
-    features, weight = dreamt.features[:-1], dreamt.weight[:-1]
+    """Each critic on its lambda-returns [H, N] and near its slow copy; mean over the rollout's weights."""
+    features, weight = rollout.features[:-1], rollout.weight[:-1]
 
     def one(critic: NormedMLP, slow_critic: NormedMLP, target: Array) -> Float[Array, ""]:
         logits = critic(features)

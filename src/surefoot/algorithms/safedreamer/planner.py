@@ -1,32 +1,17 @@
 """How SafeDreamer's forms OSRP and OSRP-Lag act: by planning in the world model, safe sequences first (arXiv
 2307.07176, section 4)."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from surefoot.algorithms.imagination import ChooseWithMemory, dream, dream_of
+from surefoot.algorithms.imagination import ChooseWithMemory, imagine_actions, imagine_rollout
+from surefoot.algorithms.safedreamer.config import SafeDreamerConfig
 from surefoot.nn import GaussianActor, NormedMLP
-from surefoot.planning import CrossEntropyConfig, Evaluate, plan_actions, shifted
-from surefoot.world_model import Latent, WorldModel, WorldModelConfig
-
-Form = Literal["bsrp-lag", "osrp", "osrp-lag"]
-"""bsrp-lag: the actor acts, and learns under a Lagrangian of the imagined cost. osrp: planning acts, for the reward of
-sequences whose cost is below the limit. osrp-lag: the same for the reward less a multiple of the cost, which the costs
-of episodes move. Planners' actors know no cost: they train the critics, and may propose sequences."""
-
-
-class PlanSettings(NamedTuple):
-    """SafeDreamer's hyper-parameters of these names, which say what they mean."""
-
-    world_model: WorldModelConfig
-    horizon: int
-    discount: float
-    mixing: float
-    planner: CrossEntropyConfig
-    episode_cost_limit: float
+from surefoot.planning import Evaluate, plan_actions, shifted
+from surefoot.world_model import Latent, WorldModel
 
 
 class PlanMemory(NamedTuple):
@@ -51,7 +36,7 @@ def planning_policy(
     multiplier: Float[Array, ""] | None,
     episode_steps: Float[Array, ""],
     *,
-    config: PlanSettings,
+    config: SafeDreamerConfig,
 ) -> ChooseWithMemory:
     """Choose by planning on the model, with the critics (`reward`, `cost`) of states at the end of each sequence.
 
@@ -80,7 +65,7 @@ def evaluation(
     multiplier: Float[Array, ""] | None,
     episode_steps: Float[Array, ""],
     *,
-    config: PlanSettings,
+    config: SafeDreamerConfig,
 ) -> Evaluate:
     """What sequences bring from the states `latent` [n, ...]: G_0 - multiplier G^c_0, and (episode_steps / H) times the
     sum of the imagined costs, which is what an episode at that rate would cost."""
@@ -88,35 +73,40 @@ def evaluation(
     def evaluate(sequences: Float[Array, "n s H act"], key: Key[Array, ""]) -> tuple[Array, Array]:
         count, samples, horizon, _ = sequences.shape
         action = jnp.moveaxis(sequences.reshape(count * samples, horizon, -1), 1, 0)
-        dreamt = dream_of(
-            model, _repeated(latent, samples), action, key, discount=config.discount, config=config.world_model
+        rollout = imagine_actions(
+            model,
+            _repeated(latent, samples),
+            action,
+            key,
+            discount=config.imagination.discount,
+            config=config.world_model,
         )
 
         def start_value(earned: Array, critic: NormedMLP) -> Float[Array, "n s"]:
-            return dreamt.returns(earned, critic, mixing=config.mixing)[0].reshape(count, samples)
+            return rollout.returns(earned, critic, mixing=config.imagination.mixing)[0].reshape(count, samples)
 
-        returns = start_value(dreamt.reward, critics.reward)
+        returns = start_value(rollout.reward, critics.reward)
         if multiplier is not None:
-            returns = returns - multiplier * start_value(dreamt.cost, critics.cost)
-        return returns, episode_steps / horizon * dreamt.cost.sum(0).reshape(count, samples)
+            returns = returns - multiplier * start_value(rollout.cost, critics.cost)
+        return returns, episode_steps / horizon * rollout.cost.sum(0).reshape(count, samples)
 
     return evaluate
 
 
 def proposals(
-    model: WorldModel, actor: GaussianActor, latent: Latent, key: Key[Array, ""], *, config: PlanSettings
+    model: WorldModel, actor: GaussianActor, latent: Latent, key: Key[Array, ""], *, config: SafeDreamerConfig
 ) -> Float[Array, "n p H act"] | None:
     """`policy_samples` sequences that the actor would go through from each of the states, or None of them."""
     samples, count = config.planner.policy_samples, latent.deterministic.shape[0]
     if samples == 0:
         return None
-    dreamt = dream(
+    rollout = imagine_rollout(
         model, _repeated(latent, samples), jnp.ones(count * samples),
         lambda features, one: actor(features).sample(one), key,
-        horizon=config.horizon, discount=config.discount, config=config.world_model,
+        horizon=config.imagination.horizon, discount=config.imagination.discount, config=config.world_model,
     )  # fmt: skip
-    action = jnp.moveaxis(jnp.clip(dreamt.action, -1.0, 1.0), 0, 1)
-    return action.reshape(count, samples, config.horizon, -1)
+    action = jnp.moveaxis(jnp.clip(rollout.action, -1.0, 1.0), 0, 1)
+    return action.reshape(count, samples, config.imagination.horizon, -1)
 
 
 def _repeated(latent: Latent, samples: int) -> Latent:

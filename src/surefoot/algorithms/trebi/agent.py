@@ -18,191 +18,113 @@ In the order of training and of a decision (the paper's numbers are not given: i
 - b towards the episode's end: `stretched`
 """
 
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int, Key
 
-from surefoot.algorithms.trebi.learning import (
-    Averaged,
-    ValueHeads,
-    create_values,
-    init_averaged,
-    make_adam,
-    model_loss,
-    step_averaged,
-    value_loss,
-    value_outputs,
-)
-from surefoot.algorithms.trebi.planner import (
-    Memory,
-    Plan,
-    empty_memory,
-    make_plan,
-    planning_policy,
-    stretched,
-)
+from surefoot.algorithms.trebi.config import TREBIConfig
+from surefoot.algorithms.trebi.planner import Memory, Plan, empty_memory, make_plan, planning_policy, stretched
 from surefoot.algorithms.trebi.segments import (
+    TIME_BINS,
     Batch,
     Normalizer,
     SegmentData,
+    Segments,
     prepare_segments,
     residual_quantiles,
     time_bin,
 )
+from surefoot.algorithms.trebi.state import TREBIState, init_state, step_averaged
 from surefoot.data import Dataset
-from surefoot.diffusion.clean import Steps, make_steps
-from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
+from surefoot.diffusion.policy import draw_noisy
+from surefoot.diffusion.schedules import Schedule
 from surefoot.errors import ConfigError
-from surefoot.nn import TemporalConfig, TemporalUNet
-from surefoot.planning import GuideConfig, SamplerConfig, with_fused_networks
+from surefoot.nn import TemporalUNet, TrajectoryValue
+from surefoot.planning import fix_observation, with_fused_networks
 from surefoot.protocols import Inputs
-from surefoot.ranges import COUNT, NUMBER, Range, Relations, check_fields
 from surefoot.tasks import Task
-from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy
+from surefoot.types import DataSpec, Metrics, Policy
 
-_TIME_BINS = 10
-"""Parts of an episode that the margin is calibrated for."""
+# --- losses ---
 
 
-class TREBIState(NamedTuple):
-    """Everything that training changes."""
+def model_loss(
+    network: TemporalUNet,
+    x: Float[Array, "B H d"],
+    key: Key[Array, ""],
+    *,
+    schedule: Schedule,
+    first_action_weight: float,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Weighted squared error of the clean segment, predicted from a noisy one whose first observation is clean."""
+    first = x[:, 0, network.action_dim :]
+    noisy, _, t = draw_noisy(x, key, schedule)
+    predicted = fix_observation(network(fix_observation(noisy, first), t), first)
+    weights = jnp.ones(x.shape[1:]).at[0, : network.action_dim].set(first_action_weight)
+    loss = jnp.mean(weights[None] * (predicted - x) ** 2)
+    error = jnp.mean((predicted - x)[:, 0, : network.action_dim] ** 2)
+    return loss, {"model/loss": loss, "model/first_action_error": error}
 
-    model: Averaged
-    """A `TemporalUNet`."""
-    values: Averaged
-    """`TrajectoryValue`s with a leading member axis."""
-    normalizer: Normalizer
-    residuals: Float[Array, "bins 101"]
-    """Quantiles of realised minus predicted cost of held-out segments, by the share of the episode that is left."""
-    longest: Float[Array, ""]
-    """Longest episode, in environment steps."""
+
+def value_outputs(
+    networks: TrajectoryValue,
+    x: Float[Array, "b H d"],
+    t: Float[Array, " b"],
+    share_left: Float[Array, " b"],
+    *,
+    know_time_left: bool,
+) -> Float[Array, "2 ensemble b"]:
+    """What the stacked networks say of reward (row 0) and cost (row 1), in their own units."""
+    condition = 2.0 * share_left[:, None] - 1.0 if know_time_left else None
+    outputs = jax.vmap(lambda network: network(x, t, condition))(networks)
+    if outputs.shape[-1] == 2:
+        return jnp.moveaxis(outputs, -1, 0)
+    return outputs[..., 0].reshape(2, -1, outputs.shape[1])
+
+
+def value_loss(
+    networks: TrajectoryValue,
+    segments: Segments,
+    key: Key[Array, ""],
+    *,
+    scales: tuple[Float[Array, " 2"], Float[Array, " 2"]],
+    action_dim: int,
+    schedule: Schedule,
+    know_time_left: bool,
+    clean_share: float = 0.0,
+) -> tuple[Float[Array, ""], Metrics]:
+    """Squared error of reward and cost to come, predicted from noisy segments whose first observation is clean.
+
+    A share of the batch stays without noise, at time 0, as finished segments are judged. Networks are summed, so that
+    each moves as it would alone.
+    """
+    noisy, _, t = draw_noisy(segments.x, key, schedule)
+    # Rows are drawn at random: the first ones are as good as any.
+    stays_clean = jnp.arange(len(t)) < round(clean_share * len(t))
+    noisy = jnp.where(stays_clean[:, None, None], segments.x, noisy)
+    t = jnp.where(stays_clean, 0.0, t)
+    noisy = fix_observation(noisy, segments.x[:, 0, action_dim:])
+    outputs = value_outputs(networks, noisy, t, segments.share_left, know_time_left=know_time_left)
+    mean, deviation = scales
+    target = ((segments.to_come - mean[None]) / deviation[None]).T[:, None]
+    errors = jnp.mean((outputs - target) ** 2, -1)
+    return errors.sum(), {"values/reward_loss": errors[0].mean(), "values/cost_loss": errors[1].mean()}
+
+
+# --- the algorithm ---
 
 
 @dataclass(frozen=True)
-class TREBI:
-    """Hyper-parameters; the defaults are the paper's sizes with the corrected behaviour."""
-
-    # --- data and training ---
-    plan_horizon: Annotated[int, Range("[1, 65536]")] = 32
-    """Steps of a segment; a multiple of 2^(levels of the network - 1)."""
-    model_updates: Annotated[int, Range(NUMBER)] = 200_000
-    """Updates of the diffusion model."""
-    value_updates: Annotated[int, Range(NUMBER)] = 200_000
-    """Updates of the values."""
-    batch_size: Annotated[int, Range("[1, 2^24]")] = 64
-    """Segments per update."""
-    learning_rate: Annotated[float, Range("(0, inf)")] = 2e-4
-    """Adam's first learning rate."""
-    final_learning_rate: Annotated[float, Range("[0, inf)")] = 2e-4
-    """The last of each phase, reached as a cosine."""
-    average_rate: Annotated[float, Range("(0, 1]")] = 0.005
-    """Share of the online network that enters the average."""
-    average_interval: Annotated[int, Range(COUNT)] = 10
-    """Updates between two steps of the average."""
-    average_start: Annotated[int, Range(NUMBER)] = 2_000
-    """Updates before which the average is the online network itself."""
-    reward_discount: Annotated[float, Range("(0, 1]")] = 0.99
-    """Of the reward to come, per environment step."""
-    cost_discount: Annotated[float, Range("(0, 1]")] = 1.0
-    """Of the cost to come, and so of the budget, per environment step."""
-    termination_reward: Annotated[float, Range("(-inf, inf)")] = 0.0
-    """Added to the reward of a step that terminates the episode."""
-    termination_cost: Annotated[float, Range("(-inf, inf)")] = 0.0
-    """Added to the cost of a step that terminates the episode."""
-
-    # --- networks ---
-    diffusion_steps: Annotated[int, Range("[1, 10000]")] = 20
-    """Denoising steps T that the model is trained for."""
-    beta_schedule: BetaSchedule = "cosine"
-    """Noise schedule."""
-    network: TemporalConfig = field(default_factory=TemporalConfig)
-    """Sizes of the diffusion model."""
-    value_network: TemporalConfig = field(default_factory=TemporalConfig)
-    """Sizes of each value network."""
-    first_action_weight: Annotated[float, Range("[0, inf)")] = 10.0
-    """Weight of the error of a segment's first action; all others are 1."""
-    value_heads: ValueHeads = "separate"
-    """separate: a network for reward and one for cost, stacked. shared: one network with two outputs."""
-    value_ensemble: Annotated[int, Range("[1, 1024]")] = 1
-    """Networks of each kind; the mean of the rewards and the largest of the costs count."""
-    clean_value_share: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
-    """Share of the segments that the values learn from without noise, as finished segments are judged (0: the paper's,
-    where a batch has clean ones nearly at one of T times only; where nothing guides, no others are judged)."""
-    know_time_left: bool = True
-    """Tell the values which share of the episode is left (False: the authors')."""
-    normalize_targets: bool = True
-    """Let the values predict the reward and cost to come in units of their spread (False: the authors')."""
-
-    # --- planning ---
-    candidates: Annotated[int, Range("[1, 2^20]")] = 64
-    """Segments sampled for each decision."""
-    sampler: SamplerConfig = field(default_factory=SamplerConfig)
-    """How they are sampled."""
-    guide: GuideConfig = field(default_factory=lambda: GuideConfig(units="spread", cost_weight=5.0, scale=0.1))
-    """How values lead them."""
-    chosen_by: Literal["rescored", "last_guide"] = "rescored"
-    """rescored: values of the finished segments. last_guide: of the last guide evaluation before the last denoising
-    step (the authors')."""
-    control_interval: Annotated[int, Range("[1, 65536]")] = 1
-    """Actions of a plan that are carried out before the next is made."""
-    cost_margin: Annotated[float, Range("(-inf, inf)")] = 0.0
-    """Taken off the budget, in its units."""
-    margin_level: Annotated[float, Range("[0, 1)")] = 0.0
-    """Share of held-out segments whose realised cost may exceed prediction plus margin; 0: no calibrated margin."""
-    held_out_share: Annotated[float, Range("[0, 0.5]")] = 0.1
-    """Share of the episodes that are held out for calibration."""
-    calibration_segments: Annotated[int, Range("[0, 2^24]")] = 4_096
-    """Held-out segments that the margin is calibrated on; 0: none."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        with Relations() as relations:
-            self._check_relations(relations)
-
-    def _check_relations(self, relations: Relations) -> None:
-        found = f"found {self.plan_horizon}"
-        for part, network in (("network", self.network), ("value_network", self.value_network)):
-            levels = len(network.multipliers)
-            halvings = 2 ** (levels - 1)
-            sentence = f"expected a multiple of {halvings}, because the {part} halves it between its {levels} levels"
-            good, others = self.plan_horizon % halvings == 0, [f"{part}.multipliers"]
-            relations.check(self, good, "plan_horizon", f"{sentence}, {found}", others=others)
-        steps = self.sampler.steps
-        sentence = f"expected at most diffusion_steps = {self.diffusion_steps}, found {steps}"
-        good = steps is None or steps <= self.diffusion_steps
-        relations.check(self.sampler, good, "steps", sentence, part="sampler", others=["diffusion_steps"])
-        if good:
-            number, warm = self.denoising.number, self.sampler.warm_steps
-            sentence = f"expected a number in [0, {number}), found {warm}"
-            others = ("diffusion_steps", "sampler.steps")
-            relations.check(self.sampler, warm < number, "warm_steps", sentence, part="sampler", others=others)
-        sentence = f"expected a number in [1, {self.plan_horizon}], found {self.control_interval}"
-        good = self.control_interval <= self.plan_horizon
-        relations.check(self, good, "control_interval", sentence, others=["plan_horizon"])
+class TREBI(TREBIConfig):
+    """The algorithm of these hyper-parameters."""
 
     inputs: ClassVar[Inputs] = Inputs(budget=True, windows=True)
     paper: ClassVar[str] = "Lin et al., ICML 2023, arXiv 2306.00603"
 
-    @property
-    def budget_discount(self) -> float:
-        """d in b_{t+1} = (b_t - c_t) / d."""
-        return self.cost_discount
-
-    @property
-    def schedule(self) -> Schedule:
-        return make_schedule(self.beta_schedule, self.diffusion_steps)
-
-    @property
-    def denoising(self) -> Steps:
-        """The sampler's steps."""
-        sampler = self.sampler
-        return make_steps(self.schedule, sampler=sampler.kind, count=sampler.steps, temperature=sampler.temperature)
-
-    # --- data and phases ---
+    # --- data ---
 
     def prepare(self, dataset: Dataset, task: Task) -> SegmentData:
         """Segments, and the reward and cost to come; `DataError` where every episode is shorter than a plan."""
@@ -210,54 +132,15 @@ class TREBI:
             dataset,
             plan_horizon=self.plan_horizon,
             longest=task.horizon,
-            discounts=(self.reward_discount, self.cost_discount),
-            at_termination=(self.termination_reward, self.termination_cost),
-            held_out_share=self.held_out_share if self.calibration_segments else 0.0,
+            discounts=(self.targets.reward_discount, self.targets.cost_discount),
+            at_termination=(self.targets.termination_reward, self.targets.termination_cost),
+            held_out_share=self.margins.held_out_share if self.margins.calibration_segments else 0.0,
         )
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        phases = (
-            Phase("model", self.model_updates, self.batch_size),
-            Phase("values", self.value_updates, self.batch_size),
-            Phase("calibration", min(self.calibration_segments, 1), self.calibration_segments),
-        )
-        return tuple(phase for phase in phases if phase.updates > 0)
-
-    @property
-    def planned_over(self) -> dict[str, str]:
-        """Numbers of updates on which training depends from the first update of their phase on -> how."""
-        if self.learning_rate == self.final_learning_rate:
-            return {}
-        return dict.fromkeys(("model_updates", "value_updates"), "the learning rate falls over it")
 
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: Normalizer | None = None) -> TREBIState:
-        if self.plan_horizon > spec.horizon:
-            raise ConfigError(
-                f"plan_horizon: expected at most {spec.horizon} steps, as the longest episode has, "
-                f"found {self.plan_horizon}."
-            )
-        k_model, k_values = jax.random.split(key)
-        width = spec.action_dim + spec.observation_dim
-        model = TemporalUNet.create(k_model, spec.observation_dim, spec.action_dim, self.network)
-        values = create_values(
-            k_values,
-            width,
-            self.plan_horizon,
-            self.value_network,
-            heads=self.value_heads,
-            ensemble=self.value_ensemble,
-            know_time_left=self.know_time_left,
-        )
-        return TREBIState(
-            model=init_averaged(model, self._optimizer(self.model_updates)),
-            values=init_averaged(values, self._optimizer(self.value_updates)),
-            normalizer=Normalizer.none(width) if statistics is None else statistics,
-            residuals=jnp.zeros((_TIME_BINS, 101)),
-            longest=jnp.asarray(float(spec.horizon)),
-        )
+        return init_state(spec, key, self, statistics)
 
     def update(self, state: TREBIState, batch: Batch, key: Key[Array, ""], *, phase: str) -> tuple[TREBIState, Metrics]:
         """One update of the given phase."""
@@ -270,7 +153,9 @@ class TREBI:
                 schedule=self.schedule,
                 first_action_weight=self.first_action_weight,
             )
-            return state._replace(model=self._step(state.model, gradient, self.model_updates)), metrics
+            return state._replace(
+                model=step_averaged(state.model, gradient, self.training.model_updates, config=self.training)
+            ), metrics
         if phase == "values":
             gradient, metrics = jax.grad(value_loss, has_aux=True)(
                 state.values.network,
@@ -279,15 +164,17 @@ class TREBI:
                 scales=self._target_scales(state),
                 action_dim=action_dim,
                 schedule=self.schedule,
-                know_time_left=self.know_time_left,
-                clean_share=self.clean_value_share,
+                know_time_left=self.values.know_time_left,
+                clean_share=self.values.clean_value_share,
             )
-            return state._replace(values=self._step(state.values, gradient, self.value_updates)), metrics
+            return state._replace(
+                values=step_averaged(state.values, gradient, self.training.value_updates, config=self.training)
+            ), metrics
         if phase == "calibration":
             held_out = batch.held_out
             _, cost = self.predict(state, held_out.x, jnp.zeros(1), held_out.share_left)
             residual = held_out.to_come[:, 1] - cost
-            table = residual_quantiles(residual, held_out.share_left, bins=_TIME_BINS)
+            table = residual_quantiles(residual, held_out.share_left, bins=TIME_BINS)
             metrics = {"calibration/cost_bias": residual.mean(), "calibration/cost_error": jnp.abs(residual).mean()}
             return state._replace(residuals=table), metrics
         raise ConfigError(f"unknown phase '{phase}'; known: model, values, calibration.")
@@ -330,7 +217,7 @@ class TREBI:
         share_left = jnp.clip(1.0 - step / state.longest, 0.0, 1.0)
         budget = remaining_budget - self.margin(state, share_left)
         stretch = jnp.ones_like(budget)
-        if self.know_time_left and self.cost_discount == 1.0:
+        if self.values.know_time_left and self.targets.cost_discount == 1.0:
             share_left, stretch = stretched(share_left, longest=state.longest, plan_horizon=self.plan_horizon)
         before = memory
         if before is None:
@@ -376,35 +263,22 @@ class TREBI:
         self, state: TREBIState, x: Float[Array, "b H d"], t: Float[Array, " b"], share_left: Float[Array, " b"]
     ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
         """Reward and cost to come of normalised, noisy segments, raw: the mean and the largest of the ensemble."""
-        outputs = value_outputs(state.values.average, x, t, share_left, know_time_left=self.know_time_left)
+        outputs = value_outputs(state.values.average, x, t, share_left, know_time_left=self.values.know_time_left)
         mean, deviation = self._target_scales(state)
         raw = outputs * deviation[:, None, None] + mean[:, None, None]
         return raw[0].mean(0), raw[1].max(0)
 
     def margin(self, state: TREBIState, share_left: Float[Array, " n"]) -> Float[Array, " n"]:
         """Taken off the budgets, in units of cost."""
-        margin = jnp.full_like(share_left, self.cost_margin)
-        if self.margin_level == 0.0:
+        margin = jnp.full_like(share_left, self.margins.cost_margin)
+        if self.margins.margin_level == 0.0:
             return margin
-        quantile = state.residuals[:, round(100 * (1.0 - self.margin_level))]
-        return margin + quantile[time_bin(share_left, bins=_TIME_BINS)]
+        quantile = state.residuals[:, round(100 * (1.0 - self.margins.margin_level))]
+        return margin + quantile[time_bin(share_left, bins=TIME_BINS)]
 
     # --- steps ---
 
     def _target_scales(self, state: TREBIState) -> tuple[Float[Array, " 2"], Float[Array, " 2"]]:
-        if self.normalize_targets:
+        if self.values.normalize_targets:
             return state.normalizer.target_mean, state.normalizer.target_deviation
         return jnp.zeros(2), jnp.ones(2)
-
-    def _optimizer(self, updates: int) -> optax.GradientTransformation:
-        return make_adam(self.learning_rate, self.final_learning_rate, updates)
-
-    def _step(self, part: Averaged, gradient: Any, updates: int) -> Averaged:
-        return step_averaged(
-            part,
-            gradient,
-            self._optimizer(updates),
-            start=self.average_start,
-            interval=self.average_interval,
-            rate=self.average_rate,
-        )

@@ -12,6 +12,8 @@ from surefoot.data import Dataset, Windows, gather
 from surefoot.data.windows import steps_left, steps_taken, sums_to_go, window_starts
 
 _SMALLEST_DEVIATION = 1e-8
+TIME_BINS = 10
+"""Parts of an episode that the margin is calibrated for."""
 
 
 class Normalizer(NamedTuple):

@@ -1,0 +1,84 @@
+"""What FOSP's authors' code does otherwise than the paper; the preset `released` asks for it.
+
+V follows the online Q of imagined steps alone, the reward's by the lower expectile, and p never sees a cost.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from surefoot.algorithms.fosp.config import FOSPConfig
+from surefoot.algorithms.fosp.state import FOSPState, ValueNetworks
+from surefoot.algorithms.imagination import Earned, ImaginedRollout, Steps, asymmetric_loss, masked_mean, pair, scale_of
+from surefoot.nn import NormedMLP
+from surefoot.nn.two_hot import two_hot_loss, two_hot_mean
+from surefoot.values import reward_target
+
+
+def action_worth(state: FOSPState, features: Array, action: Array) -> Float[Array, "h n"]:
+    """(Q_r - V_r) / S of an imagined action."""
+    reward = two_hot_mean(state.critics.q_reward(pair(features, action))) / scale_of(state.reward_spread)
+    return reward - two_hot_mean(state.critics.v_reward(features)) / scale_of(state.reward_spread)
+
+
+def value_loss(
+    networks: ValueNetworks,
+    earned: Earned,
+    steps: Steps,
+    rollout: ImaginedRollout | None,
+    *,
+    expectile: float,
+    config: FOSPConfig,
+) -> tuple[Float[Array, ""], Float[Array, "*b"]]:
+    """As `losses.value_loss`, with V on the online Q of imagined steps alone."""
+    stop, (q, v, slow) = jax.lax.stop_gradient, networks
+    seen, loss = jnp.zeros(0), jnp.zeros(())
+    imagines = rollout is not None and config.critics.dream_branch
+    if config.critics.data_branch:
+        inputs = pair(steps.features, steps.action)
+        target = reward_target(
+            earned(steps),
+            stop(two_hot_mean(v(steps.next_features))),
+            steps.continues,
+            discount=config.imagination.discount,
+        )
+        logits = q(inputs)
+        loss += masked_mean(two_hot_loss(logits, target), steps.mask)
+        seen = stop(two_hot_mean(logits))
+        if not imagines:
+            loss += masked_mean(two_hot_loss(logits, stop(two_hot_mean(slow(inputs)))), steps.mask)
+    if rollout is not None and imagines:
+        features, weight = stop(rollout.features[:-1]), rollout.weight[:-1]
+        inputs = stop(pair(features, rollout.action))
+        returns = stop(rollout.returns(earned(rollout), v, mixing=config.imagination.mixing)[:-1])
+        logits = q(inputs)
+        near = two_hot_loss(logits, stop(two_hot_mean(slow(inputs))))
+        loss += masked_mean(two_hot_loss(logits, returns) + near, weight)
+        seen = stop(two_hot_mean(logits))
+        loss += masked_mean(asymmetric_loss(v(features), seen, expectile=expectile, lower=True), weight)
+    return loss, seen
+
+
+def infeasibility(
+    reach: NormedMLP, features: Float[Array, "*b features"], action: Float[Array, "*b act"]
+) -> Float[Array, "*b"]:
+    """p(z, a) in [0, 1], by a critic of states and actions."""
+    return jnp.clip(two_hot_mean(reach(pair(features, action))), 0.0, 1.0)
+
+
+def reach_loss(
+    reach: NormedMLP, slow: NormedMLP, rollout: ImaginedRollout, *, discount: float
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """y_H = b_H, y_t = max(b_t, 0.99 y_{t+1}) with b = 1[p > 0]: costs appear nowhere, and p rises to 1."""
+    inputs = pair(rollout.features[:-1], rollout.action)
+    logits = reach(inputs)
+    p = two_hot_mean(logits)
+    reached = jax.lax.stop_gradient(p > 0).astype(jnp.float32)
+
+    def back(later: Array, now: Array) -> tuple[Array, Array]:
+        target = jnp.maximum(now, discount * later)
+        return target, target
+
+    _, target = jax.lax.scan(back, reached[-1], reached, reverse=True)
+    terms = two_hot_loss(logits, target) + two_hot_loss(logits, jax.lax.stop_gradient(two_hot_mean(slow(inputs))))
+    return masked_mean(terms, rollout.weight[:-1]), p.mean()

@@ -1,0 +1,193 @@
+"""TREBI's hyper-parameters, in groups whose fields keep their own names."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import optax
+
+from surefoot.diffusion.clean import Steps, make_steps
+from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
+from surefoot.nn import TemporalConfig
+from surefoot.planning import GuideConfig, SamplerConfig
+from surefoot.ranges import COUNT, NUMBER, Range, Relations, check_fields
+from surefoot.types import BEFORE, GROUP, Phase
+
+
+@dataclass(frozen=True)
+class TREBITraining:
+    """How long each network is trained, on how many segments, and its moving average."""
+
+    model_updates: Annotated[int, Range(NUMBER)] = 200_000
+    """Updates of the diffusion model."""
+    value_updates: Annotated[int, Range(NUMBER)] = 200_000
+    """Updates of the values."""
+    batch_size: Annotated[int, Range("[1, 2^24]")] = 64
+    """Segments per update."""
+    learning_rate: Annotated[float, Range("(0, inf)")] = 2e-4
+    """Adam's first learning rate."""
+    final_learning_rate: Annotated[float, Range("[0, inf)")] = 2e-4
+    """The last of each phase, reached as a cosine."""
+    average_rate: Annotated[float, Range("(0, 1]")] = 0.005
+    """Share of the online network that enters the average."""
+    average_interval: Annotated[int, Range(COUNT)] = 10
+    """Updates between two steps of the average."""
+    average_start: Annotated[int, Range(NUMBER)] = 2_000
+    """Updates before which the average is the online network itself."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def optimizer(self, updates: int) -> optax.GradientTransformation:
+        """Adam whose learning rate goes from the first to the last as a cosine, over `updates` steps."""
+        first, last = self.learning_rate, self.final_learning_rate
+        if last == first:
+            return optax.adam(first)
+        return optax.adam(optax.cosine_decay_schedule(first, max(updates, 1), alpha=last / first))
+
+
+@dataclass(frozen=True)
+class TargetsConfig:
+    """What the values predict: the reward and the cost to the end of the episode."""
+
+    reward_discount: Annotated[float, Range("(0, 1]")] = 0.99
+    """Of the reward to come, per environment step."""
+    cost_discount: Annotated[float, Range("(0, 1]")] = 1.0
+    """Of the cost to come, and so of the budget, per environment step."""
+    termination_reward: Annotated[float, Range("(-inf, inf)")] = 0.0
+    """Added to the reward of a step that terminates the episode."""
+    termination_cost: Annotated[float, Range("(-inf, inf)")] = 0.0
+    """Added to the cost of a step that terminates the episode."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class TREBIValues:
+    """The networks of reward and cost, and what they are told."""
+
+    value_network: TemporalConfig = field(default_factory=TemporalConfig)
+    """Sizes of each value network."""
+    value_heads: Literal["separate", "shared"] = "separate"
+    """separate: a network for reward and one for cost, stacked. shared: one network with two outputs."""
+    value_ensemble: Annotated[int, Range("[1, 1024]")] = 1
+    """Networks of each kind; the mean of the rewards and the largest of the costs count."""
+    clean_value_share: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
+    """Share of the segments that the values learn from without noise, as finished segments are judged (0: the paper's,
+    where a batch has clean ones nearly at one of T times only; where nothing guides, no others are judged)."""
+    know_time_left: bool = True
+    """Tell the values which share of the episode is left (False: the authors')."""
+    normalize_targets: bool = True
+    """Let the values predict the reward and cost to come in units of their spread (False: the authors')."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class MarginConfig:
+    """What is taken off the budget, and how it is calibrated on held-out segments."""
+
+    cost_margin: Annotated[float, Range("(-inf, inf)")] = 0.0
+    """Taken off the budget, in its units."""
+    margin_level: Annotated[float, Range("[0, 1)")] = 0.0
+    """Share of held-out segments whose realised cost may exceed prediction plus margin; 0: no calibrated margin."""
+    held_out_share: Annotated[float, Range("[0, 0.5]")] = 0.1
+    """Share of the episodes that are held out for calibration."""
+    calibration_segments: Annotated[int, Range("[0, 2^24]")] = 4_096
+    """Held-out segments that the margin is calibrated on; 0: none."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class TREBIConfig:
+    """Hyper-parameters; the defaults are the paper's sizes with the corrected behavior."""
+
+    plan_horizon: Annotated[int, Range("[1, 65536]")] = 32
+    """Steps of a segment; a multiple of 2^(levels of the network - 1)."""
+    training: TREBITraining = field(default_factory=TREBITraining, metadata={GROUP: TREBITraining})
+    """Updates and batches."""
+    targets: TargetsConfig = field(default_factory=TargetsConfig, metadata={GROUP: TargetsConfig})
+    """What the values predict."""
+    diffusion_steps: Annotated[int, Range("[1, 10000]")] = 20
+    """Denoising steps T that the model is trained for."""
+    beta_schedule: BetaSchedule = "cosine"
+    """Noise schedule."""
+    network: TemporalConfig = field(default_factory=TemporalConfig)
+    """Sizes of the diffusion model."""
+    first_action_weight: Annotated[float, Range("[0, inf)")] = 10.0
+    """Weight of the error of a segment's first action; all others are 1."""
+    values: TREBIValues = field(default_factory=TREBIValues, metadata={GROUP: TREBIValues})
+    """Networks of reward and cost."""
+    candidates: Annotated[int, Range("[1, 2^20]")] = 64
+    """Segments sampled for each decision."""
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    """How they are sampled."""
+    guide: GuideConfig = field(default_factory=lambda: GuideConfig(units="spread", cost_weight=5.0, scale=0.1))
+    """How values lead them."""
+    chosen_by: Literal["rescored", "last_guide"] = "rescored"
+    """rescored: values of the finished segments. last_guide: of the last guide evaluation before the last denoising
+    step (the authors')."""
+    control_interval: Annotated[int, Range("[1, 65536]")] = 1
+    """Actions of a plan that are carried out before the next is made."""
+    margins: MarginConfig = field(default_factory=MarginConfig, metadata={GROUP: MarginConfig})
+    """Margins of the budget."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        with Relations() as relations:
+            self._check_relations(relations)
+
+    def _check_relations(self, relations: Relations) -> None:
+        found = f"found {self.plan_horizon}"
+        for part, network in (("network", self.network), ("value_network", self.values.value_network)):
+            levels = len(network.multipliers)
+            halvings = 2 ** (levels - 1)
+            sentence = f"expected a multiple of {halvings}, because the {part} halves it between its {levels} levels"
+            good, others = self.plan_horizon % halvings == 0, [f"{part}.multipliers"]
+            relations.check(self, good, "plan_horizon", f"{sentence}, {found}", others=others)
+        steps = self.sampler.steps
+        sentence = f"expected at most diffusion_steps = {self.diffusion_steps}, found {steps}"
+        good = steps is None or steps <= self.diffusion_steps
+        relations.check(self.sampler, good, "steps", sentence, part="sampler", others=["diffusion_steps"])
+        if good:
+            number, warm = self.denoising.number, self.sampler.warm_steps
+            sentence = f"expected a number in [0, {number}), found {warm}"
+            others = ("diffusion_steps", "sampler.steps")
+            relations.check(self.sampler, warm < number, "warm_steps", sentence, part="sampler", others=others)
+        sentence = f"expected a number in [1, {self.plan_horizon}], found {self.control_interval}"
+        good = self.control_interval <= self.plan_horizon
+        relations.check(self, good, "control_interval", sentence, others=["plan_horizon"])
+
+    @property
+    def budget_discount(self) -> float:
+        """d in b_{t+1} = (b_t - c_t) / d."""
+        return self.targets.cost_discount
+
+    @property
+    def schedule(self) -> Schedule:
+        return make_schedule(self.beta_schedule, self.diffusion_steps)
+
+    @property
+    def denoising(self) -> Steps:
+        """The sampler's steps."""
+        sampler = self.sampler
+        return make_steps(self.schedule, sampler=sampler.kind, count=sampler.steps, temperature=sampler.temperature)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        phases = (
+            Phase("model", self.training.model_updates, self.training.batch_size),
+            Phase("values", self.training.value_updates, self.training.batch_size),
+            Phase("calibration", min(self.margins.calibration_segments, 1), self.margins.calibration_segments),
+        )
+        return tuple(phase for phase in phases if phase.updates > 0)
+
+    @property
+    def planned_over(self) -> dict[str, str]:
+        """Numbers of updates on which training depends from the first update of their phase on -> how."""
+        if self.training.learning_rate == self.training.final_learning_rate:
+            return {}
+        return dict.fromkeys(("model_updates", "value_updates"), "the learning rate falls over it")
