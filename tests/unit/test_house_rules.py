@@ -8,25 +8,9 @@ import ast
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 
-TOP = Path(__file__).parents[2]
-SOURCE = TOP / "src" / "surefoot"
-FOLDERS = (SOURCE, TOP / "tests", TOP / "benchmarks")
-
-
-@cache
-def trees() -> Mapping[Path, ast.Module]:
-    """Syntax of every file of ours."""
-    return {path: ast.parse(path.read_text(encoding="utf-8")) for folder in FOLDERS for path in folder.rglob("*.py")}
-
-
-def of_source(*, cli: bool = True) -> Iterator[tuple[str, ast.Module]]:
-    """(name below src/surefoot, syntax) of the package's files."""
-    for path, tree in sorted(trees().items()):
-        if path.is_relative_to(SOURCE) and (cli or not path.is_relative_to(SOURCE / "cli")):
-            yield str(path.relative_to(SOURCE)), tree
+from tests.sources import SOURCE, TOP, of_source, trees
 
 
 def only_falls(found: Mapping[str, int], allowed: Mapping[str, int]) -> list[str]:
@@ -100,7 +84,7 @@ def texts(tree: ast.Module) -> Iterator[str]:
 
 
 def flags_below() -> dict[str, int]:
-    found = {name: sum(bool(FLAG.search(text)) for text in texts(tree)) for name, tree in of_source(cli=False)}
+    found = {name: sum(bool(FLAG.search(text)) for text in texts(tree)) for name, tree in of_source(without="cli")}
     return {name: count for name, count in found.items() if count and name not in OF_OTHERS}
 
 

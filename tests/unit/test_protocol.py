@@ -9,6 +9,7 @@ from tests.fake_vector import TASK
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.kinds.limits import protocol_rows
 from surefoot.evaluation.protocol import cost_limits, normalised_cost, normalised_return
+from surefoot.evaluation.rows import against_limits
 from surefoot.evaluation.simulated import Episode
 from surefoot.evaluation.summarize import protocol_figures
 from surefoot.tasks import get_task
@@ -22,8 +23,13 @@ EPISODES = [
 ]
 
 
+def scored(episodes: list[Episode], protocol: Any) -> list[dict[str, Any]]:
+    """Their rows against the limits of a protocol."""
+    return against_limits(protocol_rows(episodes, TASK, method=METHOD), cost_limits(TASK, protocol), protocol)
+
+
 def rows_of(protocol: Any) -> list[dict[str, Any]]:
-    return protocol_rows(EPISODES, TASK, protocol=protocol, method=METHOD)
+    return scored(EPISODES, protocol)
 
 
 def test_limits_are_those_of_both_protocols() -> None:
@@ -96,7 +102,7 @@ def test_dsrl_averages_over_its_limits() -> None:
 def test_the_bootstrap_stays_within_a_seed() -> None:
     # All episodes of a seed alike: resampling inside seeds changes nothing, so the interval has no width.
     episodes = [Episode(seed, k, float(seed), 0.0, 5, False, 0) for seed in (0, 1) for k in range(4)]
-    figures = protocol_figures(protocol_rows(episodes, TASK, protocol="strict", method=METHOD))
+    figures = protocol_figures(scored(episodes, "strict"))
     assert figures["normalised_return_interval"] == pytest.approx([0.05, 0.05])
 
 

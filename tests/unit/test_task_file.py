@@ -66,7 +66,7 @@ def test_the_specification_s_file(tmp_path: Path) -> None:
     assert found.action.high == (1.0, 250.0)
     assert [one.of_state for one in found.constraint] == [True, False]  # a signal is of the state, a cost of the step
     assert [one.name for one in found.signals] == ["level"]
-    assert not found.is_complete  # flow_* and what comes from data wait for a log
+    assert found.observation.columns[-1] == "flow_*"  # waits for a log
 
 
 def test_a_file_kept_as_json_is_the_same_file(tmp_path: Path) -> None:

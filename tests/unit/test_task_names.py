@@ -2,21 +2,13 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from tests.sources import of_source
 
-import surefoot
 from surefoot.tasks import TASKS
 
-SOURCES = Path(surefoot.__file__).parent
 ASKING = frozenset(("startswith", "endswith", "removeprefix", "removesuffix", "partition", "split"))
-STILL = {
-    # Which evaluation a task has; they become values of an evaluation (issue 22.3).
-    "cli/evaluate.py": 1,
-    "evaluation/kinds/images.py": 1,
-}
-"""Module -> questions that are left in it."""
 
 
 def is_name(node: ast.AST) -> bool:
@@ -50,15 +42,9 @@ def questions(tree: ast.AST) -> Iterator[int]:
     return (node.lineno for node in ast.walk(tree) if isinstance(node, ast.expr) and is_question(node))
 
 
-def modules() -> list[str]:
-    paths = (path.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("*.py"))
-    return sorted(path for path in paths if not path.startswith("tasks/"))
-
-
 def test_no_module_asks_for_the_name_of_a_task() -> None:
-    found = {path: list(questions(ast.parse((SOURCES / path).read_text()))) for path in modules()}
-    counts = {path: len(lines) for path, lines in found.items() if lines}
-    assert counts == STILL, found
+    found = {name: list(questions(tree)) for name, tree in of_source(without="tasks")}
+    assert {name: lines for name, lines in found.items() if lines} == {}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from tests.sources import of_source
 
 from surefoot.report.html import Animation, write_report
 from surefoot.report.image_plots import MethodEpisodes, online_curves, return_against_cost
@@ -16,7 +17,6 @@ from surefoot.report.protocol_plots import Scores, cost_against_return
 from surefoot.report.tables import markdown_table, plain_table
 from surefoot.text import MOST_DRAWN, MOST_PRINTED, plain_for_plot, printable, shell_word, without_folders
 
-SOURCE = Path(__file__).parents[2] / "src" / "surefoot"
 STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 """What no output may hold, but for line breaks."""
 HOSTILE = (
@@ -172,10 +172,10 @@ def _is_clean(words: ast.expr) -> bool:
     return isinstance(words, ast.Constant) or called
 
 
-def unclean_drawing(source: str) -> list[str]:
+def unclean_drawing(tree: ast.AST) -> list[str]:
     """Words that reach matplotlib as they are."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         words = [keyword.value for keyword in node.keywords if keyword.arg in ("label", "labels")]
@@ -185,10 +185,10 @@ def unclean_drawing(source: str) -> list[str]:
     return found
 
 
-def unclean_printing(source: str) -> list[str]:
+def unclean_printing(tree: ast.AST) -> list[str]:
     """Ways to a terminal that go past `cli.terminal`."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in ("print", "input", "pprint"):
             found.append(node.id)
         if isinstance(node, ast.Call) and re.search(
@@ -205,13 +205,13 @@ def unclean_printing(source: str) -> list[str]:
 
 
 def test_figures_hold_no_word_as_it_is() -> None:
-    found = {path.name: unclean_drawing(path.read_text()) for path in (SOURCE / "report").glob("*.py")}
+    found = {name.removeprefix("report/"): unclean_drawing(tree) for name, tree in of_source("report")}
     assert len(found) > 10
     assert {name: words for name, words in found.items() if words} == {}
 
 
 def test_nothing_prints_past_the_terminal_module() -> None:
-    found = {str(path.relative_to(SOURCE)): unclean_printing(path.read_text()) for path in SOURCE.rglob("*.py")}
+    found = {name: unclean_printing(tree) for name, tree in of_source()}
     assert "print" in found.pop("cli/terminal.py")
     # The progress line has a console of its own on stderr, and gives it cleaned words without markup.
     assert found.pop("cli/progress.py") == ["Console"]
@@ -219,15 +219,11 @@ def test_nothing_prints_past_the_terminal_module() -> None:
 
 
 def test_the_scans_find_what_they_are_for() -> None:
-    assert unclean_drawing(
-        "axes.set_title(name)\naxes.plot(x, label=f'{name} ({n:d})')\naxes.text(0, 1, f'{n:g}')"
-    ) == [
-        "name",
-        "f'{name} ({n:d})'",
-    ]
-    assert unclean_drawing("axes.set_title(plain_for_plot(name))\nfigure.legend(handles=[name])") == []
+    drawing = "axes.set_title(name)\naxes.plot(x, label=f'{name} ({n:d})')\naxes.text(0, 1, f'{n:g}')"
+    assert unclean_drawing(ast.parse(drawing)) == ["name", "f'{name} ({n:d})'"]
+    assert unclean_drawing(ast.parse("axes.set_title(plain_for_plot(name))\nfigure.legend(handles=[name])")) == []
     source = "print(x)\nsys.stderr.write(x)\nrich.console.Console()\nTextColumn('x')\nText.from_markup(x)"
-    assert unclean_printing(source) == [
+    assert unclean_printing(ast.parse(source)) == [
         "sys.stderr.write",
         "rich.console.Console",
         "markup",

@@ -17,7 +17,6 @@ from surefoot.cli.routes import Routes, given_options, refuse_others
 from surefoot.cli.terminal import say_lines
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
-from surefoot.envs import point_robot
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.evaluation import Evaluation
 from surefoot.evaluation.evaluation import evaluate as measure
@@ -193,7 +192,7 @@ def route_of(loaded: LoadedRun, request: BudgetRequest) -> str:
         return f"budgets{place}"
     if not task.simulated and task.image_shape is not None:
         return "images"
-    return "point robot" if task.name in point_robot.ROBOTS else f"protocol{place}"
+    return "point robot" if task.exact_set else f"protocol{place}"
 
 
 def _check_route(

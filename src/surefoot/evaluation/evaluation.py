@@ -70,8 +70,6 @@ class Scored(NamedTuple):
 class Evaluation:
     """Conditions x episodes x scorers."""
 
-    kind: str
-    """In words: "point robot", "images", "protocol", "budgets"."""
     conditions: Sequence[Condition]
     episodes: Annotated[int, Range("[1, 10^7]")]
     """Of each seed and condition."""

@@ -40,7 +40,7 @@ def _point_robot(name: str, observation_dim: int, *, has_signal: bool) -> Task:
     constraints = (*_FREE, Signal(unit="m")) if has_signal else _FREE
     return Task(
         name, observation_dim, 2, 300, return_min=0.0, return_max=8.05, constraints=constraints, deterministic=True,
-        environment=own(name),
+        environment=own(name), exact_set=True,
     )  # fmt: skip
 
 
@@ -50,6 +50,7 @@ def _point_robot_pixels(name: str, size: int, collected_as: str | None = None) -
     return Task(
         name, 3 * size * size, 2, 75, return_min=0.0, return_max=8.05, constraints=_FREE, deterministic=True,
         environment=own(name), collected_as=collected_as, presets=f"pixels {size}", image_shape=shape,
+        exact_set=True,
     )  # fmt: skip
 
 

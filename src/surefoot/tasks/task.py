@@ -71,6 +71,8 @@ class Task:
     """Columns of the observation that may hold one number in all rows by their nature; None: any may."""
     equal_columns: Annotated[tuple[tuple[int, int], ...] | None, Range("[0, 1000000]")] = ()
     """Pairs of columns that may be equal in all rows by their nature; None: any may."""
+    exact_set: bool = False
+    """Whether its exact feasible set is known (`surefoot.safety`): evaluations take their starts from it."""
     image_shape: Annotated[tuple[int, int, int] | None, Range(COUNT)] = None
     """Height, width and channels where the observation is an image (uint8); None where it is a vector."""
 

@@ -60,6 +60,12 @@ class ActionTable:
     units: dict[str, str] = field(default_factory=dict)
     """Column -> its unit."""
 
+    @property
+    def bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Smallest and largest number of each column."""
+        width = len(self.columns)
+        return self.low or (-1.0,) * width, self.high or (1.0,) * width
+
 
 @dataclass(frozen=True)
 class RewardTable:
@@ -171,13 +177,6 @@ class TaskFile:
     def costs(self) -> tuple[ConstraintTable, ...]:
         """The constraints by a cost."""
         return tuple(one for one in self.constraint if one.kind == "cost")
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is left to be taken from a log: every column is named, every number given."""
-        patterns = any("*" in name for name in (*self.observation.columns, *self.action.columns))
-        scales = any(one.scale == FROM_DATA for one in self.signals)
-        return not (patterns or scales or self.task.reference_returns == FROM_DATA)
 
     def as_json(self) -> dict[str, Any]:
         """The whole file as JSON values, every key with its value."""

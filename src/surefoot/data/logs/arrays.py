@@ -58,18 +58,18 @@ class Hdf5Log:
 
     name: str
     path: Path
-    stored: Mapping[str, int]
-    """Array -> its columns; 0 for one number a row."""
+    shapes: Mapping[str, tuple[int, ...]]
+    """Of each array."""
     counted: str = "row"
 
     @property
     def names(self) -> tuple[str, ...]:
         """The columns."""
-        return tuple(one for name, width in self.stored.items() for one in split_names(name, _shape(width)))
+        return tuple(one for name, shape in self.shapes.items() for one in split_names(name, shape))
 
     def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
         """As `Log.batches`."""
-        owners = {one: name for name, width in self.stored.items() for one in split_names(name, _shape(width))}
+        owners = {one: name for name, shape in self.shapes.items() for one in split_names(name, shape)}
         wanted = dict.fromkeys(owners[name] for name in columns)
         with reading(self.path) as file:
             nodes = {name: _node(self.path, file, name) for name in wanted}
@@ -144,8 +144,7 @@ def open_hdf5(name: str, path: Path) -> Hdf5Log:
     if not shapes:
         refuse(path, "", expected="arrays of numbers, one row a step", found="none")
     (rows, _), *_ = Counter(shape[0] for shape in shapes.values()).most_common(1)
-    stored = {key: shape[1] if len(shape) > 1 else 0 for key, shape in shapes.items() if shape[0] == rows}
-    return Hdf5Log(name, path, stored)
+    return Hdf5Log(name, path, {key: shape for key, shape in shapes.items() if shape[0] == rows})
 
 
 def open_minari(name: str, folder: Path) -> MinariLog:
@@ -160,10 +159,6 @@ def open_minari(name: str, folder: Path) -> MinariLog:
 
 
 # --- HDF5 ------------------------------------------------------------------------------------------------------------
-
-
-def _shape(width: int) -> tuple[int, ...]:
-    return (0, width) if width else (0,)
 
 
 def _arrays(path: Path, group: h5py.Group, prefix: str) -> Iterator[tuple[str, tuple[int, ...]]]:

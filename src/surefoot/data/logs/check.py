@@ -179,8 +179,7 @@ def _rates(checked: Checked) -> Iterator[str]:
     table, actions = checked.file.action, checked.data.actions
     if not table.rate_limit or len(actions) < 2:
         return
-    low = np.array(table.low or [-1.0] * len(table.columns))
-    high = np.array(table.high or [1.0] * len(table.columns))
+    low, high = (np.array(bounds) for bounds in table.bounds)
     inside = np.ones(len(actions) - 1, bool)
     inside[checked.data.episode_starts[1:] - 1] = False
     changes = np.abs(np.diff(read_rows(actions, 0, len(actions)), axis=0))[inside] * (high - low) / 2

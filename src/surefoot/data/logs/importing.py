@@ -22,7 +22,7 @@ from surefoot.data.logs.arrays import frame_log
 from surefoot.data.logs.columns import Columns, resolve_columns
 from surefoot.data.logs.episodes import whole_episodes
 from surefoot.data.logs.table import Log
-from surefoot.data.logs.transitions import Steps, given_scales, scaled, steps_of
+from surefoot.data.logs.transitions import Steps, scaled, steps_of
 from surefoot.data.mapping import release
 from surefoot.data.writing import new_hdf5, replacing
 from surefoot.errors import DataError
@@ -180,7 +180,7 @@ def _arrays(log: Log, columns: Columns, imported: Imported, on_rows: OnRows | No
     """The arrays of a data file, block by block of whole episodes."""
     file, done = imported.file, 0
     filled = replace(columns, file=file)
-    scales = np.array([1.0 if scale is None else scale for scale in given_scales(filled)])
+    scales = np.array([one.scale if one.kind == "signal" else 1.0 for one in file.constraint], np.float64)
     for rows in whole_episodes(log, filled):
         steps = steps_of(rows, filled)
         done += len(rows)

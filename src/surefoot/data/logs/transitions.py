@@ -16,7 +16,6 @@ from surefoot.data.checks import ACTION_SLACK
 from surefoot.data.logs.columns import Columns
 from surefoot.data.logs.episodes import Rows, check_length
 from surefoot.data.logs.table import refuse_at
-from surefoot.tasks.task_file import FROM_DATA
 
 VIOLATION = 1.0
 """h of a step with a cost that no signal calls a violation: the usual size of a signal."""
@@ -98,14 +97,6 @@ def scaled(steps: Steps, columns: Columns, scales: Float[np.ndarray, " c"]) -> S
     return Scaled(np.maximum(costs, (h > 0).astype(np.float64)), worst, values)
 
 
-def given_scales(columns: Columns) -> list[float | None]:
-    """The scale of each constraint; None where it comes from the data. That of a cost is 1."""
-    return [
-        1.0 if one.kind == "cost" else None if one.scale == FROM_DATA else float(one.scale)
-        for one in columns.file.constraint
-    ]
-
-
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
@@ -183,8 +174,7 @@ def _actions(entered: Rows, columns: Columns, before: np.ndarray) -> np.ndarray:
     """Actions in [-1, 1]. Refuses one outside of the task file's bounds."""
     table = columns.file.action
     chosen = np.stack([entered.columns[name] for name in table.columns], 1)[before]
-    low = np.array(table.low or [-1.0] * len(table.columns))
-    high = np.array(table.high or [1.0] * len(table.columns))
+    low, high = (np.array(bounds) for bounds in table.bounds)
     actions = 2 * (chosen - low) / (high - low) - 1
     wrong = np.abs(actions) > 1 + ACTION_SLACK
     if wrong.any():

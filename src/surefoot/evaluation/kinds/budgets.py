@@ -75,7 +75,6 @@ def under_budgets(run: LoadedRun, request: BudgetRequest) -> Evaluation:
     except ConfigError as error:
         raise ConfigError(f"{place}: algorithm '{name}': {error}") from error
     return Evaluation(
-        kind="budgets",
         conditions=tuple(Condition(budget=budget) for budget in budgets),
         episodes=request.episodes,
         roll_out=partial(_roll_out, request=request),

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from surefoot.data.frames import FrameData, first_episodes
-from surefoot.envs.point_robot_pixels import VARIANTS
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Scored, Setting
 from surefoot.evaluation.image_pictures import picture_arrays
@@ -32,10 +31,9 @@ EPISODES = 256
 
 def on_images(task: Task, *, episodes: int = EPISODES) -> Evaluation:
     """From starts that the task draws; of PointRobotPixels from feasible and, a quarter as many, infeasible ones."""
-    exact = task.name in VARIANTS
+    exact = task.exact_set
     conditions = (Condition(start="feasible"), Condition(start="infeasible", share=0.25)) if exact else (Condition(),)
     return Evaluation(
-        kind="images",
         conditions=conditions,
         episodes=episodes,
         roll_out=_from_exact_starts if exact else _from_drawn_starts,

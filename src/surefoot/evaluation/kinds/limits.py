@@ -37,7 +37,6 @@ def by_protocol(
     """Against the cost limits of a protocol (`ConfigError` where the task has none). `gifs` episodes of the first seed
     are drawn, before the others are run, so that a machine that cannot draw says so before the work."""
     return Evaluation(
-        kind="protocol",
         conditions=tuple(Condition(cost_limit=limit) for limit in cost_limits(task, protocol)),
         episodes=episodes,
         roll_out=partial(_roll_out, protocol=protocol, gifs=min(gifs, episodes)),
@@ -75,16 +74,15 @@ def _roll_out(at: Setting, *, protocol: ProtocolName, gifs: int) -> Episodes:
         )
     seconds = time.perf_counter() - began
     method = {**at.method, "data": data_name(at.run.config.data_selection)}
-    rows = protocol_rows(rollouts.episodes, task, protocol=protocol, method=method)
+    limits = [one.cost_limit for one in at.evaluation.conditions if one.cost_limit is not None]
+    rows = against_limits(protocol_rows(rollouts.episodes, task, method=method), limits, protocol)
     timing = _timing(rollouts, seconds, workers=at.workers, num_envs=num_envs)
     return Episodes(rows, _ProtocolEpisodes(drawn, environment.deaths, timing))
 
 
-def protocol_rows(
-    episodes: Sequence[Episode], task: Task, *, protocol: ProtocolName, method: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """A row for each episode and cost limit; `method` holds the columns that all share."""
-    once = [
+def protocol_rows(episodes: Sequence[Episode], task: Task, *, method: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A row for each episode, scored against no limit yet; `method` holds the columns that all share."""
+    return [
         episode_row(
             method,
             normalised_by=task,
@@ -99,7 +97,6 @@ def protocol_rows(
         )
         for one in episodes
     ]
-    return against_limits(once, cost_limits(task, protocol), protocol)
 
 
 def figures(at: Setting, episodes: Episodes) -> Scored:

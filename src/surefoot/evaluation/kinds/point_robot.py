@@ -34,7 +34,6 @@ def from_exact_starts(*, episodes: int = EPISODES, dataset: Dataset | None = Non
     """From feasible starts, from half as many infeasible ones and from the fixed ones. `dataset`: of the run, where it
     was read already."""
     return Evaluation(
-        kind="point robot",
         conditions=(Condition(start="feasible"), Condition(start="infeasible", share=0.5), Condition(start="fixed")),
         episodes=episodes,
         roll_out=partial(_roll_out, dataset=dataset),
