@@ -1,5 +1,6 @@
 """The collection of a simulated task: a safe learner trains, and every episode of its training is kept."""
 
+import itertools
 from collections.abc import Callable
 from typing import Annotated, Any, NotRequired
 
@@ -11,16 +12,17 @@ from annotated_types import Ge
 from surefoot.collection import ppo
 from surefoot.collection.clock import NO_TIME, Clock, Times
 from surefoot.collection.collection import Collection, Opener, Progress
-from surefoot.collection.episodes import Columns, EpisodeCutter, episode_sums, join
+from surefoot.collection.episodes import Columns, EpisodeCutter, columns_of, episode_sums, join, restarted_in
 from surefoot.collection.finish import finish
 from surefoot.collection.ppo import LearnerState, Rollout
 from surefoot.collection.recipes import cost_limit
 from surefoot.collection.scripted import play_round
 from surefoot.data import Dataset
-from surefoot.envs.vector import Step, VectorEnv
+from surefoot.envs.vector import VectorEnv
 from surefoot.errors import DivergenceError, option
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import pinned
+from surefoot.rollouts.host import walk
 
 _ROOM_FOR_LEARNER = 4_000_000
 """Bytes; its checkpoint is smaller."""
@@ -163,54 +165,35 @@ class _Gatherer:
         keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), part), 0), recipe.iteration)
         if self._observation is None:
             self._observation = np.asarray(self._simulators.reset(seeds[-1]), np.float32)
-        rows: list[tuple[np.ndarray, np.ndarray, Step]] = []
-        for key, next_seeds in zip(keys, seeds, strict=False):
-            if self._interrupted():
-                break
-            action = np.asarray(_ACT(state, self._observation, key))
-            step = self._simulators.step(np.clip(action, -1.0, 1.0), next_seeds)
-            rows.append((self._observation, action, step))
-            self._observation = np.asarray(step.start_observation, np.float32)
-        if not rows:
+        actions: list[np.ndarray] = []
+
+        def choose(number: int, observation: np.ndarray) -> np.ndarray:
+            actions.append(np.asarray(_ACT(state, np.asarray(observation, np.float32), keys[number])))
+            return np.clip(actions[-1], -1.0, 1.0)
+
+        upcoming = itertools.takewhile(lambda _: not self._interrupted(), seeds[:-1])
+        moments = list(walk(self._simulators, self._observation, upcoming, choose))
+        if not moments:
             return None, []
-        rollout, restarted = _rollout(rows)
-        episodes = self._cutter.cut(_columns(rollout), restarted=restarted)
-        return (rollout if len(rows) == recipe.iteration else None), episodes
+        self._observation = np.asarray(moments[-1].step.start_observation, np.float32)
+        columns, restarted = columns_of(moments), restarted_in(moments)
+        episodes = self._cutter.cut(columns, restarted=restarted)
+        return (_rollout(columns, actions, restarted) if len(moments) == recipe.iteration else None), episodes
 
 
-def _rollout(rows: list[tuple[np.ndarray, np.ndarray, Step]]) -> tuple[Rollout, np.ndarray]:
-    """The rows of an iteration [T, n, ...], and where a simulator was lost: such rows teach the learner nothing."""
-    steps = [step for _, _, step in rows]
-    restarted = np.stack([step.restarted for step in steps])
-
-    def stacked(values: list[np.ndarray]) -> Any:
-        return np.stack(values).astype(np.float32)
-
-    rollout = Rollout(
-        observation=stacked([observation for observation, _, _ in rows]),
-        action=stacked([action for _, action, _ in rows]),
-        reward=stacked([step.reward for step in steps]),
-        cost=stacked([step.cost for step in steps]),
-        next_observation=stacked([step.observation for step in steps]),
-        terminated=stacked([step.terminated for step in steps]),
-        truncated=stacked([step.truncated for step in steps]),
-        alive=stacked([~step.restarted for step in steps]),
+def _rollout(columns: Columns, actions: list[np.ndarray], restarted: np.ndarray) -> Rollout:
+    """The steps of an iteration [T, n, ...] as the policy chose them; where a simulator was lost they teach nothing."""
+    arrays: Any = {name: values.astype(np.float32) for name, values in columns.items()}
+    return Rollout(
+        observation=arrays["observations"],
+        action=np.stack(actions).astype(np.float32),  # pyright: ignore[reportArgumentType]
+        reward=arrays["rewards"],
+        cost=arrays["costs"],
+        next_observation=arrays["next_observations"],
+        terminated=arrays["terminated"],
+        truncated=arrays["truncated"],
+        alive=(~restarted).astype(np.float32),  # pyright: ignore[reportArgumentType]
     )
-    return rollout, restarted
-
-
-def _columns(rollout: Rollout) -> Columns:
-    """What is kept of a rollout, by the names of `Dataset`'s fields; actions as the simulators took them."""
-    arrays: dict[str, Any] = rollout._asdict()
-    return {
-        "observations": arrays["observation"],
-        "actions": np.clip(arrays["action"], -1.0, 1.0),
-        "rewards": arrays["reward"],
-        "costs": arrays["cost"],
-        "next_observations": arrays["next_observation"],
-        "terminated": arrays["terminated"] > 0,
-        "truncated": arrays["truncated"] > 0,
-    }
 
 
 def _learner(collection: Collection, run: int) -> LearnerState:

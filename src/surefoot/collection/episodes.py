@@ -1,12 +1,14 @@
 """Whole episodes cut out of what many simulators did side by side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
 from surefoot.data import Dataset
 from surefoot.ranges import Range, check_fields
+from surefoot.rollouts.host import Moment
 
 Columns = dict[str, np.ndarray]
 """Flat over episodes, by the names of `Dataset`'s fields; every episode in it is whole."""
@@ -15,6 +17,29 @@ Columns = dict[str, np.ndarray]
 def columns_dataset(task: str, columns: Columns) -> Dataset:
     """The columns as a dataset of `task`."""
     return Dataset(task=task, **columns)
+
+
+def columns_of(moments: Sequence[Moment]) -> Columns:
+    """Steps [T, n, ...] of n environments by the names of `Dataset`'s fields: float32, and bool where one ended."""
+    steps = [one.step for one in moments]
+
+    def numbers(values: list[Any]) -> np.ndarray:
+        return np.stack(values).astype(np.float32)
+
+    return {
+        "observations": numbers([one.observation for one in moments]),
+        "actions": numbers([one.action for one in moments]),
+        "rewards": numbers([step.reward for step in steps]),
+        "costs": numbers([step.cost for step in steps]),
+        "next_observations": numbers([step.observation for step in steps]),
+        "terminated": np.stack([step.terminated for step in steps]),
+        "truncated": np.stack([step.truncated for step in steps]),
+    }
+
+
+def restarted_in(moments: Sequence[Moment]) -> np.ndarray:
+    """Where a simulator was lost and its episode began again, [T, n]."""
+    return np.stack([one.step.restarted for one in moments])
 
 
 @dataclass

@@ -6,7 +6,7 @@ when it is started again is what it would have done, to the bit.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Annotated, Any, NamedTuple
@@ -34,6 +34,7 @@ from surefoot.errors import DataError, DivergenceError, option
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import pinned
 from surefoot.ranges import SEED, Range, check_fields
+from surefoot.rollouts.host import walk
 from surefoot.tasks import Task
 
 RECIPE = "medium-replay: SAC from scratch, costs ignored, its whole replay buffer; actions in [-1, 1] as executed"
@@ -184,33 +185,54 @@ def _train(
     interrupted: Interruption,
 ) -> tuple[_State, dict[str, Any]]:
     """All parts that are not done yet, round by round; new episodes begin with each."""
-    recipe, task = collection.recipe, collection.task
     state, metadata = _resumed(collection, template)
     clock, collected = Clock(metadata), state.collected
-    for first, after in parts(recipe):
+    for first, after in parts(collection.recipe):
         if first < metadata["rounds"]:
             continue
-        seeds = np.random.default_rng((collection.seed, first)).integers(2**31, size=(after - first + 1, recipe.lanes))
-        observation = np.asarray(simulators.reset(seeds[-1]), np.float32)
-        updates = 0 if after <= recipe.warm_up_rounds else recipe.updates
-        metrics: dict[str, Any] = {}
-        for number in range(first, after):
-            if interrupted():
-                raise interrupted.error()
-            if (number - first) % _TOLD_EVERY == 0:
-                report(number)
-            (key,) = _keys(jnp.int32(collection.seed), jnp.int32(number), count=1)
-            k_act, k_learn = jax.random.split(key)
-            if updates:
-                action = np.asarray(_ACT(collected.learner, observation, k_act))
-            else:
-                action = np.asarray(_RANDOM(recipe.lanes, task.action_dim, k_act))
-            step = simulators.step(np.clip(recipe.action_gain * action, -1.0, 1.0), seeds[number - first])
-            rows = _rows(observation, action, step)
-            collected, metrics = replay.run_round(recipe.learner, collected, rows, k_learn, updates=updates)
-            observation = np.asarray(step.start_observation, np.float32)
+        collected, metrics = _part(collection, collected, simulators, first, after, report, interrupted)
         metadata = _keep(collection, _State(collected, None), metrics, after, clock)
     return _State(collected, None), metadata
+
+
+def _part(
+    collection: ReplayCollection,
+    collected: Collected,
+    simulators: VectorEnv,
+    first: int,
+    after: int,
+    report: Report,
+    interrupted: Interruption,
+) -> tuple[Collected, dict[str, Any]]:
+    """Rounds `first` to `after` in simulators, each followed by its updates; the last one's metrics."""
+    recipe, task = collection.recipe, collection.task
+    seeds = np.random.default_rng((collection.seed, first)).integers(2**31, size=(after - first + 1, recipe.lanes))
+    updates = 0 if after <= recipe.warm_up_rounds else recipe.updates
+    metrics: dict[str, Any] = {}
+    action, k_learn = np.zeros(0), jax.random.key(0)
+
+    def upcoming() -> Iterator[np.ndarray]:
+        for number in range(after - first):
+            if interrupted():
+                raise interrupted.error()
+            if number % _TOLD_EVERY == 0:
+                report(first + number)
+            yield seeds[number]
+
+    def choose(number: int, observation: np.ndarray) -> np.ndarray:
+        nonlocal action, k_learn
+        (key,) = _keys(jnp.int32(collection.seed), jnp.int32(first + number), count=1)
+        k_act, k_learn = jax.random.split(key)
+        if updates:
+            action = np.asarray(_ACT(collected.learner, observation, k_act))
+        else:
+            action = np.asarray(_RANDOM(recipe.lanes, task.action_dim, k_act))
+        return np.clip(recipe.action_gain * action, -1.0, 1.0)
+
+    for moment in walk(simulators, simulators.reset(seeds[-1]), upcoming(), choose):
+        rows = _rows(moment.observation, action, moment.step)
+        collected, metrics = replay.run_round(recipe.learner, collected, rows, k_learn, updates=updates)
+    return collected, metrics
 
 
 def _rows(observation: np.ndarray, action: np.ndarray, step: Step) -> Rows:

@@ -4,13 +4,14 @@ Every lane plays one whole episode, and the round ends with the last of them. An
 collection's seed, the number of its part and its lane: its start, and what its driver is like.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
 
-from surefoot.collection.episodes import Columns, EpisodeCutter
-from surefoot.envs.vector import IDLE, Step, VectorEnv
+from surefoot.collection.episodes import Columns, EpisodeCutter, columns_of, restarted_in
+from surefoot.envs.vector import IDLE, VectorEnv
+from surefoot.rollouts.host import Moment, walk
 from surefoot.tasks import Task
 
 
@@ -45,35 +46,32 @@ def play_round(
         return make(task, np.random.default_rng((*seeds, lane)))
 
     drivers = [driver(lane) for lane in range(lanes)]
-    nothing_next, playing = np.full(lanes, IDLE), np.ones(lanes, bool)
+    playing = np.ones(lanes, bool)
     observation = np.asarray(simulators.reset(starts), np.float32)
-    rows: list[Columns] = []
-    while playing.any() and not interrupted():
+
+    def upcoming() -> Iterator[np.ndarray]:
+        """Nothing follows an episode."""
+        while playing.any() and not interrupted():
+            yield np.full(lanes, IDLE)
+
+    def choose(_: int, observation: np.ndarray) -> np.ndarray:
         action = np.zeros((lanes, task.action_dim), np.float32)
         for lane in np.flatnonzero(playing).tolist():
-            action[lane] = np.clip(drivers[lane].act(observation[lane]), -1.0, 1.0)
-        step = simulators.step(action, nothing_next)
-        rows.append(_row(observation, action, step, playing))
+            action[lane] = np.clip(drivers[lane].act(np.asarray(observation[lane], np.float32)), -1.0, 1.0)
+        return action
+
+    moments: list[Moment] = []
+    played: list[np.ndarray] = []
+    for moment in walk(simulators, observation, upcoming(), choose):
+        step = moment.step
+        moments.append(moment)
+        played.append(playing)
         for lane in np.flatnonzero(step.restarted).tolist():  # the same episode begins again, and so does its driver
             drivers[lane] = driver(lane)
         playing = playing & ~((step.terminated | step.truncated) & ~step.restarted)
-        observation = np.asarray(step.start_observation, np.float32)
-    if not rows:
+    if not moments:
         return [], False
-    restarted = np.stack([row.pop("restarted") for row in rows])
-    columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    return EpisodeCutter(lanes).cut(columns, restarted=restarted), not playing.any()
-
-
-def _row(observation: np.ndarray, action: np.ndarray, step: Step, playing: np.ndarray) -> Columns:
-    """One step of all lanes by the names of `Dataset`'s fields; idle lanes never end an episode."""
-    return {
-        "observations": observation,
-        "actions": action,
-        "rewards": np.asarray(step.reward, np.float32),
-        "costs": np.asarray(step.cost, np.float32),
-        "next_observations": np.asarray(step.observation, np.float32),
-        "terminated": np.asarray(step.terminated, bool) & playing,
-        "truncated": np.asarray(step.truncated, bool) & playing,
-        "restarted": np.asarray(step.restarted, bool),
-    }
+    columns = columns_of(moments)
+    for name in ("terminated", "truncated"):  # idle lanes never end an episode
+        columns[name] &= np.stack(played)
+    return EpisodeCutter(lanes).cut(columns, restarted=restarted_in(moments)), not playing.any()
