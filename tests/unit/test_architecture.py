@@ -2,12 +2,13 @@
 
 import ast
 import functools
+import pkgutil
 import re
 import subprocess
 import sys
 
 import pytest
-from tests.sources import of_source
+from tests.sources import SOURCE, TOP, of_source
 
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch"}
 
@@ -122,3 +123,26 @@ def test_an_agent_begins_with_an_index_of_its_equations_that_resolves(name: str)
     assert names
     for one in names:
         assert callable(functools.reduce(getattr, one.split("."), module)), one
+
+
+FOLDERS = "algorithms|cli|data|envs|evaluation|presets|ranges|rollouts|tasks|training|values"
+DOCUMENTED = re.compile(rf"`((?:{FOLDERS})\.[\w.]+)`")
+"""A call of a walk in docs/architecture.md."""
+
+
+def test_walks_of_the_documentation_are_calls_that_there_are() -> None:
+    page = (TOP / "docs" / "architecture.md").read_text(encoding="utf-8")
+    walks = page.partition("## Walks")[2].partition("## An algorithm")[0]
+    names = DOCUMENTED.findall(walks)
+    assert len(names) > 12
+    for name in names:
+        assert pkgutil.resolve_name(f"surefoot.{name}") is not None
+
+
+def test_files_of_an_update_are_at_most_four() -> None:
+    page = (TOP / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+`\w+`[^|]*) \| ([\w/., ]+\.py) \|$", page, re.MULTILINE)
+    assert len(rows) > 8
+    for step, files in rows:
+        assert len(files.split(", ")) <= 4, step
+        assert all((SOURCE / file).is_file() for file in files.split(", ")), step
