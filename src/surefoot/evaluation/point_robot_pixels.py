@@ -22,7 +22,7 @@ from surefoot.numerics import check_finite, pinned
 from surefoot.protocols import Algorithm, HasInfeasibility
 from surefoot.rollouts import scan
 from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses, solve_point_robot
-from surefoot.safety.region import SLICES, score_region
+from surefoot.safety.region import SLICES, score_seeds
 
 HELD_OUT_SEED, HELD_OUT_STEPS = 20_240, 6_000
 """Of the episodes that p is scored on: the data's behaviours with a seed that no data should have."""
@@ -111,11 +111,7 @@ def measure_region(algorithm: HasInfeasibility, states: list[Any], task: str, ex
     poses = [slice_poses(*one, resolution=RESOLUTION, extent=EXTENT) for one in SLICES]
     values = np.stack([exact.value(part) for part in poses])
     learned = np.stack([[_single(algorithm, state, part, variant) - 0.5 for state in states] for part in poses])
-    scored = [[score_region(learned[i, s], values[i]) for i in range(len(SLICES))] for s in range(len(states))]
-    means = {
-        name: np.mean([[getattr(score, name) for score in slices] for slices in scored], 0).tolist()
-        for name in scored[0][0]._fields
-    }
+    means = {name: np.mean(numbers, axis=0).tolist() for name, numbers in score_seeds(learned, values).items()}
     grid = (RESOLUTION, RESOLUTION)
     return PixelRegion(learned.reshape(*learned.shape[:2], *grid), values.reshape(len(SLICES), *grid), means)
 

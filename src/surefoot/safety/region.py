@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from surefoot.envs.point_robot import observe
@@ -49,6 +49,15 @@ def score_region(learned_value: ArrayLike, exact_value: ArrayLike) -> RegionScor
         false_safe_rate=_share(infeasible & ~called, infeasible, empty=0.0),
         false_alarm_rate=_share(called & ~infeasible, ~infeasible, empty=0.0),
     )
+
+
+def score_seeds(
+    learned: Float[np.ndarray, "slice seed n"], exact: Float[np.ndarray, "slice n"]
+) -> dict[str, list[list[float]]]:
+    """Each score of every seed on every slice, [seed][slice]."""
+    slices, seeds = learned.shape[:2]
+    scored = [[score_region(learned[i, s], exact[i]) for i in range(slices)] for s in range(seeds)]
+    return {name: [[getattr(one, name) for one in row] for row in scored] for name in RegionScore._fields}
 
 
 def score_slices(

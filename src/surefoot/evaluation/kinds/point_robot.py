@@ -21,7 +21,7 @@ from surefoot.runs.files import npz_content
 from surefoot.runs.loaded import LoadedRun
 from surefoot.safety.exact import cell_centres, slice_poses
 from surefoot.safety.exact_sets import USUAL_SWEEPS, FeasibleSet, exact_set, top_speed
-from surefoot.safety.region import SLICES, score_region
+from surefoot.safety.region import SLICES, score_seeds
 
 EPISODES = 1000
 PICTURED_EPISODES = 200
@@ -134,9 +134,7 @@ def measure_region(run: LoadedRun, exact: FeasibleSet) -> Region | None:
         "feasible value (slice, seed, point)", learned, f"its networks overflow on {run.config.task}'s observations"
     )
     values = np.stack([exact.value(part) for part in poses])
-    scored = [[score_region(learned[i, s], values[i]) for i in range(len(SLICES))] for s in range(learned.shape[1])]
-    names = scored[0][0]._fields
-    per_seed = {name: [[getattr(score, name) for score in slices] for slices in scored] for name in names}
+    per_seed: dict[str, Any] = {**score_seeds(learned, values)}
     per_seed["auroc"] = [
         [area_under_curve(learned[i, s], values[i] > 0) for i in range(len(SLICES))] for s in range(learned.shape[1])
     ]
