@@ -16,7 +16,7 @@ from typing import Any
 from _machine import write_public
 from _results import line
 from surefoot import data
-from surefoot.collection.card import shortfalls, targets
+from surefoot.collection.card import NOTES, shortfalls, targets
 from surefoot.files import write_text
 from surefoot.tasks import get_task
 
@@ -101,7 +101,8 @@ def missed(one: dict[str, Any]) -> str:
     task = get_task(card["task"])
     wanted = next(target["wanted"] for target in card["targets"] if target["name"] == "transitions")
     sentences = shortfalls(targets(found, task, transitions=wanted))
-    note = f" {card['note']}" if "note" in card and sentences else ""
+    note = card.get("note", NOTES.get(card["task"]))
+    note = "" if note is None else f" {note}"
     return "".join(f"- {card['task']}: {sentence}{note}\n" for sentence in sentences)
 
 

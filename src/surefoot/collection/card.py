@@ -14,9 +14,11 @@ ORIGIN = "recreated by Surefoot, not the published file"
 COST_RANGE_BINS = 10
 """Equal parts of the reference cost range, counted for the coverage."""
 
-_NOTES: dict[str, str] = {
+NOTES: dict[str, str] = {
     "BallRun": "What is safe is bounded by the speed limit of 2.5 m/s: 100 steps of 1/30 s at 60 a metre give a "
-    "return of 500, normalised 0.36, and a ball that starts at rest stays below that."
+    "return of 500, normalised 0.36, and a ball that starts at rest stays below that.",
+    "AntCircle": "The ant does not walk after 1,500,000 steps: no episode, safe or not, has a return above 0.06.",
+    "DroneCircle": "It grows with the learner's steps: 0.05 in 1,500,000, 0.45 in 3,000,000.",
 }
 """What a reader must know to judge a task's figures."""
 
@@ -83,7 +85,7 @@ def make_card(dataset: Dataset, task: Task, *, transitions: int, made: dict[str,
     """The card of `dataset`, of which at least `transitions` rows were wanted; `made` says how it came about."""
     found = coverage(dataset, task)
     rows = targets(found, task, transitions=transitions)
-    note = _NOTES.get(task.name)
+    note = NOTES.get(task.name)
     return {
         "task": task.name,
         "origin": ORIGIN,
