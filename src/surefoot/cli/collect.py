@@ -37,6 +37,7 @@ from surefoot.faults import Faults
 from surefoot.file_sets import check_file_place, check_writable
 from surefoot.ranges import SEED, Range, check_count, check_fields
 from surefoot.tasks import Task, get_task
+from surefoot.tasks.own_task import is_task_file
 
 DEFAULT_TRANSITIONS, VISION_TRANSITIONS = 100_000, 20_000
 
@@ -55,7 +56,8 @@ class CollectOptions(StrictOption):
     """
 
     task: str = "PointRobot"
-    """Name of the task: PointRobot, PointRobotSlow, one of DSRL's, by either of its names, or one of TREBI's."""
+    """Name of the task: PointRobot, PointRobotSlow, one of DSRL's, by either of its names, one of TREBI's, or a task
+    file of your own with an [environment]."""
     recipe: Literal["default", "medium-replay"] = "default"
     """default: the task's own, as above. medium-replay: SAC's replay buffer, for TREBI's tasks."""
     transitions: Annotated[int | None, Range("[1, 10^9]")] = None
@@ -64,6 +66,13 @@ class CollectOptions(StrictOption):
     medium-replay, whose file holds all whole episodes."""
     seed: Annotated[int, Range(SEED)] = 0
     """Of all randomness; the same seed gives the same data."""
+    policy: str | None = None
+    """Task files only: who acts. "random" (actions held for a few steps; the default), "pid" (the environment's own,
+    where it brings one), or "module:function", called with each observation, in the task file's units."""
+    episodes: Annotated[int | None, Range("[1, 10^7]")] = None
+    """Task files only: whole episodes, in place of --transitions."""
+    noise: Annotated[float | None, Range("[0, 10]")] = None
+    """Task files only: standard deviation of the noise on the policy's actions, in halves of their ranges."""
     steps: Annotated[int | None, Range("[1, 10^9]")] = None
     """Learners only: environment steps to simulate, of which the file keeps a part, or all of them with --recipe
     medium-replay; by default as the recipe says."""
@@ -72,7 +81,7 @@ class CollectOptions(StrictOption):
     unless a process dies. Not with --recipe medium-replay, which simulates in this process."""
     out: Path
     """HDF5 file to write, in DSRL's format; images in our own format of frames, those of a robot's
-    cameras as a folder of episodes."""
+    cameras as a folder of episodes. For task files also a log, which ends in .csv."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
 
@@ -87,7 +96,7 @@ def run(arguments: Sequence[str]) -> None:
         dataset = collect(options, given=given_options(CollectOptions, arguments, refused=faults.flags), faults=faults)
     say(f"{options.out}: {_coverage_sentence(dataset)}")
     remark(remarks(dataset, get_task(options.task), place=str(options.out)), strict=options.strict)
-    if options.out.is_dir():
+    if options.out.is_dir() or options.out.suffix.lower() == ".csv":
         return
     for sentence in data.read_card(options.out).get("falls_short", []):
         say(f"falls short: {sentence}")
@@ -99,6 +108,7 @@ ROUTES: Routes = {
     "images of a robot's cameras": _COMMON | {"transitions", "workers"},
     "a learner in a simulator": _COMMON | {"transitions", "steps", "workers", "overwrite"},
     "medium-replay": _COMMON | {"steps", "overwrite"},
+    "a task file": _COMMON | {"policy", "episodes", "transitions", "noise", "workers", "overwrite"},
 }
 """How data are collected -> the options that are read."""
 
@@ -119,6 +129,8 @@ def collect(options: CollectOptions, *, given: Names[str] = (), faults: Faults |
         if options.overwrite and task.vision is None:
             check_file_place(options.out)
         check_writable(options.out if options.out.is_dir() else options.out.parent)
+    if route == "a task file":
+        return _collect_own(options, task)
     if route == "medium-replay":
         return _collect_replay(options, task)
     if route == "images of a robot's cameras":
@@ -150,6 +162,8 @@ def _check_name(task: Task) -> None:
 
 def _route(options: CollectOptions, task: Task) -> tuple[str, str]:
     """How the data are collected, a key of `ROUTES`, and what does so in words."""
+    if is_task_file(options.task) or (task.environment is not None and task.environment.file is not None):
+        return "a task file", f"{task.name}, a task of your own"
     if options.recipe == "medium-replay":
         replay_recipe(task)  # refused where the task has none
         return "medium-replay", "the recipe medium-replay"
@@ -160,6 +174,30 @@ def _route(options: CollectOptions, task: Task) -> tuple[str, str]:
     if task.simulated:
         return "a learner in a simulator", task.name
     return "own behaviours", f"{task.name}, which has no simulator"
+
+
+def _collect_own(options: CollectOptions, task: Task) -> Dataset:
+    from surefoot.collection.own import OwnCollection, collect_own, write_log
+    from surefoot.envs.workers.players import OWN, Players
+
+    if options.out.suffix.lower() not in (".csv", ".hdf5", ".h5"):
+        raise ConfigError(f"--out: expected a file that ends in .csv or .hdf5, found {options.out}.")
+    if options.episodes is not None and options.transitions is not None:
+        raise ConfigError("--episodes: expected either these or --transitions, found both.")
+    given = {"policy": options.policy, "noise": options.noise}
+    collection = OwnCollection(
+        task, episodes=options.episodes, transitions=_rows(options), seed=options.seed,
+        **{name: value for name, value in given.items() if value is not None},
+    )  # fmt: skip
+    workers = min(os.cpu_count() or 1, options.episodes or 8) if options.workers is None else options.workers
+    players = Players(task, OWN, workers=workers, on_death=Terminal().warn_of_death)
+    with (
+        players,
+        ProgressLine(f"collecting {task.name}", unit="episodes" if options.episodes else "transitions") as line,
+    ):
+        columns = collect_own(collection, players, on_progress=line.report)
+    facts = {"recipe": "surefoot collect", "policy": collection.policy, "noise": collection.noise, "seed": options.seed}
+    return write_log(collection, columns, options.out, card={**facts, "versions": versions()})
 
 
 _Behaviours = list[tuple[str, int]]

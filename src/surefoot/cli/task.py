@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tyro
 
 from surefoot.cli.data_logs import logs_of
@@ -15,11 +16,14 @@ from surefoot.cli.terminal import say, say_lines, show
 from surefoot.data.logs import open_log
 from surefoot.data.logs.importing import survey_log
 from surefoot.data.logs.infer import infer_from_environment, infer_task_file
+from surefoot.envs.own.backend import GymnasiumBackend
+from surefoot.envs.own.making import EnvironmentFault
 from surefoot.errors import check_name
 from surefoot.files import write_text
 from surefoot.tasks import TASKS
-from surefoot.tasks.own_task import check_environment
-from surefoot.tasks.read_task_file import open_task_file
+from surefoot.tasks.own_task import check_environment, task_of
+from surefoot.tasks.read_task_file import TaskFileReader, open_task_file
+from surefoot.tasks.task_file import TaskFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,8 @@ class InferOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOptions:
-    """Check a task file, and all that it names: the columns of its log row by row, the maker of its environment."""
+    """Check a task file, and all that it names: the columns of its log row by row, its environment, of which
+    it makes one and takes a step."""
 
     file: tyro.conf.Positional[Path]
     """The task file."""
@@ -83,7 +88,21 @@ def check(options: CheckOptions) -> None:
     if file.environment is not None:
         check_environment(file, place=str(options.file))
         _show("environment", file.environment.make)
+        _probe(file, reader)
     say(f"{options.file}: {file.task.name}: good.")
+
+
+def _probe(file: TaskFile, reader: TaskFileReader) -> None:
+    """Make the environment, and take a step; what does not fit is said with the line of the task file."""
+    if any("*" in name for name in (*file.observation.columns, *file.action.columns)):
+        return  # the log, which is not there, says how many columns there are
+    try:
+        backend = GymnasiumBackend(task_of(file), draws=False)
+        backend.reset(0)
+        backend.step(backend.units.physical(np.zeros(len(backend.units.low))))
+        backend.close()
+    except EnvironmentFault as fault:
+        reader.refuse(fault.key, fault.sentence)
 
 
 def schema(options: SchemaOptions) -> None:

@@ -27,7 +27,7 @@ from surefoot.tasks import Task
 
 RESERVE_BYTES = 16 * 2**20
 """Kept free for the episodes that end last on a disk that fills up."""
-OpenPlayers = Callable[[], Players]
+OpenPlayers = Callable[[], Players[PixelEpisode]]
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,20 @@ from surefoot.errors import ConfigError, option
 from surefoot.tasks import Task
 
 ProtocolName = Literal["strict", "dsrl"]
+_OWN_TASKS = (1.0, 2.0, 4.0)
+"""Limits of the dsrl protocol in a task file's limit: DSRL's are 10, 20 and 40, or 20, 40 and 80."""
 
 
 def cost_limits(task: Task, protocol: ProtocolName) -> tuple[float, ...]:
     """The limits on an episode's cost. Raises `ConfigError` where the task has none in this protocol."""
     limits = (task.cost_limit,) if protocol == "strict" else task.dsrl_cost_limits
+    if (
+        protocol == "dsrl"
+        and task.cost_limit > 0
+        and task.environment is not None
+        and task.environment.file is not None
+    ):
+        limits = tuple(times * task.cost_limit for times in _OWN_TASKS)
     if not limits:
         name = option("protocol")
         raise ConfigError(f"{name} {protocol}: task {task.name} is not in it; use {name} strict.")

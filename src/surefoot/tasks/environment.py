@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from surefoot.tasks.reference import Reference
+from surefoot.tasks.task_file import TaskFile
 from surefoot.vision import Vision
 
 
@@ -21,6 +22,9 @@ class Environment:
     isolated: str | None = None
     """Name of the virtual environment in which it runs, since its libraries go with no others: one simulation a
     process. None: beside surefoot."""
+    file: TaskFile | None = None
+    """gymnasium: what the environment's numbers are called, their units, and what must hold; None: whatever its spaces
+    say, with the costs in `info["cost"]`."""
     vision: Vision | None = None
     """Cameras and action repeat, where a simulator's robot sees; a step is then a decision."""
 

@@ -90,9 +90,12 @@ def environment_of(file: TaskFile) -> Environment | None:
     if table is None:
         return None
     arguments: list[tuple[str, Argument]] = list(table.kwargs.items())
-    if ":" in table.make:
-        return Environment(Reference(table.make, tuple(arguments)), "gymnasium")
-    return Environment(Reference("gymnasium:make", (("id", table.make), *arguments)), "gymnasium")
+    return Environment(maker(table.make, tuple(arguments)), "gymnasium", packages=("gymnasium",), file=file)
+
+
+def maker(make: str, arguments: tuple[tuple[str, Argument], ...] = ()) -> Reference:
+    """What makes an environment: a function or class as "module:name", or Gymnasium's `make` with an id."""
+    return Reference(make, arguments) if ":" in make else Reference("gymnasium:make", (("id", make), *arguments))
 
 
 def kept_task_file(values: dict[str, Any], *, place: str) -> TaskFile:

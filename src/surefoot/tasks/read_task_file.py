@@ -224,6 +224,9 @@ def _check(found: TaskFile, reader: TaskFileReader, taken: Sequence[str]) -> Non
     if found.environment is not None and not re.fullmatch(r"[\w./-]+(:[\w.-]+)?", found.environment.make):
         sentence = f"expected a Gymnasium id or module:function, found {found.environment.make!r:.60}"
         reader.refuse(("environment", "make"), sentence)
+    if found.environment is not None and not re.fullmatch(r"(info\..+)?", found.environment.cost):
+        sentence = f'expected a place in info, as "info.cost", found {found.environment.cost!r:.60}'
+        reader.refuse(("environment", "cost"), sentence)
 
 
 def _check_twice(found: TaskFile, reader: TaskFileReader) -> None:

@@ -22,7 +22,7 @@ from surefoot.data.logs.arrays import frame_log
 from surefoot.data.logs.columns import Columns, resolve_columns
 from surefoot.data.logs.episodes import whole_episodes
 from surefoot.data.logs.table import Log
-from surefoot.data.logs.transitions import Steps, scaled, steps_of
+from surefoot.data.logs.transitions import Steps, steps_of
 from surefoot.data.mapping import release
 from surefoot.data.writing import new_hdf5, replacing
 from surefoot.errors import DataError
@@ -30,6 +30,7 @@ from surefoot.tasks import Task
 from surefoot.tasks.own_task import task_of
 from surefoot.tasks.read_task_file import TaskFileReader
 from surefoot.tasks.task_file import FROM_DATA, TaskFile
+from surefoot.tasks.violations import violations
 
 SIGNALS_KEY = "constraint_signals"
 """The array [N, c] of every constraint by itself, in the task file's order: signals relative to their scales, costs as
@@ -188,7 +189,8 @@ def _arrays(log: Log, columns: Columns, imported: Imported, on_rows: OnRows | No
             on_rows(done, imported.survey.rows)
         if not len(steps.actions):
             continue
-        values = scaled(steps, filled, scales)
+        constraints = steps.constraints / scales
+        values = violations(constraints, file.constraint)
         found = {"observations": steps.observations, "actions": steps.actions}
         if steps.rewards is not None:
             found["rewards"] = steps.rewards
@@ -196,7 +198,7 @@ def _arrays(log: Log, columns: Columns, imported: Imported, on_rows: OnRows | No
         if values.h is not None:
             found["constraints"] = values.h
         if len(file.constraint) > 1:
-            found[SIGNALS_KEY] = values.constraints
+            found[SIGNALS_KEY] = constraints
         numbers = {key: _float32(log, key, one) for key, one in found.items()}
         yield numbers | {"terminals": steps.terminated, "timeouts": steps.truncated}
 

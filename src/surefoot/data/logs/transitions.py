@@ -6,7 +6,7 @@ it ended. That row counts as a step of its own, into a state like its own, where
 where the episode terminated in it, or where it has a cost.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +16,6 @@ from surefoot.data.checks import ACTION_SLACK
 from surefoot.data.logs.columns import Columns
 from surefoot.data.logs.episodes import Rows, check_length
 from surefoot.data.logs.table import refuse_at
-
-VIOLATION = 1.0
-"""h of a step with a cost that no signal calls a violation: the usual size of a signal."""
 
 
 class Steps(NamedTuple):
@@ -38,15 +35,6 @@ class Steps(NamedTuple):
     """Episodes of one row, which hold no step."""
     repeated: int
     """Last rows that count as steps."""
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """What a data file holds besides what `Steps` does."""
-
-    costs: Float[np.ndarray, " n"]
-    h: Float[np.ndarray, " n"] | None
-    constraints: Float[np.ndarray, "n c"]
 
 
 def steps_of(rows: Rows, columns: Columns) -> Steps:
@@ -79,22 +67,6 @@ def steps_of(rows: Rows, columns: Columns) -> Steps:
         single=single,
         repeated=repeated,
     )
-
-
-def scaled(steps: Steps, columns: Columns, scales: Float[np.ndarray, " c"]) -> Scaled:
-    """Costs and h: the worst of all signals, each relative to its scale, and of the costs.
-
-    A step into a state where a signal is above 0 costs 1, where no logged cost is larger.
-    """
-    values = steps.constraints / scales
-    signals = [number for number, one in enumerate(columns.file.constraint) if one.kind == "signal"]
-    logged = [number for number, one in enumerate(columns.file.constraint) if one.kind == "cost"]
-    costs = values[:, logged].sum(1)
-    if not signals:
-        return Scaled(costs, None, values)
-    h = values[:, signals].max(1)
-    worst = np.where((costs > 0) & (h <= 0), VIOLATION, h)
-    return Scaled(np.maximum(costs, (h > 0).astype(np.float64)), worst, values)
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------

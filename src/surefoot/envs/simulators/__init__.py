@@ -1,10 +1,11 @@
-"""DSRL's simulators and Gymnasium's MuJoCo robots behind one interface.
+"""DSRL's simulators, Gymnasium's MuJoCo robots and environments of other people behind one interface.
 
 Each is imported when one of its tasks is made, and never before.
 """
 
 from typing import Literal
 
+from surefoot.envs.own.backend import GymnasiumBackend
 from surefoot.envs.simulators.adapter import Backend, Simulator
 from surefoot.errors import ConfigError, check_name
 from surefoot.tasks import Task, get_task
@@ -27,10 +28,12 @@ def make(task: Task, *, render_mode: Literal["rgb_array"] | None = None) -> Simu
     """
     if render_mode is not None:
         check_name("render mode", render_mode, RENDER_MODES)
-    if task.environment is None or task.environment.kind != "simulator":
+    if task.environment is None or task.environment.kind == "jax":
         found = "without" if task.environment is None else f"of the kind {task.environment.kind}"
         raise ConfigError(f"task {task.name}: expected one of a simulator, found one {found}.")
-    backend: Backend = task.environment.make(task, draws=render_mode is not None)
+    draws = render_mode is not None
+    own = task.environment.kind == "gymnasium"
+    backend: Backend = GymnasiumBackend(task, draws=draws) if own else task.environment.make(task, draws=draws)
     return Simulator(task, backend, render_mode=render_mode)
 
 

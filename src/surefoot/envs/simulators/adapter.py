@@ -1,6 +1,6 @@
 """One Gymnasium environment over all simulators: float32, actions in [-1, 1], cost in `info`, an own time limit."""
 
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
@@ -51,6 +51,16 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class SaysMore(Protocol):
+    """A backend that says of its last step what others do not."""
+
+    constraint: float
+    """The worst signal h of the state entered, > 0 for a violation; -inf where there is none."""
+    truncated: bool
+    """Whether it ended the episode for a reason of its own, as a limit on time."""
+
+
 class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
     """A task in its simulator. `terminated` is the simulator's word, `truncated` the task's horizon; never both."""
 
@@ -77,6 +87,7 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         self.action_space = spaces.Box(-1.0, 1.0, (task.action_dim,), np.float32)
         self._backend = backend
         self._backend_step = backend.step
+        self._more = backend if isinstance(backend, SaysMore) else None
         self._low = np.asarray(backend.action_low, np.float64)
         self._half = 0.5 * (np.asarray(backend.action_high, np.float64) - self._low)
         self._plain = bool((self._low == -1).all() and (self._half == 1).all())
@@ -126,7 +137,11 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         self._steps = steps
         terminated = bool(found[3])
         truncated = steps >= self._horizon and not terminated
-        return found[0].astype(self._kind), float(found[1]), terminated, truncated, {"cost": float(found[2])}
+        info = {"cost": float(found[2])}
+        if (more := self._more) is not None:
+            truncated = not terminated and (truncated or more.truncated)
+            info["constraint"] = more.constraint
+        return found[0].astype(self._kind), float(found[1]), terminated, truncated, info
 
     def _bad_action(self, action: np.ndarray) -> ConfigError:
         return ConfigError(f"action: expected {self._action_dim} finite numbers in [-1, 1], found {action!r}.")

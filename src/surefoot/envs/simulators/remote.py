@@ -43,7 +43,7 @@ class RemoteBackend:
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, float, bool]:
         payload = self._ask(ipc.STEP, *ipc.pack_actions(_NONE, action[None]))
-        observation, reward, cost, terminated, _, _ = ipc.unpack_step(payload, 1, self.observation_dim)
+        observation, reward, cost, terminated, *_ = ipc.unpack_step(payload, 1, self.observation_dim)
         return observation[0], reward[0], cost[0], terminated[0]
 
     def render(self) -> np.ndarray:

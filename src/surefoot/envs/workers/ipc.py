@@ -8,7 +8,8 @@ Images are flat and uint8 instead of float32:
     'o'  JSON: num_envs, the task's facts     JSON: num_envs, observation_dim, action_dim, frames_per_second, horizon
     'r'  seeds int64 [k]                     observation float32 [k, o]
     's'  next_seeds int64 [k],               observation float32 [k, o], reward and cost float64 [k],
-         actions float64 [k, a]              terminated and truncated bool [k], start_observation float32 [k, o]
+         actions float64 [k, a]              terminated and truncated bool [k], start_observation float32 [k, o],
+                                             constraint float64 [k]
     'p'  environment int64 [1]               height, width int64 [2], picture uint8 [height, width, 3]
     'c'  nothing                             CPU seconds of the process so far, float64 [1]
     'w'  JSON: a whole episode's description what the worker's own function makes of it, as bytes
@@ -67,17 +68,23 @@ def pack_step(step: Any) -> tuple:
     return (
         _observations(step.observation), _raw(step.reward, "<f8"), _raw(step.cost, "<f8"),
         _raw(step.terminated, "?"), _raw(step.truncated, "?"), _observations(step.start_observation),
+        b"" if step.constraint is None else _raw(step.constraint, "<f8"),
     )  # fmt: skip
 
 
 def unpack_step(payload: bytes, num_envs: int, observation_dim: int, kind: str = NUMBERS) -> tuple:
-    """The fields of a `Step` but the last out of a message."""
+    """The fields of a `Step` out of a message, but `restarted` and `constraint`."""
     reader = _Reader(payload)
     rows = (num_envs, observation_dim)
     return (
         reader.take(kind, rows), reader.take("<f8", (num_envs,)), reader.take("<f8", (num_envs,)),
         reader.take("?", (num_envs,)), reader.take("?", (num_envs,)), reader.take(kind, rows),
     )  # fmt: skip
+
+
+def unpack_constraint(payload: bytes, num_envs: int) -> np.ndarray:
+    """The last field of a `Step` out of a message of `LocalEnvs`, which ends with it."""
+    return np.frombuffer(payload[-8 * num_envs :], "<f8").copy()
 
 
 def pack_actions(next_seeds: np.ndarray, actions: np.ndarray) -> tuple:

@@ -1,11 +1,13 @@
 """Several environments in one process, stepped one after the other. Needs NumPy only, as MetaDrive's process does."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
 IDLE = -1
 """In place of a seed: the environment is not stepped until the next reset."""
+NO_SIGNAL = -np.inf
+"""The worst of no signals."""
 
 
 class Step(NamedTuple):
@@ -22,6 +24,9 @@ class Step(NamedTuple):
     """What to act on next: where an episode ended, the first observation of the next; else `observation`."""
     restarted: np.ndarray
     """The environment's worker died: its episode begins again with the same seed, and its steps so far are void."""
+    constraint: Optional[np.ndarray] = None  # noqa: UP045 (this file runs on the Pythons of old simulators)
+    """The worst signal h of the state entered, > 0 for a violation, before costs count [n]; -inf where a task has
+    none; None where none is kept."""
 
 
 class LocalEnvs:
@@ -49,18 +54,19 @@ class LocalEnvs:
         """Step what runs; where an episode ends, begin that of its seed in `next_seeds`, or fall idle."""
         count = self.num_envs
         observation = np.zeros((count, self._observation_dim), self._kind)
-        reward, cost = np.zeros(count), np.zeros(count)
+        reward, cost, constraint = np.zeros(count), np.zeros(count), np.full(count, NO_SIGNAL)
         terminated, truncated = np.zeros(count, bool), np.zeros(count, bool)
         for index, environment in enumerate(self._environments):
             if self._running[index]:
                 seen, reward[index], terminated[index], truncated[index], info = environment.step(actions[index])
                 observation[index] = seen.reshape(-1)
                 cost[index] = info["cost"]
+                constraint[index] = info.get("constraint", NO_SIGNAL)
         start = observation.copy()
         for index in np.flatnonzero(terminated | truncated).tolist():
             start[index] = 0
             self._begin(index, int(next_seeds[index]), start)
-        return Step(observation, reward, cost, terminated, truncated, start, np.zeros(count, bool))
+        return Step(observation, reward, cost, terminated, truncated, start, np.zeros(count, bool), constraint)
 
     def render(self, index: int) -> np.ndarray:
         """The picture of an environment, uint8 [height, width, 3]."""

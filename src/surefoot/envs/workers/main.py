@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Any
 
+from surefoot.envs.own import episodes as own_episodes
+from surefoot.envs.own.backend import GymnasiumBackend
 from surefoot.envs.simulators import make
 from surefoot.envs.workers.episodes import run_episode
 from surefoot.envs.workers.ipc import NUMBERS, PIXELS, Opened, serve
@@ -24,6 +26,9 @@ def open_envs(request: dict[str, Any]) -> Opened:
     }
     kind = NUMBERS if task.image_shape is None else PIXELS
     envs = LocalEnvs(environments, observation_dim=task.observation_dim, kind=kind)
+    backend = environments[0].backend
+    if isinstance(backend, GymnasiumBackend):
+        return Opened(envs, facts, partial(own_episodes.run_episode, backend, task.horizon))
     return Opened(envs, facts, partial(run_episode, environments[0]))
 
 

@@ -1,38 +1,69 @@
-"""Worker processes that run whole episodes by themselves, as many side by side as there are workers."""
+"""Worker processes that run whole episodes by themselves, as many side by side as there are workers: of scripted
+behaviors in tasks with cameras, and of controllers in strangers' environments."""
 
 import json
 import queue
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
-from surefoot.envs.simulators import make
+from surefoot.envs.own import episodes as own_episodes
+from surefoot.envs.own.backend import GymnasiumBackend
+from surefoot.envs.simulators import Simulator, make
 from surefoot.envs.vector import WorkerDeath
 from surefoot.envs.workers import ipc
 from surefoot.envs.workers.commands import start_of
-from surefoot.envs.workers.episodes import PixelEpisode, Told, play, unpack
+from surefoot.envs.workers.episodes import play, unpack
 from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
 from surefoot.envs.workers.vector import MOST_DEATHS
 from surefoot.errors import SimulatorError
 from surefoot.tasks import Task
 
 Result = TypeVar("Result")
+Episode = TypeVar("Episode")
 
 
-class Players:
-    """`workers` processes that play episodes of a task with cameras, 0 for this process; a context manager.
+class Request(Protocol):
+    """An episode's description, a named tuple."""
+
+    @property
+    def seed(self) -> int: ...
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+class Kind(NamedTuple, Generic[Episode]):
+    """Of episodes: how they are played here, and read where a process played them."""
+
+    play: Callable[[Simulator, Any], Episode]
+    unpack: Callable[[bytes], Episode]
+
+
+def _play_own(environment: Simulator, request: Any) -> own_episodes.Rows:
+    assert isinstance(environment.backend, GymnasiumBackend)
+    return own_episodes.play(environment.backend, request, environment.task.horizon)
+
+
+PIXELS = Kind(play, unpack)
+"""Scripted behaviors in tasks with cameras: `Told` -> `PixelEpisode`."""
+OWN = Kind(_play_own, own_episodes.unpack)
+"""Controllers in environments of task files: `own.episodes.Request` -> `Rows`."""
+
+
+class Players(Generic[Episode]):
+    """`workers` processes that play episodes of a task, 0 for this process; a context manager.
 
     An episode whose worker dies is played again by a new one, with the same seeds; `on_death` is told.
     """
 
     def __init__(
-        self, task: Task, *, workers: int, on_death: Callable[[WorkerDeath], None] = lambda death: None
-    ) -> None:
+        self, task: Task, kind: Kind[Episode] = PIXELS, *, workers: int,
+        on_death: Callable[[WorkerDeath], None] = lambda death: None,
+    ) -> None:  # fmt: skip
         self._task, self._on_death = task, on_death
         self._here, self._count = workers == 0, max(workers, 1)
-        self._idle: queue.Queue[_Player] = queue.Queue()
-        self._players = [_Player(task, here=self._here) for _ in range(self._count)]
+        self._idle: queue.Queue[_Player[Episode]] = queue.Queue()
+        self._players = [_Player(task, kind, here=self._here) for _ in range(self._count)]
         for player in self._players:
             self._idle.put(player)
 
@@ -43,9 +74,7 @@ class Players:
         for player in self._players:
             player.close()
 
-    def play(
-        self, episodes: Iterable[tuple[int, Told]], keep: Callable[[int, PixelEpisode], Result]
-    ) -> Iterator[Result]:
+    def play(self, episodes: Iterable[tuple[int, Request]], keep: Callable[[int, Episode], Result]) -> Iterator[Result]:
         """What `keep(number, episode)` makes of every episode, in the order in which they end. It runs in threads, one
         a worker; what it raises, or `SimulatorError` for an episode that killed too many workers, ends the work."""
         waiting = iter(episodes)
@@ -68,7 +97,7 @@ class Players:
                 for future in running:
                     future.cancel()
 
-    def _one(self, number: int, told: Told, keep: Callable[[int, PixelEpisode], Result]) -> Result:
+    def _one(self, number: int, told: Request, keep: Callable[[int, Episode], Result]) -> Result:
         player = self._idle.get()
         try:
             episode = self._persist(player, told)
@@ -76,7 +105,7 @@ class Players:
             self._idle.put(player)
         return keep(number, episode)
 
-    def _persist(self, player: "_Player", told: Told) -> PixelEpisode:
+    def _persist(self, player: "_Player[Episode]", told: Request) -> Episode:
         deaths = 0
         while True:
             try:
@@ -92,23 +121,23 @@ class Players:
                     ) from died
 
 
-class _Player:
+class _Player(Generic[Episode]):
     """One worker, started when it is first needed, or this process."""
 
-    def __init__(self, task: Task, *, here: bool) -> None:
-        self._task, self._here = task, here
+    def __init__(self, task: Task, kind: Kind[Episode], *, here: bool) -> None:
+        self._task, self._kind, self._here = task, kind, here
         self._open: Any = None
 
-    def play(self, told: Told) -> PixelEpisode:
+    def play(self, told: Request) -> Episode:
         if self._here:
             self._open = make(self._task) if self._open is None else self._open
-            return play(self._open, told)
+            return self._kind.play(self._open, told)
         if self._open is None:
             start = start_of(self._task.isolated)
             self._open = Worker(self._task, num_envs=1, start=start, timeout=ANSWER_SECONDS)
             self._open.wait_open()
         self._open.ask(ipc.EPISODE, json.dumps(told._asdict()).encode())
-        return unpack(self._open.answer())
+        return self._kind.unpack(self._open.answer())
 
     def close(self) -> None:
         """End it; the next episode starts another."""

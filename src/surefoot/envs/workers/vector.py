@@ -15,7 +15,7 @@ from surefoot.envs.simulators import make
 from surefoot.envs.vector import WorkerDeath
 from surefoot.envs.workers import ipc
 from surefoot.envs.workers.commands import start_of
-from surefoot.envs.workers.local import IDLE, LocalEnvs, Step
+from surefoot.envs.workers.local import IDLE, NO_SIGNAL, LocalEnvs, Step
 from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
 from surefoot.errors import ConfigError, SimulatorError
 from surefoot.ranges import check_count
@@ -124,9 +124,11 @@ class VectorSimulator:
     def _step_workers(self, actions: np.ndarray, seeds: np.ndarray) -> Step:
         requests = [ipc.pack_actions(seeds[part], actions[part]) for part in self._slices]
         rows = (self.num_envs, self.task.observation_dim)
+        constraint = np.full(self.num_envs, NO_SIGNAL)
         step = Step(
             np.zeros(rows, self._kind), np.zeros(self.num_envs), np.zeros(self.num_envs), np.zeros(self.num_envs, bool),
             np.zeros(self.num_envs, bool), np.zeros(rows, self._kind), np.zeros(self.num_envs, bool),
+            constraint,
         )  # fmt: skip
         for worker, request in zip(self._workers, requests, strict=True):
             worker.ask(ipc.STEP, *request)
@@ -139,8 +141,9 @@ class VectorSimulator:
                 step.restarted[part] = self._seeds[part] != IDLE
                 continue
             found = ipc.unpack_step(payload, _length(part), rows[1], self._kind)
-            for array, values in zip(step[: len(found)], found, strict=True):
+            for array, values in zip(step[:6], found, strict=True):
                 array[part] = values
+            constraint[part] = ipc.unpack_constraint(payload, _length(part))
         return step
 
     def _open(self) -> None:

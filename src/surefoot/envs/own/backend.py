@@ -1,0 +1,171 @@
+"""One Gymnasium environment as a simulator's backend: flat observations, actions in the plant's units, costs and h."""
+
+import time
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Float
+
+from surefoot.envs.own.live import Computed, Happened, LiveColumns
+from surefoot.envs.own.making import MAKE, EnvironmentFault, brief, make_environment
+from surefoot.errors import ConfigError, SurefootError
+from surefoot.tasks import Task
+from surefoot.tasks.action_units import ActionUnits
+from surefoot.tasks.spaces import flat_names, flat_values
+from surefoot.tasks.task_file import (
+    ActionTable,
+    ConstraintTable,
+    EnvironmentTable,
+    ObservationTable,
+    TaskFile,
+    TaskTable,
+)
+
+_SLACK = 1e-6
+"""Share of an action's range by which bounds may differ in rounding."""
+
+
+class GymnasiumBackend:
+    """A stranger's environment. What it raises, and what does not fit the task file, is an `EnvironmentFault`."""
+
+    def __init__(self, task: Task, *, draws: bool, made: gymnasium.Env[Any, Any] | None = None) -> None:
+        """`draws`: whether `render` will be called; `made`: the environment, where it exists already."""
+        self.env = make_environment(task, draws=draws) if made is None else made
+        try:
+            names = _observed(self.env, task.name)
+            low, high = _bounds(self.env, task.name)
+            assert task.environment is not None
+            given = task.environment.file
+            unnamed = partial(file_of_spaces, task.name, task.horizon, names, low, high, cost="info.cost")
+            self.file = unnamed() if given is None else given
+            self._order = _order(self.file, names)
+            self.units = ActionUnits.of(self.file.action)
+            _check_actions(self.file, self.units, low, high)
+            self.columns = LiveColumns(self.file)
+        except BaseException:
+            self.close()
+            raise
+        self.observation_dim, self.horizon = len(self._order), task.horizon
+        self.action_low, self.action_high = self.units.low, self.units.high
+        fps: Any = self.env.metadata.get("render_fps") or 30
+        self.frames_per_second = float(fps)
+        self.constraint, self.truncated = -np.inf, False
+        self.applied: Float[np.ndarray, " act"] | None = None
+        """The last action that the environment was given, in the plant's units."""
+
+    def reset(self, seed: int) -> Float[np.ndarray, " obs"]:
+        try:
+            value, info = self.env.reset(seed=seed)
+            observation = self._flat(value)
+        except SurefootError:
+            raise
+        except Exception as error:  # whatever a stranger's code raises
+            place = f"the reset with seed {seed}"
+            raise EnvironmentFault(
+                self.file.task.name, MAKE, f"expected a start, found {brief(error)} in {place}"
+            ) from error
+        self.applied, self.truncated, self.constraint = None, False, -np.inf
+        self.columns.begin(seed, observation, info)
+        return observation
+
+    def step(self, action: Float[np.ndarray, " act"]) -> tuple[Any, ...]:
+        applied = self.units.limited(action, self.applied)
+        space: Any = self.env.action_space
+        try:
+            found = self.env.step(applied.astype(space.dtype).reshape(space.shape))
+            value, reward, terminated, truncated, info = found
+            observation = self._flat(value)
+            happened = Happened(float(reward), bool(terminated), bool(truncated), info)
+        except SurefootError:
+            raise
+        except Exception as error:  # whatever a stranger's code raises
+            after = f"a step after {self.columns.place}"
+            raise EnvironmentFault(
+                self.file.task.name, MAKE, f"expected a step, found {brief(error)} in {after}"
+            ) from error
+        self.applied = applied
+        computed: Computed = self.columns.step(applied, happened, observation)
+        self.constraint, self.truncated = computed.signal, happened.truncated
+        return observation, computed.reward, computed.cost, happened.terminated
+
+    def render(self) -> np.ndarray:
+        return np.asarray(self.env.render())
+
+    def cpu_seconds(self) -> float:
+        return time.process_time()
+
+    def close(self) -> None:
+        self.env.close()
+
+    def _flat(self, value: Any) -> Float[np.ndarray, " obs"]:
+        return flat_values(self.env.observation_space, value)[self._order]
+
+
+def file_of_spaces(
+    name: str, horizon: int, names: tuple[str, ...], low: np.ndarray, high: np.ndarray, *, cost: str
+) -> TaskFile:
+    """A task file that says what an environment's spaces do; `cost` is its key in `info`, empty where nothing costs."""
+    none = ConstraintTable("cost", expression="0", kind="cost")
+    return TaskFile(
+        TaskTable(name, horizon),
+        ObservationTable(names),
+        ActionTable(
+            tuple(f"action[{number}]" for number in range(len(low))), tuple(low.tolist()), tuple(high.tolist())
+        ),
+        (none,),
+        environment=EnvironmentTable("", cost=cost),
+    )
+
+
+# --- spaces ----------------------------------------------------------------------------------------------------------
+
+
+def _observed(env: gymnasium.Env[Any, Any], task: str) -> tuple[str, ...]:
+    try:
+        return flat_names(env.observation_space, "observation")
+    except ConfigError as error:
+        raise EnvironmentFault(task, MAKE, str(error)) from error
+
+
+def _bounds(env: gymnasium.Env[Any, Any], task: str) -> tuple[np.ndarray, np.ndarray]:
+    """The bounds of the actions, flat."""
+    space = env.action_space
+    if isinstance(space, spaces.Box):
+        return space.low.reshape(-1).astype(np.float64), space.high.reshape(-1).astype(np.float64)
+    why = "the algorithms choose real numbers, and have no way to choose one of several"
+    raise EnvironmentFault(task, MAKE, f"expected actions of a Box, found {space!s:.80}: {why}")
+
+
+def _order(file: TaskFile, names: tuple[str, ...]) -> np.ndarray:
+    """Where the columns of the file lie in the flat observation: by their names where the environment has all of them,
+    else by their places."""
+    columns = file.observation.columns
+    if set(columns) <= set(names):
+        return np.array([names.index(one) for one in columns])
+    if len(columns) != len(names):
+        shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+        sentence = f"expected {len(names)} columns, as many as the environment's observation has numbers ({shown})"
+        raise EnvironmentFault(file.task.name, ("observation", "columns"), f"{sentence}, found {len(columns)}")
+    return np.arange(len(names))
+
+
+def _check_actions(file: TaskFile, units: ActionUnits, low: np.ndarray, high: np.ndarray) -> None:
+    """Refuse another number of actions than the environment's, and bounds beyond its."""
+    columns = file.action.columns
+    if len(columns) != len(low):
+        sentence = f"expected {len(low)} columns, as many as the environment's action has numbers, found {len(columns)}"
+        raise EnvironmentFault(file.task.name, ("action", "columns"), sentence)
+    for number, name in enumerate(columns):
+        slack = _SLACK * max(1.0, units.high[number] - units.low[number])
+        for key, beyond, found, bound in (
+            ("low", units.low < low - slack, units.low, low), ("high", units.high > high + slack, units.high, high)
+        ):  # fmt: skip
+            if beyond[number]:
+                least = "at least" if key == "low" else "at most"
+                sentence = (
+                    f"expected {least} {bound[number]:g} for {name}, the environment's bound, found {found[number]:g}"
+                )
+                raise EnvironmentFault(file.task.name, ("action", key), sentence)

@@ -1,0 +1,88 @@
+"""Make the environment that a task names, wherever Python finds it, and say in a sentence where that fails."""
+
+import os
+import sys
+from typing import Any, Protocol, runtime_checkable
+
+import gymnasium
+
+from surefoot.errors import ConfigError, SimulatorError
+from surefoot.tasks import Task
+from surefoot.tasks.reference import Reference
+
+_SHOWN = 160
+
+
+@runtime_checkable
+class PureFunctions(Protocol):
+    """An environment of pure JAX functions, in gymnax's manner: those of gymnax and of target-gym."""
+
+    @property
+    def default_params(self) -> Any: ...
+    def reset_env(self, key: Any, params: Any) -> tuple[Any, Any]: ...
+    def step_env(self, key: Any, state: Any, action: Any, params: Any) -> tuple[Any, Any, Any, Any, Any]: ...
+    def action_space(self, params: Any) -> Any: ...
+    def observation_space(self, params: Any) -> Any: ...
+
+
+class EnvironmentFault(SimulatorError):
+    """What is wrong with an environment: the key of the task file that it does not fit, expected and found."""
+
+    def __init__(self, task: str, key: tuple[str | int, ...], sentence: str) -> None:
+        dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
+        super().__init__(f"task {task}: {dotted}: {sentence}.")
+        self.key, self.sentence = key, sentence
+
+
+MAKE = ("environment", "make")
+
+
+def brief(error: BaseException) -> str:
+    """The kind of an error and what it says, in one line."""
+    words = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
+    return f"{type(error).__name__}: {words:.{_SHOWN}}" if words else type(error).__name__
+
+
+def load_from_here(reference: Reference) -> Any:
+    """The function or class of a reference that a user wrote; modules of the present folder are found, behind those
+    that are installed. Raises `ConfigError`, "expected ..., found ..."."""
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
+    expected = "a module and a function or class in it"
+    try:
+        return reference.load()
+    except ConfigError as error:
+        raise ConfigError(f"expected {expected}, found no {reference.path}") from error
+    except Exception as error:
+        raise ConfigError(
+            f"expected {expected}, found a fault in importing {reference.path} ({brief(error)})"
+        ) from error
+
+
+def make_environment(task: Task, *, draws: bool) -> gymnasium.Env[Any, Any]:
+    """The environment of a task, as its maker returns it. Raises `EnvironmentFault`."""
+    assert task.environment is not None
+    reference = task.environment.make
+    arguments: dict[str, Any] = {"render_mode": "rgb_array"} if draws else {}
+    if reference.path == "gymnasium:make":
+        arguments["disable_env_checker"] = True  # what it would warn of is checked here
+    named = dict(reference.arguments).get("id", reference.path)
+    try:
+        load_from_here(reference)
+        found = reference(**arguments)
+    except ConfigError as error:
+        raise EnvironmentFault(task.name, MAKE, str(error)) from error
+    except Exception as error:  # whatever a stranger's code raises
+        raise EnvironmentFault(task.name, MAKE, f"expected an environment of {named}, found {brief(error)}") from error
+    return as_gymnasium(found, task.name, str(named))
+
+
+def as_gymnasium(found: Any, task: str, named: str) -> gymnasium.Env[Any, Any]:
+    """A Gymnasium environment of what a maker returned. Raises `EnvironmentFault`."""
+    if isinstance(found, gymnasium.Env):
+        return found
+    if isinstance(found, PureFunctions):
+        from surefoot.envs.own.pure_functions import PureFunctionsEnv  # imports JAX
+
+        return PureFunctionsEnv(found)
+    raise EnvironmentFault(task, MAKE, f"expected a gymnasium.Env of {named}, found {type(found).__name__}")

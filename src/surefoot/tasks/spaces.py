@@ -1,0 +1,50 @@
+"""Numbers in Gymnasium's spaces, in one order: a Box row by row, a Dict by its keys as the space has them, a Tuple by
+its places.
+
+A Box alone is `observation[0]`, `observation[1]`, ...; a part of a Dict is called as its key, with a number in brackets
+where it has several: `speed`, `position[0]`; parts within parts are joined by dots, and those of a Tuple count:
+`observation.0[1]`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from surefoot.errors import ConfigError
+
+
+def flat_names(space: Any, name: str) -> tuple[str, ...]:
+    """What the numbers of a space are called, of which the whole is `name`. Raises `ConfigError`, "expected ..., found
+    ...", for a space that is no Box and not made of some."""
+    return tuple(_names(space, name, top=True))
+
+
+def _names(space: Any, name: str, *, top: bool) -> Iterator[str]:
+    from gymnasium import spaces  # takes a while, which tables of tasks are spared
+
+    if isinstance(space, spaces.Box):
+        count = int(np.prod(space.shape))
+        single = count == 1 and not top
+        yield from [name] if single else [f"{name}[{number}]" for number in range(count)]
+    elif isinstance(space, spaces.Dict):
+        for key, part in space.spaces.items():
+            yield from _names(part, str(key) if top else f"{name}.{key}", top=False)
+    elif isinstance(space, spaces.Tuple):
+        for number, part in enumerate(space.spaces):
+            yield from _names(part, f"{name}.{number}", top=False)
+    else:
+        raise ConfigError(f"expected numbers (a Box, or Dicts and Tuples of them), found {space!s:.80} for {name}")
+
+
+def flat_values(space: Any, value: Any) -> Float[np.ndarray, " n"]:
+    """The numbers of a value of a space, in the order of their names, float64."""
+    from gymnasium import spaces
+
+    if isinstance(space, spaces.Dict):
+        return np.concatenate([flat_values(part, value[key]) for key, part in space.spaces.items()])
+    if isinstance(space, spaces.Tuple):
+        pairs = zip(space.spaces, value, strict=True)
+        return np.concatenate([flat_values(part, one) for part, one in pairs])
+    return np.asarray(value, np.float64).reshape(-1)
