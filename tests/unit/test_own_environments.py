@@ -133,10 +133,9 @@ def test_a_log_that_was_collected_is_imported_to_the_episodes_that_ran(tmp_path:
     collection, columns = collected(task, policy="tests.own_plant:Ramp", episodes=3)
     out = tmp_path / "log.csv"
     dataset = write_log(collection, columns, out)
-    assert task.environment is not None
-    assert task.environment.file is not None
+    assert task.file is not None
     data = tmp_path / "data.hdf5"
-    import_log(open_log([out]), task.environment.file, TaskFileReader(out, ""), data)
+    import_log(open_log([out]), task.file, TaskFileReader(out, ""), data)
     # Valves 4, 5, ... 10 and 10 again, the bound: levels from 0.5 on 0.4, 0.4, 0.5, 0.7, 1, 1.4, 1.9 and 2.4, an end.
     assert dataset.lengths.tolist() == [8, 8, 8]
     assert dataset.terminated.sum() == 3

@@ -162,7 +162,7 @@ def _check_name(task: Task) -> None:
 
 def _route(options: CollectOptions, task: Task) -> tuple[str, str]:
     """How the data are collected, a key of `ROUTES`, and what does so in words."""
-    if is_task_file(options.task) or (task.environment is not None and task.environment.file is not None):
+    if is_task_file(options.task) or task.file is not None:
         return "a task file", f"{task.name}, a task of your own"
     if options.recipe == "medium-replay":
         replay_recipe(task)  # refused where the task has none

@@ -59,9 +59,9 @@ class OwnCollection:
 
 def file_of(task: Task) -> TaskFile:
     """The task file of a task that has an environment. Raises `ConfigError`."""
-    if task.environment is None or task.environment.file is None:
+    if task.environment is None or task.file is None:
         raise ConfigError(f"task {task.name}: environment: expected an environment to collect in, found none.")
-    file = task.environment.file
+    file = task.file
     if file.episodes.by == FILES:
         raise ConfigError(
             f'task {task.name}: episodes.by: expected a column, "{ENDS}" or "{GAPS}" for a log of one file, found '

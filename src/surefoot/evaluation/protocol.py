@@ -18,12 +18,7 @@ _OWN_TASKS = (1.0, 2.0, 4.0)
 def cost_limits(task: Task, protocol: ProtocolName) -> tuple[float, ...]:
     """The limits on an episode's cost. Raises `ConfigError` where the task has none in this protocol."""
     limits = (task.cost_limit,) if protocol == "strict" else task.dsrl_cost_limits
-    if (
-        protocol == "dsrl"
-        and task.cost_limit > 0
-        and task.environment is not None
-        and task.environment.file is not None
-    ):
+    if protocol == "dsrl" and task.file is not None and task.cost_limit > 0:
         limits = tuple(times * task.cost_limit for times in _OWN_TASKS)
     if not limits:
         name = option("protocol")

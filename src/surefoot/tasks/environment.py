@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from surefoot.tasks.reference import Reference
-from surefoot.tasks.task_file import TaskFile
 from surefoot.vision import Vision
 
 
@@ -14,7 +13,8 @@ class Environment:
 
     make: Reference
     """jax: returns a `surefoot.envs.pure.PureTask`. simulator: called with the task and `draws`, whether pictures are
-    wanted; returns a `surefoot.envs.simulators.Backend`. gymnasium: returns a `gymnasium.Env`."""
+    wanted; returns a `surefoot.envs.simulators.Backend`. gymnasium: returns a `gymnasium.Env`, whose numbers mean what
+    the task's file says; without one, its costs are `info["cost"]`."""
     kind: Literal["jax", "simulator", "gymnasium"]
     """jax: pure functions over many environments; the others step on the host, in worker processes."""
     packages: tuple[str, ...] = ()
@@ -22,9 +22,6 @@ class Environment:
     isolated: str | None = None
     """Name of the virtual environment in which it runs, since its libraries go with no others: one simulation a
     process. None: beside surefoot."""
-    file: TaskFile | None = None
-    """gymnasium: what the environment's numbers are called, their units, and what must hold; None: whatever its spaces
-    say, with the costs in `info["cost"]`."""
     vision: Vision | None = None
     """Cameras and action repeat, where a simulator's robot sees; a step is then a decision."""
 

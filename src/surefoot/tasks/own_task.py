@@ -90,7 +90,7 @@ def environment_of(file: TaskFile) -> Environment | None:
     if table is None:
         return None
     arguments: list[tuple[str, Argument]] = list(table.kwargs.items())
-    return Environment(maker(table.make, tuple(arguments)), "gymnasium", packages=("gymnasium",), file=file)
+    return Environment(maker(table.make, tuple(arguments)), "gymnasium", packages=("gymnasium",))
 
 
 def maker(make: str, arguments: tuple[tuple[str, Argument], ...] = ()) -> Reference:

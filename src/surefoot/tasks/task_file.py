@@ -1,7 +1,7 @@
 """The task file: a system of the user's own in TOML, as data. `read_task_file` reads one.
 
 Each class is a table of the file, each field a key of it with its unit; the JSON schema that editors use
-(`task.schema.json`, beside this module) is made from them. All are hashable: a `Task` keeps its file.
+(`task.schema.json`, beside this module) is made from them.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -38,7 +38,7 @@ class ObservationTable:
     __pydantic_config__ = _STRICT
     columns: Annotated[tuple[str, ...], MinLen(1)]
     """Columns of the log, in this order; * stands for any letters: "flow_*"."""
-    units: dict[str, str] = field(default_factory=dict, hash=False)
+    units: dict[str, str] = field(default_factory=dict)
     """Column -> its unit: "m/s", "kPa"."""
     next_prefix: str = ""
     """Where the log has the observation that follows in the same row: what its columns' names begin with."""
@@ -57,7 +57,7 @@ class ActionTable:
     """Largest number of each column; it becomes 1. None: 1."""
     rate_limit: tuple[Annotated[float, Gt(0)], ...] = ()
     """Largest change of each column from one step to the next; none: no limit."""
-    units: dict[str, str] = field(default_factory=dict, hash=False)
+    units: dict[str, str] = field(default_factory=dict)
     """Column -> its unit."""
 
     @property
@@ -138,7 +138,7 @@ class EnvironmentTable:
     __pydantic_config__ = _STRICT
     make: str
     """A Gymnasium id, or "module:function" that makes an environment."""
-    kwargs: dict[str, bool | int | float | str] = field(default_factory=dict, hash=False)
+    kwargs: dict[str, bool | int | float | str] = field(default_factory=dict)
     """Arguments of its maker."""
     cost: str = ""
     """Where a step's cost is: "info.cost"; empty: it is computed from the constraints."""

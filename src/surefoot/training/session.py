@@ -14,6 +14,7 @@ from surefoot.constraints.budgets import BudgetState, check_budgets, check_remai
 from surefoot.errors import ConfigError
 from surefoot.numerics import pinned
 from surefoot.protocols import Algorithm, PlansUnderBudget
+from surefoot.tasks.action_units import ActionUnits
 from surefoot.training.run_directory import RunConfig
 
 Margins = Callable[[Float[np.ndarray, "n t"]], Float[np.ndarray, "n t"]]
@@ -52,7 +53,8 @@ class ControlSession:
     It is one episode, in order: one thread at a time, or `ConfigError`; each thread has a session of its own. It cannot
     go to another process.
 
-    Budgets are in the units in which the algorithm plans: plain costs where its `budget_discount` is 1.
+    Budgets are in the units in which the algorithm plans: plain costs where its `budget_discount` is 1. Actions are in
+    [-1, 1]; of a task file, in the plant's units, within its bounds and, from step to step, its rates.
     """
 
     def __init__(
@@ -71,6 +73,9 @@ class ControlSession:
         self._memory: Any = None
         self._budget = BudgetState(np.zeros(self._total.size), np.ones(self._total.size))
         self._margins = self._margins_now()
+        file = None if policy.config.task_file is None else policy.config.known_task().file
+        self._units = None if file is None else ActionUnits.of(file.action)
+        self._applied: Float[np.ndarray, "n act"] | None = None
         self.steps = 0
         """Actions taken since the episode began."""
         self._lock = threading.Lock()
@@ -122,6 +127,8 @@ class ControlSession:
         checked = self._policy.finite("action", actions, batch)
         self._memory = memory
         self.steps += 1
+        if self._units is not None:
+            checked = self._applied = self._units.limited(self._units.physical(checked), self._applied)
         return checked.reshape(*rows.shape[:-1], -1)
 
     def pay(self, cost: ArrayLike) -> None:

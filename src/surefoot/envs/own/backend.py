@@ -37,10 +37,8 @@ class GymnasiumBackend:
         try:
             names = _observed(self.env, task.name)
             low, high = _bounds(self.env, task.name)
-            assert task.environment is not None
-            given = task.environment.file
             unnamed = partial(file_of_spaces, task.name, task.horizon, names, low, high, cost="info.cost")
-            self.file = unnamed() if given is None else given
+            self.file = unnamed() if task.file is None else task.file
             self._order = _order(self.file, names)
             self.units = ActionUnits.of(self.file.action)
             _check_actions(self.file, self.units, low, high)
