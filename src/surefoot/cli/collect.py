@@ -130,7 +130,7 @@ def collect(options: CollectOptions, *, given: Names[str] = (), faults: Faults |
             check_file_place(options.out)
         check_writable(options.out if options.out.is_dir() else options.out.parent)
     if route == "a task file":
-        return _collect_own(options, task)
+        return collect_own_task(options, task)
     if route == "medium-replay":
         return _collect_replay(options, task)
     if route == "images of a robot's cameras":
@@ -174,30 +174,6 @@ def _route(options: CollectOptions, task: Task) -> tuple[str, str]:
     if task.simulated:
         return "a learner in a simulator", task.name
     return "own behaviours", f"{task.name}, which has no simulator"
-
-
-def _collect_own(options: CollectOptions, task: Task) -> Dataset:
-    from surefoot.collection.own import OwnCollection, collect_own, write_log
-    from surefoot.envs.workers.players import OWN, Players
-
-    if options.out.suffix.lower() not in (".csv", ".hdf5", ".h5"):
-        raise ConfigError(f"--out: expected a file that ends in .csv or .hdf5, found {options.out}.")
-    if options.episodes is not None and options.transitions is not None:
-        raise ConfigError("--episodes: expected either these or --transitions, found both.")
-    given = {"policy": options.policy, "noise": options.noise}
-    collection = OwnCollection(
-        task, episodes=options.episodes, transitions=_rows(options), seed=options.seed,
-        **{name: value for name, value in given.items() if value is not None},
-    )  # fmt: skip
-    workers = min(os.cpu_count() or 1, options.episodes or 8) if options.workers is None else options.workers
-    players = Players(task, OWN, workers=workers, on_death=Terminal().warn_of_death)
-    with (
-        players,
-        ProgressLine(f"collecting {task.name}", unit="episodes" if options.episodes else "transitions") as line,
-    ):
-        columns = collect_own(collection, players, on_progress=line.report)
-    facts = {"recipe": "surefoot collect", "policy": collection.policy, "noise": collection.noise, "seed": options.seed}
-    return write_log(collection, columns, options.out, card={**facts, "versions": versions()})
 
 
 _Behaviours = list[tuple[str, int]]

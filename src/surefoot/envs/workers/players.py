@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 Episode = TypeVar("Episode")
 
 
-class Request(Protocol):
+class EpisodeRequest(Protocol):
     """An episode's description, a named tuple."""
 
     @property
@@ -74,7 +74,9 @@ class Players(Generic[Episode]):
         for player in self._players:
             player.close()
 
-    def play(self, episodes: Iterable[tuple[int, Request]], keep: Callable[[int, Episode], Result]) -> Iterator[Result]:
+    def play(
+        self, episodes: Iterable[tuple[int, EpisodeRequest]], keep: Callable[[int, Episode], Result]
+    ) -> Iterator[Result]:
         """What `keep(number, episode)` makes of every episode, in the order in which they end. It runs in threads, one
         a worker; what it raises, or `SimulatorError` for an episode that killed too many workers, ends the work."""
         waiting = iter(episodes)
@@ -97,7 +99,7 @@ class Players(Generic[Episode]):
                 for future in running:
                     future.cancel()
 
-    def _one(self, number: int, told: Request, keep: Callable[[int, Episode], Result]) -> Result:
+    def _one(self, number: int, told: EpisodeRequest, keep: Callable[[int, Episode], Result]) -> Result:
         player = self._idle.get()
         try:
             episode = self._persist(player, told)
@@ -105,7 +107,7 @@ class Players(Generic[Episode]):
             self._idle.put(player)
         return keep(number, episode)
 
-    def _persist(self, player: "_Player[Episode]", told: Request) -> Episode:
+    def _persist(self, player: "_Player[Episode]", told: EpisodeRequest) -> Episode:
         deaths = 0
         while True:
             try:
@@ -128,7 +130,7 @@ class _Player(Generic[Episode]):
         self._task, self._kind, self._here = task, kind, here
         self._open: Any = None
 
-    def play(self, told: Request) -> Episode:
+    def play(self, told: EpisodeRequest) -> Episode:
         if self._here:
             self._open = make(self._task) if self._open is None else self._open
             return self._kind.play(self._open, told)
