@@ -13,6 +13,7 @@ import tyro
 
 from surefoot import data
 from surefoot.checkpoint import versions
+from surefoot.cli.collect_own import collect_own_task
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine, Terminal
 from surefoot.cli.remarks import StrictOption, remark
@@ -56,8 +57,7 @@ class CollectOptions(StrictOption):
     """
 
     task: str = "PointRobot"
-    """Name of the task: PointRobot, PointRobotSlow, one of DSRL's, by either of its names, one of TREBI's, or a task
-    file of your own with an [environment]."""
+    """PointRobot, PointRobotSlow, one of DSRL's, by either name, one of TREBI's, or a task file with an environment."""
     recipe: Literal["default", "medium-replay"] = "default"
     """default: the task's own, as above. medium-replay: SAC's replay buffer, for TREBI's tasks."""
     transitions: Annotated[int | None, Range("[1, 10^9]")] = None
@@ -80,8 +80,8 @@ class CollectOptions(StrictOption):
     """Simulators only: processes that simulate, 0 for this one; by default one per core. The data do not depend on it
     unless a process dies. Not with --recipe medium-replay, which simulates in this process."""
     out: Path
-    """HDF5 file to write, in DSRL's format; images in our own format of frames, those of a robot's
-    cameras as a folder of episodes. For task files also a log, which ends in .csv."""
+    """HDF5 file to write, in DSRL's format, or a log that ends in .csv for task files; images in our own format of
+    frames, those of a robot's cameras as a folder of episodes."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
 
