@@ -206,7 +206,7 @@ BAD = [
         "environment.make: expected a Gymnasium id or module:function",
     ),
     ("a strange table", "[environment]", "[-1]", 36, "-1: expected one of task, observation, action, constraint"),
-    ("a cost elsewhere", 'cost = "info.cost"', 'cost = "cost"', 38, 'environment.cost: expected a place in info'),
+    ("a cost elsewhere", 'cost = "info.cost"', 'cost = "cost"', 38, "environment.cost: expected a place in info"),
     ("a list as argument", 'cost = "info.cost"', "kwargs = { size = [1] }", 38, "environment.kwargs.size: expected"),
     ("broken TOML", "horizon = 400", "horizon = ", 3, "expected TOML, found a fault (Invalid value)"),
 ]
