@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float
 
 from surefoot.envs.own.making import brief, load_from_here
-from surefoot.envs.own.pure_functions import PureFunctionsEnv
 from surefoot.errors import ConfigError
 from surefoot.tasks.action_units import ActionUnits
 from surefoot.tasks.reference import Reference
@@ -29,6 +28,13 @@ class HasPid(Protocol):
     """An environment that brings a PID of its own, as target-gym's do."""
 
     def make_pid(self) -> Any: ...
+
+
+@runtime_checkable
+class HasFunctions(Protocol):
+    """A `PureFunctionsEnv`, asked for by what it has: importing it imports JAX."""
+
+    functions: Any
 
 
 def controller(policy: str, env: gymnasium.Env[Any, Any], units: ActionUnits) -> Begin:
@@ -99,7 +105,7 @@ def _random(units: ActionUnits, random: np.random.Generator) -> Controller:
 
 def _pid(env: gymnasium.Env[Any, Any]) -> Begin:
     inner = env.unwrapped
-    source: Any = inner.functions if isinstance(inner, PureFunctionsEnv) else inner
+    source: Any = inner.functions if isinstance(inner, HasFunctions) else inner
     if not isinstance(source, HasPid):
         raise ConfigError(
             f"policy {PID}: expected an environment that brings its own, make_pid(), as target-gym's do, found "

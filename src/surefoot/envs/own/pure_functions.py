@@ -7,13 +7,12 @@ import jax
 import numpy as np
 from gymnasium import spaces
 
-from surefoot.envs.own.making import PureFunctions
-
 
 class PureFunctionsEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """One environment, compiled. All that is drawn in an episode is a function of its seed and the step."""
 
-    def __init__(self, functions: PureFunctions) -> None:
+    def __init__(self, functions: Any) -> None:
+        """`functions`: a `making.PureFunctions`."""
         self.functions = functions
         params = functions.default_params
         self.observation_space = _space(functions.observation_space(params))
