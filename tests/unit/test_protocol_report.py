@@ -10,7 +10,8 @@ from tests.unit.test_protocol import EPISODES, METHOD
 
 from surefoot.errors import ConfigError, DataError
 from surefoot.evaluation.kinds.limits import protocol_rows as rows_of_protocol
-from surefoot.evaluation.protocol import ProtocolName
+from surefoot.evaluation.protocol import ProtocolName, cost_limits
+from surefoot.evaluation.rows import against_limits
 from surefoot.evaluation.summarize import protocol_figures
 from surefoot.report.key_figures import key_figures
 from surefoot.report.protocol_plots import QuantityBar, Scores, cost_against_return, quantity_bars, scores_of
@@ -19,7 +20,7 @@ from surefoot.report.tables import markdown_table
 
 
 def rows_of(protocol: ProtocolName) -> list[dict[str, Any]]:
-    return rows_of_protocol(EPISODES, TASK, protocol=protocol, method=METHOD)
+    return against_limits(rows_of_protocol(EPISODES, TASK, method=METHOD), cost_limits(TASK, protocol), protocol)
 
 
 def summary_of(protocol: ProtocolName) -> dict[str, Any]:

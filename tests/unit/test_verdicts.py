@@ -8,6 +8,8 @@ import pytest
 from surefoot.evaluation.budgets import budget_remarks, requested_budgets
 from surefoot.evaluation.kinds.limits import protocol_rows as rows_of
 from surefoot.evaluation.metrics import mean_interval
+from surefoot.evaluation.protocol import cost_limits
+from surefoot.evaluation.rows import against_limits
 from surefoot.evaluation.simulated import Episode
 from surefoot.evaluation.summarize import budget_figures, protocol_figures, start_figures
 from surefoot.report.budget_plots import budget_curves
@@ -29,7 +31,8 @@ def protocol(task: str, episodes: int, *, cost: float = 0.0, value: float = -0.0
     """Rows and figures of two seeds that act alike."""
     found = [Episode(seed, number, value, cost, 10, False, 0) for seed in range(2) for number in range(episodes)]
     method = {"algorithm": "fisor", "data": "all", "extraction": "single"}
-    rows = rows_of(found, get_task(task), protocol="strict", method=method)
+    known = get_task(task)
+    rows = against_limits(rows_of(found, known, method=method), cost_limits(known, "strict"), "strict")
     return rows, protocol_figures(rows)
 
 
