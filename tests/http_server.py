@@ -26,7 +26,7 @@ class Behaviour:
     """Whether a part of the file can be asked for."""
     statuses: list[int] = field(default_factory=list)
     """Answers given instead of the file, one a request, before any is served."""
-    on_request: Callable[["Behaviour"], None] = lambda behaviour: None
+    on_request: Callable[["Behaviour"], None] = lambda behavior: None
     """Called before each answer, to change something."""
     headers: dict[str, str] = field(default_factory=dict)
     """Of the answer, in place of the usual ones; an empty one is left out."""
@@ -41,26 +41,26 @@ class Behaviour:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    behaviour: Behaviour
+    behavior: Behaviour
 
     def do_GET(self) -> None:
-        behaviour, asked = self.behaviour, self.headers.get("Range")
-        behaviour.requests.append((self.path, asked))
-        behaviour.on_request(behaviour)
-        if behaviour.redirects or behaviour.drips_head:
+        behavior, asked = self.behavior, self.headers.get("Range")
+        behavior.requests.append((self.path, asked))
+        behavior.on_request(behavior)
+        if behavior.redirects or behavior.drips_head:
             self._without_file()
             return
-        if behaviour.statuses:
-            self.send_response(behaviour.statuses.pop(0))
+        if behavior.statuses:
+            self.send_response(behavior.statuses.pop(0))
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
         self._file(asked)
 
     def _without_file(self) -> None:
-        behaviour = self.behaviour
-        if behaviour.redirects:
-            place = behaviour.redirects.pop(0)
+        behavior = self.behavior
+        if behavior.redirects:
+            place = behavior.redirects.pop(0)
             self.send_response(302)
             self.send_header("Location", "/again" if place == "self" else place)
             self.send_header("Content-Length", "0")
@@ -68,13 +68,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._send(b"HTTP/1.1 200 OK\r\nX: ")
         while not self._send(b"x"):
-            time.sleep(behaviour.drips)
+            time.sleep(behavior.drips)
 
     def _file(self, asked: str | None) -> None:
-        behaviour = self.behaviour
-        size, start = len(behaviour.content), 0
-        same = self.headers.get("If-Range") in (behaviour.version, behaviour.modified)
-        if asked and behaviour.ranges and same:
+        behavior = self.behavior
+        size, start = len(behavior.content), 0
+        same = self.headers.get("If-Range") in (behavior.version, behavior.modified)
+        if asked and behavior.ranges and same:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
         if start >= size > 0:
             self.send_response(416)
@@ -83,26 +83,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(206 if start else 200)
-        stated = size + behaviour.stated_excess
+        stated = size + behavior.stated_excess
         headers = {
             "Content-Length": str(stated - start),
-            "ETag": behaviour.version,
-            "Last-Modified": behaviour.modified,
+            "ETag": behavior.version,
+            "Last-Modified": behavior.modified,
         }
         if start:
             headers["Content-Range"] = f"bytes {start}-{stated - 1}/{stated}"
-        for name, value in (headers | behaviour.headers).items():
+        for name, value in (headers | behavior.headers).items():
             if value:
                 self.send_header(name, value)
         self.end_headers()
-        rest = behaviour.content[start : stated if behaviour.stated_excess < 0 else size]
-        if behaviour.drips:
+        rest = behavior.content[start : stated if behavior.stated_excess < 0 else size]
+        if behavior.drips:
             for place in range(len(rest)):
                 if self._send(rest[place : place + 1]):
                     break
-                time.sleep(behaviour.drips)
+                time.sleep(behavior.drips)
             return
-        self._send(rest[: behaviour.breaks_after.pop(0)] if behaviour.breaks_after else rest)
+        self._send(rest[: behavior.breaks_after.pop(0)] if behavior.breaks_after else rest)
         self.close_connection = True
 
     def _send(self, content: bytes) -> bool:
@@ -119,9 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(behaviour: Behaviour) -> Iterator[str]:
+def serving(behavior: Behaviour) -> Iterator[str]:
     """The server's address while it runs."""
-    handler = type("Handler", (_Handler,), {"behaviour": behaviour})
+    handler = type("Handler", (_Handler,), {"behaviour": behavior})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

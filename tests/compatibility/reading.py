@@ -13,7 +13,7 @@ from surefoot.algorithms import ALGORITHMS
 from surefoot.cli.evaluate import table
 from surefoot.data import library
 from surefoot.envs import point_robot
-from surefoot.evaluation.evaluate import summarise_evaluation
+from surefoot.evaluation.evaluate import summarize_evaluation
 from surefoot.evaluation.summarize import budget_figures, protocol_figures, start_figures
 from surefoot.hyperparameters import from_hyperparameters, hyperparameters
 from surefoot.tasks import get_task
@@ -69,7 +69,7 @@ def summarized(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if "protocol" in summary:
         return summary["protocol"], protocol_figures(rows)
     if summary["task"] == "PointRobot":
-        return summary["evaluation"], summarise_evaluation(rows, fixed_starts=point_robot.POINT_ROBOT.fixed_starts)
+        return summary["evaluation"], summarize_evaluation(rows, fixed_starts=point_robot.POINT_ROBOT.fixed_starts)
     return summary["evaluation"], start_figures(rows)
 
 

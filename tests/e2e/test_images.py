@@ -131,8 +131,8 @@ def pixels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_point_robot_is_trained_from_pixels(pixels: tuple[Path, Path]) -> None:
-    behaviours = json.loads(h5_card(pixels[0]))["behaviours"]
-    assert [one["name"] for one in behaviours][1:] == ["careless goal-seekers", "careful goal-seekers"]
+    behaviors = json.loads(h5_card(pixels[0]))["behaviours"]
+    assert [one["name"] for one in behaviors][1:] == ["careless goal-seekers", "careful goal-seekers"]
 
 
 def test_a_run_on_pixels_is_measured_against_the_exact_set(pixels: tuple[Path, Path]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from surefoot.data import Dataset
 from surefoot.envs.point_robot import POINT_ROBOT, constraint, observe
 from surefoot.errors import ConfigError, OutputError
-from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
+from surefoot.evaluation.evaluate import episode_rows, roll_out_seeds, summarize_data, summarize_evaluation
 from surefoot.evaluation.starts import Starts, draw_starts
 from surefoot.types import Policy
 
@@ -109,7 +109,7 @@ def test_rows_name_method_start_and_figures() -> None:
     # middle between the hazards, sqrt(0.8) = 0.894 m from each centre's line, outside both.
     assert rows[0]["violating_steps"] == 0
     assert rows[0]["return"] == pytest.approx(float(records.episode_return[0, 0]))
-    found = summarise_evaluation(rows)
+    found = summarize_evaluation(rows)
     assert found["feasible"]["episodes"] == 1
     assert [record["pose"] for record in found["fixed"]] == [pytest.approx(pose) for pose in POINT_ROBOT.fixed_starts]
 
@@ -134,7 +134,7 @@ def a_dataset() -> Dataset:
 
 
 def test_data_figures_are_those_of_its_episodes() -> None:
-    figures = summarise_data(a_dataset(), half_plane, top_speed=10.0)
+    figures = summarize_data(a_dataset(), half_plane, top_speed=10.0)
     assert figures is not None
     assert figures["episodes"] == 3
     assert figures["violation_free_rate"] == pytest.approx(1 / 3)
@@ -151,7 +151,7 @@ def test_starts_beyond_the_exact_sets_speeds_are_not_asked_for() -> None:
         assert (np.abs(poses[:, 2]) <= 2.5).all()
         return half_plane(poses)
 
-    figures = summarise_data(a_dataset(), exact, top_speed=2.5)
+    figures = summarize_data(a_dataset(), exact, top_speed=2.5)
     assert figures is not None
     assert figures["episodes_infeasible_starts"] == 1
     assert figures["violating_steps_mean_infeasible_starts"] == 2.0
@@ -160,7 +160,7 @@ def test_starts_beyond_the_exact_sets_speeds_are_not_asked_for() -> None:
 def test_data_without_a_whole_episode_have_no_figures() -> None:
     whole = a_dataset()
     fields = {name: array[:1] for name, array in whole.arrays()}
-    assert summarise_data(Dataset(task="PointRobot", **fields), half_plane, top_speed=2.5) is None
+    assert summarize_data(Dataset(task="PointRobot", **fields), half_plane, top_speed=2.5) is None
 
 
 def test_a_seeds_noise_does_not_depend_on_the_others() -> None:

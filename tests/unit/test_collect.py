@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from surefoot.data import Dataset, load, save
-from surefoot.envs import behaviours
+from surefoot.envs import behaviors
 from surefoot.envs.point_robot import HORIZON
 from surefoot.errors import ConfigError
 from surefoot.evaluation import collect
@@ -84,6 +84,6 @@ def test_batches_are_of_the_behaviours(data: Dataset) -> None:
     import jax.numpy as jnp
 
     keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 0), 0), 4)
-    episodes = behaviours.roll_out(keys, jnp.zeros(4, bool))
+    episodes = behaviors.roll_out(keys, jnp.zeros(4, bool))
     length = int(episodes.valid[0].sum())
     np.testing.assert_array_equal(data.actions[:length], episodes.action[0, :length])

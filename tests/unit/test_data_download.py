@@ -33,8 +33,8 @@ def pauses() -> list[float]:
     return []
 
 
-def get(behaviour: Behaviour, path: Path, pauses: list[float], **options: Any) -> Any:
-    with serving(behaviour) as address:
+def get(behavior: Behaviour, path: Path, pauses: list[float], **options: Any) -> Any:
+    with serving(behavior) as address:
         return fetch(f"{address}/file", path, sleep=pauses.append, **options)
 
 
@@ -56,18 +56,18 @@ def test_a_whole_file_arrives_with_its_hash(tmp_path: Path, pauses: list[float])
     "version", [{"version": '"a"'}, {"version": None, "modified": "Tue, 24 Nov 2026 10:00:00 GMT"}]
 )
 def test_a_broken_download_goes_on_where_it_broke(version: Any, tmp_path: Path, pauses: list[float]) -> None:
-    behaviour = Behaviour(CONTENT, breaks_after=[1_000_000, 500_000, 0], **version)
-    found = get(behaviour, tmp_path / "f", pauses, size=len(CONTENT), sha256=HASH)
+    behavior = Behaviour(CONTENT, breaks_after=[1_000_000, 500_000, 0], **version)
+    found = get(behavior, tmp_path / "f", pauses, size=len(CONTENT), sha256=HASH)
     assert found.sha256 == HASH
-    assert [asked for _, asked in behaviour.requests] == [None, "bytes=1000000-", "bytes=1500000-", "bytes=1500000-"]
+    assert [asked for _, asked in behavior.requests] == [None, "bytes=1000000-", "bytes=1500000-", "bytes=1500000-"]
     # After progress the pause is the first again; after none it doubles.
     assert pauses == [1.0, 1.0, 2.0]
 
 
 def test_a_later_call_goes_on_with_what_came_before(tmp_path: Path, pauses: list[float]) -> None:
-    behaviour = Behaviour(CONTENT, breaks_after=[1_000_000] + [0] * ATTEMPTS)
+    behavior = Behaviour(CONTENT, breaks_after=[1_000_000] + [0] * ATTEMPTS)
     with pytest.raises(DataError, match="only 1,000,000 of 3,000,000 bytes; what came so far is kept") as refusal:
-        get(behaviour, tmp_path / "f", pauses)
+        get(behavior, tmp_path / "f", pauses)
     assert is_one_sentence(str(refusal.value))
     assert not (tmp_path / "f").exists()
     later = Behaviour(CONTENT)
@@ -80,9 +80,9 @@ def test_a_later_call_goes_on_with_what_came_before(tmp_path: Path, pauses: list
 def test_a_file_that_changed_meanwhile_is_fetched_anew(tmp_path: Path, pauses: list[float]) -> None:
     other = CONTENT[::-1]
 
-    def change(behaviour: Behaviour) -> None:
-        if len(behaviour.requests) == 2:
-            behaviour.content, behaviour.version = other, '"2"'
+    def change(behavior: Behaviour) -> None:
+        if len(behavior.requests) == 2:
+            behavior.content, behavior.version = other, '"2"'
 
     get(Behaviour(CONTENT, breaks_after=[1_000_000], on_request=change), tmp_path / "f", pauses)
     assert (tmp_path / "f").read_bytes() == other
@@ -90,9 +90,9 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(tmp_path: Path, pauses: l
 
 @pytest.mark.parametrize("behaviour", [{"ranges": False}, {"version": None}, {"version": 'W/"weak"'}])
 def test_where_no_part_can_be_asked_for_the_whole_is_fetched_again(
-    behaviour: Any, tmp_path: Path, pauses: list[float]
+    behavior: Any, tmp_path: Path, pauses: list[float]
 ) -> None:
-    get(Behaviour(CONTENT, breaks_after=[1_000_000], **behaviour), tmp_path / "f", pauses, sha256=HASH)
+    get(Behaviour(CONTENT, breaks_after=[1_000_000], **behavior), tmp_path / "f", pauses, sha256=HASH)
     assert (tmp_path / "f").read_bytes() == CONTENT
 
 
@@ -132,17 +132,17 @@ def test_a_check_that_fails_removes_the_file(tmp_path: Path, pauses: list[float]
 
 
 def test_a_busy_server_is_asked_again(tmp_path: Path, pauses: list[float]) -> None:
-    behaviour = Behaviour(CONTENT, statuses=[503, 429, 500])
-    assert get(behaviour, tmp_path / "f", pauses).sha256 == HASH
+    behavior = Behaviour(CONTENT, statuses=[503, 429, 500])
+    assert get(behavior, tmp_path / "f", pauses).sha256 == HASH
     assert pauses == [1.0, 2.0, 4.0]
 
 
 @pytest.mark.parametrize("status", [404, 401, 403])
 def test_a_plain_no_is_not_asked_again(status: int, tmp_path: Path, pauses: list[float]) -> None:
-    behaviour = Behaviour(CONTENT, statuses=[status] * 9)
+    behavior = Behaviour(CONTENT, statuses=[status] * 9)
     with pytest.raises(DataError, match=rf"expected the file from http.*, found the server's answer {status}\."):
-        get(behaviour, tmp_path / "f", pauses)
-    assert len(behaviour.requests) == 1
+        get(behavior, tmp_path / "f", pauses)
+    assert len(behavior.requests) == 1
     assert pauses == []
 
 
@@ -178,11 +178,11 @@ def test_a_full_disk_is_refused_before_it_is_full(
 def test_a_server_that_drips_is_given_up(tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every byte is progress, and no time limit of the socket runs out: the rate does."""
     monkeypatch.setattr(download, "WINDOW", 0.05)
-    behaviour = Behaviour(CONTENT, drips=0.005)
+    behavior = Behaviour(CONTENT, drips=0.005)
     with pytest.raises(DataError, match=r"found only \d+ bytes in 0.05 seconds; what came so far is kept") as refusal:
-        get(behaviour, tmp_path / "f", pauses)
+        get(behavior, tmp_path / "f", pauses)
     assert is_one_sentence(str(refusal.value))
-    assert len(behaviour.requests) == ATTEMPTS
+    assert len(behavior.requests) == ATTEMPTS
     assert pauses == [1.0, 2.0, 4.0, 8.0]
     kept = (tmp_path / "f.part").read_bytes()
     assert kept == CONTENT[: len(kept)]
@@ -191,20 +191,20 @@ def test_a_server_that_drips_is_given_up(tmp_path: Path, pauses: list[float], mo
 
 def test_a_head_that_drips_is_given_up(tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "ANSWER_SECONDS", 0.05)
-    behaviour = Behaviour(CONTENT, drips=0.005, drips_head=True)
+    behavior = Behaviour(CONTENT, drips=0.005, drips_head=True)
     with pytest.raises(DataError, match="found no connection"):
-        get(behaviour, tmp_path / "f", pauses)
-    assert len(behaviour.requests) == ATTEMPTS
+        get(behavior, tmp_path / "f", pauses)
+    assert len(behavior.requests) == ATTEMPTS
 
 
 def test_progress_does_not_buy_tries_without_end(
     tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MOST_ATTEMPTS", 7)
-    behaviour = Behaviour(CONTENT, breaks_after=[1] * 1000)
+    behavior = Behaviour(CONTENT, breaks_after=[1] * 1000)
     with pytest.raises(DataError, match="found only 7 of 3,000,000 bytes; what came so far is kept"):
-        get(behaviour, tmp_path / "f", pauses)
-    assert len(behaviour.requests) == 7
+        get(behavior, tmp_path / "f", pauses)
+    assert len(behavior.requests) == 7
 
 
 def test_without_a_length_no_more_than_the_known_size_is_taken(tmp_path: Path, pauses: list[float]) -> None:
@@ -267,28 +267,28 @@ def test_every_block_is_on_the_disk_at_once(tmp_path: Path, pauses: list[float])
     ],
 )
 def test_another_part_than_asked_for_is_not_joined(stated: str, tmp_path: Path, pauses: list[float]) -> None:
-    def state(behaviour: Behaviour) -> None:
-        behaviour.headers = {"Content-Range": stated} if len(behaviour.requests) == 2 else {}
+    def state(behavior: Behaviour) -> None:
+        behavior.headers = {"Content-Range": stated} if len(behavior.requests) == 2 else {}
 
-    behaviour = Behaviour(CONTENT, breaks_after=[1_000_000], on_request=state)
-    assert get(behaviour, tmp_path / "f", pauses).sha256 == HASH
-    assert [asked for _, asked in behaviour.requests] == [None, "bytes=1000000-", None]
+    behavior = Behaviour(CONTENT, breaks_after=[1_000_000], on_request=state)
+    assert get(behavior, tmp_path / "f", pauses).sha256 == HASH
+    assert [asked for _, asked in behavior.requests] == [None, "bytes=1000000-", None]
 
 
 def test_a_part_of_unknown_total_is_joined(tmp_path: Path, pauses: list[float]) -> None:
-    def state(behaviour: Behaviour) -> None:
-        behaviour.headers = {"Content-Range": "bytes 1000000-2999999/*"} if len(behaviour.requests) == 2 else {}
+    def state(behavior: Behaviour) -> None:
+        behavior.headers = {"Content-Range": "bytes 1000000-2999999/*"} if len(behavior.requests) == 2 else {}
 
-    behaviour = Behaviour(CONTENT, breaks_after=[1_000_000], on_request=state)
-    assert get(behaviour, tmp_path / "f", pauses).sha256 == HASH
-    assert len(behaviour.requests) == 2
+    behavior = Behaviour(CONTENT, breaks_after=[1_000_000], on_request=state)
+    assert get(behavior, tmp_path / "f", pauses).sha256 == HASH
+    assert len(behavior.requests) == 2
 
 
 def test_an_encoded_file_is_refused(tmp_path: Path, pauses: list[float]) -> None:
-    behaviour = Behaviour(CONTENT, headers={"Content-Encoding": "gzip"})
+    behavior = Behaviour(CONTENT, headers={"Content-Encoding": "gzip"})
     with pytest.raises(DataError, match=r"found one that is encoded \(gzip\), which was not asked for\."):
-        get(behaviour, tmp_path / "f", pauses)
-    assert len(behaviour.requests) == 1
+        get(behavior, tmp_path / "f", pauses)
+    assert len(behavior.requests) == 1
 
 
 @pytest.mark.parametrize("status", [204, 202, 304])
@@ -300,10 +300,10 @@ def test_an_answer_without_a_file_is_no_file(status: int, tmp_path: Path, pauses
 
 def test_few_redirects_are_followed(tmp_path: Path, pauses: list[float]) -> None:
     assert get(Behaviour(CONTENT, redirects=["self"] * 3), tmp_path / "f", pauses).sha256 == HASH
-    behaviour = Behaviour(CONTENT, redirects=["self"] * 100)
+    behavior = Behaviour(CONTENT, redirects=["self"] * 100)
     with pytest.raises(DataError, match=r"found the server's answer 302\."):
-        get(behaviour, tmp_path / "g", pauses)
-    assert len(behaviour.requests) <= web.MOST_REDIRECTS + 1
+        get(behavior, tmp_path / "g", pauses)
+    assert len(behavior.requests) <= web.MOST_REDIRECTS + 1
 
 
 @pytest.mark.parametrize(

@@ -44,13 +44,13 @@ def test_folder_and_endpoint_follow_the_environment() -> None:
 
 
 def test_a_file_is_downloaded_recorded_and_found_by_its_task(surroundings: Path) -> None:
-    behaviour = Behaviour(CONTENT)
-    with serving(behaviour) as address:
+    behavior = Behaviour(CONTENT)
+    with serving(behavior) as address:
         fetched = library.get(BALL_RUN, base=address)
         assert (fetched.news, fetched.recorded) == ("downloaded", True)
         again = library.get(BALL_RUN, base=address)
         assert (again.news, again.recorded) == ("present", False)
-    assert [path for path, _ in behaviour.requests] == [f"/datasets/YYY-45/DSRL/resolve/main/{NAME}"]
+    assert [path for path, _ in behavior.requests] == [f"/datasets/YYY-45/DSRL/resolve/main/{NAME}"]
     assert manifest(surroundings) == {
         NAME: {"size": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()},
     }

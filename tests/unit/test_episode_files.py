@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 def test_what_is_written_is_read_back_with_its_labels(folder: Path) -> None:
     found = episode_files.load(folder, TASK, in_memory=True)
     assert found.fingerprint() == frames().fingerprint()
-    assert episode_files.behaviours(folder) == LABELS
+    assert episode_files.behaviors(folder) == LABELS
     assert episode_files.read_card(folder) == {"task": "HazardRun", "layout": "episodes", "seed": 3}
     chosen = episode_files.load(
         folder, TASK, in_memory=True, only=lambda label, number: label == "random" and number > 0
@@ -155,7 +155,7 @@ def test_images_and_labels_that_are_not_what_was_written_are_refused(folder: Pat
 def test_an_episode_of_a_single_frame_is_refused(folder: Path) -> None:
     one = frames((2,))
     short = replace(one, **{name: array[:1] for name, array in one.arrays().items()})
-    (folder / "episodes" / "000003.hdf5").write_bytes(episode_files.encode(short, behaviour="random", number=0))
+    (folder / "episodes" / "000003.hdf5").write_bytes(episode_files.encode(short, behavior="random", number=0))
     assert "000003.hdf5: observations: expected at least two frames, found 1" in refused(folder)
 
 

@@ -101,13 +101,12 @@ OWN_WORDS: dict[str, int] = {
 rollouts, sight -> camera compatibility, seekers -> scripted policies, wire -> ipc, situation -> privileged state,
 suspicions -> diagnostics, bill -> cumulative cost, looks and plain -> exploratory and no_margin, mend -> patch, whole
 -> fused, released -> reference_code, thinning -> density filter, told, asked, brought, watched -> what they hold."""
-BRITISH: dict[str, int] = {
-    "behaviour": 23, "centre": 15, "colour": 23, "labelle": 13, "normalis": 13, "summaris": 3,
-}  # fmt: skip
+BRITISH: dict[str, int] = {"labelle": 11, "normalis": 12}
 """Spellings; those of American English are used in names."""
 NEVER = (
-    "discretis", "initialis", "neighbour", "optimis", "organis", "parametris", "randomis", "recognis", "serialis",
-    "standardis",
+    "behaviour", "centre", "colour", "discretis", "initialis", "neighbour", "optimis", "organis", "parametris",
+    "randomis", "recognis", "serialis",
+    "standardis", "summaris",
 )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def _raw_file(path: Path, arrays: dict[str, np.ndarray]) -> Callable[[], Any]:
 
 
 def _raw_folder(path: Path, arrays: dict[str, np.ndarray]) -> Callable[[], Any]:
-    content = episode_files.encode(FrameData(TASK.name, **arrays), behaviour="random", number=0)
+    content = episode_files.encode(FrameData(TASK.name, **arrays), behavior="random", number=0)
     (path / "episodes").mkdir(parents=True)
     (path / "episodes/000000.hdf5").write_bytes(content)
     episode_files.write_card(path, TASK, {})

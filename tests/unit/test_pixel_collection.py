@@ -28,9 +28,9 @@ def episode(told: Told) -> PixelEpisode:
     rng = np.random.default_rng([told.seed, told.noise])
     images = np.full((STEPS + 1, 64, 64, 6), rng.integers(256), np.uint8)
     rewards = rng.uniform(size=STEPS).astype(np.float32)
-    costs = np.full(STEPS, float(told.behaviour == 1), np.float32)
+    costs = np.full(STEPS, float(told.behavior == 1), np.float32)
     actions = rng.uniform(-1, 1, (STEPS, 2)).astype(np.float32)
-    return PixelEpisode(images, actions, rewards, costs, np.array(told.behaviour == 0))
+    return PixelEpisode(images, actions, rewards, costs, np.array(told.behavior == 0))
 
 
 class FakePlayers:
@@ -69,7 +69,7 @@ def test_the_card_counts_each_behaviour_and_the_files_are_labelled(tmp_path: Pat
     assert card["coverage"]["transitions"] == 125
     assert card["coverage"]["violation_free_rate"] == 0.6
     assert card["drawn_by"] == "EGL"
-    assert episode_files.behaviours(tmp_path / "a") == ["random", "careless", "careful", "random", "careless"]
+    assert episode_files.behaviors(tmp_path / "a") == ["random", "careless", "careful", "random", "careless"]
     found = episode_files.load(tmp_path / "a", TASK, in_memory=True)
     # What the task ended terminates; the others are truncated.
     assert found.terminated[found.episode_ends - 1].tolist() == [True, False, False, True, False]

@@ -26,7 +26,7 @@ def state_at(*pose: float, step: int = 0) -> PixelState:
 def coarse() -> dict[str, ExactSet]:
     layouts = {"seen": SEEN, "moved": MOVED}
     return {
-        name: solve_point_robot(spacing=0.2, headings=32, top_speed=2.0, hazards=layout.centres)
+        name: solve_point_robot(spacing=0.2, headings=32, top_speed=2.0, hazards=layout.centers)
         for name, layout in layouts.items()
     }
 
@@ -76,16 +76,16 @@ def test_the_picture_shows_hazards_robot_heading_and_speed(size: int) -> None:
     assert images.shape == (4, size, size, 3)
     ticks = (np.arange(size) + 0.5) * (6.4 / size) - 3.2
 
-    def centre(image: np.ndarray) -> list[float]:
+    def center(image: np.ndarray) -> list[float]:
         return [float((image.sum(0) * ticks).sum() / image.sum()), float((image.sum(1) * -ticks).sum() / image.sum())]
 
-    np.testing.assert_allclose(centre(images[0, :, :, 0]), [0.0, 0.0], atol=0.02)  # two hazards around the centre
+    np.testing.assert_allclose(center(images[0, :, :, 0]), [0.0, 0.0], atol=0.02)  # two hazards around the centre
     np.testing.assert_allclose(images[0, :, :, 0].sum() * (6.4 / size) ** 2, 2 * np.pi * 0.8**2, rtol=0.03)
     # Of green only what is brighter than the goal: a bar of 2 m/s is 1.2 m long, its middle 0.6 m ahead.
-    bars = [centre(np.where(image[:, :, 1] > 0.55, image[:, :, 1], 0.0)) for image in images]
+    bars = [center(np.where(image[:, :, 1] > 0.55, image[:, :, 1], 0.0)) for image in images]
     np.testing.assert_allclose(bars, [[-2.0, -0.5], [-1.4, -0.5], [-2.6, -0.5], [-2.0, 0.1]], atol=0.12)
     # Blue: the nose makes the middle lie ahead, to the east, and to the north where the robot faces it.
-    blue = [centre(image[:, :, 2]) for image in images]
+    blue = [center(image[:, :, 2]) for image in images]
     assert blue[0][0] > -1.95
     assert abs(blue[0][1] + 0.5) < 0.05
     assert blue[3][1] > -0.45
@@ -160,8 +160,8 @@ def test_behaviours_differ_in_care() -> None:
 
 def test_the_same_seed_collects_the_same() -> None:
     found = collect_point_robot_pixels(transitions=900, seed=0)
-    names, counts = zip(*found.behaviours, strict=True)
-    assert names == pixels.BEHAVIOURS
+    names, counts = zip(*found.behaviors, strict=True)
+    assert names == pixels.BEHAVIORS
     frames = found.frames
     assert sum(counts) == len(frames.lengths)
     ends = np.cumsum(counts)

@@ -62,7 +62,7 @@ def test_feasible_region_draws_each_border_where_it_is() -> None:
     assert border_widths(first, 0.7) == pytest.approx([1.6], abs=0.02)  # the other: radius 0.8
     assert border_widths(first, 1.3) == pytest.approx([1.6], abs=0.02)  # exact
     hazards = [patch for patch in first.patches if isinstance(patch, Circle)]
-    assert [patch.get_center() for patch in hazards] == [pytest.approx(tuple(centre)) for centre in HAZARDS]
+    assert [patch.get_center() for patch in hazards] == [pytest.approx(tuple(center)) for center in HAZARDS]
     assert (first.get_xlabel(), first.get_ylabel(), bar.get_ylabel()) == ("x, m", "y, m", "feasible value, m")
     low, high = bar.get_ylim()
     assert low == -high
@@ -100,7 +100,7 @@ def a_path(start: str, *, h: tuple[float, ...] = (-1.0, -1.0, -1.0)) -> Trajecto
 
 def red_points(axes: Axes) -> int:
     (found,) = [artist for artist in axes.collections if artist.get_label() == "violating"]
-    assert [to_hex(colour) for colour in found.get_facecolor()] == [VIOLATION.lower()]  # pyright: ignore
+    assert [to_hex(color) for color in found.get_facecolor()] == [VIOLATION.lower()]  # pyright: ignore
     return len(found.get_offsets())  # pyright: ignore
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.fake_vector import TASK, FakeSimulator, FakeVector
 
 from surefoot.errors import OutputError
-from surefoot.evaluation.rendered import COST_COLOUR, render_episode
+from surefoot.evaluation.rendered import COST_COLOR, render_episode
 from surefoot.evaluation.simulated import Episode, envs_for, roll_out_alone, roll_out_simulator
 from surefoot.rollouts.host import check_actions, episode_seed
 from surefoot.types import Policy, PolicyInputs
@@ -113,7 +113,7 @@ def test_a_drawn_episode_is_the_one_that_is_measured() -> None:
     # 6 steps: the start, step 4, and the last.
     assert [int(frame[30, 40, 0]) for frame in shown.frames] == [100, 104, 106]
     # The state passes 1 within the last steps only: 0.1 + 6 x 0.2 + 0.1 (0 + 1 + ... + 5) = 2.8 at the end.
-    assert tuple(shown.frames[-1][0, 0]) == COST_COLOUR
+    assert tuple(shown.frames[-1][0, 0]) == COST_COLOR
     assert tuple(shown.frames[0][0, 0]) == (100, 100, 100)
 
 

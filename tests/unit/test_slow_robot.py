@@ -14,7 +14,7 @@ from tests.fake_vector import Fixed
 
 import surefoot
 from surefoot.data import load, save
-from surefoot.envs import behaviours, point_robot
+from surefoot.envs import behaviors, point_robot
 from surefoot.envs.point_robot import (
     HORIZON,
     POINT_ROBOT,
@@ -151,7 +151,7 @@ def test_rollouts_step_it_with_its_lag() -> None:
 
 def test_the_data_are_mixed_and_whole() -> None:
     keys = jax.random.split(jax.random.key(0), 64)
-    episodes = jax.tree.map(np.asarray, behaviours.roll_out(keys, jnp.arange(64) >= 32, SLOW_ROBOT))
+    episodes = jax.tree.map(np.asarray, behaviors.roll_out(keys, jnp.arange(64) >= 32, SLOW_ROBOT))
     cost = (episodes.step.cost * episodes.valid).sum(1)
     for kind in (slice(None, 32), slice(32, None)):
         assert (cost[kind] > 0).any()
@@ -162,11 +162,11 @@ def test_the_data_are_mixed_and_whole() -> None:
 
 def test_seekers_brake_for_what_they_will_be_as_fast_as() -> None:
     """At 0.5 m/s and speeding up by 1 m/s^2 a seeker will come to 0.5 + 1 * 1 = 1.5 m/s, above its 1 m/s: it brakes."""
-    traits = behaviours.Traits(jnp.bool_(True), jnp.float32(0.0), jnp.float32(1.0), jnp.float32(0.0))
+    traits = behaviors.Traits(jnp.bool_(True), jnp.float32(0.0), jnp.float32(1.0), jnp.float32(0.0))
     pose = [-2.5, 2.2, 0.5, 0.0]  # the goal lies straight ahead
-    action = behaviours.seek_goal(at(*pose, 1.0), traits, lag=LAG)
+    action = behaviors.seek_goal(at(*pose, 1.0), traits, lag=LAG)
     assert float(action[0]) == pytest.approx(-1.0)  # 3 (1 - 1.5) = -1.5, clipped
-    assert float(behaviours.seek_goal(at(*pose), traits)[0]) == pytest.approx(1.0)  # 3 (1 - 0.5) = 1.5, clipped
+    assert float(behaviors.seek_goal(at(*pose), traits)[0]) == pytest.approx(1.0)  # 3 (1 - 0.5) = 1.5, clipped
 
 
 def test_both_tasks_have_the_same_steps_and_one_of_them_h(tmp_path, monkeypatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 from surefoot.envs.simulators import compat, drawing, make
 from surefoot.envs.simulators.eyes import SKY, sky_faces
 from surefoot.envs.simulators.layouts import LAYOUTS
-from surefoot.envs.simulators.seekers import BEHAVIOURS, Seeker
+from surefoot.envs.simulators.seekers import BEHAVIORS, Seeker
 from surefoot.envs.simulators.situation import Situation
 from surefoot.envs.simulators.vision import VisionBackend
 from surefoot.errors import SimulatorError
@@ -173,18 +173,18 @@ def situation(target: tuple[float, float], dangers: list[tuple[float, float]]) -
     )
 
 
-def actions_of(behaviour: str, robot: str, seen: Situation) -> np.ndarray:
+def actions_of(behavior: str, robot: str, seen: Situation) -> np.ndarray:
     """The mean action of many episodes, whose noise and random stretches then hardly count."""
     vision = Vision(robot, "Goal", "published")
-    chosen = [Seeker(vision, behaviour, np.random.default_rng(number)).act(seen) for number in range(200)]
+    chosen = [Seeker(vision, behavior, np.random.default_rng(number)).act(seen) for number in range(200)]
     assert np.abs(chosen).max() <= 1.0
     return np.mean(chosen, 0)
 
 
 def test_the_careful_turn_from_a_hazard_ahead_and_the_careless_do_not() -> None:
     free, blocked = situation((1.0, 0.0), []), situation((1.0, 0.0), [(0.5, 0.02)])
-    for behaviour in ("careless", "careful"):
-        assert abs(actions_of(behaviour, "Point", free)[1]) < 0.1
+    for behavior in ("careless", "careful"):
+        assert abs(actions_of(behavior, "Point", free)[1]) < 0.1
     assert abs(actions_of("careless", "Point", blocked)[1]) < 0.1
     # The hazard's centre lies a little to the left, so the way round it is to the right.
     assert actions_of("careful", "Point", blocked)[1] < -0.2
@@ -198,7 +198,7 @@ def test_both_robots_turn_to_a_target_on_their_left() -> None:
 
 
 def test_random_actions_are_held() -> None:
-    seeker = Seeker(Vision("Point", "Goal", "published"), BEHAVIOURS[0], np.random.default_rng(0))
+    seeker = Seeker(Vision("Point", "Goal", "published"), BEHAVIORS[0], np.random.default_rng(0))
     chosen = np.array([seeker.act(situation((1.0, 0.0), [])) for _ in range(100)])
     held = (np.diff(chosen, axis=0) == 0).all(1).mean()
     assert 0.5 < held < 0.99

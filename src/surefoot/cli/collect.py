@@ -176,19 +176,19 @@ def _route(options: CollectOptions, task: Task) -> tuple[str, str]:
     return "own behaviours", f"{task.name}, which has no simulator"
 
 
-_Behaviours = list[tuple[str, int]]
+_Behaviors = list[tuple[str, int]]
 """Names, and episodes of each."""
 
 
-def _hazard_run(task: str, **how: Any) -> tuple[FrameData, _Behaviours]:
+def _hazard_run(task: str, **how: Any) -> tuple[FrameData, _Behaviors]:
     frames = collect_hazard_run(**how)
-    each = len(frames.lengths) // len(hazard_run.BEHAVIOURS)
-    return frames, [(name, each) for name in hazard_run.BEHAVIOURS]
+    each = len(frames.lengths) // len(hazard_run.BEHAVIORS)
+    return frames, [(name, each) for name in hazard_run.BEHAVIORS]
 
 
-def _pixels(task: str, **how: Any) -> tuple[FrameData, _Behaviours]:
+def _pixels(task: str, **how: Any) -> tuple[FrameData, _Behaviors]:
     found = collect_point_robot_pixels(task=task, **how)
-    return found.frames, found.behaviours
+    return found.frames, found.behaviors
 
 
 IMAGES = {
@@ -203,12 +203,12 @@ def _collect_images(options: CollectOptions, task: Task) -> FrameData:
     usual, collector = IMAGES[task.name]
     wanted = usual if options.transitions is None else options.transitions
     with ProgressLine(f"collecting {task.name}", unit="transitions") as line:
-        frames, behaviours = collector(task.name, transitions=wanted, seed=options.seed, on_progress=line.report)
-    ends = np.cumsum([count for _, count in behaviours]).tolist()
+        frames, behaviors = collector(task.name, transitions=wanted, seed=options.seed, on_progress=line.report)
+    ends = np.cumsum([count for _, count in behaviors]).tolist()
     card = {
         "recipe": "surefoot collect: whole episodes, as much of each behaviour",
         "behaviours": [
-            {"name": name, "episodes": [end - count, end]} for (name, count), end in zip(behaviours, ends, strict=True)
+            {"name": name, "episodes": [end - count, end]} for (name, count), end in zip(behaviors, ends, strict=True)
         ],
         "seed": options.seed,
         "versions": versions(),

@@ -40,14 +40,14 @@ def convert_images(path: Path, found: library.Format, *, task: str | None, to: s
     )
 
 
-def _write(out: Path, to: str, frames: FrameData, task: Task, card: dict, labelled: Path | None) -> None:
+def _write(out: Path, to: str, frames: FrameData, task: Task, card: dict, labeled: Path | None) -> None:
     kept = {key: value for key, value in card.items() if key not in ("task", "layout")}
     if to == "frames":
         pixels.save(out, frames, card=kept)
     elif to == "chunks":
         npz_chunks.write_chunks(out, frames)
     else:
-        labels = episode_files.behaviours(labelled) if labelled is not None else ["unknown"] * len(frames.lengths)
+        labels = episode_files.behaviors(labeled) if labeled is not None else ["unknown"] * len(frames.lengths)
         if task.vision is not None:
             kept["vision"] = task.vision._asdict()
         with ProgressLine(f"writing {out.name}", unit="episodes") as line:

@@ -29,7 +29,7 @@ PLAIN = {
     "“": '"', "”": '"', "°": " deg",
 }  # fmt: skip
 """What stands for our own characters where a terminal has ASCII only; others become a question mark."""
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def say(line: object = "") -> None:
@@ -84,8 +84,8 @@ def cleaned_streams(arguments: Sequence[str]) -> Iterator[None]:
     """While another library prints (tyro's help and errors): its colours pass, escapes in words do not."""
     # tyro asks stdout about both.
     terminal = sys.stdout.isatty() and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    colours = terminal and all(printable(word) == word for word in arguments)
-    with redirect_stdout(_Cleaned(sys.stdout, colours)), redirect_stderr(_Cleaned(sys.stderr, colours)):
+    colors = terminal and all(printable(word) == word for word in arguments)
+    with redirect_stdout(_Cleaned(sys.stdout, colors)), redirect_stderr(_Cleaned(sys.stderr, colors)):
         yield
 
 
@@ -148,16 +148,16 @@ def _standard_output() -> Iterator[None]:
 class _Cleaned(io.TextIOBase):
     """A stream before another one, into which everything goes `printable`."""
 
-    def __init__(self, stream: TextIO, colours: bool) -> None:
+    def __init__(self, stream: TextIO, colors: bool) -> None:
         self._stream = stream
-        self._colours = colours
+        self._colors = colors
 
     @property
     def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self._stream.encoding
 
     def isatty(self) -> bool:
-        return self._colours
+        return self._colors
 
     def writable(self) -> bool:
         return True
@@ -167,9 +167,9 @@ class _Cleaned(io.TextIOBase):
 
     def write(self, text: str, /) -> int:
         shown, end = [], 0
-        for colour in _COLOURS.finditer(text) if self._colours else ():
-            shown += [printable(text[end : colour.start()], lines=True), colour[0]]
-            end = colour.end()
+        for color in _COLORS.finditer(text) if self._colors else ():
+            shown += [printable(text[end : color.start()], lines=True), color[0]]
+            end = color.end()
         self._stream.write("".join([*shown, printable(text[end:], lines=True)]))
         return len(text)
 

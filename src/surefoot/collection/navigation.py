@@ -157,19 +157,19 @@ def view(robot: str, kind: str, observation: Float[np.ndarray, " obs"]) -> View:
     if "buttons" in lidars:  # the right one is no danger; it reads alike in both
         lidars["buttons"] = np.where(np.abs(lidars["buttons"] - lidars["goal"]) < 1e-6, 0.0, lidars["buttons"])
     points = {name: lidar_points(lidars[name]) @ turn.T for name in layout.dangers}
-    centres = np.concatenate(list(points.values()))
+    centers = np.concatenate(list(points.values()))
     radii = [
         np.full(len(points[name]), radius + (body if name in layout.solid else 0.0))
         for name, radius in layout.dangers.items()
     ]
     target, beyond = lidar_point(lidars[layout.target]), lidar_point(lidars["goal"])
-    middle = centres.mean(0) if len(centres) else np.array([1.0, 0.0])  # the arena's, where things are seen
+    middle = centers.mean(0) if len(centers) else np.array([1.0, 0.0])  # the arena's, where things are seen
     return View(
         middle if target is None else turn @ target,
         None if layout.target != "push_box" else middle if beyond is None else turn @ beyond,
         turn @ numbers[3:5],
         float(numbers[8]),
-        centres,
+        centers,
         np.concatenate(radii),
     )
 

@@ -19,7 +19,7 @@ from surefoot.data import episode_files
 from surefoot.data.checks import check_frames
 from surefoot.data.frames import FrameData, from_episodes
 from surefoot.envs.simulators.install import simulator_versions
-from surefoot.envs.simulators.seekers import BEHAVIOURS
+from surefoot.envs.simulators.seekers import BEHAVIORS
 from surefoot.envs.workers.episodes import PixelEpisode, Told
 from surefoot.envs.workers.players import Players
 from surefoot.ranges import SEED, Range, check_fields
@@ -50,7 +50,7 @@ class PixelCollection:
         return {
             "task": self.task.name,
             "vision": self.task.vision._asdict(),
-            "behaviours": list(BEHAVIOURS),
+            "behaviours": list(BEHAVIORS),
             "seed": self.seed,
             "simulator": simulator_versions(self.task),
         }
@@ -58,7 +58,7 @@ class PixelCollection:
     def told(self, number: int) -> Told:
         """What makes episode `number`."""
         simulator, noise = np.random.SeedSequence([self.seed, number]).generate_state(2)
-        return Told(int(simulator) % 2**31, number % len(BEHAVIOURS), int(noise))
+        return Told(int(simulator) % 2**31, number % len(BEHAVIORS), int(noise))
 
 
 def collect_pixels(
@@ -82,7 +82,7 @@ def collect_pixels(
             frames = _frames(collection.task, episode)
             place = collection.folder / episode_files.EPISODES / f"{number:06d}.hdf5"
             check_frames(place, frames, collection.task, whole=False)
-            content = episode_files.encode(frames, behaviour=BEHAVIOURS[number % len(BEHAVIOURS)], number=number)
+            content = episode_files.encode(frames, behavior=BEHAVIORS[number % len(BEHAVIORS)], number=number)
             with saving:  # one at a time falls back on the reserve
                 store.add_file(place.name, content)
             return number, len(frames)
@@ -103,8 +103,8 @@ def collect_pixels(
 
 def make_card(collection: PixelCollection, frames: FrameData, *, renderer: str) -> dict[str, Any]:
     """What the folder holds, counted."""
-    labels = np.asarray(episode_files.behaviours(collection.folder))
-    kinds = {name: labels == name for name in BEHAVIOURS}
+    labels = np.asarray(episode_files.behaviors(collection.folder))
+    kinds = {name: labels == name for name in BEHAVIORS}
     size = sum(path.stat().st_size for path in episode_files.episode_paths(collection.folder))
     return {
         "recipe": "surefoot collect: whole episodes, each behaviour in turn",

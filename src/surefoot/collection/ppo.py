@@ -260,8 +260,8 @@ def _values(critics: MLP, observation: Float[Array, "T n obs"]) -> Float[Array, 
 
 def _standardize(values: Float[Array, "T n"], alive: Float[Array, "T n"]) -> Float[Array, "T n"]:
     count = jnp.maximum(alive.sum(), 1.0)
-    centred = (values - (values * alive).sum() / count) * alive
-    return centred / (jnp.sqrt((centred**2).sum() / count) + 1e-8)
+    centered = (values - (values * alive).sum() / count) * alive
+    return centered / (jnp.sqrt((centered**2).sum() / count) + 1e-8)
 
 
 def _loss(networks: Networks, rows: _Rows, config: PPO) -> tuple[Float[Array, ""], Metrics]:

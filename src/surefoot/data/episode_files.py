@@ -45,12 +45,12 @@ CHUNK_FRAMES = 16
 _LEVEL = 4
 """Of gzip: 4.5 times smaller, at 70 MB/s written and 400 MB/s read on a core."""
 _NAME = re.compile(r"([0-9]{6}|[1-9][0-9]{6,11})\.hdf5")
-_BEHAVIOUR, _NUMBER = "behaviour", "number"
+_BEHAVIOR, _NUMBER = "behaviour", "number"
 THREADS = max(1, min(8, os.cpu_count() or 1))
 """That inflate."""
 
 
-def encode(episode: FrameData, *, behaviour: str, number: int) -> bytes:
+def encode(episode: FrameData, *, behavior: str, number: int) -> bytes:
     """The content of the file of episode `number` of its folder."""
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
@@ -61,9 +61,9 @@ def encode(episode: FrameData, *, behaviour: str, number: int) -> bytes:
                 chunked = {"chunks": (frames, *array.shape[1:]), "compression": "gzip", "compression_opts": _LEVEL}
             write_array(file, pixels.KEYS[name], array.shape, array.dtype, [(0, array)], **chunked)
         write_keys(file, list(pixels.KEYS.values()))
-        write_text(file, _BEHAVIOUR, behaviour)
+        write_text(file, _BEHAVIOR, behavior)
         write_text(file, _NUMBER, str(number))
-        write_text(file, CHECKSUM, _checksum_of(behaviour, str(number)))
+        write_text(file, CHECKSUM, _checksum_of(behavior, str(number)))
     return content.getvalue()
 
 
@@ -86,7 +86,7 @@ def save(
     spans = list(zip(frames.episode_starts.tolist(), frames.episode_ends.tolist(), strict=True))
     for number, ((start, end), label) in enumerate(zip(spans, labels, strict=True)):
         arrays = {name: np.asarray(array[start:end]) for name, array in frames.arrays().items()}
-        content = encode(FrameData(task.name, **arrays), behaviour=label, number=number)
+        content = encode(FrameData(task.name, **arrays), behavior=label, number=number)
         path = folder / EPISODES / f"{number:06d}.hdf5"
         with replacing(path, size=len(content), swept=False) as temporary:
             temporary.write_bytes(content)
@@ -229,8 +229,8 @@ def load_episodes(
     firsts: list[int] = []
     frames = 0
     for number, path in enumerate(paths):
-        part, behaviour, found, written = _read(path, task)
-        if only is None or only(behaviour, int(path.stem)):
+        part, behavior, found, written = _read(path, task)
+        if only is None or only(behavior, int(path.stem)):
             parts.append(part)
             chunks += [chunk for _, chunk in found]
             firsts += [frames + first for first, _ in found]
@@ -260,12 +260,12 @@ def episode_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def behaviours(folder: Path) -> list[str]:
+def behaviors(folder: Path) -> list[str]:
     """The behaviour of every episode, in the order of `load`."""
     found = []
     for path in episode_paths(folder):
         with reading(path) as file:
-            found.append(_behaviour(path, file))
+            found.append(_behavior(path, file))
     return found
 
 
@@ -316,7 +316,7 @@ def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk
         node.id.chunk_iter(
             lambda info: found.append((info.chunk_offset[0], Chunk(path, info.byte_offset, info.size, inflated)))
         )
-        behaviour = _behaviour(path, file)
+        behavior = _behavior(path, file)
         _check_number(path, file)
         _check_attributes(path, file)
         written = read_checksum(path, "observations", node)
@@ -324,7 +324,7 @@ def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk
     arrays["observations"] = np.zeros((rows, *(task.image_shape or ())), np.uint8)
     check_frames(path, FrameData(task.name, **arrays), task, whole=False)
     arrays["observations"] = np.zeros((rows, 0), np.uint8)
-    return FrameData(task.name, **arrays), behaviour, sorted(found), written
+    return FrameData(task.name, **arrays), behavior, sorted(found), written
 
 
 def _check_number(path: Path, file: h5py.File) -> None:
@@ -337,17 +337,17 @@ def _check_number(path: Path, file: h5py.File) -> None:
 def _check_attributes(path: Path, file: h5py.File) -> None:
     """Refuse attributes that are not those that were written; older files have no checksum of theirs."""
     written = read_text(path, file, CHECKSUM)
-    found = _checksum_of(*(str(read_text(path, file, name)) for name in (_BEHAVIOUR, _NUMBER)))
+    found = _checksum_of(*(str(read_text(path, file, name)) for name in (_BEHAVIOR, _NUMBER)))
     if written is not None and written != found:
-        refuse(path, f"{_BEHAVIOUR} and {_NUMBER}", expected=f"those that were written, {str(written)[:40]!a}",
+        refuse(path, f"{_BEHAVIOR} and {_NUMBER}", expected=f"those that were written, {str(written)[:40]!a}",
                found=f"{found}: the file was damaged or edited")  # fmt: skip
 
 
-def _checksum_of(behaviour: str, number: str) -> str:
-    return f"crc32:{zlib.crc32(json.dumps([behaviour, number]).encode()):08x}"
+def _checksum_of(behavior: str, number: str) -> str:
+    return f"crc32:{zlib.crc32(json.dumps([behavior, number]).encode()):08x}"
 
 
-def _behaviour(path: Path, file: h5py.File) -> str:
+def _behavior(path: Path, file: h5py.File) -> str:
     """The label of an episode's behaviour; empty where it has none."""
-    label = read_text(path, file, _BEHAVIOUR)
+    label = read_text(path, file, _BEHAVIOR)
     return "" if label is None else str(label)

@@ -13,7 +13,7 @@ from PIL import Image
 from surefoot import files
 from surefoot.errors import ConfigError
 
-GIF_COLOURS = 128
+GIF_COLORS = 128
 
 
 def save_film(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], *, frames_per_second: float) -> None:
@@ -40,7 +40,7 @@ def _save_gif(
     path: Path, first: np.ndarray, rest: Iterator[np.ndarray], frames_per_second: float, *, named: Path
 ) -> None:
     def palette(frame: np.ndarray) -> Image.Image:
-        return Image.fromarray(frame).quantize(GIF_COLOURS)
+        return Image.fromarray(frame).quantize(GIF_COLORS)
 
     palette(first).save(
         path,

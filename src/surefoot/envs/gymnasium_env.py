@@ -97,10 +97,10 @@ def draw(pose: Float[np.ndarray, " 4"]) -> UInt8[np.ndarray, "320 320 3"]:
     points = np.stack(np.meshgrid(ticks, -ticks), -1)  # row 0 is the north
     image = np.full((_PIXELS, _PIXELS, 3), 255.0)
 
-    def paint(distance: Float[np.ndarray, "320 320"], colour: tuple[int, int, int]) -> None:
+    def paint(distance: Float[np.ndarray, "320 320"], color: tuple[int, int, int]) -> None:
         # `distance` to the shape's border, metres, negative inside; the border's pixels are mixed.
         cover = np.clip(0.5 - distance / pixel, 0.0, 1.0)[..., None]
-        image[:] = (1 - cover) * image + cover * np.array(colour, np.float64)
+        image[:] = (1 - cover) * image + cover * np.array(color, np.float64)
 
     position, heading = pose[:2], np.array([np.cos(pose[3]), np.sin(pose[3])])
     for hazard in HAZARDS:

@@ -84,10 +84,10 @@ def draw(angle: float) -> UInt8[np.ndarray, "320 320 3"]:
     image -= (np.where(radius < 1.2, cost, 0.0))[..., None] * np.array([20, 120, 130])
     tip = np.array([-np.sin(angle), np.cos(angle)])
     along = np.clip(points @ tip, 0.0, 1.0)[..., None]
-    for distance, colour in (
+    for distance, color in (
         (np.linalg.norm(points - along * tip, axis=-1) - 0.06, (50, 90, 180)),
         (radius - 0.04, (20, 30, 60)),
     ):
         cover = np.clip(0.5 - distance / pixel, 0.0, 1.0)[..., None]
-        image = (1 - cover) * image + cover * np.array(colour, np.float64)
+        image = (1 - cover) * image + cover * np.array(color, np.float64)
     return np.round(image).astype(np.uint8)

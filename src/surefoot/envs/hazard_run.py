@@ -78,14 +78,14 @@ def in_goal(state: RunState) -> Bool[Array, "*n"]:
 
 def draw(state: RunState) -> UInt8[Array, "*n 16 16 3"]:
     """The image. Edges are a pixel wide, so that it shows places more finely than a pixel."""
-    centres = (np.arange(SIZE, dtype=np.float32) + 0.5) * (2.0 / SIZE) - 1.0
+    centers = (np.arange(SIZE, dtype=np.float32) + 0.5) * (2.0 / SIZE) - 1.0
     batch = state.step.shape
     # Row 0 is the top, y = 1.
-    x = jnp.broadcast_to(centres, (*batch, SIZE, SIZE))
-    y = jnp.broadcast_to(-centres[:, None], (*batch, SIZE, SIZE))
+    x = jnp.broadcast_to(centers, (*batch, SIZE, SIZE))
+    y = jnp.broadcast_to(-centers[:, None], (*batch, SIZE, SIZE))
 
-    def disc(centre: Float[Array, "*n 2"], radius: float) -> Float[Array, "*n 16 16"]:
-        offset_x, offset_y = x - centre[..., 0, None, None], y - centre[..., 1, None, None]
+    def disc(center: Float[Array, "*n 2"], radius: float) -> Float[Array, "*n 16 16"]:
+        offset_x, offset_y = x - center[..., 0, None, None], y - center[..., 1, None, None]
         return jnp.clip((radius - jnp.hypot(offset_x, offset_y)) * (SIZE / 2.0) + 0.5, 0.0, 1.0)
 
     layers = (
@@ -130,7 +130,7 @@ def step(state: RunState, action: Float[Array, "*n 2"]) -> tuple[RunState, Step]
 
 # --- behaviours that collect data ------------------------------------------------------------------------------------
 
-BEHAVIOURS = ("uniform random", "straight ahead", "detour")
+BEHAVIORS = ("uniform random", "straight ahead", "detour")
 """Numbered in this order; the first two violate, the last does not."""
 NOISE = 0.2
 """Standard deviation of the noise on the actions of the last two."""
@@ -161,16 +161,16 @@ def detour(state: RunState) -> Float[Array, "*n 2"]:
     return way / jnp.maximum(jnp.abs(way).max(-1, keepdims=True), STEP_LENGTH)
 
 
-def _episode(key: Key[Array, ""], behaviour: Int[Array, ""]) -> EpisodeBatch:
+def _episode(key: Key[Array, ""], behavior: Int[Array, ""]) -> EpisodeBatch:
     k_reset, k_steps = jax.random.split(key)
     first, image = reset(k_reset)
 
     def one_step(state: RunState, step_key: Key[Array, ""]) -> tuple[RunState, tuple[Array, Step]]:
         k_noise, k_uniform, k_choice = jax.random.split(step_key, 3)
         uniform = jax.random.uniform(k_uniform, (2,), minval=-1.0, maxval=1.0)
-        wanted = jnp.where(behaviour == 2, detour(state), jnp.array([1.0, 0.0]))
+        wanted = jnp.where(behavior == 2, detour(state), jnp.array([1.0, 0.0]))
         noisy = jnp.clip(wanted + NOISE * jax.random.normal(k_noise, (2,)), -1.0, 1.0)
-        random = (behaviour == 0) | (jax.random.uniform(k_choice) < RANDOM_SHARE)
+        random = (behavior == 0) | (jax.random.uniform(k_choice) < RANDOM_SHARE)
         action = jnp.where(random, uniform, noisy)
         entered, result = step(state, action)
         return entered, (action, result)
@@ -181,6 +181,6 @@ def _episode(key: Key[Array, ""], behaviour: Int[Array, ""]) -> EpisodeBatch:
 
 
 @jax.jit
-def roll_out(keys: Key[Array, " n"], behaviours: Int[Array, " n"]) -> EpisodeBatch:
+def roll_out(keys: Key[Array, " n"], behaviors: Int[Array, " n"]) -> EpisodeBatch:
     """One whole episode a key, by the behaviour of that number."""
-    return jax.vmap(_episode)(keys, behaviours)
+    return jax.vmap(_episode)(keys, behaviors)

@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from surefoot.envs import behaviours, point_robot
-from surefoot.envs.behaviours import Traits
+from surefoot.envs import behaviors, point_robot
+from surefoot.envs.behaviors import Traits
 from surefoot.envs.point_robot import ARENA, GOAL, GOAL_BONUS, GOAL_RADIUS, HAZARD_RADIUS
 from surefoot.ranges import Range, check_fields
 
@@ -52,7 +52,7 @@ class Layout:
         check_fields(self)
 
     @property
-    def centres(self) -> Float[np.ndarray, "hazards 2"]:
+    def centers(self) -> Float[np.ndarray, "hazards 2"]:
         return np.array(self.hazards, np.float32)
 
 
@@ -87,7 +87,7 @@ def draw(pose: Float[Array, "*n 4"], *, layout: Layout = SEEN, size: int = SMALL
     ticks = ((np.arange(size) + 0.5) * (2 * VIEW / size) - VIEW).astype(np.float32)
     x, y = np.broadcast_to(ticks, (size, size)), np.broadcast_to(-ticks[:, None], (size, size))  # row 0 is the north
     goal = 0.5 * _cover(np.hypot(x - GOAL[0], y - GOAL[1]) - GOAL_RADIUS, size)
-    hazard = _cover(np.min([np.hypot(x - cx, y - cy) for cx, cy in layout.centres], 0) - HAZARD_RADIUS, size)
+    hazard = _cover(np.min([np.hypot(x - cx, y - cy) for cx, cy in layout.centers], 0) - HAZARD_RADIUS, size)
 
     shape = (*pose.shape[:-1], size, size)
     offset_x = jnp.broadcast_to(x, shape) - pose[..., 0, None, None]
@@ -143,7 +143,7 @@ def advance(
         moved = point_robot.move(pose, action)
         pose = jnp.where(running[..., None], moved, pose)
         position = pose[..., :2]
-        h = point_robot.constraint(position, layout.centres)
+        h = point_robot.constraint(position, layout.centers)
         cost += running & (h > 0)
         worst = jnp.where(running, jnp.maximum(worst, h), worst)
         reached |= running & (point_robot.goal_distance(position) <= GOAL_RADIUS)
@@ -185,7 +185,7 @@ VARIANTS = {
 
 # --- behaviours that collect data ------------------------------------------------------------------------------------
 
-BEHAVIOURS = ("random held actions", "careless goal-seekers", "careful goal-seekers")
+BEHAVIORS = ("random held actions", "careless goal-seekers", "careful goal-seekers")
 """Numbered in this order; only the last look out for hazards."""
 HOLD_DECISIONS = (1, 8)
 """A random action is held for a number of decisions uniform in this range."""
@@ -206,31 +206,31 @@ class EpisodeBatch(NamedTuple):
     terminated: Bool[Array, " n"]
 
 
-def draw_traits(key: Key[Array, ""], behaviour: Int[Array, ""]) -> Traits:
+def draw_traits(key: Key[Array, ""], behavior: Int[Array, ""]) -> Traits:
     """What one episode's goal-seeker is like."""
     k_caution, k_speed, k_noise = jax.random.split(key, 3)
-    careful = behaviour == 2
+    careful = behavior == 2
     low, high = jnp.where(careful, jnp.array([0.7, 1.0]), jnp.array([0.0, 0.2]))
     return Traits(
-        behaviour > 0,
+        behavior > 0,
         caution=jax.random.uniform(k_caution, minval=low, maxval=high),
         cruise_speed=jax.random.uniform(k_speed, minval=0.6, maxval=jnp.where(careful, 1.6, 2.2)),
         noise=jax.random.uniform(k_noise, minval=0.05, maxval=jnp.where(careful, 0.3, 0.6)),
     )
 
 
-def _episode(key: Key[Array, ""], behaviour: Int[Array, ""], *, layout: Layout) -> EpisodeBatch:
+def _episode(key: Key[Array, ""], behavior: Int[Array, ""], *, layout: Layout) -> EpisodeBatch:
     k_reset, k_traits, k_steps = jax.random.split(key, 3)
     first = PixelState(point_robot.reset(k_reset)[0].pose, jnp.int32(0))
-    traits = draw_traits(k_traits, behaviour)
+    traits = draw_traits(k_traits, behavior)
 
     def one_step(carry, step_key):
         state, held, left, running = carry
         k_held, k_length, k_noise, k_choice = jax.random.split(step_key, 4)
-        fresh = behaviours.random_action(k_held)
+        fresh = behaviors.random_action(k_held)
         held = jnp.where(left <= 0, fresh, held)
         left = jnp.where(left <= 0, jax.random.randint(k_length, (), *HOLD_DECISIONS), left) - 1
-        sought = behaviours.seek_goal(state.pose, traits, layout.centres)
+        sought = behaviors.seek_goal(state.pose, traits, layout.centers)
         sought = jnp.clip(sought + traits.noise * jax.random.normal(k_noise, (2,)), -1.0, 1.0)
         sought = jnp.where(jax.random.uniform(k_choice) < RANDOM_SHARE, fresh, sought)
         action = jnp.where(traits.seeks_goal, sought, held)

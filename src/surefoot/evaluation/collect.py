@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 
 from surefoot.data import Dataset
 from surefoot.data.frames import FrameData, from_episodes, join
-from surefoot.envs import behaviours, hazard_run, point_robot_pixels
+from surefoot.envs import behaviors, hazard_run, point_robot_pixels
 from surefoot.envs.point_robot import ROBOTS
 from surefoot.envs.point_robot_pixels import VARIANTS, Variant
 from surefoot.evaluation.pieces import in_pieces
@@ -36,14 +36,14 @@ def collect_point_robot(
     check_count(transitions, "transitions", "[2, 10^9]")
     check_count(seed, "seed", SEED)
     halves = (transitions // 2, transitions - transitions // 2)
-    parts: list[behaviours.EpisodeBatch] = []
+    parts: list[behaviors.EpisodeBatch] = []
     done = 0
     for seeks_goal, rows in zip((False, True), halves, strict=True):
         kept, batch = 0, 0
         key = jax.random.fold_in(jax.random.key(seed), int(seeks_goal))
         while kept < rows:
             keys = jax.random.split(jax.random.fold_in(key, batch), _EPISODES_AT_ONCE)
-            episodes = behaviours.roll_out(keys, jnp.full(_EPISODES_AT_ONCE, seeks_goal), ROBOTS[task])
+            episodes = behaviors.roll_out(keys, jnp.full(_EPISODES_AT_ONCE, seeks_goal), ROBOTS[task])
             part = _flatten(jax.tree.map(np.asarray, episodes), rows - kept)
             parts.append(part)
             kept, batch = kept + len(part.valid), batch + 1
@@ -53,7 +53,7 @@ def collect_point_robot(
     return _dataset(jax.tree.map(lambda *values: np.concatenate(values), *parts), get_task(task))
 
 
-def _flatten(episodes: behaviours.EpisodeBatch, most: int) -> behaviours.EpisodeBatch:
+def _flatten(episodes: behaviors.EpisodeBatch, most: int) -> behaviors.EpisodeBatch:
     """The valid rows in order, at most `most`; a cut episode ends as a timeout."""
     valid = episodes.valid
     flat = jax.tree.map(lambda values: values[valid][:most], episodes)
@@ -62,7 +62,7 @@ def _flatten(episodes: behaviours.EpisodeBatch, most: int) -> behaviours.Episode
     return flat
 
 
-def _dataset(rows: behaviours.EpisodeBatch, task: Task) -> Dataset:
+def _dataset(rows: behaviors.EpisodeBatch, task: Task) -> Dataset:
     columns = {
         "observations": rows.observation,
         "actions": rows.action,
@@ -85,19 +85,19 @@ def collect_hazard_run(
     other. The same seed gives the same bits on the same machine. Raises ConfigError below 1 step."""
     check_count(transitions, "transitions", "[1, 10^9]")
     check_count(seed, "seed", SEED)
-    kinds = len(hazard_run.BEHAVIOURS)
+    kinds = len(hazard_run.BEHAVIORS)
     each = -(-transitions // (hazard_run.HORIZON * kinds))
     parts = []
-    for behaviour in range(kinds):
-        key = jax.random.fold_in(jax.random.key(seed), behaviour)
+    for behavior in range(kinds):
+        key = jax.random.fold_in(jax.random.key(seed), behavior)
         for first in range(0, each, _EPISODES_AT_ONCE):
             numbers = jnp.arange(first, first + _EPISODES_AT_ONCE)
             keys = jax.vmap(lambda number, key=key: jax.random.fold_in(key, number))(numbers)
-            episodes = hazard_run.roll_out(keys, jnp.full(_EPISODES_AT_ONCE, behaviour))
+            episodes = hazard_run.roll_out(keys, jnp.full(_EPISODES_AT_ONCE, behavior))
             kept = min(_EPISODES_AT_ONCE, each - first)
             parts.append(from_episodes("HazardRun", *(np.asarray(values)[:kept] for values in episodes)))
             if on_progress is not None:
-                done = behaviour * each + first + kept
+                done = behavior * each + first + kept
                 on_progress(done * hazard_run.HORIZON, kinds * each * hazard_run.HORIZON)
     return join(parts)
 
@@ -108,7 +108,7 @@ class PixelEpisodes(NamedTuple):
     frames: FrameData
     poses: Float[np.ndarray, "N 4"]
     """(x, y, v, theta) of every frame."""
-    behaviours: list[tuple[str, int]]
+    behaviors: list[tuple[str, int]]
     """Name of each behaviour, and how many episodes are its; they stand in this order."""
 
 
@@ -124,22 +124,22 @@ def collect_point_robot_pixels(
     behaviour after the other. The same seed gives the same bits on the same machine. `ConfigError` below 1 step."""
     check_count(transitions, "transitions", "[1, 10^9]")
     check_count(seed, "seed", SEED)
-    names, variant = point_robot_pixels.BEHAVIOURS, VARIANTS[task]
+    names, variant = point_robot_pixels.BEHAVIORS, VARIANTS[task]
     each = -(-transitions // len(names))
     parts, counts = [], []
-    for behaviour, name in enumerate(names):
-        key = jax.random.fold_in(jax.random.key(seed), behaviour)
+    for behavior, name in enumerate(names):
+        key = jax.random.fold_in(jax.random.key(seed), behavior)
         steps, episodes = 0, 0
         while steps < each:
             numbers = jnp.arange(episodes, episodes + _EPISODES_AT_ONCE)
             keys = jax.vmap(lambda number, key=key: jax.random.fold_in(key, number))(numbers)
-            rolled = point_robot_pixels.roll_out(keys, jnp.full(_EPISODES_AT_ONCE, behaviour), layout=variant.layout)
+            rolled = point_robot_pixels.roll_out(keys, jnp.full(_EPISODES_AT_ONCE, behavior), layout=variant.layout)
             wanted = int(np.searchsorted(np.cumsum(np.asarray(rolled.length)), each - steps)) + 1
             *rows, lengths, terminated = (np.asarray(leaf)[:wanted] for leaf in rolled)
             parts.append(from_episodes(task, *rows, lengths=lengths, terminated=terminated))
             steps, episodes = steps + int(lengths.sum()), episodes + len(lengths)
             if on_progress is not None:
-                on_progress(min(behaviour * each + steps, transitions), transitions)
+                on_progress(min(behavior * each + steps, transitions), transitions)
         counts.append((name, episodes))
     seen = join(parts)  # as vectors: only the frames that are kept are drawn
     images = draw_poses(seen.observations, variant)

@@ -126,7 +126,7 @@ def episode_rows(
     ]
 
 
-def summarise_evaluation(
+def summarize_evaluation(
     rows: Sequence[dict[str, Any]], *, fixed_starts: Sequence[Sequence[float]] = point_robot.POINT_ROBOT.fixed_starts
 ) -> dict[str, Any]:
     """What summary.json says of the policy: figures of feasible and infeasible starts, and a list of the fixed ones."""
@@ -135,7 +135,7 @@ def summarise_evaluation(
 
 
 @pinned()
-def summarise_data(dataset: Dataset, exact_value: ExactValue, *, top_speed: float) -> dict[str, Any] | None:
+def summarize_data(dataset: Dataset, exact_value: ExactValue, *, top_speed: float) -> dict[str, Any] | None:
     """The same figures of the data's complete episodes, and the violating steps of those that start infeasible.
 
     Starts faster than `top_speed` (m/s), which the exact set does not cover, are not counted as infeasible. None where

@@ -31,11 +31,11 @@ def wilson_interval(successes: float, trials: int, *, level: float = 0.95) -> tu
     z = NormalDist().inv_cdf(0.5 + level / 2)
     share = successes / trials
     shrink = 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / shrink
+    center = (share + z * z / (2 * trials)) / shrink
     half = z / shrink * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     # Exactly 0 and 1 at the ends, where rounding would leave 1e-17 or push the bound past the share itself.
-    low = 0.0 if successes == 0 else centre - half
-    high = 1.0 if successes == trials else centre + half
+    low = 0.0 if successes == 0 else center - half
+    high = 1.0 if successes == trials else center + half
     return low, high
 
 

@@ -21,7 +21,7 @@ from surefoot.evaluation.starts import draw_starts
 from surefoot.numerics import check_finite, pinned
 from surefoot.protocols import Algorithm, HasInfeasibility
 from surefoot.rollouts import scan
-from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centres, slice_poses, solve_point_robot
+from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centers, slice_poses, solve_point_robot
 from surefoot.safety.region import SLICES, score_seeds
 
 HELD_OUT_SEED, HELD_OUT_STEPS = 20_240, 6_000
@@ -33,7 +33,7 @@ _IMAGES_AT_ONCE = 512
 
 def exact_set(task: str) -> ExactSet:
     """V* in the layout of a variant of the task."""
-    return solve_point_robot(hazards=VARIANTS[task].layout.centres)
+    return solve_point_robot(hazards=VARIANTS[task].layout.centers)
 
 
 class FirstStates(NamedTuple):
@@ -48,7 +48,7 @@ class FirstStates(NamedTuple):
 def first_states(task: str, exact: ExactSet, *, feasible: int, infeasible: int) -> FirstStates:
     """Starts drawn as PointRobot's evaluation draws them, by the exact set of the task's own layout."""
     variant = VARIANTS[task]
-    starts = draw_starts(exact.value, feasible=feasible, infeasible=infeasible, hazards=variant.layout.centres)
+    starts = draw_starts(exact.value, feasible=feasible, infeasible=infeasible, hazards=variant.layout.centers)
     count = feasible + infeasible  # without the fixed starts, which are PointRobot's
     poses = jnp.asarray(starts.poses[:count])
     return FirstStates(scan.First(*point_robot_pixels.reset_to(poses, **variant._asdict())), starts.sets[:count])
@@ -121,7 +121,7 @@ def region_arrays(region: PixelRegion, exact: ExactSet) -> dict[str, np.ndarray]
     return {
         "region_learned": region.learned.astype(np.float16),
         "region_exact": region.exact.astype(np.float16),
-        "region_axis": cell_centres(RESOLUTION, EXTENT),
+        "region_axis": cell_centers(RESOLUTION, EXTENT),
         "hazards": exact.hazards,
     }
 

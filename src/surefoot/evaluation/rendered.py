@@ -10,7 +10,7 @@ from surefoot.evaluation.simulated import roll_out_alone
 from surefoot.protocols import Acts
 from surefoot.tasks import Task
 
-COST_COLOUR = (200, 16, 46)
+COST_COLOR = (200, 16, 46)
 """Of the frame's border where a step has cost."""
 
 
@@ -75,5 +75,5 @@ def _frame(simulator: DrawingSimulator, *, marked: bool = False) -> UInt8[np.nda
     if marked:
         width = max(2, len(frame) // 40)
         for edge in (np.s_[:width], np.s_[-width:], np.s_[:, :width], np.s_[:, -width:]):
-            frame[edge] = COST_COLOUR
+            frame[edge] = COST_COLOR
     return frame

@@ -126,11 +126,11 @@ class DenoiserConfig:
 _NORM_EPSILON = 1e-6
 
 
-def _normalise(x: Float[Array, "*b n"]) -> tuple[Float[Array, "*b n"], Float[Array, "*b 1"]]:
+def _normalize(x: Float[Array, "*b n"]) -> tuple[Float[Array, "*b n"], Float[Array, "*b 1"]]:
     """(x - mean) / deviation over the last axis, and 1 / deviation."""
-    centred = x - x.mean(-1, keepdims=True)
-    inverse = jax.lax.rsqrt((centred * centred).mean(-1, keepdims=True) + _NORM_EPSILON)
-    return centred * inverse, inverse
+    centered = x - x.mean(-1, keepdims=True)
+    inverse = jax.lax.rsqrt((centered * centered).mean(-1, keepdims=True) + _NORM_EPSILON)
+    return centered * inverse, inverse
 
 
 @jax.custom_vjp
@@ -142,7 +142,7 @@ def _layer_norm(
 
 
 def _layer_norm_forward(x, scale, bias):
-    normal, inverse = _normalise(x)
+    normal, inverse = _normalize(x)
     return normal * scale[None] + bias[None], (normal, inverse, scale)
 
 

@@ -29,8 +29,8 @@ class LayerNorm(eqx.Module):
     def __call__(self, x: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
         wide = x.astype(jnp.float32)
         mean = wide.mean(-1, keepdims=True)
-        centred = wide - mean
-        scaled = centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + _EPSILON)
+        centered = wide - mean
+        scaled = centered * jax.lax.rsqrt(jnp.square(centered).mean(-1, keepdims=True) + _EPSILON)
         shape = scaled.shape
         return (scaled * jnp.broadcast_to(self.scale, shape) + jnp.broadcast_to(self.offset, shape)).astype(x.dtype)
 

@@ -66,7 +66,7 @@ def _figure(panels: Sequence[Entries], summary: Mapping[str, Any]) -> Figure:
     drawn = {entry["method"] for entries in panels for entry in entries}
     titles = {i: summary["plan"]["methods"][key]["title"] for i, key in enumerate(keys) if key in drawn}
     handles = [
-        Line2D([], [], linestyle="", marker=_marker(i), color=_colour(i), markersize=6, label=plain_for_plot(title))
+        Line2D([], [], linestyle="", marker=_marker(i), color=_color(i), markersize=6, label=plain_for_plot(title))
         for i, title in titles.items()
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5))
@@ -83,10 +83,10 @@ def _draw(axes: Axes, entries: Entries, keys: Sequence[str], data: Mapping[str, 
         single = figures["limits"][0] if len(figures["limits"]) == 1 else {}
         across, up = figures["normalised_return_interval"], single.get("normalised_cost_interval")
         if across is not None:
-            axes.hlines(y, *across, color=_colour(index), linewidth=1.0, zorder=3)
+            axes.hlines(y, *across, color=_color(index), linewidth=1.0, zorder=3)
         if up is not None:
-            axes.vlines(x, up[0] - zero, up[1] - zero, color=_colour(index), linewidth=1.0, zorder=3)
-        axes.plot(x, y, _marker(index), color=_colour(index), markersize=6, markeredgecolor="white",
+            axes.vlines(x, up[0] - zero, up[1] - zero, color=_color(index), linewidth=1.0, zorder=3)
+        axes.plot(x, y, _marker(index), color=_color(index), markersize=6, markeredgecolor="white",
                   markeredgewidth=0.6, zorder=4, clip_on=False)  # fmt: skip
         largest = max(largest, y if up is None else up[1] - zero)
     axes.set_yscale("symlog", linthresh=1.0, linscale=1.0)
@@ -106,7 +106,7 @@ def _draw(axes: Axes, entries: Entries, keys: Sequence[str], data: Mapping[str, 
     light_grid(axes)
 
 
-def _colour(index: int) -> str:
+def _color(index: int) -> str:
     return SERIES[index % len(SERIES)]
 
 

@@ -97,7 +97,7 @@ def budget_curves(figures: Sequence[tuple[str, Mapping[str, Any]]], rows: Sequen
 
 
 def _curve(axes: Axes, figures: Mapping[str, Any], column: str, index: int, name: str) -> None:
-    colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
+    color, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
     limited = [record for record in figures["budgets"] if record["budget"] is not None]
     budgets = np.array([record["budget"] for record in limited])
     means = np.array([record[f"{column}_mean"] for record in limited])
@@ -105,16 +105,16 @@ def _curve(axes: Axes, figures: Mapping[str, Any], column: str, index: int, name
     intervals = [record[f"{column}_interval"] or (np.nan, np.nan) for record in limited]
     bounds = np.array(intervals, float).reshape(-1, 2).T
     axes.errorbar(
-        budgets, means, yerr=np.abs(bounds - means), color=colour, marker=marker, markersize=4.5, capsize=2.5,
+        budgets, means, yerr=np.abs(bounds - means), color=color, marker=marker, markersize=4.5, capsize=2.5,
         linewidth=1.4, elinewidth=1.0, label=plain_for_plot(name), zorder=4,
     )  # fmt: skip
     for record in limited:
         seeds = record[f"{column}_per_seed"]
-        axes.scatter([record["budget"]] * len(seeds), seeds, s=9, color=colour, alpha=0.6, edgecolors="white",
+        axes.scatter([record["budget"]] * len(seeds), seeds, s=9, color=color, alpha=0.6, edgecolors="white",
                      linewidths=0.4, zorder=3)  # fmt: skip
     for record in figures["budgets"]:
         if record["budget"] is None:
-            axes.axhline(record[f"{column}_mean"], color=colour, linewidth=1.0, linestyle="dashed", zorder=2,
+            axes.axhline(record[f"{column}_mean"], color=color, linewidth=1.0, linestyle="dashed", zorder=2,
                          label=f"{plain_for_plot(name)}, no limit")  # fmt: skip
 
 
@@ -167,17 +167,17 @@ def calibration_plot(levels: Sequence[Mapping[str, Any]]) -> Figure:
     axes = figure.subplots()
     smallest = {record["asked"]: record["budget"] for _, limited in records for record in limited}
     known = sorted(smallest, key=lambda asked: smallest[asked])
-    labelled = set()
+    labeled = set()
     for place, (level, limited) in enumerate(records):
         for record in limited:
             index = known.index(record["asked"])
             x = place + 0.5 * ((index + 0.5) / len(known) - 0.5)
             low, high = record["exceeded_interval"]
-            colour = SERIES[index % len(SERIES)]
-            label = plain_for_plot(record["asked"]) if record["asked"] not in labelled else None
-            labelled.add(record["asked"])
+            color = SERIES[index % len(SERIES)]
+            label = plain_for_plot(record["asked"]) if record["asked"] not in labeled else None
+            labeled.add(record["asked"])
             axes.errorbar(x, record["exceeded_rate"], yerr=[[record["exceeded_rate"] - low],
-                          [high - record["exceeded_rate"]]], color=colour, marker="o", markersize=4.5, capsize=2,
+                          [high - record["exceeded_rate"]]], color=color, marker="o", markersize=4.5, capsize=2,
                           elinewidth=0.9, linestyle="none", label=label, zorder=3)  # fmt: skip
         pooled = float(np.average([r["exceeded_rate"] for r in limited], weights=[r["episodes"] for r in limited]))
         axes.plot(place + 0.36, pooled, marker="D", color=INK, markersize=5, linestyle="none", zorder=4,

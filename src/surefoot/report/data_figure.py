@@ -76,8 +76,8 @@ def _scatter(
     axes: Axes, costs: Float[np.ndarray, " E"], returns: Float[np.ndarray, " E"], safe: np.ndarray, task: Task
 ) -> None:
     alpha = 0.55 if len(costs) <= FEW else max(0.08, 0.55 * FEW / len(costs))
-    for mask, colour in ((~safe, BLUE), (safe, GREEN)):
-        axes.scatter(costs[mask], returns[mask], s=9, color=colour, alpha=alpha, linewidths=0, rasterized=True)
+    for mask, color in ((~safe, BLUE), (safe, GREEN)):
+        axes.scatter(costs[mask], returns[mask], s=9, color=color, alpha=alpha, linewidths=0, rasterized=True)
     for limit in task.dsrl_cost_limits:
         axes.axvline(limit, color=GREY, linewidth=0.9, linestyle="dotted", zorder=1)
         axes.text(limit, 1.0, f"{limit:g}", transform=axes.get_xaxis_transform(), ha="center", va="bottom",
@@ -127,8 +127,8 @@ def _coverage(axes: Axes, found: Description, what: str) -> None:
     for left, right, count in zip(edges[:-1], edges[1:], found.cost_counts, strict=True):
         shade = 0.15 + 0.45 * count / most if count else 0.0
         axes.add_patch(_box(left, right - left, facecolor=(0.2, 0.2, 0.2, shade), empty=count == 0))
-        colour = INK if count else VERMILION
-        axes.text((left + right) / 2, 0.5, f"{count:,}", ha="center", va="center", fontsize=6.5, color=colour)
+        color = INK if count else VERMILION
+        axes.text((left + right) / 2, 0.5, f"{count:,}", ha="center", va="center", fontsize=6.5, color=color)
     axes.set_ylim(0, 1)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)

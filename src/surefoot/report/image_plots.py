@@ -61,7 +61,7 @@ def open_loop(
         for kind, images in enumerate((truth, predicted)):
             for place in range(length):
                 axes = panels[2 * row + kind, place]
-                _image(axes, images[row, place], colour=GREY if place < context else BLUE)
+                _image(axes, images[row, place], color=GREY if place < context else BLUE)
                 if row == 0 and kind == 0:
                     axes.set_title(
                         f"{place - context + 1:d}", fontsize=7.5, color=GREY if place < context else INK, pad=3
@@ -94,7 +94,7 @@ def feasibility_strip(
     for column, place in enumerate(shown):
         axes = figure.add_subplot(grid[0, column])
         violates = bool((costs[place : place + every] > 0).any())
-        _image(axes, frames[place], colour=VIOLATION if violates else GREY, width=1.6 if violates else 0.7)
+        _image(axes, frames[place], color=VIOLATION if violates else GREY, width=1.6 if violates else 0.7)
         axes.set_title(f"{place:d}", fontsize=7.5, pad=3)
     axes = figure.add_subplot(grid[1, :])
     steps = np.arange(length)
@@ -132,10 +132,10 @@ def online_curves(methods: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
         for index, (method, rows) in enumerate(methods.items()):
             x, curves = _by_seed(rows, name)
             scale = 100.0 if name == "violating_share" else 1.0
-            colour = SERIES[index % len(SERIES)]
+            color = SERIES[index % len(SERIES)]
             for curve in curves if len(curves) > 1 else []:
-                axes.plot(x, scale * curve, color=colour, linewidth=0.6, alpha=0.45)
-            axes.plot(x, scale * np.mean(curves, 0), color=colour, linewidth=1.8, label=plain_for_plot(method))
+                axes.plot(x, scale * curve, color=color, linewidth=0.6, alpha=0.45)
+            axes.plot(x, scale * np.mean(curves, 0), color=color, linewidth=1.8, label=plain_for_plot(method))
         axes.set_xlabel("environment steps")
         axes.set_title(label, fontsize=8.5)
         axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -201,12 +201,12 @@ def return_against_cost(
             data[0], _apart(data[1], random), s=6, color=LIGHT, linewidths=0, label="the data's episodes", zorder=1
         )
     for index, one in enumerate(methods):
-        colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
-        axes.scatter(one.returns, _apart(one.costs, random), s=7, color=colour, alpha=0.3, linewidths=0, zorder=2)
+        color, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
+        axes.scatter(one.returns, _apart(one.costs, random), s=7, color=color, alpha=0.3, linewidths=0, zorder=2)
         groups = [one.seeds == seed for seed in np.unique(one.seeds)]
         axes.scatter(
             [one.returns[mine].mean() for mine in groups], [one.costs[mine].mean() for mine in groups], s=75,
-            color=colour, marker=marker, edgecolors="white", linewidths=0.9,
+            color=color, marker=marker, edgecolors="white", linewidths=0.9,
             label=f"{plain_for_plot(one.name)}, mean of a seed", zorder=3,
         )  # fmt: skip
     axes.set_xlabel("return of an episode")
@@ -275,13 +275,13 @@ def probability_maps(
     return figure
 
 
-def _image(axes: Axes, image: UInt8[np.ndarray, "h w c"], *, colour: str, width: float = 0.7) -> None:
+def _image(axes: Axes, image: UInt8[np.ndarray, "h w c"], *, color: str, width: float = 0.7) -> None:
     shown = image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, -1)
     axes.imshow(shown, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(True)
-    axes.spines[:].set_color(colour)
+    axes.spines[:].set_color(color)
     axes.spines[:].set_linewidth(width)
 
 

@@ -90,14 +90,14 @@ def feasible_region(slices: Sequence[RegionSlice]) -> Figure:
 def _region_panel(axes: Axes, item: RegionSlice, levels: Float[np.ndarray, " n"]) -> Any:
     x, y = item.x, item.y
     norm = Normalize(levels[0], levels[-1])
-    filled = axes.contourf(x, y, item.learned[0], levels=levels, cmap=_colours(), norm=norm, extend="both")
+    filled = axes.contourf(x, y, item.learned[0], levels=levels, cmap=_colors(), norm=norm, extend="both")
     for other in item.learned[1:]:
         _border(axes, item, other, colors=LEARNED, linewidths=0.7, alpha=0.75)
     _border(axes, item, item.learned[0], colors=LEARNED, linewidths=1.8)
     _border(axes, item, item.exact, colors="black", linewidths=1.3, linestyles="dashed")
-    for centre in HAZARDS:
+    for center in HAZARDS:
         axes.add_patch(
-            Circle(centre, HAZARD_RADIUS, facecolor="none", edgecolor=INK, linewidth=0.5, hatch="....", alpha=0.45)
+            Circle(center, HAZARD_RADIUS, facecolor="none", edgecolor=INK, linewidth=0.5, hatch="....", alpha=0.45)
         )
     _heading_arrow(axes, item)
     axes.set_aspect("equal")
@@ -118,7 +118,7 @@ def _border(axes: Axes, item: RegionSlice, values: Float[np.ndarray, "y x"], **l
         axes.contour(item.x, item.y, values, levels=[0.0], **look)
 
 
-def _colours() -> ListedColormap:
+def _colors() -> ListedColormap:
     """Blue over white to red, without the darkest ends, on which neither lines nor the arrow would be seen."""
     return ListedColormap(matplotlib.colormaps["RdBu_r"](np.linspace(0.13, 0.87, 256)))
 
@@ -197,8 +197,8 @@ def _pick(paths: Sequence[Trajectory], most: int) -> list[Trajectory]:
 
 def _map_panel(axes: Axes) -> None:
     """The arena's edge, hazards and goal."""
-    for centre in HAZARDS:
-        axes.add_patch(Circle(centre, HAZARD_RADIUS, facecolor="#E4E4E4", edgecolor=GREY, linewidth=0.8))
+    for center in HAZARDS:
+        axes.add_patch(Circle(center, HAZARD_RADIUS, facecolor="#E4E4E4", edgecolor=GREY, linewidth=0.8))
     axes.add_patch(
         Circle((float(GOAL[0]), float(GOAL[1])), GOAL_RADIUS, facecolor="#BFE5D8", edgecolor=GREEN, linewidth=1.0)
     )

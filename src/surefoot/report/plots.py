@@ -216,13 +216,13 @@ def front(series: Sequence[FrontSeries], *, lowest: float | None = None) -> Figu
     return figure
 
 
-def _front_series(axes: Axes, one: FrontSeries, colour: str, marker: str) -> None:
+def _front_series(axes: Axes, one: FrontSeries, color: str, marker: str) -> None:
     x = np.array([point.return_mean for point in one.points])
     y = np.array([point.violation_free / point.episodes for point in one.points])
     bounds = np.array([wilson_interval(point.violation_free, point.episodes) for point in one.points])
     sides = [point.return_interval or (point.return_mean, point.return_mean) for point in one.points]
     axes.errorbar(
-        x, y, yerr=np.abs(bounds.T - y), xerr=np.abs(np.array(sides).T - x), color=colour, ecolor=colour,
+        x, y, yerr=np.abs(bounds.T - y), xerr=np.abs(np.array(sides).T - x), color=color, ecolor=color,
         elinewidth=0.8, linewidth=1.2, marker=marker, markersize=5, markeredgecolor="white", markeredgewidth=0.6,
         label=plain_for_plot(one.name), zorder=3,
     )  # fmt: skip
@@ -230,7 +230,7 @@ def _front_series(axes: Axes, one: FrontSeries, colour: str, marker: str) -> Non
         if point.label:
             axes.annotate(
                 plain_for_plot(point.label), (point.return_mean, share), xytext=(4, 4), textcoords="offset points",
-                fontsize=7.5, va="bottom", color=colour, zorder=4,
+                fontsize=7.5, va="bottom", color=color, zorder=4,
                 path_effects=[withStroke(linewidth=2.0, foreground="white")],
             )  # fmt: skip
 
@@ -269,14 +269,14 @@ def data_overview(
     figure = new_figure(3.6)
     left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
     known = list(dict.fromkeys(names.tolist()))
-    colours = [SERIES[index % len(SERIES)] for index in range(len(known))]
-    for name, colour in zip(known, colours, strict=True):
+    colors = [SERIES[index % len(SERIES)] for index in range(len(known))]
+    for name, color in zip(known, colors, strict=True):
         mine = names == name
         left.scatter(
             returns[mine],
             cost_returns[mine],
             s=9,
-            color=colour,
+            color=color,
             alpha=0.4,
             linewidths=0,
             label=f"{plain_for_plot(name)} ({mine.sum():,})",
@@ -284,7 +284,7 @@ def data_overview(
     # Lengths that are all alike get a range around them that one step does not fill.
     alike = lengths.min() == lengths.max()
     edges = np.histogram_bin_edges(lengths, bins=30, range=(lengths[0] - 15, lengths[0] + 15) if alike else None)
-    right.hist([lengths[names == name] for name in known], bins=edges.tolist(), stacked=True, color=colours)
+    right.hist([lengths[names == name] for name in known], bins=edges.tolist(), stacked=True, color=colors)
     for axes, middle in ((left, float(np.median(returns))), (right, float(np.median(lengths)))):
         axes.axvline(middle, color=INK, linewidth=0.9, linestyle="dashed")
         axes.text(middle, 1.01, f"median {middle:.3g}", transform=axes.get_xaxis_transform(), ha="center", fontsize=7.5)

@@ -91,10 +91,10 @@ def cost_against_return(
     if data is not None:
         axes.scatter(data[0], data[1] - zero, s=7, color=LIGHT, linewidths=0, label="the data's episodes", zorder=1)
     for index, one in enumerate(methods):
-        colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
-        axes.scatter(one.returns, one.costs - zero, s=9, color=colour, alpha=0.35, linewidths=0, zorder=2)
+        color, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
+        axes.scatter(one.returns, one.costs - zero, s=9, color=color, alpha=0.35, linewidths=0, zorder=2)
         axes.scatter(
-            one.returns.mean(1), one.costs.mean(1) - zero, s=75, color=colour, marker=marker, edgecolors="white",
+            one.returns.mean(1), one.costs.mean(1) - zero, s=75, color=color, marker=marker, edgecolors="white",
             linewidths=0.9, label=plain_for_plot(one.name), zorder=3,
         )  # fmt: skip
     axes.text(0.995, limit, "cost limit ", va="bottom", ha="right", transform=axes.get_yaxis_transform(),
@@ -134,15 +134,15 @@ def _is_zero(bar: QuantityBar) -> bool:
     return [record["limit"] for record in bar.summary["limits"]] == [0]
 
 
-def _bar_panel(axes: Axes, bars: Sequence[QuantityBar], column: str, colour: str) -> None:
+def _bar_panel(axes: Axes, bars: Sequence[QuantityBar], column: str, color: str) -> None:
     for place, bar in enumerate(bars):
         source = bar.summary if column == "normalised_return" else bar.summary["limits"][0]
         # Under a limit of 0 a normalised cost is C + 1: the cost itself is shown.
         shift = float(column == "normalised_cost" and _is_zero(bar))
         mean = bar.summary[f"{column}_mean"] - shift
-        axes.bar(place, mean, width=0.62, color=colour, alpha=0.55, zorder=2)
+        axes.bar(place, mean, width=0.62, color=color, alpha=0.55, zorder=2)
         seeds = np.array(source[f"{column}_per_seed"]) - shift
-        axes.scatter(place + np.linspace(-0.12, 0.12, len(seeds)), seeds, s=14, color=colour, edgecolors="white",
+        axes.scatter(place + np.linspace(-0.12, 0.12, len(seeds)), seeds, s=14, color=color, edgecolors="white",
                      linewidths=0.5, zorder=4, clip_on=False)  # fmt: skip
         interval = source[f"{column}_interval"]
         if interval is not None and (column == "normalised_return" or len(bar.summary["limits"]) == 1):

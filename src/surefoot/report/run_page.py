@@ -179,15 +179,15 @@ def _groups(dataset: Dataset | FrameData, card: dict[str, Any]) -> list[str] | N
     """The behaviour that collected each episode, where the card says so."""
     names = [""] * len(dataset.episode_starts)
     try:
-        for behaviour in card.get("behaviours", []):
-            if "episodes" in behaviour:
-                first, end = behaviour["episodes"]
+        for behavior in card.get("behaviours", []):
+            if "episodes" in behavior:
+                first, end = behavior["episodes"]
                 mine = range(first, min(end, len(names)))
             else:
-                first, end = behaviour["rows"]
+                first, end = behavior["rows"]
                 mine = np.flatnonzero((dataset.episode_starts >= first) & (dataset.episode_starts < end))
             for index in mine:
-                names[index] = str(behaviour["name"])
+                names[index] = str(behavior["name"])
     except (TypeError, ValueError, KeyError):  # somebody else's card, which may say what it likes
         return None
     return names if all(names) else None

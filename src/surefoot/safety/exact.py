@@ -109,11 +109,11 @@ class ExactSet:
     ) -> tuple[Float[np.ndarray, " x"], Float[np.ndarray, " y"], Float[np.ndarray, "y x"]]:
         """V* over positions at one speed (m/s) and heading (rad): x, y and values, as contour plots want them."""
         poses = slice_poses(speed, heading, resolution=resolution, extent=extent)
-        centres = cell_centres(resolution, extent)
-        return centres, centres, self.value(poses).reshape(resolution, resolution)
+        centers = cell_centers(resolution, extent)
+        return centers, centers, self.value(poses).reshape(resolution, resolution)
 
 
-def cell_centres(resolution: int, extent: float) -> Float[np.ndarray, " r"]:
+def cell_centers(resolution: int, extent: float) -> Float[np.ndarray, " r"]:
     """Centres of `resolution` equal cells between -extent and extent, metres."""
     return ((np.arange(resolution) + 0.5) / resolution * 2.0 - 1.0) * extent
 
@@ -126,8 +126,8 @@ def slice_poses(
 
     Row after row: x runs fastest.
     """
-    centres = cell_centres(resolution, extent)
-    x, y = np.meshgrid(centres, centres)
+    centers = cell_centers(resolution, extent)
+    x, y = np.meshgrid(centers, centers)
     return np.stack([x.ravel(), y.ravel(), *(np.full(x.size, number) for number in (speed, heading, *further))], -1)
 
 

@@ -6,12 +6,12 @@ Each row says what becomes of a task's objects before its first episode: "object
 
 from typing import Any
 
-CENTRE = [(-1.0, -1.0, 1.0, 1.0)]
+CENTER = [(-1.0, -1.0, 1.0, 1.0)]
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     "published": {},
     # All eight hazards in the middle four square metres of nine, so that hardly a way is free of them.
-    "PointGoal1Moved": {"hazards.placements": CENTRE},
+    "PointGoal1Moved": {"hazards.placements": CENTER},
     # Four hazards more, six vases fewer.
     "PointGoal2Moved": {"hazards.num": 14, "vases.num": 4},
     # Two hazards more, and gremlins that run in wider circles.

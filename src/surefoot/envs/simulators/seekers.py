@@ -14,7 +14,7 @@ from jaxtyping import Float
 from surefoot.envs.simulators.situation import Situation
 from surefoot.vision import Vision
 
-BEHAVIOURS = ("random", "careless", "careful")
+BEHAVIORS = ("random", "careless", "careful")
 """Numbered in this order; episode number e of a collection has behaviour e modulo 3."""
 _HELD = 12
 """Most decisions that a random action is held for."""
@@ -41,26 +41,26 @@ class Seeker:
     """One episode's behaviour; remembers the random action that it holds."""
 
     vision: Vision
-    behaviour: str
+    behavior: str
     generator: np.random.Generator
 
     def __post_init__(self) -> None:
         draw = self.generator.uniform
-        self._temper = Temper(draw(0.0, 0.4), draw(0.0, 0.02 if self.behaviour == "careful" else 0.05), draw(0.08, 0.2))
+        self._temper = Temper(draw(0.0, 0.4), draw(0.0, 0.02 if self.behavior == "careful" else 0.05), draw(0.08, 0.2))
         self._held: Float[np.ndarray, " 2"] = np.zeros(2)
         self._left = 0
 
     def act(self, situation: Situation) -> Float[np.ndarray, " 2"]:
         """The action, in [-1, 1]."""
         draw = self.generator
-        starts = self.behaviour == "random" or draw.uniform() < self._temper.random_share
+        starts = self.behavior == "random" or draw.uniform() < self._temper.random_share
         if not self._left and starts:
             # Straight ahead more often than chance has it: turning on the spot shows little.
             self._held, self._left = draw.uniform(-1.0, 1.0, 2), int(draw.integers(1, _HELD + 1))
         if self._left:
             self._left -= 1
             return self._held
-        careful = self.behaviour == "careful"
+        careful = self.behavior == "careful"
         target = _to_push(situation) if situation.beyond is not None else situation.target
         wanted, speed = _heading(situation, target, self._temper.clearance if careful else None)
         action = _drive(self.vision.robot, situation, wanted, speed)

@@ -35,23 +35,23 @@ def situation_of(task: Any, vision: Vision) -> Situation:
         offsets = np.asarray(points, np.float64).reshape(-1, np.shape(points)[-1] if len(points) else 3)[:, :2]
         return (offsets - place[:2]) @ frame @ turn.T
 
-    centres, radii = [], []
+    centers, radii = [], []
     robot = 0.15 if vision.robot == "Point" else 0.22
     for name, radius in (("hazards", 0.0), ("vases", robot), ("gremlins", robot), ("pillars", robot)):
         objects = vars(task).get(name)
         if objects is not None and objects.is_constrained and objects.num:
-            centres.append(seen(objects.pos))
+            centers.append(seen(objects.pos))
             # A vase or a gremlin is a box: its corners reach further than its half side.
             reach = objects.size if name in ("hazards", "pillars") else 1.4 * objects.size
             radii += [reach + radius] * objects.num
     target, beyond = task.goal.pos, None
     if vision.kind == "Button":
         wrong = [place for number, place in enumerate(task.buttons.pos) if number != task.buttons.goal_button]
-        centres.append(seen(wrong))
+        centers.append(seen(wrong))
         radii += [task.buttons.size + robot] * len(wrong)
     if vision.kind == "Push":
         target, beyond = task.push_box.pos, seen([task.goal.pos])[0]
     velocity = turn @ task.agent.get_sensor("velocimeter")[:2]
-    dangers = np.concatenate(centres) if centres else np.zeros((0, 2))
+    dangers = np.concatenate(centers) if centers else np.zeros((0, 2))
     gyro = float(task.agent.get_sensor("gyro")[2])
     return Situation(seen([target])[0], beyond, velocity, gyro, dangers, np.asarray(radii))

@@ -7,7 +7,7 @@ import safetensors.numpy
 from jaxtyping import Bool, Float, UInt8
 
 from surefoot.envs.simulators.adapter import Simulator
-from surefoot.envs.simulators.seekers import BEHAVIOURS, Seeker
+from surefoot.envs.simulators.seekers import BEHAVIORS, Seeker
 from surefoot.envs.simulators.vision import VisionBackend
 
 
@@ -30,7 +30,7 @@ class Told(NamedTuple):
 
     seed: int
     """Of the simulator."""
-    behaviour: int
+    behavior: int
     """Number in `BEHAVIOURS`."""
     noise: int
     """Seed of the behaviour's own randomness."""
@@ -41,7 +41,7 @@ def play(environment: Simulator, told: Told) -> PixelEpisode:
     backend, vision = environment.backend, environment.task.vision
     assert isinstance(backend, VisionBackend)
     assert vision is not None
-    seeker = Seeker(vision, BEHAVIOURS[told.behaviour], np.random.default_rng(told.noise))
+    seeker = Seeker(vision, BEHAVIORS[told.behavior], np.random.default_rng(told.noise))
     images: list[np.ndarray] = [environment.reset(seed=told.seed)[0]]
     actions: list[np.ndarray] = []
     rewards: list[float] = []

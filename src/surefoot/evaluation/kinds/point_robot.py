@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
 from surefoot.envs.pure import PURE_TASKS
-from surefoot.evaluation.evaluate import Records, episode_rows, roll_out_seeds, summarise_data, summarise_evaluation
+from surefoot.evaluation.evaluate import Records, episode_rows, roll_out_seeds, summarize_data, summarize_evaluation
 from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Scored, Setting
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.starts import Starts, draw_starts
@@ -19,7 +19,7 @@ from surefoot.numerics import check_finite
 from surefoot.protocols import HasFeasibleValue
 from surefoot.runs.files import npz_content
 from surefoot.runs.loaded import LoadedRun
-from surefoot.safety.exact import cell_centres, slice_poses
+from surefoot.safety.exact import cell_centers, slice_poses
 from surefoot.safety.exact_sets import USUAL_SWEEPS, FeasibleSet, exact_set, top_speed
 from surefoot.safety.region import SLICES, score_seeds
 
@@ -77,7 +77,7 @@ def _from_exact_set(at: Setting, dataset: Dataset | None) -> _Exact:
         infeasible=at.evaluation.count(infeasible),
         robot=point_robot.ROBOTS[task],
     )
-    data = None if dataset is None else summarise_data(dataset, exact.value, top_speed=top_speed(task))
+    data = None if dataset is None else summarize_data(dataset, exact.value, top_speed=top_speed(task))
     return _Exact(starts, data, measure_region(at.run, exact))
 
 
@@ -99,7 +99,7 @@ def _roll_out(at: Setting, *, dataset: Dataset | None) -> Episodes:
 def figures(at: Setting, episodes: Episodes) -> Scored:
     """Figures of each start set and of the data."""
     fixed, data = point_robot.ROBOTS[at.task.name].fixed_starts, episodes.seen.exact.data
-    found = summarise_evaluation(episodes.rows, fixed_starts=fixed) | ({} if data is None else {"data": data})
+    found = summarize_evaluation(episodes.rows, fixed_starts=fixed) | ({} if data is None else {"data": data})
     return Scored({"evaluation": found, "acting": at.acting}, drawn={})
 
 
@@ -108,7 +108,7 @@ def feasible_region(at: Setting, episodes: Episodes) -> Scored:
     region: Region | None = episodes.seen.exact.region
     if region is None:
         return Scored()
-    axis = cell_centres(RESOLUTION, EXTENT)
+    axis = cell_centers(RESOLUTION, EXTENT)
     # float16 keeps its relative precision down to zero, where the borders are drawn.
     arrays = {"learned": region.learned.astype(np.float16), "exact": region.exact.astype(np.float16), "axis": axis}
     return Scored({"feasible_region": region.scores}, {"region.npz": npz_content(arrays)})

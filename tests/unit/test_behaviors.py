@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.envs import behaviours, point_robot
-from surefoot.envs.behaviours import HOLD_STEPS, EpisodeBatch, Traits
+from surefoot.envs import behaviors, point_robot
+from surefoot.envs.behaviors import HOLD_STEPS, EpisodeBatch, Traits
 
 EPISODES = 32  # of each kind; one shape, so that everything here compiles once
 
@@ -16,7 +16,7 @@ EPISODES = 32  # of each kind; one shape, so that everything here compiles once
 def roll_out(seed: int) -> EpisodeBatch:
     """32 random episodes, then 32 of goal-seekers."""
     keys = jax.random.split(jax.random.key(seed), 2 * EPISODES)
-    return jax.tree.map(np.asarray, behaviours.roll_out(keys, jnp.arange(2 * EPISODES) >= EPISODES))
+    return jax.tree.map(np.asarray, behaviors.roll_out(keys, jnp.arange(2 * EPISODES) >= EPISODES))
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,8 @@ def test_seekers_differ_in_caution() -> None:
     """Heading for a hazard at full speed: the cautious one brakes or turns, the careless one goes on."""
     pose = jnp.array([0.4, -2.8, 2.0, np.pi / 2])
     traits = partial(Traits, jnp.bool_(True), cruise_speed=jnp.float32(2.0), noise=jnp.float32(0.0))
-    careless = behaviours.seek_goal(pose, traits(caution=jnp.float32(0.0)))
-    cautious = behaviours.seek_goal(pose, traits(caution=jnp.float32(1.0)))
+    careless = behaviors.seek_goal(pose, traits(caution=jnp.float32(0.0)))
+    cautious = behaviors.seek_goal(pose, traits(caution=jnp.float32(1.0)))
     # The gap is 1.6 - 0.8 = 0.8 m, the cautious limit 0.3 + 0.8 (3 - 2) = 1.1 m/s: 3 (1.1 - 2) = -2.7, clipped to -1
     assert float(cautious[0]) == -1.0
     assert float(careless[0]) == pytest.approx(0.0, abs=1e-5)  # it already goes at its cruising speed
