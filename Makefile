@@ -8,6 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Pinned files by their hashes; nothing is built but PyBullet, where it has no wheel, with the pinned setuptools.
+# Tests of what the documentation prints: its site, its programs, its commands.
+PAGES := tests/unit/test_site.py tests/unit/test_printed_commands.py tests/unit/test_own_task.py tests/e2e/test_own_log.py \
+  tests/e2e/test_commands.py::test_the_tutorial_s_program_asks_a_run tests/e2e/test_images.py::test_the_tutorial_s_program_acts_on_an_image \
+  tests/e2e/test_budget_run.py::test_the_tutorial_s_loop_keeps_count
 PINNED := --require-hashes --only-binary :all:
 SIMULATORS := --require-hashes --no-deps --no-build-isolation
 LATEST := .venv-latest
@@ -50,7 +54,7 @@ docs: $(VENV)/.dev ## Build the documentation's site into site/, with warnings a
 	@echo "site/index.html"
 
 docs-check: docs ## The site, and every command and program that its pages print
-	@XLA_FLAGS="$(TEST_FLAGS)" MPLBACKEND=agg $(BIN)/python -m pytest -q tests/docs $(ARGS)
+	@XLA_FLAGS="$(TEST_FLAGS)" MPLBACKEND=agg $(BIN)/python -m pytest -q $(PAGES) $(ARGS)
 
 release-check: $(RELEASE)/.made ## Build wheel and sdist, check them, and run the wheel in an empty environment
 	@BUILD=$(RELEASE)/bin/python PYTHON=$(PYTHON) .ci/release-check $(ARGS)

@@ -130,7 +130,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def documents() -> list[Path]:
     """Pages whose tables are checked."""
-    return [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+    return [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md"))]
 
 
 def with_tables(text: str) -> str:

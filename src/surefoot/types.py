@@ -10,6 +10,7 @@ from surefoot.data_spec import DataSpec as DataSpec
 from surefoot.ranges import NUMBER, Range, check_fields
 
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
+"""Name -> figure of an update, as `constraint/value`."""
 
 BEFORE = "before"
 """Key in the metadata of a hyper-parameter that was added later: its value in runs from before, whose files lack it."""

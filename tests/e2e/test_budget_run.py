@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.e2e.test_simulator_runs import refusal
 from tests.e2e.tiny import rows_of
 from tests.memory import drop_programs
+from tests.pages import programs_of
 from tests.tiny_trebi import pendulum_data, trebi_run
 
 import surefoot
@@ -107,3 +109,14 @@ def test_control_from_python(run: Path) -> None:
     assert session.act(observation).shape == (1,)
     session.pay(2.0)
     assert session.remaining == 28.0
+
+
+def test_the_tutorial_s_loop_keeps_count(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "pendulum").symlink_to(run)
+    (code,) = programs_of("tutorials/budget.md")
+    names: dict[str, Any] = {}
+    exec(compile(code, "budget.md", "exec"), names)
+    assert names["cost"] > 0
+    assert names["session"].remaining == pytest.approx(20.0 - names["cost"], abs=1e-3)

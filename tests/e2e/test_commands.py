@@ -3,15 +3,18 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
 from tests.e2e.tiny import TINY, TRANSITIONS, UPDATES, rows_of
+from tests.pages import programs_of
 
 import surefoot
 from surefoot.cli.main import main
 from surefoot.data import load, read_card
+from surefoot.safety.exact_sets import exact_set
 from surefoot.tasks import get_task
 
 # Two seeds, each with 8 feasible starts, half as many infeasible ones and the 2 fixed ones.
@@ -215,3 +218,19 @@ def test_a_folder_of_other_files_is_neither_used_nor_touched(
     for extra in ([], ["--resume"]):
         refusal(capsys, "train", "--data", str(data_file), "--out", str(tmp_path), *TINY, *extra)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_the_tutorial_s_program_asks_a_run(
+    finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "fisor").symlink_to(finished_run)
+    (code,) = programs_of("tutorials/point-robot.md")
+    names: dict[str, Any] = {}
+    exec(compile(code, "point-robot.md", "exec"), names)
+    assert names["values"].shape == (2,)
+    assert capsys.readouterr().out.count("slow: ") == 1
+    # What the page says of the two states is true of the exact set.
+    exact = exact_set("PointRobot").value(np.stack([names["slow"], names["fast"]]))
+    assert exact[0] < 0 < exact[1]

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from tests.data_fixtures import is_one_sentence
 from tests.e2e.tiny import rows_of
 from tests.memory import drop_programs, in_a_process
+from tests.pages import programs_of
 
 import surefoot
 from surefoot.cli.main import main
@@ -170,3 +172,14 @@ def h5_card(path: Path) -> str:
     """The card of a file of data."""
     with h5py.File(path) as file:
         return str(file.attrs["card"])
+
+
+def test_the_tutorial_s_program_acts_on_an_image(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "fosp").symlink_to(run)
+    (code,) = programs_of("tutorials/pixels.md")
+    names: dict[str, Any] = {}
+    exec(compile(code, "pixels.md", "exec"), names)
+    assert names["action"].shape == (2,)
+    assert np.abs(names["action"]).max() <= 1.0

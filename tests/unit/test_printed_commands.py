@@ -15,7 +15,7 @@ from surefoot.presets import build
 from surefoot.tasks import TASKS, get_task
 
 TOP = Path(__file__).parents[2]
-PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+PAGES = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md"))]
 
 
 class _ParsedError(Exception):

@@ -21,6 +21,7 @@ ALGORITHMS: dict[str, type[Any]] = {
     "safedreamer": SafeDreamer,
     "trebi": TREBI,
 }
+"""Name -> class: our own."""
 
 
 def algorithm_class(name: str) -> type[Any]:

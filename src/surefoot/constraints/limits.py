@@ -7,6 +7,7 @@ from surefoot.errors import ConfigError, option
 from surefoot.ranges import COUNT, Range, check_fields
 
 LimitForm = Literal["finite", "infinite"]
+"""finite: of an episode of the horizon. infinite: of a process that never ends."""
 
 
 def discounted_cost_limit(cost_limit: float, *, discount: float, horizon: int, form: LimitForm = "finite") -> float:

@@ -42,6 +42,7 @@ class GaussianActor(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], size_in: int, hidden: Sequence[int], action_dim: int) -> "GaussianActor":
+        """A network with hidden layers of these sizes, for mean and deviation of each number of the action."""
         return GaussianActor(NormedMLP.create(key, size_in, hidden, 2 * action_dim))
 
     def __call__(self, features: Float[Array, "*b in"]) -> Gaussian:

@@ -111,6 +111,7 @@ class SquashedGaussianActor(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], size_in: int, hidden: Sequence[int], action_dim: int) -> "SquashedGaussianActor":
+        """A trunk with hidden layers of these sizes, and a head each for mean and log deviation."""
         sizes = [*itertools.pairwise([size_in, *hidden]), *[(hidden[-1], action_dim)] * 2]
         *trunk, mean, log_std = uniform_layers(key, sizes)
         return SquashedGaussianActor(tuple(trunk), mean, log_std)
@@ -144,6 +145,7 @@ class DeterministicActor(eqx.Module):
         *,
         activation: Literal["relu", "tanh"] = "relu",
     ) -> "DeterministicActor":
+        """A network with hidden layers of these sizes, whose outputs are squashed into [-1, 1]."""
         return DeterministicActor(
             uniform_layers(key, list(itertools.pairwise([size_in, *hidden, action_dim]))), activation
         )
@@ -187,6 +189,7 @@ class ActionVAE(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], observation_dim: int, action_dim: int, config: VAEConfig) -> "ActionVAE":
+        """Encoder and decoder of the configuration's sizes."""
         width, latent = config.hidden, config.latent_per_action * action_dim
         encoder = [(observation_dim + action_dim, width), (width, width), (width, latent), (width, latent)]
         decoder = [(observation_dim + latent, width), (width, width), (width, action_dim)]

@@ -64,6 +64,7 @@ class TemporalUNet(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], observation_dim: int, action_dim: int, config: TemporalConfig) -> "TemporalUNet":
+        """Levels as wide as the configuration says."""
         segment_dim = action_dim + observation_dim
         sizes, embedding, width = config.sizes, config.width, config.kernel
 

@@ -73,6 +73,7 @@ TASKS: dict[str, Task] = {
     **TREBI_TASKS,
     **VISION_TASKS,
 }
+"""Name -> task: the built-in table."""
 
 _BY_DSRL_ID = {task.dsrl_id: task for task in DSRL_TASKS.values() if task.dsrl_id is not None}
 

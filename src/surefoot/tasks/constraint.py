@@ -65,3 +65,4 @@ class RunTimeBudget:
 
 
 Constraint: TypeAlias = CostLimit | Signal | RunTimeBudget
+"""What must hold in a task."""

@@ -203,6 +203,7 @@ class FISOR(FISORConfig):
     # --- init, update ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> FISORState:
+        """Fresh networks; what is measured on the data comes with the first phase."""
         return init_state(spec, key, self)
 
     def update(
