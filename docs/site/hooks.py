@@ -70,7 +70,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 def reference(module: str, top: Path) -> str:
     """An entry of the API reference for each public name of a module."""
-    return "\n\n".join(f"::: {module}.{name}" for name in public_names(module, top))
+    folder = top / "src" / Path(*module.split("."))
+    places = {
+        name: f"{name}.{name}" if (folder / f"{name}.py").is_file() else name for name in public_names(module, top)
+    }
+    return "\n\n".join(f"::: {module}.{place}" for place in places.values())  # `training.fit` is a file, too
 
 
 def public_names(module: str, top: Path) -> list[str]:

@@ -56,6 +56,7 @@ def public(module: griffe.Object) -> dict[str, griffe.Object]:
     own = [name for name, one in module.members.items() if not one.is_alias and not one.is_module]
     names = [str(name) for name in module.exports or own]
     found = {name: module.members[name] for name in names if not name.startswith("_")}
+    found = {name: one.members[name] if one.is_module else one for name, one in found.items()}  # as `training.fit`
     return {name: one.final_target if isinstance(one, griffe.Alias) else one for name, one in found.items()}
 
 
