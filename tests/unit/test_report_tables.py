@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from surefoot.errors import DataError
 from surefoot.report.key_figures import key_figure_rows, key_figures, pose_text
 from surefoot.report.summary_rows import evaluation_rows
-from surefoot.report.tables import percent, plain_table
+from surefoot.report.tables import over_seeds, percent, plain_table
 from surefoot.report.verdicts import verdict
 
 INFEASIBLE = "Violating steps per episode from infeasible starts"
 SAFE = "From (−2.7, −2.7) at 1 m/s, 45°"  # noqa: RUF001
-TIGHT = "From (−1.8, 0) at 2 m/s, 45°"  # noqa: RUF001
+TIGHT = "From (−1.8, 0) at 2 m/s, 45°, which full control only just saves"  # noqa: RUF001
+BARELY = "at most 0.001 m inside a hazard, goal with 2 of 2 seeds"
+IN_HAZARD = "at most 0.06 m inside a hazard, goal with 1 of 2 seeds"
 
 
 def good_summary() -> dict[str, Any]:
@@ -51,7 +53,8 @@ def change(summary: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 def test_every_target_at_its_bound_is_met() -> None:
     figures = key_figures(good_summary())
-    assert [figure.met for figure in figures] == [True] * 5 + [None] + [True] * 5
+    assert [figure.met for figure in figures] == [True] * 8 + [None] + [True] * 2
+    assert [figure.name for figure in figures[-2:]] == ["Wall time", "Peak memory"]  # safety first
     assert verdict(figures) == "All 10 targets are met."
 
 
@@ -68,8 +71,8 @@ def test_every_target_at_its_bound_is_met() -> None:
         ("evaluation.feasible.return_mean", 2.49, "Mean return from feasible starts", "2.49"),
         ("evaluation.infeasible.violating_steps_mean", 6.5, INFEASIBLE, "6.50"),
         ("evaluation.fixed.0.reached_goal", [True, False], SAFE, "no violation, goal with 1 of 2 seeds"),
-        ("evaluation.fixed.0.max_violation_m", [0, 0.001], SAFE, "violation 0.001 m, goal with 2 of 2 seeds"),
-        ("evaluation.fixed.1.max_violation_m", [0.06, 0], TIGHT, "violation 0.06 m, goal with 1 of 2 seeds"),
+        ("evaluation.fixed.0.max_violation_m", [0, 0.001], SAFE, BARELY),
+        ("evaluation.fixed.1.max_violation_m", [0.06, 0], TIGHT, IN_HAZARD),
     ],
 )
 def test_a_missed_target_is_named_and_looks_missed(path: str, value: Any, name: str, reached: str) -> None:
@@ -81,7 +84,7 @@ def test_a_missed_target_is_named_and_looks_missed(path: str, value: Any, name: 
 
 def test_a_run_without_some_parts_is_judged_by_the_others() -> None:
     figures = key_figures({"wall_seconds": 12.0, "evaluation": {"infeasible": {"violating_steps_mean": 3.0}}})
-    assert [(figure.name.split()[0], figure.met) for figure in figures] == [("Wall", True), ("Violating", None)]
+    assert [(figure.name.split()[0], figure.met) for figure in figures] == [("Violating", None), ("Wall", True)]
     assert verdict(figures) == "No verdict: the run keeps its only target, but none is on the return."
     assert key_figures({}) == []
     assert verdict([]) == "This run holds no figure that has a target."
@@ -115,6 +118,31 @@ def test_evaluation_rows_hold_a_line_for_each_start_set_and_the_data() -> None:
     assert evaluation_rows({}) == []
 
 
+def test_figures_and_rows_say_how_the_seeds_differ() -> None:
+    seeds = {"violation_free_rate": [0.999, 0.985, 0.99], "return_mean": [2.5, 2.4, 2.6]}
+    summary = change(good_summary(), "evaluation.feasible.per_seed", seeds)
+    summary = change(summary, "feasible_region.per_seed", {"iou": [[0.9, 1.0], [0.8, 0.9]]})
+    found = {figure.name: figure.seeds for figure in key_figures(summary)}
+    assert found["Violation-free episodes from feasible starts"] == "98.5 to 99.9 %"
+    assert found["Mean return from feasible starts"] == "2.40 to 2.60"
+    assert found["Feasible region, mean IoU"] == "0.850 to 0.950"
+    assert found["Wall time"] == ""
+    feasible, infeasible, _ = evaluation_rows(summary)
+    assert (feasible["of the seeds"], feasible["return of the seeds"]) == ("98.5 to 99.9 %", "2.40 to 2.60")
+    assert infeasible["of the seeds"] == "–"  # noqa: RUF001
+    assert infeasible["starts"] == "infeasible starts, which nothing can save"  # 0 % there is no failure
+    assert "seeds" in key_figure_rows(key_figures(summary))[0]
+    assert over_seeds([2.0], str) == over_seeds(None, str) == ""
+    assert over_seeds([None, 1.0, 1.0], "{:.0f}".format) == "1"
+
+
+def test_a_figure_that_is_met_does_not_read_as_a_failure() -> None:
+    (tight,) = [figure for figure in key_figures(good_summary()) if figure.name == TIGHT]
+    assert (tight.reached, tight.target, tight.met) == (
+        "at most 0.05 m inside a hazard, goal with 1 of 2 seeds", "≤ 0.05 m inside", True,
+    )  # fmt: skip
+
+
 def test_plain_table_aligns_text_left_and_numbers_right() -> None:
     rows = [{"name": "a", "steps": "7.5"}, {"name": "longer", "steps": 12, "more": "x\ny"}]
     assert plain_table(rows).split("\n") == [
@@ -139,4 +167,4 @@ def test_percent_says_100_and_0_only_of_all_and_nothing(share: float) -> None:
 
 
 def test_pose_text() -> None:
-    assert pose_text((-1.8, 0.0, 2.0, math.pi / 4)) == TIGHT.removeprefix("From ")
+    assert pose_text((-1.8, 0.0, 2.0, math.pi / 4)) == TIGHT.removeprefix("From ").split(", which")[0]

@@ -4,6 +4,7 @@ FOLDER/table.md         a row for each method
 FOLDER/summary.json     their figures, commands, configurations and versions; paths by their last names
 FOLDER/episodes.jsonl   a row for each episode, with its method
 FOLDER/cost_return.png, report.html
+FOLDER/report/          figures as PDF and SVG, tables as CSV and LaTeX
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from surefoot.report.protocol_plots import cost_against_return, scores_of
 from surefoot.report.style import save_figure
 from surefoot.report.summary_rows import comparison_rows
 from surefoot.report.tables import markdown_table
+from surefoot.report.task_text import task_sentence
 from surefoot.report.verdicts import FEWEST_EPISODES
 from surefoot.runs.origin import check_origin
 from surefoot.runs.run_data import run_data
@@ -83,6 +85,8 @@ def compare(paths: Sequence[Path], out: Path, *, observer: Observer | None = Non
         headline=_headline(runs),
         figures={"cost-return": (figure, _CAPTION)},
         table_rows=table,
+        about=task_sentence(task),
+        exports=True,
         details={run.name: {"command": run.summary.get("command"), **run.summary.get("config", {})} for run in runs},
         animations=[animation for run in runs for animation in _pictured(run)],
     )

@@ -7,7 +7,7 @@ safely in the simulator and runs that did not.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from surefoot.report.tables import DASH, percent
+from surefoot.report.tables import DASH, over_seeds, percent
 from surefoot.report.verdicts import KeyFigure
 from surefoot.text import listed
 
@@ -125,7 +125,8 @@ def _key_figure(threshold: Threshold, parts: Sequence[Mapping[str, Any]]) -> Key
     if not values:
         return KeyFigure(threshold.name, DASH, target, None)
     held_out = f" ({_cell(values[1])} held out)" if len(values) > 1 else ""
-    return KeyFigure(threshold.name, f"{_cell(values[0])}{held_out}", target, _met(threshold, values))
+    seeds = over_seeds(values[0].get("per_seed"), percent)
+    return KeyFigure(threshold.name, f"{_cell(values[0])}{held_out}", target, _met(threshold, values), seeds=seeds)
 
 
 def _values(threshold: Threshold, parts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

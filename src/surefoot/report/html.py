@@ -6,14 +6,16 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from surefoot.files import write_text
+from surefoot.report.exports import export, folder_of
 from surefoot.report.held_out import held_out_figures, held_out_rows, held_out_verdict
-from surefoot.report.key_figures import budget_key_figures, key_figures
+from surefoot.report.key_figures import budget_key_figures, key_figure_rows, key_figures
 from surefoot.report.page import STYLESHEET
 from surefoot.report.style import STYLE
 from surefoot.report.verdicts import KeyFigure, all_are_met, verdict
@@ -48,6 +50,8 @@ def write_report(
     animations: Sequence[Animation] = (),
     headline: str | None = None,
     further_tables: Mapping[str, Sequence[Mapping[str, object]]] | None = None,
+    about: str = "",
+    exports: bool = False,
 ) -> None:
     """Write the page in one step, replacing what was there.
 
@@ -56,20 +60,29 @@ def write_report(
     caption; `animations` stand behind them. `table_rows` is a further table, such as `tables.evaluation_rows`;
     `details` joins the folded sections at the end, a section for each mapping in it. Raises `DataError` on a summary of
     another form, `OSError`. Absolute paths are shown by their last names. `headline` takes the place of the verdict.
-    `further_tables` (heading -> rows) stand behind the first one.
+    `further_tables` (heading -> rows) stand behind the first one. `about` says what the task is, below the title. With
+    `exports` each figure is written as PDF and SVG, and each table as CSV and LaTeX, into a folder of the page's name.
     """
     # A page is shown to others.
     summary = without_folders(summary)
     folded: Mapping[str, object] = without_folders(details or {})
     judged = [*key_figures(summary), *budget_key_figures(summary.get("budgets", {}))]
     page = ""
+    tables = {"Evaluation": table_rows, **(further_tables or {})}
     for resolution in _RESOLUTIONS:
         drawn = [_figure(i, name, *figures[name], resolution) for i, name in enumerate(figures, start=1)]
         rollouts = "\n".join(_animation(animation) for animation in animations)
-        tables = {"Evaluation": table_rows, **(further_tables or {})}
-        page = _page(title, summary, judged, "\n".join(drawn), tables, folded, rollouts, headline)
+        page = _page(title, about, summary, judged, "\n".join(drawn), tables, folded, rollouts, headline)
         if len(page.encode()) <= MOST_BYTES:
             break
+    if exports:
+        found = summary.get("held_out", {})
+        logged = {
+            "Before simulation": key_figure_rows(held_out_figures(found)),
+            "Logged episodes": held_out_rows(found),
+        }
+        whole = {"Key figures": key_figure_rows(judged), **tables, **logged}
+        export(folder_of(Path(path)), figures={name: one for name, (one, _) in figures.items()}, tables=whole)
     write_text(path, page)
 
 
@@ -90,6 +103,7 @@ def picture_source(figure: Figure, *, resolution: int) -> str:
 
 def _page(
     title: str,
+    about: str,
     summary: Mapping[str, Any],
     judged: Sequence[KeyFigure],
     drawn: str,
@@ -102,7 +116,8 @@ def _page(
     kind = "" if met is None else "met" if met else "missed"
     sentence = verdict(judged) if headline is None else headline
     parts = [
-        f'<header><h1>{_text(title)}</h1>{_subtitle(summary)}<p class="verdict {kind}">{_text(sentence)}</p></header>',
+        f"<header><h1>{_text(title)}</h1>{_subtitle(summary)}{_about(about)}"
+        f'<p class="verdict {kind}">{_text(sentence)}</p></header>',
         _section("Key figures", _key_table(judged)) if judged else "",
         *(_section(heading, _plain_rows(rows)) for heading, rows in tables.items() if rows),
         _section("Before simulation", _held_out(summary.get("held_out", {}))),
@@ -127,6 +142,11 @@ def _subtitle(summary: Mapping[str, Any]) -> str:
     return f'<p class="subtitle">{_text(" · ".join(named))}</p>' if named else ""
 
 
+def _about(sentence: str) -> str:
+    """What the task is."""
+    return f'<p class="about">{_text(sentence)}</p>' if sentence else ""
+
+
 def _section(heading: str, content: str) -> str:
     return f"<section>\n<h2>{_text(heading)}</h2>\n{content}\n</section>" if content else ""
 
@@ -146,11 +166,15 @@ def _key_table(judged: Sequence[KeyFigure]) -> str:
         name, mark = _MARKS[figure.met] if figure.met is not None else ("", "")
         label = {"met": "met", "missed": "not met"}.get(name, "not judged" if figure.target else "no target")
         lines.append(
-            f'<tr><th scope="row">{_text(figure.name)}</th><td>{_text(figure.reached)}</td>'
+            f'<tr><th scope="row">{_text(figure.name)}</th><td>{_text(figure.reached)}{_seeds(figure.seeds)}</td>'
             f'<td>{_text(figure.target)}</td><td class="mark {name}" aria-label="{label}">{mark}</td></tr>'
         )
     head = '<tr><th scope="col"></th><th scope="col">Reached</th><th scope="col">Target</th><th scope="col"></th></tr>'
     return _table(head, lines, "key")
+
+
+def _seeds(spread: str) -> str:
+    return f'<span class="seeds">seeds {_text(spread)}</span>' if spread else ""
 
 
 def _plain_rows(rows: Sequence[Mapping[str, object]]) -> str:

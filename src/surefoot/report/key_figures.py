@@ -5,6 +5,7 @@ A part that the run does not have is left out.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from surefoot.envs.point_robot import POINT_ROBOT, ROBOTS
@@ -28,28 +29,35 @@ from surefoot.evaluation.targets import (
     WALL_SECONDS,
 )
 from surefoot.report.reading import mapping_of, number_of, numbers_of, reading
-from surefoot.report.tables import MINUS, percent
+from surefoot.report.tables import MINUS, over_seeds, percent
 from surefoot.report.verdicts import KeyFigure, judged_by, verdict
+
+VIOLATION_FREE = "Violation-free episodes from feasible starts"
 
 
 def key_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
-    """The figures that a summary holds, each against its target, in a fixed order.
+    """The figures that a summary holds, each against its target: safety first, what it took last.
 
     `DataError` names a key whose value has the wrong form.
     """
     return [
-        *_cost_figures(summary),
-        *_region_figures(summary),
         *_policy_figures(summary),
         *_fixed_figures(summary),
         *_protocol_figures(summary),
+        *_region_figures(summary),
+        *_cost_figures(summary),
     ]
 
 
 def key_figure_rows(figures: Sequence[KeyFigure]) -> list[dict[str, str]]:
     """The key figures as rows for `plain_table`."""
     marks = {True: "✓", False: "✗", None: ""}
-    return [{"figure": f.name, "reached": f.reached, "target": f.target, "met": marks[f.met]} for f in figures]
+    spread = any(figure.seeds for figure in figures)
+    return [
+        {"figure": f.name, "reached": f.reached, **({"seeds": f.seeds} if spread else {}), "target": f.target,
+         "met": marks[f.met]}
+        for f in figures
+    ]  # fmt: skip
 
 
 def pose_text(pose: Sequence[float]) -> str:
@@ -71,7 +79,10 @@ def _region_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
     region = mapping_of(summary, "feasible_region")
     found = []
     if iou := numbers_of(region, "iou", "feasible_region"):
-        found.append(_at_least("Feasible region, mean IoU", [sum(iou) / len(iou)], IOU_MEAN, digits=3))
+        figure = _at_least("Feasible region, mean IoU", [sum(iou) / len(iou)], IOU_MEAN, digits=3)
+        seeds = mapping_of(region, "per_seed", "feasible_region").get("iou") or []
+        means = [sum(one) / len(one) for one in seeds if isinstance(one, Sequence) and one]
+        found.append(replace(figure, seeds=over_seeds(means, "{:.3f}".format)))
         found.append(_at_least("Feasible region, IoU of each slice", iou, IOU_EACH, digits=3))
     if missed := numbers_of(region, "false_safe_rate", "feasible_region"):
         found.append(_at_most("False-safe rate of each slice", missed, FALSE_SAFE_RATE, unit=" %", scale=100))
@@ -86,12 +97,13 @@ def _policy_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
     feasible, infeasible, data = (
         mapping_of(evaluation, key, "evaluation") for key in ("feasible", "infeasible", "data")
     )
+    each = mapping_of(feasible, "per_seed", "evaluation.feasible")
     if str(summary.get("task", "")).startswith("PointRobotPixels"):
         return _pixel_figures(feasible, data, mapping_of(summary, "evaluation_infeasibility"))
     found = []
     if (free := number_of(feasible, "violation_free_rate", "evaluation.feasible")) is not None:
-        name = "Violation-free episodes from feasible starts"
-        found.append(_of(feasible, _at_least(name, [free], VIOLATION_FREE_RATE, unit=" %", scale=100)))
+        figure = _at_least(VIOLATION_FREE, [free], VIOLATION_FREE_RATE, unit=" %", scale=100)
+        found.append(_of(feasible, figure, seeds=over_seeds(each.get("violation_free_rate"), percent)))
     if (mean := number_of(feasible, "return_mean", "evaluation.feasible")) is not None:
         robot = ROBOTS.get(str(summary.get("task", "")), POINT_ROBOT)
         # What can be earned with slow actuators only the data say.
@@ -99,14 +111,17 @@ def _policy_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
         name = "Mean return from feasible starts"
         figure = KeyFigure(name, f"{mean:.2f}", "", None)
         figure = figure if least is None else _at_least(name, [mean], least, digits=2)
-        found.append(_of(feasible, figure, is_return=True))
+        seeds = over_seeds(each.get("return_mean"), "{:.2f}".format)
+        found.append(_of(feasible, figure, is_return=True, seeds=seeds))
     steps = number_of(infeasible, "violating_steps_mean", "evaluation.infeasible")
     logged = number_of(data, "violating_steps_mean_infeasible_starts", "evaluation.data")
     if steps is not None:
         target = "" if logged is None else f"< {logged:.2f} (data)"
         met = None if logged is None else steps < logged
         name = "Violating steps per episode from infeasible starts"
-        found.append(_of(infeasible, KeyFigure(name, f"{steps:.2f}", target, met)))
+        lost = mapping_of(infeasible, "per_seed", "evaluation.infeasible").get("violating_steps_mean")
+        figure = KeyFigure(name, f"{steps:.2f}", target, met)
+        found.append(_of(infeasible, figure, seeds=over_seeds(lost, "{:.2f}".format)))
     return found
 
 
@@ -115,15 +130,17 @@ def _pixel_figures(
 ) -> list[KeyFigure]:
     """Of PointRobotPixels, whose robot sees: less is asked of it than of PointRobot's."""
     found = []
+    each = mapping_of(feasible, "per_seed", "evaluation.feasible")
     if (free := number_of(feasible, "violation_free_rate", "evaluation.feasible")) is not None:
-        name = "Violation-free episodes from feasible starts"
-        found.append(_of(feasible, _at_least(name, [free], PIXELS_VIOLATION_FREE_RATE, unit=" %", scale=100)))
+        figure = _at_least(VIOLATION_FREE, [free], PIXELS_VIOLATION_FREE_RATE, unit=" %", scale=100)
+        found.append(_of(feasible, figure, seeds=over_seeds(each.get("violation_free_rate"), percent)))
     if (mean := number_of(feasible, "return_mean", "evaluation.feasible")) is not None:
         logged = number_of(data, "violation_free_return_mean", "evaluation.data")
         name = "Mean return from feasible starts"
         figure = KeyFigure(name, f"{mean:.2f}", "", None)
         figure = figure if logged is None else _at_least(name, [mean], logged, digits=2)
-        found.append(_of(feasible, figure, is_return=True))
+        seeds = over_seeds(each.get("return_mean"), "{:.2f}".format)
+        found.append(_of(feasible, figure, is_return=True, seeds=seeds))
     exact = infeasibility.get("exact") or []
     if scores := [score for one in exact if (score := number_of(one, "auroc", "evaluation_infeasibility.exact"))]:
         found.append(_at_least("p against the exact set, AUROC", [sum(scores) / len(scores)], PIXELS_AUROC, digits=3))
@@ -133,17 +150,22 @@ def _pixel_figures(
 def _protocol_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
     """Of an evaluation on a simulator."""
     protocol = mapping_of(summary, "protocol")
-    found = []
+    found, shares = [], None
     if (cost := number_of(protocol, "normalised_cost_mean", "protocol")) is not None:
         figure = _at_most("Mean normalised cost", [cost], NORMALISED_COST, digits=2)
         if has_limit_of_zero(protocol):
             figure = _at_most("Mean cost", [number_of(protocol, "cost_mean", "protocol") or 0.0], 0.0, digits=2)
-        found.append(_of(protocol, figure))
+        limits = protocol.get("limits")
+        one = limits[0] if isinstance(limits, Sequence) and len(limits) == 1 else {}
+        costs = None if has_limit_of_zero(protocol) else one.get("normalised_cost_per_seed")
+        shares = one.get("episode_safe_rate_per_seed")
+        found.append(_of(protocol, figure, seeds=over_seeds(costs, "{:.2f}".format)))
     if (safe := number_of(protocol, "episode_safe_rate", "protocol")) is not None:
         figure = _at_least("Episodes within the cost limit", [safe], EPISODE_SAFE_RATE, unit=" %", scale=100)
-        found.append(_of(protocol, figure))
+        found.append(_of(protocol, figure, seeds=over_seeds(shares, percent)))
     if (mean := number_of(protocol, "normalised_return_mean", "protocol")) is not None:
-        found.append(KeyFigure("Mean normalised return", f"{mean:.3f}", "", None, is_return=True))
+        seeds = over_seeds(protocol.get("normalised_return_per_seed"), "{:.3f}".format)
+        found.append(KeyFigure("Mean normalised return", f"{mean:.3f}", "", None, is_return=True, seeds=seeds))
     return found
 
 
@@ -154,9 +176,9 @@ def has_limit_of_zero(protocol: Mapping[str, Any]) -> bool:
     return isinstance(limits, Sequence) and [one.get("limit") for one in limits if isinstance(one, Mapping)] == [0]
 
 
-def _of(part: Mapping[str, Any], figure: KeyFigure, *, is_return: bool = False) -> KeyFigure:
+def _of(part: Mapping[str, Any], figure: KeyFigure, *, is_return: bool = False, seeds: str = "") -> KeyFigure:
     """A figure of the episodes that `part` counts: not met by fewer than `FEWEST_EPISODES`."""
-    return judged_by(figure, part.get("episodes"), is_return=is_return)
+    return judged_by(replace(figure, seeds=seeds), part.get("episodes"), is_return=is_return)
 
 
 def _at_least(name: str, values: Sequence[float], bound: float, **form: Any) -> KeyFigure:
@@ -203,13 +225,14 @@ def _fixed_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
 def _fixed_figure(pose: Sequence[float], goals: Sequence[bool], depths: Sequence[float]) -> KeyFigure:
     """The worst seed counts: a start that one seed fails is failed."""
     worst = max(depths)
-    depth = "no violation" if worst <= 0 else f"violation {worst:.3g} m"
+    depth = "no violation" if worst <= 0 else f"at most {worst:.3g} m inside a hazard"
     reached = f"{depth}, goal with {sum(goals)} of {len(goals)} seeds"
     name = f"From {pose_text(pose)}"
     if any(_same_pose(pose, start) for start in SAFE_STARTS):
         return KeyFigure(name, reached, "goal, no violation", all(goals) and worst <= 0)
     if any(_same_pose(pose, start) for start in TIGHT_STARTS):
-        return KeyFigure(name, reached, f"violation ≤ {TIGHT_VIOLATION:.2f} m", worst <= TIGHT_VIOLATION)
+        return KeyFigure(f"{name}, which full control only just saves", reached, f"≤ {TIGHT_VIOLATION:.2f} m inside",
+                         worst <= TIGHT_VIOLATION)  # fmt: skip
     return KeyFigure(name, reached, "", None)
 
 

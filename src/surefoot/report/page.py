@@ -42,6 +42,8 @@ tbody tr:last-child th, tbody tr:last-child td { border-bottom: 1px solid var(--
 table.key td { white-space: nowrap; }
 table.plain thead th:first-letter { text-transform: uppercase; }
 table.plain td, table.plain tbody th { white-space: nowrap; }
+.about { margin: 1.2rem 0 0; }
+.seeds { display: block; color: var(--soft); font-size: 0.8rem; font-weight: 400; }
 td.mark { text-align: right; font-weight: 700; }
 td.met { color: var(--met); }
 td.missed { color: var(--missed); }

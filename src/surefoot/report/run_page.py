@@ -21,6 +21,7 @@ from surefoot.report.image_figures import image_figures
 from surefoot.report.plots import RegionSlice, Trajectory, data_overview, feasible_region, training_curves, trajectories
 from surefoot.report.protocol_figures import animations, data_points, scatter_figure
 from surefoot.report.summary_rows import budget_rows, evaluation_rows, protocol_rows
+from surefoot.report.task_text import task_sentence
 from surefoot.runs.evaluation_files import kept
 from surefoot.runs.files import read_arrays
 from surefoot.runs.origin import check_origin
@@ -75,6 +76,8 @@ def report(
         summary=summary,
         figures=figures,
         table_rows=_rows(summary),
+        about=task_sentence(task),
+        exports=True,
         details={
             "Data": summary.get("data", {}),
             "Training": summary.get("training", {}),

@@ -8,10 +8,11 @@ from typing import Any
 
 from surefoot.report.key_figures import has_limit_of_zero
 from surefoot.report.reading import mapping_of, number_of, numbers_of, reading
-from surefoot.report.tables import DASH, bracketed, bracketed_share, percent
+from surefoot.report.tables import DASH, bracketed, bracketed_share, over_seeds, percent
 from surefoot.report.verdicts import FEWEST_EPISODES
 
 Summary = Mapping[str, Any]
+_STARTS = {"data": "the data's episodes", "infeasible": "infeasible starts, which nothing can save"}
 
 
 def evaluation_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -24,13 +25,16 @@ def evaluation_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     for name, part in evaluation.items():
         if name == "fixed" or not isinstance(part, Mapping):
             continue
-        row = {"starts": "the data's episodes" if name == "data" else f"{name} starts"}
+        each = mapping_of(part, "per_seed", f"evaluation.{name}")
+        row = {"starts": _STARTS.get(name, f"{name} starts")}
         row |= {"episodes": f"{part['episodes']:,}" if isinstance(part.get("episodes"), int) else DASH}
         where = f"evaluation.{name}"
         row["violation-free [95 %]"] = _with_interval(
             part, where, "violation_free_rate", "violation_free_interval", percent
         )
+        row["of the seeds"] = over_seeds(each.get("violation_free_rate"), percent) or DASH
         row["return [95 %]"] = _with_interval(part, where, "return_mean", "return_interval", "{:.2f}".format)
+        row["return of the seeds"] = over_seeds(each.get("return_mean"), "{:.2f}".format) or DASH
         row["violating steps"] = _or_dash(number_of(part, "violating_steps_mean", where), "{:.2f}".format)
         row["cost, worst tenth"] = _or_dash(number_of(part, "cost_cvar", where), "{:.1f}".format)
         row["goal reached"] = _or_dash(number_of(part, "goal_rate", where), percent)
@@ -72,7 +76,9 @@ def comparison_rows(runs: Sequence[tuple[str, Summary]]) -> list[dict[str, str]]
                 {
                     "method": name,
                     "normalised return": _mean(protocol, "normalised_return", protocol["episodes"]),
+                    "return of the seeds": over_seeds(protocol.get("normalised_return_per_seed"), "{:.2f}".format),
                     **_averaged_cost(protocol),
+                    **_costs_of_seeds(protocol),
                     "safe": _safe(protocol),
                     "safe episodes": percent(protocol["episode_safe_rate"]),
                     "without cost": percent(protocol["zero_cost_rate"]),
@@ -86,11 +92,14 @@ def comparison_rows(runs: Sequence[tuple[str, Summary]]) -> list[dict[str, str]]
 
 def _limit_row(protocol: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, str]:
     safe_seeds = round(record["seed_safe_rate"] * len(protocol["seeds"]))
+    costs = record.get("normalised_cost_per_seed")
     return {
         "cost limit": f"{record['limit']:g}",
         "episodes": f"{protocol['episodes']:,}",
         "normalised return": _mean(protocol, "normalised_return", protocol["episodes"]),
+        "return of the seeds": over_seeds(protocol.get("normalised_return_per_seed"), "{:.2f}".format),
         **_cost(protocol, record),
+        **({} if has_limit_of_zero(protocol) else {"cost of the seeds": over_seeds(costs, "{:.2f}".format)}),
         "safe episodes": _share(record, "episode_safe"),
         "without cost": _share(protocol, "zero_cost"),
         "safe seeds": f"{safe_seeds} of {len(protocol['seeds'])}",
@@ -102,6 +111,13 @@ def _mean_costs_of_seeds(protocol: Mapping[str, Any]) -> list[float]:
     """Normalised costs of each seed, averaged over the limits."""
     each = [record["normalised_cost_per_seed"] for record in protocol["limits"]]
     return [sum(costs) / len(each) for costs in zip(*each, strict=True)]
+
+
+def _costs_of_seeds(protocol: Mapping[str, Any]) -> dict[str, str]:
+    """From the lowest to the highest seed; left out under a limit of 0, where the cost itself is shown."""
+    if has_limit_of_zero(protocol):
+        return {}
+    return {"cost of the seeds": over_seeds(_mean_costs_of_seeds(protocol), "{:.2f}".format)}
 
 
 def _averaged_cost(protocol: Mapping[str, Any]) -> dict[str, str]:
@@ -167,7 +183,9 @@ def _budget_row(record: Mapping[str, Any]) -> dict[str, str]:
         "cost allowed": f"{record['budget']:.4g}" if limited else "no limit",
         "episodes": f"{record['episodes']:,}",
         "return": _mean(record, "return", record["episodes"], digits=1),
+        "return of the seeds": over_seeds(record.get("return_per_seed"), "{:.1f}".format),
         "cost": _mean(record, "cost", record["episodes"], digits=2),
+        "cost of the seeds": over_seeds(record.get("cost_per_seed"), "{:.2f}".format),
         "normalised cost": _mean(record, "normalised_cost", record["episodes"], digits=3) if record["budget"] else DASH,
         "over budget": _share(record, "exceeded") if limited else DASH,
         "within 1.1": _share(record, "nearly_within") if limited else DASH,

@@ -3,7 +3,7 @@
 import csv
 import io
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from surefoot.text import printable
@@ -81,6 +81,17 @@ def bracketed_share(share: float, interval: Sequence[float]) -> str:
     """A share and its 95 % interval in brackets."""
     low, high = (percent(bound).removesuffix(" %") for bound in interval)
     return f"{percent(share)} [{low}, {high}]"
+
+
+def over_seeds(values: object, form: Callable[[float], str]) -> str:
+    """From the lowest to the highest of the training seeds; empty where there are fewer than two."""
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        return ""
+    found = sorted(value for value in values if isinstance(value, int | float))
+    if len(found) < 2:
+        return ""
+    low, high = form(found[0]), form(found[-1])
+    return low if low == high else f"{low.removesuffix(' %')} to {high}"
 
 
 def _one_line(value: object) -> str:

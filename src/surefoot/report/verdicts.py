@@ -21,6 +21,8 @@ class KeyFigure:
     """None where there is no target, or where too few episodes speak for one that would be met."""
     is_return: bool = False
     """Whether it says what the agent achieves; a target on costs is met by standing still."""
+    seeds: str = ""
+    """From the lowest to the highest of the training seeds; empty where it is not of several."""
 
 
 def verdict(figures: Sequence[KeyFigure]) -> str:

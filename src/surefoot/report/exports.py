@@ -1,0 +1,49 @@
+"""Figures and tables of a page as files of their own: for papers, and to go on with."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from surefoot.file_sets import write_together
+from surefoot.report.style import save_figure
+from surefoot.report.tables import csv_table, latex_table
+
+_PLAIN = {"bbox_inches": "tight", "pad_inches": 0.06}
+_UNDATED = {
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
+}
+"""Metadata without a date: the same figure gives the same bytes."""
+
+
+def folder_of(page: Path) -> Path:
+    """Where the files of a page lie: RUN/report for RUN/report.html."""
+    return page.with_suffix("") if page.suffix else page.with_name(f"{page.name}_files")
+
+
+def export(
+    folder: Path, *, figures: Mapping[str, Figure], tables: Mapping[str, Sequence[Mapping[str, object]]]
+) -> None:
+    """Write each figure as NAME.pdf and NAME.svg, each table (heading -> rows) as NAME.csv and NAME.tex: all or none of
+    them. Raises `OSError`."""
+    contents: dict[Path, bytes] = {}
+    for name, figure in figures.items():
+        for kind, undated in _UNDATED.items():
+            file = io.BytesIO()
+            save_figure(figure, file, format=kind, metadata=undated, **_PLAIN)
+            contents[folder / f"{_file_name(name)}.{kind}"] = file.getvalue()
+    for heading, rows in tables.items():
+        if rows:
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            full = [{column: str(row.get(column, "")) for column in columns} for row in rows]
+            contents[folder / f"{_file_name(heading)}.csv"] = csv_table(full, columns).encode()
+            contents[folder / f"{_file_name(heading)}.tex"] = f"{latex_table(full)}\n".encode()
+    if contents:
+        write_together(contents)
+
+
+def _file_name(heading: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-") or "table"
