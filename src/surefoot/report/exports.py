@@ -11,7 +11,7 @@ from surefoot.file_sets import write_together
 from surefoot.report.style import save_figure
 from surefoot.report.tables import csv_table, latex_table
 
-_PLAIN = {"bbox_inches": "tight", "pad_inches": 0.06}
+_CROPPED = {"bbox_inches": "tight", "pad_inches": 0.06}
 _UNDATED = {
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
     "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
@@ -33,7 +33,7 @@ def export(
     for name, figure in figures.items():
         for kind, undated in _UNDATED.items():
             file = io.BytesIO()
-            save_figure(figure, file, format=kind, metadata=undated, **_PLAIN)
+            save_figure(figure, file, format=kind, metadata=undated, **_CROPPED)
             contents[folder / f"{_file_name(name)}.{kind}"] = file.getvalue()
     for heading, rows in tables.items():
         if rows:

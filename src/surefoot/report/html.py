@@ -81,8 +81,8 @@ def write_report(
             "Before simulation": key_figure_rows(held_out_figures(found)),
             "Logged episodes": held_out_rows(found),
         }
-        whole = {"Key figures": key_figure_rows(judged), **tables, **logged}
-        export(folder_of(Path(path)), figures={name: one for name, (one, _) in figures.items()}, tables=whole)
+        shown = {"Key figures": key_figure_rows(judged), **tables, **logged}
+        export(folder_of(Path(path)), figures={name: one for name, (one, _) in figures.items()}, tables=shown)
     write_text(path, page)
 
 
