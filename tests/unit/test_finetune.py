@@ -25,7 +25,7 @@ from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, Replay, append, draw_windows, fine_tune
-from surefoot.training.run_directory import Selection
+from surefoot.training.run_config import Selection
 from surefoot.types import DataSpec, Phase, Policy, PolicyInputs
 
 SPEC = DataSpec(observation_dim=1, action_dim=1, horizon=3)

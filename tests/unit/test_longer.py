@@ -20,7 +20,7 @@ from surefoot.runs.output_folder import check_output_folder
 from surefoot.tasks import get_task
 from surefoot.training import RunConfig, RunDirectory, fit, make_config
 from surefoot.training.longer import changed_counts, why_not_longer
-from surefoot.training.run_directory import Extension
+from surefoot.training.run_config import Extension
 from surefoot.types import Phase
 
 SEEDS, ROWS_EVERY = (4, 2), 5

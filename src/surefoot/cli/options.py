@@ -25,7 +25,7 @@ from surefoot.errors import ConfigError, FieldError, SurefootError
 from surefoot.faults import Faults
 from surefoot.numerics import start_jax
 from surefoot.tasks import Task
-from surefoot.training.run_directory import MOST_SEEDS
+from surefoot.training.run_config import MOST_SEEDS
 
 WITHOUT_JAX = ("data", "simulators", "task")
 """Commands that need no platform of JAX's."""

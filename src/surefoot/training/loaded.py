@@ -28,7 +28,8 @@ from surefoot.ranges import NUMBER, SEED, check_count, check_number
 from surefoot.safety.calibration import Calibration, read_calibration
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
 from surefoot.training.observations import checked_images, checked_numbers
-from surefoot.training.run_directory import RunConfig, RunDirectory
+from surefoot.training.run_config import RunConfig
+from surefoot.training.run_directory import RunDirectory
 from surefoot.training.session import ControlSession
 from surefoot.types import PolicyInputs
 

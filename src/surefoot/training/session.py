@@ -15,7 +15,7 @@ from surefoot.errors import ConfigError
 from surefoot.numerics import pinned
 from surefoot.protocols import Algorithm, PlansUnderBudget
 from surefoot.tasks.action_units import ActionUnits
-from surefoot.training.run_directory import RunConfig
+from surefoot.training.run_config import RunConfig
 
 Margins = Callable[[Float[np.ndarray, "n t"]], Float[np.ndarray, "n t"]]
 """What a planner takes off budgets, by what the episode may cost as known at each step."""
