@@ -24,7 +24,8 @@ from surefoot.rollouts.stream import Stream, roll_out_stream
 from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, make_config
-from surefoot.training.finetune import FinetuneSettings, Replay, append, draw_windows, fine_tune
+from surefoot.training.finetune import FinetuneSettings, fine_tune
+from surefoot.training.replay import Replay, append, draw_windows
 from surefoot.training.run_config import Selection
 from surefoot.types import DataSpec, Phase, Policy, PolicyInputs
 

@@ -16,11 +16,11 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Key
 from typing_extensions import TypedDict
 
 from surefoot import checkpoint
-from surefoot.data.frames import FrameData, Frames, FrameWindows
+from surefoot.data.frames import FrameData, FrameWindows
 from surefoot.envs.pure import PureTask
 from surefoot.errors import CheckpointError, ConfigError, DivergenceError, SurefootError
 from surefoot.files import json_rows, write_whole
@@ -32,6 +32,7 @@ from surefoot.protocols import FineTunes
 from surefoot.ranges import Range, check_fields
 from surefoot.rollouts.stream import OnlineSimulator, Stream, roll_out_envs, roll_out_stream
 from surefoot.training.chunk import all_finite, seed_keys, state_template
+from surefoot.training.replay import Replay, append, draw_windows, make_replay, new_part, with_new_part
 from surefoot.training.run_directory import RunDirectory
 from surefoot.types import DataSpec
 
@@ -65,16 +66,6 @@ class FinetuneSettings:
     def updates(self, horizon: int) -> int:
         """Updates in a round."""
         return max(1, round(self.ratio * self.lanes * horizon))
-
-
-class Replay(NamedTuple):
-    """The frames of the offline data, then room for new ones."""
-
-    frames: Frames
-    filled: Int[Array, ""]
-    """Frames that are there."""
-    offline: Int[Array, ""]
-    """Those of the offline data, which come first."""
 
 
 class Brought(NamedTuple):
@@ -112,7 +103,7 @@ def fine_tune(
     # Every episode has a frame more than it has steps; those that end early may be as many as the steps.
     room = rounds * settings.lanes * (2 * task.horizon if task.ends_early else task.horizon + 1)
     with enough_memory(f"a replay with room for {room} new frames of each seed", "take fewer steps, or fewer seeds"):
-        replays = [_make_replay(offline, spec, room) for _ in seeds]
+        replays = [make_replay(offline, spec, room) for _ in seeds]
     least = settings.lanes * (task.horizon + 1) + (0 if settings.online_share else int(replays[0].offline))
     if least < algorithm.window:
         raise ConfigError(f"lanes: expected {algorithm.window} frames, a window, after a round, found {least}.")
@@ -205,66 +196,11 @@ def _learn(
 learn_round = jax.jit(_learn, static_argnames=("algorithm", "settings", "horizon"), donate_argnames=("replay",))
 
 
-def draw_windows(
-    replay: Replay, key: Key[Array, ""], *, count: int, length: int, online_share: float
-) -> Int[Array, " count"]:
-    """First frames of `count` windows: the first `online_share` of them among the new frames, the others anywhere."""
-    new = jnp.arange(count) < round(online_share * count)
-    return jax.random.randint(key, (count,), jnp.where(new, replay.offline, 0), replay.filled - length + 1)
-
-
-def append(replay: Replay, stream: Stream) -> Replay:
-    """The replay with the episodes of lanes [n, T] behind what is there; an episode's last frame has no action."""
-    ends = stream.last
-    begins = jnp.concatenate([jnp.ones_like(ends[:, :1]), ends[:, :-1]], 1)
-    # The frame that a step leaves comes after a frame of each step, and of each episode's end, before it.
-    place = replay.filled + (jnp.cumsum((1 + ends).reshape(-1)) - (1 + ends).reshape(-1)).reshape(ends.shape)
-    nowhere = replay.frames.reward.shape[0]
-
-    def arrived(values: Array) -> Array:
-        """Reward or cost of the step before, which arrived at the frame."""
-        return jnp.where(begins, 0.0, jnp.pad(values[:, :-1], ((0, 0), (1, 0))))
-
-    no = jnp.zeros_like(ends)
-    left = Frames(stream.observation, stream.action, arrived(stream.reward), arrived(stream.cost), begins, no)
-    entered = Frames(
-        stream.entered, jnp.zeros_like(stream.action), stream.reward, stream.cost, no, stream.terminated & ends
-    )
-
-    def put(old: Array, before: Array, after: Array) -> Array:
-        def flat(values: Array) -> Array:
-            return values.reshape(-1, *values.shape[2:]).astype(old.dtype)
-
-        old = old.at[place.reshape(-1)].set(flat(before), mode="drop")
-        return old.at[jnp.where(ends, place + 1, nowhere).reshape(-1)].set(flat(after), mode="drop")
-
-    frames = jax.tree.map(put, replay.frames, left, entered)
-    return replay._replace(frames=frames, filled=replay.filled + ends.size + ends.sum())
-
-
 def _round_memory(algorithm: FineTunes, settings: FinetuneSettings) -> tuple[str, str]:
     """What a round needs memory for, and what to lower."""
     (phase,) = algorithm.phases
     work = f"a round of {settings.lanes} environments and updates on batches of {phase.batch_size} windows"
     return work, "lower the batch size or the number of environments"
-
-
-def _make_replay(offline: FrameData | None, spec: DataSpec, room: int) -> Replay:
-    if offline is None:
-        kind = jnp.float32 if spec.image_shape is None else jnp.uint8
-
-        def room_for(shape: tuple[int, ...] = (), dtype: Any = jnp.float32) -> Array:
-            return jnp.zeros((room, *shape), dtype)  # a buffer of its own: the replay is donated
-
-        empty = Frames(
-            room_for(spec.observation_shape, kind), room_for((spec.action_dim,)), room_for(), room_for(),
-            room_for(dtype=bool), room_for(dtype=bool),
-        )  # fmt: skip
-        return Replay(empty, jnp.int32(0), jnp.int32(0))
-    found = offline.windows(length=1).frames
-    padded = jax.tree.map(lambda leaf: np.concatenate([leaf, np.zeros((room, *leaf.shape[1:]), leaf.dtype)]), found)
-    count = len(offline.observations)
-    return Replay(jax.tree.map(jnp.asarray, padded), jnp.int32(count), jnp.int32(count))
 
 
 def _row(
@@ -316,26 +252,9 @@ def _replay_path(run: RunDirectory, number: int) -> Path:
     return run.path / REPLAY / f"{number:09d}"
 
 
-def _new_part(replays: list[Replay]) -> Any:
-    """What a checkpoint keeps of them: the offline frames are in the data."""
-
-    def of(replay: Replay) -> dict[str, Any]:
-        first = int(replay.offline)
-        return {"frames": jax.tree.map(lambda leaf: leaf[first:], replay.frames), "filled": replay.filled}
-
-    return [of(replay) for replay in replays]
-
-
-def _with_new_part(replay: Replay, part: Any) -> Replay:
-    """The replay with what `_new_part` kept behind its offline frames."""
-    count = int(replay.offline)
-    frames = jax.tree.map(lambda old, new: jnp.concatenate([old[:count], new]), replay.frames, part["frames"])
-    return Replay(frames, part["filled"], replay.offline)
-
-
 def _save(run: RunDirectory, number: int, states: Any, replays: list[Replay], rows: list[dict[str, Any]]) -> None:
     """The replay and the log first, so that the states are never without them."""
-    checkpoint.save(_replay_path(run, number), _new_part(replays), {"round": number})
+    checkpoint.save(_replay_path(run, number), new_part(replays), {"round": number})
     write_whole(run.path / LOG, json_rows(rows))
     run.save_checkpoint(number, states, {**run.read_config().identity, "phase": "online"})
     there = {path.name for path in run.checkpoints()}
@@ -360,8 +279,8 @@ def _resume(
     states, metadata = checkpoint.load(latest, template, expect=run.read_config().identity_of(latest))
     number = checkpoint.step_of(latest, metadata)
     path = _replay_path(run, number)
-    new, _ = checkpoint.load(path, jax.eval_shape(lambda: _new_part(replays)), expect={"round": number})
-    whole = [_with_new_part(replay, part) for replay, part in zip(replays, new, strict=True)]
+    new, _ = checkpoint.load(path, jax.eval_shape(lambda: new_part(replays)), expect={"round": number})
+    whole = [with_new_part(replay, part) for replay, part in zip(replays, new, strict=True)]
     log = run.path / LOG
     rows = read_round_rows(log, what=f"the log of {number} rounds", error=CheckpointError)
     return states, whole, number, [row for row in rows if row["round"] <= number]

@@ -1,7 +1,6 @@
 """Training: compiled chunks one after the other, with logs, checkpoints and exact resuming in between."""
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -15,12 +14,11 @@ from jax.sharding import Mesh
 
 from surefoot import checkpoint
 from surefoot.data import FrameStream, TransitionStream
-from surefoot.errors import ConfigError, DataError, DivergenceError
-from surefoot.hyperparameters import from_hyperparameters, hyperparameters
+from surefoot.errors import DivergenceError
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import enough_memory, pinned
 from surefoot.protocols import Algorithm, is_calibrated, relabel_interval
-from surefoot.ranges import SEED, Range, check_count, fault_of
+from surefoot.training.agreement import check_arguments, check_config
 from surefoot.training.chunk import (
     all_finite,
     batch_mesh,
@@ -36,7 +34,7 @@ from surefoot.training.feed import Feed, ResidentFeed, StreamedFeed
 from surefoot.training.metrics_log import MetricsLog, SeedMetrics
 from surefoot.training.run_directory import RunDirectory
 from surefoot.training.second_place import SecondPlace
-from surefoot.types import DataSpec, Transition
+from surefoot.types import DataSpec
 
 Share = Literal["seeds", "batches"]
 """What several devices share among them: seeds, so that each is trained on one; batches, for few seeds of large
@@ -104,7 +102,7 @@ def fit(
     Raises `DivergenceError` where a metric or a state stops being finite (its state is not saved), `ConfigError` and
     `CheckpointError` where `run` is another run, `DataError` where the data do not fit `spec`.
     """
-    _check_arguments(data, spec, seeds, log_interval, checkpoint_interval, stop_at)
+    check_arguments(data, spec, seeds, log_interval, checkpoint_interval, stop_at)
     training = _Training(algorithm, tuple(seeds), run, log_interval, checkpoint_interval, on_progress, tuple(loggers))
     with ExitStack() as stack:
         mesh = seed_mesh(seeds) if share == "seeds" else batch_mesh(algorithm)
@@ -153,7 +151,7 @@ class _Training:
         if self.run is None:
             return init_states(self.algorithm, spec, self.seeds, statistics)
         config = self.run.read_config()
-        _check_config(self.run, config.identity, self.algorithm, self.seeds)
+        check_config(self.run, config.identity, self.algorithm, self.seeds)
         self.metadata = config.identity
         stack.enter_context(self.run.locked())
         self.kept = self.run.latest()
@@ -320,41 +318,3 @@ def _stretches(first: int, length: int, interval: int) -> list[tuple[int, int]]:
 
 def _some(seeds: Sequence[int]) -> str:
     return "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
-
-
-def _check_config(run: RunDirectory, identity: dict[str, Any], algorithm: Algorithm, seeds: tuple[int, ...]) -> None:
-    """`ConfigError` where the folder's configuration is not what `fit` was called with."""
-    source = str(run.config_path)
-    # Read and written again: a run from before a field was added lacks it.
-    asked = hyperparameters(from_hyperparameters(type(algorithm), identity["hyperparameters"], source=source))
-    expected = {"hyperparameters": asked, "seeds": identity["seeds"]}
-    called = {"hyperparameters": hyperparameters(algorithm), "seeds": list(seeds)}
-    for name, found in called.items():
-        if found != expected[name]:
-            raise ConfigError(f"{source}: {checkpoint.difference(name, expected[name], found)}.")
-
-
-def _check_arguments(
-    data: Any, spec: DataSpec, seeds: Sequence[int], log_interval: int,
-    checkpoint_interval: int, stop_at: int | None,
-) -> None:  # fmt: skip
-    good = all(fault_of(seed, Range(SEED), whole=True) is None for seed in seeds)
-    if not len(seeds) or not good or len(set(seeds)) != len(seeds):
-        raise ConfigError(f"seeds: expected different whole numbers from 0 to 2**31 - 1, found {list(seeds)}.")
-    intervals = {"log_interval": log_interval, "checkpoint_interval": checkpoint_interval, "stop_at": stop_at}
-    for name, value in intervals.items():
-        if value is not None:
-            check_count(value, name)
-    if isinstance(data, TransitionStream):
-        data = data.take(np.zeros(1, np.int64))
-    if not isinstance(data, Transition):
-        if not data.num_rows:
-            raise DataError("data: expected at least one row that can be drawn, found none.")
-        return
-    rows = data.reward.shape[0]
-    widths = {"observation": spec.observation_dim, "next_observation": spec.observation_dim, "action": spec.action_dim}
-    for name, values in data._asdict().items():
-        wanted = (rows, widths[name]) if name in widths else (rows,)
-        if values.shape != wanted or values.dtype != np.float32 or not math.prod(values.shape):
-            raise DataError(f"data: {name}: expected float32{list(wanted)} of at least one row, "
-                            f"found {values.dtype}{list(values.shape)}.")  # fmt: skip

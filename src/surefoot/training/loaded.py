@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
@@ -26,12 +25,12 @@ from surefoot.numerics import check_finite, enough_memory, pinned
 from surefoot.protocols import Algorithm, HasFeasibleValue
 from surefoot.ranges import NUMBER, SEED, check_count, check_number
 from surefoot.safety.calibration import Calibration, read_calibration
+from surefoot.training.acting import act_alone, act_from_memory
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
-from surefoot.training.observations import checked_images, checked_numbers
+from surefoot.training.observations import budget_of_each, checked_images, checked_numbers
 from surefoot.training.run_config import RunConfig
 from surefoot.training.run_directory import RunDirectory
 from surefoot.training.session import ControlSession
-from surefoot.types import PolicyInputs
 
 LARGEST_BATCH = 4096
 """Observations per call of the compiled functions; more are cut into batches, which bounds memory."""
@@ -81,8 +80,8 @@ class LoadedPolicy:
             """Of the leaves: a call that takes a state's modules apart takes milliseconds for that alone."""
             return jax.jit(lambda leaves, *inputs: function(jax.tree.unflatten(structure, leaves), *inputs))
 
-        self._act = compiled(partial(_act, algorithm, config.spec.observation_shape))
-        self._step = compiled(partial(_act_from_memory, algorithm, config.spec.observation_shape))
+        self._act = compiled(partial(act_alone, algorithm, config.spec.observation_shape))
+        self._step = compiled(partial(act_from_memory, algorithm, config.spec.observation_shape))
         has_value = isinstance(algorithm, HasFeasibleValue)
         self._value = compiled(algorithm.feasible_value) if has_value else None
 
@@ -139,7 +138,7 @@ class LoadedPolicy:
                 lambda rows, batch: self._act(self._leaves, rows, None, jax.random.fold_in(key, batch)),
             )
         rows = self.checked(observation)
-        left = _broadcast(check_remaining(remaining_budget, name="remaining_budget"), rows)
+        left = budget_of_each(check_remaining(remaining_budget, name="remaining_budget"), rows)
         # The budget travels as one more column: both are cut and padded alike.
         return self._in_batches(
             "action",
@@ -328,41 +327,9 @@ def _load_again(
         return _load(run, run.read_config(), directory, seed=seed, kind=kind, overrides=overrides)
 
 
-def _act(
-    algorithm: Algorithm, shape: tuple[int, ...], state: Any, observations: Float[Array, "n obs"],
-    left: Float[Array, " n"] | None, key: Key[Array, ""], step: Array | None = None,
-) -> Array:  # fmt: skip
-    policy = algorithm.policy(state)
-    count = observations.shape[0]
-    inputs = PolicyInputs(
-        observations.reshape(count, *shape), left, None if step is None else jnp.full(count, step, jnp.int32)
-    )
-    _, action = policy.act(policy.initial(count), inputs, key)
-    return action
-
-
-def _act_from_memory(
-    algorithm: Algorithm, shape: tuple[int, ...], state: Any, memory: Any, observation: Float[Array, "n obs"],
-    left: Float[Array, " n"] | None, step: Array, key: Key[Array, ""],
-) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
-    count = observation.shape[0]
-    inputs = PolicyInputs(observation.reshape(count, *shape), left, jnp.full(count, step, jnp.int32))
-    return algorithm.policy(state).act(memory, inputs, key)
-
-
 def _margins(found: Calibration, seed: int, level: float, totals: Float[np.ndarray, "n t"]) -> np.ndarray:
     """Those of the run; a warning where the level is not known to hold."""
     doubt = found.doubt([seed], level, totals)
     if doubt is not None:
         warnings.warn(doubt, stacklevel=5)
     return found.margins(seed, level, totals)
-
-
-def _broadcast(left: np.ndarray, rows: np.ndarray) -> Float[np.ndarray, " n"]:
-    """One budget for all observations, or one for each; `ConfigError` for another number of them."""
-    shape = rows.shape[:-1]
-    if left.shape not in ((), shape):
-        raise ConfigError(
-            f"remaining_budget: expected one number or the shape {list(shape)}, found {list(left.shape)}."
-        )
-    return np.broadcast_to(left, shape).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Observations that a user hands to a policy: one or many, checked."""
+"""Observations and budgets that a user hands to a policy: one or many, checked."""
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -31,3 +31,13 @@ def checked_images(observation: ArrayLike, shape: tuple[int, ...]) -> np.ndarray
             f"found {images.dtype} {list(images.shape)}."
         )
     return images.reshape(*images.shape[:-3], -1)
+
+
+def budget_of_each(left: np.ndarray, rows: np.ndarray) -> Float[np.ndarray, " n"]:
+    """One budget for all observations, or one for each; `ConfigError` for another number of them."""
+    shape = rows.shape[:-1]
+    if left.shape not in ((), shape):
+        raise ConfigError(
+            f"remaining_budget: expected one number or the shape {list(shape)}, found {list(left.shape)}."
+        )
+    return np.broadcast_to(left, shape).astype(np.float32)

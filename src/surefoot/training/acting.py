@@ -1,0 +1,33 @@
+"""One call of a loaded policy for n observations, in JAX."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from surefoot.protocols import Algorithm
+from surefoot.types import PolicyInputs
+
+
+def act_alone(
+    algorithm: Algorithm, shape: tuple[int, ...], state: Any, observations: Float[Array, "n obs"],
+    left: Float[Array, " n"] | None, key: Key[Array, ""], step: Array | None = None,
+) -> Array:  # fmt: skip
+    """Actions [n, act] of a policy that remembers nothing."""
+    policy = algorithm.policy(state)
+    count = observations.shape[0]
+    inputs = PolicyInputs(
+        observations.reshape(count, *shape), left, None if step is None else jnp.full(count, step, jnp.int32)
+    )
+    _, action = policy.act(policy.initial(count), inputs, key)
+    return action
+
+
+def act_from_memory(
+    algorithm: Algorithm, shape: tuple[int, ...], state: Any, memory: Any, observation: Float[Array, "n obs"],
+    left: Float[Array, " n"] | None, step: Array, key: Key[Array, ""],
+) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
+    """The memory after acting, and actions [n, act]."""
+    count = observation.shape[0]
+    inputs = PolicyInputs(observation.reshape(count, *shape), left, jnp.full(count, step, jnp.int32))
+    return algorithm.policy(state).act(memory, inputs, key)
