@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from surefoot.data import FrameStream, episode_files
-from surefoot.data.episode_files import CHUNK_FRAMES, CompressedImages
+from surefoot.data.compressed import CompressedImages
+from surefoot.data.episode_files import CHUNK_FRAMES
 from surefoot.data.frame_stream import in_memory, stays_in_files
 from surefoot.data.frames import FrameData
 from surefoot.errors import DataError

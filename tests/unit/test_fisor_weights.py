@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from surefoot.algorithms.fisor.acting import Estimates, choose_candidate
-from surefoot.algorithms.fisor.agent import advantage_spreads, transition_weights
+from surefoot.algorithms.fisor.agent import transition_weights
 from surefoot.algorithms.fisor.config import Extraction, Weighting
+from surefoot.algorithms.fisor.scales import advantage_spreads
 from surefoot.errors import ConfigError
 
 # (q_r, v_r, q_h, v_h) and the weights of the two formulas, with alpha_r = 3 and alpha_h = 5

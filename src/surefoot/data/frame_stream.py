@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int
 
-from surefoot.data.episode_files import CompressedImages
+from surefoot.data.compressed import CompressedImages
 from surefoot.data.frames import FrameData, Frames
 from surefoot.data.mapping import is_mapped, read_windows
 from surefoot.errors import DataError

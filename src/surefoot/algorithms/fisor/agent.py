@@ -35,10 +35,10 @@ from surefoot.algorithms.fisor.returns import (
     step_values,
 )
 from surefoot.algorithms.fisor.scales import (
+    advantage_spreads,
     constraint_unit,
     in_blocks,
     margin_of,
-    mean_and_spread,
     measure,
     region_quantiles,
     scaled_batch,
@@ -139,20 +139,6 @@ def transition_weights(
     else:
         raise ConfigError(f"unknown weighting '{weighting}'; known: feasibility, imitation, behaviour_cloning.")
     return jnp.where(v_h <= -margin, inside, outside)
-
-
-def advantage_spreads(
-    estimates: Estimates, *, margin: float | Float[Array, ""] = 0.0, relief: Float[Array, " b"] | None = None
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Standard deviations of the reward advantage inside the region and of the constraint's outside it.
-
-    Temperatures divided by them mean the same on every task: with rewards in metres exp(5 A) is nearly 1 everywhere.
-    """
-    q_r, v_r, q_h, v_h = estimates
-    inside = v_h <= -margin
-    _, reward_spread = mean_and_spread(q_r - v_r, inside & (q_h <= -margin))
-    _, constraint_spread = mean_and_spread(v_h - q_h if relief is None else relief, ~inside)
-    return reward_spread, constraint_spread
 
 
 # --- the algorithm ---

@@ -5,6 +5,7 @@ Pure functions; the results are kept in the state.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -195,3 +196,20 @@ def in_blocks(function: Any, rows: Transition) -> Any:
     index = np.where(index < count, index, 0).reshape(-1, block)
     results = jax.lax.map(lambda i: function(jax.tree.map(lambda values: values[i], rows)), jnp.asarray(index))
     return jax.tree.map(lambda values: values.reshape(-1)[:count], results)
+
+
+def advantage_spreads(
+    estimates: Sequence[Float[Array, " b"]],
+    *,
+    margin: float | Float[Array, ""] = 0.0,
+    relief: Float[Array, " b"] | None = None,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Standard deviations of the reward advantage inside the region and of the constraint's outside it.
+
+    Temperatures divided by them mean the same on every task: with rewards in metres exp(5 A) is nearly 1 everywhere.
+    """
+    q_r, v_r, q_h, v_h = estimates
+    inside = v_h <= -margin
+    _, reward_spread = mean_and_spread(q_r - v_r, inside & (q_h <= -margin))
+    _, constraint_spread = mean_and_spread(v_h - q_h if relief is None else relief, ~inside)
+    return reward_spread, constraint_spread
