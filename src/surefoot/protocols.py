@@ -5,7 +5,7 @@ Every algorithm is an `Algorithm` and declares its `Inputs`. What only some offe
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Key
 
@@ -151,6 +151,16 @@ class LearnsWithoutRewards(Protocol):
     def without_rewards(self) -> tuple[Any, list[str]]:
         """The algorithm for such data, and, a sentence each, what its options would do with rewards and now do not.
         Raises `ConfigError` where an option needs them."""
+        ...
+
+
+@runtime_checkable
+class SelectsEpisodes(Protocol):
+    """An algorithm that is trained on some of the episodes, by a mode of its own."""
+
+    @property
+    def data_filter(self) -> Literal["all", "safe", "risky", "boundary", "pareto"]:
+        """Which, as filters of data are called."""
         ...
 
 

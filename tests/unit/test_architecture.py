@@ -114,7 +114,9 @@ INDEX = re.compile(r"^- .+?: `([\w.]+)`", re.MULTILINE)
 """A line of an agent's index: "- equation 9: `step_constraint`, ..."."""
 
 
-@pytest.mark.parametrize("name", ["bc", "fisor", "fosp", "safedreamer", "trebi"])
+@pytest.mark.parametrize(
+    "name", ["bc", "bc_multi_task", "bcq_lag", "bear_lag", "cpq", "fisor", "fosp", "safedreamer", "trebi"]
+)
 def test_an_agent_begins_with_an_index_of_its_equations_that_resolves(name: str) -> None:
     from surefoot.algorithms import ALGORITHMS
 

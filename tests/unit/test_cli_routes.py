@@ -238,8 +238,8 @@ def test_every_algorithm_is_measured_on_every_task_by_a_way_that_fits(algorithm:
         found = evaluate.route_of(cast(Any, loaded), evaluate.BudgetRequest())
         assert found in evaluate.ROUTES
         # The robots' way reads poses, that of images pictures; our own other tasks have neither.
-        assert (found == "point robot") == (task.name in ROBOTS and algorithm != "trebi")
+        assert (found == "point robot") == (task.name in ROBOTS and not kind.inputs.budget)
         assert found.endswith("in a simulator") == task.simulated
-        assert found.startswith("budgets") == (algorithm == "trebi")
+        assert found.startswith("budgets") == kind.inputs.budget
         if not task.simulated and found != "point robot":
             assert task.name in PURE_TASKS

@@ -131,7 +131,9 @@ def test_a_description_counts_what_there_is() -> None:
 
 
 def test_who_learns_without_rewards() -> None:
-    assert {name for name, kind in ALGORITHMS.items() if issubclass(kind, LearnsWithoutRewards)} == {"bc", "fisor"}
+    assert {name for name, kind in ALGORITHMS.items() if issubclass(kind, LearnsWithoutRewards)} == {
+        "bc", "bc_multi_task", "fisor"
+    }  # fmt: skip
     assert BC().without_rewards() == (BC(), [])
 
 

@@ -5,6 +5,10 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from surefoot.algorithms.bc import BC
+from surefoot.algorithms.bc_multi_task import MultiTaskBC
+from surefoot.algorithms.bcq_lag import BCQLag
+from surefoot.algorithms.bear_lag import BEARLag
+from surefoot.algorithms.cpq import CPQ
 from surefoot.algorithms.fisor import FISOR
 from surefoot.algorithms.fosp import FOSP
 from surefoot.algorithms.safedreamer import SafeDreamer
@@ -16,6 +20,10 @@ GROUP = "surefoot.algorithms"
 
 ALGORITHMS: dict[str, type[Any]] = {
     "bc": BC,
+    "bc_multi_task": MultiTaskBC,
+    "bcq_lag": BCQLag,
+    "bear_lag": BEARLag,
+    "cpq": CPQ,
     "fisor": FISOR,
     "fosp": FOSP,
     "safedreamer": SafeDreamer,

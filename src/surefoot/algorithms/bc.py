@@ -1,13 +1,14 @@
-"""BC: behaviour cloning with a diffusion policy, the plain baseline (no critics, no notion of safety).
+"""BC: behaviour cloning, the plain baseline (no critics, no notion of safety).
 
-The policy imitates every transition alike (Wang et al., 2023, arXiv 2208.06193, without its Q term);
-BC-Safe is the same on data filtered to safe episodes.
+The policy imitates every transition alike, of the episodes that its mode keeps: BC-Safe is BC on safe episodes. The
+diffusion policy is that of Wang et al. (2023, arXiv 2208.06193) without its Q term; the deterministic actor is OSRL's.
 
 - noise prediction, every transition alike: `update_policy`
+- mean squared error of a deterministic actor's actions: `squared_error`
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
@@ -21,10 +22,12 @@ from surefoot.diffusion.policy import (
     propose,
     update_policy,
 )
+from surefoot.nn import DeterministicActor
+from surefoot.nn.offline import Trained, descend, start_training
 from surefoot.protocols import Inputs
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.tasks import Task
-from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
+from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,18 @@ class BC:
     """Transitions per update."""
     diffusion: DiffusionPolicyConfig = field(default_factory=DiffusionPolicyConfig)
     """The diffusion policy."""
+    mode: Literal["all", "safe", "risky", "boundary", "frontier"] = field(default="all", metadata={BEFORE: "all"})
+    """Episodes to imitate, by the sum of their costs C and the limit: all; safe, C <= limit; risky, C >= 2 limit;
+    boundary, 0.5 limit < C <= 1.5 limit; frontier, whose return is near what the best reach at their cost. The limit
+    is the task's, or filter_cost_limit."""
+    policy_network: Literal["diffusion", "deterministic"] = field(default="diffusion", metadata={BEFORE: "diffusion"})
+    """What imitates: a diffusion policy, or one action for each state."""
+    hidden: Annotated[tuple[int, ...], Range("[1, 65536]", fewest=1)] = field(
+        default=(256, 256), metadata={BEFORE: (256, 256)}
+    )
+    """Units of the hidden layers of the deterministic actor."""
+    learning_rate: Annotated[float, Range("(0, inf)")] = field(default=1e-3, metadata={BEFORE: 1e-3})
+    """Of Adam for the deterministic actor."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -55,30 +70,54 @@ class BC:
         return self, []
 
     @property
+    def data_filter(self) -> Literal["all", "safe", "risky", "boundary", "pareto"]:
+        """The filter of episodes that the mode means."""
+        return "pareto" if self.mode == "frontier" else self.mode
+
+    @property
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("policy", self.policy_updates, self.policy_batch_size),)
 
     # --- init, update, policy ---
 
-    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> DiffusionPolicyState:
-        return init_policy(spec, key, config=self.diffusion)
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> DiffusionPolicyState | Trained:
+        if self.policy_network == "diffusion":
+            return init_policy(spec, key, config=self.diffusion)
+        actor = DeterministicActor.create(key, spec.observation_dim, self.hidden, spec.action_dim)
+        return start_training(actor, self.learning_rate, with_target=False)
 
     def update(
-        self, state: DiffusionPolicyState, batch: Transition, key: Key[Array, ""], *, phase: str
-    ) -> tuple[DiffusionPolicyState, Metrics]:
-        """One step of noise prediction on the batch."""
-        weights = jnp.ones_like(batch.reward)
-        return update_policy(state, batch.observation, batch.action, weights, key, config=self.diffusion)
+        self, state: DiffusionPolicyState | Trained, batch: Transition, key: Key[Array, ""], *, phase: str
+    ) -> tuple[DiffusionPolicyState | Trained, Metrics]:
+        """One step of noise prediction, or of regression, on the batch."""
+        if isinstance(state, DiffusionPolicyState):
+            weights = jnp.ones_like(batch.reward)
+            return update_policy(state, batch.observation, batch.action, weights, key, config=self.diffusion)
 
-    def sample_weights(self, state: DiffusionPolicyState, data: Transition, *, phase: str) -> None:
+        def loss(actor: DeterministicActor) -> tuple[Float[Array, ""], None]:
+            return squared_error(actor, batch.observation, batch.action), None
+
+        moved, (value, _) = descend(state, loss, learning_rate=self.learning_rate)
+        return moved, {"policy/loss": value}
+
+    def sample_weights(self, state: DiffusionPolicyState | Trained, data: Transition, *, phase: str) -> None:
         """Every transition alike."""
         return None
 
-    def policy(self, state: DiffusionPolicyState) -> Policy:
-        """One sample from the moving average of the denoiser."""
+    def policy(self, state: DiffusionPolicyState | Trained) -> Policy:
+        """One sample from the moving average of the denoiser, or the actor's action."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
+            if not isinstance(state, DiffusionPolicyState):
+                return carry, state.network(inputs.observation)
             actions = propose(state.network_ema, inputs.observation, key, num_candidates=1, config=self.diffusion)
             return carry, actions[:, 0]
 
         return Policy(initial=lambda n: None, act=act)
+
+
+def squared_error(
+    actor: DeterministicActor, observation: Float[Array, "b obs"], action: Float[Array, "b act"]
+) -> Float[Array, ""]:
+    """Mean over all numbers of the batch's actions."""
+    return jnp.mean((actor(observation) - action) ** 2)

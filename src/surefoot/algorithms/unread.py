@@ -5,6 +5,9 @@ Left out are sizes and numbers of updates, whose parts another schedule or form 
 """
 
 from surefoot.algorithms.bc import BC
+from surefoot.algorithms.bc_multi_task import MultiTaskBC
+from surefoot.algorithms.bcq_lag import BCQLag
+from surefoot.algorithms.bear_lag import BEARLag
 from surefoot.algorithms.fisor import FISOR
 from surefoot.algorithms.fosp import FOSP
 from surefoot.algorithms.safedreamer import SafeDreamer
@@ -22,14 +25,20 @@ def unread(algorithm: Algorithm) -> Reasons:
     match algorithm:
         case FISOR():
             return _fisor(algorithm) | _diffusion(algorithm.diffusion)
+        case MultiTaskBC():
+            return unread(algorithm.cloning)
+        case BC(policy_network="deterministic"):
+            return _all("policy_network deterministic", "diffusion")
         case BC():
-            return _diffusion(algorithm.diffusion)
+            return _all("policy_network diffusion", "hidden", "learning_rate") | _diffusion(algorithm.diffusion)
         case FOSP():
             return _fosp(algorithm)
         case SafeDreamer():
             return _safedreamer(algorithm)
         case TREBI():
             return _trebi(algorithm)
+        case BCQLag() | BEARLag() if algorithm.training.reference_code:
+            return _all("reference_code True", "gains.smoothing", "gains.most")
     return {}
 
 

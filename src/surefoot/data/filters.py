@@ -20,7 +20,7 @@ from surefoot.tasks import Task
 
 Bounds = tuple[float, float, float, float]
 """Smallest and largest cost return, smallest and largest return."""
-CostMode = Literal["safe", "risky", "boundary", "frontier"]
+CostMode = Literal["safe", "risky", "boundary", "frontier", "pareto"]
 OUTLIER_REWARD = 1.5
 """What the rewards of an outlier are multiplied by."""
 
@@ -135,7 +135,7 @@ def by_cost(
 
     safe: cost return at most the limit (BC-Safe). risky: at least twice the limit, and above it. boundary: above half
     and at most 1.5 times the limit. frontier: the `most` highest returns in each of `cost_bins` equal bins of the
-    data's own cost range.
+    data's own cost range. pareto: those whose return is near what the best reach at their cost (`_near_pareto`).
     """
     check_number(cost_limit, "(-inf, inf)", "cost limit")
     costs = dataset.cost_returns
@@ -148,8 +148,10 @@ def by_cost(
         chosen = (costs > 0.5 * cost_limit) & (costs <= 1.5 * cost_limit)
     elif mode == "frontier":
         chosen = _frontier(dataset, cost_bins, most)
+    elif mode == "pareto":
+        chosen = _near_pareto(costs, dataset.returns)
     else:
-        raise ConfigError(f"by cost: expected safe, risky, boundary or frontier, found '{mode}'.")
+        raise ConfigError(f"by cost: expected safe, risky, boundary, frontier or pareto, found '{mode}'.")
     return dataset.select(np.flatnonzero(chosen))
 
 
@@ -203,6 +205,26 @@ def _frontier(dataset: Dataset, cost_bins: int, most: int) -> Bool[np.ndarray, "
         # Stable: of equal returns the earlier episodes are taken.
         chosen[inside[np.argsort(-returns[inside], kind="stable")[:most]]] = True
     return chosen
+
+
+def _near_pareto(costs: Float[np.ndarray, " E"], returns: Float[np.ndarray, " E"]) -> Bool[np.ndarray, " E"]:
+    """Episodes whose return lies within a fifth of the returns' range of a polynomial of their cost, fitted to the
+    episodes that no other beats in both: of degree 0, 1 or 2, the first with R^2 >= 0.9, else 2 (OSRL's BC-Frontier).
+    """
+    if not len(costs):
+        return np.zeros(0, bool)
+    order = np.lexsort((-returns, costs))  # cheapest first, of equal costs the largest return
+    best_before = np.maximum.accumulate(np.concatenate([[-np.inf], returns[order][:-1]]))
+    points = costs + 1j * returns
+    front = np.isin(points, points[order][returns[order] > best_before])
+    x, y = costs[front], returns[front]
+    spread, fitted = ((y - y.mean()) ** 2).sum(), np.full_like(costs, y.mean())
+    for degree in range(min(2, len(np.unique(x)) - 1) + 1):
+        line = np.polynomial.Polynomial.fit(x, y, degree)
+        fitted = line(costs)
+        if ((y - line(x)) ** 2).sum() <= 0.1 * spread:
+            break
+    return np.abs(returns - fitted) <= (returns.max() - returns.min()) / 5
 
 
 def _complete(dataset: Dataset) -> Dataset:

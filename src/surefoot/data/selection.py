@@ -11,7 +11,8 @@ from surefoot.errors import ConfigError, DataError, MissingRewardsError, option
 from surefoot.tasks import Task
 from surefoot.text import listed
 
-DataFilter = Literal["all", "safe", "risky", "boundary", "frontier"]
+DataFilter = Literal["all", "safe", "risky", "boundary", "frontier", "pareto"]
+_WITHOUT_LIMIT = ("frontier", "pareto")
 FRACTION_SEED = 0
 """Of the random share of episodes: the same for every training seed and method."""
 HELD_OUT_SEED = 0
@@ -27,7 +28,7 @@ def selection(
     if not 0 < fraction <= 1:
         raise ConfigError(f"{option('fraction')}: expected a share above 0 and at most 1, found {fraction:g}.")
     # A frontier has no limit, but its record holds the task's.
-    if limit is not None and (data_filter == "all" or (data_filter == "frontier" and limit != task.cost_limit)):
+    if limit is not None and (data_filter == "all" or (data_filter in _WITHOUT_LIMIT and limit != task.cost_limit)):
         raise ConfigError(
             f"{option('filter_cost_limit')}: expected none with {option('data_filter')} {data_filter}, found {limit:g}."
         )
@@ -108,7 +109,7 @@ def selection_name(record: dict[str, Any]) -> str:
     parts = [f"{option('held_out')} {record['held_out']:g}"] if "held_out" in record else []
     parts += [f"{option('fraction')} {record['fraction']:g}"] if "fraction" in record else []
     if "filter" in record:
-        limit = "" if record["filter"] == "frontier" else f" with a cost limit of {record['cost_limit']:g}"
+        limit = "" if record["filter"] in _WITHOUT_LIMIT else f" with a cost limit of {record['cost_limit']:g}"
         parts.append(f"{option('data_filter')} {record['filter']}{limit}")
     return listed(parts)
 

@@ -59,7 +59,7 @@ class Method:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        goes = self.filter_cost_limit is None or self.data_filter not in ("all", "frontier")
+        goes = self.filter_cost_limit is None or self.data_filter not in ("all", "frontier", "pareto")
         check_relation(
             self, goes, "filter_cost_limit", f"expected none with the data filter {self.data_filter}, found one"
         )

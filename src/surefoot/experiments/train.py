@@ -16,7 +16,7 @@ from surefoot.data.selection import selection
 from surefoot.errors import ConfigError, option
 from surefoot.experiments.agreement import agreed
 from surefoot.experiments.judging import episodes_to_judge, judged
-from surefoot.experiments.train_request import TrainRequest, for_data, memory_card, prepared, read_data
+from surefoot.experiments.train_request import TrainRequest, filter_of, for_data, memory_card, prepared, read_data
 from surefoot.experiments.unread import learning_remarks
 from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
@@ -120,7 +120,8 @@ def _checked(request: TrainRequest, faults: Faults) -> tuple[dict[str, Any], Pat
     task = request.task
     if total_updates(request.algorithm) < 1:
         faults.add("hyper-parameters: expected at least one update in all phases together, found none")
-    filtered = {"data_filter": request.data_filter, "fraction": request.fraction, "limit": request.filter_cost_limit}
+    data_filter = faults.attempt(lambda: filter_of(request.algorithm, request.data_filter), request.data_filter)
+    filtered = {"data_filter": data_filter, "fraction": request.fraction, "limit": request.filter_cost_limit}
     filtered |= {"held_out": request.held_out}
     chosen = faults.attempt(lambda: selection(task, **filtered), {})
     with faults.also():

@@ -13,7 +13,7 @@ from surefoot.data.remarks import few_episodes, remarks
 from surefoot.data.selection import DataFilter, kept_aside, naming, select, selection_name
 from surefoot.errors import ConfigError, option
 from surefoot.observer import Observer
-from surefoot.protocols import Algorithm, LearnsWithoutRewards
+from surefoot.protocols import Algorithm, LearnsWithoutRewards, SelectsEpisodes
 from surefoot.ranges import COUNT, SEED, Range, check_fields
 from surefoot.runs.output_folder import DATA
 from surefoot.tasks import Task
@@ -34,7 +34,8 @@ class TrainSettings:
     """Leave the data in the file and gather batches from it: auto does so from 2 GiB on, where the file allows it."""
     data_filter: DataFilter = "all"
     """Episodes to train on: all; safe, whose cost is at most the limit (BC on them is BC-Safe); risky, at least twice
-    it; boundary, near it; frontier, the best return at each cost."""
+    it; boundary, near it; frontier, the best return at each cost;
+    pareto, those near the best return at their cost."""
     filter_cost_limit: Annotated[float | None, Range("[0, inf)")] = None
     """That limit, a sum over an episode; default: the task's limit in the strict protocol."""
     fraction: Annotated[float, Range("(0, 1]")] = 1.0
@@ -113,6 +114,18 @@ def read_data(
     if checked or not is_mapped(loaded.observations):
         observer.remark(remarks(loaded, task, place=place))
     return _selected(path, loaded, chosen, observer), kept_aside(loaded, chosen)
+
+
+def filter_of(algorithm: object, data_filter: DataFilter) -> DataFilter:
+    """The filter of a run: the one given, or that of an algorithm which selects episodes by its own mode. Raises
+    `ConfigError` where the two are different filters."""
+    own = algorithm.data_filter if isinstance(algorithm, SelectsEpisodes) else "all"
+    if "all" not in (own, data_filter) and own != data_filter:
+        raise ConfigError(
+            f"{option('data_filter')}: expected all or {own} with an algorithm whose mode selects episodes, "
+            f"found {data_filter}."
+        )
+    return data_filter if own == "all" else own
 
 
 def for_data(request: TrainRequest, dataset: Dataset | FrameData, path: Path, observer: Observer) -> TrainRequest:

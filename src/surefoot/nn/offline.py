@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key
 
 from surefoot.kernels.matmul import matmul
 from surefoot.nn.gaussian import Gaussian
-from surefoot.nn.networks import MLP, Dense, apply_gradient, move_towards
+from surefoot.nn.networks import MLP, Dense
 from surefoot.ranges import Range, check_fields
 
 LOG_STD_BOUNDS = (-20.0, 2.0)
@@ -96,7 +96,7 @@ def regression_loss(
     critic: MLP, observation: Float[Array, "b obs"], action: Float[Array, "b act"], target: Float[Array, " b"]
 ) -> Float[Array, ""]:
     """Sum over members of the batch's mean of (Q - target)^2."""
-    return ((critic_values(critic, observation, action) - target) ** 2).mean(-1).sum()
+    return ((critic_values(critic, observation, action) - target[None]) ** 2).mean(-1).sum()
 
 
 # --- actors ---
@@ -122,6 +122,12 @@ class SquashedGaussianActor(eqx.Module):
         for layer in self.trunk:
             x = jax.nn.relu(layer(x))
         return Gaussian(self.mean(x), jnp.exp(jnp.clip(self.log_std(x), *LOG_STD_BOUNDS)))
+
+
+def drawn(before: Gaussian, noise: Float[Array, "*n b act"]) -> Float[Array, "*n b act"]:
+    """One or several draws [*n, b, act] from distributions [b, act], of standard normal numbers; before tanh."""
+    axes = tuple(range(noise.ndim - before.mean.ndim))
+    return jnp.expand_dims(before.mean, axes) + jnp.expand_dims(before.deviation, axes) * noise
 
 
 def squashed_log_probability(before: Gaussian, raw: Float[Array, "*b act"]) -> Float[Array, "*b"]:
@@ -240,7 +246,7 @@ def vae_loss(
 ) -> Float[Array, ""]:
     """Mean squared error of the decoded action plus the weighted divergence, both means over all numbers."""
     latent = vae.encode(observation, action)
-    decoded = vae.decode(observation, latent.mean + latent.deviation * noise)
+    decoded = vae.decode(observation, drawn(latent, noise))
     return jnp.mean((decoded - action) ** 2) + divergence_weight * latent_divergence(latent).mean()
 
 
@@ -289,10 +295,11 @@ def start_training(network: Any, learning_rate: float, *, with_target: bool = Tr
 def descend(trained: Trained, loss: Callable[[Any], Any], *, learning_rate: float) -> tuple[Trained, Any]:
     """One step of Adam down `loss(network) -> (loss, metrics)`; the target stays. Returns the loss's pair as well."""
     found, gradient = jax.value_and_grad(loss, has_aux=True)(trained.network)
-    network, optimizer = apply_gradient(optax.adam(learning_rate), gradient, trained.optimizer, trained.network)
-    return Trained(network, trained.target, optimizer), found
+    change, optimizer = optax.adam(learning_rate).update(gradient, trained.optimizer)
+    return Trained(optax.apply_updates(trained.network, change), trained.target, optimizer), found
 
 
 def follow(trained: Trained, *, rate: float) -> Trained:
     """The target one step towards the network."""
-    return trained._replace(target=move_towards(trained.target, trained.network, rate=rate))
+    moved = jax.tree.map(lambda slow, fast: slow + rate * (fast - slow), trained.target, trained.network)
+    return trained._replace(target=moved)

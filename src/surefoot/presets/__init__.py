@@ -7,7 +7,8 @@ from typing import Any
 from surefoot.algorithms import algorithm_class
 from surefoot.errors import check_name
 from surefoot.hyperparameters import change
-from surefoot.presets.bc import BC_PRESETS
+from surefoot.presets.baselines import BCQ_LAG_PRESETS, BEAR_LAG_PRESETS, CPQ_PRESETS
+from surefoot.presets.bc import BC_PRESETS, MULTI_TASK_PRESETS
 from surefoot.presets.costs import COSTS_PRESETS
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.presets.fosp import FOSP_PRESETS, PIXELS_PRESETS, SAFEDREAMER_PRESETS, for_larger, for_vectors
@@ -17,12 +18,19 @@ from surefoot.tasks import Task
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "bc": BC_PRESETS,
+    "bc_multi_task": MULTI_TASK_PRESETS,
+    "bcq_lag": BCQ_LAG_PRESETS,
+    "bear_lag": BEAR_LAG_PRESETS,
+    "cpq": CPQ_PRESETS,
     "fisor": FISOR_PRESETS,
     "fosp": FOSP_PRESETS,
     "safedreamer": SAFEDREAMER_PRESETS,
     "trebi": TREBI_PRESETS,
 }
 """Algorithm -> preset -> fields to change."""
+
+TRAINED_FOR_A_LIMIT = ("bcq_lag", "bear_lag", "cpq")
+"""Baselines that take the task's limit on costs as they are trained."""
 
 DEFAULT_PRESET = "small"
 """Minutes on two CPU cores."""
@@ -71,4 +79,6 @@ def build(algorithm: str, task: Task, *, preset: str = DEFAULT_PRESET) -> Any:
         changes = {"horizon": task.horizon, "cost_limit": task.cost_limit} | changes
         if not task.deterministic:  # what was driven once may go otherwise the next time
             changes |= {"trajectory_bound": False, "value_bound": False}
+    elif algorithm in TRAINED_FOR_A_LIMIT:
+        changes = {"horizon": task.horizon, "cost_limit": task.known_cost_limit} | changes
     return change(kind(), **changes)

@@ -94,7 +94,12 @@ class Task:
     @property
     def cost_limit(self) -> float:
         """Largest safe sum of costs over an episode: of the first constraint on costs, 0 where there is none."""
-        return next((one.limit for one in self.constraints if not isinstance(one, Signal)), 0.0)
+        return 0.0 if self.known_cost_limit is None else self.known_cost_limit
+
+    @property
+    def known_cost_limit(self) -> float | None:
+        """The same; None where no constraint is on costs."""
+        return next((one.limit for one in self.constraints if not isinstance(one, Signal)), None)
 
     @property
     def has_signal(self) -> bool:

@@ -1,0 +1,260 @@
+"""What CPQ, BCQ-Lag and BEAR-Lag share: hyper-parameters, masks, targets of candidates, the Lagrangian of a limit.
+
+The methods stand as their papers mean them. What OSRL's public code does otherwise (03a4586) has functions of its own,
+`reference_*`, which `reference_code` puts in place.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from surefoot import data
+from surefoot.constraints import (
+    ErrorPIDState,
+    LimitConfig,
+    PIDGains,
+    PIDState,
+    error_pid_init,
+    error_pid_update,
+    pid_init,
+    pid_update,
+)
+from surefoot.data import Dataset
+from surefoot.nn import MLP
+from surefoot.nn.offline import (
+    ActionVAE,
+    Reduction,
+    Trained,
+    VAEConfig,
+    create_critics,
+    critic_values,
+    descend,
+    in_groups,
+    reduced,
+    regression_loss,
+    start_training,
+    vae_loss,
+)
+from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.types import DataSpec, Metrics, Phase, Transition
+
+LAGRANGIAN_GAINS = PIDGains(proportional=0.1, integral=0.003, derivative=0.001, smoothing=0.0, most=20.0)
+"""OSRL's, of costs in units of the discounted sum, with an upper bound."""
+_OPPOSITE: dict[Reduction, Reduction] = {"min": "max", "mean": "mean", "max": "min"}
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """Sizes and learning, as in OSRL, and what its code does otherwise than the papers mean."""
+
+    updates: Annotated[int, Range(NUMBER)] = 100_000
+    """Updates, each of every network."""
+    batch_size: Annotated[int, Range("[1, 2^24]")] = 512
+    """Transitions per update."""
+    hidden: Annotated[tuple[int, ...], Range("[1, 65536]", fewest=1)] = (256, 256)
+    """Units of the hidden layers of actor and critics."""
+    ensemble: Annotated[int, Range("[1, 1024]")] = 2
+    """Members of a critic; of each of the two groups where there are two."""
+    learning_rate: Annotated[float, Range("(0, inf)")] = 1e-3
+    """Of Adam for the critics."""
+    actor_learning_rate: Annotated[float, Range("(0, inf)")] = 1e-3
+    """Of Adam for the actor."""
+    discount: Annotated[float, Range("[0, 1)")] = 0.99
+    """Discount of rewards and costs, per environment step (gamma)."""
+    target_rate: Annotated[float, Range("(0, 1]")] = 0.005
+    """Share of the online networks that enters their moving averages at each update."""
+    reward_scale: Annotated[float, Range("(0, inf)")] = 0.1
+    """Rewards are multiplied by this; costs are as logged."""
+    cost_reduction: Reduction = "max"
+    """Which of the members' costs counts: max is cautious; mean; min is OSRL's, optimistic."""
+    timeouts_terminal: bool = False
+    """Bootstrap rewards across neither termination nor timeouts, and costs across both, as OSRL's code does. False:
+    only termination ends both."""
+    reference_code: bool = False
+    """Do what OSRL's code does where the paper means something else."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One: every network in every update."""
+        return (Phase("joint", self.updates, self.batch_size),)
+
+
+def prepared(dataset: Dataset, limit: LimitConfig, training: BaselineConfig) -> Transition:
+    """The transitions, rewards scaled and actions clipped. Raises `ConfigError` where there is no limit on costs."""
+    assert limit.required >= 0
+    return data.to_transitions(dataset, reward_scale=training.reward_scale)
+
+
+def continues(batch: Transition, training: BaselineConfig) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    """What the next state's values are multiplied by: of rewards, of costs."""
+    goes_on = 1.0 - batch.terminated
+    if training.timeouts_terminal:
+        return goes_on * (1.0 - batch.truncated), jnp.ones_like(goes_on)
+    return goes_on, goes_on
+
+
+def bellman_target(
+    signal: Float[Array, " b"], next_value: Float[Array, " b"], goes_on: Float[Array, " b"], *, discount: float
+) -> Float[Array, " b"]:
+    """r + gamma m Q(s', a'), or the same of costs."""
+    return signal + discount * goes_on * next_value
+
+
+# --- networks ---
+
+
+class RewardAndCost(NamedTuple):
+    """Q of rewards and Q_c of costs."""
+
+    reward: Trained
+    cost: Trained
+
+
+def init_critics(spec: DataSpec, key: Key[Array, ""], training: BaselineConfig, *, groups: int = 1) -> RewardAndCost:
+    """Both before the first update."""
+    size, members = spec.observation_dim + spec.action_dim, groups * training.ensemble
+    made = [create_critics(one, size, training.hidden, members=members) for one in jax.random.split(key)]
+    return RewardAndCost(*(start_training(network, training.learning_rate) for network in made))
+
+
+def step_vae(
+    vae: Trained, batch: Transition, noise: Float[Array, "b latent"], config: VAEConfig
+) -> tuple[Trained, Metrics]:
+    """One step of the autoencoder on the batch's actions."""
+
+    def loss(network: ActionVAE) -> tuple[Float[Array, ""], None]:
+        weight = config.divergence_weight
+        return vae_loss(network, batch.observation, batch.action, noise, divergence_weight=weight), None
+
+    moved, (value, _) = descend(vae, loss, learning_rate=config.learning_rate)
+    return moved, {"vae/loss": value}
+
+
+def step_regression(
+    critic: Trained, batch: Transition, target: Float[Array, " b"], *, learning_rate: float, prefix: str
+) -> tuple[Trained, Metrics]:
+    """One step of every member towards the same targets; the moving average stays."""
+
+    def loss(network: MLP) -> tuple[Float[Array, ""], None]:
+        return regression_loss(network, batch.observation, batch.action, target), None
+
+    moved, (value, _) = descend(critic, loss, learning_rate=learning_rate)
+    return moved, {f"{prefix}/critic_loss": value, f"{prefix}/target": target.mean()}
+
+
+# --- values of candidates: two groups of critics ---
+
+
+def group_mixture(q: Float[Array, "members *n b"], how: Reduction) -> Float[Array, "*n b"]:
+    """0.75 times the one and 0.25 times the other end of the two groups' values (BCQ, equation 13): for rewards the
+    smaller weighs more, for costs the larger."""
+    values = in_groups(q, how)
+    return 0.75 * reduced(values, how) + 0.25 * reduced(values, _OPPOSITE[how])
+
+
+def candidate_values(
+    critics: RewardAndCost, observation: Float[Array, "b obs"], candidates: Float[Array, "n b act"], how: Reduction
+) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    """The largest Q among the candidates, and Q_c of the candidate that has it, by the moving averages."""
+    rewards = group_mixture(critic_values(critics.reward.target, observation, candidates), "min")
+    best = jnp.argmax(rewards, axis=0)
+    chosen = jnp.take_along_axis(candidates, best[None, :, None], axis=0)[0]
+    return rewards.max(0), group_mixture(critic_values(critics.cost.target, observation, chosen), how)
+
+
+def reference_candidate_values(
+    critics: RewardAndCost,
+    observation: Float[Array, "b obs"],
+    candidates: tuple[Float[Array, "n b act"], Float[Array, "n b act"]],
+    how: Reduction,
+) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
+    """OSRL's code: the largest Q of the first candidates and the largest Q_c of the second, whichever they are."""
+    rewards = group_mixture(critic_values(critics.reward.target, observation, candidates[0]), "min")
+    costs = group_mixture(critic_values(critics.cost.target, observation, candidates[1]), how)
+    return rewards.max(0), costs.max(0)
+
+
+def values_of(
+    critics: RewardAndCost, observation: Float[Array, "b obs"], action: Float[Array, "*n b act"], how: Reduction
+) -> tuple[Float[Array, "*n b"], Float[Array, "*n b"]]:
+    """The online Q_c and Q of actions, each the more cautious of the two groups'."""
+    cost = critic_values(critics.cost.network, observation, action)
+    value = critic_values(critics.reward.network, observation, action)
+    return reduced(in_groups(cost, how), how), reduced(in_groups(value, "min"), "min")
+
+
+def step_critics(
+    critics: RewardAndCost,
+    batch: Transition,
+    values: tuple[Float[Array, " b"], Float[Array, " b"]],
+    training: BaselineConfig,
+) -> tuple[RewardAndCost, Metrics]:
+    """One step of Q and of Q_c on the values of the next states."""
+    of_rewards, of_costs = continues(batch, training)
+    rate, discount = training.learning_rate, training.discount
+    target = bellman_target(batch.reward, values[0], of_rewards, discount=discount)
+    reward, metrics = step_regression(critics.reward, batch, target, learning_rate=rate, prefix="reward")
+    target = bellman_target(batch.cost, values[1], of_costs, discount=discount)
+    cost, cost_metrics = step_regression(critics.cost, batch, target, learning_rate=rate, prefix="cost")
+    return RewardAndCost(reward, cost), metrics | cost_metrics
+
+
+# --- the Lagrangian of the limit ---
+
+
+def init_multiplier(training: BaselineConfig) -> PIDState | ErrorPIDState:
+    """At rest."""
+    return error_pid_init() if training.reference_code else pid_init()
+
+
+def with_penalty(
+    loss: Float[Array, ""], cost: Float[Array, " b"], multiplier: PIDState, *, limit: float, gains: PIDGains
+) -> tuple[Float[Array, ""], PIDState]:
+    """(loss + lambda mean(Q_c - q)) / (1 + lambda) with lambda moved by the batch's mean of Q_c, and its controller.
+
+    The division keeps the actor's steps of one size whatever lambda is.
+    """
+    moved = pid_update(multiplier, jax.lax.stop_gradient(cost.mean()), limit=jnp.float32(limit), gains=gains)
+    return (loss + moved.multiplier * (cost - limit).mean()) / (1.0 + moved.multiplier), moved
+
+
+def reference_with_penalty(
+    loss: Float[Array, ""], cost: Float[Array, " b"], multiplier: ErrorPIDState, *, limit: float, gains: PIDGains
+) -> tuple[Float[Array, ""], ErrorPIDState]:
+    """OSRL's code: loss + lambda mean(Q_c - q), lambda without an upper bound."""
+    excess = (cost - limit).mean()
+    moved = error_pid_update(multiplier, jax.lax.stop_gradient(excess), gains=gains)
+    return loss + moved.multiplier * excess, moved
+
+
+def penalized(
+    loss: Float[Array, ""],
+    cost: Float[Array, " b"],
+    multiplier: PIDState | ErrorPIDState,
+    *,
+    limit: float,
+    gains: PIDGains,
+) -> tuple[Float[Array, ""], PIDState | ErrorPIDState]:
+    """The loss with the limit's term, by the controller that the state has."""
+    if isinstance(multiplier, ErrorPIDState):
+        return reference_with_penalty(loss, cost, multiplier, limit=limit, gains=gains)
+    return with_penalty(loss, cost, multiplier, limit=limit, gains=gains)
+
+
+# --- acting ---
+
+
+def choose_within_limit(
+    q: Float[Array, "n b"], cost: Float[Array, "n b"], candidates: Float[Array, "n b act"], *, limit: float
+) -> Float[Array, "b act"]:
+    """The candidate with the largest Q among those with Q_c <= q; where there is none, that with the smallest Q_c."""
+    allowed = cost <= limit
+    score = jnp.where(allowed.any(0, keepdims=True), jnp.where(allowed, q, -jnp.inf), -cost)
+    best = jnp.argmax(score, axis=0)
+    return jnp.take_along_axis(candidates, best[None, :, None], axis=0)[0]

@@ -1,0 +1,95 @@
+"""Multi-task BC: behaviour cloning of all episodes, told what each cost in the end (OSRL's BC with mode multi-task).
+
+One policy for every limit: acting is told the limit in the place of the cost.
+
+- conditioning, (s, C of the episode): `conditioned`
+- imitation of every transition alike: `BC.update`
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from surefoot.algorithms.bc import BC
+from surefoot.data import Dataset
+from surefoot.protocols import Inputs
+from surefoot.ranges import Range, Relations, check_fields
+from surefoot.tasks import Task
+from surefoot.types import GROUP, UNKNOWN_AHEAD, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
+
+
+@dataclass(frozen=True)
+class MultiTaskBC:
+    """Hyper-parameters: behaviour cloning's, and the unit of costs."""
+
+    cloning: BC = field(default_factory=BC, metadata={GROUP: BC})
+    """What imitates."""
+    cost_unit: Annotated[float, Range("(0, inf)")] = 1.0
+    """The cost that the network is told as 1."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        with Relations() as relations:
+            sentence = f"expected all, for the cost says which episode is meant, found {self.cloning.mode}"
+            relations.check(self.cloning, self.cloning.mode == "all", "mode", sentence)
+
+    inputs: ClassVar[Inputs] = Inputs(budget=True)
+    paper: ClassVar[str] = "Liu et al., 2024, arXiv 2306.09303 (OSRL's BC, multi-task)"
+
+    # --- data and phases ---
+
+    def prepare(self, dataset: Dataset, task: Task) -> Transition:
+        """The dataset as it is, actions clipped."""
+        return self.cloning.prepare(dataset, task)
+
+    def without_rewards(self) -> tuple["MultiTaskBC", list[str]]:
+        """Itself: it reads none."""
+        return self, []
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return self.cloning.phases
+
+    @property
+    def budget_discount(self) -> float:
+        """Limits are plain sums of costs."""
+        return 1.0
+
+    # --- init, update, policy ---
+
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> Any:
+        return self.cloning.init(replace(spec, observation_dim=spec.observation_dim + 1), key)
+
+    def update(self, state: Any, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
+        """One step of imitation, told what the episodes cost."""
+        observation = conditioned(batch.observation, batch.episode_cost, self.cost_unit)
+        batch = batch._replace(observation=observation)
+        return self.cloning.update(state, batch, key, phase=phase)
+
+    def sample_weights(self, state: Any, data: Transition, *, phase: str) -> Float[Array, " n"]:
+        """Every transition of a finished episode alike: what another will cost is not known."""
+        return (data.episode_cost < UNKNOWN_AHEAD).astype(jnp.float32)
+
+    def policy(self, state: Any) -> Policy:
+        """Imitation of episodes that cost as much as the limit that acting began with."""
+        inner = self.cloning.policy(state)
+
+        def act(
+            limit: Float[Array, " n"], inputs: PolicyInputs, key: Key[Array, ""]
+        ) -> tuple[Any, Float[Array, "n act"]]:
+            assert inputs.remaining_budget is not None
+            limit = jnp.where(jnp.isnan(limit), inputs.remaining_budget, limit)
+            observation = conditioned(inputs.observation, jnp.clip(limit, 0.0, 1e6), self.cost_unit)
+            _, action = inner.act(None, inputs._replace(observation=observation), key)
+            return limit, action
+
+        return Policy(initial=lambda n: jnp.full(n, jnp.nan), act=act)
+
+
+def conditioned(
+    observation: Float[Array, "b obs"], cost: Float[Array, " b"], unit: float
+) -> Float[Array, "b obs_and_one"]:
+    """The observation with a cost, in its unit, as its last number."""
+    return jnp.concatenate([observation, (cost / unit)[:, None]], -1)

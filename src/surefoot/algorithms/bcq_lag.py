@@ -1,0 +1,223 @@
+"""BCQ-Lag: batch-constrained Q-learning (Fujimoto, Meger and Precup, 2019, arXiv 1812.02900) with a multiplier.
+
+Actions are those of the data's, as an autoencoder decodes them, moved a little by an actor. In the order of an update:
+
+- autoencoder of the data's actions: `step_vae`
+- candidates, perturbed decoded actions: `candidates_of`
+- targets of both critics, at the candidate with the largest Q: `candidate_values`
+- both critics: `step_critics`
+- perturbation, -E[Q] + lambda E[Q_c - q], divided by 1 + lambda: `actor_loss`
+- acting, the largest Q among candidates within the limit: `choose_within_limit`
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from surefoot.algorithms.baseline import (
+    LAGRANGIAN_GAINS,
+    BaselineConfig,
+    RewardAndCost,
+    candidate_values,
+    choose_within_limit,
+    init_critics,
+    init_multiplier,
+    penalized,
+    prepared,
+    reference_candidate_values,
+    step_critics,
+    step_vae,
+    values_of,
+)
+from surefoot.constraints import ErrorPIDState, LimitConfig, PIDGains, PIDState
+from surefoot.data import Dataset
+from surefoot.nn import ActionVAE, DeterministicActor, VAEConfig
+from surefoot.nn.offline import (
+    Trained,
+    clipped_latent,
+    descend,
+    follow,
+    start_training,
+)
+from surefoot.protocols import Inputs
+from surefoot.ranges import Range, check_fields
+from surefoot.tasks import Task
+from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
+
+
+@dataclass(frozen=True)
+class BCQLag:
+    """Hyper-parameters; the values here are OSRL's, with the corrected behaviour."""
+
+    training: BaselineConfig = field(default_factory=BaselineConfig, metadata={GROUP: BaselineConfig})
+    """Sizes and learning."""
+    limit: LimitConfig = field(default_factory=LimitConfig, metadata={GROUP: LimitConfig})
+    """The limit on an episode's cost."""
+    vae: VAEConfig = field(default_factory=VAEConfig)
+    """The autoencoder that decodes candidates."""
+    num_candidates: Annotated[int, Range("[1, 2^20]")] = 10
+    """Actions among which targets and acting choose (N)."""
+    perturbation: Annotated[float, Range("[0, 2]")] = 0.05
+    """Most that the actor moves a number of an action."""
+    gains: PIDGains = LAGRANGIAN_GAINS
+    """How the multiplier answers to Q_c above the limit q."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    inputs: ClassVar[Inputs] = Inputs()
+    paper: ClassVar[str] = "Fujimoto et al., ICML 2019, arXiv 1812.02900, with a multiplier"
+
+    @property
+    def threshold(self) -> float:
+        """q: the limit of the discounted cost."""
+        return self.limit.discounted(self.training.discount)
+
+    # --- data and phases ---
+
+    def prepare(self, dataset: Dataset, task: Task) -> Transition:
+        """The transitions, rewards scaled. Raises `ConfigError` where there is no limit on costs."""
+        return prepared(dataset, self.limit, self.training)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return self.training.phases
+
+    @property
+    def choice(self) -> dict[str, Any]:
+        """How the executed action is chosen."""
+        return {"num_candidates": 1 if self.training.reference_code else self.num_candidates}
+
+    # --- init, update, policy ---
+
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> "BCQLagState":
+        k_actor, k_critics, k_vae = jax.random.split(key, 3)
+        inputs, hidden = spec.observation_dim + spec.action_dim, self.training.hidden
+        actor = DeterministicActor.create(k_actor, inputs, hidden, spec.action_dim, activation="tanh")
+        vae = ActionVAE.create(k_vae, spec.observation_dim, spec.action_dim, self.vae)
+        return BCQLagState(
+            start_training(actor, self.training.actor_learning_rate),
+            init_critics(spec, k_critics, self.training, groups=2),
+            start_training(vae, self.vae.learning_rate, with_target=False),
+            init_multiplier(self.training),
+        )
+
+    def update(
+        self, state: "BCQLagState", batch: Transition, key: Key[Array, ""], *, phase: str
+    ) -> tuple["BCQLagState", Metrics]:
+        """One step of every network on the batch."""
+        latent_dim = state.vae.network.latent_dim
+        return step(state, batch, draw_noise(key, len(batch.reward), latent_dim, self.num_candidates), self)
+
+    def sample_weights(self, state: "BCQLagState", data: Transition, *, phase: str) -> None:
+        """Every transition alike."""
+        return None
+
+    def policy(self, state: "BCQLagState") -> Policy:
+        """The best of several candidates within the limit."""
+        vae, count = state.vae.network, 1 if self.training.reference_code else self.num_candidates
+
+        def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
+            shape = (count, len(inputs.observation), vae.latent_dim)
+            latent = clipped_latent(jax.random.normal(key, shape))
+            candidates = candidates_of(vae, state.actor.network, inputs.observation, latent, self)
+            if self.training.reference_code:  # one random candidate
+                return carry, candidates[0]
+            cost, value = values_of(state.critics, inputs.observation, candidates, self.training.cost_reduction)
+            return carry, choose_within_limit(value, cost, candidates, limit=self.threshold)
+
+        return Policy(initial=lambda n: None, act=act)
+
+    def action_value(
+        self, state: "BCQLagState", observation: Float[Array, "n obs"], action: Float[Array, "n act"]
+    ) -> Float[Array, " n"]:
+        """Q [n], in the units of the scaled rewards."""
+        return values_of(state.critics, observation, action, self.training.cost_reduction)[1]
+
+
+class BCQLagState(NamedTuple):
+    """Networks with their optimizers and moving averages, and the multiplier."""
+
+    actor: Trained
+    critics: RewardAndCost
+    vae: Trained
+    multiplier: PIDState | ErrorPIDState
+
+
+class BCQNoise(NamedTuple):
+    """Standard normal numbers of an update."""
+
+    latent: Float[Array, "b latent"]
+    """Of the autoencoder's step."""
+    candidates: Float[Array, "n b latent"]
+    """Of the targets."""
+    candidates_of_costs: Float[Array, "n b latent"]
+    """Of those of costs, in OSRL's code alone."""
+    action: Float[Array, "b latent"]
+    """Of the action that the actor moves."""
+
+
+def draw_noise(key: Key[Array, ""], batch_size: int, latent_dim: int, num_candidates: int) -> BCQNoise:
+    """All of an update."""
+    noise = jax.random.normal(key, (2 * num_candidates + 2, batch_size, latent_dim))
+    return BCQNoise(noise[0], noise[2 : 2 + num_candidates], noise[2 + num_candidates :], noise[1])
+
+
+# --- the update ---
+
+
+def candidates_of(
+    vae: ActionVAE,
+    actor: DeterministicActor,
+    observation: Float[Array, "b obs"],
+    latent: Float[Array, "*n b latent"],
+    config: BCQLag,
+) -> Float[Array, "*n b act"]:
+    """clip(a + Phi xi(s, a), +-1) of decoded actions a."""
+    action = vae.decode(observation, latent)
+    return jnp.clip(action + config.perturbation * actor(observation, action), -1.0, 1.0)
+
+
+def step(state: BCQLagState, batch: Transition, noise: BCQNoise, config: BCQLag) -> tuple[BCQLagState, Metrics]:
+    """One update: autoencoder, critics, actor with the multiplier, moving averages."""
+    training, how = config.training, config.training.cost_reduction
+    vae, metrics = step_vae(state.vae, batch, noise.latent, config.vae)
+
+    def of_next(latent: Float[Array, "n b latent"]) -> Float[Array, "n b act"]:
+        return candidates_of(vae.network, state.actor.target, batch.next_observation, clipped_latent(latent), config)
+
+    if training.reference_code:
+        both = of_next(noise.candidates), of_next(noise.candidates_of_costs)
+        values = reference_candidate_values(state.critics, batch.next_observation, both, how)
+    else:
+        values = candidate_values(state.critics, batch.next_observation, of_next(noise.candidates), how)
+    critics, critic_metrics = step_critics(state.critics, batch, values, training)
+    latent = clipped_latent(noise.action)
+
+    def loss(actor: DeterministicActor) -> tuple[Float[Array, ""], Any]:
+        return actor_loss(actor, vae.network, critics, state.multiplier, batch.observation, latent, config)
+
+    actor, (_, (multiplier, actor_metrics)) = descend(state.actor, loss, learning_rate=training.actor_learning_rate)
+    rate = training.target_rate
+    critics = RewardAndCost(*(follow(one, rate=rate) for one in critics))
+    moved = BCQLagState(follow(actor, rate=rate), critics, vae, multiplier)
+    return moved, metrics | critic_metrics | actor_metrics
+
+
+def actor_loss(
+    actor: DeterministicActor,
+    vae: ActionVAE,
+    critics: RewardAndCost,
+    multiplier: PIDState | ErrorPIDState,
+    observation: Float[Array, "b obs"],
+    latent: Float[Array, "b latent"],
+    config: BCQLag,
+) -> tuple[Float[Array, ""], tuple[PIDState | ErrorPIDState, Metrics]]:
+    """-mean Q of perturbed decoded actions with the limit's term; also the multiplier's controller after it."""
+    action = candidates_of(vae, actor, observation, latent, config)
+    cost, value = values_of(critics, observation, action, config.training.cost_reduction)
+    loss, moved = penalized(-value.mean(), cost, multiplier, limit=config.threshold, gains=config.gains)
+    return loss, (moved, {"actor/loss": loss, "actor/cost": cost.mean(), "actor/lambda": moved.multiplier})

@@ -1,0 +1,49 @@
+"""Tiny variants of the baselines for the conformance suite."""
+
+from typing import Any
+
+from surefoot.algorithms.bc import BC
+from surefoot.algorithms.bc_multi_task import MultiTaskBC
+from surefoot.algorithms.bcq_lag import BCQLag
+from surefoot.algorithms.bear_lag import BEARLag, SupportConfig
+from surefoot.algorithms.cpq import CPQ
+from surefoot.hyperparameters import change
+from surefoot.nn import VAEConfig
+from surefoot.presets.baselines import BEAR_LAG_PRESETS, CPQ_PRESETS
+
+_SIZES: dict[str, Any] = {
+    "updates": 20, "batch_size": 8, "hidden": (8,), "vae": VAEConfig(hidden=8), "cost_limit": 1.0, "horizon": 10,
+}  # fmt: skip
+_SUPPORT = SupportConfig(num_samples=3)
+_CLONING: dict[str, Any] = {
+    "policy_network": "deterministic", "policy_updates": 20, "policy_batch_size": 8, "hidden": (8,),
+}  # fmt: skip
+
+BASELINES: dict[str, Any] = {
+    "bc-deterministic": BC(**_CLONING),
+    "bc_multi_task": change(MultiTaskBC(), **_CLONING),
+    "cpq": change(CPQ(), **_SIZES, num_actions=4, stranded=True),
+    "cpq-legacy": change(CPQ(), **CPQ_PRESETS["legacy"], **_SIZES, num_actions=4),
+    "bcq_lag": change(BCQLag(), **_SIZES, num_candidates=3),
+    "bear_lag": change(BEARLag(), **_SIZES, num_candidates=3, support=_SUPPORT, cost_reduction="mean"),
+    "bear_lag-legacy": change(BEARLag(), **BEAR_LAG_PRESETS["legacy"], **_SIZES, num_candidates=3, support=_SUPPORT),
+}
+_NETWORKS = {"actor", "critics", "vae"}
+MAY_CHANGE_OF_BASELINES = {
+    "bc_multi_task": {"policy": {"network", "optimizer"}},
+    "cpq": {"joint": {*_NETWORKS, "log_alpha"}},
+    "bcq_lag": {"joint": {*_NETWORKS, "multiplier"}},
+    "bear_lag": {"joint": {*_NETWORKS, "multiplier", "log_alpha", "updates"}},
+}
+DETERMINISTIC = {"bc-deterministic", "bc_multi_task", "cpq", "cpq-legacy", "bear_lag", "bear_lag-legacy"}
+"""They act alike, whatever the key."""
+TRAINED_IN_FULL = (
+    "fisor-joint",
+    "fisor-ensemble-feasible_first",
+    "trebi",
+    "fosp-joint-expansion-data_branch",
+    "bear_lag-legacy",
+)
+"""The variants whose training differs in kind; each compiles up to nine chunks.
+
+TREBI's calibration comes after the 20."""
