@@ -5,6 +5,7 @@ import ast
 import posixpath
 import re
 from pathlib import Path
+from typing import Any
 
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
@@ -22,6 +23,22 @@ def outside(link: str, page: str) -> str | None:
     """Path below the checkout of what a page below docs/ links to outside docs/."""
     path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page), link))
     return None if path == "docs" or path.startswith(("docs/", "..")) else path
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put pages that the navigation does not name yet behind the others."""
+    top, nav = Path(config.docs_dir), list(config.nav or [])
+    named = set(pages_of(nav))
+    if others := sorted({path.relative_to(top).as_posix() for path in top.rglob("*.md")} - named):
+        config.nav = [*nav, {"More": others}]
+    return config
+
+
+def pages_of(entry: Any) -> list[str]:
+    """The pages below an entry of the navigation."""
+    if isinstance(entry, str):
+        return [entry]
+    return [page for one in (entry.values() if isinstance(entry, dict) else entry) for page in pages_of(one)]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
