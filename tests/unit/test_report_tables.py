@@ -130,7 +130,7 @@ def test_figures_and_rows_say_how_the_seeds_differ() -> None:
     feasible, infeasible, _ = evaluation_rows(summary)
     assert (feasible["of the seeds"], feasible["return of the seeds"]) == ("98.5 to 99.9 %", "2.40 to 2.60")
     assert infeasible["of the seeds"] == "–"  # noqa: RUF001
-    assert infeasible["starts"] == "infeasible starts, which nothing can save"  # 0 % there is no failure
+    assert infeasible["starts"] == "infeasible starts (no way out)"  # 0 % there is no failure
     assert "seeds" in key_figure_rows(key_figures(summary))[0]
     assert over_seeds([2.0], str) == over_seeds(None, str) == ""
     assert over_seeds([None, 1.0, 1.0], "{:.0f}".format) == "1"

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from surefoot.data import Dataset
 from surefoot.evaluation.metrics import wilson_interval
 from surefoot.numerics import check_finite, pinned
-from surefoot.protocols import ActsFeasibly
+from surefoot.protocols import ActsFeasibly, HasFeasibleValue
 from surefoot.types import Decision
 
 FEWEST_EPISODES = 20
@@ -64,8 +64,8 @@ def judge(
     safe = (part.violating_steps == 0)[_episode_of(part)]
     violating = part.violating
     margins = np.asarray(jax.lax.map(algorithm.feasible_margin, states))[:, None]
-    feasible = _values(algorithm, states, part.observations) <= -margins
-    entered = _values(algorithm, states, part.next_observations[violating]) <= -margins
+    feasible = state_values(algorithm, states, part.observations) <= -margins
+    entered = state_values(algorithm, states, part.next_observations[violating]) <= -margins
     steps = np.stack([warning_steps(part, mine) for mine in feasible])
     random = np.random.default_rng(_SEED)
     rows = random.permutation(len(part))[:DECISIONS]
@@ -160,7 +160,7 @@ def far_actions(
     return nearest[1:] > np.quantile(nearest[0], USUAL)
 
 
-def _values(algorithm: ActsFeasibly, states: Any, observations: Float[np.ndarray, "n obs"]) -> np.ndarray:
+def state_values(algorithm: HasFeasibleValue, states: Any, observations: Float[np.ndarray, "n obs"]) -> np.ndarray:
     """V_h [seed, n]."""
     found = [np.zeros((len(jax.tree.leaves(states)[0]), 0), np.float32)]
     for start in range(0, len(observations), _BLOCK):
@@ -181,7 +181,7 @@ def _decisions(
 
 
 @partial(jax.jit, static_argnames="algorithm")
-def _values_of_block(algorithm: ActsFeasibly, states: Any, observations: Array) -> Array:
+def _values_of_block(algorithm: HasFeasibleValue, states: Any, observations: Array) -> Array:
     # One seed after the other: the activations of a block should be in memory once.
     return jax.lax.map(lambda state: algorithm.feasible_value(state, observations), states)
 

@@ -22,6 +22,7 @@ from surefoot.report.plots import RegionSlice, Trajectory, data_overview, feasib
 from surefoot.report.protocol_figures import animations, data_points, scatter_figure
 from surefoot.report.summary_rows import budget_rows, evaluation_rows, protocol_rows
 from surefoot.report.task_text import task_sentence
+from surefoot.report.value_paths import value_figure
 from surefoot.runs.evaluation_files import kept
 from surefoot.runs.files import read_arrays
 from surefoot.runs.origin import check_origin
@@ -66,6 +67,7 @@ def report(
         **budget_figures(path, config.task),
         **(image_figures(path, name=name, data=frames, summary=summary) if task.image_shape is not None else {}),
         **_region_figure(path, summary),
+        **value_figure(path, config, dataset, observer=observer or Observer()),
         **_trajectory_figure(path),
         **_training_figure(directory),
         **_data_figure(dataset or frames, found.card),

@@ -12,7 +12,7 @@ from surefoot.report.tables import DASH, bracketed, bracketed_share, over_seeds,
 from surefoot.report.verdicts import FEWEST_EPISODES
 
 Summary = Mapping[str, Any]
-_STARTS = {"data": "the data's episodes", "infeasible": "infeasible starts, which nothing can save"}
+_STARTS = {"data": "the data's episodes", "infeasible": "infeasible starts (no way out)"}
 
 
 def evaluation_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
