@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -34,8 +35,9 @@ def value_figure(
         if RunDirectory(path).latest() is None:
             return {}
         run = load_run(path, {})
-        paths = value_paths(run.algorithm, run.states, dataset)
-        margin = float(feasible_margins(run.algorithm, run.states)[0])
+        algorithm: Any = run.algorithm  # it has a V_h, by its class
+        paths = value_paths(algorithm, run.states, dataset)
+        margin = float(feasible_margins(algorithm, run.states)[0])
     except SurefootError as error:
         observer.warn(f"the report shows no V_h: {error}")
         return {}

@@ -204,10 +204,8 @@ class FISOR(FISORConfig):
             return self._update_on_returns(state, batch, phase=phase)
         batch = scaled_batch(state.scales, batch)
         if phase == "policy":
-            weights = jnp.ones_like(batch.reward)
-            policy, metrics = update_policy(
-                state.policy, batch.observation, batch.action, weights, key, config=self.diffusion
-            )
+            rows = batch.observation, batch.action, jnp.ones_like(batch.reward)
+            policy, metrics = update_policy(state.policy, *rows, key, config=self.diffusion)
             return state._replace(policy=policy), metrics
         inputs = jnp.concatenate([batch.observation, batch.action], -1)
         if phase == "reward":
