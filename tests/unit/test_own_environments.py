@@ -192,3 +192,27 @@ def test_a_task_without_environment_or_with_files_as_episodes_collects_nothing(t
         OwnCollection(replace(plant(tmp_path), environment=None))
     with pytest.raises(ConfigError, match=r"episodes\.by: expected a column"):
         OwnCollection(plant(tmp_path, ('by = "episode"', 'by = "files"')))
+
+
+# --- without a task file ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make_env", ["tests.own_plant:Plant", own_plant.Plant])
+def test_any_gymnasium_environment_is_a_vector_environment(make_env: Any) -> None:
+    with VectorSimulator.from_gymnasium(make_env, 2, horizon=5) as env:
+        assert env.reset([1, 2]).shape == (2, 3)
+        # In the order of the space, which sorts the keys: flow, then level. Half the way of [0, 10] is 5.
+        step = env.step(np.array([[0.0], [1.0]]), [3, 4])
+    np.testing.assert_allclose(step.observation[:, :2], [[5, -5], [10, -10]])
+    assert (step.reward.tolist(), step.cost.tolist()) == ([1, 1], [0, 0])
+
+
+def test_a_maker_that_no_process_could_import_is_refused() -> None:
+    with pytest.raises(ConfigError, match="make: expected a function or a class at the top of a module"):
+        VectorSimulator.from_gymnasium(lambda: own_plant.Plant(limit=3), 2, 1)
+    with pytest.raises(EnvironmentFault, match=r"expected actions of a Box, found Discrete\(3\)"):
+        VectorSimulator.from_gymnasium(own_plant.Chooser)
+    with VectorSimulator.from_gymnasium(lambda: own_plant.Plant(limit=1), 2, cost="info.cost") as env:
+        env.reset([1, 2])
+        with pytest.raises(EnvironmentFault, match=r"environment\.cost: expected a finite number from 0 at info\.cost"):
+            env.step(np.zeros((2, 1)), [0, 0])

@@ -59,14 +59,15 @@ def roll_out_simulator(
     episodes: int,
     shape: tuple[int, ...] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    on_step: host.OnStep | None = None,
 ) -> Rollouts:
     """`episodes` of every seed. `states` has a leading seed axis in the order of `seeds`, `env` a multiple of their
     number of environments. `shape`: of an observation, where the policy reads images, which the environment has flat.
-    `on_progress(done, total)` counts episodes."""
+    `on_progress(done, total)` counts episodes; `on_step` hears of every step."""
     queue = _queue(env.num_envs // len(seeds), episodes)
     found = host.roll_out(
         algorithm, states, env, np.tile(queue, (len(seeds), 1)), seeds=seeds, shape=shape,
-        on_progress=on_progress,
+        on_progress=on_progress, on_step=on_step,
     )  # fmt: skip
     return Rollouts(_episodes(found, queue, seeds), found.steps, sum(found.policy_seconds), found.env_seconds)
 

@@ -15,6 +15,7 @@ from surefoot.envs import point_robot
 from surefoot.file_sets import check_file_place
 from surefoot.json_files import read_rows
 from surefoot.observer import Observer
+from surefoot.report.along_plots import along_figure
 from surefoot.report.budget_figures import budget_figures
 from surefoot.report.html import write_report
 from surefoot.report.image_figures import image_figures
@@ -66,6 +67,7 @@ def report(
         **scatter_figure(path, name=name, data=data_points(dataset, task, summary)),
         **budget_figures(path, config.task),
         **(image_figures(path, name=name, data=frames, summary=summary) if task.image_shape is not None else {}),
+        **along_figure(path),
         **_region_figure(path, summary),
         **value_figure(path, config, dataset, observer=observer or Observer()),
         **_trajectory_figure(path),

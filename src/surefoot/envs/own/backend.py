@@ -37,7 +37,7 @@ class GymnasiumBackend:
         try:
             names = _observed(self.env, task.name)
             low, high = _bounds(self.env, task.name)
-            unnamed = partial(file_of_spaces, task.name, task.horizon, names, low, high, cost="info.cost")
+            unnamed = partial(file_of_environment, self.env, task.name, task.horizon, cost="info.cost")
             self.file = unnamed() if task.file is None else task.file
             self._order = _order(self.file, names)
             self.units = ActionUnits.of(self.file.action)
@@ -102,10 +102,14 @@ class GymnasiumBackend:
         return flat_values(self.env.observation_space, value)[self._order]
 
 
-def file_of_spaces(
-    name: str, horizon: int, names: tuple[str, ...], low: np.ndarray, high: np.ndarray, *, cost: str
-) -> TaskFile:
-    """A task file that says what an environment's spaces do; `cost` is its key in `info`, empty where nothing costs."""
+def file_of_environment(env: gymnasium.Env[Any, Any], name: str, horizon: int, *, cost: str) -> TaskFile:
+    """A task file that says what an environment's spaces do; `cost` is its key in `info`, empty where nothing costs.
+
+    Raises `EnvironmentFault` for spaces that do not do.
+    """
+    names, (low, high) = _observed(env, name), _bounds(env, name)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise EnvironmentFault(name, MAKE, f"expected actions between finite bounds, found {env.action_space!s:.80}")
     none = ConstraintTable("cost", expression="0", kind="cost")
     return TaskFile(
         TaskTable(name, horizon),

@@ -11,7 +11,8 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float, Int
 
-from surefoot.envs.simulators import make
+from surefoot.envs.own.unnamed import local_backend, unnamed_task
+from surefoot.envs.simulators import Simulator, make
 from surefoot.envs.vector import WorkerDeath
 from surefoot.envs.workers import ipc
 from surefoot.envs.workers.commands import start_of
@@ -40,8 +41,10 @@ class VectorSimulator:
         workers: int,
         on_death: Callable[[WorkerDeath], None] | None = None,
         timeout: float = ANSWER_SECONDS,
+        open_here: Callable[[Task], Simulator] = make,
     ) -> None:
-        """`workers`: processes that share the environments, 0 for this process; `on_death` is told of each that dies.
+        """`workers`: processes that share the environments, 0 for this process, in which `open_here` makes each;
+        `on_death` is told of each that dies.
 
         Each environment of MetaDrive is a process of its own; there, with any number of workers, all step at once,
         with 0 one after the other.
@@ -63,7 +66,7 @@ class VectorSimulator:
         self._workers: list[Worker] = []
         self._slices: list[slice] = []
         if workers == 0:
-            environments = [make(task) for _ in range(num_envs)]
+            environments = [open_here(task) for _ in range(num_envs)]
             self._here = LocalEnvs(environments, observation_dim=task.observation_dim, kind=self._kind)
         else:
             # An isolated simulator has one simulation a process: as many processes as environments.
@@ -71,6 +74,28 @@ class VectorSimulator:
             bounds = np.linspace(0, num_envs, processes + 1).round().astype(int).tolist()
             self._slices = [slice(low, high) for low, high in itertools.pairwise(bounds)]
             self._open()
+
+    @classmethod
+    def from_gymnasium(
+        cls, make_env: str | Callable[[], Any], num_envs: int = 1, workers: int = 0, *, horizon: int | None = None,
+        cost: str = "",
+    ) -> Self:  # fmt: skip
+        """Environments of any Gymnasium environment whose observation is a Box, or Dicts and Tuples of them, and whose
+        action is a Box: its id, "module:name", or a function or class; with workers, at the top of a module. Actions
+        are in [-1, 1].
+
+        `horizon`: the longest episode, by default the environment's own limit; `cost`: where `info` has a step's cost,
+        as "info.cost"; empty: nothing costs. With a task file, `VectorSimulator(task, ...)` knows more.
+
+        Raises `SimulatorError` and `ConfigError`.
+        """
+        local = workers == 0 and not isinstance(make_env, str)
+        task = unnamed_task(make_env, horizon=horizon, cost=cost, local=local)
+        if not local or isinstance(make_env, str):
+            return cls(task, num_envs=num_envs, workers=workers)
+        return cls(
+            task, num_envs=num_envs, workers=0, open_here=lambda one: Simulator(one, local_backend(make_env, one))
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,8 @@ from surefoot.envs.pure import pure_task_of
 from surefoot.envs.pure_vector import PureVector
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.vector import VectorEnv, WorkerDeath
+from surefoot.evaluation import along
+from surefoot.evaluation.along import StepRecorder
 from surefoot.evaluation.cameras import choose_renderer
 from surefoot.evaluation.drawn import DrawnRollout, draw_rollouts
 from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Scored, Setting
@@ -40,7 +42,7 @@ def by_protocol(
         conditions=tuple(Condition(cost_limit=limit) for limit in cost_limits(task, protocol)),
         episodes=episodes,
         roll_out=partial(_roll_out, protocol=protocol, gifs=min(gifs, episodes)),
-        scorers=(figures, pictures_of_data),
+        scorers=(figures, pictures_of_data, along_episodes),
         replaces=("evaluation", "feasible_region"),
     )
 
@@ -49,6 +51,7 @@ class _ProtocolEpisodes(NamedTuple):
     drawn: list[DrawnRollout]
     deaths: Sequence[WorkerDeath]
     timing: dict[str, Any]
+    recorder: StepRecorder | None
 
 
 def _roll_out(at: Setting, *, protocol: ProtocolName, gifs: int) -> Episodes:
@@ -62,6 +65,7 @@ def _roll_out(at: Setting, *, protocol: ProtocolName, gifs: int) -> Episodes:
     drawn = draw_rollouts(at.run, task, gifs, num_envs=num_envs // len(seeds), observer=at.observer) if gifs else []
     began = time.perf_counter()
     opened = _opened(at, num_envs)
+    recorder = None if task.file is None else StepRecorder(task, num_envs=num_envs // len(seeds))
     with opened as environment, at.observer.progress("evaluating", unit="episodes") as line:
         rollouts = roll_out_simulator(
             at.run.algorithm,
@@ -71,13 +75,14 @@ def _roll_out(at: Setting, *, protocol: ProtocolName, gifs: int) -> Episodes:
             episodes=wanted,
             shape=task.image_shape,
             on_progress=line.report,
+            on_step=recorder,
         )
     seconds = time.perf_counter() - began
     method = {**at.method, "data": data_name(at.run.config.data_selection)}
     limits = [one.cost_limit for one in at.evaluation.conditions if one.cost_limit is not None]
     rows = against_limits(protocol_rows(rollouts.episodes, task, method=method), limits, protocol)
     timing = _timing(rollouts, seconds, workers=at.workers, num_envs=num_envs)
-    return Episodes(rows, _ProtocolEpisodes(drawn, environment.deaths, timing))
+    return Episodes(rows, _ProtocolEpisodes(drawn, environment.deaths, timing, recorder))
 
 
 def protocol_rows(episodes: Sequence[Episode], task: Task, *, method: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -101,7 +106,7 @@ def protocol_rows(episodes: Sequence[Episode], task: Task, *, method: Mapping[st
 
 def figures(at: Setting, episodes: Episodes) -> Scored:
     """Figures against the limits, and how the work went."""
-    drawn, deaths, timing = episodes.seen
+    drawn, deaths, timing, _ = episodes.seen
     found = {**protocol_figures(episodes.rows), "timing": timing, "worker_deaths": [one._asdict() for one in deaths]}
     return Scored(
         {
@@ -125,6 +130,16 @@ def pictures_of_data(at: Setting, episodes: Episodes) -> Scored:
         return Scored()
     arrays = picture_arrays(at.run.algorithm, member(at.run.states, 0), first_episodes(found.frames, PICTURED))
     return Scored(files={"pictures.npz": npz_content(arrays)})
+
+
+def along_episodes(at: Setting, episodes: Episodes) -> Scored:
+    """Of a system of the user's own: steps of the first episodes, with V_h; a remark where costs contradict signals."""
+    recorder = episodes.seen.recorder
+    if recorder is None:
+        return Scored()
+    if (sentence := recorder.remark(at.task)) is not None:
+        at.observer.remark([sentence])
+    return Scored(files={along.FILE: npz_content(recorder.arrays(at.run.algorithm, at.run.states))})
 
 
 def _timing(rollouts: Rollouts, seconds: float, *, workers: int, num_envs: int) -> dict[str, Any]:
