@@ -41,7 +41,7 @@ def check_words(kind: Any, arguments: Sequence[str], *, command: str, default: A
     lacking = [option for option in lacking if option.path not in filled]
     for option in lacking:
         if not (option.positional and scan.uncertain) and option.path not in scan.empty:
-            scan.faults.append(f"{option.name}: expected {_expected(option.declared)}, found none")
+            scan.faults.append(f"{option.name}: expected {expected_words(option.declared)}, found none")
     return Checked(scan.faults, scan.kept, complete=not lacking)
 
 
@@ -104,7 +104,7 @@ class _Scan:
         needed = 0 if option.declared.variadic and option.declared.length is None else words_after(option.declared)
         if len(values) < needed:
             found = f"{len(values)}" if values else "none"
-            self.faults.append(f"{option.flag}: expected {_expected(option.declared)}, found {found}")
+            self.faults.append(f"{option.flag}: expected {expected_words(option.declared)}, found {found}")
             self.empty.add(option.path)
             return
         self.given.add(option.path)
@@ -127,7 +127,7 @@ def _take(rest: list[str], most: float) -> list[str]:
     return taken
 
 
-def _expected(declared: Declared) -> str:
+def expected_words(declared: Declared) -> str:
     """What a flag takes, in words."""
     if declared.length is not None:
         return f"{declared.length} numbers" if declared.numeric else f"{declared.length} words"

@@ -188,8 +188,9 @@ def usage() -> str:
             "commands:",
             *lines,
             "",
-            "  surefoot COMMAND --help  shows a command's options, with units and defaults",
-            "  surefoot --version       shows the version",
+            "  surefoot COMMAND --help         shows a command's options, with units and defaults",
+            "  surefoot COMMAND --config FILE  takes options from a TOML file, by the names of their flags, which win",
+            "  surefoot --version              shows the version",
         ]
     )
 
@@ -206,11 +207,12 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
     command = COMMANDS[check_name("command", name, COMMANDS)]
     prepare_jax(devices=command.devices)
     run: Callable[[Sequence[str]], None] = importlib.import_module(command.module).run
+    from surefoot.cli.config_file import expanded  # here: it reads TOML, which --help needs not
     from surefoot.numerics import pinned
 
     try:
-        with pinned(start=False), options_called(flag):
-            run(arguments)
+        with pinned(start=False), options_called(flag), expanded(arguments) as words:
+            run(words)
     except SystemExit as stop:  # tyro has printed its help
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     return 0

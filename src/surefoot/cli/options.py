@@ -18,6 +18,8 @@ import tyro
 
 from surefoot import presets
 from surefoot.cli.arguments import check_words
+from surefoot.cli.config_file import active_config
+from surefoot.cli.config_options import checked_config
 from surefoot.cli.flags import argument_faults, flags_of, given_flags, ranges_in_help, without_flags
 from surefoot.cli.terminal import cleaned_streams
 from surefoot.data.own_tasks import find_task
@@ -57,6 +59,8 @@ def parse(
     with Faults() if faults is None else nullcontext(faults) as gathered:
         words = list(arguments)
         if not {"-h", "--help"} & set(arguments):
+            if (config := active_config()) is not None:
+                words = checked_config(kind, words, config, default=default, faults=gathered)
             checked = check_words(kind, words, command=command, default=default)
             for sentence in checked.faults:
                 gathered.add(sentence)

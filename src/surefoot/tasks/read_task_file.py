@@ -6,20 +6,17 @@ import json
 import math
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, NoReturn
 
 from surefoot.errors import ConfigError
-from surefoot.json_files import read_content
 from surefoot.tasks.expressions import Expression, parse_expression
 from surefoot.tasks.task_file import ENDS, FILES, GAPS, ConstraintTable, RewardTable, TaskFile
-from surefoot.tasks.toml_lines import line_of
+from surefoot.tasks.toml_lines import line_of, read_toml
 from surefoot.tasks.units import Unit, parse_unit
 
-MOST_BYTES = 2**20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _EXPECTED = {
     "reference_returns": '"from data" or [low, high]',
@@ -53,20 +50,10 @@ def read_task_file(path: str | os.PathLike[str], *, taken: Sequence[str] = ()) -
 def open_task_file(path: str | os.PathLike[str], *, taken: Sequence[str] = ()) -> tuple[TaskFile, TaskFileReader]:
     """As `read_task_file`, with what names the lines of further faults."""
     path = Path(path)
-    content = read_content(path, what="a task file", most=MOST_BYTES)
-    try:
-        text = content.decode()
-        values = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ConfigError(f"{path}: line {line}: expected text in UTF-8, found other bytes.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {_toml_fault(error)}.") from error
-    except RecursionError as error:
-        raise ConfigError(f"{path}: expected a task file, found TOML that is nested too deeply.") from error
+    values, text = read_toml(path, what="a task file")
     reader = TaskFileReader(path, text)
     found = parse_task_file(values, reader)
-    _check(found, reader, taken)
+    check_task_file(found, reader, taken)
     return found, reader
 
 
@@ -99,13 +86,6 @@ def _adapter() -> Any:
 
 
 # --- faults of form --------------------------------------------------------------------------------------------------
-
-
-def _toml_fault(error: tomllib.TOMLDecodeError) -> str:
-    words = str(error)
-    if place := re.search(r" \(at (line \d+), column \d+\)$", words):
-        return f"{place[1]}: expected TOML, found a fault ({words[: place.start()]})"
-    return f"expected TOML, found a fault ({words})"
 
 
 def _check_values(value: Any, key: tuple[str | int, ...], reader: TaskFileReader) -> None:
@@ -196,7 +176,8 @@ def _dotted(key: Sequence[str | int]) -> str:
 # --- faults of meaning -----------------------------------------------------------------------------------------------
 
 
-def _check(found: TaskFile, reader: TaskFileReader, taken: Sequence[str]) -> None:
+def check_task_file(found: TaskFile, reader: TaskFileReader, taken: Sequence[str]) -> None:
+    """Refuse what a task file cannot mean, without a log. `taken`: names of other tasks."""
     if _NAME.fullmatch(found.task.name) is None:
         sentence = f"expected letters, digits, dots, dashes and underscores, found {found.task.name!r:.60}"
         reader.refuse(("task", "name"), sentence)

@@ -1,11 +1,41 @@
-"""The line in which a key of a TOML text stands: tomllib keeps none, and messages name it."""
+"""TOML files as values and text, and the line in which a key stands: tomllib keeps none, and messages name it."""
 
+import os
 import re
+import tomllib
+from typing import Any
+
+from surefoot.errors import ConfigError
+from surefoot.json_files import read_content
+
+MOST_BYTES = 2**20
 
 Path = tuple[str | int, ...]
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(#.*)?")
 _KEY = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
 _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
+
+
+def read_toml(path: str | os.PathLike[str], *, what: str) -> tuple[dict[str, Any], str]:
+    """The values of a TOML file and its text. Raises `ConfigError`, one sentence; `what` the file should hold."""
+    content = read_content(path, what=what, most=MOST_BYTES)
+    try:
+        text = content.decode()
+        return tomllib.loads(text), text
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}: line {line}: expected text in UTF-8, found other bytes.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {_fault(error)}.") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: expected {what}, found TOML that is nested too deeply.") from error
+
+
+def _fault(error: tomllib.TOMLDecodeError) -> str:
+    words = str(error)
+    if place := re.search(r" \(at (line \d+), column \d+\)$", words):
+        return f"{place[1]}: expected TOML, found a fault ({words[: place.start()]})"
+    return f"expected TOML, found a fault ({words})"
 
 
 def line_of(text: str, path: Path) -> int | None:

@@ -1,0 +1,88 @@
+"""The options of a file against those of a command: each fault names file, line, key, expected and found."""
+
+import difflib
+import json
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from surefoot.cli.arguments import expected_words
+from surefoot.cli.config_file import ConfigFile, FileOption
+from surefoot.cli.flags import Option, accepted_flags, argument_faults, leaves
+from surefoot.errors import flag
+from surefoot.faults import Faults
+
+
+def checked_config(kind: Any, words: list[str], config: ConfigFile, *, default: Any, faults: Faults) -> list[str]:
+    """The words of a command without those of the file that cannot be used, which `faults` gathers; values of options
+    that have no flag, by themselves."""
+    options = list(leaves(kind))
+    accepted = accepted_flags(options, default)
+    for setting in config.settings:
+        place = _place(words, setting.words)
+        if place is None:
+            continue
+        option = next((one for one in options if one.path.replace("_", "-") == setting.path), None)
+        sentence = _unknown(setting, options) if option is None else _fault(kind, setting, option)
+        kept: Sequence[str] = setting.words
+        if sentence is not None:
+            faults.add(config.sentence(setting, sentence))
+            faults.flags.add(flag(setting.path))
+            kept = ()
+        elif option is not None and option.positional:
+            kept = setting.words[1:]
+        elif setting.value is False and setting.words[0] not in accepted:
+            kept = ()  # what is off cannot be turned off
+        words = [*words[:place], *kept, *words[place + len(setting.words) :]]
+    return words
+
+
+def _place(words: Sequence[str], part: Sequence[str]) -> int | None:
+    """Where some words stand among others."""
+    starts = range(len(words) - len(part) + 1)
+    return next((start for start in starts if tuple(words[start : start + len(part)]) == tuple(part)), None)
+
+
+def _unknown(setting: FileOption, options: Sequence[Option]) -> str:
+    known = [option.path.replace("-", "_") for option in options]
+    near = difflib.get_close_matches(setting.path.replace("-", "_"), known, n=3, cutoff=0.6)
+    return f"expected {' or '.join(near) if near else 'the name of an option'}, found a key of that name"
+
+
+def _fault(kind: Any, setting: FileOption, option: Option) -> str | None:
+    """What is wrong with a value; None where nothing is."""
+    declared, value = option.declared, setting.value
+    values = value if isinstance(value, list) else [value]
+    several = declared.variadic is not None
+    counted = declared.length in (None, len(values)) if several else not isinstance(value, list)
+    if not counted or not all(_fits(one, declared.kinds) for one in values):
+        return f"expected {_expected(option)}, found {json.dumps(value, default=str):.60}"
+    return next((sentence for _, sentence in argument_faults(kind, setting.words)), None)
+
+
+def _fits(value: Any, kinds: Sequence[Any]) -> bool:
+    """Whether a value of TOML's is of one of the types."""
+    for kind in kinds:
+        if typing.get_origin(kind) is typing.Literal:
+            if value in typing.get_args(kind):
+                return True
+        elif kind is bool:
+            if isinstance(value, bool):
+                return True
+        elif isinstance(value, bool):
+            continue
+        elif (
+            (kind in (str, Path) and isinstance(value, str))
+            or (kind is int and isinstance(value, int))
+            or (kind is float and isinstance(value, int | float))
+        ):
+            return True
+    return False
+
+
+def _expected(option: Option) -> str:
+    if option.declared.kinds == (bool,):
+        return "true or false"
+    one = "text in quotes" if option.declared.kinds == (str,) else expected_words(option.declared)
+    return f"a list, each {one}" if option.declared.variadic is not None and option.declared.length is None else one
