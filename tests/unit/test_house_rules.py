@@ -71,8 +71,8 @@ FLAGS_BELOW_CLI: dict[str, int] = {
     "evaluation/budgets.py": 9, "safety/calibration.py": 3,
 }  # fmt: skip
 """Texts that name a flag. Errors name the option (errors.option), which the command line words as its flag."""
-OF_OTHERS = ("envs/simulators/install.py", "report/page.py")
-"""pip's flags, and a style sheet's variables."""
+OF_OTHERS = ("envs/simulators/install.py", "report/page.py", "testing/plugin.py", "testing/test_algorithm.py")
+"""pip's flags, a style sheet's variables, and pytest's."""
 
 
 def texts(tree: ast.Module) -> Iterator[str]:
