@@ -3,24 +3,72 @@
 From logged transitions to a policy that knows where it is safe.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import surefoot.forks as _forks  # noqa: F401  (it must see every fork)
 from surefoot.envs.registration import register as _register_environments
 
 if TYPE_CHECKING:
+    from surefoot.algorithms.bc import BC
+    from surefoot.algorithms.fisor import FISOR
+    from surefoot.algorithms.fosp import FOSP
+    from surefoot.algorithms.safedreamer import SafeDreamer
+    from surefoot.algorithms.trebi import TREBI
+    from surefoot.api.run import Run
+    from surefoot.api.training import train
+    from surefoot.data.episodes import Episodes
+    from surefoot.errors import SurefootError, SurefootWarning
+    from surefoot.observer import Observer
+    from surefoot.tasks import Task, get_task
     from surefoot.training.loaded import load_policy as load
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+_EXPORTS = {
+    "BC": "surefoot.algorithms.bc:BC",
+    "FISOR": "surefoot.algorithms.fisor:FISOR",
+    "FOSP": "surefoot.algorithms.fosp:FOSP",
+    "TREBI": "surefoot.algorithms.trebi:TREBI",
+    "Episodes": "surefoot.data.episodes:Episodes",
+    "Observer": "surefoot.observer:Observer",
+    "Run": "surefoot.api.run:Run",
+    "SafeDreamer": "surefoot.algorithms.safedreamer:SafeDreamer",
+    "SurefootError": "surefoot.errors:SurefootError",
+    "SurefootWarning": "surefoot.errors:SurefootWarning",
+    "Task": "surefoot.tasks:Task",
+    "get_task": "surefoot.tasks:get_task",
+    "load": "surefoot.training.loaded:load_policy",
+    "train": "surefoot.api.training:train",
+}
+"""Public name -> where it is. Imported on first use, so that `import surefoot` needs no JAX."""
+__all__ = [
+    "BC",
+    "FISOR",
+    "FOSP",
+    "TREBI",
+    "Episodes",
+    "Observer",
+    "Run",
+    "SafeDreamer",
+    "SurefootError",
+    "SurefootWarning",
+    "Task",
+    "__version__",
+    "get_task",
+    "load",
+    "train",
+]
 
 _register_environments()
 
 
 def __getattr__(name: str) -> Any:
-    """`surefoot.load(run_directory)`; imported on first use, so that registering environments stays free of JAX."""
-    if name == "load":
-        from surefoot.training.loaded import load_policy
+    """A public name, imported now."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'surefoot' has no attribute '{name}'")
+    module, _, attribute = _EXPORTS[name].partition(":")
+    return vars(importlib.import_module(module))[attribute]
 
-        return load_policy
-    raise AttributeError(f"module 'surefoot' has no attribute '{name}'")
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,12 +10,12 @@ import numpy as np
 import safetensors.numpy
 
 from surefoot.algorithms import ALGORITHMS
-from surefoot.cli.evaluate import table
 from surefoot.data import library
 from surefoot.envs import point_robot
 from surefoot.evaluation.evaluate import summarize_evaluation
 from surefoot.evaluation.summarize import budget_figures, protocol_figures, start_figures
 from surefoot.hyperparameters import from_hyperparameters, hyperparameters
+from surefoot.report.summary_text import summary_text
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
 
@@ -75,4 +75,4 @@ def summarized(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def tables(run: Path) -> str:
     """The tables that `surefoot evaluate` prints of a run."""
-    return table(json.loads((run / "summary.json").read_text())) + "\n"
+    return summary_text(json.loads((run / "summary.json").read_text())) + "\n"

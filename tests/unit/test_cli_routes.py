@@ -1,6 +1,7 @@
 """Every option of every command is read or refused, on each of the command's ways."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,23 +14,32 @@ from tests.stub_run import know_the_stub, stub_run
 from surefoot.algorithms import ALGORITHMS
 from surefoot.cli import bench, calibrate, collect, data, evaluate, finetune, sweep
 from surefoot.cli.main import main
-from surefoot.cli.routes import Routes, given_options, refuse_others
+from surefoot.cli.routes import given_options
 from surefoot.envs.point_robot import ROBOTS
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.pure_vector import PureVector
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, flag, options_called
+from surefoot.evaluation import latency, request
+from surefoot.evaluation.kinds.budgets import BudgetRequest
 from surefoot.protocols import Inputs
+from surefoot.routes import Routes, refuse_others
 from surefoot.tasks import TASKS
 
 COMMANDS: dict[str, tuple[Any, Routes]] = {
-    "bench": (bench.BenchActOptions, bench.ROUTES),
+    "bench": (bench.BenchActOptions, latency.ROUTES),
     "calibrate": (calibrate.CalibrateOptions, calibrate.ROUTES),
     "collect": (collect.CollectOptions, collect.ROUTES),
-    "evaluate": (evaluate.EvaluateOptions, evaluate.ROUTES),
+    "evaluate": (evaluate.EvaluateOptions, request.ROUTES),
     "data convert": (data.ConvertOptions, data.CONVERT_ROUTES),
     "finetune": (finetune.FinetuneOptions, finetune.ROUTES),
     "sweep": (sweep.SweepOptions, sweep.ROUTES),
 }
+
+
+@pytest.fixture(autouse=True)
+def as_flags() -> Iterator[None]:
+    with options_called(flag):
+        yield
 
 
 def defaults(kind: Any) -> Any:
@@ -66,7 +76,7 @@ def test_each_option_is_read_on_some_way_and_refused_on_the_others(command: str)
 def test_all_refused_options_are_named_at_once() -> None:
     options = dataclasses.replace(defaults(evaluate.EvaluateOptions), gifs=3, cost_limit=(1.0, 2.5))
     with pytest.raises(ConfigError, match=r"^--gifs, --cost-limit: expected none for it, found 3, 1 2\.5\.$"):
-        refuse_others(options, evaluate.ROUTES["images"], "it")
+        refuse_others(options, request.ROUTES["images"], "it")
 
 
 def test_options_that_a_command_line_names() -> None:
@@ -235,8 +245,8 @@ def test_every_algorithm_is_measured_on_every_task_by_a_way_that_fits(algorithm:
         kind = ALGORITHMS[algorithm]
         config = SimpleNamespace(task=task.name, algorithm=algorithm, known_task=lambda task=task: task)
         loaded = SimpleNamespace(algorithm=kind, config=config)
-        found = evaluate.route_of(cast(Any, loaded), evaluate.BudgetRequest())
-        assert found in evaluate.ROUTES
+        found = request.route_of(cast(Any, loaded), BudgetRequest())
+        assert found in request.ROUTES
         # The robots' way reads poses, that of images pictures; our own other tasks have neither.
         assert (found == "point robot") == (task.name in ROBOTS and not kind.inputs.budget)
         assert found.endswith("in a simulator") == task.simulated

@@ -14,7 +14,6 @@ from tests.stub_planner import StubPlanner
 from tests.stub_run import know_the_stub, stub_run
 
 from surefoot import checkpoint, data
-from surefoot.cli.evaluate import table
 from surefoot.cli.main import main
 from surefoot.data import library
 from surefoot.data.minari import load_minari, save_minari
@@ -23,6 +22,7 @@ from surefoot.evaluation.rows import EpisodeRow, read_budget_rows
 from surefoot.json_files import read_rows as read_json_rows
 from surefoot.report.budget_figures import levels_of
 from surefoot.report.plots import training_curves
+from surefoot.report.summary_text import summary_text
 from surefoot.runs.summary import merge_summary, read_summary
 from surefoot.safety.calibration import Calibration, read_calibration, write_calibration
 from surefoot.training import RunDirectory
@@ -125,7 +125,7 @@ def test_calibration(tmp_path: Path) -> None:
 def test_summary_and_rows_of_budgets(run: Path) -> None:
     words = ["evaluate", str(run), "--budget", "0.5", "1.0", "--cost-limit", "inf", "--episodes", "2", "--lanes", "4"]
     assert main(words) == 0
-    assert check(run / "summary.json", lambda path: table(read_summary(path.parent)), mutations=200) > 60
+    assert check(run / "summary.json", lambda path: summary_text(read_summary(path.parent)), mutations=200) > 60
     rows = run / "evaluation" / "budget_episodes.jsonl"
     assert check(rows, lambda path: levels_of(read_budget_rows(path)), rows=True) > 20
 
@@ -136,7 +136,7 @@ def test_summaries_that_are_committed(tmp_path: Path) -> None:
             read_summary(path.parent)
     path = tmp_path / "summary.json"
     path.write_text((Path("results") / "point_robot" / "quickstart" / "summary.json").read_text())
-    assert check(path, lambda path: table(read_summary(path.parent)), mutations=200) > 60
+    assert check(path, lambda path: summary_text(read_summary(path.parent)), mutations=200) > 60
 
 
 def test_rows_of_metrics_rounds_and_episodes(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from tests.data_fixtures import is_one_sentence
 from tests.own_log import TANK, tank_columns, write_csv, write_task
 
 from surefoot import data
-from surefoot.data.logs import from_frame, import_log, open_log
+from surefoot.data.logs import import_log, open_log, transitions_of
+from surefoot.data.logs.arrays import frame_log
 from surefoot.data.logs.importing import SIGNALS_KEY, Imported
 from surefoot.errors import ConfigError, SurefootError
 from surefoot.tasks.read_task_file import open_task_file
@@ -133,10 +134,9 @@ FORMATS: dict[str, tuple[Callable[[Path, dict[str, np.ndarray]], Path], str]] = 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_gives_the_same_transitions(kind: str, tmp_path: Path) -> None:
     columns = tank_columns()
-    frame, expected = from_frame(columns, open_task_file(write_task(tmp_path))[0])
+    frame, expected, _ = transitions_of(frame_log(columns), open_task_file(write_task(tmp_path))[0])
     assert len(frame) == 8 * 19 + expected.survey.repeated
-    write, text = FORMATS[kind]
-    out, found = imported(tmp_path, write(tmp_path, columns), text=text)
+    out, found = imported(tmp_path, FORMATS[kind][0](tmp_path, columns), text=FORMATS[kind][1])
     log = data.load(out, found.task)
     for (name, one), (_, other) in zip(log.arrays(), frame.arrays(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=name)
@@ -145,15 +145,15 @@ def test_every_format_gives_the_same_transitions(kind: str, tmp_path: Path) -> N
 def test_data_frames_and_dates(tmp_path: Path) -> None:
     columns = tank_columns(episodes=2)
     file, reader = open_task_file(write_task(tmp_path))
-    expected, _ = from_frame(columns, file)
+    expected, _, _ = transitions_of(frame_log(columns), file)
     dates = [f"2026-01-31T12:00:{second:02.0f}" for second in columns["t"]]
     names = [f"run {number:g}" for number in columns["episode"]]
     for frame in (pyarrow.table(columns), {**columns, "t": dates, "episode": names}):
-        found, _ = from_frame(frame, file)
+        found, _, _ = transitions_of(frame_log(frame), file)
         assert found.fingerprint() == expected.fingerprint()
     log = write_csv(tmp_path / "log.csv", {**columns, "t": np.array(dates), "episode": np.array(names)})
     import_log(open_log([log]), file, reader, tmp_path / "out.hdf5")
-    assert len(data.load(tmp_path / "out.hdf5", from_frame(columns, file)[1].task)) == len(expected)
+    assert len(data.load(tmp_path / "out.hdf5", transitions_of(frame_log(columns), file)[1].task)) == len(expected)
 
 
 def test_large_numbers_of_episodes_stay_apart(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
@@ -70,6 +71,29 @@ def test_act_knows_the_step_of_the_episode(planner: LoadedPolicy) -> None:
     np.testing.assert_allclose(planner.act(ZEROS, 0.5, step=3), [-1.0])
     with pytest.raises(ConfigError, match="step: expected at least 0, found -1"):
         planner.act(ZEROS, 0.5, step=-1)
+
+
+def test_a_warm_session_has_compiled_its_first_step(plain_policy: LoadedPolicy) -> None:
+    cold, warm = (plain_policy.session(key=jax.random.key(1)) for _ in range(2))
+    compiled: Any = plain_policy._step
+    before = compiled._cache_size()
+    assert warm.warm_up(5) > 0
+    assert compiled._cache_size() == before + 1
+    assert warm.steps == 0
+    observations = np.ones((5, 3), np.float32)
+    np.testing.assert_array_equal(warm.act(observations), cold.act(observations))
+    assert compiled._cache_size() == before + 1
+    with pytest.raises(ConfigError, match="num_envs: expected 5, as there are in this session, found 2"):
+        warm.warm_up(2)
+    with pytest.raises(ConfigError, match="num_envs: expected at least 1, found 0"):
+        plain_policy.session().warm_up(0)
+
+
+def test_a_planner_warms_up_for_as_many_as_it_has_budgets(planner: LoadedPolicy) -> None:
+    session = planner.session([1.0, 2.0])
+    session.warm_up()
+    np.testing.assert_allclose(session.remaining, [1.0, 2.0])
+    assert session.act(np.zeros((2, 2))).shape == (2, 1)
 
 
 def test_a_session_keeps_count(planner: LoadedPolicy) -> None:

@@ -44,3 +44,16 @@ def algorithm_class(name: str) -> type[Any]:
                 raise ConfigError(f"entry point {GROUP}: {name}: expected a dataclass, found {found!r:.80}.")
             return found
     return ALGORITHMS[check_name("algorithm", name, ALGORITHMS)]
+
+
+def name_of(algorithm: object) -> str:
+    """The name under which `algorithm_class` knows the class of an algorithm. Raises `ConfigError` where it does not,
+    so that nobody could load what it learns."""
+    names = [name for name, kind in ALGORITHMS.items() if kind is type(algorithm)]
+    names += [] if names else [one.name for one in entry_points(group=GROUP) if one.load() is type(algorithm)]
+    if not names:
+        raise ConfigError(
+            f"algorithm: expected one of {', '.join(ALGORITHMS)}, or one that a package offers by the entry point "
+            f"{GROUP}, found {type(algorithm).__name__}."
+        )
+    return names[0]

@@ -16,7 +16,7 @@ from surefoot.cli.benchmark_cell import work
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import StrictOption
-from surefoot.cli.routes import Routes, given_options, refuse_others
+from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import note, say, say_lines, warn
 from surefoot.errors import ConfigError, SurefootError, check_name, flag
 from surefoot.experiments.attempt import attempt
@@ -37,6 +37,7 @@ from surefoot.file_sets import check_writable
 from surefoot.ranges import Range, check_fields
 from surefoot.report.benchmark_tables import CAPTION, benchmark_rows, failures, overall_rows
 from surefoot.report.tables import plain_table
+from surefoot.routes import Routes, refuse_others
 from surefoot.text import duration
 
 ExecutorName = Literal["inline", "processes", "ray"]

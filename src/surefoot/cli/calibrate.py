@@ -11,13 +11,14 @@ from surefoot.cli.next_commands import calibrated_command
 from surefoot.cli.options import parse
 from surefoot.cli.progress import Terminal
 from surefoot.cli.remarks import StrictOption
-from surefoot.cli.routes import Routes, given_options, refuse_others
+from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say, say_lines
 from surefoot.evaluation.calibrate import CalibrationRequest, find_margins
 from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.ranges import Range
 from surefoot.report.tables import plain_table
+from surefoot.routes import Routes, refuse_others
 from surefoot.runs.loaded import MARGINS, given_overrides, load_run
 from surefoot.safety.calibration import Calibration, write_calibration
 from surefoot.training import RunDirectory

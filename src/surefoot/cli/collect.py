@@ -17,7 +17,7 @@ from surefoot.cli.collect_own import collect_own_task
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine, Terminal
 from surefoot.cli.remarks import StrictOption, remark
-from surefoot.cli.routes import Routes, given_options, refuse_others
+from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import note, say
 from surefoot.collection.card import make_card
 from surefoot.collection.collection import Collection
@@ -37,6 +37,7 @@ from surefoot.evaluation.collect import collect_hazard_run, collect_point_robot,
 from surefoot.faults import Faults
 from surefoot.file_sets import check_file_place, check_writable
 from surefoot.ranges import SEED, Range, check_count, check_fields
+from surefoot.routes import Routes, refuse_others
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.own_task import is_task_file
 

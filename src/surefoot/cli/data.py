@@ -17,7 +17,7 @@ from surefoot.cli.data_tables import description_tables, gaps_sentence, library_
 from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine
 from surefoot.cli.remarks import remark
-from surefoot.cli.routes import Routes, given_options, refuse_others
+from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say, say_lines, show
 from surefoot.data import Dataset, filters, library
 from surefoot.data.d4rl import load_d4rl
@@ -29,6 +29,7 @@ from surefoot.data.travel import lagged_travel_cost
 from surefoot.errors import ConfigError, DataError, SurefootError, check_name, flag
 from surefoot.faults import Faults
 from surefoot.ranges import COUNT, SEED, Range, check_fields
+from surefoot.routes import Routes, refuse_others
 from surefoot.tasks import TASKS, Task, get_task
 
 EVERY_TASK = "all"

@@ -10,7 +10,7 @@ import tyro
 
 from surefoot.cli.data_source import Opened, Source, check_output, open_source, write_result
 from surefoot.cli.options import parse
-from surefoot.cli.routes import given_options, refuse_others
+from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say_lines
 from surefoot.data import Dataset, filters
 from surefoot.data.density import DensityGrid, density_grid
@@ -18,6 +18,7 @@ from surefoot.data.selection import naming
 from surefoot.errors import check_name, flag
 from surefoot.faults import Faults
 from surefoot.ranges import COUNT, NUMBER, SEED, Range, check_fields
+from surefoot.routes import refuse_others
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from surefoot.cli.options import parse
 from surefoot.cli.progress import ProgressLine, Terminal
 from surefoot.cli.remarks import StrictOption, remark
 from surefoot.cli.resume import recorded_options, run_to_resume
-from surefoot.cli.routes import Routes, given_options, refuse_others
+from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say
 from surefoot.data.frame_stream import in_memory
 from surefoot.data.frames import FrameData
@@ -31,6 +31,7 @@ from surefoot.file_sets import check_writable
 from surefoot.protocols import Algorithm, FineTunes
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.rollouts.stream import OnlineSimulator
+from surefoot.routes import Routes, refuse_others
 from surefoot.runs.loaded import LoadedRun, load_run
 from surefoot.runs.output_folder import check_output_folder
 from surefoot.runs.run_data import data_task, run_data

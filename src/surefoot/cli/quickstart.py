@@ -15,11 +15,11 @@ import tyro
 from surefoot import data
 from surefoot.checkpoint import as_json
 from surefoot.cli.collect import CollectOptions, collect
-from surefoot.cli.evaluate import EvaluateOptions, evaluate, table
 from surefoot.cli.options import Choice, choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import Terminal
 from surefoot.cli.terminal import say, say_lines
 from surefoot.errors import ConfigError, flag
+from surefoot.evaluation.request import EvaluationRequest, evaluate_run
 from surefoot.experiments.agreement import differing
 from surefoot.experiments.train import train_run
 from surefoot.experiments.train_request import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainRequest
@@ -30,6 +30,8 @@ from surefoot.hyperparameters import from_hyperparameters
 from surefoot.json_files import read_json
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.report.run_page import PAGE, report
+from surefoot.report.summary_text import summary_text
+from surefoot.runs.evaluation_files import NotKeptError
 from surefoot.runs.output_folder import DATA, visible
 from surefoot.runs.summary import merge_summary, read_summary
 from surefoot.system import peak_memory
@@ -115,7 +117,11 @@ def quickstart(options: QuickstartOptions[Any], *, command: Sequence[str]) -> di
     )
     config = train_run(request, command=command, observer=Terminal())
     dataset = data.load(out / DATA, choice.task)
-    evaluate(EvaluateOptions(run=out, episodes=options.episodes), dataset=dataset)
+    try:
+        evaluate_run(out, EvaluationRequest(episodes=options.episodes), dataset=dataset, observer=Terminal())
+    except NotKeptError as error:
+        say_lines(summary_text(error.summary))
+        raise
     merge_summary(out, {"command": shlex.join(config.command), "continued": continued, **_cost()})
     report(out, dataset=dataset, observer=Terminal())
     # Once more, the page included. The page itself shows the time before it was drawn, a few seconds less.
@@ -239,7 +245,7 @@ def _read_request(out: Path) -> dict[str, Any] | None:
 
 
 def _print_end(summary: dict[str, Any], out: Path) -> None:
-    say_lines(f"{table(summary)}\n")
+    say_lines(f"{summary_text(summary)}\n")
     say(f"The report lies at {out / PAGE}")
 
 

@@ -1,14 +1,8 @@
-"""Which options each way of a command takes: one that it does not read is refused, not ignored."""
+"""Which options a command line names."""
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
-
-from surefoot.errors import ConfigError, flag
-
-Routes = Mapping[str, frozenset[str]]
-"""Way of a command, in words -> the names of the options that it reads. An option of every command is in one of them,
-and what is in none of its routes is no option."""
 
 
 def given_options(kind: Any, arguments: Sequence[str], *, refused: Collection[str] = ()) -> frozenset[str]:
@@ -17,36 +11,3 @@ def given_options(kind: Any, arguments: Sequence[str], *, refused: Collection[st
     words = {word[2:].split("=", 1)[0].replace("-", "_") for word in arguments if word.startswith("--")}
     names = words - {name.removeprefix("--").replace("-", "_") for name in refused}
     return frozenset(field.name for field in dataclasses.fields(kind) if field.name in names)
-
-
-def refuse_others(options: Any, taken: Collection[str], whose: str, *, given: Collection[str] = ()) -> None:
-    """Raise `ConfigError` where an option is set that is not among the `taken` ones; it names all of them.
-
-    Args:
-        options: Of a command, a dataclass.
-        taken: Names of the options that are read.
-        whose: What does not read the others, as the sentence calls it.
-        given: Options that the command line names. Others count as set where they differ from their defaults.
-    """
-    refused = [
-        field.name
-        for field in dataclasses.fields(options)
-        if field.name not in taken and (field.name in given or _differs(options, field))
-    ]
-    if refused:
-        names = ", ".join(flag(name) for name in refused)
-        values = ", ".join(_worded(getattr(options, name)) for name in refused)
-        raise ConfigError(f"{names}: expected none for {whose}, found {values}.")
-
-
-def _differs(options: Any, field: "dataclasses.Field[Any]") -> bool:
-    """Whether an option is not what it is by default. One without a default is always given."""
-    if field.default_factory is not dataclasses.MISSING:
-        return getattr(options, field.name) != field.default_factory()
-    return getattr(options, field.name) != field.default
-
-
-def _worded(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return " ".join(map(_worded, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 import tyro
 
 from surefoot import presets
-from surefoot.cli.evaluate import default_workers
 from surefoot.cli.options import (
     Choice,
     choose,
@@ -26,7 +25,7 @@ from surefoot.cli.options import (
 from surefoot.cli.progress import Terminal
 from surefoot.cli.remarks import StrictOption
 from surefoot.cli.resume import folder_to_resume, refuse_other_choice
-from surefoot.cli.routes import Routes, given_options, refuse_others
+from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say, say_lines
 from surefoot.data.own_tasks import find_task
 from surefoot.data.selection import DataFilter
@@ -34,6 +33,7 @@ from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.evaluation import evaluate
 from surefoot.evaluation.kinds.limits import EPISODES, by_protocol
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
+from surefoot.evaluation.request import default_workers
 from surefoot.evaluation.rows import evaluation_rows_of
 from surefoot.experiments.agreement import refuse_differing
 from surefoot.experiments.train import train_run
@@ -48,6 +48,7 @@ from surefoot.report.protocol_plots import QuantityBar, quantity_bars
 from surefoot.report.style import save_figure
 from surefoot.report.summary_rows import comparison_rows
 from surefoot.report.tables import plain_table
+from surefoot.routes import Routes, refuse_others
 from surefoot.runs.loaded import load_run
 from surefoot.runs.summary import read_summary
 from surefoot.tasks import get_task

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from surefoot.data.dataset import Dataset
-from surefoot.data.logs import from_frame, import_log
+from surefoot.data.logs import import_log, transitions_of
 from surefoot.data.logs.arrays import frame_log
 from surefoot.envs.own.controllers import RANDOM
 from surefoot.envs.own.episodes import Request, Rows
@@ -101,7 +101,7 @@ def write_log(
     """
     file = file_of(collection.task)
     reader = TaskFileReader(Path(f"task {file.task.name}"), "")
-    dataset, _ = from_frame(columns, file, reader=reader)
+    dataset, *_ = transitions_of(frame_log(columns), file, reader=reader)
     if is_csv(out):
         with replacement(out) as temporary:
             _write_csv(temporary, columns)

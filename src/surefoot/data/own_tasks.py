@@ -1,14 +1,22 @@
-"""Find the task that a name means beside its data: data that were imported with a task file carry it on their card."""
+"""Find the task that a name means beside its data (data that were imported with a task file carry it on their card), or
+make one of a task file, of an environment or of a Minari dataset.
+"""
 
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from surefoot.data import library
+from surefoot.data.logs.arrays import open_minari
+from surefoot.data.logs.infer import infer_task_file
 from surefoot.data.logs.sources import CSV, PARQUET
 from surefoot.errors import ConfigError, SurefootError
 from surefoot.tasks import TASKS, Task, get_task
-from surefoot.tasks.own_task import difference_of, is_task_file, kept_task_file, task_of
-from surefoot.tasks.read_task_file import read_task_file
+from surefoot.tasks.own_task import difference_of, is_task_file, kept_task_file, task_of, unfinished_task_of
+from surefoot.tasks.read_task_file import TaskFileReader, check_task_file, parse_task_file, read_task_file
 from surefoot.tasks.task_file import TaskFile
 from surefoot.text import shell_word
 
@@ -55,3 +63,88 @@ def kept_file(data: Path) -> TaskFile | None:
     if TASK_FILE not in card:
         return None
     return kept_task_file(card[TASK_FILE], place=f"{data}: card: {TASK_FILE}")
+
+
+# --- tasks made in Python --------------------------------------------------------------------------------------------
+
+
+def task_from_file(path: str | os.PathLike[str]) -> Task:
+    """As `Task.from_file`."""
+    return unfinished_task_of(read_task_file(path, taken=list(TASKS)))
+
+
+def task_from_env(
+    make_env: str | Callable[[], Any], *, constraints: Sequence[str | Mapping[str, Any]], horizon: int | None,
+    name: str | None,
+) -> Task:  # fmt: skip
+    """As `Task.from_env`."""
+    import gymnasium  # takes a while, which other tasks are spared
+
+    try:
+        env: Any = gymnasium.make(make_env) if isinstance(make_env, str) else make_env()
+    except gymnasium.error.Error as error:
+        found = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
+        raise ConfigError(f"make_env: expected the id of a Gymnasium environment, found {found:.200}.") from error
+    seen, acts, spec = env.observation_space, env.action_space, env.spec
+    env.close()
+    for what, space in (("observation", seen), ("action", acts)):
+        if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+            raise ConfigError(f"make_env: {what}: expected a Box of one axis, found {space!s:.100}.")
+    longest = horizon or getattr(spec, "max_episode_steps", None)
+    if longest is None:
+        raise ConfigError("horizon: expected the longest episode in steps, as the environment has none, found none.")
+    named = name or _task_name(getattr(spec, "id", None) or getattr(make_env, "__name__", "environment"))
+    values: dict[str, Any] = {
+        "task": {"name": named, "horizon": int(longest)},
+        "observation": {"columns": [f"observation[{number}]" for number in range(seen.shape[0])]},
+        "action": {
+            "columns": [f"action[{number}]" for number in range(acts.shape[0])],
+            "low": acts.low.astype(float).tolist(),
+            "high": acts.high.astype(float).tolist(),
+        },
+        "reward": {"column": "reward"},
+        "constraint": _constraints(constraints) or [{"name": "cost", "column": "cost", "kind": "cost"}],
+        "episodes": {"terminated": "terminated", "truncated": "truncated"},
+    }
+    if (make := make_env if isinstance(make_env, str) else _import_path(make_env)) is not None:
+        values["environment"] = {"make": make, **({} if constraints else {"cost": "info.cost"})}
+    return _task_of_values(values, place="Task.from_env")
+
+
+def task_from_minari(
+    path: str | os.PathLike[str], *, constraints: Sequence[str | Mapping[str, Any]], name: str | None
+) -> Task:
+    """As `Task.from_minari`."""
+    folder = Path(path)
+    log = open_minari(str(folder), folder)
+    values = tomllib.loads(infer_task_file(log, name=_task_name(name or folder.name), paths=[str(folder.resolve())]))
+    found = _constraints(constraints)
+    if not found and "column" not in values["constraint"][0]:
+        raise ConfigError(f"{folder}: constraints: expected what must hold, as the data have no costs, found none.")
+    return _task_of_values({**values, "constraint": found or values["constraint"]}, place="Task.from_minari")
+
+
+def _task_of_values(values: Mapping[str, Any], *, place: str) -> Task:
+    reader = TaskFileReader(Path(place), "")
+    file = parse_task_file(values, reader)
+    check_task_file(file, reader, taken=list(TASKS))
+    return unfinished_task_of(file)
+
+
+def _constraints(given: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Tables of a task file, of expressions or tables."""
+    return [
+        {"name": f"constraint_{number}", "expression": one} if isinstance(one, str) else dict(one)
+        for number, one in enumerate(given, start=1)
+    ]
+
+
+def _import_path(function: Callable[[], Any]) -> str | None:
+    """Where another process finds a function; None where it does not."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    return f"{module}:{name}" if module and module != "__main__" and name.isidentifier() else None
+
+
+def _task_name(name: str) -> str:
+    """A name as tasks have it."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-") or "environment"

@@ -103,6 +103,7 @@ class BatchTimes(TypedDict):
     batch: int
     p50_ms: float
     p95_ms: float
+    p99_ms: NotRequired[float]
 
 
 class Latency(TypedDict, total=False):

@@ -1,9 +1,12 @@
 """A task: a system, what must hold in it, where its episodes and its data come from."""
 
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from surefoot.data_spec import DataSpec
+from surefoot.errors import ConfigError
 from surefoot.json_files import check_json
 from surefoot.ranges import COUNT, Range, check_fields
 from surefoot.tasks.constraint import Constraint, RunTimeBudget, Signal
@@ -82,6 +85,54 @@ class Task:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    @staticmethod
+    def from_file(path: str | os.PathLike[str]) -> "Task":
+        """The task of a task file (TOML, docs/own-log.md). What the file leaves to the log, `*` in columns and "from
+        data", is filled in by `Episodes.from_frame` and `from_log`, whose `task` has it.
+
+        Raises `ConfigError`, one sentence with file, line, key, expected and found.
+        """
+        return Reference("surefoot.data.own_tasks:task_from_file")(path)
+
+    @staticmethod
+    def from_env(
+        make_env: str | Callable[[], Any], *, constraints: Sequence[str | Mapping[str, Any]] = (),
+        horizon: int | None = None, name: str | None = None,
+    ) -> "Task":  # fmt: skip
+        """The task of a Gymnasium environment, by its spaces.
+
+        Args:
+            make_env: Its id, or a function that makes it. A function of a module can be called again wherever the run
+                is; another one is handed over to `Run.evaluate` again.
+            constraints: What must hold: expressions over `observation[0]`, ..., `action[0]`, ... that are at most 0
+                where it is safe, as "abs(observation[2]) - 6", or tables as `[[constraint]]` in a task file. Without
+                any: `info["cost"]`, of which none may occur.
+            horizon: Longest episode, in steps; by default the environment's own limit.
+            name: Of the task; by default the environment's.
+
+        Raises:
+            ConfigError: Where the spaces are no numbers, or nothing says how long an episode is.
+        """
+        found = Reference("surefoot.data.own_tasks:task_from_env")
+        return found(make_env, constraints=constraints, horizon=horizon, name=name)
+
+    @staticmethod
+    def from_minari(
+        path: str | os.PathLike[str], *, constraints: Sequence[str | Mapping[str, Any]] = (), name: str | None = None
+    ) -> "Task":
+        """The task of a Minari dataset's folder, by its arrays; the log is `Episodes.from_log(path, task)`.
+
+        Args:
+            path: The folder.
+            constraints: As in `from_env`, over `observations[0]`, `actions[0]`, ...; without any: its costs.
+            name: Of the task; by default the folder's.
+
+        Raises:
+            DataError: Where there is no such dataset.
+            ConfigError: Where neither costs nor constraints say what must hold.
+        """
+        return Reference("surefoot.data.own_tasks:task_from_minari")(path, constraints=constraints, name=name)
+
     @classmethod
     def from_json(cls, values: Any, *, place: str) -> "Task":
         """A task out of JSON, as `dataclasses.asdict` has it; `place` is named where it is none: `ConfigError`."""
@@ -89,6 +140,12 @@ class Task:
 
     @property
     def spec(self) -> DataSpec:
+        """Shapes and horizon. Raises `ConfigError` where the columns of a log are still to be counted."""
+        if self.file is not None and self.file.has_patterns:
+            raise ConfigError(
+                f"task {self.name}: columns: expected names without *, found some; take the `task` of the Episodes "
+                f"that were read from the log."
+            )
         return DataSpec(self.observation_dim, self.action_dim, self.horizon, self.image_shape)
 
     @property

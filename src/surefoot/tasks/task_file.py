@@ -178,6 +178,11 @@ class TaskFile:
         """The constraints by a cost."""
         return tuple(one for one in self.constraint if one.kind == "cost")
 
+    @property
+    def has_patterns(self) -> bool:
+        """Whether * stands for columns that only a log names."""
+        return any("*" in name for name in (*self.observation.columns, *self.action.columns))
+
     def as_json(self) -> dict[str, Any]:
         """The whole file as JSON values, every key with its value."""
         return asdict(self)

@@ -163,7 +163,7 @@ class LoadedPolicy:
         or what is not finite."""
         if (shape := self.config.spec.image_shape) is not None:
             return checked_images(observation, shape)
-        return checked_numbers(observation, self.config.spec.observation_dim)
+        return checked_numbers(observation, self.config.spec.observation_dim, task_file=self.config.task_file)
 
     @property
     def checkpoint_sha256(self) -> str:

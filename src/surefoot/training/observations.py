@@ -1,5 +1,7 @@
 """Observations and budgets that a user hands to a policy: one or many, checked."""
 
+from typing import Any
+
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float
@@ -7,8 +9,11 @@ from jaxtyping import Float
 from surefoot.errors import ConfigError
 
 
-def checked_numbers(observation: ArrayLike, width: int) -> Float[np.ndarray, "*n obs"]:
-    """As float32; `ConfigError` where it is not one observation or a list of them, all finite."""
+def checked_numbers(
+    observation: ArrayLike, width: int, *, task_file: dict[str, Any] | None = None
+) -> Float[np.ndarray, "*n obs"]:
+    """As float32; `ConfigError` where it is not one observation or a list of them, all finite. `task_file`: that of the
+    run, which names the columns."""
     try:
         rows = np.asarray(observation, np.float32)
     except (TypeError, ValueError) as error:
@@ -17,8 +22,12 @@ def checked_numbers(observation: ArrayLike, width: int) -> Float[np.ndarray, "*n
         raise ConfigError(f"observation: expected shape [{width}] or [n, {width}], found {list(rows.shape)}.")
     finite = np.isfinite(rows)
     if not finite.all():
-        place = np.argwhere(~finite)[0]
-        raise ConfigError(f"observation: expected finite numbers, found {rows[tuple(place)]} at {place.tolist()}.")
+        *row, column = np.argwhere(~finite)[0].tolist()
+        name = "" if task_file is None else f" ({task_file['observation']['columns'][column]})"
+        place = "".join(f" of observation {number}" for number in row)
+        raise ConfigError(
+            f"observation: expected finite numbers, found {rows[(*row, column)]} in column {column}{name}{place}."
+        )
     return rows
 
 

@@ -1,6 +1,7 @@
 """A policy in a control loop: what changes from step to step, apart from the policy, which does not."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, Protocol
@@ -14,6 +15,7 @@ from surefoot.constraints.budgets import BudgetState, check_budgets, check_remai
 from surefoot.errors import ConfigError
 from surefoot.numerics import pinned
 from surefoot.protocols import Algorithm, PlansUnderBudget
+from surefoot.ranges import check_count
 from surefoot.tasks.action_units import ActionUnits
 from surefoot.training.run_config import RunConfig
 
@@ -45,6 +47,7 @@ class ControlSession:
     """One episode of one environment, or one of each of n that step together. Made by `LoadedPolicy.session`.
 
         session = policy.session(budget=30.0)
+        session.warm_up()  # compile before the loop
         while not done:
             action = session.act(observation)
             observation, reward, ... = environment.step(action)
@@ -109,6 +112,30 @@ class ControlSession:
         counted as a step."""
         with self._alone():
             return self._act(observation)
+
+    @pinned()
+    def warm_up(self, num_envs: int | None = None) -> float:
+        """Compile what the first step would, so that no step of the loop takes longer than the others; nothing of the
+        episode changes.
+
+        Args:
+            num_envs: Environments that will step together; by default as many as there are budgets, or one.
+
+        Returns:
+            Seconds that it took.
+        """
+        with self._alone():
+            count = (self._count or 1) if num_envs is None else num_envs
+            check_count(count, "num_envs", "[1, 2^20]")
+            if self._count not in (None, count):
+                raise ConfigError(f"num_envs: expected {self._count}, as there are in this session, found {count}.")
+            began, spec = time.perf_counter(), self._policy.config.spec
+            seen = np.zeros((count, spec.observation_dim), np.float32 if spec.image_shape is None else np.uint8)
+            left = np.zeros(count, np.float32) if self._policy.needs_budget else None
+            memory = self._policy.algorithm.policy(self._policy.state).initial(count)
+            key = jax.random.fold_in(self._key, 0)
+            jax.block_until_ready(self._policy.act_in_session(memory, seen, left, np.int32(0), key))
+            return time.perf_counter() - began
 
     def _act(self, observation: Any) -> Float[np.ndarray, "*n act"]:
         rows = self._policy.checked(observation)

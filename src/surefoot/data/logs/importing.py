@@ -18,7 +18,6 @@ from surefoot.data.checksums import CHECKSUM, Checksum, write_keys, write_text
 from surefoot.data.dataset import Dataset
 from surefoot.data.hdf5 import CARD, load
 from surefoot.data.library import TASK_FILE
-from surefoot.data.logs.arrays import frame_log
 from surefoot.data.logs.columns import Columns, resolve_columns
 from surefoot.data.logs.episodes import whole_episodes
 from surefoot.data.logs.table import Log
@@ -132,19 +131,18 @@ def survey_log(log: Log, file: TaskFile, reader: TaskFileReader) -> Imported:
     return _imported(columns, _survey(log, columns))
 
 
-def from_frame(frame: Any, file: TaskFile, *, reader: TaskFileReader | None = None) -> tuple[Dataset, Imported]:
-    """The transitions of a data frame (pandas, polars, pyarrow) or of a mapping from names to arrays, in memory.
-
-    Raises as `import_log`.
-    """
-    log = frame_log(frame)
+def transitions_of(
+    log: Log, file: TaskFile, *, reader: TaskFileReader | None = None
+) -> tuple[Dataset, Imported, np.ndarray]:
+    """The transitions of a log, in memory, and each constraint [N, c] by itself. Raises as `import_log`."""
     columns = resolve_columns(file, log, reader or TaskFileReader(Path(f"task {file.task.name}"), ""))
     imported = _imported(columns, _survey(log, columns))
     parts = list(_arrays(log, columns, imported, None))
     found = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    found.pop(SIGNALS_KEY, None)
+    only = found["constraints"] if file.signals else found["costs"]
+    constraints = found.pop(SIGNALS_KEY, only[:, None])
     found["terminated"], found["truncated"] = found.pop("terminals"), found.pop("timeouts")
-    return Dataset(imported.task.name, **{"rewards": None, **found}), imported
+    return Dataset(imported.task.name, **{"rewards": None, **found}), imported, constraints
 
 
 # --- passes ----------------------------------------------------------------------------------------------------------

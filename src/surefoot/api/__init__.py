@@ -1,0 +1,1 @@
+"""What `import surefoot` offers: everything that a command does is one call. `surefoot` imports each on first use."""

@@ -1,0 +1,35 @@
+"""Options that a caller gives by name, as a request takes them."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from surefoot.errors import ConfigError, check_name
+from surefoot.training.run_directory import MOST_SEEDS
+
+
+def known_options(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options for the dataclass `kind`: lists as tuples, where one value may be several that value alone, too, and
+    text as a path where it is one. Raises `UnknownNameError` for an option that `kind` has not."""
+    hints = {field.name: str(field.type) for field in fields(kind)}
+    return {name: _value(hints[check_name("option", name, hints)], value) for name, value in options.items()}
+
+
+def _value(hint: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(value)
+    if "tuple[" in hint and isinstance(value, int | float) and not isinstance(value, bool):
+        return (value,)
+    return Path(value) if "Path" in hint and isinstance(value, str | os.PathLike) else value
+
+
+def seeds_of(seeds: object) -> tuple[int, ...]:
+    """Three seeds as 0, 1, 2; others as they are listed. Raises `ConfigError`."""
+    if isinstance(seeds, int) and not isinstance(seeds, bool) and 1 <= seeds <= MOST_SEEDS:
+        return tuple(range(seeds))
+    found = tuple(seeds) if isinstance(seeds, list | tuple | range) else ()
+    if not found or len(set(found)) != len(found) or len(found) > MOST_SEEDS:
+        raise ConfigError(f"seeds: expected a number of seeds, or a list of different ones, found {seeds!r:.80}.")
+    return found

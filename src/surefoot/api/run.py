@@ -1,0 +1,101 @@
+"""A trained run as a user holds it: its folder, and all that can be asked of it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from surefoot.api.options import known_options
+from surefoot.evaluation.calibrate import CalibrationRequest, find_margins
+from surefoot.evaluation.request import EvaluationRequest, evaluate_run
+from surefoot.observer import Observer
+from surefoot.report.run_page import report
+from surefoot.report.summary_text import summary_text
+from surefoot.runs.loaded import load_run
+from surefoot.runs.summary import read_summary
+from surefoot.safety.calibration import Calibration, write_calibration
+from surefoot.tasks import Task
+from surefoot.training import LoadedPolicy, RunConfig, RunDirectory, load_policy
+
+
+class Run:
+    """A run in its folder, as `surefoot.train` or `surefoot train` left it. Opening one reads nothing but its
+    configuration; what is measured is written into the folder.
+
+        run = surefoot.Run("runs/boiler")
+        run.evaluate(episodes=20)
+        action = run.policy(seed=0).session().act(observation)
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """The run in the folder `path`. Raises `ConfigError` where there is none."""
+        self._directory = RunDirectory(Path(path))
+        self._directory.read_config()
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self._directory.path
+
+    @property
+    def config(self) -> RunConfig:
+        """What was asked for, resolved."""
+        return self._directory.read_config()
+
+    @property
+    def task(self) -> Task:
+        """The task that it was trained on, which the run keeps."""
+        return self.config.known_task()
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that were trained side by side."""
+        return self.config.seeds
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """All that was measured so far, as JSON values: summary.json."""
+        return read_summary(self.path)
+
+    def __str__(self) -> str:
+        return f"{self.config.algorithm} on {self.config.task} in {self.path}"
+
+    def table(self) -> str:
+        """What was measured, as `surefoot evaluate` prints it."""
+        return summary_text(self.summary)
+
+    def policy(self, seed: int | None = None, *, overrides: Mapping[str, Any] | None = None) -> LoadedPolicy:
+        """The policy of `seed`, or of the first: as `surefoot.load`."""
+        return load_policy(self.path, seed=seed, overrides=overrides)
+
+    def evaluate(self, *, observer: Observer | None = None, **options: Any) -> dict[str, Any]:
+        """Measure all seeds as `surefoot evaluate` does, and return the summary.
+
+        Args:
+            observer: Hears of progress and remarks.
+            options: Those of `surefoot evaluate` by their names in Python: `episodes`, `protocol`, `workers`, `budget`,
+                `cost_limit`, `level` and so on, as in `EvaluationRequest`.
+
+        Raises:
+            ConfigError: Where the run cannot be measured so.
+        """
+        request = EvaluationRequest(**known_options(EvaluationRequest, options))
+        return evaluate_run(self.path, request, given=tuple(options), observer=observer)
+
+    def report(self, out: str | os.PathLike[str] | None = None, *, observer: Observer | None = None) -> Path:
+        """Write the HTML page of the run, by default into its folder, and return where it lies."""
+        return report(self.path, out=None if out is None else Path(out), observer=observer)
+
+    def calibrate(self, *, observer: Observer | None = None, **options: Any) -> Calibration:
+        """Find the margins that keep a level of episodes over budget, as `surefoot calibrate` does, and write them into
+        the run. `options`: those of the command by their names in Python, as in `CalibrationRequest`.
+
+        Raises `ConfigError` where the run's algorithm plans under no budget.
+        """
+        request = CalibrationRequest(**known_options(CalibrationRequest, options))
+        found = find_margins(load_run(self.path, {}), request, changed={}, observer=observer or Observer())
+        write_calibration(self.path, found)
+        return found

@@ -1,0 +1,214 @@
+"""How a run is measured: what is asked for, and the evaluation that fits the run's task and algorithm."""
+
+import dataclasses
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from surefoot.algorithms.fisor.config import Extraction
+from surefoot.constraints.budgets import BudgetConversion
+from surefoot.data import Dataset
+from surefoot.errors import ConfigError, option
+from surefoot.evaluation.evaluation import Evaluation, OpenEnvironment, evaluate
+from surefoot.evaluation.kinds import budgets, limits
+from surefoot.evaluation.kinds.budgets import BudgetRequest, under_budgets
+from surefoot.evaluation.kinds.images import on_images
+from surefoot.evaluation.kinds.limits import by_protocol
+from surefoot.evaluation.kinds.point_robot import from_exact_starts
+from surefoot.evaluation.protocol import ProtocolName
+from surefoot.faults import Faults
+from surefoot.file_sets import check_writable
+from surefoot.observer import Observer
+from surefoot.protocols import PlansUnderBudget, choice_of
+from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.routes import Routes, refuse_others
+from surefoot.runs.loaded import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
+from surefoot.tasks import get_task
+
+
+def default_workers() -> int:
+    """A process for each core."""
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRequest:
+    """How to measure a run. What the run's task or algorithm does not read is refused."""
+
+    episodes: Annotated[int | None, Range("[1, 10^7]")] = None
+    """Episodes of each seed: 20 on a simulator's task and on SafePendulum, 256 on a task of images (of PointRobotPixels
+    from feasible starts, and a quarter as many from infeasible ones), 1,000 from PointRobot's feasible starts (and half
+    as many from infeasible ones)."""
+    task: str | None = None
+    """Measure on this task instead of the run's, as HazardRunShifted after HazardRun; both must be of the same images
+    and actions."""
+    protocol: ProtocolName = "strict"
+    """Cost limits on a simulator's task and on SafePendulum: one small one (strict), or the average over DSRL's three
+    (dsrl)."""
+    workers: Annotated[int, Range("[1, 1024]")] = default_workers()
+    """Processes that step a simulator."""
+    gifs: Annotated[int, Range("[0, 10000]")] = 0
+    """Episodes of the first seed drawn for the report, on a simulator's task."""
+    extraction: Extraction | None = None
+    """Which candidate acts, instead of the trained configuration's."""
+    margin: Annotated[float | None, Range("[0, inf)")] = None
+    """A candidate counts as feasible where Q_h <= -margin, in units of h, instead of the configuration's."""
+    num_candidates: Annotated[int | None, Range("[1, 2^20]")] = None
+    """Actions sampled per decision, instead of the configuration's."""
+    budget: Annotated[tuple[float, ...], Range("[0, inf]")] = ()
+    """For a planner under budgets: what an episode may cost, as ratios of the task's maximum; 40 episodes of each."""
+    cost_limit: Annotated[tuple[float, ...], Range("[0, inf]")] = ()
+    """The same as sums of costs over an episode; inf for no limit."""
+    budget_schedule: Path | None = None
+    """The same, changing within the episode: a CSV file of budgets (docs/file-formats.md)."""
+    budget_conversion: BudgetConversion = "table"
+    """Where the planner discounts: by the task's measured factor, as if costs were spent evenly, or the table's
+    discounted maximum."""
+    level: Annotated[float | None, Range("(0, 1)")] = None
+    """Plan with the margin that `surefoot calibrate` found for this share of episodes over budget, as 0.05."""
+    cost_margin: Annotated[float | None, Range("(-inf, inf)")] = None
+    """Taken off the budget, in the planner's units of cost, instead of the configuration's."""
+    margin_level: Annotated[float | None, Range("[0, 1)")] = None
+    """Share of held-out segments whose cost may exceed prediction plus margin, instead of the configuration's; 0: no
+    such margin."""
+    first_episode: Annotated[int, Range(NUMBER)] = 0
+    """Under budgets: number of the first episode; other numbers are other starts."""
+    lanes: Annotated[int, Range("[1, 65536]")] = 40
+    """Episodes under budgets side by side; fewer need less memory."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, called=option)
+
+
+_COMMON = frozenset(("run", "episodes", "task", "extraction", "margin", "num_candidates", *MARGINS, "strict"))
+_BUDGETS = frozenset(
+    ("budget", "cost_limit", "budget_schedule", "budget_conversion", "level", "first_episode", "lanes")
+)
+ROUTES: Routes = {
+    "point robot": _COMMON,
+    "images": _COMMON,
+    "protocol": _COMMON | {"protocol"},
+    "protocol in a simulator": _COMMON | {"protocol", "workers", "gifs"},
+    "budgets": _COMMON | _BUDGETS,
+    "budgets in a simulator": _COMMON | _BUDGETS | {"workers"},
+}
+"""How a run is measured -> the options that are read. What acts differently is asked of the algorithm."""
+
+
+def evaluate_run(
+    run: Path,
+    request: EvaluationRequest,
+    *,
+    dataset: Dataset | None = None,
+    given: Collection[str] = (),
+    observer: Observer | None = None,
+    open_environment: OpenEnvironment | None = None,
+    faults: Faults | None = None,
+) -> dict[str, Any]:
+    """Measure a run, write what was found into it, and return its summary.
+
+    Args:
+        run: Its folder.
+        request: What to measure.
+        dataset: Its data, where they were read already.
+        given: Options that the user named, which are refused where nothing reads them.
+        observer: Hears of progress and remarks.
+        open_environment: Opens environments instead of the task's own.
+        faults: What is wrong with the request so far.
+
+    Raises:
+        ConfigError: Where the run cannot be measured so.
+        NotKeptError: Where the results could not be written; it holds them.
+    """
+    overrides = acting_overrides(request)
+    with faults or Faults() as gathered:
+        check_writable(run)
+        check_writable(run / FOLDER)
+        loaded = load_run(run, overrides)
+        under = _budget_request(request)
+        route = route_of(loaded, under, elsewhere=open_environment is not None)
+        _check_route(loaded, request, route, given, gathered)
+    changed = loaded.config.differing(overrides) if route.startswith("budgets") else overrides
+    return evaluate(
+        _evaluation(loaded, request, under, route, dataset),
+        loaded,
+        task=request.task,
+        workers=request.workers,
+        changed=changed,
+        observer=observer,
+        open_environment=open_environment,
+    )
+
+
+def _evaluation(
+    loaded: LoadedRun, request: EvaluationRequest, under: BudgetRequest, route: str, dataset: Dataset | None
+) -> Evaluation:
+    given = {} if request.episodes is None else {"episodes": request.episodes}
+    task = loaded.config.known_task() if request.task is None else get_task(request.task)
+    if route.startswith("budgets"):
+        return under_budgets(loaded, under)
+    if route.startswith("protocol"):
+        return by_protocol(task, request.protocol, gifs=request.gifs, **given)
+    return on_images(task, **given) if route == "images" else from_exact_starts(dataset=dataset, **given)
+
+
+def _budget_request(request: EvaluationRequest) -> BudgetRequest:
+    return BudgetRequest(
+        ratios=request.budget,
+        costs=request.cost_limit,
+        schedule=request.budget_schedule,
+        conversion=request.budget_conversion,
+        level=request.level,
+        episodes=budgets.EPISODES if request.episodes is None else request.episodes,
+        first_episode=request.first_episode,
+        lanes=request.lanes,
+    )
+
+
+def route_of(loaded: LoadedRun, under: BudgetRequest, *, elsewhere: bool = False) -> str:
+    """How the run is measured: a key of `ROUTES`. `elsewhere`: in environments that the caller opens."""
+    task = loaded.config.known_task()
+    if task.environment is None and not elsewhere:
+        raise ConfigError(
+            f"{loaded.directory.path}: expected a task with an environment to act in, found {task.name}, of which "
+            f"there are logs alone; `surefoot report` and the verdict after training say what logs can say."
+        )
+    place = " in a simulator" if task.simulated or elsewhere else ""
+    if under.asked or loaded.algorithm.inputs.budget:
+        return f"budgets{place}"
+    if not place and task.image_shape is not None:
+        return "images"
+    return "point robot" if task.exact_set and not elsewhere else f"protocol{place}"
+
+
+def _check_route(
+    loaded: LoadedRun, request: EvaluationRequest, route: str, given: Collection[str], faults: Faults
+) -> None:
+    """Gather in `faults` each option that this evaluation would not read, or would read half."""
+    trained = loaded.config.known_task()
+    whose = f"{loaded.config.algorithm} on {trained.name}"
+    with faults.also():
+        refuse_others(request, ROUTES[route], whose, given=given)
+    with faults.also():
+        task = trained if request.task is None else get_task(request.task)
+        alone = route == "point robot" or route.startswith("budgets")
+        if task.name != trained.name and alone:
+            raise ConfigError(f"{option('task')}: expected none for a run on {trained.name}, found {task.name}.")
+    most = limits.EPISODES if request.episodes is None else request.episodes
+    if "gifs" in ROUTES[route] and request.gifs > most:
+        faults.add(f"{option('gifs')}: expected at most {most}, as many as there are episodes, found {request.gifs}")
+    algorithm, extraction = loaded.algorithm, choice_of(loaded.algorithm).get("extraction")
+    if request.margin is not None and extraction in ("minqc", "maxq"):
+        faults.add(f"{option('margin')}: expected none with the extraction {extraction}, which has none")
+    discounted = isinstance(algorithm, PlansUnderBudget) and algorithm.budget_discount < 1.0
+    if route.startswith("budgets") and not discounted:
+        with faults.also():
+            others = {field.name for field in dataclasses.fields(request)} - {"budget_conversion"}
+            refuse_others(request, others, f"{whose}, whose costs are not discounted")
+
+
+def acting_overrides(request: EvaluationRequest) -> dict[str, Any]:
+    """The options that were given among those that change how the policy acts."""
+    return given_overrides(request, ("extraction", "margin", "num_candidates", *MARGINS))
