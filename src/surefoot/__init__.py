@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from surefoot.algorithms.fosp import FOSP
     from surefoot.algorithms.safedreamer import SafeDreamer
     from surefoot.algorithms.trebi import TREBI
+    from surefoot.api.collecting import collect
     from surefoot.api.run import Run
     from surefoot.api.training import train
     from surefoot.data.episodes import Episodes
@@ -36,6 +37,7 @@ _EXPORTS = {
     "SurefootError": "surefoot.errors:SurefootError",
     "SurefootWarning": "surefoot.errors:SurefootWarning",
     "Task": "surefoot.tasks:Task",
+    "collect": "surefoot.api.collecting:collect",
     "get_task": "surefoot.tasks:get_task",
     "load": "surefoot.training.loaded:load_policy",
     "train": "surefoot.api.training:train",
@@ -54,6 +56,7 @@ __all__ = [
     "SurefootWarning",
     "Task",
     "__version__",
+    "collect",
     "get_task",
     "load",
     "train",

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tests.data_fixtures import make_dataset
 
-from surefoot.cli import collect as collect_module
 from surefoot.cli.main import main
 from surefoot.data import Dataset
+from surefoot.experiments import collect_simulated as collect_module
 from surefoot.tasks import get_task
 
 

@@ -21,6 +21,8 @@ from surefoot.envs.pure_vector import PureVector
 from surefoot.errors import ConfigError, flag, options_called
 from surefoot.evaluation import latency, request
 from surefoot.evaluation.kinds.budgets import BudgetRequest
+from surefoot.experiments.collect import ROUTES as COLLECT_ROUTES
+from surefoot.experiments.finetune import ROUTES as FINETUNE_ROUTES
 from surefoot.protocols import Inputs
 from surefoot.routes import Routes, refuse_others
 from surefoot.tasks import TASKS
@@ -28,10 +30,10 @@ from surefoot.tasks import TASKS
 COMMANDS: dict[str, tuple[Any, Routes]] = {
     "bench": (bench.BenchActOptions, latency.ROUTES),
     "calibrate": (calibrate.CalibrateOptions, calibrate.ROUTES),
-    "collect": (collect.CollectOptions, collect.ROUTES),
+    "collect": (collect.CollectOptions, COLLECT_ROUTES),
     "evaluate": (evaluate.EvaluateOptions, request.ROUTES),
     "data convert": (data.ConvertOptions, data.CONVERT_ROUTES),
-    "finetune": (finetune.FinetuneOptions, finetune.ROUTES),
+    "finetune": (finetune.FinetuneOptions, FINETUNE_ROUTES),
     "sweep": (sweep.SweepOptions, sweep.ROUTES),
 }
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from surefoot import presets
-from surefoot.cli import finetune as command
 from surefoot.data.frames import FrameData, Frames, from_episodes
 from surefoot.envs.pure import PureTask
 from surefoot.errors import ConfigError
+from surefoot.experiments import finetune as command
 from surefoot.interrupts import Stopped
 from surefoot.rollouts.stream import Stream, roll_out_stream
 from surefoot.runs.loaded import LoadedRun
@@ -242,8 +242,8 @@ def test_a_fine_tuning_goes_on_from_the_checkpoint_that_it_began_with(tmp_path: 
             log_interval=1, checkpoint_interval=1,
         )  # fmt: skip
         loaded = LoadedRun(RunDirectory(tmp_path / run), config, algorithm, None, step, sha256)
-        options = command.FinetuneOptions(run=tmp_path / run, out=tmp_path / "tuned", resume=resume)
-        return command._start(options, loaded, algorithm, task, FinetuneSettings(60, 1, 0.5), ("surefoot", "finetune"))
+        request = command.Finetuning(run=tmp_path / run, out=tmp_path / "tuned", resume=resume)
+        return command._start(request, loaded, algorithm, task, FinetuneSettings(60, 1, 0.5), ("surefoot", "finetune"))
 
     begun = begin("run", "aaaa1111bbbb", resume=False)
     kept = begun.config_path.read_bytes()

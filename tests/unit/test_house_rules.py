@@ -26,8 +26,8 @@ COMMAND_LINE_TESTS = re.compile(r"e2e/|compatibility/|unit/test_(cli_|printed_|b
 IMPORT_CLI: dict[str, int] = {
     "benchmarks/_fuzz_subjects.py": 1, "benchmarks/_pixel_results.py": 1, "benchmarks/budgets.py": 2,
     "benchmarks/legacy_planner.py": 1, "tests/unit/test_budget_report.py": 1, "tests/unit/test_data_travel.py": 1,
-    "tests/unit/test_evaluation_files.py": 1, "tests/unit/test_files.py": 1, "tests/unit/test_finetune.py": 1,
-    "tests/unit/test_import_weights.py": 2, "tests/unit/test_json_mutations.py": 3,
+    "tests/unit/test_evaluation_files.py": 1, "tests/unit/test_files.py": 1,
+    "tests/unit/test_import_weights.py": 2, "tests/unit/test_json_mutations.py": 1,
     "tests/unit/test_numerics.py": 1, "tests/unit/test_own_task.py": 1,
     "tests/unit/test_protocol.py": 1, "tests/unit/test_protocol_report.py": 1, "tests/unit/test_ranges.py": 13,
     "tests/unit/test_task_infer.py": 1, "tests/unit/test_unread.py": 3, "tests/unit/test_verdicts.py": 1,

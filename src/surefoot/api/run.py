@@ -7,11 +7,14 @@ from typing import Any
 
 from surefoot.api.options import known_options
 from surefoot.evaluation.calibrate import CalibrationRequest, find_margins
+from surefoot.evaluation.latency import LatencyRequest, measure_latency
 from surefoot.evaluation.request import EvaluationRequest, evaluate_run
+from surefoot.experiments.finetune import FinetuneRequest, Finetuning, finetune_run
 from surefoot.observer import Observer
 from surefoot.report.run_page import report
 from surefoot.report.summary_text import summary_text
 from surefoot.runs.loaded import load_run
+from surefoot.runs.output_folder import check_output_folder
 from surefoot.runs.summary import read_summary
 from surefoot.safety.calibration import Calibration, write_calibration
 from surefoot.tasks import Task
@@ -84,6 +87,37 @@ class Run:
         """
         request = EvaluationRequest(**known_options(EvaluationRequest, options))
         return evaluate_run(self.path, request, given=tuple(options), observer=observer)
+
+    def finetune(
+        self, out: str | os.PathLike[str], *, resume: bool = False, without_offline_data: bool = False,
+        observer: Observer | None = None, **options: Any,
+    ) -> "Run":  # fmt: skip
+        """Go on with the run online, as `surefoot finetune` does, and return the run that comes of it.
+
+        Args:
+            out: Folder of the fine-tuned run, made if missing.
+            resume: Go on with the fine-tuning in the folder, which ends with the same bits.
+            without_offline_data: Start with an empty replay, where the offline data are gone.
+            observer: Hears of progress and remarks.
+            options: As in `FinetuneRequest`: `task`, `steps`, `lanes`, `ratio`, `online_share` and so on.
+
+        Raises:
+            ConfigError: Where the run's algorithm cannot be fine-tuned, or the options cannot be used.
+        """
+        place = Path(out)
+        check_output_folder(place, resume=resume)
+        request = Finetuning(
+            **known_options(FinetuneRequest, options), run=self.path, out=place, resume=resume,
+            without_offline_data=without_offline_data,
+        )  # fmt: skip
+        finetune_run(request, command=("surefoot.finetune", str(self.path)), given=tuple(options), observer=observer)
+        return Run(place)
+
+    def measure_latency(self, *, observer: Observer | None = None, **options: Any) -> dict[str, Any]:
+        """How long the policy takes to act, in milliseconds: median, 95th and 99th percentile, as `surefoot bench act`
+        finds. `options` as in `LatencyRequest`: `batch`, `calls`, `seconds`, `budget`."""
+        request = LatencyRequest(**known_options(LatencyRequest, options))
+        return measure_latency(self.path, request, given=tuple(options), observer=observer)
 
     def report(self, out: str | os.PathLike[str] | None = None, *, observer: Observer | None = None) -> Path:
         """Write the HTML page of the run, by default into its folder, and return where it lies."""

@@ -14,13 +14,14 @@ import tyro
 
 from surefoot import data
 from surefoot.checkpoint import as_json
-from surefoot.cli.collect import CollectOptions, collect
 from surefoot.cli.options import Choice, choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import Terminal
 from surefoot.cli.terminal import say, say_lines
 from surefoot.errors import ConfigError, flag
 from surefoot.evaluation.request import EvaluationRequest, evaluate_run
 from surefoot.experiments.agreement import differing
+from surefoot.experiments.collect import collect
+from surefoot.experiments.collect_request import CollectRequest
 from surefoot.experiments.train import train_run
 from surefoot.experiments.train_request import CHECKPOINT_INTERVAL, LOG_INTERVAL, TrainRequest
 from surefoot.experiments.unread import refuse_unread
@@ -101,7 +102,8 @@ def quickstart(options: QuickstartOptions[Any], *, command: Sequence[str]) -> di
         _print_end(summary, out)
         return summary
     if not (out / DATA).exists():
-        collect(CollectOptions(transitions=options.transitions, seed=COLLECTION_SEED, out=out / DATA))
+        request = CollectRequest(transitions=options.transitions, seed=COLLECTION_SEED, out=out / DATA)
+        collect(request, observer=Terminal())
     choice = choose(())
     request = TrainRequest(
         algorithm=options.hyper,

@@ -76,7 +76,7 @@ class Episodes:
         if found is None:
             raise ConfigError(f"{place}: expected a card that says whose data they are, found none; give the task.")
         dataset = library.read(place, found)
-        return cls(dataset, found, tuple(_told(remarks(dataset, found, place=str(place)))))
+        return cls(dataset, found, tuple(_warned_of(remarks(dataset, found, place=str(place)))))
 
     @classmethod
     def from_arrays(
@@ -123,7 +123,7 @@ class Episodes:
             ]
         dataset = Dataset(task.name, **{"rewards": None, **found, **ends})  # pyright: ignore[reportArgumentType]
         check_dataset(PLACE, dataset, task, finite=True)
-        return cls(dataset, task, tuple(_told([*repeated, *remarks(dataset, task, place=str(PLACE))])))
+        return cls(dataset, task, tuple(_warned_of([*repeated, *remarks(dataset, task, place=str(PLACE))])))
 
     @classmethod
     def _from(cls, log: Log, task: Task) -> "Episodes":
@@ -135,7 +135,7 @@ class Episodes:
         dataset, imported, constraints = transitions_of(log, task.file)
         found = [*imported.sentences, *remarks(dataset, imported.task)]
         found += log_remarks(Checked(dataset, imported.file, constraints))
-        return cls(dataset, imported.task, tuple(_told(f"{log.name}: {sentence}" for sentence in found)))
+        return cls(dataset, imported.task, tuple(_warned_of(f"{log.name}: {sentence}" for sentence in found)))
 
     def __len__(self) -> int:
         """Complete episodes."""
@@ -157,7 +157,7 @@ class Episodes:
         return self.dataset.cost_returns
 
 
-def _told(sentences: Iterable[str]) -> list[str]:
+def _warned_of(sentences: Iterable[str]) -> list[str]:
     """The sentences, after a warning of each."""
     found = list(sentences)
     Observer().remark(found)
