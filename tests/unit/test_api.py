@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
@@ -245,8 +246,6 @@ def test_columns_wait_for_a_log(task: surefoot.Task) -> None:
 
 
 def make_pendulum() -> Any:
-    import gymnasium
-
     return gymnasium.make("Pendulum-v1")
 
 
@@ -275,6 +274,46 @@ def test_an_environment_is_a_task() -> None:
 
 
 # --- runs ---
+
+
+class SwingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+    """A number that the action moves; above 1 it trips."""
+
+    observation_space = gymnasium.spaces.Box(-9.0, 9.0, (1,), np.float64)
+    action_space = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float64)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.place = self.np_random.uniform(-0.5, 0.5, 1)
+        return self.place, {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.place = np.clip(self.place + 0.2 * action, -9, 9)
+        return self.place, -abs(float(self.place[0])), False, False, {"cost": float(self.place[0] > 1)}
+
+
+def test_a_policy_is_measured_in_an_environment_of_ones_own(tmp_path: Path) -> None:
+    task = surefoot.Task.from_env(SwingEnv, constraints=["observation[0] - 1"], horizon=10, name="swing")
+    random = np.random.default_rng(0)
+    columns: dict[str, list[float]] = {name: [] for name in ("observation[0]", "action[0]", "reward")}
+    for seed in range(8):
+        env = SwingEnv()
+        seen, _ = env.reset(seed=seed)
+        for _ in range(10):
+            action = random.uniform(-2, 2, 1)
+            following, reward, *_ = env.step(action)
+            row = (float(seen[0]), float(action[0]), reward)
+            for name, value in zip(columns, row, strict=True):
+                columns[name].append(value)
+            seen = following
+    frame = {name: np.array(values) for name, values in columns.items()}
+    frame |= {"terminated": np.zeros(80), "truncated": np.arange(80) % 10 == 9}
+    run = train(tmp_path, surefoot.Episodes.from_frame(frame, task), task)
+    found = run.evaluate(lambda: SwingEnv(), episodes=3)  # noqa: PLW0108 (no other process finds it)
+    assert found["protocol"]["episodes"] == 3
+    rows = [json.loads(line) for line in (run.path / "evaluation" / "episodes.jsonl").read_text().splitlines()]
+    assert [row["length"] for row in rows] == [10, 10, 10]
+    assert all(row["return"] < 0 for row in rows)
 
 
 def test_a_run_is_measured_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from surefoot.api.environments import MakeEnv, environments_of
 from surefoot.api.options import known_options
 from surefoot.evaluation.calibrate import CalibrationRequest, find_margins
 from surefoot.evaluation.latency import LatencyRequest, measure_latency
@@ -74,10 +75,15 @@ class Run:
         """The policy of `seed`, or of the first: as `surefoot.load`."""
         return load_policy(self.path, seed=seed, overrides=overrides)
 
-    def evaluate(self, *, observer: Observer | None = None, **options: Any) -> dict[str, Any]:
+    def evaluate(
+        self, make_env: MakeEnv | None = None, *, observer: Observer | None = None, **options: Any
+    ) -> dict[str, Any]:
         """Measure all seeds as `surefoot evaluate` does, and return the summary.
 
         Args:
+            make_env: A Gymnasium environment to act in, whose costs and constraints are those of the task's file, or
+                `info["cost"]`: an id or "module:function", of which worker processes make theirs, or a function that
+                makes one, called in this process. By default the task's own environment.
             observer: Hears of progress and remarks.
             options: Those of `surefoot evaluate` by their names in Python: `episodes`, `protocol`, `workers`, `budget`,
                 `cost_limit`, `level` and so on, as in `EvaluationRequest`.
@@ -86,7 +92,8 @@ class Run:
             ConfigError: Where the run cannot be measured so.
         """
         request = EvaluationRequest(**known_options(EvaluationRequest, options))
-        return evaluate_run(self.path, request, given=tuple(options), observer=observer)
+        opened = None if make_env is None else environments_of(make_env)
+        return evaluate_run(self.path, request, given=tuple(options), observer=observer, open_environment=opened)
 
     def finetune(
         self, out: str | os.PathLike[str], *, resume: bool = False, without_offline_data: bool = False,
