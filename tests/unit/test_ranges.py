@@ -208,7 +208,8 @@ def test_only_limits_and_budgets_may_be_infinite() -> None:
     }
     assert infinite == {
         "BenchActOptions.budget", "Budget.ratio", "BudgetRequest.costs", "BudgetRequest.ratios",
-        "EvaluateOptions.budget", "EvaluateOptions.cost_limit",
+        "EvaluateOptions.budget", "EvaluateOptions.cost_limit", "EvaluationRequest.budget",
+        "EvaluationRequest.cost_limit", "LatencyRequest.budget",
     }  # fmt: skip
 
 
