@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from surefoot.algorithms.safedreamer import SafeDreamer
     from surefoot.algorithms.trebi import TREBI
     from surefoot.api.collecting import collect
-    from surefoot.api.run import Run
+    from surefoot.api.run import Run, evaluate, finetune
     from surefoot.api.training import train
     from surefoot.data.episodes import Episodes
     from surefoot.errors import SurefootError, SurefootWarning
@@ -38,6 +38,8 @@ _EXPORTS = {
     "SurefootWarning": "surefoot.errors:SurefootWarning",
     "Task": "surefoot.tasks:Task",
     "collect": "surefoot.api.collecting:collect",
+    "evaluate": "surefoot.api.run:evaluate",
+    "finetune": "surefoot.api.run:finetune",
     "get_task": "surefoot.tasks:get_task",
     "load": "surefoot.training.loaded:load_policy",
     "train": "surefoot.api.training:train",
@@ -57,6 +59,8 @@ __all__ = [
     "Task",
     "__version__",
     "collect",
+    "evaluate",
+    "finetune",
     "get_task",
     "load",
     "train",

@@ -319,12 +319,17 @@ def test_a_policy_is_measured_in_an_environment_of_ones_own(tmp_path: Path) -> N
 def test_a_run_is_measured_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     know_the_stub(monkeypatch)
     run = surefoot.Run(stub_run(tmp_path / "run", StubPlanner()))
-    found = run.evaluate(budget=0.5, episodes=2)
+    found = surefoot.evaluate(str(run.path), budget=0.5, episodes=2)
     assert found["budgets"]["budgets"][0]["ratio"] == 0.5
     assert json.loads((run.path / "summary.json").read_text())["budgets"] == found["budgets"]
     assert "0.5" in run.table()
     with pytest.raises(UnknownNameError, match="unknown option 'episode'; did you mean episodes"):
         run.evaluate(episode=2)
+    with pytest.raises(ConfigError, match="expected an algorithm that can be fine-tuned, found stub"):
+        surefoot.finetune(run, tmp_path / "tuned", steps=10)
+    timed = run.measure_latency(batch=2, calls=3, seconds=0)["batches"][0]
+    assert (timed["batch"], timed["calls"]) == (2, 3)
+    assert timed["p50_ms"] <= timed["p95_ms"] <= timed["p99_ms"]
     with pytest.raises(ConfigError, match="gifs: expected none for stub on Spend, found 2"):
         run.evaluate(budget=0.5, gifs=2)
     with pytest.warns(surefoot.SurefootWarning, match="the report shows no data"):

@@ -140,3 +140,13 @@ class Run:
         found = find_margins(load_run(self.path, {}), request, changed={}, observer=observer or Observer())
         write_calibration(self.path, found)
         return found
+
+
+def evaluate(run: Run | str | os.PathLike[str], make_env: MakeEnv | None = None, **options: Any) -> dict[str, Any]:
+    """Measure a run, or the one in a folder: as `Run.evaluate`."""
+    return (run if isinstance(run, Run) else Run(run)).evaluate(make_env, **options)
+
+
+def finetune(run: Run | str | os.PathLike[str], out: str | os.PathLike[str], **options: Any) -> Run:
+    """Go on with a run online, or with the one in a folder: as `Run.finetune`."""
+    return (run if isinstance(run, Run) else Run(run)).finetune(out, **options)
