@@ -81,6 +81,7 @@ class BC:
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> DiffusionPolicyState | Trained:
+        """Fresh networks."""
         if self.policy_network == "diffusion":
             return init_policy(spec, key, config=self.diffusion)
         actor = DeterministicActor.create(key, spec.observation_dim, self.hidden, spec.action_dim)

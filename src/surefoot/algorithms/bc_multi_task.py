@@ -60,6 +60,7 @@ class MultiTaskBC:
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> Any:
+        """Fresh networks."""
         return self.cloning.init(replace(spec, observation_dim=spec.observation_dim + 1), key)
 
     def update(self, state: Any, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:

@@ -94,6 +94,7 @@ class BCQLag:
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> "BCQLagState":
+        """Fresh networks."""
         k_actor, k_critics, k_vae = jax.random.split(key, 3)
         inputs, hidden = spec.observation_dim + spec.action_dim, self.training.hidden
         actor = DeterministicActor.create(k_actor, inputs, hidden, spec.action_dim, activation="tanh")

@@ -98,6 +98,7 @@ class CPQ:
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> "CPQState":
+        """Fresh networks."""
         k_actor, k_critics, k_vae = jax.random.split(key, 3)
         actor = SquashedGaussianActor.create(k_actor, spec.observation_dim, self.training.hidden, spec.action_dim)
         vae = ActionVAE.create(k_vae, spec.observation_dim, spec.action_dim, self.vae)

@@ -120,13 +120,13 @@ def build_case(algorithm: Algorithm) -> Case:
 
 
 def with_few_updates(config: Any, updates: int = CHUNK) -> Any:
-    """An algorithm whose phases are short: every field that ends in `_updates`, in nested configurations, too."""
+    """An algorithm whose phases are short: every field called `updates` or `..._updates`, in nested configurations, too."""
     changes: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = vars(config)[field.name]
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             changes[field.name] = with_few_updates(value, updates)
-        elif field.name.endswith("_updates") and isinstance(value, int):
+        elif (field.name == "updates" or field.name.endswith("_updates")) and isinstance(value, int):
             changes[field.name] = min(value, updates)
     return dataclasses.replace(config, **changes)
 

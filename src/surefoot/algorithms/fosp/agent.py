@@ -74,6 +74,7 @@ class FOSP(FOSPConfig):
     # --- init, update ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> FOSPState:
+        """Fresh networks."""
         return init_state(spec, key, self)
 
     def update_policy(

@@ -93,6 +93,7 @@ class SafeDreamer(SafeDreamerConfig):
     # --- init, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> SafeDreamerState:
+        """Fresh networks."""
         k_model, k_reward, k_cost, k_actor = jax.random.split(key, 4)
         model = world_model.make_world_model(
             k_model, self.world_model, shape=spec.observation_shape, action_dim=spec.action_dim

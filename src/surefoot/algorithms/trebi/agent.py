@@ -140,6 +140,7 @@ class TREBI(TREBIConfig):
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: Normalizer | None = None) -> TREBIState:
+        """Fresh networks, and the normalization of the data."""
         return init_state(spec, key, self, statistics)
 
     def update(self, state: TREBIState, batch: Batch, key: Key[Array, ""], *, phase: str) -> tuple[TREBIState, Metrics]:
