@@ -120,7 +120,7 @@ def build_case(algorithm: Algorithm) -> Case:
 
 
 def with_few_updates(config: Any, updates: int = CHUNK) -> Any:
-    """An algorithm whose phases are short: every field called `updates` or `..._updates`, in nested configurations, too."""
+    """An algorithm whose phases are short: fields called `updates` or `..._updates`, of nested configurations, too."""
     changes: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = vars(config)[field.name]
