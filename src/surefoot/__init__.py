@@ -11,6 +11,10 @@ from surefoot.envs.registration import register as _register_environments
 
 if TYPE_CHECKING:
     from surefoot.algorithms.bc import BC
+    from surefoot.algorithms.bc_multi_task import MultiTaskBC
+    from surefoot.algorithms.bcq_lag import BCQLag
+    from surefoot.algorithms.bear_lag import BEARLag
+    from surefoot.algorithms.cpq import CPQ
     from surefoot.algorithms.fisor import FISOR
     from surefoot.algorithms.fosp import FOSP
     from surefoot.algorithms.safedreamer import SafeDreamer
@@ -26,6 +30,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _EXPORTS = {
+    "CPQ": "surefoot.algorithms.cpq:CPQ",
+    "BCQLag": "surefoot.algorithms.bcq_lag:BCQLag",
+    "BEARLag": "surefoot.algorithms.bear_lag:BEARLag",
+    "MultiTaskBC": "surefoot.algorithms.bc_multi_task:MultiTaskBC",
     "BC": "surefoot.algorithms.bc:BC",
     "FISOR": "surefoot.algorithms.fisor:FISOR",
     "FOSP": "surefoot.algorithms.fosp:FOSP",
@@ -47,10 +55,14 @@ _EXPORTS = {
 """Public name -> where it is. Imported on first use, so that `import surefoot` needs no JAX."""
 __all__ = [
     "BC",
+    "CPQ",
     "FISOR",
     "FOSP",
     "TREBI",
+    "BCQLag",
+    "BEARLag",
     "Episodes",
+    "MultiTaskBC",
     "Observer",
     "Run",
     "SafeDreamer",
