@@ -6,13 +6,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
 from tests.e2e.tiny import HYPERPARAMETERS, INTERVALS
 from tests.own_log import TANK, tank_columns, write_csv, write_task
+from tests.pages import programs_of
 
+import surefoot
 from surefoot.cli.main import main
+from surefoot.hyperparameters import change
 from surefoot.training import RunDirectory
 
 TOP = Path(__file__).parents[2]
@@ -23,6 +28,31 @@ def commands() -> list[list[str]]:
     text = (TOP / "docs" / "own-log.md").read_text()
     lines = [line for block in re.findall(r"```bash\n(.*?)```", text, re.S) for line in block.splitlines()]
     return [shlex.split(line) for line in lines]
+
+
+def test_the_start_page_runs_as_it_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands are those of the page below but for the task file, which lies beside the log's program."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("pendulum_log.py", "pendulum.toml"):
+        shutil.copy(TOP / "examples" / name, tmp_path)
+    subprocess.run([sys.executable, "pendulum_log.py", "pendulum.csv", "--episodes", "20"], check=True)
+    assert main(["task", "check", "pendulum.toml"]) == 0
+    (code,) = programs_of("index.md")
+    assert len([line for line in code.splitlines() if line]) == 10
+    tiny = change(
+        surefoot.FISOR(), constraint_updates=40, reward_updates=20, policy_updates=20, value_hidden=(16, 16),
+        value_batch_size=32, policy_batch_size=32, num_candidates=4,
+    )  # fmt: skip
+    names: dict[str, Any] = {"TINY": tiny}
+    smaller = {"surefoot.FISOR()": "TINY", "seeds=3": "seeds=1, log_interval=10, checkpoint_interval=20"}
+    for many, few in smaller.items():
+        assert many in code
+        code = code.replace(many, few)
+    exec(compile(code, "index.md", "exec"), names)
+    assert names["action"].shape == (1,)
+    assert np.abs(names["action"]).max() <= 1.0
+    assert np.isfinite(names["value"]).all()
+    assert names["run"].config.task == "pendulum"
 
 
 def test_the_page_runs_as_it_is_printed(
