@@ -28,7 +28,6 @@ def work(cell: Cell, folder: Path) -> Measured:
     from surefoot.hyperparameters import from_hyperparameters
     from surefoot.numerics import pinned
     from surefoot.runs.loaded import load_run
-    from surefoot.tasks import get_task
 
     check_unchanged(cell)
     algorithm = from_hyperparameters(ALGORITHMS[cell.algorithm], cell.hyperparameters, source=cell.method)
@@ -52,7 +51,7 @@ def work(cell: Cell, folder: Path) -> Measured:
         train_run(request, command=("surefoot", "benchmark", cell.method, cell.task), observer=observer)
         trained = time.perf_counter()
         summary = evaluation.evaluate(
-            by_protocol(get_task(cell.task), episodes=cell.episodes),
+            by_protocol(request.task, episodes=cell.episodes),
             load_run(folder, {}),
             workers=cell.workers,
             observer=observer,
