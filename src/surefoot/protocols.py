@@ -22,6 +22,13 @@ class Inputs:
     """Acting takes `PolicyInputs.remaining_budget`."""
     windows: bool = False
     """Updates take windows of consecutive steps."""
+    initial_states: bool = False
+    """Updates take first states of episodes beside transitions."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether single transitions are not enough, so that data are read whole."""
+        return self.windows or self.initial_states
 
 
 @runtime_checkable
@@ -210,6 +217,26 @@ class PlansUnderBudget(Algorithm, Protocol):
     @property
     def budget_discount(self) -> float:
         """d in b_{t+1} = (b_t - c_t) / d, per environment step; 1: plain costs."""
+        ...
+
+
+@runtime_checkable
+class RemarksOnBudgets(Protocol):
+    """An algorithm that knows which budgets its data say something of."""
+
+    def budget_remarks(self, state: Any, budgets: list[float], /) -> list[str]:
+        """What is suspicious about budgets of whole episodes, a sentence each; `state`: of one seed. Raises
+        `ConfigError` where the configuration asks for what no data had."""
+        ...
+
+
+@runtime_checkable
+class TrainedForLimit(Protocol):
+    """An algorithm that is trained for one limit on an episode's cost, and takes none at run time."""
+
+    @property
+    def trained_limit(self) -> float | None:
+        """A sum of costs over an episode; None where there is none."""
         ...
 
 

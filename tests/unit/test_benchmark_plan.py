@@ -91,7 +91,6 @@ def test_dsrls_names_of_tasks_are_known(tmp_path: Path) -> None:
         ('algorithm = "bc"', 'algoritm = "bc"', "methods.safe: unknown key 'algoritm'; did you mean algorithm"),
         ('algorithm = "bc"', 'algorithm = "bcq"', "methods.safe: unknown algorithm 'bcq'; did you mean bc"),
         ('algorithm = "bc"', 'algorithm = "bc"\npreset = "smal"', "unknown preset of bc 'smal'; did you mean small"),
-        ('algorithm = "bc"', 'algorithm = "trebi"', "expected one that plans under no budget, found trebi"),
         ("violation_scale =", "violation_scal =", "unknown hyper-parameter 'violation_scal'; did you mean violation_"),
         ("violation_scale = 25.0", "margin = -1", "margin: expected a number in [0, inf), found -1"),
         ("network.width = 32", "network = 3", "overrides.diffusion.network: expected a table, found 3"),

@@ -167,7 +167,7 @@ def test_a_log_is_a_function_of_its_seed_alone(tmp_path: Path) -> None:
     assert not np.array_equal(collected(task, **how, seed=1)[1]["valve"], one["valve"], equal_nan=True)
 
 
-def test_transitions_are_whole_episodes(tmp_path: Path) -> None:
+def test_transitions_are_in_memory(tmp_path: Path) -> None:
     _, columns = collected(plant(tmp_path), transitions=17)
     assert np.isfinite(columns["valve"]).sum() == 24  # episodes of 8 steps
     _, columns = collected(plant(tmp_path), policy="tests.own_plant:Ramp", episodes=2)

@@ -255,8 +255,6 @@ def _check(options: SweepOptions[Any], given: Collection[str], faults: Faults) -
     task = find_task(options.task, data=options.data)
     if task.image_shape is not None:
         raise ConfigError(f"--task: expected a task of vectors, of whose data there are shares, found {task.name}.")
-    if options.hyper.inputs.budget:
-        faults.add(f"--algorithm: expected one that plans under no budget, found {options.algorithm}")
     route, whose = ("in a simulator", "") if task.simulated else ("pure", f"{task.name}, which has no simulator")
     with faults.also():
         refuse_others(options, ROUTES[route], whose, given=given)

@@ -163,8 +163,6 @@ def _algorithm(method: Method, task: Task, place: str) -> Any:
         algorithm = presets.build(method.algorithm, task, preset=method.preset)
     except SurefootError as error:
         raise ConfigError(f"{place}: {error}") from error
-    if algorithm.inputs.budget:
-        raise ConfigError(f"{place}.algorithm: expected one that plans under no budget, found {method.algorithm}.")
     if not method.overrides:
         return algorithm
     values = _changed(hyperparameters(algorithm), method.overrides, f"{place}.overrides")
