@@ -10,11 +10,10 @@ BCRL_PRESETS: dict[str, dict[str, Any]] = {
         "hidden": (128, 128),
         "learning_rate": 1e-3,
         "target_rate": 0.01,
-        "temperature": 3.0,
     },
-    # The paper's sizes and its settings for deterministic dynamics: the class's own defaults.
-    "paper": {},
+    # The paper's sizes and its setting for deterministic dynamics.
+    "paper": {"temperature": 8.0},
     # The paper's for random dynamics.
-    "stochastic": {"form": "stochastic", "temperature": 3.0},
+    "stochastic": {"form": "stochastic"},
 }
 """Preset -> fields to change."""

@@ -81,7 +81,7 @@ class BCRL:
     """Share of the critics that enters their moving averages at each update."""
     expectile: Annotated[float, Range("(0, 1)")] = 0.8
     """Upper expectile of the value of rewards."""
-    temperature: Annotated[float, Range("[0, inf)")] = 8.0
+    temperature: Annotated[float, Range("[0, inf)")] = 3.0
     """Factor of the advantages in the policy's weights (beta)."""
     budget: BudgetConfig = field(default_factory=BudgetConfig, metadata={GROUP: BudgetConfig})
     """What a budget is."""
