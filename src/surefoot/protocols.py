@@ -225,8 +225,7 @@ class RemarksOnBudgets(Protocol):
     """An algorithm that knows which budgets its data say something of."""
 
     def budget_remarks(self, state: Any, budgets: list[float], /) -> list[str]:
-        """What is suspicious about budgets of whole episodes, a sentence each; `state`: of one seed. Raises
-        `ConfigError` where the configuration asks for what no data had."""
+        """What is suspicious about budgets of episodes, a sentence each. `state`: of one seed. Raises `ConfigError`."""
         ...
 
 

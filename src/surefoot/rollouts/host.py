@@ -102,8 +102,9 @@ def roll_out(
         left: Any = np.full(env.num_envs, np.inf)
         if budgets is not None:
             left = remaining(budgets, books.spent, everyone, books.length)
+        observed: Any = seen
         beside: Any = left.astype(np.float32), books.length.astype(np.int32), books.reward.astype(np.float32)
-        inputs = PolicyInputs(seen, *(one.reshape(grid) for one in beside))
+        inputs = PolicyInputs(observed, *(one.reshape(grid) for one in beside))
         episode = np.maximum(books.episode, 0).reshape(grid)
         with enough_memory(f"a policy's call for {env.num_envs} episodes side by side", "evaluate fewer side by side"):
             memory, actions = _act(algorithm, states, memory, inputs, seeds_array, episode, root=root)

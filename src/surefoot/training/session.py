@@ -135,7 +135,7 @@ class ControlSession:
             left = np.zeros(count, np.float32) if self._policy.needs_budget else None
             memory = self._policy.algorithm.policy(self._policy.state).initial(count)
             key = jax.random.fold_in(self._key, 0)
-            jax.block_until_ready(self._policy.act_in_session(memory, seen, left, np.int32(0), key))
+            jax.block_until_ready(self._policy.act_in_session(memory, seen, left, np.int32(0), key, left))
             return time.perf_counter() - began
 
     def _act(self, observation: Any) -> Float[np.ndarray, "*n act"]:
