@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Key
 
 from surefoot import data
 from surefoot.algorithms.fisor import acting
-from surefoot.algorithms.fisor.acting import Estimates, estimate
+from surefoot.algorithms.fisor.acting import Estimates, advantage_spreads, estimate
 from surefoot.algorithms.fisor.config import FISORConfig, Weighting, without_rewards
 from surefoot.algorithms.fisor.returns import (
     Triple,
@@ -300,6 +300,10 @@ class FISOR(FISORConfig):
     def action_value(self, state: Any, observation: Float[Array, "n obs"], action: Any) -> Float[Array, " n"]:
         """Q_r [n], in the units of the rewards that it learned from."""
         return estimate(state, observation, action, self).q_r
+
+    def feasible_action_value(self, state: Any, observation: Float[Array, "n obs"], action: Any) -> Float[Array, " n"]:
+        """Q_h [n], in the units of h."""
+        return estimate(state, observation, action, self).q_h * constraint_unit(state.scales)
 
     def feasible_margin(self, state: FISORState) -> Float[Array, ""]:
         """A state or an action counts as feasible where V_h or Q_h is at most minus this, in units of h."""
