@@ -102,7 +102,7 @@ def figures_of(mean: np.ndarray, resampled: np.ndarray, truth: np.ndarray, size:
                 "spread": float(truth[:, index].std()),
                 "error": float(error.mean()),
                 "absolute_error": float(np.abs(error).mean()),
-                "rank_correlation": float(spearmanr(mean[:, index], truth[:, index]).statistic),
+                "rank_correlation": float(np.asarray(spearmanr(mean[:, index], truth[:, index]))[0]),
                 "covered": float(((low <= truth[:, index]) & (truth[:, index] <= high)).mean()),
             }
         )
@@ -145,7 +145,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 @pinned()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--policies", type=int, default=24)
     parser.add_argument("--episodes", type=int, default=400)
     parser.add_argument("--sizes", type=int, nargs="+", default=[4_000, 12_000, 40_000])

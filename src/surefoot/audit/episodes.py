@@ -21,7 +21,7 @@ from surefoot.tasks.task_file import ConstraintTable
 from surefoot.training import RunConfig, RunDirectory
 
 
-class Watched(NamedTuple):
+class ConstraintSteps(NamedTuple):
     """A constraint by itself."""
 
     name: str
@@ -37,7 +37,7 @@ class Part(NamedTuple):
     """Complete episodes, with each constraint by itself."""
 
     episodes: Dataset
-    constraints: tuple[Watched, ...]
+    constraints: tuple[ConstraintSteps, ...]
 
 
 class AuditedEpisodes(NamedTuple):
@@ -65,19 +65,19 @@ def audited_episodes(run: RunDirectory, config: RunConfig, *, data: Path | None 
             f"found none; train with {option('held_out')} 0.1."
         )
     path = _path_of(run, config, data, task)
-    whole = library.read(path, task)
-    tables, signals = _signals(path, config, len(whole))
-    columns = whole.observations.shape[1]
+    everything = library.read(path, task)
+    tables, signals = _signals(path, config, len(everything))
+    columns = everything.observations.shape[1]
     if signals is not None:  # they travel as further columns, so that whatever is selected takes them along
         zeros = np.zeros_like(signals)
-        whole = dataclasses.replace(
-            whole,
-            observations=np.concatenate([whole.observations, zeros], 1),
-            next_observations=np.concatenate([whole.next_observations, signals], 1),
+        everything = dataclasses.replace(
+            everything,
+            observations=np.concatenate([everything.observations, zeros], 1),
+            next_observations=np.concatenate([everything.next_observations, signals], 1),
         )
-    held_out = kept_aside(whole, record)
+    held_out = kept_aside(everything, record)
     assert held_out is not None
-    parts = [_part(sample_to_judge(one), task, tables, columns) for one in (held_out, select(whole, record))]
+    parts = [_part(sample_to_judge(one), task, tables, columns) for one in (held_out, select(everything, record))]
     return AuditedEpisodes(path, *parts)
 
 
@@ -117,16 +117,16 @@ def _part(dataset: Dataset, task: Task, tables: tuple[ConstraintTable, ...], col
     if not tables:
         name = next((one.name for one in task.constraints if one.kind == "signal"), task.constraints[0].name)
         limit = None if task.has_signal else task.cost_limit
-        return Part(dataset, (Watched(name, limit, dataset.violating, dataset.costs.astype(np.float64)),))
+        return Part(dataset, (ConstraintSteps(name, limit, dataset.violating, dataset.costs.astype(np.float64)),))
     values = dataset.next_observations[:, columns:]
-    plain = dataclasses.replace(
+    own = dataclasses.replace(
         dataset,
         observations=np.ascontiguousarray(dataset.observations[:, :columns]),
         next_observations=np.ascontiguousarray(dataset.next_observations[:, :columns]),
     )
-    watched = []
+    each_one = []
     for one, column in zip(tables, values.T, strict=True):
         violated, limit = column > 0, one.limit if one.kind == "cost" else None
         cost = column.astype(np.float64) if one.kind == "cost" else violated.astype(np.float64)
-        watched.append(Watched(one.name, limit, violated, cost))
-    return Part(plain, tuple(watched))
+        each_one.append(ConstraintSteps(one.name, limit, violated, cost))
+    return Part(own, tuple(each_one))

@@ -84,10 +84,10 @@ def neighbors(
     then weigh alike, however many columns they have."""
     scales = [_scale(logged) for logged in (steps.observation, steps.action)]
     logged = np.concatenate([values * scale for values, scale in zip(steps[:2], scales, strict=True)], 1)
-    asked = np.concatenate([values * scale for values, scale in zip((observation, action), scales, strict=True)], 1)
+    queried = np.concatenate([values * scale for values, scale in zip((observation, action), scales, strict=True)], 1)
     count = min(NEIGHBORS, len(logged))
-    found = KDTree(logged).query(asked, count)
-    distance, row = (np.asarray(one).reshape(len(asked), count) for one in found)
+    found = KDTree(logged).query(queried, count)
+    distance, row = (np.asarray(one).reshape(len(queried), count) for one in found)
     far = np.maximum(distance[:, -1:], 1e-12)
     weight = np.exp(-SHARPNESS * np.square(distance / far))
     return Similar(row, weight / weight.sum(1, keepdims=True))

@@ -28,7 +28,7 @@ from surefoot.report.audit_words import (
 )
 from surefoot.report.html import report_page
 from surefoot.report.style import BLUE, GREY, INK, VIOLATION, light_grid, new_figure, png_of, styled
-from surefoot.text import without_folders
+from surefoot.text import plain_for_plot, without_folders
 from surefoot.training import RunDirectory
 
 FOLDER = "audit"
@@ -122,7 +122,7 @@ def value_along_episodes(drawn: Sequence[Drawn], margin: float) -> Figure:
         for step in np.flatnonzero(one.violating):
             axes.axvspan(step - 0.5, step + 0.5, color=VIOLATION, alpha=0.25, linewidth=0)
         kind = f"{int(one.violating.sum()):,} violating steps" if one.violating.any() else "no violation"
-        axes.set_title(f"Episode {one.number}: {kind}", loc="left")
+        axes.set_title(plain_for_plot(f"Episode {one.number}: {kind}"), loc="left")
         axes.set_xlabel("step")
         axes.set_ylabel("$V_h$")
         light_grid(axes)

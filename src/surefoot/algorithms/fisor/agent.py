@@ -3,7 +3,8 @@
 Three regressions, none of which needs another's result. The paper's equations, in the order of an update:
 
 - equation 9: `step_constraint`, V_h to the lower expectile tau of the largest Q_h
-- equation 10: `reachability_target`, (1 - gamma) h + gamma max(h, V_h(s')), on which `step_constraint` regresses Q_h
+- equation 10: `reachability_target`, (1 - gamma) h + gamma max(h, V_h(s')), on which `step_constraint` regresses Q_h:
+  its mean, or beyond the paper a quantile over the next states
 - IQL's equations 5 and 6 (Kostrikov et al., 2022): `step_reward`, V_r to an upper expectile of the smallest Q_r, then
   Q_r to r + gamma V_r(s')
 - equation 14: `transition_weights`, inside 1[Q_h <= 0] exp(alpha_1 A_r), outside exp(-alpha_2 A_h)
@@ -85,8 +86,9 @@ def step_constraint(
     else:
         target = reward_target(batch.cost, next_value, continues, discount=config.discount)
     pair, critic_metrics = step_critic(
-        pair, inputs, target, target_rate=config.values.target_rate, optimizer=optimizer, prefix="constraint"
-    )
+        pair, inputs, target, target_rate=config.values.target_rate, optimizer=optimizer, prefix="constraint",
+        quantile=config.constraint.backup_quantile,
+    )  # fmt: skip
     return pair, value_metrics | critic_metrics
 
 
