@@ -2,7 +2,7 @@
 
     JAX_PLATFORMS=cpu python benchmarks/noisy_robot.py
 
-PointRobot whose acceleration is lost at each step with several chances (`surefoot.envs.noisy_robot`), 40,000 logged
+PointRobot whose acceleration is lost at each step with several chances (`surefoot.envs.noisy_robot`), 30,000 logged
 steps each of the behaviours that collect PointRobot's data. FISOR's V_h and Q_h (preset `small` for stochastic
 dynamics, shorter) learn from the mean over next states, as in the paper, and from a quantile. A pose counts as
 infeasible where the smallest chance of a violation (`surefoot.safety.exact_noisy`) is above 10 %, and as called
@@ -140,8 +140,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--failures", type=float, nargs="+", default=[0.0, 0.5, 0.75])
     parser.add_argument("--quantiles", type=float, nargs="+", default=[0.0, 0.9])
-    parser.add_argument("--updates", type=int, default=5_000)
-    parser.add_argument("--transitions", type=int, default=40_000)
+    parser.add_argument("--updates", type=int, default=4_000)
+    parser.add_argument("--transitions", type=int, default=30_000)
     options = parser.parse_args()
     poses, rows, gains = poses_to_judge(), [], {}
     for failure in options.failures:

@@ -120,7 +120,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "flagship": flagship,
     "fisor-front": front,
     "slow-actuators": copied("slow_actuators", "table.md"),
-    "fqe": copied("fqe", "table.md"),
     "hazard-run": copied("hazard_run", "table.md"),
     "point-robot-pixels": copied("point_robot_pixels", "table.md"),
     "point-goal-vision": copied("point_goal_vision", "table.md"),
