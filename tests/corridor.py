@@ -4,7 +4,7 @@ x' = x + 0.1 a, reward x', h = x' - 1, for 10 steps; the second column of an obs
 policy's action is -0.5 times its state; so from x it earns 10 x - 2.75 times that.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -126,8 +126,9 @@ def corridor_run(
     config = make_config(
         algorithm, name="creeper", task=task, seeds=(0, 1), data_path=str(place),
         data_fingerprint=select(dataset, chosen).fingerprint(), log_interval=1, checkpoint_interval=1,
-        data_selection=chosen, task_file=task_file,
+        data_selection=chosen,
     )  # fmt: skip
+    config = replace(config, task_file=task_file)
     run = RunDirectory(folder / "run")
     run.start(config, resume=False)
     run.save_checkpoint(1, {"gain": jnp.full(2, gain)}, config.identity)

@@ -48,7 +48,8 @@ class ChanceSet:
         x, y = (np.clip(poses[:, column], self.axis[0], self.axis[-1]) for column in (0, 1))
         speed = np.clip(poses[:, 2], 0.0, axes[0][-1])
         points = np.stack([speed, np.mod(poses[:, 3], 2 * np.pi), x, y], 1)
-        return np.concatenate([ask(points[at : at + _CHUNK]) for at in range(0, len(points), _CHUNK)])
+        found = [ask(points[at : at + _CHUNK]) for at in range(0, len(points), _CHUNK)]
+        return np.clip(np.concatenate(found), 0.0, 1.0)  # weights sum to 1 but for rounding
 
 
 def solve_noisy_robot(
