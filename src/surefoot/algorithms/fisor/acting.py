@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot.algorithms.fisor.config import Extraction, FISORConfig
-from surefoot.algorithms.fisor.scales import constraint_unit, margin_of, mean_and_spread, standardized
+from surefoot.algorithms.fisor.scales import constraint_unit, margin_of, standardized
 from surefoot.algorithms.fisor.state import FISORState
 from surefoot.diffusion.policy import propose
 from surefoot.errors import ConfigError
@@ -38,20 +38,6 @@ def estimate(
         q_h=state.constraint.critic_target(inputs).max(0) - config.limit,
         v_h=state.constraint.value(observation).max(0) - config.limit,
     )
-
-
-def advantage_spreads(
-    estimates: Estimates, *, margin: float | Float[Array, ""] = 0.0, relief: Float[Array, " b"] | None = None
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Standard deviations of the reward advantage inside the region and of the constraint's outside it.
-
-    Temperatures divided by them mean the same on every task: with rewards in metres exp(5 A) is nearly 1 everywhere.
-    """
-    q_r, v_r, q_h, v_h = estimates
-    inside = v_h <= -margin
-    _, reward_spread = mean_and_spread(q_r - v_r, inside & (q_h <= -margin))
-    _, constraint_spread = mean_and_spread(v_h - q_h if relief is None else relief, ~inside)
-    return reward_spread, constraint_spread
 
 
 def scaled_value(state: FISORState, observation: Float[Array, "n obs"], config: FISORConfig) -> Float[Array, " n"]:

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Key
 
 from surefoot import data
 from surefoot.algorithms.fisor import acting
-from surefoot.algorithms.fisor.acting import Estimates, advantage_spreads, estimate
+from surefoot.algorithms.fisor.acting import Estimates, estimate
 from surefoot.algorithms.fisor.config import FISORConfig, Weighting, without_rewards
 from surefoot.algorithms.fisor.returns import (
     Triple,
