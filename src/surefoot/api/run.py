@@ -12,6 +12,7 @@ from surefoot.evaluation.latency import LatencyRequest, measure_latency
 from surefoot.evaluation.request import EvaluationRequest, evaluate_run
 from surefoot.experiments.finetune import FinetuneRequest, Finetuning, finetune_run
 from surefoot.observer import Observer
+from surefoot.report.audit_page import AuditReport, write_audit
 from surefoot.report.run_page import report
 from surefoot.report.summary_text import summary_text
 from surefoot.runs.loaded import load_run

@@ -3,8 +3,7 @@
 Three regressions, none of which needs another's result. The paper's equations, in the order of an update:
 
 - equation 9: `step_constraint`, V_h to the lower expectile tau of the largest Q_h
-- equation 10: `reachability_target`, (1 - gamma) h + gamma max(h, V_h(s')), on which `step_constraint` regresses Q_h:
-  its mean, or beyond the paper a quantile over the next states
+- equation 10: `reachability_target`, (1 - gamma) h + gamma max(h, V_h(s')), on which `step_constraint` regresses Q_h
 - IQL's equations 5 and 6 (Kostrikov et al., 2022): `step_reward`, V_r to an upper expectile of the smallest Q_r, then
   Q_r to r + gamma V_r(s')
 - equation 14: `transition_weights`, inside 1[Q_h <= 0] exp(alpha_1 A_r), outside exp(-alpha_2 A_h)
@@ -87,8 +86,7 @@ def step_constraint(
         target = reward_target(batch.cost, next_value, continues, discount=config.discount)
     pair, critic_metrics = step_critic(
         pair, inputs, target, target_rate=config.values.target_rate, optimizer=optimizer, prefix="constraint",
-        quantile=config.constraint.backup_quantile,
-    )  # fmt: skip
+        quantile=config.constraint.backup_quantile)  # fmt: skip
     return pair, value_metrics | critic_metrics
 
 
@@ -173,8 +171,7 @@ class FISOR(FISORConfig):
 
     def calibrate(self, state: FISORState, data: Transition, *, phase: str) -> FISORState:
         """The state with scales measured on `data` (first phase), or with quantiles of V_h (policy phase)."""
-        scales = state.scales
-        if scales is None:
+        if (scales := state.scales) is None:
             return state
         if phase == self.phases[0].name:
             scales = measure(scales, data)
@@ -224,10 +221,8 @@ class FISOR(FISORConfig):
         return state._replace(recovery=recovery), metrics
 
     def _update_joint(self, state: FISORState, batch: Transition, key: Key[Array, ""]) -> tuple[FISORState, Metrics]:
-        """Policy steps on consecutive parts of the batch, then V_r, Q_r, V_h, Q_h on its first rows.
-
-        The critics' forward pass over the batch serves the weights and the values: none of its networks moves before.
-        """
+        """Policy steps on consecutive parts of the batch, then V_r, Q_r, V_h, Q_h on its first rows. The critics'
+        forward pass over the batch serves the weights and the values: none of its networks moves before."""
         estimates = estimate(state, batch.observation, batch.action, self)
         batch = scaled_batch(state.scales, batch)
         size = self.training.policy_batch_size
