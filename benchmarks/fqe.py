@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.stats import spearmanr
-from surefoot.envs.behaviours import Traits, seek_goal
 
 from surefoot.audit.fqe import LoggedSteps, fitted_q
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
+from surefoot.envs.behaviors import Traits, seek_goal
 from surefoot.evaluation.collect import collect_point_robot
 from surefoot.numerics import pinned
 from surefoot.report.style import BLUE, GREY, light_grid, new_figure, png_of, styled

@@ -20,7 +20,7 @@ import numpy as np
 
 from surefoot import presets
 from surefoot.data import Dataset
-from surefoot.envs import behaviours, noisy_robot, point_robot
+from surefoot.envs import behaviors, noisy_robot, point_robot
 from surefoot.hyperparameters import change
 from surefoot.numerics import pinned
 from surefoot.report.style import BLUE, GREY, VERMILION, light_grid, new_figure, png_of, styled
@@ -47,12 +47,12 @@ def collect(failure: float, transitions: int) -> Dataset:
     def episode(key: Any, seeks_goal: Any) -> Any:
         k_reset, k_traits, k_steps = jax.random.split(key, 3)
         state, observation = noisy_robot.reset(k_reset)
-        traits = behaviours.draw_traits(k_traits, seeks_goal)
-        memory = behaviours.Memory(jnp.zeros(2), jnp.zeros(()), jnp.zeros(2))
+        traits = behaviors.draw_traits(k_traits, seeks_goal)
+        memory = behaviors.Memory(jnp.zeros(2), jnp.zeros(()), jnp.zeros(2))
 
         def one(carry: Any, step_key: Any) -> Any:
             state, observation, memory, running = carry
-            memory, action = behaviours.act(memory, state.robot.pose, traits, step_key)
+            memory, action = behaviors.act(memory, state.robot.pose, traits, step_key)
             entered, result = noisy_robot.step(state, action, failure=failure)
             ended = result.terminated | result.truncated
             return (entered, result.observation, memory, running & ~ended), (observation, action, result, running)
