@@ -16,6 +16,7 @@ import numpy as np
 
 import _machine
 from surefoot.algorithms.fisor import FISOR
+from surefoot.algorithms.one_step_flow import OneStepFlow
 from surefoot.hyperparameters import change
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.training import LoadedPolicy, RunConfig, hyperparameters
@@ -30,7 +31,7 @@ SIZES = {
 }
 
 
-def fresh_policy(algorithm: FISOR, spec: DataSpec) -> LoadedPolicy:
+def fresh_policy(algorithm: FISOR | OneStepFlow, spec: DataSpec) -> LoadedPolicy:
     """A policy that was never trained or saved."""
     config = RunConfig(
         algorithm="fisor", task="synthetic", preset=None, seeds=(0,), hyperparameters=hyperparameters(algorithm),

@@ -39,31 +39,33 @@ def cpu_seconds(block: Block) -> float:
     return time.process_time() - began
 
 
-def measure(name: str, preset: str, *, rounds: int, updates: int, rows: int) -> dict[str, Any]:
-    """Seconds of an update of one seed, and of three together."""
+def measure(name: str, preset: str, *, rounds: int, updates: int, rows: int, alone: bool) -> dict[str, Any]:
+    """Seconds of an update of one seed, and of three together where they are asked for."""
     limits = {} if name == "bc" else {"cost_limit": 10.0, "horizon": SPEC.horizon}
     algorithm = change(ALGORITHMS[name](), **PRESETS[name][preset], **limits)
     data = synthetic(rows)
     began = time.process_time()
     one, _ = training_block(algorithm, SPEC, data, seeds=SEEDS[:1], updates=updates)
     compiling = time.process_time() - began
-    three, _ = training_block(algorithm, SPEC, data, seeds=SEEDS, updates=updates)
-    found: dict[str, list[float]] = {"one": [], "three": []}
-    for block in (one, three):  # the first run pays for buffers
+    blocks = {"one": one}
+    if not alone:
+        blocks["three"], _ = training_block(algorithm, SPEC, data, seeds=SEEDS, updates=updates)
+    for block in blocks.values():  # the first run pays for buffers
         block()
+    found: dict[str, list[float]] = {key: [] for key in blocks}
     for _ in range(rounds):
-        found["one"].append(cpu_seconds(one) / updates)
-        found["three"].append(cpu_seconds(three) / updates)
-    alone, together = (statistics.median(seconds) for seconds in found.values())
+        for key, block in blocks.items():
+            found[key].append(cpu_seconds(block) / updates)
+    medians = {key: statistics.median(seconds) for key, seconds in found.items()}
     osrl = OSRL[name] if preset != DEFAULT_PRESET else None
     return {
         "algorithm": name,
         "preset": preset,
         "compile_cpu_seconds": round(compiling, 2),
-        "cpu_seconds_per_update": round(alone, 5),
+        "cpu_seconds_per_update": round(medians["one"], 5),
         "osrl_cpu_seconds_per_update": osrl,
-        "share_of_osrl": None if osrl is None else round(alone / osrl, 3),
-        "three_seeds_gain": round(len(SEEDS) * alone / together, 3),
+        "share_of_osrl": None if osrl is None else round(medians["one"] / osrl, 3),
+        "three_seeds_gain": None if alone else round(len(SEEDS) * medians["one"] / medians["three"], 3),
         "blocks": {key: [round(value, 5) for value in values] for key, values in found.items()},
         "updates_in_a_block": updates,
     }
@@ -77,12 +79,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=4)
     parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--alone", action="store_true", help="one seed only")
     options = parser.parse_args()
     results = []
     for name in options.algorithms:
         for preset in options.presets:
             updates = options.updates * (10 if preset == DEFAULT_PRESET else 1)
-            row = measure(name, preset, rounds=options.rounds, updates=updates, rows=options.rows)
+            row = measure(name, preset, rounds=options.rounds, updates=updates, rows=options.rows, alone=options.alone)
             results.append(row)
             jax.clear_caches()
             print({key: value for key, value in row.items() if key != "blocks"}, flush=True)

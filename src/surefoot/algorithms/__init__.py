@@ -7,13 +7,11 @@ from typing import Any
 from surefoot.algorithms.bc import BC
 from surefoot.algorithms.bc_multi_task import MultiTaskBC
 from surefoot.algorithms.bcq_lag import BCQLag
-from surefoot.algorithms.bcrl import BCRL
 from surefoot.algorithms.bear_lag import BEARLag
-from surefoot.algorithms.cdt import CDT
-from surefoot.algorithms.coptidice import COptiDICE
 from surefoot.algorithms.cpq import CPQ
 from surefoot.algorithms.fisor import FISOR
 from surefoot.algorithms.fosp import FOSP
+from surefoot.algorithms.one_step_flow import OneStepFlow
 from surefoot.algorithms.safedreamer import SafeDreamer
 from surefoot.algorithms.trebi import TREBI
 from surefoot.errors import ConfigError, check_name
@@ -27,11 +25,9 @@ ALGORITHMS: dict[str, type[Any]] = {
     "bcq_lag": BCQLag,
     "bear_lag": BEARLag,
     "cpq": CPQ,
-    "bcrl": BCRL,
-    "cdt": CDT,
-    "coptidice": COptiDICE,
     "fisor": FISOR,
     "fosp": FOSP,
+    "one_step_flow": OneStepFlow,
     "safedreamer": SafeDreamer,
     "trebi": TREBI,
 }

@@ -22,7 +22,6 @@ from jaxtyping import Array, Float, Key
 
 from surefoot.algorithms.baseline import (
     BaselineConfig,
-    LimitedInTraining,
     RewardAndCost,
     bellman_target,
     continues,
@@ -52,7 +51,7 @@ from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs
 
 
 @dataclass(frozen=True)
-class CPQ(LimitedInTraining):
+class CPQ:
     """Hyper-parameters; the values here are OSRL's, with the corrected behaviour."""
 
     training: BaselineConfig = field(
@@ -80,6 +79,11 @@ class CPQ(LimitedInTraining):
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Xu et al., AAAI 2022, arXiv 2107.09003"
+
+    @property
+    def threshold(self) -> float:
+        """q: the limit of the discounted cost."""
+        return self.limit.discounted(self.training.discount)
 
     # --- data and phases ---
 

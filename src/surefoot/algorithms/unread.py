@@ -10,6 +10,7 @@ from surefoot.algorithms.bcq_lag import BCQLag
 from surefoot.algorithms.bear_lag import BEARLag
 from surefoot.algorithms.fisor import FISOR
 from surefoot.algorithms.fosp import FOSP
+from surefoot.algorithms.one_step_flow import OneStepFlow
 from surefoot.algorithms.safedreamer import SafeDreamer
 from surefoot.algorithms.trebi import TREBI
 from surefoot.diffusion.policy import DiffusionPolicyConfig
@@ -25,6 +26,9 @@ def unread(algorithm: Algorithm) -> Reasons:
     match algorithm:
         case FISOR():
             return _fisor(algorithm) | _diffusion(algorithm.diffusion)
+        case OneStepFlow():
+            named = _all("a student in place of a diffusion policy", "diffusion", "safer_step")
+            return _fisor(algorithm.fisor) | named
         case MultiTaskBC():
             return unread(algorithm.cloning)
         case BC(policy_network="deterministic"):

@@ -9,12 +9,10 @@ from surefoot.errors import check_name
 from surefoot.hyperparameters import change
 from surefoot.presets.baselines import BCQ_LAG_PRESETS, BEAR_LAG_PRESETS, CPQ_PRESETS
 from surefoot.presets.bc import BC_PRESETS, MULTI_TASK_PRESETS
-from surefoot.presets.bcrl import BCRL_PRESETS
-from surefoot.presets.cdt import CDT_PRESETS
-from surefoot.presets.coptidice import COPTIDICE_PRESETS
 from surefoot.presets.costs import COSTS_PRESETS
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.presets.fosp import FOSP_PRESETS, PIXELS_PRESETS, SAFEDREAMER_PRESETS, for_larger, for_vectors
+from surefoot.presets.one_step_flow import ONE_STEP_FLOW_COSTS, ONE_STEP_FLOW_PRESETS
 from surefoot.presets.trebi import TREBI_PRESETS, TREBI_TASK_PRESETS
 from surefoot.presets.vision import VISION_PRESETS
 from surefoot.tasks import Task
@@ -25,17 +23,15 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "bcq_lag": BCQ_LAG_PRESETS,
     "bear_lag": BEAR_LAG_PRESETS,
     "cpq": CPQ_PRESETS,
-    "bcrl": BCRL_PRESETS,
-    "cdt": CDT_PRESETS,
-    "coptidice": COPTIDICE_PRESETS,
     "fisor": FISOR_PRESETS,
     "fosp": FOSP_PRESETS,
+    "one_step_flow": ONE_STEP_FLOW_PRESETS,
     "safedreamer": SAFEDREAMER_PRESETS,
     "trebi": TREBI_PRESETS,
 }
 """Algorithm -> preset -> fields to change."""
 
-TRAINED_FOR_A_LIMIT = ("bcq_lag", "bear_lag", "coptidice", "cpq")
+TRAINED_FOR_A_LIMIT = ("bcq_lag", "bear_lag", "cpq")
 """Baselines that take the task's limit on costs as they are trained."""
 
 DEFAULT_PRESET = "small"
@@ -48,6 +44,7 @@ COSTS, VECTORS = "costs", "vectors"
 _Presets = dict[str, dict[str, Any]]
 TASK_PRESETS: dict[tuple[str, str], _Presets] = {
     **{(algorithm, COSTS): presets for algorithm, presets in COSTS_PRESETS.items()},
+    ("one_step_flow", COSTS): ONE_STEP_FLOW_COSTS,
     **{
         (algorithm, VECTORS): {name: for_vectors(changes) for name, changes in PRESETS[algorithm].items()}
         for algorithm in ("fosp", "safedreamer")
@@ -81,7 +78,7 @@ def build(algorithm: str, task: Task, *, preset: str = DEFAULT_PRESET) -> Any:
     kind = algorithm_class(algorithm)
     presets = presets_of(algorithm, task)
     changes = dict(presets[check_name(f"preset of {algorithm}", preset, presets)])
-    if algorithm == "fisor":
+    if algorithm in ("fisor", "one_step_flow"):
         changes = {"horizon": task.horizon, "cost_limit": task.cost_limit} | changes
         if not task.deterministic:  # what was driven once may go otherwise the next time
             changes |= {"trajectory_bound": False, "value_bound": False}

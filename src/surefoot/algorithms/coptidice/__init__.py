@@ -1,5 +1,0 @@
-"""COptiDICE."""
-
-from surefoot.algorithms.coptidice.agent import COptiDICE, COptiDICEState
-
-__all__ = ["COptiDICE", "COptiDICEState"]
