@@ -8,7 +8,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import pcgym
+import pcgym  # pyright: ignore[reportMissingImports]  (of the example alone)
 
 STEPS = 60
 
