@@ -22,6 +22,13 @@ class Inputs:
     """Acting takes `PolicyInputs.remaining_budget`."""
     windows: bool = False
     """Updates take windows of consecutive steps."""
+    initial_states: bool = False
+    """Updates take first states of episodes beside transitions."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether single transitions are not enough, so that data are read whole."""
+        return self.windows or self.initial_states
 
 
 @runtime_checkable
@@ -214,6 +221,25 @@ class PlansUnderBudget(Algorithm, Protocol):
 
 
 @runtime_checkable
+class RemarksOnBudgets(Protocol):
+    """An algorithm that knows which budgets its data say something of."""
+
+    def budget_remarks(self, state: Any, budgets: list[float], /) -> list[str]:
+        """What is suspicious about budgets of episodes, a sentence each. `state`: of one seed. Raises `ConfigError`."""
+        ...
+
+
+@runtime_checkable
+class TrainedForLimit(Protocol):
+    """An algorithm that is trained for one limit on an episode's cost, and takes none at run time."""
+
+    @property
+    def trained_limit(self) -> float | None:
+        """A sum of costs over an episode; None where there is none."""
+        ...
+
+
+@runtime_checkable
 class ShowsPlans(Protocol):
     """A planner whose memory holds the observations that it expects."""
 
@@ -283,6 +309,17 @@ class HasActionValue(Protocol):
         self, state: Any, observation: Float[Array, "n obs"], action: Float[Array, "n act"], /
     ) -> Float[Array, " n"]:
         """Q(s, a) [n]: the discounted reward to come, in the units of the rewards that it learned from."""
+        ...
+
+
+@runtime_checkable
+class HasFeasibleActionValue(Protocol):
+    """An algorithm whose values say which actions keep it safe."""
+
+    def feasible_action_value(
+        self, state: Any, observation: Float[Array, "n obs"], action: Float[Array, "n act"], /
+    ) -> Float[Array, " n"]:
+        """Q_h(s, a) [n]: the worst constraint signal to come after the action, in the units of `feasible_value`."""
         ...
 
 

@@ -98,6 +98,8 @@ class PolicyInputs(NamedTuple):
     """Cost that may still be caused, in the units of the algorithm's `budget_discount`; inf: no limit."""
     step: Int[Array, " n"] | None = None
     """Environment steps taken so far in the episode, int32; algorithms that do not plan over the rest ignore it."""
+    reward: Float[Array, " n"] | None = None
+    """Of the step before, in the task's units; 0 as an episode begins."""
 
 
 class Policy(NamedTuple):

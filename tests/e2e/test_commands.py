@@ -112,7 +112,7 @@ def test_paths_begin_at_the_starts(finished_run: Path) -> None:
 
 def test_report_shows_all_figures_and_needs_nothing_else(finished_run: Path) -> None:
     page = (finished_run / "report.html").read_text()
-    for name in ("feasible-region", "trajectories", "training", "data"):
+    for name in ("feasible-region", "value-paths", "trajectories", "training", "data"):
         assert f'<figure id="{name}">' in page
     assert "<script" not in page
     assert 'src="data:image/' in page

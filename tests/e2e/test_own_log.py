@@ -70,7 +70,7 @@ def test_the_page_runs_as_it_is_printed(
             fewer = ["20" if word == "100" else word for word in words]
             program = [sys.executable] if words[0] == "python" else [words[0]]
             subprocess.run([*program, *fewer[1:]], check=True)
-    assert names == ["pendulum_log.py", "task", "-i", "task", "data", "data", "train", "report"]
+    assert names == ["pendulum_log.py", "task", "-i", "task", "data", "data", "train", "audit", "report"]
     shown = capsys.readouterr().out
     assert "pendulum.toml: pendulum: good." in shown
     assert "pendulum.hdf5: 20 episodes, 3,980 transitions of pendulum." in shown  # 20 of 200 rows: 199 steps each

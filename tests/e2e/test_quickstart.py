@@ -65,11 +65,12 @@ def test_quickstart_removes_an_earlier_one_only(tmp_path: Path) -> None:
     out, outside = tmp_path / "run", tmp_path / "outside"
     outside.mkdir()
     (outside / "checkpoint.json").write_text("{}")
-    for name in ("checkpoints/000000005/checkpoint.json", "evaluation/paths.npz", "quickstart.json", ".git/HEAD"):
+    for name in ("checkpoints/000000005/checkpoint.json", "evaluation/paths.npz", "quickstart.json", ".git/HEAD",
+                 "report/data.pdf", "report/key-figures.tex"):  # fmt: skip
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text("{}")
 
-    for stray in ("notes.txt", "evaluation/thesis.tex", "checkpoints/000000005/link"):
+    for stray in ("notes.txt", "evaluation/thesis.tex", "report/thesis.tex", "checkpoints/000000005/link"):
         if stray.endswith("link"):
             (out / stray).symlink_to(outside)
         else:

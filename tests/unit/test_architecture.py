@@ -115,8 +115,12 @@ INDEX = re.compile(r"^- .+?: `([\w.]+)`", re.MULTILINE)
 
 
 @pytest.mark.parametrize(
-    "name", ["bc", "bc_multi_task", "bcq_lag", "bear_lag", "cpq", "fisor", "fosp", "safedreamer", "trebi"]
-)
+    "name",
+    [
+        "bc", "bc_multi_task", "bcq_lag", "bcrl", "bear_lag", "cdt", "coptidice", "cpq", "fisor", "fosp", "safedreamer",
+        "trebi",
+    ],
+)  # fmt: skip
 def test_an_agent_begins_with_an_index_of_its_equations_that_resolves(name: str) -> None:
     from surefoot.algorithms import ALGORITHMS
 

@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import own_plant
 from tests.data_fixtures import is_one_sentence
 
+from surefoot.collection.own import OwnCollection, collect_own, write_log
+from surefoot.envs.workers.players import OWN, Players
 from surefoot.errors import ConfigError
 from surefoot.experiments.plan import Plan, TaskEntry, read_plan
 from surefoot.experiments.resolve import identity_of, resolve_cells, resolve_methods
+from surefoot.experiments.sources import describe
 from surefoot.experiments.store import DataRecord
+from surefoot.tasks import get_task
 from surefoot.types import BEFORE
 
 RECORD = DataRecord("ball.hdf5", "f" * 64, 10, 20, 5, 500, 0.2, 0.5, 0.9)
@@ -86,7 +91,6 @@ def test_dsrls_names_of_tasks_are_known(tmp_path: Path) -> None:
         ('algorithm = "bc"', 'algoritm = "bc"', "methods.safe: unknown key 'algoritm'; did you mean algorithm"),
         ('algorithm = "bc"', 'algorithm = "bcq"', "methods.safe: unknown algorithm 'bcq'; did you mean bc"),
         ('algorithm = "bc"', 'algorithm = "bc"\npreset = "smal"', "unknown preset of bc 'smal'; did you mean small"),
-        ('algorithm = "bc"', 'algorithm = "trebi"', "expected one that plans under no budget, found trebi"),
         ("violation_scale =", "violation_scal =", "unknown hyper-parameter 'violation_scal'; did you mean violation_"),
         ("violation_scale = 25.0", "margin = -1", "margin: expected a number in [0, inf), found -1"),
         ("network.width = 32", "network = 3", "overrides.diffusion.network: expected a table, found 3"),
@@ -191,3 +195,25 @@ def test_hyperparameters_that_were_added_later_leave_keys_as_they_were() -> None
     assert changed == {
         "sizes": [1, 2], "inner": {"width": 3, "later": 0.6}, "added": {"width": 3}, "returns": {"width": 4},
     }  # fmt: skip
+
+
+def test_a_task_file_beside_the_plan_is_a_task_of_it(tmp_path: Path) -> None:
+    """Its columns may hold a *: the data know which they are."""
+    open_columns = own_plant.TASK.replace('"flow[0]", "flow[1]"', '"flow*"')
+    (tmp_path / "plant.toml").write_text(open_columns)
+    (tmp_path / "whole.toml").write_text(own_plant.TASK)
+    collection = OwnCollection(get_task(str(tmp_path / "whole.toml")), policy="tests.own_plant:wobble", episodes=3)
+    with Players(collection.task, OWN, workers=0) as players:
+        write_log(collection, collect_own(collection, players), tmp_path / "plant.hdf5")
+    text = 'name = "own"\nseeds = [0]\nepisodes = 1\n[tasks]\n"plant.toml" = "plant.hdf5"\n'
+    text += '[methods.bc]\nalgorithm = "bc"\n'
+    path = written(tmp_path, text)
+    plan = read_plan(path)
+    assert list(plan.tasks) == ["plant"]
+    found = resolve_methods(plan, str(path), tmp_path)
+    assert found["plant", "bc"].task.observation_dim == 3
+    assert describe(tmp_path / "plant.hdf5", "plant").episodes == 3
+    with pytest.raises(ConfigError, match=r"absent\.toml: expected a task file, found no such file"):
+        read_plan(written(tmp_path, text.replace("plant.toml", "absent.toml")))
+    with pytest.raises(ConfigError, match="expected each task once, found plant twice"):
+        read_plan(written(tmp_path, text.replace('"plant.toml" =', '"whole.toml" = "a"\n"plant.toml" =')))

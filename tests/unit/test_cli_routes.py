@@ -160,7 +160,6 @@ def test_what_a_collection_does_not_read_or_cannot_make(
     ("words", "sentence"),
     [
         (["--task", "HazardRun"], "--task: expected a task of vectors"),
-        (["--algorithm", "trebi", "--task", "SafePendulum"], "--algorithm: expected one that plans under no budget"),
         (["--task", "SafePendulum", "--workers", "2"], "--workers: expected none for SafePendulum"),
         (["--protocol", "dsrl"], "--protocol dsrl: task PointRobot is not in it"),
     ],

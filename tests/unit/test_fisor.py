@@ -103,6 +103,11 @@ def test_phases() -> None:
         ({"constraint_expectile": 1.0}, "constraint_expectile: expected .* found 1"),
         ({"num_candidates": 0}, "num_candidates: expected at least 1, found 0"),
         ({"ensemble": 0}, "ensemble: expected at least 1, found 0"),
+        (
+            {"backup_quantile": 0.9, "trajectory_bound": True},
+            "backup_quantile: expected 0 with trajectory_bound",
+        ),
+        ({"backup_quantile": 0.9, "critic": "qc"}, "backup_quantile: expected 0 with critic = qc, found 0.9"),
         ({"schedule": "joint", "value_batch_size": 17}, r"at most policy_steps \* policy_batch_size = 16 .* found 17"),
     ],
 )

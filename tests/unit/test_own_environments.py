@@ -4,10 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tests import own_plant
 from tests.data_fixtures import is_one_sentence
+from tests.toy_algorithm import SPEC, ToyAlgorithm
 
 from surefoot.collection.own import OwnCollection, collect_own, write_log
 from surefoot.data import load
@@ -17,7 +20,10 @@ from surefoot.envs.vector import Step
 from surefoot.envs.workers.players import OWN, Players
 from surefoot.envs.workers.vector import VectorSimulator
 from surefoot.errors import ConfigError
+from surefoot.evaluation.along import StepRecorder
 from surefoot.evaluation.protocol import cost_limits
+from surefoot.report.along_plots import along_episodes
+from surefoot.rollouts.host import walk
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.read_task_file import TaskFileReader
 
@@ -161,7 +167,7 @@ def test_a_log_is_a_function_of_its_seed_alone(tmp_path: Path) -> None:
     assert not np.array_equal(collected(task, **how, seed=1)[1]["valve"], one["valve"], equal_nan=True)
 
 
-def test_transitions_are_whole_episodes(tmp_path: Path) -> None:
+def test_transitions_are_in_memory(tmp_path: Path) -> None:
     _, columns = collected(plant(tmp_path), transitions=17)
     assert np.isfinite(columns["valve"]).sum() == 24  # episodes of 8 steps
     _, columns = collected(plant(tmp_path), policy="tests.own_plant:Ramp", episodes=2)
@@ -192,6 +198,39 @@ def test_a_task_without_environment_or_with_files_as_episodes_collects_nothing(t
         OwnCollection(replace(plant(tmp_path), environment=None))
     with pytest.raises(ConfigError, match=r"episodes\.by: expected a column"):
         OwnCollection(plant(tmp_path, ('by = "episode"', 'by = "files"')))
+
+
+# --- episodes of an evaluation, step by step -------------------------------------------------------------------------
+
+
+def test_the_steps_of_the_first_episodes_are_kept_and_drawn(tmp_path: Path) -> None:
+    make = '"tests.own_plant:Plant"'
+    task = plant(tmp_path, (make, make + '\nkwargs = { fault = "cost" }\ncost = "info.cost"'))
+    recorder = StepRecorder(task, num_envs=2)
+    with VectorSimulator(task, num_envs=2, workers=0) as env:
+        first = env.reset([1, 2])
+        # Valves 9 and 10: levels from 0.5 on 0.9, 1.3, 1.7 and 2.1, or 1, 1.5 and 2, an end above 2.
+        running = np.ones(2, bool)
+        for moment in walk(env, first, [np.array([-1, -1])] * 4, lambda number, _: np.array([[0.8], [1.0]])):
+            recorder(None, moment, running, 4)
+            running &= ~(moment.step.terminated | moment.step.truncated)
+    state = ToyAlgorithm().init(SPEC, jax.random.key(0))._replace(value=jnp.array([1.0, 0.0, 0.0]))  # V_h: the level
+    found = recorder.arrays(ToyAlgorithm(), jax.tree.map(lambda leaf: leaf[None], state))
+    assert np.isfinite(found["cost"]).sum(1).tolist() == [4, 3]
+    np.testing.assert_allclose(found["h"][0, 0], (0.9 - 0.8) / 0.5, atol=0.02)
+    np.testing.assert_allclose(found["feasible_value"][0], [0.5, 0.9, 1.3, 1.7], atol=0.02)
+    assert recorder.remark(task) is None
+    assert recorder.steps == 7
+    figure = along_episodes(found)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["episode 0", "episode 1"]
+    told = plant(
+        tmp_path, ("level - 0.8", "level - 9"), (make, make + '\nkwargs = { fault = "cost" }\ncost = "info.cost"')
+    )
+    recorder = StepRecorder(told, num_envs=1)
+    with VectorSimulator(told, num_envs=1, workers=0) as env:
+        for moment in walk(env, env.reset([1]), [np.array([-1])] * 2, lambda number, _: np.array([[0.8]])):
+            recorder(None, moment, np.ones(1, bool), 2)
+    assert "info.cost and the signals contradict each other in 2 of 2 steps (100.00%)" in str(recorder.remark(told))
 
 
 # --- without a task file ---------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
 
 RECORDS = {
+    "surefoot.algorithms.cdt.data.SequenceData",
     "surefoot.algorithms.trebi.segments.SegmentData",
     "surefoot.cli.main.Command",
     "surefoot.collection.thinning.Grid",

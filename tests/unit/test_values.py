@@ -146,6 +146,25 @@ def test_a_pair_learns_the_expectile_and_regresses_every_critic() -> None:
     assert float(losses[-1]) < 1e-3 < float(losses[0])
 
 
+def test_a_critic_learns_the_quantile_of_what_next_states_make_of_it() -> None:
+    """One action with four outcomes: the 0.7 quantile of 0, 1, 2, 10 is the third, their mean 3.25."""
+    optimizer = optax.adam(1e-2)
+    inputs, targets = jnp.zeros((4, 3)), jnp.array([0.0, 1.0, 2.0, 10.0])
+
+    def learned(quantile: float) -> jax.Array:
+        def one_step(pair, _):
+            pair, _ = step_critic(
+                pair, inputs, targets, target_rate=0.1, optimizer=optimizer, prefix="x", quantile=quantile
+            )
+            return pair, None
+
+        pair = init_pair(SPEC, jax.random.key(0), hidden=(4,), ensemble=1, optimizer=optimizer)
+        return jax.jit(lambda pair: jax.lax.scan(one_step, pair, length=1500)[0])(pair).critic(inputs)
+
+    np.testing.assert_allclose(learned(0.7), 2.0, atol=0.05)
+    np.testing.assert_allclose(learned(0.0), 3.25, atol=0.05)
+
+
 def test_members_of_a_value_move_as_they_would_alone() -> None:
     """Adam divides by the gradient's size, so gradients are compared through one step of plain descent."""
     optimizer = optax.sgd(0.1)

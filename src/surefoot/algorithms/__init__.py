@@ -7,7 +7,10 @@ from typing import Any
 from surefoot.algorithms.bc import BC
 from surefoot.algorithms.bc_multi_task import MultiTaskBC
 from surefoot.algorithms.bcq_lag import BCQLag
+from surefoot.algorithms.bcrl import BCRL
 from surefoot.algorithms.bear_lag import BEARLag
+from surefoot.algorithms.cdt import CDT
+from surefoot.algorithms.coptidice import COptiDICE
 from surefoot.algorithms.cpq import CPQ
 from surefoot.algorithms.fisor import FISOR
 from surefoot.algorithms.fosp import FOSP
@@ -25,6 +28,9 @@ ALGORITHMS: dict[str, type[Any]] = {
     "bcq_lag": BCQLag,
     "bear_lag": BEARLag,
     "cpq": CPQ,
+    "bcrl": BCRL,
+    "cdt": CDT,
+    "coptidice": COptiDICE,
     "fisor": FISOR,
     "fosp": FOSP,
     "one_step_flow": OneStepFlow,

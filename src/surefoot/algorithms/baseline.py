@@ -85,6 +85,23 @@ class BaselineConfig:
         return (Phase("joint", self.updates, self.batch_size),)
 
 
+class LimitedInTraining:
+    """A method that is trained for one limit on an episode's cost."""
+
+    limit: LimitConfig
+    training: BaselineConfig
+
+    @property
+    def trained_limit(self) -> float | None:
+        """On an episode's cost."""
+        return self.limit.cost_limit
+
+    @property
+    def threshold(self) -> float:
+        """q: the limit of the discounted cost."""
+        return self.limit.discounted(self.training.discount)
+
+
 def prepared(dataset: Dataset, limit: LimitConfig, training: BaselineConfig) -> Transition:
     """The transitions, rewards scaled and actions clipped. Raises `ConfigError` where there is no limit on costs."""
     assert limit.required >= 0

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Key
 from surefoot.algorithms.baseline import (
     LAGRANGIAN_GAINS,
     BaselineConfig,
+    LimitedInTraining,
     RewardAndCost,
     candidate_values,
     choose_within_limit,
@@ -49,7 +50,7 @@ from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs
 
 
 @dataclass(frozen=True)
-class BCQLag:
+class BCQLag(LimitedInTraining):
     """Hyper-parameters; the values here are OSRL's, with the corrected behaviour."""
 
     training: BaselineConfig = field(default_factory=BaselineConfig, metadata={GROUP: BaselineConfig})
@@ -70,11 +71,6 @@ class BCQLag:
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Fujimoto et al., ICML 2019, arXiv 1812.02900, with a multiplier"
-
-    @property
-    def threshold(self) -> float:
-        """q: the limit of the discounted cost."""
-        return self.limit.discounted(self.training.discount)
 
     # --- data and phases ---
 

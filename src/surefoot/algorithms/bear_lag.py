@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Key
 from surefoot.algorithms.baseline import (
     LAGRANGIAN_GAINS,
     BaselineConfig,
+    LimitedInTraining,
     RewardAndCost,
     candidate_values,
     init_critics,
@@ -77,7 +78,7 @@ class SupportConfig:
 
 
 @dataclass(frozen=True)
-class BEARLag:
+class BEARLag(LimitedInTraining):
     """Hyper-parameters; the values here are OSRL's, with the corrected behaviour."""
 
     training: BaselineConfig = field(
@@ -102,11 +103,6 @@ class BEARLag:
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Kumar et al., NeurIPS 2019, arXiv 1906.00949, with a multiplier"
-
-    @property
-    def threshold(self) -> float:
-        """q: the limit of the discounted cost."""
-        return self.limit.discounted(self.training.discount)
 
     # --- data and phases ---
 

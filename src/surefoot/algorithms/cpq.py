@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Key
 
 from surefoot.algorithms.baseline import (
     BaselineConfig,
+    LimitedInTraining,
     RewardAndCost,
     bellman_target,
     continues,
@@ -51,7 +52,7 @@ from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs
 
 
 @dataclass(frozen=True)
-class CPQ:
+class CPQ(LimitedInTraining):
     """Hyper-parameters; the values here are OSRL's, with the corrected behaviour."""
 
     training: BaselineConfig = field(
@@ -79,11 +80,6 @@ class CPQ:
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Xu et al., AAAI 2022, arXiv 2107.09003"
-
-    @property
-    def threshold(self) -> float:
-        """q: the limit of the discounted cost."""
-        return self.limit.discounted(self.training.discount)
 
     # --- data and phases ---
 

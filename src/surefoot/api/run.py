@@ -12,6 +12,7 @@ from surefoot.evaluation.latency import LatencyRequest, measure_latency
 from surefoot.evaluation.request import EvaluationRequest, evaluate_run
 from surefoot.experiments.finetune import FinetuneRequest, Finetuning, finetune_run
 from surefoot.observer import Observer
+from surefoot.report.audit_page import AuditReport, write_audit
 from surefoot.report.run_page import report
 from surefoot.report.summary_text import summary_text
 from surefoot.runs.loaded import load_run
@@ -129,6 +130,17 @@ class Run:
     def report(self, out: str | os.PathLike[str] | None = None, *, observer: Observer | None = None) -> Path:
         """Write the HTML page of the run, by default into its folder, and return where it lies."""
         return report(self.path, out=None if out is None else Path(out), observer=observer)
+
+    def audit(
+        self, *, data: str | os.PathLike[str] | None = None, baseline: "Run | None" = None,
+        out: str | os.PathLike[str] | None = None, observer: Observer | None = None,
+    ) -> AuditReport:  # fmt: skip
+        """Judge the run by the episodes that its training kept aside (`held_out`), as `surefoot audit` does, and write
+        page, figures and numbers into `out`, by default a folder in the run. `data`: the run's data where they have
+        moved; `baseline`: a run on the same data that is estimated beside it."""
+        place, folder = (None if one is None else Path(one) for one in (data, out))
+        other = None if baseline is None else baseline.path
+        return write_audit(self.path, data=place, baseline=other, out=folder, observer=observer)
 
     def calibrate(self, *, observer: Observer | None = None, **options: Any) -> Calibration:
         """Find the margins that keep a level of episodes over budget, as `surefoot calibrate` does, and write them into

@@ -102,7 +102,7 @@ def benchmark(options: BenchmarkOptions) -> Path:
     plan = read_plan(options.plan)
     store = Store(options.plan.with_suffix("") if options.out is None else options.out)
     folder = options.plan.parent if options.data is None else options.data
-    resolved = resolve_methods(plan, str(options.plan))
+    resolved = resolve_methods(plan, str(options.plan), folder)
     tasks, methods = _chosen(options, plan)
     store.check_plan(plan.name)
     for place in (store.path, store.path / "cells", store.results_path):

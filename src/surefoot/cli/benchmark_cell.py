@@ -7,6 +7,7 @@ that a process sets it up first.
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from surefoot.cli.machine import prepare_jax
 from surefoot.experiments.cell import Cell, Measured
@@ -27,8 +28,8 @@ def work(cell: Cell, folder: Path) -> Measured:
     from surefoot.experiments.train_request import TrainRequest
     from surefoot.hyperparameters import from_hyperparameters
     from surefoot.numerics import pinned
+    from surefoot.protocols import PlansUnderBudget
     from surefoot.runs.loaded import load_run
-    from surefoot.tasks import get_task
 
     check_unchanged(cell)
     algorithm = from_hyperparameters(ALGORITHMS[cell.algorithm], cell.hyperparameters, source=cell.method)
@@ -51,12 +52,14 @@ def work(cell: Cell, folder: Path) -> Measured:
         observer = Terminal(strict=cell.strict)
         train_run(request, command=("surefoot", "benchmark", cell.method, cell.task), observer=observer)
         trained = time.perf_counter()
-        summary = evaluation.evaluate(
-            by_protocol(get_task(cell.task), episodes=cell.episodes),
-            load_run(folder, {}),
-            workers=cell.workers,
-            observer=observer,
-        )
+        run, task = load_run(folder, {}), request.task
+        given: Any = {"workers": cell.workers, "observer": observer}
+        summary = evaluation.evaluate(by_protocol(task, episodes=cell.episodes), run, **given)
+        rows = evaluation_rows_of(folder)
+        further = [limit for limit in task.dsrl_cost_limits if limit != task.cost_limit]
+        if isinstance(run.algorithm, PlansUnderBudget) and further:  # it is told each limit, in episodes of their own
+            evaluation.evaluate(by_protocol(task, "dsrl", episodes=cell.episodes, limits=further), run, **given)
+            rows += evaluation_rows_of(folder)
     details = {
         "train_seconds": round(trained - started, 1),
         "evaluate_seconds": round(time.perf_counter() - trained, 1),
@@ -66,4 +69,4 @@ def work(cell: Cell, folder: Path) -> Measured:
         "held_out": summary.get("held_out", {}),
         "processors": os.cpu_count(),
     }
-    return Measured(evaluation_rows_of(folder), details)
+    return Measured(rows, details)

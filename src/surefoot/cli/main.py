@@ -84,6 +84,11 @@ COMMANDS: dict[str, Command] = {
         "Find the margin on a planner's predicted cost that keeps a level of episodes over budget.",
         "the run is as it was, start the command again",
     ),
+    "audit": Command(
+        "surefoot.cli.audit",
+        "Judge a run by logged episodes that its training never saw, without a simulator.",
+        "the run is as it was, start the command again",
+    ),
     "bench": Command(
         "surefoot.cli.bench",
         "Time how long a policy takes to act.",

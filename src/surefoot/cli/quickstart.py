@@ -45,7 +45,8 @@ _FOLDERS = {
     "checkpoints": r"checkpoint\.json|arrays-[0-9a-f]+\.safetensors",
     "tensorboard": r"events\.out\.tfevents\..*",
     "evaluation": r".*\.(json|jsonl|npz)",
-    "report": r".*\.(pdf|svg|csv|tex)",
+    "report": r"(feasible-region|value-paths|trajectories|training|data)\.(pdf|svg)"
+    r"|(key-figures|evaluation|before-simulation|logged-episodes)\.(csv|tex)",
 }
 """What a quickstart makes: files, and the names of those in each folder."""
 _IMPORTED = time.time()

@@ -51,7 +51,6 @@ from surefoot.report.tables import plain_table
 from surefoot.routes import Routes, refuse_others
 from surefoot.runs.loaded import load_run
 from surefoot.runs.summary import read_summary
-from surefoot.tasks import get_task
 from surefoot.text import without_folders
 from surefoot.training import RunDirectory
 
@@ -115,7 +114,7 @@ def run(arguments: Sequence[str]) -> None:
             choice, defaults = choose_or_refuse(SweepOptions, arguments, faults), {}
         else:
             there = begun.options
-            choice = Choice(there.algorithm, get_task(there.task), there.preset, there.hyper)
+            choice = Choice(there.algorithm, find_task(there.task, data=there.data), there.preset, there.hyper)
             with faults.also():
                 refuse_other_choice(begun.place, choice, arguments)
             defaults = {name: getattr(there, name) for name in (*_AGREED, "data")}
@@ -246,18 +245,16 @@ def _measured(path: Path, options: SweepOptions[Any]) -> dict[str, Any]:
     )
     if (found.get("protocol"), found.get("episodes"), acting.get("step"), acting.get("overrides")) == wanted:
         return summary
-    wished = by_protocol(get_task(options.task), options.protocol, episodes=options.episodes)
+    wished = by_protocol(find_task(options.task, data=options.data), options.protocol, episodes=options.episodes)
     observer = Terminal(strict=options.strict)
     return evaluate(wished, load_run(path, {}), workers=options.workers, observer=observer)
 
 
 def _check(options: SweepOptions[Any], given: Collection[str], faults: Faults) -> None:
     """Gather what later steps would refuse after the first run was trained."""
-    task = get_task(options.task)
+    task = find_task(options.task, data=options.data)
     if task.image_shape is not None:
         raise ConfigError(f"--task: expected a task of vectors, of whose data there are shares, found {task.name}.")
-    if options.hyper.inputs.budget:
-        faults.add(f"--algorithm: expected one that plans under no budget, found {options.algorithm}")
     route, whose = ("in a simulator", "") if task.simulated else ("pure", f"{task.name}, which has no simulator")
     with faults.also():
         refuse_others(options, ROUTES[route], whose, given=given)

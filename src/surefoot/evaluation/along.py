@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from surefoot.data.npz_files import Field
 from surefoot.nn import member
 from surefoot.numerics import pinned
-from surefoot.protocols import HasFeasibleValue
+from surefoot.protocols import Acts, HasFeasibleValue
 from surefoot.rollouts.host import Moment
 from surefoot.tasks import Task
 
@@ -66,7 +66,7 @@ class StepRecorder:
         )
 
     @pinned()
-    def arrays(self, algorithm: Any, states: Any) -> dict[str, np.ndarray]:
+    def arrays(self, algorithm: Acts, states: Any) -> dict[str, np.ndarray]:
         """The arrays of `FILE`; `states` has a leading seed axis."""
         longest = max(map(len, self._rows))
         found = {"h": self._padded(1, longest), "cost": self._padded(2, longest)}

@@ -61,7 +61,7 @@ def judge(
     how many steps before the first one no state counts as feasible. Raises `OutputError` where networks overflow.
     """
     part = judged.select(np.arange(len(judged.lengths)))
-    safe = (part.violating_steps == 0)[_episode_of(part)]
+    safe = (part.violating_steps == 0)[episode_of(part)]
     violating = part.violating
     margins = np.asarray(jax.lax.map(algorithm.feasible_margin, states))[:, None]
     feasible = state_values(algorithm, states, part.observations) <= -margins
@@ -72,23 +72,23 @@ def judge(
     safe_rows = random.permutation(np.flatnonzero(safe))[:DECISIONS]
     actions, chosen = _decisions(algorithm, states, part.observations[rows])
     _, chosen_safe = _decisions(algorithm, states, part.observations[safe_rows])
-    numbers = _episode_of(part) if known is None else np.full(len(part), -1)
+    numbers = episode_of(part) if known is None else np.full(len(part), -1)
     seen = known_transitions(part if known is None else known)
     far = far_actions(seen, part.observations[rows], part.actions[rows], actions, numbers[rows])
     safe_count, all_count = int((part.violating_steps == 0).sum()), len(part.lengths)
-    share = partial(_share, trials=all_count - safe_count)
+    share = partial(share_of, trials=all_count - safe_count)
     return {
         "episodes": all_count,
         "safe_episodes": safe_count,
         "violating_episodes": all_count - safe_count,
         "transitions": len(part),
-        "safe_feasible": _share(feasible[:, safe], trials=safe_count),
+        "safe_feasible": share_of(feasible[:, safe], trials=safe_count),
         "violating_feasible": share(entered),
         "warned": share(steps > 0),
         "warning_steps": _quantiles(steps),
-        "fallback_safe": _share(~chosen_safe, trials=safe_count),
-        "fallback": _share(~chosen, trials=all_count),
-        "far_actions": _share(far, trials=all_count),
+        "fallback_safe": share_of(~chosen_safe, trials=safe_count),
+        "fallback": share_of(~chosen, trials=all_count),
+        "far_actions": share_of(far, trials=all_count),
     }
 
 
@@ -149,19 +149,29 @@ def far_actions(
 ) -> Bool[np.ndarray, "seed n"]:
     """Whether each chosen action is farther from the actions of similar known states than 95 % of the `logged` ones
     are. States of the same `episode` are not similar ones; -1 for states that are of none of the known episodes."""
-    here = (observation - known.mean) / known.std
-    squares = np.square(known.observation).sum(1)
-    nearest = np.empty((1 + len(chosen), len(here)))
-    for row, (place, mine) in enumerate(zip(here, episode, strict=True)):
-        apart = np.where(known.episode == mine, np.inf, squares - 2 * (known.observation @ place))
-        similar = known.action[np.argpartition(apart, min(NEIGHBORS, len(apart)) - 1)[:NEIGHBORS]]
-        mine_first = np.concatenate([logged[row][None], chosen[:, row]])
-        nearest[:, row] = np.linalg.norm(mine_first[:, None] - similar, axis=-1).min(1)
+    nearest = action_distances(known, observation, np.concatenate([logged[None], chosen]), episode)
     return nearest[1:] > np.quantile(nearest[0], USUAL)
 
 
+def action_distances(
+    known: Known,
+    observation: Float[np.ndarray, "n obs"],
+    actions: Float[np.ndarray, "kind n act"],
+    episode: Int[np.ndarray, " n"],
+) -> Float[np.ndarray, "kind n"]:
+    """From actions of several kinds to the nearest one of the similar known states; `episode` as in `far_actions`."""
+    here = (observation - known.mean) / known.std
+    squares = np.square(known.observation).sum(1)
+    nearest = np.empty((len(actions), len(here)))
+    for row, (place, mine) in enumerate(zip(here, episode, strict=True)):
+        apart = np.where(known.episode == mine, np.inf, squares - 2 * (known.observation @ place))
+        similar = known.action[np.argpartition(apart, min(NEIGHBORS, len(apart)) - 1)[:NEIGHBORS]]
+        nearest[:, row] = np.linalg.norm(actions[:, row, None] - similar, axis=-1).min(1)
+    return nearest
+
+
 def state_values(algorithm: HasFeasibleValue, states: Any, observations: Float[np.ndarray, "n obs"]) -> np.ndarray:
-    """V_h [seed, n]."""
+    """V_h [seed, n], of `states` with a leading seed axis."""
     found = [np.zeros((len(jax.tree.leaves(states)[0]), 0), np.float32)]
     for start in range(0, len(observations), _BLOCK):
         block = observations[start : start + _BLOCK]
@@ -191,12 +201,13 @@ def _decide(algorithm: ActsFeasibly, states: Any, observations: Array) -> Decisi
     return jax.lax.map(lambda state: algorithm.decide(state, observations, jax.random.key(_SEED)), states)
 
 
-def _episode_of(dataset: Dataset) -> Int[np.ndarray, " N"]:
+def episode_of(dataset: Dataset) -> Int[np.ndarray, " N"]:
     """The number of the complete episode that each row belongs to."""
     return np.repeat(np.arange(len(dataset.lengths)), dataset.lengths)
 
 
-def _share(found: Bool[np.ndarray, "seed n"], *, trials: int) -> dict[str, Any]:
+def share_of(found: Bool[np.ndarray, "seed n"], *, trials: int) -> dict[str, Any]:
+    """As a `Share` of JSON values; `trials` are the episodes that it comes from."""
     if not found.shape[1] or not trials:
         return Share(None, None, [None] * len(found))._asdict()
     each = found.mean(1)

@@ -1,13 +1,14 @@
 """Evaluation protocols of the field: cost limits, and an episode's return and cost as scores.
 
 strict (FISOR): one small cost limit a task, 10 for navigation and velocity tasks, 5 for the others. dsrl (Liu et al.,
-2024, arXiv 2306.09303): the benchmark's three limits, results averaged over them. No present policy is told its limit,
-so the same episodes are scored against each.
+2024, arXiv 2306.09303): the benchmark's three limits, results averaged over them. A policy that takes a budget is told
+each limit, in episodes of their own; of any other the same episodes are scored against each.
 """
 
 from typing import Literal
 
 from surefoot.errors import ConfigError, option
+from surefoot.protocols import PlansUnderBudget, TrainedForLimit
 from surefoot.tasks import Task
 
 ProtocolName = Literal["strict", "dsrl"]
@@ -35,3 +36,12 @@ def normalised_cost(value: float, limit: float) -> float:
     """(C + e) / (kappa + e), e = 1 only if kappa = 0: at most 1 is safe."""
     extra = 1.0 if limit == 0 else 0.0
     return (value + extra) / (limit + extra)
+
+
+def limit_use(algorithm: object) -> str:
+    """What an algorithm does with a limit on an episode's cost, for tables."""
+    if isinstance(algorithm, PlansUnderBudget):
+        return "given at run time"
+    if isinstance(algorithm, TrainedForLimit) and algorithm.trained_limit is not None:
+        return f"trained for one limit ({algorithm.trained_limit:g})"
+    return "trained for none"

@@ -73,6 +73,8 @@ class EvaluationRequest:
     margin_level: Annotated[float | None, Range("[0, 1)")] = None
     """Share of held-out segments whose cost may exceed prediction plus margin, instead of the configuration's; 0: no
     such margin."""
+    target_return: Annotated[float | None, Range("(-inf, inf)")] = None
+    """Return of an episode that CDT is asked for, instead of the best of its data under each limit."""
     first_episode: Annotated[int, Range(NUMBER)] = 0
     """Under budgets: number of the first episode; other numbers are other starts."""
     lanes: Annotated[int, Range("[1, 65536]")] = 40
@@ -84,7 +86,7 @@ class EvaluationRequest:
 
 _COMMON = frozenset(("run", "episodes", "task", "extraction", "margin", "num_candidates", *MARGINS, "strict"))
 _BUDGETS = frozenset(
-    ("budget", "cost_limit", "budget_schedule", "budget_conversion", "level", "first_episode", "lanes")
+    ("budget", "cost_limit", "budget_schedule", "budget_conversion", "level", "target_return", "first_episode", "lanes")
 )
 ROUTES: Routes = {
     "point robot": _COMMON,
@@ -128,7 +130,7 @@ def evaluate_run(
         check_writable(run / FOLDER)
         loaded = load_run(run, overrides)
         under = _budget_request(request)
-        route = route_of(loaded, under, elsewhere=open_environment is not None)
+        route = route_of(loaded, under, elsewhere=open_environment is not None, by_protocol_limits="protocol" in given)
         _check_route(loaded, request, route, given, gathered)
     changed = loaded.config.differing(overrides) if route.startswith("budgets") else overrides
     return evaluate(
@@ -145,7 +147,7 @@ def evaluate_run(
 def _evaluation(
     loaded: LoadedRun, request: EvaluationRequest, under: BudgetRequest, route: str, dataset: Dataset | None
 ) -> Evaluation:
-    given = {} if request.episodes is None else {"episodes": request.episodes}
+    given: Any = {} if request.episodes is None else {"episodes": request.episodes}
     task = loaded.config.known_task() if request.task is None else get_task(request.task)
     if route.startswith("budgets"):
         return under_budgets(loaded, under)
@@ -167,8 +169,11 @@ def _budget_request(request: EvaluationRequest) -> BudgetRequest:
     )
 
 
-def route_of(loaded: LoadedRun, under: BudgetRequest, *, elsewhere: bool = False) -> str:
-    """How the run is measured: a key of `ROUTES`. `elsewhere`: in environments that the caller opens."""
+def route_of(
+    loaded: LoadedRun, under: BudgetRequest, *, elsewhere: bool = False, by_protocol_limits: bool = False
+) -> str:
+    """How the run is measured: a key of `ROUTES`. `elsewhere`: in environments that the caller opens.
+    `by_protocol_limits`: the user named a protocol, whose limits a planner is given where no budget was."""
     task = loaded.config.known_task()
     if task.environment is None and not elsewhere:
         raise ConfigError(
@@ -176,7 +181,7 @@ def route_of(loaded: LoadedRun, under: BudgetRequest, *, elsewhere: bool = False
             f"there are logs alone; `surefoot report` and the verdict after training say what logs can say."
         )
     place = " in a simulator" if task.simulated or elsewhere else ""
-    if under.asked or loaded.algorithm.inputs.budget:
+    if under.asked or (loaded.algorithm.inputs.budget and not by_protocol_limits):
         return f"budgets{place}"
     if not place and task.image_shape is not None:
         return "images"
@@ -211,4 +216,4 @@ def _check_route(
 
 def acting_overrides(request: EvaluationRequest) -> dict[str, Any]:
     """The options that were given among those that change how the policy acts."""
-    return given_overrides(request, ("extraction", "margin", "num_candidates", *MARGINS))
+    return given_overrides(request, ("extraction", "margin", "num_candidates", "target_return", *MARGINS))

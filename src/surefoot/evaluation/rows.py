@@ -31,6 +31,7 @@ EpisodeRow = TypedDict(
         "setting": NotRequired[str],
         "protocol": NotRequired[str],
         "limit": NotRequired[float],
+        "told": NotRequired[float],
         "asked": NotRequired[str],
         "ratio": NotRequired[float | None],
         "budget": NotRequired[float | None],
@@ -88,11 +89,13 @@ def episode_row(
 
 
 def against_limits(rows: Sequence[Mapping[str, Any]], limits: Sequence[float], protocol: str) -> list[dict[str, Any]]:
-    """The rows once for each cost limit of a protocol, scored against it: no policy is told its limit."""
+    """The rows once for each cost limit of a protocol, scored against it; those whose policy was told a limit against
+    that alone."""
     return [
         _ordered({**row, "protocol": protocol, "limit": limit, "normalised_cost": normalised_cost(row["cost"], limit)})
         for limit in limits
         for row in rows
+        if row.get("told", limit) == limit
     ]
 
 

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Int, PyTree
+from jaxtyping import Float, Int, PyTree
 
 from surefoot.envs.vector import IDLE, VectorEnv
 from surefoot.protocols import Acts
 from surefoot.rollouts import host
+from surefoot.rollouts.acting import Budgets
 
 ENVS_PER_SEED = 10
 """At most; episodes beyond follow in the same environments."""
@@ -58,16 +59,23 @@ def roll_out_simulator(
     seeds: Sequence[int],
     episodes: int,
     shape: tuple[int, ...] | None = None,
+    budget: Float[np.ndarray, " t"] | None = None,
+    discount: float = 1.0,
     on_progress: Callable[[int, int], None] | None = None,
     on_step: host.OnStep | None = None,
 ) -> Rollouts:
     """`episodes` of every seed. `states` has a leading seed axis in the order of `seeds`, `env` a multiple of their
     number of environments. `shape`: of an observation, where the policy reads images, which the environment has flat.
+    `budget`: what the policy is told that an episode may cost, as known at each step of the horizon, by its `discount`.
     `on_progress(done, total)` counts episodes; `on_step` hears of every step."""
+    budgets = None
+    if budget is not None:
+        totals = np.tile(budget, (env.num_envs, 1))
+        budgets = Budgets(totals, np.zeros_like(totals))
     queue = _queue(env.num_envs // len(seeds), episodes)
     found = host.roll_out(
         algorithm, states, env, np.tile(queue, (len(seeds), 1)), seeds=seeds, shape=shape,
-        on_progress=on_progress, on_step=on_step,
+        budgets=budgets, discount=discount, on_progress=on_progress, on_step=on_step,
     )  # fmt: skip
     return Rollouts(_episodes(found, queue, seeds), found.steps, sum(found.policy_seconds), found.env_seconds)
 

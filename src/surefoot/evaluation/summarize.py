@@ -218,9 +218,9 @@ def protocol_figures(rows: Sequence[Row]) -> Figures:
     "limits". An episode is safe where its normalized cost is at most 1, a seed where the mean over its episodes is.
     """
     summaries = summarize(rows, by="limit")
-    # What an episode is like does not depend on the limit that it is scored against.
+    # What an episode is like does not depend on the limit that it is scored against, but on one that it was told.
     once = groups(rows, by="limit")[next(iter(summaries))]
-    seeds = seeds_of(once)
+    seeds, each = seeds_of(once), rows if "told" in rows[0] else once
     records = [{"limit": limit, **figures, **_safe_seeds(figures)} for limit, figures in summaries.items()]
     averaged = {
         name: float(np.mean([record[name] for record in records]))
@@ -230,11 +230,11 @@ def protocol_figures(rows: Sequence[Row]) -> Figures:
         "protocol": rows[0]["protocol"],
         "episodes": len(once),
         "seeds": seeds,
-        **figures_of(once, _ONCE),
+        **figures_of(each, _ONCE),
         **averaged,
         "safe": averaged["normalised_cost_mean"] <= 1.0,
         "limits": records,
-        "restarts": int(sum(row.get("restarts", 0) for row in once)),
+        "restarts": int(sum(row.get("restarts", 0) for row in each)),
     }
 
 

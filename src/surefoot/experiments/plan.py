@@ -13,7 +13,9 @@ from surefoot.errors import ConfigError, UnknownNameError, check_name
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.json_files import MOST_NESTED, check_json, read_content
 from surefoot.ranges import COUNT, SEED, Range, Relations, check_fields, check_relation
-from surefoot.tasks import get_task
+from surefoot.tasks import TASKS, get_task
+from surefoot.tasks.own_task import is_task_file
+from surefoot.tasks.read_task_file import read_task_file
 
 Role = Literal["development", "held-out"]
 HELD_OUT: Role = "held-out"
@@ -145,16 +147,17 @@ def read_plan(path: Path) -> Plan:
 
 
 def _by_own_names(entries: dict[str, Any], place: str) -> dict[str, Any]:
-    """The tasks by surefoot's names, where DSRL's are given."""
+    """The tasks by surefoot's names, where DSRL's are given, and by those in task files, which lie beside the plan."""
     found: dict[str, Any] = {}
     for name, entry in entries.items():
         try:
-            task = get_task(name)
+            own = read_task_file(Path(place).parent / name, taken=list(TASKS)).task.name if is_task_file(name) else ""
+            known = own or get_task(name).name
         except UnknownNameError as error:
             raise ConfigError(f"{place}: tasks: {error}") from error
-        if task.name in found:
-            raise ConfigError(f"{place}: tasks: expected each task once, found {task.name} twice.")
-        found[task.name] = entry
+        if known in found:
+            raise ConfigError(f"{place}: tasks: expected each task once, found {known} twice.")
+        found[known] = entry
     return found
 
 

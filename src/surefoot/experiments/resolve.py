@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from surefoot import presets
 from surefoot.algorithms import ALGORITHMS
 from surefoot.checkpoint import as_json
+from surefoot.data.own_tasks import find_task
 from surefoot.errors import ConfigError, SurefootError, UnknownNameError, check_name
 from surefoot.evaluation.protocol import cost_limits
 from surefoot.experiments.cell import Cell
@@ -18,7 +19,7 @@ from surefoot.experiments.plan import HELD_OUT, Method, Plan
 from surefoot.experiments.sources import data_path
 from surefoot.experiments.store import DataRecord
 from surefoot.hyperparameters import declarations, flat, from_hyperparameters, hyperparameters
-from surefoot.tasks import Task, get_task
+from surefoot.tasks import Task
 from surefoot.types import BEFORE
 
 VERSIONS = ("surefoot", "jax")
@@ -36,8 +37,9 @@ class Resolved(NamedTuple):
     """Those of them that enter a cell's key."""
 
 
-def resolve_methods(plan: Plan, place: str) -> dict[tuple[str, str], Resolved]:
-    """(task, method) -> what it is, for all of the plan, whatever will be run. `place` begins errors.
+def resolve_methods(plan: Plan, place: str, folder: Path | None = None) -> dict[tuple[str, str], Resolved]:
+    """(task, method) -> what it is, for all of the plan, whatever will be run. `place` begins errors; in `folder`
+    relative paths of data begin, whose cards know the tasks of task files.
 
     Raises:
         ConfigError: For an unknown algorithm, preset or hyper-parameter, for a task or an algorithm that no protocol
@@ -45,7 +47,7 @@ def resolve_methods(plan: Plan, place: str) -> dict[tuple[str, str], Resolved]:
     """
     found = {}
     for name in plan.tasks:
-        task = _task(plan, name, place)
+        task = _task(plan, name, place, Path() if folder is None else folder)
         for key, method in plan.methods.items():
             algorithm = _algorithm(method, task, f"{place}: methods.{key}")
             found[name, key] = Resolved(task, hyperparameters(algorithm), identity_of(algorithm))
@@ -129,8 +131,10 @@ def _key(
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:KEY_LETTERS]
 
 
-def _task(plan: Plan, name: str, place: str) -> Task:
-    task = get_task(name)
+def _task(plan: Plan, name: str, place: str, folder: Path) -> Task:
+    task = find_task(name, data=data_path(plan, name, folder))
+    if task.environment is None:
+        raise ConfigError(f"{place}: tasks: expected tasks with an environment to act in, found {name} without one.")
     try:
         for protocol in plan.protocols:
             cost_limits(task, protocol)
@@ -159,8 +163,6 @@ def _algorithm(method: Method, task: Task, place: str) -> Any:
         algorithm = presets.build(method.algorithm, task, preset=method.preset)
     except SurefootError as error:
         raise ConfigError(f"{place}: {error}") from error
-    if algorithm.inputs.budget:
-        raise ConfigError(f"{place}.algorithm: expected one that plans under no budget, found {method.algorithm}.")
     if not method.overrides:
         return algorithm
     values = _changed(hyperparameters(algorithm), method.overrides, f"{place}.overrides")

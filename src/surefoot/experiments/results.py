@@ -13,7 +13,6 @@ from surefoot.experiments.plan import HELD_OUT, Plan
 from surefoot.experiments.resolve import Resolved, key_versions
 from surefoot.experiments.store import CellRecord, DataRecord, Store
 from surefoot.report.held_out import is_doubtful
-from surefoot.tasks import get_task
 
 ROLES = ("development", HELD_OUT, "all")
 SAFE_EPISODES = 0.9
@@ -60,7 +59,7 @@ def gather(
                  for row in store.rows(cell.key) if row["episode"] < plan.episodes]  # fmt: skip
         status, reason = _status(records)
         for protocol in plan.protocols:
-            scored = against_limits(found, cost_limits(get_task(group.task), protocol), protocol)
+            scored = against_limits(found, cost_limits(methods[group.task, group.method].task, protocol), protocol)
             rows += [{"method": group.method, "fraction": group.fraction, **row} for row in scored]
             entries.append(
                 {

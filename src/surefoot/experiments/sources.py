@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from surefoot.data import library
+from surefoot.data.own_tasks import find_task
 from surefoot.errors import DataError
 from surefoot.evaluation.protocol import normalised_return
 from surefoot.experiments.cell import Cell
 from surefoot.experiments.plan import Plan
 from surefoot.experiments.store import DataRecord
-from surefoot.tasks import get_task
 
 _AGAIN = "put them back, or begin in another store"
 
@@ -61,7 +61,7 @@ def data_records(
 
 def describe(path: Path, task: str) -> DataRecord:
     """Read data of a task and say what they are. Raises `DataError` where they cannot be used."""
-    known = get_task(task)
+    known = find_task(task, data=path)
     size, modified = _stamp(path)
     dataset = library.read(path, known)
     if dataset.rewards is None:

@@ -139,7 +139,7 @@ def _check_stream(request: TrainRequest, path: Path) -> None:
     if request.stream != "always" or request.task.image_shape is not None:
         return
     always = f"{option('stream')} always"
-    if request.algorithm.inputs.windows:
+    if request.algorithm.inputs.in_memory:
         raise ConfigError(
             f"{always}: expected an algorithm that learns from single transitions, found {request.name}, which reads "
             f"its data whole."

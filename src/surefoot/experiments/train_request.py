@@ -171,7 +171,7 @@ def _frames(request: TrainRequest, path: Path, observer: Observer) -> FrameData:
 def prepared(algorithm: Algorithm, dataset: Dataset | FrameData, task: Task) -> Any:
     """The data as the algorithm sees them; transitions that stay in their file are prepared when drawn."""
     # Segments are read whole.
-    if isinstance(dataset, Dataset) and is_mapped(dataset.observations) and not algorithm.inputs.windows:
+    if isinstance(dataset, Dataset) and is_mapped(dataset.observations) and not algorithm.inputs.in_memory:
         return TransitionStream(dataset, partial(algorithm.prepare, task=task))
     return algorithm.prepare(dataset, task)
 

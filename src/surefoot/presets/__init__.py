@@ -9,6 +9,9 @@ from surefoot.errors import check_name
 from surefoot.hyperparameters import change
 from surefoot.presets.baselines import BCQ_LAG_PRESETS, BEAR_LAG_PRESETS, CPQ_PRESETS
 from surefoot.presets.bc import BC_PRESETS, MULTI_TASK_PRESETS
+from surefoot.presets.bcrl import BCRL_PRESETS
+from surefoot.presets.cdt import CDT_PRESETS
+from surefoot.presets.coptidice import COPTIDICE_PRESETS
 from surefoot.presets.costs import COSTS_PRESETS
 from surefoot.presets.fisor import FISOR_PRESETS
 from surefoot.presets.fosp import FOSP_PRESETS, PIXELS_PRESETS, SAFEDREAMER_PRESETS, for_larger, for_vectors
@@ -23,6 +26,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "bcq_lag": BCQ_LAG_PRESETS,
     "bear_lag": BEAR_LAG_PRESETS,
     "cpq": CPQ_PRESETS,
+    "bcrl": BCRL_PRESETS,
+    "cdt": CDT_PRESETS,
+    "coptidice": COPTIDICE_PRESETS,
     "fisor": FISOR_PRESETS,
     "fosp": FOSP_PRESETS,
     "one_step_flow": ONE_STEP_FLOW_PRESETS,
@@ -31,7 +37,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """Algorithm -> preset -> fields to change."""
 
-TRAINED_FOR_A_LIMIT = ("bcq_lag", "bear_lag", "cpq")
+TRAINED_FOR_A_LIMIT = ("bcq_lag", "bear_lag", "coptidice", "cpq")
 """Baselines that take the task's limit on costs as they are trained."""
 
 DEFAULT_PRESET = "small"

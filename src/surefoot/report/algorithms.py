@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     package: str
     """Which offers it."""
     inputs: tuple[str, ...]
-    """Of vectors, images, budget, windows."""
+    """Of vectors, images, budget, windows, first states."""
     offers: tuple[str, ...]
     """Names of `OFFERS`."""
     parameters: int | None
@@ -64,6 +64,7 @@ def entry_of(name: str, *, package: str = "surefoot") -> Entry:
     algorithm: Algorithm = presets.build(name, task)
     inputs = kind.inputs
     named = {"vectors": True, "images": inputs.images, "budget": inputs.budget, "windows": inputs.windows}
+    named["first states"] = inputs.initial_states
     return Entry(
         name=name,
         paper=algorithm.paper if isinstance(algorithm, CitesPaper) else "",

@@ -39,8 +39,34 @@ class Animation(NamedTuple):
     caption: str
 
 
-def write_report(
-    path: str | os.PathLike[str],
+def write_report(path: str | os.PathLike[str], *, exports: bool = False, **parts: Any) -> None:
+    """Write the page that `report_page` makes of these parts in one step, replacing what was there.
+
+    With `exports` each figure is written as PDF and SVG, and each table as CSV and LaTeX, into a folder of the page's
+    name. Raises `DataError` on a summary of another form, `OSError`.
+    """
+    page = report_page(**parts)
+    if exports:
+        summary = without_folders(parts["summary"])
+        found, further = summary.get("held_out", {}), parts.get("further_tables") or {}
+        shown = {
+            "Key figures": key_figure_rows(judged_figures(summary)),
+            "Evaluation": parts.get("table_rows", ()),
+            **further,
+            "Before simulation": key_figure_rows(held_out_figures(found)),
+            "Logged episodes": held_out_rows(found),
+        }
+        figures = {name: one for name, (one, _) in parts["figures"].items()}
+        export(folder_of(Path(path)), figures=figures, tables=shown)
+    write_text(path, page)
+
+
+def judged_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
+    """The key figures of a run's summary."""
+    return [*key_figures(summary), *budget_key_figures(summary.get("budgets", {}))]
+
+
+def report_page(
     *,
     title: str,
     summary: Mapping[str, Any],
@@ -51,39 +77,32 @@ def write_report(
     headline: str | None = None,
     further_tables: Mapping[str, Sequence[Mapping[str, object]]] | None = None,
     about: str = "",
-    exports: bool = False,
-) -> None:
-    """Write the page in one step, replacing what was there.
+    checks: Sequence[KeyFigure] | None = None,
+    remarks: Sequence[str] = (),
+) -> str:
+    """The page as text.
 
     The verdict, the key figures, the command, the configuration and the versions come from `summary` (the contents of
     summary.json); what it lacks is left out. `figures` maps a name, which becomes the anchor, to a figure and its
     caption; `animations` stand behind them. `table_rows` is a further table, such as `tables.evaluation_rows`;
     `details` joins the folded sections at the end, a section for each mapping in it. Raises `DataError` on a summary of
-    another form, `OSError`. Absolute paths are shown by their last names. `headline` takes the place of the verdict.
-    `further_tables` (heading -> rows) stand behind the first one. `about` says what the task is, below the title. With
-    `exports` each figure is written as PDF and SVG, and each table as CSV and LaTeX, into a folder of the page's name.
+    another form. Absolute paths are shown by their last names. `headline` takes the place of the verdict, and `remarks`
+    stand under it. `further_tables` (heading -> rows) stand behind the first one. `about` says what the task is, below
+    the title. `checks` take the place of the key figures.
     """
     # A page is shown to others.
     summary = without_folders(summary)
     folded: Mapping[str, object] = without_folders(details or {})
-    judged = [*key_figures(summary), *budget_key_figures(summary.get("budgets", {}))]
+    judged = judged_figures(summary) if checks is None else checks
     page = ""
     tables = {"Evaluation": table_rows, **(further_tables or {})}
     for resolution in _RESOLUTIONS:
         drawn = [_figure(i, name, *figures[name], resolution) for i, name in enumerate(figures, start=1)]
         rollouts = "\n".join(_animation(animation) for animation in animations)
-        page = _page(title, about, summary, judged, "\n".join(drawn), tables, folded, rollouts, headline)
+        page = _page(title, about, summary, judged, "\n".join(drawn), tables, folded, rollouts, headline, remarks)
         if len(page.encode()) <= MOST_BYTES:
             break
-    if exports:
-        found = summary.get("held_out", {})
-        logged = {
-            "Before simulation": key_figure_rows(held_out_figures(found)),
-            "Logged episodes": held_out_rows(found),
-        }
-        shown = {"Key figures": key_figure_rows(judged), **tables, **logged}
-        export(folder_of(Path(path)), figures={name: one for name, (one, _) in figures.items()}, tables=shown)
-    write_text(path, page)
+    return page
 
 
 def picture_source(figure: Figure, *, resolution: int) -> str:
@@ -111,6 +130,7 @@ def _page(
     details: Mapping[str, object],
     rollouts: str,
     headline: str | None,
+    remarks: Sequence[str],
 ) -> str:
     met = all_are_met(judged) if headline is None else None
     kind = "" if met is None else "met" if met else "missed"
@@ -118,6 +138,7 @@ def _page(
     parts = [
         f"<header><h1>{_text(title)}</h1>{_subtitle(summary)}{_about(about)}"
         f'<p class="verdict {kind}">{_text(sentence)}</p></header>',
+        "\n".join(f"<p>{_text(remark)}</p>" for remark in remarks),
         _section("Key figures", _key_table(judged)) if judged else "",
         *(_section(heading, _plain_rows(rows)) for heading, rows in tables.items() if rows),
         _section("Before simulation", _held_out(summary.get("held_out", {}))),

@@ -23,6 +23,7 @@ h1 { font-size: clamp(1.7rem, 4.5vw, 2.4rem); line-height: 1.15; font-weight: 60
 h2 { font-size: 1.3rem; line-height: 1.25; font-weight: 600; margin: 3.2rem 0 0.9rem; }
 p { max-width: 44rem; margin: 0 0 0.8rem; text-wrap: pretty; }
 .subtitle { color: var(--soft); margin: 0.5rem 0 0; }
+header + p { margin-top: 1.2rem; }
 .verdict { font-size: 1.2rem; line-height: 1.45; margin: 1.8rem 0 0; padding-left: 1rem;
   border-left: 3px solid var(--soft); }
 .verdict.met { border-color: var(--met); }

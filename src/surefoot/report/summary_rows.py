@@ -68,6 +68,7 @@ def protocol_rows(summary: Summary) -> list[dict[str, str]]:
 def comparison_rows(runs: Sequence[tuple[str, Summary]]) -> list[dict[str, str]]:
     """A row for each (method, summary of its run), figures averaged over the limits of the protocol."""
     rows = []
+    limits_known = all("limit_use" in mapping_of(summary, "protocol") for _, summary in runs)
     for name, summary in runs:
         with reading(f"{name}: protocol"):
             protocol = summary["protocol"]
@@ -75,6 +76,7 @@ def comparison_rows(runs: Sequence[tuple[str, Summary]]) -> list[dict[str, str]]
             rows.append(
                 {
                     "method": name,
+                    **({"limit is": protocol["limit_use"]} if limits_known else {}),
                     "normalised return": _mean(protocol, "normalised_return", protocol["episodes"]),
                     "return of the seeds": over_seeds(protocol.get("normalised_return_per_seed"), "{:.2f}".format),
                     **_averaged_cost(protocol),
@@ -95,6 +97,7 @@ def _limit_row(protocol: Mapping[str, Any], record: Mapping[str, Any]) -> dict[s
     costs = record.get("normalised_cost_per_seed")
     return {
         "cost limit": f"{record['limit']:g}",
+        **({"limit is": protocol["limit_use"]} if "limit_use" in protocol else {}),
         "episodes": f"{protocol['episodes']:,}",
         "normalised return": _mean(protocol, "normalised_return", protocol["episodes"]),
         "return of the seeds": over_seeds(protocol.get("normalised_return_per_seed"), "{:.2f}".format),

@@ -102,8 +102,9 @@ def roll_out(
         left: Any = np.full(env.num_envs, np.inf)
         if budgets is not None:
             left = remaining(budgets, books.spent, everyone, books.length)
-        told: Any = seen, left.astype(np.float32).reshape(grid), books.length.astype(np.int32).reshape(grid)
-        inputs = PolicyInputs(*told)
+        observed: Any = seen
+        beside: Any = left.astype(np.float32), books.length.astype(np.int32), books.reward.astype(np.float32)
+        inputs = PolicyInputs(observed, *(one.reshape(grid) for one in beside))
         episode = np.maximum(books.episode, 0).reshape(grid)
         with enough_memory(f"a policy's call for {env.num_envs} episodes side by side", "evaluate fewer side by side"):
             memory, actions = _act(algorithm, states, memory, inputs, seeds_array, episode, root=root)
@@ -149,6 +150,8 @@ class _Books:
         self.spent = BudgetState(self._now.discounted_cost, np.ones(count))
         self.sums = EpisodeSums(*(np.zeros(queue.shape, kind) for kind in _KINDS))
         self.restarts = np.zeros(queue.shape, int)
+        self.reward = np.zeros(count)
+        """Of the step before; 0 as an episode begins."""
         self.steps = self.done = 0
 
     @property
@@ -185,6 +188,7 @@ class _Books:
         for kept, values in zip((*self.sums, self.restarts), (*now, self._restarts), strict=True):
             kept[places] = values[ended]
         over = ended | again
+        self.reward = np.where(counted & ~over, step.reward, 0.0)
         for values in now:
             values[over] = 0
         self._restarts[ended] = 0

@@ -46,6 +46,8 @@ class Running(NamedTuple):
     episode: Int[Array, " n"]
     """Number in the queue, behind its end where the environment is idle."""
     spent: BudgetState
+    reward: Float[Array, " n"]
+    """Of the step before; 0 as an episode begins."""
     sums: EpisodeSums
     waiting: Int[Array, ""]
     """The first episode of the queue that has not begun."""
@@ -103,8 +105,8 @@ def start(policy: Policy, first: First, episode: Int[Array, " n"]) -> Running:
     """Environments at the beginning of `episode`, from `first` [n]."""
     count = episode.shape[0]
     return Running(
-        first.state, first.observation, policy.initial(count), episode, begin_budget(count), _nothing(count),
-        jnp.int32(count),
+        first.state, first.observation, policy.initial(count), episode, begin_budget(count), jnp.zeros(count),
+        _nothing(count), jnp.int32(count),
     )  # fmt: skip
 
 
@@ -119,7 +121,7 @@ def advance(
     step: Any = now.sums.length
     place = now.episode if count is None else jnp.minimum(now.episode, count - 1)
     left = jnp.full(size, jnp.inf) if budgets is None else remaining(budgets, now.spent, place, step)
-    inputs = PolicyInputs(now.observation, left, step)
+    inputs = PolicyInputs(now.observation, left, step, now.reward)
     memory, action = act(policy, now.memory, inputs, step_keys(episode_key(place), step))
     entered, result = task.step(now.state, action)
     reward, cost = jnp.where(playing, result.reward, 0.0), jnp.where(playing, result.cost, 0.0)
@@ -137,9 +139,9 @@ def advance(
     upcoming = now.episode + size if count is None else jnp.minimum(upcoming, count)
     episode = jnp.where(ended, upcoming, now.episode)
     held = where_envs(playing, (entered, result.observation), (now.state, now.observation))
-    fresh = (*begin(episode), begin_budget(size), _nothing(size))
-    state, observation, spent_next, sums_next = where_envs(ended, fresh, (*held, spent, sums))
-    after = Running(state, observation, memory, episode, spent_next, sums_next, now.waiting + ended.sum())
+    fresh = (*begin(episode), begin_budget(size), jnp.zeros(size), _nothing(size))
+    state, observation, spent_next, reward_next, sums_next = where_envs(ended, fresh, (*held, spent, reward, sums))
+    after = Running(state, observation, memory, episode, spent_next, reward_next, sums_next, now.waiting + ended.sum())
     seen = ScanStep(now.observation, memory, action, entered, result)
     return after, seen, Row(now.episode, step, playing, ended, sums, None)
 

@@ -62,7 +62,7 @@ def dataset() -> Dataset:
 
 def data_of(algorithm: Algorithm) -> Any:
     """The data as the algorithm trains on them: the transitions, or windows of the eight episodes made of them."""
-    return algorithm.prepare(dataset(), TASK) if algorithm.inputs.windows else DATA
+    return algorithm.prepare(dataset(), TASK) if algorithm.inputs.in_memory else DATA
 
 
 def bits(tree: Any) -> list[bytes]:
@@ -179,7 +179,7 @@ def check_sample_weights(case: Case) -> set[str]:
         if weights is None:
             continue
         weighted.add(phase.name)
-        assert weights.shape == DATA.reward.shape, f"{phase.name}: weights have the shape {weights.shape}"
+        assert weights.shape == (data.num_rows,), f"{phase.name}: weights have the shape {weights.shape}"
         assert np.isfinite(weights).all(), f"{phase.name}: weights are not finite"
         assert (np.asarray(weights) >= 0).all(), f"{phase.name}: weights are negative"
         assert np.asarray(weights).any(), f"{phase.name}: all weights are 0"

@@ -25,9 +25,9 @@ def act_alone(
 
 def act_from_memory(
     algorithm: Algorithm, shape: tuple[int, ...], state: Any, memory: Any, observation: Float[Array, "n obs"],
-    left: Float[Array, " n"] | None, step: Array, key: Key[Array, ""],
+    left: Float[Array, " n"] | None, step: Array, key: Key[Array, ""], reward: Float[Array, " n"] | None = None,
 ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
     """The memory after acting, and actions [n, act]."""
     count = observation.shape[0]
-    inputs = PolicyInputs(observation.reshape(count, *shape), left, jnp.full(count, step, jnp.int32))
+    inputs = PolicyInputs(observation.reshape(count, *shape), left, jnp.full(count, step, jnp.int32), reward)
     return algorithm.policy(state).act(memory, inputs, key)

@@ -151,12 +151,12 @@ class LoadedPolicy:
 
     def act_in_session(
         self, memory: Any, observation: Float[np.ndarray, "n obs"], left: Float[np.ndarray, " n"] | None,
-        step: np.int32, key: Key[Array, ""],
+        step: np.int32, key: Key[Array, ""], reward: Float[np.ndarray, " n"] | None = None,
     ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
         """One step of a `ControlSession`, which has checked its arguments: the next memory and the actions. Compiled
         once for all sessions of as many environments."""
         with enough_memory(f"a session of {len(observation)} environments", "begin sessions of fewer"):
-            return self._step(self._leaves, memory, observation, left, step, key)
+            return self._step(self._leaves, memory, observation, left, step, key, reward)
 
     def checked(self, observation: ArrayLike) -> np.ndarray:
         """The observation or observations as float32 [*n, obs], images flat as uint8; `ConfigError` for a wrong shape,

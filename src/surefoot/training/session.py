@@ -37,7 +37,7 @@ class SessionPolicy(Protocol):
 
     def act_in_session(
         self, memory: Any, observation: Float[np.ndarray, "n obs"], left: Float[np.ndarray, " n"] | None,
-        step: np.int32, key: Key[Array, ""], /,
+        step: np.int32, key: Key[Array, ""], reward: Float[np.ndarray, " n"] | None, /,
     ) -> tuple[Any, Float[Array, "n act"]]: ...  # fmt: skip
 
     def finite(self, name: str, outputs: Any, rows: np.ndarray, /) -> np.ndarray: ...
@@ -79,6 +79,7 @@ class ControlSession:
         file = None if policy.config.task_file is None else policy.config.known_task().file
         self._units = None if file is None else ActionUnits.of(file.action)
         self._applied: Float[np.ndarray, "n act"] | None = None
+        self._reward: np.ndarray | None = None
         self.steps = 0
         """Actions taken since the episode began."""
         self._lock = threading.Lock()
@@ -134,7 +135,7 @@ class ControlSession:
             left = np.zeros(count, np.float32) if self._policy.needs_budget else None
             memory = self._policy.algorithm.policy(self._policy.state).initial(count)
             key = jax.random.fold_in(self._key, 0)
-            jax.block_until_ready(self._policy.act_in_session(memory, seen, left, np.int32(0), key))
+            jax.block_until_ready(self._policy.act_in_session(memory, seen, left, np.int32(0), key, left))
             return time.perf_counter() - began
 
     def _act(self, observation: Any) -> Float[np.ndarray, "*n act"]:
@@ -150,17 +151,24 @@ class ControlSession:
             margin = self._margins[:, min(self.steps, self._margins.shape[1] - 1)]
             left = (self.remaining.reshape(-1) - margin).astype(np.float32)
         key = jax.random.fold_in(self._key, self.steps)
-        memory, actions = self._policy.act_in_session(self._memory, batch, left, np.int32(self.steps), key)
+        reward = None if left is None else self._last_reward()
+        memory, actions = self._policy.act_in_session(self._memory, batch, left, np.int32(self.steps), key, reward)
         checked = self._policy.finite("action", actions, batch)
-        self._memory = memory
+        self._memory, self._reward = memory, None
         self.steps += 1
         if self._units is not None:
             checked = self._applied = self._units.limited(self._units.physical(checked), self._applied)
         return checked.reshape(*rows.shape[:-1], -1)
 
-    def pay(self, cost: ArrayLike) -> None:
-        """Take the cost of the step just done off what is left; one number or one for each environment."""
-        costs = check_remaining(cost, name="cost")
+    def _last_reward(self) -> Float[np.ndarray, " n"]:
+        return np.zeros(self._total.size, np.float32) if self._reward is None else self._reward
+
+    def pay(self, cost: ArrayLike, reward: ArrayLike = 0.0) -> None:
+        """Take the cost of the step just done off what is left; one number or one for each environment. `reward`: of
+        the same step, for a policy whose target return goes down by it; others do not read it."""
+        costs, rewards = check_remaining(cost, name="cost"), check_remaining(reward, name="reward")
+        if not np.isfinite(rewards).all() or rewards.shape not in ((), self._total.shape):
+            raise ConfigError(f"reward: expected a finite number for each budget, found {rewards.tolist()}.")
         if not np.isfinite(costs).all() or costs.shape not in ((), self._total.shape):
             raise ConfigError(f"cost: expected a finite number for each budget, found {costs.tolist()}.")
         if (costs < 0).any():
@@ -171,6 +179,7 @@ class ControlSession:
         with self._alone():
             state = pay(self._budget, spread, discount=discount)
             self._budget = BudgetState(np.asarray(state.spent), np.asarray(state.weight))
+            self._reward = np.broadcast_to(rewards, self._total.shape).reshape(-1).astype(np.float32)
 
     def change_budget(self, budget: ArrayLike) -> None:
         """From now on the whole episode may cost this much; what it cost so far counts."""

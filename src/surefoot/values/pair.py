@@ -108,11 +108,20 @@ def value_loss(
 
 
 def critic_loss(
-    critic: MLP, inputs: Float[Array, "b in"], target: Float[Array, " b"]
+    critic: MLP, inputs: Float[Array, "b in"], target: Float[Array, " b"], *, quantile: float = 0.0
 ) -> tuple[Float[Array, ""], Float[Array, "members b"]]:
-    """Every member regressed on the same target: mean over members and batch of (Q - target)^2; also returns Q."""
+    """Every member regressed on the same target: mean over members and batch of (Q - target)^2; also returns Q.
+
+    With a `quantile` the loss is the pinball loss, of which Q(s, a) is that quantile of its targets: of what the next
+    states, which are random, make of it.
+    """
     q = critic(inputs)
-    return jnp.mean((q - target[None]) ** 2), q
+    return quantile_loss(target[None] - q, quantile=quantile) if quantile else jnp.mean((q - target[None]) ** 2), q
+
+
+def quantile_loss(difference: Float[Array, "*b"], *, quantile: float) -> Float[Array, ""]:
+    """Mean of max(tau u, (tau - 1) u) with u = target - prediction (Koenker and Bassett, 1978)."""
+    return jnp.maximum(quantile * difference, (quantile - 1.0) * difference).mean()
 
 
 def step_value(
@@ -142,9 +151,10 @@ def step_critic(
     target_rate: float,
     optimizer: optax.GradientTransformation,
     prefix: str,
+    quantile: float = 0.0,
 ) -> tuple[ValuePair, Metrics]:
-    """One step of the critics on targets [B], then of their moving average."""
-    (loss, q), gradient = jax.value_and_grad(critic_loss, has_aux=True)(pair.critic, inputs, target)
+    """One step of the critics on the mean of targets [B], or on a `quantile` of them, then of their moving average."""
+    (loss, q), gradient = jax.value_and_grad(critic_loss, has_aux=True)(pair.critic, inputs, target, quantile=quantile)
     critic, state = apply_gradient(optimizer, gradient, pair.critic_optimizer, pair.critic)
     metrics = {f"{prefix}/critic_loss": loss, f"{prefix}/critic": q.mean()}
     moved = move_towards(pair.critic_target, critic, rate=target_rate)

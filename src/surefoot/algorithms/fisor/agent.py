@@ -85,8 +85,8 @@ def step_constraint(
     else:
         target = reward_target(batch.cost, next_value, continues, discount=config.discount)
     pair, critic_metrics = step_critic(
-        pair, inputs, target, target_rate=config.values.target_rate, optimizer=optimizer, prefix="constraint"
-    )
+        pair, inputs, target, target_rate=config.values.target_rate, optimizer=optimizer, prefix="constraint",
+        quantile=config.constraint.backup_quantile)  # fmt: skip
     return pair, value_metrics | critic_metrics
 
 
@@ -171,8 +171,7 @@ class FISOR(FISORConfig):
 
     def calibrate(self, state: FISORState, data: Transition, *, phase: str) -> FISORState:
         """The state with scales measured on `data` (first phase), or with quantiles of V_h (policy phase)."""
-        scales = state.scales
-        if scales is None:
+        if (scales := state.scales) is None:
             return state
         if phase == self.phases[0].name:
             scales = measure(scales, data)
@@ -222,10 +221,8 @@ class FISOR(FISORConfig):
         return state._replace(recovery=recovery), metrics
 
     def _update_joint(self, state: FISORState, batch: Transition, key: Key[Array, ""]) -> tuple[FISORState, Metrics]:
-        """Policy steps on consecutive parts of the batch, then V_r, Q_r, V_h, Q_h on its first rows.
-
-        The critics' forward pass over the batch serves the weights and the values: none of its networks moves before.
-        """
+        """Policy steps on consecutive parts of the batch, then V_r, Q_r, V_h, Q_h on its first rows. The critics'
+        forward pass over the batch serves the weights and the values: none of its networks moves before."""
         estimates = estimate(state, batch.observation, batch.action, self)
         batch = scaled_batch(state.scales, batch)
         size = self.training.policy_batch_size
@@ -300,6 +297,10 @@ class FISOR(FISORConfig):
     def action_value(self, state: Any, observation: Float[Array, "n obs"], action: Any) -> Float[Array, " n"]:
         """Q_r [n], in the units of the rewards that it learned from."""
         return estimate(state, observation, action, self).q_r
+
+    def feasible_action_value(self, state: Any, observation: Float[Array, "n obs"], action: Any) -> Float[Array, " n"]:
+        """Q_h [n], in the units of h."""
+        return estimate(state, observation, action, self).q_h * constraint_unit(state.scales)
 
     def feasible_margin(self, state: FISORState) -> Float[Array, ""]:
         """A state or an action counts as feasible where V_h or Q_h is at most minus this, in units of h."""

@@ -191,6 +191,12 @@ def _check_combinations(config: FISORConfig, relations: Relations) -> None:
         sentence = f"expected 0 in joint training, where V_h is never finished before the policy, found {share:g}"
         good = not joint or share == 0
         relations.check(config.scaling, good, name, sentence, part="scaling", others=["schedule"])
+    quantile = config.constraint.backup_quantile
+    with_quantile = {"critic": "hj", "value_targets": "backup", "trajectory_bound": False, "value_bound": False}
+    for name, wanted in with_quantile.items():
+        good = quantile == 0 or values[name] == wanted
+        sentence = f"expected 0 with {name} = {values[name]}, found {quantile:g}"
+        relations.check(config.constraint, good, "backup_quantile", sentence, others=[name])
     for name, wanted in {"value_targets": "backup", "recovery": "none", "advantage": "critic"}.items():
         good = values[name] == wanted or not joint
         sentence = f"expected {wanted} in joint training, found {values[name]}"

@@ -76,6 +76,10 @@ class ConstraintConfig:
     """Bootstrap nothing across timeouts (the authors' code); False: only termination ends the future."""
     violation_scale: Annotated[float, Range("(0, inf)")] = 25.0
     """h of a violating transition where data have only costs; others have h = -1."""
+    backup_quantile: Annotated[float, Range("[0, 1)")] = field(default=0.0, metadata={BEFORE: 0.0})
+    """For stochastic dynamics: Q_h is this quantile, over the random next states, of the Hamilton-Jacobi backup, so
+    that a step counts which goes badly with probability 1 - backup_quantile. 0: the mean, as in the paper (hj,
+    value_targets = backup)."""
 
     def __post_init__(self) -> None:
         check_fields(self)

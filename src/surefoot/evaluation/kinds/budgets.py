@@ -30,7 +30,8 @@ from surefoot.evaluation.lanes import LaneResults, Lanes, roll_out_pure, roll_ou
 from surefoot.evaluation.plan_file import Imaginings, add_plans
 from surefoot.evaluation.rows import append_rows, read_budget_rows
 from surefoot.evaluation.summarize import budget_figures
-from surefoot.protocols import PlansUnderBudget
+from surefoot.nn import member
+from surefoot.protocols import PlansUnderBudget, RemarksOnBudgets, TrainedForLimit
 from surefoot.ranges import NUMBER, Range, check_fields
 from surefoot.runs.loaded import FOLDER, LoadedRun
 from surefoot.safety.calibration import Calibration, read_calibration
@@ -88,9 +89,13 @@ def _planner(run: LoadedRun) -> PlansUnderBudget:
     if isinstance(run.algorithm, PlansUnderBudget):
         return run.algorithm
     given = [option(one) for one in ("budget", "cost_limit", "budget_schedule", "level")]
+    which, again = "plans under no budget", ""
+    if isinstance(run.algorithm, TrainedForLimit) and run.algorithm.trained_limit is not None:
+        which = f"was trained for one limit, {run.algorithm.trained_limit:g}, and takes no budget"
+        again = f", or train for another with {option('cost_limit')}"
     raise ConfigError(
-        f"{run.directory.path}: algorithm '{run.config.algorithm}' plans under no budget; leave "
-        f"{', '.join(given[:-1])} and {given[-1]} out."
+        f"{run.directory.path}: algorithm '{run.config.algorithm}' {which}; leave "
+        f"{', '.join(given[:-1])} and {given[-1]} out{again}."
     )
 
 
@@ -175,6 +180,9 @@ def _remarks(
 ) -> list[str]:
     """What is suspicious about the budgets and margins, a sentence each."""
     found = budget_remarks(at.task, evaluation.budgets) + _margin_remarks(evaluation, at.changed)
+    if isinstance(at.run.algorithm, RemarksOnBudgets):
+        totals = [float(totals[0]) for totals in evaluation.totals]
+        found += at.run.algorithm.budget_remarks(member(at.run.states, 0), totals)
     if calibration is not None and level is not None:
         doubt = calibration.doubt(evaluation.seeds, level, evaluation.totals)
         found += [] if doubt is None else [doubt]

@@ -6,6 +6,9 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from surefoot.constraints.budgets import planner_budget
 from surefoot.data.frames import first_episodes
 from surefoot.data.selection import data_name
 from surefoot.envs.pure import pure_task_of
@@ -18,12 +21,13 @@ from surefoot.evaluation.cameras import choose_renderer
 from surefoot.evaluation.drawn import DrawnRollout, draw_rollouts
 from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Scored, Setting
 from surefoot.evaluation.image_pictures import picture_arrays
-from surefoot.evaluation.protocol import ProtocolName, cost_limits
+from surefoot.evaluation.protocol import ProtocolName, cost_limits, limit_use
 from surefoot.evaluation.rows import against_limits, episode_row
 from surefoot.evaluation.simulated import ENVS_PER_SEED, Episode, Rollouts, envs_for, roll_out_simulator
 from surefoot.evaluation.summarize import protocol_figures
 from surefoot.nn import member
 from surefoot.observer import Observer
+from surefoot.protocols import PlansUnderBudget
 from surefoot.rollouts.host import episode_seed
 from surefoot.runs.files import npz_content
 from surefoot.tasks import Task
@@ -34,12 +38,14 @@ PICTURED = 16
 
 
 def by_protocol(
-    task: Task, protocol: ProtocolName = "strict", *, episodes: int = EPISODES, gifs: int = 0
-) -> Evaluation:
-    """Against the cost limits of a protocol (`ConfigError` where the task has none). `gifs` episodes of the first seed
+    task: Task, protocol: ProtocolName = "strict", *, episodes: int = EPISODES, gifs: int = 0,
+    limits: Sequence[float] | None = None,
+) -> Evaluation:  # fmt: skip
+    """Against the cost limits of a protocol (`ConfigError` where the task has none), or some of them. A policy that
+    takes a budget is told each limit, in as many episodes. `gifs` episodes of the first seed
     are drawn, before the others are run, so that a machine that cannot draw says so before the work."""
     return Evaluation(
-        conditions=tuple(Condition(cost_limit=limit) for limit in cost_limits(task, protocol)),
+        conditions=tuple(Condition(cost_limit=one) for one in limits or cost_limits(task, protocol)),
         episodes=episodes,
         roll_out=partial(_roll_out, protocol=protocol, gifs=min(gifs, episodes)),
         scorers=(figures, pictures_of_data, along_episodes),
@@ -64,28 +70,52 @@ def _roll_out(at: Setting, *, protocol: ProtocolName, gifs: int) -> Episodes:
     num_envs = envs_for(seeds=len(seeds), episodes=wanted, most_per_seed=most)
     drawn = draw_rollouts(at.run, task, gifs, num_envs=num_envs // len(seeds), observer=at.observer) if gifs else []
     began = time.perf_counter()
+    method = {**at.method, "data": data_name(at.run.config.data_selection)}
+    rows: list[dict[str, Any]] = []
+    found: list[Rollouts] = []
     opened = _opened(at, num_envs)
     recorder = None if task.file is None else StepRecorder(task, num_envs=num_envs // len(seeds))
     with opened as environment, at.observer.progress("evaluating", unit="episodes") as line:
-        rollouts = roll_out_simulator(
-            at.run.algorithm,
-            at.run.states,
-            environment,
-            seeds=seeds,
-            episodes=wanted,
-            shape=task.image_shape,
-            on_progress=line.report,
-            on_step=recorder,
-        )
+        for limit, given in _given_limits(at):
+            before, total = len(found) * len(seeds) * wanted, len(_given_limits(at)) * len(seeds) * wanted
+            rollouts = roll_out_simulator(
+                at.run.algorithm,
+                at.run.states,
+                environment,
+                seeds=seeds,
+                episodes=wanted,
+                shape=task.image_shape,
+                on_progress=lambda done, _, before=before, total=total: line.report(before + done, total),
+                on_step=None if found else recorder,
+                **given,
+            )
+            found.append(rollouts)
+            own = method if limit is None else {**method, "told": limit}
+            rows += protocol_rows(rollouts.episodes, task, method=own)
     seconds = time.perf_counter() - began
-    method = {**at.method, "data": data_name(at.run.config.data_selection)}
     limits = [one.cost_limit for one in at.evaluation.conditions if one.cost_limit is not None]
-    rows = against_limits(protocol_rows(rollouts.episodes, task, method=method), limits, protocol)
-    timing = _timing(rollouts, seconds, workers=at.workers, num_envs=num_envs)
-    return Episodes(rows, _ProtocolEpisodes(drawn, environment.deaths, timing, recorder))
+    timing = _timing(found, seconds, workers=at.workers, num_envs=num_envs)
+    return Episodes(
+        against_limits(rows, limits, protocol), _ProtocolEpisodes(drawn, environment.deaths, timing, recorder)
+    )
 
 
-def protocol_rows(episodes: Sequence[Episode], task: Task, *, method: Mapping[str, str]) -> list[dict[str, Any]]:
+def _given_limits(at: Setting) -> list[tuple[float | None, dict[str, Any]]]:
+    """Limits that the policy is told, with what its rollout is given: each of the evaluation's where it takes budgets;
+    where it takes none, one rollout that is told nothing."""
+    algorithm = at.run.algorithm
+    if not isinstance(algorithm, PlansUnderBudget):
+        return [(None, {})]
+    found = []
+    for limit in (one.cost_limit for one in at.evaluation.conditions):
+        if limit is not None:
+            budget = planner_budget(limit, at.task, discount=algorithm.budget_discount)
+            given = {"budget": np.full(at.task.horizon, budget), "discount": algorithm.budget_discount}
+            found.append((limit, given))
+    return found
+
+
+def protocol_rows(episodes: Sequence[Episode], task: Task, *, method: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row for each episode, scored against no limit yet; `method` holds the columns that all share."""
     return [
         episode_row(
@@ -107,7 +137,12 @@ def protocol_rows(episodes: Sequence[Episode], task: Task, *, method: Mapping[st
 def figures(at: Setting, episodes: Episodes) -> Scored:
     """Figures against the limits, and how the work went."""
     drawn, deaths, timing, _ = episodes.seen
-    found = {**protocol_figures(episodes.rows), "timing": timing, "worker_deaths": [one._asdict() for one in deaths]}
+    found = {
+        **protocol_figures(episodes.rows),
+        "limit_use": limit_use(at.run.algorithm),
+        "timing": timing,
+        "worker_deaths": [one._asdict() for one in deaths],
+    }
     return Scored(
         {
             f"protocol{at.place}": found,
@@ -142,13 +177,14 @@ def along_episodes(at: Setting, episodes: Episodes) -> Scored:
     return Scored(files={along.FILE: npz_content(recorder.arrays(at.run.algorithm, at.run.states))})
 
 
-def _timing(rollouts: Rollouts, seconds: float, *, workers: int, num_envs: int) -> dict[str, Any]:
+def _timing(rollouts: Sequence[Rollouts], seconds: float, *, workers: int, num_envs: int) -> dict[str, Any]:
+    steps = sum(one.steps for one in rollouts)
     return {
         "seconds": round(seconds, 3),
-        "policy_seconds": round(rollouts.policy_seconds, 3),
-        "simulator_seconds": round(rollouts.simulator_seconds, 3),
-        "environment_steps": rollouts.steps,
-        "steps_per_second": round(rollouts.steps / max(seconds, 1e-9), 1),
+        "policy_seconds": round(sum(one.policy_seconds for one in rollouts), 3),
+        "simulator_seconds": round(sum(one.simulator_seconds for one in rollouts), 3),
+        "environment_steps": steps,
+        "steps_per_second": round(steps / max(seconds, 1e-9), 1),
         "workers": workers,
         "lanes": num_envs,
     }

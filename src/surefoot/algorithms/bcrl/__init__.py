@@ -1,0 +1,5 @@
+"""Budget-conditioned reachability (BCRL)."""
+
+from surefoot.algorithms.bcrl.agent import BCRL, BCRLState
+
+__all__ = ["BCRL", "BCRLState"]

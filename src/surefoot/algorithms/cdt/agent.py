@@ -1,0 +1,335 @@
+"""CDT: the Constrained Decision Transformer (Liu et al., ICML 2023, arXiv 2302.07351).
+
+A causal transformer reads a window of (return to go, cost to go, observation, action) and imitates the action of
+episodes that kept to such targets. The cost to go is the budget that is left, so one model serves all limits.
+
+- the data, drawn by cost, and relabeled episodes: `prepare_sequences`, `relabeled_episodes`
+- the objective, log-likelihood with an entropy bonus and the class of the next cost: `sequence_loss`
+- the temperature of the entropy: `temperature_gradient`
+- acting with targets that go down as rewards and costs come in: `target_policy`
+
+Corrected against OSRL's code (the preset `legacy` keeps its ways): every episode is drawn whatever it cost; the cost
+token is a share of the task's largest limit, never below 0; entropy and likelihood are sums over the action's numbers,
+as their target is; a cost counts as one where it is above 0; relabeled episodes belong to their targets; the first
+target return is the best of the data under the limit.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from surefoot.algorithms.cdt.augment import AugmentationConfig, relabeled_episodes
+from surefoot.algorithms.cdt.data import (
+    DrawConfig,
+    Seen,
+    SequenceBatch,
+    SequenceData,
+    prepare_sequences,
+    target_remarks,
+    target_returns,
+)
+from surefoot.algorithms.cdt.network import DecisionTransformer, Tokens
+from surefoot.data import Dataset
+from surefoot.errors import ConfigError
+from surefoot.nn.transformer import TransformerConfig
+from surefoot.protocols import Inputs
+from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.tasks import Task
+from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs
+
+__all__ = ["CDT", "CDTState", "prepare_sequences", "relabeled_episodes", "sequence_loss", "target_policy"]
+LEGACY_REFERENCE = 50.0
+"""What OSRL's cost token is subtracted from."""
+
+
+class CDTState(NamedTuple):
+    """Everything that training changes, and what the data hold."""
+
+    network: DecisionTransformer
+    optimizer: optax.OptState
+    log_temperature: Float[Array, ""]
+    temperature_optimizer: optax.OptState
+    seen: Seen
+
+
+@dataclass(frozen=True)
+class TokenConfig:
+    """In which units the targets are given to the network."""
+
+    return_unit: Annotated[float | None, Range("(0, inf)")] = None
+    """Return that counts as 1; by default the largest of the data, in size."""
+    cost_token: Literal["share", "remainder"] = "share"
+    """share: cost to go divided by the task's largest limit, within [0, what the data had]. remainder: 50 minus the
+    cost to go (OSRL's)."""
+    cost_class: Literal["positive", "truncated"] = "positive"
+    """Class of the next cost: whether it is above 0, or its whole part (OSRL's)."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, part="tokens")
+
+
+@dataclass(frozen=True)
+class EntropyConfig:
+    """The temperature that holds the entropy of actions at minus their number of dimensions."""
+
+    temperature: Annotated[float, Range("(0, inf)")] = 0.1
+    """At first."""
+    temperature_rate: Annotated[float, Range("[0, inf)")] = 1e-4
+    """Adam's learning rate of its logarithm."""
+    entropy_over: Literal["sum", "mean"] = "sum"
+    """Of the action's dimensions, in the entropy and in the likelihood; mean is OSRL's."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, part="entropy")
+
+
+@dataclass(frozen=True)
+class OptimizationConfig:
+    """AdamW, its gradient clipped, its rate rising at first."""
+
+    learning_rate: Annotated[float, Range("(0, inf)")] = 1e-4
+    """After the rise."""
+    weight_decay: Annotated[float, Range("[0, inf)")] = 1e-4
+    """Of all parameters."""
+    clip: Annotated[float, Range("(0, inf)")] = 0.25
+    """Largest norm of the gradient."""
+    warm_up: Annotated[int, Range(NUMBER)] = 500
+    """Updates over which the rate rises linearly; 0: none."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+def sequence_loss(
+    network: DecisionTransformer,
+    tokens: Tokens,
+    batch: SequenceBatch,
+    temperature: Float[Array, ""],
+    key: Key[Array, ""] | None,
+    *,
+    config: "CDT",
+) -> tuple[Float[Array, ""], Metrics]:
+    """-(log p(a) + T H) over the valid steps + weights times the errors of the next cost's class and observation."""
+    valid = batch.valid.astype(jnp.float32)
+    over = jnp.sum if config.entropy.entropy_over == "sum" else jnp.mean
+    outputs = network(tokens, dropout=None if key is None else (config.network.dropout, key))
+    deviation = jnp.exp(outputs.log_std)
+    scaled = (batch.steps.action - outputs.mean) / deviation
+    log_density = -0.5 * jnp.square(scaled) - outputs.log_std - 0.5 * jnp.log(2.0 * jnp.pi)
+    count = valid.sum()
+    likelihood = (over(log_density, -1) * valid).sum() / count
+    entropy = (over(outputs.log_std + 0.5 * jnp.log(2.0 * jnp.pi * jnp.e), -1) * valid).sum() / count
+    positive = batch.steps.cost > 0 if config.tokens.cost_class == "positive" else batch.steps.cost >= 1
+    log_class = jax.nn.log_softmax(outputs.cost_logits)
+    of_class = jnp.where(positive, log_class[..., 1], log_class[..., 0])
+    cost_loss = -(of_class * valid).mean()
+    right = ((outputs.cost_logits.argmax(-1) == positive) * valid).sum() / count
+    error = (outputs.next_observation[:, :-1] - batch.steps.observation[:, 1:]) ** 2
+    state_loss = (error * valid[:, :-1, None]).mean()
+    objective = -(likelihood + temperature * entropy)
+    loss = objective + config.cost_weight * cost_loss + config.state_weight * state_loss
+    return loss, {
+        "policy/loss": loss,
+        "policy/log_likelihood": likelihood,
+        "policy/entropy": entropy,
+        "policy/cost_loss": cost_loss,
+        "policy/cost_accuracy": right,
+        "policy/state_loss": state_loss,
+    }
+
+
+def temperature_gradient(
+    log_temperature: Float[Array, ""], entropy: Float[Array, ""], *, action_dim: int
+) -> Float[Array, ""]:
+    """Of T (H - target), target = -(dimensions of the action), in log T."""
+    return jnp.exp(log_temperature) * (entropy + action_dim)
+
+
+class TargetMemory(NamedTuple):
+    """The last steps of n episodes, from the left; what lies behind the present one is not read."""
+
+    tokens: Tokens
+    """[n, K]; actions and targets as the network is given them."""
+    return_left: Float[Array, " n"]
+    """In units of the return."""
+    taken: Int[Array, " n"]
+    """Steps of the episode before this one."""
+
+
+def target_policy(config: "CDT", state: CDTState) -> Policy:
+    """The mean action, clipped, of a window in which what is left of both targets stands at every step."""
+    network, seen = state.network, state.seen
+    window, unit = config.window, config.return_unit(seen)
+
+    def initial(n: int) -> TargetMemory:
+        zeros = jnp.zeros((n, window))
+        tokens = Tokens(
+            zeros, zeros, jnp.zeros((n, window, network.observation_dim)),
+            jnp.zeros((n, window, network.action_dim)), jnp.zeros((n, window), jnp.int32),
+        )  # fmt: skip
+        return TargetMemory(tokens, jnp.zeros(n), jnp.zeros(n, jnp.int32))
+
+    def act(
+        memory: TargetMemory, inputs: PolicyInputs, key: Key[Array, "*n"]
+    ) -> tuple[TargetMemory, Float[Array, "n act"]]:
+        if inputs.remaining_budget is None:
+            raise ConfigError("cdt acts under a budget: expected PolicyInputs.remaining_budget, found none.")
+        budget, step = inputs.remaining_budget, memory.taken
+        reward = 0.0 if inputs.reward is None else inputs.reward
+        first = target_returns(seen, budget) if config.target_return is None else jnp.float32(config.target_return)
+        left = jnp.where(step == 0, first, memory.return_left - reward)
+        place = jnp.minimum(step, window - 1)
+        full = (step >= window)[:, None]
+        held = jax.tree.map(lambda old: jnp.where(_like(full, old), jnp.roll(old, -1, 1), old), memory.tokens)
+        entered = Tokens(
+            left / unit, config.cost_token(budget, seen), inputs.observation,
+            jnp.zeros((len(step), network.action_dim)), step if inputs.step is None else inputs.step,
+        )  # fmt: skip
+        here = jnp.arange(window)[None] == place[:, None]
+        tokens = jax.tree.map(lambda old, new: jnp.where(_like(here, old), new[:, None], old), held, entered)
+        mean = network.act(tokens)
+        action = jnp.clip((mean * here[..., None]).sum(1), -1.0, 1.0)
+        tokens = tokens._replace(action=jnp.where(here[..., None], action[:, None], tokens.action))
+        return TargetMemory(tokens, left, step + 1), action
+
+    return Policy(initial=initial, act=act, keyed=True)
+
+
+def _like(mask: Array, leaf: Array) -> Array:
+    return mask.reshape(*mask.shape, *[1] * (leaf.ndim - mask.ndim))
+
+
+@dataclass(frozen=True)
+class CDT:
+    """Hyper-parameters; the values here are the paper's, with the corrected behavior."""
+
+    policy_updates: Annotated[int, Range(NUMBER)] = 100_000
+    """Updates."""
+    policy_batch_size: Annotated[int, Range("[1, 2^24]")] = 2048
+    """Windows per update."""
+    window: Annotated[int, Range("[1, 4096]")] = 10
+    """Steps that the network reads."""
+    network: TransformerConfig = field(default_factory=TransformerConfig)
+    """Sizes."""
+    optimization: OptimizationConfig = field(default_factory=OptimizationConfig, metadata={GROUP: OptimizationConfig})
+    """AdamW."""
+    tokens: TokenConfig = field(default_factory=TokenConfig, metadata={GROUP: TokenConfig})
+    """Units of the targets."""
+    entropy: EntropyConfig = field(default_factory=EntropyConfig, metadata={GROUP: EntropyConfig})
+    """Of actions."""
+    cost_weight: Annotated[float, Range("[0, inf)")] = 0.02
+    """Of the loss of the next cost's class."""
+    state_weight: Annotated[float, Range("[0, inf)")] = 0.0
+    """Of the loss of the next observation."""
+    sampling: DrawConfig = field(default_factory=DrawConfig, metadata={GROUP: DrawConfig})
+    """How often episodes are drawn."""
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig, metadata={GROUP: AugmentationConfig})
+    """Relabeled episodes."""
+    target_return: Annotated[float | None, Range("(-inf, inf)")] = None
+    """Of an episode, to act with; by default the best of the data under the limit."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    inputs: ClassVar[Inputs] = Inputs(budget=True, windows=True)
+    paper: ClassVar[str] = "Liu et al., ICML 2023, arXiv 2302.07351"
+    budget_discount: ClassVar[float] = 1.0
+
+    # --- data and phases ---
+
+    def prepare(self, dataset: Dataset, task: Task) -> SequenceData:
+        """Windows of episodes, relabeled ones among them."""
+        return prepare_sequences(
+            dataset, task, window=self.window, sampling=self.sampling, augmentation=self.augmentation
+        )
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (Phase("policy", self.policy_updates, self.policy_batch_size),)
+
+    # --- init, update, policy ---
+
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: Seen | None = None) -> CDTState:
+        network = DecisionTransformer.create(key, spec, window=self.window, config=self.network)
+        log_temperature = jnp.log(jnp.float32(self.entropy.temperature))
+        return CDTState(
+            network=network,
+            optimizer=self._optimizer.init(network),  # pyright: ignore[reportArgumentType]
+            log_temperature=log_temperature,
+            temperature_optimizer=self._temperature_optimizer.init(log_temperature),
+            seen=Seen.none() if statistics is None else statistics,
+        )
+
+    def update(
+        self, state: CDTState, batch: SequenceBatch, key: Key[Array, ""], *, phase: str
+    ) -> tuple[CDTState, Metrics]:
+        """One step of AdamW on the windows, then one of Adam on the temperature."""
+        tokens = self.tokens_of(batch, state.seen)
+        gradient, metrics = jax.grad(sequence_loss, has_aux=True)(
+            state.network, tokens, batch, jnp.exp(state.log_temperature), key, config=self
+        )
+        change, optimizer = self._optimizer.update(gradient, state.optimizer, state.network)  # pyright: ignore[reportArgumentType]
+        slope = temperature_gradient(
+            state.log_temperature, metrics["policy/entropy"], action_dim=state.network.action_dim
+        )
+        step, temperature_optimizer = self._temperature_optimizer.update(slope, state.temperature_optimizer)
+        state = state._replace(
+            network=optax.apply_updates(state.network, change),  # pyright: ignore[reportArgumentType]
+            optimizer=optimizer,
+            log_temperature=optax.apply_updates(state.log_temperature, step),
+            temperature_optimizer=temperature_optimizer,
+        )
+        return state, {**metrics, "policy/temperature": jnp.exp(state.log_temperature)}
+
+    def sample_weights(self, state: CDTState, data: SequenceData, *, phase: str) -> Float[Array, " M"]:
+        """By the cost of each window's episode."""
+        return data.weights
+
+    def policy(self, state: CDTState) -> Policy:
+        """Under `inputs.remaining_budget`, which must be given; `inputs.reward` brings the target return down."""
+        return target_policy(self, state)
+
+    def budget_remarks(self, state: CDTState, budgets: list[float]) -> list[str]:
+        """What is to be said of limits that no episode of the data had. Raises `ConfigError` for a target return."""
+        return target_remarks(jax.device_get(state.seen), budgets, self.target_return)
+
+    # --- targets as tokens ---
+
+    def tokens_of(self, batch: SequenceBatch, seen: Seen) -> Tokens:
+        """What the network is given of a batch."""
+        steps = batch.steps
+        return Tokens(
+            steps.return_to_go / self.return_unit(seen), self.cost_token(steps.cost_to_go, seen),
+            steps.observation, steps.action, steps.time,
+        )  # fmt: skip
+
+    def return_unit(self, seen: Seen) -> float | Float[Array, ""]:
+        """The return that counts as 1."""
+        given = self.tokens.return_unit
+        return jnp.maximum(jnp.abs(seen.return_range).max(), 1e-6) if given is None else given
+
+    def cost_token(self, cost: Float[Array, "*n"], seen: Seen) -> Float[Array, "*n"]:
+        """The token of a cost to go. What is beyond the data's largest, as where there is no limit, counts as that."""
+        cost = jnp.minimum(cost, seen.cost_range[1])
+        if self.tokens.cost_token == "remainder":
+            return LEGACY_REFERENCE - cost
+        return jnp.maximum(cost, 0.0) / seen.largest_limit
+
+    def learning_rate_after(self, count: Any) -> Any:
+        """The rate of the update after `count` others."""
+        rate, rise = self.optimization.learning_rate, self.optimization.warm_up
+        return rate * jnp.minimum((count + 1) / rise, 1.0) if rise else jnp.float32(rate)
+
+    @property
+    def _optimizer(self) -> optax.GradientTransformation:
+        chosen = self.optimization
+        adam = optax.adamw(self.learning_rate_after, b1=0.9, b2=0.999, eps=1e-8, weight_decay=chosen.weight_decay)
+        return optax.chain(optax.clip_by_global_norm(chosen.clip), adam)
+
+    @property
+    def _temperature_optimizer(self) -> optax.GradientTransformation:
+        return optax.adam(self.entropy.temperature_rate)

@@ -1,0 +1,202 @@
+"""What CDT learns from: windows of episodes with the return and the cost to come, drawn by their episode's cost."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from surefoot.algorithms.cdt.augment import AugmentationConfig, relabeled_episodes
+from surefoot.data import Dataset, gather
+from surefoot.data.windows import steps_left, steps_taken, sums_to_go
+from surefoot.errors import ConfigError, DataError, option
+from surefoot.ranges import Range, check_fields
+from surefoot.tasks import Task
+
+TARGET_COSTS = 65
+"""Costs, evenly spaced over those of the data, for which the best return is known."""
+
+
+@dataclass(frozen=True)
+class DrawConfig:
+    """How often an episode of cost C is drawn. Windows start anywhere in it."""
+
+    draw: Literal["linear", "inverse", "uniform"] = "linear"
+    """linear: in proportion to max(0, reference - C). inverse: to 1 / (C + 10). uniform: all alike."""
+    draw_reference: Annotated[float | None, Range("(0, inf)")] = None
+    """The reference of `linear`, a sum of costs over an episode; by default a tenth above the data's largest, so that
+    every episode is drawn."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, part="sampling")
+
+
+class Seen(NamedTuple):
+    """What the data hold, kept in the state; all float32."""
+
+    cost_range: Float[Array, " 2"]
+    """Smallest and largest sum of costs of an episode."""
+    return_range: Float[Array, " 2"]
+    best_return: Float[Array, " costs"]
+    """Largest return of the episodes that cost at most each of `TARGET_COSTS` costs, of the cheapest episode at
+    least."""
+    largest_limit: Float[Array, ""]
+    """On an episode's cost: the largest of the task's limits; the data's largest cost where it has none."""
+
+    @staticmethod
+    def none() -> "Seen":
+        """Of no data: scales of 1."""
+        return Seen(jnp.array([0.0, 1.0]), jnp.array([0.0, 1.0]), jnp.ones(TARGET_COSTS), jnp.ones(()))
+
+
+class StepTable(NamedTuple):
+    """Steps, one row each, episode after episode."""
+
+    observation: Float[Array, "*B obs"]
+    action: Float[Array, "*B act"]
+    return_to_go: Float[Array, "*B"]
+    """Rewards from here to the end of the episode."""
+    cost_to_go: Float[Array, "*B"]
+    cost: Float[Array, "*B"]
+    time: Int[Array, "*B"]
+    """Steps taken before in the episode."""
+
+
+class SequenceBatch(NamedTuple):
+    """Windows [B, K]; zeros behind an episode's end, where `valid` is False."""
+
+    steps: StepTable
+    valid: Bool[Array, "B K"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SequenceData:
+    """The whole data as CDT sees them."""
+
+    steps: StepTable
+    left: Int[Array, " N"]
+    """Steps from each row to the end of its episode, this one included."""
+    starts: Int[Array, " M"]
+    """Rows that a window may start at, of the episodes and then of the relabeled ones."""
+    shifts: Float[Array, "M 2"]
+    """Added to the return and the cost to come of a window: not 0 for relabeled episodes."""
+    weights: Float[Array, " M"]
+    """How often each start is drawn."""
+    statistics: Seen
+    window: int = field(metadata={"static": True})
+
+    @property
+    def num_rows(self) -> int:
+        """Starts."""
+        return self.starts.shape[0]
+
+    def take(self, rows: Int[Array, " B"]) -> SequenceBatch:
+        """The windows of these starts."""
+        steps, valid = gather(self.steps, self.left, self.starts[rows], length=self.window)
+        shift = self.shifts[rows][:, None]
+        reward, cost = (jnp.where(valid, shift[..., place], 0.0) for place in (0, 1))
+        shifted = {"return_to_go": steps.return_to_go + reward, "cost_to_go": steps.cost_to_go + cost}
+        return SequenceBatch(steps._replace(**shifted), valid)
+
+
+def prepare_sequences(
+    dataset: Dataset, task: Task, *, window: int, sampling: DrawConfig, augmentation: AugmentationConfig
+) -> SequenceData:
+    """The data of a task. Raises `DataError` where no episode is complete or none could be drawn."""
+    starts, lengths = dataset.episode_starts, dataset.lengths
+    if not len(lengths):
+        raise DataError(f"dataset of {dataset.task}: expected at least one complete episode, found none.")
+    rewards = dataset.required_rewards
+    to_go = [sums_to_go(values, dataset, discount=1.0) for values in (rewards, dataset.costs)]
+    returns, costs = dataset.returns, dataset.cost_returns
+    added = relabeled_episodes(returns, costs, augmentation)
+    chosen = np.concatenate([np.arange(len(lengths)), added.episode])
+    target_costs = np.concatenate([costs, added.cost])
+    shifts = np.stack([added.episode_return - returns[added.episode], added.cost - costs[added.episode]], -1)
+    shifts = np.concatenate([np.zeros((len(lengths), 2)), shifts])
+    of_episode = episode_weights(target_costs, sampling)
+    counts = lengths[chosen]
+    rows = np.concatenate(
+        [np.arange(first, first + count) for first, count in zip(starts[chosen], counts, strict=True)]
+    )
+    return SequenceData(
+        steps=StepTable(
+            observation=_float32(dataset.observations),
+            action=_float32(dataset.actions),
+            return_to_go=_float32(to_go[0]),
+            cost_to_go=_float32(to_go[1]),
+            cost=_float32(dataset.costs),
+            time=jnp.asarray(steps_taken(dataset)),
+        ),
+        left=jnp.asarray(steps_left(dataset)),
+        starts=jnp.asarray(rows.astype(np.int32)),
+        shifts=_float32(np.repeat(shifts, counts, axis=0)),
+        weights=_float32(np.repeat(of_episode / counts, counts)),
+        statistics=seen_of(returns, costs, task),
+        window=window,
+    )
+
+
+def episode_weights(costs: Float[np.ndarray, " E"], config: DrawConfig) -> Float[np.ndarray, " E"]:
+    """The share of draws that each episode gets. Raises `DataError` where all would be 0."""
+    if config.draw == "uniform":
+        weights = np.ones(len(costs))
+    elif config.draw == "inverse":
+        weights = 1.0 / (costs + 10.0)
+    else:
+        reference = max(1.0, 1.1 * costs.max()) if config.draw_reference is None else config.draw_reference
+        weights = np.maximum(reference - costs, 0.0)
+        if not weights.any():
+            raise DataError(
+                f"costs: expected an episode that costs less than {option('draw_reference')} {reference:g}, found "
+                f"{costs.min():g} at least."
+            )
+    return weights / weights.sum()
+
+
+def seen_of(returns: Float[np.ndarray, " E"], costs: Float[np.ndarray, " E"], task: Task) -> Seen:
+    """What these episodes hold."""
+    order = np.argsort(costs, kind="stable")
+    best = np.maximum.accumulate(returns[order])
+    grid = np.linspace(costs.min(), costs.max(), TARGET_COSTS)
+    place = np.searchsorted(costs[order], grid, side="right") - 1
+    limits = [*task.dsrl_cost_limits, *([] if task.cost_limit is None else [task.cost_limit])]
+    largest = max(limits, default=0.0)
+    return Seen(
+        cost_range=_float32(np.array([costs.min(), costs.max()])),
+        return_range=_float32(np.array([returns.min(), returns.max()])),
+        best_return=_float32(best[np.maximum(place, 0)]),
+        largest_limit=_float32(np.asarray(largest if largest > 0 else max(costs.max(), 1.0))),
+    )
+
+
+def target_returns(seen: Seen, budget: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The best return of the data under each budget on an episode's cost."""
+    low, high = seen.cost_range
+    share = jnp.clip((budget - low) / jnp.maximum(high - low, 1e-6), 0.0, 1.0)
+    place = jnp.floor(share * (TARGET_COSTS - 1)).astype(jnp.int32)  # what costs no more than the budget
+    return seen.best_return[place]
+
+
+def target_remarks(seen: Any, budgets: list[float], target_return: float | None) -> list[str]:
+    """What is to be said of targets that no episode had, a sentence each. `seen`: of one seed, in NumPy."""
+    (low, high), (_, best) = seen.cost_range, seen.return_range
+    found = [
+        f"cost limit {budget:g}: expected one that episodes of the data had, {low:g} to {high:g}, found "
+        f"{'none so cheap' if budget < low else 'none that costs so much'}; the policy is asked for what it never saw"
+        for budget in budgets
+        if np.isfinite(budget) and not low <= budget <= high
+    ]
+    if target_return is not None and target_return > best:
+        raise ConfigError(
+            f"{option('target_return')}: expected at most {best:g}, the largest return of the data, "
+            f"found {target_return:g}."
+        )
+    return found
+
+
+def _float32(values: np.ndarray) -> Array:
+    return jnp.asarray(np.asarray(values, np.float32))

@@ -1,0 +1,48 @@
+"""What COptiDICE learns from: transitions, and the first states of episodes."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array, Float, Int
+
+from surefoot.types import Transition
+
+
+class DICEBatch(NamedTuple):
+    """Transitions, and as many first states of episodes."""
+
+    transition: Transition
+    is_first: Float[Array, " b"]
+    """1 where an episode begins."""
+    first: Float[Array, "b obs"]
+
+
+class DICEStatistics(NamedTuple):
+    """Of the data, kept in the state."""
+
+    observation_std: Float[Array, " obs"]
+    action_std: Float[Array, " act"]
+    first_share: Float[Array, ""]
+    """Of the transitions, those that begin an episode."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class DICEData:
+    """The whole data as COptiDICE sees them."""
+
+    transitions: Transition
+    is_first: Float[Array, " N"]
+    first: Float[Array, "E obs"]
+    """First states of the episodes."""
+    statistics: DICEStatistics
+
+    @property
+    def num_rows(self) -> int:
+        """Transitions."""
+        return self.transitions.num_rows
+
+    def take(self, rows: Int[Array, " b"]) -> DICEBatch:
+        """The transitions in these rows, and a first state for each of them."""
+        return DICEBatch(self.transitions.take(rows), self.is_first[rows], self.first[rows % self.first.shape[0]])

@@ -1,0 +1,1 @@
+"""What a log says of a trained policy, before it is tried."""

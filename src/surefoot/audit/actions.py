@@ -1,0 +1,149 @@
+"""What a policy does in logged states, how far that lies from what was logged there, and what it would bring."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from surefoot.audit.episodes import AuditedEpisodes, Part
+from surefoot.audit.fqe import Estimated, LoggedSteps, episode_weights, fitted_q, logged_sums
+from surefoot.data import Dataset
+from surefoot.evaluation.held_out import USUAL, action_distances, known_transitions, share_of
+from surefoot.numerics import check_finite
+from surefoot.protocols import Algorithm
+from surefoot.types import PolicyInputs
+
+STATES = 500
+"""Logged states in which the policy is asked to act."""
+MOST_STEPS = 12_000
+"""Logged steps that values are fitted to, of whole episodes."""
+_BLOCK = 2048
+_SEED = 23_2027
+_UNSOUND = "its networks overflow on the data's observations"
+
+
+def is_memoryless(algorithm: Algorithm, states: Any) -> bool:
+    """Whether what the policy does depends on the observation alone."""
+    first = jax.tree.map(lambda leaf: leaf[0], states)
+    return not algorithm.inputs.budget and not jax.tree.leaves(algorithm.policy(first).initial(1))
+
+
+def policy_actions(
+    algorithm: Algorithm, states: Any, observations: Float[np.ndarray, "n obs"]
+) -> Float[np.ndarray, "seed n act"]:
+    """One action of each seed's policy in each state, as in an episode's first step; under a budget without a limit."""
+    found = []
+    for number, start in enumerate(range(0, len(observations), _BLOCK)):
+        block = observations[start : start + _BLOCK]
+        size = min(_BLOCK, 1 << max(len(block) - 1, 1).bit_length())  # few shapes are compiled
+        padded = np.pad(block, ((0, size - len(block)), (0, 0)))
+        key = jax.random.fold_in(jax.random.key(_SEED), number)
+        found.append(np.asarray(_act(algorithm, states, padded, key))[:, : len(block)])
+    return check_finite("action (seed, state)", np.concatenate(found, 1), _UNSOUND)
+
+
+def support(algorithm: Algorithm, states: Any, episodes: AuditedEpisodes) -> dict[str, Any]:
+    """How far the policy's actions lie from those that were logged in similar states of training episodes, beside how
+    far the held-out logged actions do. Distances are in units of the action's half range."""
+    part = episodes.held_out.episodes
+    rows = np.random.default_rng(_SEED).permutation(len(part))[:STATES]
+    known = known_transitions(episodes.training.episodes)
+    chosen = policy_actions(algorithm, states, part.observations[rows])
+    kinds = np.concatenate([part.actions[rows][None], chosen])
+    distances = action_distances(known, part.observations[rows], kinds, np.full(len(rows), -1))
+    far = distances[1:] > np.quantile(distances[0], USUAL)
+    return {
+        "far_actions": share_of(far, trials=len(part.lengths)),
+        "distance": _quantiles(distances[1:]),
+        "logged_distance": _quantiles(distances[:1]),
+    }
+
+
+def estimated_values(
+    algorithm: Algorithm, states: Any, episodes: AuditedEpisodes, *, horizon: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the policy would bring over an episode and what the logged episodes brought, by fitted-Q evaluation on
+    held-out and training episodes: return where rewards are logged, and the cost of each constraint.
+
+    Returns figures and settings; figures map a quantity to "policy", "log", "difference", each a mean with an interval.
+    """
+    data, gains, names = _fitted_episodes(episodes)
+    starts = np.asarray(data.episode_starts)
+    entered = policy_actions(algorithm, states, data.next_observations)
+    first = policy_actions(algorithm, states, data.observations[starts])
+    estimates: list[Estimated] = []
+    steps = None
+    for mine, at_first in zip(entered, first, strict=True):
+        steps = LoggedSteps(
+            data.observations, data.actions, data.next_observations, mine, data.terminated, gains, starts, at_first
+        )
+        estimates.append(fitted_q(steps, horizon=horizon))
+    assert steps is not None
+    resampled = np.mean([one.resampled for one in estimates], 0)
+    weights = episode_weights(len(starts), len(resampled))
+    sums = logged_sums(steps)
+    log = weights @ sums / weights.sum(1, keepdims=True)
+    figures = {}
+    for index, name in enumerate(names):
+        per_seed = [float(one.mean[index]) for one in estimates]
+        mean, logged = float(np.mean(per_seed)), float(log[0, index])
+        figures[name] = {
+            "policy": {"mean": mean, "interval": _interval(resampled[:, index]), "per_seed": per_seed},
+            "log": {"mean": logged, "interval": _interval(log[1:, index]), **_quantiles(sums[:, index])},
+            "difference": {"mean": mean - logged, "interval": _interval(resampled[:, index] - log[1:, index])},
+        }
+    settings = {"episodes": len(starts), "steps": len(data), "horizon": horizon, "resamples": len(resampled)}
+    return figures, settings
+
+
+def _fitted_episodes(episodes: AuditedEpisodes) -> tuple[Dataset, Float[np.ndarray, "n k"], list[str]]:
+    """Whole episodes, held-out ones first, the gains of each step and their names."""
+    parts = [_some(episodes.held_out, MOST_STEPS // 2), _some(episodes.training, MOST_STEPS // 2)]
+    names = [one.name for one in episodes.held_out.constraints]
+    gains = []
+    for data, costs in parts:
+        rewards = [] if data.rewards is None else [data.rewards[:, None]]
+        gains.append(np.concatenate([*rewards, costs], 1))
+    arrays = {name: np.concatenate([array, dict(parts[1][0].arrays())[name]]) for name, array in parts[0][0].arrays()}
+    rewarded = ["return"] if parts[0][0].rewards is not None else []
+    return Dataset(parts[0][0].task, **{"rewards": None, **arrays}), np.concatenate(gains), rewarded + names
+
+
+def _some(part: Part, rows: int) -> tuple[Dataset, Float[np.ndarray, "n c"]]:
+    """A random part of the episodes with about so many steps, at least one, and their costs."""
+    order = np.random.default_rng(_SEED).permutation(len(part.episodes.lengths))
+    count = max(1, int(np.searchsorted(np.cumsum(part.episodes.lengths[order]), rows, side="right")))
+    chosen = np.sort(order[:count])
+    starts, ends = part.episodes.episode_starts, part.episodes.episode_ends
+    kept = np.concatenate([np.arange(int(starts[number]), int(ends[number])) for number in chosen])
+    return part.episodes.take(kept), np.stack([one.cost[kept] for one in part.constraints], 1)
+
+
+def _quantiles(values: Float[np.ndarray, "*n"]) -> dict[str, float]:
+    low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
+    return {"tenth": float(low), "median": float(middle), "nine_tenths": float(high)}
+
+
+def _interval(resampled: Float[np.ndarray, " b"]) -> list[float]:
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return [float(low), float(high)]
+
+
+@partial(jax.jit, static_argnames="algorithm")
+def _act(algorithm: Algorithm, states: Any, observations: Array, key: Array) -> Array:
+    count = len(observations)
+    inputs = PolicyInputs(
+        observations,
+        jnp.full(count, jnp.inf) if algorithm.inputs.budget else None,
+        jnp.zeros(count, jnp.int32),
+    )
+
+    def of_seed(state: Any) -> Array:
+        policy = algorithm.policy(state)
+        keys = jax.random.split(key, count) if policy.keyed else key
+        return policy.act(policy.initial(count), inputs, keys)[1]
+
+    return jax.lax.map(of_seed, states)

@@ -1,0 +1,178 @@
+"""The audit of a run: what episodes that training never saw say of its values and its policy.
+
+JSON values throughout; what a method does not offer is a sentence under "not_offered". Nothing is simulated, so nothing
+here says how often the policy would be safe.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from surefoot.audit.actions import estimated_values, is_memoryless, support
+from surefoot.audit.episodes import AuditedEpisodes, Part, audited_episodes
+from surefoot.audit.signs import calibration, chosen_episodes, violations_called_feasible, warning
+from surefoot.errors import ConfigError
+from surefoot.evaluation.held_out import FEWEST_EPISODES, judge, state_values
+from surefoot.numerics import check_finite, pinned
+from surefoot.observer import Observer
+from surefoot.protocols import ActsFeasibly, Algorithm, HasFeasibleActionValue, HasFeasibleValue
+from surefoot.runs.loaded import LoadedRun, load_run
+
+_BLOCK = 8192
+
+
+class Drawn(NamedTuple):
+    """An episode, as it is drawn."""
+
+    number: int
+    """In the held-out episodes."""
+    values: Float[np.ndarray, "seed t"]
+    """V_h of the states left."""
+    violating: np.ndarray
+    """[t], whether each step enters a violation."""
+
+
+class Audit(NamedTuple):
+    """What was found."""
+
+    figures: dict[str, Any]
+    """JSON values."""
+    drawn: tuple[Drawn, ...]
+    """Episodes to draw; none where there is no V_h."""
+    margin: float
+    """A state counts as feasible where V_h is at most minus this; of the first seed."""
+
+
+@pinned()
+def audit(
+    path: Path, *, data: Path | None = None, baseline: Path | None = None, observer: Observer | None = None
+) -> Audit:
+    """Audit the run in `path` on the episodes that its training kept aside, which lie in `data` where the run's data
+    have moved there. `baseline`: a run on the same data, as one of BC, that is estimated beside it.
+
+    Raises `ConfigError` for a run that kept none aside, on images, or on other data; `DataError`; `OutputError` where
+    networks overflow.
+    """
+    observer = observer or Observer()
+    run = load_run(path, {})
+    episodes = audited_episodes(run.directory, run.config, data=data)
+    other = None if baseline is None else _baseline(baseline, run)
+    states = jax.device_get(run.states)
+    parts = {"held_out": len(episodes.held_out.episodes.lengths), "training": len(episodes.training.episodes.lengths)}
+    found: dict[str, Any] = {
+        "task": run.config.task,
+        "algorithm": run.config.algorithm,
+        "seeds": list(run.config.seeds),
+        "updates": run.step,
+        "data": {"path": str(episodes.path), "fingerprint": run.config.data_fingerprint, "episodes": parts},
+        "not_offered": _not_offered(run.algorithm, states),
+    }
+    drawn, margin = _signs(run.algorithm, states, episodes, found)
+    with observer.progress("audit", unit="parts", compiles=True) as line:
+        found["support"] = support(run.algorithm, states, episodes)
+        line.report(1, 3)
+        horizon = run.config.spec.horizon
+        if is_memoryless(run.algorithm, states):
+            found["values"], found["fitted"] = estimated_values(run.algorithm, states, episodes, horizon=horizon)
+        line.report(2, 3)
+        if other is not None:
+            figures, _ = estimated_values(other.algorithm, jax.device_get(other.states), episodes, horizon=horizon)
+            found["baseline"] = {"algorithm": other.config.algorithm, "run": baseline.name if baseline else "",
+                                 "values": figures}  # fmt: skip
+        line.report(3, 3)
+    return Audit(found, drawn, margin)
+
+
+def _not_offered(algorithm: Algorithm, states: Any) -> list[str]:
+    """What the method cannot be asked, a sentence each without its end."""
+    found = []
+    if not isinstance(algorithm, HasFeasibleValue):
+        found.append("signs, warnings and calibration: the method has no feasible value")
+    elif not isinstance(algorithm, ActsFeasibly) or not algorithm.forbids_violations:
+        found.append("the verdict on states: the method's values allow costs within a limit")
+    if isinstance(algorithm, HasFeasibleValue) and not isinstance(algorithm, HasFeasibleActionValue):
+        found.append("signs of actions: the method has no feasible value of actions")
+    if algorithm.inputs.budget:
+        found.append("values of the policy: it plans under a budget that is left, which logged rows do not hold; "
+                     "`surefoot calibrate` compares its predictions with outcomes")  # fmt: skip
+    elif not is_memoryless(algorithm, states):
+        found.append("values of the policy: it acts from a memory, which logged rows do not hold")
+    return found
+
+
+def _signs(
+    algorithm: Algorithm, states: Any, episodes: AuditedEpisodes, found: dict[str, Any]
+) -> tuple[tuple[Drawn, ...], float]:
+    """Add what V_h and Q_h say to `found`."""
+    if not isinstance(algorithm, HasFeasibleValue):
+        return (), 0.0
+    part = episodes.held_out
+    margins = np.zeros(len(jax.tree.leaves(states)[0]))
+    if isinstance(algorithm, ActsFeasibly):
+        margins = np.asarray(jax.lax.map(algorithm.feasible_margin, states), np.float64)
+        known = episodes.training.episodes
+        if len(known.lengths) < FEWEST_EPISODES:
+            few = f"expected at least {FEWEST_EPISODES} training episodes, found {len(known.lengths)}"
+            found["not_offered"].append(f"the verdict on states: {few}")
+        elif algorithm.forbids_violations:
+            found["judged"] = {
+                "training": judge(algorithm, states, known),
+                "held_out": judge(algorithm, states, part.episodes, known=known),
+            }
+    values = state_values(algorithm, states, part.episodes.observations)
+    feasible = values <= -margins[:, None]
+    entered = state_values(algorithm, states, part.episodes.next_observations) <= -margins[:, None]
+    actions = None
+    if isinstance(algorithm, HasFeasibleActionValue):
+        actions = _action_values(algorithm, states, part) <= -margins[:, None]
+    found["margins"] = margins.tolist()
+    found["violations"] = violations_called_feasible(part, entered, actions)
+    found["warning"] = warning(part.episodes, feasible)
+    found["calibration"] = calibration(part.episodes, values, margins)
+    return tuple(_drawn(part, values, number) for number in chosen_episodes(part.episodes, feasible[0])), margins[0]
+
+
+def _drawn(part: Part, values: Float[np.ndarray, "seed n"], number: int) -> Drawn:
+    rows = slice(part.episodes.episode_starts[number], part.episodes.episode_ends[number])
+    return Drawn(int(number), values[:, rows], part.episodes.violating[rows])
+
+
+def _action_values(algorithm: HasFeasibleActionValue, states: Any, part: Part) -> Float[np.ndarray, "seed n"]:
+    """Q_h of the logged actions."""
+    found = []
+    data = part.episodes
+    for start in range(0, len(data), _BLOCK):
+        block, actions = (values[start : start + _BLOCK] for values in (data.observations, data.actions))
+        padding = ((0, min(_BLOCK, len(data)) - len(block)), (0, 0))
+        padded = np.pad(block, padding), np.pad(actions, padding)
+        found.append(np.asarray(_action_values_of(algorithm, states, *padded))[:, : len(block)])
+    return check_finite("Q_h (seed, step)", np.concatenate(found, 1), "its networks overflow on the logged actions")
+
+
+@partial(jax.jit, static_argnames="algorithm")
+def _action_values_of(algorithm: HasFeasibleActionValue, states: Any, observations: Any, actions: Any) -> Any:
+    return jax.lax.map(lambda state: algorithm.feasible_action_value(state, observations, actions), states)
+
+
+def _baseline(path: Path, run: LoadedRun) -> LoadedRun:
+    """A run on the same episodes. Raises `ConfigError` for others, or one that acts from a memory or a budget."""
+    other = load_run(path, {})
+    mine, theirs = (
+        (one.config.data_selection.get("held_out"), one.config.data_selection.get("held_out_seed"), one.config.spec)
+        for one in (run, other)
+    )
+    same = other.config.task == run.config.task and mine == theirs
+    if not same or (
+        other.config.data_selection == run.config.data_selection
+        and other.config.data_fingerprint != run.config.data_fingerprint
+    ):
+        raise ConfigError(f"{path}: expected a run on the task and the data of {run.directory.path}, found others.")
+    if not is_memoryless(other.algorithm, jax.device_get(other.states)):
+        raise ConfigError(
+            f"{path}: expected a policy that acts from the observation alone, found one of {other.config.algorithm}."
+        )
+    return other
