@@ -37,7 +37,7 @@ def test_version_is_the_package_version(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_unknown_command_lists_the_near_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evalute", "run"]) == 2
-    assert capsys.readouterr().err == "error: unknown command 'evalute'; did you mean evaluate or calibrate?\n"
+    assert capsys.readouterr().err == "error: unknown command 'evalute'; did you mean evaluate or calibrate or audit?\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
