@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from surefoot import data
-from surefoot.algorithms.coptidice.data import DICEBatch, DICEData, DICEStatistics
+from surefoot.algorithms.coptidice.data import FIRST_EVERY, DICEBatch, DICEData, DICEStatistics
 from surefoot.constraints import LimitConfig
 from surefoot.data import Dataset
 from surefoot.errors import DataError
@@ -126,7 +126,7 @@ def least(values: MLP, observation: Float[Array, "b obs"]) -> Float[Array, " b"]
 def first_value(values: MLP, batch: DICEBatch, state: COptiDICEState, config: "COptiDICE") -> Float[Array, " b"]:
     """Terms whose mean is the value of first states."""
     if config.dice.first_states == "batch":
-        return least(values, batch.first)
+        return jnp.repeat(least(values, batch.first), FIRST_EVERY)[: batch.is_first.shape[0]]
     return least(values, batch.transition.observation) * batch.is_first / state.statistics.first_share
 
 

@@ -8,14 +8,17 @@ from jaxtyping import Array, Float, Int
 
 from surefoot.types import Transition
 
+FIRST_EVERY = 8
+"""Transitions of a batch for each first state: their value is a mean, of which few tell enough."""
+
 
 class DICEBatch(NamedTuple):
-    """Transitions, and as many first states of episodes."""
+    """Transitions, and first states of episodes, one for each `FIRST_EVERY` of them."""
 
     transition: Transition
     is_first: Float[Array, " b"]
     """1 where an episode begins."""
-    first: Float[Array, "b obs"]
+    first: Float[Array, "f obs"]
 
 
 class DICEStatistics(NamedTuple):
@@ -44,5 +47,6 @@ class DICEData:
         return self.transitions.num_rows
 
     def take(self, rows: Int[Array, " b"]) -> DICEBatch:
-        """The transitions in these rows, and a first state for each of them."""
-        return DICEBatch(self.transitions.take(rows), self.is_first[rows], self.first[rows % self.first.shape[0]])
+        """The transitions in these rows, and first states."""
+        first = self.first[rows[::FIRST_EVERY] % self.first.shape[0]]
+        return DICEBatch(self.transitions.take(rows), self.is_first[rows], first)
