@@ -10,6 +10,7 @@ from surefoot.evaluation.along import FIELDS, FILE
 from surefoot.report.style import BLUE, GREY, INK, VIOLATION, light_grid, new_figure, styled
 from surefoot.runs.evaluation_files import kept
 from surefoot.runs.files import read_arrays
+from surefoot.text import plain_for_plot
 
 
 def along_figure(path: Path) -> dict[str, tuple[Figure, str]]:
@@ -40,7 +41,7 @@ def along_episodes(arrays: Mapping[str, np.ndarray]) -> Figure:
             axes.plot(there, arrays["feasible_value"][number][there], color=BLUE, label="V_h")
         height = np.where(np.isnan(signal), 0.0, signal)[costly]
         axes.scatter(there[costly] + 1, height, s=9, color=VIOLATION, zorder=5, linewidths=0, label="step with a cost")
-        axes.set_ylabel(f"episode {number}")
+        axes.set_ylabel(plain_for_plot(f"episode {number}"))
         light_grid(axes)
         if not number:
             axes.legend(loc="upper right", ncols=3)

@@ -15,6 +15,7 @@ from surefoot.observer import Observer
 from surefoot.protocols import HasFeasibleValue
 from surefoot.report.style import BLUE, INK, VIOLATION, light_grid, new_figure, styled
 from surefoot.runs.loaded import load_run
+from surefoot.text import plain_for_plot
 from surefoot.training import RunConfig, RunDirectory
 
 _CAPTION = (
@@ -60,7 +61,7 @@ def draw_value_paths(paths: Sequence[ValuePath], margin: float) -> Figure:
             axes.axvspan(step - 0.5, step + 0.5, color=VIOLATION, alpha=0.25, linewidth=0)
         count = int(path.violating.sum())
         kind = "no violation" if not count else "1 violating step" if count == 1 else f"{count:,} violating steps"
-        axes.set_title(f"Episode {path.number}: {kind}", loc="left")
+        axes.set_title(plain_for_plot(f"Episode {path.number}: {kind}"), loc="left")
         axes.set_xlabel("step")
         axes.set_ylabel("$V_h$")
         light_grid(axes)
