@@ -1,7 +1,7 @@
 """Logged transitions in NumPy, flat over episodes, and the statistics of those episodes."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,18 @@ FINGERPRINT_ROWS = 65_536
 """Rows whose bytes are hashed at a time."""
 EPISODES_AT_A_TIME = 4096
 """Episodes whose rewards are widened to float64 at a time."""
+
+
+def fingerprint_of(arrays: Mapping[str, np.ndarray], *, on_progress: Callable[[int, int], None] | None = None) -> str:
+    """SHA-256, in hexadecimal, of the names, shapes and bytes of arrays. `on_progress(done, total)` counts bytes."""
+    digest = hashlib.sha256()
+    meter = Meter(sum(array.nbytes for array in arrays.values()), on_progress or (lambda done, total: None))
+    for name, array in arrays.items():
+        dtype = array.dtype.newbyteorder("<")
+        digest.update(f"{name} {dtype.str} {array.shape}\n".encode())
+        for _, (block,) in blocks(array, rows=FINGERPRINT_ROWS, meter=meter):
+            digest.update(np.ascontiguousarray(block, dtype).data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +133,7 @@ class Dataset:
 
         `on_progress(done, total)` counts bytes.
         """
-        digest = hashlib.sha256()
-        meter = Meter(sum(array.nbytes for _, array in self.arrays()), on_progress or (lambda done, total: None))
-        for name, array in self.arrays():
-            dtype = array.dtype.newbyteorder("<")
-            digest.update(f"{name} {dtype.str} {array.shape}\n".encode())
-            for _, (block,) in blocks(array, rows=FINGERPRINT_ROWS, meter=meter):
-                digest.update(np.ascontiguousarray(block, dtype).data)
-        return digest.hexdigest()
+        return fingerprint_of(dict(self.arrays()), on_progress=on_progress)
 
     def select(self, episodes: ArrayLike) -> "Dataset":
         """The complete episodes of these numbers, in this order, in memory; the unfinished one is left out.

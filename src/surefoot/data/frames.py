@@ -6,7 +6,6 @@ cost, its last no action: zeros there. Elsewhere in surefoot rewards belong to t
 `frames_of` turns such data into frames, once, and `transition_rows` says where a frame's step leads.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -16,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from surefoot.data.dataset import FINGERPRINT_ROWS, Dataset
-from surefoot.data.mapping import Meter, blocks
+from surefoot.data.dataset import Dataset, fingerprint_of
 from surefoot.errors import DataError
 
 
@@ -130,15 +128,7 @@ class FrameData:
 
         `on_progress(done, total)` counts bytes.
         """
-        digest = hashlib.sha256()
-        arrays = self.arrays()
-        meter = Meter(sum(array.nbytes for array in arrays.values()), on_progress or (lambda done, total: None))
-        for name, array in arrays.items():
-            dtype = array.dtype.newbyteorder("<")
-            digest.update(f"{name} {dtype.str} {array.shape}\n".encode())
-            for _, (block,) in blocks(array, rows=FINGERPRINT_ROWS, meter=meter):
-                digest.update(np.ascontiguousarray(block, dtype).data)
-        return digest.hexdigest()
+        return fingerprint_of(self.arrays(), on_progress=on_progress)
 
     def windows(self, *, length: int) -> FrameWindows:
         """All windows of `length` frames, for training. Raises `DataError` where there are fewer frames."""

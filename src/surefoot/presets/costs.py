@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from surefoot.algorithms.fisor.groups import ReturnsConfig, ScalingConfig
-from surefoot.presets.fisor import SMALL_POLICY
+from surefoot.presets.fisor import LEGACY, SMALL_POLICY
 
 COSTS_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "fisor": {
@@ -43,13 +43,7 @@ COSTS_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         # The paper's sizes, temperatures and expectiles, which are the class's own defaults.
         "paper": {"schedule": "joint"},
-        # What the authors' code does: h of the state entered only, nothing bootstrapped across timeouts, a limit of 10.
-        "legacy": {
-            "schedule": "joint",
-            "count_state_left": False,
-            "timeouts_terminal": True,
-            "cost_limit": 10.0,
-        },
+        "legacy": {"schedule": "joint", **LEGACY},
     },
 }
 """Algorithm -> preset -> fields to change. They take the place of those of the same name on these tasks."""

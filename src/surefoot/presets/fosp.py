@@ -33,28 +33,33 @@ def for_vectors(changes: dict[str, Any]) -> dict[str, Any]:
     return {**changes, "world_model": read}
 
 
+_SMALL: dict[str, Any] = {
+    "schedule": "decoupled",
+    "model_updates": 3000,
+    "policy_updates": 1500,
+    "batch_size": 16,
+    "window": 16,
+    "world_model": SMALL_MODEL,
+    "horizon": 5,
+    "dream_stride": 4,
+    "hidden": (128,),
+    "actor_hidden": (128, 128),
+    "discount": 0.9,
+    "act_with": "mean",
+}
+"""Sizes and schedule of both algorithms."""
+
 FOSP_PRESETS: dict[str, dict[str, Any]] = {
     # HazardRun in minutes on two CPU cores. Source: our own measurements (results/hazard_run), not the paper.
     "small": {
-        "schedule": "decoupled",
-        "model_updates": 3000,
-        "policy_updates": 1500,
-        "batch_size": 16,
-        "window": 16,
-        "world_model": SMALL_MODEL,
-        "horizon": 5,
-        "hidden": (128,),
-        "actor_hidden": (128, 128),
-        "discount": 0.9,
+        **_SMALL,
         "reach_discount": 0.9,
         "critic_learning_rate": 1e-3,
         "actor_learning_rate": 1e-3,
         "actor_mode": "backprop",
-        "dream_stride": 4,
         "reward_temperature": 5.0,
         "cost_temperature": 5.0,
         "constrain": False,
-        "act_with": "mean",
     },
     # The paper's sizes: two cameras of 64 x 64, 42 million parameters, with what the paper means.
     "intended": {},
@@ -68,22 +73,11 @@ FOSP_PRESETS: dict[str, dict[str, Any]] = {
 }
 
 SAFEDREAMER_PRESETS: dict[str, dict[str, Any]] = {
-    # The same sizes and schedule as FOSP's; the multiplier of the code would need days to move.
+    # The multiplier of the code would need days to move.
     "small": {
-        "schedule": "decoupled",
-        "model_updates": 3000,
-        "policy_updates": 1500,
-        "batch_size": 16,
-        "window": 16,
-        "world_model": SMALL_MODEL,
-        "horizon": 5,
-        "dream_stride": 4,
-        "hidden": (128,),
-        "actor_hidden": (128, 128),
-        "discount": 0.9,
+        **_SMALL,
         "learning_rate": 1e-3,
         "lagrangian": AugmentedConfig(multiplier=0.01, penalty=0.01, growth=1e-3),
-        "act_with": "mean",
         # A tenth of the code's sequences, a fifth of them the actor's, for steps of a plan in milliseconds.
         "planner": CrossEntropyConfig(samples=64, policy_samples=16, iterations=4, elites=8),
         "episode_cost_limit": 1.0,
