@@ -15,7 +15,7 @@ import numpy as np
 import _machine
 from surefoot.envs.simulators import make
 from surefoot.envs.simulators.vision import VisionBackend
-from surefoot.envs.workers.episodes import Told, play
+from surefoot.envs.workers.episodes import EpisodeOrder, play
 from surefoot.tasks import get_task
 from surefoot.tasks.vision import VISION_TASKS
 
@@ -31,7 +31,9 @@ def measure(name: str) -> dict[str, Any]:
     env.reset(seed=0)
     first = time.process_time() - began
     began, wall = time.process_time(), time.perf_counter()
-    decisions = sum(len(play(env, Told(number, _CARELESS, number)).rewards) for number in range(1, EPISODES + 1))
+    decisions = sum(
+        len(play(env, EpisodeOrder(number, _CARELESS, number)).rewards) for number in range(1, EPISODES + 1)
+    )
     spent, wall = time.process_time() - began, time.perf_counter() - wall
     backend = env.backend
     assert isinstance(backend, VisionBackend)

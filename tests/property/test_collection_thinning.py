@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surefoot.collection.thinning import COST_BINS, RETURN_BINS, Grid, Thinned, reached, thin
+from surefoot.collection.density_filter import COST_BINS, RETURN_BINS, Grid, Thinned, filtered_by_density, reached
 
 VALUES = st.floats(-1e3, 1e3, width=32)
 GRID = Grid((-100.0, 500.0), (-300.0, 200.0))
@@ -17,7 +17,7 @@ def test_the_fewest_per_bin_that_keep_enough(
     episodes: list[tuple[float, float, int]], transitions: int, seed: int
 ) -> None:
     costs, returns, lengths = (np.array(values) for values in zip(*episodes, strict=True))
-    found = thin(costs, returns, lengths, grid=GRID, transitions=transitions, seed=seed)
+    found = filtered_by_density(costs, returns, lengths, grid=GRID, transitions=transitions, seed=seed)
     bins = GRID.bins(costs, returns)
     kept = bins[found.kept]
     assert (np.diff(found.kept) > 0).all()
@@ -27,7 +27,7 @@ def test_the_fewest_per_bin_that_keep_enough(
     # Enough is kept, or all; and one less a bin would not have been enough.
     assert lengths[found.kept].sum() >= min(transitions, lengths.sum())
     if found.most_per_bin > 1:
-        fewer = thin(costs, returns, lengths, grid=GRID, transitions=1, seed=seed)
+        fewer = filtered_by_density(costs, returns, lengths, grid=GRID, transitions=1, seed=seed)
         assert fewer.most_per_bin == 1
         assert set(fewer.kept) <= set(found.kept)
 
@@ -35,7 +35,9 @@ def test_the_fewest_per_bin_that_keep_enough(
 @given(EPISODES, st.integers(1, 3000), st.integers(0, 5))
 def test_a_seed_gives_the_same_episodes(episodes: list[tuple[float, float, int]], transitions: int, seed: int) -> None:
     costs, returns, lengths = (np.array(values) for values in zip(*episodes, strict=True))
-    one, other = (thin(costs, returns, lengths, grid=GRID, transitions=transitions, seed=seed) for _ in range(2))
+    one, other = (
+        filtered_by_density(costs, returns, lengths, grid=GRID, transitions=transitions, seed=seed) for _ in range(2)
+    )
     np.testing.assert_array_equal(one.kept, other.kept)
 
 
@@ -44,7 +46,7 @@ def test_by_hand() -> None:
     costs, grid = np.array([0.0] * 10 + [60.0] * 2), Grid((0.0, 60.0), (0.0, 50.0))
 
     def thinned(transitions: int) -> Thinned:
-        return thin(costs, costs, np.full(12, 3), grid=grid, transitions=transitions, seed=0)
+        return filtered_by_density(costs, costs, np.full(12, 3), grid=grid, transitions=transitions, seed=0)
 
     found = thinned(20)
     assert found.most_per_bin == 5

@@ -20,7 +20,7 @@ from surefoot.types import Decision
 
 
 @dataclass(frozen=True)
-class Told:
+class EpisodeOrder:
     """V_h is the first number of an observation plus the state; the other two are the action, of which the first says
     whether it is feasible."""
 
@@ -135,7 +135,7 @@ def test_held_out_is_no_part_of_a_methods_name() -> None:
 
 def test_figures_of_three_episodes_by_hand() -> None:
     """A state counts as feasible up to -0.5."""
-    found = judge(Told(), jnp.zeros(1), logged(SAFE, WARNED, MISSED))
+    found = judge(EpisodeOrder(), jnp.zeros(1), logged(SAFE, WARNED, MISSED))
     assert (found["episodes"], found["safe_episodes"], found["violating_episodes"]) == (3, 1, 2)
     assert found["safe_feasible"]["share"] == 0.75  # all but -0.2
     assert found["violating_feasible"]["share"] == 0.5  # 0.9 does not, and -1, which the third episode enters, does
@@ -148,7 +148,7 @@ def test_figures_of_three_episodes_by_hand() -> None:
 def test_seeds_are_told_apart_and_an_interval_counts_episodes() -> None:
     """The second seed's values are higher by 1: no state counts as feasible. Wilson's interval of
     0.375 in 2 trials: (0.375 + 0.960) / 2.921 -+ 1.960 / 2.921 sqrt(0.375 * 0.625 / 2 + 0.240) = 0.457 -+ 0.401."""
-    found = judge(Told(), jnp.array([0.0, 1.0]), logged(SAFE, SAFE))
+    found = judge(EpisodeOrder(), jnp.array([0.0, 1.0]), logged(SAFE, SAFE))
     assert found["safe_feasible"]["per_seed"] == [0.75, 0.0]
     assert found["safe_feasible"]["share"] == 0.375
     np.testing.assert_allclose(found["safe_feasible"]["interval"], [0.056, 0.858], atol=1e-3)
@@ -160,13 +160,13 @@ def test_the_fallback_acts_where_no_candidate_is_feasible() -> None:
     dataset = logged(SAFE, WARNED)
     observations = dataset.observations.copy()
     observations[:2, 1] = 1.0  # of the four states of the first episode
-    found = judge(Told(), jnp.zeros(1), replace(dataset, observations=observations))
+    found = judge(EpisodeOrder(), jnp.zeros(1), replace(dataset, observations=observations))
     assert (found["fallback_safe"]["share"], found["fallback"]["share"]) == (0.5, 0.25)
 
 
 def test_values_that_overflow_are_refused() -> None:
     with pytest.raises(OutputError, match=r"feasible value \(seed, state\).*overflow on the data's observations"):
-        judge(Told(), jnp.full(1, np.inf), logged(SAFE, WARNED))
+        judge(EpisodeOrder(), jnp.full(1, np.inf), logged(SAFE, WARNED))
 
 
 @pytest.mark.parametrize(
@@ -278,18 +278,18 @@ def test_the_page_shows_verdict_and_figures(tmp_path: Any) -> None:
 
 
 def test_few_episodes_and_values_of_other_kinds_are_not_judged() -> None:
-    few = episodes_to_judge(Told(), logged(SAFE, WARNED), None)
+    few = episodes_to_judge(EpisodeOrder(), logged(SAFE, WARNED), None)
     assert few is not None
-    found = judged(Told(), jnp.zeros(1), few)
+    found = judged(EpisodeOrder(), jnp.zeros(1), few)
     assert found == {"reason": "expected at least 20 training episodes, found 2"}
-    assert episodes_to_judge(Told(forbids_violations=False), logged(SAFE), None) is None
+    assert episodes_to_judge(EpisodeOrder(forbids_violations=False), logged(SAFE), None) is None
     assert episodes_to_judge(object(), logged(SAFE), None) is None
 
 
 def test_held_out_episodes_are_judged_beside_the_training_ones() -> None:
-    episodes = episodes_to_judge(Told(), logged(*[SAFE] * 10, *[WARNED] * 10), logged(SAFE, MISSED))
+    episodes = episodes_to_judge(EpisodeOrder(), logged(*[SAFE] * 10, *[WARNED] * 10), logged(SAFE, MISSED))
     assert episodes is not None
-    found = judged(Told(), jnp.zeros(1), episodes)
+    found = judged(EpisodeOrder(), jnp.zeros(1), episodes)
     assert (found["training"]["episodes"], found["held_out"]["episodes"]) == (20, 2)
     assert (found["training"]["warned"]["share"], found["held_out"]["warned"]["share"]) == (1.0, 0.0)
     assert found["verdict"] == held_out_verdict(found)

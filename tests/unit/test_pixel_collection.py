@@ -13,7 +13,7 @@ from surefoot import files
 from surefoot.collection.pixels import PixelCollection, collect_pixels
 from surefoot.data import episode_files
 from surefoot.envs.workers import players as players_module
-from surefoot.envs.workers.episodes import PixelEpisode, Told
+from surefoot.envs.workers.episodes import EpisodeOrder, PixelEpisode
 from surefoot.envs.workers.players import Players
 from surefoot.envs.workers.process import WorkerDiedError
 from surefoot.errors import ConfigError, DataError, SimulatorError
@@ -23,14 +23,14 @@ TASK = get_task("PointGoal1Vision")
 STEPS = 25
 
 
-def episode(told: Told) -> PixelEpisode:
-    """Short, and a function of what was told."""
-    rng = np.random.default_rng([told.seed, told.noise])
+def episode(order: EpisodeOrder) -> PixelEpisode:
+    """Short, and a function of what was order."""
+    rng = np.random.default_rng([order.seed, order.noise])
     images = np.full((STEPS + 1, 64, 64, 6), rng.integers(256), np.uint8)
     rewards = rng.uniform(size=STEPS).astype(np.float32)
-    costs = np.full(STEPS, float(told.behavior == 1), np.float32)
+    costs = np.full(STEPS, float(order.behavior == 1), np.float32)
     actions = rng.uniform(-1, 1, (STEPS, 2)).astype(np.float32)
-    return PixelEpisode(images, actions, rewards, costs, np.array(told.behavior == 0))
+    return PixelEpisode(images, actions, rewards, costs, np.array(order.behavior == 0))
 
 
 class FakePlayers:
@@ -46,13 +46,15 @@ class FakePlayers:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def play(self, episodes: Iterable[tuple[int, Told]], keep: Callable[[int, PixelEpisode], Any]) -> Iterator[Any]:
+    def play(
+        self, episodes: Iterable[tuple[int, EpisodeOrder]], keep: Callable[[int, PixelEpisode], Any]
+    ) -> Iterator[Any]:
         several = list(episodes)
-        for number, told in reversed(several) if self.last_first else several:
+        for number, order in reversed(several) if self.last_first else several:
             if self.most is not None and len(self.played) >= self.most:
                 raise KeyboardInterrupt
             self.played.append(number)
-            yield keep(number, episode(told))
+            yield keep(number, episode(order))
 
 
 def collect(folder: Path, players: Any, *, transitions: int = 110, seed: int = 0) -> dict[str, Any]:
@@ -131,11 +133,11 @@ class DyingPlayer:
     def __init__(self, task: Any, *, here: bool) -> None:
         assert not here
 
-    def play(self, told: Told) -> PixelEpisode:
+    def play(self, order: EpisodeOrder) -> PixelEpisode:
         if type(self).deaths > 0:
             type(self).deaths -= 1
             raise WorkerDiedError("killed by signal 9")
-        return episode(told)
+        return episode(order)
 
     def close(self) -> None:
         pass
@@ -145,11 +147,11 @@ class DyingPlayer:
 def test_an_episode_whose_worker_dies_is_played_again(deaths: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DyingPlayer, "deaths", deaths)
     monkeypatch.setattr(players_module, "_Player", DyingPlayer)
-    told, seen = Told(7, 1, 8), []
+    order, seen = EpisodeOrder(7, 1, 8), []
     with Players(TASK, workers=1, on_death=seen.append) as players:
-        played = players.play([(0, told)], lambda number, found: found.rewards.tolist())
+        played = players.play([(0, order)], lambda number, found: found.rewards.tolist())
         if deaths == 2:
-            assert list(played) == [episode(told).rewards.tolist()]
+            assert list(played) == [episode(order).rewards.tolist()]
         else:
             with pytest.raises(SimulatorError, match="died 3 times under the episode with seed 7: killed by signal 9"):
                 list(played)

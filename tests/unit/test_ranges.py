@@ -7,6 +7,7 @@ import json
 import math
 import pkgutil
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -34,7 +35,7 @@ from surefoot.cli.sweep import SweepOptions
 from surefoot.cli.train import TrainOptions
 from surefoot.errors import ConfigError, FieldError
 from surefoot.experiments.plan import Plan
-from surefoot.hyperparameters import from_hyperparameters, hyperparameters
+from surefoot.hyperparameters import change, from_hyperparameters, hyperparameters
 from surefoot.nn import TemporalConfig
 from surefoot.planning import SamplerConfig
 from surefoot.ranges import Range, check_count, check_fields, check_number, check_relation, declared_fields, fault_of
@@ -45,8 +46,8 @@ RECORDS = {
     "surefoot.algorithms.cdt.data.SequenceData",
     "surefoot.algorithms.trebi.segments.SegmentData",
     "surefoot.cli.main.Command",
-    "surefoot.collection.thinning.Grid",
-    "surefoot.collection.thinning.Thinned",
+    "surefoot.collection.density_filter.Grid",
+    "surefoot.collection.density_filter.Thinned",
     "surefoot.data.describe.Description",
     "surefoot.data.describe.Limit",
     "surefoot.data.describe.Spread",
@@ -329,7 +330,7 @@ def test_all_faults_come_in_one_message() -> None:
     ("kind", "values", "names"),
     [
         (
-            FOSP,
+            partial(change, FOSP()),
             {"data_branch": False, "dream_branch": False, "weighting": "cloning", "actor_mode": "backprop",
              "reachability": "released"},
             ["data_branch", "weighting", "dream_branch"],

@@ -14,8 +14,8 @@ import pytest
 from surefoot.envs.simulators import compat, drawing, make
 from surefoot.envs.simulators.eyes import SKY, sky_faces
 from surefoot.envs.simulators.layouts import LAYOUTS
-from surefoot.envs.simulators.seekers import BEHAVIORS, Seeker
-from surefoot.envs.simulators.situation import Situation
+from surefoot.envs.simulators.privileged_state import PrivilegedState
+from surefoot.envs.simulators.scripted_policies import BEHAVIORS, ScriptedPolicy
 from surefoot.envs.simulators.vision import VisionBackend
 from surefoot.errors import SimulatorError
 from surefoot.tasks import get_task
@@ -167,22 +167,22 @@ def test_without_a_renderer_one_sentence_names_the_packages(monkeypatch: pytest.
         make(get_task("PointGoal1Vision"))
 
 
-def situation(target: tuple[float, float], dangers: list[tuple[float, float]]) -> Situation:
-    return Situation(
+def privileged_state(target: tuple[float, float], dangers: list[tuple[float, float]]) -> PrivilegedState:
+    return PrivilegedState(
         np.array(target), None, np.zeros(2), 0.0, np.array(dangers, float).reshape(-1, 2), np.full(len(dangers), 0.2)
     )
 
 
-def actions_of(behavior: str, robot: str, seen: Situation) -> np.ndarray:
+def actions_of(behavior: str, robot: str, seen: PrivilegedState) -> np.ndarray:
     """The mean action of many episodes, whose noise and random stretches then hardly count."""
     vision = Vision(robot, "Goal", "published")
-    chosen = [Seeker(vision, behavior, np.random.default_rng(number)).act(seen) for number in range(200)]
+    chosen = [ScriptedPolicy(vision, behavior, np.random.default_rng(number)).act(seen) for number in range(200)]
     assert np.abs(chosen).max() <= 1.0
     return np.mean(chosen, 0)
 
 
 def test_the_careful_turn_from_a_hazard_ahead_and_the_careless_do_not() -> None:
-    free, blocked = situation((1.0, 0.0), []), situation((1.0, 0.0), [(0.5, 0.02)])
+    free, blocked = privileged_state((1.0, 0.0), []), privileged_state((1.0, 0.0), [(0.5, 0.02)])
     for behavior in ("careless", "careful"):
         assert abs(actions_of(behavior, "Point", free)[1]) < 0.1
     assert abs(actions_of("careless", "Point", blocked)[1]) < 0.1
@@ -191,15 +191,15 @@ def test_the_careful_turn_from_a_hazard_ahead_and_the_careless_do_not() -> None:
 
 
 def test_both_robots_turn_to_a_target_on_their_left() -> None:
-    left = situation((0.0, 1.0), [])
+    left = privileged_state((0.0, 1.0), [])
     assert actions_of("careless", "Point", left)[1] > 0.8
     first, second = actions_of("careless", "Car", left)
     assert first - second > 1.0  # the right wheel is the first one
 
 
 def test_random_actions_are_held() -> None:
-    seeker = Seeker(Vision("Point", "Goal", "published"), BEHAVIORS[0], np.random.default_rng(0))
-    chosen = np.array([seeker.act(situation((1.0, 0.0), [])) for _ in range(100)])
+    scripted_policy = ScriptedPolicy(Vision("Point", "Goal", "published"), BEHAVIORS[0], np.random.default_rng(0))
+    chosen = np.array([scripted_policy.act(privileged_state((1.0, 0.0), [])) for _ in range(100)])
     held = (np.diff(chosen, axis=0) == 0).all(1).mean()
     assert 0.5 < held < 0.99
     assert abs(chosen.mean()) < 0.4

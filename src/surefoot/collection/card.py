@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.checkpoint import versions
-from surefoot.collection.thinning import reached
+from surefoot.collection.density_filter import reached
 from surefoot.data import Dataset
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.tasks import Task

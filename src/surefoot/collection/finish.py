@@ -9,10 +9,10 @@ import numpy as np
 from surefoot.checkpoint import as_json
 from surefoot.collection.clock import times
 from surefoot.collection.collection import Collection
+from surefoot.collection.density_filter import COST_BINS, RETURN_BINS, Grid, Thinned, filtered_by_density
 from surefoot.collection.episodes import Columns, columns_dataset, episode_sums, join
 from surefoot.collection.recipes import Recipe
 from surefoot.collection.store import Store
-from surefoot.collection.thinning import COST_BINS, RETURN_BINS, Grid, Thinned, thin
 from surefoot.data import Dataset
 from surefoot.errors import DataError
 
@@ -36,7 +36,7 @@ def finish(collection: Collection, metadata: dict[str, Any]) -> tuple[Dataset, d
         raise DataError(f"{store.path}: expected at least one whole episode, found none: simulate more steps.")
     grid = Grid((task.cost_return_min, task.cost_return_max), (task.return_min, task.return_max))
     wanted = {"transitions": collection.transitions, "seed": collection.seed}
-    kept = thin(every[:, 0], every[:, 1], every[:, 2], grid=grid, **wanted)
+    kept = filtered_by_density(every[:, 0], every[:, 1], every[:, 2], grid=grid, **wanted)
     columns = _select(store, parts, kept)
     scripted = np.concatenate([np.zeros((0, 3)), *sums[: metadata.get("scripted_parts", 0)]])
     made = {

@@ -19,8 +19,8 @@ from surefoot.data import episode_files
 from surefoot.data.checks import check_frames
 from surefoot.data.frames import FrameData, from_episodes
 from surefoot.envs.simulators.install import simulator_versions
-from surefoot.envs.simulators.seekers import BEHAVIORS
-from surefoot.envs.workers.episodes import PixelEpisode, Told
+from surefoot.envs.simulators.scripted_policies import BEHAVIORS
+from surefoot.envs.workers.episodes import EpisodeOrder, PixelEpisode
 from surefoot.envs.workers.players import Players
 from surefoot.ranges import SEED, Range, check_fields
 from surefoot.tasks import Task
@@ -55,10 +55,10 @@ class PixelCollection:
             "simulator": simulator_versions(self.task),
         }
 
-    def told(self, number: int) -> Told:
+    def order(self, number: int) -> EpisodeOrder:
         """What makes episode `number`."""
         simulator, noise = np.random.SeedSequence([self.seed, number]).generate_state(2)
-        return Told(int(simulator) % 2**31, number % len(BEHAVIORS), int(noise))
+        return EpisodeOrder(int(simulator) % 2**31, number % len(BEHAVIORS), int(noise))
 
 
 def collect_pixels(
@@ -128,14 +128,14 @@ def _coverage(frames: FrameData, chosen: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _missing(collection: PixelCollection, done: dict[int, int]) -> Iterator[tuple[int, Told]]:
+def _missing(collection: PixelCollection, done: dict[int, int]) -> Iterator[tuple[int, EpisodeOrder]]:
     """The episodes to play so that, if all have the task's horizon, there are enough."""
     lacking = collection.transitions - sum(done.values())
     wanted, number = -(-lacking // collection.task.horizon), 0
     while wanted > 0:
         if number not in done:
             wanted -= 1
-            yield number, collection.told(number)
+            yield number, collection.order(number)
         number += 1
 
 

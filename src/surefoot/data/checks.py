@@ -12,9 +12,9 @@ from typing import NoReturn
 import numpy as np
 
 from surefoot.data.dataset import Dataset
+from surefoot.data.diagnostics import explain_gap, rewards_look_like_costs
 from surefoot.data.frames import FrameData, transition_rows
 from surefoot.data.mapping import BLOCK_ROWS, Meter, blocks, read_rows
-from surefoot.data.suspicions import explain_gap, rewards_look_like_costs
 from surefoot.errors import DataError
 from surefoot.tasks import Task
 

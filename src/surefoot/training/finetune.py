@@ -68,7 +68,7 @@ class FinetuneSettings:
         return max(1, round(self.ratio * self.lanes * horizon))
 
 
-class Brought(NamedTuple):
+class RoundSteps(NamedTuple):
     """What the steps of a round brought [n, T], and with which an episode ended."""
 
     reward: Float[Array, "n t"]
@@ -141,7 +141,7 @@ def play_round(
     *,
     task: PureTask,
     settings: FinetuneSettings,
-) -> tuple[Any, Replay, Brought, dict[str, Array]]:
+) -> tuple[Any, Replay, RoundSteps, dict[str, Array]]:
     """Episodes in every lane, then the updates; also what the episodes brought and the means of the metrics."""
     k_start, k_act, k_learn = jax.random.split(key, 3)
     stream = roll_out_stream(algorithm.policy(state), task, k_start, k_act, num_envs=settings.lanes, steps=task.horizon)
@@ -156,7 +156,7 @@ def play_simulated_round(
     *,
     task: OnlineSimulator,
     settings: FinetuneSettings,
-) -> tuple[Any, Replay, Brought, dict[str, Array]]:
+) -> tuple[Any, Replay, RoundSteps, dict[str, Array]]:
     """The same in a simulator: its lanes are stepped between calls of the compiled policy."""
     k_start, k_act, k_learn = jax.random.split(key, 3)
     stream = roll_out_envs(algorithm, state, task, k_start, k_act)
@@ -172,7 +172,7 @@ def _learn(
     *,
     settings: FinetuneSettings,
     horizon: int,
-) -> tuple[Any, Replay, Brought, dict[str, Array]]:
+) -> tuple[Any, Replay, RoundSteps, dict[str, Array]]:
     """What a round does with the episodes that it played."""
     replay = append(replay, stream)
     acting = algorithm.acting_metrics(state, stream.memory)
@@ -189,8 +189,8 @@ def _learn(
         return algorithm.update(state, windows.take(rows), k_update, phase=phase.name)
 
     state, metrics = jax.lax.scan(one, state, jax.random.split(key, settings.updates(horizon)))
-    brought = Brought(stream.reward, stream.cost, stream.last)
-    return state, replay, brought, acting | jax.tree.map(lambda values: values.mean(), metrics)
+    played = RoundSteps(stream.reward, stream.cost, stream.last)
+    return state, replay, played, acting | jax.tree.map(lambda values: values.mean(), metrics)
 
 
 learn_round = jax.jit(_learn, static_argnames=("algorithm", "settings", "horizon"), donate_argnames=("replay",))
@@ -204,12 +204,12 @@ def _round_memory(algorithm: FineTunes, settings: FinetuneSettings) -> tuple[str
 
 
 def _row(
-    rows: list[dict[str, Any]], seed: int, number: int, brought: Brought, metrics: dict[str, Array], *, updates: int
+    rows: list[dict[str, Any]], seed: int, number: int, played: RoundSteps, metrics: dict[str, Array], *, updates: int
 ) -> dict[str, Any]:
     """What a round was like, and the bill of all rounds so far: costs, violations, environment steps, and the cost
     regret, which is the cost of an episode of all so far (FOSP's page plots it so)."""
     before = next((row for row in reversed(rows) if row["seed"] == seed), None)
-    found: Any = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1), brought)
+    found: Any = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1), played)
     firsts = np.flatnonzero(np.concatenate([[True], found.last[:-1]]))
     returns = np.add.reduceat(found.reward.astype(np.float64), firsts)
     costs = np.add.reduceat(found.cost.astype(np.float64), firsts)

@@ -262,15 +262,14 @@ class FISOR(FISORConfig):
     def _weights(
         self, state: FISORState, estimates: Estimates, relief: Float[Array, " b"] | None = None
     ) -> Float[Array, " b"]:
-        margin = self._weight_margin(state)
-        reward_spread, constraint_spread = 1.0, 1.0
+        margin, spreads = self._weight_margin(state), (1.0, 1.0)
         if self.beyond.scaled_advantages:
-            reward_spread, constraint_spread = advantage_spreads(estimates, margin=margin, relief=relief)
+            spreads = advantage_spreads(estimates, margin=margin, relief=relief)
         return transition_weights(
             estimates,
             weighting=self.weighting,
-            reward_temperature=self.reward_temperature / reward_spread,
-            constraint_temperature=self.constraint_temperature / constraint_spread,
+            reward_temperature=self.reward_temperature / spreads[0],
+            constraint_temperature=self.constraint_temperature / spreads[1],
             margin=margin,
             relief=relief,
         )

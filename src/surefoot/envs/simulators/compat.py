@@ -72,10 +72,10 @@ def load() -> dict[str, Registration]:
             f"the simulator Safety-Gymnasium is not installed ({error}); install it with "
             f"`surefoot simulators install safety-gymnasium`."
         ) from error
-    _mend_joints(safety_gymnasium.bases.base_agent, safety_gymnasium.world)
-    _mend_viewer(safety_gymnasium.bases.underlying)
-    _mend_layouts(safety_gymnasium.utils.random_generator)
-    _mend_worlds(safety_gymnasium.bases.underlying, safety_gymnasium.world)
+    _patch_joints(safety_gymnasium.bases.base_agent, safety_gymnasium.world)
+    _patch_viewer(safety_gymnasium.bases.underlying)
+    _patch_layouts(safety_gymnasium.utils.random_generator)
+    _patch_worlds(safety_gymnasium.bases.underlying, safety_gymnasium.world)
     return table
 
 
@@ -127,7 +127,7 @@ class _Joints:
         return self._model.jnt(int(number[0]))
 
 
-def _mend_joints(base_agent: Any, world: Any) -> None:
+def _patch_joints(base_agent: Any, world: Any) -> None:
     original = base_agent.BaseAgent._init_jnt_sensors
 
     def init_jnt_sensors(agent: Any) -> None:
@@ -141,7 +141,7 @@ def _mend_joints(base_agent: Any, world: Any) -> None:
     base_agent.BaseAgent._init_jnt_sensors = init_jnt_sensors
 
 
-def _mend_viewer(underlying: Any) -> None:
+def _patch_viewer(underlying: Any) -> None:
     original = underlying.OffScreenViewer
 
     def viewer(model: Any, data: Any) -> Any:
@@ -150,7 +150,7 @@ def _mend_viewer(underlying: Any) -> None:
     underlying.OffScreenViewer = viewer
 
 
-def _mend_layouts(random_generator: Any) -> None:
+def _patch_layouts(random_generator: Any) -> None:
     def sample_layout(generator: Any) -> bool:
         """Place all objects, each at most 100 times tried; False where one found no place."""
         margin = generator.placements_margin
@@ -232,7 +232,7 @@ def _words(numbers: np.ndarray) -> str:
     return " ".join(f"{number:g}" for number in numbers)
 
 
-def _mend_worlds(underlying: Any, world: Any) -> None:
+def _patch_worlds(underlying: Any, world: Any) -> None:
     assets = world.yaml = _Assets(world.yaml)
     trees = world.xmltodict = _Trees(world.xmltodict)
 

@@ -9,8 +9,8 @@ from surefoot.envs.simulators import layouts
 from surefoot.envs.simulators.compat import PLAIN_SKY
 from surefoot.envs.simulators.drawing import Ending, choose_renderer
 from surefoot.envs.simulators.eyes import SKY, Eyes
+from surefoot.envs.simulators.privileged_state import PrivilegedState, privileged_state_of
 from surefoot.envs.simulators.safety_gymnasium import build, registrations
-from surefoot.envs.simulators.situation import Situation, situation_of
 from surefoot.tasks import Task
 
 
@@ -50,9 +50,9 @@ class VisionBackend:
                 break
         return self._see(), reward, cost, terminated
 
-    def situation(self) -> Situation:
+    def privileged_state(self) -> PrivilegedState:
         """What the simulator knows and the images only show: for behaviours that collect data."""
-        return situation_of(self._env.task, self._vision)
+        return privileged_state_of(self._env.task, self._vision)
 
     def render(self) -> np.ndarray:
         """The cameras' pictures side by side, uint8 [size, size * cameras, 3]."""

@@ -7,7 +7,7 @@ import safetensors.numpy
 from jaxtyping import Bool, Float, UInt8
 
 from surefoot.envs.simulators.adapter import Simulator
-from surefoot.envs.simulators.seekers import BEHAVIORS, Seeker
+from surefoot.envs.simulators.scripted_policies import BEHAVIORS, ScriptedPolicy
 from surefoot.envs.simulators.vision import VisionBackend
 
 
@@ -25,7 +25,7 @@ class PixelEpisode(NamedTuple):
     """Whether the task ended it, not the horizon."""
 
 
-class Told(NamedTuple):
+class EpisodeOrder(NamedTuple):
     """An episode's description: it is a function of this alone."""
 
     seed: int
@@ -36,19 +36,19 @@ class Told(NamedTuple):
     """Seed of the behaviour's own randomness."""
 
 
-def play(environment: Simulator, told: Told) -> PixelEpisode:
+def play(environment: Simulator, order: EpisodeOrder) -> PixelEpisode:
     """Run one episode of a task with cameras."""
     backend, vision = environment.backend, environment.task.vision
     assert isinstance(backend, VisionBackend)
     assert vision is not None
-    seeker = Seeker(vision, BEHAVIORS[told.behavior], np.random.default_rng(told.noise))
-    images: list[np.ndarray] = [environment.reset(seed=told.seed)[0]]
+    scripted_policy = ScriptedPolicy(vision, BEHAVIORS[order.behavior], np.random.default_rng(order.noise))
+    images: list[np.ndarray] = [environment.reset(seed=order.seed)[0]]
     actions: list[np.ndarray] = []
     rewards: list[float] = []
     costs: list[float] = []
     terminated = truncated = False
     while not (terminated or truncated):
-        action = seeker.act(backend.situation()).astype(np.float32)
+        action = scripted_policy.act(backend.privileged_state()).astype(np.float32)
         image, reward, terminated, truncated, info = environment.step(action)
         images.append(image)
         actions.append(action)
@@ -63,7 +63,7 @@ def play(environment: Simulator, told: Told) -> PixelEpisode:
 
 def run_episode(environment: Simulator, request: dict[str, Any]) -> bytes:
     """The same for an owner who speaks over pipes: the fields of a `PixelEpisode` as safetensors."""
-    return safetensors.numpy.save(play(environment, Told(**request))._asdict())
+    return safetensors.numpy.save(play(environment, EpisodeOrder(**request))._asdict())
 
 
 def unpack(payload: bytes) -> PixelEpisode:

@@ -82,14 +82,14 @@ class Players(Generic[Episode]):
         waiting = iter(episodes)
         if self._here:
             # A context of OpenGL belongs to one thread: this one, which will close it, too.
-            yield from (self._one(number, told, keep) for number, told in waiting)
+            yield from (self._one(number, order, keep) for number, order in waiting)
             return
         with ThreadPoolExecutor(self._count) as pool:
             running: set[Future[Result]] = set()
             try:
                 while True:
-                    while len(running) < 2 * self._count and (told := next(waiting, None)) is not None:
-                        running.add(pool.submit(self._one, *told, keep))
+                    while len(running) < 2 * self._count and (order := next(waiting, None)) is not None:
+                        running.add(pool.submit(self._one, *order, keep))
                     if not running:
                         return
                     done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -99,27 +99,27 @@ class Players(Generic[Episode]):
                 for future in running:
                     future.cancel()
 
-    def _one(self, number: int, told: EpisodeRequest, keep: Callable[[int, Episode], Result]) -> Result:
+    def _one(self, number: int, order: EpisodeRequest, keep: Callable[[int, Episode], Result]) -> Result:
         player = self._idle.get()
         try:
-            episode = self._persist(player, told)
+            episode = self._persist(player, order)
         finally:
             self._idle.put(player)
         return keep(number, episode)
 
-    def _persist(self, player: "_Player[Episode]", told: EpisodeRequest) -> Episode:
+    def _persist(self, player: "_Player[Episode]", order: EpisodeRequest) -> Episode:
         deaths = 0
         while True:
             try:
-                return player.play(told)
+                return player.play(order)
             except WorkerDiedError as died:
                 deaths += 1
                 player.close()
-                self._on_death(WorkerDeath(self._task.name, (told.seed,), str(died)))
+                self._on_death(WorkerDeath(self._task.name, (order.seed,), str(died)))
                 if deaths == MOST_DEATHS:
                     raise SimulatorError(
                         f"task {self._task.name}: a worker died {deaths} times under the episode with seed "
-                        f"{told.seed}: {died}."
+                        f"{order.seed}: {died}."
                     ) from died
 
 
@@ -130,15 +130,15 @@ class _Player(Generic[Episode]):
         self._task, self._kind, self._here = task, kind, here
         self._open: Any = None
 
-    def play(self, told: EpisodeRequest) -> Episode:
+    def play(self, order: EpisodeRequest) -> Episode:
         if self._here:
             self._open = make(self._task) if self._open is None else self._open
-            return self._kind.play(self._open, told)
+            return self._kind.play(self._open, order)
         if self._open is None:
             start = start_of(self._task.isolated)
             self._open = Worker(self._task, num_envs=1, start=start, timeout=ANSWER_SECONDS)
             self._open.wait_open()
-        self._open.ask(ipc.EPISODE, json.dumps(told._asdict()).encode())
+        self._open.ask(ipc.EPISODE, json.dumps(order._asdict()).encode())
         return self._kind.unpack(self._open.answer())
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ class Thinned:
     """Episodes that a bin of the grid was allowed to keep."""
 
 
-def thin(
+def filtered_by_density(
     cost_returns: Float[np.ndarray, " E"],
     returns: Float[np.ndarray, " E"],
     lengths: Int[np.ndarray, " E"],

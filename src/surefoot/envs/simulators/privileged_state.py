@@ -8,7 +8,7 @@ from jaxtyping import Float
 from surefoot.vision import Vision
 
 
-class Situation(NamedTuple):
+class PrivilegedState(NamedTuple):
     """All in the robot's frame: x ahead, y to its left, metres."""
 
     target: Float[np.ndarray, " 2"]
@@ -25,7 +25,7 @@ class Situation(NamedTuple):
     """Distance of the robot's centre from a danger below which it costs something."""
 
 
-def situation_of(task: Any, vision: Vision) -> Situation:
+def privileged_state_of(task: Any, vision: Vision) -> PrivilegedState:
     """Of a task of Safety-Gymnasium in the middle of an episode."""
     # Car's front is to the right of where its frame's x points.
     turn = np.array([[1.0, 0.0], [0.0, 1.0]]) if vision.robot == "Point" else np.array([[0.0, -1.0], [1.0, 0.0]])
@@ -54,4 +54,4 @@ def situation_of(task: Any, vision: Vision) -> Situation:
     velocity = turn @ task.agent.get_sensor("velocimeter")[:2]
     dangers = np.concatenate(centers) if centers else np.zeros((0, 2))
     gyro = float(task.agent.get_sensor("gyro")[2])
-    return Situation(seen([target])[0], beyond, velocity, gyro, dangers, np.asarray(radii))
+    return PrivilegedState(seen([target])[0], beyond, velocity, gyro, dangers, np.asarray(radii))
