@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from surefoot.algorithms.fosp import FOSP
     from surefoot.algorithms.safedreamer import SafeDreamer
     from surefoot.algorithms.trebi import TREBI
+    from surefoot.api.benchmarking import benchmark
     from surefoot.api.collecting import collect
     from surefoot.api.run import Run, evaluate, finetune
     from surefoot.api.training import train
@@ -45,6 +46,7 @@ _EXPORTS = {
     "SurefootError": "surefoot.errors:SurefootError",
     "SurefootWarning": "surefoot.errors:SurefootWarning",
     "Task": "surefoot.tasks:Task",
+    "benchmark": "surefoot.api.benchmarking:benchmark",
     "collect": "surefoot.api.collecting:collect",
     "evaluate": "surefoot.api.run:evaluate",
     "finetune": "surefoot.api.run:finetune",
@@ -70,6 +72,7 @@ __all__ = [
     "SurefootWarning",
     "Task",
     "__version__",
+    "benchmark",
     "collect",
     "evaluate",
     "finetune",

@@ -1,89 +1,39 @@
 """`surefoot benchmark PLAN.toml`: methods on tasks, each cell trained and measured once, into one store."""
 
 import os
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
 
 import tyro
 
 from surefoot.cli.benchmark_cell import work
 from surefoot.cli.options import parse
-from surefoot.cli.progress import ProgressLine
+from surefoot.cli.progress import Terminal
 from surefoot.cli.remarks import StrictOption
 from surefoot.cli.routes import given_options
-from surefoot.cli.terminal import note, say, say_lines, warn
-from surefoot.errors import ConfigError, SurefootError, check_name, flag
-from surefoot.experiments.attempt import attempt
-from surefoot.experiments.cell import Cell
-from surefoot.experiments.executors.base import Executor, Task
-from surefoot.experiments.executors.inline import InlineExecutor
-from surefoot.experiments.executors.processes import ProcessesExecutor
-from surefoot.experiments.executors.ray import RayExecutor
-from surefoot.experiments.looks import is_noted, note_look
-from surefoot.experiments.plan import HELD_OUT, Plan, read_plan
+from surefoot.cli.terminal import say, say_lines, warn
+from surefoot.errors import flag
+from surefoot.experiments.benchmark import ROUTES, BenchmarkRequest, run_benchmark
 from surefoot.experiments.publish import publish
-from surefoot.experiments.resolve import Resolved, resolve_cells, resolve_methods
-from surefoot.experiments.results import gather
-from surefoot.experiments.schedule import Event, run_cells
-from surefoot.experiments.sources import data_records
-from surefoot.experiments.store import DataRecord, Store, check_appendable
-from surefoot.file_sets import check_writable
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import check_fields
 from surefoot.report.benchmark_tables import CAPTION, benchmark_rows, failures, overall_rows
 from surefoot.report.tables import plain_table
-from surefoot.routes import Routes, refuse_others
-from surefoot.text import duration
-
-ExecutorName = Literal["inline", "processes", "ray"]
+from surefoot.routes import refuse_others
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions(StrictOption):
+class BenchmarkOptions(BenchmarkRequest, StrictOption):
     """Train and measure the methods of a plan on its tasks, and write tables, figure and page. Killed and started again
     it goes on; a finished cell is never run again. Held-out tasks are left out unless a look at them is asked for."""
 
     plan: tyro.conf.Positional[Path]
     """The plan, a TOML file (docs/benchmark.md)."""
-    out: Path | None = None
-    """Folder of the store (default: beside the plan, named after it)."""
-    data: Path | None = None
-    """Folder in which relative paths of data begin (default: the plan's)."""
-    tasks: tuple[str, ...] = ()
-    """Run these tasks of the plan only."""
-    methods: tuple[str, ...] = ()
-    """Run these methods of the plan only."""
-    held_out_look: str | None = None
-    """Run held-out tasks, too, for this reason, which the log of looks keeps."""
-    executor: ExecutorName = "inline"
-    """Who runs cells: this process, processes beside it, or a Ray cluster."""
-    processes: Annotated[int | None, Range("[1, 1024]")] = None
-    """Cells that run at once with processes (default: one a core) or ray (default: one a CPU of the cluster)."""
-    ray_address: str | None = None
-    """Of the Ray cluster (default: one that is started here); its nodes share the store's folder."""
-    workers: Annotated[int, Range("[1, 1024]")] = 1
-    """Processes that step a simulator, for each cell."""
     results_only: tyro.conf.FlagCreatePairsOff[bool] = False
     """Run nothing: write the results of what is done."""
 
     def __post_init__(self) -> None:
         check_fields(self, called=flag)
-
-
-_COMMON = frozenset(
-    ("plan", "out", "data", "tasks", "methods", "held_out_look", "executor", "workers", "results_only", "strict")
-)
-ROUTES: Routes = {
-    "inline": _COMMON,
-    "processes": _COMMON | {"processes"},
-    "ray": _COMMON | {"processes", "ray_address"},
-}
-"""Executor -> the options that are read."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -94,194 +44,7 @@ def run(arguments: Sequence[str]) -> None:
     options = parse(BenchmarkOptions, arguments, command="benchmark")
     given = given_options(BenchmarkOptions, arguments)
     refuse_others(options, ROUTES[options.executor], f"the executor {options.executor}", given=given)
-    benchmark(options)
-
-
-def benchmark(options: BenchmarkOptions) -> Path:
-    """Run what is not done yet, print the tables, and return the page."""
-    plan = read_plan(options.plan)
-    store = Store(options.plan.with_suffix("") if options.out is None else options.out)
-    folder = options.plan.parent if options.data is None else options.data
-    resolved = resolve_methods(plan, str(options.plan), folder)
-    tasks, methods = _chosen(options, plan)
-    store.check_plan(plan.name)
-    for place in (store.path, store.path / "cells", store.results_path):
-        check_writable(place)
-    data = _data(options, plan, tasks, folder, store)
-    whole = resolve_cells(plan, resolved, data, folder, strict=options.strict, workers=options.workers)
-    cells = [cell for cell in whole if cell.task in tasks and cell.method in methods]
-    if not options.results_only:
-        _look(options, plan, store, cells)
-        _run_open(options, cells, store)
-    shown = [cell for cell in whole if cell in cells or store.record(cell.key) is not None]
-    return _conclude(plan, resolved, shown, data, store)
-
-
-def _chosen(options: BenchmarkOptions, plan: Plan) -> tuple[list[str], list[str]]:
-    """The tasks and methods to run. Raises `ConfigError` where a held-out task is named and no look asked for."""
-    for name in options.tasks:
-        check_name("task of the plan (--tasks)", name, plan.tasks)
-    for name in options.methods:
-        check_name("method of the plan (--methods)", name, plan.methods)
-    held_out = [name for name, entry in plan.tasks.items() if entry.role == HELD_OUT]
-    named = [name for name in plan.tasks if not options.tasks or name in options.tasks]
-    if options.held_out_look is None and not options.results_only:
-        if refused := [name for name in options.tasks if name in held_out]:
-            raise ConfigError(
-                f"--tasks: expected development tasks, found {', '.join(refused)}, held out by the plan; look at "
-                f"held-out tasks with --held-out-look REASON."
-            )
-        if held_out:
-            some = "one held-out task is" if len(held_out) == 1 else f"{len(held_out)} held-out tasks are"
-            note(f"{some} left out; look at held-out tasks with --held-out-look REASON.")
-        named = [name for name in named if name not in held_out]
-    if not named:
-        raise ConfigError(f"{options.plan}: expected a development task to run, found none.")
-    return named, [key for key in plan.methods if not options.methods or key in options.methods]
-
-
-def _data(options: BenchmarkOptions, plan: Plan, tasks: list[str], folder: Path, store: Store) -> dict[str, DataRecord]:
-    """The data of the tasks to run, checked, and what is known of others, in the plan's order."""
-    known = store.read_manifest()
-    if options.results_only:
-        if known is None:
-            raise ConfigError(f"{store.path}: expected the store of a benchmark, found none.")
-        found = known.data
-    else:
-        before = {} if known is None else known.data
-        with ProgressLine("reading data", unit="tasks") as line:
-            now = data_records(plan, tasks, folder, before, line.report)
-        store.keep_data(plan.name, now)
-        found = {**before, **now}
-    return {name: found[name] for name in plan.tasks if name in found}
-
-
-def _look(options: BenchmarkOptions, plan: Plan, store: Store, cells: Sequence[Cell]) -> None:
-    """Write the look at held-out tasks into the log, unless it goes on or all its cells are done."""
-    held_out = [cell for cell in cells if cell.held_out]
-    reason = options.held_out_look
-    if reason is None:
-        return
-    if not reason.strip():
-        raise ConfigError("--held-out-look: expected the reason of the look, found no words.")
-    if not held_out:
-        raise ConfigError("--held-out-look: expected held-out tasks among those to run, found none.")
-    if all(store.is_done(cell) for cell in held_out):
-        return
-    path = options.plan.parent / plan.held_out_log
-    with store.locked():
-        if is_noted(path, plan.name, held_out):
-            return
-        number = note_look(
-            path, plan=plan.name, cells=held_out, reason=reason, most=plan.held_out_looks, now=datetime.now(UTC)
-        )
-    say(f"{path}: look {number} of {plan.held_out_looks} at held-out tasks.")
-
-
-def _run_open(options: BenchmarkOptions, cells: Sequence[Cell], store: Store) -> None:
-    """Run the cells that are not done. Cells of the same key are one."""
-    unique = list({cell.key: cell for cell in cells}.values())
-    waiting = [cell for cell in unique if not store.is_done(cell)]
-    say(f"{store.path}: {len(unique)} cells, {len(unique) - len(waiting)} of them done.")
-    if not waiting:
-        return
-    inline = options.executor == "inline"
-    task = partial(attempt, store=str(store.path.absolute()), work=work, began=time.time(), quiet=not inline)
-    with ExitStack() as stack:
-        # Inline, training and evaluation have lines of their own.
-        line = None if inline else stack.enter_context(ProgressLine("benchmark", unit="cells"))
-        executor = stack.enter_context(_executor(options, task, store))
-        try:
-            run_cells(waiting, executor, store=store, on_event=_Teller(line, store, len(waiting)))
-        except KeyboardInterrupt:
-            if not inline:
-                note("ending: the cells that run write their checkpoints.")
-            raise
-
-
-def _executor(options: BenchmarkOptions, task: Task, store: Store) -> Executor:
-    if options.executor == "inline":
-        return InlineExecutor(task)
-    environment = {name: os.environ[name] for name in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS") if name in os.environ}
-    if options.executor == "ray":
-        return RayExecutor(task, slots=options.processes, address=options.ray_address, environment=environment)
-    slots = options.processes or os.cpu_count() or 1
-    log = store.path / "processes.log"
-    check_appendable(log)
-    return ProcessesExecutor(task, slots=slots, environment=environment, log=str(log))
-
-
-class _Teller:
-    """Tells what happens: a line for each cell that ended, progress between them."""
-
-    def __init__(self, line: ProgressLine | None, store: Store, total: int) -> None:
-        self._line, self._store, self._total = line, store, total
-        self._started = time.perf_counter()
-        self._began: dict[str, float] = {}
-        self._warned: set[str] = set()
-
-    def __call__(self, event: Event) -> None:
-        cell = event.cell
-        if cell is not None:
-            self._tell(event, cell)
-        if self._line is not None:
-            running = ", ".join(one.label for one in event.running[:3])
-            self._line.report(event.done, self._total, phase=running, remaining=self._remaining(event))
-
-    def _tell(self, event: Event, cell: Cell) -> None:
-        now = time.perf_counter()
-        began = self._began.setdefault(cell.key, now)
-        outcome = event.outcome
-        if outcome is not None:
-            self._warn(cell)
-        if outcome is not None and outcome.status == "failed":
-            warn(f"{cell.label} failed: {outcome.reason}")
-        elif outcome is not None:
-            say(f"{cell.label}: {_scores(self._store, cell)} in {duration(now - began)}{self._place(event)}.")
-        elif event.kind == "died":
-            warn(f"the process of {cell.label} died ({event.text}).")
-        elif event.kind == "elsewhere":
-            note(f"{cell.label}: another process is at it.")
-        elif self._line is None:
-            say(f"{cell.label} ({event.done + 1} of {self._total}).")
-
-    def _warn(self, cell: Cell) -> None:
-        """Repeat warnings that went into the cell's log; what many cells say, once."""
-        for sentence in self._store.warnings(cell.key):
-            if sentence not in self._warned:
-                self._warned.add(sentence)
-                warn(sentence)
-
-    def _place(self, event: Event) -> str:
-        remaining = self._remaining(event)
-        left = "" if remaining is None or event.done == self._total else f", about {duration(remaining)} left"
-        return f" ({event.done} of {self._total}{left})"
-
-    def _remaining(self, event: Event) -> float | None:
-        """Seconds, if the cells to come take as long as those that ended."""
-        seconds = time.perf_counter() - self._started
-        return (self._total - event.done) * seconds / event.done if event.done else None
-
-
-def _scores(store: Store, cell: Cell) -> str:
-    """Mean normalised return at mean normalised cost."""
-    try:
-        rows = store.rows(cell.key)
-    except SurefootError:
-        return "done"
-    reached = sum(row["normalised_return"] for row in rows) / len(rows)
-    cost = sum(row["normalised_cost"] for row in rows) / len(rows)
-    return f"{reached:.2f} at {cost:.2f}"
-
-
-def _conclude(
-    plan: Plan,
-    resolved: dict[tuple[str, str], Resolved],
-    cells: Sequence[Cell],
-    data: dict[str, DataRecord],
-    store: Store,
-) -> Path:
-    results = gather(plan, resolved, cells, data, store)
+    plan, results, store = run_benchmark(options, work=work, observer=Terminal())
     for protocol in plan.protocols:
         say_lines(plain_table(benchmark_rows(results.summary, protocol)))
         say(CAPTION)
@@ -291,4 +54,3 @@ def _conclude(
         warn(sentence)
     page = publish(results, store.results_path)  # last: a full disk takes no table from the screen
     say(f"The page lies at {page}")
-    return page

@@ -1,13 +1,10 @@
-"""The work on a cell of a benchmark: what `surefoot train` and `surefoot evaluate` do, in whichever process.
+"""The work on a cell of a benchmark, in whichever process.
 
 `benchmark` hands this function down to `experiments`, which knows no command. Importing this module needs no JAX, so
 that a process sets it up first.
 """
 
-import os
-import time
 from pathlib import Path
-from typing import Any
 
 from surefoot.cli.machine import prepare_jax
 from surefoot.experiments.cell import Cell, Measured
@@ -16,57 +13,7 @@ from surefoot.experiments.cell import Cell, Measured
 def work(cell: Cell, folder: Path) -> Measured:
     """Train a cell's run in `folder`, or go on with it, and evaluate it by the strict protocol."""
     prepare_jax(devices=1)
-    from surefoot.algorithms import ALGORITHMS
-    from surefoot.checkpoint import versions
     from surefoot.cli.progress import Terminal
-    from surefoot.data.own_tasks import find_task
-    from surefoot.evaluation import evaluation
-    from surefoot.evaluation.kinds.limits import by_protocol
-    from surefoot.evaluation.rows import evaluation_rows_of
-    from surefoot.experiments.sources import check_unchanged
-    from surefoot.experiments.train import train_run
-    from surefoot.experiments.train_request import TrainRequest
-    from surefoot.hyperparameters import from_hyperparameters
-    from surefoot.numerics import pinned
-    from surefoot.protocols import PlansUnderBudget
-    from surefoot.runs.loaded import load_run
+    from surefoot.experiments.cell_work import train_and_measure
 
-    check_unchanged(cell)
-    algorithm = from_hyperparameters(ALGORITHMS[cell.algorithm], cell.hyperparameters, source=cell.method)
-    started = time.perf_counter()
-    with pinned(start=False):
-        request = TrainRequest(
-            algorithm=algorithm,
-            name=cell.algorithm,
-            preset=cell.preset,
-            task=find_task(cell.task, data=Path(cell.data)),
-            data=Path(cell.data),
-            out=folder,
-            data_filter=cell.data_filter,  # pyright: ignore[reportArgumentType]
-            filter_cost_limit=cell.filter_cost_limit,
-            fraction=cell.fraction,
-            held_out=cell.held_out_share,
-            seeds=tuple(cell.seeds),
-            resume=True,
-        )
-        observer = Terminal(strict=cell.strict)
-        train_run(request, command=("surefoot", "benchmark", cell.method, cell.task), observer=observer)
-        trained = time.perf_counter()
-        run, task = load_run(folder, {}), request.task
-        given: Any = {"workers": cell.workers, "observer": observer}
-        summary = evaluation.evaluate(by_protocol(task, episodes=cell.episodes), run, **given)
-        rows = evaluation_rows_of(folder)
-        further = [limit for limit in task.dsrl_cost_limits if limit != task.cost_limit]
-        if isinstance(run.algorithm, PlansUnderBudget) and further:  # it is told each limit, in episodes of their own
-            evaluation.evaluate(by_protocol(task, "dsrl", episodes=cell.episodes, limits=further), run, **given)
-            rows += evaluation_rows_of(folder)
-    details = {
-        "train_seconds": round(trained - started, 1),
-        "evaluate_seconds": round(time.perf_counter() - trained, 1),
-        "updates": summary.get("training", {}).get("updates"),
-        "versions": versions(),
-        "simulator": summary.get("simulator", {}),
-        "held_out": summary.get("held_out", {}),
-        "processors": os.cpu_count(),
-    }
-    return Measured(rows, details)
+    return train_and_measure(cell, folder, Terminal(strict=cell.strict))
