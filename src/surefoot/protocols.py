@@ -313,17 +313,6 @@ class HasActionValue(Protocol):
 
 
 @runtime_checkable
-class HasFeasibleActionValue(Protocol):
-    """An algorithm whose values say which actions keep it safe."""
-
-    def feasible_action_value(
-        self, state: Any, observation: Float[Array, "n obs"], action: Float[Array, "n act"], /
-    ) -> Float[Array, " n"]:
-        """Q_h(s, a) [n]: the worst constraint signal to come after the action, in the units of `feasible_value`."""
-        ...
-
-
-@runtime_checkable
 class ActsFeasibly(HasFeasibleValue, Protocol):
     """An algorithm whose policy asks such values for feasible actions."""
 

@@ -6,11 +6,11 @@ here says how often the policy would be safe.
 
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from surefoot.audit.actions import estimated_values, is_memoryless, support
 from surefoot.audit.episodes import AuditedEpisodes, Part, audited_episodes
@@ -19,10 +19,21 @@ from surefoot.errors import ConfigError
 from surefoot.evaluation.held_out import FEWEST_EPISODES, judge, state_values
 from surefoot.numerics import check_finite, pinned
 from surefoot.observer import Observer
-from surefoot.protocols import ActsFeasibly, Algorithm, HasFeasibleActionValue, HasFeasibleValue
+from surefoot.protocols import ActsFeasibly, Algorithm, HasFeasibleValue
 from surefoot.runs.loaded import LoadedRun, load_run
 
 _BLOCK = 8192
+
+
+@runtime_checkable
+class HasFeasibleActionValue(Protocol):
+    """An algorithm whose values say which actions keep it safe."""
+
+    def feasible_action_value(
+        self, state: Any, observation: Float[Array, "n obs"], action: Float[Array, "n act"], /
+    ) -> Float[Array, " n"]:
+        """Q_h(s, a) [n]: the worst constraint signal to come after the action, in the units of `feasible_value`."""
+        ...
 
 
 class Drawn(NamedTuple):
