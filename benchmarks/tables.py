@@ -67,16 +67,17 @@ def point_robot() -> str:
 
 
 def flagship() -> str:
-    """Every method of the flagship that has a result on a development task, strict protocol."""
+    """Every method of the flagship that has a result, strict protocol; held-out tasks are marked by a star."""
     found = summary("flagship", "summary.json")
     done = [one for one in found["results"] if one["status"] == "done" and one["protocol"] == "strict"]
-    done = [one for one in done if one["role"] == "development"]
+    held_out = {one["task"] for one in done if one["role"] == "held-out"}
     methods = [name for name in found["plan"]["methods"] if any(one["method"] == name for one in done)]
     titles = [found["plan"]["methods"][name]["title"] for name in methods]
     cells = {(one["task"], one["fraction"], one["method"]): one["figures"] for one in done}
     rows = []
     for task, fraction in dict.fromkeys((one["task"], one["fraction"]) for one in done):
-        row = [task if fraction == 1 else f"{task}, {fraction:.0%} of the data".replace("%", " %")]
+        name = f"{task} *" if task in held_out else task
+        row = [name if fraction == 1 else f"{name}, {fraction:.0%} of the data".replace("%", " %")]
         for method in methods:
             figures = cells.get((task, fraction, method))
             if figures is None:
