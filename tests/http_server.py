@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(behavior: Behaviour) -> Iterator[str]:
     """The server's address while it runs."""
-    handler = type("Handler", (_Handler,), {"behaviour": behavior})
+    handler = type("Handler", (_Handler,), {"behavior": behavior})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

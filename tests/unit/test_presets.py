@@ -68,7 +68,7 @@ def test_world_models_read_images_or_vectors_as_the_task_has_them(algorithm: str
 @pytest.mark.parametrize("algorithm", ["fosp", "safedreamer"])
 def test_point_robot_pixels_has_a_preset_of_its_own_in_both_sizes(algorithm: str) -> None:
     small, large = (build(algorithm, get_task(name)) for name in ("PointRobotPixels", "PointRobotPixels64"))
-    assert small.discount > build(algorithm, get_task("HazardRun")).discount
+    assert small.imagination.discount > build(algorithm, get_task("HazardRun")).imagination.discount
     assert small == build(algorithm, get_task("PointRobotPixelsMoved"))
     # Both end at 4 x 4: 32 = 4 * 2^3, 64 = 4 * 2^4; four times the pixels weigh a quarter each.
     assert (len(small.world_model.channels), len(large.world_model.channels)) == (3, 4)

@@ -52,7 +52,8 @@ def test_where_an_episode_ends_the_next_one_begins(here: list[Step]) -> None:
     assert not after.observation[1].any()
     assert (after.reward[1], after.cost[1], after.terminated[1], after.truncated[1]) == (0.0, 0.0, False, False)
     assert after.observation[0].any()
-    assert last.constraint is None  # BallRun has no signal
+    assert last.constraint is not None
+    assert np.isneginf(last.constraint).all()  # BallRun has no signal
     assert {array.dtype.str for array in last if array is not None} == {"<f4", "<f8", "|b1"}
 
 
