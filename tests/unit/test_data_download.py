@@ -88,7 +88,7 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(tmp_path: Path, pauses: l
     assert (tmp_path / "f").read_bytes() == other
 
 
-@pytest.mark.parametrize("behaviour", [{"ranges": False}, {"version": None}, {"version": 'W/"weak"'}])
+@pytest.mark.parametrize("behavior", [{"ranges": False}, {"version": None}, {"version": 'W/"weak"'}])
 def test_where_no_part_can_be_asked_for_the_whole_is_fetched_again(
     behavior: Any, tmp_path: Path, pauses: list[float]
 ) -> None:
