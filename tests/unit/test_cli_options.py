@@ -108,7 +108,7 @@ def test_bad_seeds_are_refused_with_what_was_found(text: str) -> None:
         (["--algorithm", "fisr"], "fisor or fosp"),
         (["--task", "pointrobo"], "PointRobot or PointRobotSlow or PointRobotPixels"),
         (["--preset", "smal"], "small"),
-        (["--algorithm=BC"], "bc"),
+        (["--algorithm=BC"], "bc or bcrl"),
     ],
 )
 def test_wrong_names_list_the_near_ones(words: list[str], near: str) -> None:
