@@ -159,7 +159,7 @@ def test_a_training_that_begins_names_all(tmp_path: Path, capsys: pytest.Capture
     [
         (
             ["evaluate", "RUN", "--gifs", "3", "--protocol", "dsrl", "--lanes", "0", "--episodes", "-1"],
-            ["--lanes: expected at least 1", "--episodes: expected at least 1", "--protocol, --gifs: expected none"],
+            ["--lanes: expected at least 1", "--episodes: expected at least 1", "--gifs: expected none"],
         ),
         (
             ["calibrate", "RUN", "--level", "0", "--stretch", "0", "--method", "budgets", "--data", "x"],
