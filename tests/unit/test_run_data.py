@@ -104,7 +104,7 @@ def test_what_is_gone_or_another_is_said(tmp_path: Path) -> None:
         ({"fraction": 0.5}, "fraction_seed: expected a number beside fraction, found none"),
         ({"fraction": "half", "fraction_seed": 0}, "fraction: expected what a selection is described by, found 'half'"),
         ({"filter": "safe", "cost_limit": None}, "cost_limit: expected what a selection is described by, found None"),
-        ({"filter": "mild", "cost_limit": 1.0}, "by cost: expected safe, risky, boundary, frontier or pareto, found 'mild'"),
+        ({"filter": "mild", "cost_limit": 1.0}, "safe, risky, boundary, frontier or pareto, found 'mild'"),
         ({"fraction": 7.0, "fraction_seed": 0}, "expected a number in [0, 1], found 7"),
         ({"data_task": "Nonsense of mine"}, "unknown task 'Nonsense of mine'"),
     ],
