@@ -1,7 +1,7 @@
 """`surefoot import diffuser`: published PyTorch weights as the behaviour model of a TREBI run."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -20,7 +20,7 @@ from surefoot.errors import ConfigError, DataError, check_name, flag
 from surefoot.experiments.unread import refuse_unread
 from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
-from surefoot.hyperparameters import flat
+from surefoot.hyperparameters import change, flat
 from surefoot.nn.diffuser import Imported, denoiser_from_diffuser
 from surefoot.runs.output_folder import check_output_folder
 from surefoot.tasks import get_task
@@ -161,7 +161,7 @@ def pytorch() -> Any:
 
 def fitted(algorithm: TREBI, imported: Imported) -> TREBI:
     """The algorithm with what the weights settle: the behaviour model, which is not trained any more."""
-    return replace(
+    return change(
         algorithm,
         plan_horizon=imported.horizon,
         model_updates=0,
