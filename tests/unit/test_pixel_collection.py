@@ -130,7 +130,7 @@ class DyingPlayer:
 
     deaths = 0
 
-    def __init__(self, task: Any, *, here: bool) -> None:
+    def __init__(self, task: Any, kind: Any, *, here: bool) -> None:
         assert not here
 
     def play(self, order: EpisodeOrder) -> PixelEpisode:

@@ -19,7 +19,7 @@ from surefoot.report.tables import plain_table
 
 @dataclass(frozen=True, kw_only=True)
 class AuditOptions(StrictOption):
-    """Judge a run by the episodes that `surefoot train --held-out` kept aside: what its values say of logged
+    """Judge a run by the episodes that `surefoot train` kept aside with `--held-out`: what its values say of logged
     violations, how early they warn, how far its actions lie from logged ones, and what it would bring in return and
     costs (fitted-Q evaluation). Writes audit.html, audit.json and figures. With --strict a doubtful verdict is an
     error."""

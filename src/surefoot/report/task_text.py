@@ -24,9 +24,8 @@ OURS = {
 def task_sentence(task: Task) -> str:
     """What the system is, and what must hold."""
     held = f"Safe means {listed([_constraint(task, one) for one in task.constraints])}." if task.constraints else ""
-    if task.name in OURS and task.file is None:
-        return f"{OURS[task.name]} {held}".strip()
-    return f"{_system(task)} {held}".strip()
+    ours = OURS.get(task.name) if task.file is None else None
+    return f"{ours or _system(task)} {held}".strip()
 
 
 def _system(task: Task) -> str:
