@@ -23,7 +23,7 @@ def test_an_interrupted_quickstart_goes_on_to_its_end(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(quickstart, "evaluate", interrupt)
+        patch.setattr(quickstart, "evaluate_run", interrupt)
         assert main(words) == 130
     assert "start the same command again" in capsys.readouterr().err
     kept = {path: path.stat().st_mtime_ns for path in (out / "data.hdf5", *(out / "checkpoints").iterdir())}
