@@ -139,7 +139,7 @@ def test_point_robot_is_trained_from_pixels(pixels: tuple[Path, Path]) -> None:
 
 def test_a_run_on_pixels_is_measured_against_the_exact_set(pixels: tuple[Path, Path]) -> None:
     _, path = pixels
-    assert main(["evaluate", str(path), "--episodes", "4"]) == 0
+    in_a_process(["evaluate", str(path), "--episodes", "4"])
     summary = json.loads((path / "summary.json").read_text())
     assert (summary["evaluation"]["feasible"]["episodes"], summary["evaluation"]["infeasible"]["episodes"]) == (4, 1)
     exact = summary["evaluation_infeasibility"]["exact"]
@@ -153,7 +153,7 @@ def test_a_run_on_pixels_is_measured_against_the_exact_set(pixels: tuple[Path, P
 
 
 def test_a_run_on_pixels_is_measured_where_the_target_moved(pixels: tuple[Path, Path]) -> None:
-    assert main(["evaluate", str(pixels[1]), "--episodes", "4", "--task", "PointRobotPixelsMoved"]) == 0
+    in_a_process(["evaluate", str(pixels[1]), "--episodes", "4", "--task", "PointRobotPixelsMoved"])
 
 
 def test_a_run_on_pixels_is_tuned_where_the_target_moved(pixels: tuple[Path, Path], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.given import given_to
 
 import surefoot
 from surefoot import presets
@@ -33,7 +34,6 @@ from surefoot.cli.quickstart import QuickstartOptions
 from surefoot.cli.simulators import CheckOptions
 from surefoot.cli.sweep import SweepOptions
 from surefoot.cli.train import TrainOptions
-from surefoot.collection.own import OwnCollection
 from surefoot.errors import ConfigError, FieldError
 from surefoot.experiments.plan import Plan
 from surefoot.hyperparameters import change, from_hyperparameters, hyperparameters
@@ -108,7 +108,6 @@ def name_of(kind: Any) -> str:
 
 
 KINDS = dataclasses_with_numbers()
-PENDULUM = Path(__file__).parents[2] / "examples" / "own_systems" / "pendulum.toml"
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=name_of)
@@ -133,17 +132,10 @@ def refusal_of(good: Any, changes: dict[str, Any]) -> str:
 def instance(kind: Any) -> Any:
     """One of the class with the least that it must be given."""
     values: dict[str, Any] = {}
-    if kind is OwnCollection:  # collects in no task but one whose file names an environment
-        values["task"] = get_task(str(PENDULUM))
     for one in dataclasses.fields(kind):
-        if (
-            one.name not in values
-            and one.default is dataclasses.MISSING
-            and one.default_factory is dataclasses.MISSING
-            and one.init
-        ):
+        if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING and one.init:
             values[one.name] = valid(declared_fields(kind)[one.name])
-    return kind(**values)
+    return kind(**values | given_to(kind))
 
 
 def valid(declared: Any) -> Any:
