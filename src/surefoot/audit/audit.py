@@ -17,6 +17,7 @@ from surefoot.audit.episodes import AuditedEpisodes, Part, audited_episodes
 from surefoot.audit.signs import calibration, chosen_episodes, violations_called_feasible, warning
 from surefoot.errors import ConfigError
 from surefoot.evaluation.held_out import FEWEST_EPISODES, judge, state_values
+from surefoot.evaluation.value_paths import ValuePath, feasible_margins
 from surefoot.numerics import check_finite, pinned
 from surefoot.observer import Observer
 from surefoot.protocols import ActsFeasibly, Algorithm, HasFeasibleValue
@@ -36,24 +37,13 @@ class HasFeasibleActionValue(Protocol):
         ...
 
 
-class Drawn(NamedTuple):
-    """An episode, as it is drawn."""
-
-    number: int
-    """In the held-out episodes."""
-    values: Float[np.ndarray, "seed t"]
-    """V_h of the states left."""
-    violating: np.ndarray
-    """[t], whether each step enters a violation."""
-
-
 class Audit(NamedTuple):
     """What was found."""
 
     figures: dict[str, Any]
     """JSON values."""
-    drawn: tuple[Drawn, ...]
-    """Episodes to draw; none where there is no V_h."""
+    drawn: tuple[ValuePath, ...]
+    """Held-out episodes to draw, by their numbers among these; none where there is no V_h."""
     margin: float
     """A state counts as feasible where V_h is at most minus this; of the first seed."""
 
@@ -117,14 +107,13 @@ def _not_offered(algorithm: Algorithm, states: Any) -> list[str]:
 
 def _signs(
     algorithm: Algorithm, states: Any, episodes: AuditedEpisodes, found: dict[str, Any]
-) -> tuple[tuple[Drawn, ...], float]:
+) -> tuple[tuple[ValuePath, ...], float]:
     """Add what V_h and Q_h say to `found`."""
     if not isinstance(algorithm, HasFeasibleValue):
         return (), 0.0
     part = episodes.held_out
-    margins = np.zeros(len(jax.tree.leaves(states)[0]))
+    margins = feasible_margins(algorithm, states).astype(np.float64)
     if isinstance(algorithm, ActsFeasibly):
-        margins = np.asarray(jax.lax.map(algorithm.feasible_margin, states), np.float64)
         known = episodes.training.episodes
         if len(known.lengths) < FEWEST_EPISODES:
             few = f"expected at least {FEWEST_EPISODES} training episodes, found {len(known.lengths)}"
@@ -147,9 +136,9 @@ def _signs(
     return tuple(_drawn(part, values, number) for number in chosen_episodes(part.episodes, feasible[0])), margins[0]
 
 
-def _drawn(part: Part, values: Float[np.ndarray, "seed n"], number: int) -> Drawn:
+def _drawn(part: Part, values: Float[np.ndarray, "seed n"], number: int) -> ValuePath:
     rows = slice(part.episodes.episode_starts[number], part.episodes.episode_ends[number])
-    return Drawn(int(number), values[:, rows], part.episodes.violating[rows])
+    return ValuePath(int(number), values[:, rows], part.episodes.violating[rows])
 
 
 def _action_values(algorithm: HasFeasibleActionValue, states: Any, part: Part) -> Float[np.ndarray, "seed n"]:

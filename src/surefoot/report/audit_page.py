@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from surefoot.audit.audit import Audit, Drawn, audit
+from surefoot.audit.audit import Audit, audit
 from surefoot.file_sets import check_writable, write_together
 from surefoot.files import json_content
 from surefoot.observer import Observer
@@ -27,14 +26,15 @@ from surefoot.report.audit_words import (
     violation_rows,
 )
 from surefoot.report.html import report_page
-from surefoot.report.style import BLUE, GREY, INK, VIOLATION, light_grid, new_figure, png_of, styled
-from surefoot.text import plain_for_plot, without_folders
+from surefoot.report.style import BLUE, GREY, light_grid, new_figure, png_of, styled
+from surefoot.report.value_paths import draw_value_paths
+from surefoot.text import without_folders
 from surefoot.training import RunDirectory
 
 FOLDER = "audit"
 """In the run's folder."""
 PAGE, VALUES = "audit.html", "audit.json"
-_COLUMNS, _DPI = 2, 150
+_DPI = 150
 
 
 class AuditReport(NamedTuple):
@@ -91,7 +91,7 @@ def audit_figures(found: Audit) -> dict[str, tuple[Figure, str]]:
         return {}
     figures = {
         "episodes": (
-            value_along_episodes(found.drawn, found.margin),
+            draw_value_paths(found.drawn, found.margin),
             "V_h along held-out episodes, in units of h. Line: mean over the seeds; band: from the smallest to the "
             "largest; below the dashed line a state counts as feasible. Red: steps into a violation.",
         )
@@ -105,30 +105,6 @@ def audit_figures(found: Audit) -> dict[str, tuple[Figure, str]]:
             "a way out that it took.",
         )
     return figures
-
-
-@styled
-def value_along_episodes(drawn: Sequence[Drawn], margin: float) -> Figure:
-    """V_h over the steps of each episode, with the border below which a state counts as feasible."""
-    rows = -(-len(drawn) // _COLUMNS)
-    figure = new_figure(1.9 * rows + 0.3)
-    panels = np.atleast_1d(figure.subplots(rows, _COLUMNS, squeeze=False)).ravel()
-    for axes, one in zip(panels, drawn, strict=False):
-        steps = np.arange(one.values.shape[1])
-        if len(one.values) > 1:
-            axes.fill_between(steps, one.values.min(0), one.values.max(0), color=BLUE, alpha=0.2, linewidth=0)
-        axes.plot(steps, one.values.mean(0), color=BLUE)
-        axes.axhline(-margin, color=INK, linewidth=0.8, linestyle="--")
-        for step in np.flatnonzero(one.violating):
-            axes.axvspan(step - 0.5, step + 0.5, color=VIOLATION, alpha=0.25, linewidth=0)
-        kind = f"{int(one.violating.sum()):,} violating steps" if one.violating.any() else "no violation"
-        axes.set_title(plain_for_plot(f"Episode {one.number}: {kind}"), loc="left")
-        axes.set_xlabel("step")
-        axes.set_ylabel("$V_h$")
-        light_grid(axes)
-    for axes in panels[len(drawn) :]:
-        axes.set_visible(False)
-    return figure
 
 
 @styled
