@@ -5,7 +5,7 @@ The methods stand as their papers mean them. What OSRL's public code does otherw
 """
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,7 @@ from surefoot.nn.offline import (
     vae_loss,
 )
 from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.tasks import Task
 from surefoot.types import DataSpec, Metrics, Phase, Transition
 
 LAGRANGIAN_GAINS = PIDGains(proportional=0.1, integral=0.003, derivative=0.001, smoothing=0.0, most=20.0)
@@ -86,7 +87,7 @@ class BaselineConfig:
 
 
 class LimitedInTraining:
-    """A method that is trained for one limit on an episode's cost."""
+    """A method that is trained for one limit on an episode's cost, on transitions, in updates of every network."""
 
     limit: LimitConfig
     training: BaselineConfig
@@ -101,11 +102,19 @@ class LimitedInTraining:
         """q: the limit of the discounted cost."""
         return self.limit.discounted(self.training.discount)
 
+    def prepare(self, dataset: Dataset, task: Task) -> Transition:
+        """The transitions, rewards scaled. Raises `ConfigError` where there is no limit on costs."""
+        self.limit.require()
+        return data.to_transitions(dataset, reward_scale=self.training.reward_scale)
 
-def prepared(dataset: Dataset, limit: LimitConfig, training: BaselineConfig) -> Transition:
-    """The transitions, rewards scaled and actions clipped. Raises `ConfigError` where there is no limit on costs."""
-    assert limit.required >= 0
-    return data.to_transitions(dataset, reward_scale=training.reward_scale)
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One: every network in every update."""
+        return self.training.phases
+
+    def sample_weights(self, state: Any, data: Transition, *, phase: str) -> None:
+        """Every transition alike."""
+        return None
 
 
 def continues(batch: Transition, training: BaselineConfig) -> tuple[Float[Array, " b"], Float[Array, " b"]]:

@@ -27,14 +27,12 @@ from surefoot.algorithms.baseline import (
     init_critics,
     init_multiplier,
     penalized,
-    prepared,
     reference_candidate_values,
     step_critics,
     step_vae,
     values_of,
 )
 from surefoot.constraints import ErrorPIDState, LimitConfig, PIDGains, PIDState
-from surefoot.data import Dataset
 from surefoot.nn import ActionVAE, DeterministicActor, VAEConfig
 from surefoot.nn.offline import (
     Trained,
@@ -45,8 +43,7 @@ from surefoot.nn.offline import (
 )
 from surefoot.protocols import Inputs
 from surefoot.ranges import Range, check_fields
-from surefoot.tasks import Task
-from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
+from surefoot.types import GROUP, DataSpec, Metrics, Policy, PolicyInputs, Transition
 
 
 @dataclass(frozen=True)
@@ -71,16 +68,6 @@ class BCQLag(LimitedInTraining):
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Fujimoto et al., ICML 2019, arXiv 1812.02900, with a multiplier"
-
-    # --- data and phases ---
-
-    def prepare(self, dataset: Dataset, task: Task) -> Transition:
-        """The transitions, rewards scaled. Raises `ConfigError` where there is no limit on costs."""
-        return prepared(dataset, self.limit, self.training)
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        return self.training.phases
 
     @property
     def choice(self) -> dict[str, Any]:
@@ -108,10 +95,6 @@ class BCQLag(LimitedInTraining):
         """One step of every network on the batch."""
         latent_dim = state.vae.network.latent_dim
         return step(state, batch, draw_noise(key, len(batch.reward), latent_dim, self.num_candidates), self)
-
-    def sample_weights(self, state: "BCQLagState", data: Transition, *, phase: str) -> None:
-        """Every transition alike."""
-        return None
 
     def policy(self, state: "BCQLagState") -> Policy:
         """The best of several candidates within the limit."""

@@ -27,7 +27,6 @@ from surefoot.algorithms.baseline import (
     init_critics,
     init_multiplier,
     penalized,
-    prepared,
     reference_candidate_values,
     step_critics,
     step_vae,
@@ -41,7 +40,6 @@ from surefoot.constraints import (
     PIDState,
     exponential_update,
 )
-from surefoot.data import Dataset
 from surefoot.nn import ActionVAE, SquashedGaussianActor, VAEConfig
 from surefoot.nn.offline import (
     Trained,
@@ -54,8 +52,7 @@ from surefoot.nn.offline import (
 )
 from surefoot.protocols import Inputs
 from surefoot.ranges import NUMBER, Range, check_fields
-from surefoot.tasks import Task
-from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
+from surefoot.types import GROUP, DataSpec, Metrics, Policy, PolicyInputs, Transition
 
 
 @dataclass(frozen=True)
@@ -104,16 +101,6 @@ class BEARLag(LimitedInTraining):
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Kumar et al., NeurIPS 2019, arXiv 1906.00949, with a multiplier"
 
-    # --- data and phases ---
-
-    def prepare(self, dataset: Dataset, task: Task) -> Transition:
-        """The transitions, rewards scaled. Raises `ConfigError` where there is no limit on costs."""
-        return prepared(dataset, self.limit, self.training)
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        return self.training.phases
-
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> "BEARLagState":
@@ -135,10 +122,6 @@ class BEARLag(LimitedInTraining):
     ) -> tuple["BEARLagState", Metrics]:
         """One step of every network on the batch."""
         return step(state, batch, draw_noise(key, batch.action, state.vae.network.latent_dim, self), self)
-
-    def sample_weights(self, state: "BEARLagState", data: Transition, *, phase: str) -> None:
-        """Every transition alike."""
-        return None
 
     def policy(self, state: "BEARLagState") -> Policy:
         """The mean of the actor, squashed."""

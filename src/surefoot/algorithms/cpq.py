@@ -27,12 +27,10 @@ from surefoot.algorithms.baseline import (
     bellman_target,
     continues,
     init_critics,
-    prepared,
     step_regression,
     step_vae,
 )
 from surefoot.constraints import ExponentialConfig, LimitConfig, exponential_update
-from surefoot.data import Dataset
 from surefoot.nn import MLP, ActionVAE, SquashedGaussianActor, VAEConfig
 from surefoot.nn.offline import (
     Trained,
@@ -47,8 +45,7 @@ from surefoot.nn.offline import (
 )
 from surefoot.protocols import Inputs
 from surefoot.ranges import Range, check_fields
-from surefoot.tasks import Task
-from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
+from surefoot.types import GROUP, DataSpec, Metrics, Policy, PolicyInputs, Transition
 
 
 @dataclass(frozen=True)
@@ -81,16 +78,6 @@ class CPQ(LimitedInTraining):
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Xu et al., AAAI 2022, arXiv 2107.09003"
 
-    # --- data and phases ---
-
-    def prepare(self, dataset: Dataset, task: Task) -> Transition:
-        """The transitions, rewards scaled. Raises `ConfigError` where there is no limit on costs."""
-        return prepared(dataset, self.limit, self.training)
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        return self.training.phases
-
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> "CPQState":
@@ -111,10 +98,6 @@ class CPQ(LimitedInTraining):
         """One step of every network on the batch."""
         latent_dim = state.vae.network.latent_dim
         return step(state, batch, draw_noise(key, batch.action, latent_dim, self.num_actions), self)
-
-    def sample_weights(self, state: "CPQState", data: Transition, *, phase: str) -> None:
-        """Every transition alike."""
-        return None
 
     def policy(self, state: "CPQState") -> Policy:
         """The mean of the actor, squashed."""
@@ -214,30 +197,22 @@ def cost_loss(
     critic: MLP,
     batch: Transition,
     target: Float[Array, " b"],
-    unsupported: tuple[Float[Array, "k obs"], Float[Array, "k act"]],
+    unsupported: Float[Array, ""],
     alpha: Float[Array, ""],
     config: CPQ,
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Regression on y_c, less alpha times the mean Q_c of unsupported actions less what it should be; and that mean.
+) -> Float[Array, ""]:
+    """Regression on y_c, less alpha times the mean Q_c of unsupported actions less what it should be.
 
-    The gradient goes through Q_c of the unsupported actions; in OSRL's code it does not, so that alpha does nothing.
+    The gradient goes through `unsupported` (`unsupported_cost`); in OSRL's code it does not, so that alpha does
+    nothing.
     """
-    cost = reduced(critic_values(critic, *unsupported), config.training.cost_reduction).mean()
-    excess = cost - config.unsupported_cost * config.threshold
-    return regression_loss(critic, batch.observation, batch.action, target) - alpha * excess, cost
+    excess = unsupported - config.unsupported_cost * config.threshold
+    return regression_loss(critic, batch.observation, batch.action, target) - alpha * excess
 
 
-def reference_cost_loss(
-    critic: MLP,
-    batch: Transition,
-    target: Float[Array, " b"],
-    cost: Float[Array, ""],
-    alpha: Float[Array, ""],
-    config: CPQ,
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """OSRL's code: the second term is a constant. `cost` is `reference_unsupported_cost`."""
-    excess = cost - config.unsupported_cost * config.threshold
-    return regression_loss(critic, batch.observation, batch.action, target) - alpha * excess, cost
+def unsupported_cost(critic: MLP, unsupported: Any, config: CPQ) -> Float[Array, ""]:
+    """The mean Q_c of unsupported actions."""
+    return reduced(critic_values(critic, *unsupported), config.training.cost_reduction).mean()
 
 
 def reference_unsupported_cost(critic: MLP, unsupported: Any, count: int, config: CPQ) -> Float[Array, ""]:
@@ -263,9 +238,10 @@ def step_cost(
     def loss(network: MLP) -> tuple[Float[Array, ""], Float[Array, ""]]:
         if training.reference_code:
             count = candidates.shape[0] * candidates.shape[1]
-            fixed = reference_unsupported_cost(critic.target, unsupported, count, config)
-            return reference_cost_loss(network, batch, target, fixed, alpha, config)
-        return cost_loss(network, batch, target, unsupported, alpha, config)
+            cost = reference_unsupported_cost(critic.target, unsupported, count, config)
+        else:
+            cost = unsupported_cost(network, unsupported, config)
+        return cost_loss(network, batch, target, cost, alpha, config), cost
 
     moved, (value, cost) = descend(critic, loss, learning_rate=training.learning_rate)
     wanted = config.unsupported_cost * config.threshold

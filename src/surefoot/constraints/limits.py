@@ -41,11 +41,10 @@ class LimitConfig:
 
     def discounted(self, discount: float) -> float:
         """The limit of a critic with this discount. Raises `ConfigError` where there is none."""
-        limit = self.required
+        limit = self.require()
         return discounted_cost_limit(limit, discount=discount, horizon=self.horizon, form=self.limit_form)
 
-    @property
-    def required(self) -> float:
+    def require(self) -> float:
         """The limit. Raises `ConfigError` where there is none."""
         if self.cost_limit is None:
             raise ConfigError(

@@ -233,7 +233,7 @@ class COptiDICE:
     def prepare(self, dataset: Dataset, task: Task) -> DICEData:
         """Transitions, rewards scaled, and first states. Raises `ConfigError` where there is no limit on costs,
         `DataError` where no episode is complete."""
-        assert self.limit.required >= 0
+        self.limit.require()
         starts = dataset.episode_starts
         if not len(starts):
             raise DataError(f"dataset of {dataset.task}: expected at least one complete episode, found none.")
