@@ -91,7 +91,7 @@ def test_a_perfect_prediction_needs_no_margin() -> None:
     assert selection_margins(segments, 0.05, horizon=1, stretch=1, candidates=8) == [0.0]
 
 
-def test_the_margin_of_in_memory() -> None:
+def test_the_margin_of_whole_episodes() -> None:
     costs, budgets = np.arange(1.0, 20.0) + 10, np.full(19, 10.0)
     assert episode_margin(costs, budgets, 0.1) == 18.0
     assert episode_margin(budgets - 1, budgets, 0.1) == 0.0

@@ -132,7 +132,7 @@ def test_plot_writes_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert [path.name for path in tmp_path.iterdir()] == ["data.png"]
 
 
-def test_subset_writes_in_memory_and_a_card_that_says_of_what(tmp_path: Path) -> None:
+def test_subset_writes_whole_episodes_and_a_card_that_says_of_what(tmp_path: Path) -> None:
     out = tmp_path / "tenth.hdf5"
     assert data("subset", STARTER, "--share", "0.1", "--seed", "3", "--out", out) == 0
     dataset, card = load(out, BALL_RUN), read_card(out)

@@ -63,7 +63,7 @@ def test_the_data_are_segments_with_what_came_after_them() -> None:
 
 
 @pytest.mark.parametrize(("lengths", "held_out"), [((5,) * 20, (45, 95)), ((5,) * 3, (10,))])
-def test_in_memory_are_held_out(lengths: tuple[int, ...], held_out: tuple[int, ...]) -> None:
+def test_whole_episodes_are_held_out(lengths: tuple[int, ...], held_out: tuple[int, ...]) -> None:
     """Every tenth, or the last of fewer; no start is in both."""
     data = TINY.prepare(make_dataset(BINARY_TASK, lengths=lengths, tail=0), BINARY_TASK)
     assert np.asarray(data.held_out).tolist() == [first + offset for first in held_out for offset in range(5)]

@@ -81,7 +81,7 @@ def _prepare_numbers(
     rows = len(dataset)
     names: list[str] = []
     with tempfile.TemporaryFile(dir=scratch) as file:
-        for start, stop in _in_memory(dataset):  # one after the other
+        for start, stop in _whole_episodes(dataset):  # one after the other
             prepared = prepare(_without_columns(dataset, slice(start, stop)))._asdict()
             names = names or [name for name, values in prepared.items() if np.ndim(values) == 1]
             file.write(np.stack([np.asarray(prepared[name], np.float32) for name in names], 1).data)
@@ -89,7 +89,7 @@ def _prepare_numbers(
         return names, map_array(file.fileno(), "a scratch file", np.float32, 0, (rows, len(names)))
 
 
-def _in_memory(dataset: Dataset) -> Iterator[tuple[int, int]]:
+def _whole_episodes(dataset: Dataset) -> Iterator[tuple[int, int]]:
     """First row and row after the last of stretches of whole episodes, about `NUMBER_ROWS` long."""
     start = 0
     for end in [*dataset.episode_ends.tolist(), len(dataset)]:

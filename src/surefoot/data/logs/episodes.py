@@ -47,7 +47,7 @@ class Rows:
         return Rows(columns, self.starts[rows], self.files[rows], self.numbers[rows], self.paths, self.counted)
 
 
-def in_memory(log: Log, columns: Columns) -> Iterator[Rows]:
+def whole_episodes(log: Log, columns: Columns) -> Iterator[Rows]:
     """The log as blocks of whole episodes. Raises `DataError` that names file, row, column, expected and found."""
     splitter = _Splitter(columns)
     pending: Rows | None = None

@@ -19,7 +19,7 @@ from surefoot.data.dataset import Dataset
 from surefoot.data.hdf5 import CARD, load
 from surefoot.data.library import TASK_FILE
 from surefoot.data.logs.columns import Columns, resolve_columns
-from surefoot.data.logs.episodes import in_memory
+from surefoot.data.logs.episodes import whole_episodes
 from surefoot.data.logs.table import Log
 from surefoot.data.logs.transitions import Steps, steps_of
 from surefoot.data.mapping import release
@@ -150,7 +150,7 @@ def transitions_of(
 
 def _survey(log: Log, columns: Columns) -> Survey:
     survey = Survey()
-    for rows in in_memory(log, columns):
+    for rows in whole_episodes(log, columns):
         survey.rows += len(rows)
         survey.add(steps_of(rows, columns))
     if not survey.steps:
@@ -180,7 +180,7 @@ def _arrays(log: Log, columns: Columns, imported: Imported, on_rows: OnRows | No
     file, done = imported.file, 0
     filled = replace(columns, file=file)
     scales = np.array([one.scale if one.kind == "signal" else 1.0 for one in file.constraint], np.float64)
-    for rows in in_memory(log, filled):
+    for rows in whole_episodes(log, filled):
         steps = steps_of(rows, filled)
         done += len(rows)
         if on_rows is not None:
