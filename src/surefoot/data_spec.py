@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.ranges import COUNT, Range, Ranged
 
 
 @dataclass(frozen=True)
-class DataSpec:
+class DataSpec(Ranged):
     """What an algorithm must know of a task and its data before it sees any of it. Hashable."""
 
     observation_dim: Annotated[int, Range(COUNT)]
@@ -18,9 +18,6 @@ class DataSpec:
     """Longest episode, in environment steps."""
     image_shape: Annotated[tuple[int, int, int] | None, Range(COUNT)] = None
     """Height, width and channels of images; None where observations are vectors."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @property
     def observation_shape(self) -> tuple[int, ...]:

@@ -53,10 +53,8 @@ class Fault(NamedTuple):
 class FieldError(ConfigError):
     """All faults of a configuration's fields, in one message."""
 
-    def __init__(self, faults: Sequence[Fault], *, called: Callable[[str], str] | None = None) -> None:
-        names = [fault.name if called is None else called(fault.name) for fault in faults]
-        pairs = zip(names, faults, strict=True)
-        super().__init__("; ".join(f"{name}: {fault.sentence}" for name, fault in pairs) + ".")
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{fault.name}: {fault.sentence}" for fault in faults) + ".")
         self.faults = tuple(faults)
 
 

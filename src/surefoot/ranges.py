@@ -1,12 +1,9 @@
 """The values that a field of a configuration may have, declared beside the field and checked in one place.
 
     @dataclass(frozen=True)
-    class Guide:
+    class Guide(Ranged, part="guide"):
         scale: Annotated[float, Range("[0, inf)")] = 0.1
         steps: Annotated[int | None, Range("[1, 2^31)")] = None
-
-        def __post_init__(self) -> None:
-            check_fields(self)
 
 An interval is written as in mathematics: 0 is in "[0, 1)", and 1 is not. Without inf in it no value may be infinite,
 and never NaN. A tuple's numbers all lie in it; None is left to its owner.
@@ -20,7 +17,7 @@ import re
 import struct
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 from surefoot.errors import ConfigError, Fault, FieldError
@@ -232,10 +229,23 @@ def faults(config: Any, *, part: str = "") -> list[Fault]:
     return found
 
 
-def check_fields(config: Any, *, part: str = "", called: Callable[[str], str] | None = None) -> None:
-    """Raise `FieldError`, which names all faults of the fields. `called` words a field's name, as a flag's."""
+def check_fields(config: Any, *, part: str = "") -> None:
+    """Raise `FieldError`, which names all faults of the fields."""
     if found := faults(config, part=part):
-        raise FieldError(found, called=called)
+        raise FieldError(found)
+
+
+class Ranged:
+    """A base of dataclasses whose fields are checked as one is made. `part`: the field of larger ones that holds it."""
+
+    _part = ""
+
+    def __init_subclass__(cls, part: str = "") -> None:
+        super().__init_subclass__()
+        cls._part = part or cls._part
+
+    def __post_init__(self) -> None:
+        check_fields(self, part=self._part)
 
 
 def check_relation(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from surefoot.data_spec import DataSpec as DataSpec
-from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.ranges import NUMBER, Range, Ranged
 
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
 """Name -> figure of an update, as `constraint/value`."""
@@ -67,7 +67,7 @@ class Labeled(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Phase:
+class Phase(Ranged):
     """A stretch of training in which every update is alike. Hashable."""
 
     name: str
@@ -76,9 +76,6 @@ class Phase:
     """Gradient updates in this phase."""
     batch_size: Annotated[int, Range(NUMBER)]
     """Transitions per update."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 class Decision(NamedTuple):

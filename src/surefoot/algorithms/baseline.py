@@ -38,7 +38,7 @@ from surefoot.nn.offline import (
     start_training,
     vae_loss,
 )
-from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import Task
 from surefoot.types import DataSpec, Metrics, Phase, Transition
 
@@ -48,7 +48,7 @@ _OPPOSITE: dict[Reduction, Reduction] = {"min": "max", "mean": "mean", "max": "m
 
 
 @dataclass(frozen=True)
-class BaselineConfig:
+class BaselineConfig(Ranged):
     """Sizes and learning, as in OSRL, and what its code does otherwise than the papers mean."""
 
     updates: Annotated[int, Range(NUMBER)] = 100_000
@@ -77,16 +77,13 @@ class BaselineConfig:
     reference_code: bool = False
     """Do what OSRL's code does where the paper means something else."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
     @property
     def phases(self) -> tuple[Phase, ...]:
         """One: every network in every update."""
         return (Phase("joint", self.updates, self.batch_size),)
 
 
-class LimitedInTraining:
+class LimitedInTraining(Ranged):
     """A method that is trained for one limit on an episode's cost, on transitions, in updates of every network."""
 
     limit: LimitConfig

@@ -25,13 +25,13 @@ from surefoot.diffusion.policy import (
 from surefoot.nn import DeterministicActor
 from surefoot.nn.offline import Trained, descend, start_training
 from surefoot.protocols import Inputs
-from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import Task
 from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
 
 @dataclass(frozen=True)
-class BC:
+class BC(Ranged):
     """Hyper-parameters of behaviour cloning."""
 
     policy_updates: Annotated[int, Range(NUMBER)] = 100_000
@@ -52,9 +52,6 @@ class BC:
     """Units of the hidden layers of the deterministic actor."""
     learning_rate: Annotated[float, Range("(0, inf)")] = field(default=1e-3, metadata={BEFORE: 1e-3})
     """Of Adam for the deterministic actor."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Wang et al., ICLR 2023, arXiv 2208.06193, without its Q term"

@@ -42,7 +42,7 @@ from surefoot.nn.offline import (
     start_training,
 )
 from surefoot.protocols import Inputs
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range
 from surefoot.types import GROUP, DataSpec, Metrics, Policy, PolicyInputs, Transition
 
 
@@ -62,9 +62,6 @@ class BCQLag(LimitedInTraining):
     """Most that the actor moves a number of an action."""
     gains: PIDGains = LAGRANGIAN_GAINS
     """How the multiplier answers to Q_c above the limit q."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Fujimoto et al., ICML 2019, arXiv 1812.02900, with a multiplier"

@@ -51,12 +51,12 @@ from surefoot.nn.offline import (
     start_training,
 )
 from surefoot.protocols import Inputs
-from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.types import GROUP, DataSpec, Metrics, Policy, PolicyInputs, Transition
 
 
 @dataclass(frozen=True)
-class SupportConfig:
+class SupportConfig(Ranged, part="support"):
     """How near the actor stays to the data's actions."""
 
     num_samples: Annotated[int, Range("[1, 1024]")] = 10
@@ -69,9 +69,6 @@ class SupportConfig:
     """Discrepancy that is allowed (epsilon)."""
     start_updates: Annotated[int, Range(NUMBER)] = 0
     """Updates before which the actor only stays near the data and its Q does not count."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="support")
 
 
 @dataclass(frozen=True)
@@ -94,9 +91,6 @@ class BEARLag(LimitedInTraining):
     """The multiplier of the discrepancy."""
     gains: PIDGains = LAGRANGIAN_GAINS
     """How the multiplier of the limit answers to Q_c above q."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Kumar et al., NeurIPS 2019, arXiv 1906.00949, with a multiplier"

@@ -44,7 +44,7 @@ from surefoot.nn.offline import (
     start_training,
 )
 from surefoot.protocols import Inputs
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range
 from surefoot.types import GROUP, DataSpec, Metrics, Policy, PolicyInputs, Transition
 
 
@@ -71,9 +71,6 @@ class CPQ(LimitedInTraining):
     stranded: bool = False
     """Where no action of the batch is within the limit, lower Q_c in place of raising Q; else the policy then learns
     nothing, as in the paper."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Xu et al., AAAI 2022, arXiv 2107.09003"

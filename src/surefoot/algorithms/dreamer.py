@@ -18,14 +18,14 @@ from surefoot.data.frame_stream import FrameStream, stays_in_files
 from surefoot.data.frames import FrameData, Frames, FrameWindows, frames_of
 from surefoot.errors import ConfigError
 from surefoot.protocols import Inputs
-from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import Task
 from surefoot.types import GROUP, Metrics, Phase
 from surefoot.world_model import Latent, WorldModelConfig
 
 
 @dataclass(frozen=True)
-class DreamerTraining:
+class DreamerTraining(Ranged):
     """How long, and on how many windows."""
 
     joint_updates: Annotated[int, Range(NUMBER)] = 500_000
@@ -39,12 +39,9 @@ class DreamerTraining:
     window: Annotated[int, Range("[2, 2^20]")] = 64
     """Frames per window."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class ImaginationConfig:
+class ImaginationConfig(Ranged):
     """Imagined rollouts, and what their returns are worth."""
 
     horizon: Annotated[int, Range("[1, 65536]")] = 15
@@ -56,12 +53,9 @@ class ImaginationConfig:
     mixing: Annotated[float, Range("(0, 1)")] = 0.95
     """lambda of the returns: 0 trusts the critic after one step, 1 only at the end."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class DreamerActor:
+class DreamerActor(Ranged):
     """The actor's network and entropy, and the scale of its advantages."""
 
     actor_hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (512, 512)
@@ -73,12 +67,9 @@ class DreamerActor:
     act_with: Literal["sample", "mean"] = "sample"
     """A draw from the actor, or its mean."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class ImaginedCostLimit:
+class ImaginedCostLimit(Ranged):
     """The limit on the imagined cost."""
 
     cost_limit: Annotated[float, Range("[0, inf)")] = 0.0
@@ -88,16 +79,13 @@ class ImaginedCostLimit:
     lagrangian: AugmentedConfig = field(default_factory=AugmentedConfig)
     """First values and growth of the multiplier of the imagined cost."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
     def excess(self, returns: Float[Array, "h n"]) -> Float[Array, ""]:
         """g: how far returns of imagined costs lie above the limit."""
         return (returns.sum(0) if self.pessimistic else returns.mean(0)).mean() - self.cost_limit
 
 
 @dataclass(frozen=True)
-class Dreamer(ABC):
+class Dreamer(Ranged, ABC):
     """Hyper-parameters of schedule, world model, critics and actor; the values here are the full preset's."""
 
     schedule: Literal["joint", "decoupled"] = "joint"
@@ -117,9 +105,6 @@ class Dreamer(ABC):
     """The actor."""
     cost: ImaginedCostLimit = field(default_factory=ImaginedCostLimit, metadata={GROUP: ImaginedCostLimit})
     """The limit on the imagined cost."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     inputs: ClassVar[Inputs] = Inputs(images=True, windows=True)
 

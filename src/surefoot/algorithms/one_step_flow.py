@@ -27,13 +27,13 @@ from surefoot.data import Dataset
 from surefoot.diffusion.flow import FlowNetwork, flow_actions, flow_matching_loss
 from surefoot.nn.offline import Trained, descend, start_training
 from surefoot.protocols import Inputs
-from surefoot.ranges import Range, Relations, check_fields
+from surefoot.ranges import Range, Ranged, Relations, check_fields
 from surefoot.tasks import Task
 from surefoot.types import GROUP, DataSpec, Decision, Metrics, Phase, Policy, PolicyInputs, Transition
 
 
 @dataclass(frozen=True)
-class StudentConfig:
+class StudentConfig(Ranged, part="student"):
     """Teacher and student, and how they learn."""
 
     hidden: Annotated[tuple[int, ...], Range("[1, 65536]", fewest=1)] = (512, 512, 512, 512)
@@ -46,9 +46,6 @@ class StudentConfig:
     """Mean squared difference from the teacher's actions that is aimed at; alpha follows from it."""
     safety_weight: Annotated[float, Range("[0, inf)")] = 1.0
     """Weight of Q_h above the margin, in units of scaled h (w)."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="student")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from surefoot.cli.options import parse
 from surefoot.cli.progress import Terminal
 from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say, say_lines
-from surefoot.errors import check_name, flag
+from surefoot.errors import check_name
 from surefoot.evaluation.latency import LatencyRequest, measure_latency
 from surefoot.faults import Faults
-from surefoot.ranges import check_fields
 from surefoot.report.tables import plain_table
 from surefoot.runs.summary import merge_summary
 
@@ -29,9 +28,6 @@ class BenchActOptions(LatencyRequest):
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -13,10 +13,8 @@ from surefoot.cli.progress import Terminal
 from surefoot.cli.remarks import StrictOption
 from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say, say_lines, warn
-from surefoot.errors import flag
 from surefoot.experiments.benchmark import ROUTES, BenchmarkRequest, run_benchmark
 from surefoot.experiments.publish import publish
-from surefoot.ranges import check_fields
 from surefoot.report.benchmark_tables import CAPTION, benchmark_rows, failures, overall_rows
 from surefoot.report.tables import plain_table
 from surefoot.routes import refuse_others
@@ -31,9 +29,6 @@ class BenchmarkOptions(BenchmarkRequest, StrictOption):
     """The plan, a TOML file (docs/benchmark.md)."""
     results_only: tyro.conf.FlagCreatePairsOff[bool] = False
     """Run nothing: write the results of what is done."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -15,11 +15,9 @@ from surefoot.data import Dataset
 from surefoot.data.describe import coverage
 from surefoot.data.frames import FrameData
 from surefoot.data.remarks import remarks
-from surefoot.errors import flag
 from surefoot.experiments.collect import collect
 from surefoot.experiments.collect_request import CollectRequest
 from surefoot.faults import Faults
-from surefoot.ranges import check_fields
 from surefoot.tasks import get_task
 
 
@@ -38,9 +36,6 @@ class CollectOptions(CollectRequest, StrictOption):
 
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:

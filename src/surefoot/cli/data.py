@@ -26,9 +26,9 @@ from surefoot.data.minari import save_minari
 from surefoot.data.remarks import remarks
 from surefoot.data.selection import naming
 from surefoot.data.travel import lagged_travel_cost
-from surefoot.errors import ConfigError, DataError, SurefootError, check_name, flag
+from surefoot.errors import ConfigError, DataError, SurefootError, check_name
 from surefoot.faults import Faults
-from surefoot.ranges import COUNT, SEED, Range, check_fields
+from surefoot.ranges import COUNT, SEED, Range
 from surefoot.routes import Routes, refuse_others
 from surefoot.tasks import TASKS, Task, get_task
 
@@ -84,9 +84,6 @@ class SubsetOptions(Source):
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
 
-    def __post_init__(self) -> None:
-        check_fields(self, called=flag)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ImitationOptions(Source):
@@ -106,9 +103,6 @@ class ImitationOptions(Source):
     """HDF5 file to write."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=flag)
 
 
 @dataclass(frozen=True, kw_only=True)

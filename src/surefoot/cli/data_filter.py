@@ -15,9 +15,9 @@ from surefoot.cli.terminal import say_lines
 from surefoot.data import Dataset, filters
 from surefoot.data.density import DensityGrid, density_grid
 from surefoot.data.selection import naming
-from surefoot.errors import check_name, flag
+from surefoot.errors import check_name
 from surefoot.faults import Faults
-from surefoot.ranges import COUNT, NUMBER, SEED, Range, check_fields
+from surefoot.ranges import COUNT, NUMBER, SEED, Range
 from surefoot.routes import refuse_others
 
 
@@ -29,9 +29,6 @@ class FilterOptions(Source):
     """HDF5 file to write."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace the file if it exists."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=flag)
 
 
 @dataclass(frozen=True, kw_only=True)

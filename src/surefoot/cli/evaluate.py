@@ -11,10 +11,8 @@ from surefoot.cli.progress import Terminal
 from surefoot.cli.remarks import StrictOption
 from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say_lines
-from surefoot.errors import flag
 from surefoot.evaluation.request import EvaluationRequest, evaluate_run
 from surefoot.faults import Faults
-from surefoot.ranges import check_fields
 from surefoot.report.summary_text import summary_text
 from surefoot.runs.evaluation_files import NotKeptError
 
@@ -28,9 +26,6 @@ class EvaluateOptions(EvaluationRequest, StrictOption):
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -12,10 +12,8 @@ from surefoot.cli.remarks import StrictOption
 from surefoot.cli.resume import recorded_options, run_to_resume
 from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say
-from surefoot.errors import flag
 from surefoot.experiments.finetune import FinetuneRequest, Finetuning, check_finetuning, finetune_run
 from surefoot.faults import Faults
-from surefoot.ranges import check_fields
 from surefoot.runs.output_folder import check_output_folder
 from surefoot.text import shell_word
 
@@ -34,9 +32,6 @@ class FinetuneOptions(FinetuneRequest, StrictOption):
     rare costs first, and the first updates learn from the first round's episodes alone."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Go on with the run in the folder from its last checkpoint, with its own options; it ends with the same bits."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:

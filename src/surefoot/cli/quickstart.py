@@ -17,7 +17,7 @@ from surefoot.checkpoint import as_json
 from surefoot.cli.options import Choice, choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import Terminal
 from surefoot.cli.terminal import say, say_lines
-from surefoot.errors import ConfigError, flag
+from surefoot.errors import ConfigError
 from surefoot.evaluation.request import EvaluationRequest, evaluate_run
 from surefoot.experiments.agreement import differing
 from surefoot.experiments.collect import collect
@@ -29,7 +29,7 @@ from surefoot.faults import Faults
 from surefoot.files import is_temporary, remove, sweep, write_json
 from surefoot.hyperparameters import from_hyperparameters
 from surefoot.json_files import read_json
-from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.ranges import COUNT, Range, Ranged
 from surefoot.report.run_page import PAGE, report
 from surefoot.report.summary_text import summary_text
 from surefoot.runs.evaluation_files import NotKeptError
@@ -54,7 +54,7 @@ Hyper = TypeVar("Hyper")
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuickstartOptions(Generic[Hyper]):
+class QuickstartOptions(Ranged, Generic[Hyper]):
     """Collect PointRobot data, train FISOR (preset small), measure it against the exact feasible set, write a report.
     Killed and started again with the same options it goes on."""
 
@@ -74,9 +74,6 @@ class QuickstartOptions(Generic[Hyper]):
     """Remove an earlier quickstart in the folder and start afresh."""
     hyper: Annotated[Hyper, tyro.conf.arg(name="")]
     """Hyper-parameters of FISOR."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from surefoot.cli.terminal import warn
 from surefoot.errors import ConfigError
+from surefoot.ranges import Ranged
 
 
 @dataclass(frozen=True, kw_only=True)
-class StrictOption:
+class StrictOption(Ranged):
     """The option that turns warnings into errors; options of commands that warn inherit it."""
 
     strict: bool = False

@@ -11,8 +11,8 @@ from surefoot.cli.progress import ProgressLine
 from surefoot.cli.terminal import say, say_lines
 from surefoot.envs.simulators.check import Probe, probe
 from surefoot.envs.simulators.install import install
-from surefoot.errors import ConfigError, SimulatorError, check_name, flag
-from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.errors import ConfigError, SimulatorError, check_name
+from surefoot.ranges import COUNT, Range, Ranged
 from surefoot.report.tables import plain_table
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.dsrl import DSRL_TASKS
@@ -32,16 +32,13 @@ class InstallOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckOptions:
+class CheckOptions(Ranged):
     """Open tasks, step them with random actions, compare them with the table of tasks, and say how fast they are."""
 
     tasks: tuple[str, ...] = (*DSRL_TASKS, *ROBOTS)
     """Names of tasks; by default DSRL's 38 and one for each of TREBI's simulators."""
     steps: Annotated[int, Range(COUNT)] = 50
     """Environment steps of each."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=flag)
 
 
 COMMANDS = ("install", "check")

@@ -29,7 +29,7 @@ from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say, say_lines
 from surefoot.data.own_tasks import find_task
 from surefoot.data.selection import DataFilter
-from surefoot.errors import ConfigError, flag
+from surefoot.errors import ConfigError
 from surefoot.evaluation.evaluation import evaluate
 from surefoot.evaluation.kinds.limits import EPISODES, by_protocol
 from surefoot.evaluation.protocol import ProtocolName, cost_limits
@@ -43,7 +43,7 @@ from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.files import json_rows, replacement, write_json, write_whole
 from surefoot.hyperparameters import prefixed
-from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.ranges import COUNT, Range
 from surefoot.report.protocol_plots import QuantityBar, quantity_bars
 from surefoot.report.style import save_figure
 from surefoot.report.summary_rows import comparison_rows
@@ -94,9 +94,6 @@ class SweepOptions(StrictOption, Generic[Hyper]):
     """Go on with the sweep in the folder. Its options are those of the sweep; options that are given must agree."""
     hyper: Annotated[Hyper, tyro.conf.arg(name="")]
     """Hyper-parameters."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=flag)
 
 
 _COMMON = frozenset(

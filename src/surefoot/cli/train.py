@@ -14,13 +14,11 @@ from surefoot.cli.progress import Terminal
 from surefoot.cli.remarks import StrictOption
 from surefoot.cli.resume import resumed_choice, run_to_resume, train_defaults
 from surefoot.cli.terminal import say
-from surefoot.errors import flag
 from surefoot.experiments.agreement import check_agreement
 from surefoot.experiments.train import train_run
 from surefoot.experiments.train_request import TrainRequest, TrainSettings, train_settings
 from surefoot.experiments.unread import refuse_unread
 from surefoot.faults import Faults
-from surefoot.ranges import check_fields
 from surefoot.runs.origin import check_spec
 from surefoot.runs.output_folder import check_output_folder
 
@@ -52,9 +50,6 @@ class TrainOptions(TrainSettings, StrictOption, Generic[Hyper]):
     """Send metrics to Weights & Biases as well."""
     hyper: Annotated[Hyper, tyro.conf.arg(name="")]
     """Hyper-parameters."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=flag)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.simulators.scripted_policies import BEHAVIORS
 from surefoot.envs.workers.episodes import EpisodeOrder, PixelEpisode
 from surefoot.envs.workers.players import Players
-from surefoot.ranges import SEED, Range, check_fields
+from surefoot.ranges import SEED, Range, Ranged
 from surefoot.tasks import Task
 
 RESERVE_BYTES = 16 * 2**20
@@ -31,7 +31,7 @@ OpenPlayers = Callable[[], Players[PixelEpisode]]
 
 
 @dataclass(frozen=True)
-class PixelCollection:
+class PixelCollection(Ranged):
     """What is collected, and where."""
 
     task: Task
@@ -39,9 +39,6 @@ class PixelCollection:
     """Decisions, at least; whole episodes."""
     seed: Annotated[int, Range(SEED)]
     folder: Path
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @property
     def identity(self) -> dict[str, Any]:

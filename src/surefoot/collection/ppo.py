@@ -26,7 +26,7 @@ from surefoot.collection.normalizer import Normalizer, normalize, normalizer_ini
 from surefoot.constraints import PIDGains, PIDState, pid_init, pid_update
 from surefoot.nn import MLP, Dense, apply_gradient, init_optimizer
 from surefoot.nn.networks import GLOROT_UNIFORM, Initializer, dense_layers
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 from surefoot.tasks import Task
 from surefoot.types import Metrics
 
@@ -35,7 +35,7 @@ _SMALL = Initializer(GLOROT_UNIFORM.draw, lambda size_in, size_out: 0.01 * GLORO
 
 
 @dataclass(frozen=True)
-class PPO:
+class PPO(Ranged):
     """The hyper-parameters of the learner. Hashable, so a static argument of `jit`."""
 
     hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (64, 64)
@@ -64,9 +64,6 @@ class PPO:
     """Norm at which gradients are cut."""
     gains: PIDGains = field(default_factory=PIDGains)
     """Of the multiplier; costs are in units of the task's reference range."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 class Actor(eqx.Module):

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from surefoot.collection.ppo import PPO
 from surefoot.constraints import PIDGains
-from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.ranges import COUNT, Range, Ranged
 from surefoot.tasks import Task
 
 NO_LIMIT = 10.0
@@ -21,7 +21,7 @@ NO_LIMIT = 10.0
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Ranged):
     """What is simulated and how the limit moves. Hashable."""
 
     steps: Annotated[int, Range("[1, 10^9]")] = 1_000_000
@@ -43,9 +43,6 @@ class Recipe:
     by straight lines; the later of two points at one place holds from there on."""
     learner: PPO = field(default_factory=PPO)
     """The learner's hyper-parameters."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @property
     def iterations(self) -> int:

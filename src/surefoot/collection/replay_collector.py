@@ -33,7 +33,7 @@ from surefoot.envs.vector import Step, VectorEnv
 from surefoot.errors import DataError, DivergenceError, option
 from surefoot.interrupts import Interruption, deferred_interrupts
 from surefoot.numerics import pinned
-from surefoot.ranges import SEED, Range, check_fields
+from surefoot.ranges import SEED, Range, Ranged
 from surefoot.rollouts.host import walk
 from surefoot.tasks import Task
 
@@ -45,7 +45,7 @@ _TOLD_EVERY = 50
 
 
 @dataclass(frozen=True)
-class ReplayCollection:
+class ReplayCollection(Ranged):
     """What is to be collected, and where it lies meanwhile."""
 
     task: Task
@@ -53,9 +53,6 @@ class ReplayCollection:
     seed: Annotated[int, Range(SEED)]
     """Of all randomness: learner, actions, starts of episodes."""
     store: Store
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @property
     def identity(self) -> dict[str, Any]:

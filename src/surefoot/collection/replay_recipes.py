@@ -9,12 +9,12 @@ from typing import Annotated
 
 from surefoot.collection.sac import SAC
 from surefoot.errors import ConfigError, check_name, option
-from surefoot.ranges import COUNT, NUMBER, Range, check_fields
+from surefoot.ranges import COUNT, NUMBER, Range, Ranged
 from surefoot.tasks import Task
 
 
 @dataclass(frozen=True)
-class ReplayRecipe:
+class ReplayRecipe(Ranged):
     """What is simulated and how often the learner learns from it. Hashable."""
 
     steps: Annotated[int, Range("[1, 10^9]")] = 300_000
@@ -34,9 +34,6 @@ class ReplayRecipe:
     """The learner's hyper-parameters."""
     note: str = ""
     """How the recipe departs from the published one; goes into the data card."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @property
     def rounds(self) -> int:

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key
 
 from surefoot.nn import MLP, Dense, apply_gradient, init_optimizer
 from surefoot.nn.networks import dense_layers, move_towards
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 from surefoot.types import Metrics
 
 _LOG_DEVIATION = (-20.0, 2.0)
@@ -27,7 +27,7 @@ _LOG_DEVIATION = (-20.0, 2.0)
 
 
 @dataclass(frozen=True)
-class SAC:
+class SAC(Ranged):
     """The hyper-parameters of the learner. Hashable, so a static argument of `jit`."""
 
     hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (256, 256)
@@ -40,9 +40,6 @@ class SAC:
     """Share of the critics that their targets take over in an update."""
     batch_size: Annotated[int, Range("[1, 2^24]")] = 256
     """Transitions per update."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 class Actor(eqx.Module):

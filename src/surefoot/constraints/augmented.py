@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 
 
 @dataclass(frozen=True)
-class AugmentedConfig:
+class AugmentedConfig(Ranged, part="lagrangian"):
     """The first values, and how the penalty grows; the values here are those of SafeDreamer's code."""
 
     multiplier: Annotated[float, Range("[0, inf)")] = 1e-6
@@ -26,9 +26,6 @@ class AugmentedConfig:
     """Share by which c grows in each update."""
     most_penalty: Annotated[float, Range("(0, inf)")] = 1.0
     """Upper bound of c."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="lagrangian")
 
 
 class AugmentedState(NamedTuple):

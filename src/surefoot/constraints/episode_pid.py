@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.ranges import NUMBER, Range, Ranged
 
 
 @dataclass(frozen=True)
-class EpisodePIDConfig:
+class EpisodePIDConfig(Ranged, part="pid"):
     """How strongly the multiplier answers to the costs of episodes; the values here are those of SafeDreamer's code."""
 
     proportional: Annotated[float, Range("[0, inf)")] = 0.1
@@ -35,9 +35,6 @@ class EpisodePIDConfig:
     """Upper bound of the multiplier."""
     after_steps: Annotated[int, Range(NUMBER)] = 5000
     """Environment steps before the multiplier moves."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="pid")
 
 
 class EpisodePIDState(NamedTuple):

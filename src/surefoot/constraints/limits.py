@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from surefoot.errors import ConfigError, option
-from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.ranges import COUNT, Range, Ranged
 
 LimitForm = Literal["finite", "infinite"]
 """finite: of an episode of the horizon. infinite: of a process that never ends."""
@@ -25,7 +25,7 @@ def discounted_cost_limit(cost_limit: float, *, discount: float, horizon: int, f
 
 
 @dataclass(frozen=True)
-class LimitConfig:
+class LimitConfig(Ranged):
     """The limit on an episode's cost that a policy is trained for."""
 
     cost_limit: Annotated[float | None, Range("[0, inf)")] = None
@@ -35,9 +35,6 @@ class LimitConfig:
     limit_form: LimitForm = "infinite"
     """What the limit means for a discounted critic. infinite: kappa / ((1 - gamma) H). finite: the same times
     1 - gamma^H."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     def discounted(self, discount: float) -> float:
         """The limit of a critic with this discount. Raises `ConfigError` where there is none."""

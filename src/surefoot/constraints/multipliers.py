@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 
 
 @dataclass(frozen=True)
-class PIDGains:
+class PIDGains(Ranged, part="gains"):
     """How strongly the multiplier answers. Costs are in the units of the caller, who best makes them of order 1."""
 
     proportional: Annotated[float, Range("[0, inf)")] = 4.0
@@ -30,9 +30,6 @@ class PIDGains:
     """Share of the old value that the smoothed cost keeps in an update, in [0, 1)."""
     most: Annotated[float, Range("[0, inf)")] = 20.0
     """Upper bound of the multiplier and of its integral part."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="gains")
 
 
 class PIDState(NamedTuple):
@@ -92,16 +89,13 @@ def error_pid_update(state: ErrorPIDState, error: Float[Array, ""], *, gains: PI
 
 
 @dataclass(frozen=True)
-class ExponentialConfig:
+class ExponentialConfig(Ranged, part="alpha"):
     """A multiplier exp(log_alpha) that ascends the violation of its constraint."""
 
     learning_rate: Annotated[float, Range("[0, inf)")] = 1e-4
     """Step of log_alpha per unit of the constraint's excess and of alpha."""
     most: Annotated[float, Range("[0, 80]")] = 5.0
     """Largest size of log_alpha."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="alpha")
 
 
 def exponential_update(

@@ -20,7 +20,7 @@ from surefoot.data.dataset import Dataset
 from surefoot.data.storage import check_numbers, check_storage, has_key, open_array, read_array, reading
 from surefoot.data.travel import TravelCost, check_places, has_places, read_places
 from surefoot.errors import ConfigError
-from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import TASKS, Task
 
 Labeller = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -28,7 +28,7 @@ Labeller = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class SpeedLimit:
+class SpeedLimit(Ranged):
     """Costs 1 where the velocity after the step is above a limit, else 0: Safety-Gymnasium's velocity tasks.
 
     The simulator takes the mean velocity over the step; a logged observation has that at its end, which is as near as
@@ -39,9 +39,6 @@ class SpeedLimit:
     """Metres per second."""
     columns: Annotated[tuple[int, ...], Range(NUMBER)]
     """Of the observation: the velocity forwards; where there are two, the length of both counts."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     def __call__(self, observations: np.ndarray, actions: np.ndarray, next_observations: np.ndarray) -> np.ndarray:
         velocities = next_observations[:, list(self.columns)].astype(np.float64)

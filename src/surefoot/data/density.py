@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from surefoot.errors import ConfigError
-from surefoot.ranges import COUNT, NUMBER, Range, check_fields
+from surefoot.ranges import COUNT, NUMBER, Range, Ranged
 from surefoot.tasks import Task
 
 
 @dataclass(frozen=True)
-class DensityGrid:
+class DensityGrid(Ranged, part="grid"):
     """A grid over (cost return, return), and how many episodes a cell may hold."""
 
     cost_bins: Annotated[int, Range("[1, 10000]")]
@@ -24,9 +24,6 @@ class DensityGrid:
     """Episodes kept in a cell."""
     at_least: Annotated[int, Range(NUMBER)] = 0
     """A cell with so many episodes or fewer loses all of them."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="grid")
 
 
 DENSITY_GRIDS: dict[str, dict[float, DensityGrid]] = {

@@ -13,7 +13,7 @@ from surefoot.data.checks import check_finite, refuse
 from surefoot.data.jumps import place_jumps
 from surefoot.data.storage import check_numbers, check_storage, has_key, open_array, read_array
 from surefoot.errors import ConfigError
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 from surefoot.tasks import Task
 
 PLACES = "infos/qpos"
@@ -21,7 +21,7 @@ PLACES = "infos/qpos"
 
 
 @dataclass(frozen=True)
-class TravelCost:
+class TravelCost(Ranged):
     """|x' - x| / dt of every step, x before it and x' after it, metres per second: what the simulator charges.
 
     The place after an episode's last step is in no file. There the reward says how far it went: it is
@@ -37,9 +37,6 @@ class TravelCost:
     lagged: bool = False
     """Legacy: |x - x_before| / dt, the speed of the step before, 0 at an episode's first. TREBI's published training
     labels are so, one step behind what its evaluation charges."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     def __call__(
         self,

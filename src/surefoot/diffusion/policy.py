@@ -11,12 +11,12 @@ from jaxtyping import Array, Float, Int, Key
 from surefoot.diffusion.samplers import ancestral, dpm_solver_1
 from surefoot.diffusion.schedules import FIRST_TIME, BetaSchedule, Schedule, make_schedule, marginal
 from surefoot.nn import Denoiser, DenoiserConfig, apply_gradient, init_optimizer, move_towards
-from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.ranges import COUNT, Range, Ranged
 from surefoot.types import DataSpec, Metrics
 
 
 @dataclass(frozen=True)
-class DiffusionPolicyConfig:
+class DiffusionPolicyConfig(Ranged, part="diffusion"):
     """Hyper-parameters of a diffusion policy (FISOR, arXiv 2401.10700)."""
 
     network: DenoiserConfig = field(default_factory=DenoiserConfig)
@@ -39,9 +39,6 @@ class DiffusionPolicyConfig:
     """Optimiser steps over which the learning rate falls to 0."""
     ema_rate: Annotated[float, Range("(0, 1]")] = 0.001
     """Share of the online policy that enters the acting copy at each optimiser step."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="diffusion")
 
     @property
     def schedule(self) -> Schedule | None:

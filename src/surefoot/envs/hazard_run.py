@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 
 SIZE = 16
 """Pixels along each side of the image."""
@@ -31,15 +31,12 @@ START_X = -0.85
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(Ranged):
     """Independent uniform ranges (low, high) of what an episode starts with."""
 
     hazard_x: Annotated[tuple[float, float], Range("(-inf, inf)")] = (-0.2, 0.3)
     hazard_y: Annotated[tuple[float, float], Range("(-inf, inf)")] = (-0.5, 0.5)
     start_y: Annotated[tuple[float, float], Range("(-inf, inf)")] = (-0.6, 0.6)
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 SEEN = Layout()

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 
 TIME_STEP = 0.05
 """Seconds per environment step."""
@@ -54,7 +54,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ResetDistribution:
+class ResetDistribution(Ranged):
     """Independent uniform ranges (low, high) of the first state."""
 
     x: Annotated[tuple[float, float], Range("(-inf, inf)")] = (-3.0, 3.0)
@@ -68,12 +68,9 @@ class ResetDistribution:
     acceleration: Annotated[tuple[float, float], Range("[-1, 1]")] = (0.0, 0.0)
     """Metres per second squared; only with slow actuators."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class Robot:
+class Robot(Ranged):
     """What tells PointRobot and PointRobotSlow apart."""
 
     lag: Annotated[float, Range("[0, 10]")] = 0.0
@@ -84,9 +81,6 @@ class Robot:
     """Pose of an evaluation's fixed start in the far corner."""
     tight_start: Annotated[tuple[float, ...], Range("(-inf, inf)")] = (-1.8, 0.0, 2.0, math.pi / 4)
     """Pose of an evaluation's fixed start that full control only just saves."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @property
     def fixed_starts(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

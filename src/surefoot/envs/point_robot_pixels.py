@@ -25,7 +25,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 from surefoot.envs import behaviors, point_robot
 from surefoot.envs.behaviors import Traits
 from surefoot.envs.point_robot import ARENA, GOAL, GOAL_BONUS, GOAL_RADIUS, HAZARD_RADIUS
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 
 REPEAT = 4
 """PointRobot's steps in a decision."""
@@ -42,14 +42,11 @@ BAR_SECONDS, BAR_RADIUS = 0.6, 0.2
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(Ranged):
     """Where the hazards lie."""
 
     hazards: Annotated[tuple[tuple[float, float], ...], Range("(-inf, inf)")]
     """Centres, metres."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @property
     def centers(self) -> Float[np.ndarray, "hazards 2"]:

@@ -20,7 +20,7 @@ from surefoot.errors import ConfigError
 from surefoot.evaluation.lanes import LaneResults, Lanes, Watched
 from surefoot.evaluation.rows import episode_row
 from surefoot.nn import member
-from surefoot.ranges import NUMBER, SEED, Range, check_fields
+from surefoot.ranges import NUMBER, SEED, Range, Ranged
 from surefoot.tasks import Task
 
 LEAST_RATIO = 0.01
@@ -28,7 +28,7 @@ LEAST_RATIO = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Budget:
+class Budget(Ranged):
     """What an episode may cost."""
 
     asked: str
@@ -37,9 +37,6 @@ class Budget:
     """Undiscounted, as known at each step of the horizon; infinite for no limit."""
     ratio: Annotated[float | None, Range("[0, inf]")] = None
     """Of the task's maximum, where it was given as one."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @property
     def final(self) -> float:
@@ -142,7 +139,7 @@ def setting_name(values: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class BudgetEvaluation:
+class BudgetEvaluation(Ranged):
     """Everything that an evaluation under budgets is about."""
 
     task: Task
@@ -160,9 +157,6 @@ class BudgetEvaluation:
     conversion: BudgetConversion
     method: Mapping[str, Any]
     """Columns of every row: algorithm, setting, level, ..."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @property
     def totals(self) -> Float[np.ndarray, "budgets t"]:

@@ -20,7 +20,7 @@ from surefoot.nn import member
 from surefoot.numerics import check_finite
 from surefoot.observer import Observer
 from surefoot.protocols import PredictsCosts
-from surefoot.ranges import COUNT, NUMBER, Range, check_fields
+from surefoot.ranges import COUNT, NUMBER, Range, Ranged
 from surefoot.runs.loaded import FOLDER, LoadedRun
 from surefoot.runs.run_data import run_data
 from surefoot.safety.calibration import (
@@ -38,7 +38,7 @@ BATCH = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrationRequest:
+class CalibrationRequest(Ranged):
     """What margins are asked for."""
 
     data: Path | None = None
@@ -56,9 +56,6 @@ class CalibrationRequest:
     """Environment steps that share a margin, with segments and selected."""
     candidates: Annotated[int | None, Range("[1, 2^20]")] = None
     """Segments that selected chooses among; by default as many as the planner samples."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=option)
 
 
 def find_margins(

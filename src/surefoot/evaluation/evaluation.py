@@ -15,7 +15,7 @@ from surefoot.evaluation.cameras import check_cameras
 from surefoot.files import json_rows
 from surefoot.observer import Observer
 from surefoot.protocols import choice_of
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 from surefoot.runs.evaluation_files import NotKeptError, keep, unwritten
 from surefoot.runs.loaded import LoadedRun
 from surefoot.runs.run_data import RunData, run_data
@@ -27,7 +27,7 @@ OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnv]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Condition:
+class Condition(Ranged):
     """Under what episodes are run, or against what they are judged."""
 
     start: str = "drawn"
@@ -38,9 +38,6 @@ class Condition:
     """On an episode's cost. Conditions that differ by it share their episodes: no policy is told its limit."""
     budget: Budget | None = None
     """Told to the policy."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 class Episodes(NamedTuple):
@@ -67,7 +64,7 @@ class Scored(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class Evaluation(Ranged):
     """Conditions x episodes x scorers."""
 
     conditions: Sequence[Condition]
@@ -82,16 +79,13 @@ class Evaluation:
     replaces: Sequence[str] = ()
     """Entries of other evaluations that leave the summary."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
     def count(self, condition: Condition) -> int:
         """Episodes of a condition."""
         return max(1, int(self.episodes * condition.share))
 
 
 @dataclass(kw_only=True)
-class Setting:
+class Setting(Ranged):
     """An evaluation at work: of which run, on which task, on which machine."""
 
     evaluation: Evaluation
@@ -104,9 +98,6 @@ class Setting:
     observer: Observer = field(default_factory=Observer)
     open_environment: OpenEnvironment | None = None
     """Instead of the task's own environments."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @property
     def elsewhere(self) -> bool:

@@ -10,11 +10,10 @@ import jax
 import numpy as np
 
 from surefoot.checkpoint import versions
-from surefoot.errors import option
 from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.observer import Counter, Observer
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 from surefoot.routes import Routes, refuse_others
 from surefoot.runs.origin import check_spec
 from surefoot.training import LoadedPolicy, RunDirectory, load_policy
@@ -23,7 +22,7 @@ FEWEST_CALLS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatencyRequest:
+class LatencyRequest(Ranged):
     """How acting is timed."""
 
     batch: Annotated[tuple[int, ...], Range("[1, 2^20]", fewest=1)] = (1, 40)
@@ -34,9 +33,6 @@ class LatencyRequest:
     """Wall time for each batch size, about; three calls are timed in any case."""
     budget: Annotated[float, Range("[0, inf]")] = 1.0
     """What is left to a planner under budgets, in its own units; inf for no limit."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=option)
 
 
 _COMMON = frozenset(("run", "batch", "calls", "seconds"))

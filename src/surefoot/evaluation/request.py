@@ -22,7 +22,7 @@ from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.observer import Observer
 from surefoot.protocols import PlansUnderBudget, choice_of
-from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.routes import Routes, refuse_others
 from surefoot.runs.loaded import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.tasks import get_task
@@ -34,7 +34,7 @@ def default_workers() -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationRequest:
+class EvaluationRequest(Ranged):
     """How to measure a run. What the run's task or algorithm does not read is refused."""
 
     episodes: Annotated[int | None, Range("[1, 10^7]")] = None
@@ -79,9 +79,6 @@ class EvaluationRequest:
     """Under budgets: number of the first episode; other numbers are other starts."""
     lanes: Annotated[int, Range("[1, 65536]")] = 40
     """Episodes under budgets side by side; fewer need less memory."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=option)
 
 
 _COMMON = frozenset(("run", "episodes", "task", "extraction", "margin", "num_candidates", *MARGINS, "strict"))

@@ -26,7 +26,7 @@ from surefoot.experiments.sources import data_records
 from surefoot.experiments.store import DataRecord, Store, check_appendable
 from surefoot.file_sets import check_writable
 from surefoot.observer import Counter, Observer
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 from surefoot.routes import Routes
 from surefoot.text import duration
 
@@ -34,7 +34,7 @@ ExecutorName = Literal["inline", "processes", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkRequest:
+class BenchmarkRequest(Ranged):
     """Which plan, what of it, and who runs it."""
 
     plan: Path
@@ -61,9 +61,6 @@ class BenchmarkRequest:
     """Run nothing: gather the results of what is done."""
     strict: bool = False
     """Treat warnings as errors."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=option)
 
 
 _COMMON = frozenset(

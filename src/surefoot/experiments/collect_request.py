@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from surefoot.errors import option
-from surefoot.ranges import SEED, Range, check_fields
+from surefoot.ranges import SEED, Range, Ranged
 
 TRANSITIONS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectRequest:
+class CollectRequest(Ranged):
     """Which data, by whom, and where they go."""
 
     task: str = "PointRobot"
@@ -42,9 +41,6 @@ class CollectRequest:
     frames, those of a robot's cameras as a folder of episodes."""
     overwrite: bool = False
     """Replace the file if it exists."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=option)
 
     def rows(self, default: int = TRANSITIONS) -> int:
         """The transitions that are asked for."""

@@ -23,7 +23,7 @@ from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.observer import Observer
 from surefoot.protocols import Algorithm, FineTunes
-from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.ranges import COUNT, Range, Ranged
 from surefoot.rollouts.stream import OnlineSimulator
 from surefoot.routes import Routes, refuse_others
 from surefoot.runs.loaded import LoadedRun, load_run
@@ -35,7 +35,7 @@ from surefoot.training.finetune import FinetuneSettings, fine_tune
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneRequest:
+class FinetuneRequest(Ranged):
     """How a run goes on online."""
 
     task: str | None = None
@@ -53,9 +53,6 @@ class FinetuneRequest:
     """Simulators only: processes that share the lanes, 0 for this one; by default one per core."""
     checkpoint_rounds: Annotated[int, Range(COUNT)] = 5
     """Rounds between two checkpoints; a killed run loses at most as many."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, called=option)
 
 
 @dataclass(frozen=True, kw_only=True)

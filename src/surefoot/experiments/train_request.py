@@ -14,7 +14,7 @@ from surefoot.data.selection import DataFilter, kept_aside, naming, select, sele
 from surefoot.errors import ConfigError, option
 from surefoot.observer import Observer
 from surefoot.protocols import Algorithm, LearnsWithoutRewards, SelectsEpisodes
-from surefoot.ranges import COUNT, SEED, Range, check_fields
+from surefoot.ranges import COUNT, SEED, Range, Ranged
 from surefoot.runs.output_folder import DATA
 from surefoot.tasks import Task
 from surefoot.training import Share
@@ -27,7 +27,7 @@ MAPPED: dict[str, bool | None] = {"auto": None, "always": True, "never": False}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
+class TrainSettings(Ranged):
     """How a run is trained, whatever the algorithm."""
 
     stream: Literal["auto", "always", "never"] = "auto"
@@ -50,9 +50,6 @@ class TrainSettings:
     """Updates between two rows of metrics."""
     checkpoint_interval: Annotated[int, Range(COUNT)] = CHECKPOINT_INTERVAL
     """Updates between two checkpoints; a killed run loses at most as many."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 def train_settings(options: TrainSettings) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Key
 
 from surefoot.kernels.activations import mish
 from surefoot.kernels.matmul import matmul
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 
 
 class Initializer(NamedTuple):
@@ -104,7 +104,7 @@ class MLP(eqx.Module):
 
 
 @dataclass(frozen=True)
-class DenoiserConfig:
+class DenoiserConfig(Ranged, part="network"):
     """Sizes of the noise predictor."""
 
     width: Annotated[int, Range("[1, 65536]")] = 256
@@ -119,9 +119,6 @@ class DenoiserConfig:
     """Learnable Fourier frequencies of the diffusion time."""
     time_width: Annotated[int, Range("[1, 65536]")] = 128
     """Units of the two layers that embed the time."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="network")
 
 
 def _normalize(x: Float[Array, "*b n"], epsilon: float) -> tuple[Float[Array, "*b n"], Float[Array, "*b 1"]]:

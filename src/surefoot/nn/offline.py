@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Key
 from surefoot.kernels.matmul import matmul
 from surefoot.nn.gaussian import Gaussian
 from surefoot.nn.networks import MLP, Dense
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 
 LOG_STD_BOUNDS = (-20.0, 2.0)
 """Of a squashed actor."""
@@ -169,7 +169,7 @@ class DeterministicActor(eqx.Module):
 
 
 @dataclass(frozen=True)
-class VAEConfig:
+class VAEConfig(Ranged, part="vae"):
     """Sizes and learning of the autoencoder of actions."""
 
     hidden: Annotated[int, Range("[1, 65536]")] = 400
@@ -180,9 +180,6 @@ class VAEConfig:
     """Weight of the divergence from a standard normal distribution (beta)."""
     learning_rate: Annotated[float, Range("(0, inf)")] = 1e-3
     """Of Adam."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="vae")
 
 
 class ActionVAE(eqx.Module):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.ranges import NUMBER, Range, Ranged
 
 Values = Callable[[Float[Array, "b H d"], Float[Array, " 1"]], tuple[Float[Array, " b"], Float[Array, " b"]]]
 """(noisy segments, diffusion time) -> (reward to come R, cost to come C) of each."""
@@ -18,7 +18,7 @@ Constraint = Callable[[Float[Array, "b H d"]], Float[Array, "b H d"]]
 
 
 @dataclass(frozen=True)
-class GuideConfig:
+class GuideConfig(Ranged, part="guide"):
     """How values move a segment before each denoising step."""
 
     kind: Literal["hinge", "exponential"] = "hinge"
@@ -39,9 +39,6 @@ class GuideConfig:
     """No gradients at diffusion times above this: guidance in the late steps only."""
     actions_only: bool = False
     """Move the actions of a segment and leave its observations to the model."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="guide")
 
 
 def guide_gradient(

@@ -15,7 +15,7 @@ from surefoot.diffusion.clean import CleanSampler, Steps
 from surefoot.nn import TemporalUNet, TrajectoryValue
 from surefoot.planning.guidance import GuideConfig, Values, guide
 from surefoot.planning.noise import fold_in, normal_rows
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 
 Planned = TypeVar("Planned")
 Predict = Callable[[Float[Array, "b H d"], Float[Array, " 1"]], Float[Array, "b H d"]]
@@ -23,7 +23,7 @@ Predict = Callable[[Float[Array, "b H d"], Float[Array, " 1"]], Float[Array, "b 
 
 
 @dataclass(frozen=True)
-class SamplerConfig:
+class SamplerConfig(Ranged, part="sampler"):
     """From noise, or from the plan before, to segments."""
 
     kind: CleanSampler = "ancestral"
@@ -35,9 +35,6 @@ class SamplerConfig:
     warm_steps: Annotated[int, Range("[0, 10000]")] = 0
     """Where there is a plan from the step before: only so many of the last steps, from that plan moved on by a step and
     noised again. 0: always from pure noise."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="sampler")
 
 
 class Sampled(NamedTuple):

@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from surefoot.errors import ConfigError, flag
 from surefoot.files import write_json
 from surefoot.json_files import read_json
-from surefoot.ranges import COUNT, NUMBER, Range, check_fields, check_number
+from surefoot.ranges import COUNT, NUMBER, Range, Ranged, check_number
 
 FILE, FORMAT_VERSION = "calibration.json", 2
 CalibrationMethod = Literal["segments", "selected", "episodes", "budgets"]
@@ -48,7 +48,7 @@ class HeldOut(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Ranged):
     """Margins of a run, as calibration.json holds them."""
 
     method: CalibrationMethod
@@ -72,9 +72,6 @@ class Calibration:
     checkpoint_sha256: str = ""
     """Of that checkpoint's arrays: the margins are of no use to another run."""
     format_version: Annotated[int, Range(COUNT)] = FORMAT_VERSION
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     def for_seed(self, seed: int, level: float) -> list[float] | list[list[float]]:
         """What was found for a training seed. `ConfigError` for a level that was not calibrated."""

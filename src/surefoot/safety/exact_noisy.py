@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy.interpolate import RegularGridInterpolator
 
 from surefoot.envs.point_robot import ARENA, HAZARD_RADIUS, HAZARDS, TIME_STEP
-from surefoot.ranges import Range, check_count, check_fields, check_number
+from surefoot.ranges import Range, Ranged, check_count, check_number
 from surefoot.safety.interpolation import SHIFT_TAPS, shifted
 
 SWEEPS = 12
@@ -25,7 +25,7 @@ _CHUNK = 65_536
 
 
 @dataclass(frozen=True, eq=False)
-class ChanceSet:
+class ChanceSet(Ranged):
     """P on a grid, linear in between."""
 
     values: Float[np.ndarray, "speed heading x y"]
@@ -34,9 +34,6 @@ class ChanceSet:
     """Along x and y alike, metres."""
     failure: Annotated[float, Range("[0, 0.9]")]
     """Chance of a failure in each step."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     def chance(self, poses: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
         """The smallest chance of ever entering a hazard from poses (x, y, v, theta) with v >= 0; poses beyond the grid

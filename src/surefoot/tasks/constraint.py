@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 
 
 @dataclass(frozen=True)
-class CostLimit:
+class CostLimit(Ranged):
     """The costs of an episode sum to at most `limit`."""
 
     limit: Annotated[float, Range("[0, inf)")] = 0.0
@@ -18,12 +18,9 @@ class CostLimit:
     unit: str = ""
     kind: Literal["cost"] = "cost"
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class Signal:
+class Signal(Ranged):
     """A continuous signal h is at most 0 in every state."""
 
     name: str = "h"
@@ -35,12 +32,9 @@ class Signal:
     """Size of h that counts as large, in its unit; None: taken from the data."""
     kind: Literal["signal"] = "signal"
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class RunTimeBudget:
+class RunTimeBudget(Ranged):
     """The costs of an episode sum to at most what is given at run time, often as a ratio of `maximum`."""
 
     maximum: Annotated[float, Range("(0, inf)")]
@@ -54,9 +48,6 @@ class RunTimeBudget:
     """Key of the costs in the data, one a step, each at least 0."""
     unit: str = ""
     kind: Literal["budget"] = "budget"
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @property
     def limit(self) -> float:

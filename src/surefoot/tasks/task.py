@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from surefoot.data_spec import DataSpec
 from surefoot.errors import ConfigError
 from surefoot.json_files import check_json
-from surefoot.ranges import COUNT, Range, check_fields
+from surefoot.ranges import COUNT, Range, Ranged
 from surefoot.tasks.constraint import Constraint, RunTimeBudget, Signal
 from surefoot.tasks.environment import Environment
 from surefoot.tasks.reference import Reference
@@ -17,7 +17,7 @@ from surefoot.vision import Vision
 
 
 @dataclass(frozen=True)
-class D4RLData:
+class D4RLData(Ranged):
     """How D4RL's data of a robot become a task's."""
 
     labeller: Reference
@@ -25,12 +25,9 @@ class D4RLData:
     columns: Annotated[int | None, Range(COUNT)] = None
     """Of its observations, where they go on after those of the task; None where they do not."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class Task:
+class Task(Ranged):
     """Shapes, horizon, constraints, environment, data and reference scores of a system. Hashable, and JSON."""
 
     name: str
@@ -81,9 +78,6 @@ class Task:
 
     file: TaskFile | None = field(default=None, compare=False, repr=False)
     """The task file that it was made of, the log's columns and numbers filled in as far as they are known."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @staticmethod
     def from_file(path: str | os.PathLike[str]) -> "Task":

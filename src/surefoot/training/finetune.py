@@ -29,7 +29,7 @@ from surefoot.json_files import read_rows
 from surefoot.nn import member
 from surefoot.numerics import enough_memory, pinned
 from surefoot.protocols import FineTunes
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 from surefoot.rollouts.stream import OnlineSimulator, Stream, roll_out_envs, roll_out_stream
 from surefoot.training.chunk import all_finite, seed_keys, state_template
 from surefoot.training.replay import Replay, append, draw_windows, make_replay, new_part, with_new_part
@@ -43,7 +43,7 @@ REPLAY = "replay"
 
 
 @dataclass(frozen=True)
-class FinetuneSettings:
+class FinetuneSettings(Ranged):
     """How much is done online. Hashable, so a static argument of `jit`."""
 
     steps: Annotated[int, Range("[1, 10^9]")]
@@ -55,9 +55,6 @@ class FinetuneSettings:
     online_share: Annotated[float, Range("[0, 1]")] = 0.0
     """Share of each batch that is drawn from the new frames alone; 0: every window of the replay is as likely (the
     authors'), of which new ones are few for long where the offline data are many."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     def rounds(self, horizon: int) -> int:
         """Rounds of `lanes` times `horizon` steps."""

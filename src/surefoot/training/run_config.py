@@ -13,7 +13,7 @@ from surefoot.checkpoint import as_json
 from surefoot.errors import ConfigError
 from surefoot.hyperparameters import hyperparameters
 from surefoot.protocols import Algorithm
-from surefoot.ranges import COUNT, NUMBER, SEED, Range, check_fields, check_relation
+from surefoot.ranges import COUNT, NUMBER, SEED, Range, Ranged, check_fields, check_relation
 from surefoot.tasks import TASKS, Task, get_task
 from surefoot.tasks.own_task import kept_task_file, task_of
 from surefoot.types import DataSpec
@@ -24,7 +24,7 @@ MOST_SEEDS = 1024
 
 
 @dataclass(frozen=True)
-class Extension:
+class Extension(Ranged, part="extensions"):
     """How training was made longer."""
 
     updates: Annotated[int, Range(NUMBER)]
@@ -33,9 +33,6 @@ class Extension:
     """The numbers of updates that were changed, as they were before."""
     command: tuple[str, ...]
     """The command line."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="extensions")
 
 
 class Selection(TypedDict, total=False):

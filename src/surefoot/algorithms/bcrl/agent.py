@@ -40,7 +40,7 @@ from surefoot.nn import MLP, apply_gradient, move_towards
 from surefoot.nn.networks import dense_layers
 from surefoot.nn.offline import Trained, descend, start_training
 from surefoot.protocols import Inputs
-from surefoot.ranges import COUNT, NUMBER, Range, check_fields
+from surefoot.ranges import COUNT, NUMBER, Range, Ranged
 from surefoot.tasks import Task
 from surefoot.types import GROUP, UNKNOWN_AHEAD, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 from surefoot.values import expectile_loss
@@ -62,7 +62,7 @@ class BCRLState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BCRL:
+class BCRL(Ranged):
     """Hyper-parameters; the values here are the paper's."""
 
     updates: Annotated[int, Range(NUMBER)] = 100_000
@@ -85,9 +85,6 @@ class BCRL:
     """Factor of the advantages in the policy's weights (beta)."""
     budget: BudgetConfig = field(default_factory=BudgetConfig, metadata={GROUP: BudgetConfig})
     """What a budget is."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     inputs: ClassVar[Inputs] = Inputs(budget=True)
     paper: ClassVar[str] = "ICAPS 2026, arXiv 2603.22292"

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from surefoot.nn import MLP, Dense
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 from surefoot.types import Transition
 
 
 @dataclass(frozen=True)
-class BudgetConfig:
+class BudgetConfig(Ranged):
     """What a budget is."""
 
     form: Literal["deterministic", "stochastic"] = "deterministic"
@@ -24,9 +24,6 @@ class BudgetConfig:
     """Lower expectile of the least cost (the paper's: 0.4 for few transitions to 0.2 for a million and more)."""
     budget_margin: Annotated[float, Range("[0, inf)")] = 0.0
     """Taken off the budget as it is held against the least cost, in units of the cost."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 class BudgetStatistics(NamedTuple):

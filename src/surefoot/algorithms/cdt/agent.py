@@ -37,7 +37,7 @@ from surefoot.data import Dataset
 from surefoot.errors import ConfigError
 from surefoot.nn.transformer import TransformerConfig
 from surefoot.protocols import Inputs
-from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import Task
 from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs
 
@@ -57,7 +57,7 @@ class CDTState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TokenConfig:
+class TokenConfig(Ranged, part="tokens"):
     """In which units the targets are given to the network."""
 
     return_unit: Annotated[float | None, Range("(0, inf)")] = None
@@ -68,12 +68,9 @@ class TokenConfig:
     cost_class: Literal["positive", "truncated"] = "positive"
     """Class of the next cost: whether it is above 0, or its whole part (OSRL's)."""
 
-    def __post_init__(self) -> None:
-        check_fields(self, part="tokens")
-
 
 @dataclass(frozen=True)
-class EntropyConfig:
+class EntropyConfig(Ranged, part="entropy"):
     """The temperature that holds the entropy of actions at minus their number of dimensions."""
 
     temperature: Annotated[float, Range("(0, inf)")] = 0.1
@@ -83,12 +80,9 @@ class EntropyConfig:
     entropy_over: Literal["sum", "mean"] = "sum"
     """Of the action's dimensions, in the entropy and in the likelihood; mean is OSRL's."""
 
-    def __post_init__(self) -> None:
-        check_fields(self, part="entropy")
-
 
 @dataclass(frozen=True)
-class OptimizationConfig:
+class OptimizationConfig(Ranged):
     """AdamW, its gradient clipped, its rate rising at first."""
 
     learning_rate: Annotated[float, Range("(0, inf)")] = 1e-4
@@ -99,9 +93,6 @@ class OptimizationConfig:
     """Largest norm of the gradient."""
     warm_up: Annotated[int, Range(NUMBER)] = 500
     """Updates over which the rate rises linearly; 0: none."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 def sequence_loss(
@@ -204,7 +195,7 @@ def _like(mask: Array, leaf: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class CDT:
+class CDT(Ranged):
     """Hyper-parameters; the values here are the paper's, with the corrected behavior."""
 
     policy_updates: Annotated[int, Range(NUMBER)] = 100_000
@@ -231,9 +222,6 @@ class CDT:
     """Relabeled episodes."""
     target_return: Annotated[float | None, Range("(-inf, inf)")] = None
     """Of an episode, to act with; by default the best of the data under the limit."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     inputs: ClassVar[Inputs] = Inputs(budget=True, windows=True)
     paper: ClassVar[str] = "Liu et al., ICML 2023, arXiv 2302.07351"

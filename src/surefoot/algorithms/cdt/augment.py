@@ -12,14 +12,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from surefoot.errors import DataError
-from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.ranges import NUMBER, Range, Ranged
 
 COST_BINS, RETURN_BINS, MOST_IN_BIN = 10, 50, 10
 _SEED = 24_04_2023
 
 
 @dataclass(frozen=True)
-class AugmentationConfig:
+class AugmentationConfig(Ranged, part="augmentation"):
     """Which relabeled episodes are added."""
 
     augment_share: Annotated[float, Range("[0, 1]")] = 0.0
@@ -38,9 +38,6 @@ class AugmentationConfig:
     """Bins of costs and returns with at most so many episodes are left out of the fit and of the choice."""
     in_order: bool = True
     """Give each target the episode that was chosen for it (False: OSRL's, which mixes them up)."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="augmentation")
 
 
 class Relabeled(NamedTuple):

@@ -12,7 +12,7 @@ from surefoot.algorithms.cdt.augment import AugmentationConfig, relabeled_episod
 from surefoot.data import Dataset, gather
 from surefoot.data.windows import steps_left, steps_taken, sums_to_go
 from surefoot.errors import ConfigError, DataError, option
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 from surefoot.tasks import Task
 
 TARGET_COSTS = 65
@@ -20,7 +20,7 @@ TARGET_COSTS = 65
 
 
 @dataclass(frozen=True)
-class DrawConfig:
+class DrawConfig(Ranged, part="sampling"):
     """How often an episode of cost C is drawn. Windows start anywhere in it."""
 
     draw: Literal["linear", "inverse", "uniform"] = "linear"
@@ -28,9 +28,6 @@ class DrawConfig:
     draw_reference: Annotated[float | None, Range("(0, inf)")] = None
     """The reference of `linear`, a sum of costs over an episode; by default a tenth above the data's largest, so that
     every episode is drawn."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="sampling")
 
 
 class Seen(NamedTuple):

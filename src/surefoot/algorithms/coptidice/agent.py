@@ -33,7 +33,7 @@ from surefoot.errors import DataError
 from surefoot.nn import MLP, SquashedGaussianActor
 from surefoot.nn.offline import Trained, descend, start_training, uniform_layers
 from surefoot.protocols import Inputs
-from surefoot.ranges import COUNT, NUMBER, Range, check_fields
+from surefoot.ranges import COUNT, NUMBER, Range, Ranged
 from surefoot.tasks import Task
 from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
@@ -50,7 +50,7 @@ MOST_ACTION = 0.999
 
 
 @dataclass(frozen=True)
-class DICEConfig:
+class DICEConfig(Ranged):
     """The regularization, and what OSRL's code does otherwise than the paper."""
 
     divergence: Divergence = "softchi"
@@ -69,9 +69,6 @@ class DICEConfig:
     """Where episodes begin: a batch of first states, or those of the batch divided by their share (OSRL's)."""
     timeouts_terminal: bool = False
     """Let nothing follow where an episode was cut, as OSRL's code does."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 class COptiDICEState(NamedTuple):
@@ -184,7 +181,7 @@ def policy_loss(
 
 
 @dataclass(frozen=True)
-class COptiDICE:
+class COptiDICE(Ranged):
     """Hyper-parameters; the values here are OSRL's, with the corrected behavior."""
 
     updates: Annotated[int, Range(NUMBER)] = 100_000
@@ -205,9 +202,6 @@ class COptiDICE:
     """The regularization."""
     limit: LimitConfig = field(default_factory=LimitConfig, metadata={GROUP: LimitConfig})
     """On an episode's cost."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     inputs: ClassVar[Inputs] = Inputs(initial_states=True)
     paper: ClassVar[str] = "Lee et al., ICLR 2022, arXiv 2204.08957"

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from surefoot.ranges import COUNT, NUMBER, Range, check_fields
+from surefoot.ranges import COUNT, NUMBER, Range, Ranged
 from surefoot.types import BEFORE, Transition
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Ranged):
     """How long and on how many transitions each part is trained."""
 
     constraint_updates: Annotated[int, Range(NUMBER)] = 100_000
@@ -29,12 +29,9 @@ class TrainingConfig:
     policy_steps: Annotated[int, Range("[1, 1024]")] = 2
     """Policy steps per update, on consecutive parts of the batch (joint)."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class ValuesConfig:
+class ValuesConfig(Ranged):
     """The networks of values and critics, and how they are optimized."""
 
     value_hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (256, 256)
@@ -55,12 +52,9 @@ class ValuesConfig:
     reward_scaling: Literal["reference", "none"] = "reference"
     """reference: rewards times horizon / (best - worst reference return). none: as logged."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class ConstraintConfig:
+class ConstraintConfig(Ranged):
     """What counts as a violation, and what the constraint's critics learn of it."""
 
     critic: Literal["hj", "qc"] = "hj"
@@ -81,9 +75,6 @@ class ConstraintConfig:
     that a step counts which goes badly with probability 1 - backup_quantile. 0: the mean, as in the paper (hj,
     value_targets = backup)."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
     def signal(self, batch: Transition) -> Float[Array, " b"]:
         """h of each transition."""
         return jnp.maximum(batch.constraint, batch.constraint_before) if self.count_state_left else batch.constraint
@@ -96,7 +87,7 @@ class ConstraintConfig:
 
 
 @dataclass(frozen=True)
-class BeyondConfig:
+class BeyondConfig(Ranged):
     """What PointRobot needed beyond the paper: margins, bounds by what was driven, siblings of candidates, escapes. The
     defaults change nothing."""
 
@@ -128,12 +119,9 @@ class BeyondConfig:
     escape_above: Annotated[float, Range("(-inf, inf)")] = 0.0
     """The smallest Q_h from which a violation counts as unavoidable for that, in units of h."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class ReturnsConfig:
+class ReturnsConfig(Ranged, part="returns"):
     """How values learn from returns along logged trajectories."""
 
     refresh_interval: Annotated[int, Range(COUNT)] = field(default=500, metadata={BEFORE: 500})
@@ -146,12 +134,9 @@ class ReturnsConfig:
     largest_weight: Annotated[float, Range("[1, inf)")] = field(default=20.0, metadata={BEFORE: 20.0})
     """Where weights exp(alpha A) of trajectories end (advantage = return)."""
 
-    def __post_init__(self) -> None:
-        check_fields(self, part="returns")
-
 
 @dataclass(frozen=True)
-class ByReturnsConfig:
+class ByReturnsConfig(Ranged):
     """Values and weights by returns along the logged trajectories, beyond the paper. The defaults change nothing."""
 
     value_targets: Literal["backup", "returns"] = field(default="backup", metadata={BEFORE: "backup"})
@@ -168,12 +153,9 @@ class ByReturnsConfig:
     advantage: Literal["critic", "return"] = field(default="critic", metadata={BEFORE: "critic"})
     """critic: weights by Q - V of an action, the paper's. return: by the logged way's own return less V (decoupled)."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class ScalingConfig:
+class ScalingConfig(Ranged, part="scaling"):
     """What is measured in units that follow from the data; beyond the paper. The class's defaults are the paper's."""
 
     observations: bool = field(default=False, metadata={BEFORE: False})
@@ -189,9 +171,6 @@ class ScalingConfig:
     their margin is the one that so many keep in V_h, but at least weight_margin. 0: weight_margin itself."""
     margin_quantile: Annotated[float, Range("[0, 1]")] = field(default=0.0, metadata={BEFORE: 0.0})
     """The same for the choice of the action, whose Q_h is held to it; the margin may be below 0. 0: margin itself."""
-
-    def __post_init__(self) -> None:
-        check_fields(self, part="scaling")
 
     @property
     def before_training(self) -> bool:

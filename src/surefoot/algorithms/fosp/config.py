@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import optax
 
 from surefoot.algorithms.dreamer import Dreamer
-from surefoot.ranges import Range, Relations, check_fields
+from surefoot.ranges import Range, Ranged, Relations
 from surefoot.types import GROUP
 
 Reachability = Literal["ref", "hj", "released"]
@@ -17,7 +17,7 @@ Weighting = Literal["feasibility", "reward", "cloning"]
 
 
 @dataclass(frozen=True)
-class CriticsConfig:
+class CriticsConfig(Ranged):
     """Q and V of reward and of cost."""
 
     expectile: Annotated[float, Range("(0, 1)")] = 0.8
@@ -38,16 +38,13 @@ class CriticsConfig:
     """Values as the authors' code: V follows the online Q of imagined steps alone, the reward's by the lower
     expectile."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
     @property
     def optimizer(self) -> optax.GradientTransformation:
         return optax.adam(self.critic_learning_rate, eps=1e-5)
 
 
 @dataclass(frozen=True)
-class ReachConfig:
+class ReachConfig(Ranged):
     """p, the probability that a violation cannot be avoided."""
 
     reachability: Reachability = "ref"
@@ -57,12 +54,9 @@ class ReachConfig:
     reach_expectile: Annotated[float, Range("(0, 1)")] = 0.9
     """Lower expectile over the data's actions (hj only)."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class ExtractionConfig:
+class ExtractionConfig(Ranged):
     """How the actor learns from the critics."""
 
     actor_mode: Literal["awr", "backprop"] = "awr"
@@ -82,16 +76,13 @@ class ExtractionConfig:
     constrain: bool = True
     """Add the augmented Lagrangian of the imagined cost from feasible states; costs a gradient through the model."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
     @property
     def optimizer(self) -> optax.GradientTransformation:
         return optax.chain(optax.clip_by_global_norm(self.actor_clip), optax.adam(self.actor_learning_rate, eps=1e-5))
 
 
 @dataclass(frozen=True)
-class ExpansionConfig:
+class ExpansionConfig(Ranged):
     """Safe policy expansion: the choice between the actor that learns online and the frozen offline one."""
 
     expansion: bool = False
@@ -100,9 +91,6 @@ class ExpansionConfig:
     """P(i) is proportional to exp of this times Q_r - expansion_cost Q_c of action i."""
     expansion_cost: Annotated[float, Range("[0, inf)")] = 0.1
     """What a unit of cost counts there."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True)

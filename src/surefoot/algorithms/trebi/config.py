@@ -9,12 +9,12 @@ from surefoot.diffusion.clean import Steps, make_steps
 from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
 from surefoot.nn import TemporalConfig
 from surefoot.planning import GuideConfig, SamplerConfig
-from surefoot.ranges import COUNT, NUMBER, Range, Relations, check_fields
+from surefoot.ranges import COUNT, NUMBER, Range, Ranged, Relations, check_fields
 from surefoot.types import BEFORE, GROUP, Phase
 
 
 @dataclass(frozen=True)
-class TREBITraining:
+class TREBITraining(Ranged):
     """How long each network is trained, on how many segments, and its moving average."""
 
     model_updates: Annotated[int, Range(NUMBER)] = 200_000
@@ -34,9 +34,6 @@ class TREBITraining:
     average_start: Annotated[int, Range(NUMBER)] = 2_000
     """Updates before which the average is the online network itself."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
     def optimizer(self, updates: int) -> optax.GradientTransformation:
         """Adam whose learning rate goes from the first to the last as a cosine, over `updates` steps."""
         first, last = self.learning_rate, self.final_learning_rate
@@ -46,7 +43,7 @@ class TREBITraining:
 
 
 @dataclass(frozen=True)
-class TargetsConfig:
+class TargetsConfig(Ranged):
     """What the values predict: the reward and the cost to the end of the episode."""
 
     reward_discount: Annotated[float, Range("(0, 1]")] = 0.99
@@ -58,12 +55,9 @@ class TargetsConfig:
     termination_cost: Annotated[float, Range("(-inf, inf)")] = 0.0
     """Added to the cost of a step that terminates the episode."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class TREBIValues:
+class TREBIValues(Ranged):
     """The networks of reward and cost, and what they are told."""
 
     value_network: TemporalConfig = field(default_factory=TemporalConfig)
@@ -80,12 +74,9 @@ class TREBIValues:
     normalize_targets: bool = True
     """Let the values predict the reward and cost to come in units of their spread (False: the authors')."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class MarginConfig:
+class MarginConfig(Ranged):
     """What is taken off the budget, and how it is calibrated on held-out segments."""
 
     cost_margin: Annotated[float, Range("(-inf, inf)")] = 0.0
@@ -96,9 +87,6 @@ class MarginConfig:
     """Share of the episodes that are held out for calibration."""
     calibration_segments: Annotated[int, Range("[0, 2^24]")] = 4_096
     """Held-out segments that the margin is calibrated on; 0: none."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from surefoot.evaluation.rows import append_rows, read_budget_rows
 from surefoot.evaluation.summarize import budget_figures
 from surefoot.nn import member
 from surefoot.protocols import PlansUnderBudget, RemarksOnBudgets, TrainedForLimit
-from surefoot.ranges import NUMBER, Range, check_fields
+from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.runs.loaded import FOLDER, LoadedRun
 from surefoot.safety.calibration import Calibration, read_calibration
 from surefoot.training import hyperparameters
@@ -44,7 +44,7 @@ ROWS, PLANS = "budget_episodes.jsonl", "plans.npz"
 
 
 @dataclass(frozen=True, kw_only=True)
-class BudgetRequest:
+class BudgetRequest(Ranged):
     """What the user asks of an evaluation under budgets."""
 
     ratios: Annotated[Sequence[float], Range("[0, inf]")] = ()
@@ -55,9 +55,6 @@ class BudgetRequest:
     episodes: Annotated[int, Range("[1, 10^7]")] = EPISODES
     first_episode: Annotated[int, Range(NUMBER)] = 0
     lanes: Annotated[int, Range("[1, 65536]")] = 40
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
     @property
     def asked(self) -> bool:
