@@ -103,8 +103,22 @@ def test_weights_by_the_ways_own_advantage() -> None:
     values = Triple(jnp.array([-2.0, -2, -2, 0, 0]), jnp.zeros(5), jnp.zeros(5))
     found = Triple(jnp.array([-2.0, -2, 0, 0, 0]), jnp.array([0.0, 0, 0, -2, 2]), jnp.array([-1.0, 1, 9, 0, 0]))
     options: dict[str, Any] = {"margin": 1.0, "reward_temperature": 2.0, "constraint_temperature": 1.0}
-    weights = return_weights(found, values, **options, largest=5.0, by_cost=True)
+    weights = return_weights(found, values, weighting="feasibility", **options, largest=5.0, by_cost=True)
     np.testing.assert_allclose(weights, [np.exp(-2), 5.0, 0.0, np.exp(1), np.exp(-1)], rtol=1e-5)
+    imitated = return_weights(found, values, weighting="imitation", **options, largest=5.0, by_cost=True)
+    np.testing.assert_allclose(imitated, [2.0, 2.0, 0.0, np.exp(1), 0.0], rtol=1e-5)
+
+
+def test_imitation_reads_no_rewards() -> None:
+    """The weights are the same whatever the data's rewards are, where reward values are learned and where not."""
+    data = jax.tree.map(jnp.asarray, make_data(12, reward=np.arange(12)))
+    state = TINY.init(SPEC, jax.random.key(0))
+    for algorithm in (change(TINY, weighting="imitation"), change(TINY, weighting="imitation", reward_values=False)):
+        weights = [
+            algorithm.sample_weights(state, data._replace(reward=scale * data.reward), phase="policy")
+            for scale in (1.0, -7.0)
+        ]
+        np.testing.assert_array_equal(weights[0], weights[1])
 
 
 def test_the_smallest_q_c_acts_where_no_candidate_is_feasible() -> None:

@@ -228,9 +228,12 @@ def read_checksum(path: Path, key: str, node: h5py.Dataset) -> str | None:
 
 
 def check_keys(path: Path, file: h5py.File) -> None:
-    """Refuse a file that lacks an array which it was written with. Raises `DataError`."""
+    """Refuse a file that lacks an array which it was written with. Raises `DataError`.
+
+    Rewards may be taken out: imitation learns without them, and what needs them says so.
+    """
     for key in read_keys(path, read_text(path, file, ARRAYS)):
-        if not has_key(path, file, key):
+        if key != "rewards" and not has_key(path, file, key):
             refuse(path, key, expected="an array of that name, as when the file was written", found="none")
 
 

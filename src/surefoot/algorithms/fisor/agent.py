@@ -335,12 +335,11 @@ class FISOR(FISORConfig):
 
     def _return_weights(self, state: FISORState, data: Transition) -> Float[Array, " n"]:
         """Weights of all transitions, which are in the order of the data, by their trajectories' returns."""
-        if self.weighting == "behaviour_cloning":
-            return jnp.ones_like(data.reward)
         returns, values = all_returns(data, freeze(pairs_of(state, self)), state.scales, config=self)
         return return_weights(
             returns,
             values,
+            weighting=self.weighting,
             margin=self._weight_margin(state),
             reward_temperature=self.reward_temperature,
             constraint_temperature=self.constraint_temperature,

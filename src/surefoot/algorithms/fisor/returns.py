@@ -4,7 +4,8 @@ returns_along    G_h = (1 - gamma) h + gamma max(h, (1 - lambda) V_h(s') + lambd
                  G_r = r + gamma m [(1 - lambda) V_r(s') + lambda G_r'], and G_c of violating steps alike
 step_values      V_h, V_c lower and V_r an upper expectile of G given s
 step_critics     Q_h, Q_c, Q_r the mean of G given (s, a), once the values are finished
-return_weights   inside the region exp(alpha_r A_r) of what stays inside, outside exp(-alpha_h A_c), with A = G - V
+return_weights   inside the region exp(alpha_r A_r) of what stays inside, outside exp(-alpha_h A_c), with A = G - V;
+                 imitation: inside alpha_r of what stays inside, outside 1[A_c < 0] exp(-alpha_h A_c)
 
 A single action hardly changes what comes, so that differences between actions drown in the errors of a chain of
 backups. The advantage of a trajectory's own way on is that of all its actions together.
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from surefoot.algorithms.fisor.config import FISORConfig
+from surefoot.algorithms.fisor.config import FISORConfig, Weighting
 from surefoot.algorithms.fisor.scales import Scales, in_blocks, mean_and_spread, scaled_batch
 from surefoot.nn import MLP
 from surefoot.types import Metrics, Transition
@@ -247,6 +248,7 @@ def return_weights(
     returns: Triple,
     values: Triple,
     *,
+    weighting: Weighting,
     margin: float | Float[Array, ""],
     reward_temperature: float,
     constraint_temperature: float,
@@ -255,14 +257,20 @@ def return_weights(
 ) -> Float[Array, " N"]:
     """Weights of transitions by the advantage of the trajectory's own way on.
 
-    Inside the region (V_h <= -margin) 1[G_h <= -margin] exp(alpha_r A_r), A_r = (G_r - V_r - mean) / spread over what
-    stays inside; outside exp(alpha_h A_h), A_h = (V_c - G_c) / spread, or with h in place of costs. At most `largest`.
+    feasibility: inside the region (V_h <= -margin) 1[G_h <= -margin] exp(alpha_r A_r), A_r = (G_r - V_r - mean) /
+    spread over what stays inside; outside exp(alpha_h A_h), A_h = (V_c - G_c) / spread, or with h in place of costs.
+    Exponentials are at most `largest`. imitation reads no rewards: inside 1[G_h <= -margin] alpha_r, outside
+    1[A_h > 0] exp(alpha_h A_h). behaviour_cloning: 1.
     """
+    if weighting == "behaviour_cloning":
+        return jnp.ones_like(values.h)
     inside = values.h <= -margin
     stays = inside & (returns.h <= -margin)
-    reward_mean, reward_spread = mean_and_spread(returns.reward - values.reward, stays)
-    earns = jnp.exp(reward_temperature * (returns.reward - values.reward - reward_mean) / reward_spread)
     relief = values.cost - returns.cost if by_cost else values.h - returns.h
     _, relief_spread = mean_and_spread(relief, ~inside)
-    escapes = jnp.exp(constraint_temperature * relief / relief_spread)
-    return jnp.where(inside, stays * jnp.minimum(earns, largest), jnp.minimum(escapes, largest))
+    escapes = jnp.minimum(jnp.exp(constraint_temperature * relief / relief_spread), largest)
+    if weighting == "imitation":
+        return jnp.where(inside, stays * jnp.float32(reward_temperature), (relief > 0) * escapes)
+    reward_mean, reward_spread = mean_and_spread(returns.reward - values.reward, stays)
+    earns = jnp.exp(reward_temperature * (returns.reward - values.reward - reward_mean) / reward_spread)
+    return jnp.where(inside, stays * jnp.minimum(earns, largest), escapes)
