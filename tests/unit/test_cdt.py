@@ -9,7 +9,7 @@ import pytest
 from tests.data_fixtures import BINARY_TASK, make_dataset
 
 from surefoot.algorithms.cdt import CDT
-from surefoot.algorithms.cdt.agent import EntropyConfig, TokenConfig, sequence_loss
+from surefoot.algorithms.cdt.agent import SLICE, EntropyConfig, TokenConfig, sequence_gradient, sequence_loss
 from surefoot.algorithms.cdt.augment import AugmentationConfig, assigned, kept_order, relabeled_episodes
 from surefoot.algorithms.cdt.data import DrawConfig, Seen, episode_weights, seen_of, target_returns
 from surefoot.errors import ConfigError, DataError
@@ -133,6 +133,23 @@ def test_entropy_is_summed_over_the_numbers_of_an_action(state: Any) -> None:
         _, metrics = sequence_loss(network, tokens, batch, jnp.float32(0.1), None, config=algorithm)
         np.testing.assert_allclose(metrics["policy/entropy"], expected, rtol=1e-4)
     assert EntropyConfig().entropy_over == "sum"
+
+
+def test_slices_of_a_batch_add_up_to_its_gradient(state: Any) -> None:
+    """Three slices on a CPU, with more valid steps in the first than in the last."""
+    data = TINY.prepare(make_dataset(BINARY_TASK, lengths=(5, 4)), BINARY_TASK)
+    batch = data.take(jnp.arange(3 * SLICE) // 11)
+    assert len({int(count) for count in batch.valid.reshape(3, -1).sum(1)}) == 3
+    given = state.network, TINY.tokens_of(batch, state.seen), batch, jnp.float32(0.1)
+    key = jax.random.key(0)  # nothing is dropped
+
+    def gradients(network: Any, tokens: Any, batch: Any, temperature: Any) -> tuple[Any, Any]:
+        given = network, tokens, batch, temperature, key
+        return jax.grad(sequence_loss, has_aux=True)(*given, config=TINY), sequence_gradient(*given, config=TINY)
+
+    whole, summed = jax.jit(gradients)(*given)
+    for expected, found in zip(jax.tree.leaves(whole), jax.tree.leaves(summed), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 # --- acting ---

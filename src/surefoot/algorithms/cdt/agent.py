@@ -5,6 +5,7 @@ episodes that kept to such targets. The cost to go is the budget that is left, s
 
 - the data, drawn by cost, and relabeled episodes: `prepare_sequences`, `relabeled_episodes`
 - the objective, log-likelihood with an entropy bonus and the class of the next cost: `sequence_loss`
+- its gradient, in slices of the batch on a CPU: `sequence_gradient`
 - the temperature of the entropy: `temperature_gradient`
 - acting with targets that go down as rewards and costs come in: `target_policy`
 
@@ -20,7 +21,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from surefoot.algorithms.cdt.augment import AugmentationConfig, relabeled_episodes
 from surefoot.algorithms.cdt.data import (
@@ -44,6 +45,8 @@ from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs
 __all__ = ["CDT", "CDTState", "prepare_sequences", "relabeled_episodes", "sequence_loss", "target_policy"]
 LEGACY_REFERENCE = 50.0
 """What OSRL's cost token is subtracted from."""
+SLICE = 32
+"""Windows that the network reads at once on a CPU, whose caches hold what their gradient needs."""
 
 
 class CDTState(NamedTuple):
@@ -103,24 +106,30 @@ def sequence_loss(
     key: Key[Array, ""] | None,
     *,
     config: "CDT",
+    whole: Bool[Array, "m K"] | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """-(log p(a) + T H) over the valid steps + weights times the errors of the next cost's class and observation."""
+    """-(log p(a) + T H) over the valid steps + weights times the errors of the next cost's class and observation.
+
+    Where the n windows are a slice of a batch, `whole` says which steps of all its m windows are valid: means are then
+    this slice's parts of the batch's.
+    """
     valid = batch.valid.astype(jnp.float32)
+    share = 1.0 if whole is None else len(valid) / len(whole)
     over = jnp.sum if config.entropy.entropy_over == "sum" else jnp.mean
     outputs = network(tokens, dropout=None if key is None else (config.network.dropout, key))
     deviation = jnp.exp(outputs.log_std)
     scaled = (batch.steps.action - outputs.mean) / deviation
     log_density = -0.5 * jnp.square(scaled) - outputs.log_std - 0.5 * jnp.log(2.0 * jnp.pi)
-    count = valid.sum()
+    count = valid.sum() if whole is None else whole.sum()
     likelihood = (over(log_density, -1) * valid).sum() / count
     entropy = (over(outputs.log_std + 0.5 * jnp.log(2.0 * jnp.pi * jnp.e), -1) * valid).sum() / count
     positive = batch.steps.cost > 0 if config.tokens.cost_class == "positive" else batch.steps.cost >= 1
     log_class = jax.nn.log_softmax(outputs.cost_logits)
     of_class = jnp.where(positive, log_class[..., 1], log_class[..., 0])
-    cost_loss = -(of_class * valid).mean()
+    cost_loss = -share * (of_class * valid).mean()
     right = ((outputs.cost_logits.argmax(-1) == positive) * valid).sum() / count
     error = (outputs.next_observation[:, :-1] - batch.steps.observation[:, 1:]) ** 2
-    state_loss = (error * valid[:, :-1, None]).mean()
+    state_loss = share * (error * valid[:, :-1, None]).mean()
     objective = -(likelihood + temperature * entropy)
     loss = objective + config.cost_weight * cost_loss + config.state_weight * state_loss
     return loss, {
@@ -131,6 +140,32 @@ def sequence_loss(
         "policy/cost_accuracy": right,
         "policy/state_loss": state_loss,
     }
+
+
+def sequence_gradient(
+    network: DecisionTransformer,
+    tokens: Tokens,
+    batch: SequenceBatch,
+    temperature: Float[Array, ""],
+    key: Key[Array, ""],
+    *,
+    config: "CDT",
+) -> tuple[DecisionTransformer, Metrics]:
+    """The gradient of `sequence_loss` and its metrics; on a CPU summed over slices of the batch."""
+    rows = len(batch.valid)
+    gradient = jax.grad(sequence_loss, has_aux=True)
+    if jax.default_backend() != "cpu" or rows % SLICE or rows <= 2 * SLICE:
+        return gradient(network, tokens, batch, temperature, key, config=config)
+
+    def part(given: Any) -> tuple[DecisionTransformer, Metrics]:
+        its_slice, its_key = given
+        return gradient(network, *its_slice, temperature, its_key, config=config, whole=batch.valid)
+
+    slices = jax.tree.map(lambda x: x.reshape(-1, SLICE, *x.shape[1:]), (tokens, batch))
+    given = slices, jax.random.split(key, rows // SLICE)
+    first = jax.tree.map(lambda x: x[0], given)
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(part, first))
+    return jax.lax.scan(lambda total, one: (jax.tree.map(jnp.add, total, part(one)), None), nothing, given)[0]
 
 
 def temperature_gradient(
@@ -257,9 +292,8 @@ class CDT(Ranged):
     ) -> tuple[CDTState, Metrics]:
         """One step of AdamW on the windows, then one of Adam on the temperature."""
         tokens = self.tokens_of(batch, state.seen)
-        gradient, metrics = jax.grad(sequence_loss, has_aux=True)(
-            state.network, tokens, batch, jnp.exp(state.log_temperature), key, config=self
-        )
+        temperature = jnp.exp(state.log_temperature)
+        gradient, metrics = sequence_gradient(state.network, tokens, batch, temperature, key, config=self)
         change, optimizer = self._optimizer.update(gradient, state.optimizer, state.network)  # pyright: ignore[reportArgumentType]
         slope = temperature_gradient(
             state.log_temperature, metrics["policy/entropy"], action_dim=state.network.action_dim
