@@ -12,7 +12,14 @@ from surefoot.data import Dataset
 from surefoot.data.selection import is_whole, kept_aside, method_name, select, selection, selection_name
 from surefoot.data.splits import held_out_episodes, other_episodes
 from surefoot.errors import ConfigError, OutputError
-from surefoot.evaluation.held_out import far_actions, judge, known_transitions, sample_to_judge, warning_steps
+from surefoot.evaluation.held_out import (
+    far_actions,
+    judge,
+    known_transitions,
+    sample_to_judge,
+    told_by_similar,
+    warning_steps,
+)
 from surefoot.experiments.judging import episodes_to_judge, judged
 from surefoot.report.held_out import held_out_figures, held_out_rows, held_out_verdict, is_doubtful
 from surefoot.report.html import write_report
@@ -189,6 +196,17 @@ def test_an_action_is_far_where_similar_states_have_no_action_like_it() -> None:
     assert found.tolist() == [[False, False], [True, False]]
 
 
+def test_values_learned_by_heart_are_not_told_by_similar_states() -> None:
+    """V_h = -1 or 1. That of similar states of other episodes is the same; 0 on average, which tells nothing; or half
+    of it, so that what is left varies by 1 / 4."""
+    places = [([-1.0] * 10 + [1.0] * 10, None)] * 21
+    assert judge(EpisodeOrder(), jnp.zeros(1), logged(*places))["similar_values"]["share"] > 0.9
+    numbers = np.tile([-1.0, 1.0], (1, 50))
+    assert told_by_similar(numbers, np.zeros((1, 100, 20))) == (0.0, None, [0.0])
+    assert told_by_similar(numbers, np.repeat(numbers[..., None], 20, -1) / 2) == (0.75, None, [0.75])
+    assert told_by_similar(np.ones((1, 5)), np.ones((1, 5, 20))) == (None, None, [None])
+
+
 def test_of_many_episodes_some_of_each_kind_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("surefoot.evaluation.held_out.MOST_ROWS", 10)
     sample = sample_to_judge(with_costs(20, 4))
@@ -206,7 +224,7 @@ def share(value: float | None, spread: float = 0.1) -> dict[str, Any]:
 
 def figures(**changes: Any) -> dict[str, Any]:
     good = {"safe_feasible": 0.95, "violating_feasible": 0.0, "warned": 1.0, "fallback_safe": 0.05, "fallback": 0.4,
-            "far_actions": 0.05}  # fmt: skip
+            "far_actions": 0.05, "similar_values": 0.7}  # fmt: skip
     counts = {"episodes": 100, "safe_episodes": 20, "violating_episodes": 80, "transitions": 1000}
     steps = {"tenth": 4.0, "median": 9.0, "nine_tenths": 15.0}
     shares = {name: value if isinstance(value, dict) else share(value) for name, value in (good | changes).items()
@@ -234,7 +252,7 @@ def test_what_is_missed_is_told_with_its_numbers() -> None:
         "without a violation count as feasible and in 62.0 % [52.0, 72.0] (5.0 % held out) of the states"
     )
     assert sentence.endswith("and 100 held-out episodes, 20 of them without a violation.")
-    assert [figure.met for figure in held_out_figures(found)] == [False, True, True, False, True]
+    assert [figure.met for figure in held_out_figures(found)] == [False, True, True, False, True, True]
 
 
 @pytest.mark.parametrize(("spread", "doubtful"), [(0.3, False), (0.1, True)])
@@ -250,7 +268,7 @@ def test_a_share_without_an_interval_is_shown_alone() -> None:
     found = {"training": figures(warned=alone), "held_out": figures(safe_feasible=alone)}
     assert held_out_rows(found)[0]["warned"] == "40.0 %"
     assert "only 40.0 % (100.0 % held out) of the episodes with a violation have a warning" in held_out_verdict(found)
-    assert [figure.met for figure in held_out_figures(found)] == [True, True, False, True, True]
+    assert [figure.met for figure in held_out_figures(found)] == [True, True, False, True, True, True]
 
 
 def test_without_episodes_of_both_kinds_there_is_no_verdict_but_a_bad_one() -> None:
@@ -260,6 +278,9 @@ def test_without_episodes_of_both_kinds_there_is_no_verdict_but_a_bad_one() -> N
         "No verdict before simulation: no training episode is without a violation."
     )
     assert is_doubtful({"training": figures(**nothing, violating_feasible=0.5)}) is True
+    old = {"training": {name: value for name, value in figures().items() if name != "similar_values"}}
+    assert is_doubtful(old) is False
+    assert is_doubtful({"training": figures(similar_values=0.1)}) is True
     assert is_doubtful({}) is None
     assert held_out_verdict({"reason": "it is early"}) == "No verdict before simulation: it is early."
 

@@ -23,6 +23,7 @@ from surefoot.data.minari import load_minari, save_minari
 from surefoot.data.prepare import to_transitions
 from surefoot.data.remarks import remarks
 from surefoot.errors import ConfigError, DataError, MissingRewardsError
+from surefoot.experiments import sources
 from surefoot.hyperparameters import change
 from surefoot.protocols import LearnsWithoutRewards
 from surefoot.tasks import get_task
@@ -125,6 +126,11 @@ def test_a_description_counts_what_there_is() -> None:
     assert all(limit.best_return is None for limit in found.limits)
     assert found.cost_counts == describe(rewarded, BINARY_TASK).cost_counts
     assert not [one for one in remarks(dataset, BINARY_TASK) if "reward" in one]
+
+
+def test_a_plan_describes_the_data_without_returns(data_file: Path) -> None:
+    found = sources.describe(data_file, CHEETAH.name)
+    assert (found.best_return, found.best_safe_return, found.episodes) == (None, None, len(LENGTHS))
 
 
 # --- algorithms ---

@@ -57,14 +57,16 @@ def judge(
     the episodes with a violation those in which the state before the first one does not; "fallback_safe" and
     "fallback", of the states of episodes without a violation, and of all, those in which no candidate action counts as
     feasible; "far_actions", of all states those in which the policy's action is farther from the logged actions of
-    similar states than 95 % of the logged ones are. "warning_steps" are quantiles over episodes with a violation: for
-    how many steps before the first one no state counts as feasible. Raises `OutputError` where networks overflow.
+    similar states than 95 % of the logged ones are; "similar_values", of the variance of V_h what similar states of
+    other episodes tell (`told_by_similar`). "warning_steps" are quantiles over episodes with a violation: for how many
+    steps before the first one no state counts as feasible. Raises `OutputError` where networks overflow.
     """
     part = judged.select(np.arange(len(judged.lengths)))
     safe = (part.violating_steps == 0)[episode_of(part)]
     violating = part.violating
     margins = np.asarray(jax.lax.map(algorithm.feasible_margin, states))[:, None]
-    feasible = state_values(algorithm, states, part.observations) <= -margins
+    values = state_values(algorithm, states, part.observations)
+    feasible = values <= -margins
     entered = state_values(algorithm, states, part.next_observations[violating]) <= -margins
     steps = np.stack([warning_steps(part, mine) for mine in feasible])
     random = np.random.default_rng(_SEED)
@@ -75,6 +77,8 @@ def judge(
     numbers = episode_of(part) if known is None else np.full(len(part), -1)
     seen = known_transitions(part if known is None else known)
     far = far_actions(seen, part.observations[rows], part.actions[rows], actions, numbers[rows])
+    near = similar_rows(seen, part.observations[rows], numbers[rows])
+    told = told_by_similar(values[:, rows], state_values(algorithm, states, seen.logged)[:, near])
     safe_count, all_count = int((part.violating_steps == 0).sum()), len(part.lengths)
     share = partial(share_of, trials=all_count - safe_count)
     return {
@@ -89,6 +93,7 @@ def judge(
         "fallback_safe": share_of(~chosen_safe, trials=safe_count),
         "fallback": share_of(~chosen, trials=all_count),
         "far_actions": share_of(far, trials=all_count),
+        "similar_values": told._asdict(),
     }
 
 
@@ -120,6 +125,8 @@ def warning_steps(dataset: Dataset, feasible: Bool[np.ndarray, " N"]) -> Int[np.
 class Known(NamedTuple):
     """Known transitions among which similar states are looked for."""
 
+    logged: Float[np.ndarray, "n obs"]
+    """Observations as they are."""
     observation: Float[np.ndarray, "n obs"]
     """Standardised."""
     action: Float[np.ndarray, "n act"]
@@ -137,7 +144,7 @@ def known_transitions(dataset: Dataset) -> Known:
     mean, std = part.observations.mean(0), part.observations.std(0)
     std = np.where(std > 0, std, 1.0)
     episode = np.searchsorted(dataset.episode_ends, rows, side="right")
-    return Known((part.observations - mean) / std, part.actions, episode, mean, std)
+    return Known(part.observations, (part.observations - mean) / std, part.actions, episode, mean, std)
 
 
 def far_actions(
@@ -160,14 +167,34 @@ def action_distances(
     episode: Int[np.ndarray, " n"],
 ) -> Float[np.ndarray, "kind n"]:
     """From actions of several kinds to the nearest one of the similar known states; `episode` as in `far_actions`."""
+    similar = known.action[similar_rows(known, observation, episode)]
+    return np.stack([np.linalg.norm(mine[:, None] - similar, axis=-1).min(1) for mine in actions])
+
+
+def similar_rows(
+    known: Known, observation: Float[np.ndarray, "n obs"], episode: Int[np.ndarray, " n"]
+) -> Int[np.ndarray, "n near"]:
+    """Which known states are the most similar ones; `episode` as in `far_actions`."""
     here = (observation - known.mean) / known.std
     squares = np.square(known.observation).sum(1)
-    nearest = np.empty((len(actions), len(here)))
-    for row, (place, mine) in enumerate(zip(here, episode, strict=True)):
+    found = []
+    for place, mine in zip(here, episode, strict=True):
         apart = np.where(known.episode == mine, np.inf, squares - 2 * (known.observation @ place))
-        similar = known.action[np.argpartition(apart, min(NEIGHBORS, len(apart)) - 1)[:NEIGHBORS]]
-        nearest[:, row] = np.linalg.norm(actions[:, row, None] - similar, axis=-1).min(1)
-    return nearest
+        found.append(np.argpartition(apart, min(NEIGHBORS, len(apart)) - 1)[:NEIGHBORS])
+    return np.stack(found)
+
+
+def told_by_similar(values: Float[np.ndarray, "seed n"], similar: Float[np.ndarray, "seed n near"]) -> Share:
+    """Of the variance of V_h over states, the share that its mean over similar states of other episodes explains.
+
+    Values that were learned by heart, episode by episode, do not agree with those of similar states elsewhere, however
+    well they fit the episodes. None where V_h is the same everywhere.
+    """
+    variance = values.var(1)
+    if not (variance > 0).all():
+        return Share(None, None, [None] * len(values))
+    each = np.clip(1.0 - (values - similar.mean(-1)).var(1) / variance, 0.0, 1.0)
+    return Share(float(each.mean()), None, each.tolist())
 
 
 def state_values(algorithm: HasFeasibleValue, states: Any, observations: Float[np.ndarray, "n obs"]) -> np.ndarray:

@@ -64,20 +64,19 @@ def describe(path: Path, task: str) -> DataRecord:
     known = find_task(task, data=path)
     size, modified = _stamp(path)
     dataset = library.read(path, known)
-    if dataset.rewards is None:
-        raise DataError(f"{path}: rewards: expected a number for every step, of which returns are summed, found none.")
-    scores = np.array([normalised_return(value, known) for value in dataset.returns])
     safe = dataset.cost_returns <= known.cost_limit
+    rewarded = dataset.rewards is not None
+    scores = np.array([normalised_return(value, known) for value in dataset.returns] if rewarded else [])
     return DataRecord(
         file=path.name,
         fingerprint=dataset.fingerprint(),
         size=size,
         modified=modified,
-        episodes=len(scores),
+        episodes=len(safe),
         transitions=len(dataset),
         safe_share=float(safe.mean()) if len(safe) else 0.0,
-        best_safe_return=float(scores[safe].max()) if safe.any() else None,
-        best_return=float(scores.max()) if len(scores) else 0.0,
+        best_safe_return=float(scores[safe].max()) if rewarded and safe.any() else None,
+        best_return=None if not rewarded else float(scores.max()) if len(scores) else 0.0,
     )
 
 

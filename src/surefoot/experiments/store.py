@@ -57,9 +57,9 @@ class DataRecord:
     safe_share: float
     """Of the episodes, within the strict cost limit."""
     best_safe_return: float | None
-    """Normalised; None where no episode is safe."""
-    best_return: float
-    """Normalised, of all episodes."""
+    """Normalised; None where no episode is safe, or no rewards are logged."""
+    best_return: float | None
+    """Normalised, of all episodes; None where no rewards are logged."""
 
 
 @dataclass(frozen=True)
