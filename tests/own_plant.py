@@ -94,6 +94,20 @@ class Chooser(Plant):
         super().__init__(fault="discrete")
 
 
+class Nested(Plant):
+    """Its observation is a Dict with a Tuple in it, and a part that is called as the reward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        wide = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+        one = spaces.Box(-9, 9, (1,), np.float32)
+        self.observation_space = spaces.Dict([("level", one), ("pumps", spaces.Tuple([one, wide])), ("reward", one)])
+
+    def _seen(self, valve: float) -> dict[str, Any]:
+        level, bonus = np.array([self._level], np.float32), np.array([-1.0], np.float32)
+        return {"level": level, "pumps": (np.ones(1, np.float32), np.array([2.0, 3.0])), "reward": bonus}
+
+
 def fill(observation: Any) -> list[float]:
     """Open the valve."""
     assert observation.shape == (3,)

@@ -120,7 +120,15 @@ VARIANTS: dict[str, Any] = {
         weighting="behaviour_cloning",
         diffusion=replace(DIFFUSION, sampler="dpm_solver", start_temperature=0.5),
     ),
-    "fosp": change(FOSP(), **DREAMING, schedule="decoupled", actor_mode="backprop", dream_stride=2, reachability="hj"),
+    "fosp": change(
+        FOSP(),
+        **DREAMING,
+        schedule="decoupled",
+        actor_mode="backprop",
+        dream_stride=2,
+        reachability="hj",
+        scale_observations=True,
+    ),
     "fosp-joint-expansion-data_branch": change(
         FOSP(), **DREAMING, constrain=False, dream_branch=False, act_with="mean", expansion=True, **NO_SIGN
     ),
@@ -137,6 +145,7 @@ VARIANTS: dict[str, Any] = {
     "safedreamer-osrp_lag": change(
         SafeDreamer(),
         **DREAMING,
+        scale_observations=True,
         form="osrp-lag",
         planner=CrossEntropyConfig(samples=6, policy_samples=2, iterations=2, elites=3),
     ),

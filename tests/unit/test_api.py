@@ -267,7 +267,7 @@ def test_an_environment_is_a_task() -> None:
     assert len(surefoot.Episodes.from_frame(frame, task)) == 2
     with pytest.raises(ConfigError, match=r"Task.from_env: constraint\[0\].expression: .*found"):
         surefoot.Task.from_env("Pendulum-v1", constraints=["open('x')"])
-    with pytest.raises(ConfigError, match="make_env: action: expected a Box of one axis, found Discrete"):
+    with pytest.raises(ConfigError, match="make_env: expected actions of a Box, found Discrete"):
         surefoot.Task.from_env("CartPole-v1")
     with pytest.raises(ConfigError, match="make_env: expected the id of a Gymnasium environment, found"):
         surefoot.Task.from_env("Nonsense-v0")

@@ -7,24 +7,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests import own_plant
 
-from surefoot import presets
-from surefoot.data.frames import FrameData, Frames, from_episodes
+import surefoot
+from surefoot import checkpoint, presets
+from surefoot.algorithms import ALGORITHMS
+from surefoot.data.frames import FrameData, Frames, frames_of, from_episodes
 from surefoot.envs.pure import PureTask
 from surefoot.errors import ConfigError
 from surefoot.experiments import finetune as command
 from surefoot.interrupts import Stopped
+from surefoot.json_files import read_rows
+from surefoot.protocols import Inputs
 from surefoot.rollouts.stream import Stream, roll_out_stream
 from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, make_config
-from surefoot.training.finetune import FinetuneSettings, fine_tune
+from surefoot.training.finetune import FinetuneSettings, RoundRow, fine_tune
 from surefoot.training.replay import Replay, append, draw_windows
 from surefoot.training.run_config import Selection
 from surefoot.types import DataSpec, Phase, Policy, PolicyInputs
@@ -227,6 +232,59 @@ def test_without_offline_data_the_first_round_must_fill_a_window(tmp_path: Path)
             replace(REPEATER, window=9), {"action": jnp.zeros(2)}, None, TASK, spec=SPEC, seeds=(0, 3),
             settings=FinetuneSettings(steps=3, lanes=1), run=RunDirectory(tmp_path / "run"), checkpoint_rounds=1,
         )  # fmt: skip
+
+
+# --- a run on vectors ---
+
+
+@dataclass(frozen=True)
+class Learner(Repeater):
+    """The same on data of any task."""
+
+    inputs: ClassVar[Inputs] = Inputs(windows=True)
+
+    def prepare(self, dataset: Any, task: Any) -> Any:
+        return frames_of(dataset).windows(length=self.window)
+
+    def sample_weights(self, state: Any, data: Any, *, phase: str) -> None:
+        return None
+
+    def fine_tuning(self) -> "Learner":
+        return self
+
+    def frozen(self, state: Any) -> Any:
+        return state
+
+
+@pytest.mark.filterwarnings("ignore::surefoot.errors.SurefootWarning")  # of small data
+def test_a_run_on_vectors_goes_on_in_its_own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ALGORITHMS, "learner", Learner)
+    (tmp_path / "plant.toml").write_text(own_plant.TASK)
+    task = get_task(str(tmp_path / "plant.toml"))
+    data = surefoot.collect(
+        str(tmp_path / "plant.toml"), tmp_path / "data.hdf5", policy="tests.own_plant:Ramp", episodes=2, workers=0
+    )
+    run = surefoot.train("learner", data, task, out=tmp_path / "run", log_interval=1)
+    options: dict[str, Any] = {"steps": 32, "lanes": 2, "workers": 0, "ratio": 0.1, "checkpoint_rounds": 1}
+    tuned = run.finetune(tmp_path / "tuned", **options)
+    rows = read_rows(tuned.path / "online.jsonl", RoundRow, what="rounds")
+    assert [row["environment_steps"] for row in rows] == [16, 32]
+    # Valves of 0.4 and a little more: the level rises by 0.2 a step, so that the sixth ends above 0.8.
+    assert (rows[0]["violating_episodes"], rows[0]["violating_share"]) == (2, 1.0)
+    assert tuned.config.data_fingerprint == run.config.data_fingerprint
+    whole = (tuned.path / "online.jsonl").read_bytes()
+    checkpoint.remove(max((tuned.path / "checkpoints").iterdir()))
+    run.finetune(tuned.path, resume=True, **options)
+    assert (tuned.path / "online.jsonl").read_bytes() == whole
+    elsewhere = surefoot.finetune(run, tmp_path / "other", lambda: own_plant.Plant(limit=5), **options)
+    first, _ = read_rows(elsewhere.path / "online.jsonl", RoundRow, what="rounds")
+    assert first["episodes"] == 4  # 8 steps of each: five, and three that are cut
+    config = json.loads((run.path / "config.json").read_text())
+    config["task_file"]["environment"] = None
+    (run.path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="run: expected a task with an environment to act in, found plant, of which"):
+        run.finetune(tmp_path / "none", **options)
+    assert not (tmp_path / "none").exists()
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

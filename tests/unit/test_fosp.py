@@ -13,11 +13,12 @@ from surefoot.algorithms.fosp.config import FOSPConfig
 from surefoot.algorithms.fosp.losses import action_weights, infeasibility, reach_loss
 from surefoot.algorithms.fosp.state import Critics, Slow
 from surefoot.algorithms.imagination import ImaginedRollout, Steps
-from surefoot.data.frames import Frames
+from surefoot.data.frames import Frames, ObservationScales
 from surefoot.errors import ConfigError
 from surefoot.hyperparameters import change
 from surefoot.nn import NormedMLP
 from surefoot.nn.networks import Dense
+from surefoot.tasks import get_task
 from surefoot.types import DataSpec, PolicyInputs
 from surefoot.world_model import WorldModelConfig
 
@@ -206,3 +207,25 @@ def test_configurations_that_cannot_be_are_refused() -> None:
     ):
         with pytest.raises(ConfigError, match=sentence):
             change(TINY, **changes)
+
+
+def test_units_of_observations_do_not_matter(state: FOSPState) -> None:
+    """Metres, or millimetres far from home: an algorithm that scales them acts the same."""
+    algorithm = change(TINY, scale_observations=True)
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(64, 3)).astype(np.float32)
+    unit, home = np.array([1.0, 1000.0, 0.01], np.float32), np.array([0.0, 5e4, 2.0], np.float32)
+
+    @jax.jit
+    def act(scales: ObservationScales, observation: jax.Array) -> jax.Array:
+        policy = algorithm.policy(state._replace(scales=scales))
+        return policy.act(policy.initial(64), PolicyInputs(observation), jax.random.key(0))[1]
+
+    found = act(ObservationScales.of(rows), jnp.asarray(rows))
+    other = rows * unit + home
+    np.testing.assert_allclose(act(ObservationScales.of(other), jnp.asarray(other)), found, atol=1e-3)
+    assert np.ptp(found) > 0.01  # actions that know the observation
+    unscaled = act(ObservationScales.none(3), jnp.asarray(rows))
+    assert np.abs(act(ObservationScales.none(3), jnp.asarray(other)) - unscaled).max() > 0.01
+    with pytest.raises(ConfigError, match="scale_observations: expected False for HazardRun, whose observations are"):
+        algorithm.prepare(None, get_task("HazardRun"))

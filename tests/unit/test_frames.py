@@ -9,7 +9,16 @@ import pytest
 
 from surefoot.algorithms.imagination import steps_of
 from surefoot.data import Dataset, load, pixels
-from surefoot.data.frames import FrameData, Frames, frames_of, from_episodes, join, transition_rows
+from surefoot.data.frames import (
+    FrameData,
+    Frames,
+    ObservationScales,
+    frames_of,
+    from_episodes,
+    join,
+    scaled,
+    transition_rows,
+)
 from surefoot.errors import DataError
 from surefoot.evaluation.collect import collect_hazard_run
 from surefoot.tasks import get_task
@@ -48,6 +57,20 @@ def test_rewards_move_to_the_frame_that_the_step_arrives_at() -> None:
     np.testing.assert_array_equal(frames.cost_returns, [5, 0])
     np.testing.assert_array_equal(frames.violating_steps, [1, 0])
     np.testing.assert_array_equal(transition_rows(frames), [0, 1, 3])
+
+
+def test_vectors_are_scaled_by_their_own_mean_and_deviation() -> None:
+    rows = np.array([[1, 5, 0], [3, 5, 2000]], np.float32)
+    scales = ObservationScales.of(rows)
+    np.testing.assert_array_equal(scales.mean, [2, 5, 1000])
+    np.testing.assert_array_equal(scales.deviation, [1, 1, 1000])  # the second never changes
+    np.testing.assert_array_equal(scaled(jnp.asarray(rows), scales), [[-1, 0, -1], [1, 0, 1]])
+    assert scaled(rows, None) is rows
+    frames = frames_of(two_episodes())  # 0, 1, 2, 10, 11
+    found = frames.windows(length=2, scales=True).statistics
+    assert found is not None
+    np.testing.assert_allclose(found, [[4.8], [4.7074409]], rtol=1e-6)
+    assert frames.windows(length=2).statistics is None
 
 
 def test_a_step_has_the_reward_and_the_cost_of_the_next_frame() -> None:

@@ -1,16 +1,21 @@
 """Acting in a simulator for fine-tuning: whose action leads where, new episodes, seeds, a worker's death."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests import own_plant
 
 from surefoot.envs.vector import Step, WorkerDeath
+from surefoot.envs.workers.vector import VectorSimulator
 from surefoot.errors import SimulatorError
 from surefoot.rollouts.stream import OnlineSimulator, roll_out_envs
+from surefoot.tasks import get_task
+from surefoot.tasks.action_units import ActionUnits
 from surefoot.types import Policy
 
 
@@ -94,3 +99,16 @@ def test_a_round_is_a_function_of_its_key() -> None:
 def test_a_death_ends_the_round_and_says_how_to_go_on() -> None:
     with pytest.raises(SimulatorError, match=r"process of the simulator died \(killed by signal 9\); start .* resume"):
         rolled(Envs(dies_at=3))
+
+
+def test_what_is_kept_of_a_vector_task_are_the_actions_that_the_plant_took(tmp_path: Path) -> None:
+    """A policy of 0, 1, 1, ...: a valve of 5, then of at most 4 more, then of 10, until the level ends the episode."""
+    (tmp_path / "plant.toml").write_text(own_plant.TASK)
+    task = get_task(str(tmp_path / "plant.toml"))
+    assert task.file is not None
+    with VectorSimulator(task, num_envs=2, workers=0) as env:
+        where = OnlineSimulator(env, (3,), horizon=10, units=ActionUnits.of(task.file.action))
+        stream = roll_out_envs(Counted(1.0), None, where, jax.random.key(0), jax.random.key(1))
+    np.testing.assert_allclose(stream.action[:, :, 0], [[0, 0.8, 1, 1, 1] * 2] * 2, atol=1e-6)
+    np.testing.assert_array_equal(stream.last, [[False, False, False, False, True] * 2] * 2)
+    np.testing.assert_allclose(stream.entered[:, :, 1], 5 * stream.action[:, :, 0] + 5, atol=1e-5)  # the valve

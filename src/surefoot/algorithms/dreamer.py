@@ -15,12 +15,12 @@ from surefoot.algorithms.imagination import posterior_states
 from surefoot.constraints import AugmentedConfig
 from surefoot.data import Dataset
 from surefoot.data.frame_stream import FrameStream, stays_in_files
-from surefoot.data.frames import FrameData, Frames, FrameWindows, frames_of
+from surefoot.data.frames import FrameData, Frames, FrameWindows, ObservationScales, frames_of, scaled
 from surefoot.errors import ConfigError
 from surefoot.protocols import Inputs
 from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import Task
-from surefoot.types import GROUP, Metrics, Phase
+from surefoot.types import BEFORE, GROUP, DataSpec, Metrics, Phase
 from surefoot.world_model import Latent, WorldModelConfig
 
 
@@ -95,6 +95,8 @@ class Dreamer(Ranged, ABC):
     """Updates and batches."""
     world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
     """The world model."""
+    scale_observations: bool = field(default=False, metadata={BEFORE: False})
+    """Vectors only: the model sees them without their mean over the data, in standard deviations."""
     imagination: ImaginationConfig = field(default_factory=ImaginationConfig, metadata={GROUP: ImaginationConfig})
     """Imagined rollouts."""
     hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (512, 512)
@@ -112,10 +114,12 @@ class Dreamer(Ranged, ABC):
 
     def prepare(self, dataset: Dataset | FrameData, task: Task) -> FrameWindows | FrameStream:
         """All windows of the frames, which stay in their files if they lie there; transitions become frames first."""
+        if self.scale_observations and task.image_shape is not None:
+            raise ConfigError(f"scale_observations: expected False for {task.name}, whose observations are images.")
         frames = dataset if isinstance(dataset, FrameData) else frames_of(dataset)
         if stays_in_files(frames):
             return FrameStream(frames, length=self.training.window)
-        return frames.windows(length=self.training.window)
+        return frames.windows(length=self.training.window, scales=self.scale_observations)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -127,6 +131,11 @@ class Dreamer(Ranged, ABC):
             Phase("policy", training.policy_updates, training.batch_size),
         )
         return tuple(phase for phase in phases if phase.updates > 0)
+
+    def first_scales(self, spec: DataSpec, statistics: ObservationScales | None) -> ObservationScales | None:
+        """Those of the data for the first state, the identity where there are none; None where nothing is scaled."""
+        none = ObservationScales.none(spec.observation_dim) if self.scale_observations else None
+        return none if statistics is None else statistics
 
     def sample_weights(self, state: Any, data: FrameWindows, *, phase: str) -> None:
         """Every window alike."""
@@ -147,11 +156,12 @@ class Dreamer(Ranged, ABC):
         """The state after n episodes online of these costs and lengths."""
         return state
 
-    # --- updates of states that have a `model` and a `model_optimizer` ---
+    # --- updates of states that have a `model`, a `model_optimizer` and `scales` ---
 
     def update(self, state: Any, batch: Frames, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
         """One update of the given phase; in a joint one the policy learns from the states that the model just saw."""
         k_model, k_policy = jax.random.split(key)
+        batch = batch._replace(observation=scaled(batch.observation, state.scales))
         if phase == "policy":
             latent = posterior_states(state.model, batch, k_model, config=self.world_model)
             return self.update_policy(state, batch, latent, k_policy)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from surefoot import world_model
-from surefoot.data.frames import Frames
+from surefoot.data.frames import Frames, ObservationScales, scaled
 from surefoot.nn import NormedMLP
 from surefoot.nn.two_hot import two_hot_loss, two_hot_mean
 from surefoot.types import Policy, PolicyInputs
@@ -265,10 +265,15 @@ class Carry(NamedTuple):
 
 
 def recurrent_policy(
-    model: WorldModel, choose: ChooseWithMemory, memory: Callable[[int], Any], *, config: WorldModelConfig
+    model: WorldModel,
+    choose: ChooseWithMemory,
+    memory: Callable[[int], Any],
+    *,
+    config: WorldModelConfig,
+    scales: ObservationScales | None = None,
 ) -> Policy:
     """The policy that keeps a belief by the world model and acts by `choose(memory, latent, key)`, whose memory before
-    the first step of n episodes is `memory(n)`."""
+    the first step of n episodes is `memory(n)`. `scales`: of observations, where the model sees them scaled."""
     model = world_model.in_precision(model, config)
 
     def initial(count: int) -> Carry:
@@ -278,9 +283,8 @@ def recurrent_policy(
 
     def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Carry, Float[Array, "n act"]]:
         k_observe, k_choose = jax.random.split(key)
-        latent = world_model.observe_step(
-            model, carry.latent, carry.action, inputs.observation, carry.is_first, k_observe
-        )
+        observation = scaled(inputs.observation, scales)
+        latent = world_model.observe_step(model, carry.latent, carry.action, observation, carry.is_first, k_observe)
         kept, action = choose(carry.memory, latent, k_choose)
         action = jnp.clip(action, -1.0, 1.0)
         return Carry(latent, action, jnp.zeros_like(carry.is_first), kept), action

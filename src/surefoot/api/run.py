@@ -97,13 +97,14 @@ class Run:
         return evaluate_run(self.path, request, given=tuple(options), observer=observer, open_environment=opened)
 
     def finetune(
-        self, out: str | os.PathLike[str], *, resume: bool = False, without_offline_data: bool = False,
-        observer: Observer | None = None, **options: Any,
+        self, out: str | os.PathLike[str], make_env: MakeEnv | None = None, *, resume: bool = False,
+        without_offline_data: bool = False, observer: Observer | None = None, **options: Any,
     ) -> "Run":  # fmt: skip
         """Go on with the run online, as `surefoot finetune` does, and return the run that comes of it.
 
         Args:
             out: Folder of the fine-tuned run, made if missing.
+            make_env: A Gymnasium environment to act in, as in `evaluate`; by default the task's own environment.
             resume: Go on with the fine-tuning in the folder, which ends with the same bits.
             without_offline_data: Start with an empty replay, where the offline data are gone.
             observer: Hears of progress and remarks.
@@ -118,7 +119,10 @@ class Run:
             **known_options(FinetuneRequest, options), run=self.path, out=place, resume=resume,
             without_offline_data=without_offline_data,
         )  # fmt: skip
-        finetune_run(request, command=("surefoot.finetune", str(self.path)), given=tuple(options), observer=observer)
+        finetune_run(
+            request, command=("surefoot.finetune", str(self.path)), given=tuple(options), observer=observer,
+            open_environment=None if make_env is None else environments_of(make_env),
+        )  # fmt: skip
         return Run(place)
 
     def measure_latency(self, *, observer: Observer | None = None, **options: Any) -> dict[str, Any]:
@@ -159,6 +163,8 @@ def evaluate(run: Run | str | os.PathLike[str], make_env: MakeEnv | None = None,
     return (run if isinstance(run, Run) else Run(run)).evaluate(make_env, **options)
 
 
-def finetune(run: Run | str | os.PathLike[str], out: str | os.PathLike[str], **options: Any) -> Run:
+def finetune(
+    run: Run | str | os.PathLike[str], out: str | os.PathLike[str], make_env: MakeEnv | None = None, **options: Any
+) -> Run:
     """Go on with a run online, or with the one in a folder: as `Run.finetune`."""
-    return (run if isinstance(run, Run) else Run(run)).finetune(out, **options)
+    return (run if isinstance(run, Run) else Run(run)).finetune(out, make_env, **options)

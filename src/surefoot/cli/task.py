@@ -15,10 +15,11 @@ from surefoot.cli.options import parse
 from surefoot.cli.terminal import say, say_lines, show
 from surefoot.data.logs import open_log
 from surefoot.data.logs.importing import survey_log
-from surefoot.data.logs.infer import infer_from_environment, infer_task_file
+from surefoot.data.logs.infer import infer_from_spaces, infer_task_file
 from surefoot.envs.own.backend import GymnasiumBackend
 from surefoot.envs.own.making import EnvironmentFault
-from surefoot.errors import check_name
+from surefoot.envs.own.unnamed import spaces_of
+from surefoot.errors import ConfigError, check_name
 from surefoot.files import write_text
 from surefoot.tasks import TASKS
 from surefoot.tasks.own_task import check_environment, task_of
@@ -29,10 +30,11 @@ from surefoot.tasks.task_file import TaskFile
 @dataclass(frozen=True, kw_only=True)
 class InferOptions:
     """Write a first task file from a log (the roles of its columns by their names, ranges by their numbers) or from a
-    Gymnasium environment's spaces, with comments. Then edit it: it says what your system is."""
+    Gymnasium environment's spaces (Dict and Tuple flattened), with comments. Then edit it: it says what your system
+    is."""
 
     logs: tyro.conf.Positional[tuple[Path, ...]]
-    """Files or folders of one log, or the id of a Gymnasium environment."""
+    """Files or folders of one log; or an environment, as the id of Gymnasium's or as "module:function"."""
     out: Path
     """Task file to write, which ends in .toml."""
     name: str | None = None
@@ -61,13 +63,23 @@ def infer(options: InferOptions) -> None:
     """Write the file."""
     check_output(options.out, overwrite=options.overwrite)
     name = options.name or options.out.stem
-    if len(options.logs) == 1 and not options.logs[0].exists() and not options.logs[0].suffix:
-        text = infer_from_environment(str(options.logs[0]), name=name)
+    first = options.logs[0]
+    if len(options.logs) == 1 and not first.exists() and (":" in first.name or not first.suffix):
+        text = _of_environment(str(first), name=name)
     else:
         paths = [_from(options.out.parent, path) for path in options.logs]
         text = infer_task_file(open_log(list(options.logs)), name=name, paths=paths)
     write_text(options.out, text)
     say(f"{options.out}: written; edit it, then: surefoot task check {options.out}")
+
+
+def _of_environment(make: str, *, name: str) -> str:
+    """The task file of an environment's spaces."""
+    try:
+        spaces, limit = spaces_of(make)
+    except EnvironmentFault as fault:
+        raise ConfigError(f"{make}: {fault.sentence}; a log is not at that place either.") from fault
+    return infer_from_spaces(spaces, make=make, limit=limit, name=name)
 
 
 def check(options: CheckOptions) -> None:

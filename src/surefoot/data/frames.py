@@ -33,6 +33,36 @@ class Frames(NamedTuple):
     """Whether the episode ended on arriving here, so that nothing follows."""
 
 
+class ObservationScales(NamedTuple):
+    """What vectors are scaled by, float32."""
+
+    mean: Float[Array, " obs"]
+    deviation: Float[Array, " obs"]
+    """1 where a number never changes."""
+
+    @staticmethod
+    def none(width: int) -> "ObservationScales":
+        """Of no data: the identity."""
+        return ObservationScales(jnp.zeros(width), jnp.ones(width))
+
+    @staticmethod
+    def of(observations: Float[np.ndarray, "N obs"]) -> "ObservationScales":
+        """Of all rows."""
+        mean, deviation = observations.mean(0, dtype=np.float64), observations.std(0, dtype=np.float64)
+        known = deviation > 1e-6 * np.maximum(np.abs(mean), np.finfo(np.float32).tiny)
+        return ObservationScales(
+            jnp.asarray(mean, jnp.float32), jnp.asarray(np.where(known, deviation, 1), jnp.float32)
+        )
+
+
+def scaled(observation: Array, scales: ObservationScales | None) -> Array:
+    """Vectors [*b, obs] without their mean, in deviations; anything as it is without `scales`."""
+    if scales is None:
+        return observation
+    mean, deviation = (jnp.broadcast_to(part, observation.shape) for part in scales)
+    return (observation - mean) / deviation
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class FrameWindows:
@@ -41,8 +71,8 @@ class FrameWindows:
     frames: Frames
     """[N, ...]"""
     length: int = field(metadata={"static": True})
-
-    statistics = None
+    statistics: ObservationScales | None = None
+    """Of the frames, where an algorithm scales them."""
 
     @property
     def num_rows(self) -> int:
@@ -130,8 +160,9 @@ class FrameData:
         """
         return fingerprint_of(self.arrays(), on_progress=on_progress)
 
-    def windows(self, *, length: int) -> FrameWindows:
-        """All windows of `length` frames, for training. Raises `DataError` where there are fewer frames."""
+    def windows(self, *, length: int, scales: bool = False) -> FrameWindows:
+        """All windows of `length` frames, for training, with the scales of vectors where wanted. Raises `DataError`
+        where there are fewer frames."""
         count = len(self.observations) - length + 1
         if count < 1:
             raise DataError(
@@ -140,7 +171,8 @@ class FrameData:
             )
         arrays = (self.observations, self.actions, self.rewards, self.costs, self.is_first, self.terminated)
         # Declared with JAX arrays; NumPy ones serve as leaves until they are moved to a device.
-        return FrameWindows(Frames(*cast(tuple[Array, ...], arrays)), length)
+        found = ObservationScales.of(self.observations) if scales else None
+        return FrameWindows(Frames(*cast(tuple[Array, ...], arrays)), length, found)
 
 
 def first_episodes(frames: FrameData, count: int) -> FrameData:

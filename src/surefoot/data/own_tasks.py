@@ -17,6 +17,7 @@ from surefoot.errors import ConfigError, SurefootError
 from surefoot.tasks import TASKS, Task, get_task
 from surefoot.tasks.own_task import difference_of, is_task_file, kept_task_file, task_of, unfinished_task_of
 from surefoot.tasks.read_task_file import TaskFileReader, check_task_file, parse_task_file, read_task_file
+from surefoot.tasks.spaces import FlatSpaces
 from surefoot.tasks.task_file import TaskFile
 from surefoot.text import shell_word
 
@@ -85,23 +86,21 @@ def task_from_env(
     except gymnasium.error.Error as error:
         found = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
         raise ConfigError(f"make_env: expected the id of a Gymnasium environment, found {found:.200}.") from error
-    seen, acts, spec = env.observation_space, env.action_space, env.spec
-    env.close()
-    for what, space in (("observation", seen), ("action", acts)):
-        if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-            raise ConfigError(f"make_env: {what}: expected a Box of one axis, found {space!s:.100}.")
+    spec = env.spec
+    try:
+        spaces = FlatSpaces.of(env)
+    except ConfigError as error:
+        raise ConfigError(f"make_env: {error}.") from error
+    finally:
+        env.close()
     longest = horizon or getattr(spec, "max_episode_steps", None)
     if longest is None:
         raise ConfigError("horizon: expected the longest episode in steps, as the environment has none, found none.")
     named = name or _task_name(getattr(spec, "id", None) or getattr(make_env, "__name__", "environment"))
     values: dict[str, Any] = {
         "task": {"name": named, "horizon": int(longest)},
-        "observation": {"columns": [f"observation[{number}]" for number in range(seen.shape[0])]},
-        "action": {
-            "columns": [f"action[{number}]" for number in range(acts.shape[0])],
-            "low": acts.low.astype(float).tolist(),
-            "high": acts.high.astype(float).tolist(),
-        },
+        "observation": {"columns": list(spaces.observation)},
+        "action": {"columns": list(spaces.action), "low": spaces.low.tolist(), "high": spaces.high.tolist()},
         "reward": {"column": "reward"},
         "constraint": _constraints(constraints) or [{"name": "cost", "column": "cost", "kind": "cost"}],
         "episodes": {"terminated": "terminated", "truncated": "truncated"},

@@ -12,12 +12,14 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
+from surefoot.data import Dataset
 from surefoot.data.frame_stream import in_memory
-from surefoot.data.frames import FrameData
+from surefoot.data.frames import FrameData, frames_of
 from surefoot.data.remarks import remarks
 from surefoot.envs.pure import PureTask, pure_task_of
 from surefoot.errors import ConfigError, option
 from surefoot.evaluation.cameras import check_cameras, choose_renderer
+from surefoot.evaluation.evaluation import OpenEnvironment
 from surefoot.experiments.agreement import refuse_differing, ways
 from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
@@ -30,6 +32,7 @@ from surefoot.runs.loaded import LoadedRun, load_run
 from surefoot.runs.run_data import data_task, run_data
 from surefoot.runs.summary import merge_summary
 from surefoot.tasks import Task, get_task
+from surefoot.tasks.action_units import ActionUnits
 from surefoot.training import RunConfig, RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, fine_tune
 
@@ -41,7 +44,7 @@ class FinetuneRequest(Ranged):
     task: str | None = None
     """Where to fine-tune, by default the run's own task; it must look the same."""
     steps: Annotated[int, Range("[1, 10^9]")] = 1500
-    """Environment steps of each seed, rounded up to whole rounds of `lanes` episodes."""
+    """Environment steps of each seed, rounded up to whole rounds of `lanes` times the longest episode."""
     lanes: Annotated[int, Range("[1, 65536]")] = 10
     """Episodes side by side; after each of them come the updates."""
     ratio: Annotated[float, Range("(0, inf)")] = 0.5
@@ -94,6 +97,7 @@ def finetune_run(
     command: Sequence[str] = (),
     given: Collection[str] = (),
     observer: Observer | None = None,
+    open_environment: OpenEnvironment | None = None,
     faults: Faults | None = None,
 ) -> list[dict[str, Any]]:
     """Fine-tune all seeds of a run, and return the rows of the new run's online.jsonl.
@@ -103,17 +107,18 @@ def finetune_run(
         command: The command line, which the run notes.
         given: Options that the user named, which are refused where nothing reads them.
         observer: Hears of progress and remarks.
+        open_environment: Opens environments instead of the task's own.
         faults: What is wrong with the request so far.
     """
     observer = observer or Observer()
     with faults or Faults() as found:
-        loaded, algorithm, task = _checked(request, given, found)
+        loaded, algorithm, task = _checked(request, given, found, elsewhere=open_environment is not None)
     offline = _offline_data(request, loaded, observer)
     settings = FinetuneSettings(request.steps, request.lanes, request.ratio, request.online_share)
     directory = _start(request, loaded, algorithm, task, settings, command)
     freeze = jax.jit(jax.vmap(algorithm.frozen))
     with (
-        _opened(task, request, observer) as where,
+        _opened(task, request, observer, open_environment) as where,
         observer.progress(f"fine-tuning on {task.name}", unit="rounds") as line,
     ):
         rows = fine_tune(
@@ -141,8 +146,11 @@ def finetune_run(
     return rows
 
 
-def _checked(request: Finetuning, given: Collection[str], faults: Faults) -> tuple[LoadedRun, FineTunes, Task]:
-    """The run, its algorithm as it goes on, and where; `faults` gathers what is wrong with the request."""
+def _checked(
+    request: Finetuning, given: Collection[str], faults: Faults, *, elsewhere: bool
+) -> tuple[LoadedRun, FineTunes, Task]:
+    """The run, its algorithm as it goes on, and where; `faults` gathers what is wrong with the request. `elsewhere`: in
+    environments that the caller opens."""
     check_writable(request.out)
     with faults.also():
         if request.without_offline_data and (request.online_share or "online_share" in given):
@@ -157,42 +165,56 @@ def _checked(request: Finetuning, given: Collection[str], faults: Faults) -> tup
         )
     trained = loaded.config.known_task()
     task = trained if request.task is None else get_task(request.task)
-    route, whose = ("in a simulator", "") if task.simulated else ("pure", f"{task.name}, which has no simulator")
+    if task.environment is None and not elsewhere:
+        raise ConfigError(
+            f"{request.run}: expected a task with an environment to act in, found {task.name}, of which there are "
+            f"logs alone; a task file names one in its table [environment]."
+        )
+    simulated = task.simulated or elsewhere
+    route, whose = ("in a simulator", "") if simulated else ("pure", f"{task.name}, which has no simulator")
     with faults.also():
         refuse_others(request, ROUTES[route], whose, given=given)
     check_cameras(loaded, task)
-    if task.image_shape is None:
-        raise ConfigError(f"{option('task')}: expected a task of images, as HazardRun, found {task.name}.")
     return loaded, loaded.algorithm.fine_tuning(), task
 
 
 @contextmanager
-def _opened(task: Task, request: Finetuning, observer: Observer) -> Iterator[PureTask | OnlineSimulator]:
+def _opened(
+    task: Task, request: Finetuning, observer: Observer, open_environment: OpenEnvironment | None
+) -> Iterator[PureTask | OnlineSimulator]:
     """The task to act in, for as long as the block runs."""
-    if not task.simulated:
+    if not task.simulated and open_environment is None:
         yield pure_task_of(task)
         return
-    choose_renderer(task, observer)
+    if task.vision is not None:
+        choose_renderer(task, observer)
     # Here: nothing else of this command needs a simulator.
     from surefoot.envs.workers.vector import VectorSimulator
 
     workers = min(request.lanes, os.cpu_count() or 1) if request.workers is None else request.workers
-    with VectorSimulator(task, num_envs=request.lanes, workers=workers) as environment:
-        yield OnlineSimulator(environment, task.spec.observation_shape, task.horizon)
+    units = None if task.file is None else ActionUnits.of(task.file.action)
+    if open_environment is not None:
+        opened = open_environment(task, request.lanes, workers)
+    else:
+        opened = VectorSimulator(task, num_envs=request.lanes, workers=workers)
+    with opened as environment:
+        yield OnlineSimulator(environment, task.spec.observation_shape, task.horizon, units=units)
 
 
 def _offline_data(request: Finetuning, loaded: LoadedRun, observer: Observer) -> FrameData | None:
     if request.without_offline_data:
         return None
     found = run_data(loaded.directory, loaded.config)
-    if found.frames is None:
+    data = found.transitions if found.frames is None else found.frames
+    if data is None:
         raise ConfigError(
             f"{request.run}: expected the offline data, found none: {found.reason}; without "
             f"them the model forgets what they taught it, costs that became rare first, and learns from the first "
             f"round's episodes alone, which {option('without_offline_data')} accepts."
         )
-    observer.remark(remarks(found.frames, data_task(loaded.config), place=str(found.path)))
-    return in_memory(found.frames)  # the replay grows beside them
+    observer.remark(remarks(data, data_task(loaded.config), place=str(found.path)))
+    # The replay grows beside them.
+    return frames_of(data) if isinstance(data, Dataset) else in_memory(data)
 
 
 def _start(

@@ -30,7 +30,7 @@ def for_vectors(changes: dict[str, Any]) -> dict[str, Any]:
     """A preset for tasks whose observations are vectors: two layers as wide as the recurrent model's read them."""
     model: WorldModelConfig = changes.get("world_model", WorldModelConfig())
     read = replace(model, encoder="mlp", channels=(model.hidden, model.hidden), observation_scale=1.0)
-    return {**changes, "world_model": read}
+    return {**changes, "world_model": read, "scale_observations": True}
 
 
 _SMALL: dict[str, Any] = {

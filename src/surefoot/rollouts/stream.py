@@ -19,6 +19,7 @@ from surefoot.protocols import Acts
 from surefoot.rollouts import scan
 from surefoot.rollouts.acting import act, step_keys
 from surefoot.rollouts.host import check_actions, walk
+from surefoot.tasks.action_units import ActionUnits
 from surefoot.types import Policy, PolicyInputs
 
 _MOST_SEED = 2**31 - 1
@@ -51,6 +52,8 @@ class OnlineSimulator(NamedTuple):
     """Decisions after which an episode is truncated."""
     ends_early: bool = True
     """An episode may be over before: where no place is left for the next goal."""
+    units: ActionUnits | None = None
+    """Bounds and rates to which the environment holds actions, as it is given them."""
 
 
 def _each(key: Key[Array, ""], episode: Int[Array, " n"]) -> Key[Array, " n"]:
@@ -90,13 +93,19 @@ def roll_out_envs(
     drawn = jax.vmap(lambda one: jax.random.randint(one, (), 0, _MOST_SEED))(_each(start, numbers))
     seeds = np.asarray(drawn, np.int64).reshape(-1, env.num_envs)
     episode, length = np.zeros(env.num_envs, np.int32), np.zeros(env.num_envs, np.int32)
-    memory = algorithm.policy(state).initial(env.num_envs)
+    memory, before = algorithm.policy(state).initial(env.num_envs), None
 
     def choose(_: int, observation: np.ndarray) -> np.ndarray:
-        nonlocal memory
+        nonlocal memory, before
         seen = observation.reshape(-1, *task.shape)
         memory, action = _act(algorithm, state, memory, seen, length, key, everyone + env.num_envs * episode)
-        return check_actions(np.asarray(action, np.float32), everyone >= 0)
+        chosen = check_actions(np.asarray(action, np.float32), everyone >= 0)
+        if task.units is None or not np.isfinite(task.units.rate_limit).any():
+            return chosen
+        first = (length == 0)[:, None]  # an episode's first action has none before it
+        free = task.units.physical(chosen)
+        before = task.units.limited(free, free if before is None else np.where(first, free, before))
+        return task.units.normalized(before).astype(np.float32)
 
     rows: list[tuple[np.ndarray, ...]] = []
     upcoming = (seeds[episode + 1, everyone] for _ in range(task.horizon))

@@ -7,12 +7,41 @@ where it has several: `speed`, `position[0]`; parts within parts are joined by d
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from surefoot.errors import ConfigError
+
+
+class FlatSpaces(NamedTuple):
+    """The numbers of an environment's observations and actions."""
+
+    observation: tuple[str, ...]
+    action: tuple[str, ...]
+    low: Float[np.ndarray, " act"]
+    high: Float[np.ndarray, " act"]
+
+    @classmethod
+    def of(cls, env: Any) -> "FlatSpaces":
+        """Those of a Gymnasium environment. A part of an observation that is called as an action or as the reward has
+        `observation.` before its name. Raises `ConfigError`, "expected ..., found ..."."""
+        from gymnasium import spaces
+
+        seen, acts = flat_names(env.observation_space, "observation"), env.action_space
+        if not isinstance(acts, spaces.Box):
+            why = "the algorithms choose real numbers, and have no way to choose one of several"
+            raise ConfigError(f"expected actions of a Box, found {acts!s:.80}: {why}")
+        low, high = (bound.reshape(-1).astype(np.float64) for bound in (acts.low, acts.high))
+        action = tuple(f"action[{number}]" for number in range(len(low)))
+        taken = {*action, "reward", "terminated", "truncated"}
+        return cls(tuple(f"observation.{name}" if name in taken else name for name in seen), action, low, high)
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether an action has no finite bounds to scale it by."""
+        return not (np.isfinite(self.low).all() and np.isfinite(self.high).all())
 
 
 def flat_names(space: Any, name: str) -> tuple[str, ...]:

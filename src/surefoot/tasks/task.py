@@ -98,9 +98,10 @@ class Task(Ranged):
         Args:
             make_env: Its id, or a function that makes it. A function of a module can be called again wherever the run
                 is; another one is handed over to `Run.evaluate` again.
-            constraints: What must hold: expressions over `observation[0]`, ..., `action[0]`, ... that are at most 0
-                where it is safe, as "abs(observation[2]) - 6", or tables as `[[constraint]]` in a task file. Without
-                any: `info["cost"]`, of which none may occur.
+            constraints: What must hold: expressions over `observation[0]`, ..., `action[0]`, ... (where observations
+                are a Dict or a Tuple, over the names of its parts, as `tasks.spaces` says) that are at most 0 where it
+                is safe, as "abs(observation[2]) - 6", or tables as `[[constraint]]` in a task file. Without any:
+                `info["cost"]`, of which none may occur.
             horizon: Longest episode, in steps; by default the environment's own limit.
             name: Of the task; by default the environment's.
 

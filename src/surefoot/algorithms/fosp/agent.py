@@ -40,7 +40,7 @@ from surefoot.algorithms.imagination import (
     without_memory,
 )
 from surefoot.constraints import augmented_update
-from surefoot.data.frames import Frames
+from surefoot.data.frames import Frames, ObservationScales, scaled
 from surefoot.hyperparameters import change
 from surefoot.nn import GaussianActor, apply_gradient, clip_each, move_towards
 from surefoot.nn.two_hot import two_hot_mean
@@ -73,9 +73,9 @@ class FOSP(FOSPConfig):
 
     # --- init, update ---
 
-    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> FOSPState:
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: ObservationScales | None = None) -> FOSPState:
         """Fresh networks."""
-        return init_state(spec, key, self)
+        return init_state(spec, key, self, self.first_scales(spec, statistics))
 
     def update_policy(
         self, state: FOSPState, batch: Frames, latent: Latent, key: Key[Array, ""]
@@ -136,9 +136,9 @@ class FOSP(FOSPConfig):
             return kept, jnp.where(takes_online[:, None], online, offline)
 
         if self.expanding.expansion:
-            return recurrent_policy(state.model, choose, Choices.none, config=self.world_model)
+            return recurrent_policy(state.model, choose, Choices.none, config=self.world_model, scales=state.scales)
         alone = without_memory(lambda features, key: proposed(state.actor, features, key))
-        return recurrent_policy(state.model, alone, lambda count: None, config=self.world_model)
+        return recurrent_policy(state.model, alone, lambda count: None, config=self.world_model, scales=state.scales)
 
     @property
     def choice(self) -> dict[str, Any]:
@@ -154,6 +154,7 @@ class FOSP(FOSPConfig):
 
     def window_infeasibility(self, state: FOSPState, frames: Frames, key: Key[Array, ""]) -> Float[Array, "b t"]:
         """p along windows [B, T, ...]: the probability that a violation cannot be avoided, as the critic sees it."""
+        frames = frames._replace(observation=scaled(frames.observation, state.scales))
         latent = posterior_states(state.model, frames, key, config=self.world_model, encoded_at_once=_ENCODED_AT_ONCE)
         return infeasibility(state.critics.reach, latent.features, frames.action, form=self.reach.reachability)
 

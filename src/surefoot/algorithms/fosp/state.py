@@ -11,6 +11,7 @@ from surefoot import world_model
 from surefoot.algorithms.fosp.config import FOSPConfig
 from surefoot.algorithms.imagination import Spread, init_spread
 from surefoot.constraints import AugmentedState, augmented_init
+from surefoot.data.frames import ObservationScales
 from surefoot.nn import GaussianActor, NormedMLP, init_optimizer
 from surefoot.types import DataSpec
 from surefoot.world_model import WorldModel
@@ -57,9 +58,11 @@ class FOSPState(NamedTuple):
     lagrangian: AugmentedState
     reward_spread: Spread
     cost_spread: Spread
+    scales: ObservationScales | None = None
+    """Of observations, where they are scaled."""
 
 
-def init_state(spec: DataSpec, key: Key[Array, ""], config: FOSPConfig) -> FOSPState:
+def init_state(spec: DataSpec, key: Key[Array, ""], config: FOSPConfig, scales: ObservationScales | None) -> FOSPState:
     """The first state."""
     k_model, k_critics, k_actor = jax.random.split(key, 3)
     model = world_model.make_world_model(
@@ -79,6 +82,7 @@ def init_state(spec: DataSpec, key: Key[Array, ""], config: FOSPConfig) -> FOSPS
         lagrangian=augmented_init(config.cost.lagrangian),
         reward_spread=init_spread(),
         cost_spread=init_spread(),
+        scales=scales,
     )
 
 

@@ -45,7 +45,7 @@ from surefoot.constraints import (
     episode_pid_init,
     episode_pid_update,
 )
-from surefoot.data.frames import Frames
+from surefoot.data.frames import Frames, ObservationScales
 from surefoot.nn import GaussianActor, NormedMLP, apply_gradient, clip_each, init_optimizer, move_towards
 from surefoot.nn.two_hot import two_hot_loss, two_hot_mean
 from surefoot.types import DataSpec, Metrics, Policy
@@ -82,6 +82,8 @@ class SafeDreamerState(NamedTuple):
     """Of osrp-lag's planner; offline its multiplier stays at 0."""
     episode_steps: Float[Array, ""]
     """Decisions in an episode of the task."""
+    scales: ObservationScales | None = None
+    """Of observations, where they are scaled."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ class SafeDreamer(SafeDreamerConfig):
 
     # --- init, policy ---
 
-    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> SafeDreamerState:
+    def init(
+        self, spec: DataSpec, key: Key[Array, ""], statistics: ObservationScales | None = None
+    ) -> SafeDreamerState:
         """Fresh networks."""
         k_model, k_reward, k_cost, k_actor = jax.random.split(key, 4)
         model = world_model.make_world_model(
@@ -116,6 +120,7 @@ class SafeDreamer(SafeDreamerConfig):
             reward_spread=init_spread(),
             pid=episode_pid_init(self.pid),
             episode_steps=jnp.float32(spec.horizon if self.episode_steps is None else self.episode_steps),
+            scales=self.first_scales(spec, statistics),
         )
 
     @property
@@ -125,18 +130,20 @@ class SafeDreamer(SafeDreamerConfig):
 
     def policy(self, state: SafeDreamerState) -> Policy:
         """Belief by the world model, action by the actor or by planning."""
-        model, config = state.model, self.world_model
+        policy_of = partial(recurrent_policy, state.model, config=self.world_model, scales=state.scales)
         if self.form == "bsrp-lag":
 
             def choose(features: Array, key: Key[Array, ""]) -> Float[Array, "n act"]:
                 distribution = state.actor(features)
                 return distribution.mean if self.acting.act_with == "mean" else distribution.sample(key)
 
-            return recurrent_policy(model, without_memory(choose), lambda count: None, config=config)
+            return policy_of(without_memory(choose), lambda count: None)
         multiplier = state.pid.multiplier if self.form == "osrp-lag" else None
-        choose_plan = planning_policy(model, state.critics, state.actor, multiplier, state.episode_steps, config=self)
-        first = partial(first_memory, horizon=self.imagination.horizon, action_dim=model.rssm.action_kernel.shape[0])
-        return recurrent_policy(model, choose_plan, first, config=config)
+        choose_plan = planning_policy(
+            state.model, state.critics, state.actor, multiplier, state.episode_steps, config=self
+        )
+        action_dim = state.model.rssm.action_kernel.shape[0]
+        return policy_of(choose_plan, partial(first_memory, horizon=self.imagination.horizon, action_dim=action_dim))
 
     def fine_tuning(self) -> "SafeDreamer":
         """The algorithm that goes on online: everything learns in every update."""

@@ -4,13 +4,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import gymnasium
 import numpy as np
 
 from surefoot.data.logs.table import Log, numbers_if_any, seconds_of
-from surefoot.errors import ConfigError
+from surefoot.tasks.spaces import FlatSpaces
 
 _ROLES: dict[str, str] = {
     "episode": r"(episode|ep|traj|trajectory|rollout|run)(_?(id|index|number|name))?",
@@ -87,37 +85,28 @@ def infer_task_file(log: Log, *, name: str, paths: Sequence[str]) -> str:
     ).replace("\n\n\n", "\n\n")
 
 
-def infer_from_environment(make: str, *, name: str) -> str:
-    """The text of a first task file for a Gymnasium environment, by its id. Raises `ConfigError`."""
-    try:
-        env: Any = gymnasium.make(make)
-    except gymnasium.error.Error as error:
-        found = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
-        raise ConfigError(
-            f"{make}: expected a log, or the id of a Gymnasium environment, found {found:.200}."
-        ) from error
-    seen, acts, horizon = env.observation_space, env.action_space, getattr(env.spec, "max_episode_steps", None)
-    env.close()
-    for what, space in (("observations", seen), ("actions", acts)):
-        if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-            raise ConfigError(f"{make}: {what}: expected a Box of one axis, found {space!s:.100}.")
+def infer_from_spaces(spaces: FlatSpaces, *, make: str, limit: int | None, name: str) -> str:
+    """The text of a first task file for the environment that `make` names, by its spaces; `limit`: its longest
+    episode, where it says so."""
+    horizon = f"horizon = {limit or 1000}  # steps; "
     return "\n".join(
         [
             f"# A first task file, written from the spaces of {make}. Check every line: it says what the system is.",
             "",
             "[task]",
             f"name = {json.dumps(name)}",
-            f"horizon = {horizon or 1000}  # "
-            + ("its limit" if horizon else "it has no limit: write the longest episode"),
+            horizon + ("its limit" if limit else "it has no limit: write the longest episode"),
             'reference_returns = "from data"  # or [low, high]: returns that score 0 and 1',
             "",
-            "[observation]",
-            f"columns = {json.dumps([f'observation[{number}]' for number in range(seen.shape[0])])}",
+            "[observation]  # a Box row by row, a Dict by its keys, a Tuple by its places; you may rename them",
+            *_names("columns", spaces.observation),
+            '# units = { COLUMN = "m/s" }',
             "",
             "[action]",
-            f"columns = {json.dumps([f'action[{number}]' for number in range(acts.shape[0])])}",
-            f"low = {_numbers(acts.low.tolist())}",
-            f"high = {_numbers(acts.high.tolist())}",
+            *_names("columns", spaces.action),
+            f"low = {_numbers(spaces.low.tolist())}",
+            f"high = {_numbers(spaces.high.tolist())}",
+            *(["# they must be finite: write the plant's bounds"] if spaces.unbounded else []),
             "",
             *_reward(["reward"]),
             "",
@@ -131,6 +120,20 @@ def infer_from_environment(make: str, *, name: str) -> str:
             f"make = {json.dumps(make)}",
             "",
         ]
+    )
+
+
+def _names(key: str, columns: Sequence[str]) -> list[str]:
+    """A list of names, on lines of about 100 letters."""
+    lines = [""]
+    for one in columns:
+        word = f"{json.dumps(one)}, "
+        lines += [""] if len(lines[-1] + word) > 100 else []
+        lines[-1] += word
+    return (
+        [f"{key} = [{lines[0][:-2]}]"]
+        if len(lines) == 1
+        else [f"{key} = [", *(f"    {one[:-1]}" for one in lines), "]"]
     )
 
 

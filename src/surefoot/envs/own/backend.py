@@ -6,7 +6,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from jaxtyping import Float
 
 from surefoot.envs.own.live import Computed, Happened, LiveColumns
@@ -14,7 +13,7 @@ from surefoot.envs.own.making import MAKE, EnvironmentFault, brief, make_environ
 from surefoot.errors import ConfigError, SurefootError
 from surefoot.tasks import Task
 from surefoot.tasks.action_units import ActionUnits
-from surefoot.tasks.spaces import flat_names, flat_values
+from surefoot.tasks.spaces import FlatSpaces, flat_values
 from surefoot.tasks.task_file import (
     ActionTable,
     ConstraintTable,
@@ -35,13 +34,12 @@ class GymnasiumBackend:
         """`draws`: whether `render` will be called; `made`: the environment, where it exists already."""
         self.env = make_environment(task, draws=draws) if made is None else made
         try:
-            names = _observed(self.env, task.name)
-            low, high = _bounds(self.env, task.name)
+            found = flat_spaces(self.env, task.name)
             unnamed = partial(file_of_environment, self.env, task.name, task.horizon, cost="info.cost")
             self.file = unnamed() if task.file is None else task.file
-            self._order = _order(self.file, names)
+            self._order = _order(self.file, found.observation)
             self.units = ActionUnits.of(self.file.action)
-            _check_actions(self.file, self.units, low, high)
+            _check_actions(self.file, self.units, found.low, found.high)
             self.columns = LiveColumns(self.file)
         except BaseException:
             self.close()
@@ -107,16 +105,14 @@ def file_of_environment(env: gymnasium.Env[Any, Any], name: str, horizon: int, *
 
     Raises `EnvironmentFault` for spaces that do not do.
     """
-    names, (low, high) = _observed(env, name), _bounds(env, name)
-    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+    found = flat_spaces(env, name)
+    if found.unbounded:
         raise EnvironmentFault(name, MAKE, f"expected actions between finite bounds, found {env.action_space!s:.80}")
     none = ConstraintTable("cost", expression="0", kind="cost")
     return TaskFile(
         TaskTable(name, horizon),
-        ObservationTable(names),
-        ActionTable(
-            tuple(f"action[{number}]" for number in range(len(low))), tuple(low.tolist()), tuple(high.tolist())
-        ),
+        ObservationTable(found.observation),
+        ActionTable(found.action, tuple(found.low.tolist()), tuple(found.high.tolist())),
         (none,),
         environment=EnvironmentTable("", cost=cost),
     )
@@ -125,20 +121,12 @@ def file_of_environment(env: gymnasium.Env[Any, Any], name: str, horizon: int, *
 # --- spaces ----------------------------------------------------------------------------------------------------------
 
 
-def _observed(env: gymnasium.Env[Any, Any], task: str) -> tuple[str, ...]:
+def flat_spaces(env: gymnasium.Env[Any, Any], task: str) -> FlatSpaces:
+    """The environment's numbers. Raises `EnvironmentFault` for spaces that are none."""
     try:
-        return flat_names(env.observation_space, "observation")
+        return FlatSpaces.of(env)
     except ConfigError as error:
         raise EnvironmentFault(task, MAKE, str(error)) from error
-
-
-def _bounds(env: gymnasium.Env[Any, Any], task: str) -> tuple[np.ndarray, np.ndarray]:
-    """The bounds of the actions, flat."""
-    space = env.action_space
-    if isinstance(space, spaces.Box):
-        return space.low.reshape(-1).astype(np.float64), space.high.reshape(-1).astype(np.float64)
-    why = "the algorithms choose real numbers, and have no way to choose one of several"
-    raise EnvironmentFault(task, MAKE, f"expected actions of a Box, found {space!s:.80}: {why}")
 
 
 def _order(file: TaskFile, names: tuple[str, ...]) -> np.ndarray:

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from surefoot.envs.own.backend import GymnasiumBackend, file_of_environment
+from surefoot.envs.own.backend import GymnasiumBackend, file_of_environment, flat_spaces
 from surefoot.envs.own.making import as_gymnasium, make_environment
 from surefoot.errors import ConfigError
 from surefoot.tasks import CostLimit, Environment, Task
 from surefoot.tasks.own_task import maker
 from surefoot.tasks.reference import Reference
+from surefoot.tasks.spaces import FlatSpaces
 
 HORIZON = 1000
 """Longest episode where the environment has no limit and none is given."""
@@ -35,6 +36,16 @@ def unnamed_task(
         env.close()
     wide, acts = len(file.observation.columns), len(file.action.columns)
     return _task(name, reference, wide, acts, file.task.horizon, file=file)
+
+
+def spaces_of(make: str) -> tuple[FlatSpaces, int | None]:
+    """The numbers of an environment by its Gymnasium id or "module:function", and its longest episode where it has a
+    limit. Raises `EnvironmentFault`."""
+    env = make_environment(_task(make, maker(make), 1, 1, HORIZON), draws=False)
+    try:
+        return flat_spaces(env, make), None if env.spec is None else env.spec.max_episode_steps
+    finally:
+        env.close()
 
 
 def local_backend(make: Callable[[], Any], task: Task) -> GymnasiumBackend:
