@@ -19,6 +19,7 @@ from surefoot.hyperparameters import change
 from surefoot.nn import NormedMLP
 from surefoot.nn.networks import Dense
 from surefoot.tasks import get_task
+from surefoot.testing.checks import dataset
 from surefoot.types import DataSpec, PolicyInputs
 from surefoot.world_model import WorldModelConfig
 
@@ -228,4 +229,4 @@ def test_units_of_observations_do_not_matter(state: FOSPState) -> None:
     unscaled = act(ObservationScales.none(3), jnp.asarray(rows))
     assert np.abs(act(ObservationScales.none(3), jnp.asarray(other)) - unscaled).max() > 0.01
     with pytest.raises(ConfigError, match="scale_observations: expected False for HazardRun, whose observations are"):
-        algorithm.prepare(None, get_task("HazardRun"))
+        algorithm.prepare(dataset(), get_task("HazardRun"))

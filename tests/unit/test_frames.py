@@ -65,7 +65,8 @@ def test_vectors_are_scaled_by_their_own_mean_and_deviation() -> None:
     np.testing.assert_array_equal(scales.mean, [2, 5, 1000])
     np.testing.assert_array_equal(scales.deviation, [1, 1, 1000])  # the second never changes
     np.testing.assert_array_equal(scaled(jnp.asarray(rows), scales), [[-1, 0, -1], [1, 0, 1]])
-    assert scaled(rows, None) is rows
+    unchanged = jnp.asarray(rows)
+    assert scaled(unchanged, None) is unchanged
     frames = frames_of(two_episodes())  # 0, 1, 2, 10, 11
     found = frames.windows(length=2, scales=True).statistics
     assert found is not None
