@@ -135,7 +135,7 @@ class LoadedPolicy:
             return self._in_batches(
                 "action",
                 observation,
-                lambda rows, batch: self._act(self._leaves, rows, None, jax.random.fold_in(key, batch)),
+                lambda rows, batch: self._act(self._leaves, rows, None, key, np.int32(batch)),
             )
         rows = self.checked(observation)
         left = budget_of_each(check_remaining(remaining_budget, name="remaining_budget"), rows)
@@ -144,7 +144,7 @@ class LoadedPolicy:
             "action",
             rows,
             lambda part, batch: self._act(
-                self._leaves, part[:, :-1], part[:, -1], jax.random.fold_in(key, batch), np.int32(step)
+                self._leaves, part[:, :-1], part[:, -1], key, np.int32(batch), np.int32(step)
             ),
             beside=left,
         )

@@ -134,8 +134,7 @@ class ControlSession:
             seen = np.zeros((count, spec.observation_dim), np.float32 if spec.image_shape is None else np.uint8)
             left = np.zeros(count, np.float32) if self._policy.needs_budget else None
             memory = self._policy.algorithm.policy(self._policy.state).initial(count)
-            key = jax.random.fold_in(self._key, 0)
-            jax.block_until_ready(self._policy.act_in_session(memory, seen, left, np.int32(0), key, left))
+            jax.block_until_ready(self._policy.act_in_session(memory, seen, left, np.int32(0), self._key, left))
             return time.perf_counter() - began
 
     def _act(self, observation: Any) -> Float[np.ndarray, "*n act"]:
@@ -150,9 +149,9 @@ class ControlSession:
         if self._policy.needs_budget:
             margin = self._margins[:, min(self.steps, self._margins.shape[1] - 1)]
             left = (self.remaining.reshape(-1) - margin).astype(np.float32)
-        key = jax.random.fold_in(self._key, self.steps)
         reward = None if left is None else self._last_reward()
-        memory, actions = self._policy.act_in_session(self._memory, batch, left, np.int32(self.steps), key, reward)
+        step = np.int32(self.steps)
+        memory, actions = self._policy.act_in_session(self._memory, batch, left, step, self._key, reward)
         checked = self._policy.finite("action", actions, batch)
         self._memory, self._reward = memory, None
         self.steps += 1
