@@ -313,6 +313,15 @@ class HasActionValue(Protocol):
 
 
 @runtime_checkable
+class HasCostToCome(Protocol):
+    """An algorithm whose values say what is still to be paid."""
+
+    def cost_to_come(self, state: Any, observation: Float[Array, "n obs"], /) -> Float[Array, " n"]:
+        """V_c [n]: the discounted cost to come of acting as the policy does, in the units of the cost."""
+        ...
+
+
+@runtime_checkable
 class ActsFeasibly(HasFeasibleValue, Protocol):
     """An algorithm whose policy asks such values for feasible actions."""
 

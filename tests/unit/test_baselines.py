@@ -173,6 +173,22 @@ def test_7_bcq_acts_with_the_best_candidate_within_the_limit(preset: str, best: 
     assert np.allclose(acted, largest, atol=1e-6) == best
 
 
+@pytest.mark.parametrize("name", ["cpq", "bcq_lag", "bear_lag"])
+def test_the_cost_to_come_is_that_of_the_policy_s_action(name: str) -> None:
+    """Q_c = 3 a_0, one member's 2 a_0: the larger, of the action that the policy takes."""
+    algorithm = config(name, "small", hidden=(4,))
+    state = algorithm.init(SPEC, jax.random.key(0))
+    members = len(state.critics.cost.network.layers[0].bias)
+    one = linear(MLP((Dense(jnp.zeros((members, 5, 1)), jnp.zeros((members, 1))),)), 1.0)
+    slopes = jnp.full((members, 1, 1), 3.0).at[0].set(2.0)
+    critic = MLP((Dense(one.layers[0].kernel * slopes, one.layers[0].bias),))
+    state = state._replace(critics=state.critics._replace(cost=state.critics.cost._replace(network=critic)))
+    policy, observation = algorithm.policy(state), batch().observation
+    _, action = policy.act(policy.initial(ROWS), PolicyInputs(observation), jax.random.key(0))
+    expected = np.where(action[:, 0] > 0, 3.0, 2.0) * action[:, 0]
+    np.testing.assert_allclose(algorithm.cost_to_come(state, observation), expected, rtol=1e-5)
+
+
 def test_7_without_a_candidate_within_the_limit_the_cheapest_acts() -> None:
     value, cost = jnp.asarray([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]), jnp.asarray([[0.1, 9.0], [0.2, 7.0], [5.0, 8.0]])
     candidates = jnp.arange(6.0).reshape(3, 2, 1)

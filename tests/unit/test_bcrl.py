@@ -73,7 +73,7 @@ def test_budgets_are_drawn_where_they_can_be_kept(state: Any) -> None:
     assert (np.asarray(before) >= q - 1e-4).all()  # so the action keeps it
 
 
-def test_rewards_are_sought_while_the_budget_is_above_the_least_cost(state: Any) -> None:
+def test_rewards_are_sought_while_the_budget_is_above_the_cost_to_come(state: Any) -> None:
     fixed = with_constants(state, least=4.0)
     np.testing.assert_allclose(act(TINY, fixed, [0.0, 3.9, 4.1, np.inf])[1], [-0.5, -0.5, 0.5, 0.5], atol=1e-6)
     careful = change(TINY, budget_margin=1.0)
@@ -109,4 +109,4 @@ def test_least_costs_are_learned_from_the_data(state: Any) -> None:
     for number in range(60):
         state, metrics = update(state, batch, jax.random.key(number), phase="joint")
     np.testing.assert_allclose(metrics["cost/critic"], 1.0)
-    np.testing.assert_allclose(plain.least_cost(state, batch.observation).mean(), 1.0, atol=0.2)
+    np.testing.assert_allclose(plain.cost_to_come(state, batch.observation).mean(), 1.0, atol=0.2)

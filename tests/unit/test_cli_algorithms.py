@@ -9,7 +9,7 @@ import pytest
 from surefoot import presets
 from surefoot.algorithms import ALGORITHMS, SafeDreamer
 from surefoot.cli.main import main
-from surefoot.protocols import HasActionValue, HasFeasibleValue
+from surefoot.protocols import HasActionValue, HasCostToCome, HasFeasibleValue
 from surefoot.report import algorithms
 from surefoot.tasks import get_task
 
@@ -93,6 +93,7 @@ def test_the_table_names_every_algorithm_and_its_values(capsys: pytest.CaptureFi
         algorithm = presets.build(name, get_task("PointRobot"))
         assert ("feasible value" in line) == isinstance(algorithm, HasFeasibleValue)
         assert ("action value" in line) == isinstance(algorithm, HasActionValue)
+        assert ("cost to come" in line) == isinstance(algorithm, HasCostToCome)
         assert kind.paper in line
 
 

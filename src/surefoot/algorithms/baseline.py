@@ -4,6 +4,7 @@ The methods stand as their papers mean them. What OSRL's public code does otherw
 `reference_*`, which `reference_code` puts in place.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -40,7 +41,7 @@ from surefoot.nn.offline import (
 )
 from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import Task
-from surefoot.types import DataSpec, Metrics, Phase, Transition
+from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
 LAGRANGIAN_GAINS = PIDGains(proportional=0.1, integral=0.003, derivative=0.001, smoothing=0.0, most=20.0)
 """OSRL's, of costs in units of the discounted sum, with an upper bound."""
@@ -83,7 +84,7 @@ class BaselineConfig(Ranged):
         return (Phase("joint", self.updates, self.batch_size),)
 
 
-class LimitedInTraining(Ranged):
+class LimitedInTraining(Ranged, ABC):
     """A method that is trained for one limit on an episode's cost, on transitions, in updates of every network."""
 
     limit: LimitConfig
@@ -112,6 +113,16 @@ class LimitedInTraining(Ranged):
     def sample_weights(self, state: Any, data: Transition, *, phase: str) -> None:
         """Every transition alike."""
         return None
+
+    @abstractmethod
+    def policy(self, state: Any) -> Policy:
+        """How a state acts."""
+
+    def cost_to_come(self, state: Any, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
+        """Q_c [n] of one draw of the policy's actions."""
+        policy = self.policy(state)
+        _, action = policy.act(policy.initial(len(observation)), PolicyInputs(observation), jax.random.key(0))
+        return reduced(critic_values(state.critics.cost.network, observation, action), self.training.cost_reduction)
 
 
 def continues(batch: Transition, training: BaselineConfig) -> tuple[Float[Array, " b"], Float[Array, " b"]]:

@@ -10,13 +10,24 @@ import optax
 from surefoot import presets
 from surefoot.algorithms import ALGORITHMS, GROUP, algorithm_class
 from surefoot.errors import SurefootError
-from surefoot.protocols import Algorithm, CitesPaper, HasActionValue, HasFeasibleValue, SearchesActions
+from surefoot.protocols import (
+    Algorithm,
+    CitesPaper,
+    HasActionValue,
+    HasCostToCome,
+    HasFeasibleValue,
+    SearchesActions,
+)
 from surefoot.tasks import get_task
 from surefoot.training.chunk import state_template
 
 REFERENCE_TASK = "PointRobot"
 """Of the sizes: its vectors have 11 numbers, its actions two."""
-OFFERS: Mapping[str, type[Any]] = {"feasible value": HasFeasibleValue, "action value": HasActionValue}
+OFFERS: Mapping[str, type[Any]] = {
+    "feasible value": HasFeasibleValue,
+    "cost to come": HasCostToCome,
+    "action value": HasActionValue,
+}
 """What values say of states and of actions."""
 
 

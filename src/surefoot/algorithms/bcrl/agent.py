@@ -176,13 +176,13 @@ class BCRL(Ranged):
 
     # --- what the values say ---
 
-    def least_cost(self, state: BCRLState, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
+    def cost_to_come(self, state: BCRLState, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
         """V_c [n], the least cost still to come, in units of the cost."""
         return cost_value(state.cost_value.network, normalized(observation, state.statistics))
 
     def feasible_value(self, state: BCRLState, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
         """The least cost still to come less the margin; > 0 where no budget of 0 can be kept."""
-        return self.least_cost(state, observation) - self.budget.budget_margin
+        return self.cost_to_come(state, observation) - self.budget.budget_margin
 
     def action_value(self, state: BCRLState, observation: Float[Array, "n obs"], action: Any) -> Float[Array, " n"]:
         """Q_r [n] without a limit, in units of the rewards' standard deviation."""
