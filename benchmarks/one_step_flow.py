@@ -85,7 +85,7 @@ def with_students(run: LoadedRun, data: Path) -> tuple[OneStepFlow, Any]:
     return algorithm, jax.jit(jax.vmap(learn))(run.states, fresh, cumulative, keys)
 
 
-def roll_out(method: str, algorithm: Any, states: Any, poses: np.ndarray, seeds: tuple[int, ...]) -> list[dict]:
+def roll_out(method: str, algorithm: Any, states: Any, poses: np.ndarray, seeds: tuple[int, ...]) -> list[Any]:
     """A row for each seed: episodes without violation, return."""
     records = roll_out_seeds(algorithm, states, poses, seeds=seeds)
     found = zip(seeds, records.cost == 0, records.episode_return, strict=True)
@@ -152,7 +152,9 @@ def main() -> None:
     poses = starts.poses[: options.episodes]
     run = load_run(options.fisor_run, {})
     policies = {"one_step_flow": with_students(run, options.data), "fisor": (run.algorithm, run.states)}
-    episodes = [row for name, one in policies.items() for row in roll_out(name, *one, poses, run.config.seeds)]
+    episodes: list[dict[str, Any]] = []
+    for name, (algorithm, states) in policies.items():
+        episodes += roll_out(name, algorithm, states, poses, run.config.seeds)
     found = summarize(times, episodes)
     print(table(found))
     shares = {
