@@ -151,6 +151,19 @@ def test_a_task_of_ones_own_is_remarked_on_too() -> None:
     assert len(remarks(_at("rewards", slice(None), 600.0)(replace(ball(), task="Own")), own)) == 2
 
 
+def test_columns_go_by_the_task_files_names_and_references_from_data_are_not_compared(tmp_path: Path) -> None:
+    path = tmp_path / "tank.toml"
+    columns = ", ".join(f'"level_{number}"' for number in range(7))
+    path.write_text(
+        f'[task]\nname = "tank"\nhorizon = 100\n[observation]\ncolumns = [{columns}]\n[action]\n'
+        'columns = ["a", "b"]\nlow = [-1, -1]\nhigh = [1, 1]\n[reward]\ncolumn = "reward"\n[[constraint]]\nname = "c"\n'
+        'kind = "cost"\ncolumn = "c"\nlimit = 5\n[episodes]\nby = "episode"\n'
+    )
+    task = get_task(str(path))
+    found = remarks(_column(2, 1.0)(replace(ball(), task="tank")), task)
+    assert found == ["observations: column level_2 holds the same number in every one of 1,000 rows"]
+
+
 def test_one_array_under_two_names_is_remarked_on(tmp_path: Path) -> None:
     write_arrays(tmp_path / "data.hdf5", file_arrays(make_dataset()))
     with h5py.File(tmp_path / "data.hdf5", "r+") as file:

@@ -17,9 +17,11 @@ from surefoot.data import load
 from surefoot.data.logs import import_log, open_log
 from surefoot.envs.own.making import EnvironmentFault
 from surefoot.envs.vector import Step
+from surefoot.envs.workers import players as players_module
 from surefoot.envs.workers.players import OWN, Players
+from surefoot.envs.workers.process import WorkerDiedError
 from surefoot.envs.workers.vector import VectorSimulator
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, SimulatorError
 from surefoot.evaluation.along import StepRecorder
 from surefoot.evaluation.protocol import cost_limits
 from surefoot.report.along_plots import along_episodes
@@ -153,6 +155,28 @@ def test_a_log_that_was_collected_is_imported_to_the_episodes_that_ran(tmp_path:
     for key in ("observations", "actions", "rewards", "costs", "constraints", "terminated"):
         one, other = (getattr(load(path, task), key) for path in (data, again))
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_a_plant_that_cannot_be_made_is_no_dead_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shut:
+        """A worker that cannot make its environment, and knows none of the later requests."""
+
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+        def close(self) -> None: ...
+
+        def wait_open(self) -> None:
+            raise SimulatorError("task plant: environment.make: found none.")
+
+        def ask(self, *_: Any) -> None:
+            raise WorkerDiedError("asked before it was opened")
+
+    monkeypatch.setattr(players_module, "Worker", Shut)
+    deaths: list[Any] = []
+    with Players(plant(tmp_path), OWN, workers=1, on_death=deaths.append) as players:
+        for _ in range(2):  # the second finds the player of the first
+            with pytest.raises(SimulatorError, match=r"environment\.make"):
+                collect_own(OwnCollection(plant(tmp_path), episodes=1), players)
+    assert deaths == []
 
 
 def test_a_log_is_a_function_of_its_seed_alone(tmp_path: Path) -> None:

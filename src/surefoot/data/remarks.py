@@ -5,7 +5,7 @@ where it is asked to.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Bool
@@ -16,6 +16,7 @@ from surefoot.data.frames import FrameData
 from surefoot.data.jumps import observation_jumps
 from surefoot.data.mapping import read_rows
 from surefoot.tasks import Task
+from surefoot.tasks.task_file import FROM_DATA
 
 Data = Dataset | FrameData
 
@@ -113,16 +114,17 @@ def _columns(data: Data, task: Task) -> Iterator[str]:
         if columns.ndim != 2 or len(columns) < 2:
             continue
         rows = read_rows(columns, 0, min(len(columns), COLUMN_ROWS))
+        named = _names(task, key, rows.shape[1])
         still = np.flatnonzero((rows == rows[0]).all(0))
         odd = [] if may_be_still is None else [column for column in still.tolist() if column not in may_be_still]
         if odd:
-            yield f"{key}: {_listed(odd)} the same number in every one of {len(rows):,} rows"
+            yield f"{key}: {_listed([named[column] for column in odd])} the same number in every one of {len(rows):,} rows"
         pairs = [] if may_be_equal is None else [pair for pair in _duplicates(rows, still) if pair not in may_be_equal]
         if pairs:
-            named = ", ".join(f"{one} and {other}" for one, other in pairs[:_NAMED])
-            yield f"{key}: columns {named} hold the same numbers in every one of {len(rows):,} rows"
+            equal = ", ".join(f"{named[one]} and {named[other]}" for one, other in pairs[:_NAMED])
+            yield f"{key}: columns {equal} hold the same numbers in every one of {len(rows):,} rows"
         if key == "observations":
-            yield from _wild_columns(rows)
+            yield from _wild_columns(rows, named)
 
 
 def _rewards(data: Data) -> Iterator[str]:
@@ -177,7 +179,8 @@ def _against_h(data: Data) -> Iterator[str]:
 def _references(data: Data, task: Task) -> Iterator[str]:
     slack = REFERENCE_SLACK if task.dsrl_id is not None else WIDE_SLACK
     ranges = {"costs of episodes": (data.cost_returns, task.cost_return_min, task.cost_return_max)}
-    if data.rewards is not None:
+    waits = task.file is not None and task.file.task.reference_returns == FROM_DATA
+    if data.rewards is not None and not waits:
         ranges = {"returns": (data.returns, task.return_min, task.return_max), **ranges}
     for key, (sums, low, high) in ranges.items():
         if not len(sums) or high <= low:
@@ -214,7 +217,7 @@ def _duplicates(rows: np.ndarray, still: np.ndarray) -> list[tuple[int, int]]:
     return found
 
 
-def _wild_columns(rows: np.ndarray) -> Iterator[str]:
+def _wild_columns(rows: np.ndarray, named: Sequence[str]) -> Iterator[str]:
     sizes = np.abs(rows).max(0)
     usual = np.quantile(np.abs(rows[:: max(1, len(rows) // _QUANTILE_ROWS)]), 0.9, axis=0)
     wild = np.flatnonzero((usual > 0) & (sizes > SPIKE * usual))
@@ -223,12 +226,19 @@ def _wild_columns(rows: np.ndarray) -> Iterator[str]:
         row = int(np.abs(rows[:, column]).argmax())
         times = sizes[column] / usual[column]
         yield (
-            f"observations: {rows[row, column]:g} in row {row}, column {column} is {times:,.0f} times the usual size "
+            f"observations: {rows[row, column]:g} in row {row}, column {named[column]} is {times:,.0f} times the usual size "
             f"of {usual[column]:.3g}"
         )
 
 
-def _listed(columns: list[int]) -> str:
+def _names(task: Task, key: str, count: int) -> Sequence[str]:
+    """What the columns are called: by the task's file, else by their numbers."""
+    file = task.file
+    named = () if file is None else (file.observation if key == "observations" else file.action).columns
+    return named if len(named) == count else [str(column) for column in range(count)]
+
+
+def _listed(columns: list[str]) -> str:
     more = f" and {len(columns) - _NAMED} more" if len(columns) > _NAMED else ""
-    named = ", ".join(map(str, columns[:_NAMED]))
+    named = ", ".join(columns[:_NAMED])
     return f"column {named} holds" if len(columns) == 1 else f"columns {named}{more} hold"

@@ -135,11 +135,19 @@ class _Player(Generic[Episode]):
             self._open = make(self._task) if self._open is None else self._open
             return self._kind.play(self._open, order)
         if self._open is None:
-            start = start_of(self._task.isolated)
-            self._open = Worker(self._task, num_envs=1, start=start, timeout=ANSWER_SECONDS)
-            self._open.wait_open()
+            self._open = self._opened()
         self._open.ask(ipc.EPISODE, json.dumps(order._asdict()).encode())
         return self._kind.unpack(self._open.answer())
+
+    def _opened(self) -> Worker:
+        """A worker that is ready: one that could not open the task is asked for no episode."""
+        worker = Worker(self._task, num_envs=1, start=start_of(self._task.isolated), timeout=ANSWER_SECONDS)
+        try:
+            worker.wait_open()
+        except BaseException:
+            worker.close()
+            raise
+        return worker
 
     def close(self) -> None:
         """End it; the next episode starts another."""
