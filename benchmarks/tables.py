@@ -121,6 +121,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "flagship": flagship,
     "fisor-front": front,
     "slow-actuators": copied("slow_actuators", "table.md"),
+    "own-systems": copied("own_systems", "table.md"),
     "hazard-run": copied("hazard_run", "table.md"),
     "point-robot-pixels": copied("point_robot_pixels", "table.md"),
     "point-goal-vision": copied("point_goal_vision", "table.md"),

@@ -34,7 +34,7 @@ def test_the_start_page_runs_as_it_is_printed(tmp_path: Path, monkeypatch: pytes
     """Its commands are those of the page below but for the task file, which lies beside the log's program."""
     monkeypatch.chdir(tmp_path)
     for name in ("pendulum_log.py", "pendulum.toml"):
-        shutil.copy(TOP / "examples" / name, tmp_path)
+        shutil.copy(TOP / "examples" / "own_systems" / name, tmp_path)
     subprocess.run([sys.executable, "pendulum_log.py", "pendulum.csv", "--episodes", "20"], check=True)
     assert main(["task", "check", "pendulum.toml"]) == 0
     (code,) = programs_of("index.md")
@@ -59,7 +59,7 @@ def test_the_page_runs_as_it_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(TOP / "examples" / "pendulum_log.py", tmp_path)
+    shutil.copy(TOP / "examples" / "own_systems" / "pendulum_log.py", tmp_path)
     smaller = {"train": [*HYPERPARAMETERS, *INTERVALS, "--seeds", "0:1"]}
     names = []
     for words in commands():

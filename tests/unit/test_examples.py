@@ -1,10 +1,13 @@
 """The examples of other people's systems: task files that are read, and an environment of one that runs here."""
 
+import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import own_systems
 from surefoot.envs.workers.vector import VectorSimulator
 from surefoot.tasks import TASKS, get_task
 from surefoot.tasks.read_task_file import read_task_file
@@ -30,3 +33,13 @@ def test_the_pendulum_swings_as_gymnasiums() -> None:
     np.testing.assert_allclose(step.observation[0, 2], expected, atol=1e-5)
     assert step.cost[0] == float(abs(expected) > 6)
     np.testing.assert_allclose(cosine**2 + sine**2, 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", own_systems.FILES)
+def test_the_pages_files_and_commands_are_those_that_were_measured(name: str) -> None:
+    assert all((FOLDER / file).is_file() for file in own_systems.FILES[name])
+    words = [shlex.split(command) for command in own_systems.commands(name)]
+    assert {word for command in words for word in command if word.endswith(".toml")} == {f"{name}.toml"}
+    measured = json.loads((own_systems.RESULTS / "summary.json").read_text(encoding="utf-8"))["systems"]
+    if name in measured:
+        assert [step["command"] for step in measured[name]["steps"]] == own_systems.commands(name)

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ def commands_of(page: Path) -> list[str]:
 def test_commands_of_the_documentation(parses: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pendulum.toml").write_text(TANK.replace('"level", "flow_*"', '"level"'))  # the page's own is written
+    for name in ("boiler", "cstr"):
+        shutil.copy(TOP / "examples" / "own_systems" / f"{name}.toml", tmp_path)
     found = {command for page in PAGES for command in commands_of(page)}
     assert len(found) > 40
     for command in sorted(found):

@@ -1,4 +1,4 @@
-"""Write a log of Gymnasium's Pendulum as a CSV file: a noisy swing-up controller, which breaks a speed limit at times.
+"""Write a log of Gymnasium's Pendulum as a CSV file: noisy swing-up controllers of graded care, some of which brake.
 
 python pendulum_log.py pendulum.csv --episodes 100
 """
@@ -27,22 +27,26 @@ def main() -> None:
         table.writerow(COLUMNS)
         for episode in range(options.episodes):
             observation, _ = env.reset(seed=episode)
-            gain = random.uniform(0.3, 2.0)  # controllers of different vigor: some are within 6 rad/s, some are not
+            gain = random.uniform(0.3, 2.0)  # of different vigor
+            own_limit = random.uniform(4.0, 12.0)  # above which speed they brake; nothing is faster than 8 rad/s
             done, step = False, 0
             while not done:
-                torque = float(np.clip(controlled(observation, gain) + random.normal(0, 0.7), -2, 2))
+                torque = float(np.clip(controlled(observation, gain, own_limit) + random.normal(0, 0.7), -2, 2))
                 entered, reward, terminated, truncated, _ = env.step(np.array([torque], np.float32))
                 seen = [f"{number:.6g}" for number in observation]
                 table.writerow([episode, f"{step * STEP_SECONDS:.2f}", *seen, f"{torque:.6g}", f"{reward:.6g}"])
                 observation, done, step = entered, terminated or truncated, step + 1
 
 
-def controlled(observation: np.ndarray, gain: float) -> float:
-    """The torque of a controller that swings up by energy, and holds the pendulum up by position and speed."""
+def controlled(observation: np.ndarray, gain: float, own_limit: float) -> float:
+    """The torque of a controller that swings up by energy, brakes above a speed of its own, and holds the pendulum up by
+    position and speed."""
     cosine, sine, speed = (float(number) for number in observation)
     angle = math.atan2(sine, cosine)
     if cosine > 0.9 and abs(speed) < 3:
         return -10 * angle - 2 * speed
+    if abs(speed) > own_limit:
+        return -math.copysign(2.0, speed)
     energy = speed**2 / 6 + 5 * (cosine - 1)  # 0 where it stands upright; its length and mass are 1, gravity is 10
     return -gain * energy * (1.0 if speed >= 0 else -1.0)
 
