@@ -75,7 +75,7 @@ def run_all(name: str, folder: Path, programs: Path) -> list[dict[str, Any]]:
 
 
 def log_rows(name: str, folder: Path) -> list[dict[str, Any]]:
-    """The log's episodes: what they earned, how long they were, and in how many of their steps something was violated."""
+    """The log's episodes: what they earned, how long they were, and how many of their steps violated something."""
     dataset = data.load(folder / f"{name}.hdf5", Task.from_file(folder / f"{name}.toml"))
     values = zip(dataset.returns, dataset.cost_returns, dataset.lengths, strict=True)
     return [

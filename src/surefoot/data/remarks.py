@@ -118,7 +118,8 @@ def _columns(data: Data, task: Task) -> Iterator[str]:
         still = np.flatnonzero((rows == rows[0]).all(0))
         odd = [] if may_be_still is None else [column for column in still.tolist() if column not in may_be_still]
         if odd:
-            yield f"{key}: {_listed([named[column] for column in odd])} the same number in every one of {len(rows):,} rows"
+            held = _listed([named[column] for column in odd])
+            yield f"{key}: {held} the same number in every one of {len(rows):,} rows"
         pairs = [] if may_be_equal is None else [pair for pair in _duplicates(rows, still) if pair not in may_be_equal]
         if pairs:
             equal = ", ".join(f"{named[one]} and {named[other]}" for one, other in pairs[:_NAMED])
@@ -226,8 +227,8 @@ def _wild_columns(rows: np.ndarray, named: Sequence[str]) -> Iterator[str]:
         row = int(np.abs(rows[:, column]).argmax())
         times = sizes[column] / usual[column]
         yield (
-            f"observations: {rows[row, column]:g} in row {row}, column {named[column]} is {times:,.0f} times the usual size "
-            f"of {usual[column]:.3g}"
+            f"observations: {rows[row, column]:g} in row {row}, column {named[column]} is {times:,.0f} times the usual "
+            f"size of {usual[column]:.3g}"
         )
 
 
