@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def controlled(observation: np.ndarray, gain: float, own_limit: float) -> float:
-    """The torque of a controller that swings up by energy, brakes above a speed of its own, and balances near the top."""
+    """Torque of a controller that swings up by energy, brakes above a speed of its own, and balances near the top."""
     cosine, sine, speed = (float(number) for number in observation)
     angle = math.atan2(sine, cosine)
     if cosine > 0.9 and abs(speed) < 3:
