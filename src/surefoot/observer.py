@@ -3,9 +3,19 @@
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from surefoot.errors import SurefootWarning
+from surefoot.ranges import Ranged
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrictOption(Ranged):
+    """The option that turns remarks into errors, for whoever makes the observer; requests that remark inherit it."""
+
+    strict: bool = False
+    """Treat warnings as errors."""
 
 
 class Counter(Protocol):

@@ -10,6 +10,9 @@ Routes = Mapping[str, frozenset[str]]
 """Way of a command, in words -> the names of the options that it reads. An option of every command is in one of them,
 and what is in none of its routes is no option."""
 
+POSITIONAL, SWITCH = "positional", "switch"
+"""Notes in the annotation of an option, for a command line: it is given by its place; it can be turned on alone."""
+
 
 def refuse_others(options: Any, taken: Collection[str], whose: str, *, given: Collection[str] = ()) -> None:
     """Raise `ConfigError` where an option is set that is not among the `taken` ones; it names all of them.

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tests.e2e.tiny import TINY, TRANSITIONS
 
-from surefoot.cli import quickstart
 from surefoot.cli.main import main
-from surefoot.cli.quickstart import remove_earlier
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, flag, options_called
+from surefoot.experiments import quickstart
+from surefoot.experiments.quickstart import remove_earlier
 
 
 def test_an_interrupted_quickstart_goes_on_to_its_end(
@@ -76,7 +76,10 @@ def test_quickstart_removes_an_earlier_one_only(tmp_path: Path) -> None:
         else:
             (out / stray).write_text("")
         before = sorted(out.rglob("*"))
-        with pytest.raises(ConfigError, match="no quickstart made this, so --overwrite does not remove it"):
+        with (
+            options_called(flag),
+            pytest.raises(ConfigError, match="no quickstart made this, so --overwrite does not remove it"),
+        ):
             remove_earlier(out)
         assert [path for path in sorted(out.rglob("*")) if path.name != ".lock"] == [
             path for path in before if path.name != ".lock"

@@ -12,7 +12,7 @@ from tests.unit.test_ranges import OPTIONS
 from surefoot.algorithms import TREBI
 from surefoot.cli.arguments import check_words
 from surefoot.cli.benchmark import BenchmarkOptions
-from surefoot.cli.data import ConvertOptions, DownloadOptions, InfoOptions, PlotOptions, VerifyOptions
+from surefoot.cli.data import DownloadOptions, InfoOptions, PlotOptions, VerifyOptions
 from surefoot.cli.finetune import FinetuneOptions
 from surefoot.cli.flags import accepted_flags, leaves
 from surefoot.cli.import_weights import ImportOptions
@@ -21,6 +21,7 @@ from surefoot.cli.options import parse
 from surefoot.cli.report import ReportOptions
 from surefoot.cli.simulators import InstallOptions
 from surefoot.errors import ConfigError
+from surefoot.experiments.data_convert import ConvertRequest
 from surefoot.ranges import Range
 
 KINDS: dict[str, Any] = OPTIONS | {
@@ -28,7 +29,7 @@ KINDS: dict[str, Any] = OPTIONS | {
     **{
         kind.__name__: kind
         for kind in (
-            BenchmarkOptions, ConvertOptions, DownloadOptions, InfoOptions, InstallOptions, PlotOptions, ReportOptions,
+            BenchmarkOptions, ConvertRequest, DownloadOptions, InfoOptions, InstallOptions, PlotOptions, ReportOptions,
             VerifyOptions,
         )
     },

@@ -13,11 +13,11 @@ from tests.data_fixtures import file_arrays, is_one_sentence, make_dataset, writ
 from tests.http_server import Behaviour, serving
 
 from surefoot.cli import data as command
-from surefoot.cli.data_filter import FILTERS
 from surefoot.cli.main import main
 from surefoot.data import TransitionStream, library, load, read_card
 from surefoot.data.minari import load_minari, save_minari
 from surefoot.errors import ConfigError
+from surefoot.experiments.data_filter import FILTERS
 from surefoot.experiments.train_request import TrainRequest, prepared
 from surefoot.presets import build
 from surefoot.tasks import get_task

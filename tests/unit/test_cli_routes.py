@@ -12,7 +12,7 @@ from tests.stub_planner import StubPlanner
 from tests.stub_run import know_the_stub, stub_run
 
 from surefoot.algorithms import ALGORITHMS
-from surefoot.cli import bench, calibrate, collect, data, evaluate, finetune, sweep
+from surefoot.cli import bench, calibrate, collect, evaluate, finetune
 from surefoot.cli.main import main
 from surefoot.cli.routes import given_options
 from surefoot.envs.point_robot import ROBOTS
@@ -20,7 +20,9 @@ from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.pure_vector import PureVector
 from surefoot.errors import ConfigError, flag, options_called
 from surefoot.evaluation import latency, request
+from surefoot.evaluation.calibrate import ROUTES as CALIBRATE_ROUTES
 from surefoot.evaluation.kinds.budgets import BudgetRequest
+from surefoot.experiments import data_convert, sweep
 from surefoot.experiments.collect import ROUTES as COLLECT_ROUTES
 from surefoot.experiments.finetune import ROUTES as FINETUNE_ROUTES
 from surefoot.protocols import Inputs
@@ -29,12 +31,12 @@ from surefoot.tasks import TASKS
 
 COMMANDS: dict[str, tuple[Any, Routes]] = {
     "bench": (bench.BenchActOptions, latency.ROUTES),
-    "calibrate": (calibrate.CalibrateOptions, calibrate.ROUTES),
+    "calibrate": (calibrate.CalibrateOptions, CALIBRATE_ROUTES),
     "collect": (collect.CollectOptions, COLLECT_ROUTES),
     "evaluate": (evaluate.EvaluateOptions, request.ROUTES),
-    "data convert": (data.ConvertOptions, data.CONVERT_ROUTES),
+    "data convert": (data_convert.ConvertRequest, data_convert.ROUTES),
     "finetune": (finetune.FinetuneOptions, FINETUNE_ROUTES),
-    "sweep": (sweep.SweepOptions, sweep.ROUTES),
+    "sweep": (sweep.SweepRequest, sweep.ROUTES),
 }
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from surefoot import checkpoint, files
-from surefoot.cli.data_source import check_output
 from surefoot.data import replacing
 from surefoot.errors import ConfigError, DataError
+from surefoot.experiments.data_source import check_output
 from surefoot.files import aside, is_temporary, replacement, sweep, write_bytes, write_text
 from surefoot.locks import holding, holding_file
 from surefoot.runs.files import write_arrays

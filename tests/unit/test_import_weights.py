@@ -19,11 +19,11 @@ from tests.data_fixtures import is_one_sentence
 
 import surefoot
 from surefoot import data
-from surefoot.cli import import_weights
 from surefoot.cli.main import main
 from surefoot.data import Dataset
 from surefoot.diffusion.schedules import cosine_betas
 from surefoot.errors import ConfigError, DataError
+from surefoot.experiments import import_weights
 from surefoot.nn.diffuser import denoiser_from_diffuser
 from surefoot.training import RunDirectory
 

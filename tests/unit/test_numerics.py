@@ -15,8 +15,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2]))
 from tests.toy_algorithm import SPEC, ToyAlgorithm, ToySizes, toy_data
 
-from surefoot import numerics
-from surefoot.cli import machine
+from surefoot import jax_start, numerics
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.registration import POINT_ROBOT_ID, SAFE_PENDULUM_ID
 from surefoot.errors import ConfigError, DeviceMemoryError, OutputError
@@ -133,12 +132,12 @@ def test_variables_that_jax_would_die_of_are_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
 ) -> None:
     monkeypatch.delitem(sys.modules, "jax")
-    monkeypatch.setattr(machine.importlib, "import_module", lambda name: None)
-    for variable in machine.PINNED:
+    monkeypatch.setattr(jax_start.importlib, "import_module", lambda name: None)
+    for variable in jax_start.PINNED:
         monkeypatch.setenv(variable, "1")
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError) as found:
-        machine.prepare_jax()
+        jax_start.prepare_jax()
     assert sentence in str(found.value)
     assert "\n" not in str(found.value)
 

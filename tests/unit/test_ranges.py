@@ -24,8 +24,6 @@ from surefoot.algorithms import ALGORITHMS, BC, FISOR, FOSP, TREBI, SafeDreamer
 from surefoot.cli.bench import BenchActOptions
 from surefoot.cli.calibrate import CalibrateOptions
 from surefoot.cli.collect import CollectOptions
-from surefoot.cli.data import ImitationOptions, SubsetOptions
-from surefoot.cli.data_filter import FILTERS
 from surefoot.cli.evaluate import EvaluateOptions
 from surefoot.cli.finetune import FinetuneOptions
 from surefoot.cli.flags import argument_faults, leaves
@@ -35,6 +33,7 @@ from surefoot.cli.simulators import CheckOptions
 from surefoot.cli.sweep import SweepOptions
 from surefoot.cli.train import TrainOptions
 from surefoot.errors import ConfigError, FieldError
+from surefoot.experiments.data_filter import FILTERS, Imitation, Subset
 from surefoot.experiments.plan import Plan
 from surefoot.hyperparameters import change, from_hyperparameters, hyperparameters
 from surefoot.nn import TemporalConfig
@@ -176,12 +175,12 @@ OPTIONS: dict[str, Any] = {
     **{f"train {kind.__name__}": TrainOptions[kind] for kind in (BC, FISOR, FOSP, SafeDreamer, TREBI)},
     "sweep": SweepOptions[FISOR],
     "quickstart": QuickstartOptions[FISOR],
-    **{f"data filter {name}": kind for name, (kind, _) in FILTERS.items()},
+    **{f"data filter {name}": kind for name, kind in FILTERS.items()},
     **{
         kind.__name__: kind
         for kind in (
             BenchActOptions, CalibrateOptions, CheckOptions, CollectOptions, EvaluateOptions, FinetuneOptions,
-            ImitationOptions, SubsetOptions,
+            Imitation, Subset,
         )
     },
 }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from surefoot.api.environments import MakeEnv, environments_of
 from surefoot.api.options import known_options
-from surefoot.evaluation.calibrate import CalibrationRequest, find_margins
+from surefoot.evaluation.calibrate import CalibrationRequest, calibrate_run
 from surefoot.evaluation.latency import LatencyRequest, measure_latency
 from surefoot.evaluation.request import EvaluationRequest, evaluate_run
 from surefoot.experiments.finetune import FinetuneRequest, Finetuning, finetune_run
@@ -15,7 +15,6 @@ from surefoot.observer import Observer
 from surefoot.report.audit_page import AuditReport, write_audit
 from surefoot.report.run_page import report
 from surefoot.report.summary_text import summary_text
-from surefoot.runs.loaded import load_run
 from surefoot.runs.output_folder import check_output_folder
 from surefoot.runs.summary import read_summary
 from surefoot.safety.calibration import Calibration, write_calibration
@@ -153,7 +152,7 @@ class Run:
         Raises `ConfigError` where the run's algorithm plans under no budget.
         """
         request = CalibrationRequest(**known_options(CalibrationRequest, options))
-        found = find_margins(load_run(self.path, {}), request, changed={}, observer=observer or Observer())
+        found = calibrate_run(self.path, request, given=tuple(options), observer=observer or Observer())
         write_calibration(self.path, found)
         return found
 

@@ -9,9 +9,9 @@ import tyro
 
 from surefoot.cli.options import parse
 from surefoot.cli.progress import Terminal
-from surefoot.cli.remarks import StrictOption
 from surefoot.cli.terminal import say, say_lines
 from surefoot.errors import ConfigError
+from surefoot.observer import StrictOption
 from surefoot.report.audit_page import PAGE, VALUES, AuditReport, write_audit
 from surefoot.report.audit_words import sign_rows, value_rows, violation_rows
 from surefoot.report.tables import plain_table

@@ -10,11 +10,11 @@ import tyro
 from surefoot.cli.benchmark_cell import work
 from surefoot.cli.options import parse
 from surefoot.cli.progress import Terminal
-from surefoot.cli.remarks import StrictOption
 from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say, say_lines, warn
 from surefoot.experiments.benchmark import ROUTES, BenchmarkRequest, run_benchmark
 from surefoot.experiments.publish import publish
+from surefoot.observer import StrictOption
 from surefoot.report.benchmark_tables import CAPTION, benchmark_rows, failures, overall_rows
 from surefoot.report.tables import plain_table
 from surefoot.routes import refuse_others

@@ -6,8 +6,8 @@ that a process sets it up first.
 
 from pathlib import Path
 
-from surefoot.cli.machine import prepare_jax
 from surefoot.experiments.cell import Cell, Measured
+from surefoot.jax_start import prepare_jax
 
 
 def work(cell: Cell, folder: Path) -> Measured:

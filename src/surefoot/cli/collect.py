@@ -8,7 +8,7 @@ import tyro
 from surefoot import data
 from surefoot.cli.options import parse
 from surefoot.cli.progress import Terminal
-from surefoot.cli.remarks import StrictOption, remark
+from surefoot.cli.remarks import remark
 from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say
 from surefoot.data import Dataset
@@ -18,6 +18,7 @@ from surefoot.data.remarks import remarks
 from surefoot.experiments.collect import collect
 from surefoot.experiments.collect_request import CollectRequest
 from surefoot.faults import Faults
+from surefoot.observer import StrictOption
 from surefoot.tasks import get_task
 
 

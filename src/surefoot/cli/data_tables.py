@@ -5,9 +5,9 @@ from typing import Any
 
 from rich.table import Table
 
-from surefoot.cli.data_source import Opened
 from surefoot.data.describe import Description, image_range
 from surefoot.data.frames import FrameData
+from surefoot.experiments.data_source import Opened
 
 BAR = 24
 """Widest bar, in characters."""

@@ -8,11 +8,11 @@ import tyro
 
 from surefoot.cli.options import parse
 from surefoot.cli.progress import Terminal
-from surefoot.cli.remarks import StrictOption
 from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say_lines
 from surefoot.evaluation.request import EvaluationRequest, evaluate_run
 from surefoot.faults import Faults
+from surefoot.observer import StrictOption
 from surefoot.report.summary_text import summary_text
 from surefoot.runs.evaluation_files import NotKeptError
 

@@ -8,12 +8,12 @@ import tyro
 
 from surefoot.cli.options import parse
 from surefoot.cli.progress import Terminal
-from surefoot.cli.remarks import StrictOption
 from surefoot.cli.resume import recorded_options, run_to_resume
 from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say
 from surefoot.experiments.finetune import FinetuneRequest, Finetuning, check_finetuning, finetune_run
 from surefoot.faults import Faults
+from surefoot.observer import StrictOption
 from surefoot.runs.output_folder import check_output_folder
 from surefoot.text import shell_word
 

@@ -12,6 +12,7 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 
 from surefoot.errors import Fault, flag
 from surefoot.ranges import Declared, declared_fields, fault_of, shown
+from surefoot.routes import POSITIONAL, SWITCH
 from surefoot.types import GROUP
 
 
@@ -69,7 +70,8 @@ def _fields(kind: Any, prefix: str) -> Iterator[Option]:
     for name, declared in declared_fields(origin).items():
         notes = getattr(hints[name], "__metadata__", ())
         called = next(filter(None, map(_renamed, notes)), name)
-        pairs, positional = tyro.conf.FlagCreatePairsOff not in notes, tyro.conf.Positional in notes
+        pairs = tyro.conf.FlagCreatePairsOff not in notes and SWITCH not in notes
+        positional = tyro.conf.Positional in notes or POSITIONAL in notes
         yield Option(origin, name, f"{prefix}{called}", declared, positional, pairs)
         for part in declared.kinds:
             inner = filled.get(part, part)
@@ -118,17 +120,22 @@ def ranges_in_help() -> ConstructorRegistry:
             return None
         declared = declared_fields(info.type)
         groups = {field.name for field in dataclasses.fields(info.type) if GROUP in field.metadata}
-        fields = tuple(_with_range(one, declared.get(one.name)) for one in spec.fields)
-        unprefixed = [_without_prefix(one) if one.name in groups else one for one in fields]
-        return dataclasses.replace(spec, fields=tuple(unprefixed))
+        fields = [_with_range(_as_noted(one, one.name in groups), declared.get(one.name)) for one in spec.fields]
+        return dataclasses.replace(spec, fields=tuple(fields))
 
     return registry
 
 
-def _without_prefix(field: StructFieldSpec) -> StructFieldSpec:
-    """A nested dataclass whose flags are called as its fields."""
-    named: Any = Annotated[field.type, tyro.conf.arg(name="")]
-    return dataclasses.replace(field, type=named)
+def _as_noted(field: StructFieldSpec, group: bool) -> StructFieldSpec:
+    """The field with what its notes say in tyro's words; flags in a group are called as its fields."""
+    words = {POSITIONAL: tyro.conf.Positional, SWITCH: tyro.conf.FlagCreatePairsOff}
+    notes = getattr(field.type, "__metadata__", ())
+    found: list[Any] = [word for note, word in words.items() if note in notes]
+    found += [tyro.conf.arg(name="")] if group else []
+    noted: Any = field.type
+    for word in found:
+        noted = Annotated[noted, word]
+    return dataclasses.replace(field, type=noted)
 
 
 def _with_range(field: StructFieldSpec, declared: Declared | None) -> StructFieldSpec:

@@ -10,111 +10,77 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from surefoot.cli.machine import prepare_jax
-from surefoot.cli.streams import forgiving_stderr
 from surefoot.cli.terminal import drop, flush_output, note, prepare_streams, say, say_lines
 from surefoot.errors import ConfigError, SurefootError, check_name, flag, options_called
 from surefoot.interrupts import Stopped, stopping
+from surefoot.jax_start import prepare_jax
+from surefoot.streams import forgiving_stderr
 
 USER_ERROR, SIGNALLED, INTERRUPTED, PIPE_CLOSED = 2, 128, 130, 141
 """Exit codes: wrong input (argparse's and tyro's too), Ctrl-C, a reader that left (128 + the signal's number; so for
 SIGTERM 143 and SIGHUP 129)."""
 
 
+AGAIN, AS_IT_WAS = "start the same command again", "the run is as it was, start the command again"
+
+
 @dataclass(frozen=True)
 class Command:
     """One command: its module has `run(arguments)`."""
 
-    module: str
     description: str
-    after_interrupt: str
+    after_interrupt: str = AGAIN
     """How to go on after Ctrl-C."""
+    module: str = ""
+    """In `surefoot.cli`; by default as the command is called."""
     devices: int | None = None
     """Of the CPU that JAX gets, on which rounding depends; None: one per core."""
 
 
 COMMANDS: dict[str, Command] = {
     "quickstart": Command(
-        "surefoot.cli.quickstart",
-        "Collect data, train FISOR, measure it against the exact feasible set, write a report.",
-        "start the same command again to go on",
+        "Collect data, train FISOR, measure it against the exact feasible set, write a report.", f"{AGAIN} to go on"
     ),
     "collect": Command(
-        "surefoot.cli.collect",
         "Collect a dataset with our own behaviours, or with a safe learner in a simulator.",
-        "start the same command again; what was collected from a simulator is kept",
+        f"{AGAIN}; what was collected from a simulator is kept",
     ),
     "data": Command(
-        "surefoot.cli.data",
         "Fetch and check published data; look at datasets, filter and convert them.",
-        "start the same command again; a download goes on where it stopped",
+        f"{AGAIN}; a download goes on where it stopped",
     ),
-    "task": Command(
-        "surefoot.cli.task",
-        "Write a task file for a system of your own from its log, and check it.",
-        "start the same command again",
-    ),
-    "algorithms": Command(
-        "surefoot.cli.algorithms",
-        "List the algorithms: papers, inputs, values, sizes, presets.",
-        "start the same command again",
-    ),
-    "train": Command(
-        "surefoot.cli.train",
-        "Train an algorithm on a dataset, for several seeds at once.",
-        "start the same command again with --resume to go on",
-    ),
+    "task": Command("Write a task file for a system of your own from its log, and check it."),
+    "algorithms": Command("List the algorithms: papers, inputs, values, sizes, presets."),
+    "train": Command("Train an algorithm on a dataset, for several seeds at once.", f"{AGAIN} with --resume to go on"),
     "finetune": Command(
-        "surefoot.cli.finetune",
         "Go on with a trained policy online, from its offline data and new episodes.",
-        "start the same command again with --resume to go on",
+        f"{AGAIN} with --resume to go on",
     ),
     "evaluate": Command(
-        "surefoot.cli.evaluate",
         "Measure the policy and the feasible region of a run.",
-        "start the same command again; episodes under budgets that are done are kept",
+        f"{AGAIN}; episodes under budgets that are done are kept",
     ),
     "import": Command(
-        "surefoot.cli.import_weights",
         "Begin a TREBI run with Diffuser's published PyTorch weights as its behaviour model.",
         "nothing was written, start the command again",
+        module="import_weights",
     ),
     "calibrate": Command(
-        "surefoot.cli.calibrate",
-        "Find the margin on a planner's predicted cost that keeps a level of episodes over budget.",
-        "the run is as it was, start the command again",
+        "Find the margin on a planner's predicted cost that keeps a level of episodes over budget.", AS_IT_WAS
     ),
-    "audit": Command(
-        "surefoot.cli.audit",
-        "Judge a run by logged episodes that its training never saw, without a simulator.",
-        "the run is as it was, start the command again",
-    ),
-    "bench": Command(
-        "surefoot.cli.bench",
-        "Time how long a policy takes to act.",
-        "the run is as it was, start the command again",
-    ),
+    "audit": Command("Judge a run by logged episodes that its training never saw, without a simulator.", AS_IT_WAS),
+    "bench": Command("Time how long a policy takes to act.", AS_IT_WAS),
     "sweep": Command(
-        "surefoot.cli.sweep",
         "Train and measure on several shares of the data, and draw what less data do.",
-        "start the same command again, or with --out and --resume alone, to go on",
+        f"{AGAIN}, or with --out and --resume alone, to go on",
     ),
     "benchmark": Command(
-        "surefoot.cli.benchmark",
         "Train and measure the methods of a plan on its tasks, and compare them.",
-        "start the same command again to go on",
+        f"{AGAIN} to go on",
         devices=1,  # the same numbers from every executor and machine
     ),
-    "simulators": Command(
-        "surefoot.cli.simulators",
-        "Install the simulators of DSRL's tasks, or check that every task runs.",
-        "start the same command again",
-    ),
-    "report": Command(
-        "surefoot.cli.report",
-        "Write the HTML page of a run.",
-        "the run is as it was, start the command again",
-    ),
+    "simulators": Command("Install the simulators of DSRL's tasks, or check that every task runs."),
+    "report": Command("Write the HTML page of a run.", AS_IT_WAS),
 }
 
 
@@ -211,7 +177,7 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
         return 0
     command = COMMANDS[check_name("command", name, COMMANDS)]
     prepare_jax(devices=command.devices)
-    run: Callable[[Sequence[str]], None] = importlib.import_module(command.module).run
+    run: Callable[[Sequence[str]], None] = importlib.import_module(f"surefoot.cli.{command.module or name}").run
     from surefoot.cli.config_file import expanded  # here: it reads TOML, which --help needs not
     from surefoot.numerics import pinned
 

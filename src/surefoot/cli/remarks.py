@@ -1,19 +1,9 @@
 """What is suspicious but plausible: a warning on stderr, or an error where the user asked for strictness."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from surefoot.cli.terminal import warn
 from surefoot.errors import ConfigError
-from surefoot.ranges import Ranged
-
-
-@dataclass(frozen=True, kw_only=True)
-class StrictOption(Ranged):
-    """The option that turns warnings into errors; options of commands that warn inherit it."""
-
-    strict: bool = False
-    """Treat warnings as errors."""
 
 
 def remark(sentences: Iterable[str], *, strict: bool) -> None:

@@ -11,7 +11,6 @@ from surefoot import presets
 from surefoot.cli.next_commands import measuring_command
 from surefoot.cli.options import choose_or_refuse, one_thread_a_device, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import Terminal
-from surefoot.cli.remarks import StrictOption
 from surefoot.cli.resume import resumed_choice, run_to_resume, train_defaults
 from surefoot.cli.terminal import say
 from surefoot.experiments.agreement import check_agreement
@@ -19,6 +18,7 @@ from surefoot.experiments.train import train_run
 from surefoot.experiments.train_request import TrainRequest, TrainSettings, train_settings
 from surefoot.experiments.unread import refuse_unread
 from surefoot.faults import Faults
+from surefoot.observer import StrictOption
 from surefoot.runs.origin import check_spec
 from surefoot.runs.output_folder import check_output_folder
 

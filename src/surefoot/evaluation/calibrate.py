@@ -1,6 +1,6 @@
 """Margins on the costs that a planner predicts: of held-out segments, or of episodes of the planner itself."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,15 @@ from surefoot.errors import ConfigError, option
 from surefoot.evaluation.budgets import is_schedule
 from surefoot.evaluation.kinds.budgets import ROWS
 from surefoot.evaluation.rows import read_budget_rows
+from surefoot.faults import Faults
+from surefoot.file_sets import check_writable
 from surefoot.nn import member
 from surefoot.numerics import check_finite
 from surefoot.observer import Observer
 from surefoot.protocols import PredictsCosts
 from surefoot.ranges import COUNT, NUMBER, Range, Ranged
-from surefoot.runs.loaded import FOLDER, LoadedRun
+from surefoot.routes import Routes, refuse_others
+from surefoot.runs.loaded import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.runs.run_data import run_data
 from surefoot.safety.calibration import (
     Calibration,
@@ -56,16 +59,42 @@ class CalibrationRequest(Ranged):
     """Environment steps that share a margin, with segments and selected."""
     candidates: Annotated[int | None, Range("[1, 2^20]")] = None
     """Segments that selected chooses among; by default as many as the planner samples."""
+    cost_margin: Annotated[float | None, Range("(-inf, inf)")] = None
+    """The planner's, as given to the evaluations that it is calibrated for; the found margin comes on top."""
+    margin_level: Annotated[float | None, Range("[0, 1)")] = None
+    """The same."""
 
 
-def find_margins(
-    run: LoadedRun, request: CalibrationRequest, *, changed: Mapping[str, Any], observer: Observer
+_COMMON = frozenset(("run", "level", "method", "strict", *MARGINS))
+ROUTES: Routes = {
+    "segments": _COMMON | {"data", "stretch"},
+    "selected": _COMMON | {"data", "stretch", "candidates"},
+    "episodes": _COMMON | {"first_episode"},
+    "budgets": _COMMON | {"first_episode"},
+}
+"""Method -> the options that it reads."""
+
+
+def calibrate_run(
+    path: Path,
+    request: CalibrationRequest,
+    *,
+    given: Collection[str] = (),
+    observer: Observer,
+    faults: Faults | None = None,
 ) -> Calibration:
-    """The margins of every seed and level; nothing is written. `changed`: hyper-parameters that the run was loaded
-    with, which are not its own. Raises `ConfigError`."""
+    """The margins of every seed and level of a run; nothing is written. `given`: the options that a command line names;
+    `faults`: what is wrong with it so far. Raises `ConfigError`."""
+    changed = given_overrides(request, MARGINS)
+    with faults or Faults() as gathered:
+        with gathered.also():
+            whose = f"{option('method')} {request.method}"
+            refuse_others(request, ROUTES[request.method], whose, given=given)
+        check_writable(path)
+        run = load_run(path, changed)
     if not run.algorithm.inputs.budget:
         raise ConfigError(f"{run.directory.path}: algorithm '{run.config.algorithm}' plans under no budget.")
-    overrides = run.config.differing(dict(changed))
+    overrides = run.config.differing(changed)
     planned = request.method in ("episodes", "budgets")
     found = _from_episodes(run, request, overrides, observer) if planned else _from_segments(run, request, observer)
     return replace(found, overrides=overrides, checkpoint_sha256=run.sha256)

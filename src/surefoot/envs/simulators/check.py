@@ -1,12 +1,14 @@
-"""Whether a task runs here as the table of tasks says, and how fast."""
+"""Whether tasks run here as the table of tasks says, and how fast."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from surefoot.envs.simulators import make
-from surefoot.errors import SimulatorError
-from surefoot.tasks import Task
+from surefoot.errors import ConfigError, SimulatorError, option
+from surefoot.observer import Observer
+from surefoot.tasks import Task, get_task
 
 
 class Probe(NamedTuple):
@@ -48,6 +50,28 @@ def probe(task: Task, *, steps: int = 50, seed: int = 0) -> Probe:
     finally:
         env.close()
     return Probe(task.observation_dim, task.action_dim, task.horizon, steps / stepping, resetting)
+
+
+def probe_all(names: Sequence[str], *, steps: int, observer: Observer) -> dict[str, Probe | SimulatorError]:
+    """What became of each task. Raises `UnknownNameError` for other names, before anything runs."""
+    tasks = [_simulated(name) for name in names]
+    found: dict[str, Probe | SimulatorError] = {}
+    with observer.progress("checking", unit="tasks") as line:
+        for number, task in enumerate(tasks):
+            line.report(number, len(tasks), phase=task.name)
+            try:
+                found[task.name] = probe(task, steps=steps)
+            except SimulatorError as error:
+                found[task.name] = error
+        line.report(len(tasks), len(tasks))
+    return found
+
+
+def _simulated(name: str) -> Task:
+    task = get_task(name)
+    if not task.simulated:
+        raise ConfigError(f"{option('tasks')}: expected tasks of a simulator, found {name}, which is surefoot's own.")
+    return task
 
 
 def _check(task: Task, observation: np.ndarray, reward: float, cost: float) -> None:

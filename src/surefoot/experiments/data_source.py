@@ -1,22 +1,19 @@
-"""What the data commands read and write: a dataset by file or by task, and a new file with its card."""
+"""What is done to data files: which dataset is read, and how a new file and its card are written."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import tyro
+from typing import Annotated, Any
 
 from surefoot.checkpoint import versions
-from surefoot.cli.progress import ProgressLine
-from surefoot.cli.remarks import StrictOption, remark
-from surefoot.cli.terminal import say
 from surefoot.data import Dataset, library, save
 from surefoot.data.describe import coverage
 from surefoot.data.frames import FrameData
 from surefoot.data.own_tasks import find_task
 from surefoot.data.remarks import few_episodes, remarks
-from surefoot.errors import ConfigError, DataError
+from surefoot.errors import ConfigError, DataError, option
 from surefoot.file_sets import check_file_place, check_writable
+from surefoot.observer import Observer, StrictOption
+from surefoot.routes import POSITIONAL, SWITCH
 from surefoot.tasks import TASKS, Task, get_task
 
 
@@ -24,7 +21,7 @@ from surefoot.tasks import TASKS, Task, get_task
 class Source(StrictOption):
     """Which dataset."""
 
-    source: tyro.conf.Positional[str]
+    source: Annotated[str, POSITIONAL]
     """HDF5 file (DSRL's or D4RL's, or frames of images), folder of a Minari dataset, of episodes of images or of their
     chunks, or a task's name: its file in DSRL's folder."""
     task: str | None = None
@@ -38,7 +35,9 @@ class Source(StrictOption):
         if not path.exists() and self.source in named:
             task = get_task(self.source)
             if self.task is not None and get_task(self.task) != task:
-                raise ConfigError(f"--task: expected none for the published data of {task.name}, found {self.task}.")
+                raise ConfigError(
+                    f"{option('task')}: expected none for the published data of {task.name}, found {self.task}."
+                )
             return library.find(task), task
         if not path.exists():
             raise DataError(f"{path}: expected a file, a folder or a task's name, found nothing of that name.")
@@ -46,9 +45,19 @@ class Source(StrictOption):
         if found is None:
             library.format_of(path)  # says so where there are no data at all
             raise ConfigError(
-                f"{path}: neither a card nor its name says whose data they are; name the task with --task."
+                f"{path}: neither a card nor its name says whose data they are; name the task with {option('task')}."
             )
         return path, found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written(Source):
+    """Which dataset, and the file that becomes of it."""
+
+    out: Path
+    """HDF5 file to write."""
+    overwrite: Annotated[bool, SWITCH] = False
+    """Replace the file if it exists."""
 
 
 @dataclass(frozen=True)
@@ -70,37 +79,40 @@ class Opened:
         return self.data
 
 
-def open_source(options: Source) -> Opened:
+def open_source(options: Source, observer: Observer) -> Opened:
     """Read and check the dataset, and warn of what is suspicious in it."""
     path, task = options.resolve()
     data: Dataset | FrameData
     if task.image_shape is None:
         data = library.read(path, task)
     else:
-        with ProgressLine(f"reading {path.name}", unit="episodes") as line:
+        with observer.progress(f"reading {path.name}", unit="episodes") as line:
             data = library.read_frames(path, task, in_files=True, on_progress=line.report)
     found = remarks(data, task, place=str(path))
-    remark(found, strict=options.strict)
+    observer.remark(found)
     return Opened(path, task, data, library.card_of(path), found)
 
 
 def check_outside(out: Path, source: Path) -> None:
     """`ConfigError` where `out` lies in the folder that is read: it would be taken for a part of the data."""
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-        raise ConfigError(f"--out: expected a place outside of the folder {source}, found {out}.")
+        raise ConfigError(f"{option('out')}: expected a place outside of the folder {source}, found {out}.")
 
 
 def check_output(out: Path, *, overwrite: bool) -> None:
     """`ConfigError` before any work where `out` exists and must not be replaced."""
     if out.exists() and not overwrite:
-        raise ConfigError(f"{out}: it exists already; add --overwrite to replace a file, or choose another with --out.")
+        raise ConfigError(
+            f"{out}: it exists already; add {option('overwrite')} to replace a file, or choose another with "
+            f"{option('out')}."
+        )
     if overwrite:
         check_file_place(out)
     check_writable(out.parent)
 
 
 def write_result(
-    out: Path, result: Dataset, opened: Opened, what: str, settings: dict[str, Any], *, strict: bool
+    out: Path, result: Dataset, opened: Opened, what: str, settings: dict[str, Any], observer: Observer
 ) -> None:
     """Write a filtered dataset with a card that says how it was made, and of what."""
     check_outside(out, opened.path)
@@ -117,6 +129,6 @@ def write_result(
     if opened.remarks:
         card["remarks"] = opened.remarks
     before, after = len(opened.dataset.lengths), len(result.lengths)
-    remark(few_episodes(after, before, what=f"{opened.path}: {what}"), strict=strict)
+    observer.remark(few_episodes(after, before, what=f"{opened.path}: {what}"))
     save(out, result, card=card)
-    say(f"{out}: {after:,} of {before:,} episodes, {len(result):,} transitions.")
+    observer.say(f"{out}: {after:,} of {before:,} episodes, {len(result):,} transitions.")

@@ -1,32 +1,30 @@
-"""`surefoot data import` and `surefoot data check`: logs of one's own become data files, and are looked at."""
+"""Logs of one's own become data files, and are looked at."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import tyro
+from typing import Annotated, NamedTuple
 
 from surefoot.checkpoint import versions
-from surefoot.cli.data_source import Source, check_output, open_source
-from surefoot.cli.progress import ProgressLine
-from surefoot.cli.remarks import StrictOption, remark
-from surefoot.cli.terminal import say, show
 from surefoot.data import library, load
 from surefoot.data.logs import Imported, import_log, open_log
 from surefoot.data.logs.check import coverage_lines, log_remarks, read_checked
 from surefoot.data.own_tasks import kept_file
 from surefoot.data.remarks import remarks
 from surefoot.errors import ConfigError, DataError, check_name
+from surefoot.experiments.data_source import Source, check_output, open_source
+from surefoot.observer import Observer, StrictOption
+from surefoot.routes import POSITIONAL, SWITCH
 from surefoot.tasks import TASKS
 from surefoot.tasks.read_task_file import open_task_file
 from surefoot.tasks.task_file import TaskFile
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportOptions(StrictOption):
+class LogRequest(StrictOption):
     """Turn a log of your own into a data file, as a task file says: CSV, Parquet, NPZ or HDF5, a folder of CSV or
     Parquet files, LeRobot's or Minari's. Nothing is written before the whole log was found good."""
 
-    logs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    logs: Annotated[tuple[Path, ...], POSITIONAL] = ()
     """Files or folders, which are one log; none: those that the task file names."""
     task: Path
     """The task file, which ends in .toml."""
@@ -35,39 +33,39 @@ class ImportOptions(StrictOption):
     --task NAME, the task's own name."""
     out: Path
     """HDF5 file to write."""
-    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    overwrite: Annotated[bool, SWITCH] = False
     """Replace the file if it exists."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataCheckOptions(Source):
+class LogCheckRequest(Source):
     """Look at imported data: constraints against costs (sign, lag, contradictions), columns, units, rates, coverage."""
 
 
-def import_data(options: ImportOptions) -> None:
+def import_data(options: LogRequest, observer: Observer) -> None:
     """Write the data file."""
     file, reader = open_task_file(options.task, taken=list(TASKS))
     check_output(options.out, overwrite=options.overwrite)
     file = _with_constraints(file, options.constraints, options.task)
     log = open_log(logs_of(options.logs, options.task, file))
     card = {"recipe": "surefoot data import", "versions": versions()}
-    with ProgressLine("importing", unit="rows") as line:
+    with observer.progress("importing", unit="rows") as line:
         imported = import_log(log, file, reader, options.out, card=card, on_rows=line.report)
     try:
-        _remark_on(options.out, imported, strict=options.strict)
+        _remark_on(options.out, imported, observer)
     except ConfigError:
         options.out.unlink(missing_ok=True)
         raise
     survey = imported.survey
-    say(f"{options.out}: {survey.episodes:,} episodes, {survey.steps:,} transitions of {imported.task.name}.")
+    observer.say(f"{options.out}: {survey.episodes:,} episodes, {survey.steps:,} transitions of {imported.task.name}.")
 
 
-def _remark_on(path: Path, imported: Imported, *, strict: bool) -> None:
+def _remark_on(path: Path, imported: Imported, observer: Observer) -> None:
     """Warn of what was taken in another way than it was logged, and of what is suspicious."""
     dataset = load(path, imported.task, mapped=True, checked=False)
     found = [*imported.sentences, *remarks(dataset, imported.task)]
     found += log_remarks(read_checked(path, dataset, imported.file))
-    remark([f"{path}: {sentence}" for sentence in found], strict=strict)
+    observer.remark([f"{path}: {sentence}" for sentence in found])
 
 
 def _with_constraints(file: TaskFile, names: tuple[str, ...], path: Path) -> TaskFile:
@@ -89,21 +87,27 @@ def logs_of(given: tuple[Path, ...], task: Path, file: TaskFile) -> list[Path]:
     return [task.parent / one for one in file.log.paths]
 
 
-def check_data(options: DataCheckOptions) -> None:
-    """Print what was found; raises `ConfigError` with --strict."""
+class LogCheck(NamedTuple):
+    """What there is to say of imported data."""
+
+    lines: list[tuple[str, str]]
+    """Figures, each with its name."""
+    remarks: list[str]
+    """What is suspicious."""
+    sentence: str
+    """That nothing is; empty where something is."""
+
+
+def check_data(options: LogCheckRequest, observer: Observer) -> LogCheck:
+    """Look at data that were imported from a log."""
     path, task = options.resolve()
     file = kept_file(path)
     if file is None or library.format_of(path) != "dsrl":
         raise DataError(
             f"{path}: expected data that `surefoot data import` wrote, found others; see surefoot data info."
         )
-    opened = open_source(options)
+    opened = open_source(options, observer)
     checked = read_checked(path, opened.dataset, file)
-    lines = coverage_lines(checked)
-    width = max(len(name) for name, _ in lines)
-    for name, value in lines:
-        show(f"{name:<{width}}  {value}")
-    found = log_remarks(checked)
-    remark([f"{path}: {sentence}" for sentence in found], strict=options.strict)
-    if not found and not opened.remarks:
-        say(f"{path}: {task.name}: nothing suspicious in {len(opened.dataset):,} transitions.")
+    found = [f"{path}: {sentence}" for sentence in log_remarks(checked)]
+    good = f"{path}: {task.name}: nothing suspicious in {len(opened.dataset):,} transitions."
+    return LogCheck(coverage_lines(checked), found, "" if found or opened.remarks else good)
