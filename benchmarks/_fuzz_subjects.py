@@ -23,7 +23,7 @@ FISOR = """--constraint-updates 40 --reward-updates 20 --policy-updates 20 --val
     --policy-batch-size 32 --diffusion.network.width 16 --diffusion.network.blocks 1 --diffusion.network.time-width 16
     --num-candidates 4 --log-interval 20 --checkpoint-interval 40 --seeds 0:2"""
 TREBI = """--model-updates 20 --value-updates 20 --batch-size 16 --network.width 8 --value-network.width 8
-    --candidates 4 --diffusion-steps 3 --sampler.steps 3 --sampler.warm-steps 1 --plan-horizon 16 --log-interval 20
+    --num-candidates 4 --diffusion-steps 3 --sampler.steps 3 --sampler.warm-steps 1 --plan-horizon 16 --log-interval 20
     --checkpoint-interval 40 --seeds 0 --calibration-segments 32"""
 Look = Callable[[Path], str]
 
@@ -90,7 +90,7 @@ def _fisor(data: Path, out: Path) -> None:
 
 def _trebi(data: Path, out: Path) -> None:
     command("train", "--algorithm", "trebi", "--task", "SafePendulum", "--data", data, "--out", out, *TREBI.split())
-    command("evaluate", out, "--budget", 0.5, 1.0, "--episodes", 20, "--lanes", 20)
+    command("evaluate", out, "--budget", 0.5, 1.0, "--episodes", 20, "--num-envs", 20)
     command("calibrate", out, "--level", 0.2)
 
 

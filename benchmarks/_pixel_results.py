@@ -21,7 +21,7 @@ TASK, MOVED = "PointRobotPixels", "PointRobotPixelsMoved"
 FOSP, ALONE, CHOSEN, CLONING, SAFEDREAMER = (
     "FOSP", "FOSP, its actor alone", "cloned candidates", "cloning", "SafeDreamer, BSRP-Lag",
 )  # fmt: skip
-CLONES: dict[str, Any] = {"actor_mode": "awr", "weighting": "cloning", "dream_branch": False}
+CLONES: dict[str, Any] = {"actor_mode": "awr", "weighting": "cloning", "imagined_branch": False}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     CLONING: ("fosp", {**CLONES, "num_candidates": 1}),
     CHOSEN: ("fosp", CLONES),

@@ -43,7 +43,7 @@ def measure(path: Path, options: argparse.Namespace) -> None:
     ratios = [] if limits else ["--budget", *options.budgets]
     budgets = [*ratios, *(["--cost-limit", *limits] if limits else [])]
     margins = [word for name, value in given_overrides(options, MARGINS).items() for word in (flag(name), value)]
-    common = ["--episodes", options.episodes, "--lanes", options.lanes, "--workers", options.workers, *margins]
+    common = ["--episodes", options.episodes, "--num-envs", options.num_envs, "--workers", options.workers, *margins]
     measured = [*common, "--first-episode", options.first_episode]
     run("evaluate", path, *ratios, "--cost-limit", *limits, "inf", *measured)
     if not options.levels:
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--cost-limits", nargs="+", help="instead of ratios, where a task has no maximum")
     parser.add_argument("--episodes", type=int, default=40)
     parser.add_argument("--first-episode", type=int, default=0, help="number of the first that is measured")
-    parser.add_argument("--lanes", type=int, default=40)
+    parser.add_argument("--num-envs", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--levels", nargs="*", default=["0.05", "0.1"], help="none: no calibration")
     parser.add_argument("--method", choices=get_args(CalibrationMethod), default="selected")

@@ -46,11 +46,11 @@ WORK = Path("runs/hazard_run")
 
 # Which actor the preset takes was chosen by this measurement; both are measured.
 FOSP_ARMS: dict[str, dict[str, Any]] = {
-    "cloning": {"actor_mode": "awr", "weighting": "cloning", "dream_branch": False},
-    "reward only": {"actor_mode": "awr", "weighting": "reward", "dream_branch": False},
+    "cloning": {"actor_mode": "awr", "weighting": "cloning", "imagined_branch": False},
+    "reward only": {"actor_mode": "awr", "weighting": "reward", "imagined_branch": False},
     "FOSP, backprop": {"actor_mode": "backprop"},
-    "FOSP, awr": {"actor_mode": "awr", "dream_branch": False},
-    "FOSP, awr, hj": {"actor_mode": "awr", "dream_branch": False, "reachability": "hj", "reach_expectile": 0.7},
+    "FOSP, awr": {"actor_mode": "awr", "imagined_branch": False},
+    "FOSP, awr, hj": {"actor_mode": "awr", "imagined_branch": False, "reachability": "hj", "reach_expectile": 0.7},
 }
 SAFEDREAMER_ARMS: dict[str, dict[str, Any]] = {
     "SafeDreamer, BSRP-Lag": {},

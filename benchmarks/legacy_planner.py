@@ -1,7 +1,7 @@
 """Does TREBI's fast preset lose return, or keep costs worse, against the authors' planner at its full size?
 
     python benchmarks/legacy_planner.py SafeReacher --data FILE      # hours of CPU; killed, it goes on
-    python benchmarks/legacy_planner.py SafeReacher --data FILE --lanes 40     # with a GPU: minutes
+    python benchmarks/legacy_planner.py SafeReacher --data FILE --num-envs 40     # with a GPU: minutes
 
 Trains `small`, and `legacy` (networks of 4 and 4.6 million parameters, 20 denoising steps, two gradient steps before
 each, 128 candidates) for `--updates` of each of its phases instead of the authors' 200,000, on the same data, each seed
@@ -28,7 +28,7 @@ from surefoot.presets.trebi import TREBI_PRESETS
 from surefoot.result_files import write_results
 from surefoot.runs.loaded import FOLDER, load_run
 
-ACTING = ("candidates", "sampler", "guide", "chosen_by")
+ACTING = ("num_candidates", "sampler", "guide", "chosen_by")
 """What sets `legacy_fast` apart from `legacy`: training reads none of it."""
 
 
@@ -46,8 +46,8 @@ def plan(path: Path, preset: str, options: argparse.Namespace) -> list[dict[str,
     """The rows of the episodes that a run's networks plan as the preset does; episodes that are there are kept."""
     acting = {name: TREBI_PRESETS[preset][name] for name in ACTING} if preset == "legacy_fast" else {}
     loaded = load_run(path, acting)
-    lanes = options.lanes if preset == "legacy" else options.episodes
-    request = BudgetRequest(ratios=(options.ratio,), episodes=options.episodes, lanes=lanes)
+    lanes = options.num_envs if preset == "legacy" else options.episodes
+    request = BudgetRequest(ratios=(options.ratio,), episodes=options.episodes, num_envs=lanes)
     changed = {"preset": preset} if acting else {}
     setting = evaluate(under_budgets(loaded, request), loaded, changed=changed)["budgets"]["setting"]
     rows = [row for row in read_budget_rows(path / FOLDER / ROWS) if row["setting"] == setting]
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=8_000, help="of each phase of the legacy preset")
     parser.add_argument("--ratio", type=float, default=0.6, help="of the task's largest budget")
     parser.add_argument("--episodes", type=int, default=40)
-    parser.add_argument("--lanes", type=int, default=1, help="episodes of the legacy planner side by side")
+    parser.add_argument("--num-envs", type=int, default=1, help="episodes of the legacy planner side by side")
     options = parser.parse_args()
     rows: dict[str, list[list[dict[str, Any]]]] = {preset: [] for preset in ("small", "legacy_fast", "legacy")}
     for seed in options.seeds:

@@ -110,7 +110,7 @@ def whole_form_difference(legacy: TREBI) -> dict[str, float]:
     the denoiser's clean segments, the values and their gradient, each relative to its largest number. Float16 there and
     TF32 here leave some thousandths."""
     state = jax.jit(partial(legacy.init, SPEC))(jax.random.key(0))
-    x = jax.random.normal(jax.random.key(1), (legacy.candidates, legacy.plan_horizon, 4))
+    x = jax.random.normal(jax.random.key(1), (legacy.num_candidates, legacy.plan_horizon, 4))
     t = jnp.array([7.0])
 
     def values(networks: Any, x: jax.Array) -> jax.Array:
@@ -130,7 +130,7 @@ def whole_form_difference(legacy: TREBI) -> dict[str, float]:
 def on_gpu(legacy: TREBI, fast: TREBI) -> dict[str, Any]:
     """Milliseconds of decisions."""
     found: dict[str, Any] = {}
-    legacy = replace(legacy, candidates=64)
+    legacy = replace(legacy, num_candidates=64)
     found["whole_form_difference"] = difference = whole_form_difference(legacy)
     print(f"as they plan, largest relative difference from the networks as they are: {difference}", flush=True)
     cases: tuple[tuple[str, TREBI, int, float | None], ...] = (

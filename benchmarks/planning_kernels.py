@@ -49,7 +49,7 @@ _LAUNCHES = ("fusion", "custom-call", "copy", "fusion-start", "copy-start", "sor
 
 def compiled_plan() -> str:
     """XLA's program of one decision for one environment."""
-    algorithm = replace(change(TREBI(), **TREBI_PRESETS["legacy"]), candidates=64)
+    algorithm = replace(change(TREBI(), **TREBI_PRESETS["legacy"]), num_candidates=64)
 
     def act(state: Any, memory: Any, inputs: PolicyInputs, key: Any) -> Any:
         return algorithm.policy(state).act(memory, inputs, key)

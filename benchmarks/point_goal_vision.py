@@ -99,8 +99,8 @@ def main() -> None:
     seconds["evaluate"] = command("evaluate", run, "--episodes", max(2, round(options.share * 20)), "--gifs", 1)
     if options.finetune_steps:
         seconds["finetune"] = command(
-            "finetune", run, "--task", MOVED, "--steps", options.finetune_steps, "--lanes", 2, "--ratio", 0.1, "--out",
-            options.work / "online", "--resume",
+            "finetune", run, "--task", MOVED, "--steps", options.finetune_steps, "--num-envs", 2, "--ratio", 0.1,
+            "--out", options.work / "online", "--resume",
         )  # fmt: skip
     command("report", run)
     summary = {

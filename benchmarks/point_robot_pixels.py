@@ -55,7 +55,7 @@ from surefoot.training.finetune import FinetuneSettings, fine_tune
 
 FEASIBLE, INFEASIBLE = 512, 128
 """Episodes of each method and seed."""
-ONLINE = FinetuneSettings(steps=20_000, lanes=10, ratio=0.1, online_share=0.5)
+ONLINE = FinetuneSettings(steps=20_000, num_envs=10, ratio=0.1, online_share=0.5)
 DATA_SEED, TRANSITIONS = 0, 100_000
 WORK = Path("runs/point_robot_pixels")
 """States of trained methods, which fine-tuning starts from, its checkpoints, and what was measured so far."""

@@ -20,7 +20,8 @@ from surefoot.training.chunk import init_states
 
 TASK = get_task("SafePendulum")
 SIZES: dict[str, Any] = {
-    "plan_horizon": 4, "model_updates": 4, "value_updates": 4, "batch_size": 8, "candidates": 3, "diffusion_steps": 3,
+    "plan_horizon": 4, "model_updates": 4, "value_updates": 4, "batch_size": 8, "num_candidates": 3,
+    "diffusion_steps": 3,
     "calibration_segments": 16, "network": TemporalConfig(width=8, multipliers=(1, 2)),
     "value_network": TemporalConfig(width=8, multipliers=(1, 2)),
     "guide": GuideConfig(units="spread", steps=1, stop=1), "sampler": SamplerConfig(kind="ddim", steps=2),

@@ -8,12 +8,14 @@ of its own, `diffusion.learning_rate`.
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from surefoot.checkpoint import as_json
-from surefoot.errors import ConfigError, FieldError
-from surefoot.types import BEFORE, GROUP
+from surefoot.errors import ConfigError, FieldError, SurefootWarning, option
+from surefoot.types import BEFORE, FORMERLY, GROUP
 
 T = TypeVar("T")
 
@@ -49,6 +51,7 @@ def change(config: T, /, **changes: Any) -> T:
     its groups, and `TypeError` for a name that it has not."""
     own: dict[str, Any] = {}
     faults = []
+    changes = renamed(type(config), changes, warn=True)
     for field in dataclasses.fields(typing.cast(Any, config)):
         if GROUP not in field.metadata:
             continue
@@ -61,6 +64,48 @@ def change(config: T, /, **changes: Any) -> T:
     if faults:
         raise FieldError(faults)
     return dataclasses.replace(typing.cast(Any, config), **own, **changes)
+
+
+def former_names(kind: Any) -> dict[str, str]:
+    """The names that fields of a dataclass or of its groups had before -> those of now."""
+    fields = (one.field for one in declarations(kind) if FORMERLY in one.field.metadata)
+    return {field.metadata[FORMERLY]: field.name for field in fields}
+
+
+def is_renamed(former: str, name: str) -> str:
+    """The sentence on a former name that is used."""
+    return f"{former} is called {name} now; the former name still works."
+
+
+def renamed(kind: Any, values: Mapping[str, Any], *, warn: bool = False) -> dict[str, Any]:
+    """The values of a dataclass' fields by the names of now, those of nested configurations as well.
+
+    Raises `ConfigError` where a value is there under both names; warns of each former one where `warn`.
+    """
+    former, found = former_names(kind), {}
+    for name, value in values.items():
+        now = former.get(name, name)
+        if now != name and now in values:
+            raise ConfigError(f"{option(now)}: expected it once, found it under its former name {option(name)}, too.")
+        if now != name and warn:
+            warnings.warn(is_renamed(option(name), option(now)), SurefootWarning, stacklevel=3)
+        found[now] = _inside(kind, now, value, partial(renamed, warn=warn))
+    return found
+
+
+def first_names(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a dataclass' fields by the first names that they had: what is kept under a hash of them is found
+    again."""
+    first = {now: former for former, now in former_names(kind).items()}
+    return {first.get(name, name): _inside(kind, name, value, first_names) for name, value in values.items()}
+
+
+def _inside(kind: Any, name: str, value: Any, rename: Callable[[Any, Any], dict[str, Any]]) -> Any:
+    """The value of a field; that of a nested configuration with its own values renamed."""
+    for one in declarations(kind) if isinstance(value, Mapping) else ():
+        if one.field.name == name and (inner := _dataclass_in(typing.get_type_hints(one.owner)[name])) is not None:
+            return rename(inner, value)
+    return value
 
 
 def hyperparameters(algorithm: object) -> dict[str, Any]:
@@ -76,12 +121,13 @@ def from_hyperparameters(kind: type[T], values: Mapping[str, Any], *, source: st
     """The algorithm whose fields are `values`, as `hyperparameters` wrote them; `source` names their file in errors.
 
     Every field must be there and no other: a default that changed since must not change an old run. A field that was
-    added later says what it is then (`BEFORE`). `ConfigError`.
+    added later says what it is then (`BEFORE`), and one that was renamed may have its former name. `ConfigError`.
     """
     declared = {one.field.name: one for one in declarations(kind)}
+    values = renamed(kind, values)
     values = {
         name: one.field.metadata[BEFORE] for name, one in declared.items() if BEFORE in one.field.metadata
-    } | dict(values)
+    } | values
     if missing := [name for name in declared if name not in values]:
         raise ConfigError(f"{source}: hyperparameter '{missing[0]}': expected a value, found none.")
     if extra := [name for name in values if name not in declared]:
@@ -111,11 +157,14 @@ def _from_json(hint: Any, value: Any, *, source: str) -> Any:
     if isinstance(value, list):
         inner = [argument for argument in typing.get_args(hint) if argument is not Ellipsis]
         return tuple(_from_json(inner[0] if len(inner) == 1 else None, item, source=source) for item in value)
-    if isinstance(value, dict):
-        for option in typing.get_args(hint) if _is_union(hint) else (hint,):
-            if dataclasses.is_dataclass(option):
-                return from_hyperparameters(typing.cast(type[Any], option), value, source=source)
+    if isinstance(value, dict) and (inner := _dataclass_in(hint)) is not None:
+        return from_hyperparameters(inner, value, source=source)
     return value
+
+
+def _dataclass_in(hint: Any) -> type[Any] | None:
+    """The dataclass that a field declares, alone or beside None."""
+    return next(filter(dataclasses.is_dataclass, typing.get_args(hint) if _is_union(hint) else (hint,)), None)
 
 
 def _is_union(hint: Any) -> bool:

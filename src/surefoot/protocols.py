@@ -253,7 +253,7 @@ class PredictsCosts(Protocol):
     """A planner that predicts the cost to come of segments, from which margins can be calibrated."""
 
     @property
-    def candidates(self) -> int:
+    def num_candidates(self) -> int:
         """Segments sampled for each decision."""
         ...
 

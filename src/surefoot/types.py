@@ -15,6 +15,9 @@ Metrics: TypeAlias = dict[str, Float[Array, ""]]
 BEFORE = "before"
 """Key in the metadata of a hyper-parameter that was added later: its value in runs from before, whose files lack it."""
 
+FORMERLY = "formerly"
+"""Key in the metadata of an option or a hyper-parameter that was renamed: its name before, which is still accepted."""
+
 GROUP = "group"
 """Key in the metadata of a field that holds a nested configuration whose fields keep their own names in files and
 options: its type."""

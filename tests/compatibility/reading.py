@@ -14,7 +14,7 @@ from surefoot.data import library
 from surefoot.envs import point_robot
 from surefoot.evaluation.evaluate import summarize_evaluation
 from surefoot.evaluation.summarize import budget_figures, protocol_figures, start_figures
-from surefoot.hyperparameters import from_hyperparameters, hyperparameters
+from surefoot.hyperparameters import first_names, from_hyperparameters, hyperparameters
 from surefoot.report.summary_text import summary_text
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
@@ -41,11 +41,12 @@ def _sha256(array: np.ndarray) -> str:
 
 
 def read_again(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The hyper-parameters in a run's config.json, and the same after a way through the algorithm's class."""
+    """The hyper-parameters in a run's config.json, and the same by the same names after a way through the algorithm's
+    class."""
     config = RunDirectory(run).read_config()
     kind = ALGORITHMS[config.algorithm]
     made = from_hyperparameters(kind, config.hyperparameters, source=str(run))
-    return json.loads((run / "config.json").read_text())["hyperparameters"], hyperparameters(made)
+    return json.loads((run / "config.json").read_text())["hyperparameters"], first_names(kind, hyperparameters(made))
 
 
 def read_arrays(run: Path, step: int) -> dict[str, np.ndarray]:

@@ -17,11 +17,11 @@ from tests.compatibility.recipes import OPTIONS
 
 from surefoot.algorithms import ALGORITHMS
 from surefoot.cli.main import main
-from surefoot.hyperparameters import hyperparameters
+from surefoot.hyperparameters import first_names, hyperparameters
 from surefoot.presets import build, presets_of
 from surefoot.ranges import declared_fields
 from surefoot.tasks import get_task
-from surefoot.types import GROUP
+from surefoot.types import FORMERLY, GROUP
 
 COMMANDS = (
     "bench act", "benchmark", "calibrate", "collect", "data convert", "data download", "data filter boundary",
@@ -87,14 +87,13 @@ def _flags(kind: Any, default: Any, prefix: str) -> Iterator[tuple[str, dict[str
                 inner = value if dataclasses.is_dataclass(value) else None
                 yield from _flags(one, inner, prefix if unprefixed else f"{prefix}{name}.")
             continue
-        yield (
-            f"{prefix}{name}".replace("_", "-"),
-            {
-                "type": _worded(declared),
-                "default": _json(value),
-                "range": None if declared.range is None else declared.range.interval,
-            },
-        )
+        found = {
+            "type": _worded(declared),
+            "default": _json(value),
+            "range": None if declared.range is None else declared.range.interval,
+        }
+        for called in {name, fields[name].metadata.get(FORMERLY, name)}:
+            yield f"{prefix}{called}".replace("_", "-"), found
 
 
 def _default(field: "dataclasses.Field[Any]", default: Any) -> Any:
@@ -130,11 +129,11 @@ def fixed_presets() -> dict[str, dict[str, Any]]:
     """The hyper-parameters of every preset that is not tuned further: "fisor, BallRun, paper" -> name -> value."""
     found = {}
     for algorithm, kind in sorted(ALGORITHMS.items()):
-        found[f"{algorithm}, defaults"] = hyperparameters(kind())
+        found[f"{algorithm}, defaults"] = first_names(kind, hyperparameters(kind()))
         for task in PRESET_TASKS:
             names = presets_of(algorithm, get_task(task))
             for name in sorted(set(names) - set(TUNED)):
-                there = hyperparameters(build(algorithm, get_task(task), preset=name))
+                there = first_names(kind, hyperparameters(build(algorithm, get_task(task), preset=name)))
                 plain = found[f"{algorithm}, defaults"]
                 found[f"{algorithm}, {task}, {name}"] = {
                     key: value for key, value in there.items() if value != plain[key]

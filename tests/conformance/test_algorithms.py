@@ -70,7 +70,7 @@ rounding, which Adam makes a step of. So the narrowest layer has 16 channels, tw
 TWO_LEVELS = replace(SEGMENTS, width=8, multipliers=(1, 2))
 TINY_TREBI = change(
     TREBI(), plan_horizon=8, model_updates=10, value_updates=10, batch_size=8, diffusion_steps=4, network=SEGMENTS,
-    value_network=SEGMENTS, average_start=2, average_interval=2, candidates=3, calibration_segments=16,
+    value_network=SEGMENTS, ema_start=2, ema_interval=2, num_candidates=3, calibration_segments=16,
     margin_level=0.1,
 )  # fmt: skip
 """10 + 10 + 1 updates."""
@@ -125,17 +125,17 @@ VARIANTS: dict[str, Any] = {
         **DREAMING,
         schedule="decoupled",
         actor_mode="backprop",
-        dream_stride=2,
+        imagination_stride=2,
         reachability="hj",
         scale_observations=True,
     ),
     "fosp-joint-expansion-data_branch": change(
-        FOSP(), **DREAMING, constrain=False, dream_branch=False, act_with="mean", expansion=True, **NO_SIGN
+        FOSP(), **DREAMING, constrain=False, imagined_branch=False, act_with="mean", expansion=True, **NO_SIGN
     ),
     "fosp-joint-released": change(
         FOSP(),
         **DREAMING,
-        released=True,
+        reference_code=True,
         reachability="released",
         data_branch=False,
         actor_mode="backprop",
@@ -147,7 +147,7 @@ VARIANTS: dict[str, Any] = {
         **DREAMING,
         scale_observations=True,
         form="osrp-lag",
-        planner=CrossEntropyConfig(samples=6, policy_samples=2, iterations=2, elites=3),
+        planner=CrossEntropyConfig(num_samples=6, num_policy_samples=2, iterations=2, num_elites=3),
     ),
     "trebi": TINY_TREBI,
     "trebi-shared-ensemble-dpm_solver-warm-interval": change(

@@ -54,7 +54,7 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned(
     assert summary["evaluation_infeasibility"]["violation_within_steps"] == 5
 
     tuned = tmp_path / "online"
-    words = ["finetune", str(run), "--task", "HazardRunShifted", "--steps", "60", "--lanes", "1", "--ratio", "0.05"]
+    words = ["finetune", str(run), "--task", "HazardRunShifted", "--steps", "60", "--num-envs", "1", "--ratio", "0.05"]
     told = in_a_process([*words, "--out", str(tuned)])
     bill = rows_of(tuned / "online.jsonl")
     assert [row["environment_steps"] for row in bill] == [30, 60]
@@ -67,8 +67,8 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned(
     capsys.readouterr()
     for words, sentence in [
         (
-            ["--lanes", "2", "--ratio", "1"],
-            "--lanes: the run has 1, found 2; --ratio: the run has 0.05, found 1",
+            ["--num-envs", "2", "--ratio", "1"],
+            "--num-envs: the run has 1, found 2; --ratio: the run has 0.05, found 1",
         ),
         (["--steps", "90"], "--steps: the run has 60, found 90; a longer fine-tuning holds more new frames than this"),
         (["--task", "HazardRun"], "--task: the run has HazardRunShifted, found HazardRun; leave"),
@@ -159,7 +159,7 @@ def test_a_run_on_pixels_is_measured_where_the_target_moved(pixels: tuple[Path, 
 def test_a_run_on_pixels_is_tuned_where_the_target_moved(pixels: tuple[Path, Path], tmp_path: Path) -> None:
     _, path = pixels
     tuned = tmp_path / "online"
-    words = ["finetune", str(path), "--task", "PointRobotPixelsMoved", "--steps", "75", "--lanes", "1"]
+    words = ["finetune", str(path), "--task", "PointRobotPixelsMoved", "--steps", "75", "--num-envs", "1"]
     in_a_process([*words, "--ratio", "0.02", "--out", str(tuned)])
     (row,) = rows_of(tuned / "online.jsonl")
     assert row["environment_steps"] == 75

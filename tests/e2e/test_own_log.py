@@ -90,6 +90,10 @@ def test_the_page_runs_as_it_is_printed(
     assert "pendulum.toml: task: expected the task file with which pendulum.hdf5 was imported, found another" in error
 
 
+MAKE = len(TANK.splitlines()) + 2
+"""Line of `make` behind the task file of the tank."""
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
@@ -99,8 +103,10 @@ def test_the_page_runs_as_it_is_printed(
         (["task", "guess"], "unknown task command 'guess'"),
         (["data", "import", "--task", "task.toml", "--out", "out.hdf5"], "task.toml: log.paths: expected the files"),
         (["data", "import", "bad.csv", "--task", "task.toml", "--out", "out.hdf5"], "bad.csv: line 3: level: expected"),
-        (["task", "check", "id.toml"], "id.toml: environment.make: expected the id of an environment, found none"),
-        (["task", "check", "maker.toml"], "maker.toml: environment.make: expected a module and a function in it"),
+        (["task", "check", "id.toml"], f"id.toml: line {MAKE}: environment.make: expected the id"),
+        (["task", "check", "maker.toml"], f"maker.toml: line {MAKE}: environment.make: expected a module"),
+        (["task", "infer", "log.csv", "--out", "new.txt"], "--out: expected a name that ends in .toml, found new.txt"),
+        (["data", "import", "--task", "task.toml", "--out", "o.csv"], "ends in .hdf5 or .h5, found o.csv"),
         (["data", "check", "log.csv"], "log.csv: expected an HDF5 file"),
         (
             ["train", "--task", "task.toml", "--data", "log.csv", "--out", "run"],

@@ -67,7 +67,7 @@ def test_a_policy_that_sees_is_trained_measured_and_tuned_in_the_simulator(
         assert pictures["infeasibility"].shape == (251,)
     tuned = tmp_path / "online"
     drop_programs()
-    words = ["finetune", str(run), "--task", MOVED, "--steps", "250", "--lanes", "1", "--ratio", "0.01"]
+    words = ["finetune", str(run), "--task", MOVED, "--steps", "250", "--num-envs", "1", "--ratio", "0.01"]
     in_a_process([*words, "--workers", "1", "--out", str(tuned)])
     (bill,) = rows_of(tuned / "online.jsonl")
     assert (bill["environment_steps"], bill["episodes"]) == (250, 1)

@@ -230,6 +230,9 @@ def test_held_out_tasks_are_looked_at_a_few_times(
     assert "found BallRun, held out by the plan" in refusal(capsys, "benchmark", plan, "--tasks", "BallRun")
     words = ["benchmark", str(plan), "--tasks", "BallRun", "--methods", "bc", "--held-out-look"]
     assert "expected the reason of the look" in refusal(capsys, *words, " ")
+    words_of_other = ["benchmark", str(plan), "--tasks", "CarRun", "--held-out-look", "first"]
+    assert "expected held-out tasks among those to run" in refusal(capsys, *words_of_other)
+    assert not plan.with_suffix("").exists()  # no store was begun
     log.write_bytes(b"h\xf6chstens")  # was a traceback
     assert "held_out_log.md: expected the log of looks at held-out tasks in UTF-8" in refusal(capsys, *words, "first")
     log.unlink()

@@ -45,7 +45,19 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_evaluate_report_and_bench(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["evaluate", str(run), "--budget", "0.25", "0.5", "--cost-limit", "inf", "--episodes", "2", "--lanes", "3"]
+    words = [
+        "evaluate",
+        str(run),
+        "--budget",
+        "0.25",
+        "0.5",
+        "--cost-limit",
+        "inf",
+        "--episodes",
+        "2",
+        "--num-envs",
+        "3",
+    ]
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert "ratio 0.25" in printed
@@ -118,7 +130,7 @@ def test_margins_that_are_given_to_an_evaluation(run: Path, capsys: pytest.Captu
 
 
 def test_a_killed_evaluation_goes_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["evaluate", str(run), "--cost-limit", "1", "2", "--episodes", "3", "--lanes", "2"]
+    words = ["evaluate", str(run), "--cost-limit", "1", "2", "--episodes", "3", "--num-envs", "2"]
     calls: list[int] = []
     append = budgets.append_rows
 
@@ -161,7 +173,7 @@ def test_a_schedule_from_a_file(run: Path, tmp_path: Path) -> None:
         (["--budget", "-0.2"], "--budget: expected at least 0 (inf for no limit), found -0.2"),
         (["--cost-limit", "-1"], "--cost-limit: expected at least 0"),
         (["--budget", "0.5", "--level", "0.1"], "--level needs the margins of `surefoot calibrate`"),
-        (["--budget", "0.5", "--lanes", "0"], "--lanes: expected at least 1, found 0"),
+        (["--budget", "0.5", "--num-envs", "0"], "--num-envs: expected at least 1, found 0"),
         (["--budget", "0.5", "--margin-level", "0"], "has no margin_level; leave --margin-level out"),
         (["--budget-schedule", "none.csv"], "--budget-schedule none.csv: the file cannot be read"),
     ],
@@ -261,7 +273,7 @@ def test_a_calibration_on_outcomes_without_costs_is_remarked(
     # The same of segments, with a planner that predicts a cost.
     segments = HeldOut(np.zeros(9), np.ones(9), np.zeros(9), np.zeros(9, int))
     monkeypatch.setattr(StubPlanner, "predict", lambda: None, raising=False)
-    monkeypatch.setattr(StubPlanner, "candidates", 64, raising=False)
+    monkeypatch.setattr(StubPlanner, "num_candidates", 64, raising=False)
     monkeypatch.setattr(calibration, "_held_out", lambda *_: (SimpleNamespace(episode_ends=[9]), None, np.arange(9)))
     monkeypatch.setattr(calibration, "held_out_outcomes", lambda *_, **__: segments)
     sentence = "nowhere.hdf5: none of 9 held-out segments has a cost, so that the margins say nothing"

@@ -41,15 +41,15 @@ def hyper_refusal(*words: str, algorithm: str) -> str:
     [
         (  # a range, and relations inside two parts
             "safedreamer",
-            ["--planner.elites", "9999", "--world-model.bins", "4", "--discount", "2"],
+            ["--planner.num-elites", "9999", "--world-model.bins", "4", "--discount", "2"],
             "--discount: expected a number in (0, 1), found 2; "
             "--world-model.bins: expected an odd number, found 4; "
-            "--planner.elites: expected at most all 80 sequences, found 9999.",
+            "--planner.num-elites: expected at most all 80 sequences, found 9999.",
         ),
         (  # several relations of one class
             "fosp",
-            ["--no-data-branch", "--no-dream-branch", "--weighting", "cloning", "--actor-mode", "backprop"],
-            "--data-branch: expected it or dream_branch, at least one of them, found neither; "
+            ["--no-data-branch", "--no-imagined-branch", "--weighting", "cloning", "--actor-mode", "backprop"],
+            "--data-branch: expected it or imagined_branch, at least one of them, found neither; "
             "--weighting: expected feasibility or reward with actor_mode backprop, found cloning.",
         ),
         (  # of a part and of the whole
@@ -158,8 +158,8 @@ def test_a_training_that_begins_names_all(tmp_path: Path, capsys: pytest.Capture
     ("words", "parts"),
     [
         (
-            ["evaluate", "RUN", "--gifs", "3", "--protocol", "dsrl", "--lanes", "0", "--episodes", "-1"],
-            ["--lanes: expected at least 1", "--episodes: expected at least 1", "--gifs: expected none"],
+            ["evaluate", "RUN", "--gifs", "3", "--protocol", "dsrl", "--num-envs", "0", "--episodes", "-1"],
+            ["--num-envs: expected at least 1", "--episodes: expected at least 1", "--gifs: expected none"],
         ),
         (
             ["calibrate", "RUN", "--level", "0", "--stretch", "0", "--method", "budgets", "--data", "x"],
@@ -179,8 +179,8 @@ def test_a_training_that_begins_names_all(tmp_path: Path, capsys: pytest.Capture
             ["--episodes: expected", "--workers: expected none", "--fraction: expected different", "--seeds: expected"],
         ),
         (
-            ["finetune", "NONE", "--out", "o", "--without-offline-data", "--online-share", "0.5", "--lanes", "0"],
-            ["--lanes: expected at least 1", "--online-share: expected none", "found no config.json there"],
+            ["finetune", "NONE", "--out", "o", "--without-offline-data", "--online-share", "0.5", "--num-envs", "0"],
+            ["--num-envs: expected at least 1", "--online-share: expected none", "found no config.json there"],
         ),
         (
             ["data", "filter", "density", "x", "--out", "RUN/config.json", "--share=0.5", "--most", "3", "--seed=-1"],

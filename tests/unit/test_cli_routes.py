@@ -122,7 +122,10 @@ def test_what_an_evaluation_under_budgets_does_not_read(
     [
         (["--method", "budgets", "--stretch", "50"], "--stretch: expected none for --method budgets, found 50"),
         (["--method", "episodes", "--data", "x"], "--data: expected none for --method episodes, found x"),
-        (["--method", "segments", "--candidates", "3"], "--candidates: expected none for --method segments, found 3"),
+        (
+            ["--method", "segments", "--num-candidates", "3"],
+            "--num-candidates: expected none for --method segments, found 3",
+        ),
         (["--first-episode", "3"], "--first-episode: expected none for --method selected, found 3"),
     ],
 )

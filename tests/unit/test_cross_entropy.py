@@ -54,7 +54,7 @@ def sums(sequences: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def test_a_search_goes_for_the_return_as_far_as_the_cost_allows() -> None:
-    config = CrossEntropyConfig(samples=200, iterations=8, elites=20)
+    config = CrossEntropyConfig(num_samples=200, iterations=8, num_elites=20)
     plan = jax.jit(lambda key: plan_actions(sums, jnp.zeros((2, 3, 1)), key, limit=0.5, config=config))(
         jax.random.key(0)
     )
@@ -67,7 +67,7 @@ def test_a_search_goes_for_the_return_as_far_as_the_cost_allows() -> None:
 
 
 def test_a_proposal_that_nothing_drawn_reaches_becomes_the_plan() -> None:
-    config = CrossEntropyConfig(samples=4, policy_samples=1, iterations=1, elites=1, momentum=0.0, deviation=0.01)
+    config = CrossEntropyConfig(num_samples=4, num_policy_samples=1, iterations=1, num_elites=1, momentum=0.0, std=0.01)
     proposals = jnp.full((2, 1, 3, 1), 0.25)
     plan = plan_actions(sums, jnp.zeros((2, 3, 1)), jax.random.key(0), limit=0.5, config=config, proposals=proposals)
     np.testing.assert_allclose(plan.mean, 0.25)
@@ -76,11 +76,11 @@ def test_a_proposal_that_nothing_drawn_reaches_becomes_the_plan() -> None:
 
 def test_settings_that_cannot_be_are_refused() -> None:
     refused: list[tuple[dict[str, Any], str]] = [
-        ({"elites": 501}, "elites: expected at most all 500 sequences, found 501"),
+        ({"num_elites": 501}, "num_elites: expected at most all 500 sequences, found 501"),
         ({"iterations": 0}, "iterations: expected at least 1, found 0"),
-        ({"policy_samples": -1}, "policy_samples: expected at least 0, found -1"),
+        ({"num_policy_samples": -1}, "num_policy_samples: expected at least 0, found -1"),
         ({"momentum": 1.0}, r"momentum: expected a number in \[0, 1\), found 1"),
-        ({"deviation": 0.0}, r"deviation: expected a number in \(0, inf\), found 0"),
+        ({"std": 0.0}, r"std: expected a number in \(0, inf\), found 0"),
     ]
     for changes, sentence in refused:
         with pytest.raises(ConfigError, match=sentence):

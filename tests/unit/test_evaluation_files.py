@@ -195,7 +195,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_table_is_printed_where_the_rows_cannot_be_written(
     planned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["evaluate", str(planned), "--budget", "0.5", "--episodes", "2", "--lanes", "1"]
+    words = ["evaluate", str(planned), "--budget", "0.5", "--episodes", "2", "--num-envs", "1"]
     full, real, calls = [True], rows.json_rows, []
 
     def json_rows(rows: list[dict[str, object]]) -> bytes:

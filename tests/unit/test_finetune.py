@@ -110,7 +110,7 @@ def tune(
     run.start(config, resume=True)
     return fine_tune(
         REPEATER, {"action": jnp.array([0.4, 0.5]), "paid": jnp.zeros(2)}, data, TASK, spec=SPEC, seeds=(0, 3),
-        settings=FinetuneSettings(steps=20, lanes=lanes), run=run, checkpoint_rounds=2, stop_at=stop_at,
+        settings=FinetuneSettings(steps=20, num_envs=lanes), run=run, checkpoint_rounds=2, stop_at=stop_at,
         on_progress=on_progress,
     )  # fmt: skip
 
@@ -188,7 +188,7 @@ def test_lanes_go_on_with_fresh_episodes() -> None:
 
 
 def test_the_settings_count_whole_rounds() -> None:
-    settings = FinetuneSettings(steps=20, lanes=2, ratio=0.5)
+    settings = FinetuneSettings(steps=20, num_envs=2, ratio=0.5)
     assert settings.rounds(3) == 4  # 6 steps a round
     assert settings.updates(3) == 3
 
@@ -230,7 +230,7 @@ def test_without_offline_data_the_first_round_must_fill_a_window(tmp_path: Path)
     with pytest.raises(ConfigError, match="expected 9 frames, a window, after a round, found 4"):
         fine_tune(
             replace(REPEATER, window=9), {"action": jnp.zeros(2)}, None, TASK, spec=SPEC, seeds=(0, 3),
-            settings=FinetuneSettings(steps=3, lanes=1), run=RunDirectory(tmp_path / "run"), checkpoint_rounds=1,
+            settings=FinetuneSettings(steps=3, num_envs=1), run=RunDirectory(tmp_path / "run"), checkpoint_rounds=1,
         )  # fmt: skip
 
 

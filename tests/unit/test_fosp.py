@@ -185,7 +185,7 @@ def trained_reach(cost: float, **changes: Any) -> float:
 
 @pytest.mark.parametrize("form", ["ref", "hj"])
 def test_feasibility_depends_on_the_cost(form: str) -> None:
-    changes = {"reachability": form, "reach_discount": 0.5, "dream_branch": False}
+    changes = {"reachability": form, "reach_discount": 0.5, "imagined_branch": False}
     assert trained_reach(1.0, **changes) > 0.9
     assert trained_reach(0.0, **changes) < 0.1
 
@@ -200,10 +200,13 @@ def test_configurations_that_cannot_be_are_refused() -> None:
         ({"num_candidates": 0}, "num_candidates: expected at least 1, found 0"),
         ({"window": 1}, "window: expected at least 2, found 1"),
         (
-            {"data_branch": False, "dream_branch": False},
-            "data_branch: expected it or dream_branch",
+            {"data_branch": False, "imagined_branch": False},
+            "data_branch: expected it or imagined_branch",
         ),
-        ({"reachability": "released", "dream_branch": False}, "dream_branch: expected True with reachability released"),
+        (
+            {"reachability": "released", "imagined_branch": False},
+            "imagined_branch: expected True with reachability released",
+        ),
         ({"weighting": "cloning", "actor_mode": "backprop"}, "weighting: expected feasibility or reward"),
     ):
         with pytest.raises(ConfigError, match=sentence):

@@ -174,7 +174,7 @@ def words(folder: Path) -> list[str]:
 
 
 TINY = [
-    *("--value-updates", "2", "--batch-size", "4", "--candidates", "2", "--sampler.steps", "2"),
+    *("--value-updates", "2", "--batch-size", "4", "--num-candidates", "2", "--sampler.steps", "2"),
     *("--sampler.warm-steps", "0", "--calibration-segments", "0"),
     *("--value-network.width", "8", "--value-network.multipliers", "1", "2"),
 ]

@@ -123,7 +123,19 @@ def test_calibration(tmp_path: Path) -> None:
 
 
 def test_summary_and_rows_of_budgets(run: Path) -> None:
-    words = ["evaluate", str(run), "--budget", "0.5", "1.0", "--cost-limit", "inf", "--episodes", "2", "--lanes", "4"]
+    words = [
+        "evaluate",
+        str(run),
+        "--budget",
+        "0.5",
+        "1.0",
+        "--cost-limit",
+        "inf",
+        "--episodes",
+        "2",
+        "--num-envs",
+        "4",
+    ]
     assert main(words) == 0
     assert check(run / "summary.json", lambda path: summary_text(read_summary(path.parent)), mutations=200) > 60
     rows = run / "evaluation" / "budget_episodes.jsonl"

@@ -338,15 +338,14 @@ def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path: Path, monkeypatch:
 
 
 def test_what_is_no_log(tmp_path: Path) -> None:
-    (tmp_path / "empty.csv").write_text("")
-    (tmp_path / "numbers.csv").write_text("1,2\n3,4\n")
-    (tmp_path / "twice.csv").write_text("a,a\n3,4\n")
-    (tmp_path / "broken.parquet").write_text("PAR1")
-    (tmp_path / "notes.txt").write_text("")
+    texts = {"empty.csv": "", "numbers.csv": "1,2\n3,4\n", "twice.csv": "a,a\n3,4\n", "bytes.csv": "\0\1" * 50}
+    for name, text in {**texts, "broken.parquet": "PAR1", "notes.txt": ""}.items():
+        (tmp_path / name).write_text(text)
     (tmp_path / "folder").mkdir()
     for name, part in {
         "none.csv": "found nothing at that place",
         "empty.csv": "expected a first line of column names, found an empty file",
+        "bytes.csv": "expected a first line of column names, found bytes that are no text",
         "numbers.csv": "expected column names, found numbers alone (1,2)",
         "twice.csv": "expected a name for each column, each once, found 'a' twice",
         "broken.parquet": "expected a readable Parquet file",

@@ -331,9 +331,9 @@ def test_all_faults_come_in_one_message() -> None:
     [
         (
             partial(change, FOSP()),
-            {"data_branch": False, "dream_branch": False, "weighting": "cloning", "actor_mode": "backprop",
+            {"data_branch": False, "imagined_branch": False, "weighting": "cloning", "actor_mode": "backprop",
              "reachability": "released"},
-            ["data_branch", "weighting", "dream_branch"],
+            ["data_branch", "weighting", "imagined_branch"],
         ),
         (
             TREBI,

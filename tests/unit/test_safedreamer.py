@@ -22,7 +22,7 @@ MODEL = WorldModelConfig(
 )
 OSRP_LAG = change(
     SafeDreamer(), form="osrp-lag", world_model=MODEL, horizon=3, hidden=(8,), actor_hidden=(8,),
-    planner=CrossEntropyConfig(samples=12, policy_samples=4, iterations=2, elites=4),
+    planner=CrossEntropyConfig(num_samples=12, num_policy_samples=4, iterations=2, num_elites=4),
     pid=EpisodePIDConfig(after_steps=20),
 )  # fmt: skip
 SPEC = DataSpec(observation_dim=3, action_dim=1, horizon=30)
@@ -104,7 +104,7 @@ def test_the_policy_carries_its_plan_from_step_to_step(state: SafeDreamerState) 
     assert (np.asarray(carry.memory.mean[:, :2]) != 0).all()
     assert (np.asarray(carry.memory.mean[:, 2]) == 0).all()
     # With nothing drawn and the old mean kept, the next plan is the last one a step later: its first action is done.
-    still = change(OSRP_LAG, planner=CrossEntropyConfig(samples=4, iterations=1, elites=4, deviation=1e-6))
+    still = change(OSRP_LAG, planner=CrossEntropyConfig(num_samples=4, iterations=1, num_elites=4, std=1e-6))
     _, following = still.policy(state).act(carry, inputs, jax.random.key(1))
     np.testing.assert_allclose(following, carry.memory.mean[:, 0], atol=1e-4)
     metrics = OSRP_LAG.acting_metrics(state, carry)

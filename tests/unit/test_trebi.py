@@ -29,7 +29,7 @@ TINY = change(
     diffusion_steps=3,
     network=SIZES,
     value_network=SIZES,
-    candidates=2,
+    num_candidates=2,
     guide=GuideConfig(units="spread", steps=1, scale=0.1, stop=1),
     sampler=SamplerConfig(kind="ddim", steps=2),
 )
@@ -216,12 +216,12 @@ def test_presets_of_tasks_build(task: str) -> None:
     [
         ({"plan_horizon": 31}, r"plan_horizon: expected a multiple of 2, .* found 31"),
         ({"cost_discount": 1.5}, r"cost_discount: expected a number in .0, 1., found 1.5"),
-        ({"candidates": 0}, "candidates: expected at least 1, found 0"),
+        ({"num_candidates": 0}, "num_candidates: expected at least 1, found 0"),
         ({"clean_value_share": 1.1}, r"clean_value_share: expected a number in .0, 1., found 1.1"),
         ({"cost_margin": math.inf}, r"cost_margin: expected a number in .-inf, inf., found inf"),
         ({"margin_level": 1.0}, r"margin_level: expected a number in .0, 1., found 1"),
         ({"held_out_share": 0.6}, r"held_out_share: expected a number in .0, 0.5., found 0.6"),
-        ({"average_rate": 0.0}, r"average_rate: expected a number in .0, 1., found 0"),
+        ({"ema_rate": 0.0}, r"ema_rate: expected a number in .0, 1., found 0"),
         ({"learning_rate": -1e-3}, r"learning_rate: expected a number in .0, inf., found -0.001"),
         ({"model_updates": -1}, "model_updates: expected at least 0, found -1"),
         ({"sampler": SamplerConfig(steps=3, warm_steps=3)}, r"sampler.warm_steps: expected .* .0, 3., found 3"),

@@ -20,7 +20,7 @@ from surefoot.errors import ConfigError
 from surefoot.protocols import Inputs
 from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import Task
-from surefoot.types import BEFORE, GROUP, DataSpec, Metrics, Phase
+from surefoot.types import BEFORE, FORMERLY, GROUP, DataSpec, Metrics, Phase
 from surefoot.world_model import Latent, WorldModelConfig
 
 
@@ -46,7 +46,7 @@ class ImaginationConfig(Ranged):
 
     horizon: Annotated[int, Range("[1, 65536]")] = 15
     """Imagined steps."""
-    dream_stride: Annotated[int, Range("[1, 2^20]")] = 1
+    imagination_stride: Annotated[int, Range("[1, 2^20]")] = field(default=1, metadata={FORMERLY: "dream_stride"})
     """Imagine from every so many frames of a window."""
     discount: Annotated[float, Range("(0, 1)")] = 1.0 - 1.0 / 333.0
     """Per decision (gamma)."""
@@ -101,7 +101,7 @@ class Dreamer(Ranged, ABC):
     """Imagined rollouts."""
     hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (512, 512)
     """Units of the hidden layers of the critics."""
-    slow_rate: Annotated[float, Range("(0, 1]")] = 0.02
+    target_rate: Annotated[float, Range("(0, 1]")] = field(default=0.02, metadata={FORMERLY: "slow_rate"})
     """Share of the critics that enters their slow copies at each update."""
     acting: DreamerActor = field(default_factory=DreamerActor, metadata={GROUP: DreamerActor})
     """The actor."""
@@ -182,7 +182,7 @@ class Dreamer(Ranged, ABC):
         """One update of critics and actor, on the states [B, T, ...] that the model was in along the batch."""
 
     def imagined_starts(self, batch: Frames, latent: Latent) -> tuple[Latent, Float[Array, " n"]]:
-        """The states to imagine from, every `dream_stride`th of each window, and 0 where one is terminal."""
-        chosen = slice(None, None, self.imagination.dream_stride)
+        """The states to imagine from, every `imagination_stride`th of each window, and 0 where one is terminal."""
+        chosen = slice(None, None, self.imagination.imagination_stride)
         start = jax.tree.map(lambda leaf: leaf[:, chosen].reshape(-1, leaf.shape[-1]), latent)
         return start, 1.0 - batch.terminated[:, chosen].astype(jnp.float32).reshape(-1)

@@ -95,8 +95,8 @@ def _fosp(config: FOSP) -> Reasons:
         found |= _all(f"reachability {config.reach.reachability}", "reach_expectile")
     if config.extraction.actor_mode == "backprop":
         found |= _all("actor_mode backprop", "reward_temperature", "cost_temperature")
-        if config.critics.released:
-            found |= _all("released and actor_mode backprop", "weighting")
+        if config.critics.reference_code:
+            found |= _all("reference_code and actor_mode backprop", "weighting")
     elif config.extraction.weighting != "feasibility":
         found |= _all(f"weighting {config.extraction.weighting}", "cost_temperature")
         if config.extraction.weighting == "cloning":

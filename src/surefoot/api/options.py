@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.errors import ConfigError, check_name
+from surefoot.hyperparameters import renamed
 from surefoot.training.run_directory import MOST_SEEDS
 
 
 def known_options(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options for the dataclass `kind`: lists as tuples, where one value may be several that value alone, too, and
-    text as a path where it is one. Raises `UnknownNameError` for an option that `kind` has not."""
+    text as a path where it is one; former names are those of now. Raises `UnknownNameError` for an option that `kind`
+    has not."""
+    options = renamed(kind, options, warn=True)
     hints = {field.name: str(field.type) for field in fields(kind)}
     return {name: _value(hints[check_name("option", name, hints)], value) for name, value in options.items()}
 

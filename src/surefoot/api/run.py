@@ -91,7 +91,8 @@ class Run:
         Raises:
             ConfigError: Where the run cannot be measured so.
         """
-        request = EvaluationRequest(**known_options(EvaluationRequest, options))
+        options = known_options(EvaluationRequest, options)
+        request = EvaluationRequest(**options)
         opened = None if make_env is None else environments_of(make_env)
         return evaluate_run(self.path, request, given=tuple(options), observer=observer, open_environment=opened)
 
@@ -107,15 +108,16 @@ class Run:
             resume: Go on with the fine-tuning in the folder, which ends with the same bits.
             without_offline_data: Start with an empty replay, where the offline data are gone.
             observer: Hears of progress and remarks.
-            options: As in `FinetuneRequest`: `task`, `steps`, `lanes`, `ratio`, `online_share` and so on.
+            options: As in `FinetuneRequest`: `task`, `steps`, `num_envs`, `ratio`, `online_share` and so on.
 
         Raises:
             ConfigError: Where the run's algorithm cannot be fine-tuned, or the options cannot be used.
         """
         place = Path(out)
         check_output_folder(place, resume=resume)
+        options = known_options(FinetuneRequest, options)
         request = Finetuning(
-            **known_options(FinetuneRequest, options), run=self.path, out=place, resume=resume,
+            **options, run=self.path, out=place, resume=resume,
             without_offline_data=without_offline_data,
         )  # fmt: skip
         finetune_run(
@@ -127,7 +129,8 @@ class Run:
     def measure_latency(self, *, observer: Observer | None = None, **options: Any) -> dict[str, Any]:
         """How long the policy takes to act, in milliseconds: median, 95th and 99th percentile, as `surefoot bench act`
         finds. `options` as in `LatencyRequest`: `batch`, `calls`, `seconds`, `budget`."""
-        request = LatencyRequest(**known_options(LatencyRequest, options))
+        options = known_options(LatencyRequest, options)
+        request = LatencyRequest(**options)
         return measure_latency(self.path, request, given=tuple(options), observer=observer)
 
     def report(self, out: str | os.PathLike[str] | None = None, *, observer: Observer | None = None) -> Path:

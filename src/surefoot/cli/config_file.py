@@ -59,9 +59,9 @@ def expanded(arguments: Sequence[str]) -> Iterator[list[str]]:
         yield words
         return
     place, path = file
-    given = {_without_negation(word.partition("=")[0]) for word in words if word.startswith("--")}
+    given = {without_negation(word.partition("=")[0]) for word in words if word.startswith("--")}
     values, text = read_toml(path, what="options")
-    settings = tuple(one for one in _settings(values, ()) if _without_negation(flag(one.path)) not in given)
+    settings = tuple(one for one in _settings(values, ()) if without_negation(flag(one.path)) not in given)
     token = _ACTIVE.set(ConfigFile(path, text, settings))
     try:
         yield [*words[:place], *(word for one in settings for word in one.words), *words[place:]]
@@ -98,7 +98,7 @@ def _settings(table: dict[str, Any], prefix: tuple[str, ...]) -> Iterator[FileOp
 def _words(key: tuple[str, ...], value: Any) -> list[str]:
     called = flag(".".join(key))
     if isinstance(value, bool):
-        return [called if value else _negated(called)]
+        return [called if value else negated(called)]
     return [called, *(map(_word, value) if isinstance(value, list) else [_word(value)])]
 
 
@@ -106,12 +106,13 @@ def _word(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-def _negated(called: str) -> str:
+def negated(called: str) -> str:
+    """The flag that turns a truth value back: --a.no-x for --a.x."""
     head, dot, last = called.removeprefix("--").rpartition(".")
     return f"--{head}{dot}no-{last}"
 
 
-def _without_negation(called: str) -> str:
+def without_negation(called: str) -> str:
     """A flag as its field calls it: --a.no-x is --a.x."""
     head, dot, last = called.replace("_", "-").removeprefix("--").rpartition(".")
     return f"--{head}{dot}{last.removeprefix('no-')}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from surefoot.cli.arguments import expected_words
 from surefoot.cli.config_file import ConfigFile, FileOption
-from surefoot.cli.flags import Option, accepted_flags, argument_faults, leaves
+from surefoot.cli.flags import Option, accepted_flags, argument_faults, given_flags, leaves, with_todays_names
 from surefoot.errors import flag
 from surefoot.faults import Faults
 
@@ -23,19 +23,27 @@ def checked_config(kind: Any, words: list[str], config: ConfigFile, *, default: 
         place = _place(words, setting.words)
         if place is None:
             continue
-        option = next((one for one in options if one.path.replace("_", "-") == setting.path), None)
-        sentence = _unknown(setting, options) if option is None else _fault(kind, setting, option)
-        kept: Sequence[str] = setting.words
+        now = setting._replace(words=tuple(with_todays_names(kind, setting.words)))
+        option = next((one for one in options if setting.path in _paths(one)), None)
+        sentence = _unknown(setting, options) if option is None else _fault(kind, now, option)
+        kept: Sequence[str] = now.words
         if sentence is not None:
             faults.add(config.sentence(setting, sentence))
             faults.flags.add(flag(setting.path))
             kept = ()
+        elif option is not None and now != setting and option.flag in given_flags(words):
+            kept = ()  # the command line has it by the name of now
         elif option is not None and option.positional:
-            kept = setting.words[1:]
-        elif setting.value is False and setting.words[0] not in accepted:
+            kept = now.words[1:]
+        elif now.value is False and now.words[0] not in accepted:
             kept = ()  # what is off cannot be turned off
         words = [*words[:place], *kept, *words[place + len(setting.words) :]]
     return words
+
+
+def _paths(option: Option) -> set[str]:
+    """The paths of an option as keys of a file name it, that of now and the former one."""
+    return {path.replace("_", "-") for path in (option.path, option.former)}
 
 
 def _place(words: Sequence[str], part: Sequence[str]) -> int | None:

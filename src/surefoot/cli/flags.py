@@ -10,10 +10,13 @@ from typing import Annotated, Any
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
+from surefoot.cli.config_file import negated, without_negation
+from surefoot.cli.terminal import warn
 from surefoot.errors import Fault, flag
+from surefoot.hyperparameters import is_renamed
 from surefoot.ranges import Declared, declared_fields, fault_of, shown
 from surefoot.routes import POSITIONAL, SWITCH
-from surefoot.types import GROUP
+from surefoot.types import FORMERLY, GROUP
 
 
 class Option(typing.NamedTuple):
@@ -30,6 +33,8 @@ class Option(typing.NamedTuple):
     """Whether it is given by its place, without a flag."""
     pairs: bool
     """Whether `--no-x` is there beside `--x`, where it is a truth value."""
+    former: str
+    """Its path under the field's former name; empty where it had none."""
 
     @property
     def flag(self) -> str:
@@ -66,17 +71,18 @@ def _fields(kind: Any, prefix: str) -> Iterator[Option]:
     origin = typing.get_origin(kind) or kind
     filled: dict[Any, Any] = dict(zip(getattr(origin, "__parameters__", ()), typing.get_args(kind), strict=False))
     hints = typing.get_type_hints(origin, include_extras=True)
-    groups = {field.name for field in dataclasses.fields(origin) if GROUP in field.metadata}
+    metadata = {field.name: field.metadata for field in dataclasses.fields(origin)}
     for name, declared in declared_fields(origin).items():
         notes = getattr(hints[name], "__metadata__", ())
         called = next(filter(None, map(_renamed, notes)), name)
         pairs = tyro.conf.FlagCreatePairsOff not in notes and SWITCH not in notes
         positional = tyro.conf.Positional in notes or POSITIONAL in notes
-        yield Option(origin, name, f"{prefix}{called}", declared, positional, pairs)
+        former = f"{prefix}{metadata[name][FORMERLY]}" if FORMERLY in metadata[name] else ""
+        yield Option(origin, name, f"{prefix}{called}", declared, positional, pairs, former)
         for part in declared.kinds:
             inner = filled.get(part, part)
             if dataclasses.is_dataclass(typing.get_origin(inner) or inner):
-                unprefixed = tyro.conf.arg(name="") in notes or name in groups
+                unprefixed = tyro.conf.arg(name="") in notes or GROUP in metadata[name]
                 yield from _fields(inner, prefix if unprefixed else f"{prefix}{called}.")
 
 
@@ -91,8 +97,22 @@ def accepted_flags(options: Collection[Option], default: Any) -> dict[str, Optio
     found = {option.flag: option for option in options if not option.positional}
     for option in list(found.values()):
         if option.declared.kinds == (bool,) and (option.pairs or option.value(default) is True):
-            head, dot, last = option.flag.removeprefix("--").rpartition(".")
-            found[f"--{head}{dot}no-{last}"] = option
+            found[negated(option.flag)] = option
+    return found
+
+
+def with_todays_names(kind: Any, arguments: Sequence[str], *, quietly: bool = False) -> list[str]:
+    """The arguments with former names of flags replaced by those of now, and a warning for each unless `quietly`."""
+    now = {flag(one.former): one.flag for one in leaves(kind) if one.former}
+    found = []
+    for word in arguments:
+        name, equals, value = word.partition("=")
+        called = now.get(without_negation(name), name) if name.startswith("--") else name
+        if called != name and without_negation(name) != name.replace("_", "-"):
+            called = negated(called)
+        if called != name and not quietly:
+            warn(is_renamed(name, called))
+        found.append(f"{called}{equals}{value}")
     return found
 
 
@@ -191,7 +211,7 @@ def without_flags(kind: Any, arguments: Sequence[str], names: Collection[str]) -
     for argument in arguments:
         if argument.startswith("--"):
             name, equals, _ = argument.partition("=")
-            name = _plain(name)
+            name = without_negation(name)
             dropped = name in names and name in values
             skipped = 0.0 if equals or not dropped else values[name]
             kept += [] if dropped else [argument]
@@ -204,13 +224,7 @@ def without_flags(kind: Any, arguments: Sequence[str], names: Collection[str]) -
 
 def given_flags(arguments: Sequence[str]) -> set[str]:
     """The flags that a command line names, --no-x as --x."""
-    return {_plain(argument.partition("=")[0]) for argument in arguments if argument.startswith("--")}
-
-
-def _plain(name: str) -> str:
-    """A flag as its field calls it: --a.no-x is --a.x."""
-    head, dot, last = name.replace("_", "-").removeprefix("--").rpartition(".")
-    return f"--{head}{dot}{last.removeprefix('no-')}"
+    return {without_negation(argument.partition("=")[0]) for argument in arguments if argument.startswith("--")}
 
 
 def words_after(declared: Declared) -> float:

@@ -20,7 +20,7 @@ from surefoot import presets
 from surefoot.cli.arguments import check_words
 from surefoot.cli.config_file import active_config
 from surefoot.cli.config_options import checked_config
-from surefoot.cli.flags import argument_faults, flags_of, given_flags, ranges_in_help, without_flags
+from surefoot.cli.flags import argument_faults, flags_of, given_flags, ranges_in_help, with_todays_names, without_flags
 from surefoot.cli.terminal import cleaned_streams
 from surefoot.data.own_tasks import find_task
 from surefoot.errors import ConfigError, FieldError, SurefootError
@@ -57,17 +57,18 @@ def parse(
     lacking, they all are one `ConfigError`. Fields are called by their flags.
     """
     with Faults() if faults is None else nullcontext(faults) as gathered:
-        words = list(arguments)
+        words = given = list(arguments)
         if not {"-h", "--help"} & set(arguments):
             if (config := active_config()) is not None:
                 words = checked_config(kind, words, config, default=default, faults=gathered)
+            words = given = with_todays_names(kind, words)
             checked = check_words(kind, words, command=command, default=default)
             for sentence in checked.faults:
                 gathered.add(sentence)
             words = without_flags(kind, checked.words, _gather(kind, checked.words, gathered))
             if not (checked.complete and check_words(kind, words, command=command, default=default).complete):
                 gathered.settle()  # a required option is lacking, or was refused
-        options = _built(kind, words, prog=f"surefoot {command}", default=default, given=arguments, faults=gathered)
+        options = _built(kind, words, prog=f"surefoot {command}", default=default, given=given, faults=gathered)
     if command.split()[0] not in WITHOUT_JAX:
         start_jax()
     return options

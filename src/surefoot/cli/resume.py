@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from surefoot.algorithms import algorithm_class
+from surefoot.cli.flags import with_todays_names
 from surefoot.cli.options import Choice, choose, parse
 from surefoot.errors import ConfigError
 from surefoot.experiments.agreement import refuse_differing, selected
@@ -100,4 +101,4 @@ def recorded_options(run: RunDirectory, kind: type[T], *, command: str) -> T:
             f"{run.path}: expected a run of surefoot {command}, found one of {' '.join(words[:2]) or 'others'}; "
             f"choose another folder with --out."
         )
-    return parse(kind, words[2:], command=command)
+    return parse(kind, with_todays_names(kind, words[2:], quietly=True), command=command)

@@ -1,7 +1,7 @@
 """Margins on the costs that a planner predicts: of held-out segments, or of episodes of the planner itself."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +35,7 @@ from surefoot.safety.calibration import (
     segment_margins,
     selection_margins,
 )
+from surefoot.types import FORMERLY
 
 BATCH = 1024
 """Segments whose cost is predicted at once."""
@@ -57,7 +58,7 @@ class CalibrationRequest(Ranged):
     """With episodes and budgets: number of the first that counts, so that others stay to be measured on."""
     stretch: Annotated[int, Range(COUNT)] = 50
     """Environment steps that share a margin, with segments and selected."""
-    candidates: Annotated[int | None, Range("[1, 2^20]")] = None
+    num_candidates: Annotated[int | None, Range("[1, 2^20]")] = field(default=None, metadata={FORMERLY: "candidates"})
     """Segments that selected chooses among; by default as many as the planner samples."""
     cost_margin: Annotated[float | None, Range("(-inf, inf)")] = None
     """The planner's, as given to the evaluations that it is calibrated for; the found margin comes on top."""
@@ -68,7 +69,7 @@ class CalibrationRequest(Ranged):
 _COMMON = frozenset(("run", "level", "method", "strict", *MARGINS))
 ROUTES: Routes = {
     "segments": _COMMON | {"data", "stretch"},
-    "selected": _COMMON | {"data", "stretch", "candidates"},
+    "selected": _COMMON | {"data", "stretch", "num_candidates"},
     "episodes": _COMMON | {"first_episode"},
     "budgets": _COMMON | {"first_episode"},
 }
@@ -111,7 +112,7 @@ def _from_segments(run: LoadedRun, request: CalibrationRequest, observer: Observ
     dataset, prepared, rows = _held_out(run, request.data)
     if request.data is not None:
         observer.remark(remarks(dataset, task, place=str(request.data)))
-    candidates = request.candidates or algorithm.candidates
+    candidates = request.num_candidates or algorithm.num_candidates
     seeds, outcomes, costly = {}, 0, 0
     source = str(request.data or run.config.data_path)
     with observer.progress("calibrating", unit="seeds") as line:

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +26,7 @@ from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.routes import Routes, refuse_others
 from surefoot.runs.loaded import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.tasks import get_task
+from surefoot.types import FORMERLY
 
 
 def default_workers() -> int:
@@ -77,13 +78,22 @@ class EvaluationRequest(Ranged):
     """Return of an episode that CDT is asked for, instead of the best of its data under each limit."""
     first_episode: Annotated[int, Range(NUMBER)] = 0
     """Under budgets: number of the first episode; other numbers are other starts."""
-    lanes: Annotated[int, Range("[1, 65536]")] = 40
-    """Episodes under budgets side by side; fewer need less memory."""
+    num_envs: Annotated[int, Range("[1, 65536]")] = field(default=40, metadata={FORMERLY: "lanes"})
+    """Environments side by side under budgets, an episode in each; fewer need less memory."""
 
 
 _COMMON = frozenset(("run", "episodes", "task", "extraction", "margin", "num_candidates", *MARGINS, "strict"))
 _BUDGETS = frozenset(
-    ("budget", "cost_limit", "budget_schedule", "budget_conversion", "level", "target_return", "first_episode", "lanes")
+    (
+        "budget",
+        "cost_limit",
+        "budget_schedule",
+        "budget_conversion",
+        "level",
+        "target_return",
+        "first_episode",
+        "num_envs",
+    )
 )
 ROUTES: Routes = {
     "point robot": _COMMON,
@@ -162,7 +172,7 @@ def _budget_request(request: EvaluationRequest) -> BudgetRequest:
         level=request.level,
         episodes=budgets.EPISODES if request.episodes is None else request.episodes,
         first_episode=request.first_episode,
-        lanes=request.lanes,
+        num_envs=request.num_envs,
     )
 
 

@@ -16,7 +16,7 @@ from surefoot.experiments.cell import Cell
 from surefoot.experiments.executors.base import Executor, Task
 from surefoot.experiments.executors.inline import InlineExecutor
 from surefoot.experiments.executors.processes import ProcessesExecutor
-from surefoot.experiments.executors.ray import RayExecutor
+from surefoot.experiments.executors.ray import RayExecutor, check_installed
 from surefoot.experiments.looks import is_noted, note_look
 from surefoot.experiments.plan import HELD_OUT, Plan, read_plan
 from surefoot.experiments.resolve import resolve_cells, resolve_methods
@@ -96,6 +96,9 @@ def run_benchmark(request: BenchmarkRequest, *, work: Work, observer: Observer |
     folder = request.plan.parent if request.data is None else request.data
     resolved = resolve_methods(plan, str(request.plan), folder)
     tasks, methods = _chosen(request, plan, observer)
+    _check_look(request, plan, tasks)
+    if request.executor == "ray" and not request.results_only:
+        check_installed()
     store.check_plan(plan.name)
     for place in (store.path, store.path / "cells", store.results_path):
         check_writable(place)
@@ -150,16 +153,23 @@ def _data(
     return {name: found[name] for name in plan.tasks if name in found}
 
 
+def _check_look(request: BenchmarkRequest, plan: Plan, tasks: Sequence[str]) -> None:
+    """Raise `ConfigError` where a look has no reason, or nothing that it could look at."""
+    reason = request.held_out_look
+    if reason is None or request.results_only:
+        return
+    if not reason.strip():
+        raise ConfigError(f"{option('held_out_look')}: expected the reason of the look, found no words.")
+    if not any(plan.tasks[name].role == HELD_OUT for name in tasks):
+        raise ConfigError(f"{option('held_out_look')}: expected held-out tasks among those to run, found none.")
+
+
 def _look(request: BenchmarkRequest, plan: Plan, store: Store, cells: Sequence[Cell], observer: Observer) -> None:
     """Write the look at held-out tasks into the log, unless it goes on or all its cells are done."""
     held_out = [cell for cell in cells if cell.held_out]
     reason = request.held_out_look
     if reason is None:
         return
-    if not reason.strip():
-        raise ConfigError(f"{option('held_out_look')}: expected the reason of the look, found no words.")
-    if not held_out:
-        raise ConfigError(f"{option('held_out_look')}: expected held-out tasks among those to run, found none.")
     if all(store.is_done(cell) for cell in held_out):
         return
     path = request.plan.parent / plan.held_out_log

@@ -45,7 +45,7 @@ class LogCheckRequest(Source):
 def import_data(options: LogRequest, observer: Observer) -> None:
     """Write the data file."""
     file, reader = open_task_file(options.task, taken=list(TASKS))
-    check_output(options.out, overwrite=options.overwrite)
+    check_output(options.out, overwrite=options.overwrite, suffixes=(".hdf5", ".h5"))
     file = _with_constraints(file, options.constraints, options.task)
     log = open_log(logs_of(options.logs, options.task, file))
     card = {"recipe": "surefoot data import", "versions": versions()}

@@ -1,5 +1,6 @@
 """What is done to data files: which dataset is read, and how a new file and its card are written."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -99,8 +100,11 @@ def check_outside(out: Path, source: Path) -> None:
         raise ConfigError(f"{option('out')}: expected a place outside of the folder {source}, found {out}.")
 
 
-def check_output(out: Path, *, overwrite: bool) -> None:
-    """`ConfigError` before any work where `out` exists and must not be replaced."""
+def check_output(out: Path, *, overwrite: bool, suffixes: Sequence[str] = ()) -> None:
+    """`ConfigError` before any work where `out` exists and must not be replaced, or has another ending than one of
+    `suffixes`."""
+    if suffixes and out.suffix.lower() not in suffixes:
+        raise ConfigError(f"{option('out')}: expected a name that ends in {' or '.join(suffixes)}, found {out}.")
     if out.exists() and not overwrite:
         raise ConfigError(
             f"{out}: it exists already; add {option('overwrite')} to replace a file, or choose another with "

@@ -35,6 +35,7 @@ from surefoot.tasks import Task, get_task
 from surefoot.tasks.action_units import ActionUnits
 from surefoot.training import RunConfig, RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, fine_tune
+from surefoot.types import FORMERLY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +45,8 @@ class FinetuneRequest(Ranged):
     task: str | None = None
     """Where to fine-tune, by default the run's own task; it must look the same."""
     steps: Annotated[int, Range("[1, 10^9]")] = 1500
-    """Environment steps of each seed, rounded up to whole rounds of `lanes` times the longest episode."""
-    lanes: Annotated[int, Range("[1, 65536]")] = 10
+    """Environment steps of each seed, rounded up to whole rounds of `num_envs` times the longest episode."""
+    num_envs: Annotated[int, Range("[1, 65536]")] = dataclasses.field(default=10, metadata={FORMERLY: "lanes"})
     """Episodes side by side; after each of them come the updates."""
     ratio: Annotated[float, Range("(0, inf)")] = 0.5
     """Updates per environment step."""
@@ -53,7 +54,7 @@ class FinetuneRequest(Ranged):
     """Share of each batch that is drawn from the new episodes alone; 0: every window of offline and new ones is as
     likely (the authors')."""
     workers: Annotated[int | None, Range("[0, 1024]")] = None
-    """Simulators only: processes that share the lanes, 0 for this one; by default one per core."""
+    """Simulators only: processes that share the environments, 0 for this one; by default one per core."""
     checkpoint_rounds: Annotated[int, Range(COUNT)] = 5
     """Rounds between two checkpoints; a killed run loses at most as many."""
 
@@ -78,7 +79,7 @@ _COMMON = frozenset(
         "out",
         "task",
         "steps",
-        "lanes",
+        "num_envs",
         "ratio",
         "online_share",
         "checkpoint_rounds",
@@ -114,7 +115,7 @@ def finetune_run(
     with faults or Faults() as found:
         loaded, algorithm, task = _checked(request, given, found, elsewhere=open_environment is not None)
     offline = _offline_data(request, loaded, observer)
-    settings = FinetuneSettings(request.steps, request.lanes, request.ratio, request.online_share)
+    settings = FinetuneSettings(request.steps, request.num_envs, request.ratio, request.online_share)
     directory = _start(request, loaded, algorithm, task, settings, command)
     freeze = jax.jit(jax.vmap(algorithm.frozen))
     with (
@@ -191,12 +192,12 @@ def _opened(
     # Here: nothing else of this command needs a simulator.
     from surefoot.envs.workers.vector import VectorSimulator
 
-    workers = min(request.lanes, os.cpu_count() or 1) if request.workers is None else request.workers
+    workers = min(request.num_envs, os.cpu_count() or 1) if request.workers is None else request.workers
     units = None if task.file is None else ActionUnits.of(task.file.action)
     if open_environment is not None:
-        opened = open_environment(task, request.lanes, workers)
+        opened = open_environment(task, request.num_envs, workers)
     else:
-        opened = VectorSimulator(task, num_envs=request.lanes, workers=workers)
+        opened = VectorSimulator(task, num_envs=request.num_envs, workers=workers)
     with opened as environment:
         yield OnlineSimulator(environment, task.spec.observation_shape, task.horizon, units=units)
 
@@ -282,7 +283,7 @@ def _brief(value: Any) -> str:
 
 def check_finetuning(run: RunDirectory, request: Finetuning, there: Finetuning, faults: Faults) -> None:
     """Gather in `faults` where what is asked for is not the fine-tuning to go on with."""
-    names = ("lanes", "ratio", "online_share", "checkpoint_rounds", "without_offline_data")
+    names = ("num_envs", "ratio", "online_share", "checkpoint_rounds", "without_offline_data")
     task = run.read_config().task
     found: dict[str, Any] = {"task": task if request.task is None else get_task(request.task).name}
     wanted: dict[str, Any] = {"task": task}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from surefoot.data.filters import CostMode
+from surefoot.data.selection import DataFilter
 from surefoot.errors import ConfigError, UnknownNameError, check_name
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.json_files import MOST_NESTED, check_json, read_content
@@ -48,7 +48,7 @@ class Method:
     """Name of the algorithm."""
     preset: str = "small"
     """Named hyper-parameters that `overrides` change."""
-    data_filter: Literal["all"] | CostMode = "all"
+    data_filter: DataFilter = "all"
     """Episodes to train on, as in `surefoot train`."""
     filter_cost_limit: Annotated[float | None, Range("[0, inf)")] = None
     """The filter's cost limit; by default each task's limit in the strict protocol."""

@@ -18,9 +18,9 @@ from surefoot.experiments.cell import Cell
 from surefoot.experiments.plan import HELD_OUT, Method, Plan
 from surefoot.experiments.sources import data_path
 from surefoot.experiments.store import DataRecord
-from surefoot.hyperparameters import declarations, flat, from_hyperparameters, hyperparameters
+from surefoot.hyperparameters import declarations, flat, from_hyperparameters, hyperparameters, renamed
 from surefoot.tasks import Task
-from surefoot.types import BEFORE
+from surefoot.types import BEFORE, FORMERLY
 
 VERSIONS = ("surefoot", "jax")
 """Packages whose versions enter a cell's key."""
@@ -147,14 +147,14 @@ def _task(plan: Plan, name: str, place: str, folder: Path) -> Task:
 
 def identity_of(config: Any) -> dict[str, Any]:
     """The hyper-parameters of an algorithm, as JSON values, without those that were added later and are as they were
-    before: cells from before keep their keys."""
+    before, and by first names: cells from before keep their keys."""
     found = {}
     values = flat(config)
     for _, field in declarations(type(config)):
         value = values[field.name]
         value = identity_of(value) if dataclasses.is_dataclass(value) else as_json(value)
         if BEFORE not in field.metadata or value != as_json(field.metadata[BEFORE]):
-            found[field.name] = value
+            found[field.metadata.get(FORMERLY, field.name)] = value
     return found
 
 
@@ -165,8 +165,9 @@ def _algorithm(method: Method, task: Task, place: str) -> Any:
         raise ConfigError(f"{place}: {error}") from error
     if not method.overrides:
         return algorithm
-    values = _changed(hyperparameters(algorithm), method.overrides, f"{place}.overrides")
     kind = ALGORITHMS[method.algorithm]
+    overrides = renamed(kind, method.overrides, warn=True)
+    values = _changed(hyperparameters(algorithm), overrides, f"{place}.overrides")
     return from_hyperparameters(kind, values, source=f"{place}.overrides")
 
 

@@ -42,7 +42,7 @@ class InferRequest:
 
 def infer(request: InferRequest) -> None:
     """Write the task file."""
-    check_output(request.out, overwrite=request.overwrite)
+    check_output(request.out, overwrite=request.overwrite, suffixes=(".toml",))
     name = request.name or request.out.stem
     first = request.logs[0]
     if len(request.logs) == 1 and not first.exists() and (":" in first.name or not first.suffix):
@@ -87,7 +87,7 @@ def check_task_file(path: Path, logs: Sequence[Path] = (), *, tell: Callable[[st
         rule = f"sum over an episode at most {one.limit:g}" if one.kind == "cost" else f"safe {one.safe}{scale}"
         tell(f"constraint {one.name}", f"{one.column or one.expression} {one.unit}".rstrip() + f": {rule}")
     if file.environment is not None:
-        check_environment(file, place=str(path))
+        check_environment(file, reader)
         tell("environment", file.environment.make)
         _probe(file, reader)
     return file.task.name

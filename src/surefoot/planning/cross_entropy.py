@@ -6,7 +6,7 @@ reward, OSRP-Lag's has a multiple of the cost's taken off. It knows no model: `e
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from surefoot.ranges import Range, check_fields, check_relation
+from surefoot.types import FORMERLY
 
 Evaluate = Callable[[Float[Array, "n s H act"], Key[Array, ""]], tuple[Float[Array, "n s"], Float[Array, "n s"]]]
 """(sequences of actions, a key) -> (the return of each, its cost in the units of the limit)."""
@@ -23,25 +24,25 @@ Evaluate = Callable[[Float[Array, "n s H act"], Key[Array, ""]], tuple[Float[Arr
 class CrossEntropyConfig:
     """How sequences are drawn; the values here are those of SafeDreamer's code."""
 
-    samples: Annotated[int, Range("[1, 2^20]")] = 500
+    num_samples: Annotated[int, Range("[1, 2^20]")] = field(default=500, metadata={FORMERLY: "samples"})
     """Sequences in each iteration, without the policy's."""
-    policy_samples: Annotated[int, Range("[0, 2^20]")] = 0
+    num_policy_samples: Annotated[int, Range("[0, 2^20]")] = field(default=0, metadata={FORMERLY: "policy_samples"})
     """Sequences of the actor's beside them, the same in every iteration."""
     iterations: Annotated[int, Range("[1, 10000]")] = 6
     """Times that sequences are drawn and judged before each action."""
-    elites: Annotated[int, Range("[1, 2^20]")] = 50
+    num_elites: Annotated[int, Range("[1, 2^20]")] = field(default=50, metadata={FORMERLY: "elites"})
     """Best sequences, which the next ones are drawn around."""
     momentum: Annotated[float, Range("[0, 1)")] = 0.1
     """Share of the old mean that stays in each iteration."""
-    deviation: Annotated[float, Range("(0, inf)")] = 1.0
+    std: Annotated[float, Range("(0, inf)")] = field(default=1.0, metadata={FORMERLY: "deviation"})
     """Standard deviation of the first iteration's actions; they are cut at -1 and 1."""
 
     def __post_init__(self) -> None:
         check_fields(self, part="planner")
-        drawn = self.samples + self.policy_samples
-        sentence = f"expected at most all {drawn} sequences, found {self.elites}"
-        others = ("planner.samples", "planner.policy_samples")
-        check_relation(self, self.elites <= drawn, "elites", sentence, part="planner", others=others)
+        drawn = self.num_samples + self.num_policy_samples
+        sentence = f"expected at most all {drawn} sequences, found {self.num_elites}"
+        others = ("planner.num_samples", "planner.num_policy_samples")
+        check_relation(self, self.num_elites <= drawn, "num_elites", sentence, part="planner", others=others)
 
 
 class Plan(NamedTuple):
@@ -97,14 +98,14 @@ def plan_actions(
     def one_iteration(carry: tuple[Array, Array], step_key: Key[Array, ""]) -> tuple[tuple[Array, Array], Array]:
         mean, deviation = carry
         k_draw, k_judge = jax.random.split(step_key)
-        noise = jax.random.normal(k_draw, (count, config.samples, horizon, action_dim))
+        noise = jax.random.normal(k_draw, (count, config.num_samples, horizon, action_dim))
         drawn = jnp.clip(mean[:, None] + deviation[:, None] * noise, -1.0, 1.0)
         sequences = drawn if proposals is None else jnp.concatenate([drawn, proposals], 1)
         returns, costs = evaluate(sequences, k_judge)
-        chosen = safe_first(returns, costs, limit=limit, elites=config.elites)
+        chosen = safe_first(returns, costs, limit=limit, elites=config.num_elites)
         elite = jnp.take_along_axis(sequences, chosen[:, :, None, None], 1)
         return refit(mean, elite, momentum=config.momentum), (costs < limit).mean(-1)
 
-    first = (start, jnp.full_like(start, config.deviation))
+    first = (start, jnp.full_like(start, config.std))
     (mean, deviation), safe = jax.lax.scan(one_iteration, first, jax.random.split(key, config.iterations))
     return Plan(mean, deviation, safe[-1])

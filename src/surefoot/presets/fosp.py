@@ -41,7 +41,7 @@ _SMALL: dict[str, Any] = {
     "window": 16,
     "world_model": SMALL_MODEL,
     "horizon": 5,
-    "dream_stride": 4,
+    "imagination_stride": 4,
     "hidden": (128,),
     "actor_hidden": (128, 128),
     "discount": 0.9,
@@ -65,7 +65,7 @@ FOSP_PRESETS: dict[str, dict[str, Any]] = {
     "intended": {},
     # What the authors' code does: docs/fosp.md, "The paper and the authors' code".
     "released": {
-        "released": True,
+        "reference_code": True,
         "reachability": "released",
         "data_branch": False,
         "actor_mode": "backprop",
@@ -79,7 +79,7 @@ SAFEDREAMER_PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "lagrangian": AugmentedConfig(multiplier=0.01, penalty=0.01, growth=1e-3),
         # A tenth of the code's sequences, a fifth of them the actor's, for steps of a plan in milliseconds.
-        "planner": CrossEntropyConfig(samples=64, policy_samples=16, iterations=4, elites=8),
+        "planner": CrossEntropyConfig(num_samples=64, num_policy_samples=16, iterations=4, num_elites=8),
         "episode_cost_limit": 1.0,
         "pid": EpisodePIDConfig(proportional=0.5, integral=0.05, derivative=0.05, most=5.0, after_steps=0),
     },
@@ -105,7 +105,7 @@ _PIXELS: dict[str, Any] = {
 _PIXELS_ACTOR: dict[str, Any] = {
     "reach_discount": 0.97,
     "actor_mode": "awr",
-    "dream_branch": False,
+    "imagined_branch": False,
     "policy_updates": 8000,  # no dreams: in the time of 4,000 of SafeDreamer's
     # The cost's scale is about 9 here, so that differences of half a violating step need so large a temperature.
     "reward_temperature": 10.0,

@@ -13,12 +13,12 @@ _SMALL: dict[str, Any] = {
     "batch_size": 64,
     "learning_rate": 1e-3,
     "final_learning_rate": 1e-5,
-    "average_start": 500,
+    "ema_start": 500,
     "network": TemporalConfig(width=16, multipliers=(1, 2)),
     "value_network": TemporalConfig(width=16, multipliers=(1, 2)),
     "value_heads": "shared",
     "value_ensemble": 2,
-    "candidates": 32,
+    "num_candidates": 32,
     "sampler": SamplerConfig(kind="dpm_solver", steps=5, warm_steps=3),
     "guide": GuideConfig(units="spread", cost_weight=5.0, steps=0, scale=1.0, stop=1, start=10),
     "margin_level": 0.1,
@@ -41,19 +41,19 @@ _LEGACY: dict[str, Any] = {
 the choice by the last guide evaluation, every episode trained on."""
 
 _TOY: dict[str, Any] = _LEGACY | {
-    "candidates": 128,
+    "num_candidates": 128,
     "guide": GuideConfig(kind="hinge", cost_weight=1000.0, units="raw", steps=2, scale=0.1, stop=2),
 }
 """The scripts of January 2023 for the two toys, the submission's: horizon 32, T = 20, K = 2, B = 128."""
 
 _TOY_CONFIG: dict[str, Any] = _LEGACY | {
-    "candidates": 128,
+    "num_candidates": 128,
     "guide": GuideConfig(kind="exponential", cost_weight=20.0, units="raw", steps=2, scale=0.1, stop=2),
 }
 """The same from the configuration files, whose values the scripts overrode."""
 
 _FAST: dict[str, Any] = _TOY | {
-    "candidates": 13,
+    "num_candidates": 13,
     "sampler": SamplerConfig(kind="dpm_solver", steps=7, warm_steps=4),
     "guide": replace(_TOY["guide"], start=10),
     "chosen_by": "rescored",
@@ -68,11 +68,11 @@ TREBI_PRESETS: dict[str, dict[str, Any]] = {
     "small_whole_chain": _SMALL
     | {
         "sampler": SamplerConfig(),
-        "candidates": 64,
+        "num_candidates": 64,
         "guide": GuideConfig(units="spread", cost_weight=5.0, steps=2, scale=0.5, stop=2),
     },
     # The paper's sizes, with the corrected behaviour. Days on two CPU cores.
-    "paper": {"candidates": 128},
+    "paper": {"num_candidates": 128},
     "legacy": _TOY,
     "legacy_config": _TOY_CONFIG,
     # Source: our own measurements (benchmarks/legacy_planner.py).
@@ -84,7 +84,12 @@ TREBI_PRESETS: dict[str, dict[str, Any]] = {
 def _runner(guide: dict[str, Any], **sizes: Any) -> dict[str, dict[str, Any]]:
     """Presets of a MuJoCo runner. Falling is penalised, as by the authors, in the legacy ones only: the corrected
     targets count the cost that evaluation counts."""
-    penalties = {"termination_reward": -100.0, "termination_cost": 100.0, "candidates": 64, "model_updates": 1_000_000}
+    penalties = {
+        "termination_reward": -100.0,
+        "termination_cost": 100.0,
+        "num_candidates": 64,
+        "model_updates": 1_000_000,
+    }
     scripts = GuideConfig(**({"kind": "hinge", "cost_weight": 100.0, "steps": 2, "scale": 0.1, "stop": 2} | guide))
     config = GuideConfig(**({"kind": "exponential", "cost_weight": 5.0, "steps": 2, "scale": 0.1, "stop": 2} | guide))
     discounts = {"reward_discount": 0.997, "cost_discount": 0.997}
@@ -99,7 +104,7 @@ def _runner(guide: dict[str, Any], **sizes: Any) -> dict[str, dict[str, Any]]:
             "clean_value_share": 1.0,
             "network": TemporalConfig(width=32, multipliers=(1, 2)),
             "value_network": TemporalConfig(width=32, multipliers=(1, 2)),
-            "candidates": 16,
+            "num_candidates": 16,
             "control_interval": 2,
             # Budgets are hundreds of times a step's cost, which replanning keeps to without a margin.
             "margin_level": 0.0,
@@ -127,7 +132,7 @@ _BULLET: dict[str, dict[str, Any]] = {
     | {
         "cost_discount": 1.0,
         "reward_discount": 1.0,
-        "candidates": 64,
+        "num_candidates": 64,
         "guide": GuideConfig(kind="hinge", cost_weight=100.0, units="raw", steps=2, scale=0.1, stop=2),
     },
 }

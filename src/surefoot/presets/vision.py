@@ -34,7 +34,7 @@ _SIZES: dict[str, Any] = {
     "hidden": (256,),
     "actor_hidden": (256, 256),
     "discount": 0.97,
-    "dream_stride": 8,
+    "imagination_stride": 8,
 }
 
 VISION_PRESETS: dict[str, dict[str, dict[str, Any]]] = {

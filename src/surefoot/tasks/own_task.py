@@ -108,18 +108,17 @@ def kept_task_file(values: dict[str, Any], *, place: str) -> TaskFile:
     return parse_task_file(values, TaskFileReader(Path(place), ""))
 
 
-def check_environment(file: TaskFile, *, place: str) -> None:
+def check_environment(file: TaskFile, reader: TaskFileReader) -> None:
     """Refuse a task file whose environment's maker is not there; nothing is made. Raises `ConfigError`."""
-    environment = environment_of(file)
+    environment, key = environment_of(file), ("environment", "make")
     if environment is None or file.environment is None:
         return
-    key = f"{place}: environment.make"
     if ":" in file.environment.make:
         try:
             environment.make.load()
         except (ConfigError, ImportError) as error:
             found = str(error).rstrip(".")
-            raise ConfigError(f"{key}: expected a module and a function in it, found neither ({found}).") from error
+            reader.refuse(key, f"expected a module and a function in it, found neither ({found})")
         return
     import gymnasium  # only where there is an id to look up
 
@@ -127,4 +126,4 @@ def check_environment(file: TaskFile, *, place: str) -> None:
         gymnasium.spec(file.environment.make)
     except gymnasium.error.Error as error:
         found = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
-        raise ConfigError(f"{key}: expected the id of an environment, found none ({found:.200}).") from error
+        reader.refuse(key, f"expected the id of an environment, found none ({found:.200})")

@@ -47,9 +47,9 @@ class FinetuneSettings(Ranged):
     """How much is done online. Hashable, so a static argument of `jit`."""
 
     steps: Annotated[int, Range("[1, 10^9]")]
-    """Environment steps of each seed, rounded up to whole rounds of `lanes` times the longest episode."""
-    lanes: Annotated[int, Range("[1, 65536]")] = 10
-    """Robots side by side in a round."""
+    """Environment steps of each seed, rounded up to whole rounds of `num_envs` times the longest episode."""
+    num_envs: Annotated[int, Range("[1, 65536]")] = 10
+    """Environments side by side in a round."""
     ratio: Annotated[float, Range("(0, inf)")] = 0.5
     """Updates per environment step."""
     online_share: Annotated[float, Range("[0, 1]")] = 0.0
@@ -57,12 +57,12 @@ class FinetuneSettings(Ranged):
     authors'), of which new ones are few for long where the offline data are many."""
 
     def rounds(self, horizon: int) -> int:
-        """Rounds of `lanes` times `horizon` steps."""
-        return -(-self.steps // (self.lanes * horizon))
+        """Rounds of `num_envs` times `horizon` steps."""
+        return -(-self.steps // (self.num_envs * horizon))
 
     def updates(self, horizon: int) -> int:
         """Updates in a round."""
-        return max(1, round(self.ratio * self.lanes * horizon))
+        return max(1, round(self.ratio * self.num_envs * horizon))
 
 
 class RoundSteps(NamedTuple):
@@ -98,12 +98,12 @@ def fine_tune(
     """
     rounds, updates = settings.rounds(task.horizon), settings.updates(task.horizon)
     # Every episode has a frame more than it has steps; those that end early may be as many as the steps.
-    room = rounds * settings.lanes * (2 * task.horizon if task.ends_early else task.horizon + 1)
+    room = rounds * settings.num_envs * (2 * task.horizon if task.ends_early else task.horizon + 1)
     with enough_memory(f"a replay with room for {room} new frames of each seed", "take fewer steps, or fewer seeds"):
         replays = [make_replay(offline, spec, room) for _ in seeds]
-    least = settings.lanes * (task.horizon + 1) + (0 if settings.online_share else int(replays[0].offline))
+    least = settings.num_envs * (task.horizon + 1) + (0 if settings.online_share else int(replays[0].offline))
     if least < algorithm.window:
-        raise ConfigError(f"lanes: expected {algorithm.window} frames, a window, after a round, found {least}.")
+        raise ConfigError(f"num_envs: expected {algorithm.window} frames, a window, after a round, found {least}.")
     keys = seed_keys(seeds, stream=ONLINE_STREAM)
     with run.locked(), deferred_interrupts() as interrupted:
         states, replays, done, rows = _resume(run, algorithm, spec, seeds, states, replays)
@@ -141,7 +141,9 @@ def play_round(
 ) -> tuple[Any, Replay, RoundSteps, dict[str, Array]]:
     """Episodes in every lane, then the updates; also what the episodes brought and the means of the metrics."""
     k_start, k_act, k_learn = jax.random.split(key, 3)
-    stream = roll_out_stream(algorithm.policy(state), task, k_start, k_act, num_envs=settings.lanes, steps=task.horizon)
+    stream = roll_out_stream(
+        algorithm.policy(state), task, k_start, k_act, num_envs=settings.num_envs, steps=task.horizon
+    )
     return _learn(algorithm, state, replay, stream, k_learn, settings=settings, horizon=task.horizon)
 
 
@@ -196,7 +198,7 @@ learn_round = jax.jit(_learn, static_argnames=("algorithm", "settings", "horizon
 def _round_memory(algorithm: FineTunes, settings: FinetuneSettings) -> tuple[str, str]:
     """What a round needs memory for, and what to lower."""
     (phase,) = algorithm.phases
-    work = f"a round of {settings.lanes} environments and updates on batches of {phase.batch_size} windows"
+    work = f"a round of {settings.num_envs} environments and updates on batches of {phase.batch_size} windows"
     return work, "lower the batch size or the number of environments"
 
 

@@ -19,7 +19,7 @@ from surefoot.algorithms import algorithm_class
 from surefoot.constraints.budgets import check_remaining
 from surefoot.errors import CheckpointError, ConfigError, check_name
 from surefoot.forks import inherited_jax, refuse_forked_child
-from surefoot.hyperparameters import change, from_hyperparameters
+from surefoot.hyperparameters import change, from_hyperparameters, renamed
 from surefoot.nn import member
 from surefoot.numerics import check_finite, enough_memory, pinned
 from surefoot.protocols import Algorithm, HasFeasibleValue
@@ -276,6 +276,7 @@ def _load(
     if seed not in config.seeds:
         raise ConfigError(f"{run.path}: seed: expected one of {list(config.seeds)}, found {seed}.")
     trained = from_hyperparameters(kind, config.hyperparameters, source=str(run.config_path))
+    overrides = renamed(kind, overrides, warn=True)
     for name in overrides:
         check_name("hyper-parameter", name, config.hyperparameters)
     algorithm = change(trained, **overrides)

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from typing_extensions import TypedDict
 
 from surefoot import checkpoint
+from surefoot.algorithms import ALGORITHMS
 from surefoot.checkpoint import as_json
 from surefoot.errors import ConfigError
-from surefoot.hyperparameters import hyperparameters
+from surefoot.hyperparameters import hyperparameters, renamed
 from surefoot.protocols import Algorithm
 from surefoot.ranges import COUNT, NUMBER, SEED, Range, Ranged, check_fields, check_relation
 from surefoot.tasks import TASKS, Task, get_task
@@ -62,8 +63,8 @@ class Selection(TypedDict, total=False):
     """Of its checkpoint's arrays."""
     steps: int
     """Environment steps of a fine-tuning, of each seed; the three below are its, too."""
-    lanes: int
-    """Robots side by side."""
+    num_envs: int
+    """Environments side by side."""
     ratio: float
     """Updates per environment step."""
     online_share: float
@@ -140,7 +141,14 @@ class RunConfig:
     def identity_of(self, path: Path) -> dict[str, Any]:
         """The identity under which the checkpoint at `path` was written; that of now where it is none of the run's."""
         carried = checkpoint.read_metadata(path).get("hyperparameters")
-        return next((one for one in self.identities if one["hyperparameters"] == carried), self.identity)
+        known = self.by_todays_names(carried) if isinstance(carried, dict) else carried
+        identity = next((one for one in self.identities if one["hyperparameters"] == known), None)
+        return self.identity if identity is None else {**identity, "hyperparameters": carried}
+
+    def by_todays_names(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Hyper-parameters of the run's algorithm, some of them under former names, by those of now."""
+        kind = ALGORITHMS.get(self.algorithm)
+        return dict(hyperparameters) if kind is None else renamed(kind, hyperparameters)
 
     def extended(self, values: Mapping[str, Any], *, updates: int, command: Sequence[str]) -> "RunConfig":
         """The configuration with other numbers of updates, after `updates` of them."""

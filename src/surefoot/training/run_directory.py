@@ -104,7 +104,9 @@ class RunDirectory:
                 f"{self.config_path}: format_version: expected {FORMAT_VERSION}, found {json.dumps(version):.60}."
             )
         names = {one.name for one in dataclasses.fields(RunConfig)}
-        values.setdefault("data_selection", {})  # runs from before there were selections have none
+        selection = values.setdefault("data_selection", {})  # runs from before there were selections have none
+        if isinstance(selection, dict) and "lanes" in selection:
+            selection.setdefault("num_envs", selection.pop("lanes"))  # its former name
         values.setdefault("extensions", [])
         values.setdefault("task_file", None)
         values.setdefault("definition", None)
@@ -118,7 +120,7 @@ class RunDirectory:
             raise ConfigError(f"{place}: {strange[0]}: expected no such field, found one.")
         if len(config.seeds) > MOST_SEEDS:
             raise ConfigError(f"{self.config_path}: seeds: expected at most {MOST_SEEDS}, found {len(config.seeds):,}.")
-        return config
+        return dataclasses.replace(config, hyperparameters=config.by_todays_names(config.hyperparameters))
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -98,7 +98,7 @@ class FOSP(FOSPConfig):
         spread_rate = self.acting.spread_rate
         state = state._replace(
             critics=critics,
-            slow=move_towards(state.slow, slow_of(critics), rate=self.slow_rate),
+            slow=move_towards(state.slow, slow_of(critics), rate=self.target_rate),
             critics_optimizer=critics_optimizer,
             actor=actor,
             actor_optimizer=actor_optimizer,
@@ -164,7 +164,7 @@ class FOSP(FOSPConfig):
         """The algorithm that goes on online: everything learns in every update, the critics from imagined rollouts
         (alone, unless `online_data_branch`), and acts by the choice between two actors."""
         data_branch = self.critics.online_data_branch
-        return change(self, schedule="joint", expansion=True, data_branch=data_branch, dream_branch=True)
+        return change(self, schedule="joint", expansion=True, data_branch=data_branch, imagined_branch=True)
 
     def frozen(self, state: FOSPState) -> FOSPState:
         """The state that fine-tuning begins with: a copy of the actor beside it, which no update changes."""

@@ -7,7 +7,7 @@ import optax
 
 from surefoot.algorithms.dreamer import Dreamer
 from surefoot.ranges import Range, Ranged, Relations
-from surefoot.types import GROUP
+from surefoot.types import FORMERLY, GROUP
 
 Reachability = Literal["ref", "hj", "released"]
 """ref: probability of a violation ahead, of states. hj: worst constraint signal to come. released: what the authors'
@@ -30,11 +30,11 @@ class CriticsConfig(Ranged):
     """Largest norm of the gradient of each critic."""
     data_branch: bool = True
     """Train the critics on the data's steps, too."""
-    dream_branch: bool = True
+    imagined_branch: bool = field(default=True, metadata={FORMERLY: "dream_branch"})
     """Train the critics on imagined steps, too."""
     online_data_branch: bool = False
     """Train the critics on the replay's steps in fine-tuning, too; False: on imagined ones alone, as the authors."""
-    released: bool = False
+    reference_code: bool = field(default=False, metadata={FORMERLY: "released"})
     """Values as the authors' code: V follows the online Q of imagined steps alone, the reward's by the lower
     expectile."""
 
@@ -113,12 +113,12 @@ class FOSPConfig(Dreamer):
         super().__post_init__()
         critics, extraction = self.critics, self.extraction
         with Relations() as relations:
-            branches = critics.data_branch or critics.dream_branch
-            sentence = "expected it or dream_branch, at least one of them, found neither"
-            relations.check(critics, branches, "data_branch", sentence, others=["dream_branch"])
+            branches = critics.data_branch or critics.imagined_branch
+            sentence = "expected it or imagined_branch, at least one of them, found neither"
+            relations.check(critics, branches, "data_branch", sentence, others=["imagined_branch"])
             cloning_works = extraction.weighting != "cloning" or extraction.actor_mode == "awr"
             sentence = "expected feasibility or reward with actor_mode backprop, found cloning"
             relations.check(extraction, cloning_works, "weighting", sentence, others=["actor_mode"])
-            imagines = self.reach.reachability != "released" or critics.dream_branch
+            imagines = self.reach.reachability != "released" or critics.imagined_branch
             sentence = "expected True with reachability released, found False"
-            relations.check(critics, imagines, "dream_branch", sentence, others=["reachability"])
+            relations.check(critics, imagines, "imagined_branch", sentence, others=["reachability"])

@@ -67,7 +67,7 @@ def actor_loss(
     """
     extraction, imagination, weight_of_entropy = config.extraction, config.imagination, config.acting.entropy
     through_model = extraction.actor_mode == "backprop" or extraction.constrain
-    if not through_model and not config.critics.dream_branch:
+    if not through_model and not config.critics.imagined_branch:
         loss, metrics = weighted_cloning(actor, state, steps, config=config)
         entropy = masked_mean(actor(steps.features).entropy(), steps.mask)
         metrics = {**metrics, "actor/loss": loss, "actor/entropy": entropy}
@@ -85,7 +85,7 @@ def actor_loss(
     entropy = masked_mean(actor(jax.lax.stop_gradient(features)).entropy(), weight)
     if extraction.actor_mode == "awr":
         loss, metrics = weighted_cloning(actor, state, steps, config=config)
-    elif config.critics.released:
+    elif config.critics.reference_code:
         loss, metrics = masked_mean(-reference_code.action_worth(state, features, action), weight), {}
     else:
         worth = action_worth(state, features, action, p, weighting=extraction.weighting)
@@ -170,7 +170,7 @@ def critics_loss(
     of_reward = ValueNetworks(critics.q_reward, critics.v_reward, slow.q_reward)
     of_cost = ValueNetworks(critics.q_cost, critics.v_cost, slow.q_cost)
     upper, lower = partial(value_loss, lower=False), partial(value_loss, lower=True)
-    if config.critics.released:
+    if config.critics.reference_code:
         upper = lower = reference_code.value_loss
     expectile, cost_expectile = config.critics.expectile, config.critics.cost_expectile
     reward, q_reward = upper(of_reward, lambda part: part.reward, steps, rollout, expectile=expectile, config=config)
@@ -203,7 +203,7 @@ def value_loss(
     """
     (q, v, slow), stop = networks, jax.lax.stop_gradient
     loss, seen = jnp.zeros(()), jnp.zeros(0)
-    imagines = rollout is not None and config.critics.dream_branch
+    imagines = rollout is not None and config.critics.imagined_branch
     if config.critics.data_branch:
         inputs = pair(steps.features, steps.action)
         next_value = stop(two_hot_mean(v(steps.next_features)))
@@ -246,7 +246,7 @@ def reach_loss(
     known = jnp.clip(steps.mask + (1.0 - steps.continues_here) + (steps.cost_here > 0), 0.0, 1.0)
     on_data, p = terms(steps.features, steps.next_features, steps.cost_here, steps.continues_here)
     loss = masked_mean(on_data, known)
-    if rollout is not None and config.critics.dream_branch:
+    if rollout is not None and config.critics.imagined_branch:
         cost = jax.lax.stop_gradient(rollout.cost)
         here, going_on = rollout.features[1:-1], rollout.discount[:-1] / config.imagination.discount
         imagined, _ = terms(here, rollout.features[2:], (cost[:-1] > 0.5) * 1.0, going_on)

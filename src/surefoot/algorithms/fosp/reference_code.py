@@ -33,7 +33,7 @@ def value_loss(
     """As `losses.value_loss`, with V on the online Q of imagined steps alone."""
     stop, (q, v, slow) = jax.lax.stop_gradient, networks
     seen, loss = jnp.zeros(0), jnp.zeros(())
-    imagines = rollout is not None and config.critics.dream_branch
+    imagines = rollout is not None and config.critics.imagined_branch
     if config.critics.data_branch:
         inputs = pair(steps.features, steps.action)
         target = reward_target(

@@ -194,7 +194,7 @@ class SafeDreamer(SafeDreamerConfig):
         lagrangian = augmented_update(state.lagrangian, excess, config=self.cost.lagrangian)
         state = state._replace(
             critics=critics,
-            slow=move_towards(state.slow, critics, rate=self.slow_rate),
+            slow=move_towards(state.slow, critics, rate=self.target_rate),
             critics_optimizer=critics_optimizer,
             actor=actor,
             actor_optimizer=actor_optimizer,

@@ -97,7 +97,7 @@ def proposals(
     model: WorldModel, actor: GaussianActor, latent: Latent, key: Key[Array, ""], *, config: SafeDreamerConfig
 ) -> Float[Array, "n p H act"] | None:
     """`policy_samples` sequences that the actor would go through from each of the states, or None of them."""
-    samples, count = config.planner.policy_samples, latent.deterministic.shape[0]
+    samples, count = config.planner.num_policy_samples, latent.deterministic.shape[0]
     if samples == 0:
         return None
     rollout = imagine_rollout(

@@ -237,7 +237,7 @@ class TREBI(TREBIConfig):
                 before,
                 normalizer=state.normalizer,
                 steps=self.denoising,
-                candidates=self.candidates,
+                candidates=self.num_candidates,
                 guide=self.guide,
                 warm_steps=self.sampler.warm_steps,
                 rescore=self.chosen_by == "rescored",

@@ -10,7 +10,7 @@ from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
 from surefoot.nn import TemporalConfig
 from surefoot.planning import GuideConfig, SamplerConfig
 from surefoot.ranges import COUNT, NUMBER, Range, Ranged, Relations, check_fields
-from surefoot.types import BEFORE, GROUP, Phase
+from surefoot.types import BEFORE, FORMERLY, GROUP, Phase
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class TREBITraining(Ranged):
     """Adam's first learning rate."""
     final_learning_rate: Annotated[float, Range("[0, inf)")] = 2e-4
     """The last of each phase, reached as a cosine."""
-    average_rate: Annotated[float, Range("(0, 1]")] = 0.005
+    ema_rate: Annotated[float, Range("(0, 1]")] = field(default=0.005, metadata={FORMERLY: "average_rate"})
     """Share of the online network that enters the average."""
-    average_interval: Annotated[int, Range(COUNT)] = 10
+    ema_interval: Annotated[int, Range(COUNT)] = field(default=10, metadata={FORMERLY: "average_interval"})
     """Updates between two steps of the average."""
-    average_start: Annotated[int, Range(NUMBER)] = 2_000
+    ema_start: Annotated[int, Range(NUMBER)] = field(default=2_000, metadata={FORMERLY: "average_start"})
     """Updates before which the average is the online network itself."""
 
     def optimizer(self, updates: int) -> optax.GradientTransformation:
@@ -109,7 +109,7 @@ class TREBIConfig:
     """Weight of the error of a segment's first action; all others are 1."""
     values: TREBIValues = field(default_factory=TREBIValues, metadata={GROUP: TREBIValues})
     """Networks of reward and cost."""
-    candidates: Annotated[int, Range("[1, 2^20]")] = 64
+    num_candidates: Annotated[int, Range("[1, 2^20]")] = field(default=64, metadata={FORMERLY: "candidates"})
     """Segments sampled for each decision."""
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     """How they are sampled."""

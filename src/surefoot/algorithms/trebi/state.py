@@ -84,9 +84,9 @@ def step_averaged(part: Averaged, gradient: Any, updates: int, *, config: TREBIT
     itself at first."""
     network, optimizer_state = apply_gradient(config.optimizer(updates), gradient, part.optimizer, part.network)
     count = part.updates + 1
-    share = jnp.where(count <= config.average_start, 1.0, config.average_rate)
+    share = jnp.where(count <= config.ema_start, 1.0, config.ema_rate)
     average = jax.lax.cond(
-        count % config.average_interval == 0,
+        count % config.ema_interval == 0,
         lambda: move_towards(part.average, network, rate=share),
         lambda: part.average,
     )

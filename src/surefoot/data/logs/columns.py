@@ -115,10 +115,10 @@ def _check_there(names: Sequence[str], log: Log, reader: TaskFileReader, key: tu
     for name in names:
         if name not in log.names:
             near = difflib.get_close_matches(name, log.names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else _listed(log)
-            reader.refuse(key, f"expected a column of {log.name}, found {name!r:.60}; {hint.rstrip('?')}")
+            hint = f"did you mean {near[0]!r:.60}?" if near else _listed(log)
+            reader.refuse(key, f"expected a column of {log.name}, found {name!r:.60}; {hint}")
 
 
 def _listed(log: Log) -> str:
     more = f" and {len(log.names) - _SHOWN} more" if len(log.names) > _SHOWN else ""
-    return f"it has {', '.join(log.names[:_SHOWN])}{more}"
+    return f"it has {', '.join(f'{name:.60}' for name in log.names[:_SHOWN])}{more}"

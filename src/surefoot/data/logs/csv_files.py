@@ -51,6 +51,8 @@ def _header(path: Path) -> list[str]:
         line = file.readline(2**20)
     if not line.strip():
         refuse_at(str(path), "", expected="a first line of column names", found="an empty file or line")
+    if "\0" in line:
+        refuse_at(str(path), "", expected="a first line of column names", found="bytes that are no text")
     names = [cell.strip() for cell in next(csv.reader([line], delimiter=_delimiter(line)))]
     for number, one in enumerate(names):
         if not one or one in names[:number]:

@@ -30,12 +30,12 @@ from surefoot.evaluation.lanes import LaneResults, Lanes, roll_out_pure, roll_ou
 from surefoot.evaluation.plan_file import Imaginings, add_plans
 from surefoot.evaluation.rows import append_rows, read_budget_rows
 from surefoot.evaluation.summarize import budget_figures
+from surefoot.hyperparameters import first_names, hyperparameters
 from surefoot.nn import member
 from surefoot.protocols import PlansUnderBudget, RemarksOnBudgets, TrainedForLimit
 from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.runs.loaded import FOLDER, LoadedRun
 from surefoot.safety.calibration import Calibration, read_calibration
-from surefoot.training import hyperparameters
 
 EPISODES = 40
 """Of each seed and budget."""
@@ -54,7 +54,7 @@ class BudgetRequest(Ranged):
     level: Annotated[float | None, Range("(0, 1)")] = None
     episodes: Annotated[int, Range("[1, 10^7]")] = EPISODES
     first_episode: Annotated[int, Range(NUMBER)] = 0
-    lanes: Annotated[int, Range("[1, 65536]")] = 40
+    num_envs: Annotated[int, Range("[1, 65536]")] = 40
 
     @property
     def asked(self) -> bool:
@@ -120,7 +120,7 @@ def _roll_out(at: Setting, *, request: BudgetRequest) -> Episodes:
         seeds=run.config.seeds,
         episodes=request.episodes,
         first_episode=request.first_episode,
-        most_lanes=request.lanes,
+        most_lanes=request.num_envs,
         discount=planner.budget_discount,
         conversion=request.conversion,
         method={
@@ -247,9 +247,11 @@ def _setting(
             return calibration.for_seed(seed, request.level)
         return calibration.margins(seed, request.level, np.zeros((1, horizon)))[0].tolist()
 
+    kind, identity = type(run.algorithm), run.config.identity
     parts = {
-        **run.config.identity,
-        "acting": as_json(hyperparameters(run.algorithm)),
+        **identity,
+        "hyperparameters": first_names(kind, identity["hyperparameters"]),
+        "acting": as_json(first_names(kind, hyperparameters(run.algorithm))),
         "step": run.step,
         "conversion": request.conversion,
         "level": request.level,  # margins of 0 act like none, but their rows say another level

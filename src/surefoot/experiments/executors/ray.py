@@ -18,6 +18,14 @@ OBJECT_STORE_BYTES = 100 * 2**20
 """Of a cluster that is started here: cells are small, and Ray would take a third of the memory."""
 
 
+def check_installed() -> Any:
+    """Ray's module. Raises `ConfigError` where it is not installed."""
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise ConfigError("the executor ray needs Ray; install it by: pip install 'surefoot[ray]'") from error
+
+
 class RayExecutor:
     """Runs each attempt as a task that takes one CPU. Where its process or its node dies, that is told, not repeated:
     the caller counts."""
@@ -34,10 +42,7 @@ class RayExecutor:
         Raises:
             ConfigError: Where Ray is not installed.
         """
-        try:
-            self._ray: Any = importlib.import_module("ray")
-        except ImportError as error:
-            raise ConfigError("the executor ray needs Ray; install it by: pip install 'surefoot[ray]'") from error
+        self._ray = check_installed()
         self.slots = slots or os.cpu_count() or 1
         self._all = slots is None
         self._task, self._address, self._environment = task, address, dict(environment)
