@@ -87,7 +87,7 @@ class BC(Ranged):
     def update(
         self, state: DiffusionPolicyState | Trained, batch: Transition, key: Key[Array, ""], *, phase: str
     ) -> tuple[DiffusionPolicyState | Trained, Metrics]:
-        """One step of noise prediction, or of regression, on the batch."""
+        """One gradient step of noise prediction, or of regression, on the batch."""
         if isinstance(state, DiffusionPolicyState):
             weights = jnp.ones_like(batch.reward)
             return update_policy(state, batch.observation, batch.action, weights, key, config=self.diffusion)
@@ -103,7 +103,7 @@ class BC(Ranged):
         return None
 
     def policy(self, state: DiffusionPolicyState | Trained) -> Policy:
-        """One sample from the moving average of the denoiser, or the actor's action."""
+        """A policy that acts by one sample of the averaged denoiser, or by the actor's output."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
             if not isinstance(state, DiffusionPolicyState):

@@ -1,4 +1,4 @@
-"""Multi-task BC: behaviour cloning of all episodes, told what each cost in the end (OSRL's BC with mode multi-task).
+"""Multi-task BC: behaviour cloning conditioned on the cost of the whole episode (OSRL's BC with mode multi-task).
 
 One policy for every limit: acting is told the limit in the place of the cost.
 
@@ -64,7 +64,7 @@ class MultiTaskBC:
         return self.cloning.init(replace(spec, observation_dim=spec.observation_dim + 1), key)
 
     def update(self, state: Any, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
-        """One step of imitation, told what the episodes cost."""
+        """One gradient step of imitation, conditioned on the costs of the episodes."""
         observation = conditioned(batch.observation, batch.episode_cost, self.cost_unit)
         batch = batch._replace(observation=observation)
         return self.cloning.update(state, batch, key, phase=phase)

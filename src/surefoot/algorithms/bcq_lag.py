@@ -68,7 +68,7 @@ class BCQLag(LimitedInTraining):
 
     @property
     def choice(self) -> dict[str, Any]:
-        """How the executed action is chosen."""
+        """How the executed action is chosen among candidates."""
         return {"num_candidates": 1 if self.training.reference_code else self.num_candidates}
 
     # --- init, update, policy ---
@@ -89,7 +89,7 @@ class BCQLag(LimitedInTraining):
     def update(
         self, state: "BCQLagState", batch: Transition, key: Key[Array, ""], *, phase: str
     ) -> tuple["BCQLagState", Metrics]:
-        """One step of every network on the batch."""
+        """One update of every network on the batch."""
         latent_dim = state.vae.network.latent_dim
         return step(state, batch, draw_noise(key, len(batch.reward), latent_dim, self.num_candidates), self)
 
@@ -138,7 +138,7 @@ class BCQNoise(NamedTuple):
 
 
 def draw_noise(key: Key[Array, ""], batch_size: int, latent_dim: int, num_candidates: int) -> BCQNoise:
-    """All of an update."""
+    """All random numbers of one update."""
     noise = jax.random.normal(key, (2 * num_candidates + 2, batch_size, latent_dim))
     return BCQNoise(noise[0], noise[2 : 2 + num_candidates], noise[2 + num_candidates :], noise[1])
 
@@ -159,7 +159,7 @@ def candidates_of(
 
 
 def step(state: BCQLagState, batch: Transition, noise: BCQNoise, config: BCQLag) -> tuple[BCQLagState, Metrics]:
-    """One update: autoencoder, critics, actor with the multiplier, moving averages."""
+    """One update of the autoencoder, the critics, the actor with the multiplier, and the moving averages."""
     training, how = config.training, config.training.cost_reduction
     vae, metrics = step_vae(state.vae, batch, noise.latent, config.vae)
 

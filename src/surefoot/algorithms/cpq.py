@@ -92,7 +92,7 @@ class CPQ(LimitedInTraining):
     def update(
         self, state: "CPQState", batch: Transition, key: Key[Array, ""], *, phase: str
     ) -> tuple["CPQState", Metrics]:
-        """One step of every network on the batch."""
+        """One update of every network on the batch."""
         latent_dim = state.vae.network.latent_dim
         return step(state, batch, draw_noise(key, batch.action, latent_dim, self.num_actions), self)
 
@@ -133,7 +133,7 @@ class CPQNoise(NamedTuple):
 
 
 def draw_noise(key: Key[Array, ""], action: Float[Array, "b act"], latent_dim: int, num_actions: int) -> CPQNoise:
-    """All of an update."""
+    """All random numbers of one update."""
     size, count = action.shape[-1], latent_dim + (num_actions + 3) * action.shape[-1]
     rows = jax.random.normal(key, (action.shape[0], count))
     latent, first, second, third, rest = jnp.split(rows, [latent_dim + i * size for i in range(4)], axis=-1)
@@ -145,7 +145,8 @@ def draw_noise(key: Key[Array, ""], action: Float[Array, "b act"], latent_dim: i
 
 
 def step(state: CPQState, batch: Transition, noise: CPQNoise, config: CPQ) -> tuple[CPQState, Metrics]:
-    """One update: autoencoder, reward critic, cost critic with the multiplier, actor, moving averages."""
+    """One update of the autoencoder, the reward critic, the cost critic with the multiplier, the actor, and the moving
+    averages."""
     vae, metrics = step_vae(state.vae, batch, noise.latent, config.vae)
     reward, reward_metrics = step_reward(state, batch, noise.next_action, config)
     cost, log_alpha, cost_metrics = step_cost(state._replace(vae=vae), batch, noise, config)
@@ -165,7 +166,7 @@ def step(state: CPQState, batch: Transition, noise: CPQNoise, config: CPQ) -> tu
 def step_reward(
     state: CPQState, batch: Transition, noise: Float[Array, "b act"], config: CPQ
 ) -> tuple[Trained, Metrics]:
-    """One step of Q; what costs more than the limit is worth nothing from the next state on."""
+    """One gradient step of Q, whose targets bootstrap only from next actions within the cost limit."""
     training, critics = config.training, state.critics
     action = jnp.tanh(drawn(state.actor.network(batch.next_observation), noise))
     cost = reduced(critic_values(critics.cost.target, batch.next_observation, action), training.cost_reduction)
@@ -198,7 +199,7 @@ def cost_loss(
     alpha: Float[Array, ""],
     config: CPQ,
 ) -> Float[Array, ""]:
-    """Regression on y_c, less alpha times the mean Q_c of unsupported actions less what it should be.
+    """Regression of Q_c on y_c, less alpha times the mean Q_c of unsupported actions above its floor.
 
     The gradient goes through `unsupported` (`unsupported_cost`); in OSRL's code it does not, so that alpha does
     nothing.
@@ -220,7 +221,7 @@ def reference_unsupported_cost(critic: MLP, unsupported: Any, count: int, config
 def step_cost(
     state: CPQState, batch: Transition, noise: CPQNoise, config: CPQ
 ) -> tuple[Trained, Float[Array, ""], Metrics]:
-    """One step of Q_c, and the multiplier after it."""
+    """One gradient step of Q_c, then one of the multiplier alpha."""
     training, critic = config.training, state.critics.cost
     actor = state.actor.network
     action = jnp.tanh(drawn(actor(batch.next_observation), noise.next_action_of_costs))

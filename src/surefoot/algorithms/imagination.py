@@ -76,7 +76,7 @@ def posterior_states(
     config: WorldModelConfig,
     encoded_at_once: int | None = None,
 ) -> Latent:
-    """The states [B, T, ...] that a window was in, float32, without a gradient; see `world_model.observe`."""
+    """Posterior states [B, T, ...] of a window, float32, without a gradient; see `world_model.observe`."""
     precise = world_model.in_precision(model, config)
     seen = world_model.observe(precise, frames, key, encoded_at_once=encoded_at_once)
     return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf.astype(jnp.float32)), seen.latent)
@@ -109,7 +109,7 @@ def lambda_returns(
 
 
 def step_weights(discount: Float[Array, "h n"], going_on: Float[Array, " n"]) -> Float[Array, "states n"]:
-    """How much each imagined state counts: gamma to the number of steps times the probability of getting there.
+    """Weight of each imagined state: gamma to the number of steps times the probability of getting there.
 
     `going_on` is 1 - terminated of the states started from, `discount` is gamma times the probability of going on of
     every later one. No gradient goes through.
@@ -138,8 +138,8 @@ def update_spread(spread: Spread, values: Float[Array, "*n"], *, rate: float) ->
 
 
 def scale_of(spread: Spread) -> Float[Array, ""]:
-    """What advantages are divided by: the range, at least 1, so that small returns are not blown up
-    (DreamerV3, equation 11)."""
+    """Divisor of advantages: the range of returns, at least 1, so that small returns are not blown up (DreamerV3,
+    equation 11)."""
     return jnp.maximum(1.0, spread.high - spread.low)
 
 
@@ -253,7 +253,7 @@ def _predicted(model: WorldModel, imagined: Imagined, going_on: Float[Array, " n
 
 
 class Carry(NamedTuple):
-    """What a policy on a world model remembers of n episodes."""
+    """Memory of a world-model policy in n episodes."""
 
     latent: Latent
     action: Float[Array, "n act"]

@@ -83,12 +83,12 @@ class OneStepFlow:
 
     @property
     def planned_over(self) -> dict[str, str]:
-        """As FISOR's."""
+        """Hyper-parameters whose schedules span a phase, as in FISOR."""
         return self.fisor.planned_over
 
     @property
     def calibrated_phases(self) -> tuple[str, ...]:
-        """As FISOR's."""
+        """Phases that begin with a measurement on the data, as in FISOR."""
         return self.fisor.calibrated_phases
 
     def calibrate(self, state: "OneStepFlowState", data: Transition, *, phase: str) -> "OneStepFlowState":
@@ -96,7 +96,7 @@ class OneStepFlow:
         return state._replace(fisor=self.fisor.calibrate(state.fisor, data, phase=phase))
 
     def relabel_interval(self, phase: str) -> int:
-        """As FISOR's."""
+        """Updates between two relabelings of the data with returns, as in FISOR."""
         return self.fisor.relabel_interval(phase)
 
     def refreeze(self, state: "OneStepFlowState", *, phase: str) -> "OneStepFlowState":
@@ -142,7 +142,7 @@ class OneStepFlow:
     # --- acting, and what the values say ---
 
     def policy(self, state: "OneStepFlowState") -> Policy:
-        """One of several draws of the student, chosen by the target critics."""
+        """A policy that chooses among several draws of the student by the target critics."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
             return carry, self.decide(state, inputs.observation, key).action
@@ -167,11 +167,11 @@ class OneStepFlow:
 
     @property
     def forbids_violations(self) -> bool:
-        """As FISOR's."""
+        """Whether the values must call every state in violation infeasible, as in FISOR."""
         return self.fisor.forbids_violations
 
     def feasible_margin(self, state: "OneStepFlowState") -> Float[Array, ""]:
-        """As FISOR's, in units of h."""
+        """Margin below which V_h counts as feasible, in units of h, as in FISOR."""
         return self.fisor.feasible_margin(state.fisor)
 
     def feasible_value(self, state: "OneStepFlowState", observation: Float[Array, "n obs"]) -> Float[Array, " n"]:

@@ -1,1 +1,2 @@
-"""What `import surefoot` offers: everything that a command does is one call. `surefoot` imports each on first use."""
+"""The functions behind `import surefoot`: everything that a command does is one call. `surefoot` imports each on first
+use."""

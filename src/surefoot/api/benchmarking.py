@@ -13,8 +13,8 @@ from surefoot.observer import Observer
 
 
 def benchmark(plan: str | os.PathLike[str], *, observer: Observer | None = None, **options: Any) -> Path:
-    """Train and measure what is not done yet of a plan, in this process, and return the page of its results.
-    `surefoot benchmark` runs cells in several processes, or on a cluster.
+    """Run the unfinished cells of a plan in this process, and return the page of its results. `surefoot benchmark` runs
+    cells in several processes, or on a cluster.
 
     Args:
         plan: The plan, a TOML file (docs/benchmark.md).

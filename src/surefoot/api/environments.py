@@ -21,7 +21,7 @@ MakeEnv = str | Callable[[], Any]
 
 
 def environments_of(make_env: MakeEnv) -> OpenEnvironment:
-    """What opens them: those with a name in worker processes, a function's in this one."""
+    """A function that opens environments: those with a name in worker processes, a function's in this process."""
 
     def opened(task: Task, num_envs: int, workers: int) -> AbstractContextManager[VectorEnv]:
         if isinstance(make_env, str):

@@ -29,7 +29,7 @@ def _value(hint: str, value: Any) -> Any:
 
 
 def seeds_of(seeds: object) -> tuple[int, ...]:
-    """Three seeds as 0, 1, 2; others as they are listed. Raises `ConfigError`."""
+    """Seeds as a tuple: 3 means 0, 1, 2, and a list means itself. Raises `ConfigError`."""
     if isinstance(seeds, int) and not isinstance(seeds, bool) and 1 <= seeds <= MOST_SEEDS:
         return tuple(range(seeds))
     found = tuple(seeds) if isinstance(seeds, list | tuple | range) else ()

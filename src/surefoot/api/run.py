@@ -1,4 +1,4 @@
-"""A trained run as a user holds it: its folder, and all that can be asked of it."""
+"""`Run`: the folder of a trained run, with everything that can be measured on it."""
 
 import os
 from collections.abc import Mapping
@@ -41,12 +41,12 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """Its folder."""
+        """The run's folder."""
         return self._directory.path
 
     @property
     def config(self) -> RunConfig:
-        """What was asked for, resolved."""
+        """The run's resolved configuration."""
         return self._directory.read_config()
 
     @property
@@ -61,14 +61,14 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """All that was measured so far, as JSON values: summary.json."""
+        """All measurements so far, as JSON values: summary.json."""
         return read_summary(self.path)
 
     def __str__(self) -> str:
         return f"{self.config.algorithm} on {self.config.task} in {self.path}"
 
     def table(self) -> str:
-        """What was measured, as `surefoot evaluate` prints it."""
+        """The measurements as text, as `surefoot evaluate` prints them."""
         return summary_text(self.summary)
 
     def policy(self, seed: int | None = None, *, overrides: Mapping[str, Any] | None = None) -> LoadedPolicy:
@@ -127,8 +127,8 @@ class Run:
         return Run(place)
 
     def measure_latency(self, *, observer: Observer | None = None, **options: Any) -> dict[str, Any]:
-        """How long the policy takes to act, in milliseconds: median, 95th and 99th percentile, as `surefoot bench act`
-        finds. `options` as in `LatencyRequest`: `batch`, `calls`, `seconds`, `budget`."""
+        """Measure the time of a decision in milliseconds: median, 95th and 99th percentile, as `surefoot bench act`
+        does. `options` as in `LatencyRequest`: `batch`, `calls`, `seconds`, `budget`."""
         options = known_options(LatencyRequest, options)
         request = LatencyRequest(**options)
         return measure_latency(self.path, request, given=tuple(options), observer=observer)
@@ -141,9 +141,9 @@ class Run:
         self, *, data: str | os.PathLike[str] | None = None, baseline: "Run | None" = None,
         out: str | os.PathLike[str] | None = None, observer: Observer | None = None,
     ) -> AuditReport:  # fmt: skip
-        """Judge the run by the episodes that its training kept aside (`held_out`), as `surefoot audit` does, and write
-        page, figures and numbers into `out`, by default a folder in the run. `data`: the run's data where they have
-        moved; `baseline`: a run on the same data that is estimated beside it."""
+        """Judge the run by its held-out episodes (`held_out`), as `surefoot audit` does, and write page, figures and
+        numbers into `out`, by default a folder in the run. `data`: the run's data where they have moved; `baseline`: a
+        run on the same data that is estimated beside it."""
         place, folder = (None if one is None else Path(one) for one in (data, out))
         other = None if baseline is None else baseline.path
         return write_audit(self.path, data=place, baseline=other, out=folder, observer=observer)

@@ -105,7 +105,7 @@ def _task(episodes: Episodes | Path | None, task: Task | str | None) -> Task:
 
 
 def algorithm_by_preset(algorithm: Algorithm | str, task: Task, preset: str | None) -> tuple[str, Algorithm, Algorithm]:
-    """Name, the algorithm to train, and what it is by the preset alone."""
+    """The name, the algorithm to train, and the algorithm as the preset alone makes it."""
     kind = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
     given = kind() if isinstance(algorithm, str) else algorithm
     name = algorithm if isinstance(algorithm, str) else name_of(algorithm)

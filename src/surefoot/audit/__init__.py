@@ -1,1 +1,1 @@
-"""What a log says of a trained policy, before it is tried."""
+"""Audit: judging a trained policy by logged episodes alone, before it is tried."""

@@ -1,4 +1,4 @@
-"""What a policy does in logged states, how far that lies from what was logged there, and what it would bring."""
+"""Actions of a policy in logged states: their distance from the logged actions, and their estimated value."""
 
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ _UNSOUND = "its networks overflow on the data's observations"
 
 
 def is_memoryless(algorithm: Algorithm, states: Any) -> bool:
-    """Whether what the policy does depends on the observation alone."""
+    """Whether the policy's action depends on the observation alone."""
     first = jax.tree.map(lambda leaf: leaf[0], states)
     return not algorithm.inputs.budget and not jax.tree.leaves(algorithm.policy(first).initial(1))
 
@@ -46,8 +46,8 @@ def policy_actions(
 
 
 def support(algorithm: Algorithm, states: Any, episodes: AuditedEpisodes) -> dict[str, Any]:
-    """How far the policy's actions lie from those that were logged in similar states of training episodes, beside how
-    far the held-out logged actions do. Distances are in units of the action's half range."""
+    """Distances from the policy's actions to those logged in similar states of training episodes, beside the distances
+    of held-out logged actions. Distances are in units of the action's half range."""
     part = episodes.held_out.episodes
     rows = np.random.default_rng(_SEED).permutation(len(part))[:STATES]
     known = known_transitions(episodes.training.episodes)
@@ -65,8 +65,8 @@ def support(algorithm: Algorithm, states: Any, episodes: AuditedEpisodes) -> dic
 def estimated_values(
     algorithm: Algorithm, states: Any, episodes: AuditedEpisodes, *, horizon: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the policy would bring over an episode and what the logged episodes brought, by fitted-Q evaluation on
-    held-out and training episodes: return where rewards are logged, and the cost of each constraint.
+    """Value of the policy and of the logged episodes by fitted-Q evaluation on held-out and training episodes: return
+    where rewards are logged, and the cost of each constraint.
 
     Returns figures and settings; figures map a quantity to "policy", "log", "difference", each a mean with an interval.
     """
@@ -113,7 +113,7 @@ def _fitted_episodes(episodes: AuditedEpisodes) -> tuple[Dataset, Float[np.ndarr
 
 
 def _some(part: Part, rows: int) -> tuple[Dataset, Float[np.ndarray, "n c"]]:
-    """A random part of the episodes with about so many steps, at least one, and their costs."""
+    """A random part of the episodes with about `steps` steps, at least one episode, and their costs."""
     order = np.random.default_rng(_SEED).permutation(len(part.episodes.lengths))
     count = max(1, int(np.searchsorted(np.cumsum(part.episodes.lengths[order]), rows, side="right")))
     chosen = np.sort(order[:count])

@@ -38,7 +38,7 @@ class HasFeasibleActionValue(Protocol):
 
 
 class Audit(NamedTuple):
-    """What was found."""
+    """Findings of an audit."""
 
     figures: dict[str, Any]
     """JSON values."""
@@ -89,7 +89,7 @@ def audit(
 
 
 def _not_offered(algorithm: Algorithm, states: Any) -> list[str]:
-    """What the method cannot be asked, a sentence each without its end."""
+    """Sentences, without their ends, on the values that the method lacks."""
     found = []
     if not isinstance(algorithm, HasFeasibleValue):
         found.append("signs, warnings and calibration: the method has no feasible value")
@@ -159,7 +159,8 @@ def _action_values_of(algorithm: HasFeasibleActionValue, states: Any, observatio
 
 
 def _baseline(path: Path, run: LoadedRun) -> LoadedRun:
-    """A run on the same episodes. Raises `ConfigError` for others, or one that acts from a memory or a budget."""
+    """A baseline run on the episodes of the audited one. Raises `ConfigError` for others, or one that acts from a
+    memory or a budget."""
     other = load_run(path, {})
     mine, theirs = (
         (one.config.data_selection.get("held_out"), one.config.data_selection.get("held_out_seed"), one.config.spec)

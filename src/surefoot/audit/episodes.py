@@ -1,4 +1,4 @@
-"""The logged episodes that a run is audited on: those that its training never saw, and those that it learned from."""
+"""Logged episodes of an audit: held-out ones that training never saw, and training ones."""
 
 import dataclasses
 from pathlib import Path
@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
 
 class AuditedEpisodes(NamedTuple):
-    """What a run is audited on."""
+    """Held-out and training episodes of an audited run."""
 
     path: Path
     held_out: Part
@@ -82,7 +82,7 @@ def audited_episodes(run: RunDirectory, config: RunConfig, *, data: Path | None 
 
 
 def _path_of(run: RunDirectory, config: RunConfig, data: Path | None, task: Task) -> Path:
-    """Where the run's data lie."""
+    """The path of the run's data."""
     if data is not None:
         if not data.exists():
             library.read(data, task)  # says so

@@ -1,4 +1,4 @@
-"""Fitted-Q evaluation: what a policy would bring in return and in each cost, from logged transitions alone.
+"""Fitted-Q evaluation: return and costs of a policy, from logged transitions alone.
 
 Le et al. (2019, arXiv 1903.08738) over a horizon, with averages over similar logged steps as the regression (Ormoneit
 and Sen, 2002; Gordon, 1995): no value leaves the range of the logged gains, and every iteration is one sparse product.
@@ -29,7 +29,7 @@ _SEED = 23_2026
 
 
 class LoggedSteps(NamedTuple):
-    """Whole logged episodes, and what a policy does in their states."""
+    """Whole logged episodes, with the policy's actions in their states."""
 
     observation: Float[np.ndarray, "n obs"]
     action: Float[np.ndarray, "n act"]
@@ -59,7 +59,7 @@ class Similar(NamedTuple):
 
 
 class Estimated(NamedTuple):
-    """What the policy would bring over an episode."""
+    """Estimated value of a policy over an episode."""
 
     mean: Float[np.ndarray, " k"]
     resampled: Float[np.ndarray, "b k"]
@@ -67,7 +67,7 @@ class Estimated(NamedTuple):
 
 
 def fitted_q(steps: LoggedSteps, *, horizon: int, resamples: int = RESAMPLES) -> Estimated:
-    """What the policy would bring in episodes of `horizon` steps at most from the logged first states."""
+    """Value of the policy in episodes of at most `horizon` steps from the logged first states."""
     observations = np.concatenate([steps.next_observation, steps.observation[steps.starts]])
     similar = neighbors(steps, observations, np.concatenate([steps.next_action, steps.first_action]))
     found = []
@@ -94,14 +94,14 @@ def neighbors(
 
 
 def episode_weights(episodes: int, resamples: int) -> Float[np.ndarray, "b e"]:
-    """How often each episode counts: once, then in each resample."""
+    """Number of times that each episode counts: once, then in each resample."""
     random = np.random.default_rng(_SEED)
     drawn = random.multinomial(episodes, np.full(episodes, 1.0 / episodes), size=resamples)
     return np.concatenate([np.ones((1, episodes)), drawn])
 
 
 def logged_sums(steps: LoggedSteps) -> Float[np.ndarray, "e k"]:
-    """What each logged episode brought."""
+    """Return and costs of each logged episode."""
     return np.add.reduceat(steps.gains.astype(np.float64), steps.starts, axis=0)
 
 
@@ -123,7 +123,7 @@ def _first_values(
 
 
 def _scale(columns: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
-    """What columns are multiplied by; 0 for constant ones."""
+    """Factors that standardize columns; 0 for constant ones."""
     deviation = columns.astype(np.float64).std(0)
     varies = deviation > 1e-7 * np.abs(columns).max(0)
     return np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0) / np.sqrt(columns.shape[1])

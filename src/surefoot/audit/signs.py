@@ -1,4 +1,4 @@
-"""Whether the signs of V_h and Q_h agree with what happened in logged episodes.
+"""Agreement of the signs of V_h and Q_h with the violations of logged episodes.
 
 V_h is about the best that can be done. So a logged way on without a violation shows that a state was feasible, up to
 the log's end and in a deterministic system; a logged violation shows nothing of the states before it.
@@ -34,8 +34,8 @@ def exact_interval(successes: float, trials: int, *, level: float = LEVEL) -> li
 def violations_called_feasible(
     part: Part, entered: Bool[np.ndarray, "seed n"], actions: Bool[np.ndarray, "seed n"] | None
 ) -> list[dict[str, Any]]:
-    """For each constraint, of the logged steps into a violation of it: the share of states entered that count as
-    feasible, and of the actions that led there (None: the algorithm has no such values)."""
+    """Shares of each constraint's logged violations that count as feasible: of the states entered, and of the actions
+    that led there (None: the algorithm has no such values)."""
     rows = []
     for one in part.constraints:
         episodes = len(np.unique(episode_of(part.episodes)[one.violated]))
@@ -51,8 +51,8 @@ def violations_called_feasible(
 
 
 def warning(episodes: Dataset, feasible: Bool[np.ndarray, "seed n"]) -> dict[str, Any]:
-    """For how many steps before each first violation no state counted as feasible: quantiles and a count for each
-    length over episodes and seeds, and the share of the episodes without any warning."""
+    """Steps without a feasible state before each first violation: quantiles and a count for each length over episodes
+    and seeds, and the share of the episodes without any warning."""
     steps = np.stack([warning_steps(episodes, mine) for mine in feasible])
     count = steps.shape[1]
     if not count:
@@ -72,7 +72,7 @@ def warning(episodes: Dataset, feasible: Bool[np.ndarray, "seed n"]) -> dict[str
 def calibration(
     episodes: Dataset, values: Float[np.ndarray, "seed n"], margins: Float[np.ndarray, " seed"]
 ) -> dict[str, Any]:
-    """How V_h of the states left, plus the margin, goes with what the log did afterwards.
+    """V_h of the states left, plus the margin, against the violations that followed in the log.
 
     "bins": of V_h of all seeds, the share of states after which a violation was entered. "refuted": of the states that
     count as infeasible, those after which none was, so that the log shows a way out. "ranks": the chance that a state
@@ -109,7 +109,7 @@ def calibration(
 
 
 def violation_follows(episodes: Dataset) -> Bool[np.ndarray, " n"]:
-    """Whether a violation is entered from each state left, by its step or a later one of its episode."""
+    """Whether the step from each state, or a later one of its episode, enters a violation."""
     violating = episodes.violating
     following = np.zeros(len(violating), bool)
     for start, end in zip(episodes.episode_starts, episodes.episode_ends, strict=True):

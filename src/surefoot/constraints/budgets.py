@@ -1,5 +1,5 @@
-"""Budgets that are given at run time: what is left of one, what a ratio of a task's maximum means, and how a sum of
-costs becomes one of discounted costs.
+"""Budgets given at run time: the remaining budget, ratios of a task's maximum, and the conversion from sums to
+discounted sums of costs.
 
 A budget is a sum of costs over a whole episode. With costs c and the discount d of whoever plans, what is left before
 step t is b_t = (b_0 - sum_{i<t} d^i c_i) / d^t, so that b_{t+1} = (b_t - c_t) / d: in the units of an expected cost
@@ -29,7 +29,7 @@ Costs = Float[Array, " n"] | Float[np.ndarray, " n"]
 
 
 class BudgetState(NamedTuple):
-    """What n episodes have spent so far."""
+    """Cost spent so far in n episodes."""
 
     spent: Costs
     """sum_{i<t} d^i c_i."""
@@ -43,7 +43,7 @@ def begin_budget(count: int) -> BudgetState:
 
 
 def remaining_budget(state: BudgetState, total: Costs) -> Costs:
-    """What is left of the `total` of each episode; infinite where that is, below 0 where more was spent.
+    """Remaining part of the `total` of each episode; infinite where the total is, below 0 where more was spent.
 
     `total` is b_0, or what the user has changed it to since: costs so far count against the new one.
     """
@@ -98,8 +98,8 @@ def planner_budget(
 
 
 def check_budgets(values: object, *, name: str) -> np.ndarray:
-    """As float64, any shape. `ConfigError` in one sentence for a budget that is missing, not a number, NaN, or
-    negative; infinity means no limit."""
+    """Budgets as float64 of any shape. `ConfigError` in one sentence for a budget that is missing, not a number, NaN,
+    or negative; infinity means no limit."""
     array = check_remaining(values, name=name)
     if (array < 0).any():
         raise ConfigError(f"{name}: expected at least 0 (inf for no limit), found {array[array < 0].flat[0]:g}.")
@@ -107,7 +107,7 @@ def check_budgets(values: object, *, name: str) -> np.ndarray:
 
 
 def check_remaining(values: object, *, name: str) -> np.ndarray:
-    """As `check_budgets`, but of what is left of a budget, which is negative once it was exceeded."""
+    """Remaining budgets as float64, which may be negative once a budget was exceeded."""
     if values is None:
         raise ConfigError(f"{name}: expected the cost that is allowed (inf for no limit), found none.")
     try:

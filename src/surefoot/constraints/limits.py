@@ -1,4 +1,4 @@
-"""Cost limits: the episode's sum and what it means for a discounted critic."""
+"""Cost limits on the sum over an episode, and the equivalent limit of a discounted critic."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

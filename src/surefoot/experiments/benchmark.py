@@ -96,7 +96,7 @@ def run_benchmark(request: BenchmarkRequest, *, work: Work, observer: Observer |
     folder = request.plan.parent if request.data is None else request.data
     resolved = resolve_methods(plan, str(request.plan), folder)
     tasks, methods = _chosen(request, plan, observer)
-    _check_look(request, plan, tasks)
+    _check_reason(request, plan, tasks)
     if request.executor == "ray" and not request.results_only:
         check_installed()
     store.check_plan(plan.name)
@@ -153,7 +153,7 @@ def _data(
     return {name: found[name] for name in plan.tasks if name in found}
 
 
-def _check_look(request: BenchmarkRequest, plan: Plan, tasks: Sequence[str]) -> None:
+def _check_reason(request: BenchmarkRequest, plan: Plan, tasks: Sequence[str]) -> None:
     """Raise `ConfigError` where a look has no reason, or nothing that it could look at."""
     reason = request.held_out_look
     if reason is None or request.results_only:

@@ -1,5 +1,5 @@
-"""Planning: segments sampled from a model of behaviour, led by values, chosen under a budget; and sequences of actions
-searched for in a world model, safe ones first."""
+"""Planning: segments sampled from a behaviour model, guided by values and chosen under a budget; and cross-entropy
+search in a world model, safe sequences first."""
 
 from surefoot.planning.cross_entropy import CrossEntropyConfig, Evaluate, Plan, plan_actions, refit, safe_first, shifted
 from surefoot.planning.guidance import GuideConfig, guide, guide_gradient

@@ -1,5 +1,5 @@
-"""What the diffusion time adds in the residual blocks of a network, all at once, for the form in which networks plan
-on a CUDA device (`whole`)."""
+"""Diffusion-time biases of all residual blocks of a network at once, for the fused form that plans on a CUDA device
+(`whole`)."""
 
 from collections.abc import Sequence
 

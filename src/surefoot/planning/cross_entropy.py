@@ -22,7 +22,7 @@ Evaluate = Callable[[Float[Array, "n s H act"], Key[Array, ""]], tuple[Float[Arr
 
 @dataclass(frozen=True)
 class CrossEntropyConfig:
-    """How sequences are drawn; the values here are those of SafeDreamer's code."""
+    """Numbers and spread of sampled sequences; the values here are those of SafeDreamer's code."""
 
     num_samples: Annotated[int, Range("[1, 2^20]")] = field(default=500, metadata={FORMERLY: "samples"})
     """Sequences in each iteration, without the policy's."""
@@ -46,7 +46,7 @@ class CrossEntropyConfig:
 
 
 class Plan(NamedTuple):
-    """What planning for n environments found."""
+    """Result of planning for n environments."""
 
     mean: Float[Array, "n H act"]
     """The first action of it is carried out."""
@@ -59,8 +59,8 @@ class Plan(NamedTuple):
 def safe_first(
     returns: Float[Array, "n s"], costs: Float[Array, "n s"], *, limit: float, elites: int
 ) -> Int[Array, "n elites"]:
-    """The elite of each environment, best first: where at least `elites` sequences cost less than the limit, those of
-    them with the best returns; where there are fewer, the sequences that cost least, whatever they bring.
+    """Elites of each environment, best first: those of best return among sequences below the limit where there are at
+    least `elites` of them, else the sequences of least cost.
 
     The authors' code fills a set of fewer safe ones up with copies of sequence 0; nothing is filled up here.
     """
@@ -78,7 +78,7 @@ def refit(
 
 
 def shifted(mean: Float[Array, "n H act"]) -> Float[Array, "n H act"]:
-    """Where planning starts at the next step: the plan a step later, with no action at its end."""
+    """Start of the next step's planning: the plan one step later, with a zero action at its end."""
     return jnp.concatenate([mean[:, 1:], jnp.zeros_like(mean[:, :1])], 1)
 
 

@@ -40,24 +40,24 @@ class Convolution(eqx.Module):
         return self.kernel.reshape(self.taps.number, -1, self.kernel.shape[-1])
 
     def padded(self) -> "Convolution":
-        """For an input to which channels were added until there are as many as a kernel takes."""
+        """The convolution for an input padded with channels up to a kernel's number."""
         taps = self._taps()
         taps = jnp.pad(taps, ((0, 0), (0, padding(taps.shape[1])), (0, 0)))
         return Convolution(taps.reshape(-1, taps.shape[-1]), self.taps)
 
     def part(self, begin: int, end: int) -> "Convolution":
-        """Of some of the input's channels."""
+        """The convolution of some of the input's channels."""
         return Convolution(self._taps()[:, begin:end].reshape(-1, self.kernel.shape[-1]), self.taps)
 
     def transposed(self) -> "Convolution":
-        """From the gradient by the output to that by the input."""
+        """The transposed convolution, from output gradients to input gradients."""
         number, stride, before, spread = self.taps
         kernel = jnp.swapaxes(self._taps()[::-1], 1, 2)
         return Convolution(kernel.reshape(-1, kernel.shape[-1]), Taps(number, spread, number - 1 - before, stride))
 
 
 def with_kernels(tree: Any, dtype: Any) -> Any:
-    """With the kernels of all convolutions in it of this type."""
+    """A copy with the kernels of all its convolutions in this type."""
 
     def one(node: Any) -> Any:
         return Convolution(saturated(node.kernel, dtype), node.taps) if isinstance(node, Convolution) else node
@@ -133,7 +133,7 @@ class FusedBlock(eqx.Module):
 
 
 class BlockGradient(eqx.Module):
-    """Of a block over one input: its convolutions transposed."""
+    """Gradient of a block over one input, by transposed convolutions."""
 
     first: Convolution
     second: Convolution

@@ -112,7 +112,7 @@ class FusedUNet(eqx.Module):
 
 
 def _widened(exit_layer: Dense) -> tuple[Convolution, Array]:
-    """With columns of zeros until there are as many as a kernel makes."""
+    """An array padded with columns of zeros up to a kernel's number."""
     more = padding(exit_layer.kernel.shape[-1])
     kernel, bias = jnp.pad(exit_layer.kernel, ((0, 0), (0, more))), jnp.pad(exit_layer.bias, (0, more))
     return Convolution(kernel, Taps(1)), bias[None]

@@ -1,5 +1,5 @@
-"""Noise of environments that plan side by side: from one key for all, or from a key for each, so that what one draws
-does not depend on which others are there.
+"""Noise for environments that plan side by side: from one key for all, or from a key of each, which makes its draws
+independent of the others.
 
 A key for all is a scalar, keys for each an array [n] of them; these functions take either.
 """
@@ -15,7 +15,7 @@ def split(key: Key[Array, "*n"]) -> tuple[Key[Array, "*n"], Key[Array, "*n"]]:
 
 
 def fold_in(key: Key[Array, "*n"], number: Int[Array, ""] | int) -> Key[Array, "*n"]:
-    """The same number into each."""
+    """Keys with one number folded into each."""
     if key.ndim == 0:
         return jax.random.fold_in(key, number)
     return jax.vmap(lambda one: jax.random.fold_in(one, number))(key)

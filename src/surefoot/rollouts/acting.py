@@ -1,4 +1,4 @@
-"""What both drivers share: what a policy is told at each step, its noise, and what is kept of an episode."""
+"""Shared parts of both rollout drivers: policy inputs, action noise, and sums over an episode."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ Flags = Bool[Array, "*n"] | Bool[np.ndarray, "*n"]
 
 
 class EpisodeSums(NamedTuple):
-    """What is kept of n episodes, in JAX or NumPy."""
+    """Sums over the steps of n episodes, in JAX or NumPy."""
 
     episode_return: Numbers
     """Undiscounted, task units."""
@@ -36,7 +36,7 @@ class EpisodeSums(NamedTuple):
 
 
 class Budgets(NamedTuple):
-    """What each of e episodes may cost, as known at each step of the horizon t."""
+    """Budget of each of e episodes, as known at each step of the horizon t."""
 
     totals: Float[Array, "e t"] | Float[np.ndarray, "e t"]
     """b_0 in the units of the policy's discount."""
@@ -45,7 +45,7 @@ class Budgets(NamedTuple):
 
 
 def remaining(budgets: Budgets, spent: BudgetState, episode: Any, step: Any) -> Any:
-    """What is left to the episodes [n] at their steps [n]; in JAX or NumPy, as the arrays are."""
+    """Remaining budgets of the episodes [n] at their steps [n]; in JAX or NumPy, as the arrays are."""
     place = step.clip(max=budgets.totals.shape[1] - 1)
     return remaining_budget(spent, budgets.totals[episode, place]) - budgets.margins[episode, place]
 
@@ -53,8 +53,8 @@ def remaining(budgets: Budgets, spent: BudgetState, episode: Any, step: Any) -> 
 def act(
     policy: Policy, memory: PyTree[Any], inputs: PolicyInputs, keys: Key[Array, " n"]
 ) -> tuple[PyTree[Any], Float[Array, "n act"]]:
-    """One call for n environments, each with noise of its own key: what one does depends on no other. Where an episode
-    begins, or begins again, the policy remembers nothing."""
+    """Actions for n environments, each with noise of its own key: no environment's action depends on another
+    environment. Where an episode begins, or begins again, the policy remembers nothing."""
 
     def one(memory: PyTree[Any], inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[PyTree[Any], Array]:
         memory, inputs = jax.tree.map(lambda leaf: leaf[None], (memory, inputs))
@@ -74,5 +74,5 @@ def episode_keys(seed: Any, episode: Any, *, root: int = ROOT) -> Key[Array, " n
 
 
 def step_keys(keys: Key[Array, " n"], step: Int[Array, " n"]) -> Key[Array, " n"]:
-    """The key of each environment's action, out of its episode's: a function of (seed, episode, step)."""
+    """The key of each environment's action, from its episode's key: a function of (seed, episode, step)."""
     return jax.vmap(jax.random.fold_in)(keys, step)

@@ -30,7 +30,7 @@ def episode_seed(episode: int) -> int:
 
 
 class Moment(NamedTuple):
-    """One step of n environments."""
+    """Observations and results of one step of n environments."""
 
     observation: np.ndarray
     """Acted on."""
@@ -82,7 +82,7 @@ def roll_out(
     root: int = ROOT, shape: tuple[int, ...] | None = None, budgets: Budgets | None = None, discount: float = 1.0,
     on_step: OnStep | None = None, on_progress: Callable[[int, int], None] | None = None,
 ) -> HostRollout:  # fmt: skip
-    """The episodes of each environment's row of the queue, one after the other; `IDLE` ends a row.
+    """Run the episodes of each environment's row of the queue in turn; `IDLE` ends a row.
 
     `states` has a leading seed axis in the order of `seeds`, of which each has as many environments. `shape`: of an
     observation, where the policy reads images, which the environment has flat. `budgets` are those of environments.
@@ -139,7 +139,7 @@ def _env_seeds(episode: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
 
 
 class _Books:
-    """Which episode each environment runs, its sums so far, and those of the episodes that ended."""
+    """The running episode of each environment, its sums so far, and the sums of finished episodes."""
 
     def __init__(self, queue: Int[np.ndarray, "n k"]) -> None:
         count = len(queue)
@@ -167,7 +167,7 @@ class _Books:
         return np.asarray(self._now.length)
 
     def upcoming(self) -> Iterator[Int[np.ndarray, " n"]]:
-        """Seeds of the episodes that follow those which run, before each step, as long as any runs."""
+        """Seeds of the next episodes, before each step, as long as any episode runs."""
         while self.running.any():
             yield _env_seeds(self._queue[np.arange(len(self._queue)), self._place + self.running])
 
@@ -213,7 +213,7 @@ def _act(
     algorithm: Acts, states: PyTree[Any], memory: PyTree[Any], inputs: PolicyInputs,
     seeds: Int[Array, " s"], episode: Int[Array, "s l"], *, root: int,
 ) -> tuple[PyTree[Any], Float[Array, "s l a"]]:  # fmt: skip
-    """One seed after the other: on a CPU faster than `vmap` over networks, as on PointRobot."""
+    """Actions for one seed at a time: on a CPU faster than `vmap` over networks, as on PointRobot."""
 
     def one_seed(part: Any) -> tuple[PyTree[Any], Float[Array, "l a"]]:
         state, memory, inputs, seed, episode = part

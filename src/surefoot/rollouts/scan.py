@@ -28,7 +28,7 @@ EpisodeKey = Callable[[Int[Array, " n"]], Key[Array, " n"]]
 
 
 class First(NamedTuple):
-    """Where e episodes begin."""
+    """First states of e episodes."""
 
     state: PyTree[Any]
     """The task's own record, [e, ...]."""
@@ -54,7 +54,7 @@ class Running(NamedTuple):
 
 
 class ScanStep(NamedTuple):
-    """One step of n environments, as `keep` is shown it."""
+    """One step of n environments, the argument of `keep`."""
 
     observation: Array
     """Acted on."""
@@ -66,7 +66,7 @@ class ScanStep(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What comes out of one step of n environments."""
+    """Results of one step of n environments."""
 
     episode: Int[Array, " n"]
     step: Int[Array, " n"]
@@ -114,8 +114,8 @@ def advance(
     policy: Policy, task: PureTask, begin: Begin, episode_key: EpisodeKey, now: Running,
     *, count: int | None, budgets: Budgets | None = None, discount: float = 1.0,
 ) -> tuple[Running, ScanStep, Row]:  # fmt: skip
-    """One step of all environments; `count` episodes are in the queue. Where that is None it has no end, and
-    each environment goes on with its own every n-th."""
+    """Step all environments; `count` episodes are in the queue. Where that is None it has no end, and each environment
+    goes on with its own every n-th."""
     size = now.episode.shape[0]
     playing = jnp.ones(size, bool) if count is None else now.episode < count
     step: Any = now.sums.length
@@ -158,7 +158,7 @@ def roll_out(
     keep: Keep | None = None, watch: Int[np.ndarray, " w"] | None = None,
     on_chunk: Callable[[int, int], None] | None = None,
 ) -> ScanRollout:  # fmt: skip
-    """One episode from each of the first states, `num_envs` at once, `chunk` steps in a dispatch.
+    """Run one episode from each of the first states, `num_envs` at once, `chunk` steps in a dispatch.
 
     `keys` are those of the episodes. Episodes that are `idle` are left out. `keep` keeps something of every step;
     of the environments in `watch` alone, where given, which is for as many environments as episodes: then `kept` is

@@ -1,4 +1,4 @@
-"""Rollouts for fine-tuning: as many steps in every environment, one episode after the other.
+"""Rollouts for fine-tuning: a fixed number of steps in every environment, across episodes.
 
 Environment i of n plays the episodes i, i + n, and so on. Where one begins, and the key of each of its actions, are
 functions of the round's keys, of its number and of the step; so a round that is played again brings the same.
@@ -63,7 +63,7 @@ def _each(key: Key[Array, ""], episode: Int[Array, " n"]) -> Key[Array, " n"]:
 def roll_out_stream(
     policy: Policy, task: PureTask, start: Key[Array, ""], key: Key[Array, ""], *, num_envs: int, steps: int
 ) -> Stream:
-    """In a task of pure JAX. Pure."""
+    """Roll out a policy in a task of pure JAX. Pure."""
 
     def begin(episode: Int[Array, " n"]) -> tuple[PyTree[Any], Array]:
         return task.reset(_each(start, episode))

@@ -1,4 +1,4 @@
-"""How far a planner's predicted cost may fall short of the cost that comes: margins from held-out outcomes.
+"""Margins between a planner's predicted cost and the cost that followed, from held-out outcomes.
 
 A planner under a budget b keeps the plans whose predicted cost C is at most b. With a margin m it asks C + m <= b,
 which is the same as planning under b - m, so that a margin needs nothing of the planner. Split-conformal prediction
@@ -74,7 +74,7 @@ class Calibration(Ranged):
     format_version: Annotated[int, Range(COUNT)] = FORMAT_VERSION
 
     def for_seed(self, seed: int, level: float) -> list[float] | list[list[float]]:
-        """What was found for a training seed. `ConfigError` for a level that was not calibrated."""
+        """Margins of a training seed. `ConfigError` for a level that was not calibrated."""
         known = (self.kept if self.method == "budgets" else self.seeds).get(str(seed), {})
         if f"{level:g}" not in known:
             raise ConfigError(
@@ -188,8 +188,8 @@ def episode_margin(costs: Float[np.ndarray, " n"], budgets: Float[np.ndarray, " 
 def kept_budgets(
     costs: Float[np.ndarray, " n"], budgets: Float[np.ndarray, " n"], level: float
 ) -> tuple[list[float], list[float]]:
-    """The budgets that a planner was given, ascending, and for each what its episodes then kept to: the conformal
-    quantile of their costs, or that of a smaller budget where this is larger.
+    """The given budgets, ascending, and the cost that episodes under each of them kept: the conformal quantile, made
+    monotone.
 
     A further episode under one of these budgets costs more than its quantile with a probability of at most `level`,
     whatever the budget. `ConfigError` where a budget has too few episodes for the level.
@@ -202,7 +202,7 @@ def kept_budgets(
 def _margin_of_budget(
     wanted: Float[np.ndarray, "n t"], given: Float[np.ndarray, " k"], kept: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, "n t"]:
-    """What is to be taken off a wanted budget so that the planner, given the rest, keeps it; at least 0.
+    """Amount to subtract from a wanted budget so that the planner, given the rest, keeps it; at least 0.
 
     The rest is the largest budget that was tried under which the planner kept the wanted one, and none in between:
     what a planner costs may jump from one budget to the next. Below what the smallest kept to, where nothing is known,
@@ -257,7 +257,7 @@ def read_calibration(run: Path, *, step: int, sha256: str, overrides: Mapping[st
 
 
 def _fault(found: Calibration) -> str | None:
-    """What cannot be in a calibration, as "key: expected ..., found ..."; None where all can be."""
+    """The first fault of a calibration as "key: expected ..., found ..."; None where there is none."""
     given, empty = ("kept", "seeds") if found.method == "budgets" else ("seeds", "kept")
     if getattr(found, empty):
         return f"{empty}: expected nothing with the method {found.method}, found margins"
@@ -292,7 +292,7 @@ def _margins_fault(margins: list[Any], method: CalibrationMethod) -> str | None:
 
 
 def _named(overrides: Mapping[str, Any]) -> str:
-    """As they are given on the command line."""
+    """The overridden hyper-parameters as flags with their values."""
     flags = [f"{flag(name)} {value}" for name, value in overrides.items()]
     return " ".join(flags) or "its own hyper-parameters"
 

@@ -74,7 +74,7 @@ def solve_noisy_robot(
 
 
 def gain_of_not_braking(found: ChanceSet) -> Float[np.ndarray, "speed heading x y"]:
-    """By how much P falls where the robot rolls on for one step and brakes from then on; at least 0."""
+    """Fall of P where the robot rolls on for one step and brakes from then on; at least 0."""
     spacing, inside = float(found.axis[1] - found.axis[0]), violating(found.axis)
     rolling = [_entered(values, level, inside, spacing) for level, values in enumerate(found.values)]
     return np.maximum(found.values - np.stack(rolling), 0.0)
@@ -92,20 +92,20 @@ def _entered(
 
 
 def violating(axis: Float[np.ndarray, " x"]) -> Float[np.ndarray, "x y"]:
-    """How much of a grid point's cell lies in a hazard, about: 1 inside, 0 outside, a slope one cell wide between."""
+    """Share of a grid point's cell that lies in a hazard, about: 1 inside, 0 outside, a slope one cell wide between."""
     x, y = np.meshgrid(axis, axis, indexing="ij")
     distance = np.min([np.hypot(x - hazard[0], y - hazard[1]) for hazard in HAZARDS], 0)
     return np.clip(0.5 + (HAZARD_RADIUS - distance) / (axis[1] - axis[0]), 0.0, 1.0).astype(np.float32)
 
 
 def _best_turns(below: Float[np.ndarray, "heading x y"]) -> Float[np.ndarray, "heading x y"]:
-    """For each heading P after the best of turning by -1, 0 and 1 steps."""
+    """P at each heading after the best turn by -1, 0 or 1 steps."""
     unit = TIME_STEP / (2 * np.pi) * len(below)
     return np.minimum(below, np.minimum(_turned(below, unit), _turned(below, -unit)))
 
 
 def _turned(values: Float[np.ndarray, "heading x y"], cells: float) -> Float[np.ndarray, "heading x y"]:
-    """Values at headings so many cells further, linear in between: a chance must stay one."""
+    """Values at headings turned by `cells` cells, linear in between, so that a chance stays one."""
     lower = math.floor(cells)
     share = np.float32(cells - lower)
     return (1 - share) * np.roll(values, -lower, 0) + share * np.roll(values, -lower - 1, 0)

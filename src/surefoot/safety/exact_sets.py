@@ -1,4 +1,4 @@
-"""The exact feasible set of each task that has one; that of PointRobotSlow takes minutes and is kept on disk."""
+"""Exact feasible sets of the tasks that have one; PointRobotSlow's takes minutes to solve and is kept on disk."""
 
 import os
 from collections.abc import Callable
@@ -22,7 +22,7 @@ SOLVER = 1
 
 
 class FeasibleSet(Protocol):
-    """What both exact sets offer."""
+    """Interface of exact feasible sets."""
 
     def value(self, poses: Float[np.ndarray, "n pose"], /) -> Float[np.ndarray, " n"]:
         """V* in metres at poses; > 0 means that a violation cannot be avoided."""
@@ -41,7 +41,7 @@ def top_speed(task: str) -> float:
 
 
 def folder() -> Path:
-    """Where solved sets lie: below SUREFOOT_HOME, or ~/.cache/surefoot."""
+    """The folder of solved sets: below SUREFOOT_HOME, or ~/.cache/surefoot."""
     return Path(os.environ.get("SUREFOOT_HOME") or Path.home() / ".cache" / "surefoot") / "exact-sets"
 
 

@@ -57,7 +57,7 @@ _QUERY_CHUNK = 4096
 
 @dataclass(frozen=True)
 class Grid:
-    """Where V* is solved for; the default takes about 0.7 GB."""
+    """Grid of the solver of V*; the default takes about 0.7 GB."""
 
     spacing: Annotated[float, Range("[0.02, 0.5]")] = 0.1
     """Metres between points along x and y."""
@@ -152,7 +152,7 @@ class SlowSet:
 
 
 class Sweep(NamedTuple):
-    """How far value iteration is."""
+    """Progress of value iteration."""
 
     number: int
     """From 1."""
@@ -187,7 +187,7 @@ def solve_slow_robot(
 
 
 class _Solver:
-    """Value iteration in place: what a sweep finds first serves the rest of it."""
+    """Value iteration in place: later updates of a sweep use its earlier ones."""
 
     def __init__(self, grid: Grid, lag: float) -> None:
         self.grid, self.share = grid, follow_share(lag)

@@ -1,4 +1,4 @@
-"""How well a learned feasible set agrees with the exact one, on the three slices of the published picture."""
+"""Agreement of a learned feasible set with the exact one, on the three slices of the published picture."""
 
 import math
 from collections.abc import Callable

@@ -79,8 +79,8 @@ _BY_DSRL_ID = {task.dsrl_id: task for task in DSRL_TASKS.values() if task.dsrl_i
 
 
 def get_task(name: str) -> Task:
-    """The task called `name`: surefoot's or DSRL's name, the path of a task file that ends in .toml, or a name under
-    which another package offers one (entry point `surefoot.tasks`: a `Task`, or the path of its task file).
+    """The task called `name`: a name of surefoot's or DSRL's, the path of a task file that ends in .toml, or a name of
+    another package's (entry point `surefoot.tasks`: a `Task`, or the path of its task file).
 
     Raises `UnknownNameError` that lists the near names, `ConfigError` for a task file that cannot be used.
     """

@@ -1,4 +1,4 @@
-"""Actions between [-1, 1], in which policies are learned, and the units of a task file, in which a plant takes them."""
+"""Conversion between policy actions in [-1, 1] and plant actions in the units of a task file."""
 
 from typing import NamedTuple, Self
 
@@ -20,7 +20,7 @@ class ActionUnits(NamedTuple):
 
     @classmethod
     def of(cls, table: ActionTable) -> Self:
-        """Those of the `[action]` table."""
+        """The units of the `[action]` table."""
         width = len(table.columns)
         return cls(
             np.array(table.low or [-1.0] * width, np.float64),
@@ -39,6 +39,6 @@ class ActionUnits(NamedTuple):
     def limited(
         self, actions: Float[np.ndarray, "*n act"], before: Float[np.ndarray, "*n act"] | None
     ) -> Float[np.ndarray, "*n act"]:
-        """The plant's actions held to its bounds and, after those of the step `before`, to its rates."""
+        """Plant actions clipped to the bounds and, from the actions `before`, to the rate limits."""
         actions = np.clip(actions, self.low, self.high)
         return actions if before is None else np.clip(actions, before - self.rate_limit, before + self.rate_limit)

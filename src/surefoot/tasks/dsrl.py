@@ -89,7 +89,7 @@ def _safety_gymnasium(simulator_id: str) -> Environment:
 
 
 def _metadrive(name: str) -> Environment:
-    """A task's name is that of its map and that of its traffic."""
+    """A MetaDrive task, named after its map and its traffic."""
     roads = next(word for word in ("easy", "medium", "hard") if name.startswith(word))
     environment = _simulator(
         "remote:RemoteBackend", ("metadrive-simulator", "Panda3D"), roads=roads, traffic=name.removeprefix(roads)

@@ -1,4 +1,4 @@
-"""Where the episodes of a task come from."""
+"""Environments of tasks: how the episodes of a task are made."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +9,8 @@ from surefoot.vision import Vision
 
 @dataclass(frozen=True)
 class Environment:
-    """How a task's environment is made and run. It names a factory, so that a task needs no simulator and no JAX."""
+    """The maker of a task's environment, and the way to run it. It names a factory, so that a task needs no simulator
+    and no JAX."""
 
     make: Reference
     """jax: returns a `surefoot.envs.pure.PureTask`. simulator: called with the task and `draws`, whether pictures are
@@ -27,5 +28,5 @@ class Environment:
 
 
 def own(name: str) -> Environment:
-    """One of surefoot's own environments in pure JAX, by its name in `surefoot.envs.pure`."""
+    """An environment of surefoot's in pure JAX, by its name in `surefoot.envs.pure`."""
     return Environment(Reference("surefoot.envs.pure:pure_task", (("name", name),)), "jax")

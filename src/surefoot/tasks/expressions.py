@@ -74,7 +74,7 @@ class Expression:
         return np.broadcast_to(np.asarray(value, np.float64), starts.shape)
 
     def unit(self, units: Mapping[str, Unit]) -> Unit | None:
-        """The unit of its value by those of the columns; None where it is not known.
+        """The unit of the expression's value by those of the columns; None where it is not known.
 
         Raises `ConfigError` where units of different kinds or sizes are added, compared or chosen from.
         """

@@ -17,7 +17,7 @@ GROUP = "surefoot.tasks"
 
 
 def is_task_file(name: str) -> bool:
-    """Whether a task's name is the path of a task file."""
+    """Whether the name of a task is the path of a task file."""
     return name.endswith(".toml")
 
 
@@ -63,8 +63,8 @@ def unfinished_task_of(file: TaskFile) -> Task:
 
 
 def difference_of(given: TaskFile, kept: TaskFile) -> str | None:
-    """The first key in which a task file is another one than that which data were imported with, which has the log's
-    columns and numbers in place of * and "from data"; None where it is the same."""
+    """The first key in which a task file differs from the one that data were imported with, which has the log's columns
+    and numbers in place of * and "from data"; None where there is none."""
     one, other = given.as_json(), kept.as_json()
     for table in ("log", "environment"):  # where logs and episodes come from changes no number
         one.pop(table)
@@ -82,7 +82,7 @@ def difference_of(given: TaskFile, kept: TaskFile) -> str | None:
 
 
 def _constraints(file: TaskFile) -> tuple[Constraint, ...]:
-    """What must hold: the sum of all costs, and each signal, of which data files hold the worst."""
+    """Constraints of a task file: the sum of all costs, and the worst of all signals."""
     costs = CostLimit(sum(one.limit for one in file.costs), name=" and ".join(one.name for one in file.costs) or "cost")
     scales = [one.scale if isinstance(one.scale, float) else None for one in file.signals]
     signals = (Signal(one.name, unit=one.unit, scale=scale) for one, scale in zip(file.signals, scales, strict=True))
@@ -99,7 +99,7 @@ def environment_of(file: TaskFile) -> Environment | None:
 
 
 def maker(make: str, arguments: tuple[tuple[str, Argument], ...] = ()) -> Reference:
-    """What makes an environment: a function or class as "module:name", or Gymnasium's `make` with an id."""
+    """The maker of an environment: a function or class as "module:name", or Gymnasium's `make` with an id."""
     return Reference(make, arguments) if ":" in make else Reference("gymnasium:make", (("id", make), *arguments))
 
 

@@ -48,7 +48,7 @@ def read_task_file(path: str | os.PathLike[str], *, taken: Sequence[str] = ()) -
 
 
 def open_task_file(path: str | os.PathLike[str], *, taken: Sequence[str] = ()) -> tuple[TaskFile, TaskFileReader]:
-    """As `read_task_file`, with what names the lines of further faults."""
+    """Read a task file, and return it with a reader that names the lines of later faults."""
     path = Path(path)
     values, text = read_toml(path, what="a task file")
     reader = TaskFileReader(path, text)
@@ -177,7 +177,7 @@ def _dotted(key: Sequence[str | int]) -> str:
 
 
 def check_task_file(found: TaskFile, reader: TaskFileReader, taken: Sequence[str]) -> None:
-    """Refuse what a task file cannot mean, without a log. `taken`: names of other tasks."""
+    """Check a task file without a log. `taken`: names of other tasks."""
     if _NAME.fullmatch(found.task.name) is None:
         sentence = f"expected letters, digits, dots, dashes and underscores, found {found.task.name!r:.60}"
         reader.refuse(("task", "name"), sentence)
@@ -313,5 +313,5 @@ def _check_episodes(found: TaskFile, reader: TaskFileReader) -> None:
 
 
 def source_of(section: RewardTable | ConstraintTable) -> Expression:
-    """What a reward or a constraint is computed by; a column is the expression of its name alone."""
+    """The expression of a reward or a constraint; a column is the expression of its name alone."""
     return parse_expression(section.expression or f"column({section.column!r})")

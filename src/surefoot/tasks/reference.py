@@ -31,5 +31,5 @@ class Reference:
             ) from error
 
     def __call__(self, *positional: Any, **more: Any) -> Any:
-        """Call it with `arguments` and what is given here."""
+        """Call the object with `arguments` and further keyword arguments."""
         return self.load()(*positional, **dict(self.arguments), **more)

@@ -45,8 +45,8 @@ class FlatSpaces(NamedTuple):
 
 
 def flat_names(space: Any, name: str) -> tuple[str, ...]:
-    """What the numbers of a space are called, of which the whole is `name`. Raises `ConfigError`, "expected ..., found
-    ...", for a space that is no Box and not made of some."""
+    """Names of the numbers of a space called `name`. Raises `ConfigError`, "expected ..., found ...", for a space that
+    is no Box and not made of some."""
     return tuple(_names(space, name, top=True))
 
 

@@ -18,7 +18,7 @@ At = Literal["step", "state"]
 
 @dataclass(frozen=True)
 class TaskTable:
-    """What the system is called, how long an episode is, and which returns are bad and good."""
+    """Table `[task]`: name, longest episode, reference returns."""
 
     __pydantic_config__ = _STRICT
     name: str
@@ -33,7 +33,7 @@ class TaskTable:
 
 @dataclass(frozen=True)
 class ObservationTable:
-    """What the policy sees."""
+    """Table `[observation]`: inputs of the policy."""
 
     __pydantic_config__ = _STRICT
     columns: Annotated[tuple[str, ...], MinLen(1)]
@@ -46,7 +46,7 @@ class ObservationTable:
 
 @dataclass(frozen=True)
 class ActionTable:
-    """What the policy chooses, in the log's units."""
+    """Table `[action]`: outputs of the policy, in the log's units."""
 
     __pydantic_config__ = _STRICT
     columns: Annotated[tuple[str, ...], MinLen(1)]
@@ -69,7 +69,7 @@ class ActionTable:
 
 @dataclass(frozen=True)
 class RewardTable:
-    """What is to be large: a column, or an expression over columns."""
+    """Table `[reward]`: a column, or an expression over columns."""
 
     __pydantic_config__ = _STRICT
     column: str = ""
@@ -82,7 +82,7 @@ class RewardTable:
 
 @dataclass(frozen=True)
 class ConstraintTable:
-    """What must hold: a signal that stays on one side of 0, or a cost within a limit."""
+    """Table `[[constraint]]`: a signal that stays on one side of 0, or a cost within a limit."""
 
     __pydantic_config__ = _STRICT
     name: str
@@ -106,13 +106,13 @@ class ConstraintTable:
 
     @property
     def of_state(self) -> bool:
-        """Whether a row's value belongs to the row's observation, and not to what its action brought."""
+        """Whether a row's value describes the row's observation, rather than the outcome of its action."""
         return (self.at or ("state" if self.kind == "signal" else "step")) == "state"
 
 
 @dataclass(frozen=True)
 class EpisodesTable:
-    """Where episodes begin and end."""
+    """Table `[episodes]`: beginnings and ends of episodes."""
 
     __pydantic_config__ = _STRICT
     by: str = ENDS
@@ -133,7 +133,7 @@ class EpisodesTable:
 
 @dataclass(frozen=True)
 class EnvironmentTable:
-    """Where new episodes come from."""
+    """Table `[environment]`: the maker of new episodes."""
 
     __pydantic_config__ = _STRICT
     make: str
@@ -146,7 +146,7 @@ class EnvironmentTable:
 
 @dataclass(frozen=True)
 class LogTable:
-    """Where the logs lie."""
+    """Table `[log]`: paths of the logs."""
 
     __pydantic_config__ = _STRICT
     paths: Annotated[tuple[str, ...], MinLen(1)]

@@ -51,7 +51,7 @@ _KINDS = ("medium", "medium-replay", "medium-expert")
 
 
 def _mujoco(simulator_id: str) -> Environment:
-    """One of Gymnasium's robots."""
+    """A Gymnasium robot as a task of TREBI's."""
     make = Reference(
         "surefoot.envs.simulators.gymnasium_mujoco:GymnasiumMujocoBackend", (("simulator_id", simulator_id),)
     )

@@ -68,11 +68,11 @@ class Unit:
     """Exponents of metre, kilogram, second, ampere, kelvin, mole, candela and radian."""
 
     def is_kind_of(self, other: "Unit") -> bool:
-        """Whether both measure the same kind of thing."""
+        """Whether two units measure one kind of thing."""
         return self.kind == other.kind
 
     def equals(self, other: "Unit") -> bool:
-        """Whether both are the same unit, however they are written."""
+        """Whether two units are equal, however they are written."""
         return self.is_kind_of(other) and math.isclose(self.size, other.size, rel_tol=_SIZE_TOLERANCE)
 
     def __mul__(self, other: "Unit") -> "Unit":
@@ -94,7 +94,7 @@ class Unit:
         return Unit(f"sqrt({self.text})", math.sqrt(self.size), tuple(one // 2 for one in self.kind))
 
     def named(self, text: str) -> "Unit":
-        """The same unit as another text writes it."""
+        """An equal unit in the spelling of another text."""
         return Unit(text, self.size, self.kind)
 
 

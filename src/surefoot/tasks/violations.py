@@ -13,7 +13,7 @@ VIOLATION = 1.0
 
 
 class Violations(NamedTuple):
-    """What the constraints of n steps amount to."""
+    """Costs and signals of n steps, all constraints together."""
 
     costs: Float[np.ndarray, " n"]
     """The sum of all costs; 1 at least where a signal is above 0."""
@@ -24,7 +24,8 @@ class Violations(NamedTuple):
 
 
 def violations(values: Float[np.ndarray, "n c"], constraints: Sequence[ConstraintTable]) -> Violations:
-    """What the constraints' values amount to: signals relative to their scales, > 0 for a violation, and costs."""
+    """Costs and signals of steps from the values of all constraints: signals relative to their scales, > 0 for a
+    violation."""
     signals = [number for number, one in enumerate(constraints) if one.kind == "signal"]
     added = [number for number, one in enumerate(constraints) if one.kind == "cost"]
     costs = values[:, added].sum(1)

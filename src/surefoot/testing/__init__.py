@@ -1,4 +1,4 @@
-"""What every algorithm must do, as checks and as a suite for algorithms from outside:
+"""Conformance checks of algorithms, and the suite that runs them on algorithms from outside:
 
 pytest --pyargs surefoot.testing --algorithm mypackage:MyFISOR
 """

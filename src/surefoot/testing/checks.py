@@ -1,4 +1,5 @@
-"""What training, checkpoints and rollouts rely on in any algorithm, a check each. A check raises `AssertionError`."""
+"""Conformance checks: properties of an algorithm that training, checkpoints and rollouts rely on, a check each. A check
+raises `AssertionError`."""
 
 import dataclasses
 from collections.abc import Callable
@@ -26,7 +27,7 @@ CHUNK = 5
 
 
 def make_data(rows: int = 64) -> Transition:
-    """Noise with the ranges that data have: actions in [-1, 1], flags 0 or 1, h of both signs."""
+    """Random data in the ranges of real ones: actions in [-1, 1], flags 0 or 1, h of both signs."""
     rng = np.random.default_rng(0)
     flag = lambda share: (rng.random(rows) < share).astype(np.float32)  # noqa: E731
     h = rng.normal(-0.3, 0.5, rows).astype(np.float32)
@@ -87,7 +88,7 @@ def batch_of(algorithm: Algorithm, phase: Any, start: int = 0) -> Any:
 
 @dataclass(frozen=True)
 class Case:
-    """An algorithm with what was compiled for it once: init, an update per phase, acting."""
+    """An algorithm with its compiled functions: init, an update per phase, acting."""
 
     algorithm: Algorithm
     init: Callable[..., Any]
@@ -249,7 +250,7 @@ def check_resuming(algorithm: Algorithm, unstopped: Any, seeds: tuple[int, ...],
 
 
 def check_seeds(algorithm: Algorithm, together: Any, seeds: tuple[int, int]) -> None:
-    """Seeds side by side learn what each learns alone, and not the same."""
+    """Check that seeds trained side by side learn what each learns alone, and that they differ."""
     alone = train(algorithm, seeds[1:])
     for ours, theirs in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
         np.testing.assert_allclose(_as_numbers(ours)[1], _as_numbers(theirs)[0], rtol=1e-5, atol=1e-5)

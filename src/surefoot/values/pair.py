@@ -110,7 +110,7 @@ def value_loss(
 def critic_loss(
     critic: MLP, inputs: Float[Array, "b in"], target: Float[Array, " b"], *, quantile: float = 0.0
 ) -> tuple[Float[Array, ""], Float[Array, "members b"]]:
-    """Every member regressed on the same target: mean over members and batch of (Q - target)^2; also returns Q.
+    """Mean over members and batch of (Q - target)^2, all members towards one target; also returns Q.
 
     With a `quantile` the loss is the pinball loss, of which Q(s, a) is that quantile of its targets: of what the next
     states, which are random, make of it.
@@ -134,7 +134,7 @@ def step_value(
     optimizer: optax.GradientTransformation,
     prefix: str,
 ) -> tuple[ValuePair, Metrics]:
-    """One step of V on fixed q [B]. `lower` asks for the lower expectile (constraint)."""
+    """One gradient step of V on fixed q [B]. `lower` asks for the lower expectile (constraint)."""
     (loss, v), gradient = jax.value_and_grad(value_loss, has_aux=True)(
         pair.value, observation, q, expectile=expectile, lower=lower
     )
@@ -153,7 +153,8 @@ def step_critic(
     prefix: str,
     quantile: float = 0.0,
 ) -> tuple[ValuePair, Metrics]:
-    """One step of the critics on the mean of targets [B], or on a `quantile` of them, then of their moving average."""
+    """One gradient step of the critics on the mean of targets [B] or on a `quantile` of them, then of their moving
+    average."""
     (loss, q), gradient = jax.value_and_grad(critic_loss, has_aux=True)(pair.critic, inputs, target, quantile=quantile)
     critic, state = apply_gradient(optimizer, gradient, pair.critic_optimizer, pair.critic)
     metrics = {f"{prefix}/critic_loss": loss, f"{prefix}/critic": q.mean()}

@@ -50,7 +50,7 @@ LARGEST_WEIGHT = 100.0
 
 
 class BCRLState(NamedTuple):
-    """Everything that training changes, and what the data hold."""
+    """Networks and optimizers of BCRL, with the statistics of the data."""
 
     cost_value: Trained
     cost_critic: Trained
@@ -159,7 +159,7 @@ class BCRL(Ranged):
     def update(
         self, state: BCRLState, batch: Transition, key: Key[Array, ""], *, phase: str
     ) -> tuple[BCRLState, Metrics]:
-        """One step of the values of costs, of rewards, and of both heads."""
+        """One update of the cost values, the reward values and both policy heads."""
         scaled, (k_reward, k_policy) = Scaled.of(batch, state.statistics), jax.random.split(key)
         state, cost_metrics = cost_step(state, scaled, self)
         state, reward_metrics = reward_step(state, scaled, k_reward, self)
@@ -195,7 +195,7 @@ class BCRL(Ranged):
     def token(
         self, budget: Float[Array, " n"], least: Float[Array, " n"], statistics: BudgetStatistics
     ) -> Float[Array, " n"]:
-        """What the networks take for a budget: its share of the largest, or that of its slack above the least cost."""
+        """The networks' input for a budget: the budget, or its slack, as a share of the largest budget."""
         slack = budget - least if self.budget.form == "stochastic" else budget
         return jnp.clip(slack / statistics.largest_budget, -1.0, 1.0)
 
@@ -266,7 +266,7 @@ def reward_step(state: BCRLState, batch: Scaled, key: Key[Array, ""], config: BC
 
 
 def kept_budget(state: BCRLState, batch: Scaled, key: Key[Array, ""]) -> Float[Array, " b"]:
-    """Uniform between what the logged action costs at least and the largest budget."""
+    """A budget drawn uniformly between the least cost after the logged action and the largest budget."""
     most = state.statistics.largest_budget
     least = jnp.minimum(cost_critic(state.cost_critic.target, batch.observation, batch.action), most)
     return least + jax.random.uniform(key, least.shape) * (most - least)
@@ -275,7 +275,7 @@ def kept_budget(state: BCRLState, batch: Scaled, key: Key[Array, ""]) -> Float[A
 def action_tokens(
     state: BCRLState, batch: Scaled, budget: Float[Array, " b"], config: BCRL
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """What V_r and the policy take for a budget, and the smaller target Q_r of the logged action under it."""
+    """Budget tokens of V_r and of the policy, and the smaller target Q_r of the logged action under that budget."""
     statistics = state.statistics
     of_state = cost_value(state.cost_value.network, batch.observation)
     of_action = cost_critic(state.cost_critic.target, batch.observation, batch.action)
@@ -284,8 +284,8 @@ def action_tokens(
 
 
 def policy_step(state: BCRLState, batch: Scaled, key: Key[Array, ""], config: BCRL) -> tuple[BCRLState, Metrics]:
-    """Regression of both heads on the logged actions: by exp(beta (Q_r - V_r)) under a budget that the action keeps,
-    by exp(beta (V_c - Q_c)) without."""
+    """Weighted regression of both policy heads on the logged actions: by exp(beta (Q_r - V_r)) under a budget that the
+    action keeps, by exp(beta (V_c - Q_c)) without a budget."""
     token, q = action_tokens(state, batch, kept_budget(state, batch, key), config)
     better = q - state.reward_value.network(joined(batch.observation, token))
     safer = cost_value(state.cost_value.network, batch.observation) - cost_critic(
@@ -309,7 +309,7 @@ def policy_step(state: BCRLState, batch: Scaled, key: Key[Array, ""], config: BC
 
 
 class SlackMemory(NamedTuple):
-    """What the stochastic form remembers of n episodes."""
+    """Memory of the stochastic form's policy in n episodes."""
 
     slack: Float[Array, " n"]
     taken: Any

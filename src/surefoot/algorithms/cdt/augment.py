@@ -57,7 +57,8 @@ Choose = Callable[[Float[np.ndarray, " k"]], int]
 def relabeled_episodes(
     returns: Float[np.ndarray, " E"], costs: Float[np.ndarray, " E"], config: AugmentationConfig
 ) -> Relabeled:
-    """The episodes to add, the same for every seed. Raises `DataError` where too few are left for the fit."""
+    """Augmented episodes with relabeled targets, alike for every seed. Raises `DataError` where too few are left for
+    the fit."""
     if config.augment_share == 0.0:
         return Relabeled(np.zeros(0, int), np.zeros(0), np.zeros(0))
     rng = np.random.default_rng(_SEED)
@@ -77,7 +78,7 @@ def relabeled_episodes(
 def target_bounds(
     frontier: Float[np.ndarray, " A"], returns: Float[np.ndarray, " E"], config: AugmentationConfig
 ) -> tuple[Float[np.ndarray, " A"], Float[np.ndarray, " A"]]:
-    """Smallest and largest target return at each cost; none larger than the other."""
+    """Smallest and largest target return at each cost; the smallest never exceeds the largest."""
     low = frontier + config.least_rise
     if config.most_return is None:
         return low, low + config.target_rise * np.abs(returns).max()

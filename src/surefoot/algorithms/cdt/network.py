@@ -35,7 +35,7 @@ class Tokens(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What the heads say at every step."""
+    """Outputs of the heads at every step."""
 
     mean: Float[Array, "n K act"]
     """Of the action, not bounded."""
@@ -80,7 +80,7 @@ class DecisionTransformer(eqx.Module):
         return self.action.kernel.shape[0]
 
     def __call__(self, tokens: Tokens, *, dropout: Dropout = None) -> Predictions:
-        """What the heads say: of the action before it is known, of what follows afterwards."""
+        """Outputs of all heads: the action's is taken before that action is known, the others after it."""
         features = self._features(tokens, (_OBSERVATION, _ACTION), dropout)
         before, after = features[:, :, 0], features[:, :, 1]
         return Predictions(

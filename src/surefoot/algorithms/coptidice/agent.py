@@ -72,7 +72,7 @@ class DICEConfig(Ranged):
 
 
 class COptiDICEState(NamedTuple):
-    """Everything that training changes, and what the data hold."""
+    """Networks, multipliers and optimizers of COptiDICE, with the statistics of the data."""
 
     actor: Trained
     nu: Trained
@@ -208,12 +208,12 @@ class COptiDICE(Ranged):
 
     @property
     def trained_limit(self) -> float | None:
-        """On an episode's cost."""
+        """The limit on the cost of an episode that the policy is trained for."""
         return self.limit.cost_limit
 
     @property
     def cost_bound(self) -> float:
-        """What the mean cost of a step is held to."""
+        """The bound on the mean cost of a step."""
         q = self.limit.discounted(self.discount)
         return q if self.dice.limit_per == "episode" else (1.0 - self.discount) * q
 
@@ -263,7 +263,7 @@ class COptiDICE(Ranged):
     def update(
         self, state: COptiDICEState, batch: DICEBatch, key: Key[Array, ""], *, phase: str
     ) -> tuple[COptiDICEState, Metrics]:
-        """One step of chi and tau, nu, lambda and the policy."""
+        """One update of chi and tau, nu, lambda and the policy."""
         k_state, k_action = jax.random.split(key)
         step = batch.transition
         noise = jax.random.normal(k_state, step.observation.shape), jax.random.normal(k_action, step.action.shape)
@@ -289,7 +289,7 @@ def dice_step(
     noise: tuple[Float[Array, "b obs"], Float[Array, "b act"]],
     config: COptiDICE,
 ) -> tuple[COptiDICEState, Metrics]:
-    """One update of everything."""
+    """One update of chi, tau, nu, lambda and the policy."""
     rate = config.learning_rate
     multiplier = jax.nn.softplus(state.raw_multiplier.network)
     _, w = corrections(state.nu.network, batch, multiplier, config)
@@ -318,7 +318,7 @@ def dice_step(
 def step_bound(
     state: COptiDICEState, batch: DICEBatch, w: Float[Array, " b"], config: COptiDICE
 ) -> tuple[Trained, Trained, Float[Array, ""], Metrics]:
-    """One step of chi and of tau, and the cost at its worst; neither moves where epsilon is 0."""
+    """One step of chi and of tau, and the cost under the worst reweighting; neither moves where epsilon is 0."""
     limit = config.dice.cost_divergence
     if limit == 0.0:
         return state.chi, state.raw_temperature, jnp.mean(w * batch.transition.cost), {}

@@ -1,4 +1,4 @@
-"""What COptiDICE learns from: transitions, and the first states of episodes."""
+"""Training data of COptiDICE: transitions, and the first states of episodes."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class DICEBatch(NamedTuple):
 
 
 class DICEStatistics(NamedTuple):
-    """Of the data, kept in the state."""
+    """Statistics of the data, kept in the state."""
 
     observation_std: Float[Array, " obs"]
     action_std: Float[Array, " act"]

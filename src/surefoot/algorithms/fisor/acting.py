@@ -1,4 +1,4 @@
-"""How FISOR acts: what its values say of states and actions, and which candidate acts."""
+"""FISOR's choice of an action: value estimates of states and actions, and the candidate that acts."""
 
 import math
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from surefoot.types import Decision
 
 
 class Estimates(NamedTuple):
-    """What the frozen values say of transitions: minimum of Q_r, V_r, maximum of Q_h, V_h; each [B]."""
+    """Frozen value estimates of transitions: minimum of Q_r, V_r, maximum of Q_h, V_h; each [B]."""
 
     q_r: Float[Array, " b"]
     v_r: Float[Array, " b"]
@@ -111,7 +111,7 @@ def choose(
 def safer(
     state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"], config: FISORConfig
 ) -> Float[Array, "n c act"]:
-    """Each candidate moved by `safer_step` against the gradient of max Q_h, clipped to [-1, 1]."""
+    """Candidates after a gradient step of size `safer_step` down max Q_h, clipped to [-1, 1]."""
     seen = standardized(state.scales, observation)
 
     def total(moved: Float[Array, "n c act"]) -> Float[Array, ""]:

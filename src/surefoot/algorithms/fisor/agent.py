@@ -166,7 +166,7 @@ class FISOR(FISORConfig):
         )
 
     def without_rewards(self) -> tuple["FISOR", list[str]]:
-        """The same without reward values, and what is chosen otherwise then."""
+        """FISOR without reward values, and remarks on the options that differ then."""
         return without_rewards(self)
 
     def calibrate(self, state: FISORState, data: Transition, *, phase: str) -> FISORState:
@@ -188,7 +188,7 @@ class FISOR(FISORConfig):
     # --- init, update ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> FISORState:
-        """Fresh networks; what is measured on the data comes with the first phase."""
+        """Fresh networks and optimizers; scales are measured on the data as the first phase begins."""
         return init_state(spec, key, self)
 
     def update(

@@ -1,4 +1,4 @@
-"""FISOR's hyper-parameters: the paper's in `FISORConfig`, the others in groups whose fields keep their own names."""
+"""FISOR's hyper-parameters: the paper's in `FISORConfig`, others in groups whose fields keep their own names."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeVar
@@ -117,26 +117,27 @@ class FISORConfig:
 
     @property
     def measured(self) -> ScalingConfig:
-        """What is measured on the data: critics of costs read no h."""
+        """The scales to measure on the data; critics of costs read no h, and need no scale of it."""
         return self.scaling if self.constraint.critic == "hj" else change(self.scaling, constraint=False)
 
     @property
     def limit(self) -> float:
-        """What critics of costs are compared with; 0 for the Hamilton-Jacobi form."""
+        """The limit that critics of costs are compared with; 0 for the Hamilton-Jacobi form."""
         if self.constraint.critic == "hj":
             return 0.0
         kappa, horizon = self.constraint.cost_limit, self.constraint.horizon
         return discounted_cost_limit(kappa, discount=self.discount, horizon=horizon)
 
     def value_optimizer(self, updates: int) -> optax.GradientTransformation:
-        """Adam for values and critics, in a phase of so many updates."""
+        """Adam for values and critics in a phase of `updates` updates."""
         first, last = self.values.value_learning_rate, self.values.value_final_learning_rate
         if self.schedule == "joint" or first == last or updates < 1:
             return optax.adam(first)
         return optax.adam(optax.cosine_decay_schedule(first, updates, alpha=last / first))
 
     def annealed_discount(self, updates: Int[Array, ""]) -> float | Float[Array, ""]:
-        """Of the Hamilton-Jacobi backup: 1 - discount falls geometrically from its start to its end over the phase."""
+        """Discount of the Hamilton-Jacobi backup after `updates` updates: 1 - discount falls geometrically from start
+        to end of the phase."""
         start, end = self.beyond.constraint_discount_start, self.constraint_discount
         if start == end or self.schedule == "joint":
             return end
@@ -152,12 +153,12 @@ class FISORConfig:
 
     @property
     def forbids_violations(self) -> bool:
-        """Whether a state in violation is one that the values should not call feasible."""
+        """Whether the values must call every state in violation infeasible."""
         return self.constraint.critic == "hj"
 
 
 def without_rewards(config: Config) -> tuple[Config, list[str]]:
-    """A configuration for data without rewards, and, a sentence each, which options cannot be kept.
+    """A configuration for data without rewards, and a sentence on each option that it cannot keep.
 
     Raises `ConfigError` where the weights need rewards.
     """
@@ -172,7 +173,7 @@ def without_rewards(config: Config) -> tuple[Config, list[str]]:
 
 
 def _check_combinations(config: FISORConfig, relations: Relations) -> None:
-    """All faults where fields do not go with each other."""
+    """Raise `FieldError` with all fields that do not go with each other."""
     training, joint, values = config.training, config.schedule == "joint", flat(config)
     drawn = training.policy_batch_size * training.policy_steps
     sentence = (

@@ -30,7 +30,7 @@ steps, and stretches are computed side by side."""
 
 
 class Signals(NamedTuple):
-    """What happens at T consecutive steps of n trajectories."""
+    """Constraint signals, violations and rewards of T consecutive steps of n trajectories."""
 
     h: Float[Array, "n T"]
     violating: Float[Array, "n T"]
@@ -43,7 +43,7 @@ class Signals(NamedTuple):
 
 
 class Triple(NamedTuple):
-    """Of h, of violating steps and of rewards, each of one shape."""
+    """Arrays of h, of violating steps and of rewards, each of one shape."""
 
     h: Array
     cost: Array
@@ -75,7 +75,7 @@ def side_by_side(values: Float[Array, " N"], width: int) -> Float[Array, "n T"]:
 
 
 def signals_of(rows: Transition, width: int, *, config: FISORConfig) -> Signals:
-    """Of consecutive transitions [N], whatever episodes they are of, side by side; a line's end cuts what follows."""
+    """Signals of consecutive transitions [N], cut into lines side by side; a line's end truncates its episode."""
     h, ended = config.constraint.signal(rows), jnp.maximum(rows.terminated, rows.truncated)
     cut = side_by_side(ended.at[-1].set(1.0), width) > 0
     return Signals(
@@ -90,7 +90,8 @@ def signals_of(rows: Transition, width: int, *, config: FISORConfig) -> Signals:
 def returns_along(
     signals: Signals, following: Triple, *, mixing: float, discount: float, reachability_discount: Discount
 ) -> Triple:
-    """G of h, of violating steps and of rewards at every step [n, T]; `following` [n, T] is V of the states entered."""
+    """Lambda-returns G of h, of violating steps and of rewards at every step [n, T]; `following` [n, T] is V of the
+    next states."""
 
     def step(later: Triple, now: tuple[Signals, Triple]) -> tuple[Triple, Triple]:
         signal, value = now
@@ -135,7 +136,7 @@ def values_of(values: Frozen, observation: Float[Array, "b obs"]) -> Triple:
 
 
 def bootstrapped(values: Frozen, found: Triple, *, first_reward: Float[Array, ""]) -> Triple:
-    """What returns are bootstrapped from: `found`, or before the first update h = -1, no violation, `first_reward`."""
+    """Values that returns bootstrap from: `found`, or before the first update h = -1, no violation, `first_reward`."""
     first = Triple(jnp.asarray(-1.0), jnp.asarray(0.0), first_reward)
     return jax.tree.map(lambda one, other: jnp.where(values.updates > 0, one, other), found, first)
 
@@ -147,7 +148,8 @@ def relief_of(pair: ValuePair, observation: Float[Array, "b obs"], action: Float
 
 
 def returns_of(rows: Transition, following: Triple, width: int, *, config: FISORConfig, discount: Discount) -> Triple:
-    """G of h, of violating steps and of rewards, each [N], of consecutive transitions in lines of `width`.
+    """Lambda-returns G of h, of violating steps and of rewards, each [N], of consecutive transitions in lines of
+    `width`.
 
     `following` is V of the states entered, `discount` the reachability's.
     """
@@ -182,7 +184,7 @@ def all_returns(
 
 
 def step_values(pairs: Pairs, rows: Transition, targets: Triple, *, config: FISORConfig) -> tuple[Pairs, Metrics]:
-    """One step of V_h, V_c and V_r on the returns of a batch."""
+    """One gradient step of V_h, V_c and V_r on the returns of a batch."""
     optimizer, metrics = config.value_optimizer(config.by_returns.value_updates), {}
 
     def stepped(pair: ValuePair | None, target: Array, expectile: float, prefix: str) -> ValuePair | None:
@@ -203,7 +205,7 @@ def step_values(pairs: Pairs, rows: Transition, targets: Triple, *, config: FISO
 
 
 def step_critics(pairs: Pairs, rows: Transition, targets: Triple, *, config: FISORConfig) -> tuple[Pairs, Metrics]:
-    """One step of Q_h, Q_c and Q_r on the returns of a batch."""
+    """One gradient step of Q_h, Q_c and Q_r on the returns of a batch."""
     optimizer, metrics = config.value_optimizer(config.by_returns.critic_updates), {}
     inputs, rate = jnp.concatenate([rows.observation, rows.action], -1), config.values.target_rate
 

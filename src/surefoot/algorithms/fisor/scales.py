@@ -1,5 +1,5 @@
-"""What FISOR measures on the data, so that nothing depends on units nobody chose: scales of observations, h
-and rewards, and the quantiles of V_h over safe episodes, from which margins follow.
+"""Scales of observations, h and rewards, and quantiles of V_h over safe episodes: measured on the data, so that no
+hyper-parameter depends on units.
 
 Pure functions; the results are kept in the state.
 """
@@ -31,7 +31,7 @@ BEYOND = 0.5
 
 
 class ObservationScale(NamedTuple):
-    """How observations are standardized, each [obs]."""
+    """Mean and standard deviation of observations, each [obs]."""
 
     mean: Float[Array, " obs"]
     inverse: Float[Array, " obs"]
@@ -70,7 +70,7 @@ def init_scales(spec: DataSpec, config: ScalingConfig, *, allowed: bool = False)
 
 
 def measure(scales: Scales, data: Transition) -> Scales:
-    """The scales of observations, h and rewards over `data`, where `scales` has such parts."""
+    """Scales of observations, h and rewards over `data`, where `scales` has such parts."""
     return scales._replace(
         observation=None if scales.observation is None else observation_scale(data.observation),
         constraint=None if scales.constraint is None else constraint_scale(data.constraint),
@@ -134,7 +134,7 @@ def scaled_batch(scales: Scales | None, batch: Transition) -> Transition:
 
 
 def constraint_unit(scales: Scales | None) -> float | Float[Array, ""]:
-    """What a scaled value is multiplied by to be in the units of h."""
+    """The factor from scaled values to the units of h."""
     return 1.0 if scales is None or scales.constraint is None else scales.constraint
 
 
@@ -160,7 +160,7 @@ def region_quantiles(
 
 
 def _quantiles(v_h: Float[Array, " n"], rows: Bool[Array, " n"]) -> Float[Array, " levels"]:
-    """Of the marked rows."""
+    """Quantiles over the marked rows."""
     places = jnp.ceil(jnp.linspace(0.0, 1.0, LEVELS) * rows.sum()).astype(jnp.int32) - 1
     return jnp.sort(jnp.where(rows, v_h, jnp.inf))[jnp.maximum(places, 0)]
 

@@ -1,4 +1,4 @@
-"""Everything that FISOR's training changes, and what it begins with."""
+"""FISOR's training state, and its initialization."""
 
 from typing import NamedTuple
 

@@ -53,7 +53,7 @@ _ENCODED_AT_ONCE = 512
 
 
 class Choices(NamedTuple):
-    """How often the expansion chose, in n episodes."""
+    """Counts of the expansion's choices in n episodes."""
 
     online: Int[Array, " n"]
     """Steps that took the action of the actor that learns."""
@@ -142,7 +142,7 @@ class FOSP(FOSPConfig):
 
     @property
     def choice(self) -> dict[str, Any]:
-        """How many actions compete for a decision."""
+        """Number of candidate actions per decision."""
         return {"num_candidates": self.num_candidates}
 
     def acting_metrics(self, state: FOSPState, carry: Any) -> Metrics:
@@ -161,8 +161,8 @@ class FOSP(FOSPConfig):
     # --- fine-tuning ---
 
     def fine_tuning(self) -> "FOSP":
-        """The algorithm that goes on online: everything learns in every update, the critics from imagined rollouts
-        (alone, unless `online_data_branch`), and acts by the choice between two actors."""
+        """The algorithm for online fine-tuning: joint updates, critics on imagined rollouts (alone, unless
+        `online_data_branch`), and the choice between the online and the offline actor."""
         data_branch = self.critics.online_data_branch
         return change(self, schedule="joint", expansion=True, data_branch=data_branch, imagined_branch=True)
 

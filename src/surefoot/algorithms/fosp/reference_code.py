@@ -1,4 +1,4 @@
-"""What FOSP's authors' code does otherwise than the paper; the preset `released` asks for it.
+"""Deviations of the FOSP authors' code from the paper, used by the preset `released`.
 
 V follows the online Q of imagined steps alone, the reward's by the lower expectile, and p never sees a cost.
 """
@@ -30,7 +30,7 @@ def value_loss(
     expectile: float,
     config: FOSPConfig,
 ) -> tuple[Float[Array, ""], Float[Array, "*b"]]:
-    """As `losses.value_loss`, with V on the online Q of imagined steps alone."""
+    """Loss of V on the online Q of imagined steps alone; arguments as of `losses.value_loss`."""
     stop, (q, v, slow) = jax.lax.stop_gradient, networks
     seen, loss = jnp.zeros(0), jnp.zeros(())
     imagines = rollout is not None and config.critics.imagined_branch

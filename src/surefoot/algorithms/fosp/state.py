@@ -1,4 +1,4 @@
-"""Everything that FOSP's training changes, and what it begins with."""
+"""FOSP's training state, and its initialization."""
 
 from typing import NamedTuple
 

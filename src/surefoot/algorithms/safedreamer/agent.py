@@ -125,7 +125,7 @@ class SafeDreamer(SafeDreamerConfig):
 
     @property
     def search(self) -> str:
-        """What a decision searches; empty where the actor decides."""
+        """Name of the search behind a decision; empty where the actor decides."""
         return "" if self.form == "bsrp-lag" else "sequences of actions in the world model"
 
     def policy(self, state: SafeDreamerState) -> Policy:
@@ -152,7 +152,7 @@ class SafeDreamer(SafeDreamerConfig):
     def after_episodes(
         self, state: SafeDreamerState, costs: Float[Array, " n"], lengths: Float[Array, " n"]
     ) -> SafeDreamerState:
-        """The state after n episodes online: their costs, one after the other, move the multiplier of OSRP-Lag."""
+        """The state after n episodes online: their costs move the multiplier of OSRP-Lag in turn."""
         if self.form != "osrp-lag":
             return state
 
@@ -162,7 +162,7 @@ class SafeDreamer(SafeDreamerConfig):
         return state._replace(pid=jax.lax.scan(one, state.pid, (costs, lengths))[0])
 
     def acting_metrics(self, state: SafeDreamerState, carry: Any) -> Metrics:
-        """What acting was like up to the policy's memory `carry`: the share of the last sequences that were safe."""
+        """Metrics of acting so far, from the policy's memory `carry`: the safe share of the last sequences."""
         if self.form == "bsrp-lag":
             return {}
         memory: PlanMemory = carry.memory

@@ -18,7 +18,7 @@ of episodes move. Planners' actors know no cost: they train the critics, and may
 
 @dataclass(frozen=True)
 class SafeDreamerConfig(Dreamer):
-    """Hyper-parameters, beside those of every dreamer; the values here are the full preset's."""
+    """SafeDreamer's hyper-parameters; the values here are the full preset's."""
 
     form: Form = "bsrp-lag"
     """Which of SafeDreamer's three: bsrp-lag acts by its actor, osrp and osrp-lag by planning at every step."""

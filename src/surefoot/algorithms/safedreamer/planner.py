@@ -1,5 +1,5 @@
-"""How SafeDreamer's forms OSRP and OSRP-Lag act: by planning in the world model, safe sequences first (arXiv
-2307.07176, section 4)."""
+"""Planning of SafeDreamer's forms OSRP and OSRP-Lag in the world model, safe sequences first (arXiv 2307.07176, section
+4)."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from surefoot.world_model import Latent, WorldModel
 
 
 class PlanMemory(NamedTuple):
-    """What planning remembers of n episodes."""
+    """Memory of planning in n episodes."""
 
     mean: Float[Array, "n H act"]
     """Where it starts at the next step."""
@@ -67,8 +67,8 @@ def evaluation(
     *,
     config: SafeDreamerConfig,
 ) -> Evaluate:
-    """What sequences bring from the states `latent` [n, ...]: G_0 - multiplier G^c_0, and (episode_steps / H) times the
-    sum of the imagined costs, which is what an episode at that rate would cost."""
+    """Returns of action sequences from the states `latent` [n, ...]: G_0 - multiplier G^c_0, and (episode_steps / H)
+    times the sum of the imagined costs, the cost of an episode at that rate."""
 
     def evaluate(sequences: Float[Array, "n s H act"], key: Key[Array, ""]) -> tuple[Array, Array]:
         count, samples, horizon, _ = sequences.shape
@@ -110,5 +110,5 @@ def proposals(
 
 
 def _repeated(latent: Latent, samples: int) -> Latent:
-    """Each state `samples` times, [n * samples, ...]."""
+    """The states, each `samples` times in a row, [n * samples, ...]."""
     return jax.tree.map(lambda leaf: jnp.repeat(leaf, samples, 0), latent)

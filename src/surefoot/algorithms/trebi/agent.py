@@ -77,7 +77,7 @@ def value_outputs(
     *,
     know_time_left: bool,
 ) -> Float[Array, "2 ensemble b"]:
-    """What the stacked networks say of reward (row 0) and cost (row 1), in their own units."""
+    """Outputs of the stacked value networks, reward (row 0) and cost (row 1), in their own units."""
     condition = 2.0 * share_left[:, None] - 1.0 if know_time_left else None
     outputs = jax.vmap(lambda network: network(x, t, condition))(networks)
     if outputs.shape[-1] == 2:
@@ -144,7 +144,7 @@ class TREBI(TREBIConfig):
         return init_state(spec, key, self, statistics)
 
     def update(self, state: TREBIState, batch: Batch, key: Key[Array, ""], *, phase: str) -> tuple[TREBIState, Metrics]:
-        """One update of the given phase."""
+        """One update of the phase `model` or `values`."""
         action_dim = state.model.network.action_dim
         if phase == "model":
             gradient, metrics = jax.grad(model_loss, has_aux=True)(
@@ -204,7 +204,7 @@ class TREBI(TREBIConfig):
         key: Key[Array, "*n"],
         memory: Memory | None = None,
     ) -> tuple[Memory, Plan]:
-        """Plans for n environments, each under its own budget, which may be infinite, `step` steps after its reset.
+        """Plans for n environments, each under its own budget (inf for none), `step` steps after its reset.
 
         `key`: one for all, or [n], with which a plan does not depend on what else is planned. `memory` is the policy's;
         with it a warm sampler starts from the plan before. Returned with the new plan in it.

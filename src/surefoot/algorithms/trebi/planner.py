@@ -22,7 +22,7 @@ ValuesOf = Callable[
 
 
 class Plan(NamedTuple):
-    """What is to be carried out in n environments, in their own units."""
+    """Planned actions and observations of n environments, in their own units."""
 
     observations: Float[Array, "n H obs"]
     """The first is where the environment is."""
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What the policy remembers of n environments from step to step."""
+    """Memory of the planning policy in n environments."""
 
     segments: Float[Array, "n H d"]
     """The plan that is being carried out, normalised."""
@@ -50,7 +50,7 @@ class Memory(NamedTuple):
 
 
 def empty_memory(count: int, plan_horizon: int, width: int, *, age: int) -> Memory:
-    """As an episode starts; `age` says at which age of a plan the next is made, which is now."""
+    """Memory at the start of an episode; after `age` carried-out actions of a plan the next one is made."""
     return Memory(
         segments=jnp.zeros((count, plan_horizon, width)),
         age=jnp.full(count, age, jnp.int32),

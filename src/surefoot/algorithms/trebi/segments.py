@@ -1,4 +1,4 @@
-"""What TREBI learns from: segments of episodes, and the reward and cost that came after each start."""
+"""Training data of TREBI: segments of episodes, and reward and cost to go from their starts."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -28,12 +28,12 @@ class Normalizer(NamedTuple):
 
     @staticmethod
     def none(width: int) -> "Normalizer":
-        """Of no data: the identity."""
+        """Statistics of no data: the identity."""
         return Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2))
 
 
 class Segments(NamedTuple):
-    """B segments and what came after their starts; a batch has as many held-out ones."""
+    """B segments with reward and cost to go from their starts; a batch has as many held-out ones."""
 
     x: Float[Array, "B H d"]
     """Normalized; zeros before normalization where the episode had ended."""

@@ -1,4 +1,4 @@
-"""Everything that TREBI's training changes, and what it begins with."""
+"""TREBI's training state, and its initialization."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from surefoot.types import DataSpec
 
 
 class Averaged(NamedTuple):
-    """A network, its moving average, which plans, and the optimiser's state."""
+    """A network, its moving average for planning, and its optimizer's state."""
 
     network: Any
     average: Any
@@ -80,8 +80,7 @@ def init_averaged(network: Any, optimizer: optax.GradientTransformation) -> Aver
 
 
 def step_averaged(part: Averaged, gradient: Any, updates: int, *, config: TREBITraining) -> Averaged:
-    """One step of the optimizer for `updates` of them, and at its interval one of the average, which is the network
-    itself at first."""
+    """One step of the optimizer, and at its interval one of the moving average, at first the network itself."""
     network, optimizer_state = apply_gradient(config.optimizer(updates), gradient, part.optimizer, part.network)
     count = part.updates + 1
     share = jnp.where(count <= config.ema_start, 1.0, config.ema_rate)
