@@ -94,7 +94,7 @@ def test_dsrls_names_of_tasks_are_known(tmp_path: Path) -> None:
         ("violation_scale =", "violation_scal =", "unknown hyper-parameter 'violation_scal'; did you mean violation_"),
         ("violation_scale = 25.0", "margin = -1", "margin: expected a number in [0, inf), found -1"),
         ("network.width = 32", "network = 3", "overrides.diffusion.network: expected a table, found 3"),
-        ('data_filter = "safe"', 'data_filter = "saef"', "data_filter: expected one of all, safe, risky, boundary,"),
+        ('data_filter = "safe"', 'data_filter = "saef"', "data_filter: expected 'all', 'safe', 'risky', 'boundary',"),
         ('data_filter = "safe"', "filter_cost_limit = 3", "expected none with the data filter all"),
         ('title = "BC-Safe"', 'title = "fisor"', "methods: expected different titles, found 'fisor' twice"),
         ("DroneRun]", "HazardRun]", "expected tasks of vectors, found HazardRun"),

@@ -36,7 +36,7 @@ class TaskFileReader:
         """Raise `ConfigError` that names file, line and key; `sentence` is "expected ..., found ..."."""
         number = line_of(self.text, tuple(key))
         place = f"{self.path}" if number is None else f"{self.path}: line {number}"
-        raise ConfigError(f"{place}: {_dotted(key)}: {sentence}{'' if sentence.endswith('?') else '.'}")
+        raise ConfigError(f"{place}: {_dotted(key)}: {sentence}.")
 
 
 def read_task_file(path: str | os.PathLike[str], *, taken: Sequence[str] = ()) -> TaskFile:

@@ -115,7 +115,7 @@ def _check_there(names: Sequence[str], log: Log, reader: TaskFileReader, key: tu
     for name in names:
         if name not in log.names:
             near = difflib.get_close_matches(name, log.names, n=1)
-            hint = f"did you mean {near[0]!r:.60}?" if near else _listed(log)
+            hint = f"did you mean {near[0]!r:.60}" if near else _listed(log)
             reader.refuse(key, f"expected a column of {log.name}, found {name!r:.60}; {hint}")
 
 
