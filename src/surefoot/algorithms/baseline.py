@@ -1,4 +1,5 @@
-"""What CPQ, BCQ-Lag and BEAR-Lag share: hyper-parameters, masks, targets of candidates, the Lagrangian of a limit.
+"""Shared parts of CPQ, BCQ-Lag and BEAR-Lag: hyper-parameters, continuation masks, candidate targets, the Lagrangian of
+a cost limit.
 
 The methods stand as their papers mean them. What OSRL's public code does otherwise (03a4586) has functions of its own,
 `reference_*`, which `reference_code` puts in place.
@@ -50,7 +51,7 @@ _OPPOSITE: dict[Reduction, Reduction] = {"min": "max", "mean": "mean", "max": "m
 
 @dataclass(frozen=True)
 class BaselineConfig(Ranged):
-    """Sizes and learning, as in OSRL, and what its code does otherwise than the papers mean."""
+    """Network sizes and training, OSRL's by default, with switches for the faults of its code."""
 
     updates: Annotated[int, Range(NUMBER)] = 100_000
     """Updates, each of every network."""
@@ -80,7 +81,7 @@ class BaselineConfig(Ranged):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One: every network in every update."""
+        """The only phase: every update trains every network."""
         return (Phase("joint", self.updates, self.batch_size),)
 
 
@@ -92,7 +93,7 @@ class LimitedInTraining(Ranged, ABC):
 
     @property
     def trained_limit(self) -> float | None:
-        """On an episode's cost."""
+        """The limit on the cost of an episode that the policy is trained for."""
         return self.limit.cost_limit
 
     @property
@@ -107,11 +108,11 @@ class LimitedInTraining(Ranged, ABC):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One: every network in every update."""
+        """The only phase: every update trains every network."""
         return self.training.phases
 
     def sample_weights(self, state: Any, data: Transition, *, phase: str) -> None:
-        """Every transition alike."""
+        """None: every transition is drawn with the same probability."""
         return None
 
     @abstractmethod
@@ -126,7 +127,7 @@ class LimitedInTraining(Ranged, ABC):
 
 
 def continues(batch: Transition, training: BaselineConfig) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """What the next state's values are multiplied by: of rewards, of costs."""
+    """Continuation masks m of the reward and of the cost: 0 where a target does not bootstrap."""
     goes_on = 1.0 - batch.terminated
     if training.timeouts_terminal:
         return goes_on * (1.0 - batch.truncated), jnp.ones_like(goes_on)
@@ -136,7 +137,7 @@ def continues(batch: Transition, training: BaselineConfig) -> tuple[Float[Array,
 def bellman_target(
     signal: Float[Array, " b"], next_value: Float[Array, " b"], goes_on: Float[Array, " b"], *, discount: float
 ) -> Float[Array, " b"]:
-    """r + gamma m Q(s', a'), or the same of costs."""
+    """Bellman target of a reward or of a cost: r + gamma m Q(s', a')."""
     return signal + discount * goes_on * next_value
 
 
@@ -151,7 +152,7 @@ class RewardAndCost(NamedTuple):
 
 
 def init_critics(spec: DataSpec, key: Key[Array, ""], training: BaselineConfig, *, groups: int = 1) -> RewardAndCost:
-    """Both before the first update."""
+    """Fresh ensembles of reward and cost critics with their optimizers."""
     size, members = spec.observation_dim + spec.action_dim, groups * training.ensemble
     made = [create_critics(one, size, training.hidden, members=members) for one in jax.random.split(key)]
     return RewardAndCost(*(start_training(network, training.learning_rate) for network in made))
@@ -160,7 +161,7 @@ def init_critics(spec: DataSpec, key: Key[Array, ""], training: BaselineConfig, 
 def step_vae(
     vae: Trained, batch: Transition, noise: Float[Array, "b latent"], config: VAEConfig
 ) -> tuple[Trained, Metrics]:
-    """One step of the autoencoder on the batch's actions."""
+    """One gradient step of the action autoencoder."""
 
     def loss(network: ActionVAE) -> tuple[Float[Array, ""], None]:
         weight = config.divergence_weight
@@ -173,7 +174,7 @@ def step_vae(
 def step_regression(
     critic: Trained, batch: Transition, target: Float[Array, " b"], *, learning_rate: float, prefix: str
 ) -> tuple[Trained, Metrics]:
-    """One step of every member towards the same targets; the moving average stays."""
+    """One gradient step of every critic of an ensemble towards a shared target; the moving average stays."""
 
     def loss(network: MLP) -> tuple[Float[Array, ""], None]:
         return regression_loss(network, batch.observation, batch.action, target), None
@@ -186,8 +187,8 @@ def step_regression(
 
 
 def group_mixture(q: Float[Array, "members *n b"], how: Reduction) -> Float[Array, "*n b"]:
-    """0.75 times the one and 0.25 times the other end of the two groups' values (BCQ, equation 13): for rewards the
-    smaller weighs more, for costs the larger."""
+    """Soft clipped double Q (BCQ, equation 13): 0.75 of the cautious and 0.25 of the optimistic end of two groups; for
+    costs the cautious end is the larger."""
     values = in_groups(q, how)
     return 0.75 * reduced(values, how) + 0.25 * reduced(values, _OPPOSITE[how])
 
@@ -229,7 +230,7 @@ def step_critics(
     values: tuple[Float[Array, " b"], Float[Array, " b"]],
     training: BaselineConfig,
 ) -> tuple[RewardAndCost, Metrics]:
-    """One step of Q and of Q_c on the values of the next states."""
+    """One gradient step of Q and Q_c on the values of the next states."""
     of_rewards, of_costs = continues(batch, training)
     rate, discount = training.learning_rate, training.discount
     target = bellman_target(batch.reward, values[0], of_rewards, discount=discount)
@@ -287,7 +288,8 @@ def penalized(
 def choose_within_limit(
     q: Float[Array, "n b"], cost: Float[Array, "n b"], candidates: Float[Array, "n b act"], *, limit: float
 ) -> Float[Array, "b act"]:
-    """The candidate with the largest Q among those with Q_c <= q; where there is none, that with the smallest Q_c."""
+    """The candidate action with the largest Q among those with Q_c <= q; the one with the smallest Q_c where there is
+    none."""
     allowed = cost <= limit
     score = jnp.where(allowed.any(0, keepdims=True), jnp.where(allowed, q, -jnp.inf), -cost)
     best = jnp.argmax(score, axis=0)

@@ -57,7 +57,7 @@ from surefoot.types import GROUP, DataSpec, Metrics, Policy, PolicyInputs, Trans
 
 @dataclass(frozen=True)
 class SupportConfig(Ranged, part="support"):
-    """How near the actor stays to the data's actions."""
+    """The support constraint: how far the actor may depart from the actions in the data, by MMD."""
 
     num_samples: Annotated[int, Range("[1, 1024]")] = 10
     """Actions of the actor and of the autoencoder that are compared in each state (M)."""
@@ -114,7 +114,7 @@ class BEARLag(LimitedInTraining):
     def update(
         self, state: "BEARLagState", batch: Transition, key: Key[Array, ""], *, phase: str
     ) -> tuple["BEARLagState", Metrics]:
-        """One step of every network on the batch."""
+        """One update of every network on the batch."""
         return step(state, batch, draw_noise(key, batch.action, state.vae.network.latent_dim, self), self)
 
     def policy(self, state: "BEARLagState") -> Policy:
@@ -161,7 +161,7 @@ class BEARNoise(NamedTuple):
 
 
 def draw_noise(key: Key[Array, ""], action: Float[Array, "b act"], latent_dim: int, config: BEARLag) -> BEARNoise:
-    """All of an update."""
+    """All random numbers of one update."""
     k_latent, k_action = jax.random.split(key)
     samples, candidates = config.support.num_samples, config.num_candidates
     latent = jax.random.normal(k_latent, (1 + samples, len(action), latent_dim))
@@ -174,7 +174,7 @@ def draw_noise(key: Key[Array, ""], action: Float[Array, "b act"], latent_dim: i
 
 
 def step(state: BEARLagState, batch: Transition, noise: BEARNoise, config: BEARLag) -> tuple[BEARLagState, Metrics]:
-    """One update: autoencoder, critics, actor with both multipliers, moving averages."""
+    """One update of the autoencoder, the critics, the actor with both multipliers, and the moving averages."""
     training, how = config.training, config.training.cost_reduction
     vae, metrics = step_vae(state.vae, batch, noise.latent, config.vae)
     before = state.actor.target(batch.next_observation)

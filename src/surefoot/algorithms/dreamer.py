@@ -1,6 +1,5 @@
-"""What the algorithms on a world model have in common: hyper-parameters, data, phases, and the model's share of an
-update. FOSP and SafeDreamer add critics, an actor and a way to act.
-"""
+"""Shared parts of FOSP and SafeDreamer: hyper-parameters, data, phases, and the world model's share of an update. FOSP
+and SafeDreamer add critics, an actor and a way to act."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from surefoot.world_model import Latent, WorldModelConfig
 
 @dataclass(frozen=True)
 class DreamerTraining(Ranged):
-    """How long, and on how many windows."""
+    """Numbers of updates, and the windows of a batch."""
 
     joint_updates: Annotated[int, Range(NUMBER)] = 500_000
     """Updates of everything (joint)."""
@@ -159,7 +158,7 @@ class Dreamer(Ranged, ABC):
     # --- updates of states that have a `model`, a `model_optimizer` and `scales` ---
 
     def update(self, state: Any, batch: Frames, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
-        """One update of the given phase; in a joint one the policy learns from the states that the model just saw."""
+        """One update of the given phase; in the joint phase the policy learns from the states the model inferred."""
         k_model, k_policy = jax.random.split(key)
         batch = batch._replace(observation=scaled(batch.observation, state.scales))
         if phase == "policy":
@@ -179,7 +178,7 @@ class Dreamer(Ranged, ABC):
 
     @abstractmethod
     def update_policy(self, state: Any, batch: Frames, latent: Latent, key: Key[Array, ""]) -> tuple[Any, Metrics]:
-        """One update of critics and actor, on the states [B, T, ...] that the model was in along the batch."""
+        """One update of critics and actor on the world model's states [B, T, ...] along the batch."""
 
     def imagined_starts(self, batch: Frames, latent: Latent) -> tuple[Latent, Float[Array, " n"]]:
         """The states to imagine from, every `imagination_stride`th of each window, and 0 where one is terminal."""

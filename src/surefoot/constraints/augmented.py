@@ -16,7 +16,8 @@ from surefoot.ranges import Range, Ranged
 
 @dataclass(frozen=True)
 class AugmentedConfig(Ranged, part="lagrangian"):
-    """The first values, and how the penalty grows; the values here are those of SafeDreamer's code."""
+    """First values of multiplier and penalty, and the penalty's growth; the values here are those of SafeDreamer's
+    code."""
 
     multiplier: Annotated[float, Range("[0, inf)")] = 1e-6
     """lambda at first."""

@@ -17,7 +17,7 @@ from surefoot.ranges import NUMBER, Range, Ranged
 
 @dataclass(frozen=True)
 class EpisodePIDConfig(Ranged, part="pid"):
-    """How strongly the multiplier answers to the costs of episodes; the values here are those of SafeDreamer's code."""
+    """Gains of the multiplier's controller on episode costs; the values here are those of SafeDreamer's code."""
 
     proportional: Annotated[float, Range("[0, inf)")] = 0.1
     """Multiplier per unit of smoothed cost above the limit."""
@@ -38,7 +38,7 @@ class EpisodePIDConfig(Ranged, part="pid"):
 
 
 class EpisodePIDState(NamedTuple):
-    """What the controller remembers; float32."""
+    """State of the controller; float32."""
 
     multiplier: Float[Array, ""]
     """In [0, most]."""

@@ -18,7 +18,7 @@ from surefoot.ranges import Range, Ranged
 
 @dataclass(frozen=True)
 class PIDGains(Ranged, part="gains"):
-    """How strongly the multiplier answers. Costs are in the units of the caller, who best makes them of order 1."""
+    """Gains of the multiplier's PID controller. Costs are in the caller's units, best of order 1."""
 
     proportional: Annotated[float, Range("[0, inf)")] = 4.0
     """Multiplier per unit of smoothed cost above the limit."""
@@ -33,7 +33,7 @@ class PIDGains(Ranged, part="gains"):
 
 
 class PIDState(NamedTuple):
-    """What the controller remembers; all float32 scalars."""
+    """State of the controller; all float32 scalars."""
 
     integral: Float[Array, ""]
     """The integral part, in [0, most]."""
@@ -62,7 +62,7 @@ def pid_update(state: PIDState, cost: Float[Array, ""], *, limit: Float[Array, "
 
 
 class ErrorPIDState(NamedTuple):
-    """What the controller of OSRL's code remembers; all float32 scalars."""
+    """State of the controller of OSRL's code; all float32 scalars."""
 
     integral: Float[Array, ""]
     """Sum of the errors, cut at 0 in each update."""

@@ -19,7 +19,7 @@ Constraint = Callable[[Float[Array, "b H d"]], Float[Array, "b H d"]]
 
 @dataclass(frozen=True)
 class GuideConfig(Ranged, part="guide"):
-    """How values move a segment before each denoising step."""
+    """Gradient guidance of segments before each denoising step."""
 
     kind: Literal["hinge", "exponential"] = "hinge"
     """hinge: up the gradient of R - w (C - b)+. exponential: w grows with the excess, to w exp(clip((C - b) / b, 0, 1))
@@ -51,7 +51,7 @@ def guide_gradient(
     reward_scale: Array | float = 1.0,
     cost_weight: Array | float,
 ) -> tuple[Float[Array, "b H d"], tuple[Float[Array, " b"], Float[Array, " b"]]]:
-    """grad R - w 1[C > b] grad C at each segment, and (R, C) there, from one backward pass.
+    """Gradient of R - w 1[C > b] C at each segment, and (R, C) there, from one backward pass.
 
     A budget may be infinite: then this is grad R.
     """

@@ -24,7 +24,7 @@ Predict = Callable[[Float[Array, "b H d"], Float[Array, " 1"]], Float[Array, "b 
 
 @dataclass(frozen=True)
 class SamplerConfig(Ranged, part="sampler"):
-    """From noise, or from the plan before, to segments."""
+    """Diffusion sampler of segments, from noise or from the previous plan."""
 
     kind: CleanSampler = "ancestral"
     """ancestral, ddim or dpm_solver (DPM-Solver++ 2M)."""
@@ -67,7 +67,7 @@ def sample_segments(
     fresh: Bool[Array, " b"] | None = None,
     last_values: bool = True,
 ) -> Sampled:
-    """One compiled loop over the steps: guide, denoise, put the first observation back.
+    """Sample segments in one compiled loop over the steps: guide, denoise, put the first observation back.
 
     Gradients of the values are computed only at the times that are guided. `key`: one for all, or [n] keys for as many
     environments, whose segments lie side by side. `previous`: segments from which the last `warm_steps` start, where

@@ -1,4 +1,4 @@
-"""What must hold in a task: a sum of costs within a limit, a signal h <= 0, or a budget that is given at run time."""
+"""Constraints of a task: a sum of costs within a limit, a signal h <= 0, or a budget given at run time."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
@@ -35,7 +35,7 @@ class Signal(Ranged):
 
 @dataclass(frozen=True)
 class RunTimeBudget(Ranged):
-    """The costs of an episode sum to at most what is given at run time, often as a ratio of `maximum`."""
+    """A limit on the sum of costs that is given at run time, often as a ratio of `maximum`."""
 
     maximum: Annotated[float, Range("(0, inf)")]
     """Sum of costs over an episode that a ratio of 1 means."""
@@ -51,7 +51,7 @@ class RunTimeBudget(Ranged):
 
     @property
     def limit(self) -> float:
-        """The limit of a ratio of 0.5, which stands in where a fixed one is asked for."""
+        """The limit of a ratio of 0.5, a substitute where a fixed limit is asked for."""
         return 0.5 * self.maximum
 
 

@@ -18,7 +18,7 @@ from surefoot.vision import Vision
 
 @dataclass(frozen=True)
 class D4RLData(Ranged):
-    """How D4RL's data of a robot become a task's."""
+    """Conversion of D4RL's data of a robot to a task's."""
 
     labeller: Reference
     """Makes what labels the steps with costs, a `surefoot.data.d4rl.Labeller` or a `TravelCost`."""
@@ -150,17 +150,17 @@ class Task(Ranged):
 
     @property
     def known_cost_limit(self) -> float | None:
-        """The same; None where no constraint is on costs."""
+        """The limit on the sum of costs; None where no constraint is on costs."""
         return next((one.limit for one in self.constraints if not isinstance(one, Signal)), None)
 
     @property
     def has_signal(self) -> bool:
-        """Whether its data hold the continuous constraint signal h."""
+        """Whether the task's data hold the continuous constraint signal h."""
         return any(isinstance(one, Signal) for one in self.constraints)
 
     @property
     def budget(self) -> RunTimeBudget | None:
-        """What a budget ratio of 1 means; None where no table says."""
+        """The budget of ratio 1; None where no table says."""
         return next((one for one in self.constraints if isinstance(one, RunTimeBudget)), None)
 
     @property
@@ -170,7 +170,7 @@ class Task(Ranged):
 
     @property
     def simulated(self) -> bool:
-        """Whether its episodes come from a simulator on the host, not from functions in JAX."""
+        """Whether episodes come from a simulator on the host, not from functions in JAX."""
         return self.environment is not None and self.environment.kind != "jax"
 
     @property

@@ -14,7 +14,7 @@ from surefoot.types import Transition
 
 @dataclass(frozen=True)
 class BudgetConfig(Ranged):
-    """What a budget is."""
+    """Units and range of budgets."""
 
     form: Literal["deterministic", "stochastic"] = "deterministic"
     """Networks take the budget, or its slack above the least cost to come where dynamics are random."""
@@ -27,7 +27,7 @@ class BudgetConfig(Ranged):
 
 
 class BudgetStatistics(NamedTuple):
-    """Of the data, kept in the state."""
+    """Statistics of the data that turn budgets into tokens, kept in the state."""
 
     mean: Float[Array, " obs"]
     std: Float[Array, " obs"]

@@ -50,7 +50,7 @@ SLICE = 32
 
 
 class CDTState(NamedTuple):
-    """Everything that training changes, and what the data hold."""
+    """Transformer, temperature and optimizers of CDT, with the statistics of the data."""
 
     network: DecisionTransformer
     optimizer: optax.OptState
@@ -61,7 +61,7 @@ class CDTState(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenConfig(Ranged, part="tokens"):
-    """In which units the targets are given to the network."""
+    """Units of the target return and the target cost as tokens."""
 
     return_unit: Annotated[float | None, Range("(0, inf)")] = None
     """Return that counts as 1; by default the largest of the data, in size."""
@@ -171,7 +171,7 @@ def sequence_gradient(
 def temperature_gradient(
     log_temperature: Float[Array, ""], entropy: Float[Array, ""], *, action_dim: int
 ) -> Float[Array, ""]:
-    """Of T (H - target), target = -(dimensions of the action), in log T."""
+    """Gradient of T (H - target) in log T, where the target entropy is minus the dimensions of the action."""
     return jnp.exp(log_temperature) * (entropy + action_dim)
 
 
@@ -187,7 +187,7 @@ class TargetMemory(NamedTuple):
 
 
 def target_policy(config: "CDT", state: CDTState) -> Policy:
-    """The mean action, clipped, of a window in which what is left of both targets stands at every step."""
+    """A policy that acts by the clipped mean action; every step of its window holds what remains of both targets."""
     network, seen = state.network, state.seen
     window, unit = config.window, config.return_unit(seen)
 
@@ -290,7 +290,7 @@ class CDT(Ranged):
     def update(
         self, state: CDTState, batch: SequenceBatch, key: Key[Array, ""], *, phase: str
     ) -> tuple[CDTState, Metrics]:
-        """One step of AdamW on the windows, then one of Adam on the temperature."""
+        """One step of AdamW on the windows, then one step of Adam on the temperature."""
         tokens = self.tokens_of(batch, state.seen)
         temperature = jnp.exp(state.log_temperature)
         gradient, metrics = sequence_gradient(state.network, tokens, batch, temperature, key, config=self)
@@ -308,7 +308,7 @@ class CDT(Ranged):
         return state, {**metrics, "policy/temperature": jnp.exp(state.log_temperature)}
 
     def sample_weights(self, state: CDTState, data: SequenceData, *, phase: str) -> Float[Array, " M"]:
-        """By the cost of each window's episode."""
+        """Sampling weights of windows by the cost of their episodes."""
         return data.weights
 
     def policy(self, state: CDTState) -> Policy:
@@ -316,13 +316,13 @@ class CDT(Ranged):
         return target_policy(self, state)
 
     def budget_remarks(self, state: CDTState, budgets: list[float]) -> list[str]:
-        """What is to be said of limits that no episode of the data had. Raises `ConfigError` for a target return."""
+        """Remarks on limits that no episode of the data had. Raises `ConfigError` for a target return."""
         return target_remarks(jax.device_get(state.seen), budgets, self.target_return)
 
     # --- targets as tokens ---
 
     def tokens_of(self, batch: SequenceBatch, seen: Seen) -> Tokens:
-        """What the network is given of a batch."""
+        """The transformer's input tokens of a batch."""
         steps = batch.steps
         return Tokens(
             steps.return_to_go / self.return_unit(seen), self.cost_token(steps.cost_to_go, seen),
@@ -342,7 +342,7 @@ class CDT(Ranged):
         return jnp.maximum(cost, 0.0) / seen.largest_limit
 
     def learning_rate_after(self, count: Any) -> Any:
-        """The rate of the update after `count` others."""
+        """The learning rate of the update with index `count`."""
         rate, rise = self.optimization.learning_rate, self.optimization.warm_up
         return rate * jnp.minimum((count + 1) / rise, 1.0) if rise else jnp.float32(rate)
 

@@ -1,4 +1,4 @@
-"""What CDT learns from: windows of episodes with the return and the cost to come, drawn by their episode's cost."""
+"""Training data of CDT: windows of episodes with return and cost to go, drawn by the cost of their episode."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
@@ -21,7 +21,7 @@ TARGET_COSTS = 65
 
 @dataclass(frozen=True)
 class DrawConfig(Ranged, part="sampling"):
-    """How often an episode of cost C is drawn. Windows start anywhere in it."""
+    """Sampling weight of an episode of cost C. Windows start anywhere in it."""
 
     draw: Literal["linear", "inverse", "uniform"] = "linear"
     """linear: in proportion to max(0, reference - C). inverse: to 1 / (C + 10). uniform: all alike."""
@@ -31,7 +31,7 @@ class DrawConfig(Ranged, part="sampling"):
 
 
 class Seen(NamedTuple):
-    """What the data hold, kept in the state; all float32."""
+    """Statistics of the data, kept in the state; all float32."""
 
     cost_range: Float[Array, " 2"]
     """Smallest and largest sum of costs of an episode."""
@@ -44,7 +44,7 @@ class Seen(NamedTuple):
 
     @staticmethod
     def none() -> "Seen":
-        """Of no data: scales of 1."""
+        """Statistics of no data: every scale is 1."""
         return Seen(jnp.array([0.0, 1.0]), jnp.array([0.0, 1.0]), jnp.ones(TARGET_COSTS), jnp.ones(()))
 
 
@@ -155,7 +155,7 @@ def episode_weights(costs: Float[np.ndarray, " E"], config: DrawConfig) -> Float
 
 
 def seen_of(returns: Float[np.ndarray, " E"], costs: Float[np.ndarray, " E"], task: Task) -> Seen:
-    """What these episodes hold."""
+    """Statistics of a data set's episodes."""
     order = np.argsort(costs, kind="stable")
     best = np.maximum.accumulate(returns[order])
     grid = np.linspace(costs.min(), costs.max(), TARGET_COSTS)
@@ -179,7 +179,7 @@ def target_returns(seen: Seen, budget: Float[Array, " n"]) -> Float[Array, " n"]
 
 
 def target_remarks(seen: Any, budgets: list[float], target_return: float | None) -> list[str]:
-    """What is to be said of targets that no episode had, a sentence each. `seen`: of one seed, in NumPy."""
+    """Remarks on targets that no episode had, a sentence each. `seen`: of one seed, in NumPy."""
     (low, high), (_, best) = seen.cost_range, seen.return_range
     found = [
         f"cost limit {budget:g}: expected one that episodes of the data had, {low:g} to {high:g}, found "

@@ -12,7 +12,7 @@ from surefoot.types import BEFORE, Transition
 
 @dataclass(frozen=True)
 class TrainingConfig(Ranged):
-    """How long and on how many transitions each part is trained."""
+    """Numbers of updates, and the transitions of a batch."""
 
     constraint_updates: Annotated[int, Range(NUMBER)] = 100_000
     """Updates of V_h and Q_h (decoupled, value_targets = backup)."""
@@ -55,7 +55,7 @@ class ValuesConfig(Ranged):
 
 @dataclass(frozen=True)
 class ConstraintConfig(Ranged):
-    """What counts as a violation, and what the constraint's critics learn of it."""
+    """The violation that constraint critics learn of, and their form."""
 
     critic: Literal["hj", "qc"] = "hj"
     """hj: worst constraint signal to come. qc: discounted sum of costs minus the discounted cost limit."""
@@ -88,8 +88,8 @@ class ConstraintConfig(Ranged):
 
 @dataclass(frozen=True)
 class BeyondConfig(Ranged):
-    """What PointRobot needed beyond the paper: margins, bounds by what was driven, siblings of candidates, escapes. The
-    defaults change nothing."""
+    """Options beyond the paper, which PointRobot needed: margins, bounds along logged trajectories, siblings of
+    candidates, escapes. The defaults change nothing."""
 
     constraint_discount_start: Annotated[float, Range("[0, 1)")] = 0.99
     """Discount of the Hamilton-Jacobi backup at the first update; 1 - discount moves geometrically from it to
@@ -122,7 +122,7 @@ class BeyondConfig(Ranged):
 
 @dataclass(frozen=True)
 class ReturnsConfig(Ranged, part="returns"):
-    """How values learn from returns along logged trajectories."""
+    """Options for values that learn from returns along logged trajectories."""
 
     refresh_interval: Annotated[int, Range(COUNT)] = field(default=500, metadata={BEFORE: 500})
     """Updates between two computations of the returns of all rows, from a copy of the values that is frozen meanwhile.
@@ -156,7 +156,8 @@ class ByReturnsConfig(Ranged):
 
 @dataclass(frozen=True)
 class ScalingConfig(Ranged, part="scaling"):
-    """What is measured in units that follow from the data; beyond the paper. The class's defaults are the paper's."""
+    """Units that follow from the data, for observations, h and rewards; beyond the paper. The class's defaults are the
+    paper's."""
 
     observations: bool = field(default=False, metadata={BEFORE: False})
     """Standardize observations by the data's mean and standard deviation. A constant column is ignored; numbers that

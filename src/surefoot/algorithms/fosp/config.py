@@ -57,7 +57,7 @@ class ReachConfig(Ranged):
 
 @dataclass(frozen=True)
 class ExtractionConfig(Ranged):
-    """How the actor learns from the critics."""
+    """Losses of the actor."""
 
     actor_mode: Literal["awr", "backprop"] = "awr"
     """awr: the data's actions, weighted. backprop: gradients through the model."""
@@ -95,7 +95,7 @@ class ExpansionConfig(Ranged):
 
 @dataclass(frozen=True)
 class FOSPConfig(Dreamer):
-    """Hyper-parameters, beside those of every dreamer; the values here are the full preset's."""
+    """FOSP's hyper-parameters; the values here are the full preset's."""
 
     critics: CriticsConfig = field(default_factory=CriticsConfig, metadata={GROUP: CriticsConfig})
     """Values and critics."""

@@ -15,7 +15,7 @@ from surefoot.types import BEFORE, FORMERLY, GROUP, Phase
 
 @dataclass(frozen=True)
 class TREBITraining(Ranged):
-    """How long each network is trained, on how many segments, and its moving average."""
+    """Numbers of updates, segments of a batch, and the moving average of each network."""
 
     model_updates: Annotated[int, Range(NUMBER)] = 200_000
     """Updates of the diffusion model."""
@@ -44,7 +44,7 @@ class TREBITraining(Ranged):
 
 @dataclass(frozen=True)
 class TargetsConfig(Ranged):
-    """What the values predict: the reward and the cost to the end of the episode."""
+    """Targets of the values: reward and cost to the end of the episode."""
 
     reward_discount: Annotated[float, Range("(0, 1]")] = 0.99
     """Of the reward to come, per environment step."""
@@ -58,7 +58,7 @@ class TargetsConfig(Ranged):
 
 @dataclass(frozen=True)
 class TREBIValues(Ranged):
-    """The networks of reward and cost, and what they are told."""
+    """Networks of reward and cost, and their inputs."""
 
     value_network: TemporalConfig = field(default_factory=TemporalConfig)
     """Sizes of each value network."""
@@ -77,7 +77,7 @@ class TREBIValues(Ranged):
 
 @dataclass(frozen=True)
 class MarginConfig(Ranged):
-    """What is taken off the budget, and how it is calibrated on held-out segments."""
+    """Margins on the budget, and their calibration on held-out segments."""
 
     cost_margin: Annotated[float, Range("(-inf, inf)")] = 0.0
     """Taken off the budget, in its units."""
