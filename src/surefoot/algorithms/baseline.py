@@ -86,7 +86,7 @@ class BaselineConfig(Ranged):
 
 
 class LimitedInTraining(Ranged, ABC):
-    """A method that is trained for one limit on an episode's cost, on transitions, in updates of every network."""
+    """Base of methods that are trained for one limit on the cost of an episode."""
 
     limit: LimitConfig
     training: BaselineConfig

@@ -112,7 +112,7 @@ class Dreamer(Ranged, ABC):
     # --- data and phases ---
 
     def prepare(self, dataset: Dataset | FrameData, task: Task) -> FrameWindows | FrameStream:
-        """All windows of the frames, which stay in their files if they lie there; transitions become frames first."""
+        """Windows of frames; frames stay in their files if they lie there, transitions become frames first."""
         if self.scale_observations and task.image_shape is not None:
             raise ConfigError(f"scale_observations: expected False for {task.name}, whose observations are images.")
         frames = dataset if isinstance(dataset, FrameData) else frames_of(dataset)
