@@ -120,6 +120,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "algorithms": algorithms,
     "flagship": flagship,
     "fisor-front": front,
+    "verdict": copied("verdict", "table.md"),
     "slow-actuators": copied("slow_actuators", "table.md"),
     "own-systems": copied("own_systems", "table.md"),
     "hazard-run": copied("hazard_run", "table.md"),

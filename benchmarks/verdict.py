@@ -1,0 +1,96 @@
+"""How much of V_h similar states of other episodes tell, of the runs in a benchmark's store: a figure of the verdict.
+
+    python benchmarks/verdict.py STORE DATA [--method fisor]      # writes results/verdict
+
+STORE is that of `surefoot benchmark benchmarks/plans/flagship.toml`, DATA holds the tasks' files, those of earlier
+collections as TASK.NAME.hdf5. Nothing is trained or simulated: the kept networks are asked about their training data,
+as `train` does since the figure exists. Beside it stand the return and the cost that the store's evaluation measured
+(docs/held-out.md).
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import _machine
+from surefoot.data import library
+from surefoot.data.selection import select
+from surefoot.evaluation.held_out import judge, sample_to_judge
+from surefoot.protocols import ActsFeasibly
+from surefoot.report.held_out import THRESHOLDS
+from surefoot.report.tables import markdown_table
+from surefoot.result_files import write_results
+from surefoot.runs.loaded import load_run
+from surefoot.tasks import get_task
+
+THRESHOLD = next(one for one in THRESHOLDS if one.figure == "similar_values")
+OUT = Path(__file__).parents[1] / "results" / "verdict"
+
+
+def measured(cell: Path, data: Path) -> dict[str, Any]:
+    """A cell's figure beside what its evaluation found."""
+    record = json.loads((cell / "cell.json").read_text(encoding="utf-8"))
+    run, task = load_run(cell / "run", {}), get_task(record["task"])
+    for path in sorted(data.rglob(f"{task.name}.*hdf5"), key=lambda path: len(path.name)):
+        trained = select(library.read(path, task), run.config.data_selection or {})
+        if trained.fingerprint() == run.config.data_fingerprint:
+            break
+    else:
+        raise SystemExit(f"{data}: expected the data of {cell.name} on {task.name}, found others.")
+    assert isinstance(run.algorithm, ActsFeasibly)
+    told = judge(run.algorithm, jax.device_get(run.states), sample_to_judge(trained))["similar_values"]
+    summary = json.loads((cell / "run" / "summary.json").read_text(encoding="utf-8"))["protocol"]
+    figures = {name: summary[f"normalised_{name}_mean"] for name in ("return", "cost")}
+    note = "" if path.stem == task.name else f", {len(trained.lengths)} episodes"
+    return {"cell": cell.name, "task": task.name, "fraction": record["fraction"], "note": note, **figures,
+            "told": told["share"], "per_seed": told["per_seed"]}  # fmt: skip
+
+
+def table(rows: list[dict[str, Any]], held_out: set[str]) -> str:
+    """A line for each run, held-out tasks marked by a star."""
+    lines = []
+    for row in rows:
+        share = "" if row["fraction"] == 1 else f", {100 * row['fraction']:.0f} % of the data"
+        cost = f"{row['cost']:.2f}{'' if row['cost'] <= 1 else ', not safe'}"
+        lines.append(
+            {
+                "task": f"{row['task']}{' *' if row['task'] in held_out else ''}{share}{row['note']}",
+                "return at cost": f"{row['return']:.2f} at {cost}",
+                "told by similar": f"{100 * row['told']:.0f} %",
+                "at least 35 %": "good" if row["told"] >= THRESHOLD.bound else "doubtful",
+            }
+        )
+    return markdown_table(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--method", default="fisor")
+    given = parser.parse_args()
+    head, summary = _machine.head(), json.loads((given.store / "results" / "summary.json").read_text(encoding="utf-8"))
+    held_out = {one["task"] for one in summary["results"] if one["role"] == "held-out"}
+    rows = []
+    for path in sorted(given.store.glob("cells/*/cell.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["method"] == given.method and record["status"] == "done":
+            rows.append(measured(path.parent, given.data))
+            print(rows[-1], flush=True)
+    write(rows, held_out, head)
+
+
+def write(rows: list[dict[str, Any]], held_out: set[str], head: dict[str, Any]) -> None:
+    """Rows, their table, and how they were made."""
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    rows = sorted(rows, key=lambda row: (row["task"] in held_out, tasks.index(row["task"]), row["fraction"]))
+    summary = {**head, "threshold": THRESHOLD.bound, "seeds": int(np.max([len(row["per_seed"]) for row in rows]))}
+    write_results(OUT, {"summary.json": summary, "rows.jsonl.gz": rows, "table.md": table(rows, held_out)})
+
+
+if __name__ == "__main__":
+    main()
