@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from surefoot.algorithms.fisor import FISOR, FISORState
-from surefoot.algorithms.fisor.acting import acting_margin, candidate_values, choose, estimate
+from surefoot.algorithms.fisor.acting import acting_margin, candidate_values, choose, estimate, safer
 from surefoot.algorithms.fisor.scales import standardized
 from surefoot.constraints import ExponentialConfig, exponential_update
 from surefoot.data import Dataset
@@ -155,6 +155,8 @@ class OneStepFlow:
         noise = jax.random.normal(key, (count, len(observation), action_dim))
         seen = standardized(state.fisor.scales, observation)
         actions = jnp.swapaxes(jnp.clip(state.student.network(seen, noise), -1.0, 1.0), 0, 1)
+        if self.fisor.beyond.safer_step > 0:
+            actions = jnp.concatenate([actions, safer(state.fisor, observation, actions, self.fisor)], axis=1)
         q_r, q_h, q_c = candidate_values(state.fisor, observation, actions, self.fisor)
         chosen = choose(state.fisor, q_r, q_h, q_c, self.fisor)
         action = jnp.take_along_axis(actions, chosen[:, None, None], axis=1)[:, 0]

@@ -25,7 +25,7 @@ from surefoot.numerics import check_finite, enough_memory, pinned
 from surefoot.protocols import Algorithm, HasFeasibleValue
 from surefoot.ranges import NUMBER, SEED, check_count, check_number
 from surefoot.safety.calibration import Calibration, read_calibration
-from surefoot.training.acting import act_alone, act_from_memory
+from surefoot.training.acting import act_alone, act_from_memory, numbers_of
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
 from surefoot.training.observations import budget_of_each, checked_images, checked_numbers
 from surefoot.training.run_config import RunConfig
@@ -73,7 +73,7 @@ class LoadedPolicy:
         self.step = step
         self.path = path
         self._origin = origin
-        self._key = seed_keys([seed], stream=ACT_STREAM)[0]
+        self._key = numbers_of(seed_keys([seed], stream=ACT_STREAM)[0])
         self._leaves, structure = jax.tree.flatten(state)
 
         def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -151,7 +151,7 @@ class LoadedPolicy:
 
     def act_in_session(
         self, memory: Any, observation: Float[np.ndarray, "n obs"], left: Float[np.ndarray, " n"] | None,
-        step: np.int32, key: Key[Array, ""], reward: Float[np.ndarray, " n"] | None = None,
+        step: np.int32, key: Array, reward: Float[np.ndarray, " n"] | None = None,
     ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
         """One step of a `ControlSession`, which has checked its arguments: the next memory and the actions. Compiled
         once for all sessions of as many environments."""

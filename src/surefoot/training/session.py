@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Protocol
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from surefoot.constraints.budgets import BudgetState, check_budgets, check_remaining, pay, remaining_budget
@@ -17,6 +17,7 @@ from surefoot.numerics import pinned
 from surefoot.protocols import Algorithm, PlansUnderBudget
 from surefoot.ranges import check_count
 from surefoot.tasks.action_units import ActionUnits
+from surefoot.training.acting import numbers_of
 from surefoot.training.run_config import RunConfig
 
 Margins = Callable[[Float[np.ndarray, "n t"]], Float[np.ndarray, "n t"]]
@@ -37,7 +38,7 @@ class SessionPolicy(Protocol):
 
     def act_in_session(
         self, memory: Any, observation: Float[np.ndarray, "n obs"], left: Float[np.ndarray, " n"] | None,
-        step: np.int32, key: Key[Array, ""], reward: Float[np.ndarray, " n"] | None, /,
+        step: np.int32, key: Array, reward: Float[np.ndarray, " n"] | None, /,
     ) -> tuple[Any, Float[Array, "n act"]]: ...  # fmt: skip
 
     def finite(self, name: str, outputs: Any, rows: np.ndarray, /) -> np.ndarray: ...
@@ -61,9 +62,9 @@ class ControlSession:
     """
 
     def __init__(
-        self, policy: SessionPolicy, budget: ArrayLike | None, *, key: Key[Array, ""], margins: Margins | None = None
+        self, policy: SessionPolicy, budget: ArrayLike | None, *, key: Array, margins: Margins | None = None
     ) -> None:
-        self._policy, self._key, self._find_margins = policy, key, margins
+        self._policy, self._key, self._find_margins = policy, numbers_of(key), margins
         if policy.needs_budget:
             self._total = check_budgets(budget, name="budget")
         elif budget is not None:
