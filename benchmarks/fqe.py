@@ -6,7 +6,7 @@ PointRobot, which is pure JAX: 20 goal-seekers of drawn caution, speed and noise
 return and their violating steps are estimated from a log of other behaviours (`surefoot collect`: half of it random
 held actions) and simulated in 200 episodes from the same law of starts. For each size of the log: mean error, mean
 absolute error, Spearman's rank correlation, and the share of the ranges of 8 resamples that hold the truth. Writes
-results/fqe/ (figure, table, rows).
+results/fqe/PointRobot.* (figure, table, a row for each policy).
 """
 
 import argparse
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import spearmanr
 
+import _machine
 from surefoot.audit.fqe import LoggedSteps, fitted_q
 from surefoot.data import Dataset
 from surefoot.envs import point_robot
@@ -88,10 +89,12 @@ def estimates(policies: Policies, data: Dataset) -> tuple[np.ndarray, np.ndarray
     return np.stack(means), np.stack(resampled)
 
 
-def figures_of(mean: np.ndarray, resampled: np.ndarray, truth: np.ndarray, size: int) -> list[dict[str, Any]]:
+def figures_of(
+    mean: np.ndarray, resampled: np.ndarray, truth: np.ndarray, size: int, quantities: tuple[str, ...] = QUANTITIES
+) -> list[dict[str, Any]]:
     """A row for each quantity."""
     rows = []
-    for index, name in enumerate(QUANTITIES):
+    for index, name in enumerate(quantities):
         error = mean[:, index] - truth[:, index]
         low, high = np.quantile(resampled[:, :, index], [0.0, 1.0], axis=1)
         rows.append(
@@ -110,11 +113,11 @@ def figures_of(mean: np.ndarray, resampled: np.ndarray, truth: np.ndarray, size:
 
 
 @styled
-def scatter(found: dict[int, np.ndarray], truth: np.ndarray) -> Any:
+def scatter(found: dict[int, np.ndarray], truth: np.ndarray, quantities: tuple[str, ...] = QUANTITIES) -> Any:
     """Estimates from the largest log against the truth."""
     mean = found[max(found)]
     figure = new_figure(3.6, square=True)
-    for index, (axes, name) in enumerate(zip(figure.subplots(1, 2), QUANTITIES, strict=True)):
+    for index, (axes, name) in enumerate(zip(figure.subplots(1, 2), quantities, strict=True)):
         both = np.concatenate([mean[:, index], truth[:, index]])
         axes.plot([both.min(), both.max()], [both.min(), both.max()], color=GREY, linewidth=0.8)
         axes.plot(truth[:, index], mean[:, index], "o", color=BLUE, markersize=4)
@@ -158,10 +161,15 @@ def main() -> None:
         found[size] = mean
         rows += figures_of(mean, resampled, truth, size)
         print(table(rows[-2:]), flush=True)
-    summary = {"task": "PointRobot", "episodes": options.episodes, "rows": rows, "truth": truth.tolist(),
-               "estimated": found[max(found)].tolist()}  # fmt: skip
-    picture = png_of(scatter(found, truth), dpi=150)
-    write_results(RESULTS, {"table.md": table(rows), "summary.json": summary, "fqe.png": picture})
+    largest = zip(*map(np.asarray, policies), truth.tolist(), found[max(found)].tolist(), strict=True)
+    each = [
+        {"caution": float(caution), "speed": float(speed), "noise": float(noise), "return": true[0], "cost": true[1],
+         "estimated_return": said[0], "estimated_cost": said[1]}
+        for caution, speed, noise, true, said in largest
+    ]  # fmt: skip
+    summary = _machine.head() | {"task": "PointRobot", "episodes": options.episodes, "rows": rows}
+    contents = {"PointRobot.md": table(rows), "PointRobot.json": summary, "PointRobot.jsonl.gz": each}
+    write_results(RESULTS, contents | {"PointRobot.png": png_of(scatter(found, truth), dpi=130)})
 
 
 if __name__ == "__main__":
