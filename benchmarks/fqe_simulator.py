@@ -67,7 +67,7 @@ def some_episodes(data: Dataset, rows: int) -> Dataset:
     starts, ends = data.episode_starts, data.episode_ends
     order = np.random.default_rng(0).permutation(len(ends))
     chosen = np.sort(order[: max(1, int(np.searchsorted(np.cumsum(data.lengths[order]), rows)))])
-    return data.take(np.concatenate([np.arange(starts[one], ends[one]) for one in chosen]))
+    return data.take(np.concatenate([np.arange(int(starts[one]), int(ends[one])) for one in chosen]))
 
 
 def shaken(paths: list[Path], noises: list[float], margins: list[float]) -> list[tuple[str, Shaken, Any]]:

@@ -118,7 +118,8 @@ def picture(rows: list[dict[str, Any]]) -> Any:
         axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
         light_grid(axes)
-    figure.axes[0].legend()
+    marks = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*marks, loc="outside lower center", ncols=3)
     return figure
 
 

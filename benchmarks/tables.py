@@ -125,6 +125,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "own-systems": copied("own_systems", "table.md"),
     "least-cost": copied("least_cost", "table.md"),
     "believed-safe": copied("believed_safe", "table.md"),
+    "one-step-flow": copied("one_step_flow", "table.md"),
+    "noisy-robot": copied("noisy_robot", "table.md"),
     "fqe-point-robot": copied("fqe", "PointRobot.md"),
     "fqe-ball-circle": copied("fqe", "BallCircle.md"),
     "hazard-run": copied("hazard_run", "table.md"),
