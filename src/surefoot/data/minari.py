@@ -249,9 +249,9 @@ def _read_places(source: _Source, name: str, steps: int, labeller: Labeller | Tr
     if places is not None and len(places) not in (steps, steps + 1):
         refuse(source.path, f"{group}{PLACES}", expected=f"{steps} rows, or one more", found=f"{len(places)}")
     if places is None and source.has(f"{group}infos/x_position"):
-        told = _read(source, f"{group}infos/x_position", width=None)
+        logged = _read(source, f"{group}infos/x_position", width=None)
         # Without the first moment it tells where the robot was after each step, and not where it set out.
-        places = told.astype(np.float64) if len(told) == steps + 1 else None
+        places = logged.astype(np.float64) if len(logged) == steps + 1 else None
     return None if places is None else places[:steps]
 
 

@@ -106,21 +106,21 @@ def sequence_loss(
     key: Key[Array, ""] | None,
     *,
     config: "CDT",
-    whole: Bool[Array, "m K"] | None = None,
+    all_valid: Bool[Array, "m K"] | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
     """-(log p(a) + T H) over the valid steps + weights times the errors of the next cost's class and observation.
 
-    Where the n windows are a slice of a batch, `whole` says which steps of all its m windows are valid: means are then
-    this slice's parts of the batch's.
+    Where the n windows are a slice of a batch, `all_valid` says which steps of all its m windows are valid: means are
+    then this slice's parts of the batch's.
     """
     valid = batch.valid.astype(jnp.float32)
-    share = 1.0 if whole is None else len(valid) / len(whole)
+    share = 1.0 if all_valid is None else len(valid) / len(all_valid)
     over = jnp.sum if config.entropy.entropy_over == "sum" else jnp.mean
     outputs = network(tokens, dropout=None if key is None else (config.network.dropout, key))
     deviation = jnp.exp(outputs.log_std)
     scaled = (batch.steps.action - outputs.mean) / deviation
     log_density = -0.5 * jnp.square(scaled) - outputs.log_std - 0.5 * jnp.log(2.0 * jnp.pi)
-    count = valid.sum() if whole is None else whole.sum()
+    count = valid.sum() if all_valid is None else all_valid.sum()
     likelihood = (over(log_density, -1) * valid).sum() / count
     entropy = (over(outputs.log_std + 0.5 * jnp.log(2.0 * jnp.pi * jnp.e), -1) * valid).sum() / count
     positive = batch.steps.cost > 0 if config.tokens.cost_class == "positive" else batch.steps.cost >= 1
@@ -133,24 +133,15 @@ def sequence_loss(
     objective = -(likelihood + temperature * entropy)
     loss = objective + config.cost_weight * cost_loss + config.state_weight * state_loss
     return loss, {
-        "policy/loss": loss,
-        "policy/log_likelihood": likelihood,
-        "policy/entropy": entropy,
-        "policy/cost_loss": cost_loss,
-        "policy/cost_accuracy": right,
-        "policy/state_loss": state_loss,
-    }
+        "policy/loss": loss, "policy/log_likelihood": likelihood, "policy/entropy": entropy,
+        "policy/cost_loss": cost_loss, "policy/cost_accuracy": right, "policy/state_loss": state_loss,
+    }  # fmt: skip
 
 
 def sequence_gradient(
-    network: DecisionTransformer,
-    tokens: Tokens,
-    batch: SequenceBatch,
-    temperature: Float[Array, ""],
-    key: Key[Array, ""],
-    *,
-    config: "CDT",
-) -> tuple[DecisionTransformer, Metrics]:
+    network: DecisionTransformer, tokens: Tokens, batch: SequenceBatch, temperature: Float[Array, ""],
+    key: Key[Array, ""], *, config: "CDT",
+) -> tuple[DecisionTransformer, Metrics]:  # fmt: skip
     """The gradient of `sequence_loss` and its metrics; on a CPU summed over slices of the batch."""
     rows = len(batch.valid)
     gradient = jax.grad(sequence_loss, has_aux=True)
@@ -159,7 +150,7 @@ def sequence_gradient(
 
     def part(given: Any) -> tuple[DecisionTransformer, Metrics]:
         its_slice, its_key = given
-        return gradient(network, *its_slice, temperature, its_key, config=config, whole=batch.valid)
+        return gradient(network, *its_slice, temperature, its_key, config=config, all_valid=batch.valid)
 
     slices = jax.tree.map(lambda x: x.reshape(-1, SLICE, *x.shape[1:]), (tokens, batch))
     given = slices, jax.random.split(key, rows // SLICE)

@@ -167,9 +167,9 @@ def without_rewards(config: Config) -> tuple[Config, list[str]]:
             "weighting: expected imitation or behaviour_cloning for data without rewards, found feasibility."
         )
     extraction = WITHOUT_REWARDS.get(config.extraction, config.extraction)
-    told = f"extraction {config.extraction} chooses by reward values, of which there are none; {extraction} is taken"
+    remark = f"extraction {config.extraction} chooses by reward values, of which there are none; {extraction} is taken"
     changed = change(config, reward_values=False, extraction=extraction)
-    return changed, [told] if extraction != config.extraction else []
+    return changed, [remark] if extraction != config.extraction else []
 
 
 def _check_combinations(config: FISORConfig, relations: Relations) -> None:
