@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from surefoot.algorithms.bc import BC
     from surefoot.algorithms.bc_multi_task import MultiTaskBC
     from surefoot.algorithms.bcq_lag import BCQLag
+    from surefoot.algorithms.bcrl import BCRL
     from surefoot.algorithms.bear_lag import BEARLag
+    from surefoot.algorithms.cdt import CDT
+    from surefoot.algorithms.coptidice import COptiDICE
     from surefoot.algorithms.cpq import CPQ
     from surefoot.algorithms.fisor import FISOR
     from surefoot.algorithms.fosp import FOSP
+    from surefoot.algorithms.one_step_flow import OneStepFlow
     from surefoot.algorithms.safedreamer import SafeDreamer
     from surefoot.algorithms.trebi import TREBI
     from surefoot.api.benchmarking import benchmark
@@ -31,20 +35,24 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _EXPORTS = {
-    "CPQ": "surefoot.algorithms.cpq:CPQ",
-    "BCQLag": "surefoot.algorithms.bcq_lag:BCQLag",
-    "BEARLag": "surefoot.algorithms.bear_lag:BEARLag",
-    "MultiTaskBC": "surefoot.algorithms.bc_multi_task:MultiTaskBC",
     "BC": "surefoot.algorithms.bc:BC",
+    "BCQLag": "surefoot.algorithms.bcq_lag:BCQLag",
+    "BCRL": "surefoot.algorithms.bcrl:BCRL",
+    "BEARLag": "surefoot.algorithms.bear_lag:BEARLag",
+    "CDT": "surefoot.algorithms.cdt:CDT",
+    "COptiDICE": "surefoot.algorithms.coptidice:COptiDICE",
+    "CPQ": "surefoot.algorithms.cpq:CPQ",
+    "Episodes": "surefoot.data.episodes:Episodes",
     "FISOR": "surefoot.algorithms.fisor:FISOR",
     "FOSP": "surefoot.algorithms.fosp:FOSP",
-    "TREBI": "surefoot.algorithms.trebi:TREBI",
-    "Episodes": "surefoot.data.episodes:Episodes",
+    "MultiTaskBC": "surefoot.algorithms.bc_multi_task:MultiTaskBC",
     "Observer": "surefoot.observer:Observer",
+    "OneStepFlow": "surefoot.algorithms.one_step_flow:OneStepFlow",
     "Run": "surefoot.api.run:Run",
     "SafeDreamer": "surefoot.algorithms.safedreamer:SafeDreamer",
     "SurefootError": "surefoot.errors:SurefootError",
     "SurefootWarning": "surefoot.errors:SurefootWarning",
+    "TREBI": "surefoot.algorithms.trebi:TREBI",
     "Task": "surefoot.tasks:Task",
     "benchmark": "surefoot.api.benchmarking:benchmark",
     "collect": "surefoot.api.collecting:collect",
@@ -57,15 +65,19 @@ _EXPORTS = {
 """Public name -> where it is. Imported on first use, so that `import surefoot` needs no JAX."""
 __all__ = [
     "BC",
+    "BCRL",
+    "CDT",
     "CPQ",
     "FISOR",
     "FOSP",
     "TREBI",
     "BCQLag",
     "BEARLag",
+    "COptiDICE",
     "Episodes",
     "MultiTaskBC",
     "Observer",
+    "OneStepFlow",
     "Run",
     "SafeDreamer",
     "SurefootError",

@@ -189,6 +189,12 @@ def test_the_task_is_that_of_the_data(tmp_path: Path, task: surefoot.Task) -> No
         surefoot.train(3, episodes, task, out=tmp_path / "run")  # pyright: ignore[reportArgumentType]
 
 
+def test_every_algorithm_is_a_public_name() -> None:
+    for kind in ALGORITHMS.values():
+        assert kind is OwnToy or vars(sys.modules[kind.__module__])[kind.__name__] is getattr(surefoot, kind.__name__)
+        assert kind is OwnToy or kind.__name__ in surefoot.__all__
+
+
 # --- episodes and tasks ---
 
 
