@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from surefoot.api.benchmarking import benchmark
     from surefoot.api.collecting import collect
     from surefoot.api.run import Run, evaluate, finetune
+    from surefoot.api.sweeping import sweep
     from surefoot.api.training import train
     from surefoot.data.episodes import Episodes
     from surefoot.errors import SurefootError, SurefootWarning
@@ -60,6 +61,7 @@ _EXPORTS = {
     "finetune": "surefoot.api.run:finetune",
     "get_task": "surefoot.tasks:get_task",
     "load": "surefoot.training.loaded:load_policy",
+    "sweep": "surefoot.api.sweeping:sweep",
     "train": "surefoot.api.training:train",
 }
 """Public name -> where it is. Imported on first use, so that `import surefoot` needs no JAX."""
@@ -90,6 +92,7 @@ __all__ = [
     "finetune",
     "get_task",
     "load",
+    "sweep",
     "train",
 ]
 
