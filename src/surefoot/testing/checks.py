@@ -21,7 +21,9 @@ from surefoot.training import RunDirectory, fit, from_hyperparameters, hyperpara
 from surefoot.types import DataSpec, Labeled, PolicyInputs, Transition
 
 SPEC = DataSpec(observation_dim=5, action_dim=2, horizon=10)
+"""Shapes of what the checks give to an algorithm."""
 TASK = Task("Noise", 5, 2, 10, return_min=0.0, return_max=1.0, constraints=(CostLimit(0.0),))
+"""Its task."""
 CHUNK = 5
 """Updates between two rows of metrics, and two checkpoints."""
 
@@ -49,6 +51,7 @@ def make_data(rows: int = 64) -> Transition:
 
 
 DATA = make_data()
+"""The transitions that the checks train on."""
 
 
 def dataset() -> Dataset:

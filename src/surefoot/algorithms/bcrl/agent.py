@@ -136,6 +136,7 @@ class BCRL(Ranged):
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> BCRLState:
+        """Fresh networks; the scales of the data are measured before the first update."""
         keys = jax.random.split(key, 6)
         obs, act = spec.observation_dim, spec.action_dim
 

@@ -268,6 +268,7 @@ class CDT(Ranged):
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: Seen | None = None) -> CDTState:
+        """The first state: fresh networks, and the scales of the data."""
         network = DecisionTransformer.create(key, spec, window=self.window, config=self.network)
         log_temperature = jnp.log(jnp.float32(self.entropy.temperature))
         return CDTState(

@@ -245,6 +245,7 @@ class COptiDICE(Ranged):
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: DICEStatistics | None = None) -> COptiDICEState:
+        """The first state: fresh networks, and the scales of the data."""
         k_actor, *k_values = jax.random.split(key, 3)
         sizes = list(itertools.pairwise([spec.observation_dim, *self.hidden, 1]))
         values = [MLP(uniform_layers(one, sizes, members=(self.ensemble,))) for one in k_values]
