@@ -6,6 +6,7 @@ Compiled programs are what fills the memory of a test process: 5.6 GB by the end
 test once the process holds more than `MOST_MEMORY`, and found again on the disk where a later test needs them.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,12 @@ processes fit beside a system of 8 GB."""
 CACHE_OPTIONS = {"jax_persistent_cache_min_compile_time_secs": 0.0, "jax_persistent_cache_min_entry_size_bytes": -1}
 _FOREIGN = {"test_exact_set"}
 """Tests that run the package hj_reachability, which broadcasts as NumPy does, or our benchmark beside it."""
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: looking through it takes the garbage collector half a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
