@@ -66,8 +66,7 @@ class Acts(Protocol):
 
 
 class Algorithm(Protocol):
-    """A frozen, hashable dataclass whose fields are the hyper-parameters, with pure methods over a state: a tree of
-    arrays, all finite while training goes well."""
+    """A frozen, hashable dataclass of hyper-parameters with pure methods over a state, a tree of finite arrays."""
 
     inputs: ClassVar[Inputs]
 
@@ -89,12 +88,8 @@ class Algorithm(Protocol):
         ...
 
     def sample_weights(self, state: Any, data: Any, *, phase: str) -> Float[Array, " N"] | None:
-        """What each row's probability of being drawn is proportional to; None: all alike.
-
-        Evaluated once, at the start of the phase, from the state at that moment, and again where a run resumes in the
-        middle of the phase. So the parameters that it reads must stay frozen during the phase: then both are the same
-        bits.
-        """
+        """Weights by which rows are drawn; None: all alike. Evaluated as the phase starts and where a run resumes in
+        it: parameters that it reads must stay frozen during the phase."""
         ...
 
     def policy(self, state: Any) -> Policy:
@@ -124,8 +119,7 @@ class Calibrates(Protocol):
 
 @runtime_checkable
 class Relabels(Protocol):
-    """An algorithm whose updates regress on labels of all rows, which are functions of the data and of a part of the
-    state that stays frozen in between. In such phases `update` is given `Labeled` batches."""
+    """An algorithm whose updates take `Labeled` batches, with labels of all rows by a frozen part of the state."""
 
     def relabel_interval(self, phase: str) -> int:
         """Updates of the phase after which labels are renewed; 0: it has none."""
@@ -136,8 +130,7 @@ class Relabels(Protocol):
         ...
 
     def labels(self, state: Any, data: Any, *, phase: str) -> Any:
-        """A tree of arrays [N], of rows of the data in their order; computed for each interval, and again where a run
-        resumes within one."""
+        """A tree of arrays [N], a row each; computed for each interval, and again where a run resumes within one."""
         ...
 
 
@@ -156,8 +149,7 @@ class LearnsWithoutRewards(Protocol):
     """An algorithm that can learn from data without rewards."""
 
     def without_rewards(self) -> tuple[Any, list[str]]:
-        """The algorithm for such data, and, a sentence each, what its options would do with rewards and now do not.
-        Raises `ConfigError` where an option needs them."""
+        """The algorithm for such data, and remarks on options that differ. Raises `ConfigError` where one needs rewards."""
         ...
 
 
@@ -327,8 +319,7 @@ class ActsFeasibly(HasFeasibleValue, Protocol):
 
     @property
     def forbids_violations(self) -> bool:
-        """Whether a state in violation is one that its values should not call feasible; False where costs within a
-        limit are allowed."""
+        """Whether every state in violation counts as infeasible; False where costs within a limit are allowed."""
         ...
 
     def feasible_margin(self, state: Any, /) -> Float[Array, ""]:
