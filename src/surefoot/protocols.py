@@ -149,7 +149,7 @@ class LearnsWithoutRewards(Protocol):
     """An algorithm that can learn from data without rewards."""
 
     def without_rewards(self) -> tuple[Any, list[str]]:
-        """The algorithm for such data, and remarks on options that differ. Raises `ConfigError` if rewards are needed."""
+        """The algorithm for such data, and remarks on options that differ. Raises `ConfigError` without a way."""
         ...
 
 
