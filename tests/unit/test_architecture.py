@@ -57,7 +57,7 @@ def faults(tree: ast.AST) -> list[str]:
     return found
 
 
-READS_PYTORCH = "cli/import_weights.py"
+READS_PYTORCH = "experiments/import_weights.py"
 """Alone imports torch, when Diffuser's files are read."""
 
 
