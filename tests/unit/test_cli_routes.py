@@ -14,7 +14,7 @@ from tests.stub_run import know_the_stub, stub_run
 from surefoot.algorithms import ALGORITHMS
 from surefoot.cli import bench, calibrate, collect, evaluate, finetune
 from surefoot.cli.main import main
-from surefoot.cli.routes import given_options
+from surefoot.cli.options import given_options
 from surefoot.envs.point_robot import ROBOTS
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.pure_vector import PureVector

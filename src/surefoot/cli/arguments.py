@@ -2,13 +2,13 @@
 all found before the parser of options, which would stop at the first of them."""
 
 import difflib
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from surefoot.cli.flags import Option, accepted_flags, is_flag, leaves, words_after
-from surefoot.ranges import Declared, shown
+from surefoot.cli.flags import Option, accepted_flags, is_flag, leaves
+from surefoot.ranges import shown
+from surefoot.words import expected_words, words_after
 
 
 class Checked(NamedTuple):
@@ -125,15 +125,3 @@ def _take(rest: list[str], most: float) -> list[str]:
     while rest and len(taken) < most and not is_flag(rest[0]):
         taken.append(rest.pop(0))
     return taken
-
-
-def expected_words(declared: Declared) -> str:
-    """What a flag takes, in words."""
-    if declared.length is not None:
-        return f"{declared.length} numbers" if declared.numeric else f"{declared.length} words"
-    (kind, *_) = declared.kinds
-    if typing.get_origin(kind) is Literal:
-        return f"one of {', '.join(map(str, typing.get_args(kind)))}"
-    if declared.numeric:
-        return "a whole number" if float not in declared.kinds else "a number"
-    return "a path" if kind.__name__ == "Path" else "a value"

@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tyro
 
-from surefoot.cli.options import parse
+from surefoot.cli.options import gathering
 from surefoot.cli.progress import Terminal
-from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say, say_lines
 from surefoot.errors import check_name
 from surefoot.evaluation.latency import LatencyRequest, measure_latency
-from surefoot.faults import Faults
+from surefoot.report.found_rows import latency_rows
 from surefoot.report.tables import plain_table
 from surefoot.runs.summary import merge_summary
 
@@ -32,30 +30,12 @@ class BenchActOptions(LatencyRequest):
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    words = list(arguments)
-    if not words or words[0] in ("-h", "--help"):
+    name, words = (arguments[0], arguments[1:]) if arguments else ("--help", ())
+    if name in ("-h", "--help"):
         say("usage: surefoot bench act RUN [options]")
         return
-    check_name("bench", words[0], BENCHES)
-    with Faults() as faults:
-        options = parse(BenchActOptions, words[1:], command="bench act", faults=faults)
-        given = given_options(BenchActOptions, words[1:], refused=faults.flags)
+    check_name("bench", name, BENCHES)
+    with gathering(BenchActOptions, words, command="bench act") as (options, given, faults):
         found = measure_latency(options.run, options, given=given, observer=Terminal(), faults=faults)
-    say_lines(_table(found))
+    say_lines(plain_table(latency_rows(found)))
     merge_summary(options.run, {"latency": found})
-
-
-def _table(found: dict[str, Any]) -> str:
-    return plain_table([_row(record) for record in found["batches"]])
-
-
-def _row(record: dict[str, Any]) -> dict[str, str]:
-    return {
-        "environments": str(record["batch"]),
-        "calls": str(record["calls"]),
-        "compiling": f"{record['first_call_seconds']:.2f} s",
-        "median": f"{record['p50_ms']:.3g} ms",
-        "95th percentile": f"{record['p95_ms']:.3g} ms",
-        "99th percentile": f"{record['p99_ms']:.3g} ms",
-        "median for each": f"{record['p50_ms'] / record['batch']:.3g} ms",
-    }

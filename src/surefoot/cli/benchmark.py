@@ -1,6 +1,5 @@
 """`surefoot benchmark PLAN.toml`: methods on tasks, each cell trained and measured once, into one store."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +7,12 @@ from pathlib import Path
 import tyro
 
 from surefoot.cli.benchmark_cell import work
-from surefoot.cli.options import parse
+from surefoot.cli.options import given_options, parse
 from surefoot.cli.progress import Terminal
-from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say, say_lines, warn
 from surefoot.experiments.benchmark import ROUTES, BenchmarkRequest, run_benchmark
 from surefoot.experiments.publish import publish
+from surefoot.jax_start import one_thread_a_device
 from surefoot.observer import StrictOption
 from surefoot.report.benchmark_tables import CAPTION, benchmark_rows, failures, overall_rows
 from surefoot.report.tables import plain_table
@@ -33,9 +32,7 @@ class BenchmarkOptions(BenchmarkRequest, StrictOption):
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    os.environ.setdefault(
-        "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_cpu_enable_concurrency_optimized_scheduler=false"
-    )
+    one_thread_a_device()
     options = parse(BenchmarkOptions, arguments, command="benchmark")
     given = given_options(BenchmarkOptions, arguments)
     refuse_others(options, ROUTES[options.executor], f"the executor {options.executor}", given=given)

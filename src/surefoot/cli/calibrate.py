@@ -7,16 +7,15 @@ from pathlib import Path
 import tyro
 
 from surefoot.cli.next_commands import calibrated_command
-from surefoot.cli.options import parse
+from surefoot.cli.options import gathering
 from surefoot.cli.progress import Terminal
-from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say, say_lines
 from surefoot.evaluation.calibrate import CalibrationRequest, calibrate_run
-from surefoot.faults import Faults
 from surefoot.observer import StrictOption
+from surefoot.report.found_rows import calibration_rows
 from surefoot.report.tables import plain_table
 from surefoot.runs.loaded import MARGINS, given_overrides
-from surefoot.safety.calibration import Calibration, write_calibration
+from surefoot.safety.calibration import write_calibration
 from surefoot.training import RunDirectory
 
 
@@ -31,12 +30,10 @@ class CalibrateOptions(CalibrationRequest, StrictOption):
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    with Faults() as faults:
-        options = parse(CalibrateOptions, arguments, command="calibrate", faults=faults)
-        given = given_options(CalibrateOptions, arguments, refused=faults.flags)
+    with gathering(CalibrateOptions, arguments, command="calibrate") as (options, given, faults):
         observer = Terminal(strict=options.strict)
         found = calibrate_run(options.run, options, given=given, observer=observer, faults=faults)
-    say_lines(plain_table(_rows(found)))  # what hours were spent on: before a disk that is full
+    say_lines(plain_table(calibration_rows(found)))  # what hours were spent on: before a disk that is full
     write_calibration(options.run, found)
     say()
     command = calibrated_command(
@@ -47,17 +44,3 @@ def run(arguments: Sequence[str]) -> None:
         fresh=options.method in ("episodes", "budgets") and options.first_episode == 0,
     )
     say(f"Written beside the run; use them with: {command}")
-
-
-def _rows(found: Calibration) -> list[dict[str, str]]:
-    rows = []
-    for seed, levels in found.seeds.items():
-        for level, margins in levels.items():
-            listed = "  ".join(f"{value:.3g}" for value in margins)
-            rows.append({"seed": seed, "level": level, f"margin of each {found.stretch} steps": listed})
-    for seed, levels in found.kept.items():
-        for level, (given, kept) in levels.items():
-            listed = "  ".join(f"{budget:.3g}: {cost:.3g}" for budget, cost in zip(given, kept, strict=True))
-            holds = f"{found.holds_from(int(seed), float(level)):.3g}"
-            rows.append({"seed": seed, "level": level, "holds from": holds, "budget given: cost kept to": listed})
-    return rows

@@ -6,19 +6,15 @@ from dataclasses import dataclass
 import tyro
 
 from surefoot import data
-from surefoot.cli.options import parse
+from surefoot.cli.options import gathering
 from surefoot.cli.progress import Terminal
 from surefoot.cli.remarks import remark
-from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say
-from surefoot.data import Dataset
-from surefoot.data.describe import coverage
-from surefoot.data.frames import FrameData
 from surefoot.data.remarks import remarks
 from surefoot.experiments.collect import collect
 from surefoot.experiments.collect_request import CollectRequest
-from surefoot.faults import Faults
 from surefoot.observer import StrictOption
+from surefoot.report.found_rows import coverage_sentence
 from surefoot.tasks import get_task
 
 
@@ -41,21 +37,11 @@ class CollectOptions(CollectRequest, StrictOption):
 
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
-    with Faults() as faults:
-        options = parse(CollectOptions, arguments, command="collect", faults=faults)
-        given = given_options(CollectOptions, arguments, refused=faults.flags)
+    with gathering(CollectOptions, arguments, command="collect") as (options, given, faults):
         dataset = collect(options, given=given, observer=Terminal(), faults=faults)
-    say(f"{options.out}: {_coverage_sentence(dataset)}")
+    say(f"{options.out}: {coverage_sentence(dataset)}")
     remark(remarks(dataset, get_task(options.task), place=str(options.out)), strict=options.strict)
     if options.out.is_dir() or options.out.suffix.lower() == ".csv":
         return
     for sentence in data.read_card(options.out).get("falls_short", []):
         say(f"falls short: {sentence}")
-
-
-def _coverage_sentence(dataset: Dataset | FrameData) -> str:
-    found = coverage(dataset)
-    return (
-        f"{found['transitions']:,} transitions in {found['episodes']:,} episodes, "
-        f"{found['violation_free_rate']:.1%} of them without violation, mean return {found['return_mean']:.2f}."
-    )

@@ -2,16 +2,14 @@
 
 import difflib
 import json
-import typing
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from surefoot.cli.arguments import expected_words
 from surefoot.cli.config_file import ConfigFile, FileOption
 from surefoot.cli.flags import Option, accepted_flags, argument_faults, given_flags, leaves, with_todays_names
 from surefoot.errors import flag
 from surefoot.faults import Faults
+from surefoot.words import expected_words, fits
 
 
 def checked_config(kind: Any, words: list[str], config: ConfigFile, *, default: Any, faults: Faults) -> list[str]:
@@ -64,29 +62,9 @@ def _fault(kind: Any, setting: FileOption, option: Option) -> str | None:
     values = value if isinstance(value, list) else [value]
     several = declared.variadic is not None
     counted = declared.length in (None, len(values)) if several else not isinstance(value, list)
-    if not counted or not all(_fits(one, declared.kinds) for one in values):
+    if not counted or not all(fits(one, declared.kinds) for one in values):
         return f"expected {_expected(option)}, found {json.dumps(value, default=str):.60}"
     return next((sentence for _, sentence in argument_faults(kind, setting.words)), None)
-
-
-def _fits(value: Any, kinds: Sequence[Any]) -> bool:
-    """Whether a value of TOML's is of one of the types."""
-    for kind in kinds:
-        if typing.get_origin(kind) is typing.Literal:
-            if value in typing.get_args(kind):
-                return True
-        elif kind is bool:
-            if isinstance(value, bool):
-                return True
-        elif isinstance(value, bool):
-            continue
-        elif (
-            (kind in (str, Path) and isinstance(value, str))
-            or (kind is int and isinstance(value, int))
-            or (kind is float and isinstance(value, int | float))
-        ):
-            return True
-    return False
 
 
 def _expected(option: Option) -> str:

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import tyro
 
-from surefoot.cli.options import parse
+from surefoot.cli.options import gathering
 from surefoot.cli.progress import Terminal
-from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say_lines
 from surefoot.evaluation.request import EvaluationRequest, evaluate_run
-from surefoot.faults import Faults
 from surefoot.observer import StrictOption
 from surefoot.report.summary_text import summary_text
 from surefoot.runs.evaluation_files import NotKeptError
@@ -31,9 +29,7 @@ class EvaluateOptions(EvaluationRequest, StrictOption):
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     try:
-        with Faults() as faults:
-            options = parse(EvaluateOptions, arguments, command="evaluate", faults=faults)
-            given = given_options(EvaluateOptions, arguments, refused=faults.flags)
+        with gathering(EvaluateOptions, arguments, command="evaluate") as (options, given, faults):
             observer = Terminal(strict=options.strict)
             found = evaluate_run(options.run, options, given=given, observer=observer, faults=faults)
     except NotKeptError as error:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import tyro
 
-from surefoot.cli.options import parse
+from surefoot.cli.options import given_options, parse
 from surefoot.cli.progress import Terminal
 from surefoot.cli.resume import recorded_options, run_to_resume
-from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say
 from surefoot.experiments.finetune import FinetuneRequest, Finetuning, check_finetuning, finetune_run
 from surefoot.faults import Faults
 from surefoot.observer import StrictOption
+from surefoot.report.found_rows import online_sentences
 from surefoot.runs.output_folder import check_output_folder
 from surefoot.text import shell_word
 
@@ -53,12 +53,10 @@ def run(arguments: Sequence[str]) -> None:
             observer=Terminal(strict=options.strict),
             faults=faults,
         )
-    last = [row for row in rows if row["round"] == rows[-1]["round"]]
-    cost, episodes = sum(row["total_cost"] for row in last), sum(row["episodes"] for row in last)
-    violating = sum(row["violating_episodes"] for row in last)
-    say(f"{options.out}: {episodes:,} episodes, {violating:,} of them with a violation, cost {cost:g} in all.")
-    if rates := [rate for row in rows if (rate := row["metrics"].get("act/online_rate")) is not None]:
-        say(f"The actor that learns acted in {sum(rates) / len(rates):.1%} of the steps, the offline one in the rest.")
+    first, *others = online_sentences(rows)
+    say(f"{options.out}: {first}")
+    for sentence in others:
+        say(sentence)
     say(f"measure it with: surefoot evaluate {shell_word(options.out)}")
 
 

@@ -2,7 +2,6 @@
 them, and called by their flags."""
 
 import dataclasses
-import math
 import typing
 from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Any
@@ -14,9 +13,10 @@ from surefoot.cli.config_file import negated, without_negation
 from surefoot.cli.terminal import warn
 from surefoot.errors import Fault, flag
 from surefoot.hyperparameters import is_renamed
-from surefoot.ranges import Declared, declared_fields, fault_of, shown
+from surefoot.ranges import Declared, declared_fields
 from surefoot.routes import POSITIONAL, SWITCH
 from surefoot.types import FORMERLY, GROUP
+from surefoot.words import known_words, number_of, word_fault, words_after
 
 
 class Option(typing.NamedTuple):
@@ -119,7 +119,7 @@ def with_todays_names(kind: Any, arguments: Sequence[str], *, quietly: bool = Fa
 def is_flag(word: str) -> bool:
     """Whether a word begins a flag, and is no negative number."""
     return word.startswith("--") or (
-        word.startswith("-") and word[1:2].isalpha() and _number(word, whole=False) is None
+        word.startswith("-") and word[1:2].isalpha() and number_of(word, whole=False) is None
     )
 
 
@@ -173,35 +173,15 @@ def argument_faults(kind: Any, arguments: Sequence[str]) -> list[tuple[str, str]
     """The flags whose values in the arguments are no numbers, lie outside of the ranges or are none of the words that
     the fields of `kind` declare, with what is wrong. Flags without a value, or with another number of them, are left to
     others."""
-    known = {option.flag: option for option in leaves(kind) if option.declared.numeric or _words_of(option.declared)}
+    known = {option.flag: option for option in leaves(kind) if option.declared.numeric or known_words(option.declared)}
     found: list[tuple[str, str]] = []
     for name, words in _given(arguments, known):
         declared = known[name].declared
         taken = words[: int(min(words_after(declared), len(words)))]  # others are not the flag's
-        sentences = (_value_fault(word, declared) for word in taken if not (declared.optional and word == "None"))
+        sentences = (word_fault(word, declared) for word in taken if not (declared.optional and word == "None"))
         if (sentence := next(filter(None, sentences), None)) is not None:
             found.append((name, sentence))
     return found
-
-
-def _value_fault(word: str, declared: Declared) -> str | None:
-    """What is wrong with a word as a value; None where nothing is."""
-    if known := _words_of(declared):
-        return None if word in known else f"expected one of {', '.join(known)}, found {shown(word)}"
-    assert declared.range is not None
-    whole = float not in declared.kinds
-    value = _number(word, whole=whole)
-    if value is not None:
-        return fault_of(value, declared.range, whole=whole)
-    others = not {int, float}.issuperset(declared.kinds)
-    return None if others else f"expected a {'whole ' if whole else ''}number, found {shown(word)}"
-
-
-def _words_of(declared: Declared) -> tuple[str, ...]:
-    """The words that a flag takes alone; empty where it takes any."""
-    if len(declared.kinds) != 1 or typing.get_origin(declared.kinds[0]) is not typing.Literal:
-        return ()
-    return tuple(map(str, typing.get_args(declared.kinds[0])))
 
 
 def without_flags(kind: Any, arguments: Sequence[str], names: Collection[str]) -> list[str]:
@@ -227,15 +207,6 @@ def given_flags(arguments: Sequence[str]) -> set[str]:
     return {without_negation(argument.partition("=")[0]) for argument in arguments if argument.startswith("--")}
 
 
-def words_after(declared: Declared) -> float:
-    """How many words follow a flag; infinity where any number may."""
-    if declared.kinds == (bool,):
-        return 0
-    if declared.variadic is None:
-        return 1
-    return math.inf if declared.length is None else declared.length
-
-
 def _given(arguments: Sequence[str], known: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     """The known flags among the arguments, each with the words after it."""
     name, words = "", []
@@ -247,13 +218,6 @@ def _given(arguments: Sequence[str], known: dict[str, Any]) -> Iterator[tuple[st
             yield name, words
         name, equals, value = argument.partition("=")
         name, words = name.replace("_", "-"), [value] if equals else []
-
-
-def _number(word: str, *, whole: bool) -> int | float | None:
-    try:
-        return int(word) if whole else float(word)
-    except ValueError:
-        return None
 
 
 def flags_of(fault: Fault, kind: Any, arguments: Sequence[str]) -> tuple[list[str], set[str]]:

@@ -5,11 +5,11 @@ field of the algorithm is a flag, so that presets change defaults and the comman
 """
 
 import argparse
+import dataclasses
 import io
-import os
 import re
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, redirect_stderr
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,6 +72,24 @@ def parse(
     if command.split()[0] not in WITHOUT_JAX:
         start_jax()
     return options
+
+
+def given_options(kind: Any, arguments: Sequence[str], *, refused: Collection[str] = ()) -> frozenset[str]:
+    """The fields of a command's options that a command line names, whatever values it gives them; without those of
+    which the flags were refused already."""
+    arguments = with_todays_names(kind, arguments, quietly=True)
+    words = {word[2:].split("=", 1)[0].replace("-", "_") for word in arguments if word.startswith("--")}
+    names = words - {name.removeprefix("--").replace("-", "_") for name in refused}
+    return frozenset(field.name for field in dataclasses.fields(kind) if field.name in names)
+
+
+@contextmanager
+def gathering(kind: Any, arguments: Sequence[str], *, command: str) -> Iterator[tuple[Any, frozenset[str], Faults]]:
+    """The options of a command, the names of those that are given, and the faults so far, which the work goes on to
+    gather: they are all one `ConfigError` as the block ends, or as the work settles them."""
+    with Faults() as faults:
+        options = parse(kind, arguments, command=command, faults=faults)
+        yield options, given_options(kind, arguments, refused=faults.flags), faults
 
 
 def _gather(kind: Any, arguments: Sequence[str], faults: Faults) -> set[str]:
@@ -173,19 +191,6 @@ def parse_with_hyperparameters(
     generic: Any = kind
     default = kind(hyper=choice.defaults, **defaults)
     return parse(generic[type(choice.defaults)], arguments, command=command, default=default, faults=faults)
-
-
-def one_thread_a_device(choice: Choice) -> None:
-    """For the preset `small`, let XLA use one thread for each of the CPU's devices, which are one a core; to be called
-    before its backend starts.
-
-    Its networks do not gain from several threads. Measured on two cores, three seeds of FISOR:
-    153 s of training with a device a core and one thread each, 235 s with one device of two threads.
-    """
-    if choice.preset == presets.DEFAULT_PRESET:
-        os.environ.setdefault(
-            "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_cpu_enable_concurrency_optimized_scheduler=false"
-        )
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

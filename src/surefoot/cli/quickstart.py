@@ -8,12 +8,14 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
-from surefoot.cli.options import Choice, choose, one_thread_a_device, parse_seeds, parse_with_hyperparameters
+from surefoot import presets
+from surefoot.cli.options import Choice, choose, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import Terminal
 from surefoot.cli.terminal import say, say_lines
 from surefoot.experiments.quickstart import QuickstartRequest, QuickstartSettings, begun, check_agreement, quickstart
 from surefoot.experiments.unread import refuse_unread
 from surefoot.faults import Faults
+from surefoot.jax_start import one_thread_a_device
 from surefoot.report.run_page import PAGE
 from surefoot.report.summary_text import summary_text
 from surefoot.runs.evaluation_files import NotKeptError
@@ -36,7 +38,8 @@ def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     with Faults() as faults:
         choice, defaults = _begun(arguments, choose(()))
-        one_thread_a_device(choice)
+        if choice.preset == presets.DEFAULT_PRESET:
+            one_thread_a_device()
         options: QuickstartOptions[Any] = parse_with_hyperparameters(
             QuickstartOptions, arguments, choice, command="quickstart", faults=faults, **defaults
         )

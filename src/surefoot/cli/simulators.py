@@ -9,10 +9,11 @@ import tyro
 from surefoot.cli.progress import Terminal
 from surefoot.cli.subcommands import Subcommand, run_subcommand
 from surefoot.cli.terminal import say, say_lines
-from surefoot.envs.simulators.check import Probe, probe_all
+from surefoot.envs.simulators.check import probe_all
 from surefoot.envs.simulators.install import install
 from surefoot.errors import ConfigError, SimulatorError
 from surefoot.ranges import COUNT, Range, Ranged
+from surefoot.report.found_rows import probe_rows
 from surefoot.report.tables import plain_table
 from surefoot.tasks.dsrl import DSRL_TASKS
 from surefoot.tasks.trebi import ROBOTS
@@ -49,24 +50,10 @@ def _install(options: InstallOptions) -> None:
 
 def _check(options: CheckOptions) -> None:
     found = probe_all(options.tasks, steps=options.steps, observer=Terminal())
-    say_lines(plain_table([_row(name, result) for name, result in found.items()]))
+    say_lines(plain_table(probe_rows(found)))
     failures = [str(result) for result in found.values() if isinstance(result, SimulatorError)]
     if failures:
         raise SimulatorError(f"{len(failures)} of {len(found)} tasks failed; the first: {failures[0]}")
-
-
-def _row(name: str, result: Probe | SimulatorError) -> dict[str, str]:
-    if isinstance(result, SimulatorError):
-        return {"task": name, "result": "FAILED"}
-    return {
-        "task": name,
-        "result": "ok",
-        "observation": str(result.observation_dim),
-        "action": str(result.action_dim),
-        "horizon": str(result.horizon),
-        "steps per CPU second": f"{result.steps_per_cpu_second:,.0f}",
-        "reset, CPU ms": f"{1000 * result.reset_cpu_seconds:.1f}",
-    }
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -3,11 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from surefoot.cli.options import parse
-from surefoot.cli.routes import given_options
+from surefoot.cli.options import gathering, parse
 from surefoot.cli.terminal import say_lines
 from surefoot.errors import check_name
-from surefoot.faults import Faults
 
 
 class Subcommand(NamedTuple):
@@ -63,6 +61,5 @@ def run_subcommand(
     elif not command.gathers:
         command.work(parse(command.options, rest, command=words))
     else:
-        with Faults() as faults:
-            options = parse(command.options, rest, command=words, faults=faults)
-            command.work(options, given=given_options(command.options, rest, refused=faults.flags), faults=faults)
+        with gathering(command.options, rest, command=words) as (options, given, faults):
+            command.work(options, given=given, faults=faults)

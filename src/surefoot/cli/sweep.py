@@ -12,13 +12,12 @@ from surefoot.cli.options import (
     Choice,
     choose,
     choose_or_refuse,
-    one_thread_a_device,
+    given_options,
     parse_seeds,
     parse_with_hyperparameters,
 )
 from surefoot.cli.progress import Terminal
 from surefoot.cli.resume import folder_to_resume, refuse_other_choice
-from surefoot.cli.routes import given_options
 from surefoot.cli.terminal import say, say_lines
 from surefoot.data.own_tasks import find_task
 from surefoot.errors import ConfigError
@@ -27,6 +26,7 @@ from surefoot.experiments.sweep import PICTURE, SweepRequest, SweepSettings, swe
 from surefoot.experiments.unread import refuse_unread
 from surefoot.faults import Faults
 from surefoot.hyperparameters import prefixed
+from surefoot.jax_start import one_thread_a_device
 from surefoot.observer import StrictOption
 from surefoot.report.summary_rows import comparison_rows
 from surefoot.report.tables import plain_table
@@ -71,7 +71,8 @@ def run(arguments: Sequence[str]) -> None:
             with faults.also():
                 refuse_other_choice(begun.place, choice, arguments)
             defaults = {name: getattr(there, name) for name in (*_AGREED, "data")}
-        one_thread_a_device(choice)
+        if choice.preset == presets.DEFAULT_PRESET:
+            one_thread_a_device()
         options = _parsed(arguments, choice, faults, **defaults)
         refuse_unread(options.hyper, choice.defaults, faults)
         command = ("surefoot", "sweep", *arguments)

@@ -9,7 +9,7 @@ import tyro
 
 from surefoot import presets
 from surefoot.cli.next_commands import measuring_command
-from surefoot.cli.options import choose_or_refuse, one_thread_a_device, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.options import choose_or_refuse, parse_seeds, parse_with_hyperparameters
 from surefoot.cli.progress import Terminal
 from surefoot.cli.resume import resumed_choice, run_to_resume, train_defaults
 from surefoot.cli.terminal import say
@@ -18,6 +18,7 @@ from surefoot.experiments.train import train_run
 from surefoot.experiments.train_request import TrainRequest, TrainSettings, train_settings
 from surefoot.experiments.unread import refuse_unread
 from surefoot.faults import Faults
+from surefoot.jax_start import one_thread_a_device
 from surefoot.observer import StrictOption
 from surefoot.runs.origin import check_spec
 from surefoot.runs.output_folder import check_output_folder
@@ -61,7 +62,8 @@ def run(arguments: Sequence[str]) -> None:
             choice, defaults = choose_or_refuse(TrainOptions, arguments, faults), {}
         else:
             choice, defaults = resumed_choice(resumed, arguments, faults), train_defaults(config)
-        one_thread_a_device(choice)
+        if choice.preset == presets.DEFAULT_PRESET:
+            one_thread_a_device()
         options: TrainOptions[Any] = parse_with_hyperparameters(
             TrainOptions,
             arguments,

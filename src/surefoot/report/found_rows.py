@@ -1,0 +1,82 @@
+"""What commands found, as rows of tables and as sentences: latency, margins, simulators, data, episodes online."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from surefoot.data import Dataset
+from surefoot.data.describe import coverage
+from surefoot.data.frames import FrameData
+from surefoot.envs.simulators.check import Probe
+from surefoot.errors import SimulatorError
+from surefoot.safety.calibration import Calibration
+
+
+def latency_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
+    """How long a policy takes to act, for each number of environments."""
+    return [
+        {
+            "environments": str(record["batch"]),
+            "calls": str(record["calls"]),
+            "compiling": f"{record['first_call_seconds']:.2f} s",
+            "median": f"{record['p50_ms']:.3g} ms",
+            "95th percentile": f"{record['p95_ms']:.3g} ms",
+            "99th percentile": f"{record['p99_ms']:.3g} ms",
+            "median for each": f"{record['p50_ms'] / record['batch']:.3g} ms",
+        }
+        for record in found["batches"]
+    ]
+
+
+def probe_rows(found: Mapping[str, Probe | SimulatorError]) -> list[dict[str, str]]:
+    """What simulators were found to do, or that they failed."""
+    return [_probe_row(name, result) for name, result in found.items()]
+
+
+def _probe_row(name: str, result: Probe | SimulatorError) -> dict[str, str]:
+    if isinstance(result, SimulatorError):
+        return {"task": name, "result": "FAILED"}
+    return {
+        "task": name,
+        "result": "ok",
+        "observation": str(result.observation_dim),
+        "action": str(result.action_dim),
+        "horizon": str(result.horizon),
+        "steps per CPU second": f"{result.steps_per_cpu_second:,.0f}",
+        "reset, CPU ms": f"{1000 * result.reset_cpu_seconds:.1f}",
+    }
+
+
+def calibration_rows(found: Calibration) -> list[dict[str, str]]:
+    """Margins of each seed and level; the costs that budgets kept."""
+    rows = []
+    for seed, levels in found.seeds.items():
+        for level, margins in levels.items():
+            listed = "  ".join(f"{value:.3g}" for value in margins)
+            rows.append({"seed": seed, "level": level, f"margin of each {found.stretch} steps": listed})
+    for seed, levels in found.kept.items():
+        for level, (given, kept) in levels.items():
+            listed = "  ".join(f"{budget:.3g}: {cost:.3g}" for budget, cost in zip(given, kept, strict=True))
+            holds = f"{found.holds_from(int(seed), float(level)):.3g}"
+            rows.append({"seed": seed, "level": level, "holds from": holds, "budget given: cost kept to": listed})
+    return rows
+
+
+def coverage_sentence(dataset: Dataset | FrameData) -> str:
+    """What a dataset holds, in a line."""
+    found = coverage(dataset)
+    return (
+        f"{found['transitions']:,} transitions in {found['episodes']:,} episodes, "
+        f"{found['violation_free_rate']:.1%} of them without violation, mean return {found['return_mean']:.2f}."
+    )
+
+
+def online_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The last round of fine-tuning: what its episodes cost; and who acted in all rounds, where two policies did."""
+    last = [row for row in rows if row["round"] == rows[-1]["round"]]
+    cost, episodes = sum(row["total_cost"] for row in last), sum(row["episodes"] for row in last)
+    violating = sum(row["violating_episodes"] for row in last)
+    found = [f"{episodes:,} episodes, {violating:,} of them with a violation, cost {cost:g} in all."]
+    if rates := [rate for row in rows if (rate := row["metrics"].get("act/online_rate")) is not None]:
+        share = sum(rates) / len(rates)
+        found.append(f"The actor that learns acted in {share:.1%} of the steps, the offline one in the rest.")
+    return found
