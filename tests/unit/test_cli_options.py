@@ -9,10 +9,11 @@ import pytest
 import tyro
 
 from surefoot import presets
+from surefoot.api.options import parse_seeds
 from surefoot.cli.main import main
-from surefoot.cli.options import choose, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.options import choose, parse_with_hyperparameters
 from surefoot.cli.train import TrainOptions
-from surefoot.errors import ConfigError, UnknownNameError
+from surefoot.errors import ConfigError, UnknownNameError, flag, options_called
 from surefoot.hyperparameters import change, flat
 from surefoot.tasks import get_task
 
@@ -98,7 +99,8 @@ def test_seeds_as_range_list_or_number(text: str, seeds: tuple[int, ...]) -> Non
     ],
 )
 def test_bad_seeds_are_refused_with_what_was_found(text: str) -> None:
-    with pytest.raises(ConfigError, match=rf"^--seeds: expected .*found .*{re.escape(text)}"):
+    sentence = rf"^--seeds: expected .*found .*{re.escape(text)}"
+    with options_called(flag), pytest.raises(ConfigError, match=sentence):
         parse_seeds(text)
 
 

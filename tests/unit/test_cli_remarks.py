@@ -2,7 +2,7 @@
 
 import pytest
 
-from surefoot.cli.remarks import remark
+from surefoot.cli.terminal import remark
 from surefoot.errors import ConfigError
 
 

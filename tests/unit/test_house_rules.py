@@ -68,8 +68,10 @@ FLAGS_BELOW_CLI: dict[str, int] = {
     "evaluation/budgets.py": 9, "safety/calibration.py": 3,
 }  # fmt: skip
 """Texts that name a flag. Errors name the option (errors.option), which the command line words as its flag."""
-OF_OTHERS = ("envs/simulators/install.py", "report/page.py", "testing/plugin.py", "testing/test_algorithm.py")
-"""pip's flags, a style sheet's variables, and pytest's."""
+OF_OTHERS = (
+    "envs/simulators/install.py", "jax_start.py", "report/page.py", "testing/plugin.py", "testing/test_algorithm.py",
+)  # fmt: skip
+"""pip's flags, XLA's, a style sheet's variables, and pytest's."""
 
 
 def texts(tree: ast.Module) -> Iterator[str]:

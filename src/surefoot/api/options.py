@@ -1,12 +1,13 @@
 """Options that a caller gives by name, as a request takes them."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from surefoot.errors import ConfigError, check_name
+from surefoot.errors import ConfigError, check_name, option
 from surefoot.hyperparameters import renamed
 from surefoot.training.run_directory import MOST_SEEDS
 
@@ -36,3 +37,21 @@ def seeds_of(seeds: object) -> tuple[int, ...]:
     if not found or len(set(found)) != len(found) or len(found) > MOST_SEEDS:
         raise ConfigError(f"seeds: expected a number of seeds, or a list of different ones, found {seeds!r:.80}.")
     return found
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`0:3` as (0, 1, 2), `0,1,5` as it stands, `5` as (5,). Raises `ConfigError`."""
+    if match := re.fullmatch(r"\s*(\d{1,10}):(\d{1,10})\s*", text):
+        first, end = (int(number) for number in match.groups())
+        if not 0 < end - first <= MOST_SEEDS:
+            raise ConfigError(
+                f"{option('seeds')}: expected 1 to {MOST_SEEDS} seeds, found {max(end - first, 0)} in '{text}'."
+            )
+        seeds = tuple(range(first, end))
+    elif re.fullmatch(r"\s*\d{1,10}(\s*,\s*\d{1,10})*\s*", text):
+        seeds = tuple(int(number) for number in text.split(","))
+    else:
+        raise ConfigError(f"{option('seeds')}: expected a range as 0:3, a list as 0,1,2 or a number, found '{text}'.")
+    if len(set(seeds)) != len(seeds) or max(seeds) >= 2**31:
+        raise ConfigError(f"{option('seeds')}: expected different whole numbers from 0 to 2**31 - 1, found '{text}'.")
+    return seeds

@@ -8,8 +8,7 @@ import tyro
 from surefoot import data
 from surefoot.cli.options import gathering
 from surefoot.cli.progress import Terminal
-from surefoot.cli.remarks import remark
-from surefoot.cli.terminal import say
+from surefoot.cli.terminal import remark, say
 from surefoot.data.remarks import remarks
 from surefoot.experiments.collect import collect
 from surefoot.experiments.collect_request import CollectRequest

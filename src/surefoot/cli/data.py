@@ -9,12 +9,11 @@ from typing import Annotated, Any
 import tyro
 
 from surefoot import data
-from surefoot.cli.data_tables import description_tables, gaps_sentence, library_table
+from surefoot.cli.data_tables import description_tables, library_table
 from surefoot.cli.progress import Terminal
-from surefoot.cli.remarks import remark
 from surefoot.cli.subcommands import Subcommand, run_subcommand
-from surefoot.cli.terminal import say, show
-from surefoot.data.describe import describe
+from surefoot.cli.terminal import remark, say, show
+from surefoot.data.describe import describe, gaps_sentence
 from surefoot.data.selection import naming
 from surefoot.errors import ConfigError
 from surefoot.experiments.data_convert import ConvertRequest, convert

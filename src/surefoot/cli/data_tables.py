@@ -1,13 +1,11 @@
 """A dataset's description, and the state of a folder of files, as tables on a terminal."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rich.table import Table
 
-from surefoot.data.describe import Description, image_range
-from surefoot.data.frames import FrameData
-from surefoot.experiments.data_source import Opened
+from surefoot.data.describe import Description
+from surefoot.experiments.data_source import Opened, facts_of
 
 BAR = 24
 """Widest bar, in characters."""
@@ -20,16 +18,6 @@ def description_tables(found: Description, opened: Opened) -> Iterator[Table]:
     yield _spreads(found)
     yield _limits(found)
     yield _bins(found)
-
-
-def gaps_sentence(found: Description) -> str:
-    """Where there are no episodes."""
-    empty = int((found.cells == 0).sum())
-    notes = [f"{len(found.gaps)} of {len(found.cost_counts)} bins of the cost are empty"]
-    notes.append(f"{empty} of {found.cells.size} cells of cost and return")
-    if found.outside:
-        notes.append(f"{found.outside:,} episodes lie outside of the reference ranges")
-    return "; ".join(notes) + "."
 
 
 def library_table(rows: Sequence[tuple[str, str, str]]) -> Table:
@@ -45,34 +33,9 @@ def _facts(found: Description, opened: Opened) -> Table:
     table.add_column()
     table.add_column(overflow="fold")  # a long path is broken, not cut
     table.add_row(opened.task.name, str(opened.path), style="bold")
-    facts: dict[str, Any] = {
-        "transitions": f"{found.transitions:,}",
-        "episodes": _episodes(found, opened.task.horizon),
-        "after the last end": f"{found.unfinished_rows:,} transitions of an unfinished episode",
-        "steps with a cost": f"{found.costly_steps:.1%}",
-        **_images(opened),
-        "origin": opened.card.get("origin") or opened.card.get("recipe") or "no card",
-    }
-    for name, value in facts.items():
-        table.add_row(name, str(value))
+    for name, value in facts_of(found, opened).items():
+        table.add_row(name, value)
     return table
-
-
-def _episodes(found: Description, horizon: int) -> str:
-    ends = f"{found.terminated:,} terminated, the others cut"
-    if found.limit_length is not None:
-        limit = "the horizon" if found.limit_length == horizon else "one length for all"
-        ends += f"; those after {found.limit_length} steps, {limit}, look cut by a time limit"
-    return f"{found.episodes:,} ({ends})"
-
-
-def _images(opened: Opened) -> dict[str, str]:
-    """What the observations are, where they are images."""
-    if not isinstance(opened.data, FrameData):
-        return {}
-    count, *shape = opened.data.observations.shape
-    low, high = image_range(opened.data)
-    return {"images": f"{count:,} of {' x '.join(map(str, shape))}, values {low} to {high}"}
 
 
 def _spreads(found: Description) -> Table:

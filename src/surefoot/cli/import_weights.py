@@ -7,7 +7,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from surefoot import presets
-from surefoot.cli.options import choose_or_refuse, parse_seeds, parse_with_hyperparameters
+from surefoot.api.options import parse_seeds
+from surefoot.cli.options import choose_or_refuse, parse_with_hyperparameters
 from surefoot.cli.terminal import say
 from surefoot.errors import check_name
 from surefoot.experiments.import_weights import WeightsSettings, import_diffuser

@@ -3,7 +3,6 @@
 Commands are imported when they are called: `surefoot --help` loads neither JAX nor tyro.
 """
 
-import errno
 import importlib
 import os
 import sys
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 
 from surefoot.cli.terminal import drop, flush_output, note, prepare_streams, say, say_lines
 from surefoot.errors import ConfigError, SurefootError, check_name, flag, options_called
+from surefoot.foreign_errors import foreign_sentence, system_sentence
 from surefoot.interrupts import Stopped, stopping
 from surefoot.jax_start import prepare_jax
 from surefoot.streams import forgiving_stderr
@@ -116,10 +116,10 @@ def _answer(words: list[str]) -> int:
         drop(sys.stdout)
         return PIPE_CLOSED
     except OSError as error:
-        note(f"error: {_system_sentence(error)}")
+        note(f"error: {system_sentence(error)}")
         code = USER_ERROR
     except (MemoryError, RuntimeError, FloatingPointError) as error:
-        if (sentence := _sentence(error)) is None:
+        if (sentence := foreign_sentence(error)) is None:
             raise
         note(f"error: {sentence}")
         code = USER_ERROR
@@ -128,22 +128,6 @@ def _answer(words: list[str]) -> int:
     except OSError:
         drop(sys.stdout)
     return code
-
-
-def _sentence(error: Exception) -> str | None:
-    """What to say of an error that is none of ours: memory that ran out, JAX's platform, JAX's own search for NaN."""
-    if isinstance(error, FloatingPointError):
-        return f"{str(error).splitlines()[0].rstrip('.')} (JAX_DEBUG_NANS or JAX_DEBUG_INFS is set)."
-    if "jax" in sys.modules:
-        from surefoot.numerics import is_out_of_memory, platform_sentence
-
-        if (found := platform_sentence(error)) is not None:
-            return found
-        if not is_out_of_memory(error):
-            return None
-    elif not isinstance(error, MemoryError):
-        return None
-    return "out of memory: what the command needs at once does not fit; give it less, or a machine with more."
 
 
 def usage() -> str:
@@ -187,14 +171,6 @@ def _dispatch(name: str, arguments: Sequence[str]) -> int:
     except SystemExit as stop:  # tyro has printed its help
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     return 0
-
-
-def _system_sentence(error: OSError) -> str:
-    """What the system says against a file, and the way out where the disk is full."""
-    place = f"{error.filename}: " if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename != "standard output":
-        return f"{place}expected room on the disk, found it full; free some and start the command again."
-    return f"{place}{(error.strerror or str(error)).rstrip('.')}."
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ field of the algorithm is a flag, so that presets change defaults and the comman
 import argparse
 import dataclasses
 import io
-import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ from surefoot.errors import ConfigError, FieldError, SurefootError
 from surefoot.faults import Faults
 from surefoot.numerics import start_jax
 from surefoot.tasks import Task
-from surefoot.training.run_config import MOST_SEEDS
 
 WITHOUT_JAX = ("data", "simulators", "task")
 """Commands that need no platform of JAX's."""
@@ -138,6 +136,17 @@ def _parsed(kind: Any, words: list[str], *, prog: str, default: Any, given: Sequ
         raise ConfigError(f"{' '.join(text[:advice]).rstrip('.')}; {prog} --help shows all options.") from stop
 
 
+def peek(arguments: Sequence[str], *switches: str, **defaults: Any) -> argparse.Namespace:
+    """The values of a few flags among the words, before all are read; those in `switches` have none. Raises
+    `argparse.ArgumentError`."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name, value in defaults.items():
+        parser.add_argument(f"--{name}", default=value)
+    for name in switches:
+        parser.add_argument(f"--{name}", action="store_true")
+    return parser.parse_known_args(list(arguments))[0]
+
+
 def choose(
     arguments: Sequence[str],
     *,
@@ -150,15 +159,12 @@ def choose(
 
     Raises `UnknownNameError`, listing the near names, `ConfigError` where a value is missing.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name, value in (("algorithm", algorithm), ("task", task), ("preset", preset)):
-        parser.add_argument(f"--{name}", default=value)
-    parser.add_argument("--data", type=Path, default=None)
     try:
-        found, _ = parser.parse_known_args(list(arguments))
+        found = peek(arguments, algorithm=algorithm, task=task, preset=preset, data=None)
     except argparse.ArgumentError as error:
         raise ConfigError(f"{error.argument_name}: expected a name, found none.") from error
-    chosen = known if known is not None and found.task == known.name else find_task(found.task, data=found.data)
+    data = None if found.data is None else Path(found.data)
+    chosen = known if known is not None and found.task == known.name else find_task(found.task, data=data)
     defaults = presets.build(found.algorithm, chosen, preset=found.preset)
     return Choice(found.algorithm, chosen, found.preset, defaults)
 
@@ -189,21 +195,7 @@ def parse_with_hyperparameters(
     own in `kind`; `tyro.MISSING` makes one required.
     """
     generic: Any = kind
-    default = kind(hyper=choice.defaults, **defaults)
+    chosen = {"algorithm": choice.algorithm, "task": choice.task.name, "preset": choice.preset}
+    own = {field.name: chosen[field.name] for field in dataclasses.fields(generic) if field.name in chosen}
+    default = kind(hyper=choice.defaults, **{**own, **defaults})
     return parse(generic[type(choice.defaults)], arguments, command=command, default=default, faults=faults)
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """`0:3` as (0, 1, 2), `0,1,5` as it stands, `5` as (5,). Raises `ConfigError`."""
-    if match := re.fullmatch(r"\s*(\d{1,10}):(\d{1,10})\s*", text):
-        first, end = (int(number) for number in match.groups())
-        if not 0 < end - first <= MOST_SEEDS:
-            raise ConfigError(f"--seeds: expected 1 to {MOST_SEEDS} seeds, found {max(end - first, 0)} in '{text}'.")
-        seeds = tuple(range(first, end))
-    elif re.fullmatch(r"\s*\d{1,10}(\s*,\s*\d{1,10})*\s*", text):
-        seeds = tuple(int(number) for number in text.split(","))
-    else:
-        raise ConfigError(f"--seeds: expected a range as 0:3, a list as 0,1,2 or a number, found '{text}'.")
-    if len(set(seeds)) != len(seeds) or max(seeds) >= 2**31:
-        raise ConfigError(f"--seeds: expected different whole numbers from 0 to 2**31 - 1, found '{text}'.")
-    return seeds

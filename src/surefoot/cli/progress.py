@@ -9,8 +9,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from surefoot.cli.remarks import remark
-from surefoot.cli.terminal import note, say, warn
+from surefoot.cli.terminal import note, remark, say, warn
 from surefoot.observer import Observer
 from surefoot.text import duration, printable
 

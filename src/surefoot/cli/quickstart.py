@@ -9,7 +9,8 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 
 from surefoot import presets
-from surefoot.cli.options import Choice, choose, parse_seeds, parse_with_hyperparameters
+from surefoot.api.options import parse_seeds
+from surefoot.cli.options import Choice, choose, parse_with_hyperparameters, peek
 from surefoot.cli.progress import Terminal
 from surefoot.cli.terminal import say, say_lines
 from surefoot.experiments.quickstart import QuickstartRequest, QuickstartSettings, begun, check_agreement, quickstart
@@ -66,17 +67,14 @@ def _request(options: QuickstartOptions[Any]) -> QuickstartRequest:
 def _begun(arguments: Sequence[str], choice: Choice) -> tuple[Choice, dict[str, Any]]:
     """The options of the quickstart that lies in the folder as defaults: those of an earlier command, which need not be
     repeated. The choice as it is where there is none, or it is to be removed."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--out", type=Path, default=QuickstartOptions.out)
-    parser.add_argument("--overwrite", action="store_true")
     try:
-        given, _ = parser.parse_known_args(list(arguments))
+        given = peek(arguments, "overwrite", out=QuickstartOptions.out)
     except argparse.ArgumentError:  # the parser of all options says so
         return choice, {}
     if (
         given.overwrite
         or {"-h", "--help"} & set(arguments)
-        or (found := begun(given.out, type(choice.defaults))) is None
+        or (found := begun(Path(given.out), type(choice.defaults))) is None
     ):
         return choice, {}
     algorithm, settings = found

@@ -28,14 +28,12 @@ class ReportOptions:
 def run(arguments: Sequence[str]) -> None:
     """Run the command."""
     options = parse(ReportOptions, arguments, command="report")
-    say(f"The report lies at {_written(options)}")
-
-
-def _written(options: ReportOptions) -> Path:
     if not options.runs:
         raise ConfigError("report: expected the folder of a run, found none.")
     if len(options.runs) == 1:
-        return report(options.runs[0], out=options.out, observer=Terminal())
-    if options.out is None:
+        page = report(options.runs[0], out=options.out, observer=Terminal())
+    elif options.out is None:
         raise ConfigError("--out: expected a folder for the comparison of several runs, found none.")
-    return compare(options.runs, options.out, observer=Terminal())
+    else:
+        page = compare(options.runs, options.out, observer=Terminal())
+    say(f"The report lies at {page}")

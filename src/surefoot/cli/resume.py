@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from surefoot.algorithms import algorithm_class
 from surefoot.cli.flags import with_todays_names
-from surefoot.cli.options import Choice, choose, parse
+from surefoot.cli.options import Choice, choose, parse, peek
 from surefoot.errors import ConfigError
 from surefoot.experiments.agreement import refuse_differing, selected
 from surefoot.faults import Faults
@@ -28,11 +28,8 @@ def run_to_resume(arguments: Sequence[str]) -> RunDirectory | None:
 
 def folder_to_resume(arguments: Sequence[str]) -> Path | None:
     """The folder of `--out FOLDER --resume`; None where nothing is to be resumed."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--out")
-    parser.add_argument("--resume", action="store_true")
     try:
-        found, _ = parser.parse_known_args(list(arguments))
+        found = peek(arguments, "resume", out=None)
     except argparse.ArgumentError:  # the parser of all options says so
         return None
     if {"-h", "--help"} & set(arguments) or not found.resume or not found.out:
@@ -70,7 +67,7 @@ def _names_of(choice: Choice) -> dict[str, str]:
 
 def train_defaults(config: RunConfig) -> dict[str, Any]:
     """The options of `surefoot train` with which the run was trained."""
-    recorded = _recorded(config.command, ("--stream", "--share"))
+    recorded = _recorded(config.command, ("stream", "share"))
     return {
         "seeds": ",".join(map(str, config.seeds)),
         "data": Path(config.data_path),
@@ -83,11 +80,8 @@ def train_defaults(config: RunConfig) -> dict[str, Any]:
 
 def _recorded(command: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Options of the first command that the configuration does not hold otherwise."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in names:
-        parser.add_argument(name, default=argparse.SUPPRESS)
     try:
-        return vars(parser.parse_known_args(list(command))[0])
+        return vars(peek(command, **dict.fromkeys(names, argparse.SUPPRESS)))
     except argparse.ArgumentError:
         return {}
 
@@ -95,10 +89,14 @@ def _recorded(command: Sequence[str], names: Sequence[str]) -> dict[str, str]:
 def recorded_options(run: RunDirectory, kind: type[T], *, command: str) -> T:
     """The options of the command that began a run, which its configuration keeps. Raises `ConfigError` where that was
     another command."""
+    words = recorded_words(run, command, advice="; choose another folder with --out")
+    return parse(kind, with_todays_names(kind, words, quietly=True), command=command)
+
+
+def recorded_words(run: RunDirectory, command: str, *, advice: str = "") -> tuple[str, ...]:
+    """The options, as words, of the command that began a run. Raises `ConfigError` where that was another command."""
     words = run.read_config().command
     if words[:2] != ("surefoot", command):
-        raise ConfigError(
-            f"{run.path}: expected a run of surefoot {command}, found one of {' '.join(words[:2]) or 'others'}; "
-            f"choose another folder with --out."
-        )
-    return parse(kind, with_todays_names(kind, words[2:], quietly=True), command=command)
+        found = " ".join(words[:2]) or "others"
+        raise ConfigError(f"{run.path}: expected a run of surefoot {command}, found one of {found}{advice}.")
+    return words[2:]

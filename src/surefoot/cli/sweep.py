@@ -3,24 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
 from surefoot import presets
+from surefoot.api.options import parse_seeds
 from surefoot.cli.options import (
     Choice,
     choose,
     choose_or_refuse,
     given_options,
-    parse_seeds,
     parse_with_hyperparameters,
 )
 from surefoot.cli.progress import Terminal
-from surefoot.cli.resume import folder_to_resume, refuse_other_choice
+from surefoot.cli.resume import folder_to_resume, recorded_words, refuse_other_choice
 from surefoot.cli.terminal import say, say_lines
 from surefoot.data.own_tasks import find_task
-from surefoot.errors import ConfigError
 from surefoot.experiments.agreement import refuse_differing
 from surefoot.experiments.sweep import PICTURE, SweepRequest, SweepSettings, sweep
 from surefoot.experiments.unread import refuse_unread
@@ -66,26 +65,25 @@ def run(arguments: Sequence[str]) -> None:
         if begun is None:
             choice, defaults = choose_or_refuse(SweepOptions, arguments, faults), {}
         else:
-            there = begun.options
+            place, there, _ = begun
             choice = Choice(there.algorithm, find_task(there.task, data=there.data), there.preset, there.hyper)
             with faults.also():
-                refuse_other_choice(begun.place, choice, arguments)
+                refuse_other_choice(place, choice, arguments)
             defaults = {name: getattr(there, name) for name in (*_AGREED, "data")}
         if choice.preset == presets.DEFAULT_PRESET:
             one_thread_a_device()
         options = _parsed(arguments, choice, faults, **defaults)
         refuse_unread(options.hyper, choice.defaults, faults)
-        command = ("surefoot", "sweep", *arguments)
         if begun is not None:
-            command = begun.command
             with faults.also():
-                refuse_differing(begun.place, _agreed(begun.options), _agreed(options))
+                refuse_differing(begun[0], _agreed(begun[1]), _agreed(options))
         request = SweepRequest(
             **{field.name: getattr(options, field.name) for field in fields(SweepSettings)},
             algorithm=options.hyper, name=choice.algorithm, preset=choice.preset, task=choice.task, data=options.data,
             out=options.out, seeds=faults.attempt(lambda: parse_seeds(options.seeds), (0,)),
         )  # fmt: skip
         given = given_options(SweepOptions, arguments, refused=faults.flags)
+        command = ("surefoot", "sweep", *arguments) if begun is None else begun[2]
         observer = Terminal(strict=options.strict)
         records = sweep(request, command=command, given=given, observer=observer, faults=faults)
     rows = comparison_rows([(f"{100 * fraction:g} % of the episodes", summary) for fraction, summary in records])
@@ -94,10 +92,9 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _parsed(arguments: Sequence[str], choice: Choice, faults: Faults | None, **defaults: Any) -> SweepOptions[Any]:
-    named = {"algorithm": choice.algorithm, "task": choice.task.name, "preset": choice.preset}
     needed = {"data": tyro.MISSING, "out": tyro.MISSING}
     return parse_with_hyperparameters(
-        SweepOptions, arguments, choice, command="sweep", faults=faults, **{**named, **needed, **defaults}
+        SweepOptions, arguments, choice, command="sweep", faults=faults, **{**needed, **defaults}
     )
 
 
@@ -105,33 +102,18 @@ _AGREED = ("fraction", "data_filter", "seeds", "protocol", "episodes", "log_inte
 """Options that must be the same where a sweep is gone on with, as its hyper-parameters must."""
 
 
-class _Begun(NamedTuple):
-    """A sweep to go on with."""
-
-    place: RunDirectory
-    """Its folder, which is called a run in sentences."""
-    options: SweepOptions[Any]
-    """Of the command that began it; the data where they then lay."""
-    command: tuple[str, ...]
-    """That command."""
-
-
-def _begun(arguments: Sequence[str]) -> _Begun | None:
-    """The sweep that `--out FOLDER --resume` goes on with; None where nothing is to be resumed, or nothing was begun.
+def _begun(arguments: Sequence[str]) -> tuple[RunDirectory, SweepOptions[Any], tuple[str, ...]] | None:
+    """The sweep that `--out FOLDER --resume` goes on with: its folder, which is called a run in sentences, its options,
+    with the data where they then lay, and its command; None where nothing is to be resumed, or nothing was begun.
     Raises `ConfigError` where what was begun there is no sweep."""
     folder = folder_to_resume(arguments)
     runs = [] if folder is None else [RunDirectory(path) for path in sorted(folder.glob("fraction_*"))]
     run = next((one for one in runs if one.config_path.exists()), None)
     if folder is None or run is None:
         return None
-    config = run.read_config()
-    if config.command[:2] != ("surefoot", "sweep"):
-        raise ConfigError(
-            f"{run.path}: expected a run of surefoot sweep, found one of {' '.join(config.command[:2]) or 'others'}."
-        )
-    words = config.command[2:]
+    words, config = recorded_words(run, "sweep"), run.read_config()
     options = _parsed(words, choose(words), None)
-    return _Begun(RunDirectory(folder), replace(options, data=Path(config.data_path)), config.command)
+    return RunDirectory(folder), replace(options, data=Path(config.data_path)), config.command
 
 
 def _agreed(options: SweepOptions[Any]) -> dict[str, Any]:

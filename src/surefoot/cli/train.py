@@ -8,8 +8,9 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 
 from surefoot import presets
+from surefoot.api.options import parse_seeds
 from surefoot.cli.next_commands import measuring_command
-from surefoot.cli.options import choose_or_refuse, parse_seeds, parse_with_hyperparameters
+from surefoot.cli.options import choose_or_refuse, parse_with_hyperparameters
 from surefoot.cli.progress import Terminal
 from surefoot.cli.resume import resumed_choice, run_to_resume, train_defaults
 from surefoot.cli.terminal import say
@@ -70,9 +71,6 @@ def run(arguments: Sequence[str]) -> None:
             choice,
             command="train",
             faults=faults,
-            algorithm=choice.algorithm,
-            task=choice.task.name,
-            preset=choice.preset,
             out=tyro.MISSING,
             **defaults,
         )

@@ -152,3 +152,13 @@ def coverage(dataset: Dataset | FrameData) -> dict[str, Any]:
         "return_mean": float(dataset.returns.mean()) if len(free) and dataset.rewards is not None else None,
         "violating_steps_mean": float(dataset.violating_steps.mean()) if len(free) else None,
     }
+
+
+def gaps_sentence(found: Description) -> str:
+    """Where there are no episodes."""
+    empty = int((found.cells == 0).sum())
+    notes = [f"{len(found.gaps)} of {len(found.cost_counts)} bins of the cost are empty"]
+    notes.append(f"{empty} of {found.cells.size} cells of cost and return")
+    if found.outside:
+        notes.append(f"{found.outside:,} episodes lie outside of the reference ranges")
+    return "; ".join(notes) + "."

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from surefoot.checkpoint import versions
 from surefoot.data import Dataset, library, save
-from surefoot.data.describe import coverage
+from surefoot.data.describe import Description, coverage, image_range
 from surefoot.data.frames import FrameData
 from surefoot.data.own_tasks import find_task
 from surefoot.data.remarks import few_episodes, remarks
@@ -136,3 +136,33 @@ def write_result(
     observer.remark(few_episodes(after, before, what=f"{opened.path}: {what}"))
     save(out, result, card=card)
     observer.say(f"{out}: {after:,} of {before:,} episodes, {len(result):,} transitions.")
+
+
+def facts_of(found: Description, opened: Opened) -> dict[str, str]:
+    """What a dataset is, each fact with its name."""
+    facts: dict[str, Any] = {
+        "transitions": f"{found.transitions:,}",
+        "episodes": _episodes(found, opened.task.horizon),
+        "after the last end": f"{found.unfinished_rows:,} transitions of an unfinished episode",
+        "steps with a cost": f"{found.costly_steps:.1%}",
+        **_images(opened),
+        "origin": opened.card.get("origin") or opened.card.get("recipe") or "no card",
+    }
+    return {name: str(value) for name, value in facts.items()}
+
+
+def _episodes(found: Description, horizon: int) -> str:
+    ends = f"{found.terminated:,} terminated, the others cut"
+    if found.limit_length is not None:
+        limit = "the horizon" if found.limit_length == horizon else "one length for all"
+        ends += f"; those after {found.limit_length} steps, {limit}, look cut by a time limit"
+    return f"{found.episodes:,} ({ends})"
+
+
+def _images(opened: Opened) -> dict[str, str]:
+    """What the observations are, where they are images."""
+    if not isinstance(opened.data, FrameData):
+        return {}
+    count, *shape = opened.data.observations.shape
+    low, high = image_range(opened.data)
+    return {"images": f"{count:,} of {' x '.join(map(str, shape))}, values {low} to {high}"}
