@@ -120,6 +120,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "algorithms": algorithms,
     "flagship": flagship,
     "fisor-front": front,
+    "safe-imitation": lambda: copied("safe_imitation", "table.md")().split("\n\n")[1] + "\n",
     "verdict": copied("verdict", "table.md"),
     "slow-actuators": copied("slow_actuators", "table.md"),
     "own-systems": copied("own_systems", "table.md"),
