@@ -15,7 +15,7 @@ from tests.toy_algorithm import SPEC, ToyAlgorithm
 from surefoot.collection.own import OwnCollection, collect_own, write_log
 from surefoot.data import load
 from surefoot.data.logs import import_log, open_log
-from surefoot.envs.own.making import EnvironmentFault
+from surefoot.envs.own.making import EnvironmentFault, load_from_here
 from surefoot.envs.vector import Step
 from surefoot.envs.workers import players as players_module
 from surefoot.envs.workers.players import OWN, Players
@@ -28,6 +28,7 @@ from surefoot.report.along_plots import along_episodes
 from surefoot.rollouts.host import walk
 from surefoot.tasks import Task, get_task
 from surefoot.tasks.read_task_file import TaskFileReader
+from surefoot.tasks.reference import Reference
 
 
 def plant(folder: Path, *changes: tuple[str, str]) -> Task:
@@ -116,6 +117,12 @@ FAULTS = [
     ("infinite", ("level - 0.8", "level / (level - level)"), "constraint[0].expression: expected a finite value, foun"),
     ("negative", ("plant.trips[1]", "column('flow[1]')"), "constraint[1].column"),
 ]  # fmt: skip
+
+
+def test_warnings_of_an_import_are_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "warns_of_onnx.py").write_text("import warnings\nwarnings.warn('no ONNX')\nTHERE = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load_from_here(Reference("warns_of_onnx:THERE")) == 1
 
 
 @pytest.mark.parametrize(("change", "sentence"), [row[1:] for row in FAULTS], ids=[row[0] for row in FAULTS])

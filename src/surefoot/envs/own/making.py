@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
@@ -45,12 +46,14 @@ def brief(error: BaseException) -> str:
 
 def load_from_here(reference: Reference) -> Any:
     """The function or class of a reference that a user wrote; modules of the present folder are found, behind those
-    that are installed. Raises `ConfigError`, "expected ..., found ..."."""
+    that are installed. Warnings of the import are not shown. Raises `ConfigError`, "expected ..., found ..."."""
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
     expected = "a module and a function or class in it"
     try:
-        return reference.load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what other packages lack: a user's own modules import them
+            return reference.load()
     except ConfigError as error:
         raise ConfigError(f"expected {expected}, found no {reference.path}") from error
     except Exception as error:
