@@ -1,5 +1,6 @@
 """Environments of other people behind the one protocol: units, costs, signals, and every fault in one sentence."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tests.toy_algorithm import SPEC, ToyAlgorithm
 from surefoot.collection.own import OwnCollection, collect_own, write_log
 from surefoot.data import load
 from surefoot.data.logs import import_log, open_log
-from surefoot.envs.own.making import EnvironmentFault, load_from_here
+from surefoot.envs.own.making import EnvironmentFault, check_maker, load_from_here
 from surefoot.envs.vector import Step
 from surefoot.envs.workers import players as players_module
 from surefoot.envs.workers.players import OWN, Players
@@ -117,6 +118,15 @@ FAULTS = [
     ("infinite", ("level - 0.8", "level / (level - level)"), "constraint[0].expression: expected a finite value, foun"),
     ("negative", ("plant.trips[1]", "column('flow[1]')"), "constraint[1].column"),
 ]  # fmt: skip
+
+
+def test_a_module_beside_the_task_file_is_found_by_its_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "plant_beside.py").write_text("class Plant: ...\n")
+    file = plant(tmp_path, ("tests.own_plant:Plant", "plant_beside:Plant")).file
+    assert file is not None
+    check_maker(file, TaskFileReader(tmp_path / "plant.toml", ""))
 
 
 def test_warnings_of_an_import_are_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

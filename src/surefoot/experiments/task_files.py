@@ -11,7 +11,7 @@ from surefoot.data.logs import open_log
 from surefoot.data.logs.importing import survey_log
 from surefoot.data.logs.infer import infer_from_spaces, infer_task_file
 from surefoot.envs.own.backend import GymnasiumBackend
-from surefoot.envs.own.making import EnvironmentFault
+from surefoot.envs.own.making import EnvironmentFault, check_maker
 from surefoot.envs.own.unnamed import spaces_of
 from surefoot.errors import ConfigError
 from surefoot.experiments.data_logs import logs_of
@@ -19,7 +19,7 @@ from surefoot.experiments.data_source import check_output
 from surefoot.files import write_text
 from surefoot.routes import POSITIONAL, SWITCH
 from surefoot.tasks import TASKS
-from surefoot.tasks.own_task import check_environment, task_of
+from surefoot.tasks.own_task import task_of
 from surefoot.tasks.read_task_file import TaskFileReader, open_task_file
 from surefoot.tasks.task_file import TaskFile
 
@@ -87,7 +87,7 @@ def check_task_file(path: Path, logs: Sequence[Path] = (), *, tell: Callable[[st
         rule = f"sum over an episode at most {one.limit:g}" if one.kind == "cost" else f"safe {one.safe}{scale}"
         tell(f"constraint {one.name}", f"{one.column or one.expression} {one.unit}".rstrip() + f": {rule}")
     if file.environment is not None:
-        check_environment(file, reader)
+        check_maker(file, reader)
         tell("environment", file.environment.make)
         _probe(file, reader)
     return file.task.name

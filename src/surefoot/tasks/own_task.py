@@ -106,24 +106,3 @@ def maker(make: str, arguments: tuple[tuple[str, Argument], ...] = ()) -> Refere
 def kept_task_file(values: dict[str, Any], *, place: str) -> TaskFile:
     """A task file that was kept as JSON, in a card or a run. Raises `ConfigError` that names the place."""
     return parse_task_file(values, TaskFileReader(Path(place), ""))
-
-
-def check_environment(file: TaskFile, reader: TaskFileReader) -> None:
-    """Refuse a task file whose environment's maker is not there; nothing is made. Raises `ConfigError`."""
-    environment, key = environment_of(file), ("environment", "make")
-    if environment is None or file.environment is None:
-        return
-    if ":" in file.environment.make:
-        try:
-            environment.make.load()
-        except (ConfigError, ImportError) as error:
-            found = str(error).rstrip(".")
-            reader.refuse(key, f"expected a module and a function in it, found neither ({found})")
-        return
-    import gymnasium  # only where there is an id to look up
-
-    try:
-        gymnasium.spec(file.environment.make)
-    except gymnasium.error.Error as error:
-        found = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
-        reader.refuse(key, f"expected the id of an environment, found none ({found:.200})")

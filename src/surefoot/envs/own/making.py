@@ -9,7 +9,9 @@ import gymnasium
 
 from surefoot.errors import ConfigError, SimulatorError
 from surefoot.tasks import Task
+from surefoot.tasks.read_task_file import TaskFileReader
 from surefoot.tasks.reference import Reference
+from surefoot.tasks.task_file import TaskFile
 
 _SHOWN = 160
 
@@ -60,6 +62,24 @@ def load_from_here(reference: Reference) -> Any:
         raise ConfigError(
             f"expected {expected}, found a fault in importing {reference.path} ({brief(error)})"
         ) from error
+
+
+def check_maker(file: TaskFile, reader: TaskFileReader) -> None:
+    """Refuse a task file whose environment's maker is not there; nothing is made. Raises `ConfigError`."""
+    if file.environment is None:
+        return
+    make = file.environment.make
+    if ":" in make:
+        try:
+            load_from_here(Reference(make))
+        except ConfigError as error:
+            reader.refuse(MAKE, str(error))
+        return
+    try:
+        gymnasium.spec(make)
+    except gymnasium.error.Error as error:
+        found = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
+        reader.refuse(MAKE, f"expected the id of an environment, found none ({found:.200})")
 
 
 def make_environment(task: Task, *, draws: bool) -> gymnasium.Env[Any, Any]:
