@@ -89,6 +89,46 @@ def flagship() -> str:
     return markdown(("task", *(cell for title in titles for cell in (title, "safe episodes"))), rows)
 
 
+def bullet(protocol: str) -> str:
+    """Every method on the tasks of Bullet-Safety-Gym: return and cost, with their intervals."""
+    found = summary("bullet", "summary.json")
+    done = [one for one in found["results"] if one["status"] == "done" and one["protocol"] == protocol]
+    cells = {(one["method"], one["task"]): one["figures"] for one in done}
+    tasks = [task for task in found["plan"]["tasks"] if any(one["task"] == task for one in done)]
+
+    def cell(method: str, task: str) -> str:
+        if (figures := cells.get((method, task))) is None:
+            return ""
+        low, high = figures["normalised_return_interval"]
+        cost = f"{figures['normalised_cost_mean']:.2f}{'' if figures['safe'] else ', not safe'}"
+        return f"{figures['normalised_return_mean']:.2f} [{low:.2f}, {high:.2f}] at {cost}"
+
+    methods = {key: one["title"] for key, one in found["plan"]["methods"].items() if any(key == m for m, _ in cells)}
+    rows = [[title, *(cell(key, task) for task in tasks)] for key, title in methods.items()]
+    return markdown(("method", *tasks), rows)
+
+
+def bullet_limits() -> str:
+    """On how many tasks each method is safe under each limit of DSRL's protocol, and under all three."""
+    found = summary("bullet", "summary.json")
+    done = [one for one in found["results"] if one["status"] == "done" and one["protocol"] == "dsrl"]
+    rows = []
+    for key, method in found["plan"]["methods"].items():
+        of_tasks = [one["figures"]["limits"] for one in done if one["method"] == key]
+        if not of_tasks:
+            continue
+        safe = [[limit["normalised_cost_mean"] <= 1.0 for limit in limits] for limits in of_tasks]
+        rows.append(
+            [
+                method["title"],
+                str(len(safe)),
+                *(str(sum(column)) for column in zip(*safe, strict=True)),
+                str(sum(map(all, safe))),
+            ]
+        )
+    return markdown(("method", "tasks", "safe at 10", "at 20", "at 40", "at all three"), rows)
+
+
 def front() -> str:
     """Violation-free share and return of each way to choose an action, by who proposes the candidates."""
     found = {(one["method"], one["choice"]): one for one in summary("point_robot", "front.json")["rows"]}
@@ -119,6 +159,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "point-robot": point_robot,
     "algorithms": algorithms,
     "flagship": flagship,
+    "bullet-strict": lambda: bullet("strict"),
+    "bullet-dsrl": lambda: bullet("dsrl"),
+    "bullet-limits": bullet_limits,
     "fisor-front": front,
     "safe-imitation": lambda: copied("safe_imitation", "table.md")().split("\n\n")[1] + "\n",
     "verdict": copied("verdict", "table.md"),
