@@ -49,23 +49,21 @@ def import_data(options: LogRequest, observer: Observer) -> None:
     file = _with_constraints(file, options.constraints, options.task)
     log = open_log(logs_of(options.logs, options.task, file))
     card = {"recipe": "surefoot data import", "versions": versions()}
+
+    def accept(path: Path, imported: Imported) -> None:
+        observer.remark([f"{options.out}: {sentence}" for sentence in _suspicions(path, imported)])
+
     with observer.progress("importing", unit="rows") as line:
-        imported = import_log(log, file, reader, options.out, card=card, on_rows=line.report)
-    try:
-        _remark_on(options.out, imported, observer)
-    except ConfigError:
-        options.out.unlink(missing_ok=True)
-        raise
+        imported = import_log(log, file, reader, options.out, card=card, on_rows=line.report, accept=accept)
     survey = imported.survey
     observer.say(f"{options.out}: {survey.episodes:,} episodes, {survey.steps:,} transitions of {imported.task.name}.")
 
 
-def _remark_on(path: Path, imported: Imported, observer: Observer) -> None:
-    """Warn of what was taken in another way than it was logged, and of what is suspicious."""
+def _suspicions(path: Path, imported: Imported) -> list[str]:
+    """What was taken in another way than it was logged, and what is suspicious."""
     dataset = load(path, imported.task, mapped=True, checked=False)
-    found = [*imported.sentences, *remarks(dataset, imported.task)]
-    found += log_remarks(read_checked(path, dataset, imported.file))
-    observer.remark([f"{path}: {sentence}" for sentence in found])
+    checked = read_checked(path, dataset, imported.file)
+    return [*imported.sentences, *remarks(dataset, imported.task), *log_remarks(checked)]
 
 
 def _with_constraints(file: TaskFile, names: tuple[str, ...], path: Path) -> TaskFile:

@@ -97,12 +97,13 @@ class Imported:
 
 def import_log(
     log: Log, file: TaskFile, reader: TaskFileReader, out: Path, *, card: dict[str, Any] | None = None,
-    on_rows: OnRows | None = None,
+    on_rows: OnRows | None = None, accept: Callable[[Path, Imported], None] | None = None,
 ) -> Imported:  # fmt: skip
     """Write the transitions of a log to the HDF5 file `out`, as a task file says.
 
-    `reader` is that of the task file; `on_rows` is called while the file is written. Raises `DataError` or
-    `ConfigError`, one sentence, before there is a file at `out`.
+    `reader` is that of the task file; `on_rows` is called while the file is written; `accept` is given the file under
+    another name, and refuses it by an error. Raises `DataError` or `ConfigError`, one sentence, and leaves `out` as it
+    was.
     """
     columns = resolve_columns(file, log, reader)
     survey = _survey(log, columns)
@@ -122,6 +123,8 @@ def import_log(
         except DataError as error:
             raise DataError(str(error).replace(str(temporary), log.name)) from error
         release(*(array for _, array in written.arrays()))
+        if accept is not None:
+            accept(temporary, imported)
     return imported
 
 
