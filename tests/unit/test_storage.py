@@ -444,16 +444,6 @@ def test_an_array_whose_name_is_lost_is_missed(tmp_path: Path) -> None:
         data.load(path, BINARY_TASK)
 
 
-def test_rewards_may_be_taken_out_of_a_file_that_names_them(tmp_path: Path) -> None:
-    """In memory and mapped; frames of images need theirs."""
-    path = tmp_path / "data.hdf5"
-    data.save(path, make_dataset(BINARY_TASK))
-    with h5py.File(path, "r+") as file:
-        del file["rewards"]
-    for mapped in (False, True):
-        assert data.load(path, BINARY_TASK, mapped=mapped).rewards is None
-
-
 def test_a_flag_of_two_is_no_flag(tmp_path: Path) -> None:
     """As a flipped bit leaves it in a file without checksums."""
     path = tmp_path / "data.hdf5"

@@ -265,3 +265,13 @@ def test_imitation_trains_without_rewards_and_resumes_to_the_same_bits(
     assert parts is not None
     assert whole.name == parts.name
     assert checkpoint.read_hash(whole) == checkpoint.read_hash(parts)
+
+
+def test_rewards_may_be_taken_out_of_a_file_that_names_them(tmp_path: Path) -> None:
+    """In memory and mapped; frames of images need theirs."""
+    path = tmp_path / "data.hdf5"
+    hdf5.save(path, make_dataset(BINARY_TASK))
+    with h5py.File(path, "r+") as file:
+        del file["rewards"]
+    for mapped in (False, True):
+        assert hdf5.load(path, BINARY_TASK, mapped=mapped).rewards is None
