@@ -1,11 +1,17 @@
 """`surefoot data check` finds mistakes in what a log says of its constraints, and stays silent on clean ones."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from benchmarks.planted_log_faults import PLANTS, SYSTEMS, Plant, sentences
+from tests.own_log import TANK, tank_columns, write_csv, write_task
 
 from surefoot.data.dataset import Dataset
 from surefoot.data.logs.check import Checked, compare, coverage_lines, log_remarks
+from surefoot.errors import SurefootWarning
+from surefoot.experiments.data_logs import LogRequest, import_data
+from surefoot.observer import Observer
 from surefoot.tasks.task_file import ActionTable, ConstraintTable, EpisodesTable, ObservationTable, TaskFile, TaskTable
 
 
@@ -17,6 +23,18 @@ def test_planted_mistakes_through_an_import(plant: Plant) -> None:
         assert plant.word in found[0]
     else:
         assert found == []
+
+
+def test_a_suspicious_log_that_is_refused_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    columns = tank_columns(episodes=2)
+    log, out = write_csv(tmp_path / "log.csv", columns), tmp_path / "out.hdf5"
+    task = write_task(tmp_path, TANK.replace("abs(level - 0.5) - 0.3", "0.3 - abs(level - 0.5)"))  # reversed
+    out.write_bytes(before := b"the data of yesterday")
+    request = LogRequest(logs=(log,), task=task, out=out, overwrite=True)
+    with pytest.raises(SurefootWarning, match="nothing in the data is safe"):
+        import_data(request, Observer())  # here warnings are errors, as with --strict
+    assert out.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", "out.hdf5", "task.toml"]
 
 
 def test_the_sentences_have_their_numbers() -> None:

@@ -13,7 +13,6 @@ from tests.data_fixtures import is_one_sentence
 from tests.own_log import TANK, tank_columns, write_csv, write_task
 
 from surefoot import data
-from surefoot.cli.main import main
 from surefoot.data.logs import import_log, open_log, transitions_of
 from surefoot.data.logs.arrays import frame_log
 from surefoot.data.logs.importing import SIGNALS_KEY, Imported
@@ -155,17 +154,6 @@ def test_data_frames_and_dates(tmp_path: Path) -> None:
     log = write_csv(tmp_path / "log.csv", {**columns, "t": np.array(dates), "episode": np.array(names)})
     import_log(open_log([log]), file, reader, tmp_path / "out.hdf5")
     assert len(data.load(tmp_path / "out.hdf5", transitions_of(frame_log(columns), file)[1].task)) == len(expected)
-
-
-def test_a_suspicious_log_that_is_refused_leaves_the_file_that_was_there(tmp_path: Path) -> None:
-    columns = tank_columns(episodes=2)
-    log, out = write_csv(tmp_path / "log.csv", columns), tmp_path / "out.hdf5"
-    task = write_task(tmp_path, TANK.replace("abs(level - 0.5) - 0.3", "0.3 - abs(level - 0.5)"))  # reversed
-    words = ["data", "import", str(log), "--task", str(task), "--out", str(out), "--strict"]
-    out.write_bytes(before := b"the data of yesterday")
-    assert main([*words, "--overwrite"]) == 2
-    assert out.read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", "out.hdf5", "task.toml"]
 
 
 def test_large_numbers_of_episodes_stay_apart(tmp_path: Path) -> None:

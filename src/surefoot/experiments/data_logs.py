@@ -51,7 +51,7 @@ def import_data(options: LogRequest, observer: Observer) -> None:
     card = {"recipe": "surefoot data import", "versions": versions()}
 
     def accept(path: Path, imported: Imported) -> None:
-        observer.remark([f"{options.out}: {sentence}" for sentence in _suspicions(path, imported)])
+        observer.remark([f"{options.out}: {sentence}" for sentence in _import_remarks(path, imported)])
 
     with observer.progress("importing", unit="rows") as line:
         imported = import_log(log, file, reader, options.out, card=card, on_rows=line.report, accept=accept)
@@ -59,7 +59,7 @@ def import_data(options: LogRequest, observer: Observer) -> None:
     observer.say(f"{options.out}: {survey.episodes:,} episodes, {survey.steps:,} transitions of {imported.task.name}.")
 
 
-def _suspicions(path: Path, imported: Imported) -> list[str]:
+def _import_remarks(path: Path, imported: Imported) -> list[str]:
     """What was taken in another way than it was logged, and what is suspicious."""
     dataset = load(path, imported.task, mapped=True, checked=False)
     checked = read_checked(path, dataset, imported.file)
