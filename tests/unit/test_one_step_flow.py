@@ -67,11 +67,12 @@ def test_rewards_count_inside_and_safety_outside(bias: float, inside: float) -> 
 
 
 def test_critics_and_weights_are_those_of_fisors_preset() -> None:
-    for task in (get_task("BallRun"), get_task("PointRobot")):
+    for name, extraction in (("BallRun", "first_feasible"), ("PointRobot", "feasible_first")):
+        task = get_task(name)
         fisor, flow = flat(presets.build("fisor", task)), flat(presets.build("one_step_flow", task))
         apart = {"diffusion", "extraction", "num_candidates", "safer_step"}
         assert {name for name, value in fisor.items() if flow[name] != value} <= apart
-        assert (flow["num_candidates"], flow["extraction"]) == (4, "first_feasible")
+        assert (flow["num_candidates"], flow["extraction"]) == (4, extraction)
 
 
 def test_critics_are_finished_before_the_student_learns() -> None:
