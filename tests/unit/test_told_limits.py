@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.fake_cells import make_cell, simple_work
 from tests.fake_vector import TASK, FakeSimulator, FakeVector
 from tests.unit.test_protocol import EPISODES, METHOD
 
@@ -20,6 +21,9 @@ from surefoot.evaluation.protocol import limit_use
 from surefoot.evaluation.rows import against_limits
 from surefoot.evaluation.simulated import roll_out_simulator
 from surefoot.evaluation.summarize import protocol_figures
+from surefoot.experiments.attempt import attempt
+from surefoot.experiments.cell import Cell, Measured
+from surefoot.experiments.store import Store
 from surefoot.hyperparameters import change
 from surefoot.report.summary_rows import protocol_rows as table_rows
 from surefoot.rollouts.host import episode_seed
@@ -98,3 +102,18 @@ def test_a_budget_for_a_method_that_is_trained_for_one_is_refused() -> None:
         "runs/dice: algorithm 'coptidice' was trained for one limit, 10, and takes no budget; leave budget, "
         "cost_limit, budget_schedule and level out, or train for another with cost_limit."
     )
+
+
+def test_a_cell_has_as_many_rows_under_each_limit_that_it_was_told(tmp_path: Path) -> None:
+    """Before, a cell under two limits was refused: expected 4 rows, found 8."""
+    for number, left_out in enumerate((0, 1)):
+
+        def work(cell: Cell, folder: Path, left_out: int = left_out) -> Measured:
+            found = simple_work(cell, folder)
+            return found._replace(rows=[{**row, "told": told} for told in (5.0, 10.0) for row in found.rows][left_out:])
+
+        attempt(make_cell(number), store=str(tmp_path), work=work, began=0.0)
+    store = Store(tmp_path)
+    assert [row.get("told") for row in store.rows("cell0")] == [5.0] * 4 + [10.0] * 4
+    with pytest.raises(ConfigError, match="expected 4 rows under the limit 5, found 3"):
+        store.rows("cell1")

@@ -14,6 +14,7 @@ import os
 import platform
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -229,10 +230,15 @@ class Store:
             lines = gzip.decompress(content).splitlines()
         except (OSError, EOFError, zlib.error) as error:
             raise ConfigError(f"{path}: expected rows of a cell in gzip's format, found others; {_AGAIN}.") from error
+        given: Any = {"place": str(path), "what": "rows of a cell", "advice": _AGAIN}
+        rows: list[dict[str, Any]] = [parse_json(line, EpisodeRow, **given) for line in lines]
         expected = len(record.seeds) * record.episodes
-        if len(lines) != expected:
-            raise ConfigError(f"{path}: expected {expected:,} rows, found {len(lines):,}; {_AGAIN}.")
-        return [parse_json(line, EpisodeRow, place=str(path), what="rows of a cell", advice=_AGAIN) for line in lines]
+        # A policy that is told a limit has as many episodes under each.
+        for limit, count in (Counter(row.get("told") for row in rows) or {None: 0}).items():
+            if count != expected:
+                of_limit = "" if limit is None else f" under the limit {limit:g}"
+                raise ConfigError(f"{path}: expected {expected:,} rows{of_limit}, found {count:,}; {_AGAIN}.")
+        return rows
 
     def warnings(self, key: str) -> list[str]:
         """The warnings in a cell's log, each once."""
