@@ -4,11 +4,48 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from surefoot.data import Dataset
-from surefoot.data.describe import coverage
+from surefoot.data.describe import Description, coverage
 from surefoot.data.frames import FrameData
 from surefoot.envs.simulators.check import Probe
 from surefoot.errors import SimulatorError
 from surefoot.safety.calibration import Calibration
+
+SPREADS = ("smallest", "lower quarter", "median", "upper quarter", "largest")
+BAR = 24
+"""Widest bar, in characters."""
+GAP = "gap"
+"""A bin without an episode."""
+
+
+def spread_rows(found: Description) -> list[dict[str, str]]:
+    """How the episodes' returns, costs and lengths are spread."""
+    rows = []
+    for name, spread in {"return": found.returns, "cost": found.cost_returns, "length": found.lengths}.items():
+        values = [None] * (1 + len(SPREADS)) if spread is None else [spread.mean, *spread.quantiles]
+        shown = ("none" if value is None else f"{value:,.4g}" for value in values)
+        rows.append({"of each episode": name, **dict(zip(("mean", *SPREADS), shown, strict=True))})
+    return rows
+
+
+def limit_rows(found: Description) -> list[dict[str, str]]:
+    """How many episodes each cost limit holds, and the best of them."""
+    return [
+        {
+            "cost limit": f"{limit.cost_limit:g}",
+            "episodes within": f"{limit.safe_share:.1%}",
+            "their best return": "none" if limit.best_return is None else f"{limit.best_return:,.4g}",
+        }
+        for limit in found.limits
+    ]
+
+
+def bin_rows(found: Description) -> list[dict[str, str]]:
+    """Episodes in each bin of their costs, with a bar."""
+    edges, most = found.cost_edges, max(*found.cost_counts, 1)
+    return [
+        {"cost from": f"{low:g}", "to": f"{high:g}", "episodes": f"{n:,}", "": "█" * -(-n * BAR // most) if n else GAP}
+        for low, high, n in zip(edges[:-1], edges[1:], found.cost_counts, strict=True)
+    ]
 
 
 def latency_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
