@@ -66,6 +66,11 @@ def point_robot() -> str:
     return markdown(("figure", "reached", "target"), rows)
 
 
+def cost(figures: Mapping[str, Any]) -> str:
+    """The mean normalised cost, and whether it is above the limit."""
+    return f"{figures['normalised_cost_mean']:.2f}{'' if figures['safe'] else ', not safe'}"
+
+
 def flagship() -> str:
     """Every method of the flagship that has a result, strict protocol; held-out tasks are marked by a star."""
     found = summary("flagship", "summary.json")
@@ -83,8 +88,10 @@ def flagship() -> str:
             if figures is None:
                 row += ["", ""]
                 continue
-            cost = f"{figures['normalised_cost_mean']:.2f}{'' if figures['safe'] else ', not safe'}"
-            row += [f"{figures['normalised_return_mean']:.2f} at {cost}", f"{100 * figures['episode_safe_rate']:.0f} %"]
+            row += [
+                f"{figures['normalised_return_mean']:.2f} at {cost(figures)}",
+                f"{100 * figures['episode_safe_rate']:.0f} %",
+            ]
         rows.append(row)
     return markdown(("task", *(cell for title in titles for cell in (title, "safe episodes"))), rows)
 
@@ -100,8 +107,7 @@ def bullet(protocol: str) -> str:
         if (figures := cells.get((method, task))) is None:
             return ""
         low, high = figures["normalised_return_interval"]
-        cost = f"{figures['normalised_cost_mean']:.2f}{'' if figures['safe'] else ', not safe'}"
-        return f"{figures['normalised_return_mean']:.2f} [{low:.2f}, {high:.2f}] at {cost}"
+        return f"{figures['normalised_return_mean']:.2f} [{low:.2f}, {high:.2f}] at {cost(figures)}"
 
     methods = {key: one["title"] for key, one in found["plan"]["methods"].items() if any(key == m for m, _ in cells)}
     rows = [[title, *(cell(key, task) for task in tasks)] for key, title in methods.items()]

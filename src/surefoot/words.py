@@ -71,6 +71,7 @@ def fits(value: Any, kinds: Sequence[Any]) -> bool:
 
 
 def number_of(word: str, *, whole: bool) -> int | float | None:
+    """The number that a word says; None where it says none."""
     try:
         return int(word) if whole else float(word)
     except ValueError:

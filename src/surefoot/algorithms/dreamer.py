@@ -132,12 +132,12 @@ class Dreamer(Ranged, ABC):
         return tuple(phase for phase in phases if phase.updates > 0)
 
     def first_scales(self, spec: DataSpec, statistics: ObservationScales | None) -> ObservationScales | None:
-        """Those of the data for the first state, the identity where there are none; None where nothing is scaled."""
+        """Observation scales of the first state: the data's, else the identity; None where nothing is scaled."""
         none = ObservationScales.none(spec.observation_dim) if self.scale_observations else None
         return none if statistics is None else statistics
 
     def sample_weights(self, state: Any, data: FrameWindows, *, phase: str) -> None:
-        """Every window alike."""
+        """None: every window is drawn with the same probability."""
         return None
 
     # --- fine-tuning ---

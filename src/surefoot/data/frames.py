@@ -34,7 +34,7 @@ class Frames(NamedTuple):
 
 
 class ObservationScales(NamedTuple):
-    """What vectors are scaled by, float32."""
+    """Mean and standard deviation of each number of an observation vector, in its own units, float32."""
 
     mean: Float[Array, " obs"]
     deviation: Float[Array, " obs"]
@@ -42,12 +42,12 @@ class ObservationScales(NamedTuple):
 
     @staticmethod
     def none(width: int) -> "ObservationScales":
-        """Of no data: the identity."""
+        """The identity scaling of vectors of `width` numbers."""
         return ObservationScales(jnp.zeros(width), jnp.ones(width))
 
     @staticmethod
     def of(observations: Float[np.ndarray, "N obs"]) -> "ObservationScales":
-        """Of all rows."""
+        """Mean and standard deviation of the rows [N, obs]; 1 in place of the deviation of a constant number."""
         mean, deviation = observations.mean(0, dtype=np.float64), observations.std(0, dtype=np.float64)
         known = deviation > 1e-6 * np.maximum(np.abs(mean), np.finfo(np.float32).tiny)
         return ObservationScales(
@@ -56,7 +56,7 @@ class ObservationScales(NamedTuple):
 
 
 def scaled(observation: Array, scales: ObservationScales | None) -> Array:
-    """Vectors [*b, obs] without their mean, in deviations; anything as it is without `scales`."""
+    """Observations [*b, obs] less their mean, in standard deviations; unchanged where `scales` is None."""
     if scales is None:
         return observation
     mean, deviation = (jnp.broadcast_to(part, observation.shape) for part in scales)

@@ -63,7 +63,8 @@ class CalibrationRequest(Ranged):
     cost_margin: Annotated[float | None, Range("(-inf, inf)")] = None
     """The planner's, as given to the evaluations that it is calibrated for; the found margin comes on top."""
     margin_level: Annotated[float | None, Range("[0, 1)")] = None
-    """The same."""
+    """Share of held-out segments whose cost may exceed prediction plus margin, as given to those evaluations; the found
+    margin comes on top."""
 
 
 _COMMON = frozenset(("run", "level", "method", "strict", *MARGINS))

@@ -43,6 +43,6 @@ def numbers_of(key: Key[Array, ""]) -> Array:
 
 
 def folded(key: Array, number: Array) -> Key[Array, ""]:
-    """The key of a number, from a key or its numbers."""
+    """The key of a number, from a key or the numbers of one of our generator's."""
     is_key = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    return jax.random.fold_in(key if is_key else jax.random.wrap_key_data(key), number)
+    return jax.random.fold_in(key if is_key else jax.random.wrap_key_data(key, impl=GENERATOR), number)
