@@ -39,10 +39,34 @@ def content_of(name: str, value: Any) -> bytes:
         return value
     public = without_folders(value)
     if name.endswith(".json"):
-        return json_content(public)
+        return record_lines(public).encode()
     if name.endswith(".jsonl.gz"):
         return compressed(json_rows(public))
     return str(public).encode()
+
+
+def record_lines(value: Any) -> str:
+    """JSON with one line for each record: a third to a half of the size of indented JSON, and still read by line.
+
+    Args:
+        value: A JSON value. Entries of a mapping, and of a list or a mapping in it, each take a line.
+
+    Raises:
+        ValueError: A number is NaN or infinite.
+    """
+
+    def text(value: Any, levels: int, margin: str) -> str:
+        if not levels or not value or not isinstance(value, dict | list):
+            return json.dumps(value, allow_nan=False)
+        named = [f"{json.dumps(key)}: " for key in value] if isinstance(value, dict) else [""] * len(value)
+        parts = value.values() if isinstance(value, dict) else value
+        lines = (
+            f"{margin} {name}{text(part, levels - 1, margin + ' ')}" for name, part in zip(named, parts, strict=True)
+        )
+        opened, closed = "{}" if isinstance(value, dict) else "[]"
+        return f"{opened}\n" + ",\n".join(lines) + f"\n{margin}{closed}"
+
+    return text(value, 2, "") + "\n"
 
 
 def compressed(content: bytes) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from surefoot.result_files import MANIFEST, content_of, manifest_faults, read_rows, write_results
+from surefoot.result_files import MANIFEST, content_of, manifest_faults, read_rows, record_lines, write_results
 from surefoot.text import without_folders
 from tables import MARKED, TABLES, documents, with_tables
 
@@ -66,6 +66,16 @@ def test_files_are_those_of_their_manifests() -> None:
     folders = {path.parent for path in FILES if path.suffix == ".gz"}
     assert len(folders) > 15
     assert [fault for folder in sorted(folders) for fault in manifest_faults(folder)] == []
+
+
+def test_records_of_results_take_a_line_each() -> None:
+    value = {"plan": {"seeds": [0, 1]}, "rows": [{"cost": 1.5}, {"cost": None}], "name": "a"}
+    assert record_lines(value) == (
+        '{\n "plan": {\n  "seeds": [0, 1]\n },\n "rows": [\n  {"cost": 1.5},\n  {"cost": null}\n ],\n "name": "a"\n}\n'
+    )
+    assert json.loads(record_lines(value)) == value
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        record_lines([float("nan")])
 
 
 def test_written_results_are_listed_and_hold_no_path(tmp_path: Path) -> None:
