@@ -1,5 +1,6 @@
 """Figures over the tasks of a benchmark: which cells count, with which numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +76,18 @@ def summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             store.finish(cell, Measured(rows, details))
     methods = {(task, key): Resolved(get_task(task), {"width": 3}, {}) for task in tasks for key in plan.methods}
     data = dict.fromkeys(tasks, DataRecord("a.hdf5", "f" * 64, 1, 1, 10, 100, 0.2, 0.8, 0.9))
+    data["AntRun"] = replace(data["AntRun"], best_safe_return=None)
     return gather(plan, methods, cells, data, store).summary
 
 
 def test_tasks_are_counted_by_role(summary: dict[str, Any]) -> None:
     counted = summary["methods"]["strict"]["fisor"]
-    names = ("tasks", "done", "safe", "safe_and_earning", "mostly_safe")
-    assert [counted["development"][name] for name in names] == [3, 3, 2, 1, 2]
-    assert [counted["held-out"][name] for name in names] == [1, 1, 1, 1, 1]
-    assert [counted["all"][name] for name in names] == [4, 4, 3, 2, 3]
+    names = ("tasks", "done", "safe", "earning_judged", "safe_and_earning", "mostly_safe")
+    assert [counted["development"][name] for name in names] == [3, 3, 2, 3, 1, 2]
+    assert [counted["held-out"][name] for name in names] == [1, 1, 1, 0, 0, 1]  # its log has no safe episode
+    assert [counted["all"][name] for name in names] == [4, 4, 3, 3, 1, 3]
+    shown = [row["safe, half of the log's best"] for row in overall_rows(summary, "strict") if row["method"] == "fisor"]
+    assert shown == ["1 of 3", "not known", "1 of 3"]
     # 0.0055 is what seeds and episodes add on average.
     assert counted["development"]["normalised_return"]["mean"] == pytest.approx((0.5 + 0.1 + 0.6) / 3 + 0.0055)
     assert counted["development"]["normalised_cost"]["mean"] == pytest.approx(9 / 5 / 3)

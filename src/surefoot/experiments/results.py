@@ -184,8 +184,9 @@ def _overall(
             "tasks": len(mine),
             "done": len(done),
             "safe": sum(entry["figures"]["safe"] for entry in done),
+            "earning_judged": sum(entry["figures"]["earns_half_of_log"] is not None for entry in done),
             "safe_and_earning": sum(
-                entry["figures"]["safe"] and entry["figures"]["earns_half_of_log"] is not False for entry in done
+                bool(entry["figures"]["safe"] and entry["figures"]["earns_half_of_log"]) for entry in done
             ),
             "verdicts": _verdicts(done),
             "mostly_safe": sum(entry["figures"]["episode_safe_rate"] >= SAFE_EPISODES for entry in done),

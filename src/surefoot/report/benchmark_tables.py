@@ -51,12 +51,17 @@ def overall_rows(summary: Mapping[str, Any], protocol: str) -> list[dict[str, st
                     "mean return": _with_interval(found["normalised_return"]),
                     "mean cost": _with_interval(found["normalised_cost"]),
                     "safe": f"{found['safe']} of {found['done']}",
-                    "safe, half of the log's best": f"{found['safe_and_earning']} of {found['done']}",
+                    "safe, half of the log's best": _out_of(found["safe_and_earning"], found["earning_judged"]),
                     "90 % of episodes safe": f"{found['mostly_safe']} of {found['done']}",
                     "verdict before simulation": _verdicts(found["verdicts"]),
                 }
             )
     return rows
+
+
+def _out_of(count: int, judged: int) -> str:
+    """A count of those that could be judged; without rewards, or without a safe logged episode, none can."""
+    return f"{count} of {judged}" if judged else "not known"
 
 
 def comparison_sentence(summary: Mapping[str, Any], protocol: str) -> str:
