@@ -19,7 +19,7 @@ from surefoot.data.logs import import_log, open_log
 from surefoot.envs.own.making import EnvironmentFault, check_maker, load_from_here
 from surefoot.envs.vector import Step
 from surefoot.envs.workers import players as players_module
-from surefoot.envs.workers.players import OWN, Players
+from surefoot.envs.workers.players import Players
 from surefoot.envs.workers.process import WorkerDiedError
 from surefoot.envs.workers.vector import VectorSimulator
 from surefoot.errors import ConfigError, SimulatorError
@@ -149,7 +149,7 @@ def test_faults_are_sentences(change: tuple[str, str], sentence: str, tmp_path: 
 
 def collected(task: Task, *, workers: int = 0, **what: Any) -> tuple[OwnCollection, dict[str, np.ndarray]]:
     collection = OwnCollection(task, **what)
-    with Players(task, OWN, workers=workers) as players:
+    with Players(task, workers=workers) as players:
         return collection, collect_own(collection, players)
 
 
@@ -189,7 +189,7 @@ def test_a_plant_that_cannot_be_made_is_no_dead_worker(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(players_module, "Worker", Shut)
     deaths: list[Any] = []
-    with Players(plant(tmp_path), OWN, workers=1, on_death=deaths.append) as players:
+    with Players(plant(tmp_path), workers=1, on_death=deaths.append) as players:
         for _ in range(2):  # the second finds the player of the first
             with pytest.raises(SimulatorError, match=r"environment\.make"):
                 collect_own(OwnCollection(plant(tmp_path), episodes=1), players)

@@ -23,14 +23,14 @@ TASK = get_task("PointGoal1Vision")
 STEPS = 25
 
 
-def episode(order: EpisodeOrder) -> PixelEpisode:
+def episode(order: EpisodeOrder) -> dict[str, np.ndarray]:
     """Short, and a function of what was order."""
     rng = np.random.default_rng([order.seed, order.noise])
     images = np.full((STEPS + 1, 64, 64, 6), rng.integers(256), np.uint8)
     rewards = rng.uniform(size=STEPS).astype(np.float32)
     costs = np.full(STEPS, float(order.behavior == 1), np.float32)
     actions = rng.uniform(-1, 1, (STEPS, 2)).astype(np.float32)
-    return PixelEpisode(images, actions, rewards, costs, np.array(order.behavior == 0))
+    return PixelEpisode(images, actions, rewards, costs, np.array(order.behavior == 0))._asdict()
 
 
 class FakePlayers:
@@ -47,7 +47,7 @@ class FakePlayers:
         pass
 
     def play(
-        self, episodes: Iterable[tuple[int, EpisodeOrder]], keep: Callable[[int, PixelEpisode], Any]
+        self, episodes: Iterable[tuple[int, EpisodeOrder]], keep: Callable[[int, dict[str, np.ndarray]], Any]
     ) -> Iterator[Any]:
         several = list(episodes)
         for number, order in reversed(several) if self.last_first else several:
@@ -130,10 +130,10 @@ class DyingPlayer:
 
     deaths = 0
 
-    def __init__(self, task: Any, kind: Any, *, here: bool) -> None:
+    def __init__(self, task: Any, *, here: bool) -> None:
         assert not here
 
-    def play(self, order: EpisodeOrder) -> PixelEpisode:
+    def play(self, order: EpisodeOrder) -> dict[str, np.ndarray]:
         if type(self).deaths > 0:
             type(self).deaths -= 1
             raise WorkerDiedError("killed by signal 9")
@@ -149,9 +149,9 @@ def test_an_episode_whose_worker_dies_is_played_again(deaths: int, monkeypatch: 
     monkeypatch.setattr(players_module, "_Player", DyingPlayer)
     order, seen = EpisodeOrder(7, 1, 8), []
     with Players(TASK, workers=1, on_death=seen.append) as players:
-        played = players.play([(0, order)], lambda number, found: found.rewards.tolist())
+        played = players.play([(0, order)], lambda number, found: found["rewards"].tolist())
         if deaths == 2:
-            assert list(played) == [episode(order).rewards.tolist()]
+            assert list(played) == [episode(order)["rewards"].tolist()]
         else:
             with pytest.raises(SimulatorError, match="died 3 times under the episode with seed 7: killed by signal 9"):
                 list(played)

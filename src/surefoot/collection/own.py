@@ -71,7 +71,7 @@ def file_of(task: Task) -> TaskFile:
 
 
 def collect_own(
-    collection: OwnCollection, players: Players[Rows], *, on_progress: Callable[[int, int], None] | None = None
+    collection: OwnCollection, players: Players, *, on_progress: Callable[[int, int], None] | None = None
 ) -> dict[str, np.ndarray]:
     """The columns of the log, in the order of the task file. Raises `EnvironmentFault` and `ConfigError`."""
     found: dict[int, Rows] = {}

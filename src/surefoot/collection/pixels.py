@@ -27,7 +27,7 @@ from surefoot.tasks import Task
 
 RESERVE_BYTES = 16 * 2**20
 """Kept free for the episodes that end last on a disk that fills up."""
-OpenPlayers = Callable[[], Players[PixelEpisode]]
+OpenPlayers = Callable[[], Players]
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def collect_pixels(
         done = {int(path.stem): length for path, length in _lengths(collection)}
         saving = threading.Lock()
 
-        def keep(number: int, episode: PixelEpisode) -> tuple[int, int]:
-            frames = _frames(collection.task, episode)
+        def keep(number: int, episode: dict[str, np.ndarray]) -> tuple[int, int]:
+            frames = _frames(collection.task, PixelEpisode(**episode))
             place = collection.folder / episode_files.EPISODES / f"{number:06d}.hdf5"
             check_frames(place, frames, collection.task, whole=False)
             content = episode_files.encode(frames, behavior=BEHAVIORS[number % len(BEHAVIORS)], number=number)

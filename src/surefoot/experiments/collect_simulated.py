@@ -32,7 +32,7 @@ def collect_own_task(request: CollectRequest, task: Task, observer: Observer) ->
     """Collect and write what the options say; the transitions of the log."""
     # Here: nothing else of the command needs these.
     from surefoot.collection.own import OwnCollection, collect_own, write_log
-    from surefoot.envs.workers.players import OWN, Players
+    from surefoot.envs.workers.players import Players
 
     if request.out.suffix.lower() not in (".csv", ".hdf5", ".h5"):
         raise ConfigError(f"{option('out')}: expected a file that ends in .csv or .hdf5, found {request.out}.")
@@ -43,7 +43,7 @@ def collect_own_task(request: CollectRequest, task: Task, observer: Observer) ->
     chosen = {name: value for name, value in given.items() if value is not None}
     collection = OwnCollection(task, episodes=episodes, seed=request.seed, **chosen)
     workers = min(os.cpu_count() or 1, episodes or 8) if request.workers is None else request.workers
-    players = Players(task, OWN, workers=workers, on_death=observer.warn_of_death)
+    players = Players(task, workers=workers, on_death=observer.warn_of_death)
     unit = "transitions" if episodes is None else "episodes"
     with players, observer.progress(f"collecting {task.name}", unit=unit) as line:
         columns = collect_own(collection, players, on_progress=line.report)

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 
 from surefoot.envs.own.backend import GymnasiumBackend
 from surefoot.envs.own.controllers import chosen, controller
@@ -71,13 +70,3 @@ def _costs(file: TaskFile, cost: float) -> dict[str, float]:
     another."""
     columns = [one.column for one in file.costs if one.column]
     return dict.fromkeys(columns[:1], cost)
-
-
-def run_episode(backend: GymnasiumBackend, horizon: int, request: dict[str, Any]) -> bytes:
-    """The same for an owner who speaks over pipes, as safetensors."""
-    return safetensors.numpy.save(play(backend, Request(**request), horizon))
-
-
-def unpack(payload: bytes) -> Rows:
-    """What `run_episode` packed."""
-    return safetensors.numpy.load(payload)

@@ -5,9 +5,8 @@ import weakref
 import numpy as np
 
 from surefoot.envs.workers import ipc
-from surefoot.envs.workers.commands import start_of
 from surefoot.envs.workers.local import IDLE
-from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
+from surefoot.envs.workers.process import Worker, WorkerDiedError
 from surefoot.errors import SimulatorError
 from surefoot.tasks import Task
 
@@ -24,7 +23,7 @@ class RemoteBackend:
             raise SimulatorError(f"task {task.name}: MetaDrive runs without pictures; leave the render mode out.")
         self._task = task
         self._seed = IDLE
-        self._worker = Worker(task, num_envs=1, start=start_of(task.isolated), timeout=ANSWER_SECONDS)
+        self._worker = Worker(task, num_envs=1)
         self._close = weakref.finalize(self, self._worker.close)
         try:
             facts = self._worker.wait_open()

@@ -2,20 +2,11 @@
 
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from surefoot.errors import SimulatorError
 
 _SPELLED = {"metadrive": "MetaDrive"}
-
-
-class Start(NamedTuple):
-    """A worker's command line and environment."""
-
-    command: tuple[str, ...]
-    environment: Mapping[str, str]
 
 
 def home() -> Path:
@@ -28,13 +19,15 @@ def isolated_python(name: str) -> Path:
     return home() / name / "bin" / "python"
 
 
-def start_of(isolated: str | None) -> Start:
-    """How to start a worker, in the virtual environment `isolated` if any. Raises `SimulatorError` where that is not
-    installed."""
+def start_of(isolated: str | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """A worker's command line and its environment variables.
+
+    `isolated` names the virtual environment to run in, None our own. Raises `SimulatorError` where it is not installed.
+    """
     # One thread each: the workers share the cores.
     environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **os.environ}
     if isolated is None:
-        return Start((sys.executable, "-P", "-m", "surefoot.envs.workers.main"), environment)
+        return (sys.executable, "-P", "-m", "surefoot.envs.workers.main"), environment
     python = isolated_python(isolated)
     if not python.exists():
         raise SimulatorError(
@@ -42,4 +35,4 @@ def start_of(isolated: str | None) -> Start:
             f"`surefoot simulators install {isolated}`."
         )
     # -E: what PYTHONPATH and the like say is meant for our Python, not for that one.
-    return Start((str(python), "-E", "-s", str(Path(__file__).with_name(f"{isolated}_main.py"))), environment)
+    return (str(python), "-E", "-s", str(Path(__file__).with_name(f"{isolated}_main.py"))), environment

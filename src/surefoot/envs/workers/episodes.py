@@ -3,9 +3,10 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 from jaxtyping import Bool, Float, UInt8
 
+from surefoot.envs.own import episodes as own_episodes
+from surefoot.envs.own.backend import GymnasiumBackend
 from surefoot.envs.simulators.adapter import Simulator
 from surefoot.envs.simulators.scripted_policies import BEHAVIORS, ScriptedPolicy
 from surefoot.envs.simulators.vision import VisionBackend
@@ -31,7 +32,7 @@ class EpisodeOrder(NamedTuple):
     seed: int
     """Of the simulator."""
     behavior: int
-    """Number in `BEHAVIOURS`."""
+    """Number in `BEHAVIORS`."""
     noise: int
     """Seed of the behaviour's own randomness."""
 
@@ -61,11 +62,13 @@ def play(environment: Simulator, order: EpisodeOrder) -> PixelEpisode:
     )  # fmt: skip
 
 
-def run_episode(environment: Simulator, request: dict[str, Any]) -> bytes:
-    """The same for an owner who speaks over pipes: the fields of a `PixelEpisode` as safetensors."""
-    return safetensors.numpy.save(play(environment, EpisodeOrder(**request))._asdict())
+def arrays_of_episode(environment: Simulator, description: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Play the episode of a description, and return its arrays by name.
 
-
-def unpack(payload: bytes) -> PixelEpisode:
-    """What `run_episode` packed."""
-    return PixelEpisode(**safetensors.numpy.load(payload))
+    In a task file's environment: `own.episodes.Request` -> `own.episodes.Rows`. In a task with cameras: `EpisodeOrder`
+    -> the fields of a `PixelEpisode`.
+    """
+    backend = environment.backend
+    if isinstance(backend, GymnasiumBackend):
+        return own_episodes.play(backend, own_episodes.Request(**description), environment.task.horizon)
+    return play(environment, EpisodeOrder(**description))._asdict()

@@ -10,7 +10,6 @@ Images are flat and uint8 instead of float32:
     's'  next_seeds int64 [k],               observation float32 [k, o], reward and cost float64 [k],
          actions float64 [k, a]              terminated and truncated bool [k], start_observation float32 [k, o],
                                              constraint float64 [k]
-    'p'  environment int64 [1]               height, width int64 [2], picture uint8 [height, width, 3]
     'c'  nothing                             CPU seconds of the process so far, float64 [1]
     'w'  JSON: a whole episode's description what the worker's own function makes of it, as bytes
     'q'                                      none; the worker ends
@@ -30,8 +29,7 @@ from typing import IO, Any, Callable, NamedTuple  # noqa: UP035 (this file runs 
 
 import numpy as np
 
-OPEN, RESET, STEP, PICTURE, CPU, QUIT, DATA, ERROR = b"o", b"r", b"s", b"p", b"c", b"q", b"d", b"e"
-EPISODE = b"w"
+OPEN, RESET, STEP, CPU, EPISODE, QUIT, DATA, ERROR = b"o", b"r", b"s", b"c", b"w", b"q", b"d", b"e"
 NUMBERS, PIXELS = "<f4", "u1"
 """What observations are made of."""
 _HEAD = struct.Struct("<cI")
@@ -100,12 +98,6 @@ def unpack_observation(payload: bytes, num_envs: int, observation_dim: int, kind
     return _Reader(payload).take(kind, (num_envs, observation_dim))
 
 
-def unpack_picture(payload: bytes) -> np.ndarray:
-    reader = _Reader(payload)
-    height, width = reader.take("<i8", (2,)).tolist()
-    return reader.take("u1", (height, width, 3))
-
-
 def serve(open_envs: Callable[[dict], Opened], user_errors: tuple) -> None:
     """Answer requests on this process's stdin and stdout until the owner quits or is gone.
 
@@ -156,9 +148,6 @@ def _answer(opened: Opened, kind: bytes, payload: bytes) -> tuple:
     if kind == STEP:
         next_seeds = reader.take("<i8", (num_envs,))
         return pack_step(opened.envs.step(reader.take("<f8", (num_envs, opened.facts["action_dim"])), next_seeds))
-    if kind == PICTURE:
-        picture = opened.envs.render(int(reader.take("<i8", (1,))[0]))
-        return _raw(np.array(picture.shape[:2]), "<i8"), _raw(picture, "u1")
     if kind == CPU:
         return (_raw(np.array([time.process_time()]), "<f8"),)
     if kind == EPISODE and opened.episode is not None:

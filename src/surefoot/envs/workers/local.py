@@ -68,10 +68,6 @@ class LocalEnvs:
             self._begin(index, int(next_seeds[index]), start)
         return Step(observation, reward, cost, terminated, truncated, start, np.zeros(count, bool), constraint)
 
-    def render(self, index: int) -> np.ndarray:
-        """The picture of an environment, uint8 [height, width, 3]."""
-        return self._environments[index].render()
-
     def close(self) -> None:
         for environment in self._environments:
             environment.close()

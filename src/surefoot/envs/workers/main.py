@@ -1,12 +1,11 @@
 """`python -m surefoot.envs.workers.main`: environments of a simulator's task; its owner speaks over pipes."""
 
-from functools import partial
 from typing import Any
 
-from surefoot.envs.own import episodes as own_episodes
-from surefoot.envs.own.backend import GymnasiumBackend
+import safetensors.numpy
+
 from surefoot.envs.simulators import make
-from surefoot.envs.workers.episodes import run_episode
+from surefoot.envs.workers.episodes import arrays_of_episode
 from surefoot.envs.workers.ipc import NUMBERS, PIXELS, Opened, serve
 from surefoot.envs.workers.local import LocalEnvs
 from surefoot.errors import SurefootError
@@ -16,7 +15,7 @@ from surefoot.tasks import Task
 def open_envs(request: dict[str, Any]) -> Opened:
     """Make request["num_envs"] environments of request["task"]."""
     task = Task.from_json(request["task"], place="the task of a worker process")
-    environments = [make(task, render_mode=request["render_mode"]) for _ in range(request["num_envs"])]
+    environments = [make(task) for _ in range(request["num_envs"])]
     facts = {
         "num_envs": len(environments),
         "observation_dim": task.observation_dim,
@@ -26,10 +25,7 @@ def open_envs(request: dict[str, Any]) -> Opened:
     }
     kind = NUMBERS if task.image_shape is None else PIXELS
     envs = LocalEnvs(environments, observation_dim=task.observation_dim, kind=kind)
-    backend = environments[0].backend
-    if isinstance(backend, GymnasiumBackend):
-        return Opened(envs, facts, partial(own_episodes.run_episode, backend, task.horizon))
-    return Opened(envs, facts, partial(run_episode, environments[0]))
+    return Opened(envs, facts, lambda request: safetensors.numpy.save(arrays_of_episode(environments[0], request)))
 
 
 if __name__ == "__main__":

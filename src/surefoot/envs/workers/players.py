@@ -6,22 +6,23 @@ import queue
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
-from surefoot.envs.own import episodes as own_episodes
-from surefoot.envs.own.backend import GymnasiumBackend
-from surefoot.envs.simulators import Simulator, make
+import numpy as np
+import safetensors.numpy
+
+from surefoot.envs.simulators import make
 from surefoot.envs.vector import WorkerDeath
 from surefoot.envs.workers import ipc
-from surefoot.envs.workers.commands import start_of
-from surefoot.envs.workers.episodes import play, unpack
-from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
+from surefoot.envs.workers.episodes import arrays_of_episode
+from surefoot.envs.workers.process import Worker, WorkerDiedError
 from surefoot.envs.workers.vector import MOST_DEATHS
 from surefoot.errors import SimulatorError
 from surefoot.tasks import Task
 
 Result = TypeVar("Result")
-Episode = TypeVar("Episode")
+Arrays = dict[str, np.ndarray]
+"""An episode, as `workers.episodes.arrays_of_episode` returns it."""
 
 
 class EpisodeRequest(Protocol):
@@ -32,38 +33,19 @@ class EpisodeRequest(Protocol):
     def _asdict(self) -> dict[str, Any]: ...
 
 
-class Kind(NamedTuple, Generic[Episode]):
-    """Of episodes: how they are played here, and read where a process played them."""
-
-    play: Callable[[Simulator, Any], Episode]
-    unpack: Callable[[bytes], Episode]
-
-
-def _play_own(environment: Simulator, request: Any) -> own_episodes.Rows:
-    assert isinstance(environment.backend, GymnasiumBackend)
-    return own_episodes.play(environment.backend, request, environment.task.horizon)
-
-
-PIXELS = Kind(play, unpack)
-"""Scripted behaviors in tasks with cameras: `Told` -> `PixelEpisode`."""
-OWN = Kind(_play_own, own_episodes.unpack)
-"""Controllers in environments of task files: `own.episodes.Request` -> `Rows`."""
-
-
-class Players(Generic[Episode]):
+class Players:
     """`workers` processes that play episodes of a task, 0 for this process; a context manager.
 
     An episode whose worker dies is played again by a new one, with the same seeds; `on_death` is told.
     """
 
     def __init__(
-        self, task: Task, kind: Kind[Episode] = PIXELS, *, workers: int,
-        on_death: Callable[[WorkerDeath], None] = lambda death: None,
-    ) -> None:  # fmt: skip
+        self, task: Task, *, workers: int, on_death: Callable[[WorkerDeath], None] = lambda death: None
+    ) -> None:
         self._task, self._on_death = task, on_death
         self._here, self._count = workers == 0, max(workers, 1)
-        self._idle: queue.Queue[_Player[Episode]] = queue.Queue()
-        self._players = [_Player(task, kind, here=self._here) for _ in range(self._count)]
+        self._idle: queue.Queue[_Player] = queue.Queue()
+        self._players = [_Player(task, here=self._here) for _ in range(self._count)]
         for player in self._players:
             self._idle.put(player)
 
@@ -75,7 +57,7 @@ class Players(Generic[Episode]):
             player.close()
 
     def play(
-        self, episodes: Iterable[tuple[int, EpisodeRequest]], keep: Callable[[int, Episode], Result]
+        self, episodes: Iterable[tuple[int, EpisodeRequest]], keep: Callable[[int, Arrays], Result]
     ) -> Iterator[Result]:
         """What `keep(number, episode)` makes of every episode, in the order in which they end. It runs in threads, one
         a worker; what it raises, or `SimulatorError` for an episode that killed too many workers, ends the work."""
@@ -99,7 +81,7 @@ class Players(Generic[Episode]):
                 for future in running:
                     future.cancel()
 
-    def _one(self, number: int, order: EpisodeRequest, keep: Callable[[int, Episode], Result]) -> Result:
+    def _one(self, number: int, order: EpisodeRequest, keep: Callable[[int, Arrays], Result]) -> Result:
         player = self._idle.get()
         try:
             episode = self._persist(player, order)
@@ -107,7 +89,7 @@ class Players(Generic[Episode]):
             self._idle.put(player)
         return keep(number, episode)
 
-    def _persist(self, player: "_Player[Episode]", order: EpisodeRequest) -> Episode:
+    def _persist(self, player: "_Player", order: EpisodeRequest) -> Arrays:
         deaths = 0
         while True:
             try:
@@ -123,25 +105,25 @@ class Players(Generic[Episode]):
                     ) from died
 
 
-class _Player(Generic[Episode]):
+class _Player:
     """One worker, started when it is first needed, or this process."""
 
-    def __init__(self, task: Task, kind: Kind[Episode], *, here: bool) -> None:
-        self._task, self._kind, self._here = task, kind, here
+    def __init__(self, task: Task, *, here: bool) -> None:
+        self._task, self._here = task, here
         self._open: Any = None
 
-    def play(self, order: EpisodeRequest) -> Episode:
+    def play(self, order: EpisodeRequest) -> Arrays:
         if self._here:
             self._open = make(self._task) if self._open is None else self._open
-            return self._kind.play(self._open, order)
+            return arrays_of_episode(self._open, order._asdict())
         if self._open is None:
             self._open = self._opened()
         self._open.ask(ipc.EPISODE, json.dumps(order._asdict()).encode())
-        return self._kind.unpack(self._open.answer())
+        return safetensors.numpy.load(self._open.answer())
 
     def _opened(self) -> Worker:
         """A worker that is ready: one that could not open the task is asked for no episode."""
-        worker = Worker(self._task, num_envs=1, start=start_of(self._task.isolated), timeout=ANSWER_SECONDS)
+        worker = Worker(self._task, num_envs=1)
         try:
             worker.wait_open()
         except BaseException:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from surefoot.envs.workers import ipc
-from surefoot.envs.workers.commands import Start
+from surefoot.envs.workers.commands import start_of
 from surefoot.errors import SimulatorError
 from surefoot.tasks import Task
 
@@ -26,33 +26,32 @@ class WorkerDiedError(Exception):
 class Worker:
     """Environments of one task in a process of their own."""
 
-    def __init__(
-        self,
-        task: Task,
-        *,
-        num_envs: int,
-        start: Start,
-        timeout: float,
-        render_mode: str | None = None,
-    ) -> None:
+    def __init__(self, task: Task, *, num_envs: int, timeout: float = ANSWER_SECONDS) -> None:
         """Start the process and send it its task; `wait_open` reads the answer, so that several start at once.
 
-        `timeout`: seconds without an answer after which the process counts as dead, and is killed.
+        Args:
+            task: The task; where it names an isolated virtual environment, the process runs in that.
+            num_envs: Environments in the process.
+            timeout: Seconds without an answer after which the process counts as dead, and is killed.
+
+        Raises:
+            SimulatorError: On Windows, and where the task's virtual environment is not installed.
         """
         if sys.platform == "win32":  # its pipes cannot be waited for with a time limit
             raise SimulatorError(f"task {task.name}: simulators in processes of their own do not run on Windows.")
+        command, environment = start_of(task.isolated)
         self._timeout = timeout
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 (what it prints, as long as it lives)
         self._process = subprocess.Popen(
-            start.command,
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
-            env=start.environment,
+            env=environment,
             # Ctrl-C is the owner's affair; a worker ends when its stdin does, however the owner went.
             process_group=0,
         )
-        request = {"task": dataclasses.asdict(task), "num_envs": num_envs, "render_mode": render_mode}
+        request = {"task": dataclasses.asdict(task), "num_envs": num_envs}
         self.ask(ipc.OPEN, json.dumps(request).encode())
 
     @property

@@ -15,7 +15,6 @@ from surefoot.envs.own.unnamed import local_backend, unnamed_task
 from surefoot.envs.simulators import Simulator, make
 from surefoot.envs.vector import WorkerDeath
 from surefoot.envs.workers import ipc
-from surefoot.envs.workers.commands import start_of
 from surefoot.envs.workers.local import IDLE, NO_SIGNAL, LocalEnvs, Step
 from surefoot.envs.workers.process import ANSWER_SECONDS, Worker, WorkerDiedError
 from surefoot.errors import ConfigError, SimulatorError
@@ -186,7 +185,7 @@ class VectorSimulator:
             raise
 
     def _start(self, part: slice) -> Worker:
-        return Worker(self.task, num_envs=_length(part), start=start_of(self.task.isolated), timeout=self._timeout)
+        return Worker(self.task, num_envs=_length(part), timeout=self._timeout)
 
     def _observation(self, number: int) -> np.ndarray:
         part = self._slices[number]
