@@ -17,7 +17,6 @@ from surefoot.collection.navigation import (
     REACH,
     NavigationDriver,
     Temper,
-    _free_heading,
     _to_push,
     lidar_point,
     lidar_points,
@@ -28,6 +27,7 @@ from surefoot.collection.recipes import Recipe, recipe_of
 from surefoot.collection.scripted import play_round
 from surefoot.collection.store import Store
 from surefoot.envs.simulators import make
+from surefoot.envs.simulators.surroundings import free_heading
 from surefoot.errors import ConfigError
 from surefoot.tasks import TASKS, Reference, Task, get_task
 
@@ -111,7 +111,7 @@ def driver_of(name: str) -> NavigationDriver:
 def test_the_careful_keep_clear_and_the_bold_go_straight() -> None:
     """A hazard of radius 0.2 half way to a goal straight ahead."""
     seen = observation(lidars=[lidar((1.5, 0.001)), lidar((0.7, 0.001)), lidar()])
-    angle = _free_heading(view("Point", "Goal1", seen), np.array([1.5, 0.0]), clearance=0.1)
+    angle = free_heading(view("Point", "Goal1", seen), np.array([1.5, 0.0]), clearance=0.1, sliding=0.15)
     assert 0.7 * abs(np.sin(angle)) >= 0.3 - 1e-6  # past the hazard at its radius and the clearance
     drivers = [driver_of("PointGoal1") for _ in range(2)]
     drivers[0].temper = Temper("careful", 0.1, 1.0, 1.0, noise=0.0, random_share=0.0)

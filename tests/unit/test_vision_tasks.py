@@ -14,8 +14,8 @@ import pytest
 from surefoot.envs.simulators import compat, drawing, make
 from surefoot.envs.simulators.eyes import SKY, sky_faces
 from surefoot.envs.simulators.layouts import LAYOUTS
-from surefoot.envs.simulators.privileged_state import PrivilegedState
 from surefoot.envs.simulators.scripted_policies import BEHAVIORS, ScriptedPolicy
+from surefoot.envs.simulators.surroundings import Surroundings
 from surefoot.envs.simulators.vision import VisionBackend
 from surefoot.errors import SimulatorError
 from surefoot.tasks import get_task
@@ -167,13 +167,13 @@ def test_without_a_renderer_one_sentence_names_the_packages(monkeypatch: pytest.
         make(get_task("PointGoal1Vision"))
 
 
-def privileged_state(target: tuple[float, float], dangers: list[tuple[float, float]]) -> PrivilegedState:
-    return PrivilegedState(
+def privileged_state(target: tuple[float, float], dangers: list[tuple[float, float]]) -> Surroundings:
+    return Surroundings(
         np.array(target), None, np.zeros(2), 0.0, np.array(dangers, float).reshape(-1, 2), np.full(len(dangers), 0.2)
     )
 
 
-def actions_of(behavior: str, robot: str, seen: PrivilegedState) -> np.ndarray:
+def actions_of(behavior: str, robot: str, seen: Surroundings) -> np.ndarray:
     """The mean action of many episodes, whose noise and random stretches then hardly count."""
     vision = Vision(robot, "Goal", "published")
     chosen = [ScriptedPolicy(vision, behavior, np.random.default_rng(number)).act(seen) for number in range(200)]

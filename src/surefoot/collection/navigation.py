@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from surefoot.envs.simulators.surroundings import FRONT, Surroundings, free_heading, steered
 from surefoot.tasks import Task
 
 BINS = 16
@@ -19,9 +20,6 @@ REACH = 3.0
 """Metres at which a lidar reads 0; it reads 1 at the robot."""
 _STYLES = {"careful": 0.6, "bold": 0.15, "lured": 0.2, "idle": 0.05}
 """What a driver is like, and the share of the episodes."""
-_HEADINGS = 48
-_SIGHT = 1.2
-"""Metres within which a danger in the way counts."""
 _STUCK_STEPS, _STUCK_SPEED = 30, 0.05
 """So many steps below so many metres per second: a driver that got nowhere tries a random action."""
 _BESIDE = 0.5
@@ -60,20 +58,6 @@ _LAYOUTS = {
 _LAYOUTS |= {"Button2": _LAYOUTS["Button1"], "Push2": _LAYOUTS["Push1"]}
 ROBOTS = {"Point": (12, 0.13), "Car": (24, 0.2)}
 """How many numbers of the robot's own come first, and how far its body reaches from its centre (metres)."""
-
-
-class View(NamedTuple):
-    """All in the robot's frame: x ahead, y to its left, metres and seconds."""
-
-    target: Float[np.ndarray, " 2"]
-    """The goal, the right button or the box; the middle of what is seen where it is out of sight."""
-    beyond: Float[np.ndarray, " 2"] | None
-    """Where the box is to go; None where nothing is pushed."""
-    velocity: Float[np.ndarray, " 2"]
-    turning: float
-    dangers: Float[np.ndarray, "n 2"]
-    radii: Float[np.ndarray, " n"]
-    """Distance of the robot's centre from a danger's below which it costs something."""
 
 
 class Temper(NamedTuple):
@@ -127,7 +111,7 @@ class NavigationDriver:
         action = _drive(self.robot, seen, *self._aim(seen), careful=temper.style == "careful")
         return action + temper.noise * draw.standard_normal(2)
 
-    def _aim(self, seen: View) -> tuple[float, float]:
+    def _aim(self, seen: Surroundings) -> tuple[float, float]:
         """Angle to go and speed."""
         temper = self.temper
         target = seen.target if seen.beyond is None else _to_push(seen.target, seen.beyond)
@@ -142,18 +126,17 @@ class NavigationDriver:
         target = target - 0.7 * (seen.velocity - (seen.velocity @ direction) * direction)
         if temper.style != "careful" or not len(seen.dangers):
             return float(np.arctan2(target[1], target[0])), temper.top_speed
-        wanted = _free_heading(seen, target, temper.clearance)
+        wanted = free_heading(seen, target, temper.clearance, sliding=0.15)
         return wanted, min(temper.top_speed, 0.25 + temper.eagerness * _free_ahead(seen, wanted))
 
 
-def view(robot: str, kind: str, observation: Float[np.ndarray, " obs"]) -> View:
+def view(robot: str, kind: str, observation: Float[np.ndarray, " obs"]) -> Surroundings:
     """What an observation says of the robot's surroundings. `kind`: what is asked of it, a key of `_LAYOUTS`."""
     own, body = ROBOTS[robot]
     layout = _LAYOUTS[kind]
     numbers = np.asarray(observation, np.float64)
     lidars = dict(zip(layout.lidars, numbers[own:].reshape(len(layout.lidars), BINS), strict=True))
-    # A car's front is to the right of where its frame's x points.
-    turn = np.eye(2) if robot == "Point" else np.array([[0.0, -1.0], [1.0, 0.0]])
+    turn = FRONT[robot]
     if "buttons" in lidars:  # the right one is no danger; it reads alike in both
         lidars["buttons"] = np.where(np.abs(lidars["buttons"] - lidars["goal"]) < 1e-6, 0.0, lidars["buttons"])
     points = {name: lidar_points(lidars[name]) @ turn.T for name in layout.dangers}
@@ -164,7 +147,7 @@ def view(robot: str, kind: str, observation: Float[np.ndarray, " obs"]) -> View:
     ]
     target, beyond = lidar_point(lidars[layout.target]), lidar_point(lidars["goal"])
     middle = centers.mean(0) if len(centers) else np.array([1.0, 0.0])  # the arena's, where things are seen
-    return View(
+    return Surroundings(
         middle if target is None else turn @ target,
         None if layout.target != "push_box" else middle if beyond is None else turn @ beyond,
         turn @ numbers[3:5],
@@ -225,24 +208,7 @@ def _draw_temper(generator: np.random.Generator) -> Temper:
     )
 
 
-def _free_heading(seen: View, target: Float[np.ndarray, " 2"], clearance: float) -> float:
-    """Angle to go (radians, 0 ahead, to the left positive)."""
-    distance = float(np.linalg.norm(target))
-    straight = float(np.arctan2(target[1], target[0]))
-    angles = straight + np.linspace(-np.pi, np.pi, _HEADINGS, endpoint=False)
-    ways = np.stack([np.cos(angles), np.sin(angles)], -1)
-    # It slides on: dangers are seen from where it will be.
-    offsets = seen.dangers - 0.25 * seen.velocity
-    # From a step ahead on: in a danger all ways are bad at first, and the shortest out of it is the best.
-    along = np.clip(offsets @ ways.T, 0.2, max(0.2, min(distance, _SIGHT)))
-    gap = np.linalg.norm(offsets[:, None] - along[..., None] * ways, axis=-1) - seen.radii[:, None]
-    blocked = np.clip(clearance - gap, 0.0, None) * (1.5 - along / _SIGHT)
-    turn = np.abs(np.angle(np.exp(1j * (angles - straight))))
-    sliding = np.abs(np.angle(np.exp(1j * angles)))
-    return float(angles[np.argmin(20.0 * blocked.max(0) + 0.25 * turn + 0.15 * sliding)])
-
-
-def _free_ahead(seen: View, wanted: float) -> float:
+def _free_ahead(seen: Surroundings, wanted: float) -> float:
     """Metres to the edge of the nearest danger within 60 degrees of where the robot goes or is to go, at least 0."""
     way = np.array([np.cos(wanted), np.sin(wanted)])
     speed = max(float(np.linalg.norm(seen.velocity)), 1e-6)
@@ -262,7 +228,7 @@ def _to_push(box: Float[np.ndarray, " 2"], goal: Float[np.ndarray, " 2"]) -> Flo
     return box + _BESIDE * np.array([np.cos(angle), np.sin(angle)])
 
 
-def _drive(robot: str, seen: View, wanted: float, speed: float, *, careful: bool) -> Float[np.ndarray, " 2"]:
+def _drive(robot: str, seen: Surroundings, wanted: float, speed: float, *, careful: bool) -> Float[np.ndarray, " 2"]:
     """The action that turns to an angle and goes there; the careful back out of what they touch."""
     # Backwards where that takes less turning, unless it pushes; what is about even goes on as it moves.
     backwards = seen.beyond is None and np.cos(wanted) < (0.3 if seen.velocity[0] < -0.05 else -0.3)
@@ -275,8 +241,4 @@ def _drive(robot: str, seen: View, wanted: float, speed: float, *, careful: bool
         if gaps[nearest] < 0.05 and side * np.cos(wanted) > -0.3 and abs(forward) < 0.5:
             forward = -side
     push = float(np.clip(4.0 * (speed * forward - seen.velocity[0]), -1.0, 1.0))
-    if robot == "Point":
-        return np.array([push, np.clip(1.5 * angle, -1.0, 1.0)])
-    turn = float(np.clip(1.2 * angle - 0.15 * seen.turning, -1.0, 1.0))
-    # Its first wheel is the right one.
-    return np.clip(np.array([push + turn, push - turn]), -1.0, 1.0)
+    return np.clip(steered(robot, push, angle, seen.turning), -1.0, 1.0)

@@ -11,16 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from surefoot.envs.simulators.privileged_state import PrivilegedState
+from surefoot.envs.simulators.surroundings import Surroundings, free_heading, steered
 from surefoot.vision import Vision
 
 BEHAVIORS = ("random", "careless", "careful")
 """Numbered in this order; episode number e of a collection has behaviour e modulo 3."""
 _HELD = 12
 """Most decisions that a random action is held for."""
-_HEADINGS = 48
-_SIGHT = 1.2
-"""Metres within which a danger in the way counts."""
 _BESIDE = 0.45
 """Metres behind the box, seen from its goal, where a robot goes before it pushes."""
 
@@ -50,7 +47,7 @@ class ScriptedPolicy:
         self._held: Float[np.ndarray, " 2"] = np.zeros(2)
         self._left = 0
 
-    def act(self, state: PrivilegedState) -> Float[np.ndarray, " 2"]:
+    def act(self, state: Surroundings) -> Float[np.ndarray, " 2"]:
         """The action, in [-1, 1]."""
         draw = self.generator
         starts = self.behavior == "random" or draw.uniform() < self._temper.random_share
@@ -67,7 +64,7 @@ class ScriptedPolicy:
         return np.clip(action + self._temper.noise * draw.standard_normal(2), -1.0, 1.0)
 
 
-def _to_push(state: PrivilegedState) -> Float[np.ndarray, " 2"]:
+def _to_push(state: Surroundings) -> Float[np.ndarray, " 2"]:
     """Where to go to move the box to its goal: behind it first, then on through it."""
     assert state.beyond is not None
     box, goal = state.target, state.beyond
@@ -84,34 +81,17 @@ def _to_push(state: PrivilegedState) -> Float[np.ndarray, " 2"]:
     return behind
 
 
-def _heading(state: PrivilegedState, target: Float[np.ndarray, " 2"], clearance: float | None) -> tuple[float, float]:
+def _heading(state: Surroundings, target: Float[np.ndarray, " 2"], clearance: float | None) -> tuple[float, float]:
     """Angle to go (radians, 0 ahead, to the left positive) and how fast (0 to 1)."""
-    distance = float(np.linalg.norm(target))
-    straight = float(np.arctan2(target[1], target[0]))
     if clearance is None or not len(state.dangers):
-        return straight, 1.0
-    angles = straight + np.linspace(-np.pi, np.pi, _HEADINGS, endpoint=False)
-    ways = np.stack([np.cos(angles), np.sin(angles)], -1)
-    # It slides on: dangers are seen from where it will be.
-    offsets = state.dangers - 0.25 * state.velocity
-    # From a step ahead on: in a danger all ways are bad at first, and the shortest out of it is the best.
-    along = np.clip(offsets @ ways.T, 0.2, max(0.2, min(distance, _SIGHT)))
-    gap = np.linalg.norm(offsets[:, None] - along[..., None] * ways, axis=-1) - state.radii[:, None]
-    blocked = np.clip(clearance - gap, 0.0, None) * (1.5 - along / _SIGHT)
-    turn = np.abs(np.angle(np.exp(1j * (angles - straight))))
-    sliding = np.abs(np.angle(np.exp(1j * angles)))
-    best = int(np.argmin(20.0 * blocked.max(0) + 0.25 * turn + 0.05 * sliding))
+        return float(np.arctan2(target[1], target[0])), 1.0
     nearest = float((np.linalg.norm(state.dangers, axis=-1) - state.radii).min())
-    return float(angles[best]), float(np.clip(0.25 + nearest, 0.3, 0.8))
+    return free_heading(state, target, clearance, sliding=0.05), float(np.clip(0.25 + nearest, 0.3, 0.8))
 
 
-def _drive(robot: str, state: PrivilegedState, wanted: float, speed: float) -> Float[np.ndarray, " 2"]:
+def _drive(robot: str, state: Surroundings, wanted: float, speed: float) -> Float[np.ndarray, " 2"]:
     """The action that turns to an angle and goes there."""
     ahead = float(np.cos(wanted))
     angle = float(np.angle(np.exp(1j * wanted)))
     push = np.clip(4.0 * (speed * max(ahead, 0.0) ** 2 - state.velocity[0]), -1.0, 1.0)
-    if robot == "Point":
-        return np.array([push, np.clip(1.5 * angle, -1.0, 1.0)])
-    turn = np.clip(1.2 * angle - 0.15 * state.turning, -1.0, 1.0)
-    # Its first wheel is the right one.
-    return np.array([push + turn, push - turn])
+    return steered(robot, push, angle, state.turning)

@@ -9,8 +9,9 @@ from surefoot.envs.simulators import layouts
 from surefoot.envs.simulators.compat import PLAIN_SKY
 from surefoot.envs.simulators.drawing import Ending, choose_renderer
 from surefoot.envs.simulators.eyes import SKY, Eyes
-from surefoot.envs.simulators.privileged_state import PrivilegedState, privileged_state_of
+from surefoot.envs.simulators.privileged_state import privileged_state_of
 from surefoot.envs.simulators.safety_gymnasium import build, registrations
+from surefoot.envs.simulators.surroundings import Surroundings
 from surefoot.tasks import Task
 
 
@@ -50,7 +51,7 @@ class VisionBackend:
                 break
         return self._see(), reward, cost, terminated
 
-    def privileged_state(self) -> PrivilegedState:
+    def privileged_state(self) -> Surroundings:
         """What the simulator knows and the images only show: for behaviours that collect data."""
         return privileged_state_of(self._env.task, self._vision)
 
