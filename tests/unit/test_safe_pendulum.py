@@ -10,6 +10,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from surefoot.envs import safe_pendulum
+from surefoot.envs.entered import Entered
 from surefoot.envs.gymnasium_pendulum import SafePendulumEnv, draw
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.envs.registration import SAFE_PENDULUM_ID, register
@@ -19,7 +20,7 @@ from surefoot.tasks import get_task
 DEGREE = np.pi / 180
 
 
-def after(angle: float, speed: float, action: float) -> tuple[float, float, safe_pendulum.Step]:
+def after(angle: float, speed: float, action: float) -> tuple[float, float, Entered]:
     """(angle, speed, record) after one step."""
     state, _ = safe_pendulum.reset_to(jnp.float32(angle), jnp.float32(speed))
     entered, step = safe_pendulum.step(state, jnp.array([action], jnp.float32))

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from surefoot.envs import point_robot
-from surefoot.envs.point_robot import POINT_ROBOT, Robot, RobotState, Step
+from surefoot.envs.entered import Entered
+from surefoot.envs.point_robot import POINT_ROBOT, Robot, RobotState
 
 HOLD_STEPS = (4, 30)
 """A random action is held for a number of steps uniform in this range."""
@@ -45,7 +46,7 @@ class EpisodeBatch(NamedTuple):
 
     observation: Float[Array, "n t obs"]
     action: Float[Array, "n t 2"]
-    step: Step
+    step: Entered
     valid: Bool[Array, "n t"]
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
+from surefoot.envs.entered import Entered
 from surefoot.ranges import Range, Ranged
 
 SIZE = 16
@@ -51,16 +52,6 @@ class RunState(NamedTuple):
     position: Float[Array, "*n 2"]
     hazard: Float[Array, "*n 2"]
     step: Int[Array, "*n"]
-
-
-class Step(NamedTuple):
-    """What a step returns beside the state it enters."""
-
-    observation: UInt8[Array, "*n 16 16 3"]
-    reward: Float[Array, "*n"]
-    cost: Float[Array, "*n"]
-    terminated: Bool[Array, "*n"]
-    truncated: Bool[Array, "*n"]
 
 
 def hazard_distance(state: RunState) -> Float[Array, "*n"]:
@@ -108,7 +99,7 @@ def reset_to(
     return state, draw(state)
 
 
-def step(state: RunState, action: Float[Array, "*n 2"]) -> tuple[RunState, Step]:
+def step(state: RunState, action: Float[Array, "*n 2"]) -> tuple[RunState, Entered]:
     """One step; the action is clipped to [-1, 1], the place to the arena.
 
     Reward is 2 times the way to the right, plus 0.2 in the goal; cost is 1 in the hazard, both of the state entered.
@@ -116,7 +107,7 @@ def step(state: RunState, action: Float[Array, "*n 2"]) -> tuple[RunState, Step]
     position = jnp.clip(state.position + STEP_LENGTH * jnp.clip(action, -1.0, 1.0), -1.0, 1.0)
     entered = RunState(position, state.hazard, state.step + 1)
     way = position[..., 0] - state.position[..., 0]
-    return entered, Step(
+    return entered, Entered(
         observation=draw(entered),
         reward=2.0 * way + 0.2 * (position[..., 0] > GOAL_LINE),
         cost=(hazard_distance(entered) < HAZARD_RADIUS).astype(jnp.float32),
@@ -162,7 +153,7 @@ def _episode(key: Key[Array, ""], behavior: Int[Array, ""]) -> EpisodeBatch:
     k_reset, k_steps = jax.random.split(key)
     first, image = reset(k_reset)
 
-    def one_step(state: RunState, step_key: Key[Array, ""]) -> tuple[RunState, tuple[Array, Step]]:
+    def one_step(state: RunState, step_key: Key[Array, ""]) -> tuple[RunState, tuple[Array, Entered]]:
         k_noise, k_uniform, k_choice = jax.random.split(step_key, 3)
         uniform = jax.random.uniform(k_uniform, (2,), minval=-1.0, maxval=1.0)
         wanted = jnp.where(behavior == 2, detour(state), jnp.array([1.0, 0.0]))

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from surefoot.envs import point_robot
-from surefoot.envs.point_robot import ResetDistribution, RobotState, Step
+from surefoot.envs.entered import Entered
+from surefoot.envs.point_robot import ResetDistribution, RobotState
 
 
 class NoisyState(NamedTuple):
@@ -32,7 +33,7 @@ def reset(
 
 def step(
     state: NoisyState, action: Float[Array, " 2"], *, failure: float | Float[Array, ""]
-) -> tuple[NoisyState, Step]:
+) -> tuple[NoisyState, Entered]:
     """PointRobot's step, in which the acceleration is 0 with the chance `failure`, whatever was lost before."""
     key, drawn = jax.random.split(state.key)
     works = ~jax.random.bernoulli(drawn, failure)

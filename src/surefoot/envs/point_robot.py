@@ -13,8 +13,9 @@ from typing import Annotated, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
+from surefoot.envs.entered import Entered
 from surefoot.ranges import Range, Ranged
 
 TIME_STEP = 0.05
@@ -40,17 +41,6 @@ class RobotState(NamedTuple):
 
     pose: Float[Array, "*n pose"]
     step: Int[Array, "*n"]
-
-
-class Step(NamedTuple):
-    """What a step returns beside the state it enters."""
-
-    observation: Float[Array, "*n obs"]
-    reward: Float[Array, "*n"]
-    cost: Float[Array, "*n"]
-    constraint: Float[Array, "*n"]
-    terminated: Bool[Array, "*n"]
-    truncated: Bool[Array, "*n"]
 
 
 @dataclass(frozen=True)
@@ -181,7 +171,7 @@ def reset_to(pose: Float[Array, "*n pose"]) -> tuple[RobotState, Float[Array, "*
     return RobotState(pose, jnp.zeros(pose.shape[:-1], jnp.int32)), observe(pose)
 
 
-def step(state: RobotState, action: Float[Array, "*n 2"], *, lag: float = 0.0) -> tuple[RobotState, Step]:
+def step(state: RobotState, action: Float[Array, "*n 2"], *, lag: float = 0.0) -> tuple[RobotState, Entered]:
     """One step of a robot with that lag (seconds). Reward is the decrease of the distance to the goal in metres, plus 1
     on reaching it; cost is 1 where the state entered violates; the goal and the arena's edge terminate, step 300
     truncates."""
@@ -194,4 +184,4 @@ def step(state: RobotState, action: Float[Array, "*n 2"], *, lag: float = 0.0) -
     terminated = reached | outside
     truncated = (entered.step >= HORIZON) & ~terminated
     reward = before - after + GOAL_BONUS * reached
-    return entered, Step(observe(pose), reward, (h > 0).astype(jnp.float32), h, terminated, truncated)
+    return entered, Entered(observe(pose), reward, (h > 0).astype(jnp.float32), terminated, truncated, h)

@@ -24,6 +24,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from surefoot.envs import behaviors, point_robot
 from surefoot.envs.behaviors import Traits
+from surefoot.envs.entered import Entered
 from surefoot.envs.point_robot import ARENA, GOAL, GOAL_BONUS, GOAL_RADIUS, HAZARD_RADIUS
 from surefoot.ranges import Range, Ranged
 
@@ -64,19 +65,6 @@ class PixelState(NamedTuple):
 
     pose: Float[Array, "*n 4"]
     step: Int[Array, "*n"]
-
-
-class Step(NamedTuple):
-    """What a decision returns beside the state it enters."""
-
-    observation: UInt8[Array, "*n size size 3"]
-    reward: Float[Array, "*n"]
-    cost: Float[Array, "*n"]
-    """Violating steps of the decision, 0 to 4."""
-    constraint: Float[Array, "*n"]
-    """The largest h of the decision's steps, metres; > 0 is a violation."""
-    terminated: Bool[Array, "*n"]
-    truncated: Bool[Array, "*n"]
 
 
 def draw(pose: Float[Array, "*n 4"], *, layout: Layout = SEEN, size: int = SMALL) -> UInt8[Array, "*n size size 3"]:
@@ -129,8 +117,9 @@ def advance(
 ) -> tuple[PixelState, tuple[Array, Array, Array, Array, Array]]:
     """One decision without its image: (state entered, (reward, cost, constraint, terminated, truncated)).
 
-    Reward is the decrease of the distance to the goal in metres, plus 1 on reaching it. The goal and the arena's edge
-    terminate, also between two decisions; decision 75 truncates.
+    Reward is the decrease of the distance to the goal in metres, plus 1 on reaching it. Cost is the number of the
+    decision's steps that violate, 0 to 4; the constraint is the largest h of these steps, metres. The goal and the
+    arena's edge terminate, also between two decisions; decision 75 truncates.
     """
     pose = state.pose
     before = point_robot.goal_distance(pose[..., :2])
@@ -152,11 +141,11 @@ def advance(
 
 def step(
     state: PixelState, action: Float[Array, "*n 2"], *, layout: Layout = SEEN, size: int = SMALL
-) -> tuple[PixelState, Step]:
+) -> tuple[PixelState, Entered]:
     """One decision, as `advance`, and the image of the state entered."""
     entered, (reward, cost, constraint, terminated, truncated) = advance(state, action, layout=layout)
     image = draw(entered.pose, layout=layout, size=size)
-    return entered, Step(image, reward, cost, constraint, terminated, truncated)
+    return entered, Entered(image, reward, cost, terminated, truncated, constraint)
 
 
 def in_goal(state: PixelState) -> Bool[Array, "*n"]:

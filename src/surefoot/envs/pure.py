@@ -2,35 +2,16 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from surefoot.envs import hazard_run, point_robot, point_robot_pixels, safe_pendulum
+from surefoot.envs.entered import Entered
 from surefoot.errors import ConfigError
 from surefoot.tasks import Task
-
-
-class Entered(Protocol):
-    """What a step returns of n environments beside the state it enters; a task's own record may hold more."""
-
-    @property
-    def observation(self) -> Array:
-        """Of the state entered, before any reset: float32 [n, obs], or uint8 images [n, height, width, channels]."""
-        ...
-
-    @property
-    def reward(self) -> Float[Array, " n"]: ...
-    @property
-    def cost(self) -> Float[Array, " n"]: ...
-    @property
-    def terminated(self) -> Bool[Array, " n"]: ...
-    @property
-    def truncated(self) -> Bool[Array, " n"]:
-        """The horizon ended the episode; never together with `terminated`."""
-        ...
 
 
 def where_envs(mask: Bool[Array, " n"], new: Any, old: Any) -> Any:

@@ -15,7 +15,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
+
+from surefoot.envs.entered import Entered
 
 TIME_STEP = 0.05
 """Seconds per environment step."""
@@ -39,16 +41,6 @@ class PendulumState(NamedTuple):
     speed: Float[Array, "*n"]
     """Radians per second."""
     step: Int[Array, "*n"]
-
-
-class Step(NamedTuple):
-    """What a step returns beside the state it enters."""
-
-    observation: Float[Array, "*n 3"]
-    reward: Float[Array, "*n"]
-    cost: Float[Array, "*n"]
-    terminated: Bool[Array, "*n"]
-    truncated: Bool[Array, "*n"]
 
 
 def wrap(angle: Float[Array, "*n"]) -> Float[Array, "*n"]:
@@ -84,14 +76,14 @@ def reset_to(angle: Float[Array, "*n"], speed: Float[Array, "*n"]) -> tuple[Pend
     return state, observe(state)
 
 
-def step(state: PendulumState, action: Float[Array, "*n 1"]) -> tuple[PendulumState, Step]:
-    """One step; the action is clipped to [-1, 1]. Reward and cost are of the state left. Step 200 truncates."""
+def step(state: PendulumState, action: Float[Array, "*n 1"]) -> tuple[PendulumState, Entered]:
+    """One step; the action is clipped to [-1, 1]. Reward and cost are of the state left. Entered 200 truncates."""
     torque = MAX_TORQUE * jnp.clip(action[..., 0], -1.0, 1.0)
     # 3 g / (2 l) = 15 and 3 / (m l^2) = 3. The angle moves with the speed before that is clipped.
     speed = state.speed + (15.0 * jnp.sin(state.angle) + 3.0 * torque) * TIME_STEP
     angle = wrap(state.angle + speed * TIME_STEP)
     entered = PendulumState(angle, jnp.clip(speed, -MAX_SPEED, MAX_SPEED), state.step + 1)
-    return entered, Step(
+    return entered, Entered(
         observation=observe(entered),
         reward=reward(state.angle, state.speed, torque),
         cost=cost(state.angle),

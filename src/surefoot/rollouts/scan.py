@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from surefoot.constraints.budgets import BudgetState, begin_budget, pay
-from surefoot.envs.pure import Entered, PureTask, where_envs
+from surefoot.envs.entered import Entered
+from surefoot.envs.pure import PureTask, where_envs
 from surefoot.numerics import enough_memory, pinned
 from surefoot.protocols import Acts
 from surefoot.rollouts.acting import Budgets, EpisodeSums, act, remaining, step_keys
