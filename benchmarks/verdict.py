@@ -1,11 +1,13 @@
-"""How much of V_h similar states of other episodes tell, of the runs in a benchmark's store: a figure of the verdict.
+"""The verdict before simulation of the runs in a benchmark's store, as `train` would give it now.
 
-    python benchmarks/verdict.py STORE DATA [--method fisor]      # writes results/verdict
+    python benchmarks/verdict.py STORE DATA [--method fisor] [--beside CELL ...] [--keep]      # writes results/verdict
 
 STORE is that of `surefoot benchmark benchmarks/plans/flagship.toml`, DATA holds the tasks' files, those of earlier
-collections as TASK.NAME.hdf5. Nothing is trained or simulated: the kept networks are asked about their training data,
-as `train` does since the figure exists. Beside it stand the return and the cost that the store's evaluation measured
-(docs/held-out.md).
+collections as TASK.NAME.hdf5. Judged are the cells of the store's results, and those named, as of an earlier
+collection. Nothing is trained or simulated: the kept networks are asked about their training data, and beside what they
+say stand return and cost of the cell's evaluation. The table shows how much of V_h similar states of other episodes
+tell, a figure that is younger than the cells (docs/held-out.md). With `--keep` the cells' records take the new verdict,
+for the store's own tables.
 """
 
 import argparse
@@ -13,13 +15,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 import _machine
 from surefoot.data import library
 from surefoot.data.selection import select
-from surefoot.evaluation.held_out import judge, sample_to_judge
+from surefoot.evaluation.held_out import sample_to_judge
+from surefoot.experiments.judging import LoggedEpisodes, judged
+from surefoot.files import write_json
 from surefoot.protocols import ActsFeasibly
 from surefoot.report.held_out import THRESHOLDS
 from surefoot.report.tables import markdown_table
@@ -31,8 +34,8 @@ THRESHOLD = next(one for one in THRESHOLDS if one.figure == "similar_values")
 OUT = Path(__file__).parents[1] / "results" / "verdict"
 
 
-def measured(cell: Path, data: Path) -> dict[str, Any]:
-    """A cell's figure beside what its evaluation found."""
+def measured(cell: Path, data: Path, *, keep: bool) -> dict[str, Any]:
+    """A cell's figure and verdict beside what its evaluation found; `keep`: the cell's record takes them."""
     record = json.loads((cell / "cell.json").read_text(encoding="utf-8"))
     run, task = load_run(cell / "run", {}), get_task(record["task"])
     for path in sorted(data.rglob(f"{task.name}.*hdf5"), key=lambda path: len(path.name)):
@@ -42,12 +45,16 @@ def measured(cell: Path, data: Path) -> dict[str, Any]:
     else:
         raise SystemExit(f"{data}: expected the data of {cell.name} on {task.name}, found others.")
     assert isinstance(run.algorithm, ActsFeasibly)
-    told = judge(run.algorithm, jax.device_get(run.states), sample_to_judge(trained))["similar_values"]
+    found = judged(run.algorithm, run.states, LoggedEpisodes(sample_to_judge(trained), None))
+    told = found["training"]["similar_values"]
+    if keep:
+        record["details"]["held_out"] = found
+        write_json(cell / "cell.json", record)
     summary = json.loads((cell / "run" / "summary.json").read_text(encoding="utf-8"))["protocol"]
     figures = {name: summary[f"normalised_{name}_mean"] for name in ("return", "cost")}
     note = "" if path.stem == task.name else f", {len(trained.lengths)} episodes"
     return {"cell": cell.name, "task": task.name, "fraction": record["fraction"], "note": note, **figures,
-            "told": told["share"], "per_seed": told["per_seed"]}  # fmt: skip
+            "told": told["share"], "per_seed": told["per_seed"], "verdict": found["verdict"]}  # fmt: skip
 
 
 def table(rows: list[dict[str, Any]], held_out: set[str]) -> str:
@@ -72,15 +79,16 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--method", default="fisor")
+    parser.add_argument("--beside", nargs="*", default=[], help="names of further cells")
+    parser.add_argument("--keep", action="store_true", help="write the verdicts into the store's cells")
     given = parser.parse_args()
     head, summary = _machine.head(), json.loads((given.store / "results" / "summary.json").read_text(encoding="utf-8"))
     held_out = {one["task"] for one in summary["results"] if one["role"] == "held-out"}
     rows = []
-    for path in sorted(given.store.glob("cells/*/cell.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["method"] == given.method and record["status"] == "done":
-            rows.append(measured(path.parent, given.data))
-            print(rows[-1], flush=True)
+    found = [one for one in summary["results"] if one["method"] == given.method and one["status"] == "done"]
+    for cell in [*dict.fromkeys(cell for one in found for cell in one["cells"]), *given.beside]:
+        rows.append(measured(given.store / "cells" / cell, given.data, keep=given.keep))
+        print(rows[-1], flush=True)
     write(rows, held_out, head)
 
 
