@@ -152,6 +152,24 @@ def test_figures_of_three_episodes_by_hand() -> None:
     assert found["far_actions"]["share"] == 0.0
 
 
+@dataclass(frozen=True)
+class WithActions(EpisodeOrder):
+    """Q_h is above V_h by twice the action's second number."""
+
+    def feasible_action_value(self, state: Any, observation: Any, action: Any) -> Any:
+        return self.feasible_value(state, observation) + 2 * action[:, 1]
+
+
+def test_a_bad_action_from_a_feasible_state_is_foreseen_by_its_value() -> None:
+    """Both episodes enter a violation from V_h = -1, the first by an action of Q_h = -1, the second by one of 0; a
+    third is warned of by its states."""
+    dataset = logged(MISSED, MISSED, WARNED)
+    dataset.actions[2, 1] = 0.5
+    found = judge(WithActions(), jnp.zeros(1), dataset)
+    assert [round(3 * found[name]["share"]) for name in ("warned", "foreseen")] == [1, 2]
+    assert judge(EpisodeOrder(), jnp.zeros(1), dataset)["foreseen"] == found["warned"]
+
+
 def test_seeds_are_told_apart_and_an_interval_counts_episodes() -> None:
     """The second seed's values are higher by 1: no state counts as feasible. Wilson's interval of
     0.375 in 2 trials: (0.375 + 0.960) / 2.921 -+ 1.960 / 2.921 sqrt(0.375 * 0.625 / 2 + 0.240) = 0.457 -+ 0.401."""
@@ -267,7 +285,8 @@ def test_a_share_without_an_interval_is_shown_alone() -> None:
     alone = {**share(0.4), "interval": None}
     found = {"training": figures(warned=alone), "held_out": figures(safe_feasible=alone)}
     assert held_out_rows(found)[0]["warned"] == "40.0 %"
-    assert "only 40.0 % (100.0 % held out) of the episodes with a violation have a warning" in held_out_verdict(found)
+    assert "only in 40.0 % (100.0 % held out) of the episodes with a violation the last" in held_out_verdict(found)
+    assert is_doubtful({"training": figures(warned=alone) | {"foreseen": share(0.9)}}) is False
     assert [figure.met for figure in held_out_figures(found)] == [True, True, False, True, True, True]
 
 

@@ -4,37 +4,24 @@ JSON values throughout; what a method does not offer is a sentence under "not_of
 here says how often the policy would be safe.
 """
 
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from surefoot.audit.actions import estimated_values, is_memoryless, support
 from surefoot.audit.episodes import AuditedEpisodes, Part, audited_episodes
 from surefoot.audit.signs import calibration, chosen_episodes, violations_called_feasible, warning
 from surefoot.errors import ConfigError
-from surefoot.evaluation.held_out import FEWEST_EPISODES, judge, state_values
+from surefoot.evaluation.feasible_values import HasFeasibleActionValue, action_values, state_values
+from surefoot.evaluation.held_out import FEWEST_EPISODES, judge
 from surefoot.evaluation.value_paths import ValuePath, feasible_margins
-from surefoot.numerics import check_finite, pinned
+from surefoot.numerics import pinned
 from surefoot.observer import Observer
 from surefoot.protocols import ActsFeasibly, Algorithm, HasFeasibleValue
 from surefoot.runs.loaded import LoadedRun, load_run
-
-_BLOCK = 8192
-
-
-@runtime_checkable
-class HasFeasibleActionValue(Protocol):
-    """An algorithm whose values say which actions keep it safe."""
-
-    def feasible_action_value(
-        self, state: Any, observation: Float[Array, "n obs"], action: Float[Array, "n act"], /
-    ) -> Float[Array, " n"]:
-        """Q_h(s, a) [n]: the worst constraint signal to come after the action, in the units of `feasible_value`."""
-        ...
 
 
 class Audit(NamedTuple):
@@ -128,7 +115,8 @@ def _signs(
     entered = state_values(algorithm, states, part.episodes.next_observations) <= -margins[:, None]
     actions = None
     if isinstance(algorithm, HasFeasibleActionValue):
-        actions = _action_values(algorithm, states, part) <= -margins[:, None]
+        logged = part.episodes
+        actions = action_values(algorithm, states, logged.observations, logged.actions) <= -margins[:, None]
     found["margins"] = margins.tolist()
     found["violations"] = violations_called_feasible(part, entered, actions)
     found["warning"] = warning(part.episodes, feasible)
@@ -139,23 +127,6 @@ def _signs(
 def _drawn(part: Part, values: Float[np.ndarray, "seed n"], number: int) -> ValuePath:
     rows = slice(part.episodes.episode_starts[number], part.episodes.episode_ends[number])
     return ValuePath(int(number), values[:, rows], part.episodes.violating[rows])
-
-
-def _action_values(algorithm: HasFeasibleActionValue, states: Any, part: Part) -> Float[np.ndarray, "seed n"]:
-    """Q_h of the logged actions."""
-    found = []
-    data = part.episodes
-    for start in range(0, len(data), _BLOCK):
-        block, actions = (values[start : start + _BLOCK] for values in (data.observations, data.actions))
-        padding = ((0, min(_BLOCK, len(data)) - len(block)), (0, 0))
-        padded = np.pad(block, padding), np.pad(actions, padding)
-        found.append(np.asarray(_action_values_of(algorithm, states, *padded))[:, : len(block)])
-    return check_finite("Q_h (seed, step)", np.concatenate(found, 1), "its networks overflow on the logged actions")
-
-
-@partial(jax.jit, static_argnames="algorithm")
-def _action_values_of(algorithm: HasFeasibleActionValue, states: Any, observations: Any, actions: Any) -> Any:
-    return jax.lax.map(lambda state: algorithm.feasible_action_value(state, observations, actions), states)
 
 
 def _baseline(path: Path, run: LoadedRun) -> LoadedRun:

@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from surefoot.data import Dataset
+from surefoot.evaluation.feasible_values import HasFeasibleActionValue, action_values, state_values
 from surefoot.evaluation.metrics import wilson_interval
 from surefoot.numerics import check_finite, pinned
-from surefoot.protocols import ActsFeasibly, HasFeasibleValue
+from surefoot.protocols import ActsFeasibly
 from surefoot.types import Decision
 
 FEWEST_EPISODES = 20
@@ -27,9 +28,9 @@ KNOWN_ROWS = 20_000
 """Training transitions among which similar states are looked for."""
 NEIGHBORS = 20
 """Similar states whose logged actions an action is compared with."""
-USUAL = 0.95
-"""Share of the logged actions that count as near to those of similar states."""
-_BLOCK = 8192
+USUAL = 0.95 ** (1 / 8)
+"""Share of the logged actions that count as near to those of similar states: the most unusual of 8 candidates, drawn
+as the logged ones are, is near with a chance of 95 %."""
 _SEED = 21_2026
 _UNSOUND = "its networks overflow on the data's observations"
 
@@ -54,12 +55,14 @@ def judge(
 
     Returned are the numbers of episodes, and as `Share`s: "safe_feasible", of the states of episodes without a
     violation those that count as feasible; "violating_feasible", of the states in violation those that do; "warned", of
-    the episodes with a violation those in which the state before the first one does not; "fallback_safe" and
+    the episodes with a violation those in which the state before the first one does not, "foreseen", those in which
+    that state or the logged action there does not; "fallback_safe" and
     "fallback", of the states of episodes without a violation, and of all, those in which no candidate action counts as
     feasible; "far_actions", of all states those in which the policy's action is farther from the logged actions of
-    similar states than 95 % of the logged ones are; "similar_values", of the variance of V_h what similar states of
-    other episodes tell (`told_by_similar`). "warning_steps" are quantiles over episodes with a violation: for how many
-    steps before the first one no state counts as feasible. Raises `OutputError` where networks overflow.
+    similar states than nearly all (`USUAL`) of the logged ones are; "similar_values", of the variance of V_h what
+    similar states of other episodes tell (`told_by_similar`). "warning_steps" are quantiles over episodes with a
+    violation: for how many steps before the first one no state counts as feasible. Raises `OutputError` where networks
+    overflow.
     """
     part = judged.select(np.arange(len(judged.lengths)))
     safe = (part.violating_steps == 0)[episode_of(part)]
@@ -89,6 +92,7 @@ def judge(
         "safe_feasible": share_of(feasible[:, safe], trials=safe_count),
         "violating_feasible": share(entered),
         "warned": share(steps > 0),
+        "foreseen": share((steps > 0) | bad_actions(algorithm, states, part, margins)),
         "warning_steps": _quantiles(steps),
         "fallback_safe": share_of(~chosen_safe, trials=safe_count),
         "fallback": share_of(~chosen, trials=all_count),
@@ -120,6 +124,23 @@ def warning_steps(dataset: Dataset, feasible: Bool[np.ndarray, " N"]) -> Int[np.
             before = feasible[start : start + first + 1][::-1]
             found.append(int(before.argmax()) if before.any() else first + 1)
     return np.array(found, np.int64)
+
+
+def bad_actions(
+    algorithm: ActsFeasibly, states: PyTree[Any], dataset: Dataset, margins: Float[np.ndarray, "seed 1"]
+) -> Bool[np.ndarray, "seed V"]:
+    """For every complete episode with a violation, whether Q_h of the logged action into the first one does not count
+    as feasible; False of a method without such values.
+
+    V_h is about the best action. Where one wrong action leads from a state that another one keeps safe into a
+    violation, V_h has nothing to warn of, and Q_h has.
+    """
+    violating = np.flatnonzero(dataset.violating)
+    _, first = np.unique(episode_of(dataset)[violating], return_index=True)
+    rows = violating[first]
+    if not isinstance(algorithm, HasFeasibleActionValue):
+        return np.zeros((len(margins), len(rows)), bool)
+    return action_values(algorithm, states, dataset.observations[rows], dataset.actions[rows]) > -margins
 
 
 class Known(NamedTuple):
@@ -197,16 +218,6 @@ def told_by_similar(values: Float[np.ndarray, "seed n"], similar: Float[np.ndarr
     return Share(float(each.mean()), None, each.tolist())
 
 
-def state_values(algorithm: HasFeasibleValue, states: Any, observations: Float[np.ndarray, "n obs"]) -> np.ndarray:
-    """V_h [seed, n], of `states` with a leading seed axis."""
-    found = [np.zeros((len(jax.tree.leaves(states)[0]), 0), np.float32)]
-    for start in range(0, len(observations), _BLOCK):
-        block = observations[start : start + _BLOCK]
-        padded = np.pad(block, ((0, _BLOCK - len(block)), (0, 0)))
-        found.append(np.asarray(_values_of_block(algorithm, states, padded))[:, : len(block)])
-    return check_finite("feasible value (seed, state)", np.concatenate(found, 1), _UNSOUND)
-
-
 def _decisions(
     algorithm: ActsFeasibly, states: Any, observations: Float[np.ndarray, "n obs"]
 ) -> tuple[Float[np.ndarray, "seed n act"], Bool[np.ndarray, "seed n"]]:
@@ -215,12 +226,6 @@ def _decisions(
     found = _decide(algorithm, states, np.pad(observations, ((0, DECISIONS - count), (0, 0))))
     actions = check_finite("action (seed, state)", found.action, _UNSOUND)
     return actions[:, :count], np.asarray(found.feasible)[:, :count]
-
-
-@partial(jax.jit, static_argnames="algorithm")
-def _values_of_block(algorithm: HasFeasibleValue, states: Any, observations: Array) -> Array:
-    # One seed after the other: the activations of a block should be in memory once.
-    return jax.lax.map(lambda state: algorithm.feasible_value(state, observations), states)
 
 
 @partial(jax.jit, static_argnames="algorithm")

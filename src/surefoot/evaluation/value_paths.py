@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from surefoot.data import Dataset
-from surefoot.evaluation.held_out import state_values
+from surefoot.evaluation.feasible_values import state_values
 from surefoot.numerics import pinned
 from surefoot.protocols import ActsFeasibly, HasFeasibleValue
 

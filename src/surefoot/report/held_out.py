@@ -40,8 +40,8 @@ THRESHOLDS = (
         met="{} of those in violation do",
     ),
     Threshold(
-        "warned", "Episodes with a violation that are warned of before it", 0.5, True,
-        missed="only {} of the episodes with a violation have a warning before the first one",
+        "foreseen", "Episodes with a violation that state or action warn of", 0.5, True,
+        missed="only in {} of the episodes with a violation the last state or action before the first one is a warning",
     ),
     Threshold(
         "fallback_safe", "States of episodes without a violation where the fallback acts", 0.4, False,
@@ -110,6 +110,7 @@ def held_out_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
                     "safe feasible": _cell(part["safe_feasible"]),
                     "violating feasible": _cell(part["violating_feasible"]),
                     "warned": _cell(part["warned"]),
+                    "by state or action": _cell(part["foreseen"]) if "foreseen" in part else DASH,
                     "steps of warning": _warning(part["warning_steps"]),
                     "fallback, safe": _cell(part["fallback_safe"]),
                     "fallback, all": _cell(part["fallback"]),
@@ -121,7 +122,9 @@ def held_out_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _parts(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [found[name] for name in ("training", "held_out") if name in found]
+    """Figures of both parts; a run judged before actions were asked as well is held to the warnings by states."""
+    parts = [found[name] for name in ("training", "held_out") if name in found]
+    return [{"foreseen": part["warned"], **part} if "warned" in part else part for part in parts]
 
 
 def _key_figure(threshold: Threshold, parts: Sequence[Mapping[str, Any]]) -> KeyFigure:

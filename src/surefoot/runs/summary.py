@@ -154,6 +154,7 @@ class JudgedFigures(TypedDict):
     safe_feasible: ShareFigures
     violating_feasible: ShareFigures
     warned: ShareFigures
+    foreseen: NotRequired[ShareFigures]
     warning_steps: WarningSteps | None
     fallback_safe: ShareFigures
     fallback: ShareFigures

@@ -1,0 +1,67 @@
+"""V_h and Q_h of logged states and actions, in blocks."""
+
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from surefoot.numerics import check_finite
+from surefoot.protocols import HasFeasibleValue
+
+_BLOCK = 8192
+
+
+@runtime_checkable
+class HasFeasibleActionValue(Protocol):
+    """An algorithm whose values say which actions keep it safe."""
+
+    def feasible_action_value(
+        self, state: Any, observation: Float[Array, "n obs"], action: Float[Array, "n act"], /
+    ) -> Float[Array, " n"]:
+        """Q_h(s, a) [n]: the worst constraint signal to come after the action, in the units of `feasible_value`."""
+        ...
+
+
+def state_values(
+    algorithm: HasFeasibleValue, states: Any, observations: Float[np.ndarray, "n obs"]
+) -> Float[np.ndarray, "seed n"]:
+    """V_h, of `states` with a leading seed axis."""
+    found = _in_blocks(_values_of_block, algorithm, states, observations)
+    return check_finite("feasible value (seed, state)", found, "its networks overflow on the data's observations")
+
+
+def action_values(
+    algorithm: HasFeasibleActionValue,
+    states: Any,
+    observations: Float[np.ndarray, "n obs"],
+    actions: Float[np.ndarray, "n act"],
+) -> Float[np.ndarray, "seed n"]:
+    """Q_h, of `states` with a leading seed axis."""
+    found = _in_blocks(_action_values_of_block, algorithm, states, observations, actions)
+    return check_finite("Q_h (seed, step)", found, "its networks overflow on the logged actions")
+
+
+def _in_blocks(of_block: Any, algorithm: Any, states: Any, *columns: np.ndarray) -> np.ndarray:
+    """Values of rows of which few shapes are compiled."""
+    rows = len(columns[0])
+    found = [np.zeros((len(jax.tree.leaves(states)[0]), 0), np.float32)]
+    for start in range(0, rows, _BLOCK):
+        count = min(_BLOCK, rows - start)
+        padded = [np.pad(one[start : start + count], ((0, _BLOCK - count), (0, 0))) for one in columns]
+        found.append(np.asarray(of_block(algorithm, states, *padded))[:, :count])
+    return np.concatenate(found, 1)
+
+
+@partial(jax.jit, static_argnames="algorithm")
+def _values_of_block(algorithm: HasFeasibleValue, states: Any, observations: Array) -> Array:
+    # One seed after the other: the activations of a block should be in memory once.
+    return jax.lax.map(lambda state: algorithm.feasible_value(state, observations), states)
+
+
+@partial(jax.jit, static_argnames="algorithm")
+def _action_values_of_block(
+    algorithm: HasFeasibleActionValue, states: Any, observations: Array, actions: Array
+) -> Array:
+    return jax.lax.map(lambda state: algorithm.feasible_action_value(state, observations, actions), states)
