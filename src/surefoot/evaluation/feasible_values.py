@@ -1,5 +1,6 @@
 """V_h and Q_h of logged states and actions, in blocks."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,7 +29,7 @@ def state_values(
     algorithm: HasFeasibleValue, states: Any, observations: Float[np.ndarray, "n obs"]
 ) -> Float[np.ndarray, "seed n"]:
     """V_h, of `states` with a leading seed axis."""
-    found = _in_blocks(_values_of_block, algorithm, states, observations)
+    found = _in_blocks(partial(_values_of_block, algorithm, states), states, observations)
     return check_finite("feasible value (seed, state)", found, "its networks overflow on the data's observations")
 
 
@@ -39,18 +40,18 @@ def action_values(
     actions: Float[np.ndarray, "n act"],
 ) -> Float[np.ndarray, "seed n"]:
     """Q_h, of `states` with a leading seed axis."""
-    found = _in_blocks(_action_values_of_block, algorithm, states, observations, actions)
+    found = _in_blocks(partial(_action_values_of_block, algorithm, states), states, observations, actions)
     return check_finite("Q_h (seed, step)", found, "its networks overflow on the logged actions")
 
 
-def _in_blocks(of_block: Any, algorithm: Any, states: Any, *columns: np.ndarray) -> np.ndarray:
+def _in_blocks(of_block: Callable[..., Array], states: Any, *columns: np.ndarray) -> np.ndarray:
     """Values of rows of which few shapes are compiled."""
     rows = len(columns[0])
     found = [np.zeros((len(jax.tree.leaves(states)[0]), 0), np.float32)]
     for start in range(0, rows, _BLOCK):
         count = min(_BLOCK, rows - start)
         padded = [np.pad(one[start : start + count], ((0, _BLOCK - count), (0, 0))) for one in columns]
-        found.append(np.asarray(of_block(algorithm, states, *padded))[:, :count])
+        found.append(np.asarray(of_block(*padded))[:, :count])
     return np.concatenate(found, 1)
 
 
