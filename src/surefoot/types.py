@@ -100,6 +100,9 @@ class PolicyInputs(NamedTuple):
     """Environment steps taken so far in the episode, int32; algorithms that do not plan over the rest ignore it."""
     reward: Float[Array, " n"] | None = None
     """Of the step before, in the task's units; 0 as an episode begins."""
+    applied: Float[Array, "n act"] | None = None
+    """Actions of the step before as the plant applied them under its rate limits, in [-1, 1]; None: as they were
+    chosen. Not read as an episode begins."""
 
 
 class Policy(NamedTuple):

@@ -189,6 +189,17 @@ def test_a_window_runs_along_and_targets_go_down(state: Any) -> None:
         policy.act(policy.initial(1), PolicyInputs(jnp.ones((1, 3))), jax.random.key(0))
 
 
+def test_a_decision_transformer_reads_what_was_applied(state: Any) -> None:
+    """Its window of three holds 0.5 in place of what it chose at every step but the last."""
+    policy = TINY.policy(state)
+    memory, given = policy.initial(1), PolicyInputs(jnp.ones((1, 3)), jnp.array([10.0]))
+    for applied in (0.0, 0.5, 0.5, 0.5):
+        width = state.network.action_dim
+        memory, action = policy.act(memory, given._replace(applied=jnp.full((1, width), applied)), jax.random.key(0))
+    np.testing.assert_array_equal(memory.tokens.action[0, :2], np.full((2, width), 0.5))
+    np.testing.assert_array_equal(memory.tokens.action[0, 2], action[0])
+
+
 def test_targets_that_the_data_never_had(state: Any) -> None:
     state = state._replace(seen=seen_of(np.array([2.0, 8.0]), np.array([5.0, 20.0]), BINARY_TASK))
     found = TINY.budget_remarks(state, [1.0, 10.0, 30.0, float("inf")])

@@ -145,6 +145,21 @@ def test_a_frozen_actor_stays_the_same_to_the_byte(state: FOSPState) -> None:
     assert TINY.acting_metrics(trained, counted) == {}
 
 
+def test_a_world_model_is_led_on_by_what_was_applied(state: FOSPState) -> None:
+    policy = TINY.policy(TINY.frozen(state))
+    inputs = PolicyInputs(frames().observation[:, 0])
+    carry, action = policy.act(policy.initial(2), inputs._replace(applied=jnp.full((2, 1), 0.7)), jax.random.key(0))
+    chosen, told, other = (
+        policy.act(carry, inputs._replace(applied=one), jax.random.key(1))[0].latent
+        for one in (None, action, action - 0.5)
+    )
+    first = policy.act(policy.initial(2), inputs, jax.random.key(0))[0].latent
+    for one, same in zip(jax.tree.leaves(carry.latent), jax.tree.leaves(first), strict=True):
+        np.testing.assert_array_equal(one, same)  # nothing was applied before an episode's first step
+    np.testing.assert_array_equal(told.features, chosen.features)
+    assert (np.abs(np.asarray(other.features - told.features)) > 1e-4).any()
+
+
 def test_before_the_actors_differ_expansion_changes_nothing(state: FOSPState) -> None:
     frozen = TINY.frozen(state)
     inputs = PolicyInputs(frames().observation[:, 0])

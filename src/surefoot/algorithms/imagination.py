@@ -284,7 +284,8 @@ def recurrent_policy(
     def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Carry, Float[Array, "n act"]]:
         k_observe, k_choose = jax.random.split(key)
         observation = scaled(inputs.observation, scales)
-        latent = world_model.observe_step(model, carry.latent, carry.action, observation, carry.is_first, k_observe)
+        before = carry.action if inputs.applied is None else inputs.applied
+        latent = world_model.observe_step(model, carry.latent, before, observation, carry.is_first, k_observe)
         kept, action = choose(carry.memory, latent, k_choose)
         action = jnp.clip(action, -1.0, 1.0)
         return Carry(latent, action, jnp.zeros_like(carry.is_first), kept), action

@@ -21,6 +21,7 @@ from surefoot.numerics import pinned
 from surefoot.protocols import PlansUnderBudget, ShowsPlans
 from surefoot.rollouts import host, scan
 from surefoot.rollouts.acting import Budgets, EpisodeSums, episode_keys
+from surefoot.tasks.action_units import ActionUnits
 
 CHUNK = 10
 """Steps of a pure-JAX task in one dispatch; progress is told between two."""
@@ -117,9 +118,10 @@ def roll_out_vector(
     margins: Float[np.ndarray, "#n t"] | Float[np.ndarray, " t"],
     watch: Sequence[int] = (),
     on_step: OnStep | None = None,
+    units: ActionUnits | None = None,
 ) -> LaneResults:
     """The same on a simulator, whose number of lanes must be that of `lanes`. An episode whose worker died is begun
-    again, its budget whole."""
+    again, its budget whole. `units`: of a task whose actions have rate limits."""
     watched, seen = np.asarray(watch, int), []
 
     def look(memory: PyTree[Any], moment: host.Moment, running: np.ndarray, longest: int) -> None:
@@ -130,7 +132,7 @@ def roll_out_vector(
 
     found = host.roll_out(
         algorithm, jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], state), environment, lanes.episode[:, None],
-        seeds=(seed,), root=_ROOT, discount=algorithm.budget_discount, on_step=look,
+        seeds=(seed,), root=_ROOT, discount=algorithm.budget_discount, on_step=look, units=units,
         budgets=Budgets(lanes.totals, np.broadcast_to(margins, lanes.totals.shape)),
     )  # fmt: skip
     sums, restarts = jax.tree.map(lambda values: values[:, 0], (found.sums, found.restarts))

@@ -9,6 +9,7 @@ from surefoot.envs.workers.local import LocalEnvs, Step
 from surefoot.evaluation.simulated import roll_out_alone
 from surefoot.protocols import Acts
 from surefoot.tasks import Task
+from surefoot.tasks.action_units import ActionUnits
 
 COST_COLOR = (200, 16, 46)
 """Of the frame's border where a step has cost."""
@@ -41,7 +42,10 @@ def render_episode(
     red border where a step since the last frame has cost. `num_envs`: that each seed had when the episode was measured.
     """
     filmed = _Filmed(simulator, task, num_envs=num_envs, every=every)
-    found = roll_out_alone(algorithm, state, filmed, seed=seed, episode=episode, shape=task.image_shape)
+    found = roll_out_alone(
+        algorithm, state, filmed, seed=seed, episode=episode, shape=task.image_shape,
+        units=ActionUnits.with_rates(task.file),
+    )  # fmt: skip
     return RenderedEpisode(filmed.frames, found.episode_return, found.cost, found.length)
 
 

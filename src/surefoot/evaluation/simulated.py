@@ -11,6 +11,7 @@ from surefoot.envs.vector import IDLE, VectorEnv
 from surefoot.protocols import Acts
 from surefoot.rollouts import host
 from surefoot.rollouts.acting import Budgets
+from surefoot.tasks.action_units import ActionUnits
 
 ENVS_PER_SEED = 10
 """At most; episodes beyond follow in the same environments."""
@@ -59,6 +60,7 @@ def roll_out_simulator(
     seeds: Sequence[int],
     episodes: int,
     shape: tuple[int, ...] | None = None,
+    units: ActionUnits | None = None,
     budget: Float[np.ndarray, " t"] | None = None,
     discount: float = 1.0,
     on_progress: Callable[[int, int], None] | None = None,
@@ -66,15 +68,16 @@ def roll_out_simulator(
 ) -> Rollouts:
     """`episodes` of every seed. `states` has a leading seed axis in the order of `seeds`, `env` a multiple of their
     number of environments. `shape`: of an observation, where the policy reads images, which the environment has flat.
-    `budget`: what the policy is told that an episode may cost, as known at each step of the horizon, by its `discount`.
-    `on_progress(done, total)` counts episodes; `on_step` hears of every step."""
+    `units`: of a task whose actions have rate limits. `budget`: what the policy is told that an episode may cost, as
+    known at each step of the horizon, by its `discount`. `on_progress(done, total)` counts episodes; `on_step` hears of
+    every step."""
     budgets = None
     if budget is not None:
         totals = np.tile(budget, (env.num_envs, 1))
         budgets = Budgets(totals, np.zeros_like(totals))
     queue = _queue(env.num_envs // len(seeds), episodes)
     found = host.roll_out(
-        algorithm, states, env, np.tile(queue, (len(seeds), 1)), seeds=seeds, shape=shape,
+        algorithm, states, env, np.tile(queue, (len(seeds), 1)), seeds=seeds, shape=shape, units=units,
         budgets=budgets, discount=discount, on_progress=on_progress, on_step=on_step,
     )  # fmt: skip
     return Rollouts(_episodes(found, queue, seeds), found.steps, sum(found.policy_seconds), found.env_seconds)
@@ -88,13 +91,14 @@ def roll_out_alone(
     seed: int,
     episode: int,
     shape: tuple[int, ...] | None = None,
+    units: ActionUnits | None = None,
 ) -> Episode:
     """One episode of `roll_out_simulator`, with as many environments as its seed had, the others idle: products of
     matrices round by their number of rows, and an episode can hang on the last bit. `state` has no seed axis."""
     queue = np.full((env.num_envs, 1), IDLE)
     queue[episode % env.num_envs] = episode
     states = jax.tree.map(lambda leaf: leaf[None], state)
-    found = host.roll_out(algorithm, states, env, queue, seeds=(seed,), shape=shape)
+    found = host.roll_out(algorithm, states, env, queue, seeds=(seed,), shape=shape, units=units)
     return _episodes(found, queue, (seed,))[0]
 
 

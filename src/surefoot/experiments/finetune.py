@@ -193,7 +193,7 @@ def _opened(
     from surefoot.envs.workers.vector import VectorSimulator
 
     workers = min(request.num_envs, os.cpu_count() or 1) if request.workers is None else request.workers
-    units = None if task.file is None else ActionUnits.of(task.file.action)
+    units = ActionUnits.with_rates(task.file)
     if open_environment is not None:
         opened = open_environment(task, request.num_envs, workers)
     else:

@@ -18,6 +18,7 @@ from surefoot.envs.vector import IDLE, Step, VectorEnv
 from surefoot.numerics import check_finite, enough_memory, pinned
 from surefoot.protocols import Acts
 from surefoot.rollouts.acting import ROOT, Budgets, EpisodeSums, act, episode_keys, remaining, step_keys
+from surefoot.tasks.action_units import ActionUnits, AppliedActions
 from surefoot.types import PolicyInputs
 
 FIRST_EPISODE_SEED = 1_000_000
@@ -79,13 +80,15 @@ OnStep = Callable[[PyTree[Any], Moment, Bool[np.ndarray, " n"], int], None]
 @pinned()
 def roll_out(
     algorithm: Acts, states: PyTree[Any], env: VectorEnv, queue: Int[np.ndarray, "n k"], *, seeds: Sequence[int],
-    root: int = ROOT, shape: tuple[int, ...] | None = None, budgets: Budgets | None = None, discount: float = 1.0,
+    root: int = ROOT, shape: tuple[int, ...] | None = None, units: ActionUnits | None = None,
+    budgets: Budgets | None = None, discount: float = 1.0,
     on_step: OnStep | None = None, on_progress: Callable[[int, int], None] | None = None,
 ) -> HostRollout:  # fmt: skip
     """Run the episodes of each environment's row of the queue in turn; `IDLE` ends a row.
 
     `states` has a leading seed axis in the order of `seeds`, of which each has as many environments. `shape`: of an
-    observation, where the policy reads images, which the environment has flat. `budgets` are those of environments.
+    observation, where the policy reads images, which the environment has flat. `units`: where the environment holds
+    actions to rate limits, so that policies hear what was applied. `budgets` are those of environments.
     `on_progress(done, total)` counts episodes.
     """
     books = _Books(queue)
@@ -95,6 +98,7 @@ def roll_out(
     seeds_array, everyone, total = np.asarray(seeds), np.arange(env.num_envs), int((queue != IDLE).sum())
     kind = np.float32 if shape is None else np.uint8
     memory = _first_memory(algorithm, states, grid[1])
+    applied = None if units is None else AppliedActions(units, env.num_envs)
 
     def choose(_: int, observation: np.ndarray) -> np.ndarray:
         nonlocal memory
@@ -105,10 +109,15 @@ def roll_out(
         observed: Any = seen
         beside: Any = left.astype(np.float32), books.length.astype(np.int32), books.reward.astype(np.float32)
         inputs = PolicyInputs(observed, *(one.reshape(grid) for one in beside))
+        if applied is not None:
+            inputs = inputs._replace(applied=applied.normalized.reshape(*grid, -1))
         episode = np.maximum(books.episode, 0).reshape(grid)
         with enough_memory(f"a policy's call for {env.num_envs} episodes side by side", "evaluate fewer side by side"):
             memory, actions = _act(algorithm, states, memory, inputs, seeds_array, episode, root=root)
-        return check_actions(np.asarray(actions).reshape(env.num_envs, -1), books.running)
+        chosen = check_actions(np.asarray(actions).reshape(env.num_envs, -1), books.running)
+        if applied is not None:
+            applied.take(chosen, books.length == 0)
+        return chosen
 
     began = time.perf_counter()
     observation = env.reset(_env_seeds(books.episode))

@@ -19,7 +19,7 @@ from surefoot.protocols import Acts
 from surefoot.rollouts import scan
 from surefoot.rollouts.acting import act, step_keys
 from surefoot.rollouts.host import check_actions, walk
-from surefoot.tasks.action_units import ActionUnits
+from surefoot.tasks.action_units import ActionUnits, AppliedActions
 from surefoot.types import Policy, PolicyInputs
 
 _MOST_SEED = 2**31 - 1
@@ -53,7 +53,7 @@ class OnlineSimulator(NamedTuple):
     ends_early: bool = True
     """An episode may be over before: where no place is left for the next goal."""
     units: ActionUnits | None = None
-    """Bounds and rates to which the environment holds actions, as it is given them."""
+    """Of a task whose environment holds actions to rate limits: its steps hold the applied ones."""
 
 
 def _each(key: Key[Array, ""], episode: Int[Array, " n"]) -> Key[Array, " n"]:
@@ -93,19 +93,16 @@ def roll_out_envs(
     drawn = jax.vmap(lambda one: jax.random.randint(one, (), 0, _MOST_SEED))(_each(start, numbers))
     seeds = np.asarray(drawn, np.int64).reshape(-1, env.num_envs)
     episode, length = np.zeros(env.num_envs, np.int32), np.zeros(env.num_envs, np.int32)
-    memory, before = algorithm.policy(state).initial(env.num_envs), None
+    memory = algorithm.policy(state).initial(env.num_envs)
+    applied = None if task.units is None else AppliedActions(task.units, env.num_envs)
 
     def choose(_: int, observation: np.ndarray) -> np.ndarray:
-        nonlocal memory, before
+        nonlocal memory
         seen = observation.reshape(-1, *task.shape)
-        memory, action = _act(algorithm, state, memory, seen, length, key, everyone + env.num_envs * episode)
+        before = None if applied is None else applied.normalized
+        memory, action = _act(algorithm, state, memory, seen, before, length, key, everyone + env.num_envs * episode)
         chosen = check_actions(np.asarray(action, np.float32), everyone >= 0)
-        if task.units is None or not np.isfinite(task.units.rate_limit).any():
-            return chosen
-        first = (length == 0)[:, None]  # an episode's first action has none before it
-        free = task.units.physical(chosen)
-        before = task.units.limited(free, free if before is None else np.where(first, free, before))
-        return task.units.normalized(before).astype(np.float32)
+        return chosen if applied is None else applied.take(chosen, length == 0)
 
     rows: list[tuple[np.ndarray, ...]] = []
     upcoming = (seeds[episode + 1, everyone] for _ in range(task.horizon))
@@ -128,8 +125,8 @@ def roll_out_envs(
 
 @partial(jax.jit, static_argnames="algorithm")
 def _act(
-    algorithm: Acts, state: PyTree[Any], memory: PyTree[Any], observation: Array, length: Int[Array, " n"],
-    key: Key[Array, ""], episode: Int[Array, " n"],
+    algorithm: Acts, state: PyTree[Any], memory: PyTree[Any], observation: Array, applied: Array | None,
+    length: Int[Array, " n"], key: Key[Array, ""], episode: Int[Array, " n"],
 ) -> tuple[PyTree[Any], Float[Array, "n act"]]:  # fmt: skip
-    inputs = PolicyInputs(observation, jnp.full(length.shape, jnp.inf), length)
+    inputs = PolicyInputs(observation, jnp.full(length.shape, jnp.inf), length, applied=applied)
     return act(algorithm.policy(state), memory, inputs, step_keys(_each(key, episode), length))

@@ -28,11 +28,12 @@ def act_alone(
 def act_from_memory(
     algorithm: Algorithm, shape: tuple[int, ...], state: Any, memory: Any, observation: Float[Array, "n obs"],
     left: Float[Array, " n"] | None, step: Array, key: Array, reward: Float[Array, " n"] | None = None,
+    applied: Float[Array, "n act"] | None = None,
 ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
     """The memory after acting, and actions [n, act], with the noise of the step. The key is folded here: where a call
     waits for one that JAX still computes, it takes several times as long."""
     count = observation.shape[0]
-    inputs = PolicyInputs(observation.reshape(count, *shape), left, jnp.full(count, step, jnp.int32), reward)
+    inputs = PolicyInputs(observation.reshape(count, *shape), left, jnp.full(count, step, jnp.int32), reward, applied)
     return algorithm.policy(state).act(memory, inputs, folded(key, step))
 
 

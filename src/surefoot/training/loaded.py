@@ -152,11 +152,12 @@ class LoadedPolicy:
     def act_in_session(
         self, memory: Any, observation: Float[np.ndarray, "n obs"], left: Float[np.ndarray, " n"] | None,
         step: np.int32, key: Array, reward: Float[np.ndarray, " n"] | None = None,
+        applied: Float[np.ndarray, "n act"] | None = None,
     ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
         """One step of a `ControlSession`, which has checked its arguments: the next memory and the actions. Compiled
         once for all sessions of as many environments."""
         with enough_memory(f"a session of {len(observation)} environments", "begin sessions of fewer"):
-            return self._step(self._leaves, memory, observation, left, step, key, reward)
+            return self._step(self._leaves, memory, observation, left, step, key, reward, applied)
 
     def checked(self, observation: ArrayLike) -> np.ndarray:
         """The observation or observations as float32 [*n, obs], images flat as uint8; `ConfigError` for a wrong shape,

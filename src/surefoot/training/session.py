@@ -38,7 +38,8 @@ class SessionPolicy(Protocol):
 
     def act_in_session(
         self, memory: Any, observation: Float[np.ndarray, "n obs"], left: Float[np.ndarray, " n"] | None,
-        step: np.int32, key: Array, reward: Float[np.ndarray, " n"] | None, /,
+        step: np.int32, key: Array, reward: Float[np.ndarray, " n"] | None,
+        applied: Float[np.ndarray, "n act"] | None, /,
     ) -> tuple[Any, Float[Array, "n act"]]: ...  # fmt: skip
 
     def finite(self, name: str, outputs: Any, rows: np.ndarray, /) -> np.ndarray: ...
@@ -78,7 +79,7 @@ class ControlSession:
         self._budget = BudgetState(np.zeros(self._total.size), np.ones(self._total.size))
         self._margins = self._margins_now()
         file = None if policy.config.task_file is None else policy.config.known_task().file
-        self._units = None if file is None else ActionUnits.of(file.action)
+        self._units, self._rates = None if file is None else ActionUnits.of(file.action), ActionUnits.with_rates(file)
         self._applied: Float[np.ndarray, "n act"] | None = None
         self._reward: np.ndarray | None = None
         self.steps = 0
@@ -135,7 +136,8 @@ class ControlSession:
             seen = np.zeros((count, spec.observation_dim), np.float32 if spec.image_shape is None else np.uint8)
             left = np.zeros(count, np.float32) if self._policy.needs_budget else None
             memory = self._policy.algorithm.policy(self._policy.state).initial(count)
-            jax.block_until_ready(self._policy.act_in_session(memory, seen, left, np.int32(0), self._key, left))
+            given = memory, seen, left, np.int32(0), self._key, left, self._last_applied(count)
+            jax.block_until_ready(self._policy.act_in_session(*given))
             return time.perf_counter() - began
 
     def _act(self, observation: Any) -> Float[np.ndarray, "*n act"]:
@@ -152,7 +154,8 @@ class ControlSession:
             left = (self.remaining.reshape(-1) - margin).astype(np.float32)
         reward = None if left is None else self._last_reward()
         step = np.int32(self.steps)
-        memory, actions = self._policy.act_in_session(self._memory, batch, left, step, self._key, reward)
+        given = self._memory, batch, left, step, self._key, reward, self._last_applied(len(batch))
+        memory, actions = self._policy.act_in_session(*given)
         checked = self._policy.finite("action", actions, batch)
         self._memory, self._reward = memory, None
         self.steps += 1
@@ -162,6 +165,14 @@ class ControlSession:
 
     def _last_reward(self) -> Float[np.ndarray, " n"]:
         return np.zeros(self._total.size, np.float32) if self._reward is None else self._reward
+
+    def _last_applied(self, count: int) -> Float[np.ndarray, "n act"] | None:
+        """The action of the step before in [-1, 1], where a rate limit can make it another than the policy chose."""
+        if self._rates is None:
+            return None
+        if self._applied is None:
+            return np.zeros((count, len(self._rates.low)), np.float32)
+        return self._rates.normalized(self._applied).astype(np.float32)
 
     def pay(self, cost: ArrayLike, reward: ArrayLike = 0.0) -> None:
         """Take the cost of the step just done off what is left; one number or one for each environment. `reward`: of

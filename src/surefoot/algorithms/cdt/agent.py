@@ -200,6 +200,8 @@ def target_policy(config: "CDT", state: CDTState) -> Policy:
         first = target_returns(seen, budget) if config.target_return is None else jnp.float32(config.target_return)
         left = jnp.where(step == 0, first, memory.return_left - reward)
         place = jnp.minimum(step, window - 1)
+        if inputs.applied is not None:
+            memory = _with_applied(memory, inputs.applied)
         full = (step >= window)[:, None]
         held = jax.tree.map(lambda old: jnp.where(_like(full, old), jnp.roll(old, -1, 1), old), memory.tokens)
         entered = Tokens(
@@ -214,6 +216,14 @@ def target_policy(config: "CDT", state: CDTState) -> Policy:
         return TargetMemory(tokens, left, step + 1), action
 
     return Policy(initial=initial, act=act, keyed=True)
+
+
+def _with_applied(memory: TargetMemory, applied: Float[Array, "n act"]) -> TargetMemory:
+    """The memory with the action of the step before as it was applied."""
+    width = memory.tokens.action.shape[1]
+    before = jnp.arange(width)[None] == jnp.minimum(memory.taken, width)[:, None] - 1  # nowhere as an episode begins
+    action = jnp.where(before[..., None], applied[:, None], memory.tokens.action)
+    return memory._replace(tokens=memory.tokens._replace(action=action))
 
 
 def _like(mask: Array, leaf: Array) -> Array:

@@ -36,6 +36,7 @@ from surefoot.protocols import PlansUnderBudget, RemarksOnBudgets, TrainedForLim
 from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.runs.loaded import FOLDER, LoadedRun
 from surefoot.safety.calibration import Calibration, read_calibration
+from surefoot.tasks.action_units import ActionUnits
 
 EPISODES = 40
 """Of each seed and budget."""
@@ -288,6 +289,6 @@ def _rolling(
             given: dict[str, Any] = {"seed": seed, "margins": margins, "watch": watch, "on_step": on_step}
             if pure is not None:
                 return roll_out_pure(algorithm, state, pure, lanes, **given)
-            return roll_out_vector(algorithm, state, simulator, lanes, **given)
+            return roll_out_vector(algorithm, state, simulator, lanes, units=ActionUnits.with_rates(task.file), **given)
 
         yield roll_out

@@ -31,6 +31,7 @@ from surefoot.protocols import PlansUnderBudget
 from surefoot.rollouts.host import episode_seed
 from surefoot.runs.files import npz_content
 from surefoot.tasks import Task
+from surefoot.tasks.action_units import ActionUnits
 
 EPISODES = 20
 PICTURED = 16
@@ -85,6 +86,7 @@ def _roll_out(at: Setting, *, protocol: ProtocolName, gifs: int) -> Episodes:
                 seeds=seeds,
                 episodes=wanted,
                 shape=task.image_shape,
+                units=ActionUnits.with_rates(task.file),
                 on_progress=lambda done, _, before=before, total=total: line.report(before + done, total),
                 on_step=None if found else recorder,
                 **given,

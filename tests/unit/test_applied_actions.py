@@ -1,0 +1,99 @@
+"""Rate limits of a task file: a policy that remembers its actions remembers those that the plant applied."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tests import own_plant
+
+from surefoot.envs.workers.vector import VectorSimulator
+from surefoot.evaluation.simulated import roll_out_simulator
+from surefoot.protocols import Inputs
+from surefoot.rollouts.stream import OnlineSimulator, roll_out_envs
+from surefoot.tasks import Task, get_task
+from surefoot.tasks.action_units import ActionUnits, AppliedActions
+from surefoot.training import LoadedPolicy, make_config
+from surefoot.types import Policy, PolicyInputs
+
+HEARD = [0.0, 1.0, 0.2, -0.6, -1.0]
+"""Before each step of 1, -1, -1, -1: a valve of 10 at once, then of 6, 2 and 0, at most 4 less a step."""
+
+
+@dataclass(frozen=True)
+class Echo:
+    """Acts 1 at first, then -1, and remembers what it hears was applied."""
+
+    inputs: ClassVar[Inputs] = Inputs()
+
+    def policy(self, state: Any) -> Policy:
+        def act(memory: Any, inputs: PolicyInputs, key: Any) -> tuple[Any, Any]:
+            heard = jnp.full_like(memory, jnp.nan) if inputs.applied is None else inputs.applied
+            return heard, jnp.where(inputs.step == 0, 1.0, -1.0)[:, None]
+
+        return Policy(lambda n: jnp.zeros((n, 1)), act, keyed=True)
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Task:
+    (tmp_path / "plant.toml").write_text(own_plant.TASK)
+    return get_task(str(tmp_path / "plant.toml"))
+
+
+def test_applied_actions_are_limited_within_an_episode() -> None:
+    units = ActionUnits(np.array([0.0]), np.array([10.0]), np.array([4.0]))
+    applied = AppliedActions(units, 2)
+    np.testing.assert_array_equal(applied.normalized, [[0.0], [0.0]])
+    # Valves 10 and 5; then 0 and 10, which are 6 and 9; then 0, where an episode begins, and 5.
+    for chosen, first, expected in (
+        ([1.0, 0.0], [True, True], [1.0, 0.0]),
+        ([-1.0, 1.0], [False, False], [0.2, 0.8]),
+        ([-1.0, -1.0], [True, False], [-1.0, 0.0]),
+    ):
+        found = applied.take(np.array(chosen)[:, None], np.array(first))
+        np.testing.assert_allclose(found[:, 0], expected, atol=1e-7)
+        np.testing.assert_array_equal(applied.normalized, found)
+
+
+def test_units_have_rates_where_the_task_file_says_so(task: Task) -> None:
+    units = ActionUnits.with_rates(task.file)
+    assert units is not None
+    assert units.rate_limit.tolist() == [4.0]
+    assert ActionUnits.with_rates(None) is None
+
+
+def test_an_evaluation_tells_what_was_applied(task: Task) -> None:
+    heard = []
+    with VectorSimulator(task, num_envs=1, workers=0) as env:
+        roll_out_simulator(
+            Echo(), jnp.zeros(1), env, seeds=(0,), episodes=1, units=ActionUnits.with_rates(task.file),
+            on_step=lambda memory, *_: heard.append(float(memory[0, 0, 0])),
+        )  # fmt: skip
+    np.testing.assert_allclose(heard[:5], HEARD, atol=1e-6)
+
+
+def test_fine_tuning_tells_what_was_applied(task: Task) -> None:
+    with VectorSimulator(task, num_envs=1, workers=0) as env:
+        where = OnlineSimulator(env, (3,), horizon=5, units=ActionUnits.with_rates(task.file))
+        stream = roll_out_envs(Echo(), None, where, jax.random.key(0), jax.random.key(1))
+    np.testing.assert_allclose(stream.action[0, :4, 0], HEARD[1:], atol=1e-6)
+    np.testing.assert_allclose(stream.memory, [[HEARD[4]]], atol=1e-6)
+
+
+def test_a_session_tells_what_was_applied(task: Task) -> None:
+    echo: Any = Echo()
+    config = make_config(
+        echo, name="echo", task=task, seeds=(0,), data_path="", data_fingerprint="", log_interval=1,
+        checkpoint_interval=1,
+    )  # fmt: skip
+    session = LoadedPolicy(echo, jnp.zeros(1), config=config, seed=0, step=0).session()
+    session.warm_up()
+    valves, heard = [], []
+    for _ in range(5):
+        valves.append(float(session.act(np.zeros(3, np.float32))[0]))
+        heard.append(float(session._memory[0, 0]))
+    assert valves == [10, 6, 2, 0, 0]  # in the plant's units
+    np.testing.assert_allclose(heard, HEARD, atol=1e-6)
