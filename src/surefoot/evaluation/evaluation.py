@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 from surefoot.envs.vector import VectorEnv
 from surefoot.evaluation.budgets import Budget
-from surefoot.evaluation.cameras import check_cameras
+from surefoot.evaluation.alike import check_alike
 from surefoot.files import json_rows
 from surefoot.observer import Observer
 from surefoot.protocols import choice_of
@@ -168,7 +168,7 @@ def evaluate(
         observer=observer or Observer(),
         open_environment=open_environment,
     )
-    check_cameras(run, at.task)
+    check_alike(run, at.task)
     episodes = evaluation.roll_out(at)
     return _kept(at, episodes, [scorer(at, episodes) for scorer in evaluation.scorers])
 

@@ -18,7 +18,8 @@ from surefoot.data.frames import FrameData, frames_of
 from surefoot.data.remarks import remarks
 from surefoot.envs.pure import PureTask, pure_task_of
 from surefoot.errors import ConfigError, option
-from surefoot.evaluation.cameras import check_cameras, choose_renderer
+from surefoot.evaluation.alike import check_alike
+from surefoot.evaluation.cameras import choose_renderer
 from surefoot.evaluation.evaluation import OpenEnvironment
 from surefoot.experiments.agreement import refuse_differing, ways
 from surefoot.faults import Faults
@@ -175,7 +176,7 @@ def _checked(
     route, whose = ("in a simulator", "") if simulated else ("pure", f"{task.name}, which has no simulator")
     with faults.also():
         refuse_others(request, ROUTES[route], whose, given=given)
-    check_cameras(loaded, task)
+    check_alike(loaded, task)
     return loaded, loaded.algorithm.fine_tuning(), task
 
 
