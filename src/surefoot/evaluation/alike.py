@@ -3,14 +3,16 @@
 from surefoot.errors import CheckpointError, ConfigError, option
 from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import Task
+from surefoot.tasks.task_file import TaskFile
 from surefoot.vision import from_json
 
 
 def check_alike(loaded: LoadedRun, task: Task) -> None:
     """Refuse a run on a task that is another one to its policy: `ConfigError`, with the reason.
 
-    A published checkpoint was once scored on the wrong robot, whose images and actions have the same shapes. Also
-    `CheckpointError` where the run was trained with other cameras than its task has now.
+    Of two task files observations and actions must be the same by name, unit and bounds; what is rewarded and what
+    costs may differ. A published checkpoint was once scored on the wrong robot, whose images and actions have the same
+    shapes. Also `CheckpointError` where the run was trained with other cameras than its task has now.
     """
     trained = loaded.config.known_task()
     path = loaded.directory.path
@@ -19,6 +21,9 @@ def check_alike(loaded: LoadedRun, task: Task) -> None:
             f"{option('task')}: expected a task that looks like {trained.name} ({trained.spec.worded}), found "
             f"{task.name} ({task.spec.worded})."
         )
+    if trained.file is not None and task.file is not None:
+        _check_files(trained.file, task.file, task.name)
+        return
     learned = from_json(loaded.config.data_selection.get("vision"))
     if trained.vision is not None and (learned is None or learned.differs(trained.vision)):
         reason = (
@@ -33,3 +38,30 @@ def check_alike(loaded: LoadedRun, task: Task) -> None:
         return
     if (why := trained.vision.differs(task.vision)) is not None:
         raise ConfigError(f"{option('task')} {task.name}: expected the task of {path}, {trained.name}, with {why}.")
+
+
+def _check_files(trained: TaskFile, found: TaskFile, name: str) -> None:
+    """Refuse a task file whose observations or actions are others than those that a policy was trained with."""
+    for (key, there), here in zip(_seen_and_done(trained).items(), _seen_and_done(found).values(), strict=True):
+        any_letters = any("*" in str(column) for column in (*there, *here))  # which columns these are a log says
+        if there != here and not any_letters:
+            raise ConfigError(
+                f"{option('task')} {name}: {key}: expected {_listed(there)}, as the policy was trained with, found "
+                f"{_listed(here)}."
+            )
+
+
+def _seen_and_done(file: TaskFile) -> dict[str, tuple[object, ...]]:
+    """What a task file says of a policy's inputs and outputs, by its keys."""
+    seen, done = file.observation, file.action
+    low, high = done.bounds
+    return {
+        "observation.columns": seen.columns, "observation.units": tuple(sorted(seen.units.items())),
+        "action.columns": done.columns, "action.units": tuple(sorted(done.units.items())),
+        "action.low": low, "action.high": high,
+    }  # fmt: skip
+
+
+def _listed(values: tuple[object, ...]) -> str:
+    """Entries of a key as a sentence has them; none are "none"."""
+    return ", ".join(" = ".join(one) if isinstance(one, tuple) else f"{one}" for one in values) or "none"

@@ -73,6 +73,7 @@ def _dataset(rows: behaviors.EpisodeBatch, task: Task) -> Dataset:
         "truncated": rows.step.truncated,
     }
     if task.has_signal:
+        assert rows.step.constraint is not None
         columns["constraints"] = rows.step.constraint
     return Dataset(task=task.name, **{name: np.asarray(values) for name, values in columns.items()})
 

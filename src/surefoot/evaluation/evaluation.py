@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Annotated, Any, NamedTuple
 
 from surefoot.envs.vector import VectorEnv
-from surefoot.evaluation.budgets import Budget
 from surefoot.evaluation.alike import check_alike
+from surefoot.evaluation.budgets import Budget
 from surefoot.files import json_rows
 from surefoot.observer import Observer
 from surefoot.protocols import choice_of
