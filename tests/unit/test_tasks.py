@@ -59,6 +59,11 @@ def test_limits_are_those_of_both_protocols() -> None:
     assert get_task("PointRobot").dsrl_cost_limits == ()
 
 
+def test_a_task_is_itself() -> None:
+    task = get_task("BallRun")
+    assert get_task(task) is task
+
+
 def test_an_unknown_task_lists_the_near_names() -> None:
     with pytest.raises(UnknownNameError, match="BallRun"):
         get_task("BalRun")

@@ -26,7 +26,9 @@ def _value(hint: str, value: Any) -> Any:
         return tuple(value)
     if "tuple[" in hint and isinstance(value, int | float) and not isinstance(value, bool):
         return (value,)
-    return Path(value) if "Path" in hint and isinstance(value, str | os.PathLike) else value
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    return Path(value) if "Path" in hint and isinstance(value, str) else value
 
 
 def seeds_of(seeds: object) -> tuple[int, ...]:

@@ -108,7 +108,8 @@ class Run:
             resume: Go on with the fine-tuning in the folder, which ends with the same bits.
             without_offline_data: Start with an empty replay, where the offline data are gone.
             observer: Hears of progress and remarks.
-            options: As in `FinetuneRequest`: `task`, `steps`, `num_envs`, `ratio`, `online_share` and so on.
+            options: As in `FinetuneRequest`: `task` (a name, the path of a task file, or a `Task`), `steps`,
+                `num_envs`, `ratio`, `online_share` and so on.
 
         Raises:
             ConfigError: Where the run's algorithm cannot be fine-tuned, or the options cannot be used.

@@ -44,7 +44,7 @@ class FinetuneRequest(Ranged):
     """How a run goes on online."""
 
     task: str | None = None
-    """Where to fine-tune, by default the run's own task; it must look the same."""
+    """Where to fine-tune, by default the run's own task: a name or a task file that looks the same to the policy."""
     steps: Annotated[int, Range("[1, 10^9]")] = 1500
     """Environment steps of each seed, rounded up to whole rounds of `num_envs` times the longest episode."""
     num_envs: Annotated[int, Range("[1, 65536]")] = dataclasses.field(default=10, metadata={FORMERLY: "lanes"})

@@ -78,12 +78,14 @@ TASKS: dict[str, Task] = {
 _BY_DSRL_ID = {task.dsrl_id: task for task in DSRL_TASKS.values() if task.dsrl_id is not None}
 
 
-def get_task(name: str) -> Task:
+def get_task(name: str | Task) -> Task:
     """The task called `name`: a name of surefoot's or DSRL's, the path of a task file that ends in .toml, or a name of
-    another package's (entry point `surefoot.tasks`: a `Task`, or the path of its task file).
+    another package's (entry point `surefoot.tasks`: a `Task`, or the path of its task file). A task is itself.
 
     Raises `UnknownNameError` that lists the near names, `ConfigError` for a task file that cannot be used.
     """
+    if isinstance(name, Task):
+        return name
     if name in _BY_DSRL_ID:
         return _BY_DSRL_ID[name]
     if name in TASKS:
