@@ -9,7 +9,7 @@ from tests import own_plant
 from tests.data_fixtures import is_one_sentence
 
 from surefoot.errors import ConfigError
-from surefoot.evaluation.alike import check_alike
+from surefoot.evaluation.alike import check_alike, name_of, task_beside
 from surefoot.tasks import Task, get_task
 
 
@@ -67,3 +67,26 @@ def test_other_inputs_and_outputs_are_refused(change: tuple[str, str], sentence:
         check_alike(trained_on(trained), plant(tmp_path, change))
     assert sentence in str(refused.value)
     assert is_one_sentence(str(refused.value))
+
+
+def test_what_a_task_file_leaves_to_a_log_is_what_the_training_had(tmp_path: Path) -> None:
+    trained, path = plant(tmp_path), tmp_path / "plant.toml"
+    open_ends = (
+        ("reference_returns = [-8.0, 0.0]", 'reference_returns = "from data"'),
+        ("scale = 0.5", 'scale = "from data"'),
+        ('"level", "flow[0]", "flow[1]"', '"level", "flow*"'),
+        ('name = "plant"', 'name = "other"'),
+    )
+    text = own_plant.TASK
+    for old, new in open_ends:
+        text = text.replace(old, new)
+    path.write_text(text)
+    run = trained_on(trained)
+    for task in (task_beside(run, str(path)), task_beside(run, task_beside(run, str(path)))):
+        assert (task.name, task.return_min, task.return_max) == ("other", -8.0, 0.0)
+        assert task.file is not None
+        assert task.file.observation.columns == ("level", "flow[0]", "flow[1]")
+        assert task.file.signals[0].scale == 0.5
+        check_alike(run, task)
+    assert task_beside(run, None) is trained
+    assert name_of(str(path)) == "other"

@@ -2,9 +2,32 @@
 
 from surefoot.errors import CheckpointError, ConfigError, option
 from surefoot.runs.loaded import LoadedRun
-from surefoot.tasks import Task
+from surefoot.tasks import TASKS, Task, get_task
+from surefoot.tasks.own_task import completed, is_task_file, task_of
+from surefoot.tasks.read_task_file import read_task_file
 from surefoot.tasks.task_file import TaskFile
 from surefoot.vision import from_json
+
+
+def name_of(other: str) -> str:
+    """The name of a task that was given by a name or as a task file, of which something may wait for a log."""
+    return read_task_file(other).task.name if is_task_file(other) else get_task(other).name
+
+
+def task_beside(loaded: LoadedRun, other: str | Task | None) -> Task:
+    """The task to act in with the policy of a run: its own, or the `other`.
+
+    What another task file leaves to a log is answered by the one that the run was trained with. Raises as `get_task`.
+    """
+    trained = loaded.config.known_task()
+    if other is None:
+        return trained
+    if trained.file is None:
+        return get_task(other)
+    if isinstance(other, str) and is_task_file(other):
+        return task_of(completed(read_task_file(other, taken=list(TASKS)), trained.file))
+    task = get_task(other)
+    return task if task.file is None else task_of(completed(task.file, trained.file))
 
 
 def check_alike(loaded: LoadedRun, task: Task) -> None:
@@ -43,8 +66,7 @@ def check_alike(loaded: LoadedRun, task: Task) -> None:
 def _check_files(trained: TaskFile, found: TaskFile, name: str) -> None:
     """Refuse a task file whose observations or actions are others than those that a policy was trained with."""
     for (key, there), here in zip(_seen_and_done(trained).items(), _seen_and_done(found).values(), strict=True):
-        any_letters = any("*" in str(column) for column in (*there, *here))  # which columns these are a log says
-        if there != here and not any_letters:
+        if there != here:
             raise ConfigError(
                 f"{option('task')} {name}: {key}: expected {_listed(there)}, as the policy was trained with, found "
                 f"{_listed(here)}."

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Annotated, Any, NamedTuple
 
 from surefoot.envs.vector import VectorEnv
-from surefoot.evaluation.alike import check_alike
+from surefoot.evaluation.alike import check_alike, task_beside
 from surefoot.evaluation.budgets import Budget
 from surefoot.files import json_rows
 from surefoot.observer import Observer
@@ -20,7 +20,7 @@ from surefoot.runs.evaluation_files import NotKeptError, keep, unwritten
 from surefoot.runs.loaded import LoadedRun
 from surefoot.runs.run_data import RunData, run_data
 from surefoot.runs.summary import merged_summary
-from surefoot.tasks import Task, get_task
+from surefoot.tasks import Task
 
 OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnv]]
 """(task, number of environments, worker processes) -> environments of that task."""
@@ -137,7 +137,7 @@ def evaluate(
     evaluation: Evaluation,
     run: LoadedRun,
     *,
-    task: str | None = None,
+    task: str | Task | None = None,
     workers: int = 1,
     changed: Mapping[str, Any] | None = None,
     observer: Observer | None = None,
@@ -162,7 +162,7 @@ def evaluate(
     at = Setting(
         evaluation=evaluation,
         run=run,
-        task=run.config.known_task() if task in (None, run.config.task) else get_task(task),
+        task=task_beside(run, None if task == run.config.task else task),
         workers=workers,
         changed=changed or {},
         observer=observer or Observer(),

@@ -11,6 +11,7 @@ from surefoot.algorithms.fisor.config import Extraction
 from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
 from surefoot.errors import ConfigError, option
+from surefoot.evaluation.alike import task_beside
 from surefoot.evaluation.evaluation import Evaluation, OpenEnvironment, evaluate
 from surefoot.evaluation.kinds import budgets, limits
 from surefoot.evaluation.kinds.budgets import BudgetRequest, under_budgets
@@ -25,7 +26,7 @@ from surefoot.protocols import PlansUnderBudget, choice_of
 from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.routes import Routes, refuse_others
 from surefoot.runs.loaded import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
-from surefoot.tasks import get_task
+from surefoot.tasks import Task
 from surefoot.types import FORMERLY
 
 
@@ -137,13 +138,14 @@ def evaluate_run(
         check_writable(run / FOLDER)
         loaded = load_run(run, overrides)
         under = _budget_request(request)
-        route = route_of(loaded, under, elsewhere=open_environment is not None, by_protocol_limits="protocol" in given)
+        task, elsewhere = task_beside(loaded, request.task), open_environment is not None
+        route = route_of(loaded, under, task=task, elsewhere=elsewhere, by_protocol_limits="protocol" in given)
         _check_route(loaded, request, route, given, gathered)
     changed = loaded.config.differing(overrides) if route.startswith("budgets") else overrides
     return evaluate(
         _evaluation(loaded, request, under, route, dataset),
         loaded,
-        task=request.task,
+        task=None if request.task is None else task,
         workers=request.workers,
         changed=changed,
         observer=observer,
@@ -155,7 +157,7 @@ def _evaluation(
     loaded: LoadedRun, request: EvaluationRequest, under: BudgetRequest, route: str, dataset: Dataset | None
 ) -> Evaluation:
     given: Any = {} if request.episodes is None else {"episodes": request.episodes}
-    task = loaded.config.known_task() if request.task is None else get_task(request.task)
+    task = task_beside(loaded, request.task)
     if route.startswith("budgets"):
         return under_budgets(loaded, under)
     if route.startswith("protocol"):
@@ -177,15 +179,18 @@ def _budget_request(request: EvaluationRequest) -> BudgetRequest:
 
 
 def route_of(
-    loaded: LoadedRun, under: BudgetRequest, *, elsewhere: bool = False, by_protocol_limits: bool = False
-) -> str:
-    """How the run is measured: a key of `ROUTES`. `elsewhere`: in environments that the caller opens.
-    `by_protocol_limits`: the user named a protocol, whose limits a planner is given where no budget was."""
-    task = loaded.config.known_task()
+    loaded: LoadedRun, under: BudgetRequest, *, task: Task | None = None, elsewhere: bool = False,
+    by_protocol_limits: bool = False,
+) -> str:  # fmt: skip
+    """How the run is measured: a key of `ROUTES`. `task`: another than the run's. `elsewhere`: in environments that the
+    caller opens. `by_protocol_limits`: the user named a protocol, whose limits a planner is given where no budget was.
+    """
+    task = loaded.config.known_task() if task is None else task
     if task.environment is None and not elsewhere:
         raise ConfigError(
             f"{loaded.directory.path}: expected a task with an environment to act in, found {task.name}, of which "
-            f"there are logs alone; `surefoot report` and the verdict after training say what logs can say."
+            f"there are logs alone; {option('task')} takes a task file with an [environment], and `surefoot report` "
+            f"and the verdict after training say what logs can say."
         )
     place = " in a simulator" if task.simulated or elsewhere else ""
     if under.asked or (loaded.algorithm.inputs.budget and not by_protocol_limits):
@@ -204,7 +209,7 @@ def _check_route(
     with faults.also():
         refuse_others(request, ROUTES[route], whose, given=given)
     with faults.also():
-        task = trained if request.task is None else get_task(request.task)
+        task = task_beside(loaded, request.task)
         alone = route == "point robot" or route.startswith("budgets")
         if task.name != trained.name and alone:
             raise ConfigError(f"{option('task')}: expected none for a run on {trained.name}, found {task.name}.")

@@ -18,7 +18,7 @@ from surefoot.data.frames import FrameData, frames_of
 from surefoot.data.remarks import remarks
 from surefoot.envs.pure import PureTask, pure_task_of
 from surefoot.errors import ConfigError, option
-from surefoot.evaluation.alike import check_alike
+from surefoot.evaluation.alike import check_alike, name_of, task_beside
 from surefoot.evaluation.cameras import choose_renderer
 from surefoot.evaluation.evaluation import OpenEnvironment
 from surefoot.experiments.agreement import refuse_differing, ways
@@ -32,7 +32,7 @@ from surefoot.routes import Routes, refuse_others
 from surefoot.runs.loaded import LoadedRun, load_run
 from surefoot.runs.run_data import data_task, run_data
 from surefoot.runs.summary import merge_summary
-from surefoot.tasks import Task, get_task
+from surefoot.tasks import Task
 from surefoot.tasks.action_units import ActionUnits
 from surefoot.training import RunConfig, RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, fine_tune
@@ -165,8 +165,7 @@ def _checked(
         raise ConfigError(
             f"{request.run}: expected an algorithm that can be fine-tuned, found {loaded.config.algorithm}."
         )
-    trained = loaded.config.known_task()
-    task = trained if request.task is None else get_task(request.task)
+    task = task_beside(loaded, request.task)
     if task.environment is None and not elsewhere:
         raise ConfigError(
             f"{request.run}: expected a task with an environment to act in, found {task.name}, of which there are "
@@ -286,7 +285,7 @@ def check_finetuning(run: RunDirectory, request: Finetuning, there: Finetuning, 
     """Gather in `faults` where what is asked for is not the fine-tuning to go on with."""
     names = ("num_envs", "ratio", "online_share", "checkpoint_rounds", "without_offline_data")
     task = run.read_config().task
-    found: dict[str, Any] = {"task": task if request.task is None else get_task(request.task).name}
+    found: dict[str, Any] = {"task": task if request.task is None else name_of(request.task)}
     wanted: dict[str, Any] = {"task": task}
     if request.steps > there.steps:
         faults.add(

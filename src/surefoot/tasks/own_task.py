@@ -62,13 +62,24 @@ def unfinished_task_of(file: TaskFile) -> Task:
     )
 
 
+def completed(given: TaskFile, kept: TaskFile) -> TaskFile:
+    """A task file with a log's columns and numbers in place of its * and "from data", as the one has that was kept with
+    imported data. What the log does not answer stays as it is."""
+    return kept_task_file(_completed(given, kept), place=f"task {given.task.name}")
+
+
 def difference_of(given: TaskFile, kept: TaskFile) -> str | None:
     """The first key in which a task file differs from the one that data were imported with, which has the log's columns
     and numbers in place of * and "from data"; None where there is none."""
-    one, other = given.as_json(), kept.as_json()
+    one, other = _completed(given, kept), kept.as_json()
     for table in ("log", "environment"):  # where logs and episodes come from changes no number
         one.pop(table)
         other.pop(table)
+    return next((key for key in one if one[key] != other[key]), None)
+
+
+def _completed(given: TaskFile, kept: TaskFile) -> dict[str, Any]:
+    one, other = given.as_json(), kept.as_json()
     for table in ("observation", "action"):
         patterns = one[table]["columns"]
         if all(any(matches(pattern, name) for pattern in patterns) for name in other[table]["columns"]):
@@ -78,7 +89,7 @@ def difference_of(given: TaskFile, kept: TaskFile) -> str | None:
     for mine, theirs in zip(one["constraint"], other["constraint"], strict=False):
         if mine["scale"] == FROM_DATA:
             mine["scale"] = theirs["scale"]
-    return next((key for key in one if one[key] != other[key]), None)
+    return one
 
 
 def _constraints(file: TaskFile) -> tuple[Constraint, ...]:
