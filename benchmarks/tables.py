@@ -179,6 +179,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "noisy-robot": copied("noisy_robot", "table.md"),
     "fqe-point-robot": copied("fqe", "PointRobot.md"),
     "fqe-ball-circle": copied("fqe", "BallCircle.md"),
+    "model-point-robot": copied("fqe", "PointRobot_model.md"),
+    "model-safe-reacher": copied("fqe", "SafeReacher_model.md"),
     "hazard-run": copied("hazard_run", "table.md"),
     "point-robot-pixels": copied("point_robot_pixels", "table.md"),
     "point-goal-vision": copied("point_goal_vision", "table.md"),

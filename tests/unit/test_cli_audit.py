@@ -16,6 +16,7 @@ from surefoot import data
 from surefoot.audit.audit import audit
 from surefoot.audit.episodes import ConstraintSteps, Part, audited_episodes
 from surefoot.audit.fqe import LoggedSteps, fitted_q, logged_sums
+from surefoot.audit.rollouts import rolled_out
 from surefoot.audit.signs import calibration, chosen_episodes, exact_interval, violations_called_feasible, warning
 from surefoot.cli.main import main
 from surefoot.data import Dataset
@@ -69,6 +70,32 @@ def test_estimates_are_averages_of_logged_gains() -> None:
     steps = steps_of(corridor(20), action=1.0)
     found = fitted_q(steps, horizon=500, resamples=2)
     assert (found.mean <= 500 * steps.gains.max(0)).all()
+
+
+# --- a model of the log ---
+
+
+@pytest.mark.parametrize("action", [-0.5, 0.5])
+def test_episodes_in_a_model_of_the_log_go_where_the_policy_goes(action: float) -> None:
+    """As above, where fitted-Q evaluation is blurred by a third: 10 x + 5.5 a from x, and the steps beyond 1."""
+    steps = steps_of(corridor())
+    first = steps.observation[steps.starts][::4]
+    sums = rolled_out(steps, lambda seen, _: np.full((len(seen), 1), action), first, horizon=HORIZON)
+    path = first[:, :1] + 0.1 * action * np.arange(1, HORIZON + 1)
+    np.testing.assert_allclose(sums[:, 0].mean(), path.sum(1).mean(), atol=0.15)
+    np.testing.assert_allclose(sums[:, 1].mean(), (path > 1).sum(1).mean(), atol=0.15)
+
+
+def test_an_episode_that_ends_in_part_goes_on_in_part() -> None:
+    """Half of the steps end an episode, whatever the state: 1 + 1/2 + 1/4 + ... steps."""
+    dataset = corridor(60)
+    ended = np.random.default_rng(0).uniform(size=600) < 0.5
+    steps = steps_of(replace(dataset, terminated=ended, truncated=~ended, rewards=np.ones(600, np.float32)))
+    steps = steps._replace(starts=np.arange(0, 600, 10))
+    first = steps.observation[steps.starts]
+    sums = rolled_out(steps, lambda seen, _: np.zeros((len(seen), 1)), first, horizon=HORIZON)
+    assert sums[:, 0].mean() == pytest.approx(2.0, abs=0.4)
+    assert rolled_out(steps, lambda seen, _: np.zeros((len(seen), 1)), first, horizon=1)[:, 0].mean() == 1.0
 
 
 # --- signs ---
@@ -170,6 +197,7 @@ def test_a_dearer_policy_is_doubtful(known: None, tmp_path: Path) -> None:
     found = audit(run).figures
     checks = {check.name: check.met for check in audit_checks(found)}
     assert checks["Estimated cost of h less the log's"] is False
+    assert checks["Cost of h in a model of the log, less the log's"] is False
     assert found["values"]["h"]["policy"]["mean"] > found["values"]["h"]["log"]["mean"]
     assert [row["per episode"] for row in value_rows(found)] == ["return", "cost of h"]
 
@@ -188,7 +216,7 @@ def test_a_baseline_stands_beside_the_run(known: None, tmp_path: Path) -> None:
     run, other = corridor_run(tmp_path), corridor_run(tmp_path / "other", gain=0.0)
     found = audit(run, baseline=other).figures
     row = value_rows(found)[0]
-    assert list(row) == ["per episode", "policy", "log", "policy less log", "creeper"]
+    assert list(row) == ["per episode", "policy", "log", "policy less log", "policy in a model of the log", "creeper"]
     difference = found["baseline"]["values"]["return"]["policy"]["mean"] - found["values"]["return"]["policy"]["mean"]
     assert difference == pytest.approx(2.75, abs=1.2)  # blurred, as above
     apart = corridor_run(tmp_path / "apart", held_out=0.1)

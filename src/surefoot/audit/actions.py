@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from surefoot.audit.episodes import AuditedEpisodes, Part
-from surefoot.audit.fqe import Estimated, LoggedSteps, episode_weights, fitted_q, logged_sums
+from surefoot.audit.fqe import RESAMPLES, Estimated, LoggedSteps, episode_weights, fitted_q, logged_sums
+from surefoot.audit.rollouts import rolled_out
 from surefoot.data import Dataset
 from surefoot.evaluation.held_out import USUAL, action_distances, known_transitions, share_of
 from surefoot.numerics import check_finite
@@ -20,6 +21,8 @@ STATES = 500
 """Logged states in which the policy is asked to act."""
 MOST_STEPS = 12_000
 """Logged steps that values are fitted to, of whole episodes."""
+MODEL_STEPS, MODEL_EPISODES = 12_000, (8, 32)
+"""Steps in a model of the log that each seed takes, in so many episodes at least and at most."""
 _BLOCK = 2048
 _SEED = 23_2027
 _UNSOUND = "its networks overflow on the data's observations"
@@ -68,7 +71,8 @@ def estimated_values(
     """Value of the policy and of the logged episodes by fitted-Q evaluation on held-out and training episodes: return
     where rewards are logged, and the cost of each constraint.
 
-    Returns figures and settings; figures map a quantity to "policy", "log", "difference", each a mean with an interval.
+    Returns figures and settings; figures map a quantity to "policy", "log", "difference", each a mean with an interval;
+    and "model" and "model_difference", the policy's and the same less the log's by episodes in a model of the log.
     """
     data, gains, names = _fitted_episodes(episodes)
     starts = np.asarray(data.episode_starts)
@@ -82,6 +86,7 @@ def estimated_values(
         )
         estimates.append(fitted_q(steps, horizon=horizon))
     assert steps is not None
+    modeled = _in_model(algorithm, states, steps, horizon=horizon)
     resampled = np.mean([one.resampled for one in estimates], 0)
     weights = episode_weights(len(starts), len(resampled))
     sums = logged_sums(steps)
@@ -94,9 +99,39 @@ def estimated_values(
             "policy": {"mean": mean, "interval": _interval(resampled[:, index]), "per_seed": per_seed},
             "log": {"mean": logged, "interval": _interval(log[1:, index]), **_quantiles(sums[:, index])},
             "difference": {"mean": mean - logged, "interval": _interval(resampled[:, index] - log[1:, index])},
+            **{key: values[index] for key, values in modeled.items()},
         }
     settings = {"episodes": len(starts), "steps": len(data), "horizon": horizon, "resamples": len(resampled)}
     return figures, settings
+
+
+def _in_model(
+    algorithm: Algorithm, states: Any, steps: LoggedSteps, *, horizon: int
+) -> dict[str, list[dict[str, Any]]]:
+    """ "model" and "model_difference" of each quantity, from first states of evenly many logged episodes; intervals are
+    over these."""
+    fewest, most = MODEL_EPISODES
+    count = min(len(steps.starts), max(fewest, min(most, MODEL_STEPS // horizon)))
+    chosen = np.linspace(0, len(steps.starts) - 1, count).astype(int)
+    seeds = len(jax.tree.leaves(states)[0])
+    first = np.tile(steps.observation[steps.starts[chosen]], (seeds, 1))
+
+    def act(here: Float[np.ndarray, "n obs"], step: int) -> Float[np.ndarray, "n act"]:
+        seen = here.reshape(seeds, count, -1).astype(np.float32)
+        actions = np.asarray(_act_apart(algorithm, states, seen, jax.random.key(step)))
+        return check_finite("action (seed, state)", actions, _UNSOUND).reshape(len(here), -1)
+
+    sums = rolled_out(steps, act, first, horizon=horizon).reshape(seeds, count, -1)
+    logged = logged_sums(steps)[chosen]
+    weights = episode_weights(count, RESAMPLES)[1:] / count
+    found: dict[str, list[dict[str, Any]]] = {"model": [], "model_difference": []}
+    for index in range(logged.shape[1]):
+        mine = sums[..., index]
+        spread = {"model": mine.mean(0), "model_difference": mine.mean(0) - logged[:, index]}
+        for key, each in spread.items():
+            found[key].append({"mean": float(each.mean()), "interval": _interval(weights @ each)})
+        found["model"][-1]["per_seed"] = mine.mean(1).tolist()
+    return found
 
 
 def _fitted_episodes(episodes: AuditedEpisodes) -> tuple[Dataset, Float[np.ndarray, "n k"], list[str]]:
@@ -134,16 +169,18 @@ def _interval(resampled: Float[np.ndarray, " b"]) -> list[float]:
 
 @partial(jax.jit, static_argnames="algorithm")
 def _act(algorithm: Algorithm, states: Any, observations: Array, key: Array) -> Array:
+    return jax.lax.map(lambda state: _act_of(algorithm, state, observations, key), states)
+
+
+@partial(jax.jit, static_argnames="algorithm")
+def _act_apart(algorithm: Algorithm, states: Any, observations: Array, key: Array) -> Array:
+    """Each seed's policy in observations [seed, n, obs] of its own."""
+    return jax.lax.map(lambda one: _act_of(algorithm, one[0], one[1], key), (states, observations))
+
+
+def _act_of(algorithm: Algorithm, state: Any, observations: Array, key: Array) -> Array:
     count = len(observations)
-    inputs = PolicyInputs(
-        observations,
-        jnp.full(count, jnp.inf) if algorithm.inputs.budget else None,
-        jnp.zeros(count, jnp.int32),
-    )
-
-    def of_seed(state: Any) -> Array:
-        policy = algorithm.policy(state)
-        keys = jax.random.split(key, count) if policy.keyed else key
-        return policy.act(policy.initial(count), inputs, keys)[1]
-
-    return jax.lax.map(of_seed, states)
+    limits = jnp.full(count, jnp.inf) if algorithm.inputs.budget else None
+    policy = algorithm.policy(state)
+    keys = jax.random.split(key, count) if policy.keyed else key
+    return policy.act(policy.initial(count), PolicyInputs(observations, limits, jnp.zeros(count, jnp.int32)), keys)[1]

@@ -8,6 +8,8 @@ Regressions on features diverged on PointRobot (docs/audit.md). Intervals are a 
 - V_0 = 0, Q_k(s, a) = the average of r + V_{k-1}(s') over similar logged steps, V_k(s) = Q_k(s, pi(s)): `fitted_q`
 - similar steps have the nearest (s, a), by the distance of `neighbors`
 
+It ranks returns better than costs (docs/audit.md says why); `audit.rollouts` follows the policy instead.
+
 An estimate holds for states and actions near those of the log. What no episode has tried, it takes for what the nearest
 one did.
 """
@@ -82,7 +84,7 @@ def neighbors(
 ) -> Similar:
     """The similar logged steps of each (s, a). Columns are divided by their standard deviations; observation and action
     then weigh alike, however many columns they have."""
-    scales = [_scale(logged) for logged in (steps.observation, steps.action)]
+    scales = [scale_of(logged) for logged in (steps.observation, steps.action)]
     logged = np.concatenate([values * scale for values, scale in zip(steps[:2], scales, strict=True)], 1)
     queried = np.concatenate([values * scale for values, scale in zip((observation, action), scales, strict=True)], 1)
     count = min(NEIGHBORS, len(logged))
@@ -122,7 +124,7 @@ def _first_values(
     return first @ to_come
 
 
-def _scale(columns: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
+def scale_of(columns: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
     """Factors that standardize columns; 0 for constant ones."""
     deviation = columns.astype(np.float64).std(0)
     varies = deviation > 1e-7 * np.abs(columns).max(0)

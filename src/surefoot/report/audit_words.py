@@ -37,6 +37,8 @@ def audit_checks(found: Mapping[str, Any]) -> list[KeyFigure]:
             checks += _on_actions(row, named=len(found["violations"]) > 1)
     for name, values in found.get("values", {}).items():
         checks.append(_on_value(name, values))
+        if name != "return" and "model" in values:
+            checks.append(_on_modeled_cost(name, values))
     return checks
 
 
@@ -83,6 +85,8 @@ def value_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
     for name, values in found.get("values", {}).items():
         row = {"per episode": _quantity(name), "policy": _number(values["policy"]), "log": _number(values["log"]),
                "policy less log": _number(values["difference"])}  # fmt: skip
+        if "model" in values:
+            row["policy in a model of the log"] = _number(values["model"])
         if other:
             row[other["algorithm"]] = _number(other["values"][name]["policy"])
         rows.append(row)
@@ -149,6 +153,13 @@ def _on_value(name: str, values: Mapping[str, Any]) -> KeyFigure:
                          values["policy"]["interval"][1] >= least, is_return=True)  # fmt: skip
     return KeyFigure(f"Estimated {_quantity(name)} less the log's", _number(values["difference"]),
                      "not surely above 0", values["difference"]["interval"][0] <= 0)  # fmt: skip
+
+
+def _on_modeled_cost(name: str, values: Mapping[str, Any]) -> KeyFigure:
+    """A cost is not surely above the log's in episodes of a model of the log."""
+    difference = values["model_difference"]
+    title = f"{_quantity(name).capitalize()} in a model of the log, less the log's"
+    return KeyFigure(title, _number(difference), "not surely above 0", difference["interval"][0] <= 0)
 
 
 def _quantity(name: str) -> str:

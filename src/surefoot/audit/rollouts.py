@@ -1,0 +1,134 @@
+"""Estimated return and costs of a policy by episodes in a model of the log: similar steps say where a step leads.
+
+- the change of the observation is linear in (s, a) around each (s, a), fitted to the nearest logged steps (locally
+  weighted regression; Atkeson, Moore and Schaal, 1997): `_predicted`
+- a gain, and whether the episode ends, is predicted like that or as the mean over the nearest logged states entered,
+  whichever is nearer to other logged episodes: `LocalModel.by_entry`
+- no prediction leaves the range of what the nearest steps brought; what ends in part goes on in part: `rolled_out`
+
+Fitted-Q evaluation over the same steps takes the values of states that lie farther away than a step leads, once for
+each step to come, so that what is told apart by where a policy goes is lost (docs/audit.md). Here only the change is
+averaged, and the policy goes its own way.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.spatial import KDTree
+
+from surefoot.audit.fqe import SHARPNESS, LoggedSteps, scale_of
+
+NEIGHBORS = 40
+"""Logged steps that a local model is fitted to."""
+NEAR_ENTRIES = 5
+"""Logged states entered whose gains are averaged."""
+RIDGE = 0.1
+"""Penalty of slopes in units of the mean squared distance of the weighted steps, so that columns may be collinear."""
+OVER = 0.02
+"""Episodes that go on in less than this part are over."""
+_TRIED = 500
+Act = Callable[[Float[np.ndarray, "n obs"], int], Float[np.ndarray, "n act"]]
+"""The policy's actions in states, and which step of the episode it is."""
+
+
+class LocalModel(NamedTuple):
+    """Logged steps by (s, a) and by the state entered, and what they brought."""
+
+    place: Float[np.ndarray, "n in"]
+    """Observation and action of each step, scaled."""
+    change: Float[np.ndarray, "n obs"]
+    gains: Float[np.ndarray, "n out"]
+    """What each step brought; last whether the episode ended."""
+    by_place: KDTree
+    by_entered: KDTree
+    scales: tuple[Float[np.ndarray, " obs"], Float[np.ndarray, " act"]]
+    by_entry: Bool[np.ndarray, " out"]
+    """Which gains are predicted by the state entered."""
+
+
+def local_model(steps: LoggedSteps) -> LocalModel:
+    """Model of logged steps. Which gains go by the state entered is chosen by the error on every other episode's steps
+    of a model of the rest."""
+    scales = scale_of(steps.observation), scale_of(steps.action)
+    place = np.concatenate([steps.observation * scales[0], steps.action * scales[1]], 1).astype(np.float64)
+    change = steps.next_observation.astype(np.float64) - steps.observation
+    gains = np.concatenate([steps.gains, steps.terminated[:, None]], 1).astype(np.float64)
+    entered = steps.next_observation * scales[0]
+
+    def model(rows: np.ndarray, by_entry: np.ndarray) -> LocalModel:
+        trees = KDTree(place[rows]), KDTree(entered[rows])
+        return LocalModel(place[rows], change[rows], gains[rows], *trees, scales, by_entry)
+
+    odd = np.repeat(np.arange(len(steps.starts)) % 2 == 1, steps.lengths)
+    by_entry = np.zeros(gains.shape[1], bool)
+    if odd.any():
+        half, others = model(np.flatnonzero(~odd), by_entry), np.flatnonzero(odd)
+        tried = others[np.linspace(0, len(others) - 1, min(_TRIED, len(others))).astype(int)]
+        both = (half._replace(by_entry=np.full(len(by_entry), kind)) for kind in (False, True))
+        errors = [np.square(_expected_gains(one, place[tried], entered[tried]) - gains[tried]).mean(0) for one in both]
+        by_entry = errors[1] < errors[0]
+    return model(np.arange(len(place)), by_entry)
+
+
+def rolled_out(
+    steps: LoggedSteps, act: Act, first: Float[np.ndarray, "e obs"], *, horizon: int
+) -> Float[np.ndarray, "e k"]:
+    """Estimated sums of the gains over episodes of the policy from the states `first`, at most `horizon` steps long."""
+    model = local_model(steps)
+    low, high = steps.observation.min(0), steps.observation.max(0)
+    here = first.astype(np.float64)
+    sums, going = np.zeros((len(first), steps.gains.shape[1])), np.ones(len(first))
+    for step in range(horizon):
+        on = np.flatnonzero(going >= OVER)
+        if not len(on):
+            break
+        place = np.concatenate([here * model.scales[0], act(here, step) * model.scales[1]], 1)[on]
+        here[on] = np.clip(here[on] + _predicted(model, place, model.change), low, high)
+        found = _expected_gains(model, place, here[on] * model.scales[0])
+        sums[on] += going[on, None] * found[:, :-1]
+        going[on] *= 1.0 - np.clip(found[:, -1], 0.0, 1.0)
+    return sums
+
+
+def _expected_gains(
+    model: LocalModel, place: Float[np.ndarray, "m in"], entered: Float[np.ndarray, "m obs"]
+) -> Float[np.ndarray, "m out"]:
+    """Gains of each step, and the chance that the episode ends with it."""
+    found = np.empty((len(place), model.gains.shape[1]))
+    if model.by_entry.any():
+        distance, row = _nearest(model.by_entered, entered, NEAR_ENTRIES)
+        weight = 1.0 / (distance + 1e-3)
+        weight = weight / weight.sum(1, keepdims=True)
+        found[:, model.by_entry] = (weight[:, None] @ model.gains[:, model.by_entry][row])[:, 0]
+    if not model.by_entry.all():
+        found[:, ~model.by_entry] = _predicted(model, place, model.gains[:, ~model.by_entry])
+    return found
+
+
+def _predicted(
+    model: LocalModel, place: Float[np.ndarray, "m in"], outcome: Float[np.ndarray, "n out"]
+) -> Float[np.ndarray, "m out"]:
+    """Outcome of each (s, a) by a linear fit to its nearest logged steps."""
+    distance, row = _nearest(model.by_place, place, NEIGHBORS)
+    far = np.maximum(distance[:, -1:], 1e-12)
+    weight = np.exp(-SHARPNESS * np.square(distance / far))
+    weight = weight / weight.sum(1, keepdims=True)
+    offset, near = (model.place[row] - place[:, None]) / far[:, :, None], outcome[row]
+    mean_offset, mean = (weight[:, None] @ values for values in (offset, near))
+    weighted = ((offset - mean_offset) * weight[:, :, None]).swapaxes(1, 2)
+    square = weighted @ (offset - mean_offset)
+    ridge = RIDGE * np.trace(square, axis1=1, axis2=2)[:, None, None] / square.shape[1] + 1e-12
+    slope = np.linalg.solve(square + ridge * np.eye(square.shape[1]), weighted @ (near - mean))
+    return np.clip((mean - mean_offset @ slope)[:, 0], near.min(1), near.max(1))
+
+
+def _nearest(
+    tree: KDTree, queried: Float[np.ndarray, "m d"], count: int
+) -> tuple[Float[np.ndarray, "m near"], np.ndarray]:
+    """Distances and rows of the nearest."""
+    count = min(count, tree.n)
+    found = tree.query(queried, count)
+    distance, row = (np.asarray(one).reshape(len(queried), count) for one in found)
+    return distance, row
