@@ -181,6 +181,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "fqe-ball-circle": copied("fqe", "BallCircle.md"),
     "model-point-robot": copied("fqe", "PointRobot_model.md"),
     "model-safe-reacher": copied("fqe", "SafeReacher_model.md"),
+    "vectors-online": copied("vectors_online", "table.md"),
+    "units-robots": copied("units_robots", "table.md"),
     "hazard-run": copied("hazard_run", "table.md"),
     "point-robot-pixels": copied("point_robot_pixels", "table.md"),
     "point-goal-vision": copied("point_goal_vision", "table.md"),

@@ -342,7 +342,9 @@ def test_what_is_no_log(tmp_path: Path) -> None:
     for name, text in {**texts, "broken.parquet": "PAR1", "notes.txt": ""}.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "folder").mkdir()
+    (tmp_path / "latin.csv").write_bytes("a,b\n1,2\n3,\xf6\n".encode("latin1"))
     for name, part in {
+        "latin.csv": "line 3: expected text in UTF-8, found other bytes",
         "none.csv": "found nothing at that place",
         "empty.csv": "expected a first line of column names, found an empty file",
         "bytes.csv": "expected a first line of column names, found bytes that are no text",

@@ -231,6 +231,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     bad.write_bytes(b"[task]\nname = '\xff'\n")
     with pytest.raises(ConfigError, match="line 2: expected text in UTF-8"):
         read_task_file(bad)
+    marked = tmp_path / "marked.toml"  # as editors on Windows write it
+    marked.write_bytes(b"\xef\xbb\xbf" + BOILER.encode())
+    assert read_task_file(marked) == read_task_file(written(tmp_path, BOILER))
     bad.write_text("a = " + "[" * 5000)
     with pytest.raises(ConfigError, match=r"found (TOML that is nested too deeply|a fault)"):
         read_task_file(bad)

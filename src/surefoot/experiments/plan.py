@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,11 +10,12 @@ from typing import Annotated, Any, Literal
 from surefoot.data.selection import DataFilter
 from surefoot.errors import ConfigError, UnknownNameError, check_name
 from surefoot.evaluation.protocol import ProtocolName
-from surefoot.json_files import MOST_NESTED, check_json, read_content
+from surefoot.json_files import MOST_NESTED, check_json
 from surefoot.ranges import COUNT, SEED, Range, Relations, check_fields, check_relation
 from surefoot.tasks import TASKS, get_task
 from surefoot.tasks.own_task import is_task_file
 from surefoot.tasks.read_task_file import read_task_file
+from surefoot.tasks.toml_lines import read_toml
 
 Role = Literal["development", "held-out"]
 HELD_OUT: Role = "held-out"
@@ -125,14 +125,7 @@ def read_plan(path: Path) -> Plan:
     Raises:
         ConfigError: One sentence that names the file, the key, the expected and the found.
     """
-    try:
-        values = tomllib.loads(read_content(path, what=_WHAT).decode())
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: expected {_WHAT} in UTF-8, found other bytes.") from error
-    except RecursionError as error:
-        raise ConfigError(f"{path}: expected {_WHAT}, found tables or lists nested too deeply.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: expected {_WHAT} as TOML, found a fault ({error}).") from error
+    values, _ = read_toml(path, what=_WHAT)
     _check_values(values, str(path), path)
     _check_keys(values, Plan, str(path))
     tasks, methods = _table(values, "tasks", path), _table(values, "methods", path)

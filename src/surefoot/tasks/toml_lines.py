@@ -20,7 +20,7 @@ def read_toml(path: str | os.PathLike[str], *, what: str) -> tuple[dict[str, Any
     """The values of a TOML file and its text. Raises `ConfigError`, one sentence; `what` the file should hold."""
     content = read_content(path, what=what, most=MOST_BYTES)
     try:
-        text = content.decode()
+        text = content.decode().removeprefix("\ufeff")  # editors on Windows put a mark before the text
         return tomllib.loads(text), text
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1

@@ -47,8 +47,13 @@ def refuse_other_columns(place: str, found: Sequence[str], first: Path, expected
 
 
 def _header(path: Path) -> list[str]:
-    with blaming(path, "", "a readable file"), path.open(newline="", encoding="utf-8-sig", errors="strict") as file:
-        line = file.readline(2**20)
+    with blaming(path, "", "a readable file"), path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            line = file.readline(2**20)
+        except UnicodeDecodeError as error:  # anywhere in the first block that was read
+            number = error.object[: error.start].count(b"\n") + 1
+            place = f"{path}: line {number}"
+            refuse_at(place, "", expected="text in UTF-8", found="other bytes", cause=error)
     if not line.strip():
         refuse_at(str(path), "", expected="a first line of column names", found="an empty file or line")
     if "\0" in line:
