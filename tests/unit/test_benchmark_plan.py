@@ -119,7 +119,7 @@ def test_a_plan_needs_tasks_and_methods(key: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [f"a = {'[' * 5000}", f"{'a.' * 5000}b = 1", f"a = {'[' * 70}{']' * 70}"])
 def test_a_plan_that_is_nested_without_end_is_one_sentence(text: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected the plan of a benchmark, found (TOML that is|tables or lists) nested too deeply"):
+    with pytest.raises(ConfigError, match=r"a benchmark, found (TOML that is|tables or lists) nested too deeply"):
         read_plan(written(tmp_path, text))
 
 
