@@ -9,7 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tests import own_plant
+from tests.corridor import HORIZON, Walker, corridor
 
+from surefoot.audit.actions import estimated_values
+from surefoot.audit.episodes import AuditedEpisodes, ConstraintSteps, Part
 from surefoot.envs.workers.vector import VectorSimulator
 from surefoot.evaluation.simulated import roll_out_simulator
 from surefoot.protocols import Inputs
@@ -97,3 +100,42 @@ def test_a_session_tells_what_was_applied(task: Task) -> None:
         heard.append(float(session._memory[0, 0]))
     assert valves == [10, 6, 2, 0, 0]  # in the plant's units
     np.testing.assert_allclose(heard, HEARD, atol=1e-6)
+
+
+class Stopper(Walker):
+    """Drives forward up to x = 0.85, and back beyond it."""
+
+    def policy(self, state: Any) -> Policy:
+        def act(carry: Any, inputs: PolicyInputs, key: Any) -> tuple[Any, Any]:
+            return carry, jnp.where(inputs.observation[:, :1] < 0.85, 1.0, -1.0)
+
+        return Policy(lambda n: None, act)
+
+
+@pytest.mark.parametrize("rate", [None, 0.2])
+def test_under_a_rate_limit_estimates_are_of_what_is_applied(rate: float | None, tmp_path: Path) -> None:
+    """From x = 0.8 at rate 0.2: 0.9, 0.98, 1.04, 1.08, 1.1 and 1.1, then back; without a limit at most 0.95."""
+    units = None if rate is None else ActionUnits(np.array([-1.0]), np.array([1.0]), np.array([rate]))
+    whole = corridor()
+    costs = ConstraintSteps("h", None, whole.violating, whole.costs)
+    episodes = AuditedEpisodes(tmp_path, Part(whole, (costs,)), Part(whole, (costs,)))
+    states = {"gain": np.ones(1, np.float32)}
+    found, _ = estimated_values(Stopper(), states, episodes, horizon=HORIZON, units=units)
+    x = whole.observations[whole.episode_starts][:, 0]
+    x = np.concatenate([x, x])[np.linspace(0, 239, 32).astype(int)]
+    path, action = [], None
+    for _ in range(HORIZON):
+        chosen = np.where(x < 0.85, 1.0, -1.0)
+        action = chosen if action is None or rate is None else np.clip(chosen, action - rate, action + rate)
+        x = x + 0.1 * action
+        path.append(x)
+    truth = (np.array(path) > 1).sum(0).mean()
+    assert truth == pytest.approx(0.09 if rate is None else 1.53, abs=0.01)
+    assert found["h"]["model"]["mean"] == pytest.approx(truth, abs=0.1)
+
+
+def test_actions_in_logged_states_follow_the_logged_action_before() -> None:
+    """-0.1 and 0.5 after -0.9, in units of 10: within 0.4 of it, -0.5; 0.3 after 0.5 as it is."""
+    units = ActionUnits(np.array([0.0]), np.array([10.0]), np.array([2.0]))
+    chosen, before = np.array([[-0.1], [0.5], [0.3]]), np.array([[-0.9], [-0.9], [0.5]])
+    np.testing.assert_allclose(units.applied_after(chosen, before), [[-0.5], [-0.5], [0.3]], atol=1e-6)

@@ -15,6 +15,7 @@ from surefoot.data import Dataset
 from surefoot.evaluation.held_out import USUAL, action_distances, known_transitions, share_of
 from surefoot.numerics import check_finite
 from surefoot.protocols import Algorithm
+from surefoot.tasks.action_units import ActionUnits, AppliedActions
 from surefoot.types import PolicyInputs
 
 STATES = 500
@@ -48,13 +49,19 @@ def policy_actions(
     return check_finite("action (seed, state)", np.concatenate(found, 1), _UNSOUND)
 
 
-def support(algorithm: Algorithm, states: Any, episodes: AuditedEpisodes) -> dict[str, Any]:
+def support(
+    algorithm: Algorithm, states: Any, episodes: AuditedEpisodes, *, units: ActionUnits | None = None
+) -> dict[str, Any]:
     """Distances from the policy's actions to those logged in similar states of training episodes, beside the distances
-    of held-out logged actions. Distances are in units of the action's half range."""
+    of held-out logged actions. Distances are in units of the action's half range. `units`: of a task whose actions have
+    rate limits; they hold from the logged action of the step before."""
     part = episodes.held_out.episodes
     rows = np.random.default_rng(_SEED).permutation(len(part))[:STATES]
     known = known_transitions(episodes.training.episodes)
     chosen = policy_actions(algorithm, states, part.observations[rows])
+    if units is not None:
+        limited = units.applied_after(chosen, part.actions[rows - 1])
+        chosen = np.where(np.isin(rows, part.episode_starts)[:, None], chosen, limited)
     kinds = np.concatenate([part.actions[rows][None], chosen])
     distances = action_distances(known, part.observations[rows], kinds, np.full(len(rows), -1))
     far = distances[1:] > np.quantile(distances[0], USUAL)
@@ -66,10 +73,11 @@ def support(algorithm: Algorithm, states: Any, episodes: AuditedEpisodes) -> dic
 
 
 def estimated_values(
-    algorithm: Algorithm, states: Any, episodes: AuditedEpisodes, *, horizon: int
+    algorithm: Algorithm, states: Any, episodes: AuditedEpisodes, *, horizon: int, units: ActionUnits | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Value of the policy and of the logged episodes by fitted-Q evaluation on held-out and training episodes: return
-    where rewards are logged, and the cost of each constraint.
+    where rewards are logged, and the cost of each constraint. `units`: of a task whose actions have rate limits, within
+    which the policy's follow.
 
     Returns figures and settings; figures map a quantity to "policy", "log", "difference", each a mean with an interval;
     and "model" and "model_difference", the policy's and the same less the log's by episodes in a model of the log.
@@ -77,6 +85,8 @@ def estimated_values(
     data, gains, names = _fitted_episodes(episodes)
     starts = np.asarray(data.episode_starts)
     entered = policy_actions(algorithm, states, data.next_observations)
+    if units is not None:
+        entered = units.applied_after(entered, data.actions)
     first = policy_actions(algorithm, states, data.observations[starts])
     estimates: list[Estimated] = []
     steps = None
@@ -86,7 +96,7 @@ def estimated_values(
         )
         estimates.append(fitted_q(steps, horizon=horizon))
     assert steps is not None
-    modeled = _in_model(algorithm, states, steps, horizon=horizon)
+    modeled = _in_model(algorithm, states, steps, horizon=horizon, units=units)
     resampled = np.mean([one.resampled for one in estimates], 0)
     weights = episode_weights(len(starts), len(resampled))
     sums = logged_sums(steps)
@@ -106,7 +116,7 @@ def estimated_values(
 
 
 def _in_model(
-    algorithm: Algorithm, states: Any, steps: LoggedSteps, *, horizon: int
+    algorithm: Algorithm, states: Any, steps: LoggedSteps, *, horizon: int, units: ActionUnits | None
 ) -> dict[str, list[dict[str, Any]]]:
     """ "model" and "model_difference" of each quantity, from first states of evenly many logged episodes; intervals are
     over these."""
@@ -115,11 +125,13 @@ def _in_model(
     chosen = np.linspace(0, len(steps.starts) - 1, count).astype(int)
     seeds = len(jax.tree.leaves(states)[0])
     first = np.tile(steps.observation[steps.starts[chosen]], (seeds, 1))
+    applied = None if units is None else AppliedActions(units, len(first))
 
     def act(here: Float[np.ndarray, "n obs"], step: int) -> Float[np.ndarray, "n act"]:
         seen = here.reshape(seeds, count, -1).astype(np.float32)
         actions = np.asarray(_act_apart(algorithm, states, seen, jax.random.key(step)))
-        return check_finite("action (seed, state)", actions, _UNSOUND).reshape(len(here), -1)
+        actions = check_finite("action (seed, state)", actions, _UNSOUND).reshape(len(here), -1)
+        return actions if applied is None else applied.take(actions, np.full(len(here), step == 0))
 
     sums = rolled_out(steps, act, first, horizon=horizon).reshape(seeds, count, -1)
     logged = logged_sums(steps)[chosen]

@@ -4,6 +4,7 @@ JSON values throughout; what a method does not offer is a sentence under "not_of
 here says how often the policy would be safe.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from surefoot.numerics import pinned
 from surefoot.observer import Observer
 from surefoot.protocols import ActsFeasibly, Algorithm, HasFeasibleValue
 from surefoot.runs.loaded import LoadedRun, load_run
+from surefoot.tasks.action_units import ActionUnits
 
 
 class Audit(NamedTuple):
@@ -61,14 +63,15 @@ def audit(
     }
     drawn, margin = _signs(run.algorithm, states, episodes, found)
     with observer.progress("audit", unit="parts", compiles=True) as line:
-        found["support"] = support(run.algorithm, states, episodes)
+        units = ActionUnits.with_rates(run.config.known_task().file)
+        found["support"] = support(run.algorithm, states, episodes, units=units)
         line.report(1, 3)
-        horizon = run.config.spec.horizon
+        valued = partial(estimated_values, episodes=episodes, horizon=run.config.spec.horizon, units=units)
         if is_memoryless(run.algorithm, states):
-            found["values"], found["fitted"] = estimated_values(run.algorithm, states, episodes, horizon=horizon)
+            found["values"], found["fitted"] = valued(run.algorithm, states)
         line.report(2, 3)
         if other is not None:
-            figures, _ = estimated_values(other.algorithm, jax.device_get(other.states), episodes, horizon=horizon)
+            figures, _ = valued(other.algorithm, jax.device_get(other.states))
             found["baseline"] = {"algorithm": other.config.algorithm, "run": baseline.name if baseline else "",
                                  "values": figures}  # fmt: skip
         line.report(3, 3)

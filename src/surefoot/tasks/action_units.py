@@ -48,6 +48,13 @@ class ActionUnits(NamedTuple):
         actions = np.clip(actions, self.low, self.high)
         return actions if before is None else np.clip(actions, before - self.rate_limit, before + self.rate_limit)
 
+    def applied_after(
+        self, chosen: Float[np.ndarray, "*n act"], before: Float[np.ndarray, "*n act"]
+    ) -> Float[np.ndarray, "*n act"]:
+        """What is applied of the `chosen` actions after those `before`; all in [-1, 1]."""
+        limited = self.limited(self.physical(chosen), self.physical(before))
+        return self.normalized(limited).astype(np.float32)
+
 
 class AppliedActions:
     """What n environments side by side apply of the actions that are chosen for them, under rate limits."""
