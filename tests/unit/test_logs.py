@@ -339,10 +339,9 @@ def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path: Path, monkeypatch:
 
 def test_what_is_no_log(tmp_path: Path) -> None:
     texts = {"empty.csv": "", "numbers.csv": "1,2\n3,4\n", "twice.csv": "a,a\n3,4\n", "bytes.csv": "\0\1" * 50}
-    for name, text in {**texts, "broken.parquet": "PAR1", "notes.txt": ""}.items():
-        (tmp_path / name).write_text(text)
+    for name, text in {**texts, "broken.parquet": "PAR1", "notes.txt": "", "latin.csv": "a\n1\n\xf6\n"}.items():
+        (tmp_path / name).write_bytes(text.encode("latin1"))
     (tmp_path / "folder").mkdir()
-    (tmp_path / "latin.csv").write_bytes("a,b\n1,2\n3,\xf6\n".encode("latin1"))
     for name, part in {
         "latin.csv": "line 3: expected text in UTF-8, found other bytes",
         "none.csv": "found nothing at that place",

@@ -21,8 +21,9 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Key
 
+from surefoot.algorithms.cdt.acting import target_policy
 from surefoot.algorithms.cdt.augment import AugmentationConfig, relabeled_episodes
 from surefoot.algorithms.cdt.data import (
     DrawConfig,
@@ -31,16 +32,14 @@ from surefoot.algorithms.cdt.data import (
     SequenceData,
     prepare_sequences,
     target_remarks,
-    target_returns,
 )
 from surefoot.algorithms.cdt.network import DecisionTransformer, Tokens
 from surefoot.data import Dataset
-from surefoot.errors import ConfigError
 from surefoot.nn.transformer import TransformerConfig
 from surefoot.protocols import Inputs
 from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import Task
-from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs
+from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy
 
 __all__ = ["CDT", "CDTState", "prepare_sequences", "relabeled_episodes", "sequence_loss", "target_policy"]
 LEGACY_REFERENCE = 50.0
@@ -166,70 +165,6 @@ def temperature_gradient(
     return jnp.exp(log_temperature) * (entropy + action_dim)
 
 
-class TargetMemory(NamedTuple):
-    """The last steps of n episodes, from the left; what lies behind the present one is not read."""
-
-    tokens: Tokens
-    """[n, K]; actions and targets as the network is given them."""
-    return_left: Float[Array, " n"]
-    """In units of the return."""
-    taken: Int[Array, " n"]
-    """Steps of the episode before this one."""
-
-
-def target_policy(config: "CDT", state: CDTState) -> Policy:
-    """A policy that acts by the clipped mean action; every step of its window holds what remains of both targets."""
-    network, seen = state.network, state.seen
-    window, unit = config.window, config.return_unit(seen)
-
-    def initial(n: int) -> TargetMemory:
-        zeros = jnp.zeros((n, window))
-        tokens = Tokens(
-            zeros, zeros, jnp.zeros((n, window, network.observation_dim)),
-            jnp.zeros((n, window, network.action_dim)), jnp.zeros((n, window), jnp.int32),
-        )  # fmt: skip
-        return TargetMemory(tokens, jnp.zeros(n), jnp.zeros(n, jnp.int32))
-
-    def act(
-        memory: TargetMemory, inputs: PolicyInputs, key: Key[Array, "*n"]
-    ) -> tuple[TargetMemory, Float[Array, "n act"]]:
-        if inputs.remaining_budget is None:
-            raise ConfigError("cdt acts under a budget: expected PolicyInputs.remaining_budget, found none.")
-        budget, step = inputs.remaining_budget, memory.taken
-        reward = 0.0 if inputs.reward is None else inputs.reward
-        first = target_returns(seen, budget) if config.target_return is None else jnp.float32(config.target_return)
-        left = jnp.where(step == 0, first, memory.return_left - reward)
-        place = jnp.minimum(step, window - 1)
-        if inputs.applied is not None:
-            memory = _with_applied(memory, inputs.applied)
-        full = (step >= window)[:, None]
-        held = jax.tree.map(lambda old: jnp.where(_like(full, old), jnp.roll(old, -1, 1), old), memory.tokens)
-        entered = Tokens(
-            left / unit, config.cost_token(budget, seen), inputs.observation,
-            jnp.zeros((len(step), network.action_dim)), step if inputs.step is None else inputs.step,
-        )  # fmt: skip
-        here = jnp.arange(window)[None] == place[:, None]
-        tokens = jax.tree.map(lambda old, new: jnp.where(_like(here, old), new[:, None], old), held, entered)
-        mean = network.act(tokens)
-        action = jnp.clip((mean * here[..., None]).sum(1), -1.0, 1.0)
-        tokens = tokens._replace(action=jnp.where(here[..., None], action[:, None], tokens.action))
-        return TargetMemory(tokens, left, step + 1), action
-
-    return Policy(initial=initial, act=act, keyed=True)
-
-
-def _with_applied(memory: TargetMemory, applied: Float[Array, "n act"]) -> TargetMemory:
-    """The memory with the action of the step before as it was applied."""
-    width = memory.tokens.action.shape[1]
-    before = jnp.arange(width)[None] == jnp.minimum(memory.taken, width)[:, None] - 1  # nowhere as an episode begins
-    action = jnp.where(before[..., None], applied[:, None], memory.tokens.action)
-    return memory._replace(tokens=memory.tokens._replace(action=action))
-
-
-def _like(mask: Array, leaf: Array) -> Array:
-    return mask.reshape(*mask.shape, *[1] * (leaf.ndim - mask.ndim))
-
-
 @dataclass(frozen=True)
 class CDT(Ranged):
     """Hyper-parameters; the values here are the paper's, with the corrected behavior."""
@@ -315,7 +250,10 @@ class CDT(Ranged):
 
     def policy(self, state: CDTState) -> Policy:
         """Under `inputs.remaining_budget`, which must be given; `inputs.reward` brings the target return down."""
-        return target_policy(self, state)
+        return target_policy(
+            state.network, state.seen, window=self.window, return_unit=self.return_unit(state.seen),
+            cost_token=lambda cost: self.cost_token(cost, state.seen), target_return=self.target_return,
+        )  # fmt: skip
 
     def budget_remarks(self, state: CDTState, budgets: list[float]) -> list[str]:
         """Remarks on limits that no episode of the data had. Raises `ConfigError` for a target return."""
