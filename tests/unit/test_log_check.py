@@ -1,5 +1,6 @@
 """`surefoot data check` finds mistakes in what a log says of its constraints, and stays silent on clean ones."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,4 +110,8 @@ def test_rates_units_and_leaks() -> None:
     assert "column position is" in unit
     assert "times larger in 3 of 10 episodes than in the others, as where they have another unit" in unit
     (leak,) = log_remarks(checked(rewards=clean.observations[:, 0]))
+    twice = checked()
+    table = replace(twice.file.action, columns=("position",))
+    (told,) = log_remarks(replace(twice, file=replace(twice.file, action=table)))
+    assert told.startswith("column position is action and observation of the same step")
     assert leak == "column position of the observation is the reward of the same step, which is not known when it acts"

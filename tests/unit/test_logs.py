@@ -1,5 +1,6 @@
 """Logs of one's own: every format gives the same transitions, and every fault one sentence and no file."""
 
+import importlib
 import json
 import sys
 from collections.abc import Callable
@@ -279,6 +280,12 @@ BAD_LOGS: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ("no time", _set("t", 3, ""), "log.csv: line 5: t: expected a time in seconds or as 2026"),
     ("a time of words", _set("t", 3, "noon"), "log.csv: line 5: t: expected a time in seconds or as 2026"),
     ("an episode again", _set("episode", 159, 1), "line 161: episode: expected the rows of an episode one after the"),
+    (
+        "no episode",
+        _set("episode", 0, ""),
+        "log.csv: line 2: episode: expected the name of the row's episode, found none",
+    ),
+    ("returns too large", _set("reward", 3, 1e300), "log.csv: rewards: expected returns that fit into float32, found"),
     ("an action outside", _set("valve", 3, 11), "line 5: valve: expected a number in [0, 10], the bounds in [action]"),
     ("a cost below 0", _set("trip", 3, -1), "line 5: constraint trip: expected a cost of at least 0, found -1"),
     ("a flag of two", _set("done", 3, 2), "line 5: done: expected 0 or 1, true or false, found 2"),
@@ -359,3 +366,62 @@ def test_what_is_no_log(tmp_path: Path) -> None:
         assert str(tmp_path / name) in str(caught.value)
     with pytest.raises(ConfigError, match="at least one file"):
         open_log([])
+
+
+def test_arrays_that_are_no_columns_are_named_with_the_reason(tmp_path: Path) -> None:
+    columns = tank_columns(episodes=2)
+    short = {**columns, "level": columns["level"][:-1]}
+    with pytest.raises(SurefootError, match="found 'level' with 39 rows, where others have 40"):
+        imported(tmp_path, _npz(tmp_path, short))
+    with h5py.File(tmp_path / "short.hdf5", "w") as file:
+        for name, values in short.items():
+            file[name] = values
+        del file["level"]
+        file["level"] = np.zeros((40, 2, 2))
+    with pytest.raises(SurefootError, match="found 'level' with 3 axes, where a column has one"):
+        imported(tmp_path, tmp_path / "short.hdf5")
+    nested = pyarrow.array([{"a": 1.0}] * 40)
+    importlib.import_module("pyarrow.parquet").write_table(
+        pyarrow.table({**columns, "level": nested}), tmp_path / "nested.parquet"
+    )
+    with pytest.raises(SurefootError, match="found 'level' with values of type struct<a: double>"):
+        imported(tmp_path, tmp_path / "nested.parquet")
+
+
+def test_the_name_of_the_episode_is_nothing_to_learn_from(tmp_path: Path) -> None:
+    log = write_csv(tmp_path / "log.csv", tank_columns(episodes=2))
+    with pytest.raises(SurefootError, match=r"line 6: observation\.columns: expected 'episode', which names"):
+        imported(tmp_path, log, text=TANK.replace('"flow_*"]', '"*"]'))
+
+
+def test_nothing_of_a_folder_is_left_out_in_silence(tmp_path: Path) -> None:
+    columns, folder = tank_columns(episodes=2), tmp_path / "folder"
+    folder.mkdir()
+    write_csv(folder / "a.csv", columns)
+    (folder / "README.txt").write_text("what this is")
+    open_log([folder])
+    (folder / "b.csv.gz").write_bytes(b"")
+    with pytest.raises(
+        SurefootError, match=r"b\.csv\.gz: expected CSV or Parquet, as a folder's files are read, found"
+    ):
+        open_log([folder])
+    lerobot = _lerobot(tmp_path, columns)
+    (lerobot / "meta" / "info.json").write_text(json.dumps({"total_frames": 41}))
+    with pytest.raises(
+        SurefootError, match=r"lerobot: expected 41 rows, as total_frames in meta/info\.json says, found 40"
+    ):
+        open_log([lerobot])
+    (lerobot / "meta" / "info.json").write_text("[1")
+    with pytest.raises(SurefootError, match=r"info\.json: expected LeRobot's description of a dataset as JSON, found"):
+        open_log([lerobot])
+
+
+def test_an_episode_of_two_files_without_a_time_is_remarked(tmp_path: Path) -> None:
+    columns, folder = tank_columns(episodes=1), tmp_path / "folder"
+    folder.mkdir()
+    for name in "ab":  # each numbers its episodes from 0
+        write_csv(folder / f"{name}.csv", columns)
+    untimed = TANK.replace('time = "t"\nstep_seconds = 2.0\n', "")
+    _, found = imported(tmp_path, folder, text=untimed)
+    assert found.survey.episodes == 1
+    assert found.sentences[0].startswith("1 episodes go on from one file into the next, as nothing marks an end there")

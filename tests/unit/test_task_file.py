@@ -170,6 +170,22 @@ BAD = [
         21,
         "constraint[0].expression: expected no call but",
     ),
+    (
+        "a power bomb",
+        "abs(level - 0.5)",
+        "level - 9**9**9",
+        21,
+        "expression: expected finite numbers, found 9 ** 9 ** 9",
+    ),
+    ("no column", "abs(level - 0.5) - 0.3", "1 - 2", 21, "constraint[0].expression: expected at least one column, by"),
+    (
+        "a scale beyond 32 bits",
+        'scale = "from data"',
+        "scale = 1e-300",
+        23,
+        "scale: expected a number from 1.17549e-38",
+    ),
+    ("a horizon too long", "horizon = 400", "horizon = 2147483648", 3, "horizon: expected at most 2,147,483,647 steps"),
     ("a broken expression", "abs(level - 0.5)", "abs(level -", 21, "constraint[0].expression: expected an expression"),
     (
         "column and expression",

@@ -73,6 +73,14 @@ class Expression:
             value = _value(self.tree, columns, starts)
         return np.broadcast_to(np.asarray(value, np.float64), starts.shape)
 
+    def check_constants(self) -> None:
+        """Raise `ConfigError` where a part without columns, as 9**9**9, is no finite number."""
+        for node in _largest_constants(self.tree):
+            with np.errstate(all="ignore"):
+                value = np.asarray(_value(node, {}, np.ones(1, bool)), np.float64)
+            if not np.isfinite(value).all():
+                raise ConfigError(f"expected finite numbers, found {ast.unparse(node):.60}, which is {value.item():g}")
+
     def unit(self, units: Mapping[str, Unit]) -> Unit | None:
         """The unit of the expression's value by those of the columns; None where it is not known.
 
@@ -124,6 +132,16 @@ def _check(node: ast.expr, columns: dict[str, None], depth: int) -> None:
         return
     for part in _parts(node):
         _check(part, columns, depth + 1)
+
+
+def _largest_constants(node: ast.expr) -> list[ast.expr]:
+    """The parts of a checked tree that read no column, and lie in no larger one."""
+    columns: dict[str, None] = {}
+    _check(node, columns, 0)
+    if not columns:
+        return [node]
+    parts = [] if column_name(node) is not None else _parts(node)
+    return [one for part in parts for one in _largest_constants(part)]
 
 
 def _parts(node: ast.expr) -> list[ast.expr]:

@@ -17,6 +17,8 @@ from surefoot.tasks.task_file import ENDS, FILES, GAPS, ConstraintTable, RewardT
 from surefoot.tasks.toml_lines import line_of, read_toml
 from surefoot.tasks.units import Unit, parse_unit
 
+LONGEST, SMALLEST, LARGEST = 2**31 - 1, 2.0**-126, float.fromhex("0x1.fffffep127")
+"""Of horizons in steps; of numbers in 32 bits."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _EXPECTED = {
     "reference_returns": '"from data" or [low, high]',
@@ -181,6 +183,8 @@ def check_task_file(found: TaskFile, reader: TaskFileReader, taken: Sequence[str
     if _NAME.fullmatch(found.task.name) is None:
         sentence = f"expected letters, digits, dots, dashes and underscores, found {found.task.name!r:.60}"
         reader.refuse(("task", "name"), sentence)
+    if found.task.horizon > LONGEST:
+        reader.refuse(("task", "horizon"), f"expected at most {LONGEST:,} steps, found {found.task.horizon:,}")
     if found.task.name in taken:
         reader.refuse(("task", "name"), f"expected a name of your own, found that of the built-in {found.task.name}")
     if isinstance(found.task.reference_returns, tuple):
@@ -269,7 +273,9 @@ def _check_source(
     if section.column:
         return units.get(section.column)
     try:
-        return parse_expression(section.expression).unit(units)
+        expression = parse_expression(section.expression)
+        expression.check_constants()
+        return expression.unit(units)
     except ConfigError as error:
         reader.refuse((*key, "expression"), str(error))
 
@@ -278,6 +284,12 @@ def _check_constraint(
     one: ConstraintTable, key: tuple[str | int, ...], units: Mapping[str, Unit], reader: TaskFileReader
 ) -> None:
     unit = _check_source(one, key, units, reader)
+    if one.expression and not parse_expression(one.expression).columns:
+        sentence = f"expected at least one column, by which states differ, found {one.expression:.60}"
+        reader.refuse((*key, "expression"), sentence)
+    if isinstance(one.scale, int | float) and not SMALLEST <= one.scale <= LARGEST:
+        expected = f"a number from {SMALLEST:g} to {LARGEST:g}, as 32 bits hold it"
+        reader.refuse((*key, "scale"), f"expected {expected}, found {one.scale:g}")
     if one.kind == "cost":
         for name, given in (("safe", one.safe != "below 0"), ("unit", one.unit), ("scale", one.scale != "from data")):
             if given:

@@ -5,7 +5,7 @@ An array of one number a row is a column; one of k is k columns, name[0] to name
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class ArrayLog:
     path: Path
     arrays: Mapping[str, np.ndarray]
     counted: str = "row"
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,6 +62,7 @@ class Hdf5Log:
     shapes: Mapping[str, tuple[int, ...]]
     """Of each array."""
     counted: str = "row"
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,6 +94,7 @@ class MinariLog:
     """Its main_data.hdf5."""
     names: tuple[str, ...]
     counted: str = "step"
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
         """As `Log.batches`, one episode a batch."""
@@ -129,7 +132,16 @@ def array_log(arrays: Mapping[str, np.ndarray], path: Path, *, name: str) -> Arr
     for key, one in usable.items():
         if len(one) == rows:
             columns |= split_columns(key, one)
-    return ArrayLog(name, path, columns)
+    others = {key: one for key, one in arrays.items() if key not in usable or len(one) != rows}
+    why = {key: _why_left_out(one.shape, one.dtype, rows) for key, one in others.items()}
+    return ArrayLog(name, path, columns, left_out=why)
+
+
+def _why_left_out(shape: tuple[int, ...], dtype: np.dtype, rows: int) -> str:
+    """What makes an array no column of so many rows."""
+    if len(shape) in (1, 2) and shape[0] != rows:
+        return f"{shape[0]:,} rows, where others have {rows:,}"
+    return f"{len(shape)} axes, where a column has one" if len(shape) not in (1, 2) else f"values of type {dtype}"
 
 
 def open_npz(name: str, path: Path) -> ArrayLog:
@@ -140,11 +152,14 @@ def open_npz(name: str, path: Path) -> ArrayLog:
 def open_hdf5(name: str, path: Path) -> Hdf5Log:
     """The log in an HDF5 file, of DSRL's keys, D4RL's or others. Raises `DataError`."""
     with reading(path) as file:
-        shapes = dict(_arrays(path, file, ""))
+        there = {key: (node.shape, node.dtype) for key, node in _nodes(path, file, "")}
+    shapes = {key: shape for key, (shape, dtype) in there.items() if _is_column(shape, dtype)}
     if not shapes:
         refuse(path, "", expected="arrays of numbers, one row a step", found="none")
     (rows, _), *_ = Counter(shape[0] for shape in shapes.values()).most_common(1)
-    return Hdf5Log(name, path, {key: shape for key, shape in shapes.items() if shape[0] == rows})
+    columns = {key: shape for key, shape in shapes.items() if shape[0] == rows}
+    why = {key: _why_left_out(*one, rows) for key, one in there.items() if key not in columns}
+    return Hdf5Log(name, path, columns, left_out=why)
 
 
 def open_minari(name: str, folder: Path) -> MinariLog:
@@ -163,12 +178,23 @@ def open_minari(name: str, folder: Path) -> MinariLog:
 
 def _arrays(path: Path, group: h5py.Group, prefix: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Key and shape of every array of numbers in a group and those below it."""
+    for key, node in _nodes(path, group, prefix):
+        if _is_column(node.shape, node.dtype):
+            yield key, node.shape
+
+
+def _is_column(shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    return len(shape) in (1, 2) and dtype.kind in NUMBER_KINDS
+
+
+def _nodes(path: Path, group: h5py.Group, prefix: str) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every array that is not empty by its kind, in a group and those below it, by its key."""
     for name in names(path, group):
         node = find(path, group, name)
         if isinstance(node, h5py.Group) and prefix.count("/") < 4:
-            yield from _arrays(path, node, f"{prefix}{name}/")
-        elif isinstance(node, h5py.Dataset) and node.shape and len(node.shape) <= 2 and node.dtype.kind in NUMBER_KINDS:
-            yield f"{prefix}{name}", node.shape
+            yield from _nodes(path, node, f"{prefix}{name}/")
+        elif isinstance(node, h5py.Dataset) and node.shape is not None:
+            yield f"{prefix}{name}", node
 
 
 def _node(path: Path, file: h5py.File, key: str) -> h5py.Dataset:

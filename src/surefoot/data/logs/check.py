@@ -218,6 +218,9 @@ def _scales(checked: Checked) -> Iterator[str]:
 def _leaks(checked: Checked) -> Iterator[str]:
     """Columns of the observation that hold what the step is yet to bring."""
     data = checked.data
+    for name in checked.file.action.columns:
+        if name in checked.file.observation.columns:
+            yield f"column {name} is action and observation of the same step, so that what is to be chosen is told"
     rewards = None if data.rewards is None else read_rows(data.rewards, 0, len(data))
     for number, name in enumerate(checked.file.observation.columns):
         column = data.observations[:, number]

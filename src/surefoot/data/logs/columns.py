@@ -96,7 +96,13 @@ def resolve_columns(file: TaskFile, log: Log, reader: TaskFileReader) -> Columns
     if prefix := file.observation.next_prefix:
         following = tuple(prefix + name for name in observations)
         _check_there(following, log, reader, ("observation", "next_prefix"))
-    return Columns(found, reward, tuple(constraints), following)
+    resolved = Columns(found, reward, tuple(constraints), following)
+    if (name := resolved.episode_column) in resolved.numeric:
+        table = ("observation", "columns") if name in observations else ("episodes", "by")
+        reader.refuse(
+            table, f"expected {name!r:.60}, which names the episode, in no other place, found it used as a number"
+        )
+    return resolved
 
 
 def _spelled(patterns: Sequence[str], log: Log, reader: TaskFileReader, key: tuple[str | int, ...]) -> tuple[str, ...]:
@@ -114,6 +120,8 @@ def _spelled(patterns: Sequence[str], log: Log, reader: TaskFileReader, key: tup
 def _check_there(names: Sequence[str], log: Log, reader: TaskFileReader, key: tuple[str | int, ...]) -> None:
     for name in names:
         if name not in log.names:
+            if why := log.left_out.get(name):
+                reader.refuse(key, f"expected a column of {log.name}, found {name!r:.60} with {why}")
             near = difflib.get_close_matches(name, log.names, n=1)
             hint = f"did you mean {near[0]!r:.60}" if near else _listed(log)
             reader.refuse(key, f"expected a column of {log.name}, found {name!r:.60}; {hint}")

@@ -1,8 +1,8 @@
 """Logs in CSV files: a first line of column names, then one row a line; commas, semicolons or tabs in between."""
 
 import csv
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ class CsvLog:
     paths: tuple[Path, ...]
     names: tuple[str, ...]
     counted: str = "line"
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
         """As `Log.batches`."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from surefoot.data.logs.columns import Columns
-from surefoot.data.logs.table import Batch, Log, number_of, refuse_at, seconds_of
+from surefoot.data.logs.table import MISSING, Batch, Log, number_of, refuse_at, seconds_of
 from surefoot.tasks.task_file import FILES, GAPS
 
 JITTER, GAP = 0.2, 1.5
@@ -134,8 +134,10 @@ class _Splitter:
             changes[0] = True
         for row in np.flatnonzero(changes):
             value = values[row].item()
+            place = f"{batch.path}: {counted} {batch.numbers[row]}"
+            if value != value or (isinstance(value, str) and value.strip().lower() in MISSING):
+                refuse_at(place, self._column, expected="the name of the row's episode", found="none")
             if value in self._seen:
-                place = f"{batch.path}: {counted} {batch.numbers[row]}"
                 shown = f"{value:g}" if isinstance(value, float) else repr(value)
                 refuse_at(
                     place, self._column, expected="the rows of an episode one after the other",

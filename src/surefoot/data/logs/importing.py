@@ -49,6 +49,8 @@ class Survey:
     dropped: int = 0
     single: int = 0
     repeated: int = 0
+    joined: int = 0
+    """Episodes that begin in one file and end in another."""
     sizes: np.ndarray = field(default_factory=lambda: np.zeros(0))
     """Sum of the sizes of each constraint."""
     low: float = np.inf
@@ -87,6 +89,11 @@ class Imported:
             found.append(f"{survey.dropped:,} episodes were left out, which lack numbers")
         if survey.single:
             found.append(f"{survey.single:,} episodes of a single row were left out, which hold no step")
+        if survey.joined and not self.file.episodes.time:
+            found.append(
+                f"{survey.joined:,} episodes go on from one file into the next, as nothing marks an end there (no time "
+                f"that says whether they do)"
+            )
         if survey.repeated:
             found.append(
                 f"the last row of {survey.repeated:,} episodes, terminated or with a cost, is a step into a state that "
@@ -155,10 +162,14 @@ def _survey(log: Log, columns: Columns) -> Survey:
     survey = Survey()
     for rows in whole_episodes(log, columns):
         survey.rows += len(rows)
+        survey.joined += int((~rows.starts[1:] & (np.diff(rows.files) != 0)).sum())
         survey.add(steps_of(rows, columns))
     if not survey.steps:
         found = f"none ({survey.dropped:,} lack numbers, {survey.single:,} are of a single row)"
         refuse(Path(log.name), "", expected="an episode of at least one step", found=found)
+    largest = max(abs(survey.low), abs(survey.high))
+    if np.isfinite(survey.low) and largest > float(np.finfo(np.float32).max):
+        refuse(Path(log.name), "rewards", expected="returns that fit into float32", found=f"one of size {largest:g}")
     return survey
 
 

@@ -4,8 +4,8 @@ A column of lists of one length, as LeRobot's `observation.state`, becomes one c
 """
 
 import importlib
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class ParquetLog:
     paths: tuple[Path, ...]
     names: tuple[str, ...]
     counted: str = "row"
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
         """As `Log.batches`."""
@@ -50,7 +51,16 @@ def open_parquet(name: str, paths: Sequence[Path]) -> ParquetLog:
     for path in paths[1:]:
         if (found := _columns(path)) != first:
             refuse_other_columns(str(path), found, paths[0], first)
-    return ParquetLog(name, tuple(paths), tuple(first))
+    return ParquetLog(name, tuple(paths), tuple(first), left_out=_left_out(paths[0]))
+
+
+def count_rows(paths: Sequence[Path]) -> int:
+    """Rows of these files by what each says at its end."""
+    counted = 0
+    for path in paths:
+        with blaming(path, "", "a readable Parquet file"), _parquet().ParquetFile(path) as file:
+            counted += file.metadata.num_rows
+    return counted
 
 
 def _parquet() -> Any:
@@ -75,6 +85,14 @@ def _columns(path: Path) -> list[str]:
             elif not pa.types.is_nested(kind) and not pa.types.is_binary(kind):
                 found.append(field.name)
         return found
+
+
+def _left_out(path: Path) -> dict[str, str]:
+    """The fields that are no columns, and their types."""
+    columns = set(_columns(path))
+    with _parquet().ParquetFile(path) as file:
+        fields = [one for one in file.schema_arrow if one.name not in columns and f"{one.name}[0]" not in columns]
+    return {one.name: f"values of type {one.type!s:.40}" for one in fields}
 
 
 def _width(file: Any, field: Any) -> int:

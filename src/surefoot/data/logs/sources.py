@@ -3,14 +3,16 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from surefoot.data.checks import refuse
 from surefoot.data.logs.arrays import open_hdf5, open_minari, open_npz
 from surefoot.data.logs.csv_files import open_csv
-from surefoot.data.logs.parquet_files import open_parquet
+from surefoot.data.logs.parquet_files import count_rows, open_parquet
 from surefoot.data.logs.table import Log
 from surefoot.data.minari import is_minari
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, DataError
+from surefoot.json_files import read_json
 
 CSV, PARQUET, NPZ, HDF5 = (".csv", ".tsv"), (".parquet",), (".npz",), (".hdf5", ".h5")
 LEROBOT_INFO = "meta/info.json"
@@ -33,6 +35,8 @@ def open_log(paths: Sequence[Path]) -> Log:
     if kinds <= set(CSV):
         return open_csv(name, files)
     if kinds <= set(PARQUET):
+        for path in filter(is_lerobot, paths):
+            _check_rows(path)
         return open_parquet(name, files)
     if len(files) == 1:
         return open_npz(name, files[0]) if kinds <= set(NPZ) else open_hdf5(name, files[0])
@@ -56,11 +60,24 @@ def _files(path: Path) -> list[Path]:
             refuse(path, "", expected=f"a log ({_FORMATS})", found=f"a file that ends in {path.suffix!r}")
         return [path]
     folder = path / "data" if is_lerobot(path) else path
-    found = [one for one in folder.rglob("*") if one.is_file() and one.suffix.lower() in (*CSV, *PARQUET)]
-    found = [one for one in found if not any(part.startswith(".") for part in one.relative_to(folder).parts)]
+    there = (one for one in folder.rglob("*") if one.is_file())
+    there = [one for one in there if not any(part.startswith(".") for part in one.relative_to(folder).parts)]
+    found = [one for one in there if one.suffix.lower() in (*CSV, *PARQUET)]
+    for one in there:
+        if one not in found and any(suffix.lower() in known for suffix in one.suffixes):  # as log.csv.gz
+            refuse(one, "", expected="CSV or Parquet, as a folder's files are read", found=f"{one.name!r:.60}")
     if not 0 < len(found) <= MOST_FILES:
         refuse(path, "", expected="a folder of CSV or Parquet files", found=f"{len(found):,} of them")
     return sorted(found, key=lambda one: _natural(str(one.relative_to(folder))))
+
+
+def _check_rows(folder: Path) -> None:
+    """Refuse a dataset of LeRobot's whose files hold other rows than its description says."""
+    info = read_json(folder / LEROBOT_INFO, dict[str, Any], what="LeRobot's description of a dataset", error=DataError)
+    rows = count_rows(_files(folder))
+    expected = info.get("total_frames", rows)
+    if expected != rows:
+        refuse(folder, "", expected=f"{expected} rows, as total_frames in {LEROBOT_INFO} says", found=f"{rows}")
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

@@ -1,6 +1,6 @@
 """A log as a table: named columns of numbers that come in batches of rows, each row with its place for messages."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -38,6 +38,11 @@ class Log(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """The columns that hold numbers, flags, times or text, in the log's order."""
+        ...
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """What is in the log and no column of it, and why: "71 rows, where others have 72"."""
         ...
 
     @property
