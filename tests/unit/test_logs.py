@@ -324,10 +324,8 @@ def test_a_horizon_too_short(tmp_path: Path) -> None:
 
 def test_files_of_mixed_schemas(tmp_path: Path) -> None:
     columns = tank_columns()
-    one, other = (
-        write_csv(tmp_path / "a.csv", columns),
-        write_csv(tmp_path / "b.csv", {**columns, "more": columns["t"]}),
-    )
+    one = write_csv(tmp_path / "a.csv", columns)
+    other = write_csv(tmp_path / "b.csv", {**columns, "more": columns["t"]})
     with pytest.raises(SurefootError, match=r"b\.csv: line 1: expected the columns of a\.csv, found 'more' besides\."):
         open_log([one, other])
     with pytest.raises(SurefootError, match=r"expected files of one format, found \.csv and \.parquet\."):
