@@ -1,7 +1,5 @@
 """Logs of one's own: every format gives the same transitions, and every fault one sentence and no file."""
 
-import importlib
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,23 +9,15 @@ import h5py
 import numpy as np
 import pytest
 from tests.data_fixtures import is_one_sentence
+from tests.log_formats import FORMATS, as_parquet, imported, pyarrow
 from tests.own_log import TANK, tank_columns, write_csv, write_task
 
 from surefoot import data
 from surefoot.data.logs import import_log, open_log, transitions_of
 from surefoot.data.logs.arrays import frame_log
-from surefoot.data.logs.importing import SIGNALS_KEY, Imported
+from surefoot.data.logs.importing import SIGNALS_KEY
 from surefoot.errors import ConfigError, SurefootError
 from surefoot.tasks.read_task_file import open_task_file
-
-pyarrow = pytest.importorskip("pyarrow")
-
-
-def imported(folder: Path, *logs: Path, text: str = TANK) -> tuple[Path, Imported]:
-    """A log imported with a task file."""
-    file, reader = open_task_file(write_task(folder, text))
-    out = folder / "out.hdf5"
-    return out, import_log(open_log(list(logs)), file, reader, out)
 
 
 def test_transitions_of_a_log_by_hand(tmp_path: Path) -> None:
@@ -70,68 +60,6 @@ def test_transitions_of_a_log_by_hand(tmp_path: Path) -> None:
     assert data.read_card(out)["task_file"]["observation"]["columns"] == ["level", "flow_1", "flow_2"]
 
 
-def _parquet(folder: Path, columns: dict[str, np.ndarray]) -> Path:
-    from pyarrow import parquet
-
-    table = pyarrow.table({**columns, "note": ["text"] * len(columns["t"])})  # text that nobody reads
-    parquet.write_table(table, folder / "log.parquet", row_group_size=7)
-    return folder / "log.parquet"
-
-
-def _folder(folder: Path, columns: dict[str, np.ndarray]) -> Path:
-    (folder / "logs").mkdir()
-    for number, cut in ((2, slice(0, 33)), (10, slice(33, 90)), (11, slice(90, None))):  # in the middle of episodes
-        write_csv(folder / "logs" / f"part_{number}.csv", {name: one[cut] for name, one in columns.items()})
-    return folder / "logs"
-
-
-def _lerobot(folder: Path, columns: dict[str, np.ndarray]) -> Path:
-    from pyarrow import parquet
-
-    place = folder / "lerobot" / "data" / "chunk-000"
-    place.mkdir(parents=True)
-    (folder / "lerobot" / "meta").mkdir()
-    (folder / "lerobot" / "meta" / "info.json").write_text(json.dumps({"codebase_version": "v3.0"}))
-    parquet.write_table(pyarrow.table({"episode_index": [0]}), folder / "lerobot" / "meta" / "episodes.parquet")
-    seen = np.stack([columns[name] for name in ("level", "flow_1", "flow_2")], 1).astype(np.float32)
-    lists = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(seen.reshape(-1)), 3)
-    rest = {name: columns[name] for name in ("episode", "t", "valve", "reward", "trip", "done")}
-    parquet.write_table(pyarrow.table({"observation.state": lists, **rest}), place / "file-000.parquet")
-    return folder / "lerobot"
-
-
-def _hdf5(folder: Path, columns: dict[str, np.ndarray]) -> Path:
-    with h5py.File(folder / "log.hdf5", "w") as file:
-        seen = np.stack([columns[name] for name in ("level", "flow_1", "flow_2")], 1)
-        file["observation.state"] = seen
-        for name in ("episode", "t", "valve", "reward", "trip", "done"):
-            file[name] = columns[name]
-    return folder / "log.hdf5"
-
-
-def _npz(folder: Path, columns: dict[str, np.ndarray]) -> Path:
-    np.savez(folder / "log.npz", **columns)  # pyright: ignore[reportArgumentType]
-    return folder / "log.npz"
-
-
-def _tabs(folder: Path, columns: dict[str, np.ndarray]) -> Path:
-    return write_csv(folder / "log.tsv", columns, delimiter="\t")
-
-
-LISTS = TANK.replace('["level", "flow_*"]', '["observation.state[*]"]').replace(
-    "level - 0.5", "observation.state[0] - 0.5"
-)
-LISTS = LISTS.replace('units = { level = "m" }\n', "")
-FORMATS: dict[str, tuple[Callable[[Path, dict[str, np.ndarray]], Path], str]] = {
-    "tabs": (_tabs, TANK),
-    "folder": (_folder, TANK),
-    "parquet": (_parquet, TANK),
-    "npz": (_npz, TANK),
-    "lerobot": (_lerobot, LISTS),
-    "hdf5": (_hdf5, LISTS),
-}
-
-
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_gives_the_same_transitions(kind: str, tmp_path: Path) -> None:
     columns = tank_columns()
@@ -161,7 +89,7 @@ def test_large_numbers_of_episodes_stay_apart(tmp_path: Path) -> None:
     columns = tank_columns(episodes=2)
     numbers = (2**60 + columns["episode"].astype(np.int64)).astype(object)  # alike in float64
     for log in (write_csv(tmp_path / "log.csv", {**columns, "episode": numbers}),
-                _parquet(tmp_path, {**columns, "episode": numbers.astype(np.int64)})):  # fmt: skip
+                as_parquet(tmp_path, {**columns, "episode": numbers.astype(np.int64)})):  # fmt: skip
         _, found = imported(tmp_path, log)
         assert found.survey.episodes == 2
         (tmp_path / "out.hdf5").unlink()
@@ -329,14 +257,14 @@ def test_files_of_mixed_schemas(tmp_path: Path) -> None:
     with pytest.raises(SurefootError, match=r"b\.csv: line 1: expected the columns of a\.csv, found 'more' besides\."):
         open_log([one, other])
     with pytest.raises(SurefootError, match=r"expected files of one format, found \.csv and \.parquet\."):
-        open_log([one, _parquet(tmp_path, columns)])
+        open_log([one, as_parquet(tmp_path, columns)])
     (tmp_path / "c.csv").write_text(one.read_text().replace("0.5", "0.5,9", 1))
     with pytest.raises(SurefootError, match=r"c\.csv: line 2: expected 9 cells, as in line 1, found 10\."):
         imported(tmp_path, tmp_path / "c.csv")
 
 
 def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = _parquet(tmp_path, tank_columns(episodes=1))
+    path = as_parquet(tmp_path, tank_columns(episodes=1))
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(ConfigError, match=r"pyarrow: expected to be installed.*pip install 'surefoot\[logs\]'\."):
         open_log([path])
@@ -364,62 +292,3 @@ def test_what_is_no_log(tmp_path: Path) -> None:
         assert str(tmp_path / name) in str(caught.value)
     with pytest.raises(ConfigError, match="at least one file"):
         open_log([])
-
-
-def test_arrays_that_are_no_columns_are_named_with_the_reason(tmp_path: Path) -> None:
-    columns = tank_columns(episodes=2)
-    short = {**columns, "level": columns["level"][:-1]}
-    with pytest.raises(SurefootError, match="found 'level' with 39 rows, where others have 40"):
-        imported(tmp_path, _npz(tmp_path, short))
-    with h5py.File(tmp_path / "short.hdf5", "w") as file:
-        for name, values in short.items():
-            file[name] = values
-        del file["level"]
-        file["level"] = np.zeros((40, 2, 2))
-    with pytest.raises(SurefootError, match="found 'level' with 3 axes, where a column has one"):
-        imported(tmp_path, tmp_path / "short.hdf5")
-    nested = pyarrow.array([{"a": 1.0}] * 40)
-    importlib.import_module("pyarrow.parquet").write_table(
-        pyarrow.table({**columns, "level": nested}), tmp_path / "nested.parquet"
-    )
-    with pytest.raises(SurefootError, match="found 'level' with values of type struct<a: double>"):
-        imported(tmp_path, tmp_path / "nested.parquet")
-
-
-def test_the_name_of_the_episode_is_nothing_to_learn_from(tmp_path: Path) -> None:
-    log = write_csv(tmp_path / "log.csv", tank_columns(episodes=2))
-    with pytest.raises(SurefootError, match=r"line 6: observation\.columns: expected 'episode', which names"):
-        imported(tmp_path, log, text=TANK.replace('"flow_*"]', '"*"]'))
-
-
-def test_nothing_of_a_folder_is_left_out_in_silence(tmp_path: Path) -> None:
-    columns, folder = tank_columns(episodes=2), tmp_path / "folder"
-    folder.mkdir()
-    write_csv(folder / "a.csv", columns)
-    (folder / "README.txt").write_text("what this is")
-    open_log([folder])
-    (folder / "b.csv.gz").write_bytes(b"")
-    with pytest.raises(
-        SurefootError, match=r"b\.csv\.gz: expected CSV or Parquet, as a folder's files are read, found"
-    ):
-        open_log([folder])
-    lerobot = _lerobot(tmp_path, columns)
-    (lerobot / "meta" / "info.json").write_text(json.dumps({"total_frames": 41}))
-    with pytest.raises(
-        SurefootError, match=r"lerobot: expected 41 rows, as total_frames in meta/info\.json says, found 40"
-    ):
-        open_log([lerobot])
-    (lerobot / "meta" / "info.json").write_text("[1")
-    with pytest.raises(SurefootError, match=r"info\.json: expected LeRobot's description of a dataset as JSON, found"):
-        open_log([lerobot])
-
-
-def test_an_episode_of_two_files_without_a_time_is_remarked(tmp_path: Path) -> None:
-    columns, folder = tank_columns(episodes=1), tmp_path / "folder"
-    folder.mkdir()
-    for name in "ab":  # each numbers its episodes from 0
-        write_csv(folder / f"{name}.csv", columns)
-    untimed = TANK.replace('time = "t"\nstep_seconds = 2.0\n', "")
-    _, found = imported(tmp_path, folder, text=untimed)
-    assert found.survey.episodes == 1
-    assert found.sentences[0].startswith("1 episodes go on from one file into the next, as nothing marks an end there")
