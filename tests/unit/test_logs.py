@@ -13,10 +13,12 @@ from tests.log_formats import FORMATS, as_parquet, imported, pyarrow
 from tests.own_log import TANK, tank_columns, write_csv, write_task
 
 from surefoot import data
+from surefoot.data.episodes import Episodes
 from surefoot.data.logs import import_log, open_log, transitions_of
 from surefoot.data.logs.arrays import frame_log
 from surefoot.data.logs.importing import SIGNALS_KEY
 from surefoot.errors import ConfigError, SurefootError
+from surefoot.tasks import get_task
 from surefoot.tasks.read_task_file import open_task_file
 
 
@@ -292,3 +294,30 @@ def test_what_is_no_log(tmp_path: Path) -> None:
         assert str(tmp_path / name) in str(caught.value)
     with pytest.raises(ConfigError, match="at least one file"):
         open_log([])
+
+
+@pytest.mark.parametrize(
+    ("frame", "part"),
+    [
+        ("log.csv", "frame: expected a data frame, a table or a dictionary of arrays, found a value of type str"),
+        (np.zeros((3, 3)), "frame: expected a data frame, a table or a dictionary of arrays, found a value of type nd"),
+        ({"level": [[1], [1, 2]]}, "frame: level: expected one number a row, found rows of different lengths"),
+    ],
+)
+def test_what_is_no_frame(frame: Any, part: str) -> None:
+    with pytest.raises(SurefootError) as caught:
+        frame_log(frame)
+    assert part in str(caught.value)
+    assert is_one_sentence(str(caught.value)), caught.value
+
+
+def test_arrays_that_are_none_or_ragged() -> None:
+    task = get_task("PointRobot")
+    good: dict[str, Any] = {"observations": [[1.0]], "actions": [[0.0]], "costs": [0.0]}
+    good |= {"terminated": [1], "truncated": [0]}
+    for key, value, part in (
+        ("observations", None, "observations: expected numbers, found none"),
+        ("actions", [[1], [2, 3]], "actions: expected one row a step, found rows of different lengths"),
+    ):
+        with pytest.raises(SurefootError, match=part):
+            Episodes.from_arrays(task, **{**good, key: value})

@@ -110,6 +110,9 @@ class Episodes:
         """
         columns = {"observations": observations, "actions": actions, "rewards": rewards, "costs": costs}
         columns |= {"next_observations": next_observations, "constraints": constraints}
+        for key in ("observations", "actions", "costs"):
+            if columns[key] is None:
+                raise DataError(f"{PLACE}: {key}: expected numbers, found none.")
         found = {key: _numbers(key, one) for key, one in columns.items() if one is not None}
         ends = {"terminated": _flags("terminated", terminated), "truncated": _flags("truncated", truncated)}
         repeated: list[str] = []
@@ -164,15 +167,22 @@ def _warned_of(sentences: Iterable[str]) -> list[str]:
     return found
 
 
+def _array(key: str, values: ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise DataError(f"{PLACE}: {key}: expected one row a step, found rows of different lengths.") from error
+
+
 def _numbers(key: str, values: ArrayLike) -> np.ndarray:
-    array = np.asarray(values)
+    array = _array(key, values)
     if array.dtype.kind not in "biuf":
         raise DataError(f"{PLACE}: {key}: expected numbers, found {array.dtype}.")
     return float32_values(PLACE, key, array)
 
 
 def _flags(key: str, values: ArrayLike) -> np.ndarray:
-    array = np.asarray(values)
+    array = _array(key, values)
     if array.ndim != 1 or array.dtype.kind not in "biuf":
         raise DataError(f"{PLACE}: {key}: expected one truth value a step, found {array.dtype} {list(array.shape)}.")
     return flag_values(PLACE, key, array)

@@ -114,12 +114,18 @@ def frame_log(frame: Any, *, name: str = "frame") -> ArrayLog:
 
     Raises `DataError` where columns differ in length or are none.
     """
-    if isinstance(frame, Mapping):
-        columns = {str(key): np.asarray(values) for key, values in frame.items()}
-    else:
-        keys = frame.column_names if hasattr(frame, "column_names") else frame.columns
-        columns = {str(key): np.asarray(frame[key]) for key in keys}
-    return array_log(columns, Path(name), name=name)
+    keys = frame if isinstance(frame, Mapping) else getattr(frame, "column_names", getattr(frame, "columns", None))
+    if keys is None:
+        expected = "a data frame, a table or a dictionary of arrays"
+        refuse(Path(name), "", expected=expected, found=f"a value of type {type(frame).__name__}")
+    return array_log({str(key): _array(name, str(key), frame[key]) for key in keys}, Path(name), name=name)
+
+
+def _array(name: str, key: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        refuse_at(name, key, expected="one number a row", found="rows of different lengths", cause=error)
 
 
 def array_log(arrays: Mapping[str, np.ndarray], path: Path, *, name: str) -> ArrayLog:
