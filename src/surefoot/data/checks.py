@@ -70,6 +70,24 @@ def flag_values(path: Path, key: str, values: np.ndarray, *, first_row: int = 0)
     return values.astype(np.bool_)
 
 
+def columns_of(key: str, task: Task) -> int | None:
+    """Columns of the array of transitions under `key`; None where it holds one number a row."""
+    return {"actions": task.action_dim, "observations": task.observation_dim}.get(key.removeprefix("next_"))
+
+
+def check_shape(path: Path, key: str, shape: tuple[int, ...] | None, task: Task, *, also: int | None = None) -> None:
+    """Refuse the array under `key` where its shape (None: no values) is not that of the task's transitions.
+
+    `also`: another number of columns that observations may have. Raises `DataError`.
+    """
+    width, found = columns_of(key, task), "no values" if shape is None else f"shape {list(shape)}"
+    if width is None and (not shape or shape[1:] not in ((), (1,))):
+        refuse(path, key, expected="shape [N] or [N, 1]", found=found)
+    allowed = (width, also if width == task.observation_dim else None)
+    if width is not None and (shape is None or len(shape) != 2 or shape[1] not in allowed):
+        refuse(path, key, expected=f"shape [N, {width}] for task {task.name}", found=found)
+
+
 def check_dataset(
     path: Path, dataset: Dataset, task: Task | None, *, meter: Meter | None = None, finite: bool = False
 ) -> None:

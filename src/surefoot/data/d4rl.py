@@ -15,7 +15,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from surefoot.data.allowance import Allowance
-from surefoot.data.checks import NEAR_REWARDS, check_dataset, flag_values, float32_values, refuse
+from surefoot.data.checks import (
+    NEAR_REWARDS,
+    check_dataset,
+    check_shape,
+    columns_of,
+    flag_values,
+    float32_values,
+    refuse,
+)
 from surefoot.data.dataset import Dataset
 from surefoot.data.storage import check_numbers, check_storage, has_key, open_array, read_array, reading
 from surefoot.data.travel import TravelCost, check_places, has_places, read_places
@@ -99,7 +107,10 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
         places = None
         if isinstance(labeller, TravelCost) or has_places(path, file):
             places = read_places(path, file, rows, labeller, allowance)
-        arrays = {key: _read(path, key, node, task) for key, node in nodes.items()}
+        arrays = {
+            key: read_array(path, key, node, float32_values, columns=columns_of(key, task))
+            for key, node in nodes.items()
+        }
     terminated = flag_values(path, "terminals", arrays["terminals"])
     if "timeouts" in arrays:
         truncated = flag_values(path, "timeouts", arrays["timeouts"]) & ~terminated
@@ -159,27 +170,11 @@ def _following(
     return entered, moved, kept
 
 
-def _width(key: str, task: Task) -> int | None:
-    """Columns of the task under `key`; None for one number a row."""
-    return {"actions": task.action_dim, "observations": task.observation_dim}.get(key.removeprefix("next_"))
-
-
 def _open(path: Path, file: h5py.File, key: str, task: Task) -> h5py.Dataset:
     """The array under `key`, of at least as many columns as the task has."""
     node = open_array(path, file, key)
-    width = _width(key, task)
     check_numbers(path, key, node)
-    allowed = {width} | ({further_columns(task)} if width == task.observation_dim else set())
-    found = "no values" if node.shape is None else f"shape {list(node.shape)}"
-    if width is not None and (node.shape is None or node.ndim != 2 or node.shape[1] not in allowed):
-        refuse(path, key, expected=f"shape [N, {width}] for task {task.name}", found=found)
-    if width is None and (node.shape is None or not node.shape or node.shape[1:] not in ((), (1,))):
-        refuse(path, key, expected="shape [N] or [N, 1]", found=found)
+    check_shape(path, key, node.shape, task, also=further_columns(task))
     if not len(node):
         refuse(path, key, expected="at least one row", found="0 rows")
     return node
-
-
-def _read(path: Path, key: str, node: h5py.Dataset, task: Task) -> np.ndarray:
-    """The values, float32, with as many columns as the task has."""
-    return read_array(path, key, node, float32_values, columns=_width(key, task))

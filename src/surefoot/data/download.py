@@ -36,8 +36,8 @@ LEAST_BYTES, WINDOW = 300_000, 60.0
 """A connection that brings fewer bytes in so many seconds is given up."""
 MOST_BYTES = 64 * 2**30
 """Of a file whose size is not known beforehand."""
-BLOCK = 2**20
-"""Most bytes read at a time."""
+BLOCK, HASHED_BYTES = 2**20, 4 * 2**20
+"""Most bytes read at a time, of a connection and of a file that is hashed."""
 SYNCED_BYTES = 2**26
 """Bytes after which is waited until they lie on the disk, and room for as many more is asked for."""
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
@@ -46,8 +46,8 @@ _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
 @dataclass(frozen=True)
-class Downloaded:
-    """What was fetched."""
+class Known:
+    """Size and hash of a file's bytes."""
 
     size: int
     """Bytes."""
@@ -72,7 +72,7 @@ def fetch(
     on_bytes: Callable[[int, int], None] | None = None,
     check: Callable[[Path], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
-) -> Downloaded:
+) -> Known:
     """Download `url` to `path`, which appears only when whole; its folder must be there.
 
     `size` and `sha256` are what it must be, where known; without a size the server's word is taken, and up to
@@ -101,7 +101,7 @@ def _fetched(
     on_bytes: Callable[[int, int], None] | None,
     check: Callable[[Path], None] | None,
     sleep: Callable[[float], None],
-) -> Downloaded:
+) -> Known:
     """What `fetch` does while no other process writes to the same part."""
     part = path.with_name(path.name + ".part")
     failures, pause = 0, FIRST_PAUSE
@@ -120,7 +120,7 @@ def _fetched(
                 _give_up(url, part, str(broken))
             sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-    found = Downloaded(_size(part), _sha256(part))
+    found = Known(_size(part), sha256_of(part))
     wanted_size = total if size is None else size
     if found.size != wanted_size or (sha256 is not None and found.sha256 != sha256):
         _remove(part)
@@ -308,6 +308,13 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() and not path.is_symlink() else 0
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path, on_bytes: Callable[[int, int], None] | None = None) -> str:
+    """SHA-256 of a file, in hexadecimal. `on_bytes(done, total)` is called after every block."""
+    digest, done, size = hashlib.sha256(), 0, path.stat().st_size
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(HASHED_BYTES):
+            digest.update(block)
+            done += len(block)
+            if on_bytes is not None:
+                on_bytes(done, size)
+    return digest.hexdigest()

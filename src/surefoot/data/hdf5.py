@@ -24,6 +24,7 @@ from surefoot.data.checks import (
     check_episodes,
     check_finite,
     check_reference,
+    check_shape,
     flag_values,
     float32_values,
     refuse,
@@ -69,19 +70,48 @@ def load(
     *,
     mapped: bool | None = None,
     checked: bool = True,
+    named: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """The data of `task` in the HDF5 file at `path`, float32.
+    """The data of `task` in the HDF5 file at `path`, float32; refusals name the file `named`, by default `path`.
 
-    `mapped` arrays stay in the file and are read where they are used: for data larger than the memory. None: where they
-    take more than `MAPPED_ABOVE` bytes and lie in the file as they would in memory, as in the files that `save` writes.
-    `on_progress(done, total)` counts the bytes that the checks of mapped arrays have read. `checked=False` leaves these
-    checks of values out: for data whose fingerprint is then compared with that of data that were found good.
-
-    Raises `DataError`, one sentence that names file, key, expected and found, for anything that is not such data.
+    The other arguments are those of `library.load`. Raises `DataError`, one sentence that names file, key, expected and
+    found, for anything that is not such data.
     """
     path = Path(path)
-    return _load(path, task, named=path, mapped=mapped, checked=checked, on_progress=on_progress)
+    named = path if named is None else named
+    with reading(path) as file:
+        card = card_of(named, file)
+        check_card_task(named, card, task)
+        if card.get("layout") == "frames":
+            refuse(
+                named, CARD, expected="transitions of vectors", found="frames of images, as surefoot train takes them"
+            )
+        nodes, maps = _find(named, file, task), {}
+        if mapped is not False:
+            maps = _maps(path, nodes, named=named, asked=bool(mapped))
+        _allow(named, nodes, in_memory=not maps)
+        meter = None if on_progress is None else Meter(_bytes_to_check(nodes), on_progress)
+        arrays = {key: _read(named, key, nodes[key]) for key in FLAG_KEYS}
+        # These are small, and tell data from a file of zeros before the others are read.
+        check_episodes(named, arrays["terminals"] | arrays["timeouts"], task)
+        for key, node in nodes.items():
+            if key in FLAG_KEYS:
+                continue
+            if key not in maps:
+                arrays[key] = _read(named, key, node)
+                continue
+            if checked:
+                _check_map(named, key, node, maps[key], meter)
+            arrays[key] = maps[key] if key in WIDE_KEYS else maps[key].reshape(-1)
+    fields = {"terminals": "terminated", "timeouts": "truncated"}
+    dataset = Dataset(task.name, **{"rewards": None, **{fields.get(key, key): arrays[key] for key in arrays}})
+    if is_mapped(dataset.observations) and not checked:
+        return dataset
+    check_dataset(named, dataset, task, meter=meter if is_mapped(dataset.observations) else None)
+    if not card:
+        check_reference(named, dataset, task)
+    return dataset
 
 
 def save(path: str | os.PathLike[str], dataset: Dataset, *, card: dict[str, Any] | None = None) -> None:
@@ -127,7 +157,7 @@ def rewrite(
                     _copy_blocks(source, key, node, out)
                 write_keys(out, list(nodes))
                 out.attrs[CARD] = card_text
-            dataset = _load(temporary, task, named=source, mapped=True)
+            dataset = load(temporary, task, named=source, mapped=True)
             if not found:
                 check_reference(source, dataset, task)
             release(*(array for _, array in dataset.arrays()))
@@ -138,59 +168,6 @@ def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     with reading(path) as file:
         return card_of(path, file)
-
-
-def _load(
-    path: Path,
-    task: Task,
-    *,
-    named: Path,
-    mapped: bool | None,
-    checked: bool = True,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Dataset:
-    """`load`; refusals name the file `named`."""
-    with reading(path) as file:
-        card = card_of(named, file)
-        check_card_task(named, card, task)
-        if card.get("layout") == "frames":
-            refuse(
-                named, CARD, expected="transitions of vectors", found="frames of images, as surefoot train takes them"
-            )
-        nodes, maps = _find(named, file, task), {}
-        if mapped is not False:
-            maps = _maps(path, nodes, named=named, asked=bool(mapped))
-        _allow(named, nodes, in_memory=not maps)
-        meter = None if on_progress is None else Meter(_bytes_to_check(nodes), on_progress)
-        arrays = {key: _read(named, key, nodes[key]) for key in FLAG_KEYS}
-        # These are small, and tell data from a file of zeros before the others are read.
-        check_episodes(named, arrays["terminals"] | arrays["timeouts"], task)
-        for key, node in nodes.items():
-            if key in FLAG_KEYS:
-                continue
-            if key not in maps:
-                arrays[key] = _read(named, key, node)
-                continue
-            if checked:
-                _check_map(named, key, node, maps[key], meter)
-            arrays[key] = maps[key] if key in WIDE_KEYS else maps[key].reshape(-1)
-    dataset = Dataset(
-        task=task.name,
-        observations=arrays["observations"],
-        actions=arrays["actions"],
-        rewards=arrays.get(REWARDS_KEY),
-        costs=arrays["costs"],
-        next_observations=arrays["next_observations"],
-        terminated=arrays["terminals"],
-        truncated=arrays["timeouts"],
-        constraints=arrays.get(CONSTRAINTS_KEY),
-    )
-    if is_mapped(dataset.observations) and not checked:
-        return dataset
-    check_dataset(named, dataset, task, meter=meter if is_mapped(dataset.observations) else None)
-    if not card:
-        check_reference(named, dataset, task)
-    return dataset
 
 
 def _bytes_to_check(nodes: dict[str, h5py.Dataset]) -> int:
@@ -286,18 +263,8 @@ def _refuse_missing(path: Path, key: str, present: list[str]) -> NoReturn:
 
 
 def _check_shapes(path: Path, nodes: dict[str, h5py.Dataset], task: Task) -> None:
-    widths = {
-        "observations": task.observation_dim,
-        "next_observations": task.observation_dim,
-        "actions": task.action_dim,
-    }
     for key, node in nodes.items():
-        shape = node.shape
-        found = "no values" if shape is None else f"shape {list(shape)}"
-        if key in widths and (shape is None or len(shape) != 2 or shape[1] != widths[key]):
-            refuse(path, key, expected=f"shape [N, {widths[key]}] for task {task.name}", found=found)
-        if key not in widths and (shape is None or len(shape) not in (1, 2) or shape[1:] not in ((), (1,))):
-            refuse(path, key, expected="shape [N] or [N, 1]", found=found)
+        check_shape(path, key, node.shape, task)
         check_numbers(path, key, node)
     # The number of rows that most keys have is taken as right, so that the odd one is named.
     rows, _ = Counter(node.shape[0] for node in nodes.values()).most_common(1)[0]

@@ -4,7 +4,6 @@ Its manifest holds size and SHA-256 of every file that was fetched. What is not 
 download; from then on the bytes must be the same.
 """
 
-import hashlib
 import os
 import shutil
 import time
@@ -17,7 +16,7 @@ from surefoot.data import episode_files, hdf5, npz_chunks, pixels
 from surefoot.data.checks import refuse
 from surefoot.data.d4rl import has_labels, labeller_of, load_d4rl
 from surefoot.data.dataset import Dataset
-from surefoot.data.download import fetch
+from surefoot.data.download import Known, fetch, sha256_of
 from surefoot.data.frames import FrameData
 from surefoot.data.minari import is_minari, load_minari, read_minari_card
 from surefoot.data.storage import has_key, reading
@@ -42,20 +41,9 @@ IMAGE_FORMATS: tuple[Format, ...] = ("frames", "episodes", "chunks")
 REPOSITORY = "datasets/YYY-45/DSRL/resolve/main"
 """Where the files lie below the endpoint."""
 DEFAULT_ENDPOINT = "https://huggingface.co"
-HASHED_BYTES = 4 * 2**20
 
 OnBytes = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """What a file's bytes must be."""
-
-    size: int
-    """Bytes."""
-    sha256: str
-    """Hexadecimal."""
 
 
 @dataclass(frozen=True)
@@ -106,15 +94,24 @@ def load(
     checked: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """`load(path, task)`: the transitions of `task` there, in DSRL's format, D4RL's or Minari's. `load(task)`: those of
-    its published file in DSRL's folder.
+    """Read the transitions of a task: `load(path, task)` in DSRL's format, D4RL's or Minari's, `load(task)` from its
+    published file in DSRL's folder.
 
-    `mapped` arrays stay in the file and are read where they are used: for data larger than the memory. None: where they
-    take more than 2 GiB and lie in the file as they would in memory, as in the files that `save` writes.
-    `on_progress(done, total)` counts the bytes that the checks of mapped arrays have read. `checked=False` leaves these
-    checks of values out: for data whose fingerprint is then compared with that of data that were found good.
+    Args:
+        source: A file or folder, or the task itself.
+        task: The task of a file or folder.
+        mapped: Whether arrays stay in the file and are read where they are used, for data larger than the memory; for
+            DSRL's format only. None: where they take more than 2 GiB and lie in the file as they would in memory, as in
+            the files that `save` writes.
+        checked: Whether the values of mapped arrays are checked; False for data whose fingerprint is then compared with
+            that of data that were found good.
+        on_progress: Called with the bytes that the checks of mapped arrays have read, and with those in all.
 
-    Raises `DataError`, one sentence that names file, key, expected and found, for anything that is not such data.
+    Returns:
+        The transitions, [N, ...], float32, actions in [-1, 1].
+
+    Raises:
+        DataError: One sentence that names file, key, expected and found, for anything that is not such data.
     """
     if isinstance(source, Task):
         return hdf5.load(find(source), source, mapped=mapped, checked=checked, on_progress=on_progress)
@@ -172,11 +169,7 @@ def read(
     checked: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """The transitions of `task` at `path`, in whatever format; the options are `hdf5.load`'s and count for DSRL's
-    format only.
-
-    Raises `DataError`, also for images (`read_frames`).
-    """
+    """The transitions of `task` at `path`, as of `load`. Raises `DataError`, also for images (see `read_frames`)."""
     found = format_of(path, task)
     if found in IMAGE_FORMATS:
         key = hdf5.CARD if found == "frames" else ""
@@ -242,8 +235,8 @@ def get(
         else:
             url = f"{base or endpoint()}/{REPOSITORY}/{name}"
             size, sha256 = (known.size, known.sha256) if known else (None, None)
-            part = fetch(url, path, size=size, sha256=sha256, on_bytes=on_bytes, check=_check_opens, sleep=sleep)
-            found, news = Known(part.size, part.sha256), "downloaded"
+            found = fetch(url, path, size=size, sha256=sha256, on_bytes=on_bytes, check=_check_opens, sleep=sleep)
+            news = "downloaded"
     if known is None:
         busy = "another process is writing to it"
         with holding_file(directory / MANIFEST, busy=busy, seconds=_MANIFEST_SECONDS, error=DataError):
@@ -257,7 +250,7 @@ def check_bytes(path: Path, known: Known | None, *, on_bytes: OnBytes | None = N
     size = path.stat().st_size
     if known is not None and size != known.size:
         refuse(path, "", expected=f"{known.size:,} bytes as recorded", found=f"{size:,}")
-    found = Known(size, _sha256(path, on_bytes))
+    found = Known(size, sha256_of(path, on_bytes))
     if known is not None and found != known:
         refuse(path, "", expected=f"SHA-256 {known.sha256} as recorded", found=found.sha256)
     return found
@@ -282,17 +275,6 @@ def _copy(source: Path, target: Path, known: Known | None, on_bytes: OnBytes | N
     found = check_bytes(source, known, on_bytes=on_bytes)
     with replacing(target, size=found.size) as temporary:
         shutil.copyfile(source, temporary)
-        if _sha256(temporary, None) != found.sha256:
+        if sha256_of(temporary) != found.sha256:
             refuse(source, "", expected="the same bytes when they are copied", found="others")
     return found
-
-
-def _sha256(path: Path, on_bytes: OnBytes | None) -> str:
-    digest, done, size = hashlib.sha256(), 0, path.stat().st_size
-    with path.open("rb") as file:
-        while block := file.read(HASHED_BYTES):
-            digest.update(block)
-            done += len(block)
-            if on_bytes is not None:
-                on_bytes(done, size)
-    return digest.hexdigest()

@@ -32,15 +32,8 @@ from surefoot.data.writing import new_hdf5, replacing
 from surefoot.tasks import TASKS, Task
 
 LAYOUT = "frames"
-KEYS = {
-    "observations": "observations",
-    "actions": "actions",
-    "rewards": "rewards",
-    "costs": "costs",
-    "is_first": "is_first",
-    "terminated": "terminals",
-    "truncated": "timeouts",
-}
+_SAME = ("observations", "actions", "rewards", "costs", "is_first")
+KEYS = {name: name for name in _SAME} | {"terminated": "terminals", "truncated": "timeouts"}
 """Field of `FrameData` -> key of the file."""
 IMAGE_ROWS = 2048
 """Images worked on at a time."""

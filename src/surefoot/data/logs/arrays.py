@@ -16,8 +16,7 @@ from surefoot.data.checks import refuse
 from surefoot.data.logs.table import (
     BATCH_ROWS,
     Batch,
-    number_of,
-    refuse_at,
+    numbers_of,
     seconds_of_moments,
     split_columns,
     split_names,
@@ -36,7 +35,6 @@ class ArrayLog:
     name: str
     path: Path
     arrays: Mapping[str, np.ndarray]
-    counted: str = "row"
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -50,7 +48,7 @@ class ArrayLog:
         for first in range(0, rows, BATCH_ROWS):
             part = slice(first, min(first + BATCH_ROWS, rows))
             found = {name: _numbers(self.path, name, self.arrays[name][part], first, texts) for name in columns}
-            yield Batch(found, part.stop - first, self.path, np.arange(first, part.stop))
+            yield Batch(found, self.path, np.arange(first, part.stop))
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,6 @@ class Hdf5Log:
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
     """Of each array."""
-    counted: str = "row"
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -81,8 +78,7 @@ class Hdf5Log:
                 found: dict[str, np.ndarray] = {}
                 for name, node in nodes.items():
                     found |= split_columns(name, np.asarray(node[part], np.float64))
-                numbers = np.arange(first, part.stop)
-                yield Batch({name: found[name] for name in columns}, len(numbers), self.path, numbers)
+                yield Batch({name: found[name] for name in columns}, self.path, np.arange(first, part.stop))
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,6 @@ class MinariLog:
     path: Path
     """Its main_data.hdf5."""
     names: tuple[str, ...]
-    counted: str = "step"
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
@@ -106,7 +101,7 @@ class MinariLog:
                 for name in columns:
                     if name not in found:
                         refuse(self.path, f"{episode}/{name}", expected="an array as in episode_0", found="none")
-                yield Batch({name: found[name] for name in columns}, steps, self.path, np.arange(steps))
+                yield Batch({name: found[name] for name in columns}, self.path, np.arange(steps), "step")
 
 
 def frame_log(frame: Any, *, name: str = "frame") -> ArrayLog:
@@ -248,8 +243,4 @@ def _numbers(path: Path, name: str, values: np.ndarray, first: int, texts: Colle
         return np.asarray(values, np.float64)
     if name in texts:
         return np.asarray(values.tolist()).astype(str)
-    found = [np.nan if one is None else number_of(str(one)) for one in values.tolist()]
-    if None in found:
-        row = found.index(None)
-        refuse_at(f"{path}: row {first + row}", name, expected="a number", found=f"{values[row]!r:.60}")
-    return np.array(found, np.float64)
+    return numbers_of(values, path, name, lambda row: f"row {first + row}")

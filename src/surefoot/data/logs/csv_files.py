@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.data.logs.table import BATCH_ROWS, Batch, number_of, refuse_at
+from surefoot.data.logs.table import BATCH_ROWS, Batch, number_of, numbers_of, refuse_at
 from surefoot.data.writing import blaming
 
 _DELIMITERS = ",;\t|"
@@ -21,7 +21,6 @@ class CsvLog:
     name: str
     paths: tuple[Path, ...]
     names: tuple[str, ...]
-    counted: str = "line"
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
@@ -113,7 +112,6 @@ def _batch(
     path: Path, names: list[str], columns: Sequence[str], texts: Collection[str], rows: list[list[str]],
     numbers: list[int],
 ) -> Batch:  # fmt: skip
-    lines = np.array(numbers)
     found = {}
     for name in columns:
         position = names.index(name)
@@ -124,13 +122,5 @@ def _batch(
         try:
             found[name] = np.array(list(map(float, cells)))
         except ValueError:
-            found[name] = _numbers(path, name, cells, numbers)
-    return Batch(found, len(rows), path, lines)
-
-
-def _numbers(path: Path, name: str, cells: list[str], numbers: list[int]) -> np.ndarray:
-    found = [number_of(cell) for cell in cells]
-    if None in found:
-        row = found.index(None)
-        refuse_at(f"{path}: line {numbers[row]}", name, expected="a number", found=f"{cells[row]!r:.60}")
-    return np.array(found, np.float64)
+            found[name] = numbers_of(cells, path, name, lambda row: f"line {numbers[row]}")
+    return Batch(found, path, np.array(numbers), "line")

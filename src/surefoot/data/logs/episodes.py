@@ -54,7 +54,7 @@ def whole_episodes(log: Log, columns: Columns) -> Iterator[Rows]:
     for batch in log.batches(columns.read, texts=columns.texts):
         if not batch.rows:
             continue
-        rows = splitter.rows(batch, log.counted)
+        rows = splitter.rows(batch)
         rows = rows if pending is None else _joined(pending, rows)
         cut = int(np.flatnonzero(rows.starts)[-1])
         if cut:
@@ -90,63 +90,59 @@ class _Splitter:
         self._ended = True
         self._seen: set[object] = set()
 
-    def rows(self, batch: Batch, counted: str) -> Rows:
+    def rows(self, batch: Batch) -> Rows:
         """A batch with its starts and times checked."""
         episodes, columns = self._file.episodes, dict(batch.columns)
         new_file = not self.paths or self.paths[-1] != batch.path
         if new_file:
             self.paths.append(batch.path)
         if episodes.time:
-            columns[episodes.time] = _seconds(columns[episodes.time], batch, episodes.time, counted)
+            columns[episodes.time] = _seconds(columns[episodes.time], batch, episodes.time)
         starts = np.zeros(batch.rows, bool)
         starts[0] = not self._last or (new_file and episodes.by == FILES)
-        ended = self._ends(columns, batch, counted)
+        ended = self._ends(columns, batch)
         starts |= np.concatenate([[self._ended], ended[:-1]]) if self._last else np.append(False, ended[:-1])
         if self._column:
-            starts |= self._changes(columns[self._column], batch, counted)
+            starts |= self._changes(columns[self._column], batch)
         if episodes.time:
-            starts |= self._gaps(columns[episodes.time], starts, batch, counted)
+            starts |= self._gaps(columns[episodes.time], starts, batch)
         self._ended = bool(ended[-1])
         self._last = {name: values[-1:] for name, values in columns.items()}
         if not self._last:  # no column at all is read
             self._last = {"": np.zeros(1)}
         files = np.full(batch.rows, len(self.paths) - 1)
-        return Rows(columns, starts, files, batch.numbers, tuple(self.paths), counted)
+        return Rows(columns, starts, files, batch.numbers, tuple(self.paths), batch.counted)
 
-    def _ends(self, columns: dict[str, np.ndarray], batch: Batch, counted: str) -> np.ndarray:
+    def _ends(self, columns: dict[str, np.ndarray], batch: Batch) -> np.ndarray:
         """Where a flag says that an episode ends."""
         ended = np.zeros(batch.rows, bool)
         for name in filter(None, (self._file.episodes.terminated, self._file.episodes.truncated)):
             wrong = (columns[name] != 0) & (columns[name] != 1)
             if wrong.any():
                 row = int(wrong.argmax())
-                place = f"{batch.path}: {counted} {batch.numbers[row]}"
-                refuse_at(place, name, expected="0 or 1, true or false", found=f"{columns[name][row]:g}")
+                batch.refuse(row, name, expected="0 or 1, true or false", found=f"{columns[name][row]:g}")
             ended |= columns[name] == 1
         return ended
 
-    def _changes(self, values: np.ndarray, batch: Batch, counted: str) -> np.ndarray:
+    def _changes(self, values: np.ndarray, batch: Batch) -> np.ndarray:
         """Where the name of the episode is another than in the row before. Refuses one that comes back."""
         before = self._last.get(self._column)
         previous = np.concatenate([values[:1] if before is None else before.astype(values.dtype), values[:-1]])
         changes = values != previous
         if before is None:
             changes[0] = True
-        for row in np.flatnonzero(changes):
+        for row in np.flatnonzero(changes).tolist():
             value = values[row].item()
-            place = f"{batch.path}: {counted} {batch.numbers[row]}"
             if value != value or (isinstance(value, str) and value.strip().lower() in MISSING):
-                refuse_at(place, self._column, expected="the name of the row's episode", found="none")
+                batch.refuse(row, self._column, expected="the name of the row's episode", found="none")
             if value in self._seen:
                 shown = f"{value:g}" if isinstance(value, float) else repr(value)
-                refuse_at(
-                    place, self._column, expected="the rows of an episode one after the other",
-                    found=f"{shown:.60} again after another episode",
-                )  # fmt: skip
+                found = f"{shown:.60} again after another episode"
+                batch.refuse(row, self._column, expected="the rows of an episode one after the other", found=found)
             self._seen.add(value)
         return changes
 
-    def _gaps(self, times: np.ndarray, starts: np.ndarray, batch: Batch, counted: str) -> np.ndarray:
+    def _gaps(self, times: np.ndarray, starts: np.ndarray, batch: Batch) -> np.ndarray:
         """Where a gap in time begins a new episode. Refuses times that do not grow, or grow irregularly."""
         episodes, name = self._file.episodes, self._file.episodes.time
         before = self._last.get(name)
@@ -155,8 +151,7 @@ class _Splitter:
 
         def refuse(wrong: np.ndarray, expected: str, words: str) -> None:
             row = int(wrong.argmax())
-            place = f"{batch.path}: {counted} {batch.numbers[row]}"
-            refuse_at(place, name, expected=expected, found=words.format(steps[row], times[row]))
+            batch.refuse(row, name, expected=expected, found=words.format(steps[row], times[row]))
 
         if (wrong := inside & (steps < 0)).any():
             refuse(wrong, "times that grow within an episode", "{1:.10g}, which is {0:.6g} s after the row before")
@@ -177,7 +172,7 @@ class _Splitter:
         return gaps & splits
 
 
-def _seconds(values: np.ndarray, batch: Batch, name: str, counted: str) -> np.ndarray:
+def _seconds(values: np.ndarray, batch: Batch, name: str) -> np.ndarray:
     """A column of times in seconds. Refuses what is neither a number nor a date."""
     seconds = seconds_of(values)
     if seconds is None:
@@ -191,9 +186,8 @@ def _seconds(values: np.ndarray, batch: Batch, name: str, counted: str) -> np.nd
             seconds[of_dates] = seconds_of(values[of_dates])
     if (wrong := ~np.isfinite(seconds)).any():
         row = int(wrong.argmax())
-        place = f"{batch.path}: {counted} {batch.numbers[row]}"
         found = str(values[row])[:60] or "none"
-        refuse_at(place, name, expected="a time in seconds or as 2026-01-31T12:00:00", found=found)
+        batch.refuse(row, name, expected="a time in seconds or as 2026-01-31T12:00:00", found=found)
     return seconds
 
 

@@ -3,6 +3,7 @@
 Nothing is kept in memory but a batch of rows and one episode. The file appears once its data were found good.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -118,12 +119,12 @@ def import_log(
     facts = {TASK_FILE: imported.file.as_json(), "log": log.name, "import": _counts(survey)}
     task = imported.task
     text = json.dumps(written_card(out, CARD, task.name, {**(card or {}), **facts}))
-    shapes = _shapes(columns, survey.steps)
-    size = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in shapes.values())
+    blocks = _arrays(log, columns, imported, on_rows)
+    first = next(blocks)
+    size = survey.steps * sum(values[:1].nbytes for values in first.values())
     with replacing(out, size=size) as temporary:
         with new_hdf5(temporary) as hdf5:
-            _write(hdf5, shapes, _arrays(log, columns, imported, on_rows))
-            write_keys(hdf5, list(shapes))
+            _write(hdf5, survey.steps, itertools.chain([first], blocks))
             write_text(hdf5, CARD, text)
         try:
             written = load(temporary, task, mapped=True)
@@ -227,32 +228,14 @@ def _float32(log: Log, key: str, values: np.ndarray) -> np.ndarray:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def _shapes(columns: Columns, steps: int) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Key -> shape and dtype of every array of the file."""
-    number, flag = np.dtype(np.float32), np.dtype(np.bool_)
-    observed = (steps, len(columns.file.observation.columns))
-    found: dict[str, tuple[tuple[int, ...], np.dtype]] = {
-        "observations": (observed, number),
-        "actions": ((steps, len(columns.file.action.columns)), number),
-    }
-    if columns.reward is not None:
-        found["rewards"] = ((steps,), number)
-    found |= {"costs": ((steps,), number), "next_observations": (observed, number)}
-    if columns.file.signals:
-        found["constraints"] = ((steps,), number)
-    if len(columns.file.constraint) > 1:
-        found[SIGNALS_KEY] = ((steps, len(columns.file.constraint)), number)
-    return found | {"terminals": ((steps,), flag), "timeouts": ((steps,), flag)}
-
-
-def _write(
-    file: h5py.File, shapes: dict[str, tuple[tuple[int, ...], np.dtype]], blocks: Iterator[dict[str, np.ndarray]]
-) -> None:
-    """Write all arrays side by side, with their checksums."""
-    nodes = {key: file.create_dataset(key, shape, dtype) for key, (shape, dtype) in shapes.items()}
-    checksums = {key: Checksum(key, dtype, shape) for key, (shape, dtype) in shapes.items()}
-    start = 0
+def _write(file: h5py.File, steps: int, blocks: Iterator[dict[str, np.ndarray]]) -> None:
+    """Write blocks of arrays, `steps` rows in all, side by side with their checksums and the list of their keys."""
+    start, nodes, checksums = 0, {}, {}
     for block in blocks:
+        if not nodes:
+            shapes = {key: (steps, *values.shape[1:]) for key, values in block.items()}
+            nodes = {key: file.create_dataset(key, shape, block[key].dtype) for key, shape in shapes.items()}
+            checksums = {key: Checksum(key, block[key].dtype, shape) for key, shape in shapes.items()}
         stop = start + len(block["actions"])
         for key, node in nodes.items():
             node[start:stop] = block[key]
@@ -260,6 +243,7 @@ def _write(
         start = stop
     for key, node in nodes.items():
         write_text(node, CHECKSUM, checksums[key].text)
+    write_keys(file, list(nodes))
 
 
 def _counts(survey: Survey) -> dict[str, int]:

@@ -23,6 +23,7 @@ _ROLES: dict[str, str] = {
 """Role -> the names that a column of it has, in small letters."""
 _INDEX = r"(frame_index|index|task_index|step|row|Unnamed.*|)"
 _MOST_LINES = 40
+_UNITS = '# units = { COLUMN = "m/s" }'
 
 
 @dataclass
@@ -55,72 +56,65 @@ def infer_task_file(log: Log, *, name: str, paths: Sequence[str]) -> str:
     columns["observation"] = [one for one in columns["observation"] if not facts.columns[one].text]
     following = [one for one in columns["observation"] if f"next_{one}" in log.names]
     columns["observation"] = following or columns["observation"]
-    return "\n".join(
-        [
-            f"# A first task file, written from {facts.rows:,} rows. Check every line: it says what the system is.",
-            "",
-            "[task]",
-            f"name = {json.dumps(name)}",
-            f"horizon = {max(facts.longest, 1)}  # longest episode, in steps; the longest logged one",
-            'reference_returns = "from data"  # or [low, high]: returns that score 0 and 1',
-            "",
-            "[observation]",
-            *_listed("columns", columns["observation"], facts),
-            *(['next_prefix = "next_"'] if following else []),
-            '# units = { COLUMN = "m/s" }',
-            "",
-            "[action]",
-            *_actions(columns["action"], facts),
-            "",
-            *_reward(columns["reward"]),
-            "",
-            *_constraint(columns["cost"], columns["observation"], facts),
-            "",
-            *_episodes(columns, facts),
-            "",
-            "[log]",
-            f"paths = {json.dumps(list(paths))}",
-            "",
-        ]
-    ).replace("\n\n\n", "\n\n")
+    return _document(
+        f"from {facts.rows:,} rows",
+        name,
+        horizon=f"{max(facts.longest, 1)}  # longest episode, in steps; the longest logged one",
+        sections=[
+            [
+                "[observation]",
+                *_listed("columns", columns["observation"], facts),
+                *(['next_prefix = "next_"'] if following else []),
+                _UNITS,
+            ],
+            ["[action]", *_actions(columns["action"], facts)],
+            _reward(columns["reward"]),
+            _constraint(columns["cost"], columns["observation"], facts),
+            _episodes(columns, facts),
+            ["[log]", f"paths = {json.dumps(list(paths))}"],
+        ],
+    )
 
 
 def infer_from_spaces(spaces: FlatSpaces, *, make: str, limit: int | None, name: str) -> str:
     """The text of a first task file for the environment that `make` names, by its spaces; `limit`: its longest
     episode, where it says so."""
-    horizon = f"horizon = {limit or 1000}  # steps; "
-    return "\n".join(
-        [
-            f"# A first task file, written from the spaces of {make}. Check every line: it says what the system is.",
-            "",
-            "[task]",
-            f"name = {json.dumps(name)}",
-            horizon + ("its limit" if limit else "it has no limit: write the longest episode"),
-            'reference_returns = "from data"  # or [low, high]: returns that score 0 and 1',
-            "",
-            "[observation]  # a Box row by row, a Dict by its keys, a Tuple by its places; you may rename them",
-            *_names("columns", spaces.observation),
-            '# units = { COLUMN = "m/s" }',
-            "",
-            "[action]",
-            *_names("columns", spaces.action),
-            f"low = {_numbers(spaces.low.tolist())}",
-            f"high = {_numbers(spaces.high.tolist())}",
-            *(["# they must be finite: write the plant's bounds"] if spaces.unbounded else []),
-            "",
-            *_reward(["reward"]),
-            "",
-            *_constraint([], [], LogFacts()),
-            "",
-            "[episodes]",
-            'terminated = "terminated"',
-            'truncated = "truncated"',
-            "",
-            "[environment]",
-            f"make = {json.dumps(make)}",
-            "",
-        ]
+    said = "its limit" if limit else "it has no limit: write the longest episode"
+    return _document(
+        f"from the spaces of {make}",
+        name,
+        horizon=f"{limit or 1000}  # steps; {said}",
+        sections=[
+            [
+                "[observation]  # a Box row by row, a Dict by its keys, a Tuple by its places; you may rename them",
+                *_names("columns", spaces.observation),
+                _UNITS,
+            ],
+            [
+                "[action]",
+                *_names("columns", spaces.action),
+                f"low = {_numbers(spaces.low.tolist())}",
+                f"high = {_numbers(spaces.high.tolist())}",
+                *(["# they must be finite: write the plant's bounds"] if spaces.unbounded else []),
+            ],
+            _reward(["reward"]),
+            _constraint([], [], LogFacts()),
+            ["[episodes]", 'terminated = "terminated"', 'truncated = "truncated"'],
+            ["[environment]", f"make = {json.dumps(make)}"],
+        ],
     )
+
+
+def _document(source: str, name: str, *, horizon: str, sections: Sequence[Sequence[str]]) -> str:
+    """A task file of a `[task]` table and further sections, with what it was written from."""
+    task = [
+        "[task]",
+        f"name = {json.dumps(name)}",
+        f"horizon = {horizon}",
+        'reference_returns = "from data"  # or [low, high]: returns that score 0 and 1',
+    ]
+    first = [f"# A first task file, written {source}. Check every line: it says what the system is."]
+    return "\n\n".join("\n".join(section) for section in (first, task, *sections)) + "\n"
 
 
 def _names(key: str, columns: Sequence[str]) -> list[str]:

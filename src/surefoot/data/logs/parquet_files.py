@@ -24,7 +24,6 @@ class ParquetLog:
     name: str
     paths: tuple[Path, ...]
     names: tuple[str, ...]
-    counted: str = "row"
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
@@ -42,7 +41,7 @@ class ParquetLog:
                         found |= split_columns(name, _values(path, name, column, first, texts))
                     numbers = np.arange(first, first + batch.num_rows)
                     first += batch.num_rows
-                    yield Batch({name: found[name] for name in columns}, batch.num_rows, path, numbers)
+                    yield Batch({name: found[name] for name in columns}, path, numbers)
 
 
 def open_parquet(name: str, paths: Sequence[Path]) -> ParquetLog:

@@ -1,9 +1,9 @@
 """A log as a table: named columns of numbers that come in batches of rows, each row with its place for messages."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
@@ -20,11 +20,21 @@ class Batch:
 
     columns: dict[str, np.ndarray]
     """Column -> its numbers in float64, NaN where one is missing; text where the caller allowed it."""
-    rows: int
     path: Path
     """The file."""
     numbers: np.ndarray
     """Of the rows, as the file counts them."""
+    counted: str = "row"
+    """What a row's number is: "line", "row" or "step"."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.numbers)
+
+    def refuse(self, row: int, column: str, *, expected: str, found: str) -> NoReturn:
+        """Raise the `DataError` for a row of the batch, counted from 0."""
+        refuse_at(f"{self.path}: {self.counted} {self.numbers[row]}", column, expected=expected, found=found)
 
 
 class Log(Protocol):
@@ -43,11 +53,6 @@ class Log(Protocol):
     @property
     def left_out(self) -> Mapping[str, str]:
         """What is in the log and no column of it, and why: "71 rows, where others have 72"."""
-        ...
-
-    @property
-    def counted(self) -> str:
-        """What a row's number is: "line" or "row"."""
         ...
 
     def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
@@ -75,6 +80,18 @@ def number_of(text: str) -> float | None:
         return float(word) if "_" not in word else None
     except ValueError:
         return None
+
+
+def numbers_of(words: Any, path: Path, column: str, place: Callable[[int], str]) -> np.ndarray:
+    """Words [n] as numbers, float64, NaN where one is missing.
+
+    Raises `DataError` that names the file, the place of the first word that is no number ("line 12"), and the column.
+    """
+    found = [np.nan if one is None else number_of(str(one)) for one in words]
+    if None in found:
+        row = found.index(None)
+        refuse_at(f"{path}: {place(row)}", column, expected="a number", found=f"{words[row]!r:.60}")
+    return np.array(found, np.float64)
 
 
 def numbers_if_any(values: np.ndarray) -> np.ndarray:
