@@ -17,6 +17,7 @@ from surefoot.data.logs.table import (
     BATCH_ROWS,
     Batch,
     numbers_of,
+    refuse_at,
     seconds_of_moments,
     split_columns,
     split_names,
