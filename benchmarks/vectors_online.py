@@ -8,7 +8,6 @@ by commands of surefoot. Writes results/vectors_online: the episodes before and 
 """
 
 import argparse
-import resource
 import shutil
 import subprocess
 import sys
@@ -108,12 +107,8 @@ def main() -> None:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--work", type=Path, default=Path("runs/vectors_online"))
     options = parser.parse_args()
-    head, data, rows, seconds = _machine.head(), prepare(options.work), [], {}
-    for algorithm in options.algorithms:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        rows += measure(algorithm, options.seeds, data, options.work)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds[algorithm] = round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    head, data = _machine.head(), prepare(options.work)
+    rows = [row for one in options.algorithms for row in measure(one, options.seeds, data, options.work)]
     found = {
         one: {
             stage: figures([row for row in rows if row["algorithm"] == one], stage)
@@ -122,7 +117,7 @@ def main() -> None:
         for one in options.algorithms
     }
     print(table(found))
-    summary = head | {"seeds": options.seeds, "steps": STEPS, "cpu_seconds": seconds, "algorithms": found}
+    summary = head | {"seeds": options.seeds, "steps": STEPS, "algorithms": found}
     write_results(OUT, {ROWS: rows, "summary.json": summary, "table.md": table(found)})
 
 
