@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from surefoot.envs.entered import Entered
 from surefoot.envs.pure import PureTask
 from surefoot.planning.noise import normal_rows
 from surefoot.protocols import Inputs
@@ -30,25 +31,17 @@ class SpendState(NamedTuple):
     step: Int[Array, " n"]
 
 
-class SpendStep(NamedTuple):
-    observation: Float[Array, "n 2"]
-    reward: Float[Array, " n"]
-    cost: Float[Array, " n"]
-    terminated: Array
-    truncated: Array
-
-
 def reset(keys: Key[Array, " n"]) -> tuple[SpendState, Float[Array, "n 2"]]:
     state = SpendState(jnp.zeros(len(keys)), jnp.zeros(len(keys), jnp.int32))
     return state, _observe(state)
 
 
-def step(state: SpendState, action: Float[Array, "n 1"]) -> tuple[SpendState, SpendStep]:
+def step(state: SpendState, action: Float[Array, "n 1"]) -> tuple[SpendState, Entered]:
     cost = jnp.clip(action[:, 0], 0.0, 1.0)
     entered = SpendState(state.spent + cost, state.step + 1)
     terminated = entered.spent > 3.5
     truncated = (entered.step >= HORIZON) & ~terminated
-    return entered, SpendStep(_observe(entered), cost, cost, terminated, truncated)
+    return entered, Entered(_observe(entered), cost, cost, terminated, truncated)
 
 
 def _observe(state: SpendState) -> Float[Array, "n 2"]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ import surefoot
 from surefoot import checkpoint, presets
 from surefoot.algorithms import ALGORITHMS
 from surefoot.data.frames import FrameData, Frames, frames_of, from_episodes
+from surefoot.envs.entered import Entered
 from surefoot.envs.pure import PureTask
 from surefoot.errors import ConfigError
 from surefoot.experiments import finetune as command
@@ -37,24 +38,16 @@ from surefoot.types import DataSpec, Phase, Policy, PolicyInputs
 SPEC = DataSpec(observation_dim=1, action_dim=1, horizon=3)
 
 
-class Walked(NamedTuple):
-    observation: jax.Array
-    reward: jax.Array
-    cost: jax.Array
-    terminated: jax.Array
-    truncated: jax.Array
-
-
 def reset(keys: jax.Array) -> tuple[jax.Array, jax.Array]:
     state = jnp.zeros((keys.shape[0], 2))
     return state, state[:, :1]
 
 
-def step(state: jax.Array, action: jax.Array) -> tuple[jax.Array, Walked]:
+def step(state: jax.Array, action: jax.Array) -> tuple[jax.Array, Entered]:
     """The state counts (sum of actions, steps); reward is the action, cost 1 where the sum is above 1."""
     entered = state + jnp.concatenate([action, jnp.ones_like(action)], -1)
     none = jnp.zeros(action.shape[0], bool)
-    return entered, Walked(entered[:, :1], action[:, 0], (entered[:, 0] > 1) * 1.0, none, entered[:, 1] >= 3)
+    return entered, Entered(entered[:, :1], action[:, 0], (entered[:, 0] > 1) * 1.0, none, entered[:, 1] >= 3)
 
 
 TASK = PureTask(reset, step, 3)

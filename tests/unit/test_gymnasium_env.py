@@ -76,7 +76,7 @@ def test_it_is_the_pure_environment(env):
         np.testing.assert_allclose(observation, step.observation, atol=1e-6)
         assert reward == pytest.approx(float(step.reward), abs=1e-6)
         assert (terminated, truncated) == (False, False)
-        assert info == {"cost": 0.0, "constraint": pytest.approx(float(step.constraint), abs=1e-6)}
+        assert info == {"cost": 0.0, "constraint": pytest.approx(float(np.asarray(step.constraint)), abs=1e-6)}
 
 
 def test_it_truncates_itself_after_300_steps(env):

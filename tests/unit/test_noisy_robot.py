@@ -64,7 +64,7 @@ def test_no_robot_that_brakes_straight_ahead_does_better(sets: dict[float, Chanc
 
         def one(state: noisy_robot.NoisyState, _: None) -> tuple[noisy_robot.NoisyState, jax.Array]:
             entered, result = step(state, jnp.array([-1.0, 0.0]) * (state.robot.pose[2] > 0.01))
-            return entered, result.constraint
+            return entered, jnp.asarray(result.constraint)
 
         return jax.lax.scan(one, noisy_robot.NoisyState(robot, key), length=80)[1].max()
 

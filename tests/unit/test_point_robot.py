@@ -91,7 +91,7 @@ def test_reward_is_the_decrease_of_the_distance_to_the_goal():
     # From (-0.8, 2.2), 3 m west of the goal, east at 2 m/s: 0.1 m nearer. h of (-0.7, 2.2) is 0.8 - hypot(0.3, 1).
     state, result = step(reset_to(at(-0.8, 2.2, 2.0, 0.0))[0], at(0, 0))
     assert float(result.reward) == pytest.approx(0.1, abs=1e-6)
-    assert float(result.constraint) == pytest.approx(0.8 - np.hypot(0.3, 1.0), abs=1e-6)
+    assert float(np.asarray(result.constraint)) == pytest.approx(0.8 - np.hypot(0.3, 1.0), abs=1e-6)
     assert (float(result.cost), bool(result.terminated), bool(result.truncated), int(state.step)) == (
         0,
         False,
@@ -126,7 +126,7 @@ def test_the_arena_ends_at_three_metres(x, terminated):
 def test_cost_is_one_inside_a_hazard_and_does_not_terminate():
     # From (-0.45, -1.2) east at 2 m/s to (-0.35, -1.2): 0.75 m from the centre, h = 0.05.
     _, result = step(reset_to(at(-0.45, -1.2, 2, 0))[0], at(0, 0))
-    assert float(result.constraint) == pytest.approx(0.05, abs=1e-6)
+    assert float(np.asarray(result.constraint)) == pytest.approx(0.05, abs=1e-6)
     assert (float(result.cost), bool(result.terminated)) == (1.0, False)
 
 
