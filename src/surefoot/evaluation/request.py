@@ -139,7 +139,8 @@ def evaluate_run(
         loaded = load_run(run, overrides)
         under = _budget_request(request)
         task, elsewhere = task_beside(loaded, request.task), open_environment is not None
-        route = route_of(loaded, under, task=task, elsewhere=elsewhere, by_protocol_limits="protocol" in given)
+        logs_alone = task if loaded.config.known_task().environment is None else None
+        route = route_of(loaded, under, task=logs_alone, elsewhere=elsewhere, by_protocol_limits="protocol" in given)
         _check_route(loaded, request, route, given, gathered)
     changed = loaded.config.differing(overrides) if route.startswith("budgets") else overrides
     return evaluate(
@@ -182,8 +183,10 @@ def route_of(
     loaded: LoadedRun, under: BudgetRequest, *, task: Task | None = None, elsewhere: bool = False,
     by_protocol_limits: bool = False,
 ) -> str:  # fmt: skip
-    """How the run is measured: a key of `ROUTES`. `task`: another than the run's. `elsewhere`: in environments that the
-    caller opens. `by_protocol_limits`: the user named a protocol, whose limits a planner is given where no budget was.
+    """How the run is measured: a key of `ROUTES`.
+
+    `task`: instead of the run's, which knows logs alone. `elsewhere`: in environments that the caller opens.
+    `by_protocol_limits`: the user named a protocol, whose limits a planner is given where no budget was.
     """
     task = loaded.config.known_task() if task is None else task
     if task.environment is None and not elsewhere:
