@@ -7,20 +7,11 @@ from typing import Any
 import pytest
 from tests import own_plant
 from tests.data_fixtures import is_one_sentence
+from tests.plant_task import plant
 
 from surefoot.errors import ConfigError
 from surefoot.evaluation.alike import check_alike, name_of, task_beside
-from surefoot.tasks import Task, get_task
-
-
-def plant(folder: Path, *changes: tuple[str, str]) -> Task:
-    text = own_plant.TASK
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    path = folder / "plant.toml"
-    path.write_text(text)
-    return get_task(str(path))
+from surefoot.tasks import Task
 
 
 def trained_on(task: Task) -> Any:

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests import own_plant
 from tests.corridor import HORIZON, Walker, corridor
+from tests.plant_task import plant
 
 from surefoot.audit.actions import estimated_values
 from surefoot.audit.episodes import AuditedEpisodes, ConstraintSteps, Part
@@ -17,7 +17,7 @@ from surefoot.envs.workers.vector import VectorSimulator
 from surefoot.evaluation.simulated import roll_out_simulator
 from surefoot.protocols import Inputs
 from surefoot.rollouts.stream import OnlineSimulator, roll_out_envs
-from surefoot.tasks import Task, get_task
+from surefoot.tasks import Task
 from surefoot.tasks.action_units import ActionUnits, AppliedActions
 from surefoot.training import LoadedPolicy, make_config
 from surefoot.types import Policy, PolicyInputs
@@ -42,8 +42,7 @@ class Echo:
 
 @pytest.fixture
 def task(tmp_path: Path) -> Task:
-    (tmp_path / "plant.toml").write_text(own_plant.TASK)
-    return get_task(str(tmp_path / "plant.toml"))
+    return plant(tmp_path)
 
 
 def test_applied_actions_are_limited_within_an_episode() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests import own_plant
 from tests.data_fixtures import is_one_sentence
+from tests.plant_task import plant
 from tests.toy_algorithm import SPEC, ToyAlgorithm
 
 from surefoot.collection.own import OwnCollection, collect_own, write_log
@@ -27,19 +28,9 @@ from surefoot.evaluation.along import StepRecorder
 from surefoot.evaluation.protocol import cost_limits
 from surefoot.report.along_plots import along_episodes
 from surefoot.rollouts.host import walk
-from surefoot.tasks import Task, get_task
+from surefoot.tasks import Task
 from surefoot.tasks.read_task_file import TaskFileReader
 from surefoot.tasks.reference import Reference
-
-
-def plant(folder: Path, *changes: tuple[str, str]) -> Task:
-    text = own_plant.TASK
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    path = folder / "plant.toml"
-    path.write_text(text)
-    return get_task(str(path))
 
 
 def steps_of(task: Task, actions: list[float], *, workers: int = 0) -> list[Step]:
