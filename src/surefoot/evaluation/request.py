@@ -141,10 +141,10 @@ def evaluate_run(
         task, elsewhere = task_beside(loaded, request.task), open_environment is not None
         logs_alone = task if loaded.config.known_task().environment is None else None
         route = route_of(loaded, under, task=logs_alone, elsewhere=elsewhere, by_protocol_limits="protocol" in given)
-        _check_route(loaded, request, route, given, gathered)
+        _check_route(loaded, request, task, route, given, gathered)
     changed = loaded.config.differing(overrides) if route.startswith("budgets") else overrides
     return evaluate(
-        _evaluation(loaded, request, under, route, dataset),
+        _evaluation(loaded, request, task, under, route, dataset),
         loaded,
         task=None if request.task is None else task,
         workers=request.workers,
@@ -155,10 +155,10 @@ def evaluate_run(
 
 
 def _evaluation(
-    loaded: LoadedRun, request: EvaluationRequest, under: BudgetRequest, route: str, dataset: Dataset | None
-) -> Evaluation:
+    loaded: LoadedRun, request: EvaluationRequest, task: Task, under: BudgetRequest, route: str,
+    dataset: Dataset | None,
+) -> Evaluation:  # fmt: skip
     given: Any = {} if request.episodes is None else {"episodes": request.episodes}
-    task = task_beside(loaded, request.task)
     if route.startswith("budgets"):
         return under_budgets(loaded, under)
     if route.startswith("protocol"):
@@ -204,7 +204,7 @@ def route_of(
 
 
 def _check_route(
-    loaded: LoadedRun, request: EvaluationRequest, route: str, given: Collection[str], faults: Faults
+    loaded: LoadedRun, request: EvaluationRequest, task: Task, route: str, given: Collection[str], faults: Faults
 ) -> None:
     """Gather in `faults` each option that this evaluation would not read, or would read half."""
     trained = loaded.config.known_task()
@@ -212,7 +212,6 @@ def _check_route(
     with faults.also():
         refuse_others(request, ROUTES[route], whose, given=given)
     with faults.also():
-        task = task_beside(loaded, request.task)
         alone = route == "point robot" or route.startswith("budgets")
         if task.name != trained.name and alone:
             raise ConfigError(f"{option('task')}: expected none for a run on {trained.name}, found {task.name}.")

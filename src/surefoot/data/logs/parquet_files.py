@@ -50,7 +50,7 @@ def open_parquet(name: str, paths: Sequence[Path]) -> ParquetLog:
     for path in paths[1:]:
         if (found := _columns(path)) != first:
             refuse_other_columns(str(path), found, paths[0], first)
-    return ParquetLog(name, tuple(paths), tuple(first), left_out=_left_out(paths[0]))
+    return ParquetLog(name, tuple(paths), tuple(first), left_out=_left_out(paths[0], first))
 
 
 def count_rows(paths: Sequence[Path]) -> int:
@@ -86,9 +86,8 @@ def _columns(path: Path) -> list[str]:
         return found
 
 
-def _left_out(path: Path) -> dict[str, str]:
-    """The fields that are no columns, and their types."""
-    columns = set(_columns(path))
+def _left_out(path: Path, columns: Sequence[str]) -> dict[str, str]:
+    """The fields that are none of the `columns`, and their types."""
     with _parquet().ParquetFile(path) as file:
         fields = [one for one in file.schema_arrow if one.name not in columns and f"{one.name}[0]" not in columns]
     return {one.name: f"values of type {one.type!s:.40}" for one in fields}
