@@ -83,17 +83,19 @@ def collect(episodes: int = 150, *, seed: int = 0) -> Dataset:
     return Dataset(TASK.name, **flat, terminated=np.zeros(rows, bool), truncated=ends)
 
 
-def in_units(dataset: Dataset, row: str) -> tuple[Dataset, Task, np.ndarray]:
-    """The log in a row's units, its task, and what observations are multiplied by."""
-    unit = np.array([1.0, 1.0, 1000.0 if row == "column_times_1000" else 1.0], np.float32)
+def in_units(dataset: Dataset, task: Task, row: str, *, column: int) -> tuple[Dataset, Task, np.ndarray]:
+    """The log in a row's units, its task, and what observations are multiplied by; `column` is the one that changes."""
+    unit = np.ones(task.observation_dim, np.float32)
+    unit[column] = 1000.0 if row == "column_times_1000" else 1.0
     dataset = replace(
         dataset, observations=dataset.observations * unit, next_observations=dataset.next_observations * unit
     )
     if row == "costs_only":
-        return replace(dataset, constraints=None), replace(TASK, constraints=(CostLimit(0.0),)), unit
+        limits = tuple(one for one in task.constraints if isinstance(one, CostLimit))
+        return replace(dataset, constraints=None), replace(task, constraints=limits), unit
     assert dataset.constraints is not None
     scale = np.float32(0.01 if row == "h_times_0.01" else 1.0)
-    return replace(dataset, constraints=dataset.constraints * scale), TASK, unit
+    return replace(dataset, constraints=dataset.constraints * scale), task, unit
 
 
 def judge(algorithm: Any, state: Any, unit: np.ndarray, *, episodes: int = 40) -> dict[str, float]:
@@ -115,7 +117,7 @@ def judge(algorithm: Any, state: Any, unit: np.ndarray, *, episodes: int = 40) -
 
 def train_and_judge(dataset: Dataset, row: str, seeds: list[int], changes: dict[str, Any]) -> dict[str, Any]:
     """A row of the table: figures of every seed, their medians and the seconds that training took."""
-    logged, task, unit = in_units(dataset, row)
+    logged, task, unit = in_units(dataset, TASK, row, column=2)
     algorithm = replace(presets.build("fisor", task), **changes)
     began = time.perf_counter()
     states = fit(

@@ -9,7 +9,6 @@ episodes from the same feasible starts are judged in the first row's units. Writ
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,15 +30,14 @@ from surefoot.numerics import pinned
 from surefoot.protocols import Acts
 from surefoot.result_files import ROWS, read_rows, write_results
 from surefoot.safety.exact_sets import exact_set
-from surefoot.tasks import CostLimit, Task, get_task
+from surefoot.tasks import get_task
 from surefoot.training import fit
 from surefoot.types import Policy, PolicyInputs
+from units import RETURN_SHARE, SAFE_POINTS, in_units
+from units import ROWS as UNITS
 
 ROBOTS = {"PointRobot": POINT_ROBOT, "PointRobotSlow": SLOW_ROBOT}
-KINDS = ("as_is", "h_times_0.01", "column_times_1000", "costs_only")
 TRANSITIONS, EPISODES = 100_000, 300
-RETURN_SHARE, SAFE_POINTS = 0.1, 2.0
-"""What a row may differ by from the first: share of the return, percentage points of the episodes without violation."""
 OUT = TOP / "results" / "units_robots"
 
 
@@ -61,23 +59,10 @@ class InOtherUnits(NamedTuple):
         return policy._replace(act=act)
 
 
-def in_units(dataset: Dataset, kind: str) -> tuple[Dataset, Task, float]:
-    """The log in a row's units, its task, and what the first column is multiplied by."""
-    task, factor = get_task(dataset.task), 1000.0 if kind == "column_times_1000" else 1.0
-    unit = np.ones(task.observation_dim, np.float32)
-    unit[0] = factor
-    log = replace(dataset, observations=dataset.observations * unit, next_observations=dataset.next_observations * unit)
-    if kind == "costs_only":
-        limits = tuple(one for one in task.constraints if isinstance(one, CostLimit))
-        return replace(log, constraints=None), replace(task, constraints=limits), factor
-    assert log.constraints is not None
-    return replace(log, constraints=log.constraints * np.float32(0.01 if kind == "h_times_0.01" else 1)), task, factor
-
-
 @pinned()
 def measure(system: str, kind: str, dataset: Dataset, poses: np.ndarray, seeds: list[int]) -> list[dict[str, Any]]:
     """A row for each seed."""
-    log, task, factor = in_units(dataset, kind)
+    log, task, unit = in_units(dataset, get_task(dataset.task), kind, column=0)
     algorithm = presets.build("fisor", task)
     began = time.process_time()
     states = fit(
@@ -85,7 +70,7 @@ def measure(system: str, kind: str, dataset: Dataset, poses: np.ndarray, seeds: 
         checkpoint_interval=10**9,
     )  # fmt: skip
     seconds = time.process_time() - began
-    acting: Any = InOtherUnits(algorithm, factor)
+    acting: Any = InOtherUnits(algorithm, float(unit[0]))
     records = roll_out_seeds(acting, jax.tree.map(jnp.asarray, states), poses, seeds=seeds, task=PURE_TASKS[system])
     return [
         {"system": system, "row": kind, "seed": seed, "episodes": len(poses), "violation_free": int((cost == 0).sum()),
@@ -140,7 +125,7 @@ def main() -> None:
     for system in options.systems:
         dataset = collect_point_robot(transitions=TRANSITIONS, seed=0, task=system)
         starts = draw_starts(exact_set(system).value, feasible=EPISODES, infeasible=1, robot=ROBOTS[system])
-        for kind in KINDS:
+        for kind in UNITS:
             if any((row["system"], row["row"]) == (system, kind) for row in rows):
                 continue
             rows += measure(system, kind, dataset, starts.poses[:EPISODES], options.seeds)
