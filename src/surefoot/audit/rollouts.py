@@ -66,8 +66,9 @@ def local_model(steps: LoggedSteps) -> LocalModel:
     if odd.any():
         half, others = model(np.flatnonzero(~odd), by_entry), np.flatnonzero(odd)
         tried = others[np.linspace(0, len(others) - 1, min(_TRIED, len(others))).astype(int)]
+        near = _near_steps(half, place[tried])
         both = (half._replace(by_entry=np.full(len(by_entry), kind)) for kind in (False, True))
-        errors = [np.square(_expected_gains(one, place[tried], entered[tried]) - gains[tried]).mean(0) for one in both]
+        errors = [np.square(_expected_gains(one, near, entered[tried]) - gains[tried]).mean(0) for one in both]
         by_entry = errors[1] < errors[0]
     return model(np.arange(len(place)), by_entry)
 
@@ -85,43 +86,63 @@ def rolled_out(
         if not len(on):
             break
         place = np.concatenate([here * model.scales[0], act(here, step) * model.scales[1]], 1)[on]
-        here[on] = np.clip(here[on] + _predicted(model, place, model.change), low, high)
-        found = _expected_gains(model, place, here[on] * model.scales[0])
+        near = _near_steps(model, place)
+        here[on] = np.clip(here[on] + _predicted(near, model.change), low, high)
+        found = _expected_gains(model, near, here[on] * model.scales[0])
         sums[on] += going[on, None] * found[:, :-1]
         going[on] *= 1.0 - np.clip(found[:, -1], 0.0, 1.0)
     return sums
 
 
 def _expected_gains(
-    model: LocalModel, place: Float[np.ndarray, "m in"], entered: Float[np.ndarray, "m obs"]
+    model: LocalModel, near: "NearSteps", entered: Float[np.ndarray, "m obs"]
 ) -> Float[np.ndarray, "m out"]:
     """Gains of each step, and the chance that the episode ends with it."""
-    found = np.empty((len(place), model.gains.shape[1]))
+    found = np.empty((len(entered), model.gains.shape[1]))
     if model.by_entry.any():
         distance, row = _nearest(model.by_entered, entered, NEAR_ENTRIES)
         weight = 1.0 / (distance + 1e-3)
         weight = weight / weight.sum(1, keepdims=True)
         found[:, model.by_entry] = (weight[:, None] @ model.gains[:, model.by_entry][row])[:, 0]
     if not model.by_entry.all():
-        found[:, ~model.by_entry] = _predicted(model, place, model.gains[:, ~model.by_entry])
+        found[:, ~model.by_entry] = _predicted(near, model.gains[:, ~model.by_entry])
     return found
 
 
-def _predicted(
-    model: LocalModel, place: Float[np.ndarray, "m in"], outcome: Float[np.ndarray, "n out"]
-) -> Float[np.ndarray, "m out"]:
-    """Outcome of each (s, a) by a linear fit to its nearest logged steps."""
+class NearSteps(NamedTuple):
+    """Logged steps near each of m (s, a), and what a linear fit to them needs whatever its outcome is."""
+
+    row: np.ndarray
+    """[m, near]."""
+    weight: Float[np.ndarray, "m near"]
+    mean_offset: Float[np.ndarray, "m 1 d"]
+    """From (s, a) to the weighted mean of the steps, in units of the farthest one's distance."""
+    weighted: Float[np.ndarray, "m d near"]
+    """Offsets from that mean, weighted."""
+    square: Float[np.ndarray, "m d d"]
+    """Their weighted second moments, the penalty of slopes added."""
+
+
+def _near_steps(model: LocalModel, place: Float[np.ndarray, "m in"]) -> NearSteps:
+    """The nearest logged steps of each (s, a)."""
     distance, row = _nearest(model.by_place, place, NEIGHBORS)
     far = np.maximum(distance[:, -1:], 1e-12)
     weight = np.exp(-SHARPNESS * np.square(distance / far))
     weight = weight / weight.sum(1, keepdims=True)
-    offset, near = (model.place[row] - place[:, None]) / far[:, :, None], outcome[row]
-    mean_offset, mean = (weight[:, None] @ values for values in (offset, near))
+    offset = (model.place[row] - place[:, None]) / far[:, :, None]
+    mean_offset = weight[:, None] @ offset
     weighted = ((offset - mean_offset) * weight[:, :, None]).swapaxes(1, 2)
     square = weighted @ (offset - mean_offset)
     ridge = RIDGE * np.trace(square, axis1=1, axis2=2)[:, None, None] / square.shape[1] + 1e-12
-    slope = np.linalg.solve(square + ridge * np.eye(square.shape[1]), weighted @ (near - mean))
-    return np.clip((mean - mean_offset @ slope)[:, 0], near.min(1), near.max(1))
+    return NearSteps(row, weight, mean_offset, weighted, square + ridge * np.eye(square.shape[1]))
+
+
+def _predicted(near: NearSteps, outcome: Float[np.ndarray, "n out"]) -> Float[np.ndarray, "m out"]:
+    """Outcome of each (s, a) by a linear fit to its nearest logged steps."""
+    found = outcome[near.row]
+    mean = near.weight[:, None] @ found
+    slope = np.linalg.solve(near.square, near.weighted @ (found - mean))
+    return np.clip((mean - near.mean_offset @ slope)[:, 0], found.min(1), found.max(1))
 
 
 def _nearest(
