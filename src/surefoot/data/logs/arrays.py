@@ -5,7 +5,7 @@ An array of one number a row is a column; one of k is k columns, name[0] to name
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from surefoot.data.checks import refuse
 from surefoot.data.logs.table import (
     BATCH_ROWS,
     Batch,
+    Log,
     numbers_of,
     refuse_at,
     seconds_of_moments,
@@ -29,83 +30,7 @@ EPISODE = "episode"
 """The column of Minari's that numbers its episodes."""
 
 
-@dataclass(frozen=True)
-class ArrayLog:
-    """Arrays in memory, or of an open NPZ file."""
-
-    name: str
-    path: Path
-    arrays: Mapping[str, np.ndarray]
-    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns."""
-        return tuple(self.arrays)
-
-    def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
-        """As `Log.batches`."""
-        rows = len(next(iter(self.arrays.values()), ()))
-        for first in range(0, rows, BATCH_ROWS):
-            part = slice(first, min(first + BATCH_ROWS, rows))
-            found = {name: _numbers(self.path, name, self.arrays[name][part], first, texts) for name in columns}
-            yield Batch(found, self.path, np.arange(first, part.stop))
-
-
-@dataclass(frozen=True)
-class Hdf5Log:
-    """Arrays of N rows in one HDF5 file, read where they lie."""
-
-    name: str
-    path: Path
-    shapes: Mapping[str, tuple[int, ...]]
-    """Of each array."""
-    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns."""
-        return tuple(one for name, shape in self.shapes.items() for one in split_names(name, shape))
-
-    def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
-        """As `Log.batches`."""
-        owners = {one: name for name, shape in self.shapes.items() for one in split_names(name, shape)}
-        wanted = dict.fromkeys(owners[name] for name in columns)
-        with reading(self.path) as file:
-            nodes = {name: _node(self.path, file, name) for name in wanted}
-            rows = len(next(iter(nodes.values()))) if nodes else 0
-            for first in range(0, rows, BATCH_ROWS):
-                part = slice(first, min(first + BATCH_ROWS, rows))
-                found: dict[str, np.ndarray] = {}
-                for name, node in nodes.items():
-                    found |= split_columns(name, np.asarray(node[part], np.float64))
-                yield Batch({name: found[name] for name in columns}, self.path, np.arange(first, part.stop))
-
-
-@dataclass(frozen=True)
-class MinariLog:
-    """The episodes of a Minari dataset: each has one more observation than actions."""
-
-    name: str
-    path: Path
-    """Its main_data.hdf5."""
-    names: tuple[str, ...]
-    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
-        """As `Log.batches`, one episode a batch."""
-        with reading(self.path) as file:
-            for number, episode in enumerate(_episodes(self.path, file)):
-                found = _episode_columns(self.path, file, episode)
-                steps = len(next(iter(found.values())))
-                found[EPISODE] = np.full(steps, float(number))
-                for name in columns:
-                    if name not in found:
-                        refuse(self.path, f"{episode}/{name}", expected="an array as in episode_0", found="none")
-                yield Batch({name: found[name] for name in columns}, self.path, np.arange(steps), "step")
-
-
-def frame_log(frame: Any, *, name: str = "frame") -> ArrayLog:
+def frame_log(frame: Any, *, name: str = "frame") -> Log:
     """A data frame of pandas or polars, a table of pyarrow, or a mapping from names to arrays, as a log.
 
     Raises `DataError` where columns differ in length or are none.
@@ -124,7 +49,7 @@ def _array(name: str, key: str, values: Any) -> np.ndarray:
         refuse_at(name, key, expected="one number a row", found="rows of different lengths", cause=error)
 
 
-def array_log(arrays: Mapping[str, np.ndarray], path: Path, *, name: str) -> ArrayLog:
+def array_log(arrays: Mapping[str, np.ndarray], path: Path, *, name: str) -> Log:
     """Arrays as a log; those of another number of rows, of images or of objects that are no text are left out."""
     usable = {key: one for key, one in arrays.items() if one.ndim in (1, 2) and one.dtype.kind in "biufUOM"}
     if not usable:
@@ -136,7 +61,7 @@ def array_log(arrays: Mapping[str, np.ndarray], path: Path, *, name: str) -> Arr
             columns |= split_columns(key, one)
     others = {key: one for key, one in arrays.items() if key not in usable or len(one) != rows}
     why = {key: _why_left_out(one.shape, one.dtype, rows) for key, one in others.items()}
-    return ArrayLog(name, path, columns, left_out=why)
+    return Log(name, tuple(columns), partial(_array_batches, path, columns), why)
 
 
 def _why_left_out(shape: tuple[int, ...], dtype: np.dtype, rows: int) -> str:
@@ -146,12 +71,12 @@ def _why_left_out(shape: tuple[int, ...], dtype: np.dtype, rows: int) -> str:
     return f"{len(shape)} axes, where a column has one" if len(shape) not in (1, 2) else f"values of type {dtype}"
 
 
-def open_npz(name: str, path: Path) -> ArrayLog:
+def open_npz(name: str, path: Path) -> Log:
     """The log in an NPZ file. Raises `DataError`."""
     return array_log(read_npz(path), path, name=name)
 
 
-def open_hdf5(name: str, path: Path) -> Hdf5Log:
+def open_hdf5(name: str, path: Path) -> Log:
     """The log in an HDF5 file, of DSRL's keys, D4RL's or others. Raises `DataError`."""
     with reading(path) as file:
         there = {key: (node.shape, node.dtype) for key, node in _nodes(path, file, "")}
@@ -161,10 +86,11 @@ def open_hdf5(name: str, path: Path) -> Hdf5Log:
     (rows, _), *_ = Counter(shape[0] for shape in shapes.values()).most_common(1)
     columns = {key: shape for key, shape in shapes.items() if shape[0] == rows}
     why = {key: _why_left_out(*one, rows) for key, one in there.items() if key not in columns}
-    return Hdf5Log(name, path, columns, left_out=why)
+    owners = {one: key for key, shape in columns.items() for one in split_names(key, shape)}
+    return Log(name, tuple(owners), partial(_hdf5_batches, path, owners), why)
 
 
-def open_minari(name: str, folder: Path) -> MinariLog:
+def open_minari(name: str, folder: Path) -> Log:
     """The log in a Minari dataset's folder, its own or its `data`. Raises `DataError`."""
     path = (folder / "data" if (folder / "data").is_dir() else folder) / "main_data.hdf5"
     with reading(path) as file:
@@ -172,10 +98,38 @@ def open_minari(name: str, folder: Path) -> MinariLog:
         if not episodes:
             refuse(path, "", expected="a group episode_0", found=f"{len(file)} other keys")
         columns = _episode_columns(path, file, episodes[0])
-    return MinariLog(name, path, (*columns, EPISODE))
+    return Log(name, (*columns, EPISODE), partial(_minari_batches, path))
 
 
 # --- HDF5 ------------------------------------------------------------------------------------------------------------
+
+
+def _hdf5_batches(
+    path: Path, owners: Mapping[str, str], columns: Sequence[str], texts: Collection[str]
+) -> Iterator[Batch]:
+    """`owners`: the array that each column is of."""
+    with reading(path) as file:
+        nodes = {name: _node(path, file, name) for name in dict.fromkeys(owners[one] for one in columns)}
+        rows = len(next(iter(nodes.values()))) if nodes else 0
+        for first in range(0, rows, BATCH_ROWS):
+            part = slice(first, min(first + BATCH_ROWS, rows))
+            found: dict[str, np.ndarray] = {}
+            for name, node in nodes.items():
+                found |= split_columns(name, np.asarray(node[part], np.float64))
+            yield Batch({name: found[name] for name in columns}, path, np.arange(first, part.stop))
+
+
+def _minari_batches(path: Path, columns: Sequence[str], texts: Collection[str]) -> Iterator[Batch]:
+    """One episode a batch, each of which has one more observation than actions."""
+    with reading(path) as file:
+        for number, episode in enumerate(_episodes(path, file)):
+            found = _episode_columns(path, file, episode)
+            steps = len(next(iter(found.values())))
+            found[EPISODE] = np.full(steps, float(number))
+            for name in columns:
+                if name not in found:
+                    refuse(path, f"{episode}/{name}", expected="an array as in episode_0", found="none")
+            yield Batch({name: found[name] for name in columns}, path, np.arange(steps), "step")
 
 
 def _arrays(path: Path, group: h5py.Group, prefix: str) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -233,6 +187,16 @@ def _episode_columns(path: Path, file: h5py.File, episode: str) -> dict[str, np.
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def _array_batches(
+    path: Path, arrays: Mapping[str, np.ndarray], columns: Sequence[str], texts: Collection[str]
+) -> Iterator[Batch]:
+    rows = len(next(iter(arrays.values()), ()))
+    for first in range(0, rows, BATCH_ROWS):
+        part = slice(first, min(first + BATCH_ROWS, rows))
+        found = {name: _numbers(path, name, arrays[name][part], first, texts) for name in columns}
+        yield Batch(found, path, np.arange(first, part.stop))
 
 
 def _numbers(path: Path, name: str, values: np.ndarray, first: int, texts: Collection[str]) -> np.ndarray:

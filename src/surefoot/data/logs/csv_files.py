@@ -1,41 +1,26 @@
 """Logs in CSV files: a first line of column names, then one row a line; commas, semicolons or tabs in between."""
 
 import csv
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from surefoot.data.logs.table import BATCH_ROWS, Batch, number_of, numbers_of, refuse_at
+from surefoot.data.logs.table import BATCH_ROWS, Batch, Log, number_of, numbers_of, refuse_at
 from surefoot.data.writing import blaming
 
 _DELIMITERS = ",;\t|"
 
 
-@dataclass(frozen=True)
-class CsvLog:
-    """CSV files with the same columns."""
-
-    name: str
-    paths: tuple[Path, ...]
-    names: tuple[str, ...]
-    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
-        """As `Log.batches`."""
-        for path in self.paths:
-            yield from _batches(path, columns, texts)
-
-
-def open_csv(name: str, paths: Sequence[Path]) -> CsvLog:
+def open_csv(name: str, paths: Sequence[Path]) -> Log:
     """The log in these files. Raises `DataError` where their columns differ."""
     first = _header(paths[0])
     for path in paths[1:]:
         if (found := _header(path)) and sorted(found) != sorted(first):
             refuse_other_columns(f"{path}: line 1", found, paths[0], first)
-    return CsvLog(name, tuple(paths), tuple(first))
+    return Log(name, tuple(first), partial(_batches, paths))
 
 
 def refuse_other_columns(place: str, found: Sequence[str], first: Path, expected: Sequence[str]) -> None:
@@ -72,7 +57,12 @@ def _delimiter(line: str) -> str:
     return max(_DELIMITERS, key=line.count)
 
 
-def _batches(path: Path, columns: Sequence[str], texts: Collection[str]) -> Iterator[Batch]:
+def _batches(paths: Sequence[Path], columns: Sequence[str], texts: Collection[str]) -> Iterator[Batch]:
+    for path in paths:
+        yield from _batches_of(path, columns, texts)
+
+
+def _batches_of(path: Path, columns: Sequence[str], texts: Collection[str]) -> Iterator[Batch]:
     names = _header(path)
     with blaming(path, "", "a readable file"), path.open(newline="", encoding="utf-8-sig") as file:
         delimiter = _delimiter(file.readline(2**20))

@@ -4,53 +4,45 @@ A column of lists of one length, as LeRobot's `observation.state`, becomes one c
 """
 
 import importlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from surefoot.data.logs.csv_files import refuse_other_columns
-from surefoot.data.logs.table import BATCH_ROWS, Batch, refuse_at, seconds_of_moments, split_columns, split_names
+from surefoot.data.logs.table import BATCH_ROWS, Batch, Log, refuse_at, seconds_of_moments, split_columns, split_names
 from surefoot.data.writing import blaming
 from surefoot.errors import ConfigError
 
 
-@dataclass(frozen=True)
-class ParquetLog:
-    """Parquet files with the same columns."""
-
-    name: str
-    paths: tuple[Path, ...]
-    names: tuple[str, ...]
-    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
-        """As `Log.batches`."""
-        wanted = list(dict.fromkeys(_stored(name, self.names) for name in columns))
-        for path in self.paths:
-            first = 0
-            with blaming(path, "", "a readable Parquet file"):
-                file = _parquet().ParquetFile(path, pre_buffer=False, memory_map=False)
-            with file:
-                batches = file.iter_batches(batch_size=BATCH_ROWS, columns=wanted, use_threads=False)
-                while (batch := _next(path, batches)) is not None:
-                    found: dict[str, np.ndarray] = {}
-                    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                        found |= split_columns(name, _values(path, name, column, first, texts))
-                    numbers = np.arange(first, first + batch.num_rows)
-                    first += batch.num_rows
-                    yield Batch({name: found[name] for name in columns}, path, numbers)
-
-
-def open_parquet(name: str, paths: Sequence[Path]) -> ParquetLog:
+def open_parquet(name: str, paths: Sequence[Path]) -> Log:
     """The log in these files. Raises `DataError` where their columns differ, `ConfigError` without pyarrow."""
     first = _columns(paths[0])
     for path in paths[1:]:
         if (found := _columns(path)) != first:
             refuse_other_columns(str(path), found, paths[0], first)
-    return ParquetLog(name, tuple(paths), tuple(first), left_out=_left_out(paths[0], first))
+    return Log(name, tuple(first), partial(_batches, paths, first), _left_out(paths[0], first))
+
+
+def _batches(
+    paths: Sequence[Path], names: Sequence[str], columns: Sequence[str], texts: Collection[str]
+) -> Iterator[Batch]:
+    wanted = list(dict.fromkeys(_stored(name, names) for name in columns))
+    for path in paths:
+        first = 0
+        with blaming(path, "", "a readable Parquet file"):
+            file = _parquet().ParquetFile(path, pre_buffer=False, memory_map=False)
+        with file:
+            batches = file.iter_batches(batch_size=BATCH_ROWS, columns=wanted, use_threads=False)
+            while (batch := _next(path, batches)) is not None:
+                found: dict[str, np.ndarray] = {}
+                for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                    found |= split_columns(name, _values(path, name, column, first, texts))
+                numbers = np.arange(first, first + batch.num_rows)
+                first += batch.num_rows
+                yield Batch({name: found[name] for name in columns}, path, numbers)
 
 
 def count_rows(paths: Sequence[Path]) -> int:

@@ -1,9 +1,9 @@
 """A log as a table: named columns of numbers that come in batches of rows, each row with its place for messages."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -37,30 +37,28 @@ class Batch:
         refuse_at(f"{self.path}: {self.counted} {self.numbers[row]}", column, expected=expected, found=found)
 
 
-class Log(Protocol):
-    """Rows that may lie in many files."""
+Read = Callable[[Sequence[str], Collection[str]], Iterator[Batch]]
+"""(columns, those of them in which text may stand) -> batches of them, from the first row on."""
 
-    @property
-    def name(self) -> str:
-        """Of the file or folder, for messages."""
-        ...
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns that hold numbers, flags, times or text, in the log's order."""
-        ...
+@dataclass(frozen=True)
+class Log:
+    """Rows that may lie in many files, of any format."""
 
-    @property
-    def left_out(self) -> Mapping[str, str]:
-        """What is in the log and no column of it, and why: "71 rows, where others have 72"."""
-        ...
+    name: str
+    """Of the file or folder, for messages."""
+    names: tuple[str, ...]
+    """The columns that hold numbers, flags, times or text, in the log's order."""
+    read: Read
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What is in the log and no column of it, and why: "71 rows, where others have 72"."""
 
     def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
         """These columns, batch by batch. In `texts` names and times may stand; elsewhere text is refused.
 
         Raises `DataError` that names file, row and column.
         """
-        ...
+        return self.read(columns, texts)
 
 
 def refuse_at(place: str, column: str, *, expected: str, found: str, cause: BaseException | None = None) -> NoReturn:
