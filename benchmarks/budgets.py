@@ -11,6 +11,7 @@ options it goes on. Every option after `--` goes to the training.
 import argparse
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,8 +23,8 @@ from surefoot.evaluation.rows import read_budget_rows
 from surefoot.report.budget_figures import budget_figures, levels_of
 from surefoot.report.key_figures import budget_verdict
 from surefoot.report.style import png_of
-from surefoot.report.summary_rows import budget_rows, level_rows
-from surefoot.report.tables import markdown_table
+from surefoot.report.summary_rows import budget_rows, level_name
+from surefoot.report.tables import DASH, markdown_table, percent
 from surefoot.result_files import ROWS as PUBLISHED_ROWS
 from surefoot.result_files import write_results
 from surefoot.runs.loaded import FOLDER, MARGINS, given_overrides
@@ -87,6 +88,22 @@ def write(path: Path, out: Path, task: str, episodes: range, overrides: dict[str
         contents["calibration.json"] = json.loads((path / "calibration.json").read_text(encoding="utf-8"))
     write_results(out, contents)
     run("report", path)
+
+
+def level_rows(levels: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """A row for each level of calibration (none first) and budget: how many episodes exceeded it, and the return."""
+    return [
+        {
+            "margin": level_name(figures["level"]),
+            "budget": record["asked"],
+            "over budget": percent(record["exceeded_rate"]),
+            "normalised cost": f"{record['normalised_cost_mean']:.3f}" if record["budget"] else DASH,
+            "return": f"{record['return_mean']:.1f}",
+        }
+        for figures in levels
+        for record in figures["budgets"]
+        if record["budget"] is not None
+    ]
 
 
 def main() -> None:

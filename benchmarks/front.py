@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from _front import FrontPoint, FrontSeries, front
 from surefoot.checkpoint import versions
 from surefoot.evaluation.evaluate import roll_out_seeds
 from surefoot.evaluation.metrics import wilson_interval
 from surefoot.evaluation.starts import draw_starts
 from surefoot.hyperparameters import change
-from surefoot.report.plots import FrontPoint, FrontSeries, front
 from surefoot.report.style import png_of
 from surefoot.result_files import write_results
 from surefoot.safety.exact import solve_point_robot

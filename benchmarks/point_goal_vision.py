@@ -19,9 +19,9 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 from _commands import run as run_command
 from _machine import head, peak_memory_mb
+from _predictions import score_predictions
 from surefoot import presets
 from surefoot.data import episode_files
-from surefoot.evaluation.predictions import score_predictions
 from surefoot.nn import member
 from surefoot.protocols import HasWorldModel
 from surefoot.result_files import ROWS, read_rows, write_results

@@ -13,11 +13,11 @@ from tests.e2e.tiny import rows_of
 from tests.memory import drop_programs, in_a_process
 
 import surefoot
+from _predictions import score_predictions
 from surefoot.cli.main import main
 from surefoot.data import episode_files
 from surefoot.evaluation.evaluation import Episodes, Setting
 from surefoot.evaluation.kinds.limits import by_protocol, pictures_of_data
-from surefoot.evaluation.predictions import score_predictions
 from surefoot.runs.loaded import load_run
 from surefoot.tasks import get_task
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks.budgets import level_rows
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 
@@ -18,7 +19,7 @@ from surefoot.report.budget_plots import (
     plans_over_trajectory,
 )
 from surefoot.report.key_figures import budget_key_figures, budget_verdict
-from surefoot.report.summary_rows import budget_rows, level_rows
+from surefoot.report.summary_rows import budget_rows
 from surefoot.report.tables import DASH
 
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import _predictions as predictions
+from _predictions import Predicted, explained_variance, score_predictions
 from surefoot.data.frames import Frames, from_episodes
-from surefoot.evaluation import predictions
-from surefoot.evaluation.predictions import Predicted, explained_variance, score_predictions
 
 
 def test_explained_variance_by_hand() -> None:

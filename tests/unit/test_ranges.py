@@ -67,7 +67,6 @@ RECORDS = {
     "surefoot.report.budget_plots.Plane",
     "surefoot.report.image_plots.ProbabilitySlice",
     "surefoot.report.maps.RegionSlice",
-    "surefoot.report.plots.FrontPoint",
     "surefoot.report.protocol_plots.QuantityBar",
     "surefoot.safety.calibration.Calibration",
     "surefoot.tasks.reference.Reference",

@@ -12,19 +12,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 
+from _front import FrontPoint, FrontSeries, front
 from surefoot.envs.point_robot import HAZARDS
 from surefoot.errors import ConfigError, DataError
-from surefoot.report.plots import (
-    FrontPoint,
-    FrontSeries,
-    RegionSlice,
-    Trajectory,
-    data_overview,
-    feasible_region,
-    front,
-    training_curves,
-    trajectories,
-)
+from surefoot.report.maps import RegionSlice, Trajectory, feasible_region, trajectories
+from surefoot.report.plots import data_overview, training_curves
 from surefoot.report.style import VIOLATION
 
 AXIS = np.linspace(-2.7, 2.7, 41)

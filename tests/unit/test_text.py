@@ -10,9 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 from tests.sources import of_source
 
+from _front import FrontPoint, FrontSeries, front
 from surefoot.report.html import Animation, write_report
 from surefoot.report.image_plots import MethodEpisodes, online_curves, return_against_cost
-from surefoot.report.plots import FrontPoint, FrontSeries, data_overview, front, training_curves
+from surefoot.report.plots import data_overview, training_curves
 from surefoot.report.protocol_plots import Scores, cost_against_return
 from surefoot.report.tables import markdown_table, plain_table
 from surefoot.text import MOST_DRAWN, MOST_PRINTED, plain_for_plot, printable, shell_word, without_folders

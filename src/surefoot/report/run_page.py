@@ -19,7 +19,8 @@ from surefoot.report.along_plots import along_figure
 from surefoot.report.budget_figures import budget_figures
 from surefoot.report.html import write_report
 from surefoot.report.image_figures import image_figures
-from surefoot.report.plots import RegionSlice, Trajectory, data_overview, feasible_region, training_curves, trajectories
+from surefoot.report.maps import RegionSlice, Trajectory, feasible_region, trajectories
+from surefoot.report.plots import data_overview, training_curves
 from surefoot.report.protocol_figures import animations, data_points, scatter_figure
 from surefoot.report.summary_rows import budget_rows, evaluation_rows, protocol_rows
 from surefoot.report.task_text import task_sentence

@@ -163,22 +163,6 @@ def level_name(level: float | None) -> str:
     return "not calibrated" if level is None else f"calibrated for {100 * level:g} %"
 
 
-def level_rows(levels: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """A row for each level of calibration (none first) and budget: how many episodes exceeded it, and the return."""
-    return [
-        {
-            "margin": level_name(figures["level"]),
-            "budget": record["asked"],
-            "over budget": percent(record["exceeded_rate"]),
-            "normalised cost": f"{record['normalised_cost_mean']:.3f}" if record["budget"] else DASH,
-            "return": f"{record['return_mean']:.1f}",
-        }
-        for figures in levels
-        for record in figures["budgets"]
-        if record["budget"] is not None
-    ]
-
-
 def _budget_row(record: Mapping[str, Any]) -> dict[str, str]:
     limited = record["budget"] is not None
     return {
