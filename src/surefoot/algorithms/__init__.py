@@ -41,9 +41,17 @@ ALGORITHMS: dict[str, type[Any]] = {
 
 
 def algorithm_class(name: str) -> type[Any]:
-    """The algorithm called `name`: of the table, or one that another package offers by an entry point.
+    """The class of an algorithm, by name: from `ALGORITHMS`, or from the entry point of another package.
 
-    Raises `UnknownNameError`, listing the near names, `ConfigError` where what is offered is no dataclass.
+    Args:
+        name: Key of `ALGORITHMS`, or name of an entry point in the group `surefoot.algorithms`.
+
+    Returns:
+        A frozen dataclass of hyper-parameters with the methods of `surefoot.protocols.Algorithm`.
+
+    Raises:
+        UnknownNameError: No algorithm has this name; the message lists similar names.
+        ConfigError: The entry point holds something other than a dataclass.
     """
     if name not in ALGORITHMS:
         for point in entry_points(group=GROUP, name=name):
@@ -55,8 +63,17 @@ def algorithm_class(name: str) -> type[Any]:
 
 
 def name_of(algorithm: object) -> str:
-    """The name under which `algorithm_class` knows the class of an algorithm. Raises `ConfigError` where it does not,
-    so that nobody could load what it learns."""
+    """The name of an algorithm, which `algorithm_class` turns back into its class.
+
+    Args:
+        algorithm: Instance of an algorithm.
+
+    Returns:
+        Key of `ALGORITHMS`, or name of the entry point.
+
+    Raises:
+        ConfigError: No table has the class, so that nothing could load a run of it.
+    """
     names = [name for name, kind in ALGORITHMS.items() if kind is type(algorithm)]
     names += [] if names else [one.name for one in entry_points(group=GROUP) if one.load() is type(algorithm)]
     if not names:

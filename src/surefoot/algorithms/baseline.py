@@ -81,7 +81,7 @@ class BaselineConfig(Ranged):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The only phase: every update trains every network."""
+        """The only phase, `joint`: every update trains every network."""
         return (Phase("joint", self.updates, self.batch_size),)
 
 
@@ -93,22 +93,22 @@ class LimitedInTraining(Ranged, ABC):
 
     @property
     def trained_limit(self) -> float | None:
-        """The limit on the cost of an episode that the policy is trained for."""
+        """Limit on the undiscounted cost of an episode that the policy is trained for."""
         return self.limit.cost_limit
 
     @property
     def threshold(self) -> float:
-        """q: the limit of the discounted cost."""
+        """q: the limit on the discounted cost."""
         return self.limit.discounted(self.training.discount)
 
     def prepare(self, dataset: Dataset, task: Task) -> Transition:
-        """The transitions, rewards scaled. Raises `ConfigError` where there is no limit on costs."""
+        """Transitions [N] with scaled rewards; costs are as logged. Raises `ConfigError` without a limit on costs."""
         self.limit.require()
         return data.to_transitions(dataset, reward_scale=self.training.reward_scale)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The only phase: every update trains every network."""
+        """The only phase, `joint`: every update trains every network."""
         return self.training.phases
 
     def sample_weights(self, state: Any, data: Transition, *, phase: str) -> None:
@@ -117,17 +117,17 @@ class LimitedInTraining(Ranged, ABC):
 
     @abstractmethod
     def policy(self, state: Any) -> Policy:
-        """How a state acts."""
+        """Policy of a training state."""
 
     def cost_to_come(self, state: Any, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
-        """Q_c [n] of one draw of the policy's actions."""
+        """Q_c [n] of one draw of the policy's actions: discounted cost to come, in units of the cost."""
         policy = self.policy(state)
         _, action = policy.act(policy.initial(len(observation)), PolicyInputs(observation), jax.random.key(0))
         return reduced(critic_values(state.critics.cost.network, observation, action), self.training.cost_reduction)
 
 
 def continues(batch: Transition, training: BaselineConfig) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """Continuation masks m of the reward and of the cost: 0 where a target does not bootstrap."""
+    """Continuation masks (of rewards, of costs), each [b]: 0 where a target does not bootstrap."""
     goes_on = 1.0 - batch.terminated
     if training.timeouts_terminal:
         return goes_on * (1.0 - batch.truncated), jnp.ones_like(goes_on)
@@ -137,7 +137,7 @@ def continues(batch: Transition, training: BaselineConfig) -> tuple[Float[Array,
 def bellman_target(
     signal: Float[Array, " b"], next_value: Float[Array, " b"], goes_on: Float[Array, " b"], *, discount: float
 ) -> Float[Array, " b"]:
-    """Bellman target of a reward or of a cost: r + gamma m Q(s', a')."""
+    """Bellman target [b] of a reward or a cost: r + gamma m Q(s', a'), with the continuation mask m in `goes_on`."""
     return signal + discount * goes_on * next_value
 
 
@@ -145,14 +145,15 @@ def bellman_target(
 
 
 class RewardAndCost(NamedTuple):
-    """Q of rewards and Q_c of costs."""
+    """Critics Q of rewards and Q_c of costs, with their targets and optimizers."""
 
     reward: Trained
     cost: Trained
 
 
 def init_critics(spec: DataSpec, key: Key[Array, ""], training: BaselineConfig, *, groups: int = 1) -> RewardAndCost:
-    """Fresh ensembles of reward and cost critics with their optimizers."""
+    """Fresh ensembles of reward and cost critics with optimizers, each of `groups` times `training.ensemble`
+    members."""
     size, members = spec.observation_dim + spec.action_dim, groups * training.ensemble
     made = [create_critics(one, size, training.hidden, members=members) for one in jax.random.split(key)]
     return RewardAndCost(*(start_training(network, training.learning_rate) for network in made))
@@ -161,7 +162,17 @@ def init_critics(spec: DataSpec, key: Key[Array, ""], training: BaselineConfig, 
 def step_vae(
     vae: Trained, batch: Transition, noise: Float[Array, "b latent"], config: VAEConfig
 ) -> tuple[Trained, Metrics]:
-    """One gradient step of the action autoencoder."""
+    """One gradient step of the action autoencoder: reconstruction error plus weighted KL divergence.
+
+    Args:
+        vae: Autoencoder with its optimizer.
+        batch: b transitions.
+        noise: Standard normal numbers of the latent sample, [b, latent].
+        config: Weight of the divergence and learning rate.
+
+    Returns:
+        `(autoencoder, metrics)`: `vae/loss`.
+    """
 
     def loss(network: ActionVAE) -> tuple[Float[Array, ""], None]:
         weight = config.divergence_weight
@@ -174,7 +185,11 @@ def step_vae(
 def step_regression(
     critic: Trained, batch: Transition, target: Float[Array, " b"], *, learning_rate: float, prefix: str
 ) -> tuple[Trained, Metrics]:
-    """One gradient step of every critic of an ensemble towards a shared target; the moving average stays."""
+    """One gradient step of every critic of an ensemble towards shared targets [b]; the moving average stays.
+
+    Returns:
+        `(critic, metrics)`: `PREFIX/critic_loss`, the sum over members, and `PREFIX/target`, the mean target.
+    """
 
     def loss(network: MLP) -> tuple[Float[Array, ""], None]:
         return regression_loss(network, batch.observation, batch.action, target), None
@@ -187,8 +202,10 @@ def step_regression(
 
 
 def group_mixture(q: Float[Array, "members *n b"], how: Reduction) -> Float[Array, "*n b"]:
-    """Soft clipped double Q (BCQ, equation 13): 0.75 of the cautious and 0.25 of the optimistic end of two groups; for
-    costs the cautious end is the larger."""
+    """Soft clipped double Q (BCQ, equation 13): 0.75 of the cautious and 0.25 of the optimistic end of two groups.
+
+    `q` [members, *n, b] has one group in its first half; `how` is the cautious end, min for rewards and max for costs.
+    """
     values = in_groups(q, how)
     return 0.75 * reduced(values, how) + 0.25 * reduced(values, _OPPOSITE[how])
 
@@ -196,7 +213,17 @@ def group_mixture(q: Float[Array, "members *n b"], how: Reduction) -> Float[Arra
 def candidate_values(
     critics: RewardAndCost, observation: Float[Array, "b obs"], candidates: Float[Array, "n b act"], how: Reduction
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """The largest Q among the candidates, and Q_c of the candidate that has it, by the moving averages."""
+    """The largest Q among candidate actions, and Q_c of that candidate, by the target critics.
+
+    Args:
+        critics: Two groups of critics for rewards and for costs.
+        observation: Next observations, [b, obs].
+        candidates: n candidate actions each, [n, b, act].
+        how: Cautious reduction of Q_c.
+
+    Returns:
+        (Q, Q_c), each [b].
+    """
     rewards = group_mixture(critic_values(critics.reward.target, observation, candidates), "min")
     best = jnp.argmax(rewards, axis=0)
     chosen = jnp.take_along_axis(candidates, best[None, :, None], axis=0)[0]
@@ -209,7 +236,7 @@ def reference_candidate_values(
     candidates: tuple[Float[Array, "n b act"], Float[Array, "n b act"]],
     how: Reduction,
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """OSRL's code: the largest Q of the first candidates and the largest Q_c of the second, whichever they are."""
+    """OSRL's code: the largest Q of the first candidates [n, b, act] and the largest Q_c of the second, each [b]."""
     rewards = group_mixture(critic_values(critics.reward.target, observation, candidates[0]), "min")
     costs = group_mixture(critic_values(critics.cost.target, observation, candidates[1]), how)
     return rewards.max(0), costs.max(0)
@@ -218,7 +245,7 @@ def reference_candidate_values(
 def values_of(
     critics: RewardAndCost, observation: Float[Array, "b obs"], action: Float[Array, "*n b act"], how: Reduction
 ) -> tuple[Float[Array, "*n b"], Float[Array, "*n b"]]:
-    """The online Q_c and Q of actions, each the more cautious of the two groups'."""
+    """Online Q_c and Q of actions, each [*n, b]: the more cautious of two groups, which `how` says for costs."""
     cost = critic_values(critics.cost.network, observation, action)
     value = critic_values(critics.reward.network, observation, action)
     return reduced(in_groups(cost, how), how), reduced(in_groups(value, "min"), "min")
@@ -230,7 +257,17 @@ def step_critics(
     values: tuple[Float[Array, " b"], Float[Array, " b"]],
     training: BaselineConfig,
 ) -> tuple[RewardAndCost, Metrics]:
-    """One gradient step of Q and Q_c on the values of the next states."""
+    """One gradient step of Q and Q_c on Bellman targets.
+
+    Args:
+        critics: Critics with their optimizers.
+        batch: b transitions.
+        values: (Q, Q_c) of the next states, each [b].
+        training: Discount, learning rate and masks.
+
+    Returns:
+        `(critics, metrics)`: losses and mean targets under `reward/` and `cost/`.
+    """
     of_rewards, of_costs = continues(batch, training)
     rate, discount = training.learning_rate, training.discount
     target = bellman_target(batch.reward, values[0], of_rewards, discount=discount)
@@ -244,14 +281,15 @@ def step_critics(
 
 
 def init_multiplier(training: BaselineConfig) -> PIDState | ErrorPIDState:
-    """At rest."""
+    """State of the limit's PID controller with a multiplier of 0."""
     return error_pid_init() if training.reference_code else pid_init()
 
 
 def with_penalty(
     loss: Float[Array, ""], cost: Float[Array, " b"], multiplier: PIDState, *, limit: float, gains: PIDGains
 ) -> tuple[Float[Array, ""], PIDState]:
-    """(loss + lambda mean(Q_c - q)) / (1 + lambda) with lambda moved by the batch's mean of Q_c, and its controller.
+    """(loss + lambda mean(Q_c - q)) / (1 + lambda), with lambda moved by the batch's mean Q_c; returns its controller,
+    too.
 
     The division keeps the actor's steps of one size whatever lambda is.
     """
@@ -262,7 +300,7 @@ def with_penalty(
 def reference_with_penalty(
     loss: Float[Array, ""], cost: Float[Array, " b"], multiplier: ErrorPIDState, *, limit: float, gains: PIDGains
 ) -> tuple[Float[Array, ""], ErrorPIDState]:
-    """OSRL's code: loss + lambda mean(Q_c - q), lambda without an upper bound."""
+    """OSRL's code: loss + lambda mean(Q_c - q), lambda without an upper bound; returns its controller, too."""
     excess = (cost - limit).mean()
     moved = error_pid_update(multiplier, jax.lax.stop_gradient(excess), gains=gains)
     return loss + moved.multiplier * excess, moved
@@ -276,7 +314,19 @@ def penalized(
     limit: float,
     gains: PIDGains,
 ) -> tuple[Float[Array, ""], PIDState | ErrorPIDState]:
-    """The loss with the limit's term, by the controller that the state has."""
+    """The actor's loss with the limit's term: `with_penalty`, or `reference_with_penalty` for a state of OSRL's
+    controller.
+
+    Args:
+        loss: Loss without the limit, a scalar.
+        cost: Q_c of the actor's actions, [b].
+        multiplier: State of lambda's controller.
+        limit: q, the limit on the discounted cost.
+        gains: Gains of the controller.
+
+    Returns:
+        (loss, state of the controller).
+    """
     if isinstance(multiplier, ErrorPIDState):
         return reference_with_penalty(loss, cost, multiplier, limit=limit, gains=gains)
     return with_penalty(loss, cost, multiplier, limit=limit, gains=gains)
@@ -288,8 +338,7 @@ def penalized(
 def choose_within_limit(
     q: Float[Array, "n b"], cost: Float[Array, "n b"], candidates: Float[Array, "n b act"], *, limit: float
 ) -> Float[Array, "b act"]:
-    """The candidate action with the largest Q among those with Q_c <= q; the one with the smallest Q_c where there is
-    none."""
+    """The candidate with the largest Q among those with Q_c <= q (`limit`); the smallest Q_c where there is none."""
     allowed = cost <= limit
     score = jnp.where(allowed.any(0, keepdims=True), jnp.where(allowed, q, -jnp.inf), -cost)
     best = jnp.argmax(score, axis=0)

@@ -32,7 +32,7 @@ from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy, PolicyInput
 
 @dataclass(frozen=True)
 class BC(Ranged):
-    """Hyper-parameters of behaviour cloning."""
+    """Behaviour cloning with these hyper-parameters."""
 
     policy_updates: Annotated[int, Range(NUMBER)] = 100_000
     """Updates of the policy."""
@@ -59,26 +59,36 @@ class BC(Ranged):
     # --- data and phases ---
 
     def prepare(self, dataset: Dataset, task: Task) -> Transition:
-        """The dataset as it is, actions clipped. Rewards are not used."""
+        """All transitions of the dataset, actions clipped to [-1, 1]; rewards are not used."""
         return data.to_transitions(dataset, reward_scale=1.0)
 
     def without_rewards(self) -> tuple["BC", list[str]]:
-        """Itself: it reads none."""
+        """The same algorithm without remarks: behaviour cloning reads no rewards."""
         return self, []
 
     @property
     def data_filter(self) -> Literal["all", "safe", "risky", "boundary", "pareto"]:
-        """The filter of episodes that the mode means."""
+        """Filter of episodes that `mode` stands for."""
         return "pareto" if self.mode == "frontier" else self.mode
 
     @property
     def phases(self) -> tuple[Phase, ...]:
+        """The only phase, `policy`."""
         return (Phase("policy", self.policy_updates, self.policy_batch_size),)
 
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> DiffusionPolicyState | Trained:
-        """Fresh networks."""
+        """Fresh networks: a diffusion policy, or a deterministic actor.
+
+        Args:
+            spec: Shapes of the data.
+            key: Random key of the parameters.
+            statistics: None; the data have none.
+
+        Returns:
+            The state before the first update.
+        """
         if self.policy_network == "diffusion":
             return init_policy(spec, key, config=self.diffusion)
         actor = DeterministicActor.create(key, spec.observation_dim, self.hidden, spec.action_dim)
@@ -87,7 +97,18 @@ class BC(Ranged):
     def update(
         self, state: DiffusionPolicyState | Trained, batch: Transition, key: Key[Array, ""], *, phase: str
     ) -> tuple[DiffusionPolicyState | Trained, Metrics]:
-        """One gradient step of noise prediction, or of regression, on the batch."""
+        """One gradient step of noise prediction, or of the deterministic actor's regression.
+
+        Args:
+            state: Training state.
+            batch: b transitions.
+            key: Random key of diffusion times, noise and dropout; a deterministic actor reads none.
+            phase: `policy`.
+
+        Returns:
+            `(state, metrics)`: `policy/loss`, and for a diffusion policy `policy/noise_error`, the unweighted squared
+            error.
+        """
         if isinstance(state, DiffusionPolicyState):
             weights = jnp.ones_like(batch.reward)
             return update_policy(state, batch.observation, batch.action, weights, key, config=self.diffusion)
@@ -99,11 +120,11 @@ class BC(Ranged):
         return moved, {"policy/loss": value}
 
     def sample_weights(self, state: DiffusionPolicyState | Trained, data: Transition, *, phase: str) -> None:
-        """Every transition alike."""
+        """None: every transition is drawn with the same probability."""
         return None
 
     def policy(self, state: DiffusionPolicyState | Trained) -> Policy:
-        """A policy that acts by one sample of the averaged denoiser, or by the actor's output."""
+        """Policy that executes one sample of the averaged denoiser, or the deterministic actor's output."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
             if not isinstance(state, DiffusionPolicyState):
@@ -117,5 +138,14 @@ class BC(Ranged):
 def squared_error(
     actor: DeterministicActor, observation: Float[Array, "b obs"], action: Float[Array, "b act"]
 ) -> Float[Array, ""]:
-    """Mean over all numbers of the batch's actions."""
+    """Mean squared error of a deterministic actor over all numbers of the batch's actions.
+
+    Args:
+        actor: Network from observations to actions in [-1, 1].
+        observation: Observations, [b, obs].
+        action: Logged actions, [b, act].
+
+    Returns:
+        The loss, a scalar.
+    """
     return jnp.mean((actor(observation) - action) ** 2)

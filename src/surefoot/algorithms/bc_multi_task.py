@@ -1,6 +1,6 @@
 """Multi-task BC: behaviour cloning conditioned on the cost of the whole episode (OSRL's BC with mode multi-task).
 
-One policy for every limit: acting is told the limit in the place of the cost.
+One policy serves every limit: while acting, the limit takes the place of the episode's cost.
 
 - conditioning, (s, C of the episode): `conditioned`
 - imitation of every transition alike: `BC.update`
@@ -22,7 +22,7 @@ from surefoot.types import GROUP, UNKNOWN_AHEAD, DataSpec, Metrics, Phase, Polic
 
 @dataclass(frozen=True)
 class MultiTaskBC:
-    """Hyper-parameters: behaviour cloning's, and the unit of costs."""
+    """Multi-task behaviour cloning: the hyper-parameters of `BC`, and the unit of costs."""
 
     cloning: BC = field(default_factory=BC, metadata={GROUP: BC})
     """What imitates."""
@@ -41,40 +41,60 @@ class MultiTaskBC:
     # --- data and phases ---
 
     def prepare(self, dataset: Dataset, task: Task) -> Transition:
-        """The dataset as it is, actions clipped."""
+        """All transitions of the dataset, actions clipped to [-1, 1]."""
         return self.cloning.prepare(dataset, task)
 
     def without_rewards(self) -> tuple["MultiTaskBC", list[str]]:
-        """Itself: it reads none."""
+        """The same algorithm without remarks: behaviour cloning reads no rewards."""
         return self, []
 
     @property
     def phases(self) -> tuple[Phase, ...]:
+        """The only phase, `policy`."""
         return self.cloning.phases
 
     @property
     def budget_discount(self) -> float:
-        """Limits are plain sums of costs."""
+        """1: budgets are undiscounted costs."""
         return 1.0
 
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> Any:
-        """Fresh networks."""
+        """Fresh networks of `BC` with one more input.
+
+        Args:
+            spec: Shapes of the data.
+            key: Random key of the parameters.
+            statistics: None; the data have none.
+
+        Returns:
+            The state before the first update.
+        """
         return self.cloning.init(replace(spec, observation_dim=spec.observation_dim + 1), key)
 
     def update(self, state: Any, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
-        """One gradient step of imitation, conditioned on the costs of the episodes."""
+        """One gradient step of imitation, conditioned on the costs of the episodes.
+
+        Args:
+            state: Training state.
+            batch: b transitions with the costs of their episodes.
+            key: Random key of the update.
+            phase: `policy`.
+
+        Returns:
+            (state, metrics) as of `BC.update`.
+        """
         observation = conditioned(batch.observation, batch.episode_cost, self.cost_unit)
         batch = batch._replace(observation=observation)
         return self.cloning.update(state, batch, key, phase=phase)
 
     def sample_weights(self, state: Any, data: Transition, *, phase: str) -> Float[Array, " n"]:
-        """Every transition of a finished episode alike: what another will cost is not known."""
+        """Weights [n]: 1 for transitions of finished episodes, 0 for others, whose cost is not known."""
         return (data.episode_cost < UNKNOWN_AHEAD).astype(jnp.float32)
 
     def policy(self, state: Any) -> Policy:
-        """Imitation of episodes that cost as much as the limit that acting began with."""
+        """Policy that imitates episodes whose cost is the budget of the episode's first step."""
         inner = self.cloning.policy(state)
 
         def act(
@@ -92,5 +112,14 @@ class MultiTaskBC:
 def conditioned(
     observation: Float[Array, "b obs"], cost: Float[Array, " b"], unit: float
 ) -> Float[Array, "b obs_and_one"]:
-    """The observation with a cost, in its unit, as its last number."""
+    """Observations with the episode's cost as their last number.
+
+    Args:
+        observation: Observations, [b, obs].
+        cost: Undiscounted costs of the episodes, [b].
+        unit: Cost that the network reads as 1.
+
+    Returns:
+        Inputs of the network, [b, obs + 1].
+    """
     return jnp.concatenate([observation, (cost / unit)[:, None]], -1)

@@ -48,7 +48,7 @@ from surefoot.types import GROUP, DataSpec, Metrics, Policy, PolicyInputs, Trans
 
 @dataclass(frozen=True)
 class BCQLag(LimitedInTraining):
-    """Hyper-parameters; the values here are OSRL's, with the corrected behaviour."""
+    """BCQ-Lag; the defaults are OSRL's, with its faults corrected."""
 
     training: BaselineConfig = field(default_factory=BaselineConfig, metadata={GROUP: BaselineConfig})
     """Sizes and learning."""
@@ -74,7 +74,16 @@ class BCQLag(LimitedInTraining):
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> "BCQLagState":
-        """Fresh networks."""
+        """Fresh networks and optimizers.
+
+        Args:
+            spec: Shapes of the data.
+            key: Random key of the parameters.
+            statistics: None; the data have none.
+
+        Returns:
+            The state before the first update.
+        """
         k_actor, k_critics, k_vae = jax.random.split(key, 3)
         inputs, hidden = spec.observation_dim + spec.action_dim, self.training.hidden
         actor = DeterministicActor.create(k_actor, inputs, hidden, spec.action_dim, activation="tanh")
@@ -89,12 +98,22 @@ class BCQLag(LimitedInTraining):
     def update(
         self, state: "BCQLagState", batch: Transition, key: Key[Array, ""], *, phase: str
     ) -> tuple["BCQLagState", Metrics]:
-        """One update of every network on the batch."""
+        """One update of every network on the batch.
+
+        Args:
+            state: Training state.
+            batch: b transitions.
+            key: Random key of latent numbers.
+            phase: `joint`.
+
+        Returns:
+            (state, metrics), as of `step`.
+        """
         latent_dim = state.vae.network.latent_dim
         return step(state, batch, draw_noise(key, len(batch.reward), latent_dim, self.num_candidates), self)
 
     def policy(self, state: "BCQLagState") -> Policy:
-        """The best of several candidates within the limit."""
+        """Policy that executes the best of several candidates within the limit."""
         vae, count = state.vae.network, 1 if self.training.reference_code else self.num_candidates
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
@@ -111,12 +130,21 @@ class BCQLag(LimitedInTraining):
     def action_value(
         self, state: "BCQLagState", observation: Float[Array, "n obs"], action: Float[Array, "n act"]
     ) -> Float[Array, " n"]:
-        """Q [n], in the units of the scaled rewards."""
+        """Q of actions, the smaller of two groups.
+
+        Args:
+            state: Training state.
+            observation: Observations, [n, obs].
+            action: Actions in [-1, 1], [n, act].
+
+        Returns:
+            Q, [n], in units of the scaled rewards.
+        """
         return values_of(state.critics, observation, action, self.training.cost_reduction)[1]
 
 
 class BCQLagState(NamedTuple):
-    """Networks with their optimizers and moving averages, and the multiplier."""
+    """Training state: networks with optimizers and moving averages, and the multiplier's controller."""
 
     actor: Trained
     critics: RewardAndCost
@@ -125,20 +153,30 @@ class BCQLagState(NamedTuple):
 
 
 class BCQNoise(NamedTuple):
-    """Standard normal numbers of an update."""
+    """Standard normal numbers of one update."""
 
     latent: Float[Array, "b latent"]
-    """Of the autoencoder's step."""
+    """For the autoencoder's step."""
     candidates: Float[Array, "n b latent"]
-    """Of the targets."""
+    """For candidates of the targets."""
     candidates_of_costs: Float[Array, "n b latent"]
-    """Of those of costs, in OSRL's code alone."""
+    """For candidates of the cost's target, in OSRL's code alone."""
     action: Float[Array, "b latent"]
-    """Of the action that the actor moves."""
+    """For the action that the actor perturbs."""
 
 
 def draw_noise(key: Key[Array, ""], batch_size: int, latent_dim: int, num_candidates: int) -> BCQNoise:
-    """All random numbers of one update."""
+    """Draw all random numbers of one update.
+
+    Args:
+        key: Random key.
+        batch_size: Transitions b.
+        latent_dim: Latent numbers of an action.
+        num_candidates: Candidates N a state.
+
+    Returns:
+        Standard normal numbers.
+    """
     noise = jax.random.normal(key, (2 * num_candidates + 2, batch_size, latent_dim))
     return BCQNoise(noise[0], noise[2 : 2 + num_candidates], noise[2 + num_candidates :], noise[1])
 
@@ -153,13 +191,34 @@ def candidates_of(
     latent: Float[Array, "*n b latent"],
     config: BCQLag,
 ) -> Float[Array, "*n b act"]:
-    """clip(a + Phi xi(s, a), +-1) of decoded actions a."""
+    """Perturbed decoded actions clip(a + Phi xi(s, a), +-1).
+
+    Args:
+        vae: Decodes actions a.
+        actor: xi, in [-1, 1].
+        observation: Observations, [b, obs].
+        latent: Latent numbers, [*n, b, latent].
+        config: `perturbation` is Phi.
+
+    Returns:
+        Actions, [*n, b, act].
+    """
     action = vae.decode(observation, latent)
     return jnp.clip(action + config.perturbation * actor(observation, action), -1.0, 1.0)
 
 
 def step(state: BCQLagState, batch: Transition, noise: BCQNoise, config: BCQLag) -> tuple[BCQLagState, Metrics]:
-    """One update of the autoencoder, the critics, the actor with the multiplier, and the moving averages."""
+    """One update of the autoencoder, the critics, the actor with the multiplier, and the moving averages.
+
+    Args:
+        state: Training state.
+        batch: b transitions.
+        noise: Random numbers of the update.
+        config: Hyper-parameters.
+
+    Returns:
+        (state, metrics) under `vae/`, `reward/`, `cost/` and `actor/`.
+    """
     training, how = config.training, config.training.cost_reduction
     vae, metrics = step_vae(state.vae, batch, noise.latent, config.vae)
 
@@ -193,7 +252,20 @@ def actor_loss(
     latent: Float[Array, "b latent"],
     config: BCQLag,
 ) -> tuple[Float[Array, ""], tuple[PIDState | ErrorPIDState, Metrics]]:
-    """-mean Q of perturbed decoded actions with the limit's term; also the multiplier's controller after it."""
+    """-mean Q of perturbed decoded actions with the limit's term, (-Q + lambda (Q_c - q)) / (1 + lambda).
+
+    Args:
+        actor: Perturbs decoded actions.
+        vae: Decodes actions.
+        critics: Critics after their step.
+        multiplier: Controller of lambda before the update.
+        observation: Observations, [b, obs].
+        latent: Latent numbers, [b, latent].
+        config: Hyper-parameters.
+
+    Returns:
+        `(loss, (controller of lambda, metrics))`: `actor/loss`, mean Q_c `actor/cost`, and `actor/lambda`.
+    """
     action = candidates_of(vae, actor, observation, latent, config)
     cost, value = values_of(critics, observation, action, config.training.cost_reduction)
     loss, moved = penalized(-value.mean(), cost, multiplier, limit=config.threshold, gains=config.gains)

@@ -73,7 +73,7 @@ class SupportConfig(Ranged, part="support"):
 
 @dataclass(frozen=True)
 class BEARLag(LimitedInTraining):
-    """Hyper-parameters; the values here are OSRL's, with the corrected behaviour."""
+    """BEAR-Lag; the defaults are OSRL's, with its faults corrected."""
 
     training: BaselineConfig = field(
         default_factory=lambda: BaselineConfig(updates=300_000), metadata={GROUP: BaselineConfig}
@@ -98,7 +98,16 @@ class BEARLag(LimitedInTraining):
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> "BEARLagState":
-        """Fresh networks."""
+        """Fresh networks and optimizers.
+
+        Args:
+            spec: Shapes of the data.
+            key: Random key of the parameters.
+            statistics: None; the data have none.
+
+        Returns:
+            The state before the first update.
+        """
         k_actor, k_critics, k_vae = jax.random.split(key, 3)
         actor = SquashedGaussianActor.create(k_actor, spec.observation_dim, self.training.hidden, spec.action_dim)
         vae = ActionVAE.create(k_vae, spec.observation_dim, spec.action_dim, self.vae)
@@ -114,11 +123,21 @@ class BEARLag(LimitedInTraining):
     def update(
         self, state: "BEARLagState", batch: Transition, key: Key[Array, ""], *, phase: str
     ) -> tuple["BEARLagState", Metrics]:
-        """One update of every network on the batch."""
+        """One update of every network on the batch.
+
+        Args:
+            state: Training state.
+            batch: b transitions.
+            key: Random key of latent numbers and actions.
+            phase: `joint`.
+
+        Returns:
+            (state, metrics), as of `step`.
+        """
         return step(state, batch, draw_noise(key, batch.action, state.vae.network.latent_dim, self), self)
 
     def policy(self, state: "BEARLagState") -> Policy:
-        """The mean of the actor, squashed."""
+        """Policy that executes the squashed mean of the actor."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
             return carry, jnp.tanh(state.actor.network(inputs.observation).mean)
@@ -128,40 +147,59 @@ class BEARLag(LimitedInTraining):
     def action_value(
         self, state: "BEARLagState", observation: Float[Array, "n obs"], action: Float[Array, "n act"]
     ) -> Float[Array, " n"]:
-        """Q [n], in the units of the scaled rewards."""
+        """Q of actions, the smaller of two groups.
+
+        Args:
+            state: Training state.
+            observation: Observations, [n, obs].
+            action: Actions in [-1, 1], [n, act].
+
+        Returns:
+            Q, [n], in units of the scaled rewards.
+        """
         return values_of(state.critics, observation, action, self.training.cost_reduction)[1]
 
 
 class BEARLagState(NamedTuple):
-    """Networks with their optimizers and moving averages, and the multipliers."""
+    """Training state: networks with optimizers and moving averages, and both multipliers."""
 
     actor: Trained
     critics: RewardAndCost
     vae: Trained
     multiplier: PIDState | ErrorPIDState
-    """Of the limit on costs."""
+    """Controller of the limit's multiplier."""
     log_alpha: Float[Array, ""]
-    """Of the discrepancy."""
+    """Logarithm of the discrepancy's multiplier."""
     updates: Float[Array, ""]
 
 
 class BEARNoise(NamedTuple):
-    """Standard normal numbers of an update."""
+    """Standard normal numbers of one update."""
 
     latent: Float[Array, "b latent"]
-    """Of the autoencoder's step."""
+    """For the autoencoder's step."""
     next_actions: Float[Array, "n b act"]
-    """Of the targets."""
+    """For the actor's samples in the targets."""
     next_actions_of_costs: Float[Array, "n b act"]
-    """Of those of costs, in OSRL's code alone."""
+    """For the actor's samples in the cost's target, in OSRL's code alone."""
     support: Float[Array, "m b latent"]
-    """Of the autoencoder's actions."""
+    """For the autoencoder's actions."""
     actions: Float[Array, "m b act"]
-    """Of the actor's."""
+    """For the actor's actions."""
 
 
 def draw_noise(key: Key[Array, ""], action: Float[Array, "b act"], latent_dim: int, config: BEARLag) -> BEARNoise:
-    """All random numbers of one update."""
+    """Draw all random numbers of one update.
+
+    Args:
+        key: Random key.
+        action: The batch's actions, of which the shape [b, act] counts.
+        latent_dim: Latent numbers of an action.
+        config: Numbers of samples.
+
+    Returns:
+        Standard normal numbers.
+    """
     k_latent, k_action = jax.random.split(key)
     samples, candidates = config.support.num_samples, config.num_candidates
     latent = jax.random.normal(k_latent, (1 + samples, len(action), latent_dim))
@@ -174,7 +212,17 @@ def draw_noise(key: Key[Array, ""], action: Float[Array, "b act"], latent_dim: i
 
 
 def step(state: BEARLagState, batch: Transition, noise: BEARNoise, config: BEARLag) -> tuple[BEARLagState, Metrics]:
-    """One update of the autoencoder, the critics, the actor with both multipliers, and the moving averages."""
+    """One update of the autoencoder, the critics, the actor with both multipliers, and the moving averages.
+
+    Args:
+        state: Training state.
+        batch: b transitions.
+        noise: Random numbers of the update.
+        config: Hyper-parameters.
+
+    Returns:
+        (state, metrics) under `vae/`, `reward/`, `cost/` and `actor/`.
+    """
     training, how = config.training, config.training.cost_reduction
     vae, metrics = step_vae(state.vae, batch, noise.latent, config.vae)
     before = state.actor.target(batch.next_observation)
@@ -209,8 +257,21 @@ def actor_loss(
     noise: Float[Array, "m b act"],
     config: BEARLag,
 ) -> tuple[Float[Array, ""], tuple[PIDState | ErrorPIDState, Float[Array, ""], Metrics]]:
-    """-mean Q of the actor's first sample, the multiplied discrepancy of all from the `support`, and the limit's term;
-    also the limit's controller after it, and the mean discrepancy."""
+    """-mean Q + alpha (MMD - epsilon), with the limit's term: (loss + lambda (Q_c - q)) / (1 + lambda).
+
+    Args:
+        actor: Gaussian actor before tanh.
+        state: Training state: multipliers, and updates done.
+        critics: Critics after their step.
+        observation: Observations, [b, obs].
+        support: Decoded actions before tanh, m a state, [m, b, act].
+        noise: Standard normal numbers of the actor's m samples, [m, b, act]; Q reads the first.
+        config: Hyper-parameters.
+
+    Returns:
+        `(loss, (controller of lambda, mean discrepancy, metrics))`: `actor/loss`, mean Q_c `actor/cost`, `actor/lambda`
+        and `actor/discrepancy`.
+    """
     raw = drawn(actor(observation), noise)
     cost, value = values_of(critics, observation, jnp.tanh(raw[0]), config.training.cost_reduction)
     distance = mean_discrepancy(support, raw, kernel=config.support.kernel, sigma=config.support.sigma).mean()

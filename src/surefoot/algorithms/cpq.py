@@ -50,7 +50,7 @@ from surefoot.types import GROUP, DataSpec, Metrics, Policy, PolicyInputs, Trans
 
 @dataclass(frozen=True)
 class CPQ(LimitedInTraining):
-    """Hyper-parameters; the values here are OSRL's, with the corrected behaviour."""
+    """CPQ (Xu et al., 2022); the defaults are OSRL's, with its faults corrected."""
 
     training: BaselineConfig = field(
         default_factory=lambda: BaselineConfig(actor_learning_rate=1e-4), metadata={GROUP: BaselineConfig}
@@ -78,7 +78,7 @@ class CPQ(LimitedInTraining):
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> "CPQState":
-        """Fresh networks."""
+        """Fresh networks and optimizers."""
         k_actor, k_critics, k_vae = jax.random.split(key, 3)
         actor = SquashedGaussianActor.create(k_actor, spec.observation_dim, self.training.hidden, spec.action_dim)
         vae = ActionVAE.create(k_vae, spec.observation_dim, spec.action_dim, self.vae)
@@ -92,12 +92,12 @@ class CPQ(LimitedInTraining):
     def update(
         self, state: "CPQState", batch: Transition, key: Key[Array, ""], *, phase: str
     ) -> tuple["CPQState", Metrics]:
-        """One update of every network on the batch."""
+        """One update of every network on the batch, in the phase `joint`; returns (state, metrics) as of `step`."""
         latent_dim = state.vae.network.latent_dim
         return step(state, batch, draw_noise(key, batch.action, latent_dim, self.num_actions), self)
 
     def policy(self, state: "CPQState") -> Policy:
-        """The mean of the actor, squashed."""
+        """Policy that executes the squashed mean of the actor."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
             return carry, jnp.tanh(state.actor.network(inputs.observation).mean)
@@ -107,12 +107,12 @@ class CPQ(LimitedInTraining):
     def action_value(
         self, state: "CPQState", observation: Float[Array, "n obs"], action: Float[Array, "n act"]
     ) -> Float[Array, " n"]:
-        """Q [n], in the units of the scaled rewards."""
+        """Q of actions [n], the smallest of the ensemble, in units of the scaled rewards."""
         return reduced(critic_values(state.critics.reward.network, observation, action), "min")
 
 
 class CPQState(NamedTuple):
-    """Networks with their optimizers and moving averages, and the multiplier."""
+    """Training state: networks with optimizers and moving averages, and the multiplier of unsupported actions."""
 
     actor: Trained
     critics: RewardAndCost
@@ -121,19 +121,29 @@ class CPQState(NamedTuple):
 
 
 class CPQNoise(NamedTuple):
-    """Standard normal numbers of an update."""
+    """Standard normal numbers of one update."""
 
     latent: Float[Array, "b latent"]
     next_action: Float[Array, "b act"]
-    """Of the reward target."""
+    """For the policy's action in the reward target."""
     next_action_of_costs: Float[Array, "b act"]
     candidates: Float[Array, "n b act"]
-    """Of the actions among which unsupported ones are looked for."""
+    """For the actions among which unsupported ones are looked for."""
     action: Float[Array, "b act"]
 
 
 def draw_noise(key: Key[Array, ""], action: Float[Array, "b act"], latent_dim: int, num_actions: int) -> CPQNoise:
-    """All random numbers of one update."""
+    """Draw all random numbers of one update.
+
+    Args:
+        key: Random key.
+        action: The batch's actions, of which the shape [b, act] counts.
+        latent_dim: Latent numbers of an action.
+        num_actions: Actions N a state among which unsupported ones are looked for.
+
+    Returns:
+        Standard normal numbers.
+    """
     size, count = action.shape[-1], latent_dim + (num_actions + 3) * action.shape[-1]
     rows = jax.random.normal(key, (action.shape[0], count))
     latent, first, second, third, rest = jnp.split(rows, [latent_dim + i * size for i in range(4)], axis=-1)
@@ -145,8 +155,11 @@ def draw_noise(key: Key[Array, ""], action: Float[Array, "b act"], latent_dim: i
 
 
 def step(state: CPQState, batch: Transition, noise: CPQNoise, config: CPQ) -> tuple[CPQState, Metrics]:
-    """One update of the autoencoder, the reward critic, the cost critic with the multiplier, the actor, and the moving
-    averages."""
+    """One update of the autoencoder, Q, Q_c with its multiplier, the actor, and the moving averages.
+
+    Returns:
+        (state, metrics) under `vae/`, `reward/`, `cost/` and `actor/`.
+    """
     vae, metrics = step_vae(state.vae, batch, noise.latent, config.vae)
     reward, reward_metrics = step_reward(state, batch, noise.next_action, config)
     cost, log_alpha, cost_metrics = step_cost(state._replace(vae=vae), batch, noise, config)
@@ -166,7 +179,17 @@ def step(state: CPQState, batch: Transition, noise: CPQNoise, config: CPQ) -> tu
 def step_reward(
     state: CPQState, batch: Transition, noise: Float[Array, "b act"], config: CPQ
 ) -> tuple[Trained, Metrics]:
-    """One gradient step of Q, whose targets bootstrap only from next actions within the cost limit."""
+    """One gradient step of Q on r + gamma 1[Q_c(s', a') <= q] Q(s', a').
+
+    Args:
+        state: Training state.
+        batch: b transitions.
+        noise: Standard normal numbers of the next action, [b, act].
+        config: Hyper-parameters.
+
+    Returns:
+        `(critic, metrics)`: `reward/critic_loss`, `reward/target`.
+    """
     training, critics = config.training, state.critics
     action = jnp.tanh(drawn(state.actor.network(batch.next_observation), noise))
     cost = reduced(critic_values(critics.cost.target, batch.next_observation, action), training.cost_reduction)
@@ -184,7 +207,17 @@ def unsupported_actions(
     *,
     share: float,
 ) -> tuple[Float[Array, "k obs"], Float[Array, "k act"]]:
-    """The states and actions with the largest divergence of their latent numbers, a share of all candidates."""
+    """The states and actions whose latent numbers diverge most from a standard normal distribution.
+
+    Args:
+        vae: Autoencoder of the data's actions.
+        observation: Observations, [b, obs].
+        candidates: n actions each, [n, b, act].
+        share: Share of all n b candidates that counts as unsupported, in (0, 1].
+
+    Returns:
+        (observations [k, obs], actions [k, act]).
+    """
     divergence = latent_divergence(vae.encode(observation, candidates)).reshape(-1)
     count = divergence.size - math.ceil((1.0 - share) * (divergence.size - 1))
     _, rows = jax.lax.top_k(jax.lax.stop_gradient(divergence), count)
@@ -199,29 +232,51 @@ def cost_loss(
     alpha: Float[Array, ""],
     config: CPQ,
 ) -> Float[Array, ""]:
-    """Regression of Q_c on y_c, less alpha times the mean Q_c of unsupported actions above its floor.
+    """E[(Q_c - y_c)^2] - alpha (mean Q_c of unsupported actions - their floor).
 
     The gradient goes through `unsupported` (`unsupported_cost`); in OSRL's code it does not, so that alpha does
     nothing.
+
+    Args:
+        critic: Ensemble of cost critics.
+        batch: b transitions.
+        target: Bellman targets y_c, [b].
+        unsupported: Mean Q_c of unsupported actions, a scalar.
+        alpha: Multiplier, a scalar.
+        config: `unsupported_cost` times the limit q is the floor.
+
+    Returns:
+        The loss, a scalar.
     """
     excess = unsupported - config.unsupported_cost * config.threshold
     return regression_loss(critic, batch.observation, batch.action, target) - alpha * excess
 
 
 def unsupported_cost(critic: MLP, unsupported: Any, config: CPQ) -> Float[Array, ""]:
-    """The mean Q_c of unsupported actions."""
+    """Mean Q_c of unsupported (observations [k, obs], actions [k, act]), a scalar."""
     return reduced(critic_values(critic, *unsupported), config.training.cost_reduction).mean()
 
 
 def reference_unsupported_cost(critic: MLP, unsupported: Any, count: int, config: CPQ) -> Float[Array, ""]:
-    """OSRL's code: the supported ones of `count` actions enter the mean as 0."""
+    """OSRL's code: mean Q_c over all `count` candidates, in which supported ones count as 0."""
     return reduced(critic_values(critic, *unsupported), config.training.cost_reduction).sum() / count
 
 
 def step_cost(
     state: CPQState, batch: Transition, noise: CPQNoise, config: CPQ
 ) -> tuple[Trained, Float[Array, ""], Metrics]:
-    """One gradient step of Q_c, then one of the multiplier alpha."""
+    """One gradient step of Q_c, then one of the multiplier alpha.
+
+    Args:
+        state: Training state, whose autoencoder has made its step.
+        batch: b transitions.
+        noise: Random numbers of the update.
+        config: Hyper-parameters.
+
+    Returns:
+        `(critic, log alpha, metrics)`: `cost/critic_loss`, `cost/target`, mean Q_c of unsupported actions
+        `cost/unsupported`, and `cost/alpha`.
+    """
     training, critic = config.training, state.critics.cost
     actor = state.actor.network
     action = jnp.tanh(drawn(actor(batch.next_observation), noise.next_action_of_costs))
@@ -255,7 +310,19 @@ def actor_loss(
     noise: Float[Array, "b act"],
     config: CPQ,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """-mean(1[Q_c <= q] Q) of the actor's actions; the metrics say for how many of them the policy learns."""
+    """-mean(1[Q_c <= q] Q) of the actor's actions.
+
+    Args:
+        actor: Gaussian actor before tanh.
+        critics: Critics after their step.
+        observation: Observations, [b, obs].
+        noise: Standard normal numbers of the actions, [b, act].
+        config: Hyper-parameters; with `stranded` the loss is mean Q_c where no action of the batch is within the limit.
+
+    Returns:
+        `(loss, metrics)`: `actor/loss`, the share of actions within the limit `actor/within_limit`, and mean Q_c
+        `actor/cost`.
+    """
     action = jnp.tanh(drawn(actor(observation), noise))
     cost = reduced(critic_values(critics.cost.network, observation, action), config.training.cost_reduction)
     value = reduced(critic_values(critics.reward.network, observation, action), "min")

@@ -1,5 +1,7 @@
-"""Shared parts of FOSP and SafeDreamer: hyper-parameters, data, phases, and the world model's share of an update. FOSP
-and SafeDreamer add critics, an actor and a way to act."""
+"""Shared parts of FOSP and SafeDreamer: hyper-parameters, data, phases, and the world model's part of an update.
+
+FOSP and SafeDreamer add critics, an actor and a policy.
+"""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -79,13 +81,20 @@ class ImaginedCostLimit(Ranged):
     """First values and growth of the multiplier of the imagined cost."""
 
     def excess(self, returns: Float[Array, "h n"]) -> Float[Array, ""]:
-        """g: how far returns of imagined costs lie above the limit."""
+        """g: how far the returns of imagined costs lie above the limit.
+
+        Args:
+            returns: Lambda-returns of costs along H steps from n states, [H, n].
+
+        Returns:
+            A scalar; > 0 is above the limit.
+        """
         return (returns.sum(0) if self.pessimistic else returns.mean(0)).mean() - self.cost_limit
 
 
 @dataclass(frozen=True)
 class Dreamer(Ranged, ABC):
-    """Hyper-parameters of schedule, world model, critics and actor; the values here are the full preset's."""
+    """Hyper-parameters of schedule, world model, critics and actor; the defaults are those of the full preset."""
 
     schedule: Literal["joint", "decoupled"] = "joint"
     """joint: model, critics and actor in every update. decoupled: the model first, then the others on its frozen
@@ -112,7 +121,18 @@ class Dreamer(Ranged, ABC):
     # --- data and phases ---
 
     def prepare(self, dataset: Dataset | FrameData, task: Task) -> FrameWindows | FrameStream:
-        """Windows of frames; frames stay in their files if they lie there, transitions become frames first."""
+        """Windows of frames; transitions become frames first, and frames in files stay there.
+
+        Args:
+            dataset: Logged transitions or frames.
+            task: Task of the data.
+
+        Returns:
+            Windows in memory, or a stream of windows from files.
+
+        Raises:
+            ConfigError: `scale_observations` is set for a task of images.
+        """
         if self.scale_observations and task.image_shape is not None:
             raise ConfigError(f"scale_observations: expected False for {task.name}, whose observations are images.")
         frames = dataset if isinstance(dataset, FrameData) else frames_of(dataset)
@@ -132,7 +152,15 @@ class Dreamer(Ranged, ABC):
         return tuple(phase for phase in phases if phase.updates > 0)
 
     def first_scales(self, spec: DataSpec, statistics: ObservationScales | None) -> ObservationScales | None:
-        """Observation scales of the first state: the data's, else the identity; None where nothing is scaled."""
+        """Observation scales of the first state.
+
+        Args:
+            spec: Shapes of the data.
+            statistics: Scales of the data, or None.
+
+        Returns:
+            The data's scales, else the identity; None where observations are not scaled.
+        """
         none = ObservationScales.none(spec.observation_dim) if self.scale_observations else None
         return none if statistics is None else statistics
 
@@ -144,21 +172,43 @@ class Dreamer(Ranged, ABC):
 
     @property
     def window(self) -> int:
-        """Frames per window."""
+        """Frames of a window."""
         return self.training.window
 
     def frozen(self, state: Any) -> Any:
-        """The state that fine-tuning begins with."""
+        """State that fine-tuning begins with."""
         return state
 
     def after_episodes(self, state: Any, costs: Float[Array, " n"], lengths: Float[Array, " n"]) -> Any:
-        """The state after n episodes online of these costs and lengths."""
+        """State after n episodes online.
+
+        Args:
+            state: Training state.
+            costs: Costs of the episodes, [n].
+            lengths: Decisions of the episodes, [n].
+
+        Returns:
+            The state; here unchanged.
+        """
         return state
 
     # --- updates of states that have a `model`, a `model_optimizer` and `scales` ---
 
     def update(self, state: Any, batch: Frames, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
-        """One update of the given phase; in the joint phase the policy learns from the states the model inferred."""
+        """One update of the given phase; in `joint` the policy learns from the states that the model has just inferred.
+
+        Args:
+            state: Training state with a `model`, a `model_optimizer` and `scales`.
+            batch: B windows of T frames.
+            key: Random key of the update.
+            phase: `joint`, `model` or `policy`.
+
+        Returns:
+            (state, metrics).
+
+        Raises:
+            ConfigError: `phase` is unknown.
+        """
         k_model, k_policy = jax.random.split(key)
         batch = batch._replace(observation=scaled(batch.observation, state.scales))
         if phase == "policy":
@@ -178,10 +228,28 @@ class Dreamer(Ranged, ABC):
 
     @abstractmethod
     def update_policy(self, state: Any, batch: Frames, latent: Latent, key: Key[Array, ""]) -> tuple[Any, Metrics]:
-        """One update of critics and actor on the world model's states [B, T, ...] along the batch."""
+        """One update of critics and actor.
+
+        Args:
+            state: Training state.
+            batch: B windows of T frames.
+            latent: The world model's states along the windows, [B, T, ...].
+            key: Random key of the rollout.
+
+        Returns:
+            (state, metrics).
+        """
 
     def imagined_starts(self, batch: Frames, latent: Latent) -> tuple[Latent, Float[Array, " n"]]:
-        """The states to imagine from, every `imagination_stride`th of each window, and 0 where one is terminal."""
+        """States to imagine from: every `imagination_stride`-th of each window.
+
+        Args:
+            batch: B windows of T frames.
+            latent: The world model's states along the windows, [B, T, ...].
+
+        Returns:
+            (states [n, ...], mask [n] that is 0 where a state is terminal).
+        """
         chosen = slice(None, None, self.imagination.imagination_stride)
         start = jax.tree.map(lambda leaf: leaf[:, chosen].reshape(-1, leaf.shape[-1]), latent)
         return start, 1.0 - batch.terminated[:, chosen].astype(jnp.float32).reshape(-1)

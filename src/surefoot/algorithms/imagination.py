@@ -1,6 +1,6 @@
-"""Imagined rollouts of a world model: returns, weights, losses of two-hot critics; a policy that keeps a belief.
+"""Imagined rollouts of a world model: returns, weights, losses of two-hot critics, and a policy that keeps a belief.
 
-FOSP and SafeDreamer share them. Steps of the data in latent space stand beside the imagined ones.
+FOSP and SafeDreamer share them. `Steps` are the data's steps in latent space.
 """
 
 from collections.abc import Callable
@@ -18,38 +18,38 @@ from surefoot.types import Policy, PolicyInputs
 from surefoot.world_model import Imagined, Latent, WorldModel, WorldModelConfig
 
 Choose = Callable[[Float[Array, "n features"], Key[Array, ""]], Float[Array, "n act"]]
-"""(features, a key) -> actions."""
+"""From (features, a key) to actions."""
 ChooseWithMemory = Callable[[Any, Latent, Key[Array, ""]], tuple[Any, Float[Array, "n act"]]]
-"""(memory, states, a key) -> (memory, actions)."""
+"""From (memory, states, a key) to (memory, actions)."""
 
 
 def pair(features: Float[Array, "*b features"], action: Float[Array, "*b act"]) -> Float[Array, "*b in"]:
-    """[z, a], which a Q reads."""
+    """Inputs [z, a] of a Q-network, [*b, features + act]."""
     return jnp.concatenate([features, action], -1)
 
 
 class Steps(NamedTuple):
-    """Steps of the data between latent states, transition-indexed: n = B (T - 1) of them, gradients stopped."""
+    """Steps of the data between latent states: n = B (T - 1) transitions, gradients stopped."""
 
     features: Float[Array, "n features"]
     action: Float[Array, "n act"]
     next_features: Float[Array, "n features"]
     reward: Float[Array, " n"]
-    """Of the step."""
+    """Reward of the step."""
     cost: Float[Array, " n"]
-    """Of the step."""
+    """Cost of the step."""
     cost_here: Float[Array, " n"]
-    """Of being in the state left."""
+    """Cost of being in the state that the step leaves."""
     continues: Float[Array, " n"]
     """0 where the state entered is terminal."""
     continues_here: Float[Array, " n"]
-    """0 where the state left is terminal: then there was no step."""
+    """0 where the state left is terminal, so that there was no step."""
     mask: Float[Array, " n"]
     """1 where there was a step: the next frame belongs to the same episode."""
 
 
 def steps_of(features: Float[Array, "b t features"], frames: Frames) -> Steps:
-    """The steps between neighbouring frames of windows. Rewards and costs of frame t + 1 are those of step t."""
+    """Steps between neighboring frames of B windows of T; reward and cost of frame t + 1 belong to step t."""
 
     def rows(values: Array) -> Array:
         return values.reshape(-1, *values.shape[2:])
@@ -76,7 +76,10 @@ def posterior_states(
     config: WorldModelConfig,
     encoded_at_once: int | None = None,
 ) -> Latent:
-    """Posterior states [B, T, ...] of a window, float32, without a gradient; see `world_model.observe`."""
+    """Posterior states [B, T, ...] of windows, float32, without a gradient (`world_model.observe`).
+
+    Only `encoded_at_once` frames' activations are in memory together; None: all.
+    """
     precise = world_model.in_precision(model, config)
     seen = world_model.observe(precise, frames, key, encoded_at_once=encoded_at_once)
     return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf.astype(jnp.float32)), seen.latent)
@@ -92,11 +95,17 @@ def lambda_returns(
     *,
     mixing: float,
 ) -> Float[Array, "states n"]:
-    """G_t = r_{t+1} + d_{t+1} [(1 - lambda) V_{t+1} + lambda G_{t+1}] and G_H = V_H, for t = 0, ..., H (TD(lambda),
-    Sutton; DreamerV3, equation 7).
+    """Lambda-returns G_t = r_{t+1} + d_{t+1} [(1 - lambda) V_{t+1} + lambda G_{t+1}], G_H = V_H (DreamerV3, equation
+    7).
 
-    Row t of `reward` and `discount` (gamma times the probability of going on) is what arriving in state t + 1 brings;
-    `value` [H + 1, n] is that of every state.
+    Args:
+        reward: Reward or cost of entering state t + 1, [H, n].
+        value: V of every state, [H + 1, n].
+        discount: d_{t+1}: gamma times the probability that the episode goes on, [H, n].
+        mixing: lambda in (0, 1).
+
+    Returns:
+        G_0, ..., G_H, [H + 1, n].
     """
 
     def step(later: Float[Array, " n"], inputs: tuple[Array, Array, Array]) -> tuple[Array, Array]:
@@ -109,30 +118,31 @@ def lambda_returns(
 
 
 def step_weights(discount: Float[Array, "h n"], going_on: Float[Array, " n"]) -> Float[Array, "states n"]:
-    """Weight of each imagined state: gamma to the number of steps times the probability of getting there.
+    """Weight [H + 1, n] of each imagined state: gamma^t times the probability of reaching it, without a gradient.
 
-    `going_on` is 1 - terminated of the states started from, `discount` is gamma times the probability of going on of
-    every later one. No gradient goes through.
+    Args:
+        discount: gamma times the probability that the episode goes on after each step, [H, n].
+        going_on: 0 where the first state is terminal, else 1, [n].
     """
     return jax.lax.stop_gradient(jnp.cumprod(jnp.concatenate([going_on[None], discount]), 0))
 
 
 class Spread(NamedTuple):
-    """A moving average of the range that returns lie in: float32 scalars."""
+    """Moving average of the range of returns; float32 scalars."""
 
     low: Float[Array, ""]
-    """Of the 5th percentile."""
+    """Average of the 5th percentile."""
     high: Float[Array, ""]
-    """Of the 95th percentile."""
+    """Average of the 95th percentile."""
 
 
 def init_spread() -> Spread:
-    """Before any return was seen."""
+    """Spread before the first return: 0 to 0."""
     return Spread(jnp.zeros(()), jnp.zeros(()))
 
 
 def update_spread(spread: Spread, values: Float[Array, "*n"], *, rate: float) -> Spread:
-    """The share `rate` of the new percentiles enters."""
+    """Move a spread towards the percentiles of new returns [*n], of which the share `rate` in (0, 1] enters."""
     low, high = jnp.percentile(jax.lax.stop_gradient(values), jnp.array([5.0, 95.0]))
     return Spread(spread.low + rate * (low - spread.low), spread.high + rate * (high - spread.high))
 
@@ -149,10 +159,17 @@ def scale_of(spread: Spread) -> Float[Array, ""]:
 def asymmetric_loss(
     logits: Float[Array, "*b bins"], target: Float[Array, "*b"], *, expectile: float, lower: bool
 ) -> Float[Array, "*b"]:
-    """Cross-entropy with weight `expectile` where the target lies above the prediction and 1 - `expectile` elsewhere;
-    with `lower` the weights swap. Near 1 the prediction becomes a soft maximum (minimum) of the targets.
+    """Two-hot form of `expectile_loss` (FOSP, arXiv 2407.04942): cross-entropy with asymmetric weights.
 
-    The two-hot form of `expectile_loss` (FOSP, arXiv 2407.04942).
+    Args:
+        logits: Two-hot logits of the prediction, [*b, bins].
+        target: Targets, [*b].
+        expectile: Weight where the target lies above the prediction; 1 - `expectile` elsewhere. Near 1 the prediction
+            is a soft maximum of the targets.
+        lower: Swap the weights: a soft minimum.
+
+    Returns:
+        Terms of the loss, [*b].
     """
     above = target > jax.lax.stop_gradient(two_hot_mean(logits))
     heavy = ~above if lower else above
@@ -160,7 +177,7 @@ def asymmetric_loss(
 
 
 def masked_mean(values: Float[Array, "*b"], mask: Float[Array, "*b"]) -> Float[Array, ""]:
-    """Mean where the mask is 1; 0 where it is 0 everywhere."""
+    """Mean of values [*b] where the mask is 1; 0 where it is 0 everywhere."""
     return (values * mask).sum() / jnp.maximum(mask.sum(), 1.0)
 
 
@@ -168,27 +185,28 @@ def masked_mean(values: Float[Array, "*b"], mask: Float[Array, "*b"]) -> Float[A
 
 
 class ImaginedRollout(NamedTuple):
-    """Imagined trajectories of H steps from N states."""
+    """Imagined trajectories of H steps from n states."""
 
     features: Float[Array, "states n features"]
-    """Of H + 1 states."""
+    """Features of H + 1 states."""
     action: Float[Array, "h n act"]
     reward: Float[Array, "h n"]
-    """Of each step."""
+    """Predicted reward of each step."""
     cost: Float[Array, "h n"]
-    """Of each step."""
+    """Predicted cost of each step."""
     discount: Float[Array, "h n"]
-    """gamma times the probability of going on from the state entered."""
+    """gamma times the probability that the episode goes on from the state entered."""
     weight: Float[Array, "states n"]
-    """How much each state counts."""
+    """Weight of each state in a mean."""
 
     def returns(self, reward: Float[Array, "h n"], value: NormedMLP, *, mixing: float) -> Float[Array, "states n"]:
-        """lambda-returns of `reward` (or of the cost), with the two-hot critic `value` of states at the end."""
+        """Lambda-returns [H + 1, n] of rewards or costs [H, n], with the two-hot critic `value` of states at the
+        end."""
         return lambda_returns(reward, two_hot_mean(value(self.features)), self.discount, mixing=mixing)
 
 
 Earned = Callable[[Steps | ImaginedRollout], Array]
-"""The rewards or the costs of steps."""
+"""Picks the rewards or the costs of steps."""
 
 
 def imagine_rollout(
@@ -202,9 +220,22 @@ def imagine_rollout(
     discount: float,
     config: WorldModelConfig,
 ) -> ImaginedRollout:
-    """Imagine from the states `start` [N, ...], of which `going_on` [N] are not terminal.
+    """Imagine H steps from given states, with actions chosen on the way.
 
-    Gradients go through dynamics and actions, as far as `choose` lets them. The model's parameters are taken as fixed.
+    Gradients go through dynamics and actions, as far as `choose` lets them; the model's parameters are fixed.
+
+    Args:
+        model: World model.
+        start: States to start from, [n, ...].
+        going_on: 0 where such a state is terminal, else 1, [n].
+        choose: (features [n, features], key) -> actions [n, act].
+        key: Random key.
+        horizon: Steps H.
+        discount: gamma, per decision.
+        config: Precision of the model.
+
+    Returns:
+        The rollout.
     """
     model, start = _in_precision(model, start, config)
     imagined = world_model.imagine(
@@ -222,7 +253,7 @@ def imagine_actions(
     discount: float,
     config: WorldModelConfig,
 ) -> ImaginedRollout:
-    """Imagine given actions from the non-terminal states `start` [N, ...]."""
+    """Imagine H steps of given actions [H, n, act] from non-terminal states; arguments as of `imagine_rollout`."""
     model, start = _in_precision(model, start, config)
     imagined = world_model.imagine_actions(model, start, action, key)
     return _predicted(model, imagined, jnp.ones(action.shape[1]), discount)
@@ -257,11 +288,11 @@ class Carry(NamedTuple):
 
     latent: Latent
     action: Float[Array, "n act"]
-    """The one that led here."""
+    """The last action."""
     is_first: Bool[Array, " n"]
-    """Whether nothing was seen yet."""
+    """Whether no observation was seen yet."""
     memory: Any
-    """What its way to choose actions remembers, [n, ...]; None where that is nothing."""
+    """Memory of the way to choose actions, [n, ...]; None where it has none."""
 
 
 def recurrent_policy(
@@ -272,8 +303,18 @@ def recurrent_policy(
     config: WorldModelConfig,
     scales: ObservationScales | None = None,
 ) -> Policy:
-    """The policy that keeps a belief by the world model and acts by `choose(memory, latent, key)`, whose memory before
-    the first step of n episodes is `memory(n)`. `scales`: of observations, where the model sees them scaled."""
+    """Policy that keeps a belief by the world model and chooses actions from it.
+
+    Args:
+        model: World model.
+        choose: (memory, latent states, key) -> (memory, actions [n, act]).
+        memory: Memory of `choose` before the first step of n episodes.
+        config: Precision of the model.
+        scales: Scales of the observations; None where they are not scaled.
+
+    Returns:
+        The policy; its actions are clipped to [-1, 1].
+    """
     model = world_model.in_precision(model, config)
 
     def initial(count: int) -> Carry:
@@ -294,5 +335,5 @@ def recurrent_policy(
 
 
 def without_memory(choose: Choose) -> ChooseWithMemory:
-    """`choose(features, key)` as `recurrent_policy` takes it, with a memory of None."""
+    """A memoryless `choose(features, key)` in the form that `recurrent_policy` takes."""
     return lambda memory, latent, key: (memory, choose(latent.features.astype(jnp.float32), key))

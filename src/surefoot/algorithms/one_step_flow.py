@@ -1,11 +1,11 @@
 """A one-step flow policy on FISOR's critics (after SafeFQL, RLC 2026, arXiv 2603.15136).
 
-The student answers a state and a draw of noise with one action: no denoising when it acts. In the order of training:
+The student maps a state and a draw of noise to one action, without denoising steps. In the order of training:
 
 - values and critics: `FISOR.update`
 - teacher, a flow of the data's actions by FISOR's weights: `flow_matching_loss`
 - student, distillation with rewards inside and safety outside: `student_loss`
-- alpha, so that the distillation keeps to its error: `distillation_multiplier`
+- alpha, which holds the distillation error at its target: `distillation_multiplier`
 - acting, the first feasible of a few draws: `OneStepFlow.decide`
 
 Beyond the paper: the teacher's transitions are drawn by FISOR's feasibility weights, alpha follows from a target error,
@@ -50,7 +50,7 @@ class StudentConfig(Ranged, part="student"):
 
 @dataclass(frozen=True)
 class OneStepFlow:
-    """Hyper-parameters: FISOR's for values, weights and the choice of candidates, and the student's."""
+    """One-step flow: FISOR's hyper-parameters for values, weights and the choice of candidates, and the student's."""
 
     fisor: FISOR = field(
         default_factory=lambda: FISOR(extraction="first_feasible", num_candidates=4), metadata={GROUP: FISOR}
@@ -73,48 +73,57 @@ class OneStepFlow:
     # --- data and phases: FISOR's ---
 
     def prepare(self, dataset: Dataset, task: Task) -> Transition:
-        """The dataset as FISOR sees it."""
+        """Transitions as FISOR prepares them."""
         return self.fisor.prepare(dataset, task)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """FISOR's; in its last, on transitions drawn by its weights, teacher and student learn."""
+        """FISOR's phases; in the last, teacher and student learn on transitions drawn by FISOR's weights."""
         return self.fisor.phases
 
     @property
     def planned_over(self) -> dict[str, str]:
-        """Hyper-parameters whose schedules span a phase, as in FISOR."""
+        """Numbers of updates that a schedule depends on -> how, as of FISOR."""
         return self.fisor.planned_over
 
     @property
     def calibrated_phases(self) -> tuple[str, ...]:
-        """Phases that begin with a measurement on the data, as in FISOR."""
+        """Phases that begin with a measurement on the data, as of FISOR."""
         return self.fisor.calibrated_phases
 
     def calibrate(self, state: "OneStepFlowState", data: Transition, *, phase: str) -> "OneStepFlowState":
-        """The state with what FISOR measures on the data."""
+        """State with the scales that FISOR measures on `data` as `phase` begins."""
         return state._replace(fisor=self.fisor.calibrate(state.fisor, data, phase=phase))
 
     def relabel_interval(self, phase: str) -> int:
-        """Updates between two relabelings of the data with returns, as in FISOR."""
+        """Updates of `phase` between two computations of returns, as of FISOR."""
         return self.fisor.relabel_interval(phase)
 
     def refreeze(self, state: "OneStepFlowState", *, phase: str) -> "OneStepFlowState":
-        """The state with a new copy of FISOR's values to bootstrap returns from."""
+        """State with a new copy of FISOR's values to bootstrap returns from."""
         return state._replace(fisor=self.fisor.refreeze(state.fisor, phase=phase))
 
     def labels(self, state: "OneStepFlowState", data: Transition, *, phase: str) -> Any:
-        """FISOR's returns of all rows."""
+        """Returns [N] of all rows, as of FISOR."""
         return self.fisor.labels(state.fisor, data, phase=phase)
 
     def sample_weights(self, state: "OneStepFlowState", data: Transition, *, phase: str) -> Float[Array, " n"] | None:
-        """FISOR's feasibility weights in the last phase."""
+        """FISOR's feasibility weights [n] in the last phase; None in other phases."""
         return self.fisor.sample_weights(state.fisor, data, phase=phase)
 
     # --- init, update ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> "OneStepFlowState":
-        """Fresh networks, and FISOR's first state without its diffusion policy."""
+        """Fresh networks, and FISOR's first state without its diffusion policy.
+
+        Args:
+            spec: Shapes of the data.
+            key: Random key of the parameters.
+            statistics: None; the data have none.
+
+        Returns:
+            The state before the first update.
+        """
         k_fisor, k_teacher, k_student = jax.random.split(key, 3)
         size, hidden = spec.observation_dim + spec.action_dim, self.student.hidden
         teacher = FlowNetwork.create(k_teacher, size + 1, hidden, spec.action_dim)
@@ -130,7 +139,17 @@ class OneStepFlow:
     def update(
         self, state: "OneStepFlowState", batch: Any, key: Key[Array, ""], *, phase: str
     ) -> tuple["OneStepFlowState", Metrics]:
-        """One update of FISOR's values or critics, or of teacher and student."""
+        """One update of FISOR's values or critics, or of teacher and student.
+
+        Args:
+            state: Training state.
+            batch: b transitions.
+            key: Random key of the update.
+            phase: Name of a phase of FISOR's; in `policy` teacher and student learn.
+
+        Returns:
+            (state, metrics) as of `FISOR.update`, or of `step_policy`.
+        """
         if phase != "policy":
             fisor, metrics = self.fisor.update(state.fisor, batch, key, phase=phase)
             return state._replace(fisor=fisor), metrics
@@ -142,7 +161,7 @@ class OneStepFlow:
     # --- acting, and what the values say ---
 
     def policy(self, state: "OneStepFlowState") -> Policy:
-        """A policy that chooses among several draws of the student by the target critics."""
+        """Policy that chooses among several draws of the student by the target critics."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
             return carry, self.decide(state, inputs.observation, key).action
@@ -150,7 +169,16 @@ class OneStepFlow:
         return Policy(initial=lambda n: None, act=act)
 
     def decide(self, state: "OneStepFlowState", observation: Float[Array, "n obs"], key: Key[Array, ""]) -> Decision:
-        """The executed action, and whether any draw counts as feasible."""
+        """The executed action in each of n states, and whether any draw is feasible there.
+
+        Args:
+            state: Training state.
+            observation: Raw observations, [n, obs].
+            key: Random key of the draws.
+
+        Returns:
+            Actions [n, act] in [-1, 1], and flags [n].
+        """
         count, action_dim = self.fisor.num_candidates, state.student.network.layers[-1].bias.shape[-1]
         noise = jax.random.normal(key, (count, len(observation), action_dim))
         seen = standardized(state.fisor.scales, observation)
@@ -164,34 +192,34 @@ class OneStepFlow:
 
     @property
     def choice(self) -> dict[str, object]:
-        """How the executed action is chosen among draws."""
+        """How the executed action is chosen among draws, for summaries."""
         return self.fisor.choice
 
     @property
     def forbids_violations(self) -> bool:
-        """Whether the values must call every state in violation infeasible, as in FISOR."""
+        """Whether the values call every state in violation infeasible, as of FISOR."""
         return self.fisor.forbids_violations
 
     def feasible_margin(self, state: "OneStepFlowState") -> Float[Array, ""]:
-        """Margin below which V_h counts as feasible, in units of h, as in FISOR."""
+        """Margin m in units of h: a state is feasible where V_h is at most -m."""
         return self.fisor.feasible_margin(state.fisor)
 
     def feasible_value(self, state: "OneStepFlowState", observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
-        """FISOR's V_h, in the units of h."""
+        """FISOR's V_h [n], in units of h; <= 0 is feasible."""
         return self.fisor.feasible_value(state.fisor, observation)
 
     def action_value(
         self, state: "OneStepFlowState", observation: Float[Array, "n obs"], action: Float[Array, "n act"]
     ) -> Float[Array, " n"]:
-        """FISOR's Q_r, in the units of the rewards that it learned from."""
+        """FISOR's Q_r of actions [n], in units of the scaled rewards."""
         return self.fisor.action_value(state.fisor, observation, action)
 
 
 class OneStepFlowState(NamedTuple):
-    """Everything that training changes."""
+    """Training state of FISOR, teacher, student and alpha."""
 
     fisor: FISORState
-    """Without its diffusion policy."""
+    """FISOR's state without its diffusion policy."""
     teacher: Trained
     student: Trained
     log_alpha: Float[Array, ""]
@@ -208,7 +236,19 @@ def step_policy(
     draw: Float[Array, "b act"],
     config: OneStepFlow,
 ) -> tuple[OneStepFlowState, Metrics]:
-    """One step of the teacher, of the student and of alpha. `noise` is the teacher's, `draw` the student's."""
+    """One step of the teacher, of the student and of alpha.
+
+    Args:
+        state: Training state.
+        batch: b transitions, drawn by FISOR's weights.
+        time: Flow times of the teacher in [0, 1], [b].
+        noise: Standard normal numbers of the teacher, [b, act].
+        draw: Standard normal numbers of the student, [b, act].
+        config: Hyper-parameters.
+
+    Returns:
+        `(state, metrics)`: those of `student_loss`, `policy/flow_loss` and `policy/alpha`.
+    """
     seen, rate = standardized(state.fisor.scales, batch.observation), config.student.learning_rate
 
     def teacher_loss(network: FlowNetwork) -> tuple[Float[Array, ""], None]:
@@ -234,8 +274,21 @@ def student_loss(
     aimed: Float[Array, "b act"],
     config: OneStepFlow,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """alpha |mu - teacher|^2, less Q_r over the mean |Q_r| where Q_h is within the margin, plus w (Q_h + margin)
-    elsewhere; no gradient goes through what is inside."""
+    """alpha |mu - teacher|^2 - 1[inside] Q_r / mean |Q_r| + w 1[outside] (Q_h + margin); inside is Q_h <= -margin.
+
+    No gradient goes through 1[inside] and mean |Q_r|.
+
+    Args:
+        student: Network from (s, z) to an action.
+        state: Training state, whose critics are frozen.
+        observation: Raw observations, [b, obs].
+        draw: Standard normal numbers z, [b, act].
+        aimed: The teacher's actions for the same draws, [b, act].
+        config: Hyper-parameters; `student.safety_weight` is w.
+
+    Returns:
+        `(loss, metrics)`: `policy/loss`, the squared error `policy/distillation_error`, and the share `policy/inside`.
+    """
     answered = student(standardized(state.fisor.scales, observation), draw)
     error = jnp.mean((answered - aimed) ** 2)
     said = estimate(state.fisor, observation, jnp.clip(answered, -1.0, 1.0), config.fisor)
@@ -252,6 +305,15 @@ def student_loss(
 def distillation_multiplier(
     log_alpha: Float[Array, ""], error: Float[Array, ""], config: OneStepFlow
 ) -> Float[Array, ""]:
-    """alpha grows where the error is above its target, and falls below it: by at most e^rate in an update."""
+    """Logarithm of alpha after an update: it grows where the error is above its target and falls below it.
+
+    Args:
+        log_alpha: Logarithm of alpha, a scalar.
+        error: Mean squared distillation error, a scalar.
+        config: Target error and learning rate; alpha changes by at most a factor e^rate.
+
+    Returns:
+        A scalar.
+    """
     excess = jnp.clip(error / config.student.distillation_error - 1.0, -1.0, 1.0)
     return exponential_update(log_alpha, excess * jnp.exp(-log_alpha), config=config.alpha)

@@ -1,7 +1,7 @@
-"""Hyper-parameters that training and acting do not read because of what other ones are, and learning that is left out.
+"""Hyper-parameters that training and acting do not read because of other ones, and learning that is left out.
 
-Left out are sizes and numbers of updates, whose parts another schedule or form lacks, and what an evaluation may change
-(`extraction`, `margin` and the like); their own descriptions say when they are read.
+Left out here are sizes and numbers of updates, whose parts another schedule or form lacks, and what an evaluation may
+change (`extraction`, `margin` and the like); their own descriptions say when they are read.
 """
 
 from surefoot.algorithms.bc import BC
@@ -22,7 +22,14 @@ Reasons = dict[str, str]
 
 
 def unread(algorithm: Algorithm) -> Reasons:
-    """The hyper-parameters of an algorithm that nothing reads; empty for an algorithm that is not known here."""
+    """The hyper-parameters of an algorithm that nothing reads, and why.
+
+    Args:
+        algorithm: Algorithm with its hyper-parameters.
+
+    Returns:
+        Field -> reason in words; empty for an algorithm that is not known here.
+    """
     match algorithm:
         case FISOR():
             return _fisor(algorithm) | _diffusion(algorithm.diffusion)
@@ -126,7 +133,14 @@ def _trebi(config: TREBI) -> Reasons:
 
 
 def untrained(algorithm: Algorithm) -> Reasons:
-    """Updates and calibrations that are left out though safety rests on them -> what that means."""
+    """Updates and calibrations that are left out although safety rests on them.
+
+    Args:
+        algorithm: Algorithm with its hyper-parameters.
+
+    Returns:
+        Field with no updates -> what that means, in words.
+    """
     match algorithm:
         case FISOR(schedule="decoupled"):
             returns = algorithm.by_returns.value_targets == "returns"

@@ -1,9 +1,9 @@
 """Samplers of models that predict the clean sample x_0, as one table of step coefficients.
 
-A step from time t to an earlier one is linear in what there is,
+A step from time t to an earlier one is linear in its inputs,
     x' = keep x + clean x_0 + previous x_0(of the step before) + deviation z,
-for the ancestral sampler (Ho et al., 2020, equation 7), DDIM (Song et al., 2021, arXiv 2010.02502, equation 12 with
-eta = 0) and DPM-Solver++ 2M (Lu et al., 2022, arXiv 2211.01095, algorithm 2) alike.
+for the ancestral sampler (Ho et al., 2020, equation 7), DDIM (Song et al., 2021, arXiv 2010.02502, equation 12 with eta
+= 0) and DPM-Solver++ 2M (Lu et al., 2022, arXiv 2211.01095, algorithm 2).
 """
 
 from typing import Literal, NamedTuple
@@ -37,17 +37,28 @@ class Steps(NamedTuple):
 
     @property
     def number(self) -> int:
-        """n."""
+        """Number of steps n."""
         return len(self.time)
 
 
 def make_steps(
     schedule: Schedule, *, sampler: CleanSampler, count: int | None = None, temperature: float = 1.0
 ) -> Steps:
-    """`count` steps (None: all T) over even times from T - 1 to 0. `temperature` scales the ancestral sampler's noise.
+    """Coefficients of a sampler's steps over even times from T - 1 to 0.
 
-    The ancestral sampler over fewer times than T has the posterior of the jump. Raises `ConfigError` for a count that
-    is not in 1..T.
+    The ancestral sampler over fewer times than T has the posterior of the jump.
+
+    Args:
+        schedule: Noise schedule of T steps.
+        sampler: ancestral, ddim or dpm_solver.
+        count: Steps, 1 to T; None: T.
+        temperature: Factor of the ancestral sampler's noise.
+
+    Returns:
+        The coefficients, the noisiest step first.
+
+    Raises:
+        ConfigError: `count` is outside 1 to T.
     """
     count = schedule.steps if count is None else count
     if not 1 <= count <= schedule.steps:
@@ -76,5 +87,5 @@ def make_steps(
 
 
 def log_variance(variance: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Logarithm of a posterior variance, clamped where the variance is 0."""
+    """Logarithm of a posterior variance [n], clamped where the variance is 0."""
     return np.log(np.maximum(variance, _SMALLEST_VARIANCE))

@@ -1,4 +1,4 @@
-"""Diffusion policies: their configuration, training step and candidates. FISOR and behaviour cloning share them."""
+"""Diffusion policies of FISOR and behaviour cloning: configuration, training step, candidates."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
@@ -53,7 +53,7 @@ class DiffusionPolicyConfig(Ranged, part="diffusion"):
 
 
 class DiffusionPolicyState(NamedTuple):
-    """The online network, the acting copy (its moving average) and the optimiser's state."""
+    """The online network, its moving average, which acts, and the optimizer's state."""
 
     network: Denoiser
     network_ema: Denoiser
@@ -61,7 +61,16 @@ class DiffusionPolicyState(NamedTuple):
 
 
 def init_policy(spec: DataSpec, key: Key[Array, ""], *, config: DiffusionPolicyConfig) -> DiffusionPolicyState:
-    """A fresh policy; the acting copy has buffers of its own, so that the state can be donated."""
+    """A fresh policy; the moving average has buffers of its own, so that the state can be donated.
+
+    Args:
+        spec: Shapes of the data.
+        key: Random key of the parameters.
+        config: Sizes and optimizer.
+
+    Returns:
+        The state before the first update.
+    """
     network = Denoiser.create(key, spec.observation_dim, spec.action_dim, config.network)
     return DiffusionPolicyState(network, jax.tree.map(jnp.copy, network), init_optimizer(config.optimizer, network))
 
@@ -69,7 +78,17 @@ def init_policy(spec: DataSpec, key: Key[Array, ""], *, config: DiffusionPolicyC
 def add_noise(
     clean: Float[Array, "b ..."], noise: Float[Array, "b ..."], t: Int[Array, " b"], schedule: Schedule
 ) -> Float[Array, "b ..."]:
-    """sqrt(abar_t) clean + sqrt(1 - abar_t) noise, t in 0..T-1."""
+    """sqrt(abar_t) clean + sqrt(1 - abar_t) noise.
+
+    Args:
+        clean: Samples, [b, ...].
+        noise: Standard normal numbers, [b, ...].
+        t: Times in 0..T-1, [b].
+        schedule: Noise schedule of T steps.
+
+    Returns:
+        Noisy samples, [b, ...].
+    """
     alpha_bar = jnp.asarray(schedule.alpha_bars)[t].reshape(-1, *[1] * (clean.ndim - 1))
     return jnp.sqrt(alpha_bar) * clean + jnp.sqrt(1.0 - alpha_bar) * noise
 
@@ -77,8 +96,16 @@ def add_noise(
 def draw_noisy(
     clean: Float[Array, "b ..."], key: Key[Array, ""], schedule: Schedule | None
 ) -> tuple[Float[Array, "b ..."], Float[Array, "b ..."], Float[Array, " b"]]:
-    """(noisy, noise, times): uniform integer times of `schedule`, or continuous ones on [1e-3, 1] where it is None
-    (`clean` is then [b, n])."""
+    """Noisy samples at random diffusion times.
+
+    Args:
+        clean: Samples, [b, ...]; [b, n] in continuous time.
+        key: Random key of noise and times.
+        schedule: Noise schedule, for uniform times in 0..T-1; None: continuous times, uniform on [1e-3, 1].
+
+    Returns:
+        (noisy, noise, times [b]).
+    """
     k_noise, k_time = jax.random.split(key)
     noise = jax.random.normal(k_noise, clean.shape)
     if schedule is None:
@@ -92,8 +119,17 @@ def draw_noisy(
 def weighted_noise_loss(
     predicted: Float[Array, "b n"], noise: Float[Array, "b n"], weights: Float[Array, " b"]
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Mean over the batch of w sum_dims (predicted - noise)^2; weighted regression is exact energy guidance
-    (FISOR, theorem 3)."""
+    """Mean over the batch of w sum_dims (predicted - noise)^2; weighted regression is exact energy guidance (FISOR,
+    theorem 3).
+
+    Args:
+        predicted: Predicted noise, [b, n].
+        noise: Noise, [b, n].
+        weights: w >= 0, [b].
+
+    Returns:
+        `(loss, metrics)`: `policy/loss`, and `policy/noise_error`, the unweighted error.
+    """
     errors = jnp.sum((predicted - noise) ** 2, -1)
     loss = jnp.mean(weights * errors)
     return loss, {"policy/loss": loss, "policy/noise_error": jnp.mean(errors)}
@@ -109,7 +145,20 @@ def policy_loss(
     schedule: Schedule | None,
     dropout: float,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Weighted noise prediction at random diffusion times: mean of w sum_dims (eps_hat - eps)^2."""
+    """Weighted noise prediction at random diffusion times: mean of w sum_dims (eps_hat - eps)^2 (FISOR, theorem 3).
+
+    Args:
+        network: Predicts the noise.
+        observation: States, [b, obs].
+        action: Actions, [b, act].
+        weights: w >= 0, [b].
+        key: Random key of times, noise and dropout.
+        schedule: Noise schedule; None: continuous time.
+        dropout: Dropout rate.
+
+    Returns:
+        (loss, metrics) as of `weighted_noise_loss`.
+    """
     k_noise, k_dropout = jax.random.split(key)
     noisy, noise, t = draw_noisy(action, k_noise, schedule)
     if schedule is None:
@@ -131,7 +180,19 @@ def update_policy(
     *,
     config: DiffusionPolicyConfig,
 ) -> tuple[DiffusionPolicyState, Metrics]:
-    """One optimiser step on a weighted batch, then one step of the moving average."""
+    """One optimizer step on a weighted batch, then one step of the moving average.
+
+    Args:
+        state: State of the policy.
+        observation: States, [b, obs].
+        action: Actions, [b, act].
+        weights: w >= 0, [b].
+        key: Random key of times, noise and dropout.
+        config: Noise schedule and optimizer.
+
+    Returns:
+        (state, metrics) as of `weighted_noise_loss`.
+    """
     gradient, metrics = jax.grad(policy_loss, has_aux=True)(
         state.network, observation, action, weights, key, schedule=config.schedule, dropout=config.network.dropout
     )
@@ -148,7 +209,18 @@ def propose(
     num_candidates: int,
     config: DiffusionPolicyConfig,
 ) -> Float[Array, "n candidates act"]:
-    """Candidate actions in [-1, 1]. What the observation adds is computed once for all candidates and steps."""
+    """Candidate actions; the observation's embedding is computed once for all candidates and steps.
+
+    Args:
+        network: Predicts the noise.
+        observation: States, [n, obs].
+        key: Random key of the noise.
+        num_candidates: Actions a state.
+        config: Sampler and temperatures.
+
+    Returns:
+        Actions in [-1, 1], [n, candidates, act].
+    """
     count, action_dim = observation.shape[0], network.action_dim
     k_start, k_steps = jax.random.split(key)
     start = config.start_temperature * jax.random.normal(k_start, (count * num_candidates, action_dim))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from surefoot.diffusion.schedules import FIRST_TIME, Schedule, marginal, marginal_log_alpha
 
 PredictNoise = Callable[[Float[Array, "b n"], Float[Array, ""]], Float[Array, "b n"]]
-"""(noisy [b, n], time scalar) -> noise [b, n]."""
+"""From (noisy samples [b, n], time, a scalar) to noise [b, n]."""
 
 
 def ancestral(
@@ -22,10 +22,18 @@ def ancestral(
     temperature: float = 1.0,
     extra_last_steps: int = 0,
 ) -> Float[Array, "b n"]:
-    """The reverse process from `start` (pure noise): mean of the posterior, plus `temperature` sqrt(beta_t) noise
-    but at t = 0; clipped to [-1, 1] after every step. `extra_last_steps` repeats the step at t = 0.
+    """Ancestral sampling (Ho et al., 2020): the posterior's mean plus noise, clipped to [-1, 1] after every step.
 
-    Returns samples [b, n].
+    Args:
+        predict: Noise prediction.
+        start: Pure noise, [b, n].
+        key: Random key of the steps' noise.
+        schedule: Noise schedule of T steps.
+        temperature: Factor of the noise sqrt(beta_t) z, which is 0 at t = 0.
+        extra_last_steps: Repetitions of the step at t = 0.
+
+    Returns:
+        Samples in [-1, 1], [b, n].
     """
     times = np.concatenate([np.arange(schedule.steps - 1, -1, -1), np.zeros(extra_last_steps, int)])
     alphas, alpha_bars, betas = schedule.alphas[times], schedule.alpha_bars[times], schedule.betas[times]
@@ -48,10 +56,18 @@ def ancestral(
 
 
 def dpm_solver_1(predict: PredictNoise, start: Float[Array, "b n"], *, steps: int) -> Float[Array, "b n"]:
-    """First-order DPM-Solver over even times from 1 to 1e-3, clipped to [-1, 1] at the end. Deterministic in `start`.
+    """First-order DPM-Solver over even times from 1 to 1e-3, clipped at the end; deterministic in `start`.
 
     x_t = alpha_t / alpha_s x_s - sigma_t (exp(h) - 1) eps(x_s, s), h = lambda_t - lambda_s, lambda = log(alpha / sigma)
     (Lu et al., 2022, equation 3.7).
+
+    Args:
+        predict: Noise prediction in continuous time.
+        start: Pure noise, [b, n].
+        steps: Solver steps.
+
+    Returns:
+        Samples in [-1, 1], [b, n].
     """
     times = jnp.linspace(1.0, FIRST_TIME, steps + 1)
 

@@ -14,7 +14,8 @@ BetaSchedule = Literal["vp", "cosine", "linear"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """beta_t, alpha_t = 1 - beta_t and abar_t = prod alpha, for t = 0..T-1 in code (1..T in the paper). Float32 [T]."""
+    """Noise schedule: beta_t, alpha_t = 1 - beta_t and abar_t = prod alpha, t = 0..T-1 in code (1..T in the paper).
+    Float32 [T]."""
 
     betas: np.ndarray
     alphas: np.ndarray
@@ -26,7 +27,18 @@ class Schedule:
 
 
 def make_schedule(name: BetaSchedule, steps: int) -> Schedule:
-    """The schedule called `name` with T = `steps`. Raises ConfigError for an unknown name or T < 1."""
+    """A noise schedule by name.
+
+    Args:
+        name: vp, cosine or linear.
+        steps: T >= 1.
+
+    Returns:
+        The schedule.
+
+    Raises:
+        ConfigError: The name is unknown, or T < 1.
+    """
     if steps < 1:
         raise ConfigError(f"a noise schedule needs at least 1 step, found {steps}.")
     makers = {"vp": vp_betas, "cosine": cosine_betas, "linear": linear_betas}
@@ -38,21 +50,47 @@ def make_schedule(name: BetaSchedule, steps: int) -> Schedule:
 
 
 def vp_betas(steps: int, *, beta_min: float = 0.1, beta_max: float = 10.0) -> np.ndarray:
-    """Variance preserving: alpha_t = exp(-b_min / T - (b_max - b_min)(2 t - 1) / (2 T^2)), t = 1..T (section 4)."""
+    """Variance preserving betas: alpha_t = exp(-b_min / T - (b_max - b_min)(2 t - 1) / (2 T^2)), t = 1..T (section 4).
+
+    Args:
+        steps: T.
+        beta_min: b_min.
+        beta_max: b_max.
+
+    Returns:
+        Betas, [T], float64.
+    """
     t = np.arange(1, steps + 1, dtype=np.float64)
     return 1.0 - np.exp(-beta_min / steps - 0.5 * (beta_max - beta_min) * (2 * t - 1) / steps**2)
 
 
 def cosine_betas(steps: int, *, offset: float = 0.008) -> np.ndarray:
-    """beta_t = 1 - f(t + 1) / f(t), f = cos^2 of the time's share of a quarter turn, at most 0.999
-    (Nichol and Dhariwal, 2021, equation 17)."""
+    """Cosine betas 1 - f(t + 1) / f(t), at most 0.999, with f = cos^2 of the time's share of a quarter turn (Nichol and
+    Dhariwal, 2021, equation 17).
+
+    Args:
+        steps: T.
+        offset: Offset of the time's share.
+
+    Returns:
+        Betas, [T], float64.
+    """
     t = np.linspace(0, steps, steps + 1, dtype=np.float64) / steps
     f = np.cos((t + offset) / (1 + offset) * np.pi / 2) ** 2
     return np.clip(1.0 - f[1:] / f[:-1], 0.0, 0.999)
 
 
 def linear_betas(steps: int, *, beta_min: float = 1e-4, beta_max: float = 2e-2) -> np.ndarray:
-    """Evenly spaced betas (Ho et al., 2020). With few steps the last sample is far from pure noise."""
+    """Evenly spaced betas (Ho et al., 2020). With few steps the last sample is far from pure noise.
+
+    Args:
+        steps: T.
+        beta_min: First beta.
+        beta_max: Last beta.
+
+    Returns:
+        Betas, [T], float64.
+    """
     return np.linspace(beta_min, beta_max, steps, dtype=np.float64)
 
 

@@ -1,5 +1,5 @@
-"""Operations with gradients of their own, and with kernels of their own on a CUDA device (Pallas): nothing above knows
-of either."""
+"""Operations with gradients of their own, and on a CUDA device with kernels of their own (Pallas); callers see
+neither."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,17 @@ from surefoot.kernels.group_norm import group_norm
 def norm_mish(
     x: Float[Array, "B L c"], scale: Float[Array, " c"], bias: Float[Array, " c"], *, groups: int
 ) -> Float[Array, "B L c"]:
-    """mish(group_norm(x)); one kernel on a CUDA device."""
+    """mish(group_norm(x)); one kernel on a CUDA device.
+
+    Args:
+        x: Features over L steps, [B, L, c].
+        scale: Scale of each channel, [c].
+        bias: Shift of each channel, [c].
+        groups: Groups of neighboring channels.
+
+    Returns:
+        Features, [B, L, c].
+    """
 
     def plain(x: Array, scale: Array, bias: Array) -> Array:
         return mish(group_norm(x, scale, bias, jnp.zeros(groups)))

@@ -1,10 +1,10 @@
-"""A layer of a network over segments as one CUDA kernel: convolutions, and what stands behind them (Pallas, through
+"""A layer of a network over segments as one CUDA kernel: convolutions, normalization and activation (Pallas, through
 Triton).
 
-A program makes the products of a few whole samples and some groups of channels, so that it has all the numbers that
+A program computes the products of a few whole samples and some groups of channels, so that it has all the numbers that
 the normalization of its groups needs (`cuda_norm_mish` leaves the products to XLA: two kernels a layer). The gradient
-of a layer has the same shape, convolutions first and the normalization's gradient behind them, and is made by the same
-kernel.
+of a layer has the same shape, convolutions first and the normalization's gradient after them, and is computed by the
+same kernel.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from surefoot.kernels.group_norm import norm_gradient, normalized
 LEAST = 16
 """Rows, columns and channels below which the tensor cores take no product."""
 _COLUMNS = 32
-"""Of a program's tile, where nothing asks for more."""
+"""Columns of a program's tile by default."""
 _CHUNK, _CHUNK_NUMBERS = 128, 12_288
 """Channels that a program multiplies at a time, at most; fewer where a chunk of both factors would have more numbers
 than this. Four are under way, in float16 96 KB: so much shared memory every GPU gives that has these tensor cores."""
@@ -48,13 +48,13 @@ class Term(NamedTuple):
     """A convolution of x by kernel [taps * c, n]; c is a power of two."""
 
     x: Any
-    """[B, L, c]."""
+    """Input, [B, L, c]."""
     kernel: Any
     taps: Taps
 
 
 class Shift(NamedTuple):
-    """A vector for all steps: columns `begin` and on of a wider array."""
+    """A vector for all steps: columns of a wider array from `begin` on."""
 
     values: Any
     """[1 or B, n or more]."""
@@ -69,21 +69,20 @@ class Gradient(NamedTuple):
 
 
 class Launch(NamedTuple):
-    """How the kernels run."""
+    """Launch parameters of the kernels."""
 
     rows: int = LEAST
-    """Of a program's tile, at least; a power of two."""
+    """Least rows of a program's tile; a power of two."""
     interpret: bool = False
-    """One operation after the other, for tests."""
+    """Execute operation by operation, for tests."""
     dtype: Any = jnp.float16
     """In which products take their numbers, and layers hand them on; sums and normalizations are in float32. It has as
     many binary digits as TF32 and half the bytes, and the loop over products need not round to it, as it must to TF32,
     which takes longer than they do. What is too large for it becomes its largest."""
 
     def beside(self, networks: int) -> "Launch":
-        """For so many networks side by side (`vmap`): tiles have as many more rows, so that there are no more programs
-        than for one. At the sizes of the legacy preset these are 128 a layer, one for each multiprocessor of an H200,
-        and weights are read half as often by two networks as with twice the programs."""
+        """Launch parameters for several networks side by side (`vmap`): tiles have as many times more rows, so that the
+        number of programs stays and weights are read less often."""
         return self._replace(rows=self.rows << (networks.bit_length() - 1))
 
 
@@ -91,17 +90,18 @@ ALONE = Launch()
 
 
 class Outputs(NamedTuple):
-    """What was asked for; None else. Each [B, L, n]."""
+    """Requested outputs, each [B, L, n]; None for others."""
 
     entered: Any
     """The convolutions' sum, before the normalization."""
     plain: Any
     gradient: Any
-    """That of the loss by `Gradient.entered`, where `plain` is that by the layer's result."""
+    """Gradient of the loss with respect to `Gradient.entered`, where `plain` is that with respect to the layer's
+    result."""
 
 
 class Form(NamedTuple):
-    """Which kernel: all of it static."""
+    """Static parameters of a kernel."""
 
     samples: int
     length: int
@@ -110,25 +110,46 @@ class Form(NamedTuple):
     size: int
     """Channels of a group; 0: nothing is normalized."""
     terms: tuple[tuple[Taps, int, int], ...]
-    """Of each convolution: taps, steps and channels of its input."""
+    """Taps, steps and channels of each convolution's input."""
     after: tuple[tuple[Taps, int, int], ...]
     vectors: int
     shift: tuple[int, int] | None
     """Samples of the shift, and the column where it begins."""
     addend: bool
     outputs: tuple[bool, bool, bool]
-    """Which of `Outputs`."""
+    """Which of `Outputs` are requested."""
 
 
 def fits(length: int, channels: int, groups: int, *, launch: Launch = ALONE) -> bool:
-    """Whether a kernel takes a normalized layer [B, length, channels]: Triton's tiles have powers of two."""
+    """Whether a kernel takes a normalized layer; Triton's tiles have powers of two.
+
+    Args:
+        length: Steps L.
+        channels: Channels.
+        groups: Groups of channels.
+        launch: Launch parameters.
+
+    Returns:
+        True where it does.
+    """
     powers = all(number & (number - 1) == 0 for number in (length, channels, groups, launch.rows))
     columns = max(_COLUMNS, channels // groups)
     return powers and channels >= LEAST and max(length, launch.rows) * columns <= _LARGEST_TILE
 
 
 def tile(samples: int, length: int, channels: int, size: int, *, launch: Launch) -> tuple[int, int]:
-    """Rows and columns of a program's tile of [samples, length, channels], `size` channels a group or 0."""
+    """Rows and columns of a program's tile.
+
+    Args:
+        samples: Samples B.
+        length: Steps L.
+        channels: Channels n.
+        size: Channels of a group; 0: no normalization.
+        launch: Launch parameters.
+
+    Returns:
+        (rows, columns).
+    """
     rows, columns = max(length, launch.rows), min(max(_COLUMNS, size), channels)
     many = max(rows, _MANY_ROWS)
     programs = samples * length // many * (channels // columns)
@@ -136,7 +157,15 @@ def tile(samples: int, length: int, channels: int, size: int, *, launch: Launch)
 
 
 def chunk_of(rows: int, columns: int) -> int:
-    """Channels that a program with such a tile multiplies at a time, at most: a power of two."""
+    """Most channels that a program multiplies at a time, a power of two.
+
+    Args:
+        rows: Rows of its tile.
+        columns: Columns of its tile.
+
+    Returns:
+        The number of channels.
+    """
     return min(_CHUNK, 1 << ((_CHUNK_NUMBERS // (rows + columns)).bit_length() - 1))
 
 
@@ -155,13 +184,27 @@ def layer(
     exact: bool = False,
     launch: Launch,
 ) -> Outputs:
-    """The sum of `terms`; plus the first of `vectors`, a bias, where there is one; mish(norm(.)) of it where the second
-    and the third are given, scale and shift of each channel; plus `shift`, the terms `after` and `addend`. `groups` is
-    that of this norm or of `gradient`. Inputs and kernels of the terms, and what is returned, are of `launch.dtype`
-    (float32 is TF32 on a device, whatever JAX's default precision).
+    """Sum of convolutions; then, where given, mish(norm(.)); then a shift, further convolutions and an addend.
 
-    `keep`: return the sum before the normalization, too, in float32. `plain`: return the result; `exact`: in float32.
-    `gradient`: return, from the result as the gradient behind a layer, the one before its normalization.
+    Inputs and kernels of the terms, and outputs, are of `launch.dtype` (float32 is TF32 on a device, whatever JAX's
+    default precision).
+
+    Args:
+        terms: Convolutions.
+        length: Output steps L.
+        vectors: Bias, then scale and shift of each channel for the normalization, [1 or 3, n]; None: no bias.
+        groups: Groups of the normalization, or of `gradient`'s.
+        shift: Vector that is added at all steps.
+        after: Convolutions that are added after the normalization.
+        addend: Array that is added, [B, L, n].
+        gradient: Request the gradient before this layer's normalization, from the result as the gradient after it.
+        keep: Request the sum before the normalization, in float32.
+        plain: Request the result.
+        exact: Return the result in float32.
+        launch: Launch parameters.
+
+    Returns:
+        The requested outputs.
     """
     batch, n = terms[0].x.shape[0], terms[0].kernel.shape[-1]
     size = n // groups if groups else 0
@@ -241,7 +284,7 @@ def _kernel(*all_refs: Any, form: Form) -> None:
 
 
 def saturated(x: Any, dtype: Any) -> Any:
-    """As this type; what is too large for it as its largest."""
+    """x in another dtype; numbers beyond its range become its largest."""
     if dtype == x.dtype:
         return x
     largest = float(jnp.finfo(dtype).max)

@@ -1,7 +1,7 @@
 """Group normalization and Mish in one CUDA kernel, forward and backward (Pallas, through Triton).
 
-A network over segments has many small layers one after the other, and on a GPU each kernel takes some microseconds
-however little it does. What XLA makes of a normalization and what surrounds it, five kernels and more, is one here.
+A network over segments has many small layers in sequence, and on a GPU each kernel takes some microseconds however
+small it is. XLA computes a normalization and its neighbors in five kernels and more; here it is one.
 """
 
 from functools import partial
@@ -22,15 +22,24 @@ _PARAMETERS = triton.CompilerParams(num_warps=4, num_stages=1)
 
 
 class Form(NamedTuple):
-    """Which kernel: all of it static."""
+    """Static parameters of a kernel."""
 
     groups: int
     interpret: bool = False
-    """Run the kernels' operations one by one, on any device (tests)."""
+    """Execute operation by operation, on any device (tests)."""
 
 
 def fits(length: int, channels: int, groups: int) -> bool:
-    """Whether the kernels take [B, length, channels]: Triton's tiles have powers of two."""
+    """Whether the kernels take an array; Triton's tiles have powers of two.
+
+    Args:
+        length: Steps L.
+        channels: Channels c.
+        groups: Groups of channels.
+
+    Returns:
+        True where they do.
+    """
     powers = all(number & (number - 1) == 0 for number in (length, channels // groups, groups))
     return powers and length * channels <= _LARGEST_TILE
 
@@ -39,7 +48,17 @@ def fits(length: int, channels: int, groups: int) -> bool:
 def norm_mish(
     x: Float[Array, "B L c"], scale: Float[Array, " c"], bias: Float[Array, " c"], form: Form
 ) -> Float[Array, "B L c"]:
-    """mish(scale * (x - mean) / sqrt(variance + epsilon) + bias), moments over time and the channels of a group."""
+    """mish(scale * (x - mean) / sqrt(variance + epsilon) + bias), moments over time and the channels of a group.
+
+    Args:
+        x: Features over L steps, [B, L, c].
+        scale: Scale of each channel, [c].
+        bias: Shift of each channel, [c].
+        form: Static parameters.
+
+    Returns:
+        Features, [B, L, c].
+    """
     return _forward(x, scale, bias, form)[0]
 
 

@@ -20,20 +20,48 @@ def _group_mean(x: Float[Array, "B L c"], groups: int) -> Float[Array, "B 1 c"]:
 
 
 def normalized(x: Array, mean: Callable[[Array], Array]) -> tuple[Array, Array]:
-    """x of mean 0 and variance 1, and the inverse of its deviation; `mean` takes that of each group."""
+    """x with mean 0 and variance 1, and the inverse of its standard deviation.
+
+    Args:
+        x: Numbers.
+        mean: Mean over each group, in a shape that broadcasts to x.
+
+    Returns:
+        (normalized x, 1 / standard deviation).
+    """
     centered = x - mean(x)
     inverse = jax.lax.rsqrt(mean(centered * centered) + _EPSILON)
     return centered * inverse, inverse
 
 
 def norm_gradient(g: Array, normal: Array, inverse: Array, mean: Callable[[Array], Array]) -> Array:
-    """That by x, from that by what `normalized` made of it."""
+    """Gradient with respect to x, from the gradient with respect to `normalized(x, mean)`.
+
+    Args:
+        g: Gradient with respect to the normalized x.
+        normal: Normalized x.
+        inverse: 1 / standard deviation.
+        mean: Mean over each group.
+
+    Returns:
+        The gradient, in the shape of x.
+    """
     return inverse * (g - mean(g) - normal * mean(g * normal))
 
 
 @jax.custom_vjp
 def group_norm(x: Float[Array, "B L c"], scale: Float[Array, " c"], bias: Float[Array, " c"], like: Float[Array, " g"]):
-    """`like` has one number a group; its shape says how many there are."""
+    """Group normalization over time and the channels of a group.
+
+    Args:
+        x: Features over L steps, [B, L, c].
+        scale: Scale of each channel, [c].
+        bias: Shift of each channel, [c].
+        like: An array of as many numbers as there are groups, [g]; its values are not read.
+
+    Returns:
+        Features, [B, L, c].
+    """
     return _group_norm_forward(x, scale, bias, like)[0]
 
 

@@ -1,8 +1,8 @@
 """Matrix products whose gradients run at full speed on a CPU.
 
 The backward pass of x W needs two products with a transposed operand, g W^T and x^T g. XLA's fast CPU kernels take the
-first as it is; the second falls back to others at two thirds of the speed. Here the transpose of x is materialised
-behind an optimisation barrier, so that XLA cannot fold it back into the product. The numbers are the same.
+first as it is; the second falls back to others at two thirds of the speed. Here the transpose of x is materialized
+behind an optimization barrier, so that XLA cannot fold it back into the product. The results are equal.
 """
 
 import jax
@@ -16,7 +16,15 @@ _MATERIALISE_ABOVE = 2**27
 
 @jax.custom_vjp
 def matmul(x: Float[Array, "*b m k"], w: Float[Array, "*b k n"]) -> Float[Array, "*b m n"]:
-    """x @ w over the last two axes; leading axes of x beyond w's are flattened into rows by the caller or by `@`."""
+    """x @ w over the last two axes, with a gradient that is fast on a CPU.
+
+    Args:
+        x: Rows, [*b, m, k]; the caller flattens leading axes beyond w's.
+        w: Weights, [*b, k, n].
+
+    Returns:
+        Products, [*b, m, n].
+    """
     return x @ w
 
 

@@ -1,4 +1,4 @@
-"""Whether what `fit` is called with can be trained on, and goes with the run in the folder."""
+"""Checks of the arguments of `fit`: whether they can be trained on, and agree with the run's folder."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,17 @@ from surefoot.types import DataSpec, Transition
 
 
 def check_config(run: RunDirectory, identity: dict[str, Any], algorithm: Algorithm, seeds: tuple[int, ...]) -> None:
-    """`ConfigError` where the folder's configuration is not what `fit` was called with."""
+    """Check that a run's configuration is the one that `fit` is called with.
+
+    Args:
+        run: Folder of the run.
+        identity: Identity in its configuration.
+        algorithm: Algorithm to train.
+        seeds: Seeds to train.
+
+    Raises:
+        ConfigError: Hyper-parameters or seeds differ.
+    """
     source = str(run.config_path)
     # Read and written again: a run from before a field was added lacks it.
     asked = hyperparameters(from_hyperparameters(type(algorithm), identity["hyperparameters"], source=source))
@@ -32,7 +42,20 @@ def check_arguments(
     data: Any, spec: DataSpec, seeds: Sequence[int], log_interval: int,
     checkpoint_interval: int, stop_at: int | None,
 ) -> None:  # fmt: skip
-    """`ConfigError` for seeds and intervals that cannot be used, `DataError` for data of other shapes than `spec`'s."""
+    """Check seeds, intervals and shapes of the data.
+
+    Args:
+        data: Data in memory, or a stream.
+        spec: Shapes of the task's data.
+        seeds: Seeds, different whole numbers.
+        log_interval: Updates between rows of metrics.
+        checkpoint_interval: Updates between checkpoints.
+        stop_at: Update to stop at, or None.
+
+    Raises:
+        ConfigError: A seed or an interval cannot be used.
+        DataError: The data are empty or have other shapes than `spec`.
+    """
     good = all(fault_of(seed, Range(SEED), whole=True) is None for seed in seeds)
     if not len(seeds) or not good or len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds: expected different whole numbers from 0 to 2**31 - 1, found {list(seeds)}.")

@@ -20,25 +20,51 @@ from surefoot.protocols import Algorithm, Calibrates, Relabels
 from surefoot.types import DataSpec, Labeled, Metrics, Phase, Transition
 
 INIT_STREAM, UPDATE_STREAM, ACT_STREAM = 0, 1, 2
-"""What is folded into a seed's key first: the first state, training, acting after training."""
+"""Numbers folded into a seed's key first: for the first state, for training, for acting after training."""
 
 
 def seed_keys(seeds: Sequence[int], *, stream: int) -> Key[Array, " S"]:
-    """One key a seed, of the given stream."""
+    """One random key for each seed.
+
+    Args:
+        seeds: Seeds, S.
+        stream: Number of the stream, such as `UPDATE_STREAM`.
+
+    Returns:
+        Keys, [S].
+    """
     return jnp.stack([jax.random.fold_in(jax.random.key(seed), stream) for seed in seeds])
 
 
 def init_states(algorithm: Algorithm, spec: DataSpec, seeds: Sequence[int], statistics: Any = None) -> Any:
-    """The first states, with a leading seed axis. `statistics` are the data's. Every array is a buffer of its own.
+    """First states of all seeds, in buffers of their own.
 
-    A target network that shares its online twin's buffers could not be donated. Weak types are made strong: the
-    compiled chunk takes exactly one type, and what comes out of the first must go into the second.
+    A target network that shared the buffers of its online twin could not be donated. Weak types are made strong: the
+    compiled chunk takes one type, which its results must have, too.
+
+    Args:
+        algorithm: Algorithm to train.
+        spec: Shapes of the data.
+        seeds: Seeds, S.
+        statistics: Statistics of the data, as `Algorithm.init` takes them.
+
+    Returns:
+        States with a leading seed axis.
     """
     return jax.tree.map(_own, _init(algorithm, spec, seed_keys(seeds, stream=INIT_STREAM), statistics))
 
 
 def state_template(algorithm: Algorithm, spec: DataSpec, seeds: Sequence[int]) -> Any:
-    """Shapes and dtypes of the states of `seeds`; computes nothing."""
+    """Shapes and dtypes of the states of all seeds, without computing them.
+
+    Args:
+        algorithm: Algorithm to train.
+        spec: Shapes of the data.
+        seeds: Seeds, S.
+
+    Returns:
+        A tree of `jax.ShapeDtypeStruct` with a leading seed axis.
+    """
     return jax.eval_shape(partial(_init, algorithm, spec), seed_keys(seeds, stream=INIT_STREAM))
 
 
@@ -48,13 +74,23 @@ def _init(algorithm: Algorithm, spec: DataSpec, keys: Key[Array, " S"], statisti
 
 
 def seed_mesh(seeds: Sequence[int]) -> Mesh:
-    """The devices that share the seeds among them: as many as there are, at most one a seed."""
+    """Mesh of devices that share the seeds: all devices, at most one a seed."""
     devices = jax.devices()[: len(seeds)]
     return jax.make_mesh((len(devices),), ("seed",), devices=devices, axis_types=(jax.sharding.AxisType.Auto,))
 
 
 def batch_mesh(algorithm: Algorithm) -> Mesh:
-    """All devices, which share each batch among them. Raises `ConfigError` where a batch cannot be shared evenly."""
+    """Mesh of all devices, which share each batch.
+
+    Args:
+        algorithm: Algorithm to train, for its batch sizes.
+
+    Returns:
+        The mesh.
+
+    Raises:
+        ConfigError: A batch cannot be shared evenly.
+    """
     devices = jax.devices()
     for phase in algorithm.phases:
         if phase.batch_size % len(devices):
@@ -66,7 +102,7 @@ def batch_mesh(algorithm: Algorithm) -> Mesh:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """`tree` on every device of the mesh, as `run_chunk` takes and returns it."""
+    """Copy a tree of arrays to every device of a mesh, as `run_chunk` takes and returns it."""
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
@@ -85,19 +121,29 @@ def run_chunk(
     phase_index: int,
     length: int,
 ) -> tuple[Any, dict[str, Float[Array, " S"]]]:
-    """Updates first, ..., first + length - 1 of a phase, for all seeds; `states` is donated.
+    """Run consecutive updates of a phase for all seeds.
 
-    Each device of a mesh of seeds trains its share of the seeds; where the seeds do not divide evenly the last is
-    trained more than once, which costs no time, and one of its copies is kept. Each device of a mesh of batches works
-    on its share of every batch, and XLA adds gradients up over them: the numbers are those of one device but for the
-    order of sums. Everything comes in and goes out on all devices.
+    Each device of a mesh of seeds trains its share of the seeds. Where they do not divide evenly the last seed is
+    trained more than once, which costs no time, and one copy is kept. Each device of a mesh of batches computes its
+    share of every batch, and XLA sums gradients over devices: results equal those of one device but for the order of
+    sums. All arguments and results lie on all devices.
 
-    Each update draws rows of `data` and makes its batch of them; where those do not fit on the device, `batches`
-    [S, length, batch, ...] holds what it would have drawn. `labels` [S, N] are those of the rows of `data`. `keys` are
-    those of the update stream.
+    Args:
+        algorithm: Algorithm to train.
+        states: States of S seeds; donated.
+        mesh: Devices, by seed or by batch.
+        keys: Keys of the update stream, [S].
+        data: Data from which each update draws its batch; None where `batches` holds them.
+        cumulative: Cumulative sampling weights, [S, N]; None: rows are drawn uniformly.
+        batches: Batches drawn beforehand, [S, length, batch, ...], for data that do not fit on the device.
+        labels: Labels of all rows of `data`, [S, N], or None.
+        first: First update of the chunk, counted in its phase.
+        phase_index: Number of the phase.
+        length: Updates in the chunk.
 
-    Returns the states and the metrics, each a mean over the chunk. A number that is not finite in any update makes its
-    mean not finite.
+    Returns:
+        `(states, metrics [S])`: means over the chunk. A metric that is not finite in any update has a mean that is not
+        finite.
     """
     phase, by_batch = algorithm.phases[phase_index], mesh.axis_names == ("batch",)
 
@@ -151,9 +197,20 @@ def run_chunk(
 def phase_cumulative(
     algorithm: Algorithm, states: Any, *, data: Any, phase: Phase, seeds: Sequence[int]
 ) -> Float[Array, "S N"] | None:
-    """Cumulative sampling weights of a phase, one row a seed; None where transitions are drawn uniformly.
+    """Cumulative sampling weights of a phase.
 
-    Raises `DivergenceError` where a seed's weights cannot be drawn from.
+    Args:
+        algorithm: Algorithm to train.
+        states: States of S seeds.
+        data: Data with N rows.
+        phase: The phase.
+        seeds: Seeds, for errors.
+
+    Returns:
+        Weights, [S, N]; None where rows are drawn uniformly.
+
+    Raises:
+        DivergenceError: A seed's weights cannot be drawn from.
     """
     weights = all_weights(algorithm, states, data, phase=phase.name)
     if weights is None:
@@ -168,7 +225,20 @@ def accumulate(
     phase: Phase,
     seeds: Sequence[int],
 ) -> list[np.ndarray]:
-    """`cumulate` of each seed's weights [N]; raises `DivergenceError` where they cannot be drawn from."""
+    """Cumulate each seed's sampling weights.
+
+    Args:
+        weights: Weights [N] of each seed.
+        cumulate: From weights to cumulative weights; raises `DataError` for weights that cannot be drawn from.
+        phase: The phase, for errors.
+        seeds: Seeds, for errors.
+
+    Returns:
+        Cumulative weights of each seed.
+
+    Raises:
+        DivergenceError: A seed's weights cannot be drawn from.
+    """
     rows = []
     for seed, row in zip(seeds, weights, strict=True):
         try:
@@ -191,31 +261,49 @@ def all_finite(states: Any) -> Array:
 
 @partial(jax.jit, static_argnames=("algorithm", "phase"))
 def all_weights(algorithm: Algorithm, states: Any, data: Any, *, phase: str) -> Float[Array, "S N"] | None:
-    """The sampling weights of all rows, one row a seed; None where they are alike."""
+    """Sampling weights of all rows, computed for one seed after the other to bound memory.
+
+    Args:
+        algorithm: Algorithm to train.
+        states: States of S seeds.
+        data: Data with N rows.
+        phase: Name of the phase.
+
+    Returns:
+        Weights, [S, N]; None where rows are drawn uniformly.
+    """
     # One seed after the other: this runs once a phase over all data, and its activations should be in memory once.
     return jax.lax.map(lambda state: algorithm.sample_weights(state, data, phase=phase), states)
 
 
 @partial(jax.jit, static_argnames=("algorithm", "phase"))
 def refrozen(algorithm: Relabels, states: Any, *, phase: str) -> Any:
-    """The states of all seeds with what labels depend on copied anew."""
+    """States of all seeds with a new copy of the part that labels depend on."""
     return jax.vmap(lambda state: algorithm.refreeze(state, phase=phase))(states)
 
 
 @partial(jax.jit, static_argnames=("algorithm", "phase"))
 def all_labels(algorithm: Relabels, states: Any, data: Any, *, phase: str) -> Any:
-    """The labels of all rows, [S, N]."""
+    """Labels of all rows, a tree of [S, N]."""
     return jax.lax.map(lambda state: algorithm.labels(state, data, phase=phase), states)
 
 
 @partial(jax.jit, static_argnames=("algorithm", "phase"))
 def calibrated(algorithm: Calibrates, states: Any, sample: Transition, *, phase: str) -> Any:
-    """The states of all seeds after the calibration that a phase begins with."""
+    """States of all seeds after the calibration at a phase's start, on a sample of transitions."""
     return jax.lax.map(lambda state: algorithm.calibrate(state, sample, phase=phase), states)
 
 
 def update_keys(key: Key[Array, ""], indices: Int[Array, " length"]) -> Key[Array, "length 2"]:
-    """For each update a key to draw its batch and one for the algorithm."""
+    """Two random keys for each update: one to draw its batch, one for the algorithm.
+
+    Args:
+        key: Key of a seed and a phase.
+        indices: Updates, counted in the phase, [length].
+
+    Returns:
+        Keys, [length, 2].
+    """
     return jax.vmap(lambda index: jax.random.split(jax.random.fold_in(key, index)))(indices)
 
 

@@ -1,4 +1,4 @@
-"""Where a phase's batches come from: data that lie on the device, or data that stay in their file.
+"""Batches of a phase, from data on the device or from data in a file.
 
 Both draw the same rows from the same keys, functions of (seed, phase, update). A chunk over data in a file is cut into
 pieces whose batches fit into `PIECE_BYTES`; while the device trains on one, a thread gathers the next.
@@ -34,41 +34,53 @@ from surefoot.training.chunk import (
 from surefoot.types import Labeled, Transition
 
 PIECE_BYTES = 48 * 2**20
-"""Of the batches of a piece, over all seeds; some three times as much is held at once."""
+"""Bytes of a piece's batches over all seeds; about three times as much is held at once."""
 STRETCH_ROWS, WEIGHT_STRETCHES = 1024, 64
 """Sampling weights are computed for so many stretches of consecutive rows at a time."""
 SAMPLE_ROWS = 131_072
-"""Transitions that a calibration sees at most."""
+"""Transitions that a calibration measures at most."""
 
 Inputs = dict[str, Any]
 RowsDone = Callable[[int, int], None]
-"""Told of rows done and rows in all while a phase's sampling weights are computed from a file."""
+"""Called with rows done and rows in all while sampling weights are computed from a file."""
 
 
 class Feed(Protocol):
-    """What `fit` asks of the data."""
+    """Batches of the data, as `fit` needs them."""
 
     def start_phase(self, states: Any, phase_index: int, on_rows: RowsDone) -> None:
-        """A phase begins, or goes on, with these states."""
+        """Begin a phase, or go on with it.
+
+        Args:
+            states: States of all seeds.
+            phase_index: Number of the phase.
+            on_rows: Progress of sampling weights over data in a file.
+        """
         ...
 
     def relabel(self, states: Any) -> None:
-        """Compute the labels of all rows from these states; they go with what `pieces` gives from now on."""
+        """Compute labels of all rows from these states; later `pieces` carry them."""
         ...
 
     def sample(self) -> Any:
-        """An even sample of the transitions, the same for every seed and however the data are read: at most
-        `SAMPLE_ROWS`, or all."""
+        """Even sample of at most `SAMPLE_ROWS` transitions, equal for every seed and every way to read the data."""
         ...
 
     def pieces(self, first: int, length: int) -> Iterator[tuple[int, Inputs]]:
-        """For updates first, ..., first + length - 1 of the phase: lengths that add up to `length`, each with what
-        `run_chunk` takes beside the states."""
+        """Cut consecutive updates of the phase into pieces.
+
+        Args:
+            first: First update, counted in the phase.
+            length: Updates.
+
+        Returns:
+            Iterator over (updates of the piece, arguments of `run_chunk` beside the states).
+        """
         ...
 
 
 class ResidentFeed:
-    """Data on the device: drawn inside the compiled chunk."""
+    """Batches from data on the device, drawn inside the compiled chunk."""
 
     def __init__(self, algorithm: Algorithm, data: Data, *, seeds: Sequence[int], mesh: Mesh) -> None:
         self._algorithm, self._seeds, self._mesh = algorithm, seeds, mesh
@@ -99,10 +111,10 @@ class ResidentFeed:
 
 
 class StreamedFeed:
-    """Data in a file: drawn and gathered on the host, piece by piece, one ahead of the device.
+    """Batches from data in a file, gathered on the host piece by piece, one ahead of the device.
 
-    Sampling weights are asked for in blocks of stretches from all over the file, so an algorithm that divides by a
-    spread over all rows divides here by that over a block of 65,536.
+    Sampling weights are computed in blocks of stretches from all over the file. An algorithm that divides by a spread
+    over all rows divides here by the spread over a block of 65,536.
     """
 
     def __init__(
@@ -207,7 +219,7 @@ class StreamedFeed:
 
 
 def sample_rows(rows: int) -> Int[np.ndarray, " n"] | None:
-    """Which of so many rows a calibration sees, in order; None: all of them."""
+    """Rows that a calibration measures, in order; None: all `rows` of them."""
     if rows <= SAMPLE_ROWS:
         return None
     return np.sort(np.random.default_rng(0).choice(rows, SAMPLE_ROWS, replace=False))

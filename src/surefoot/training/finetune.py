@@ -1,10 +1,10 @@
-"""Fine-tuning online: a trained policy acts in a task, and learns from what happens and from its offline data.
+"""Fine-tuning online: a trained policy acts in a task, and learns from its new episodes and from its offline data.
 
-It goes in rounds. In each every lane takes as many steps as the longest episode has with the policy as it stands:
-one whole episode, or several where they end early, the last of which is cut. They join the replay; then come as many
-updates as the ratio asks for, on windows of the whole replay, each as likely as the others (or a share of each batch
-of new ones). All random numbers are functions of (seed, round), and a checkpoint holds the replay's new part, so that a
-killed run ends with the bits of an undisturbed one.
+It goes in rounds. In each round every environment takes as many steps as the longest episode has: one whole episode, or
+several where they end early, the last of which is cut. The episodes join the replay. Then follow as many updates as the
+ratio says, on windows drawn uniformly from the whole replay, or with a share of each batch from new frames. All random
+numbers are functions of (seed, round), and a checkpoint holds the replay's new part, so that a killed run ends with the
+bits of an undisturbed one.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,14 +37,14 @@ from surefoot.training.run_directory import RunDirectory
 from surefoot.types import DataSpec
 
 ONLINE_STREAM = 3
-"""What is folded into a seed's key for fine-tuning; training and acting have 0 to 2."""
+"""Number folded into a seed's key for fine-tuning; training and acting have 0 to 2."""
 LOG = "online.jsonl"
 REPLAY = "replay"
 
 
 @dataclass(frozen=True)
 class FinetuneSettings(Ranged):
-    """How much is done online. Hashable, so a static argument of `jit`."""
+    """Amount of fine-tuning. Hashable, so a static argument of `jit`."""
 
     steps: Annotated[int, Range("[1, 10^9]")]
     """Environment steps of each seed, rounded up to whole rounds of `num_envs` times the longest episode."""
@@ -61,12 +61,12 @@ class FinetuneSettings(Ranged):
         return -(-self.steps // (self.num_envs * horizon))
 
     def updates(self, horizon: int) -> int:
-        """Updates in a round."""
+        """Updates of each seed in a round, for episodes of at most `horizon` steps."""
         return max(1, round(self.ratio * self.num_envs * horizon))
 
 
 class RoundSteps(NamedTuple):
-    """What the steps of a round brought [n, T], and with which an episode ended."""
+    """Transitions of one round of n environments, [n, T], and where episodes ended."""
 
     reward: Float[Array, "n t"]
     cost: Float[Array, "n t"]
@@ -88,13 +88,31 @@ def fine_tune(
     on_progress: Callable[[int, int], None] | None = None,
     stop_at: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Fine-tune the states (seed axis first) in `run`, whose `start` was called; goes on from its latest checkpoint.
+    """Fine-tune the policies of all seeds in a run's folder, from its latest checkpoint on.
 
-    `algorithm` and `states` are those of `fine_tuning()` and `frozen(state)`. Without `offline` the replay starts
-    empty. Returns the rows of the log: what each round of each seed earned and cost, and the costs of all so far.
-    `on_progress(done, total)` counts rounds; `stop_at` stops after that many. The first Ctrl-C, SIGTERM or
-    SIGHUP stops after the round at hand, with a checkpoint, and raises `KeyboardInterrupt`. Raises `DivergenceError`,
-    `CheckpointError`, and `ConfigError` where the first round would not fill a window.
+    The first Ctrl-C, SIGTERM or SIGHUP stops after the current round, with a checkpoint, and raises
+    `KeyboardInterrupt`.
+
+    Args:
+        algorithm: Algorithm as `fine_tuning()` returns it.
+        states: States of S seeds, each as `frozen(state)` returns it.
+        offline: Offline data at the beginning of the replay; None: it starts empty.
+        task: Environment to act in.
+        spec: Shapes of the data.
+        seeds: Seeds, S.
+        settings: Steps, environments, ratio of updates.
+        run: Folder of the run, whose `start` was called.
+        checkpoint_rounds: Rounds between checkpoints.
+        on_progress: Called with (rounds done, rounds in all).
+        stop_at: Round to stop after; None: the last.
+
+    Returns:
+        Rows of the log, one for each round and seed: return, cost, violations, and totals so far.
+
+    Raises:
+        DivergenceError: A state or a metric is not finite.
+        CheckpointError: The folder's checkpoint cannot be resumed from.
+        ConfigError: The first round would not fill a window.
     """
     rounds, updates = settings.rounds(task.horizon), settings.updates(task.horizon)
     # Every episode has a frame more than it has steps; those that end early may be as many as the steps.
@@ -139,7 +157,19 @@ def play_round(
     task: PureTask,
     settings: FinetuneSettings,
 ) -> tuple[Any, Replay, RoundSteps, dict[str, Array]]:
-    """Episodes in every lane, then the updates; also what the episodes brought and the means of the metrics."""
+    """One round in a pure environment: episodes, then updates.
+
+    Args:
+        algorithm: Algorithm that is fine-tuned.
+        state: Training state of one seed.
+        replay: Replay of the seed; donated.
+        key: Random key of the seed and the round.
+        task: Environment to act in.
+        settings: Steps, environments, ratio of updates.
+
+    Returns:
+        (state, replay, transitions of the round, means of the metrics).
+    """
     k_start, k_act, k_learn = jax.random.split(key, 3)
     stream = roll_out_stream(
         algorithm.policy(state), task, k_start, k_act, num_envs=settings.num_envs, steps=task.horizon
@@ -156,7 +186,7 @@ def play_simulated_round(
     task: OnlineSimulator,
     settings: FinetuneSettings,
 ) -> tuple[Any, Replay, RoundSteps, dict[str, Array]]:
-    """The same in a simulator: its lanes are stepped between calls of the compiled policy."""
+    """One round in a simulator, whose environments step between calls of the policy; arguments as of `play_round`."""
     k_start, k_act, k_learn = jax.random.split(key, 3)
     stream = roll_out_envs(algorithm, state, task, k_start, k_act)
     return learn_round(algorithm, state, replay, stream, k_learn, settings=settings, horizon=task.horizon)
@@ -286,7 +316,7 @@ def _resume(
 
 
 class RoundRow(TypedDict):
-    """What a round of fine-tuning brought, of one seed; there is more in it."""
+    """One round of fine-tuning of one seed; rows have more fields."""
 
     round: int
     seed: int
@@ -300,5 +330,17 @@ class RoundRow(TypedDict):
 
 
 def read_round_rows(log: Path, *, what: str, error: type[SurefootError] = ConfigError) -> list[dict[str, Any]]:
-    """The rows of online.jsonl. Raises `error` where they are not such rows."""
+    """Rows of a fine-tuning log.
+
+    Args:
+        log: The file `online.jsonl`.
+        what: What the file is expected to hold, for errors.
+        error: Kind of the error.
+
+    Returns:
+        The rows.
+
+    Raises:
+        SurefootError: The file does not hold such rows; of the kind `error`.
+    """
     return read_rows(log, RoundRow, what=what, error=error, advice="resume the run")

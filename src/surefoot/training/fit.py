@@ -1,4 +1,4 @@
-"""Training: compiled chunks one after the other, with logs, checkpoints and exact resuming in between."""
+"""Training: compiled chunks, with logs, checkpoints and exact resumption between them."""
 
 import itertools
 import time
@@ -37,16 +37,15 @@ from surefoot.training.second_place import SecondPlace
 from surefoot.types import DataSpec
 
 Share = Literal["seeds", "batches"]
-"""What several devices share among them: seeds, so that each is trained on one; batches, for few seeds of large
-networks."""
+"""What several devices share: seeds, so that each trains some of them; or batches, for few seeds of large networks."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands. Reported as a phase starts (it then compiles) and after every chunk.
+    """Progress of training, reported as a phase starts (it then compiles) and after every chunk.
 
     While the sampling weights of a phase over data in a file are computed, which takes minutes for many gigabytes,
-    `unit` is "rows", and `done`, `total` and the rate count those.
+    `unit` is "rows", and `done`, `total` and the rate count rows.
     """
 
     phase: str
@@ -55,19 +54,25 @@ class Progress:
     total: int
     """Updates in all."""
     updates_per_second: float | None
-    """Of this phase, compilation not counted; None before its first chunk. One update is one of every seed."""
+    """Rate of this phase without compilation; None before its first chunk. One update is one of every seed."""
     seconds_remaining: float | None
-    """If the updates of later phases take as long as those of this one."""
+    """Time that is left if later phases' updates take as long as this one's."""
     metrics: SeedMetrics
     """Latest means, one number a seed; empty as a phase starts."""
     unit: Literal["updates", "rows"] = "updates"
 
 
 class MetricLogger(Protocol):
-    """Another place to send metrics to, such as `WandbLogger`. What it raises is a warning, and the end of it alone."""
+    """Another place to send metrics to, such as `WandbLogger`. The first exception it raises becomes a warning and ends
+    it."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Metrics by name ("seed_0/critic/loss") after `step` updates."""
+        """Send metrics.
+
+        Args:
+            step: Updates done.
+            metrics: Values by name, such as "seed_0/critic/loss".
+        """
         ...
 
 
@@ -86,21 +91,38 @@ def fit(
     loggers: Sequence[MetricLogger] = (),
     share: Share = "seeds",
 ) -> Any:
-    """Train `algorithm` on `data` (NumPy) for all `seeds` at once; returns the states, seed axis first.
+    """Train an algorithm for all seeds at once.
 
-    `data` is what its `prepare` made, in memory, or a `TransitionStream` or `FrameStream`.
+    A phase is cut into chunks of `log_interval` updates. Logs, checkpoints and stops lie between chunks, so that an
+    interrupted run goes through the same compiled programs as an uninterrupted one and ends with the same bits.
+    Training goes on from the run's latest checkpoint.
 
-    A phase is cut into chunks of `log_interval` updates (the last may be shorter); logs, checkpoints and stops lie
-    between chunks only, so an interrupted run goes through the same compiled programs as an uninterrupted one and ends
-    with the same bits. `run`, whose `start` must have been called, holds logs and checkpoints: one every
-    `checkpoint_interval` updates (at the first chunk's end from there on), at the end of each phase and of all;
-    training goes on from the latest. A `TransitionStream` or `FrameStream` stays in its file, and batches are gathered
-    from it. Where there are several devices, each trains its `share`: of the seeds, or of every batch.
-    `stop_at` stops at the end of the chunk that reaches it. The first Ctrl-C, SIGTERM or SIGHUP stops after the
-    chunk at hand, with a checkpoint, and raises `KeyboardInterrupt` (`Stopped`, its subclass); the second at once.
+    The first Ctrl-C, SIGTERM or SIGHUP stops after the current chunk, with a checkpoint, and raises `KeyboardInterrupt`
+    (`Stopped`, its subclass); the second stops at once.
 
-    Raises `DivergenceError` where a metric or a state stops being finite (its state is not saved), `ConfigError` and
-    `CheckpointError` where `run` is another run, `DataError` where the data do not fit `spec`.
+    Args:
+        algorithm: Algorithm to train.
+        data: What its `prepare` returned, in memory (NumPy), or a `TransitionStream` or `FrameStream`, which stays in
+            its file.
+        spec: Shapes of the data.
+        seeds: Seeds S, different whole numbers in [0, 2^31).
+        log_interval: Updates between rows of metrics.
+        checkpoint_interval: Updates between checkpoints, which are written at the end of a chunk, and at the end of
+            each phase.
+        run: Folder for logs and checkpoints, whose `start` was called; None: nothing is written.
+        on_progress: Called as a phase starts and after every chunk.
+        stop_at: Update at whose chunk's end training stops; None: the last.
+        loggers: Other places for metrics.
+        share: What several devices share: seeds, or every batch.
+
+    Returns:
+        States of all seeds, a tree of arrays with a leading seed axis.
+
+    Raises:
+        DivergenceError: A metric or a state is not finite; that state is not saved.
+        ConfigError: The folder holds another run, or an argument cannot be used.
+        CheckpointError: The folder's checkpoint cannot be resumed from.
+        DataError: The data do not fit `spec`.
     """
     check_arguments(data, spec, seeds, log_interval, checkpoint_interval, stop_at)
     training = _Training(algorithm, tuple(seeds), run, log_interval, checkpoint_interval, on_progress, tuple(loggers))

@@ -1,4 +1,4 @@
-"""A trained policy as a user holds it: NumPy in, NumPy out, one observation or many."""
+"""A trained policy for users: NumPy arrays in and out, one observation or many."""
 
 import math
 import os
@@ -37,7 +37,7 @@ LARGEST_BATCH = 4096
 
 
 class Origin(NamedTuple):
-    """Where a policy was loaded from: enough to load its equal in another process."""
+    """Where a policy was loaded from: enough to load an equal one in another process."""
 
     path: str
     """Of the run, absolute."""
@@ -53,12 +53,11 @@ class Origin(NamedTuple):
 
 
 class LoadedPolicy:
-    """The policy of one seed of a run, and what its values say of safety. Made by `load_policy`; does not change.
+    """The policy of one seed of a run, with its feasible value. `load_policy` makes it; it does not change.
 
     `algorithm`, `state` (without seed axis), `config` and `path` of the run, `seed` and `step` (updates trained) may be
-    read. Several threads may act with one policy. It can be pickled: the copy is loaded from the same checkpoint, and
-    acts alike; where that has changed or is gone, `CheckpointError`. Processes are to be spawned: one that was forked
-    after JAX had started is refused (`ConfigError`), for JAX would wait in it for ever.
+    read. Several threads may act with one policy. It can be pickled: the copy is loaded from the same checkpoint, with
+    `CheckpointError` where that has changed. Spawn processes: one that was forked after JAX had started is refused.
     """
 
     @pinned()
@@ -86,7 +85,7 @@ class LoadedPolicy:
         self._value = compiled(algorithm.feasible_value) if has_value else None
 
     def __reduce__(self) -> tuple[Callable[..., "LoadedPolicy"], "Origin"]:
-        """To other processes goes where the policy was loaded from. Raises `ConfigError` for one of a state."""
+        """Pickled as the place it was loaded from. Raises `ConfigError` for a policy that was made of a state."""
         if self._origin is None:
             raise ConfigError(
                 "policy: expected one that was loaded from a run's checkpoint, found one that was made of a state; "
@@ -109,21 +108,23 @@ class LoadedPolicy:
         step: int = 0,
         key: Key[Array, ""] | None = None,
     ) -> Float[np.ndarray, "*n act"]:
-        """The action [act] for one observation [obs], or the actions [n, act] for many [n, obs], each in [-1, 1].
+        """Actions for one observation or many, without memory between calls; `session` keeps memory and budget.
 
-        Where the task has images an observation is one, uint8 [height, width, channels]. A policy that remembers acts
-        as if an episode began here; `session` lets it remember.
+        The noise depends on the key, the size of the batch and the place in it.
 
-        A planner under budgets (`needs_budget`) also takes the cost that may still be caused, one number or one for
-        each observation; inf is no limit, below 0 more was spent than allowed. `step` says how many environment steps
-        the episode has taken. `session` keeps count of both, and gives a planner its memory between steps, which this
-        method does not.
+        Args:
+            observation: One [obs] or many [n, obs]; images are uint8 [height, width, channels].
+            remaining_budget: Cost that may still be caused, one number or [n], for a planner under budgets
+                (`needs_budget`); inf: no limit, below 0: overspent.
+            step: Environment steps of the episode so far, for such a planner.
+            key: Random key; None: one derived from the run's seed, so that equal calls give equal actions.
 
-        Without `key` a fixed one derived from the run's seed is used: the same call gives the same actions, whatever
-        was called before. Give a new key at each step for fresh randomness. The noise depends on the key, the size of
-        the batch and the place in it. Raises `ConfigError` for an observation of the wrong length or not finite, and
-        for a budget that is missing, NaN, of another shape, or given to a policy that plans under none; `OutputError`
-        where the networks overflow, on observations far from any that they know.
+        Returns:
+            Actions in [-1, 1], [act] or [n, act].
+
+        Raises:
+            ConfigError: An observation or the budget cannot be used.
+            OutputError: The networks overflow, on observations far from the data.
         """
         key = self._key if key is None else key
         check_count(step, "step", NUMBER)
@@ -154,38 +155,45 @@ class LoadedPolicy:
         step: np.int32, key: Array, reward: Float[np.ndarray, " n"] | None = None,
         applied: Float[np.ndarray, "n act"] | None = None,
     ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
-        """One step of a `ControlSession`, which has checked its arguments: the next memory and the actions. Compiled
-        once for all sessions of as many environments."""
+        """One step of a `ControlSession`, as `acting.act_from_memory`; compiled once for each number of
+        environments."""
         with enough_memory(f"a session of {len(observation)} environments", "begin sessions of fewer"):
             return self._step(self._leaves, memory, observation, left, step, key, reward, applied)
 
     def checked(self, observation: ArrayLike) -> np.ndarray:
-        """The observation or observations as float32 [*n, obs], images flat as uint8; `ConfigError` for a wrong shape,
-        or what is not finite."""
+        """Observations as float32 [*n, obs], images flat as uint8; `ConfigError` for another shape or numbers not
+        finite."""
         if (shape := self.config.spec.image_shape) is not None:
             return checked_images(observation, shape)
         return checked_numbers(observation, self.config.spec.observation_dim, task_file=self.config.task_file)
 
     @property
     def checkpoint_sha256(self) -> str:
-        """Of the arrays of the checkpoint that it was loaded from; empty where it was not loaded."""
+        """SHA-256 of the arrays of the policy's checkpoint; empty where it was not loaded."""
         return "" if self._origin is None else self._origin.sha256
 
     @property
     def needs_budget(self) -> bool:
-        """Whether it plans under a budget that is given at run time."""
+        """Whether the policy plans under a budget that is given at run time."""
         return self.algorithm.inputs.budget
 
     def session(
         self, budget: Numbers | None = None, *, level: float | None = None, key: Key[Array, ""] | None = None
     ) -> ControlSession:
-        """A control loop of one environment, or of as many as `budget` has numbers: what is left of the budget, the
-        planner's memory, and noise that is new at each step. `ConfigError` for a budget that is missing, NaN or
-        negative, or given to a policy that plans under none.
+        """Begin a control loop, which keeps the budget, the policy's memory, and new noise at each step.
 
-        `level`: plan with the margin that `surefoot calibrate` found for this share of episodes over budget;
-        `ConfigError` where the run has none, a `UserWarning` for budgets so small that the level is not known to hold.
-        `key`: the run's own by default.
+        Args:
+            budget: Cost that an episode may cause, one number or one for each environment; None for a policy without
+                budgets.
+            level: Share of episodes that may exceed the budget, in (0, 1), for a margin by `surefoot calibrate`.
+                Budgets for which it is not known to hold give a `UserWarning`.
+            key: Random key; None: the run's own.
+
+        Returns:
+            A session of one environment, or of as many as `budget` has numbers.
+
+        Raises:
+            ConfigError: The budget cannot be used or is not one that the policy takes; or no calibration has `level`.
         """
         margins = None
         if level is not None:
@@ -201,17 +209,15 @@ class LoadedPolicy:
 
     @pinned()
     def feasible_value(self, observation: ArrayLike) -> Float[np.ndarray, "*n"]:
-        """The feasible value for one observation [obs], a number, or for many [n, obs], [n]; > 0: no safe way out.
-
-        In the units of the task's constraint signal. Raises `ConfigError` where the algorithm has no such value, and
-        for an observation of the wrong length or not finite; `OutputError` as `act`.
-        """
+        """V_h of observations [obs] or [n, obs], in units of the constraint signal; > 0: violations are unavoidable.
+        Raises `ConfigError` where the algorithm has no such value, or as `act`."""
         if (value := self._value) is None:
             raise ConfigError(f"algorithm '{self.config.algorithm}' has no feasible value.")
         return self._in_batches("feasible value", observation, lambda rows, _: value(self._leaves, rows))
 
     def finite(self, name: str, outputs: Any, rows: np.ndarray) -> np.ndarray:
-        """What was computed from the checked observations `rows`, as NumPy; `OutputError` where it is not finite."""
+        """Outputs as NumPy arrays. Raises `OutputError`, which describes the observations `rows`, where one is not
+        finite."""
         largest = float(np.abs(rows.astype(np.float64)).max(initial=0.0))
         return check_finite(
             name, outputs, f"the networks of seed {self.seed} overflow on observations with numbers up to {largest:.4g}"
@@ -248,12 +254,19 @@ def load_policy(
     algorithms: Mapping[str, type[Any]] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> LoadedPolicy:
-    """The policy in the latest checkpoint of the run directory `path`, of `seed` or of the run's first.
+    """Load the policy of one seed from the latest checkpoint of a run.
 
-    `overrides` are hyper-parameters to act with in place of the run's, as `cost_margin`. Raises `ConfigError` where
-    there is no such run or seed, `CheckpointError` where it has no checkpoint that fits, `UnknownNameError` where its
-    algorithm is not in the table `algorithms` (None: Surefoot's, and those of other packages), or has no such
-    hyper-parameter.
+    Args:
+        path: Folder of the run.
+        seed: Seed of the run; None: its first.
+        algorithms: Name -> class; None: Surefoot's, and those of other packages' entry points.
+        overrides: Hyper-parameters to act with in place of the run's, such as `cost_margin`.
+
+    Returns:
+        The policy.
+
+    Raises:
+        SurefootError: There is no such run, seed, algorithm or hyper-parameter, or no checkpoint that fits.
     """
     run = RunDirectory(Path(path))
     config = run.read_config()
@@ -309,8 +322,7 @@ class _ForkedPolicy:
 def _load_again(
     path: str, seed: int, name: str, sha256: str, overrides: dict[str, Any], kind: type[Any]
 ) -> LoadedPolicy:
-    """The equal of a policy in another process, from an `Origin`. Raises `CheckpointError` where its checkpoint is no
-    longer what it was."""
+    """An equal policy in another process. Raises `CheckpointError` where the checkpoint of its `Origin` has changed."""
     if inherited_jax(os.getpid()):
         return cast(LoadedPolicy, _ForkedPolicy())
     run = RunDirectory(Path(path))

@@ -1,4 +1,4 @@
-"""Longer training: whether the updates that a run has done are the first ones of a longer run.
+"""Longer training: whether the updates of a run are the first ones of a longer run.
 
 The random numbers of an update are functions of (seed, number of the phase, number of the update in it). So more
 updates may follow wherever nothing before them depends on how many there are.
@@ -14,11 +14,19 @@ from surefoot.training.chunk import state_template
 from surefoot.types import DataSpec, Phase
 
 COUNTS = "_updates"
-"""How the names of hyper-parameters end that say how many updates a phase has."""
+"""Ending of the names of hyper-parameters that are numbers of updates."""
 
 
 def changed_counts(earlier: Any, later: Any) -> list[str] | None:
-    """The numbers of updates in which two algorithms differ; None where they differ in more than that."""
+    """Numbers of updates in which two algorithms differ.
+
+    Args:
+        earlier: An algorithm.
+        later: Another.
+
+    Returns:
+        Names of hyper-parameters; None where the algorithms differ in more.
+    """
     if type(earlier) is not type(later):
         return None
     before, after = flat(earlier), flat(later)
@@ -30,8 +38,19 @@ def changed_counts(earlier: Any, later: Any) -> list[str] | None:
 def why_not_longer(
     earlier: Algorithm, later: Algorithm, changed: list[str], *, step: int, log_interval: int, spec: DataSpec
 ) -> str | None:
-    """Why the first `step` updates of `earlier` are not those of `later`, which differs in the numbers `changed`; None
-    where they are, bit by bit."""
+    """Reason why the updates of a run are not the first ones of a longer run.
+
+    Args:
+        earlier: Algorithm of the run.
+        later: Algorithm of the longer run.
+        changed: Names of the numbers of updates that differ.
+        step: Updates done.
+        log_interval: Updates between rows of metrics, at which training may stop.
+        spec: Shapes of the data.
+
+    Returns:
+        A clause, or None where the updates are equal bit by bit.
+    """
     if step == 0:
         return None
     index, start = _first_other(earlier.phases, later.phases)

@@ -1,4 +1,4 @@
-"""Metrics on disk: rows of JSON, which resuming cuts back to the checkpoint, and TensorBoard's events."""
+"""Metrics on disk: rows of JSON, which resumption cuts back to the checkpoint, and TensorBoard's events."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from surefoot.training.tensorboard import TensorBoard
 
 
 class MetricsRow(TypedDict):
-    """Means of the metrics of one seed since the row before."""
+    """Means of one seed's metrics since the last row."""
 
     step: int
     phase: str
@@ -33,9 +33,8 @@ SeedMetrics = Mapping[str, Float[np.ndarray, " S"]]
 class MetricsLog:
     """Writes the metrics of a run from update `step` on; a context manager. Rows after `step` are removed first.
 
-    Training needs the rows, and ends where they cannot be written; it does not need TensorBoard's events.
-
-    A row of metrics.jsonl: {"step": updates done, "phase": name, "seed": seed, "metrics": {name: mean since the last}}.
+    Training stops where rows cannot be written; it goes on without TensorBoard's events. A row of metrics.jsonl:
+    {"step": updates done, "phase": name, "seed": seed, "metrics": {name: mean since the last row}}.
     """
 
     def __init__(self, run: RunDirectory, seeds: Sequence[int], *, step: int) -> None:
@@ -61,7 +60,13 @@ class MetricsLog:
                 board.close()
 
     def write(self, step: int, phase: str, metrics: SeedMetrics) -> None:
-        """Add one row per seed."""
+        """Add one row for each seed.
+
+        Args:
+            step: Updates done.
+            phase: Name of the phase.
+            metrics: Means by name, each [S].
+        """
         each = [{name: float(value[index]) for name, value in metrics.items()} for index in range(len(self._seeds))]
         with self._named():
             for seed, values in zip(self._seeds, each, strict=True):
@@ -72,7 +77,7 @@ class MetricsLog:
             self._place.attempt(lambda board=board, values=values: board.write(step, values))
 
     def sync(self) -> None:
-        """Wait until the rows lie on the disk: a checkpoint must not be older than they are."""
+        """Wait until the rows lie on the disk, so that no checkpoint is newer than they are."""
         with self._named():
             os.fsync(self._file.fileno())
         for board in self._boards:

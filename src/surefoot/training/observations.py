@@ -1,4 +1,4 @@
-"""Observations and budgets that a user hands to a policy: one or many, checked."""
+"""Checks of observations and budgets that a user gives to a policy."""
 
 from typing import Any
 
@@ -12,8 +12,19 @@ from surefoot.errors import ConfigError
 def checked_numbers(
     observation: ArrayLike, width: int, *, task_file: dict[str, Any] | None = None
 ) -> Float[np.ndarray, "*n obs"]:
-    """As float32; `ConfigError` where it is not one observation or a list of them, all finite. `task_file`: that of the
-    run, which names the columns."""
+    """One observation or many as float32.
+
+    Args:
+        observation: Numbers, [width] or [n, width].
+        width: Numbers of one observation.
+        task_file: Task file of the run, which names the columns in errors.
+
+    Returns:
+        The observations, [*n, width].
+
+    Raises:
+        ConfigError: The shape is another, or a number is not finite.
+    """
     try:
         rows = np.asarray(observation, np.float32)
     except (TypeError, ValueError) as error:
@@ -32,7 +43,18 @@ def checked_numbers(
 
 
 def checked_images(observation: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
-    """Flat, [*n, numbers], uint8; `ConfigError` where it is not one image of `shape` or a list of them."""
+    """One image or many, flat.
+
+    Args:
+        observation: uint8 images of `shape`, or [n, *shape].
+        shape: Height, width, channels.
+
+    Returns:
+        Images, [*n, numbers], uint8.
+
+    Raises:
+        ConfigError: The dtype or the shape is another.
+    """
     images = np.asarray(observation)
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.shape[-3:] != shape:
         raise ConfigError(
@@ -43,7 +65,18 @@ def checked_images(observation: ArrayLike, shape: tuple[int, ...]) -> np.ndarray
 
 
 def budget_of_each(left: np.ndarray, rows: np.ndarray) -> Float[np.ndarray, " n"]:
-    """One budget for all observations, or one for each; `ConfigError` for another number of them."""
+    """One budget for each observation.
+
+    Args:
+        left: One budget, or as many as observations.
+        rows: Observations, [*n, obs].
+
+    Returns:
+        Budgets, [*n].
+
+    Raises:
+        ConfigError: There is another number of budgets.
+    """
     shape = rows.shape[:-1]
     if left.shape not in ((), shape):
         raise ConfigError(

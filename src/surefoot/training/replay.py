@@ -13,25 +13,44 @@ from surefoot.types import DataSpec
 
 
 class Replay(NamedTuple):
-    """The frames of the offline data, then room for new ones."""
+    """Frames of the offline data, then room for new ones."""
 
     frames: Frames
     filled: Int[Array, ""]
-    """Frames that are there."""
+    """Number of frames."""
     offline: Int[Array, ""]
-    """Those of the offline data, which come first."""
+    """Number of offline frames, which come first."""
 
 
 def draw_windows(
     replay: Replay, key: Key[Array, ""], *, count: int, length: int, online_share: float
 ) -> Int[Array, " count"]:
-    """First frames of `count` windows: the first `online_share` of them among the new frames, the others anywhere."""
+    """First frames of random windows of the replay.
+
+    Args:
+        replay: The replay.
+        key: Random key.
+        count: Windows.
+        length: Frames of a window.
+        online_share: Share of the windows that begins among new frames, in [0, 1]; the others begin anywhere.
+
+    Returns:
+        Frame numbers, [count].
+    """
     new = jnp.arange(count) < round(online_share * count)
     return jax.random.randint(key, (count,), jnp.where(new, replay.offline, 0), replay.filled - length + 1)
 
 
 def append(replay: Replay, stream: Stream) -> Replay:
-    """The replay with the episodes of lanes [n, T] behind what is there; an episode's last frame has no action."""
+    """Add the episodes of a round behind the frames of a replay.
+
+    Args:
+        replay: The replay, with room for them.
+        stream: Transitions of n environments, [n, T]; an episode's last frame has no action.
+
+    Returns:
+        The replay.
+    """
     ends = stream.last
     begins = jnp.concatenate([jnp.ones_like(ends[:, :1]), ends[:, :-1]], 1)
     # The frame that a step leaves comes after a frame of each step, and of each episode's end, before it.
@@ -60,7 +79,16 @@ def append(replay: Replay, stream: Stream) -> Replay:
 
 
 def make_replay(offline: FrameData | None, spec: DataSpec, room: int) -> Replay:
-    """The offline frames, if any, and room for so many new ones."""
+    """A replay of offline frames with room for new ones.
+
+    Args:
+        offline: Offline frames, or None.
+        spec: Shapes of the data.
+        room: Number of new frames.
+
+    Returns:
+        The replay.
+    """
     if offline is None:
         kind = jnp.float32 if spec.image_shape is None else jnp.uint8
 
@@ -79,7 +107,7 @@ def make_replay(offline: FrameData | None, spec: DataSpec, room: int) -> Replay:
 
 
 def new_part(replays: list[Replay]) -> Any:
-    """What a checkpoint keeps of them: the offline frames are in the data."""
+    """The replays' new frames, which a checkpoint keeps; the offline ones are in the data."""
 
     def of(replay: Replay) -> dict[str, Any]:
         first = int(replay.offline)
@@ -89,7 +117,15 @@ def new_part(replays: list[Replay]) -> Any:
 
 
 def with_new_part(replay: Replay, part: Any) -> Replay:
-    """The replay with what `new_part` kept behind its offline frames."""
+    """A replay with the new frames of a checkpoint.
+
+    Args:
+        replay: Replay of the offline data.
+        part: One entry of what `new_part` returned.
+
+    Returns:
+        The replay.
+    """
     count = int(replay.offline)
     frames = jax.tree.map(lambda old, new: jnp.concatenate([old[:count], new]), replay.frames, part["frames"])
     return Replay(frames, part["filled"], replay.offline)

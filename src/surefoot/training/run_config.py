@@ -1,4 +1,4 @@
-"""The configuration of a training run: what was asked for, resolved, as config.json keeps it."""
+"""The configuration of a training run: resolved options, as config.json keeps them."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -21,23 +21,23 @@ from surefoot.types import DataSpec
 
 FORMAT_VERSION = 1
 MOST_SEEDS = 1024
-"""Of one run; they are trained side by side in memory."""
+"""Most seeds of one run, which are trained side by side in memory."""
 
 
 @dataclass(frozen=True)
 class Extension(Ranged, part="extensions"):
-    """How training was made longer."""
+    """One extension of training by more updates."""
 
     updates: Annotated[int, Range(NUMBER)]
-    """Done by then."""
+    """Updates done before it."""
     before: dict[str, int]
-    """The numbers of updates that were changed, as they were before."""
+    """Former values of the changed numbers of updates."""
     command: tuple[str, ...]
-    """The command line."""
+    """Command line of the extension."""
 
 
 class Selection(TypedDict, total=False):
-    """Which data a run learned from, as far as commands read it: fields of `RunConfig.data_selection`."""
+    """The data that a run learned from, as far as commands read them: fields of `RunConfig.data_selection`."""
 
     filter: str
     """Kind of the filter."""
@@ -73,7 +73,7 @@ class Selection(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run was asked to do, resolved: everything needed to repeat it, and to load what it learned."""
+    """Resolved options of a run: everything needed to repeat it, and to load its policies."""
 
     algorithm: str
     """Name in the table of algorithms."""
@@ -116,7 +116,8 @@ class RunConfig:
         check_relation(self, name == self.task, "definition", f"expected that of {self.task}, found that of {name}")
 
     def known_task(self) -> Task:
-        """The task: that which the run keeps, itself or as a task file, or that of the table. Raises `ConfigError`."""
+        """The run's task: the one that it keeps, itself or as a task file, or that of the table. Raises
+        `ConfigError`."""
         if self.definition is not None:
             return self.definition
         if self.task_file is None:
@@ -125,13 +126,14 @@ class RunConfig:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a checkpoint to continue this run, as JSON values."""
+        """Options that a checkpoint must share to continue this run, as JSON values."""
         names = ("algorithm", "task", "hyperparameters", "seeds", "data_fingerprint")
         return as_json({name: getattr(self, name) for name in names})
 
     @property
     def identities(self) -> tuple[dict[str, Any], ...]:
-        """That of now, then those before each extension, the latest first: what the run's checkpoints may carry."""
+        """Identities that the run's checkpoints may carry: the present one, then those before each extension, the
+        latest first."""
         found = [self.identity]
         for extension in reversed(self.extensions):
             values = {**found[-1]["hyperparameters"], **extension.before}
@@ -139,26 +141,35 @@ class RunConfig:
         return tuple(found)
 
     def identity_of(self, path: Path) -> dict[str, Any]:
-        """The identity under which the checkpoint at `path` was written; that of now where it is none of the run's."""
+        """Identity under which the checkpoint at `path` was written; the present one where it is none of the run's."""
         carried = checkpoint.read_metadata(path).get("hyperparameters")
         known = self.by_todays_names(carried) if isinstance(carried, dict) else carried
         identity = next((one for one in self.identities if one["hyperparameters"] == known), None)
         return self.identity if identity is None else {**identity, "hyperparameters": carried}
 
     def by_todays_names(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Hyper-parameters of the run's algorithm, some of them under former names, by those of now."""
+        """Hyper-parameters under their present names; those of the run's algorithm may have former ones."""
         kind = ALGORITHMS.get(self.algorithm)
         return dict(hyperparameters) if kind is None else renamed(kind, hyperparameters)
 
     def extended(self, values: Mapping[str, Any], *, updates: int, command: Sequence[str]) -> "RunConfig":
-        """The configuration with other numbers of updates, after `updates` of them."""
+        """Configuration with more updates.
+
+        Args:
+            values: Changed numbers of updates, by hyper-parameter.
+            updates: Updates done so far.
+            command: Command line of the extension.
+
+        Returns:
+            The configuration with one more entry in `extensions`.
+        """
         before = {name: self.hyperparameters[name] for name in values}
         record = Extension(updates, before, tuple(command))
         changed = {**self.hyperparameters, **as_json(dict(values))}
         return dataclasses.replace(self, hyperparameters=changed, extensions=(*self.extensions, record))
 
     def differing(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of these hyper-parameters that are others than the run's."""
+        """Those of the given hyper-parameters whose values differ from the run's."""
         return {name: value for name, value in values.items() if self.hyperparameters.get(name) != as_json(value)}
 
 
@@ -168,10 +179,27 @@ def make_config(
     preset: str | None = None,
     command: tuple[str, ...] = (), data_selection: Mapping[str, Any] | None = None,
 ) -> RunConfig:  # fmt: skip
-    """The configuration of a run of `algorithm`, which the table calls `name`; adds hyper-parameters and versions.
+    """The configuration of a run, with hyper-parameters and versions filled in.
 
-    `task`: the whole task, which is kept where no table has it, or a name in the table; `spec`: by default the task's.
-    Raises `ConfigError` where the data's path or a word of the command is no text: JSON could not give it back.
+    Args:
+        algorithm: Algorithm with its hyper-parameters.
+        name: Its name, as `algorithm_class` knows it.
+        task: The task, which is kept where no table has it, or a name in the table.
+        seeds: Seeds, trained side by side.
+        data_path: File that is trained on.
+        data_fingerprint: SHA-256 of the file's content.
+        log_interval: Updates between rows of metrics.
+        checkpoint_interval: Updates between checkpoints.
+        spec: Shapes of the data; None: the task's.
+        preset: Preset that changed defaults, or None.
+        command: Command line of the run.
+        data_selection: Filter and share of the episodes; None: all.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigError: The data's path or a word of the command is not text, so that JSON could not keep it.
     """
     for word in (data_path, *command):
         if not word.isascii() and any("\ud800" <= letter <= "\udfff" for letter in word):

@@ -33,7 +33,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """The paths of a run, and how its files are written and read back. Opening one touches nothing."""
+    """Paths of a run, and how its files are written and read. Making one touches nothing."""
 
     path: Path
 
@@ -50,15 +50,19 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     def tensorboard_path(self, seed: int) -> Path:
-        """TensorBoard's events of one seed."""
+        """Folder of one seed's TensorBoard events."""
         return self.path / "tensorboard" / f"seed_{seed}"
 
     def start(self, config: RunConfig, *, resume: bool) -> None:
-        """Write the configuration of a new run, or check that of the one to resume.
+        """Write the configuration of a new run, or check that of the run to resume.
 
-        `resume` where nothing was started yet starts it, so that a killed command can be repeated as it stands. Without
-        `resume` a run takes the place of one that has no checkpoint. Raises `ConfigError` where a run is there and
-        `resume` is not asked for, or where it is another run.
+        Args:
+            config: Configuration of the run.
+            resume: Go on with a run that is there, or start one where there is none, so that a killed command can be
+                repeated unchanged. False: replace a run without checkpoints.
+
+        Raises:
+            ConfigError: The folder holds another run, or one with checkpoints that is not to be resumed.
         """
         if not self.config_path.exists():
             write_json(self.config_path, _config_values(config))
@@ -70,8 +74,7 @@ class RunDirectory:
             self.rewrite(config)
 
     def rewrite(self, config: RunConfig) -> None:
-        """Let another configuration take the place of the one that is there. Raises `ConfigError` where another process
-        trains in the folder."""
+        """Replace the folder's configuration. Raises `ConfigError` where another process trains in the folder."""
         with self.locked():
             write_json(self.config_path, _config_values(config))
 
@@ -124,9 +127,10 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from writing to this run; the system frees the lock of a killed one.
+        """Keep other processes from writing to this run; the system frees the lock of a killed process.
 
-        Raises `ConfigError` where another process has it, and where the folder cannot be written to.
+        Raises:
+            ConfigError: Another process has the lock, or the folder cannot be written to.
         """
         with holding(self.path, busy="another process is training in this folder"):
             _make_folder(self.checkpoints_path)
@@ -135,18 +139,20 @@ class RunDirectory:
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def checkpoints(self) -> list[Path]:
-        """Folders with the name of a checkpoint, oldest first; not looked into."""
+        """Folders with the name of a checkpoint, oldest first; their content is not read."""
         if not self.checkpoints_path.is_dir():
             return []
         named = [path for path in self.checkpoints_path.iterdir() if _is_checkpoint_name(path.name) and path.is_dir()]
         return sorted(named, key=lambda path: int(path.name))
 
     def latest(self) -> Path | None:
-        """The newest whole checkpoint, None where none was written yet.
+        """The newest whole checkpoint; None where none was written yet.
 
-        Half-written leftovers are ignored; a damaged one, and another one's copy under a number that is not its own,
-        are passed over with a warning in the log. Raises
-        `CheckpointError` where all are damaged, and where one has an unknown format.
+        Half-written leftovers are ignored. A damaged checkpoint, and a copy under another one's number, is skipped with
+        a warning in the log.
+
+        Raises:
+            CheckpointError: All checkpoints are damaged, or one has an unknown format.
         """
         candidates = self.checkpoints()
         for path in reversed(candidates):
@@ -167,7 +173,16 @@ class RunDirectory:
         return 0 if latest is None else int(latest.name)
 
     def save_checkpoint(self, step: int, state: Any, metadata: Mapping[str, Any]) -> Path:
-        """Write the checkpoint of `step` updates, then remove all but the last two."""
+        """Write a checkpoint, then remove all but the last two.
+
+        Args:
+            step: Updates done, which name the folder.
+            state: States of all seeds.
+            metadata: Identity of the run and name of the phase.
+
+        Returns:
+            Folder of the checkpoint.
+        """
         path = self.checkpoints_path / f"{step:09d}"
         checkpoint.save(path, state, {**metadata, "step": step})
         for old in self.checkpoints()[:-KEPT_CHECKPOINTS]:
@@ -175,10 +190,11 @@ class RunDirectory:
         return path
 
     def discard_after(self, step: int) -> None:
-        """Remove what killed writers left behind, and checkpoints beyond `step`: those that `latest` passed over.
+        """Remove leftovers of killed writers, and checkpoints beyond `step`, which `latest` skipped. The caller holds
+        the lock.
 
-        Only what was made here is removed, and no link is followed. What else has the name of a checkpoint beyond
-        `step` gets another name, with a warning in the log. The caller holds the lock.
+        Only what was made here is removed, and no link is followed. Anything else with the name of a checkpoint beyond
+        `step` is renamed, with a warning in the log.
         """
         sweep(self.path, former=r"config\.json|metrics\.jsonl")
         sweep(self.checkpoints_path, exclusive=True, former=_CHECKPOINT_NAME)

@@ -1,4 +1,4 @@
-"""Places for metrics beside metrics.jsonl, which alone training needs: where another fails, training goes on."""
+"""Optional places for metrics beside metrics.jsonl: where one fails, training goes on."""
 
 import warnings
 from collections.abc import Callable
@@ -8,15 +8,15 @@ from surefoot.errors import SurefootWarning
 
 
 class SecondPlace:
-    """TensorBoard's events, W&B, or a caller's own logger. The first failure is a warning; from then on nothing more is
-    sent there."""
+    """TensorBoard's events, W&B, or a caller's logger. The first failure becomes a warning; later metrics are not sent
+    there."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self.failed = False
 
     def attempt(self, action: Callable[[], Any]) -> Any:
-        """What `action` returns; None where it fails, or something failed before."""
+        """The result of `action`; None where it fails, or something failed before."""
         if self.failed:
             return None
         try:

@@ -1,4 +1,5 @@
-"""A policy in a control loop: what changes from step to step, apart from the policy, which does not."""
+"""A control loop of a policy: budget, memory and noise, which change from step to step, beside the policy, which does
+not."""
 
 import threading
 import time
@@ -21,11 +22,11 @@ from surefoot.training.acting import numbers_of
 from surefoot.training.run_config import RunConfig
 
 Margins = Callable[[Float[np.ndarray, "n t"]], Float[np.ndarray, "n t"]]
-"""What a planner takes off budgets, by what the episode may cost as known at each step."""
+"""From the episode's budget as known at each step [n, T] to what a planner subtracts from it [n, T]."""
 
 
 class SessionPolicy(Protocol):
-    """What a session asks of its policy, a `LoadedPolicy`."""
+    """Members of a policy that a session uses; a `LoadedPolicy` has them."""
 
     algorithm: Algorithm
     state: Any
@@ -104,25 +105,34 @@ class ControlSession:
 
     @property
     def remaining(self) -> Float[np.ndarray, "*n"]:
-        """What is left of the budget, in the algorithm's units at this step; below 0 where more was spent. A margin is
-        not taken off."""
+        """Budget that is left, [*n], in the algorithm's units at this step; below 0 where it is overspent. No margin is
+        subtracted."""
         left = np.asarray(remaining_budget(self._budget, self._total.reshape(-1)))
         return left.reshape(self._total.shape)
 
     @pinned()
     def act(self, observation: Any) -> Float[np.ndarray, "*n act"]:
-        """The action [act], or one for each environment [n, act]. Raises as `LoadedPolicy.act`; what failed is not
-        counted as a step."""
+        """Actions of the next step. A call that raises does not count as a step.
+
+        Args:
+            observation: One [obs], or one for each environment [n, obs].
+
+        Returns:
+            Actions, [act] or [n, act], in [-1, 1], or in the plant's units for a task file.
+
+        Raises:
+            ConfigError: An observation has the wrong shape or is not finite, or another thread is in a call.
+            OutputError: The networks overflow.
+        """
         with self._alone():
             return self._act(observation)
 
     @pinned()
     def warm_up(self, num_envs: int | None = None) -> float:
-        """Compile what the first step would, so that no step of the loop takes longer than the others; nothing of the
-        episode changes.
+        """Compile the first step, so that no step of the loop is slow; the episode does not change.
 
         Args:
-            num_envs: Environments that will step together; by default as many as there are budgets, or one.
+            num_envs: Environments that will step together; None: as many as there are budgets, or one.
 
         Returns:
             Seconds that it took.
@@ -175,8 +185,15 @@ class ControlSession:
         return self._rates.normalized(self._applied).astype(np.float32)
 
     def pay(self, cost: ArrayLike, reward: ArrayLike = 0.0) -> None:
-        """Take the cost of the step just done off what is left; one number or one for each environment. `reward`: of
-        the same step, for a policy whose target return goes down by it; others do not read it."""
+        """Subtract the cost of the last step from the budget.
+
+        Args:
+            cost: Cost >= 0, one number or one for each environment.
+            reward: Reward of the step, for a policy whose target return falls by it; others do not read it.
+
+        Raises:
+            ConfigError: A number is negative or not finite, or there is another number of them.
+        """
         costs, rewards = check_remaining(cost, name="cost"), check_remaining(reward, name="reward")
         if not np.isfinite(rewards).all() or rewards.shape not in ((), self._total.shape):
             raise ConfigError(f"reward: expected a finite number for each budget, found {rewards.tolist()}.")
@@ -193,7 +210,14 @@ class ControlSession:
             self._reward = np.broadcast_to(rewards, self._total.shape).reshape(-1).astype(np.float32)
 
     def change_budget(self, budget: ArrayLike) -> None:
-        """From now on the whole episode may cost this much; what it cost so far counts."""
+        """Change the budget of the whole episode; costs so far count.
+
+        Args:
+            budget: Budget >= 0, one number or one for each environment.
+
+        Raises:
+            ConfigError: The budget cannot be used, or there is another number of them.
+        """
         total = check_budgets(budget, name="budget")
         if total.shape not in ((), self._total.shape):
             raise ConfigError(

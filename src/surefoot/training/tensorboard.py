@@ -1,4 +1,4 @@
-"""TensorBoard's events of one seed, written at once by the caller's thread.
+"""TensorBoard's events of one seed, written by the caller's thread.
 
 tensorboardX's own writer hands them to a thread, which a full disk ends; the next but nine then waits for ever.
 """
@@ -14,7 +14,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[re
 
 
 class TensorBoard:
-    """The events of `folder`, of which TensorBoard hides those after `step` updates that an earlier process left."""
+    """Events in `folder`; TensorBoard hides those after `step` updates that an earlier process left."""
 
     def __init__(self, folder: Path, *, step: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -25,12 +25,17 @@ class TensorBoard:
         self._write(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Add the metrics after `step` updates, by name."""
+        """Add metrics.
+
+        Args:
+            step: Updates done.
+            values: Metrics by name.
+        """
         for name, value in values.items():
             self._write(Event(step=step, summary=summary.scalar(name, value)))
 
     def flush(self) -> None:
-        """Hand them to the system."""
+        """Hand the events to the operating system."""
         self._writer.flush()
 
     def close(self) -> None:

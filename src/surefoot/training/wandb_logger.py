@@ -14,10 +14,10 @@ CLOSE_SECONDS = 120.0
 
 
 class WandbLogger:
-    """Sends metrics to one W&B run; hand it to `fit(..., loggers=[...])` and close it at the end.
+    """Sends metrics to one W&B run; pass it to `fit(..., loggers=[...])` and close it at the end.
 
-    `run_id` ties a resumed run to the curves it began. Raises `ConfigError` where wandb is not installed; whatever W&B
-    itself raises, then or later, is a warning, and nothing more is sent.
+    `run_id` ties a resumed run to its curves. Raises `ConfigError` where wandb is not installed. Any error of W&B
+    becomes a warning, and nothing more is sent.
     """
 
     def __init__(
@@ -42,11 +42,16 @@ class WandbLogger:
         )
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Metrics by name ("seed_0/critic/loss") after `step` updates."""
+        """Send metrics.
+
+        Args:
+            step: Updates done.
+            metrics: Values by name, such as "seed_0/critic/loss".
+        """
         self._place.attempt(lambda: self._run.log(dict(metrics), step=step))
 
     def close(self) -> None:
-        """Send what is left and end the run; a network that takes nothing is waited for `CLOSE_SECONDS`."""
+        """Send what is left and end the run; waits at most `CLOSE_SECONDS`."""
         if self._place.failed:
             return
         errors: list[BaseException] = []

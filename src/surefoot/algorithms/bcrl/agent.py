@@ -50,7 +50,7 @@ LARGEST_WEIGHT = 100.0
 
 
 class BCRLState(NamedTuple):
-    """Networks and optimizers of BCRL, with the statistics of the data."""
+    """Training state of BCRL: networks, optimizers, and statistics of the data."""
 
     cost_value: Trained
     cost_critic: Trained
@@ -63,7 +63,7 @@ class BCRLState(NamedTuple):
 
 @dataclass(frozen=True)
 class BCRL(Ranged):
-    """Hyper-parameters; the values here are the paper's."""
+    """Budget-conditioned reachability; the defaults are the paper's."""
 
     updates: Annotated[int, Range(NUMBER)] = 100_000
     """Updates, each of every network."""
@@ -91,33 +91,33 @@ class BCRL(Ranged):
 
     @property
     def budget_discount(self) -> float:
-        """d in b_{t+1} = (b_t - c_t) / d."""
+        """d in b_{t+1} = (b_t - c_t) / d, per environment step."""
         return self.budget.cost_discount
 
     @property
     def planned_over(self) -> dict[str, str]:
-        """The policy's learning rate falls over the updates."""
+        """Numbers of updates that a schedule depends on -> how it depends on them."""
         return {"updates": "the policy's learning rate falls over it"}
 
     @property
     def head_optimizer(self) -> optax.GradientTransformation:
-        """Adam, its rate falling to 0."""
+        """Adam for the policy, its learning rate falling to 0."""
         return optax.adam(optax.cosine_decay_schedule(self.learning_rate, max(1, self.updates)))
 
     # --- data and phases ---
 
     def prepare(self, dataset: Dataset, task: Task) -> Transition:
-        """The transitions, actions clipped."""
+        """All transitions, actions clipped to [-1, 1]."""
         assert dataset.required_rewards is not None
         return data.to_transitions(dataset, reward_scale=1.0)
 
     @property
     def calibrated_phases(self) -> tuple[str, ...]:
-        """Scales are measured before training."""
+        """Phases that begin with a measurement of the data's scales."""
         return ("joint",)
 
     def calibrate(self, state: BCRLState, data: Transition, *, phase: str) -> BCRLState:
-        """The state with the scales of `data`."""
+        """State with the scales of `data`."""
         deviation, spread = data.observation.std(0), data.reward.std()
         complete = jnp.where(data.episode_cost < UNKNOWN_AHEAD, data.episode_cost, 0.0)
         at_most = data.cost.max() / (1.0 - self.budget.cost_discount) if self.budget.cost_discount < 1.0 else jnp.inf
@@ -131,6 +131,7 @@ class BCRL(Ranged):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
+        """The only phase, `joint`: every update trains every network."""
         return (Phase("joint", self.updates, self.batch_size),)
 
     # --- init, update, policy ---
@@ -160,7 +161,7 @@ class BCRL(Ranged):
     def update(
         self, state: BCRLState, batch: Transition, key: Key[Array, ""], *, phase: str
     ) -> tuple[BCRLState, Metrics]:
-        """One update of the cost values, the reward values and both policy heads."""
+        """One update of the cost values, the reward values and both policy heads; returns (state, metrics)."""
         scaled, (k_reward, k_policy) = Scaled.of(batch, state.statistics), jax.random.split(key)
         state, cost_metrics = cost_step(state, scaled, self)
         state, reward_metrics = reward_step(state, scaled, k_reward, self)
@@ -168,25 +169,25 @@ class BCRL(Ranged):
         return state, cost_metrics | reward_metrics | policy_metrics
 
     def sample_weights(self, state: BCRLState, data: Transition, *, phase: str) -> None:
-        """Every transition alike."""
+        """None: every transition is drawn with the same probability."""
         return None
 
     def policy(self, state: BCRLState) -> Policy:
-        """Under `inputs.remaining_budget`, which must be given."""
+        """Policy under `PolicyInputs.remaining_budget`, which it requires."""
         return budget_policy(self, state)
 
     # --- what the values say ---
 
     def cost_to_come(self, state: BCRLState, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
-        """V_c [n], the least cost still to come, in units of the cost."""
+        """V_c [n], the least cost to come, in units of the cost."""
         return cost_value(state.cost_value.network, normalized(observation, state.statistics))
 
     def feasible_value(self, state: BCRLState, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
-        """The least cost still to come less the margin; > 0 where no budget of 0 can be kept."""
+        """V_c less the margin [n]; > 0 where a budget of 0 cannot be kept."""
         return self.cost_to_come(state, observation) - self.budget.budget_margin
 
     def action_value(self, state: BCRLState, observation: Float[Array, "n obs"], action: Any) -> Float[Array, " n"]:
-        """Q_r [n] without a limit, in units of the rewards' standard deviation."""
+        """Q_r [n] without a limit, in standard deviations of the rewards."""
         largest = jnp.broadcast_to(state.statistics.largest_budget, observation.shape[:1])
         seen = normalized(observation, state.statistics)
         least = cost_critic(state.cost_critic.target, seen, action)
@@ -196,13 +197,13 @@ class BCRL(Ranged):
     def token(
         self, budget: Float[Array, " n"], least: Float[Array, " n"], statistics: BudgetStatistics
     ) -> Float[Array, " n"]:
-        """The networks' input for a budget: the budget, or its slack, as a share of the largest budget."""
+        """Network input [n] for a budget: the budget, or its slack above `least`, as a share of the largest budget."""
         slack = budget - least if self.budget.form == "stochastic" else budget
         return jnp.clip(slack / statistics.largest_budget, -1.0, 1.0)
 
 
 def cost_step(state: BCRLState, batch: Scaled, config: BCRL) -> tuple[BCRLState, Metrics]:
-    """V_c to the lower expectile of the target Q_c, then Q_c to c + gamma V_c(s')."""
+    """One step of V_c on the lower expectile of the target Q_c, then of Q_c on c + gamma V_c(s')."""
     expectile = config.budget.cost_expectile
     q = cost_critic(state.cost_critic.target, batch.observation, batch.action)
 
@@ -228,8 +229,8 @@ def cost_step(state: BCRLState, batch: Scaled, config: BCRL) -> tuple[BCRLState,
 def drawn_budgets(
     state: BCRLState, batch: Scaled, key: Key[Array, ""], config: BCRL
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """(b, b'): budgets at s from which b' is left at s', which can be kept there. b' is uniform between what the rest
-    costs at least and the largest budget."""
+    """Pairs of budgets (b at s, b' at s') [b], where b' can be kept from s': uniform from the least cost to come to the
+    largest budget."""
     discount, most = config.budget.cost_discount, state.statistics.largest_budget
     following = cost_value(state.cost_value.network, batch.next_observation)
     q = cost_critic(state.cost_critic.target, batch.observation, batch.action)
@@ -239,7 +240,7 @@ def drawn_budgets(
 
 
 def reward_step(state: BCRLState, batch: Scaled, key: Key[Array, ""], config: BCRL) -> tuple[BCRLState, Metrics]:
-    """V_r to the upper expectile of the target Q_r at budgets that the action keeps, then Q_r to r + gamma V_r(s')."""
+    """One step of V_r on the upper expectile of target Q_r at kept budgets, then of Q_r on r + gamma V_r(s', b')."""
     k_value, k_critic = jax.random.split(key)
     statistics = state.statistics
     at_value, q = action_tokens(state, batch, kept_budget(state, batch, k_value), config)
@@ -267,7 +268,7 @@ def reward_step(state: BCRLState, batch: Scaled, key: Key[Array, ""], config: BC
 
 
 def kept_budget(state: BCRLState, batch: Scaled, key: Key[Array, ""]) -> Float[Array, " b"]:
-    """A budget drawn uniformly between the least cost after the logged action and the largest budget."""
+    """Budgets [b], uniform from the least cost after the logged action to the largest budget."""
     most = state.statistics.largest_budget
     least = jnp.minimum(cost_critic(state.cost_critic.target, batch.observation, batch.action), most)
     return least + jax.random.uniform(key, least.shape) * (most - least)
@@ -276,7 +277,8 @@ def kept_budget(state: BCRLState, batch: Scaled, key: Key[Array, ""]) -> Float[A
 def action_tokens(
     state: BCRLState, batch: Scaled, budget: Float[Array, " b"], config: BCRL
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """Budget tokens of V_r and of the policy, and the smaller target Q_r of the logged action under that budget."""
+    """Budget tokens [b] of V_r and of the policy, and the smaller target Q_r [b] of the logged actions under these
+    budgets."""
     statistics = state.statistics
     of_state = cost_value(state.cost_value.network, batch.observation)
     of_action = cost_critic(state.cost_critic.target, batch.observation, batch.action)
@@ -285,8 +287,8 @@ def action_tokens(
 
 
 def policy_step(state: BCRLState, batch: Scaled, key: Key[Array, ""], config: BCRL) -> tuple[BCRLState, Metrics]:
-    """Weighted regression of both policy heads on the logged actions: by exp(beta (Q_r - V_r)) under a budget that the
-    action keeps, by exp(beta (V_c - Q_c)) without a budget."""
+    """Weighted regression of both policy heads on logged actions: weights exp(beta (Q_r - V_r)) under a kept budget,
+    exp(beta (V_c - Q_c)) for the safe head."""
     token, q = action_tokens(state, batch, kept_budget(state, batch, key), config)
     better = q - state.reward_value.network(joined(batch.observation, token))
     safer = cost_value(state.cost_value.network, batch.observation) - cost_critic(
@@ -314,13 +316,13 @@ class SlackMemory(NamedTuple):
 
     slack: Float[Array, " n"]
     taken: Any
-    """Steps of the episode before this one."""
+    """Steps of the episode before the present one."""
 
 
 def budget_policy(config: BCRL, state: BCRLState) -> Policy:
-    """The reward head while the budget is above the least cost to come, else the safe head.
+    """Policy that takes the reward head while the budget is above the least cost to come, else the safe head.
 
-    Stochastic: the slack starts as the budget less the least cost, and falls by how much more the chosen action costs.
+    Stochastic: the slack starts as the budget less the least cost, and falls by the chosen action's extra cost.
     """
     statistics, stochastic = state.statistics, config.budget.form == "stochastic"
 

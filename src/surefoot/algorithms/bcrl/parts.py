@@ -1,4 +1,4 @@
-"""Parts of BCRL: scales of the data, a batch as the networks are given it, networks of costs and of actions."""
+"""Parts of BCRL: scales of the data, a scaled batch, networks of costs and of actions."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
@@ -32,13 +32,13 @@ class BudgetStatistics(NamedTuple):
     mean: Float[Array, " obs"]
     std: Float[Array, " obs"]
     largest_budget: Float[Array, ""]
-    """Above which budgets are not told apart: no episode of the data costs more, discounted or not."""
+    """Budgets above this are not told apart: no episode of the data costs more, discounted or not."""
     reward: Float[Array, ""]
     """Standard deviation of the rewards, which are divided by it."""
 
 
 class Head(NamedTuple):
-    """A deterministic policy."""
+    """A deterministic policy: dense layers, ReLU between them, tanh at the end."""
 
     layers: tuple[Dense, ...]
 
@@ -49,7 +49,7 @@ class Head(NamedTuple):
 
 
 class Scaled(NamedTuple):
-    """A batch as the networks are given it."""
+    """A batch with standardized observations and rewards."""
 
     observation: Float[Array, "b obs"]
     action: Float[Array, "b act"]
@@ -66,20 +66,45 @@ class Scaled(NamedTuple):
 
 
 def normalized(observation: Float[Array, "n obs"], statistics: BudgetStatistics) -> Float[Array, "n obs"]:
-    """Mean 0 and standard deviation 1 over the data."""
+    """Observations with mean 0 and standard deviation 1 over the data.
+
+    Args:
+        observation: Raw observations, [n, obs].
+        statistics: Statistics of the data.
+
+    Returns:
+        Standardized observations, [n, obs].
+    """
     return (observation - statistics.mean[None]) / statistics.std[None]
 
 
 def joined(*parts: Float[Array, "n ..."]) -> Float[Array, "n in"]:
-    """Inputs of a network."""
+    """Arrays [n] and [n, ...] beside each other, the input of a network [n, in]."""
     return jnp.concatenate([part[:, None] if part.ndim == 1 else part for part in parts], -1)
 
 
 def cost_value(network: MLP, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
-    """V_c >= 0."""
+    """V_c >= 0 of observations.
+
+    Args:
+        network: Its absolute output is V_c.
+        observation: Standardized observations, [n, obs].
+
+    Returns:
+        Least costs to come, [n].
+    """
     return jnp.abs(network(observation))
 
 
 def cost_critic(network: MLP, observation: Float[Array, "n obs"], action: Float[Array, "n act"]) -> Float[Array, " n"]:
-    """The larger Q_c >= 0."""
+    """Q_c >= 0 of actions, the largest of the ensemble.
+
+    Args:
+        network: Ensemble; its absolute outputs are Q_c.
+        observation: Standardized observations, [n, obs].
+        action: Actions in [-1, 1], [n, act].
+
+    Returns:
+        Least costs to come after the actions, [n].
+    """
     return jnp.abs(network(joined(observation, action))).max(0)

@@ -1,4 +1,4 @@
-"""CDT's policy: its window of the last steps, and targets that go down as rewards and costs come in."""
+"""CDT's policy: its window of the last steps, and targets that fall by the rewards and costs of each step."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,29 +14,32 @@ from surefoot.types import Policy, PolicyInputs
 
 
 class TargetMemory(NamedTuple):
-    """The last steps of n episodes, from the left; what lies behind the present one is not read."""
+    """The last K steps of n episodes, left-aligned; entries after the present step are not read."""
 
     tokens: Tokens
-    """[n, K]; actions and targets as the network is given them."""
+    """Tokens [n, K]; actions and targets as the network reads them."""
     return_left: Float[Array, " n"]
-    """In units of the return."""
+    """Target return that is left, in units of the return."""
     taken: Int[Array, " n"]
-    """Steps of the episode before this one."""
+    """Steps of the episode before the present one."""
 
 
 def target_policy(
     network: DecisionTransformer, seen: Seen, *, window: int, return_unit: float | Float[Array, ""],
     cost_token: Callable[[Float[Array, " n"]], Float[Array, " n"]], target_return: float | None,
 ) -> Policy:  # fmt: skip
-    """A policy that acts by the clipped mean action; every step of its window holds what remains of both targets.
+    """Policy that executes the clipped mean action, conditioned on what is left of both targets.
 
     Args:
         network: Reads windows of `window` steps.
-        seen: What the data had, for targets.
-        window: Steps.
-        return_unit: The return that counts as 1.
-        cost_token: Of the cost that is left.
-        target_return: Of an episode; None: the best of the data under the limit.
+        seen: Statistics of the data, for target returns.
+        window: Steps that the network reads.
+        return_unit: Return that counts as 1.
+        cost_token: From the budget that is left [n] to the network's input [n].
+        target_return: Target return of an episode; None takes the best return of the data within the limit.
+
+    Returns:
+        The policy; it reads `PolicyInputs.remaining_budget`, and `reward` of the step before.
     """
 
     def initial(n: int) -> TargetMemory:

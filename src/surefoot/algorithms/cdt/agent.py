@@ -49,7 +49,7 @@ SLICE = 32
 
 
 class CDTState(NamedTuple):
-    """Transformer, temperature and optimizers of CDT, with the statistics of the data."""
+    """Training state of CDT: transformer, temperature, optimizers, and statistics of the data."""
 
     network: DecisionTransformer
     optimizer: optax.OptState
@@ -107,10 +107,22 @@ def sequence_loss(
     config: "CDT",
     all_valid: Bool[Array, "m K"] | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """-(log p(a) + T H) over the valid steps + weights times the errors of the next cost's class and observation.
+    """CDT's objective: -(log p(a) + T H) over valid steps, plus weighted errors of the next cost's class and
+    observation.
 
-    Where the n windows are a slice of a batch, `all_valid` says which steps of all its m windows are valid: means are
-    then this slice's parts of the batch's.
+    Args:
+        network: The transformer.
+        tokens: Inputs of n windows of K steps.
+        batch: The windows, with the mask of valid steps.
+        temperature: T of the entropy bonus, a scalar.
+        key: Random key of dropout; None: no dropout.
+        config: Weights of the errors.
+        all_valid: Valid steps of all m windows of a batch of which these n are a slice, [m, K]; means are then the
+            slice's parts of the batch's means.
+
+    Returns:
+        `(loss, metrics)`: `policy/loss` without weighted errors, `policy/log_likelihood`, `policy/entropy`,
+        `policy/cost_loss` and `policy/cost_accuracy` of the cost's class, and `policy/state_loss` of the observation.
     """
     valid = batch.valid.astype(jnp.float32)
     share = 1.0 if all_valid is None else len(valid) / len(all_valid)
@@ -141,7 +153,7 @@ def sequence_gradient(
     network: DecisionTransformer, tokens: Tokens, batch: SequenceBatch, temperature: Float[Array, ""],
     key: Key[Array, ""], *, config: "CDT",
 ) -> tuple[DecisionTransformer, Metrics]:  # fmt: skip
-    """The gradient of `sequence_loss` and its metrics; on a CPU summed over slices of the batch."""
+    """Gradient of `sequence_loss`, and its metrics; on a CPU summed over slices of the batch, which bounds memory."""
     rows = len(batch.valid)
     gradient = jax.grad(sequence_loss, has_aux=True)
     if jax.default_backend() != "cpu" or rows % SLICE or rows <= 2 * SLICE:
@@ -161,13 +173,14 @@ def sequence_gradient(
 def temperature_gradient(
     log_temperature: Float[Array, ""], entropy: Float[Array, ""], *, action_dim: int
 ) -> Float[Array, ""]:
-    """Gradient of T (H - target) in log T, where the target entropy is minus the dimensions of the action."""
+    """Gradient of T (H + d) with respect to log T, for actions of d numbers and of the mean entropy H in nats; the
+    target entropy is -d."""
     return jnp.exp(log_temperature) * (entropy + action_dim)
 
 
 @dataclass(frozen=True)
 class CDT(Ranged):
-    """Hyper-parameters; the values here are the paper's, with the corrected behavior."""
+    """The Constrained Decision Transformer; the defaults are the paper's, with the faults of OSRL's code corrected."""
 
     policy_updates: Annotated[int, Range(NUMBER)] = 100_000
     """Updates."""
@@ -201,19 +214,21 @@ class CDT(Ranged):
     # --- data and phases ---
 
     def prepare(self, dataset: Dataset, task: Task) -> SequenceData:
-        """Windows of episodes, relabeled ones among them."""
+        """Windows of logged and relabeled episodes. Raises `DataError` where no episode is complete or none could be
+        drawn."""
         return prepare_sequences(
             dataset, task, window=self.window, sampling=self.sampling, augmentation=self.augmentation
         )
 
     @property
     def phases(self) -> tuple[Phase, ...]:
+        """The only phase, `policy`."""
         return (Phase("policy", self.policy_updates, self.policy_batch_size),)
 
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: Seen | None = None) -> CDTState:
-        """The first state: fresh networks, and the scales of the data."""
+        """Fresh networks and optimizers, with the scales of the data; without `statistics` every scale is 1."""
         network = DecisionTransformer.create(key, spec, window=self.window, config=self.network)
         log_temperature = jnp.log(jnp.float32(self.entropy.temperature))
         return CDTState(
@@ -227,7 +242,11 @@ class CDT(Ranged):
     def update(
         self, state: CDTState, batch: SequenceBatch, key: Key[Array, ""], *, phase: str
     ) -> tuple[CDTState, Metrics]:
-        """One step of AdamW on the windows, then one step of Adam on the temperature."""
+        """One step of AdamW on B windows of K steps, then one step of Adam on the temperature.
+
+        Returns:
+            `(state, metrics)`: those of `sequence_loss`, and `policy/temperature`.
+        """
         tokens = self.tokens_of(batch, state.seen)
         temperature = jnp.exp(state.log_temperature)
         gradient, metrics = sequence_gradient(state.network, tokens, batch, temperature, key, config=self)
@@ -245,24 +264,25 @@ class CDT(Ranged):
         return state, {**metrics, "policy/temperature": jnp.exp(state.log_temperature)}
 
     def sample_weights(self, state: CDTState, data: SequenceData, *, phase: str) -> Float[Array, " M"]:
-        """Sampling weights of windows by the cost of their episodes."""
+        """Sampling weights [M] of windows, by the cost of their episodes."""
         return data.weights
 
     def policy(self, state: CDTState) -> Policy:
-        """Under `inputs.remaining_budget`, which must be given; `inputs.reward` brings the target return down."""
+        """Policy under `PolicyInputs.remaining_budget`, which it requires; `reward` brings the target return down."""
         return target_policy(
             state.network, state.seen, window=self.window, return_unit=self.return_unit(state.seen),
             cost_token=lambda cost: self.cost_token(cost, state.seen), target_return=self.target_return,
         )  # fmt: skip
 
     def budget_remarks(self, state: CDTState, budgets: list[float]) -> list[str]:
-        """Remarks on limits that no episode of the data had. Raises `ConfigError` for a target return."""
+        """Remarks on budgets (undiscounted costs) that no episode of the data had, a sentence each. Raises
+        `ConfigError` where `target_return` is above the largest return of the data."""
         return target_remarks(jax.device_get(state.seen), budgets, self.target_return)
 
     # --- targets as tokens ---
 
     def tokens_of(self, batch: SequenceBatch, seen: Seen) -> Tokens:
-        """The transformer's input tokens of a batch."""
+        """Inputs of the transformer, [B, K], for a batch."""
         steps = batch.steps
         return Tokens(
             steps.return_to_go / self.return_unit(seen), self.cost_token(steps.cost_to_go, seen),
@@ -270,19 +290,20 @@ class CDT(Ranged):
         )  # fmt: skip
 
     def return_unit(self, seen: Seen) -> float | Float[Array, ""]:
-        """The return that counts as 1."""
+        """Return that counts as 1: the configured one, or the largest |return| of the data."""
         given = self.tokens.return_unit
         return jnp.maximum(jnp.abs(seen.return_range).max(), 1e-6) if given is None else given
 
     def cost_token(self, cost: Float[Array, "*n"], seen: Seen) -> Float[Array, "*n"]:
-        """The token of a cost to go. What is beyond the data's largest, as where there is no limit, counts as that."""
+        """Inputs [*n] of the transformer for costs to go or budgets; those above the data's largest (inf: no limit)
+        count as that."""
         cost = jnp.minimum(cost, seen.cost_range[1])
         if self.tokens.cost_token == "remainder":
             return LEGACY_REFERENCE - cost
         return jnp.maximum(cost, 0.0) / seen.largest_limit
 
     def learning_rate_after(self, count: Any) -> Any:
-        """The learning rate of the update with index `count`."""
+        """Learning rate of the update with index `count`."""
         rate, rise = self.optimization.learning_rate, self.optimization.warm_up
         return rate * jnp.minimum((count + 1) / rise, 1.0) if rise else jnp.float32(rate)
 

@@ -1,7 +1,7 @@
 """CDT's augmentation (Liu et al., ICML 2023, section 4.2): episodes relabeled with returns that none had at their cost.
 
-A polynomial R(C) is fitted to the Pareto set of the episodes; targets above it are each given to the nearest episode
-that costs no more.
+A polynomial R(C) is fitted to the Pareto set of the episodes. Each target above it is given to the nearest episode that
+costs no more.
 """
 
 from collections.abc import Callable
@@ -41,24 +41,35 @@ class AugmentationConfig(Ranged, part="augmentation"):
 
 
 class Relabeled(NamedTuple):
-    """Episodes to add."""
+    """Episodes to add, with the targets that they are given."""
 
     episode: Int[np.ndarray, " A"]
-    """Whose steps they have."""
+    """Numbers of the episodes whose steps they have."""
     cost: Float[np.ndarray, " A"]
-    """The cost that they claim."""
+    """Target costs."""
     episode_return: Float[np.ndarray, " A"]
 
 
 Choose = Callable[[Float[np.ndarray, " k"]], int]
-"""(probabilities) -> which."""
+"""From probabilities [k] to an index."""
 
 
 def relabeled_episodes(
     returns: Float[np.ndarray, " E"], costs: Float[np.ndarray, " E"], config: AugmentationConfig
 ) -> Relabeled:
-    """Augmented episodes with relabeled targets, alike for every seed. Raises `DataError` where too few are left for
-    the fit."""
+    """Relabel episodes with targets above the Pareto front; the choice is the same for every seed.
+
+    Args:
+        returns: Undiscounted returns of the E episodes, [E].
+        costs: Undiscounted costs of the episodes, [E].
+        config: How many, and how far above the front.
+
+    Returns:
+        A relabeled episodes; none where `augment_share` is 0.
+
+    Raises:
+        DataError: Fewer than two episodes are left for the fit.
+    """
     if config.augment_share == 0.0:
         return Relabeled(np.zeros(0, int), np.zeros(0), np.zeros(0))
     rng = np.random.default_rng(_SEED)
@@ -78,7 +89,16 @@ def relabeled_episodes(
 def target_bounds(
     frontier: Float[np.ndarray, " A"], returns: Float[np.ndarray, " E"], config: AugmentationConfig
 ) -> tuple[Float[np.ndarray, " A"], Float[np.ndarray, " A"]]:
-    """Smallest and largest target return at each cost; the smallest never exceeds the largest."""
+    """Smallest and largest target return at each target cost.
+
+    Args:
+        frontier: R(C) at the target costs, [A].
+        returns: Returns of the episodes, [E].
+        config: Bounds above the front.
+
+    Returns:
+        (smallest, largest), each [A]; the smallest never exceeds the largest.
+    """
     low = frontier + config.least_rise
     if config.most_return is None:
         return low, low + config.target_rise * np.abs(returns).max()
@@ -91,7 +111,17 @@ def kept_order(
     config: AugmentationConfig,
     rng: np.random.Generator,
 ) -> Int[np.ndarray, " k"]:
-    """The episodes of bins with enough of them, bin after bin as they come first; of full bins some drawn by chance."""
+    """Episodes of well-filled bins of cost and return, bin after bin in the order of their first episodes.
+
+    Args:
+        returns: Returns of the E episodes, [E].
+        costs: Costs of the episodes, [E].
+        config: `fewest_in_bin` is the number up to which a bin is left out.
+        rng: Draws `MOST_IN_BIN` episodes of a fuller bin.
+
+    Returns:
+        Numbers of the kept episodes, [k].
+    """
     edges = [
         np.linspace(values.min(), values.max(), bins + 1)
         for values, bins in ((costs, COST_BINS), (returns, RETURN_BINS))
@@ -109,7 +139,15 @@ def kept_order(
 
 
 def fitted_frontier(points: Float[np.ndarray, "k 2"], degree: int) -> Float[np.ndarray, " d"]:
-    """Coefficients of the polynomial R(C) through the points that no other has at less cost and more return."""
+    """Polynomial R(C) through the Pareto set of costs and returns.
+
+    Args:
+        points: (cost, return) of episodes, [k, 2].
+        degree: Degree of the polynomial; lowered where the Pareto set has fewer costs.
+
+    Returns:
+        Coefficients, the highest power first, [d].
+    """
     costs, returns = points.T
     dominated = [
         bool(((costs <= cost) & (returns >= value) & ((costs < cost) | (returns > value))).any())
@@ -122,8 +160,20 @@ def fitted_frontier(points: Float[np.ndarray, "k 2"], degree: int) -> Float[np.n
 def assigned(
     points: Float[np.ndarray, "k 2"], targets: Float[np.ndarray, "A 2"], config: AugmentationConfig, choose: Choose
 ) -> Int[np.ndarray, " A"]:
-    """For each target (cost, return) a point that costs no more: the nearest; where that has been given away already,
-    one drawn among those whose return is at most `largest_decrease` lower, near ones rather."""
+    """An episode for each target: the nearest that costs no more.
+
+    Where the nearest is already taken, one is drawn among those whose return is at most `largest_decrease` below it,
+    near ones with higher probability.
+
+    Args:
+        points: (cost, return) of k episodes, [k, 2].
+        targets: Target (cost, return), [A, 2].
+        config: `largest_decrease` and `in_order`.
+        choose: Draws an index by probabilities.
+
+    Returns:
+        Numbers of the episodes, [A].
+    """
     taken: list[int] = []
     found, groups = [], []
     for target in targets:

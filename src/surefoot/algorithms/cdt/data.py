@@ -31,16 +31,16 @@ class DrawConfig(Ranged, part="sampling"):
 
 
 class Seen(NamedTuple):
-    """Statistics of the data, kept in the state; all float32."""
+    """Statistics of the data, kept in the training state; all float32."""
 
     cost_range: Float[Array, " 2"]
     """Smallest and largest sum of costs of an episode."""
     return_range: Float[Array, " 2"]
     best_return: Float[Array, " costs"]
-    """Largest return of the episodes that cost at most each of `TARGET_COSTS` costs, of the cheapest episode at
-    least."""
+    """Largest return of episodes that cost at most each of `TARGET_COSTS` costs; at least that of the cheapest
+    episode."""
     largest_limit: Float[Array, ""]
-    """On an episode's cost: the largest of the task's limits; the data's largest cost where it has none."""
+    """Largest cost limit of the task; the data's largest episode cost where it has none."""
 
     @staticmethod
     def none() -> "Seen":
@@ -49,7 +49,7 @@ class Seen(NamedTuple):
 
 
 class StepTable(NamedTuple):
-    """Steps, one row each, episode after episode."""
+    """Steps of the data, one row each, episode after episode."""
 
     observation: Float[Array, "*B obs"]
     action: Float[Array, "*B act"]
@@ -62,7 +62,7 @@ class StepTable(NamedTuple):
 
 
 class SequenceBatch(NamedTuple):
-    """Windows [B, K]; zeros behind an episode's end, where `valid` is False."""
+    """Windows [B, K]; zeros after an episode's end, where `valid` is False."""
 
     steps: StepTable
     valid: Bool[Array, "B K"]
@@ -71,27 +71,27 @@ class SequenceBatch(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SequenceData:
-    """The whole data as CDT sees them."""
+    """The data as CDT reads them: windows that start at any step of an episode."""
 
     steps: StepTable
     left: Int[Array, " N"]
-    """Steps from each row to the end of its episode, this one included."""
+    """Steps from each row to the end of its episode, itself included."""
     starts: Int[Array, " M"]
-    """Rows that a window may start at, of the episodes and then of the relabeled ones."""
+    """Rows that a window may start at: of the logged episodes, then of the relabeled ones."""
     shifts: Float[Array, "M 2"]
-    """Added to the return and the cost to come of a window: not 0 for relabeled episodes."""
+    """Added to the return and the cost to go of a window; 0 for logged episodes."""
     weights: Float[Array, " M"]
-    """How often each start is drawn."""
+    """Sampling weight of each start."""
     statistics: Seen
     window: int = field(metadata={"static": True})
 
     @property
     def num_rows(self) -> int:
-        """Starts."""
+        """Number of window starts."""
         return self.starts.shape[0]
 
     def take(self, rows: Int[Array, " B"]) -> SequenceBatch:
-        """The windows of these starts."""
+        """The windows at these starts [B], with shifted targets."""
         steps, valid = gather(self.steps, self.left, self.starts[rows], length=self.window)
         shift = self.shifts[rows][:, None]
         reward, cost = (jnp.where(valid, shift[..., place], 0.0) for place in (0, 1))
@@ -102,7 +102,21 @@ class SequenceData:
 def prepare_sequences(
     dataset: Dataset, task: Task, *, window: int, sampling: DrawConfig, augmentation: AugmentationConfig
 ) -> SequenceData:
-    """The data of a task. Raises `DataError` where no episode is complete or none could be drawn."""
+    """Windows of a task's logged and relabeled episodes.
+
+    Args:
+        dataset: Logged episodes with rewards.
+        task: Task of the data, for its largest cost limit.
+        window: Steps K of a window.
+        sampling: Sampling weights of episodes.
+        augmentation: Relabeled episodes.
+
+    Returns:
+        The windows with weights and statistics.
+
+    Raises:
+        DataError: No episode is complete, or none could be drawn.
+    """
     starts, lengths = dataset.episode_starts, dataset.lengths
     if not len(lengths):
         raise DataError(f"dataset of {dataset.task}: expected at least one complete episode, found none.")
@@ -138,7 +152,18 @@ def prepare_sequences(
 
 
 def episode_weights(costs: Float[np.ndarray, " E"], config: DrawConfig) -> Float[np.ndarray, " E"]:
-    """The share of draws that each episode gets. Raises `DataError` where all would be 0."""
+    """Sampling weights of episodes by their cost.
+
+    Args:
+        costs: Undiscounted costs of E episodes, [E].
+        config: The rule.
+
+    Returns:
+        Weights that sum to 1, [E].
+
+    Raises:
+        DataError: Every weight would be 0.
+    """
     if config.draw == "uniform":
         weights = np.ones(len(costs))
     elif config.draw == "inverse":
@@ -155,7 +180,16 @@ def episode_weights(costs: Float[np.ndarray, " E"], config: DrawConfig) -> Float
 
 
 def seen_of(returns: Float[np.ndarray, " E"], costs: Float[np.ndarray, " E"], task: Task) -> Seen:
-    """Statistics of a data set's episodes."""
+    """Statistics of the episodes.
+
+    Args:
+        returns: Undiscounted returns, [E].
+        costs: Undiscounted costs, [E].
+        task: Task with its cost limits.
+
+    Returns:
+        The statistics.
+    """
     order = np.argsort(costs, kind="stable")
     best = np.maximum.accumulate(returns[order])
     grid = np.linspace(costs.min(), costs.max(), TARGET_COSTS)
@@ -171,7 +205,15 @@ def seen_of(returns: Float[np.ndarray, " E"], costs: Float[np.ndarray, " E"], ta
 
 
 def target_returns(seen: Seen, budget: Float[Array, " n"]) -> Float[Array, " n"]:
-    """The best return of the data under each budget on an episode's cost."""
+    """Best return of the data within each budget.
+
+    Args:
+        seen: Statistics of the data.
+        budget: Undiscounted costs of an episode, [n].
+
+    Returns:
+        Returns, [n].
+    """
     low, high = seen.cost_range
     share = jnp.clip((budget - low) / jnp.maximum(high - low, 1e-6), 0.0, 1.0)
     place = jnp.floor(share * (TARGET_COSTS - 1)).astype(jnp.int32)  # what costs no more than the budget
@@ -179,7 +221,19 @@ def target_returns(seen: Seen, budget: Float[Array, " n"]) -> Float[Array, " n"]
 
 
 def target_remarks(seen: Any, budgets: list[float], target_return: float | None) -> list[str]:
-    """Remarks on targets that no episode had, a sentence each. `seen`: of one seed, in NumPy."""
+    """Remarks on targets that no episode of the data had.
+
+    Args:
+        seen: Statistics of one seed, as NumPy arrays.
+        budgets: Undiscounted costs of an episode; inf is no limit.
+        target_return: Target return, or None.
+
+    Returns:
+        A sentence for each such budget.
+
+    Raises:
+        ConfigError: `target_return` is above the largest return of the data.
+    """
     (low, high), (_, best) = seen.cost_range, seen.return_range
     found = [
         f"cost limit {budget:g}: expected one that episodes of the data had, {low:g} to {high:g}, found "

@@ -19,12 +19,12 @@ from surefoot.nn.transformer import (
 from surefoot.types import DataSpec
 
 TOKENS = 4
-"""Of a step: return to go, cost to go, observation, action."""
+"""Tokens of a step: return to go, cost to go, observation, action."""
 _OBSERVATION, _ACTION = 2, 3
 
 
 class Tokens(NamedTuple):
-    """Windows of K steps as the network is given them."""
+    """Windows of K steps as the network reads them."""
 
     return_to_go: Float[Array, "n K"]
     cost_to_go: Float[Array, "n K"]
@@ -38,15 +38,15 @@ class Predictions(NamedTuple):
     """Outputs of the heads at every step."""
 
     mean: Float[Array, "n K act"]
-    """Of the action, not bounded."""
+    """Mean of the action, not bounded."""
     log_std: Float[Array, "n K act"]
     next_observation: Float[Array, "n K obs"]
     cost_logits: Float[Array, "n K 2"]
-    """Whether the step costs nothing, or something."""
+    """Logits of whether the step costs nothing, or something."""
 
 
 class DecisionTransformer(eqx.Module):
-    """Embeddings, the transformer's parts, heads."""
+    """The transformer's embeddings, blocks and heads."""
 
     time: Float[Array, "T width"]
     observation: Dense
@@ -80,7 +80,15 @@ class DecisionTransformer(eqx.Module):
         return self.action.kernel.shape[0]
 
     def __call__(self, tokens: Tokens, *, dropout: Dropout = None) -> Predictions:
-        """Outputs of all heads: the action's is taken before that action is known, the others after it."""
+        """Outputs of all heads; the action's head does not see that action, the others do.
+
+        Args:
+            tokens: n windows of K steps.
+            dropout: (rate, key), or None.
+
+        Returns:
+            Predictions at every step, [n, K, ...].
+        """
         features = self._features(tokens, (_OBSERVATION, _ACTION), dropout)
         before, after = features[:, :, 0], features[:, :, 1]
         return Predictions(
@@ -88,7 +96,7 @@ class DecisionTransformer(eqx.Module):
         )
 
     def act(self, tokens: Tokens) -> Float[Array, "n K act"]:
-        """The mean action at every step."""
+        """Mean action at every step, [n, K, act], without dropout."""
         return self.mean(self._features(tokens, (_OBSERVATION,), None)[:, :, 0])
 
     def _features(self, tokens: Tokens, kept: tuple[int, ...], dropout: Dropout) -> Float[Array, "n K kept width"]:

@@ -72,7 +72,7 @@ class DICEConfig(Ranged):
 
 
 class COptiDICEState(NamedTuple):
-    """Networks, multipliers and optimizers of COptiDICE, with the statistics of the data."""
+    """Training state of COptiDICE: networks, multipliers, optimizers, and statistics of the data."""
 
     actor: Trained
     nu: Trained
@@ -88,7 +88,7 @@ class COptiDICEState(NamedTuple):
 
 
 def inverse_derivative(y: Float[Array, "*b"], kind: Divergence) -> Float[Array, "*b"]:
-    """f'^-1(y)."""
+    """f'^-1(y), [*b], of a divergence `kind`."""
     if kind == "kl":
         return jnp.exp(y - 1.0)
     if kind == "chi2":
@@ -97,7 +97,7 @@ def inverse_derivative(y: Float[Array, "*b"], kind: Divergence) -> Float[Array, 
 
 
 def divergence_of(x: Float[Array, "*b"], kind: Divergence) -> Float[Array, "*b"]:
-    """f(x), 0 at 1 (kl: f(1) = 0 as well)."""
+    """f(x), [*b], of a divergence `kind`; f(1) = 0."""
     below = x * (jnp.log(x + 1e-10) - 1.0) + 1.0
     above = 0.5 * (x - 1.0) ** 2
     if kind == "kl":
@@ -108,7 +108,7 @@ def divergence_of(x: Float[Array, "*b"], kind: Divergence) -> Float[Array, "*b"]
 def corrections(
     values: MLP, batch: DICEBatch, multiplier: Float[Array, ""], config: "COptiDICE"
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """(e, w) of the transitions."""
+    """Advantages e = r - lambda c + gamma m nu(s') - nu(s) and weights w = max(0, f'^-1(e / alpha)), each [b]."""
     step = batch.transition
     following = config.discount * config.continues(step) * least(values, step.next_observation)
     e = step.reward - multiplier * step.cost + following - least(values, step.observation)
@@ -116,12 +116,12 @@ def corrections(
 
 
 def least(values: MLP, observation: Float[Array, "b obs"]) -> Float[Array, " b"]:
-    """The smallest of the ensemble's values."""
+    """Smallest value of an ensemble, [b]."""
     return values(observation).min(0)
 
 
 def first_value(values: MLP, batch: DICEBatch, state: COptiDICEState, config: "COptiDICE") -> Float[Array, " b"]:
-    """Terms whose mean is the value of first states."""
+    """Terms [b] whose mean is the value of first states: of their own batch, or of the batch's marked transitions."""
     if config.dice.first_states == "batch":
         return jnp.repeat(least(values, batch.first), FIRST_EVERY)[: batch.is_first.shape[0]]
     return least(values, batch.transition.observation) * batch.is_first / state.statistics.first_share
@@ -130,8 +130,11 @@ def first_value(values: MLP, batch: DICEBatch, state: COptiDICEState, config: "C
 def bound_loss(
     chi: MLP, batch: DICEBatch, w: Float[Array, " b"], state: COptiDICEState, config: "COptiDICE"
 ) -> tuple[Float[Array, ""], tuple[Float[Array, ""], Float[Array, ""]]]:
-    """E[omega ell], its gradient through omega, too, as in the authors' code; with it the cost E[omega w c] and the
-    divergence of omega, the worst reweighting."""
+    """E[omega ell], the upper bound of the cost; its gradient also goes through omega, as in the authors' code.
+
+    omega = softmax of ell / tau is the worst reweighting of ell = w (c + gamma m chi(s') - chi(s)) + (1 - gamma)
+    chi(s_0). Returns (loss, (cost E[omega w c], divergence of omega)).
+    """
     step = batch.transition
     following = config.discount * config.continues(step) * least(chi, step.next_observation)
     ell = w * (step.cost + following - least(chi, step.observation))
@@ -145,7 +148,8 @@ def bound_loss(
 def value_loss(
     nu: MLP, batch: DICEBatch, multiplier: Float[Array, ""], state: COptiDICEState, config: "COptiDICE"
 ) -> tuple[Float[Array, ""], Metrics]:
-    """(1 - gamma) E[nu(s_0)] + E[w e - alpha f(w)]."""
+    """(1 - gamma) E[nu(s_0)] + E[w e - alpha f(w)]. Returns (loss, metrics): loss, divergence, mean weight and mean
+    squared advantage under `nu/`."""
     e, w = corrections(nu, batch, multiplier, config)
     weight, kind = config.dice.divergence_weight, config.dice.divergence
     divergence = divergence_of(w, kind).mean()
@@ -155,7 +159,7 @@ def value_loss(
 
 
 def multiplier_loss(raw: Float[Array, ""], cost: Float[Array, ""], limit: float) -> Float[Array, ""]:
-    """lambda (limit - cost)."""
+    """lambda (limit - cost), with lambda = softplus(`raw`); cost and limit are means a step."""
     return jax.nn.softplus(raw) * (limit - cost)
 
 
@@ -167,7 +171,8 @@ def policy_loss(
     state: COptiDICEState,
     config: "COptiDICE",
 ) -> tuple[Float[Array, ""], None]:
-    """-E[w log pi(a | s)], states and actions a little moved."""
+    """-E[w log pi(a | s)] on states and actions with noise, a share of their standard deviations. Returns (loss,
+    None)."""
     step, spread, share = batch.transition, state.statistics, config.dice.noise
     action = step.action
     if config.dice.squash == "atanh":
@@ -182,7 +187,7 @@ def policy_loss(
 
 @dataclass(frozen=True)
 class COptiDICE(Ranged):
-    """Hyper-parameters; the values here are OSRL's, with the corrected behavior."""
+    """COptiDICE; the defaults are OSRL's, with the faults of its code corrected."""
 
     updates: Annotated[int, Range(NUMBER)] = 100_000
     """Updates, each of every network."""
@@ -208,25 +213,25 @@ class COptiDICE(Ranged):
 
     @property
     def trained_limit(self) -> float | None:
-        """The limit on the cost of an episode that the policy is trained for."""
+        """Limit on the undiscounted cost of an episode that the policy is trained for."""
         return self.limit.cost_limit
 
     @property
     def cost_bound(self) -> float:
-        """The bound on the mean cost of a step."""
+        """Bound on the mean cost of a step."""
         q = self.limit.discounted(self.discount)
         return q if self.dice.limit_per == "episode" else (1.0 - self.discount) * q
 
     def continues(self, step: Transition) -> Float[Array, " b"]:
-        """0 where nothing follows."""
+        """Continuation mask [b]: 0 where nothing follows."""
         ends = jnp.maximum(step.terminated, step.truncated) if self.dice.timeouts_terminal else step.terminated
         return 1.0 - ends
 
     # --- data and phases ---
 
     def prepare(self, dataset: Dataset, task: Task) -> DICEData:
-        """Transitions, rewards scaled, and first states. Raises `ConfigError` where there is no limit on costs,
-        `DataError` where no episode is complete."""
+        """Transitions with scaled rewards, and first states of episodes. Raises `ConfigError` without a limit on costs,
+        `DataError` without a complete episode."""
         self.limit.require()
         starts = dataset.episode_starts
         if not len(starts):
@@ -240,12 +245,13 @@ class COptiDICE(Ranged):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
+        """The only phase, `joint`: every update trains every network."""
         return (Phase("joint", self.updates, self.batch_size),)
 
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: DICEStatistics | None = None) -> COptiDICEState:
-        """The first state: fresh networks, and the scales of the data."""
+        """Fresh networks and optimizers, with the scales of the data."""
         k_actor, *k_values = jax.random.split(key, 3)
         sizes = list(itertools.pairwise([spec.observation_dim, *self.hidden, 1]))
         values = [MLP(uniform_layers(one, sizes, members=(self.ensemble,))) for one in k_values]
@@ -264,18 +270,18 @@ class COptiDICE(Ranged):
     def update(
         self, state: COptiDICEState, batch: DICEBatch, key: Key[Array, ""], *, phase: str
     ) -> tuple[COptiDICEState, Metrics]:
-        """One update of chi and tau, nu, lambda and the policy."""
+        """One update of chi and tau, nu, lambda and the policy in the phase `joint`; returns (state, metrics)."""
         k_state, k_action = jax.random.split(key)
         step = batch.transition
         noise = jax.random.normal(k_state, step.observation.shape), jax.random.normal(k_action, step.action.shape)
         return dice_step(state, batch, noise, self)
 
     def sample_weights(self, state: COptiDICEState, data: DICEData, *, phase: str) -> None:
-        """Every transition alike."""
+        """None: every transition is drawn with the same probability."""
         return None
 
     def policy(self, state: COptiDICEState) -> Policy:
-        """The mean of the fitted distribution."""
+        """Policy that executes the mean of the fitted distribution."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
             mean = state.actor.network(inputs.observation).mean
@@ -290,7 +296,8 @@ def dice_step(
     noise: tuple[Float[Array, "b obs"], Float[Array, "b act"]],
     config: COptiDICE,
 ) -> tuple[COptiDICEState, Metrics]:
-    """One update of chi, tau, nu, lambda and the policy."""
+    """One update of chi and tau, nu, lambda and the policy; metrics are under `chi/`, `nu/`, `multiplier/` and
+    `policy/`. `noise` are standard normal numbers for states [b, obs] and actions [b, act]."""
     rate = config.learning_rate
     multiplier = jax.nn.softplus(state.raw_multiplier.network)
     _, w = corrections(state.nu.network, batch, multiplier, config)
@@ -319,7 +326,8 @@ def dice_step(
 def step_bound(
     state: COptiDICEState, batch: DICEBatch, w: Float[Array, " b"], config: COptiDICE
 ) -> tuple[Trained, Trained, Float[Array, ""], Metrics]:
-    """One step of chi and of tau, and the cost under the worst reweighting; neither moves where epsilon is 0."""
+    """One step of chi and of tau; neither moves where epsilon is 0. Returns (chi, tau before softplus, cost under the
+    worst reweighting, metrics)."""
     limit = config.dice.cost_divergence
     if limit == 0.0:
         return state.chi, state.raw_temperature, jnp.mean(w * batch.transition.cost), {}

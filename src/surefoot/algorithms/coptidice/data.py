@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 from surefoot.types import Transition
 
 FIRST_EVERY = 8
-"""Transitions of a batch for each first state: their value is a mean, of which few tell enough."""
+"""Transitions of a batch for each first state, whose value is a mean that few states tell well enough."""
 
 
 class DICEBatch(NamedTuple):
@@ -27,13 +27,13 @@ class DICEStatistics(NamedTuple):
     observation_std: Float[Array, " obs"]
     action_std: Float[Array, " act"]
     first_share: Float[Array, ""]
-    """Of the transitions, those that begin an episode."""
+    """Share of the transitions that begin an episode."""
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class DICEData:
-    """The whole data as COptiDICE sees them."""
+    """The data as COptiDICE reads them: transitions and first states."""
 
     transitions: Transition
     is_first: Float[Array, " N"]
@@ -43,10 +43,10 @@ class DICEData:
 
     @property
     def num_rows(self) -> int:
-        """Transitions."""
+        """Number of transitions."""
         return self.transitions.num_rows
 
     def take(self, rows: Int[Array, " b"]) -> DICEBatch:
-        """The transitions in these rows, and first states."""
+        """The transitions in these rows [b], with b / `FIRST_EVERY` first states."""
         first = self.first[rows[::FIRST_EVERY] % self.first.shape[0]]
         return DICEBatch(self.transitions.take(rows), self.is_first[rows], first)

@@ -16,7 +16,7 @@ from surefoot.types import Decision
 
 
 class Estimates(NamedTuple):
-    """Frozen value estimates of transitions: minimum of Q_r, V_r, maximum of Q_h, V_h; each [B]."""
+    """Frozen value estimates of b transitions: minimum of Q_r, V_r, maximum of Q_h, V_h."""
 
     q_r: Float[Array, " b"]
     v_r: Float[Array, " b"]
@@ -27,8 +27,18 @@ class Estimates(NamedTuple):
 def estimate(
     state: FISORState, observation: Float[Array, "b obs"], action: Float[Array, "b act"], config: FISORConfig
 ) -> Estimates:
-    """Minimum of the target Q_r, V_r, maximum of the target Q_h, V_h, in units of scaled h; with qc the limit is
-    subtracted. Without reward values Q_r and V_r are 0."""
+    """Target-critic and value estimates of transitions: min Q_r, V_r, max Q_h, V_h.
+
+    Args:
+        state: Training state.
+        observation: Raw observations, [b, obs].
+        action: Actions in [-1, 1], [b, act].
+        config: FISOR's hyper-parameters.
+
+    Returns:
+        Q_r and V_r in units of scaled rewards (0 without reward values), Q_h and V_h in units of scaled h. With critics
+        of costs (qc) the discounted cost limit is subtracted from Q_h and V_h.
+    """
     observation = standardized(state.scales, observation)
     inputs = jnp.concatenate([observation, action], -1)
     no_rewards, learned = jnp.zeros(inputs.shape[:-1]), config.values.reward_values
@@ -41,12 +51,29 @@ def estimate(
 
 
 def scaled_value(state: FISORState, observation: Float[Array, "n obs"], config: FISORConfig) -> Float[Array, " n"]:
-    """V_h [n] in units of scaled h (qc: discounted cost above the limit)."""
+    """V_h of observations in units of scaled h; <= 0 is feasible.
+
+    Args:
+        state: Training state.
+        observation: Raw observations, [n, obs].
+        config: FISOR's hyper-parameters.
+
+    Returns:
+        Values, [n]; with critics of costs (qc) the discounted cost above the limit.
+    """
     return state.constraint.value(standardized(state.scales, observation)).max(0) - config.limit
 
 
 def acting_margin(state: FISORState, config: FISORConfig) -> float | Float[Array, ""]:
-    """A state or an action counts as feasible where V_h or Q_h is at most minus this, in units of scaled h."""
+    """Margin of feasibility while acting, in units of scaled h.
+
+    Args:
+        state: Training state, with the quantiles of V_h where they are measured.
+        config: FISOR's hyper-parameters; `extraction`, `scaling.margin_quantile` and `beyond.margin` set the margin.
+
+    Returns:
+        A scalar m: a state or an action is feasible where V_h or Q_h is at most -m.
+    """
     if config.extraction not in ("feasible_first", "first_feasible"):
         return 0.0
     share = config.scaling.margin_quantile
@@ -57,12 +84,22 @@ def acting_margin(state: FISORState, config: FISORConfig) -> float | Float[Array
 
 
 def feasible_margin(state: FISORState, config: FISORConfig) -> Float[Array, ""]:
-    """The margin in units of h."""
+    """Margin of feasibility while acting, in units of h; arguments as of `acting_margin`."""
     return jnp.asarray(acting_margin(state, config) * constraint_unit(state.scales), jnp.float32)
 
 
 def decide(state: FISORState, observation: Float[Array, "n obs"], key: Key[Array, ""], config: FISORConfig) -> Decision:
-    """The executed action, and whether any candidate counts as feasible; where none does the fallback acts."""
+    """The executed action in each of n states, and whether any candidate is feasible there.
+
+    Args:
+        state: Training state.
+        observation: Raw observations, [n, obs].
+        key: Random key of the candidates.
+        config: FISOR's hyper-parameters.
+
+    Returns:
+        Actions [n, act] in [-1, 1], and flags [n]: False where the fallback of `extraction` acts.
+    """
     seen = standardized(state.scales, observation)
     actions = propose(
         state.policy.network_ema, seen, key, num_candidates=config.num_candidates, config=config.diffusion
@@ -80,7 +117,17 @@ def decide(state: FISORState, observation: Float[Array, "n obs"], key: Key[Array
 def candidate_values(
     state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"], config: FISORConfig
 ) -> tuple[Float[Array, "n c"], Float[Array, "n c"], Float[Array, "n c"] | None]:
-    """Q_r, Q_h and Q_c of every candidate; without reward values Q_r is 0, without recovery Q_c is None."""
+    """Target Q_r, Q_h and Q_c of every candidate action.
+
+    Args:
+        state: Training state.
+        observation: Raw observations, [n, obs].
+        actions: c candidates a state, [n, c, act].
+        config: FISOR's hyper-parameters.
+
+    Returns:
+        (Q_r, Q_h, Q_c), each [n, c]. Q_r is 0 without reward values, Q_c is None without recovery values.
+    """
     count, candidates, _ = actions.shape
     inputs = critic_inputs(standardized(state.scales, observation), actions)
     q_h = state.constraint.critic_target(inputs).max(0).reshape(count, candidates) - config.limit
@@ -96,7 +143,7 @@ def choose(
     state: FISORState, q_r: Float[Array, "n c"], q_h: Float[Array, "n c"], q_c: Float[Array, "n c"] | None,
     config: FISORConfig,
 ) -> Int[Array, " n"]:  # fmt: skip
-    """Index of the candidate that acts."""
+    """Index [n] of the candidate that acts, by `choose_candidate` with the configuration's options."""
     return choose_candidate(
         q_r,
         q_h,
@@ -111,7 +158,17 @@ def choose(
 def safer(
     state: FISORState, observation: Float[Array, "n obs"], actions: Float[Array, "n c act"], config: FISORConfig
 ) -> Float[Array, "n c act"]:
-    """Candidates after a gradient step of size `safer_step` down max Q_h, clipped to [-1, 1]."""
+    """Candidates after one normalized gradient step down max Q_h.
+
+    Args:
+        state: Training state.
+        observation: Raw observations, [n, obs].
+        actions: Candidates in [-1, 1], [n, c, act].
+        config: FISOR's hyper-parameters; `beyond.safer_step` is the length of the step, in units of the action.
+
+    Returns:
+        Moved candidates, [n, c, act], clipped to [-1, 1].
+    """
     seen = standardized(state.scales, observation)
 
     def total(moved: Float[Array, "n c act"]) -> Float[Array, ""]:
@@ -132,15 +189,32 @@ def choose_candidate(
     escape_slack: float = 0.0,
     escape_above: float = 0.0,
 ) -> Int[Array, " n"]:
-    """Index of the executed candidate.
+    """Index of the executed candidate, by the rule `extraction`.
 
-    minqc: the smallest Q_h (the paper's). maxq: the largest Q_r. feasible_first: among those with Q_h <= -margin the
-    largest Q_r; where there is none, the smallest Q_h. first_feasible: as that, but the first of those instead of the
-    largest Q_r, a sample of the policy restricted to what is feasible: the maximum over candidates finds the errors of
-    a Q_r that was not trained to rank them. Where even that exceeds `escape_above`, all within
-    `escape_slack` of it compete by Q_r: the worst cannot be helped any more (V_h >= h(s) whatever is done), and the
-    smallest Q_h alone would leave the robot standing inside the hazard. With `q_c`, discounted violations to come, the
-    smallest of it acts where no candidate is feasible. All three are in the units of the values.
+    - minqc: the smallest Q_h (the paper's rule).
+    - maxq: the largest Q_r.
+    - feasible_first: the largest Q_r among candidates with Q_h <= -margin; the smallest Q_h where no candidate is
+      feasible.
+    - first_feasible: the first candidate with Q_h <= -margin. It is a sample of the policy restricted to feasible
+      actions, and does not exploit errors of a Q_r that was not trained to rank candidates.
+
+    Args:
+        q_r: Reward values of c candidates in n states, [n, c].
+        q_h: Constraint values, [n, c]; <= 0 is feasible.
+        q_c: Discounted violating steps to come, [n, c]; where no candidate is feasible the smallest acts. None: Q_h
+            decides there.
+        extraction: Rule, as above.
+        margin: Margin of feasibility, in units of `q_h`.
+        escape_slack: Where the violation cannot be avoided, candidates within this of the smallest Q_h compete by Q_r.
+            The worst h is then fixed (V_h >= h(s)), and the smallest Q_h alone could leave a robot standing inside the
+            hazard. In units of `q_h`.
+        escape_above: Smallest Q_h from which a violation counts as unavoidable, in units of `q_h`.
+
+    Returns:
+        Indices in [0, c), [n].
+
+    Raises:
+        ConfigError: `extraction` is unknown.
     """
     if extraction == "minqc":
         return jnp.argmin(q_h, axis=-1)
@@ -160,7 +234,7 @@ def choose_candidate(
 
 
 def critic_inputs(observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]) -> Float[Array, "rows in"]:
-    """Critic inputs [n * c, obs + act] of every candidate with its observation."""
+    """Every candidate beside its observation, [n * c, obs + act]; `observation` is [n, obs], `actions` [n, c, act]."""
     count, candidates, _ = actions.shape
     repeated = jnp.broadcast_to(observation[:, None], (count, candidates, observation.shape[-1]))
     return jnp.concatenate([repeated, actions], -1).reshape(count * candidates, -1)

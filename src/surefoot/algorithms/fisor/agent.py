@@ -62,8 +62,8 @@ _PHASES = ("joint", "constraint", "recovery", "reward", "values", "critics", "po
 def step_constraint(
     pair: ValuePair, batch: Transition, inputs: Float[Array, "b in"], q: Float[Array, " b"], *, config: FISORConfig
 ) -> tuple[ValuePair, Metrics]:
-    """V_h (equation 9), then Q_h on the Hamilton-Jacobi backup (equation 10), or with qc on the discounted cost. `q` is
-    the largest target Q_h of the batch, `inputs` are (s, a)."""
+    """Equations 9 and 10: one step of V_h, then of Q_h on the Hamilton-Jacobi backup (qc: on the discounted cost).
+    `inputs` are (s, a) [b, in], `q` the largest target Q_h [b]; metrics are under `constraint/`."""
     optimizer, beyond = config.value_optimizer(config.training.constraint_updates), config.beyond
     discount, h = config.annealed_discount(pair.updates), config.constraint.signal(batch)
     hj = config.constraint.critic == "hj"
@@ -93,7 +93,7 @@ def step_constraint(
 def step_reward(
     pair: ValuePair, batch: Transition, inputs: Float[Array, "b in"], q: Float[Array, " b"], *, config: FISORConfig
 ) -> tuple[ValuePair, Metrics]:
-    """V_r, then Q_r on r + gamma m V_r(s') (IQL, equations 5 and 6). `q` is the smallest target Q_r of the batch."""
+    """IQL, equations 5 and 6: one step of V_r, then Q_r on r + gamma m V_r(s'). `q` is the smallest target Q_r [b]."""
     optimizer = config.value_optimizer(config.training.reward_updates)
     pair, value_metrics = step_value(
         pair, batch.observation, q, expectile=config.expectile, lower=False, optimizer=optimizer, prefix="reward"
@@ -115,15 +115,15 @@ def transition_weights(
     margin: float | Float[Array, ""] = 0.0,
     relief: Float[Array, " b"] | None = None,
 ) -> Float[Array, " b"]:
-    """Weights w(s, a) >= 0 of the policy's regression.
+    """Equation 14: weights w(s, a) >= 0 [b] of the policy's regression.
 
-    feasibility (equation 14): inside (V_h <= 0) 1[Q_h <= 0] min(exp(alpha_r (Q_r - V_r)), 100); outside
-    min(exp(alpha_h (V_h - Q_h)), 150). imitation (no rewards): inside 1[Q_h <= 0] alpha_r; outside
-    1[Q_h < V_h] clip(exp(alpha_h (V_h - Q_h)), 1, 150). behaviour_cloning: 1.
+    feasibility: inside (V_h <= 0) 1[Q_h <= 0] min(exp(alpha_r (Q_r - V_r)), 100); outside min(exp(alpha_h (V_h - Q_h)),
+    150). imitation (no rewards): inside 1[Q_h <= 0] alpha_r; outside 1[Q_h < V_h] clip(exp(alpha_h (V_h - Q_h)), 1,
+    150). behaviour_cloning: 1.
 
-    Beyond the paper: a `relief` (V_c - Q_c, violations that an action avoids) takes the place of V_h - Q_h. With a
-    `margin` (units of the values) the inside is V_h <= -margin and asks for Q_h <= -margin: in the band before the
-    border the policy learns the ways back from it.
+    Beyond the paper: a `relief` [b] (V_c - Q_c, violations that an action avoids) replaces V_h - Q_h. With a `margin`
+    (units of V_h) the inside is V_h <= -margin and asks for Q_h <= -margin, so that the policy learns ways back from
+    the border.
     """
     q_r, v_r, q_h, v_h = estimates
     better = v_h - q_h if relief is None else relief
@@ -146,7 +146,7 @@ def transition_weights(
 
 @dataclass(frozen=True)
 class FISOR(FISORConfig):
-    """The algorithm of these hyper-parameters."""
+    """FISOR (Zheng et al., 2024) with these hyper-parameters."""
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Zheng et al., ICLR 2024, arXiv 2401.10700"
@@ -154,7 +154,7 @@ class FISOR(FISORConfig):
     # --- data ---
 
     def prepare(self, dataset: Dataset, task: Task) -> Transition:
-        """The dataset as FISOR sees it: rewards scaled, actions clipped, h from costs where data carry no h."""
+        """Transitions with scaled rewards, clipped actions, and h from costs where the data carry no h."""
         scale = data.reward_scale_of(task) if self.values.reward_scaling == "reference" else 1.0
         bounds = self.beyond.trajectory_bound or self.beyond.value_bound
         return data.to_transitions(
@@ -170,7 +170,7 @@ class FISOR(FISORConfig):
         return without_rewards(self)
 
     def calibrate(self, state: FISORState, data: Transition, *, phase: str) -> FISORState:
-        """The state with scales measured on `data` (first phase), or with quantiles of V_h (policy phase)."""
+        """State with scales measured on `data` (first phase), or with quantiles of V_h (policy phase)."""
         if (scales := state.scales) is None:
             return state
         if phase == self.phases[0].name:
@@ -194,7 +194,7 @@ class FISOR(FISORConfig):
     def update(
         self, state: FISORState, batch: Transition, key: Key[Array, ""], *, phase: str
     ) -> tuple[FISORState, Metrics]:
-        """One update of the given phase. The policy phase expects transitions drawn by `sample_weights`."""
+        """One update of `phase`, and its metrics. The policy phase expects transitions drawn by `sample_weights`."""
         if phase == "joint":
             return self._update_joint(state, batch, key)
         if phase not in _PHASES:
@@ -245,7 +245,8 @@ class FISOR(FISORConfig):
         return state, metrics | reward_metrics | constraint_metrics
 
     def sample_weights(self, state: FISORState, data: Transition, *, phase: str) -> Float[Array, " n"] | None:
-        """Weights of all transitions for the policy phase, from values that this phase leaves frozen."""
+        """Weights [n] of all transitions in the policy phase, from values that it leaves frozen; None in other
+        phases."""
         if phase != "policy":
             return None
         if self.by_returns.advantage == "return":
@@ -282,7 +283,7 @@ class FISOR(FISORConfig):
     # --- policy, and what the values say ---
 
     def policy(self, state: FISORState) -> Policy:
-        """Candidates from the moving average of the denoiser; one is chosen by the target critics."""
+        """Policy that samples candidates from the denoiser's moving average and executes one by the target critics."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
             return carry, self.decide(state, inputs.observation, key).action
@@ -290,38 +291,39 @@ class FISOR(FISORConfig):
         return Policy(initial=lambda n: None, act=act)
 
     def decide(self, state: FISORState, observation: Float[Array, "n obs"], key: Key[Array, ""]) -> Decision:
-        """The executed action, and whether any candidate counts as feasible; where none does the fallback acts."""
+        """Executed actions [n, act] in [-1, 1], and whether any candidate is feasible [n]; elsewhere the fallback
+        acts."""
         return acting.decide(state, observation, key, self)
 
     def action_value(self, state: Any, observation: Float[Array, "n obs"], action: Any) -> Float[Array, " n"]:
-        """Q_r [n], in the units of the rewards that it learned from."""
+        """Q_r [n], in units of the scaled rewards."""
         return estimate(state, observation, action, self).q_r
 
     def feasible_action_value(self, state: Any, observation: Float[Array, "n obs"], action: Any) -> Float[Array, " n"]:
-        """Q_h [n], in the units of h."""
+        """Q_h [n], in units of h; <= 0 is feasible."""
         return estimate(state, observation, action, self).q_h * constraint_unit(state.scales)
 
     def feasible_margin(self, state: FISORState) -> Float[Array, ""]:
-        """A state or an action counts as feasible where V_h or Q_h is at most minus this, in units of h."""
+        """Margin m in units of h: a state or an action is feasible where V_h or Q_h is at most -m."""
         return acting.feasible_margin(state, self)
 
     def feasible_value(self, state: FISORState, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
-        """V_h [n], in the units of h (qc: discounted cost above the limit); <= 0 is feasible."""
+        """V_h [n], in units of h (qc: discounted cost above the limit); <= 0 is feasible."""
         return acting.scaled_value(state, observation, self) * constraint_unit(state.scales)
 
     # --- returns along trajectories, beyond the paper ---
 
     def relabel_interval(self, phase: str) -> int:
-        """Values learn from returns that are renewed, critics from the last of them."""
+        """Updates of `phase` between two computations of the returns of all rows; 0 where it reads none."""
         values, critics = self.by_returns.returns.refresh_interval, max(1, self.by_returns.critic_updates)
         return {"values": values, "critics": critics}.get(phase, 0)
 
     def refreeze(self, state: FISORState, *, phase: str) -> FISORState:
-        """The state with a new copy of the values to bootstrap returns from."""
+        """State with a new copy of the values to bootstrap returns from."""
         return state._replace(frozen=freeze(pairs_of(state, self)))
 
     def labels(self, state: FISORState, data: Transition, *, phase: str) -> Triple:
-        """The returns of all rows, which are in the order of the data, from the frozen values."""
+        """Returns [N] of all rows, in the order of the data, bootstrapped from the frozen values."""
         assert state.frozen is not None
         return all_returns(data, state.frozen, state.scales, config=self)[0]
 

@@ -80,6 +80,7 @@ class FISORConfig:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
+        """Training phases in order; phases without updates are left out."""
         training, returns = self.training, self.by_returns
         if self.schedule == "joint":
             return (Phase("joint", training.joint_updates, training.policy_batch_size * training.policy_steps),)
@@ -97,7 +98,7 @@ class FISORConfig:
 
     @property
     def planned_over(self) -> dict[str, str]:
-        """Numbers of updates on which training depends from the first update of their phase on -> how."""
+        """Numbers of updates that a schedule depends on from its phase's first update -> how it depends on them."""
         if self.schedule == "joint":
             return {}
         values = ("constraint_updates", "reward_updates")
@@ -110,34 +111,48 @@ class FISORConfig:
 
     @property
     def calibrated_phases(self) -> tuple[str, ...]:
-        """The first phase begins with scales of the data, the policy's with quantiles of V_h."""
+        """Phases that begin with a measurement: the first with scales of the data, the policy's with quantiles of
+        V_h."""
         names = tuple(phase.name for phase in self.phases)
         first = names[:1] if self.measured.before_training else ()
         return first + (("policy",) if self.scaling.before_policy and "policy" in names[len(first) :] else ())
 
     @property
     def measured(self) -> ScalingConfig:
-        """The scales to measure on the data; critics of costs read no h, and need no scale of it."""
+        """The scales to measure on the data; critics of costs read no h and need no scale of it."""
         return self.scaling if self.constraint.critic == "hj" else change(self.scaling, constraint=False)
 
     @property
     def limit(self) -> float:
-        """The limit that critics of costs are compared with; 0 for the Hamilton-Jacobi form."""
+        """Discounted cost limit that critics of costs are compared with; 0 for the Hamilton-Jacobi form."""
         if self.constraint.critic == "hj":
             return 0.0
         kappa, horizon = self.constraint.cost_limit, self.constraint.horizon
         return discounted_cost_limit(kappa, discount=self.discount, horizon=horizon)
 
     def value_optimizer(self, updates: int) -> optax.GradientTransformation:
-        """Adam for values and critics in a phase of `updates` updates."""
+        """Adam for values and critics; its learning rate falls as a cosine in decoupled phases.
+
+        Args:
+            updates: Updates of the phase.
+
+        Returns:
+            The optimizer.
+        """
         first, last = self.values.value_learning_rate, self.values.value_final_learning_rate
         if self.schedule == "joint" or first == last or updates < 1:
             return optax.adam(first)
         return optax.adam(optax.cosine_decay_schedule(first, updates, alpha=last / first))
 
     def annealed_discount(self, updates: Int[Array, ""]) -> float | Float[Array, ""]:
-        """Discount of the Hamilton-Jacobi backup after `updates` updates: 1 - discount falls geometrically from start
-        to end of the phase."""
+        """Discount of the Hamilton-Jacobi backup: 1 - discount moves geometrically from start to end of the phase.
+
+        Args:
+            updates: Updates done in the phase, a scalar.
+
+        Returns:
+            A scalar in [0, 1).
+        """
         start, end = self.beyond.constraint_discount_start, self.constraint_discount
         if start == end or self.schedule == "joint":
             return end
@@ -158,9 +173,16 @@ class FISORConfig:
 
 
 def without_rewards(config: Config) -> tuple[Config, list[str]]:
-    """A configuration for data without rewards, and a sentence on each option that it cannot keep.
+    """Change a configuration for data without rewards.
 
-    Raises `ConfigError` where the weights need rewards.
+    Args:
+        config: Configuration whose `weighting` reads no rewards.
+
+    Returns:
+        The configuration without reward values, and a sentence on each option that changes with it.
+
+    Raises:
+        ConfigError: `weighting` is feasibility, which needs rewards.
     """
     if config.weighting == "feasibility":
         raise ConfigError(

@@ -76,11 +76,11 @@ class ConstraintConfig(Ranged):
     value_targets = backup)."""
 
     def signal(self, batch: Transition) -> Float[Array, " b"]:
-        """h of each transition."""
+        """Constraint signal h of each transition, [b]; > 0 is a violation."""
         return jnp.maximum(batch.constraint, batch.constraint_before) if self.count_state_left else batch.constraint
 
     def continues(self, batch: Transition) -> Float[Array, " b"]:
-        """The mask m: 0 where nothing follows."""
+        """Continuation mask m of each transition, [b]: 0 where nothing follows."""
         if self.timeouts_terminal:
             return 1.0 - jnp.maximum(batch.terminated, batch.truncated)
         return 1.0 - batch.terminated
@@ -175,10 +175,10 @@ class ScalingConfig(Ranged, part="scaling"):
 
     @property
     def before_training(self) -> bool:
-        """Whether anything is measured before the first update."""
+        """Whether scales are measured before the first update."""
         return self.observations or self.constraint or self.reward
 
     @property
     def before_policy(self) -> bool:
-        """Whether anything is measured as the policy phase begins."""
+        """Whether quantiles of V_h are measured as the policy phase begins."""
         return self.weight_quantile > 0 or self.margin_quantile > 0

@@ -30,7 +30,7 @@ steps, and stretches are computed side by side."""
 
 
 class Signals(NamedTuple):
-    """Constraint signals, violations and rewards of T consecutive steps of n trajectories."""
+    """Constraint signals, violations and rewards of T consecutive steps in n lines."""
 
     h: Float[Array, "n T"]
     violating: Float[Array, "n T"]
@@ -43,7 +43,7 @@ class Signals(NamedTuple):
 
 
 class Triple(NamedTuple):
-    """Arrays of h, of violating steps and of rewards, each of one shape."""
+    """Arrays of one shape for h, for violating steps and for rewards."""
 
     h: Array
     cost: Array
@@ -69,13 +69,13 @@ class Pairs(NamedTuple):
 
 
 def side_by_side(values: Float[Array, " N"], width: int) -> Float[Array, "n T"]:
-    """Numbers of consecutive rows in lines of `width`, the last one filled up with zeros."""
+    """Consecutive numbers [N] cut into lines [n, T] of `width` T; zeros fill the last line."""
     lines = -(-values.shape[0] // width)
     return jnp.pad(values, (0, lines * width - values.shape[0])).reshape(lines, width)
 
 
 def signals_of(rows: Transition, width: int, *, config: FISORConfig) -> Signals:
-    """Signals of consecutive transitions [N], cut into lines side by side; a line's end truncates its episode."""
+    """Signals [n, T] of consecutive transitions in lines of `width` T; the end of a line truncates its episode."""
     h, ended = config.constraint.signal(rows), jnp.maximum(rows.terminated, rows.truncated)
     cut = side_by_side(ended.at[-1].set(1.0), width) > 0
     return Signals(
@@ -90,8 +90,18 @@ def signals_of(rows: Transition, width: int, *, config: FISORConfig) -> Signals:
 def returns_along(
     signals: Signals, following: Triple, *, mixing: float, discount: float, reachability_discount: Discount
 ) -> Triple:
-    """Lambda-returns G of h, of violating steps and of rewards at every step [n, T]; `following` [n, T] is V of the
-    next states."""
+    """Lambda-returns G of h, of violating steps and of rewards (the equations stand at the top of this module).
+
+    Args:
+        signals: Signals of n lines, each [n, T].
+        following: V of the states that the steps enter, each [n, T].
+        mixing: lambda in [0, 1].
+        discount: gamma of violating steps and of rewards.
+        reachability_discount: gamma of the Hamilton-Jacobi backup.
+
+    Returns:
+        G at every step, each [n, T].
+    """
 
     def step(later: Triple, now: tuple[Signals, Triple]) -> tuple[Triple, Triple]:
         signal, value = now
@@ -112,7 +122,7 @@ def returns_along(
 
 
 def freeze(pairs: Pairs) -> Frozen:
-    """The values as they are, in buffers of their own."""
+    """Copies of the values, in buffers of their own."""
 
     def copied(pair: ValuePair) -> MLP:
         return jax.tree.map(jnp.copy, pair.value)
@@ -126,7 +136,7 @@ def freeze(pairs: Pairs) -> Frozen:
 
 
 def values_of(values: Frozen, observation: Float[Array, "b obs"]) -> Triple:
-    """V_h, V_c (at least 0) and V_r; 0 where they are not learned."""
+    """V_h, V_c (at least 0) and V_r of observations [b, obs]; 0 for a value that is not learned."""
     zeros = jnp.zeros(observation.shape[0])
     return Triple(
         values.constraint(observation).max(0),
@@ -136,22 +146,30 @@ def values_of(values: Frozen, observation: Float[Array, "b obs"]) -> Triple:
 
 
 def bootstrapped(values: Frozen, found: Triple, *, first_reward: Float[Array, ""]) -> Triple:
-    """Values that returns bootstrap from: `found`, or before the first update h = -1, no violation, `first_reward`."""
+    """Values that returns bootstrap from: `found`, or before the first update h = -1, V_c = 0 and V_r =
+    `first_reward`."""
     first = Triple(jnp.asarray(-1.0), jnp.asarray(0.0), first_reward)
     return jax.tree.map(lambda one, other: jnp.where(values.updates > 0, one, other), found, first)
 
 
 def relief_of(pair: ValuePair, observation: Float[Array, "b obs"], action: Float[Array, "b act"]) -> Float[Array, " b"]:
-    """V_c - Q_c: how many violating steps, discounted, an action avoids."""
+    """V_c - Q_c [b]: violating steps, discounted, that an action avoids."""
     inputs = jnp.concatenate([observation, action], -1)
     return pair.value(observation).max(0) - pair.critic_target(inputs).max(0)
 
 
 def returns_of(rows: Transition, following: Triple, width: int, *, config: FISORConfig, discount: Discount) -> Triple:
-    """Lambda-returns G of h, of violating steps and of rewards, each [N], of consecutive transitions in lines of
-    `width`.
+    """Lambda-returns of h, of violating steps and of rewards for consecutive transitions.
 
-    `following` is V of the states entered, `discount` the reachability's.
+    Args:
+        rows: N transitions in the order of the data.
+        following: V of the states that they enter, each [N].
+        width: Transitions in a line; returns are cut at its end.
+        config: FISOR's hyper-parameters.
+        discount: gamma of the Hamilton-Jacobi backup.
+
+    Returns:
+        G, each [N].
     """
     lines = jax.tree.map(lambda values: side_by_side(values, width), following)
     found = returns_along(
@@ -167,7 +185,17 @@ def returns_of(rows: Transition, following: Triple, width: int, *, config: FISOR
 def all_returns(
     data: Transition, frozen: Frozen, scales: Scales | None, *, config: FISORConfig
 ) -> tuple[Triple, Triple]:
-    """G of all rows, which are in the order of the data, from the frozen values; and V of the states they leave."""
+    """Lambda-returns of the whole data, bootstrapped from frozen values.
+
+    Args:
+        data: N transitions in the order of the data, unscaled.
+        frozen: Values to bootstrap from.
+        scales: Scales of the data, or None.
+        config: FISOR's hyper-parameters.
+
+    Returns:
+        (G, V of the states that the transitions leave), three arrays [N] each.
+    """
 
     def values_at(part: Transition) -> tuple[Triple, Triple]:
         part = scaled_batch(scales, part)
@@ -184,7 +212,17 @@ def all_returns(
 
 
 def step_values(pairs: Pairs, rows: Transition, targets: Triple, *, config: FISORConfig) -> tuple[Pairs, Metrics]:
-    """One gradient step of V_h, V_c and V_r on the returns of a batch."""
+    """One gradient step of V_h, V_c and V_r on the returns of a batch (expectile regression).
+
+    Args:
+        pairs: Values with their critics.
+        rows: b scaled transitions.
+        targets: Returns G of the transitions, each [b].
+        config: FISOR's hyper-parameters.
+
+    Returns:
+        `(pairs, metrics)`: `NAME/value_loss` and mean `NAME/value` for NAME in constraint, recovery, reward.
+    """
     optimizer, metrics = config.value_optimizer(config.by_returns.value_updates), {}
 
     def stepped(pair: ValuePair | None, target: Array, expectile: float, prefix: str) -> ValuePair | None:
@@ -205,7 +243,8 @@ def step_values(pairs: Pairs, rows: Transition, targets: Triple, *, config: FISO
 
 
 def step_critics(pairs: Pairs, rows: Transition, targets: Triple, *, config: FISORConfig) -> tuple[Pairs, Metrics]:
-    """One gradient step of Q_h, Q_c and Q_r on the returns of a batch."""
+    """One gradient step of Q_h, Q_c and Q_r on the returns of a batch (mean squared error); arguments as of
+    `step_values`."""
     optimizer, metrics = config.value_optimizer(config.by_returns.critic_updates), {}
     inputs, rate = jnp.concatenate([rows.observation, rows.action], -1), config.values.target_rate
 
@@ -226,7 +265,18 @@ def step_critics(pairs: Pairs, rows: Transition, targets: Triple, *, config: FIS
 def step_recovery(
     pair: ValuePair, batch: Transition, inputs: Float[Array, "b in"], q: Float[Array, " b"], *, config: FISORConfig
 ) -> tuple[ValuePair, Metrics]:
-    """V_c, then Q_c on 1[h > 0] + gamma m V_c(s'): violating steps to come. `q` is the largest target Q_c."""
+    """One step of V_c, then of Q_c on 1[h > 0] + gamma m V_c(s'), discounted violating steps to come.
+
+    Args:
+        pair: Recovery values.
+        batch: b scaled transitions.
+        inputs: (s, a), [b, in].
+        q: Largest target Q_c of the transitions, [b].
+        config: FISOR's hyper-parameters.
+
+    Returns:
+        (pair, metrics), the metrics under `recovery/`.
+    """
     optimizer = config.value_optimizer(config.training.constraint_updates)
     pair, value_metrics = step_value(
         pair,
@@ -257,12 +307,25 @@ def return_weights(
     largest: float,
     by_cost: bool,
 ) -> Float[Array, " N"]:
-    """Weights of transitions by the advantage of the trajectory's own way on.
+    """Weights of transitions by the advantage G - V of the logged trajectory itself.
 
     feasibility: inside the region (V_h <= -margin) 1[G_h <= -margin] exp(alpha_r A_r), A_r = (G_r - V_r - mean) /
-    spread over what stays inside; outside exp(alpha_h A_h), A_h = (V_c - G_c) / spread, or with h in place of costs.
-    Exponentials are at most `largest`. imitation reads no rewards: inside 1[G_h <= -margin] alpha_r, outside
-    1[A_h > 0] exp(alpha_h A_h). behaviour_cloning: 1.
+    spread over transitions that stay inside; outside exp(alpha_h A_h), A_h = (V_c - G_c) / spread, or with h in place
+    of costs. imitation reads no rewards: inside 1[G_h <= -margin] alpha_r, outside 1[A_h > 0] exp(alpha_h A_h).
+    behaviour_cloning: 1.
+
+    Args:
+        returns: G of the transitions, each [N].
+        values: V of the states that they leave, each [N].
+        weighting: One of the three rules above.
+        margin: Depth inside the region that imitation asks for, in units of V_h.
+        reward_temperature: alpha_r.
+        constraint_temperature: alpha_h.
+        largest: Upper bound of the exponentials.
+        by_cost: Take A_h from violating steps (V_c, G_c), not from h.
+
+    Returns:
+        Weights >= 0, [N].
     """
     if weighting == "behaviour_cloning":
         return jnp.ones_like(values.h)

@@ -31,18 +31,19 @@ BEYOND = 0.5
 
 
 class ObservationScale(NamedTuple):
-    """Mean and standard deviation of observations, each [obs]."""
+    """Mean, standard deviation and range of each observation column."""
 
     mean: Float[Array, " obs"]
     inverse: Float[Array, " obs"]
     """1 / standard deviation; 0 for a constant column."""
     low: Float[Array, " obs"]
-    """Smallest standardized number."""
+    """Smallest standardized value; smaller ones are clipped."""
     high: Float[Array, " obs"]
+    """Largest standardized value; larger ones are clipped."""
 
 
 class Scales(NamedTuple):
-    """Everything measured on the data; None where the configuration asks for none of it."""
+    """Scales measured on the data; a part is None where the configuration does not ask for it."""
 
     observation: ObservationScale | None
     constraint: Float[Array, ""] | None
@@ -50,13 +51,24 @@ class Scales(NamedTuple):
     reward: Float[Array, ""] | None
     """Rewards are divided by it."""
     safe_quantiles: Float[Array, " levels"] | None
-    """Of V_h (units of scaled h) over the logged states of episodes without violation, at levels 0, 0.01, ..., 1."""
+    """Quantiles of V_h (units of scaled h) over logged states of episodes without violation, at levels 0, 0.01,
+    ..., 1."""
     allowed_quantiles: Float[Array, " levels"] | None
-    """The same over the calm states of episodes within the cost limit; None where margin_over is `safe`."""
+    """Quantiles of V_h over non-violating states of episodes within the cost limit; None where margin_over is
+    `safe`."""
 
 
 def init_scales(spec: DataSpec, config: ScalingConfig, *, allowed: bool = False) -> Scales | None:
-    """Scales that change nothing, with the shapes of measured ones."""
+    """Scales that change nothing, with the shapes of measured ones.
+
+    Args:
+        spec: Shapes of the data.
+        config: What is to be measured.
+        allowed: Also keep quantiles over episodes within the cost limit.
+
+    Returns:
+        Scales, or None where nothing is to be measured.
+    """
     if not config.before_training and not config.before_policy:
         return None
     zeros, ones = jnp.zeros(spec.observation_dim), jnp.ones(spec.observation_dim)
@@ -70,7 +82,15 @@ def init_scales(spec: DataSpec, config: ScalingConfig, *, allowed: bool = False)
 
 
 def measure(scales: Scales, data: Transition) -> Scales:
-    """Scales of observations, h and rewards over `data`, where `scales` has such parts."""
+    """Measure the scales of observations, h and rewards.
+
+    Args:
+        scales: Earlier scales; only parts that are not None are measured.
+        data: N transitions, unscaled.
+
+    Returns:
+        The measured scales.
+    """
     return scales._replace(
         observation=None if scales.observation is None else observation_scale(data.observation),
         constraint=None if scales.constraint is None else constraint_scale(data.constraint),
@@ -79,7 +99,14 @@ def measure(scales: Scales, data: Transition) -> Scales:
 
 
 def observation_scale(observation: Float[Array, "n obs"]) -> ObservationScale:
-    """Mean, standard deviation and range of every column."""
+    """Mean, standard deviation and range of every column.
+
+    Args:
+        observation: Observations, [n, obs].
+
+    Returns:
+        The scale; a constant column has an inverse deviation of 0.
+    """
     first = observation[0]
     shifted = observation - first[None]  # a mean far from 0 takes no digits of what varies
     offset = shifted.mean(0)
@@ -92,7 +119,14 @@ def observation_scale(observation: Float[Array, "n obs"]) -> ObservationScale:
 
 
 def constraint_scale(h: Float[Array, " n"]) -> Float[Array, ""]:
-    """The median size of h, its usual distance from the border; the mean size where half of it is 0."""
+    """Unit of h: the median of |h|, its usual distance from the border.
+
+    Args:
+        h: Constraint signals, [n].
+
+    Returns:
+        A positive scalar; the mean of |h| where the median is 0, and 1 where h is 0 everywhere.
+    """
     size = jnp.abs(h)
     median, mean = jnp.median(size), size.mean()
     scale = jnp.where(median > 0, median, mean)
@@ -100,13 +134,21 @@ def constraint_scale(h: Float[Array, " n"]) -> Float[Array, ""]:
 
 
 def reward_scale(reward: Float[Array, " n"]) -> Float[Array, ""]:
-    """The standard deviation; 1 where rewards are constant."""
+    """Unit of rewards: their standard deviation, a positive scalar; 1 for constant rewards [n]."""
     deviation = reward.std()
     return jnp.where(deviation > CONSTANT * jnp.abs(reward).max(), deviation, 1.0)
 
 
 def standardized(scales: Scales | None, observation: Float[Array, "n obs"]) -> Float[Array, "n obs"]:
-    """Observations as the networks see them."""
+    """Observations as the networks read them: standardized and clipped to the widened range of the data.
+
+    Args:
+        scales: Measured scales, or None for the identity.
+        observation: Raw observations, [n, obs].
+
+    Returns:
+        Standardized observations, [n, obs].
+    """
     if scales is None or scales.observation is None:
         return observation
     mean, inverse, low, high = (values[None] for values in scales.observation)
@@ -114,7 +156,15 @@ def standardized(scales: Scales | None, observation: Float[Array, "n obs"]) -> F
 
 
 def scaled_batch(scales: Scales | None, batch: Transition) -> Transition:
-    """A batch as the losses see it: observations standardized, h and rewards divided by their scales."""
+    """A batch as the losses read it: observations standardized, h and rewards divided by their scales.
+
+    Args:
+        scales: Measured scales, or None for the identity.
+        batch: Transitions, unscaled.
+
+    Returns:
+        Scaled transitions.
+    """
     if scales is None:
         return batch
     batch = batch._replace(
@@ -134,18 +184,25 @@ def scaled_batch(scales: Scales | None, batch: Transition) -> Transition:
 
 
 def constraint_unit(scales: Scales | None) -> float | Float[Array, ""]:
-    """The factor from scaled values to the units of h."""
+    """Factor from scaled values to units of h; 1 without scales."""
     return 1.0 if scales is None or scales.constraint is None else scales.constraint
 
 
 def region_quantiles(
     v_h: Float[Array, " n"], data: Transition, *, cost_limit: float
 ) -> tuple[Float[Array, " levels"], Float[Array, " levels"]]:
-    """Quantiles of V_h over the states of episodes without violation, and over the calm states of those within the
-    cost limit.
+    """Quantiles of V_h over logged states of safe and of allowed episodes.
 
-    Where fewer than `ENOUGH_SAFE` of the transitions are of such episodes, those without violation of the
-    `FEWEST_VIOLATIONS` with the fewest stand for them.
+    Where fewer than `ENOUGH_SAFE` of the transitions belong to such episodes, the non-violating states of the
+    `FEWEST_VIOLATIONS` with the fewest violations stand in for them.
+
+    Args:
+        v_h: V_h of the states that the transitions leave, [n], in units of scaled h.
+        data: n transitions.
+        cost_limit: Largest undiscounted cost of an allowed episode.
+
+    Returns:
+        (over episodes without violation, over non-violating states of episodes within the limit), each [levels].
     """
     violations, calm = data.episode_violations, jnp.maximum(data.constraint, data.constraint_before) <= 0
     safe = violations == 0
@@ -166,8 +223,19 @@ def _quantiles(v_h: Float[Array, " n"], rows: Bool[Array, " n"]) -> Float[Array,
 
 
 def margin_of(quantiles: Float[Array, " levels"] | None, *, share: float, least: float) -> float | Float[Array, ""]:
-    """The margin that this share of the states of `quantiles` keeps in V_h, but at least `least`; that where the share
-    is 0. Raises `ConfigError` where no quantiles were measured."""
+    """The margin in V_h that a share of the states of `quantiles` keeps.
+
+    Args:
+        quantiles: Quantiles of V_h at levels 0, 0.01, ..., 1, or None where they were not measured.
+        share: Share in [0, 1]; 0 returns `least`.
+        least: Smallest margin.
+
+    Returns:
+        A scalar, in units of the quantiles.
+
+    Raises:
+        ConfigError: `share` is above 0 and there are no quantiles.
+    """
     if share == 0:
         return least
     if quantiles is None:
@@ -179,7 +247,15 @@ def margin_of(quantiles: Float[Array, " levels"] | None, *, share: float, least:
 
 
 def mean_and_spread(values: Float[Array, " b"], rows: Bool[Array, " b"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean and standard deviation over the marked rows; 0 and 1 where fewer than two are marked, or all are equal."""
+    """Mean and standard deviation over marked rows.
+
+    Args:
+        values: Numbers, [b].
+        rows: Mask, [b].
+
+    Returns:
+        Two scalars; 0 and 1 where fewer than two rows are marked, or where all are equal.
+    """
     marked = rows.astype(jnp.float32)
     count = marked.sum()
     mean = (marked * values).sum() / jnp.maximum(count, 1.0)
@@ -189,7 +265,15 @@ def mean_and_spread(values: Float[Array, " b"], rows: Bool[Array, " b"]) -> tupl
 
 
 def in_blocks(function: Any, rows: Transition) -> Any:
-    """`function` over equal blocks of rows, the last one padded with copies of the first row; results [N]."""
+    """Apply a function to equal blocks of rows, which bounds memory.
+
+    Args:
+        function: From a block of transitions to a tree of arrays with an entry a row.
+        rows: N transitions; copies of the first fill the last block.
+
+    Returns:
+        The function's results for all rows, [N].
+    """
     count = rows.reward.shape[0]
     block = min(BLOCK, count)
     index = np.arange(-(-count // block) * block)
@@ -204,9 +288,17 @@ def advantage_spreads(
     margin: float | Float[Array, ""] = 0.0,
     relief: Float[Array, " b"] | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Standard deviations of the reward advantage inside the region and of the constraint's outside it.
+    """Standard deviations of reward advantages inside the region and of constraint advantages outside it.
 
-    Temperatures divided by them mean the same on every task: with rewards in metres exp(5 A) is nearly 1 everywhere.
+    Temperatures divided by them mean the same on every task: with rewards in meters exp(5 A) is nearly 1 everywhere.
+
+    Args:
+        estimates: (Q_r, V_r, Q_h, V_h), each [b].
+        margin: Depth of the region V_h <= -margin.
+        relief: Reliefs V_c - Q_c in place of V_h - Q_h, [b].
+
+    Returns:
+        Two positive scalars.
     """
     q_r, v_r, q_h, v_h = estimates
     inside = v_h <= -margin

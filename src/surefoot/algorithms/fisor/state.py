@@ -14,7 +14,7 @@ from surefoot.values import ValuePair, init_pair
 
 
 class FISORState(NamedTuple):
-    """Everything that training changes."""
+    """Training state of FISOR: networks, optimizers, scales."""
 
     reward: ValuePair
     """V_r and Q_r."""
@@ -30,7 +30,16 @@ class FISORState(NamedTuple):
 
 
 def init_state(spec: DataSpec, key: Key[Array, ""], config: FISORConfig) -> FISORState:
-    """The first state."""
+    """Fresh networks and optimizers, with scales that change nothing.
+
+    Args:
+        spec: Shapes of the data.
+        key: Random key of the parameters.
+        config: FISOR's hyper-parameters.
+
+    Returns:
+        The state before the first update.
+    """
     k_reward, k_constraint, k_policy = jax.random.split(key, 3)
     k_recovery, ensemble = jax.random.fold_in(key, 3), config.values.constraint_value_ensemble
     together, training = config.by_returns.value_targets == "returns", config.training
@@ -57,5 +66,5 @@ def init_state(spec: DataSpec, key: Key[Array, ""], config: FISORConfig) -> FISO
 
 
 def pairs_of(state: FISORState, config: FISORConfig) -> Pairs:
-    """The values and critics that are learned."""
+    """The values and critics that the configuration trains, without those of rewards where there are none."""
     return Pairs(state.constraint, state.recovery, state.reward if config.values.reward_values else None)

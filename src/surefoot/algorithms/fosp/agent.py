@@ -1,12 +1,13 @@
 """FOSP: safe policies from pixels, offline, then fine-tuned (ICLR 2025, arXiv 2407.04942), on a world model.
 
-1. A world model learns from windows of episodes to imagine what actions lead to (DreamerV3, with a head for the cost).
+1. A world model (DreamerV3, with a head for the cost) learns from windows of episodes to predict the consequences of
+   actions.
 2. In its latent space critics learn from the data's steps and from imagined ones: Q and V of reward and cost by
    expectiles, and p, the probability that a violation cannot be avoided.
-3. The actor takes the best of the actions that cost nothing where violations can be avoided, elsewhere those that cost
-   least: by weights on the data's actions (`awr`) or by gradients through the model (`backprop`).
-4. Fine-tuning keeps the offline actor frozen beside the one that goes on learning; the critics choose between their
-   actions, in every environment by itself (safe policy expansion).
+3. Where violations can be avoided, the actor takes the best of the actions that cost nothing; elsewhere those that cost
+   least. It learns by weights on the data's actions (`awr`) or by gradients through the model (`backprop`).
+4. Fine-tuning keeps a frozen offline actor beside the one that goes on learning; in every environment the critics
+   choose between their actions (safe policy expansion).
 
 In the order of an update and of a decision (the paper's numbers are not given: its text was not at hand):
 
@@ -53,34 +54,54 @@ _ENCODED_AT_ONCE = 512
 
 
 class Choices(NamedTuple):
-    """Counts of the expansion's choices in n episodes."""
+    """Counts of the policy expansion's choices in n episodes."""
 
     online: Int[Array, " n"]
-    """Steps that took the action of the actor that learns."""
+    """Steps that took the action of the learning actor."""
     steps: Int[Array, " n"]
 
     @staticmethod
     def none(count: int) -> "Choices":
-        """Before the first step."""
+        """Counts of 0 for `count` episodes."""
         return Choices(jnp.zeros(count, jnp.int32), jnp.zeros(count, jnp.int32))
 
 
 @dataclass(frozen=True)
 class FOSP(FOSPConfig):
-    """The algorithm of these hyper-parameters."""
+    """FOSP with these hyper-parameters."""
 
     paper: ClassVar[str] = "ICLR 2025, arXiv 2407.04942"
 
     # --- init, update ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: ObservationScales | None = None) -> FOSPState:
-        """Fresh networks."""
+        """Fresh networks and optimizers.
+
+        Args:
+            spec: Shapes of the data.
+            key: Random key of the parameters.
+            statistics: Scales of the observations; None: the identity where they are scaled.
+
+        Returns:
+            The state before the first update.
+        """
         return init_state(spec, key, self, self.first_scales(spec, statistics))
 
     def update_policy(
         self, state: FOSPState, batch: Frames, latent: Latent, key: Key[Array, ""]
     ) -> tuple[FOSPState, Metrics]:
-        """Actor and multiplier on a fresh imagined rollout, then the critics on it (section 3.3's order)."""
+        """Update actor and multiplier on a fresh imagined rollout, then the critics on that rollout (section 3.3's
+        order).
+
+        Args:
+            state: Training state.
+            batch: B windows of T frames.
+            latent: Posterior states of the windows, [B, T, ...].
+            key: Random key of the rollout.
+
+        Returns:
+            (state, metrics) of `actor_loss` and `critics_loss`.
+        """
         steps = steps_of(latent.features, batch)
         start, going_on = self.imagined_starts(batch, latent)
         gradient, (rollout, excess, metrics) = jax.grad(actor_loss, has_aux=True)(
@@ -111,7 +132,7 @@ class FOSP(FOSPConfig):
     # --- policy ---
 
     def policy(self, state: FOSPState) -> Policy:
-        """Belief by the world model, action by the actor or by the choice between two."""
+        """Policy that keeps a belief by the world model, and acts by the actor or by the choice between two actors."""
 
         def proposed(actor: GaussianActor, features: Array, key: Key[Array, ""]) -> Float[Array, "n act"]:
             distribution, by_mean = actor(features), self.acting.act_with == "mean"
@@ -142,18 +163,35 @@ class FOSP(FOSPConfig):
 
     @property
     def choice(self) -> dict[str, Any]:
-        """Number of candidate actions per decision."""
+        """Number of candidate actions a decision, for summaries."""
         return {"num_candidates": self.num_candidates}
 
     def acting_metrics(self, state: FOSPState, carry: Any) -> Metrics:
-        """Share of steps that took the online action, up to the policy's memory `carry`."""
+        """Share of steps that took the online actor's action, `act/online_rate`.
+
+        Args:
+            state: Training state.
+            carry: Memory of the policy at the end of each environment's last episode.
+
+        Returns:
+            Metrics; empty without policy expansion.
+        """
         if not self.expanding.expansion:
             return {}
         choices: Choices = carry.memory
         return {"act/online_rate": choices.online.sum() / jnp.maximum(1, choices.steps.sum())}
 
     def window_infeasibility(self, state: FOSPState, frames: Frames, key: Key[Array, ""]) -> Float[Array, "b t"]:
-        """p along windows [B, T, ...]: the probability that a violation cannot be avoided, as the critic sees it."""
+        """p along windows: the probability that a violation cannot be avoided, by the critic.
+
+        Args:
+            state: Training state.
+            frames: B windows of T frames.
+            key: Random key of the posterior states.
+
+        Returns:
+            p in [0, 1], [B, T].
+        """
         frames = frames._replace(observation=scaled(frames.observation, state.scales))
         latent = posterior_states(state.model, frames, key, config=self.world_model, encoded_at_once=_ENCODED_AT_ONCE)
         return infeasibility(state.critics.reach, latent.features, frames.action, form=self.reach.reachability)
@@ -161,13 +199,16 @@ class FOSP(FOSPConfig):
     # --- fine-tuning ---
 
     def fine_tuning(self) -> "FOSP":
-        """The algorithm for online fine-tuning: joint updates, critics on imagined rollouts (alone, unless
-        `online_data_branch`), and the choice between the online and the offline actor."""
+        """The algorithm for online fine-tuning.
+
+        It updates model and policy jointly, trains critics on imagined rollouts (and on the replay where
+        `online_data_branch`), and chooses between the online and the offline actor.
+        """
         data_branch = self.critics.online_data_branch
         return change(self, schedule="joint", expansion=True, data_branch=data_branch, imagined_branch=True)
 
     def frozen(self, state: FOSPState) -> FOSPState:
-        """The state that fine-tuning begins with: a copy of the actor beside it, which no update changes."""
+        """State that fine-tuning begins with: a copy of the actor beside it, which no update changes."""
         return state._replace(offline_actor=jax.tree.map(jnp.copy, state.actor))
 
 
@@ -177,9 +218,16 @@ class FOSP(FOSPConfig):
 def best_action(
     slow: Slow, features: Float[Array, "n features"], candidates: Float[Array, "c n act"], *, slack: float
 ) -> Float[Array, "n act"]:
-    """Each environment's candidate of the largest Q_r among those of Q_c <= slack, else the one of the smallest Q_c.
+    """Candidate with the largest Q_r among those with Q_c <= slack, else with the smallest Q_c; beyond the paper.
 
-    By the slow critics; beyond the paper.
+    Args:
+        slow: Slow critics.
+        features: Latent features, [n, features].
+        candidates: c actions each, [c, n, act].
+        slack: Largest Q_c of an action that costs nothing.
+
+    Returns:
+        Chosen actions, [n, act].
     """
     inputs = pair(jnp.broadcast_to(features, (len(candidates), *features.shape)), candidates)
     q_reward, q_cost = two_hot_mean(slow.q_reward(inputs)).T, two_hot_mean(slow.q_cost(inputs)).T
@@ -196,9 +244,18 @@ def online_probability(
     temperature: float,
     cost_weight: float,
 ) -> Float[Array, " n"]:
-    """Probability that each environment takes the online actor's action rather than the offline one's.
+    """Probability of the online actor's action: P(i) is proportional to exp(temperature (Q_r - cost_weight Q_c)).
 
-    P(i) is proportional to exp(temperature (Q_r - cost_weight Q_c) of action i).
+    Args:
+        critics: Critics.
+        features: Latent features, [n, features].
+        online: Actions of the learning actor, [n, act].
+        offline: Actions of the frozen actor, [n, act].
+        temperature: Sharpness of the choice.
+        cost_weight: Worth of a unit of Q_c, in units of Q_r.
+
+    Returns:
+        Probabilities, [n].
     """
 
     def score(action: Float[Array, "n act"]) -> Float[Array, " n"]:

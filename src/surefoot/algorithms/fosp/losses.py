@@ -40,7 +40,8 @@ HJ_SHARPNESS = 10.0
 def infeasibility(
     reach: NormedMLP, features: Float[Array, "*b features"], action: Float[Array, "*b act"], *, form: Reachability
 ) -> Float[Array, "*b"]:
-    """p in [0, 1]: 0 where violations can be avoided. Only the reference code's form looks at the action."""
+    """p in [0, 1], [*b]: the probability that a violation cannot be avoided. Only the reference code's form reads the
+    action."""
     if form == "released":
         return reference_code.infeasibility(reach, features, action)
     value = reach(features)[..., 0]
@@ -60,10 +61,22 @@ def actor_loss(
     *,
     config: FOSPConfig,
 ) -> tuple[Float[Array, ""], tuple[ImaginedRollout | None, Float[Array, ""], Metrics]]:
-    """Loss of the actor, and (the imagined rollout that it was taken on, the constraint's excess g, metrics).
+    """Loss of the actor: weighted cloning (awr) or -worth of imagined actions (backprop), with the augmented Lagrangian
+    of the imagined cost and an entropy bonus.
 
-    `start` and `going_on` are the states to imagine from, and 0 where one is terminal. There is no rollout where
-    neither the actor nor the critics need one.
+    Args:
+        actor: The actor, whose gradient is taken.
+        state: Training state.
+        steps: Steps of the data in latent space.
+        start: States to imagine from, [n, ...].
+        going_on: 0 where such a state is terminal, else 1, [n].
+        key: Random key of the rollout.
+        config: FOSP's hyper-parameters.
+
+    Returns:
+        (loss, (imagined rollout, excess g of the constraint, metrics)). The rollout is None where neither actor nor
+        critics need one. Metrics: `actor/loss`, `actor/entropy` in nats, with the constraint also `actor/excess` and
+        `actor/multiplier`.
     """
     extraction, imagination, weight_of_entropy = config.extraction, config.imagination, config.acting.entropy
     through_model = extraction.actor_mode == "backprop" or extraction.constrain
@@ -103,7 +116,7 @@ def actor_loss(
 def action_worth(
     state: FOSPState, features: Array, action: Array, p: Array, *, weighting: Weighting
 ) -> Float[Array, "h n"]:
-    """u Q_r / S - (1 - u) Q_c / S_c of an imagined action, u = 1 - p; blind to cost where `weighting` is reward."""
+    """Worth [H, n] of imagined actions: (1 - p) Q_r / S - p Q_c / S_c; Q_r / S where `weighting` is reward."""
     inputs, critics = pair(features, action), state.critics
     reward = two_hot_mean(critics.q_reward(inputs)) / scale_of(state.reward_spread)
     if weighting == "reward":
@@ -114,7 +127,8 @@ def action_worth(
 def weighted_cloning(
     actor: GaussianActor, state: FOSPState, steps: Steps, *, config: FOSPConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """-omega log pi(a | z) over the data's steps."""
+    """-mean omega log pi(a | z) over the data's steps, omega by `action_weights`. Returns (loss, metrics): mean omega
+    as `actor/weight`."""
     inputs, slow, critics = pair(steps.features, steps.action), state.slow, state.critics
     q_reward, q_cost = two_hot_mean(slow.q_reward(inputs)), two_hot_mean(slow.q_cost(inputs))
     v_reward, v_cost = two_hot_mean(critics.v_reward(steps.features)), two_hot_mean(critics.v_cost(steps.features))
@@ -146,7 +160,20 @@ def action_weights(
 ) -> Float[Array, "*b"]:
     """p min(exp(b_c A^c), 150) + (1 - p) 1[Q^c <= slack] min(exp(b_r A^r), 100), with scaled A^r = Q - V, A^c = V - Q.
 
-    Where violations can be avoided the best of the actions that cost nothing count, elsewhere those that cost least.
+    Where violations can be avoided, the best of the actions that cost nothing count; elsewhere those that cost least.
+
+    Args:
+        reward_advantage: A^r, scaled, [*b].
+        cost_advantage: A^c, scaled, [*b]; > 0 costs less than V.
+        q_cost: Q^c, [*b].
+        p: Probability that a violation cannot be avoided, [*b].
+        weighting: feasibility (above); reward: the greedy factor alone; cloning: 1.
+        reward_temperature: b_r.
+        cost_temperature: b_c.
+        cost_slack: Largest Q^c of an action that costs nothing.
+
+    Returns:
+        Weights, [*b].
     """
     greedy = jnp.minimum(jnp.exp(reward_temperature * reward_advantage), 100.0)
     if weighting == "cloning":
@@ -163,9 +190,18 @@ def action_weights(
 def critics_loss(
     critics: Critics, slow: Slow, steps: Steps, rollout: ImaginedRollout | None, *, config: FOSPConfig
 ) -> tuple[Float[Array, ""], tuple[Metrics, Array, Array]]:
-    """Sum of all critics' losses, each of which moves its own networks only, and (metrics, Q_r, Q_c).
+    """Sum of the losses of Q and V of reward and cost, and of p; each moves its own networks only.
 
-    Q is that of the imagined steps, or of the data's where there are none.
+    Args:
+        critics: The critics, whose gradient is taken.
+        slow: Their slow copies.
+        steps: Steps of the data in latent space.
+        rollout: Imagined rollout, or None.
+        config: FOSP's hyper-parameters.
+
+    Returns:
+        (loss, (metrics, Q_r, Q_c)); Q of imagined steps, or of the data's without a rollout. Metrics: losses, mean Q
+        and mean p under `critic/`.
     """
     of_reward = ValueNetworks(critics.q_reward, critics.v_reward, slow.q_reward)
     of_cost = ValueNetworks(critics.q_cost, critics.v_cost, slow.q_cost)
@@ -197,9 +233,22 @@ def value_loss(
     lower: bool,
     config: FOSPConfig,
 ) -> tuple[Float[Array, ""], Float[Array, "*b"]]:
-    """Loss of one pair of Q and V, whose reward or cost is what `earned` picks, and Q of imagined steps or data.
+    """Loss of Q and V of reward or of cost.
 
-    Q: on r + gamma V(z') in the data, on imagined lambda-returns, and near its slow copy. V: an expectile of slow Q.
+    Q regresses on r + gamma V(z') in the data, on imagined lambda-returns, and on its slow copy. V regresses on an
+    expectile of the slow Q.
+
+    Args:
+        networks: Q, V and the slow copy of Q.
+        earned: Picks rewards or costs of steps.
+        steps: Steps of the data in latent space.
+        rollout: Imagined rollout, or None.
+        expectile: Weight of the heavier side of V's regression.
+        lower: Take the lower expectile (costs).
+        config: FOSP's hyper-parameters.
+
+    Returns:
+        (loss, Q of imagined steps [H, n], or of the data's [n]).
     """
     (q, v, slow), stop = networks, jax.lax.stop_gradient
     loss, seen = jnp.zeros(()), jnp.zeros(0)
@@ -257,7 +306,8 @@ def reach_loss(
 def estimation_terms(
     logits: Array, next_logits: Array, cost: Array, going_on: Array, *, discount: float
 ) -> tuple[Array, Array]:
-    """Binary cross-entropy with max(1[c > 0], gamma p(z'))."""
+    """Binary cross-entropy of p with the target max(1[c > 0], gamma m p(z')). Returns (terms of the loss, p), each
+    [*b]."""
     target = estimation_target(cost, jax.nn.sigmoid(next_logits), going_on, discount=discount)
     return optax.sigmoid_binary_cross_entropy(logits, jax.lax.stop_gradient(target)), jax.nn.sigmoid(logits)
 
@@ -265,7 +315,12 @@ def estimation_terms(
 def hj_terms(
     value: Array, next_value: Array, cost: Array, going_on: Array, *, discount: float, expectile: float
 ) -> tuple[Array, Array]:
-    """Lower expectile of (1 - gamma) h + gamma max(h, V_h(z')): over the data's actions the least bad one."""
+    """Lower expectile regression of V_h on (1 - gamma) h + gamma max(h, V_h(z')), for the least bad of the data's
+    actions.
+
+    h is `HJ_VIOLATION` where the cost of being in z is above 0, else `HJ_SAFE`. Returns (terms of the loss, p), each
+    [*b].
+    """
     h = jnp.where(cost > 0, HJ_VIOLATION, HJ_SAFE)
     target = reachability_target(h, next_value, going_on, discount=discount)
     _, terms = expectile_loss(jax.lax.stop_gradient(target) - value, expectile=expectile, lower=True)

@@ -16,7 +16,7 @@ from surefoot.values import reward_target
 
 
 def action_worth(state: FOSPState, features: Array, action: Array) -> Float[Array, "h n"]:
-    """(Q_r - V_r) / S of an imagined action."""
+    """Worth of imagined actions in the authors' code: (Q_r - V_r) / S, [H, n], blind to cost."""
     reward = two_hot_mean(state.critics.q_reward(pair(features, action))) / scale_of(state.reward_spread)
     return reward - two_hot_mean(state.critics.v_reward(features)) / scale_of(state.reward_spread)
 
@@ -30,7 +30,19 @@ def value_loss(
     expectile: float,
     config: FOSPConfig,
 ) -> tuple[Float[Array, ""], Float[Array, "*b"]]:
-    """Loss of V on the online Q of imagined steps alone; arguments as of `losses.value_loss`."""
+    """Loss of Q and V of reward or of cost in the authors' code: V follows the online Q of imagined steps alone.
+
+    Args:
+        networks: Q, V and the slow copy of Q.
+        earned: Picks rewards or costs of steps.
+        steps: Steps of the data in latent space.
+        rollout: Imagined rollout, or None.
+        expectile: Weight of the lower side of V's regression.
+        config: FOSP's hyper-parameters.
+
+    Returns:
+        (loss, Q of imagined steps [H, n], or of the data's [n]).
+    """
     stop, (q, v, slow) = jax.lax.stop_gradient, networks
     seen, loss = jnp.zeros(0), jnp.zeros(())
     imagines = rollout is not None and config.critics.imagined_branch
@@ -62,14 +74,26 @@ def value_loss(
 def infeasibility(
     reach: NormedMLP, features: Float[Array, "*b features"], action: Float[Array, "*b act"]
 ) -> Float[Array, "*b"]:
-    """p(z, a) in [0, 1], by a critic of states and actions."""
+    """p(z, a) in [0, 1], [*b], by a critic of states and actions."""
     return jnp.clip(two_hot_mean(reach(pair(features, action))), 0.0, 1.0)
 
 
 def reach_loss(
     reach: NormedMLP, slow: NormedMLP, rollout: ImaginedRollout, *, discount: float
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """y_H = b_H, y_t = max(b_t, 0.99 y_{t+1}) with b = 1[p > 0]: costs appear nowhere, and p rises to 1."""
+    """Loss of the authors' reachability critic: y_H = b_H, y_t = max(b_t, gamma y_{t+1}) with b = 1[p > 0].
+
+    Costs appear nowhere, and p rises to 1.
+
+    Args:
+        reach: The critic, whose gradient is taken.
+        slow: Its slow copy.
+        rollout: Imagined rollout.
+        discount: gamma, per decision.
+
+    Returns:
+        (loss, mean p).
+    """
     inputs = pair(rollout.features[:-1], rollout.action)
     logits = reach(inputs)
     p = two_hot_mean(logits)

@@ -18,7 +18,7 @@ from surefoot.world_model import WorldModel
 
 
 class Critics(NamedTuple):
-    """Q of [z, a] and V of z; two-hot but for `reach`, which is as its form says."""
+    """Q of [z, a] and V of z as two-hot logits; `reach` as its form says."""
 
     q_reward: NormedMLP
     v_reward: NormedMLP
@@ -44,7 +44,7 @@ class ValueNetworks(NamedTuple):
 
 
 class FOSPState(NamedTuple):
-    """Everything that training changes."""
+    """Training state of FOSP: world model, critics, actors, multiplier, optimizers."""
 
     model: WorldModel
     model_optimizer: optax.OptState
@@ -54,16 +54,26 @@ class FOSPState(NamedTuple):
     actor: GaussianActor
     actor_optimizer: optax.OptState
     offline_actor: GaussianActor
-    """The frozen one of fine-tuning; before that nobody reads it."""
+    """Frozen actor of fine-tuning; not read before."""
     lagrangian: AugmentedState
     reward_spread: Spread
     cost_spread: Spread
     scales: ObservationScales | None = None
-    """Of observations, where they are scaled."""
+    """Scales of the observations; None where they are not scaled."""
 
 
 def init_state(spec: DataSpec, key: Key[Array, ""], config: FOSPConfig, scales: ObservationScales | None) -> FOSPState:
-    """The first state."""
+    """Fresh networks and optimizers.
+
+    Args:
+        spec: Shapes of the data.
+        key: Random key of the parameters.
+        config: FOSP's hyper-parameters.
+        scales: Scales of the observations, or None.
+
+    Returns:
+        The state before the first update.
+    """
     k_model, k_critics, k_actor = jax.random.split(key, 3)
     model = world_model.make_world_model(
         k_model, config.world_model, shape=spec.observation_shape, action_dim=spec.action_dim
@@ -102,5 +112,5 @@ def _init_critics(key: Key[Array, ""], action_dim: int, config: FOSPConfig) -> C
 
 
 def slow_of(critics: Critics) -> Slow:
-    """The critics that have a slow copy."""
+    """The critics of which slow copies are kept."""
     return Slow(critics.q_reward, critics.q_cost, critics.reach)

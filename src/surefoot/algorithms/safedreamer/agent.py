@@ -1,8 +1,8 @@
 """SafeDreamer: safe policies through a world model (Huang et al., ICLR 2024, arXiv 2307.07176); FOSP's baseline.
 
-DreamerV3's actor, moved by gradients through imagined trajectories. In the form BSRP-Lag an augmented Lagrangian holds
-the imagined cost below its limit; in OSRP and OSRP-Lag the actor knows no cost, and planning in the world model acts,
-safe sequences first. The critics know imagined trajectories only: nothing in it is made for fixed data.
+DreamerV3's actor learns by gradients through imagined trajectories. In the form BSRP-Lag an augmented Lagrangian holds
+the imagined cost below its limit. In OSRP and OSRP-Lag the actor knows no cost, and planning in the world model acts,
+safe sequences first. The critics learn from imagined trajectories only: nothing in it is made for fixed data.
 
 In the order of an update and of a decision:
 
@@ -53,21 +53,21 @@ from surefoot.world_model import Latent, WorldModel
 
 
 class StateCritics(NamedTuple):
-    """V of z, two-hot."""
+    """V of latent states, for reward and cost, as two-hot logits."""
 
     reward: NormedMLP
     cost: NormedMLP
 
 
 class RolloutReturns(NamedTuple):
-    """lambda-returns of an imagined rollout."""
+    """Lambda-returns of reward and cost along an imagined rollout of H steps."""
 
     reward: Float[Array, "h n"]
     cost: Float[Array, "h n"]
 
 
 class SafeDreamerState(NamedTuple):
-    """Everything that training changes."""
+    """Training state of SafeDreamer: world model, critics, actor, multipliers, optimizers."""
 
     model: WorldModel
     model_optimizer: optax.OptState
@@ -79,16 +79,16 @@ class SafeDreamerState(NamedTuple):
     lagrangian: AugmentedState
     reward_spread: Spread
     pid: EpisodePIDState
-    """Of osrp-lag's planner; offline its multiplier stays at 0."""
+    """Multiplier of osrp-lag's planner; it stays at 0 offline."""
     episode_steps: Float[Array, ""]
     """Decisions in an episode of the task."""
     scales: ObservationScales | None = None
-    """Of observations, where they are scaled."""
+    """Scales of the observations; None where they are not scaled."""
 
 
 @dataclass(frozen=True)
 class SafeDreamer(SafeDreamerConfig):
-    """The algorithm of these hyper-parameters."""
+    """SafeDreamer with these hyper-parameters."""
 
     paper: ClassVar[str] = "Huang et al., ICLR 2024, arXiv 2307.07176"
 
@@ -97,7 +97,16 @@ class SafeDreamer(SafeDreamerConfig):
     def init(
         self, spec: DataSpec, key: Key[Array, ""], statistics: ObservationScales | None = None
     ) -> SafeDreamerState:
-        """Fresh networks."""
+        """Fresh networks and optimizers.
+
+        Args:
+            spec: Shapes of the data.
+            key: Random key of the parameters.
+            statistics: Scales of the observations; None: the identity where they are scaled.
+
+        Returns:
+            The state before the first update.
+        """
         k_model, k_reward, k_cost, k_actor = jax.random.split(key, 4)
         model = world_model.make_world_model(
             k_model, self.world_model, shape=spec.observation_shape, action_dim=spec.action_dim
@@ -129,7 +138,7 @@ class SafeDreamer(SafeDreamerConfig):
         return "" if self.form == "bsrp-lag" else "sequences of actions in the world model"
 
     def policy(self, state: SafeDreamerState) -> Policy:
-        """Belief by the world model, action by the actor or by planning."""
+        """Policy that keeps a belief by the world model, and acts by the actor or by planning."""
         policy_of = partial(recurrent_policy, state.model, config=self.world_model, scales=state.scales)
         if self.form == "bsrp-lag":
 
@@ -146,13 +155,22 @@ class SafeDreamer(SafeDreamerConfig):
         return policy_of(choose_plan, partial(first_memory, horizon=self.imagination.horizon, action_dim=action_dim))
 
     def fine_tuning(self) -> "SafeDreamer":
-        """The algorithm that goes on online: everything learns in every update."""
+        """The algorithm for online fine-tuning: model and policy learn in every update."""
         return replace(self, schedule="joint")
 
     def after_episodes(
         self, state: SafeDreamerState, costs: Float[Array, " n"], lengths: Float[Array, " n"]
     ) -> SafeDreamerState:
-        """The state after n episodes online: their costs move the multiplier of OSRP-Lag in turn."""
+        """State after n episodes online; their costs move the multiplier of OSRP-Lag one after the other.
+
+        Args:
+            state: Training state.
+            costs: Costs of the episodes, [n].
+            lengths: Decisions of the episodes, [n].
+
+        Returns:
+            The state.
+        """
         if self.form != "osrp-lag":
             return state
 
@@ -162,7 +180,15 @@ class SafeDreamer(SafeDreamerConfig):
         return state._replace(pid=jax.lax.scan(one, state.pid, (costs, lengths))[0])
 
     def acting_metrics(self, state: SafeDreamerState, carry: Any) -> Metrics:
-        """Metrics of acting so far, from the policy's memory `carry`: the safe share of the last sequences."""
+        """Metrics of planning: the share of safe sequences `plan/safe_share`, for osrp-lag also `plan/multiplier`.
+
+        Args:
+            state: Training state.
+            carry: Memory of the policy at the end of each environment's last episode.
+
+        Returns:
+            Metrics; empty for bsrp-lag.
+        """
         if self.form == "bsrp-lag":
             return {}
         memory: PlanMemory = carry.memory
@@ -175,7 +201,17 @@ class SafeDreamer(SafeDreamerConfig):
     def update_policy(
         self, state: SafeDreamerState, batch: Frames, latent: Latent, key: Key[Array, ""]
     ) -> tuple[SafeDreamerState, Metrics]:
-        """Actor and multiplier on a fresh imagined rollout, then the critics on it."""
+        """Update actor and multiplier on a fresh imagined rollout, then the critics on that rollout.
+
+        Args:
+            state: Training state.
+            batch: B windows of T frames.
+            latent: Posterior states of the windows, [B, T, ...].
+            key: Random key of the rollout.
+
+        Returns:
+            (state, metrics) under `actor/` and `critic/`.
+        """
         start, going_on = self.imagined_starts(batch, latent)
         gradient, (rollout, excess, metrics) = jax.grad(self.actor_loss, has_aux=True)(
             state.actor, state, start, going_on, key
@@ -211,8 +247,20 @@ class SafeDreamer(SafeDreamerConfig):
         going_on: Float[Array, " n"],
         key: Key[Array, ""],
     ) -> tuple[Float[Array, ""], tuple[ImaginedRollout, Float[Array, ""], Metrics]]:
-        """Loss, and (the imagined rollout, the constraint's excess g, metrics): -(G - V) / S and the Lagrangian of the
-        cost's returns, with gradients through the model."""
+        """-mean (G - V) / S of an imagined rollout, with the augmented Lagrangian of its cost returns (bsrp-lag) and an
+        entropy bonus; gradients go through the model.
+
+        Args:
+            actor: The actor, whose gradient is taken.
+            state: Training state.
+            start: States to imagine from, [n, ...].
+            going_on: 0 where such a state is terminal, else 1, [n].
+            key: Random key of the rollout.
+
+        Returns:
+            `(loss, (imagined rollout, excess g of the constraint, metrics))`: `actor/loss`, `actor/entropy` in nats,
+            `actor/excess`, for bsrp-lag also `actor/multiplier`.
+        """
 
         def act(features: Array, step_key: Key[Array, ""]) -> Float[Array, "n act"]:
             return actor(jax.lax.stop_gradient(features)).sample(step_key)
@@ -239,7 +287,17 @@ class SafeDreamer(SafeDreamerConfig):
 def critics_loss(
     critics: StateCritics, slow: StateCritics, rollout: ImaginedRollout, returns: RolloutReturns
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Each critic on its lambda-returns [H, N] and near its slow copy; mean over the rollout's weights."""
+    """Two-hot cross-entropy of each critic with its lambda-returns and with its slow copy, weighted along the rollout.
+
+    Args:
+        critics: The critics, whose gradient is taken.
+        slow: Their slow copies.
+        rollout: Imagined rollout of H steps from N states.
+        returns: Lambda-returns, each [H, N].
+
+    Returns:
+        `(loss, metrics)`: `critic/reward_loss`, `critic/cost_loss`.
+    """
     features, weight = rollout.features[:-1], rollout.weight[:-1]
 
     def one(critic: NormedMLP, slow_critic: NormedMLP, target: Array) -> Float[Array, ""]:

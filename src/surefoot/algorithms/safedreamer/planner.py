@@ -18,14 +18,23 @@ class PlanMemory(NamedTuple):
     """Memory of planning in n episodes."""
 
     mean: Float[Array, "n H act"]
-    """Where it starts at the next step."""
+    """Mean action sequence from which the next search starts."""
     safe_share: Float[Array, " n"]
-    """Sum over the steps so far of the share of sequences whose cost was below the limit."""
+    """Sum over the steps so far of the share of sequences with a cost below the limit."""
     steps: Float[Array, " n"]
 
 
 def first_memory(count: int, *, horizon: int, action_dim: int) -> PlanMemory:
-    """Before the first step: no action ahead."""
+    """Memory before the first step: action sequences of 0.
+
+    Args:
+        count: Environments n.
+        horizon: Actions H of a sequence.
+        action_dim: Dimensions of an action.
+
+    Returns:
+        Memory of n episodes.
+    """
     return PlanMemory(jnp.zeros((count, horizon, action_dim)), jnp.zeros(count), jnp.zeros(count))
 
 
@@ -38,10 +47,18 @@ def planning_policy(
     *,
     config: SafeDreamerConfig,
 ) -> ChooseWithMemory:
-    """Choose by planning on the model, with the critics (`reward`, `cost`) of states at the end of each sequence.
+    """Choice of actions by the cross-entropy method in the world model.
 
-    `multiplier` is what a unit of the cost's return takes off (None, for OSRP: nothing), `episode_steps` what costs
-    are scaled up to.
+    Args:
+        model: World model.
+        critics: V of reward and cost at the end of each sequence.
+        actor: Proposes sequences.
+        multiplier: Worth of a unit of cost return (osrp-lag); None (osrp): nothing.
+        episode_steps: Decisions in an episode, to which costs are scaled up.
+        config: SafeDreamer's hyper-parameters.
+
+    Returns:
+        A function (memory, latent states, key) -> (memory, actions [n, act]).
     """
 
     def choose(memory: PlanMemory, latent: Latent, key: Key[Array, ""]) -> tuple[PlanMemory, Float[Array, "n act"]]:
@@ -67,8 +84,22 @@ def evaluation(
     *,
     config: SafeDreamerConfig,
 ) -> Evaluate:
-    """Returns of action sequences from the states `latent` [n, ...]: G_0 - multiplier G^c_0, and (episode_steps / H)
-    times the sum of the imagined costs, the cost of an episode at that rate."""
+    """Function that evaluates action sequences from given states.
+
+    Its returns are G_0 - multiplier G^c_0. Its costs are (episode_steps / H) times the sum of the imagined costs, the
+    cost of an episode at that rate.
+
+    Args:
+        model: World model.
+        critics: V of reward and cost at the end of each sequence.
+        latent: States to start from, [n, ...].
+        multiplier: Worth of a unit of cost return; None: nothing.
+        episode_steps: Decisions in an episode.
+        config: SafeDreamer's hyper-parameters.
+
+    Returns:
+        A function (sequences [n, s, H, act], key) -> (returns, costs), each [n, s].
+    """
 
     def evaluate(sequences: Float[Array, "n s H act"], key: Key[Array, ""]) -> tuple[Array, Array]:
         count, samples, horizon, _ = sequences.shape
@@ -96,7 +127,18 @@ def evaluation(
 def proposals(
     model: WorldModel, actor: GaussianActor, latent: Latent, key: Key[Array, ""], *, config: SafeDreamerConfig
 ) -> Float[Array, "n p H act"] | None:
-    """`policy_samples` sequences that the actor would go through from each of the states, or None of them."""
+    """Action sequences that the actor would execute in the world model.
+
+    Args:
+        model: World model.
+        actor: Draws actions.
+        latent: States to start from, [n, ...].
+        key: Random key.
+        config: `planner.num_policy_samples` is the number p of sequences a state.
+
+    Returns:
+        Sequences in [-1, 1], [n, p, H, act]; None where p is 0.
+    """
     samples, count = config.planner.num_policy_samples, latent.deterministic.shape[0]
     if samples == 0:
         return None

@@ -1,20 +1,20 @@
 """TREBI: planning under a cost budget that is given at run time (Lin et al., ICML 2023, arXiv 2306.00603).
 
-A diffusion model of the behaviour's segments is sampled at every step, from where the environment is. Values of noisy
-segments, regressed on the reward and the cost that came to the end of the episode, lead the samples up the gradient of
-R - w (C - b)+, and choose among them: the largest R of those with C <= b, else the smallest C. The budget b is an
-input, so one model serves all budgets.
+A diffusion model of the behaviour's segments is sampled at every step, from the present observation. Values of noisy
+segments, regressed on the logged reward and cost to the end of the episode, guide the samples up the gradient of R - w
+(C - b)+. They also choose among the samples: the largest R of those with C <= b, else the smallest C. The budget b is
+an input, so one model serves all budgets.
 
 Corrected against the authors' code (presets `legacy` and `legacy_config` keep its ways): costs count undiscounted and
-the values know how much of the episode is left, so that b is simply the cost that may still be caused; what is rescored
-and chosen is the plan that is carried out; a margin may be calibrated on episodes held out.
+the values know how much of the episode is left, so that b is the cost that may still be caused; values are computed of
+the plan that is executed; a margin may be calibrated on held-out episodes.
 
 In the order of training and of a decision (the paper's numbers are not given: its text was not at hand):
 
 - the model of behaviour, p(segment): `model_loss`, weighted error of the clean segment
-- R and C of noisy segments: `value_loss`, squared errors of what came to the end of the episode
+- R and C of noisy segments: `value_loss`, squared errors of reward and cost to the end of the episode
 - the margin of C: `residual_quantiles`, split-conformal
-- samples led by R - w (C - b)+, and the choice among them: `make_plan`
+- samples guided by R - w (C - b)+, and the choice among them: `make_plan`
 - b towards the episode's end: `stretched`
 """
 
@@ -59,7 +59,18 @@ def model_loss(
     schedule: Schedule,
     first_action_weight: float,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Weighted squared error of the clean segment, predicted from a noisy one whose first observation is clean."""
+    """Weighted squared error of the clean segment, predicted from a noisy one whose first observation is clean.
+
+    Args:
+        network: Predicts the clean segment.
+        x: Normalized segments of actions and observations, [B, H, d].
+        key: Random key of times and noise.
+        schedule: Noise schedule.
+        first_action_weight: Weight of the first action's error; all others are 1.
+
+    Returns:
+        `(loss, metrics)`: `model/loss`, and `model/first_action_error`, unweighted.
+    """
     first = x[:, 0, network.action_dim :]
     noisy, _, t = draw_noisy(x, key, schedule)
     predicted = fix_observation(network(fix_observation(noisy, first), t), first)
@@ -77,7 +88,18 @@ def value_outputs(
     *,
     know_time_left: bool,
 ) -> Float[Array, "2 ensemble b"]:
-    """Outputs of the stacked value networks, reward (row 0) and cost (row 1), in their own units."""
+    """Outputs of the stacked value networks: reward (row 0) and cost (row 1) to come.
+
+    Args:
+        networks: Value networks with a leading member axis.
+        x: Normalized, noisy segments, [b, H, d].
+        t: Diffusion times in 0..T-1, [b] or [1].
+        share_left: Share of the episode that is left, in [0, 1], [b].
+        know_time_left: Give `share_left` to the networks.
+
+    Returns:
+        Outputs in the networks' own units, [2, ensemble, b].
+    """
     condition = 2.0 * share_left[:, None] - 1.0 if know_time_left else None
     outputs = jax.vmap(lambda network: network(x, t, condition))(networks)
     if outputs.shape[-1] == 2:
@@ -98,8 +120,21 @@ def value_loss(
 ) -> tuple[Float[Array, ""], Metrics]:
     """Squared error of reward and cost to come, predicted from noisy segments whose first observation is clean.
 
-    A share of the batch stays without noise, at time 0, as finished segments are judged. Networks are summed, so that
-    each moves as it would alone.
+    A share of the batch stays without noise, at time 0, like the finished segments of a decision. The losses of the
+    networks are summed, so that each network moves as it would alone.
+
+    Args:
+        networks: Value networks with a leading member axis.
+        segments: B segments with their reward and cost to come.
+        key: Random key of times and noise.
+        scales: Mean [2] and standard deviation [2] of the targets.
+        action_dim: Dimensions of an action.
+        schedule: Noise schedule.
+        know_time_left: Give the networks the share of the episode that is left.
+        clean_share: Share of the batch without noise, in [0, 1].
+
+    Returns:
+        `(loss, metrics)`: `values/reward_loss` and `values/cost_loss`, means over the ensemble.
     """
     noisy, _, t = draw_noisy(segments.x, key, schedule)
     # Rows are drawn at random: the first ones are as good as any.
@@ -119,7 +154,7 @@ def value_loss(
 
 @dataclass(frozen=True)
 class TREBI(TREBIConfig):
-    """The algorithm of these hyper-parameters."""
+    """TREBI (Lin et al., 2023) with these hyper-parameters."""
 
     inputs: ClassVar[Inputs] = Inputs(budget=True, windows=True)
     paper: ClassVar[str] = "Lin et al., ICML 2023, arXiv 2306.00603"
@@ -127,7 +162,8 @@ class TREBI(TREBIConfig):
     # --- data ---
 
     def prepare(self, dataset: Dataset, task: Task) -> SegmentData:
-        """Segments, and the reward and cost to come; `DataError` where every episode is shorter than a plan."""
+        """Segments with reward and cost to come. Raises `DataError` where no episode is complete, or all are shorter
+        than a plan."""
         return prepare_segments(
             dataset,
             plan_horizon=self.plan_horizon,
@@ -140,11 +176,16 @@ class TREBI(TREBIConfig):
     # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: Normalizer | None = None) -> TREBIState:
-        """Fresh networks, and the normalization of the data."""
+        """Fresh networks and optimizers, with the normalization of the data. Raises `ConfigError` where a plan is
+        longer than the longest episode."""
         return init_state(spec, key, self, statistics)
 
     def update(self, state: TREBIState, batch: Batch, key: Key[Array, ""], *, phase: str) -> tuple[TREBIState, Metrics]:
-        """One update of the phase `model` or `values`."""
+        """One update of the phase `model` or `values`, or the calibration of the margin on held-out segments.
+
+        Returns:
+            (state, metrics) under the phase's name.
+        """
         action_dim = state.model.network.action_dim
         if phase == "model":
             gradient, metrics = jax.grad(model_loss, has_aux=True)(
@@ -181,12 +222,15 @@ class TREBI(TREBIConfig):
         raise ConfigError(f"unknown phase '{phase}'; known: model, values, calibration.")
 
     def sample_weights(self, state: TREBIState, data: SegmentData, *, phase: str) -> None:
-        """Every segment alike."""
+        """None: every segment is drawn with the same probability."""
         return None
 
     def policy(self, state: TREBIState) -> Policy:
-        """The first actions of the chosen plan; `inputs.remaining_budget` must be given, `inputs.step` is counted where
-        it is not. Do not vmap it over seeds where speed matters (`lax.map` keeps what is skipped skipped)."""
+        """Policy that executes the first actions of the chosen plan.
+
+        `PolicyInputs.remaining_budget` is required; steps are counted where `PolicyInputs.step` is None. `lax.map` over
+        seeds is faster than `vmap`, which computes skipped plans.
+        """
         return planning_policy(
             lambda *decision: self.plan(state, *decision)[0],
             state.normalizer,
@@ -204,10 +248,18 @@ class TREBI(TREBIConfig):
         key: Key[Array, "*n"],
         memory: Memory | None = None,
     ) -> tuple[Memory, Plan]:
-        """Plans for n environments, each under its own budget (inf for none), `step` steps after its reset.
+        """Plans for n environments, each under its own budget.
 
-        `key`: one for all, or [n], with which a plan does not depend on what else is planned. `memory` is the policy's;
-        with it a warm sampler starts from the plan before. Returned with the new plan in it.
+        Args:
+            state: Training state.
+            observation: Present observations, [n, obs].
+            remaining_budget: Cost that may still be caused, [n]; inf is no limit.
+            step: Environment steps since the reset, [n].
+            key: One key, or one for each environment [n], with which a plan does not depend on the other environments.
+            memory: Memory of the policy, from which a warm sampler starts; None: an empty one.
+
+        Returns:
+            (memory with the new plans, plans).
         """
         trained_for = state.values.network.horizon
         if trained_for != self.plan_horizon:
@@ -253,7 +305,7 @@ class TREBI(TREBIConfig):
         return memory, plan._replace(cost=plan.cost / stretch, budget=budget)
 
     def imagined(self, state: TREBIState, memory: Memory) -> Float[Array, "n H obs"]:
-        """The observations of the plans that the policy remembers, in the environment's units."""
+        """Observations [n, H, obs] of the plans in the policy's memory, in the environment's units."""
         action_dim, scales = state.model.network.action_dim, state.normalizer
         observations = memory.segments[..., action_dim:]
         return observations * scales.deviation[None, None, action_dim:] + scales.mean[None, None, action_dim:]
@@ -263,14 +315,25 @@ class TREBI(TREBIConfig):
     def predict(
         self, state: TREBIState, x: Float[Array, "b H d"], t: Float[Array, " b"], share_left: Float[Array, " b"]
     ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-        """Reward and cost to come of normalised, noisy segments, raw: the mean and the largest of the ensemble."""
+        """Reward and cost to come of normalized, noisy segments, in their own units.
+
+        Args:
+            state: Training state.
+            x: Segments, [b, H, d].
+            t: Diffusion times in 0..T-1, [b] or [1].
+            share_left: Share of the episode that is left, in [0, 1], [b].
+
+        Returns:
+            (mean reward, largest cost of the ensemble), each [b].
+        """
         outputs = value_outputs(state.values.average, x, t, share_left, know_time_left=self.values.know_time_left)
         mean, deviation = self._target_scales(state)
         raw = outputs * deviation[:, None, None] + mean[:, None, None]
         return raw[0].mean(0), raw[1].max(0)
 
     def margin(self, state: TREBIState, share_left: Float[Array, " n"]) -> Float[Array, " n"]:
-        """Taken off the budgets, in units of cost."""
+        """Margin [n] that is subtracted from budgets, in units of the cost, by the share of the episode left in [0,
+        1]."""
         margin = jnp.full_like(share_left, self.margins.cost_margin)
         if self.margins.margin_level == 0.0:
             return margin

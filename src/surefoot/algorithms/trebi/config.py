@@ -35,7 +35,7 @@ class TREBITraining(Ranged):
     """Updates before which the average is the online network itself."""
 
     def optimizer(self, updates: int) -> optax.GradientTransformation:
-        """Adam whose learning rate goes from the first to the last as a cosine, over `updates` steps."""
+        """Adam, whose learning rate goes from the first to the last as a cosine over `updates` steps."""
         first, last = self.learning_rate, self.final_learning_rate
         if last == first:
             return optax.adam(first)
@@ -151,7 +151,7 @@ class TREBIConfig:
 
     @property
     def budget_discount(self) -> float:
-        """d in b_{t+1} = (b_t - c_t) / d."""
+        """d in b_{t+1} = (b_t - c_t) / d, per environment step."""
         return self.targets.cost_discount
 
     @property
@@ -160,7 +160,7 @@ class TREBIConfig:
 
     @property
     def denoising(self) -> Steps:
-        """The sampler's steps."""
+        """Coefficients of the sampler's steps."""
         sampler = self.sampler
         return make_steps(self.schedule, sampler=sampler.kind, count=sampler.steps, temperature=sampler.temperature)
 
@@ -175,7 +175,7 @@ class TREBIConfig:
 
     @property
     def planned_over(self) -> dict[str, str]:
-        """Numbers of updates on which training depends from the first update of their phase on -> how."""
+        """Numbers of updates that a schedule depends on from its phase's first update -> how it depends on them."""
         if self.training.learning_rate == self.training.final_learning_rate:
             return {}
         return dict.fromkeys(("model_updates", "value_updates"), "the learning rate falls over it")

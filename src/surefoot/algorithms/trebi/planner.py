@@ -1,4 +1,4 @@
-"""TREBI's decision: candidates sampled for all environments at once, one chosen for each."""
+"""TREBI's decision: candidates are sampled for all environments at once, and one is chosen for each."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,31 +18,31 @@ from surefoot.types import Policy, PolicyInputs
 ValuesOf = Callable[
     [Float[Array, "b H d"], Float[Array, " 1"], Float[Array, " b"]], tuple[Float[Array, " b"], Float[Array, " b"]]
 ]
-"""(noisy segments, diffusion time, share of the episode left) -> reward and cost to come."""
+"""From (noisy segments, diffusion time, share of the episode left) to reward and cost to come."""
 
 
 class Plan(NamedTuple):
-    """Planned actions and observations of n environments, in their own units."""
+    """Planned actions and observations of n environments, in the environment's units."""
 
     observations: Float[Array, "n H obs"]
-    """The first is where the environment is."""
+    """Planned observations; the first is the present one."""
     actions: Float[Array, "n H act"]
-    """In [-1, 1]."""
+    """Planned actions, in [-1, 1]."""
     reward: Float[Array, " n"]
     """Predicted reward to the end of the episode, discounted as the rewards are."""
     cost: Float[Array, " n"]
     """Predicted cost to the end of the episode, in units of the budget."""
     budget: Float[Array, " n"]
-    """The budget less the margin: what `cost` was held against."""
+    """The budget less the margin, which `cost` was compared with."""
 
 
 class Memory(NamedTuple):
     """Memory of the planning policy in n environments."""
 
     segments: Float[Array, "n H d"]
-    """The plan that is being carried out, normalised."""
+    """The plan under execution, normalized."""
     age: Int[Array, " n"]
-    """Its actions carried out so far."""
+    """Actions of the plan executed so far."""
     step: Int[Array, " n"]
     """Environment steps taken so far."""
     fresh: Bool[Array, " n"]
@@ -50,7 +50,17 @@ class Memory(NamedTuple):
 
 
 def empty_memory(count: int, plan_horizon: int, width: int, *, age: int) -> Memory:
-    """Memory at the start of an episode; after `age` carried-out actions of a plan the next one is made."""
+    """Memory at the start of an episode.
+
+    Args:
+        count: Environments n.
+        plan_horizon: Steps H of a plan.
+        width: Numbers d of a segment's step.
+        age: Actions executed of each plan before the next is made.
+
+    Returns:
+        Memory in which a plan is due.
+    """
     return Memory(
         segments=jnp.zeros((count, plan_horizon, width)),
         age=jnp.full(count, age, jnp.int32),
@@ -75,8 +85,26 @@ def make_plan(
     warm_steps: int,
     rescore: bool,
 ) -> tuple[Memory, Plan]:
-    """`candidates` segments for each of n environments; the chosen ones, and the memory that holds them. `key`: one for
-    all, or [n]."""
+    """Sample candidate segments for each of n environments and choose one.
+
+    Args:
+        model: Denoises segments.
+        values: Reward and cost to come of segments.
+        observation: Present observations, [n, obs].
+        budget: Budget less the margin, [n].
+        share_left: Share of the episode that the values are asked about, [n].
+        key: One key, or one for each environment [n].
+        memory: Memory of the policy.
+        normalizer: Normalization of the data.
+        steps: Coefficients of the sampler's steps.
+        candidates: Segments an environment.
+        guide: How values guide the samples.
+        warm_steps: Denoising steps that are skipped by starting from the last plan; 0: start from noise.
+        rescore: Choose by values of the finished segments, not by the last ones of the guide.
+
+    Returns:
+        (memory with the chosen segments, plans).
+    """
     count, action_dim = observation.shape[0], model.action_dim
     k_start, k_steps = split(key)
     start = (observation - normalizer.mean[None, action_dim:]) / normalizer.deviation[None, action_dim:]
@@ -122,8 +150,18 @@ def planning_policy(
     plan_horizon: int,
     control_interval: int,
 ) -> Policy:
-    """Carries out `control_interval` actions of each plan, then makes the next: plan(observation [n, obs],
-    remaining_budget [n], step [n], key, memory) -> memory. Steps are counted where the inputs have none."""
+    """Policy that executes `control_interval` actions of each plan, then makes the next.
+
+    Args:
+        plan: (observation [n, obs], remaining_budget [n], step [n], key, memory) -> memory with new plans.
+        normalizer: Normalization of the data.
+        action_dim: Dimensions of an action.
+        plan_horizon: Steps of a plan.
+        control_interval: Actions executed of each plan.
+
+    Returns:
+        The policy; it requires `PolicyInputs.remaining_budget`, and counts steps where the inputs have none.
+    """
 
     def act(memory: Memory, inputs: PolicyInputs, key: Key[Array, "*n"]) -> tuple[Memory, Float[Array, "n act"]]:
         if inputs.remaining_budget is None:
@@ -149,10 +187,18 @@ def planning_policy(
 def stretched(
     share_left: Float[Array, " n"], *, longest: Float[Array, ""], plan_horizon: int
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """(which share of an episode to ask the values about, how many times the budget is worth there).
+    """The share of the episode to ask the values about, and the factor that the budget is worth there.
 
-    No segment of the data starts less than its own length before the time limit. What the values say of one is spread
-    evenly over its steps there: a budget for fewer of them is worth that many more.
+    No segment of the data starts closer to the time limit than its own length. Closer to it, the values of such a
+    segment are spread evenly over its steps: a budget for fewer steps is worth more by their ratio.
+
+    Args:
+        share_left: Share of the episode that is left, in [0, 1], [n].
+        longest: Longest episode, in environment steps.
+        plan_horizon: Steps of a plan.
+
+    Returns:
+        (share, factor >= 1), each [n].
     """
     shortest = plan_horizon / longest
     stretch = jnp.maximum(shortest / jnp.maximum(share_left, 1.0 / longest), 1.0)
@@ -160,7 +206,16 @@ def stretched(
 
 
 def current_actions(memory: Memory, normalizer: Normalizer, *, action_dim: int) -> Float[Array, "n act"]:
-    """The actions that are due, in [-1, 1]."""
+    """Actions of the plans that are due, in [-1, 1].
+
+    Args:
+        memory: Memory of the policy.
+        normalizer: Normalization of the data.
+        action_dim: Dimensions of an action.
+
+    Returns:
+        Actions, [n, act].
+    """
     raw = jnp.take_along_axis(memory.segments, memory.age[:, None, None], axis=1)[:, 0, :action_dim]
     return jnp.clip(raw * normalizer.deviation[None, :action_dim] + normalizer.mean[None, :action_dim], -1.0, 1.0)
 

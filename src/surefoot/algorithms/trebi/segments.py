@@ -13,36 +13,36 @@ from surefoot.data.windows import steps_left, steps_taken, sums_to_go, window_st
 
 _SMALLEST_DEVIATION = 1e-8
 TIME_BINS = 10
-"""Parts of an episode that the margin is calibrated for."""
+"""Parts of an episode for which the margin is calibrated."""
 
 
 class Normalizer(NamedTuple):
-    """Scales of the data; kept in the state, so that a checkpoint is complete. All float32."""
+    """Scales of the data, kept in the training state so that a checkpoint is complete; all float32."""
 
     mean: Float[Array, " d"]
-    """Of actions, then observations, over all steps of complete episodes."""
+    """Mean of actions, then observations, over all steps of complete episodes."""
     deviation: Float[Array, " d"]
     target_mean: Float[Array, " 2"]
-    """Of the reward and the cost to come, over all starts."""
+    """Mean of reward and cost to come, over all starts."""
     target_deviation: Float[Array, " 2"]
 
     @staticmethod
     def none(width: int) -> "Normalizer":
-        """Statistics of no data: the identity."""
+        """Normalization without data: the identity on `width` numbers."""
         return Normalizer(jnp.zeros(width), jnp.ones(width), jnp.zeros(2), jnp.ones(2))
 
 
 class Segments(NamedTuple):
-    """B segments with reward and cost to go from their starts; a batch has as many held-out ones."""
+    """B segments of H steps, with reward and cost from their starts to the end of the episode."""
 
     x: Float[Array, "B H d"]
-    """Normalized; zeros before normalization where the episode had ended."""
+    """Normalized actions and observations; zeros before normalization after an episode's end."""
     to_come: Float[Array, "B 2"]
     share_left: Float[Array, " B"]
 
 
 class Batch(NamedTuple):
-    """What an update is given. The compiled program drops what its phase does not read."""
+    """Inputs of an update. The compiled program drops what its phase does not read."""
 
     segments: Segments
     held_out: Segments
@@ -51,14 +51,14 @@ class Batch(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SegmentData:
-    """The whole data as TREBI sees them."""
+    """The data as TREBI reads them: segments, their targets, and held-out ones."""
 
     windows: Windows
-    """Actions and observations [N, act + obs], raw."""
+    """Raw actions and observations, [N, act + obs]."""
     to_come: Float[Array, "N 2"]
     """Reward and cost from each step to the end of its episode, discounted, penalties of termination included."""
     share_left: Float[Array, " N"]
-    """(longest episode - steps taken) / longest episode, in (0, 1]: what is left of the time that a budget is for."""
+    """(longest episode - steps taken) / longest episode, in (0, 1]: the share of the time that a budget is for."""
     held_out: Int[Array, " K"]
     """Starts in episodes that no network learns from, for calibration; int32."""
     statistics: Normalizer
@@ -66,11 +66,11 @@ class SegmentData:
 
     @property
     def num_rows(self) -> int:
-        """Segments that networks learn from."""
+        """Number of segments that networks learn from."""
         return self.windows.starts.shape[0]
 
     def take(self, rows: Int[Array, " B"]) -> Batch:
-        """The segments of these numbers, and as many held-out ones."""
+        """The segments with these numbers [B], and as many held-out ones."""
         held_out = self.held_out[rows % self.held_out.shape[0]]
         return Batch(self._segments_at(self.windows.starts[rows]), self._segments_at(held_out))
 
@@ -89,10 +89,22 @@ def prepare_segments(
     at_termination: tuple[float, float],
     held_out_share: float,
 ) -> SegmentData:
-    """`discounts` and `at_termination`: of rewards and of costs. Every 1 / `held_out_share`-th episode is held out, the
-    last where there are fewer; with a share of 0 none, and `held_out` is what is trained on.
+    """Segments of the data, with reward and cost to come, split into training and held-out episodes.
 
-    Raises `DataError` where no episode is complete, or all are shorter than a plan.
+    Args:
+        dataset: Logged episodes with rewards.
+        plan_horizon: Steps H of a segment.
+        longest: Longest episode, in environment steps.
+        discounts: Discounts of reward and of cost, per environment step.
+        at_termination: Added to the reward and to the cost of a terminating step.
+        held_out_share: Every 1 / share-th episode is held out, the last where there are fewer; 0: none, and `held_out`
+            is the training data.
+
+    Returns:
+        The segments.
+
+    Raises:
+        DataError: No episode is complete, or all are shorter than a plan.
     """
     episodes = np.arange(len(dataset.lengths))
     every = round(1.0 / held_out_share) if held_out_share > 0 else 0
@@ -134,10 +146,18 @@ def prepare_segments(
 def residual_quantiles(
     residual: Float[Array, " n"], share_left: Float[Array, " n"], *, bins: int
 ) -> Float[Array, "bins 101"]:
-    """Split-conformal quantiles of `residual` at levels 0, 0.01, ..., 1, for each bin of the time left.
+    """Split-conformal quantiles of residuals for each bin of the time left.
 
     Level q is the ceil((n + 1) q)-th smallest of the n residuals in the bin (Angelopoulos and Bates, 2021, arXiv
     2107.07511), the largest where that is beyond n; 0 in an empty bin.
+
+    Args:
+        residual: Realized minus predicted cost of held-out segments, [n].
+        share_left: Share of the episode that is left, in [0, 1], [n].
+        bins: Equal parts of (0, 1].
+
+    Returns:
+        Quantiles at levels 0, 0.01, ..., 1, [bins, 101].
     """
     levels = np.linspace(0.0, 1.0, 101)
 
@@ -153,7 +173,15 @@ def residual_quantiles(
 
 
 def time_bin(share_left: Float[Array, " n"], *, bins: int) -> Int[Array, " n"]:
-    """Which of `bins` equal parts of (0, 1] the share of the episode that is left lies in."""
+    """Index of the bin that the share of the episode left lies in.
+
+    Args:
+        share_left: Shares in [0, 1], [n].
+        bins: Equal parts of (0, 1].
+
+    Returns:
+        Indices in [0, bins), [n].
+    """
     return jnp.clip(jnp.ceil(share_left * bins).astype(jnp.int32) - 1, 0, bins - 1)
 
 

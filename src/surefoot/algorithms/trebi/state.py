@@ -24,15 +24,15 @@ class Averaged(NamedTuple):
 
 
 class TREBIState(NamedTuple):
-    """Everything that training changes."""
+    """Training state of TREBI: networks, optimizers, normalization, calibrated residuals."""
 
     model: Averaged
-    """A `TemporalUNet`."""
+    """The denoiser, a `TemporalUNet`."""
     values: Averaged
     """`TrajectoryValue`s with a leading member axis."""
     normalizer: Normalizer
     residuals: Float[Array, "bins 101"]
-    """Quantiles of realised minus predicted cost of held-out segments, by the share of the episode that is left."""
+    """Quantiles of realized minus predicted cost of held-out segments, by the share of the episode left."""
     longest: Float[Array, ""]
     """Longest episode, in environment steps."""
 
@@ -40,7 +40,20 @@ class TREBIState(NamedTuple):
 def init_state(
     spec: DataSpec, key: Key[Array, ""], config: TREBIConfig, statistics: Normalizer | None = None
 ) -> TREBIState:
-    """The first state. `ConfigError` where a plan is longer than every episode."""
+    """Fresh networks and optimizers, with the normalization of the data.
+
+    Args:
+        spec: Shapes of the data.
+        key: Random key of the parameters.
+        config: TREBI's hyper-parameters.
+        statistics: Normalization of the data; None: the identity.
+
+    Returns:
+        The state before the first update.
+
+    Raises:
+        ConfigError: A plan is longer than the longest episode.
+    """
     if config.plan_horizon > spec.horizon:
         raise ConfigError(
             f"plan_horizon: expected at most {spec.horizon} steps, as the longest episode has, "
@@ -59,7 +72,16 @@ def init_state(
 
 
 def create_values(key: Key[Array, ""], width: int, config: TREBIConfig) -> TrajectoryValue:
-    """Fresh networks for reward and cost, stacked: an ensemble of each, or of networks with two heads."""
+    """Fresh networks for reward and cost, stacked along a member axis.
+
+    Args:
+        key: Random key of the parameters.
+        width: Numbers of a segment's step, d.
+        config: Sizes; separate networks for reward and cost, or networks with two outputs.
+
+    Returns:
+        2 * `value_ensemble` or `value_ensemble` networks.
+    """
     values, conditions = config.values, int(config.values.know_time_left)
     outputs, members = (
         (1, 2 * values.value_ensemble) if values.value_heads == "separate" else (2, values.value_ensemble)
@@ -74,13 +96,24 @@ def create_values(key: Key[Array, ""], width: int, config: TREBIConfig) -> Traje
 
 
 def init_averaged(network: Any, optimizer: optax.GradientTransformation) -> Averaged:
-    """Before the first update; the average is a copy, so that a state may be donated."""
+    """A network with its average and optimizer before the first update; the average is a copy, so that it can be
+    donated."""
     average = jax.tree.map(jnp.copy, network)
     return Averaged(network, average, init_optimizer(optimizer, network), jnp.zeros((), jnp.int32))
 
 
 def step_averaged(part: Averaged, gradient: Any, updates: int, *, config: TREBITraining) -> Averaged:
-    """One step of the optimizer, and at its interval one of the moving average, at first the network itself."""
+    """One step of the optimizer; every `ema_interval` updates also one of the moving average.
+
+    Args:
+        part: Network, average and optimizer.
+        gradient: Gradient, a tree like the network.
+        updates: Updates of the phase, over which the learning rate falls.
+        config: Learning rate and moving average; before `ema_start` updates the average is the network itself.
+
+    Returns:
+        The part after the update.
+    """
     network, optimizer_state = apply_gradient(config.optimizer(updates), gradient, part.optimizer, part.network)
     count = part.updates + 1
     share = jnp.where(count <= config.ema_start, 1.0, config.ema_rate)
