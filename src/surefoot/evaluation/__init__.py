@@ -1,1 +1,1 @@
-"""Rollouts, collection of data, metrics."""
+"""Evaluation of trained runs: rollouts, data collection, statistics."""

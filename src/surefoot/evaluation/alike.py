@@ -1,4 +1,4 @@
-"""Whether a task looks to a policy like the one that it was trained for, and takes its actions alike."""
+"""Checks that a task has the observations and actions of the task that a policy was trained for."""
 
 from surefoot.errors import CheckpointError, ConfigError, option
 from surefoot.runs.loaded import LoadedRun
@@ -10,14 +10,23 @@ from surefoot.vision import from_json
 
 
 def name_of(other: str) -> str:
-    """The name of a task that was given by a name or as a task file, of which something may wait for a log."""
+    """Name of a task given by name or as a task file; the file may leave entries to a log."""
     return read_task_file(other).task.name if is_task_file(other) else get_task(other).name
 
 
 def task_beside(loaded: LoadedRun, other: str | Task | None) -> Task:
-    """The task to act in with the policy of a run: its own, or the `other`.
+    """The task to evaluate a run's policy in: its own, or another.
 
-    What another task file leaves to a log is answered by the one that the run was trained with. Raises as `get_task`.
+    Args:
+        loaded: The run.
+        other: Name, task file or task; None: the run's. Entries that a file leaves to a log are taken from the run's
+            task file.
+
+    Returns:
+        The task.
+
+    Raises:
+        ConfigError: There is no such task, or its file cannot be used.
     """
     trained = loaded.config.known_task()
     if other is None:
@@ -31,11 +40,18 @@ def task_beside(loaded: LoadedRun, other: str | Task | None) -> Task:
 
 
 def check_alike(loaded: LoadedRun, task: Task) -> None:
-    """Refuse a run on a task that is another one to its policy: `ConfigError`, with the reason.
+    """Refuse a task whose observations or actions differ from those of a run.
 
-    Of two task files observations and actions must be the same by name, unit and bounds; what is rewarded and what
-    costs may differ. A published checkpoint was once scored on the wrong robot, whose images and actions have the same
-    shapes. Also `CheckpointError` where the run was trained with other cameras than its task has now.
+    Observations and actions of two task files must agree by name, unit and bounds; rewards and costs may differ. Shapes
+    alone are not enough: a published checkpoint was once scored on the wrong robot.
+
+    Args:
+        loaded: The run.
+        task: Task to evaluate it in.
+
+    Raises:
+        ConfigError: Observations or actions differ.
+        CheckpointError: The run was trained with other cameras than its task has now.
     """
     trained = loaded.config.known_task()
     path = loaded.directory.path

@@ -1,4 +1,4 @@
-"""Some episodes of a system of one's own, step by step: signals, costs and the learned feasible value."""
+"""Episodes of a system of one's own, step by step: signals, costs and the learned feasible value."""
 
 from typing import Any
 
@@ -15,19 +15,19 @@ from surefoot.tasks import Task
 
 FILE = "along.npz"
 EPISODES = 3
-"""Kept, of the first training seed."""
+"""Number of episodes that are kept, of the first training seed."""
 FIELDS = {
     "h": Field("f", ("episodes", "steps")),
     "cost": Field("f", ("episodes", "steps")),
     "feasible_value": Field("f", ("episodes", "steps"), optional=True),
 }
-"""Arrays of the file, NaN after an episode's end: of step t the worst signal in the state that it entered, relative to
-its scale, its cost, and V_h of the state in which it began."""
+"""Arrays of the file, NaN after an episode's end. Step t has the worst signal of the state that it entered (relative to
+its scale), its cost, and V_h of the state in which it began."""
 
 
 class StepRecorder:
-    """Keeps the steps of the first episodes of the first seed, one an environment, and counts the steps of all in which
-    the costs of `info` and the signals contradict each other."""
+    """Keeps the first seed's first episodes, one an environment, and counts steps whose cost in `info` contradicts the
+    signals."""
 
     def __init__(self, task: Task, *, num_envs: int) -> None:
         file = task.file
@@ -39,7 +39,14 @@ class StepRecorder:
         self.steps = self.differing = 0
 
     def __call__(self, memory: Any, moment: Moment, running: Bool[np.ndarray, " n"], longest: int) -> None:
-        """One step of all environments."""
+        """Record one step of all environments.
+
+        Args:
+            memory: Memory of the policy; not read.
+            moment: Observations and results of the step.
+            running: Environments with an episode, [n].
+            longest: Steps of the longest episode so far; not read.
+        """
         step = moment.step
         constraint = np.full(len(running), -np.inf) if step.constraint is None else step.constraint
         if self._compares:
@@ -56,7 +63,7 @@ class StepRecorder:
             self._ended[place] = bool(step.terminated[place] | step.truncated[place])
 
     def remark(self, task: Task) -> str | None:
-        """A sentence on costs that contradict the signals; None where none does."""
+        """A sentence on costs that contradict the signals; None where none do."""
         if not self.differing or task.file is None or task.file.environment is None:
             return None
         return (
@@ -67,7 +74,15 @@ class StepRecorder:
 
     @pinned()
     def arrays(self, algorithm: Acts, states: Any) -> dict[str, np.ndarray]:
-        """The arrays of `FILE`; `states` has a leading seed axis."""
+        """Arrays of `FILE`, with V_h by the first seed.
+
+        Args:
+            algorithm: The policy's algorithm.
+            states: States with a leading seed axis.
+
+        Returns:
+            Arrays by name, [episodes, steps].
+        """
         longest = max(map(len, self._rows))
         found = {"h": self._padded(1, longest), "cost": self._padded(2, longest)}
         if isinstance(algorithm, HasFeasibleValue):

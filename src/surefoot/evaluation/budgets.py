@@ -1,7 +1,7 @@
 """Evaluation under budgets: which budgets, which episodes are still missing, and a row for each.
 
-Budgets and realised costs are undiscounted sums over an episode, whatever the planner discounts by. The rows of a
-finished block of lanes are handed out at once, so that a killed evaluation goes on behind them.
+Budgets and realized costs are undiscounted sums over an episode, whatever the planner discounts by. The rows of a
+finished block of environments are handed out at once, so that a killed evaluation goes on after them.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ from surefoot.ranges import NUMBER, SEED, Range, Ranged
 from surefoot.tasks import Task
 
 LEAST_RATIO = 0.01
-"""Of the task's maximum: a smaller cost may have been meant as a ratio."""
+"""Share of the task's maximum below which a cost may have been meant as a ratio."""
 
 
 @dataclass(frozen=True, eq=False)
 class Budget(Ranged):
-    """What an episode may cost."""
+    """Cost that an episode may cause."""
 
     asked: str
-    """As the user gave it: "ratio 0.2", "cost 30", "schedule steps.csv"."""
+    """The user's words: "ratio 0.2", "cost 30", "schedule steps.csv"."""
     totals: Float[np.ndarray, " t"]
     """Undiscounted, as known at each step of the horizon; infinite for no limit."""
     ratio: Annotated[float | None, Range("[0, inf]")] = None
@@ -40,7 +40,7 @@ class Budget(Ranged):
 
     @property
     def final(self) -> float:
-        """What the episode may have cost at its end, if it lasts the horizon."""
+        """Budget at the end of an episode that lasts the horizon."""
         return float(self.totals[-1])
 
 
@@ -49,12 +49,12 @@ _OPTIONS = {"ratio": "--budget", "cost": "--cost-limit", "schedule": "--budget-s
 
 
 def is_schedule(asked: str) -> bool:
-    """Whether a budget's name is that of one that changes within the episode."""
+    """Whether a budget's name is that of a schedule, which changes within the episode."""
     return asked.startswith(_SCHEDULE)
 
 
 class RollOut(Protocol):
-    """Runs a block of lanes: `lanes.roll_out_pure` or `roll_out_vector` with their first and last arguments given."""
+    """Runs a block of environments: `lanes.roll_out_pure` or `roll_out_vector` with their other arguments bound."""
 
     def __call__(
         self, state: Any, lanes: Lanes, *, seed: int, watch: Sequence[int], on_step: Callable[[int], None]
@@ -64,8 +64,20 @@ class RollOut(Protocol):
 def requested_budgets(
     task: Task, *, ratios: Sequence[float] = (), costs: Sequence[float] = (), schedule: Schedule | None = None
 ) -> list[Budget]:
-    """The budgets that a user asks for, each once. `ConfigError` for NaN, a negative one, one given twice, a ratio
-    where the task has no maximum, and where none is given."""
+    """Budgets that a user requests, each once.
+
+    Args:
+        task: Task with the horizon and the maximal cost.
+        ratios: Ratios of the task's maximum.
+        costs: Undiscounted costs of an episode; inf: no limit.
+        schedule: Budget that changes within the episode, or None.
+
+    Returns:
+        The budgets.
+
+    Raises:
+        ConfigError: A budget is NaN, negative or given twice, there is no maximum for a ratio, or no budget is given.
+    """
     budgets = [
         Budget(f"ratio {ratio:g}", np.full(task.horizon, cost_of_ratio(ratio, task)), ratio)
         for ratio in check_budgets(ratios, name="--budget").tolist()
@@ -89,8 +101,15 @@ def requested_budgets(
 
 
 def budget_remarks(task: Task, budgets: Sequence[Budget]) -> list[str]:
-    """What is suspicious about budgets on a task, a sentence for each: ratios above 1 that may have been meant as
-    costs, costs that may have been meant as ratios, and budgets that no episode of the task's data has cost."""
+    """Remarks on suspicious budgets: ratios above 1, costs that look like ratios, and costs above the data's maximum.
+
+    Args:
+        task: Task with the maximal cost.
+        budgets: Requested budgets.
+
+    Returns:
+        A sentence for each.
+    """
     most = task.budget_maximum or task.cost_return_max
     if not most:
         return []
@@ -125,7 +144,17 @@ def _option_of(budget: Budget) -> str:
 def planner_totals(
     budget: Budget, task: Task, *, discount: float, conversion: BudgetConversion
 ) -> Float[np.ndarray, " t"]:
-    """The budget of each step in the units of a planner that discounts by `discount`."""
+    """Budget at each step of the horizon, in the units of a planner.
+
+    Args:
+        budget: Budget in undiscounted costs.
+        task: Task with its discounted maximum.
+        discount: Discount of the planner's costs, per environment step.
+        conversion: How undiscounted budgets become discounted ones.
+
+    Returns:
+        Budgets as known at each step, [t].
+    """
     known: dict[float, float] = {}
     for total in budget.totals.tolist():
         if total not in known:
@@ -134,13 +163,13 @@ def planner_totals(
 
 
 def setting_name(values: Mapping[str, Any]) -> str:
-    """A short name of everything that decides an episode's numbers beside seed, episode and budget (JSON values)."""
+    """Short hash of everything that decides an episode's numbers except seed, episode and budget (JSON values)."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BudgetEvaluation(Ranged):
-    """Everything that an evaluation under budgets is about."""
+    """Arguments of an evaluation under budgets."""
 
     task: Task
     budgets: Sequence[Budget]
@@ -160,25 +189,31 @@ class BudgetEvaluation(Ranged):
 
     @property
     def totals(self) -> Float[np.ndarray, "budgets t"]:
-        """The budgets as the planner is told them, in its units."""
+        """The budgets in the planner's units, [budgets, t]."""
         return np.stack(
             [planner_totals(one, self.task, discount=self.discount, conversion=self.conversion) for one in self.budgets]
         )
 
     @property
     def numbers(self) -> range:
-        """Of the episodes."""
+        """Numbers of the episodes."""
         return range(self.first_episode, self.first_episode + self.episodes)
 
     @property
     def lanes(self) -> int:
-        """Lanes of each block: as many as allowed, and few idle ones in the last."""
+        """Environments of each block: as many as allowed, with few idle ones in the last block."""
         count = len(self.budgets) * self.episodes
         return math.ceil(count / math.ceil(count / self.most_lanes))
 
     def blocks(self, done: Collection[tuple[str, int, int]]) -> list[tuple[int, list[tuple[int, int]]]]:
-        """(place of the seed, (budget, episode) pairs) of each block, of the pairs of which `done` does not hold
-        (asked, seed, episode)."""
+        """Blocks of missing episodes.
+
+        Args:
+            done: (budget's name, seed, episode) of finished episodes.
+
+        Returns:
+            For each block the index of its seed and its (index of the budget, episode) pairs.
+        """
 
         def missing(seed: int) -> list[tuple[int, int]]:
             pairs = [(place, episode) for episode in self.numbers for place in range(len(self.budgets))]
@@ -202,12 +237,18 @@ class BudgetEvaluation(Ranged):
         on_watched: Callable[[list[Budget], Watched], None] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Roll out what is missing, block by block. `states` has a leading seed axis in the order of `seeds`.
+        """Roll out missing episodes, block by block.
 
-        `on_rows` gets the rows of each block as it ends; `on_watched` what was seen and imagined in the first episode
-        of the first seed, under the budgets that a block holds of it; `on_progress(done, total)` counts steps of
-        blocks. Whatever is missing, a block has as many lanes, some of them idle: so an evaluation that was killed goes
-        on with the numbers, to the last bit, of one that was not.
+        Every block has as many environments, some of them idle, so that a killed evaluation goes on with the numbers,
+        to the last bit, of an undisturbed one.
+
+        Args:
+            states: States with a leading seed axis in the order of `seeds`.
+            roll_out: Runs a block.
+            done: (budget's name, seed, episode) of finished episodes.
+            on_rows: Called with the rows of each block.
+            on_watched: Called with the budgets, observations and plans of the first seed's first episode in a block.
+            on_progress: Called with (steps done, steps in all), counted over blocks.
         """
         size, horizon, totals = self.lanes, self.task.horizon, self.totals
         blocks = self.blocks(done)

@@ -38,12 +38,12 @@ from surefoot.safety.calibration import (
 from surefoot.types import FORMERLY
 
 BATCH = 1024
-"""Segments whose cost is predicted at once."""
+"""Segments whose cost is predicted in one call."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationRequest(Ranged):
-    """What margins are asked for."""
+    """Options of a calibration of margins."""
 
     data: Path | None = None
     """Held-out episodes, in any format that training takes; by default those that training has held out of its own
@@ -74,7 +74,7 @@ ROUTES: Routes = {
     "episodes": _COMMON | {"first_episode"},
     "budgets": _COMMON | {"first_episode"},
 }
-"""Method -> the options that it reads."""
+"""Options that each method reads."""
 
 
 def calibrate_run(
@@ -85,8 +85,21 @@ def calibrate_run(
     observer: Observer,
     faults: Faults | None = None,
 ) -> Calibration:
-    """The margins of every seed and level of a run; nothing is written. `given`: the options that a command line names;
-    `faults`: what is wrong with it so far. Raises `ConfigError`."""
+    """Margins of every seed and level of a run; nothing is written.
+
+    Args:
+        path: Folder of the run.
+        request: Levels, method and data.
+        given: Options that the user named, which are refused where nothing reads them.
+        observer: Receives progress and remarks.
+        faults: Faults of the request found so far.
+
+    Returns:
+        The calibration.
+
+    Raises:
+        ConfigError: The run cannot be calibrated so.
+    """
     changed = given_overrides(request, MARGINS)
     with faults or Faults() as gathered:
         with gathered.also():
@@ -213,7 +226,21 @@ def _held_out(run: LoadedRun, path: Path | None) -> tuple[Dataset, Any, np.ndarr
 def held_out_outcomes(
     algorithm: PredictsCosts, state: Any, prepared: Any, rows: np.ndarray, *, horizon: int
 ) -> HeldOut:
-    """What a planner's values say of the segments that start at `rows`, and what came; costs in its own units."""
+    """Predicted reward and cost, and realized cost, of held-out segments.
+
+    Args:
+        algorithm: The planner.
+        state: Training state of one seed.
+        prepared: Data as the algorithm reads them.
+        rows: First rows of the segments, [n].
+        horizon: Longest episode, in environment steps.
+
+    Returns:
+        Reward, predicted cost, realized cost (in the planner's units) and first step of each segment.
+
+    Raises:
+        OutputError: The networks overflow.
+    """
     # The scales are those of the training data, which the networks know.
     windows = prepared.windows._replace(starts=jnp.asarray(rows))
     known = replace(prepared, windows=windows, statistics=state.normalizer)

@@ -1,11 +1,22 @@
-"""What draws for the cameras of a task."""
+"""Choice of a renderer for the cameras of a task."""
 
 from surefoot.observer import Observer
 from surefoot.tasks import Task
 
 
 def choose_renderer(task: Task, observer: Observer) -> str:
-    """Choose what draws, and tell it; its name. Raises `SimulatorError` where this machine cannot draw."""
+    """Choose a renderer that works on this machine, and tell the observer.
+
+    Args:
+        task: Task of images.
+        observer: Receives a note.
+
+    Returns:
+        Name of the renderer.
+
+    Raises:
+        SimulatorError: This machine cannot draw.
+    """
     from surefoot.envs.simulators import drawing
 
     renderer = drawing.choose_renderer(task.name).upper()

@@ -1,4 +1,4 @@
-"""Collection of data of our own tasks with our own behaviours."""
+"""Collection of data in Surefoot's own tasks with scripted behaviors."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,11 +27,21 @@ _IMAGES_AT_ONCE = 512
 def collect_point_robot(
     *, transitions: int, seed: int, task: str = "PointRobot", on_progress: Callable[[int, int], None] | None = None
 ) -> Dataset:
-    """`transitions` rows of a task of `point_robot.ROBOTS`, half from random held actions and half from goal-seekers of
-    varied caution.
+    """Transitions of a point robot: half by random held actions, half by goal-seekers of varied caution.
 
-    The last episode of each half is cut to fit and ends as a timeout. The same seed gives the same bits on the same
-    machine. `on_progress(done, total)` is called after each batch of episodes. Raises ConfigError below 2 rows.
+    The last episode of each half is cut to fit and ends as a timeout. A seed gives the same bits on the same machine.
+
+    Args:
+        transitions: Rows, at least 2.
+        seed: Seed.
+        task: A task of `point_robot.ROBOTS`.
+        on_progress: Called with (rows done, rows in all) after each batch of episodes.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        ConfigError: `transitions` or `seed` is out of range.
     """
     check_count(transitions, "transitions", "[2, 10^9]")
     check_count(seed, "seed", SEED)
@@ -82,8 +92,21 @@ def _dataset(rows: behaviors.EpisodeBatch, task: Task) -> Dataset:
 def collect_hazard_run(
     *, transitions: int, seed: int, on_progress: Callable[[int, int], None] | None = None
 ) -> FrameData:
-    """Whole episodes of HazardRun, at least `transitions` steps: as many of each behaviour, one behaviour after the
-    other. The same seed gives the same bits on the same machine. Raises ConfigError below 1 step."""
+    """Whole episodes of HazardRun, equally many of each behavior, one behavior after the other.
+
+    A seed gives the same bits on the same machine.
+
+    Args:
+        transitions: Steps, at least this many.
+        seed: Seed.
+        on_progress: Called with (steps done, steps in all).
+
+    Returns:
+        The frames.
+
+    Raises:
+        ConfigError: `transitions` or `seed` is out of range.
+    """
     check_count(transitions, "transitions", "[1, 10^9]")
     check_count(seed, "seed", SEED)
     kinds = len(hazard_run.BEHAVIORS)
@@ -104,13 +127,13 @@ def collect_hazard_run(
 
 
 class PixelEpisodes(NamedTuple):
-    """Episodes of PointRobotPixels, and what the images show."""
+    """Episodes of PointRobotPixels, and the poses that their images show."""
 
     frames: FrameData
     poses: Float[np.ndarray, "N 4"]
     """(x, y, v, theta) of every frame."""
     behaviors: list[tuple[str, int]]
-    """Name of each behaviour, and how many episodes are its; they stand in this order."""
+    """Name and number of episodes of each behavior, in the order of the episodes."""
 
 
 @pinned()
@@ -121,8 +144,22 @@ def collect_point_robot_pixels(
     task: str = "PointRobotPixels",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PixelEpisodes:
-    """Whole episodes of a variant of the task, at least `transitions` steps: about as many steps of each behaviour, one
-    behaviour after the other. The same seed gives the same bits on the same machine. `ConfigError` below 1 step."""
+    """Whole episodes of a variant of PointRobotPixels, about equally many steps of each behavior, one after the other.
+
+    A seed gives the same bits on the same machine.
+
+    Args:
+        transitions: Steps, at least this many.
+        seed: Seed.
+        task: Name of the variant.
+        on_progress: Called with (steps done, steps in all).
+
+    Returns:
+        The episodes.
+
+    Raises:
+        ConfigError: `transitions` or `seed` is out of range.
+    """
     check_count(transitions, "transitions", "[1, 10^9]")
     check_count(seed, "seed", SEED)
     names, variant = point_robot_pixels.BEHAVIORS, VARIANTS[task]
@@ -149,7 +186,15 @@ def collect_point_robot_pixels(
 
 @pinned()
 def draw_poses(poses: Float[np.ndarray, "n 4"], variant: Variant) -> UInt8[np.ndarray, "n size size 3"]:
-    """The image of every pose in a variant of PointRobotPixels."""
+    """Images of poses in a variant of PointRobotPixels.
+
+    Args:
+        poses: (x, y, v, theta), [n, 4].
+        variant: Layout and size.
+
+    Returns:
+        RGB images, [n, size, size, 3].
+    """
     return in_pieces(
         lambda rows, _: _drawn(jnp.asarray(poses[rows], jnp.float32), **variant._asdict()),
         count=len(poses),

@@ -1,4 +1,4 @@
-"""Episodes of an evaluation as animated pictures for the report."""
+"""Episodes of an evaluation as animations for the report."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,22 +15,22 @@ from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import Task
 
 MOST_FRAMES = 50
-"""Of one animation, so that several fit into a page: longer episodes are shown by every second, third, ... frame."""
+"""Most frames of an animation; longer episodes show every second, third, ... frame."""
 WIDTH = 240
-"""Pixels; wider frames are made smaller."""
+"""Most pixels of a frame's width; wider frames are scaled down."""
 
 
 class DrawnRollout(NamedTuple):
-    """One episode in pictures."""
+    """One episode as an animation."""
 
     name: str
-    """Of its file."""
+    """Name of its file."""
     caption: str
     frames: list[UInt8[np.ndarray, "h w 3"]]
     frames_per_second: float
 
     def content(self) -> bytes:
-        """It as the content of a GIF."""
+        """The animation as the content of a GIF file."""
         from surefoot.envs.film import save_film
 
         with TemporaryDirectory() as folder:
@@ -41,9 +41,20 @@ class DrawnRollout(NamedTuple):
 def draw_rollouts(
     loaded: LoadedRun, task: Task, count: int, *, num_envs: int, observer: Observer
 ) -> list[DrawnRollout]:
-    """The first `count` episodes of the run's first seed, the same as those that are measured in `num_envs` of a seed.
+    """Animations of the first seed's first episodes, equal to those that were measured.
 
-    Raises `SimulatorError` where the simulator is missing or the machine cannot draw.
+    Args:
+        loaded: The run.
+        task: Task with a simulator.
+        count: Episodes.
+        num_envs: Environments of a seed in the measurement.
+        observer: Receives progress.
+
+    Returns:
+        One animation an episode.
+
+    Raises:
+        SimulatorError: The simulator is missing, or the machine cannot draw.
     """
     from surefoot.envs.simulators import make
 

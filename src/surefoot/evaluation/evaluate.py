@@ -1,4 +1,4 @@
-"""PointRobot's evaluation: rollouts of all seeds in one program, a row for each episode, and what the rows say."""
+"""PointRobot's evaluation: rollouts of all seeds in one program, a row for each episode, and figures of the rows."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ CHUNK = 100
 
 
 class Records(NamedTuple):
-    """What is kept of each episode, in NumPy; axes [seeds, episodes] or [seeds, episodes, HORIZON + 1, 2]."""
+    """Kept figures of each episode, in NumPy; axes [seeds, episodes] or [seeds, episodes, HORIZON + 1, 2]."""
 
     episode_return: Float[np.ndarray, "s n"]
     """Sum of rewards, metres plus 1 for the goal."""
@@ -54,10 +54,21 @@ def roll_out_seeds(
     task: PureTask = PURE_TASKS["PointRobot"],
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Records:
-    """One episode of a robot's task from every pose for every seed.
+    """One episode of a robot's task from every pose for every seed; its noise depends on its seed and number alone.
 
-    `states` has a leading seed axis in the order of `seeds`; an episode's noise depends on its seed and number alone.
-    `on_progress(done, total)` counts episodes of all seeds. Raises `OutputError` for actions that are not finite.
+    Args:
+        algorithm: The policies' algorithm.
+        states: States with a leading seed axis in the order of `seeds`.
+        poses: First poses, [n, pose].
+        seeds: Training seeds.
+        task: The robot's environment.
+        on_progress: Called with (episodes done, episodes in all), over all seeds.
+
+    Returns:
+        Figures and paths, [seeds, n].
+
+    Raises:
+        OutputError: An action is not finite.
     """
     count, report = len(poses), on_progress or (lambda done, total: None)
     first = scan.First(*_reset_to(jnp.asarray(poses)))
@@ -81,13 +92,30 @@ _goal_distance = jax.jit(point_robot.goal_distance)
 
 
 def entered(algorithm: Acts, state: Any, seen: scan.ScanStep) -> tuple[Array, Array]:
-    """Positions and h of the states entered."""
+    """Positions and h (meters) of the states that a step enters.
+
+    Args:
+        algorithm: Not read.
+        state: Not read.
+        seen: The step.
+
+    Returns:
+        (positions [n, 2], h [n]).
+    """
     result: Any = seen.result
     return seen.entered.pose[:, :2], result.constraint
 
 
 def records_of(found: scan.ScanRollout, poses: Float[np.ndarray, "n pose"]) -> Records:
-    """What is kept of one seed's episodes [n] from these poses, where `entered` kept their steps."""
+    """Kept figures of one seed's episodes.
+
+    Args:
+        found: Rollout whose steps were kept by `entered`.
+        poses: First poses, [n, pose].
+
+    Returns:
+        Figures and paths, [n].
+    """
     sums, (positions, constraint) = found.sums, found.kept
     length = np.asarray(sums.length)
     there = np.arange(positions.shape[1]) < length[:, None]
@@ -106,7 +134,17 @@ def records_of(found: scan.ScanRollout, poses: Float[np.ndarray, "n pose"]) -> R
 def episode_rows(
     records: Records, starts: Starts, *, seeds: Sequence[int], method: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """A row for each seed and episode; `method` holds the columns that all share."""
+    """Rows of all seeds and episodes.
+
+    Args:
+        records: Figures, [seeds, episodes].
+        starts: First poses of the episodes.
+        seeds: Training seeds.
+        method: Columns that all rows share.
+
+    Returns:
+        A row for each seed and episode.
+    """
     return [
         episode_row(
             method,
@@ -129,17 +167,30 @@ def episode_rows(
 def summarize_evaluation(
     rows: Sequence[dict[str, Any]], *, fixed_starts: Sequence[Sequence[float]] = point_robot.POINT_ROBOT.fixed_starts
 ) -> dict[str, Any]:
-    """What summary.json says of the policy: figures of feasible and infeasible starts, and a list of the fixed ones."""
+    """Figures of feasible and infeasible starts, and a record of each fixed start, for summary.json.
+
+    Args:
+        rows: Rows of episodes.
+        fixed_starts: Poses of the fixed starts.
+
+    Returns:
+        Start set -> figures.
+    """
     drawn = start_figures([row for row in rows if row["start"] != "fixed"])
     return {**drawn, "fixed": fixed_start_figures(rows, fixed_starts)}
 
 
 @pinned()
 def summarize_data(dataset: Dataset, exact_value: ExactValue, *, top_speed: float) -> dict[str, Any] | None:
-    """The same figures of the data's complete episodes, and the violating steps of those that start infeasible.
+    """Figures of the data's complete episodes, with the violating steps of those that start infeasible.
 
-    Starts faster than `top_speed` (m/s), which the exact set does not cover, are not counted as infeasible. None where
-    the data hold no complete episode.
+    Args:
+        dataset: Logged episodes.
+        exact_value: V* of poses.
+        top_speed: Speed in m/s up to which the exact set covers a start; faster starts do not count as infeasible.
+
+    Returns:
+        Figures as of a start set; None without a complete episode.
     """
     if not len(dataset.episode_ends):
         return None

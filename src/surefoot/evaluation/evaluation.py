@@ -23,12 +23,12 @@ from surefoot.runs.summary import merged_summary
 from surefoot.tasks import Task
 
 OpenEnvironment = Callable[[Task, int, int], AbstractContextManager[VectorEnv]]
-"""(task, number of environments, worker processes) -> environments of that task."""
+"""From (task, number of environments, worker processes) to environments of that task."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Condition(Ranged):
-    """Under what episodes are run, or against what they are judged."""
+    """Condition under which episodes are run, or a limit that they are scored against."""
 
     start: str = "drawn"
     """The start set: feasible, infeasible, fixed, or drawn by the task."""
@@ -37,23 +37,23 @@ class Condition(Ranged):
     cost_limit: Annotated[float | None, Range("[0, inf)")] = None
     """On an episode's cost. Conditions that differ by it share their episodes: no policy is told its limit."""
     budget: Budget | None = None
-    """Told to the policy."""
+    """Budget that the policy is given."""
 
 
 class Episodes(NamedTuple):
-    """What was rolled out."""
+    """Result of a rollout."""
 
     rows: list[dict[str, Any]]
     seen: Any = None
-    """What the scorers of this kind of evaluation look at beside the rows: paths, frames, times."""
+    """Further data for the scorers: paths, frames, times."""
     grown: Mapping[str, bytes] | None = None
-    """Files with the rows, as they lie in the run's folder already; None where they are still to be written."""
+    """Files that hold the rows already; None where they are still to be written."""
     fault: OSError | None = None
-    """Why rows could not be added to such a file."""
+    """Error of appending rows to such a file."""
 
 
 class Scored(NamedTuple):
-    """What a scorer says."""
+    """Result of a scorer."""
 
     summary: Mapping[str, Any] = {}
     """Entries of the run's summary."""
@@ -71,22 +71,22 @@ class Evaluation(Ranged):
     episodes: Annotated[int, Range("[1, 10^7]")]
     """Of each seed and condition."""
     roll_out: Callable[["Setting"], Episodes]
-    """Runs the episodes, of all seeds."""
+    """Runs the episodes of all seeds."""
     scorers: Sequence[Callable[["Setting", Episodes], Scored]]
-    """Say what the episodes show."""
+    """Make figures and files of the episodes."""
     part: str = "evaluation"
-    """Which of the run's files these replace."""
+    """Part of the run's files that these replace."""
     replaces: Sequence[str] = ()
     """Entries of other evaluations that leave the summary."""
 
     def count(self, condition: Condition) -> int:
-        """Episodes of a condition."""
+        """Number of episodes of a condition."""
         return max(1, int(self.episodes * condition.share))
 
 
 @dataclass(kw_only=True)
 class Setting(Ranged):
-    """An evaluation at work: of which run, on which task, on which machine."""
+    """An evaluation of a run on a task, while it runs."""
 
     evaluation: Evaluation
     run: LoadedRun
@@ -97,25 +97,25 @@ class Setting(Ranged):
     """Hyper-parameters of this evaluation alone."""
     observer: Observer = field(default_factory=Observer)
     open_environment: OpenEnvironment | None = None
-    """Instead of the task's own environments."""
+    """Opens environments in place of the task's own."""
 
     @property
     def elsewhere(self) -> bool:
-        """Whether the task is another one than the run's."""
+        """Whether the task differs from the run's."""
         return self.task.name != self.run.config.task
 
     @property
     def place(self) -> str:
-        """What the names of another task's parts, files and entries end with."""
+        """Suffix of the names of another task's parts, files and entries."""
         return f"_{self.task.name}" if self.elsewhere else ""
 
     @cached_property
     def data(self) -> RunData:
-        """What the run was trained on."""
+        """Training data of the run."""
         return run_data(self.run.directory, self.run.config)
 
     def data_to_compare(self) -> RunData:
-        """The same, with a remark where it is gone."""
+        """Training data of the run, with a remark where they are gone."""
         if self.data.reason:
             self.observer.remark([f"the data's row is left out: {self.data.reason}"])
         return self.data
@@ -143,21 +143,23 @@ def evaluate(
     observer: Observer | None = None,
     open_environment: OpenEnvironment | None = None,
 ) -> dict[str, Any]:
-    """Measure all seeds of a run, write what was found into its folder, and return its summary, which has what was
-    measured on another task in the place of what was on the run's own.
+    """Evaluate all seeds of a run and write the results into its folder.
 
     Args:
         evaluation: What to measure.
         run: All seeds, loaded.
-        task: Another task than the run's, which must look the same to the policy.
+        task: Another task than the run's, with equal observations and actions.
         workers: Processes that step a simulator.
         changed: Hyper-parameters of this evaluation alone, as the run was loaded with them.
-        observer: Hears of progress and remarks.
-        open_environment: Opens the task's environments instead of its own.
+        observer: Receives progress and remarks.
+        open_environment: Opens environments in place of the task's own.
+
+    Returns:
+        The run's summary; figures on another task replace those on its own there.
 
     Raises:
-        ConfigError: Where the run cannot be measured so.
-        NotKeptError: Where the results could not be written; it holds them.
+        ConfigError: The run cannot be measured so.
+        NotKeptError: The results could not be written; it holds them.
     """
     at = Setting(
         evaluation=evaluation,

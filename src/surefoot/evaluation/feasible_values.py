@@ -1,4 +1,4 @@
-"""V_h and Q_h of logged states and actions, in blocks."""
+"""V_h and Q_h of logged states and actions, computed in blocks."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,19 +16,40 @@ _BLOCK = 8192
 
 @runtime_checkable
 class HasFeasibleActionValue(Protocol):
-    """An algorithm whose values say which actions keep it safe."""
+    """An algorithm with a feasible value of actions, Q_h."""
 
     def feasible_action_value(
         self, state: Any, observation: Float[Array, "n obs"], action: Float[Array, "n act"], /
     ) -> Float[Array, " n"]:
-        """Q_h(s, a) [n]: the worst constraint signal to come after the action, in the units of `feasible_value`."""
+        """Q_h(s, a): the worst constraint signal to come after the action.
+
+        Args:
+            state: Training state.
+            observation: Observations, [n, obs].
+            action: Actions in [-1, 1], [n, act].
+
+        Returns:
+            Values in the units of `feasible_value`, [n].
+        """
         ...
 
 
 def state_values(
     algorithm: HasFeasibleValue, states: Any, observations: Float[np.ndarray, "n obs"]
 ) -> Float[np.ndarray, "seed n"]:
-    """V_h, of `states` with a leading seed axis."""
+    """V_h of logged states by every seed.
+
+    Args:
+        algorithm: Algorithm with a feasible value.
+        states: States with a leading seed axis.
+        observations: Observations, [n, obs].
+
+    Returns:
+        V_h, [seed, n].
+
+    Raises:
+        OutputError: A value is not finite.
+    """
     found = _in_blocks(partial(_values_of_block, algorithm, states), states, observations)
     return check_finite("feasible value (seed, state)", found, "its networks overflow on the data's observations")
 
@@ -39,7 +60,20 @@ def action_values(
     observations: Float[np.ndarray, "n obs"],
     actions: Float[np.ndarray, "n act"],
 ) -> Float[np.ndarray, "seed n"]:
-    """Q_h, of `states` with a leading seed axis."""
+    """Q_h of logged actions by every seed.
+
+    Args:
+        algorithm: Algorithm with a feasible value of actions.
+        states: States with a leading seed axis.
+        observations: Observations, [n, obs].
+        actions: Actions in [-1, 1], [n, act].
+
+    Returns:
+        Q_h, [seed, n].
+
+    Raises:
+        OutputError: A value is not finite.
+    """
     found = _in_blocks(partial(_action_values_of_block, algorithm, states), states, observations, actions)
     return check_finite("Q_h (seed, step)", found, "its networks overflow on the logged actions")
 

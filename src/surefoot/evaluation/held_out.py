@@ -1,7 +1,7 @@
-"""What a trained policy's values and choices say of logged episodes: before any simulator, and where there is none.
+"""A trained policy's values and actions in logged episodes: an offline evaluation, before or without a simulator.
 
-Each figure is a share of states or of episodes, for each training seed and on average over them. The states of an
-episode are alike, so an interval counts each episode as one trial, however many states it has.
+Each figure is a share of states or of episodes, for each training seed and on average over them. States of an episode
+are alike, so an interval counts each episode as one trial, however many states it has.
 """
 
 from functools import partial
@@ -19,18 +19,18 @@ from surefoot.protocols import ActsFeasibly
 from surefoot.types import Decision
 
 FEWEST_EPISODES = 20
-"""Fewer logged episodes are not judged."""
+"""Logged episodes below which there is no evaluation."""
 MOST_ROWS = 50_000
-"""Transitions judged of the episodes without a violation, and as many of those with one."""
+"""Transitions of episodes without a violation, and as many of those with one, that are evaluated at most."""
 DECISIONS = 500
-"""States in which the policy is asked to act, of the episodes without a violation and of all."""
+"""States in which the policy acts, of the episodes without a violation and of all."""
 KNOWN_ROWS = 20_000
-"""Training transitions among which similar states are looked for."""
+"""Training transitions among which similar states are searched."""
 NEIGHBORS = 20
-"""Similar states whose logged actions an action is compared with."""
+"""Similar states whose logged actions are compared with an action."""
 USUAL = 0.95 ** (1 / 8)
-"""Share of the logged actions that count as near to those of similar states: the most unusual of 8 candidates, drawn
-as the logged ones are, is near with a chance of 95 %."""
+"""Quantile of logged actions' distances to those of similar states up to which an action is near. The most unusual of 8
+candidates, drawn as the logged ones are, is near with a probability of 95 %."""
 _SEED = 21_2026
 _UNSOUND = "its networks overflow on the data's observations"
 
@@ -41,7 +41,7 @@ class Share(NamedTuple):
     share: float | None
     """Mean over the seeds."""
     interval: list[float] | None
-    """95 %, Wilson's, each episode one trial."""
+    """95 % Wilson interval, each episode one trial."""
     per_seed: list[float | None]
 
 
@@ -49,20 +49,29 @@ class Share(NamedTuple):
 def judge(
     algorithm: ActsFeasibly, states: PyTree[Any], judged: Dataset, *, known: Dataset | None = None
 ) -> dict[str, Any]:
-    """Figures of the complete episodes in `judged`, as JSON values; `states` have a leading seed axis.
+    """Figures of complete logged episodes by a policy's values and actions.
 
-    `known` are some of those that the policy was trained on, where `judged` was kept aside from it; None: `judged`.
+    - safe_feasible: feasible states among those of episodes without a violation; violating_feasible: among violating
+      states.
+    - warned: episodes whose last state before the first violation is infeasible; foreseen: that state or its logged
+      action.
+    - fallback_safe, fallback: states without a feasible candidate, in episodes without a violation and in all.
+    - far_actions: states whose policy action is farther from the logged actions of similar states than nearly all
+      (`USUAL`) logged ones.
+    - similar_values: variance of V_h that similar states of other episodes explain (`told_by_similar`).
+    - warning_steps: quantiles of the steps before the first violation in which no state is feasible.
 
-    Returned are the numbers of episodes, and as `Share`s: "safe_feasible", of the states of episodes without a
-    violation those that count as feasible; "violating_feasible", of the states in violation those that do; "warned", of
-    the episodes with a violation those in which the state before the first one does not, "foreseen", those in which
-    that state or the logged action there does not; "fallback_safe" and
-    "fallback", of the states of episodes without a violation, and of all, those in which no candidate action counts as
-    feasible; "far_actions", of all states those in which the policy's action is farther from the logged actions of
-    similar states than nearly all (`USUAL`) of the logged ones are; "similar_values", of the variance of V_h what
-    similar states of other episodes tell (`told_by_similar`). "warning_steps" are quantiles over episodes with a
-    violation: for how many steps before the first one no state counts as feasible. Raises `OutputError` where networks
-    overflow.
+    Args:
+        algorithm: Algorithm with feasible values.
+        states: States with a leading seed axis.
+        judged: Episodes to evaluate.
+        known: Training episodes, where `judged` was held out; None: `judged` is training data.
+
+    Returns:
+        JSON values: numbers of episodes, and the figures above as `Share`s.
+
+    Raises:
+        OutputError: The networks overflow.
     """
     part = judged.select(np.arange(len(judged.lengths)))
     safe = (part.violating_steps == 0)[episode_of(part)]
@@ -102,7 +111,8 @@ def judge(
 
 
 def sample_to_judge(dataset: Dataset) -> Dataset:
-    """The complete episodes to judge a policy on, in memory: all, or a random part of each kind where they are many."""
+    """Complete episodes to evaluate, in memory: all, or a random part of those with and of those without a
+    violation."""
     violating, lengths = dataset.violating_steps > 0, dataset.lengths
     random = np.random.default_rng(_SEED)
     chosen = []
@@ -114,8 +124,15 @@ def sample_to_judge(dataset: Dataset) -> Dataset:
 
 
 def warning_steps(dataset: Dataset, feasible: Bool[np.ndarray, " N"]) -> Int[np.ndarray, " V"]:
-    """For every complete episode with a violation, for how many steps before the first one no state left counts as
-    feasible; 0 where the last one still does."""
+    """Steps before the first violation in which no state is feasible, for every complete episode with a violation.
+
+    Args:
+        dataset: Logged episodes.
+        feasible: Whether the state that each step leaves is feasible, [N].
+
+    Returns:
+        Numbers of steps, [V]; 0 where the last state before the violation is feasible.
+    """
     found = []
     violating = dataset.violating
     for start, end in zip(dataset.episode_starts, dataset.episode_ends, strict=True):
@@ -129,11 +146,19 @@ def warning_steps(dataset: Dataset, feasible: Bool[np.ndarray, " N"]) -> Int[np.
 def bad_actions(
     algorithm: ActsFeasibly, states: PyTree[Any], dataset: Dataset, margins: Float[np.ndarray, "seed 1"]
 ) -> Bool[np.ndarray, "seed V"]:
-    """For every complete episode with a violation, whether Q_h of the logged action into the first one does not count
-    as feasible; False of a method without such values.
+    """Whether Q_h calls the logged action into each first violation infeasible.
 
-    V_h is about the best action. Where one wrong action leads from a state that another one keeps safe into a
-    violation, V_h has nothing to warn of, and Q_h has.
+    V_h is about the best action: where one wrong action leads from a safe state into a violation, V_h cannot warn, and
+    Q_h can.
+
+    Args:
+        algorithm: Algorithm with feasible values.
+        states: States with a leading seed axis.
+        dataset: Logged episodes.
+        margins: Margin of each seed, [seed, 1].
+
+    Returns:
+        Flags for every complete episode with a violation, [seed, V]; False without a Q_h.
     """
     violating = np.flatnonzero(dataset.violating)
     _, first = np.unique(episode_of(dataset)[violating], return_index=True)
@@ -144,15 +169,15 @@ def bad_actions(
 
 
 class Known(NamedTuple):
-    """Known transitions among which similar states are looked for."""
+    """Training transitions among which similar states are searched."""
 
     logged: Float[np.ndarray, "n obs"]
     """Observations as they are."""
     observation: Float[np.ndarray, "n obs"]
-    """Standardised."""
+    """Standardized observations."""
     action: Float[np.ndarray, "n act"]
     episode: Int[np.ndarray, " n"]
-    """Number in its data."""
+    """Number of the episode in its data."""
     mean: Float[np.ndarray, " obs"]
     std: Float[np.ndarray, " obs"]
 
@@ -175,8 +200,19 @@ def far_actions(
     chosen: Float[np.ndarray, "seed n act"],
     episode: Int[np.ndarray, " n"],
 ) -> Bool[np.ndarray, "seed n"]:
-    """Whether each chosen action is farther from the actions of similar known states than 95 % of the `logged` ones
-    are. States of the same `episode` are not similar ones; -1 for states that are of none of the known episodes."""
+    """Whether chosen actions are farther from those of similar states than 95 % of the logged ones.
+
+    Args:
+        known: Training transitions.
+        observation: Observations, [n, obs].
+        logged: Logged actions, [n, act].
+        chosen: Actions of each seed's policy, [seed, n, act].
+        episode: Number of each state's episode, whose states do not count as similar; -1: of none of the known
+            episodes.
+
+    Returns:
+        Flags, [seed, n].
+    """
     nearest = action_distances(known, observation, np.concatenate([logged[None], chosen]), episode)
     return nearest[1:] > np.quantile(nearest[0], USUAL)
 
@@ -187,7 +223,17 @@ def action_distances(
     actions: Float[np.ndarray, "kind n act"],
     episode: Int[np.ndarray, " n"],
 ) -> Float[np.ndarray, "kind n"]:
-    """From actions of several kinds to the nearest one of the similar known states; `episode` as in `far_actions`."""
+    """Distances of actions from the nearest action of similar states.
+
+    Args:
+        known: Training transitions.
+        observation: Observations, [n, obs].
+        actions: Actions of several kinds, [kind, n, act].
+        episode: As of `far_actions`, [n].
+
+    Returns:
+        Euclidean distances, [kind, n].
+    """
     similar = known.action[similar_rows(known, observation, episode)]
     return np.stack([np.linalg.norm(mine[:, None] - similar, axis=-1).min(1) for mine in actions])
 
@@ -195,7 +241,7 @@ def action_distances(
 def similar_rows(
     known: Known, observation: Float[np.ndarray, "n obs"], episode: Int[np.ndarray, " n"]
 ) -> Int[np.ndarray, "n near"]:
-    """Which known states are the most similar ones; `episode` as in `far_actions`."""
+    """Rows of the most similar known states [n, near]; arguments as of `far_actions`."""
     here = (observation - known.mean) / known.std
     squares = np.square(known.observation).sum(1)
     found = []
@@ -206,10 +252,17 @@ def similar_rows(
 
 
 def told_by_similar(values: Float[np.ndarray, "seed n"], similar: Float[np.ndarray, "seed n near"]) -> Share:
-    """Of the variance of V_h over states, the share that its mean over similar states of other episodes explains.
+    """Share of the variance of V_h that its mean over similar states of other episodes explains.
 
-    Values that were learned by heart, episode by episode, do not agree with those of similar states elsewhere, however
-    well they fit the episodes. None where V_h is the same everywhere.
+    Values that were memorized episode by episode disagree with those of similar states elsewhere, however well they fit
+    the episodes.
+
+    Args:
+        values: V_h of states, [seed, n].
+        similar: V_h of their similar states, [seed, n, near].
+
+    Returns:
+        The share; None where V_h is the same everywhere.
     """
     variance = values.var(1)
     if not (variance > 0).all():
@@ -234,12 +287,20 @@ def _decide(algorithm: ActsFeasibly, states: Any, observations: Array) -> Decisi
 
 
 def episode_of(dataset: Dataset) -> Int[np.ndarray, " N"]:
-    """The number of the complete episode that each row belongs to."""
+    """Number of the complete episode of each row, [N]."""
     return np.repeat(np.arange(len(dataset.lengths)), dataset.lengths)
 
 
 def share_of(found: Bool[np.ndarray, "seed n"], *, trials: int) -> dict[str, Any]:
-    """As a `Share` of JSON values; `trials` are the episodes that it comes from."""
+    """A `Share` as JSON values.
+
+    Args:
+        found: Flags, [seed, n].
+        trials: Episodes that they come from.
+
+    Returns:
+        Mean, 95 % interval and mean of each seed; None without flags.
+    """
     if not found.shape[1] or not trials:
         return Share(None, None, [None] * len(found))._asdict()
     each = found.mean(1)

@@ -1,7 +1,6 @@
-"""What the pictures of a run on images show: the world model's open-loop predictions, and u = 1 - p along an episode.
+"""Pictures of a run on images: the world model's open-loop predictions, and u = 1 - p along an episode.
 
-For any algorithm with a `world_model` configuration and states with a `model`; images or vectors alike go in, but only
-images have pictures.
+For any algorithm with a `world_model` configuration and states with a `model`; only images have pictures.
 """
 
 from functools import partial
@@ -19,7 +18,7 @@ from surefoot.numerics import pinned
 from surefoot.protocols import Algorithm, HasInfeasibility, HasWorldModel
 
 CONTEXT, AHEAD = 3, 12
-"""Frames that the model sees, and frames that it then predicts without seeing them."""
+"""Frames that the model observes, and frames that it then predicts."""
 EPISODES = 3
 """Rows of predictions."""
 _SEED = 24_11_2026
@@ -27,11 +26,17 @@ _SEED = 24_11_2026
 
 @pinned()
 def picture_arrays(algorithm: Algorithm, state: Any, data: FrameData) -> dict[str, np.ndarray]:
-    """Arrays by name, for `report.image_plots`; empty for vectors, and without a world model.
+    """Arrays of a run's pictures, for `report.image_plots`.
 
-    `truth` and `predicted` [n, T, height, width, channels] uint8, of which the first `context` frames were seen;
-    `frames` [T, ...] of the episode that says most about feasibility, with its `costs` and, where the algorithm has
-    one, `infeasibility` along it.
+    Args:
+        algorithm: Algorithm with a world model.
+        state: Training state of one seed.
+        data: Episodes of frames.
+
+    Returns:
+        Arrays by name; empty for vectors, and without a world model. `truth` and `predicted` [n, T, height, width,
+        channels] uint8, of which the model observed the first `context` frames; `frames` [T, ...] of the episode along
+        which p varies most, with its `costs` and, where there is one, `infeasibility`.
     """
     if data.observations.dtype != np.uint8 or data.observations.ndim != 4 or not isinstance(algorithm, HasWorldModel):
         return {}
@@ -48,7 +53,7 @@ def picture_arrays(algorithm: Algorithm, state: Any, data: FrameData) -> dict[st
 
 
 def telling_episode(data: FrameData, p: Float[np.ndarray, "n l"] | None) -> int:
-    """The one of at least 10 steps (of any, where there is none) along which p moves most."""
+    """Number of the episode along which p [n, L] varies most, among those of at least 10 steps where there are any."""
     if p is None:
         return int(data.lengths.argmax())
     there = np.arange(p.shape[1])[None] <= data.lengths[:, None]
@@ -72,8 +77,18 @@ def _open_loop(algorithm: HasWorldModel, state: Any, data: FrameData, episodes: 
 
 @partial(jax.jit, static_argnames=("config", "context"))
 def predict(model: Any, frames: Frames, key: Key[Array, ""], *, config: Any, context: int) -> Array:
-    """Images [n, T, height, width, channels] uint8 as the model draws them: the first `context` after seeing them, the
-    others from the frames' actions alone."""
+    """Images that the world model decodes: the first frames after observing them, the others from actions alone.
+
+    Args:
+        model: World model.
+        frames: Windows of T frames, [n, T, ...].
+        key: Random key.
+        config: Precision of the model.
+        context: Frames that are observed.
+
+    Returns:
+        uint8 images, [n, T, height, width, channels].
+    """
     k_observe, k_imagine = jax.random.split(key)
     model = world_model.in_precision(model, config)
     seen = world_model.observe(model, jax.tree.map(lambda leaf: leaf[:, :context], frames), k_observe).latent

@@ -1,4 +1,4 @@
-"""Episodes of a policy that sees images, and how well its infeasibility foresees violations."""
+"""Episodes of a policy on images, and how well its infeasibility p predicts violations."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,19 +21,30 @@ from surefoot.rollouts import scan
 from surefoot.rollouts.acting import episode_keys
 
 WITHIN = 5
-"""Steps ahead that a violation should be foreseen."""
+"""Steps ahead in which a violation is to be predicted."""
 _SEED = 7_04_2024
 _AT_ONCE = 64
 UNSOUND = "the model's networks overflow on these episodes"
-"""Why a prediction is not finite."""
+"""Reason of a prediction that is not finite."""
 
 
 @pinned()
 def evaluate_seed(
     algorithm: Acts, state: Any, task: PureTask, name: str, *, episodes: int, seed: int
 ) -> tuple[list[dict[str, Any]], FrameData]:
-    """(a row for each episode, its frames as those of the task `name`). The starts are the same for every seed and
-    algorithm."""
+    """Episodes of one seed's policy, from starts that are equal for every seed and algorithm.
+
+    Args:
+        algorithm: The policy's algorithm.
+        state: Training state of the seed.
+        task: Environment.
+        name: Name of the task.
+        episodes: Number of episodes.
+        seed: Training seed.
+
+    Returns:
+        (a row for each episode, the episodes' frames).
+    """
     first = scan.first_states(task, jax.random.split(jax.random.key(_SEED), episodes))
     return evaluate_from(algorithm, state, task, name, first=first, sets=["drawn"] * episodes, seed=seed)
 
@@ -42,7 +53,20 @@ def evaluate_seed(
 def evaluate_from(
     algorithm: Acts, state: Any, task: PureTask, name: str, *, first: scan.First, sets: Sequence[str], seed: int
 ) -> tuple[list[dict[str, Any]], FrameData]:
-    """The same from given first states; `sets` names the start set of each."""
+    """Episodes of one seed's policy from given first states.
+
+    Args:
+        algorithm: The policy's algorithm.
+        state: Training state of the seed.
+        task: Environment.
+        name: Name of the task.
+        first: First states and observations.
+        sets: Start set of each episode.
+        seed: Training seed.
+
+    Returns:
+        (a row for each episode, the episodes' frames).
+    """
     keys = episode_keys(seed, np.arange(len(sets)))
     found = scan.roll_out(algorithm, state, task, first, keys=keys, num_envs=len(sets), chunk=task.horizon, keep=_frame)
     sums: Any = found.sums
@@ -61,7 +85,17 @@ def _frame(algorithm: Acts, state: Any, seen: scan.ScanStep) -> tuple[Any, ...]:
 
 
 def episode_rows(sums: Any, reached: Bool[np.ndarray, " n"], *, seed: int, sets: Sequence[str]) -> list[dict[str, Any]]:
-    """A row for each episode; they are numbered within the start set that each belongs to."""
+    """Rows of episodes, numbered within their start sets.
+
+    Args:
+        sums: Returns, costs, lengths and violating steps, each [n].
+        reached: Whether each episode reached its goal, [n].
+        seed: Training seed.
+        sets: Start set of each episode.
+
+    Returns:
+        A row for each episode.
+    """
     numbers = [list(sets[:place]).count(one) for place, one in enumerate(sets)]
     return [
         episode_row(
@@ -80,7 +114,15 @@ def episode_rows(sums: Any, reached: Bool[np.ndarray, " n"], *, seed: int, sets:
 
 
 def violation_ahead(costs: Float[np.ndarray, "n t"], *, within: int) -> Bool[np.ndarray, "n t"]:
-    """Whether a frame, or one of the `within` after it, costs something; the episode's last frames see less far."""
+    """Whether a frame, or one of the `within` frames after it, costs something.
+
+    Args:
+        costs: Costs along episodes, [n, t].
+        within: Frames ahead.
+
+    Returns:
+        Flags, [n, t].
+    """
     bad = costs > 0
     padded = np.pad(bad, ((0, 0), (0, within)))
     shifted = np.stack([padded[:, shift : shift + bad.shape[1]] for shift in range(within + 1)])
@@ -88,15 +130,15 @@ def violation_ahead(costs: Float[np.ndarray, "n t"], *, within: int) -> Bool[np.
 
 
 class EpisodeFrames(NamedTuple):
-    """Episodes as rows of one length [n, L, ...]; zeros behind the end of a shorter one."""
+    """Episodes as rows of one length [n, L, ...]; zeros after the end of a shorter one."""
 
     frames: Frames
     there: Bool[np.ndarray, "n l"]
-    """Where there is a frame."""
+    """Whether there is a frame."""
 
 
 def by_episode(data: FrameData) -> EpisodeFrames:
-    """Every episode from its first frame to its last."""
+    """Episodes of frames as rows of one length."""
     longest = int(data.lengths.max()) + 1
     there = np.arange(longest)[None] <= data.lengths[:, None]
 
@@ -111,7 +153,19 @@ def by_episode(data: FrameData) -> EpisodeFrames:
 
 @pinned()
 def infeasibility_along(algorithm: HasInfeasibility, state: Any, episodes: EpisodeFrames) -> Float[np.ndarray, "n l"]:
-    """p along whole episodes, as the policy would believe it; meaningless behind their ends."""
+    """p along whole episodes, as the policy would believe it.
+
+    Args:
+        algorithm: Algorithm with an infeasibility.
+        state: Training state of one seed.
+        episodes: Episodes as rows.
+
+    Returns:
+        p, [n, L]; meaningless after an episode's end.
+
+    Raises:
+        OutputError: A prediction is not finite.
+    """
 
     def piece(rows: Int[np.ndarray, " n"], first: int) -> Array:
         frames = jax.tree.map(lambda values: jnp.asarray(np.take(values, rows, 0)), episodes.frames)
@@ -122,8 +176,17 @@ def infeasibility_along(algorithm: HasInfeasibility, state: Any, episodes: Episo
 
 
 def score_infeasibility(algorithm: HasInfeasibility, state: Any, data: FrameData) -> dict[str, float | None]:
-    """Area under the ROC curve of p for a violation within `WITHIN` steps, over all frames but the last `WITHIN` of
-    each episode, and over those of them that do not violate already. None where one of the two kinds does not occur."""
+    """Area under the ROC curve of p for a violation within `WITHIN` steps.
+
+    Args:
+        algorithm: Algorithm with an infeasibility.
+        state: Training state of one seed.
+        data: Episodes of frames.
+
+    Returns:
+        Areas over all frames but each episode's last `WITHIN`, and over those of them without a violation yet; None
+        where all or none of the frames are positive.
+    """
     episodes = by_episode(data)
     p = infeasibility_along(algorithm, state, episodes)
     costs = np.asarray(episodes.frames.cost)

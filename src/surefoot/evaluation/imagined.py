@@ -1,4 +1,4 @@
-"""How far what a planner imagines is from what then happens."""
+"""Prediction errors of a planner's plans."""
 
 import numpy as np
 from jaxtyping import Float
@@ -13,13 +13,18 @@ _ROUNDING = 2e-3
 
 
 def imagination_errors(watched: Watched) -> Float[np.ndarray, " w"] | None:
-    """How wrong the chosen plans of each lane are one step ahead, as a share of what a step changes: 0 is right, 1 as
-    wrong as if nothing had moved.
+    """One-step prediction error of executed plans, relative to the change of a step: 0 is exact, 1 as wrong as no
+    motion.
 
-    Root mean square over the steps at which a plan was made, each number of the observation in units of its spread;
-    the spread and what a step changes are of all lanes, so that one which stands still is not told from its rounding
-    errors. None where there are no plans or nothing moves, NaN for a lane without plans. A planner takes the best of
-    many plans, and so those whose errors promise most: these are worse than what its model samples on average.
+    It is a root mean square over the steps at which a plan was made, each observation column in units of its spread;
+    spread and change are over all environments. A planner takes the best of many plans, which tend to be the most
+    optimistic ones: their errors are larger than those of the model's samples.
+
+    Args:
+        watched: Observations and plans of w environments.
+
+    Returns:
+        Errors, [w], NaN for an environment without plans; None where there are no plans or nothing moves.
     """
     if watched.plans is None or watched.plans.shape[2] < 2 or len(watched.observations) < 2:
         return None

@@ -1,8 +1,7 @@
-"""Episodes under budgets, side by side: one call of a policy a step for all lanes, each with what is left of its own
-budget, on tasks in pure JAX and on simulators.
+"""Episodes under budgets, side by side: one call of the policy a step for all environments, each with its own budget.
 
-The policy's noise is a function of training seed, episode and step, and the same under every budget. So an episode's
-numbers depend neither on what runs beside it nor on how often a worker dies.
+The policy's noise is a function of training seed, episode and step, equal under every budget. So an episode's numbers
+depend neither on what runs beside it nor on how often a worker dies.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,36 +23,36 @@ from surefoot.rollouts.acting import Budgets, EpisodeSums, episode_keys
 from surefoot.tasks.action_units import ActionUnits
 
 CHUNK = 10
-"""Steps of a pure-JAX task in one dispatch; progress is told between two."""
+"""Steps of a pure-JAX task in one dispatch; progress is reported between dispatches."""
 _STARTS = 24_11_2026
 _ROOT = 25_11_2026
 """Of the keys: evaluations go on with rows that lie in files."""
 
 
 class Lanes(NamedTuple):
-    """The episodes of one block, one a lane."""
+    """The episodes of one block, one an environment."""
 
     episode: Int[np.ndarray, " n"]
-    """Numbers of the episodes: equal ones start alike; -1 is an idle lane."""
+    """Numbers of the episodes: equal ones start alike; -1 is an idle environment."""
     totals: Float[np.ndarray, "n t"]
-    """b_0 in the planner's units, as known at each step of the horizon."""
+    """Budgets in the planner's units, as known at each step of the horizon."""
 
 
 class Watched(NamedTuple):
-    """What some lanes saw and imagined."""
+    """Observations and plans of some environments."""
 
     observations: Float[np.ndarray, "t w o"]
-    """Before each step; NaN behind an episode's end."""
+    """Observation before each step; NaN after an episode's end."""
     plans: Float[np.ndarray, "t w h o"] | None
-    """The observations that the planner expected at each step, NaN as above; None where it shows none."""
+    """Observations that the planner expected at each step, NaN after the end; None where it shows none."""
 
     def of(self, count: int) -> "Watched":
-        """The first lanes."""
+        """Observations and plans of the first `count` environments."""
         return Watched(self.observations[:, :count], None if self.plans is None else self.plans[:, :count])
 
 
 class LaneResults(NamedTuple):
-    """What came of a block of lanes."""
+    """Results of a block of environments."""
 
     episode_return: Float[np.ndarray, " n"]
     cost: Float[np.ndarray, " n"]
@@ -65,10 +64,10 @@ class LaneResults(NamedTuple):
     restarts: Int[np.ndarray, " n"]
     """How often a simulator's worker died and the episode was begun again."""
     steps: int
-    """Calls of the policy for all lanes."""
+    """Calls of the policy."""
     step_seconds: float
-    """Wall time of one of those calls (on pure-JAX tasks with the task's step): the median, so that the first, which
-    compiles, does not count."""
+    """Wall time of a call, with the environment's step on pure-JAX tasks: the median, so that compilation does not
+    count."""
     watched: Watched
 
 
@@ -87,9 +86,24 @@ def roll_out_pure(
     watch: Sequence[int] = (),
     on_step: OnStep | None = None,
 ) -> LaneResults:
-    """A block of lanes on a task in pure JAX. `state` is that of training seed `seed`, without seed axis; `margins` are
-    taken off what is left before the policy sees it. `on_step(steps)` is told of steps done; lanes in `watch` are shown
-    in the results."""
+    """Roll out a block of environments on a task in pure JAX.
+
+    Args:
+        algorithm: Planner under budgets.
+        state: Training state of one seed.
+        environment: The task.
+        lanes: Episodes and budgets.
+        seed: Training seed.
+        margins: Subtracted from what is left before the policy sees it, [n, t] or [t].
+        watch: Environments whose observations and plans are kept.
+        on_step: Called with the number of steps done.
+
+    Returns:
+        Results of n environments.
+
+    Raises:
+        OutputError: An action is not finite.
+    """
     horizon, watched = lanes.totals.shape[1], np.asarray(watch, int)
     margins = np.broadcast_to(margins, lanes.totals.shape)
     found = scan.roll_out(
@@ -120,8 +134,23 @@ def roll_out_vector(
     on_step: OnStep | None = None,
     units: ActionUnits | None = None,
 ) -> LaneResults:
-    """The same on a simulator, whose number of lanes must be that of `lanes`. An episode whose worker died is begun
-    again, its budget whole. `units`: of a task whose actions have rate limits."""
+    """Roll out a block of environments on a simulator; an episode whose worker died is begun again with its whole
+    budget.
+
+    Args:
+        algorithm: Planner under budgets.
+        state: Training state of one seed.
+        environment: As many simulators as `lanes` has.
+        lanes: Episodes and budgets.
+        seed: Training seed.
+        margins: Subtracted from what is left before the policy sees it, [n, t] or [t].
+        watch: Environments whose observations and plans are kept.
+        on_step: Called with the number of steps done.
+        units: Units of actions with rate limits, or None.
+
+    Returns:
+        Results of n environments.
+    """
     watched, seen = np.asarray(watch, int), []
 
     def look(memory: PyTree[Any], moment: host.Moment, running: np.ndarray, longest: int) -> None:

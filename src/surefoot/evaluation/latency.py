@@ -1,4 +1,4 @@
-"""How long a policy takes to act, in a control loop as a user would run it."""
+"""Latency of a policy in a control loop as a user would run it."""
 
 import time
 from collections.abc import Collection
@@ -23,7 +23,7 @@ FEWEST_CALLS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyRequest(Ranged):
-    """How acting is timed."""
+    """Options of a latency measurement."""
 
     batch: Annotated[tuple[int, ...], Range("[1, 2^20]", fewest=1)] = (1, 40)
     """Environments that step together."""
@@ -37,7 +37,7 @@ class LatencyRequest(Ranged):
 
 _COMMON = frozenset(("run", "batch", "calls", "seconds"))
 ROUTES: Routes = {"without a budget": _COMMON, "under a budget": _COMMON | {"budget"}}
-"""How a policy acts -> the options that are read."""
+"""Options that are read, for a policy without and with a budget."""
 
 
 def measure_latency(
@@ -51,14 +51,14 @@ def measure_latency(
     """Time the policy of a run's first seed; nothing is written.
 
     Args:
-        run: Its folder.
-        request: How.
+        run: Folder of the run.
+        request: Batches, calls and seconds.
         given: Options that the user named, which are refused where nothing reads them.
-        observer: Hears of progress.
-        faults: What is wrong with the request so far.
+        observer: Receives progress.
+        faults: Faults of the request found so far.
 
     Returns:
-        What the summary keeps under "latency": times for each batch size, devices, versions.
+        The summary's "latency": times for each batch size, devices, versions.
     """
     with faults or Faults():
         check_writable(run)

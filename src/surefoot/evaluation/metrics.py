@@ -1,7 +1,4 @@
-"""Statistics of evaluation episodes: rates with Wilson intervals, means with bootstrap intervals, tails.
-
-Pure NumPy, of arrays of episodes.
-"""
+"""Statistics of evaluation episodes in NumPy: rates with Wilson intervals, means with bootstrap intervals, tails."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,9 +16,19 @@ CVAR_LEVEL = 0.9
 
 
 def wilson_interval(successes: float, trials: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval (1927) of a share, from independent trials: it stays inside [0, 1] and has a width even
-    where every trial succeeded. A trial may succeed in part. Raises `ConfigError` on no trials, successes outside
-    0..trials, a level outside (0, 1).
+    """Wilson's score interval (1927) of a share; it stays inside [0, 1] and has a width even where every trial
+    succeeded.
+
+    Args:
+        successes: Successes, in [0, trials]; a trial may succeed in part.
+        trials: Independent trials, at least 1.
+        level: Confidence, in (0, 1).
+
+    Returns:
+        (low, high).
+
+    Raises:
+        ConfigError: An argument is out of range.
     """
     ranges.check_number(level, "(0, 1)", "level")
     if trials < 1 or not 0 <= successes <= trials:
@@ -47,11 +54,24 @@ def bootstrap_interval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of `statistic` over the pooled values.
+    """Percentile bootstrap interval of a statistic over pooled values.
 
-    `values` holds one array of episodes for each training seed. Every seed is resampled within itself (stratified), so
-    the interval says how much more episodes would move the figure, not how much more seeds would. Raises `ConfigError`
-    on an empty stratum or a bad option, `DataError` on NaN or infinity.
+    Every seed is resampled within itself (stratified), so the interval says how much further episodes would move the
+    figure, not how much further seeds would.
+
+    Args:
+        values: One array of episodes for each training seed.
+        statistic: From values [n] to a number.
+        level: Confidence, in (0, 1).
+        resamples: Number of resamples.
+        seed: Seed of the resampling.
+
+    Returns:
+        (low, high).
+
+    Raises:
+        ConfigError: A stratum is empty, or an option is out of range.
+        DataError: A value is not finite.
     """
     ranges.check_number(level, "(0, 1)", "level")
     ranges.check_count(resamples, "resamples")
@@ -70,17 +90,33 @@ def bootstrap_interval(
 def mean_interval(
     by_seed: Sequence[ArrayLike], statistic: Callable[[Float[np.ndarray, " n"]], float] = np.mean
 ) -> list[float] | None:
-    """The 95 % bootstrap interval over the episodes of each seed; None where a seed has a single one, which does not
-    say how episodes differ."""
+    """95 % bootstrap interval over the episodes of each seed.
+
+    Args:
+        by_seed: One array of episodes for each training seed.
+        statistic: From values [n] to a number.
+
+    Returns:
+        [low, high]; None where a seed has a single episode, which does not show how episodes differ.
+    """
     if any(np.size(episodes) < 2 for episodes in by_seed):
         return None
     return list(bootstrap_interval(by_seed, statistic))
 
 
 def conditional_value_at_risk(costs: ArrayLike, *, level: float = CVAR_LEVEL) -> float:
-    """Mean of the worst (largest) 1 - level share of the costs, the value on the share's edge counted in part
-    (Rockafellar and Uryasev, 2000); level 0 is the mean. Raises `ConfigError` on a level outside [0, 1) or no costs,
-    `DataError` on NaN or infinity.
+    """Conditional value at risk: mean of the largest 1 - level share of costs (Rockafellar and Uryasev, 2000).
+
+    Args:
+        costs: Costs of episodes.
+        level: In [0, 1); 0 gives the mean. The value at the edge of the tail counts in part.
+
+    Returns:
+        The mean of the tail.
+
+    Raises:
+        ConfigError: `level` is out of range, or there are no costs.
+        DataError: A cost is not finite.
     """
     ranges.check_number(level, "[0, 1)", "level")
     worst_first = np.sort(_finite(costs, "conditional_value_at_risk: costs"))[::-1]
@@ -91,16 +127,23 @@ def conditional_value_at_risk(costs: ArrayLike, *, level: float = CVAR_LEVEL) ->
 
 
 def interquartile_mean(values: ArrayLike) -> float:
-    """Mean after dropping floor(n / 4) values at each end (Agarwal et al., 2021). Raises `ConfigError` on no values,
-    `DataError` on NaN or infinity."""
+    """Mean without floor(n / 4) values at each end (Agarwal et al., 2021). Raises `ConfigError` without values,
+    `DataError` where one is not finite."""
     ordered = np.sort(_finite(values, "interquartile_mean: values"))
     cut = len(ordered) // 4
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
 def area_under_curve(scores: ArrayLike, positive: ArrayLike) -> float | None:
-    """The chance that a positive scores above a negative, ties counting half (Hanley and McNeil, 1982): the area under
-    the ROC curve. None where there are only positives or only negatives."""
+    """Area under the ROC curve: the probability that a positive scores above a negative (Hanley and McNeil, 1982).
+
+    Args:
+        scores: Scores; ties count half.
+        positive: Whether each is positive.
+
+    Returns:
+        A number in [0, 1]; None where all or none are positive.
+    """
     values, labels = _finite(scores, "area_under_curve: scores"), np.asarray(positive, bool).ravel()
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     middle_rank = (np.cumsum(counts) - (counts - 1) / 2)[place]

@@ -1,4 +1,4 @@
-"""Long arrays through a compiled function, piece by piece: all of one length, so one program, and bounded memory."""
+"""Apply a compiled function to long arrays in pieces of one length: one program, and bounded memory."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,15 @@ from numpy.typing import ArrayLike
 
 
 def in_pieces(function: Callable[[Int[np.ndarray, " size"], int], ArrayLike], *, count: int, size: int) -> np.ndarray:
-    """`function(rows, first)` of rows 0, ..., `count` - 1, `size` at a time from `first` on, joined [count, ...].
+    """Apply a function to rows 0, ..., count - 1 in pieces of equal size.
 
-    The last piece is filled up with the last row, whose copies are cut off.
+    Args:
+        function: From (rows [size], first row) to results [size, ...].
+        count: Rows.
+        size: Rows of a piece; copies of the last row fill the last piece.
+
+    Returns:
+        Results, [count, ...].
     """
     found = [
         np.asarray(function(np.minimum(np.arange(first, first + size), count - 1), first))

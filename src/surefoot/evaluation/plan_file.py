@@ -1,4 +1,4 @@
-"""The file of what a planner saw and imagined in one episode under several budgets, for the report's figure."""
+"""File of a planner's observations and plans in one episode under several budgets, for the report's figure."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,25 +21,30 @@ FIELDS = {
     "observations": Field("f", ("steps", "lanes", "numbers")),
     "plans": Field("f", ("steps", "lanes", "horizon", "numbers"), optional=True),
 }
-"""The file's arrays."""
+"""Arrays of the file."""
 
 
 @dataclass(frozen=True, eq=False)
 class Imaginings:
-    """Of one episode of the first seed."""
+    """Observations and plans of one episode of the first seed."""
 
     setting: str
-    """Of the evaluation that it was part of."""
+    """Setting of its evaluation."""
     episode: int
     asked: tuple[str, ...]
-    """The budgets."""
+    """Names of the budgets."""
     watched: Watched
-    """One lane for each."""
+    """One environment for each budget."""
 
 
 def add_plans(path: Path, new: Imaginings) -> None:
-    """Write them into the file, beside what it holds of the same episode and setting under other budgets; whatever else
-    it holds is replaced."""
+    """Write plans into the file, beside those of the same episode and setting under other budgets; other content is
+    replaced.
+
+    Args:
+        path: The file.
+        new: Observations and plans.
+    """
     with suppress(ConfigError):
         old = read_plans(path)
         kept = [lane for lane, asked in enumerate(old.asked) if asked not in new.asked]
@@ -58,7 +63,7 @@ def add_plans(path: Path, new: Imaginings) -> None:
 
 
 def read_plans(path: Path) -> Imaginings:
-    """`ConfigError` where it is not such a file."""
+    """The plans in a file. Raises `ConfigError` where there is none, or it has another form."""
     arrays = read_arrays(path, FIELDS, what="plans")
     if not arrays:
         raise ConfigError(f"{path}: expected plans, found no file; evaluate again.")

@@ -1,4 +1,4 @@
-"""PointRobotPixels measured against the exact feasible set: episodes from chosen starts, p against V*."""
+"""PointRobotPixels against the exact feasible set: episodes from chosen starts, and p against V*."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,28 +25,38 @@ from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centers, slice_poses
 from surefoot.safety.region import SLICES, score_seeds
 
 HELD_OUT_SEED, HELD_OUT_STEPS = 20_240, 6_000
-"""Of the episodes that p is scored on: the data's behaviours with a seed that no data should have."""
+"""Seed and steps of the episodes that p is scored on: the data's behaviors, with a seed that no data should have."""
 RESOLUTION, EXTENT = 61, 2.7
-"""Cells along each side of a region slice, and half its side in metres."""
+"""Cells along each side of a region slice, and half its side in meters."""
 _IMAGES_AT_ONCE = 512
 
 
 def exact_set(task: str) -> ExactSet:
-    """V* in the layout of a variant of the task."""
+    """The exact feasible set (V*) in the layout of a variant of the task."""
     return solve_point_robot(hazards=VARIANTS[task].layout.centers)
 
 
 class FirstStates(NamedTuple):
-    """Where episodes begin."""
+    """First states of episodes."""
 
     first: scan.First
     sets: tuple[str, ...]
-    """"feasible" or "infeasible", for each."""
+    """"feasible" or "infeasible", for each episode."""
 
 
 @pinned()
 def first_states(task: str, exact: ExactSet, *, feasible: int, infeasible: int) -> FirstStates:
-    """Starts drawn as PointRobot's evaluation draws them, by the exact set of the task's own layout."""
+    """Starts drawn as in PointRobot's evaluation, by the exact set of the task's layout.
+
+    Args:
+        task: Name of the variant.
+        exact: Exact feasible set.
+        feasible: Feasible starts.
+        infeasible: Infeasible starts.
+
+    Returns:
+        First states and their start sets.
+    """
     variant = VARIANTS[task]
     starts = draw_starts(exact.value, feasible=feasible, infeasible=infeasible, hazards=variant.layout.centers)
     count = feasible + infeasible  # without the fixed starts, which are PointRobot's
@@ -57,12 +67,23 @@ def first_states(task: str, exact: ExactSet, *, feasible: int, infeasible: int) 
 def evaluate_seed(
     algorithm: Algorithm, state: Any, task: str, starts: FirstStates, *, seed: int
 ) -> tuple[list[dict[str, Any]], FrameData]:
-    """(a row for each episode, its frames)."""
+    """Episodes of one seed's policy from chosen starts.
+
+    Args:
+        algorithm: The policy's algorithm.
+        state: Training state of the seed.
+        task: Name of the variant.
+        starts: First states.
+        seed: Training seed.
+
+    Returns:
+        (a row for each episode, the episodes' frames).
+    """
     return evaluate_from(algorithm, state, PURE_TASKS[task], task, first=starts.first, sets=starts.sets, seed=seed)
 
 
 def held_out(task: str) -> PixelEpisodes:
-    """Episodes of the data's behaviours in the task's layout, none of which is in the data."""
+    """New episodes of the data's behaviors in the task's layout."""
     return collect_point_robot_pixels(transitions=HELD_OUT_STEPS, seed=HELD_OUT_SEED, task=task)
 
 
@@ -70,8 +91,20 @@ def held_out(task: str) -> PixelEpisodes:
 def score_against_exact(
     algorithm: HasInfeasibility, state: Any, episodes: PixelEpisodes, exact: ExactSet
 ) -> dict[str, Any]:
-    """Area under the ROC curve of p for V* > 0 over the frames of episodes: all of them, those outside the hazards, and
-    the first frames, which the model sees without a past. Frames beyond the exact set's speeds do not count."""
+    """Area under the ROC curve of p for V* > 0.
+
+    Frames beyond the exact set's speeds do not count.
+
+    Args:
+        algorithm: Algorithm with an infeasibility.
+        state: Training state of one seed.
+        episodes: Episodes with their poses.
+        exact: Exact feasible set.
+
+    Returns:
+        Areas over all frames, over those outside hazards, and over first frames, which the model sees without a past;
+        also the number of states and the share of infeasible ones.
+    """
     sequences = by_episode(episodes.frames)
     p = infeasibility_along(algorithm, state, sequences)[sequences.there]
     known = np.abs(episodes.poses[:, 2]) <= TOP_SPEED
@@ -89,15 +122,23 @@ def score_against_exact(
 
 
 def hazard_signal(poses: Float[np.ndarray, "n 4"], exact: ExactSet) -> Float[np.ndarray, " n"]:
-    """h at poses, metres, in the exact set's layout."""
+    """h at poses, in the exact set's layout.
+
+    Args:
+        poses: (x, y, v, theta), [n, 4].
+        exact: Exact feasible set, with its hazards.
+
+    Returns:
+        h in meters, [n].
+    """
     return np.asarray(constraint(jnp.asarray(poses[:, :2]), exact.hazards))
 
 
 class PixelRegion(NamedTuple):
-    """1/2 - u over positions on the published slices, u = 1 - p, for each seed, and V* there."""
+    """p - 1/2 of each seed and V* over positions on the published slices."""
 
     learned: Float[np.ndarray, "slice seed y x"]
-    """p - 1/2: > 0 is called infeasible."""
+    """p - 1/2; > 0 is infeasible."""
     exact: Float[np.ndarray, "slice y x"]
     """Metres; > 0 is infeasible."""
     scores: dict[str, list[float]]
@@ -106,7 +147,17 @@ class PixelRegion(NamedTuple):
 
 @pinned()
 def measure_region(algorithm: HasInfeasibility, states: list[Any], task: str, exact: ExactSet) -> PixelRegion:
-    """p of single images, each seen without a past, over positions at three speeds and headings."""
+    """p of single images, without a past, over positions at three speeds and headings.
+
+    Args:
+        algorithm: Algorithm with an infeasibility.
+        states: Training states, one a seed.
+        task: Name of the variant.
+        exact: Exact feasible set.
+
+    Returns:
+        Learned and exact regions, and scores.
+    """
     variant = VARIANTS[task]
     poses = [slice_poses(*one, resolution=RESOLUTION, extent=EXTENT) for one in SLICES]
     values = np.stack([exact.value(part) for part in poses])
@@ -117,7 +168,7 @@ def measure_region(algorithm: HasInfeasibility, states: list[Any], task: str, ex
 
 
 def region_arrays(region: PixelRegion, exact: ExactSet) -> dict[str, np.ndarray]:
-    """What maps of p need, by name; beside those of `image_pictures.picture_arrays`."""
+    """Arrays of the maps of p by name, which go beside those of `image_pictures.picture_arrays`."""
     return {
         "region_learned": region.learned.astype(np.float16),
         "region_exact": region.exact.astype(np.float16),

@@ -1,8 +1,8 @@
-"""Evaluation protocols of the field: cost limits, and an episode's return and cost as scores.
+"""Evaluation protocols of the field: cost limits, and an episode's normalized return and cost.
 
 strict (FISOR): one small cost limit a task, 10 for navigation and velocity tasks, 5 for the others. dsrl (Liu et al.,
-2024, arXiv 2306.09303): the benchmark's three limits, results averaged over them. A policy that takes a budget is told
-each limit, in episodes of their own; of any other the same episodes are scored against each.
+2024, arXiv 2306.09303): the benchmark's three limits, with results averaged over them. A policy that takes a budget is
+given each limit, in episodes of its own; episodes of other policies are scored against each limit.
 """
 
 from typing import Literal
@@ -17,7 +17,18 @@ _OWN_TASKS = (1.0, 2.0, 4.0)
 
 
 def cost_limits(task: Task, protocol: ProtocolName) -> tuple[float, ...]:
-    """The limits on an episode's cost. Raises `ConfigError` where the task has none in this protocol."""
+    """Cost limits of a protocol on a task.
+
+    Args:
+        task: The task.
+        protocol: strict or dsrl.
+
+    Returns:
+        Limits on the undiscounted cost of an episode.
+
+    Raises:
+        ConfigError: The task has no limit in this protocol.
+    """
     limits = (task.cost_limit,) if protocol == "strict" else task.dsrl_cost_limits
     if protocol == "dsrl" and task.file is not None and task.cost_limit > 0:
         limits = tuple(times * task.cost_limit for times in _OWN_TASKS)
@@ -28,18 +39,34 @@ def cost_limits(task: Task, protocol: ProtocolName) -> tuple[float, ...]:
 
 
 def normalised_return(value: float, task: Task) -> float:
-    """(R - R_min) / (R_max - R_min): 0 and 1 at the task's reference returns."""
+    """Normalized return (R - R_min) / (R_max - R_min).
+
+    Args:
+        value: Undiscounted return R.
+        task: Task with its reference returns, which become 0 and 1.
+
+    Returns:
+        The normalized return.
+    """
     return (value - task.return_min) / (task.return_max - task.return_min)
 
 
 def normalised_cost(value: float, limit: float) -> float:
-    """(C + e) / (kappa + e), e = 1 only if kappa = 0: at most 1 is safe."""
+    """Normalized cost (C + e) / (kappa + e), e = 1 only if kappa = 0.
+
+    Args:
+        value: Undiscounted cost C of an episode.
+        limit: kappa.
+
+    Returns:
+        The normalized cost; at most 1 is safe.
+    """
     extra = 1.0 if limit == 0 else 0.0
     return (value + extra) / (limit + extra)
 
 
 def limit_use(algorithm: object) -> str:
-    """What an algorithm does with a limit on an episode's cost, for tables."""
+    """How an algorithm uses a limit on an episode's cost, in words for tables."""
     if isinstance(algorithm, PlansUnderBudget):
         return "given at run time"
     if isinstance(algorithm, TrainedForLimit) and algorithm.trained_limit is not None:

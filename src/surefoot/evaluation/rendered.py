@@ -1,4 +1,4 @@
-"""Episodes of an evaluation once more, in pictures: the same starts, the same noise, and so the same episodes."""
+"""Episodes of an evaluation replayed with pictures: equal starts and noise, so equal episodes."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -12,7 +12,7 @@ from surefoot.tasks import Task
 from surefoot.tasks.action_units import ActionUnits
 
 COST_COLOR = (200, 16, 46)
-"""Of the frame's border where a step has cost."""
+"""RGB color of a frame's border where a step has cost."""
 
 
 class DrawingSimulator(Protocol):
@@ -38,8 +38,21 @@ def render_episode(
     algorithm: Acts, state: PyTree[Any], simulator: DrawingSimulator, task: Task, *, seed: int, episode: int,
     every: int = 1, num_envs: int = 1,
 ) -> RenderedEpisode:  # fmt: skip
-    """Episode `episode` of training seed `seed`, whose `state` has no seed axis: a frame every `every` steps, with a
-    red border where a step since the last frame has cost. `num_envs`: that each seed had when the episode was measured.
+    """Replay an episode of an evaluation with pictures; a red border marks frames since whose predecessor there was
+    cost.
+
+    Args:
+        algorithm: The policy's algorithm.
+        state: Training state of the seed.
+        simulator: Simulator that draws.
+        task: Task of the evaluation.
+        seed: Training seed.
+        episode: Number of the episode.
+        every: Steps between frames.
+        num_envs: Environments of the seed when the episode was measured.
+
+    Returns:
+        Frames and figures of the episode.
     """
     filmed = _Filmed(simulator, task, num_envs=num_envs, every=every)
     found = roll_out_alone(

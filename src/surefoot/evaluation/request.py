@@ -1,4 +1,4 @@
-"""How a run is measured: what is asked for, and the evaluation that fits the run's task and algorithm."""
+"""Request to measure a run, and the evaluation that fits the run's task and algorithm."""
 
 import dataclasses
 import os
@@ -31,13 +31,13 @@ from surefoot.types import FORMERLY
 
 
 def default_workers() -> int:
-    """A process for each core."""
+    """Number of the machine's cores."""
     return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRequest(Ranged):
-    """How to measure a run. What the run's task or algorithm does not read is refused."""
+    """Options of an evaluation. Those that the run's task or algorithm does not read are refused."""
 
     episodes: Annotated[int | None, Range("[1, 10^7]")] = None
     """Episodes of each seed: 20 on a simulator's task and on SafePendulum, 256 on a task of images (of PointRobotPixels
@@ -104,7 +104,7 @@ ROUTES: Routes = {
     "budgets": _COMMON | _BUDGETS,
     "budgets in a simulator": _COMMON | _BUDGETS | {"workers"},
 }
-"""How a run is measured -> the options that are read. What acts differently is asked of the algorithm."""
+"""Way to measure a run -> the options that are read. Abilities of the algorithm decide on further ones."""
 
 
 def evaluate_run(
@@ -117,20 +117,23 @@ def evaluate_run(
     open_environment: OpenEnvironment | None = None,
     faults: Faults | None = None,
 ) -> dict[str, Any]:
-    """Measure a run, write what was found into it, and return its summary.
+    """Measure a run and write the results into its folder.
 
     Args:
-        run: Its folder.
+        run: Folder of the run.
         request: What to measure.
-        dataset: Its data, where they were read already.
+        dataset: Training data of the run, where they were read already.
         given: Options that the user named, which are refused where nothing reads them.
-        observer: Hears of progress and remarks.
-        open_environment: Opens environments instead of the task's own.
-        faults: What is wrong with the request so far.
+        observer: Receives progress and remarks.
+        open_environment: Opens environments in place of the task's own.
+        faults: Faults of the request found so far.
+
+    Returns:
+        The run's summary.
 
     Raises:
-        ConfigError: Where the run cannot be measured so.
-        NotKeptError: Where the results could not be written; it holds them.
+        ConfigError: The run cannot be measured so.
+        NotKeptError: The results could not be written; it holds them.
     """
     overrides = acting_overrides(request)
     with faults or Faults() as gathered:
@@ -183,10 +186,20 @@ def route_of(
     loaded: LoadedRun, under: BudgetRequest, *, task: Task | None = None, elsewhere: bool = False,
     by_protocol_limits: bool = False,
 ) -> str:  # fmt: skip
-    """How the run is measured: a key of `ROUTES`.
+    """Way to measure a run.
 
-    `task`: instead of the run's, which knows logs alone. `elsewhere`: in environments that the caller opens.
-    `by_protocol_limits`: the user named a protocol, whose limits a planner is given where no budget was.
+    Args:
+        loaded: The run.
+        under: Requested budgets.
+        task: Task with an environment, in place of a run's task of logs alone; None: the run's.
+        elsewhere: The caller opens environments.
+        by_protocol_limits: The user named a protocol, whose limits a planner takes where no budget is given.
+
+    Returns:
+        A key of `ROUTES`.
+
+    Raises:
+        ConfigError: The task has no environment.
     """
     task = loaded.config.known_task() if task is None else task
     if task.environment is None and not elsewhere:
@@ -229,5 +242,5 @@ def _check_route(
 
 
 def acting_overrides(request: EvaluationRequest) -> dict[str, Any]:
-    """The options that were given among those that change how the policy acts."""
+    """Given options that change how the policy acts, by name."""
     return given_overrides(request, ("extraction", "margin", "num_candidates", "target_return", *MARGINS))

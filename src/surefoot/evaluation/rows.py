@@ -1,6 +1,6 @@
-"""The row of an episode: its columns, how one is made, and how files of rows are read and added to.
+"""The row of an episode: its columns, how it is made, and how files of rows are read and appended to.
 
-Every evaluation keeps rows of this one kind; which of the optional columns are there depends on what was measured.
+Every evaluation keeps rows of this kind; the optional columns depend on what was measured.
 """
 
 import os
@@ -57,10 +57,10 @@ EpisodeRow = TypedDict(
         "step_seconds": NotRequired[float],
     },
 )
-"""An episode, its columns in the order of the files. Files may have more."""
+"""Columns of an episode in the order of the files. Files may have more."""
 COLUMNS = tuple(EpisodeRow.__annotations__)
 UNDER_BUDGET = ("setting", "asked", "ratio", "budget", "discounted_cost", "exceeded", "lanes", "step_seconds")
-"""Columns that each row of an evaluation under budgets has."""
+"""Columns of every row of an evaluation under budgets."""
 
 
 def episode_row(
@@ -75,10 +75,13 @@ def episode_row(
 
     Args:
         method: Columns that all rows of an evaluation share: the task, the algorithm, the setting.
-        episode_return: Column "return".
-        normalised_by: The task by whose reference returns the return is normalized, if it is.
-        limit: What the cost is normalized by, if it is.
-        columns: What else was measured.
+        episode_return: Undiscounted return, column "return".
+        normalised_by: Task whose reference returns normalize the return; None: no such column.
+        limit: Limit that normalizes the cost; None: no such column.
+        columns: Further columns.
+
+    Returns:
+        The row.
     """
     found = {**method, **columns, "return": episode_return}
     if normalised_by is not None:
@@ -89,8 +92,16 @@ def episode_row(
 
 
 def against_limits(rows: Sequence[Mapping[str, Any]], limits: Sequence[float], protocol: str) -> list[dict[str, Any]]:
-    """The rows once for each cost limit of a protocol, scored against it; those whose policy was told a limit against
-    that alone."""
+    """Rows scored against each cost limit of a protocol; a row whose policy was given a limit against that one only.
+
+    Args:
+        rows: Rows of episodes.
+        limits: Limits on the undiscounted cost of an episode.
+        protocol: Name of the protocol.
+
+    Returns:
+        Rows with "protocol", "limit" and "normalised_cost".
+    """
     return [
         _ordered({**row, "protocol": protocol, "limit": limit, "normalised_cost": normalised_cost(row["cost"], limit)})
         for limit in limits
@@ -112,8 +123,22 @@ def read_episodes(
     cut_end: bool = False,
     size: int | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows of a file, which all have the columns that are needed. Other arguments are those of
-    `json_files.read_rows`. Raises `ConfigError`."""
+    """Read the rows of a file.
+
+    Args:
+        path: The file.
+        what: What it is expected to hold, for errors.
+        advice: Advice at the end of errors.
+        needs: Columns that every row must have.
+        cut_end: Skip a half-written last line.
+        size: Bytes to read; None: all.
+
+    Returns:
+        The rows.
+
+    Raises:
+        ConfigError: The file does not hold such rows.
+    """
     rows: list[dict[str, Any]] = read_rows(path, EpisodeRow, what=what, advice=advice, cut_end=cut_end, size=size)
     for number, row in enumerate(rows, 1):
         if absent := [name for name in needs if name not in row]:
@@ -122,15 +147,23 @@ def read_episodes(
 
 
 def evaluation_rows_of(run: Path) -> list[dict[str, Any]]:
-    """The rows of a run's evaluation; empty where there was none. `ConfigError` where they cannot be read."""
+    """Rows of a run's evaluation; empty where there was none. Raises `ConfigError` where they cannot be read."""
     file = kept(run, "evaluation", "episodes.jsonl")
     return [] if file is None else read_episodes(file)
 
 
 def read_budget_rows(path: Path, *, size: int | None = None) -> list[dict[str, Any]]:
-    """The rows of evaluations under budgets, in the first `size` bytes of a file; empty where there were none.
+    """Read rows of evaluations under budgets; a half-written last line is skipped.
 
-    A last line that a kill left half-written is passed over. `ConfigError` where another line is not a row.
+    Args:
+        path: The file.
+        size: Bytes to read; None: all.
+
+    Returns:
+        The rows; empty where there is no file.
+
+    Raises:
+        ConfigError: A line is not such a row.
     """
     if not path.exists():
         return []
@@ -141,8 +174,16 @@ def read_budget_rows(path: Path, *, size: int | None = None) -> list[dict[str, A
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add rows to the end of a file, all or none, and wait until they lie on the disk; a half-written last line is cut
-    off first. Raises `OSError` that names the file."""
+    """Append rows to a file, all or none, and wait until they lie on the disk; a half-written last line is removed
+    first.
+
+    Args:
+        path: The file.
+        rows: Rows of JSON values.
+
+    Raises:
+        OSError: They could not be written; it names the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with Naming(path, path), path.open("a+b", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)

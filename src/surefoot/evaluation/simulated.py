@@ -1,4 +1,4 @@
-"""Rollouts for a protocol: all training seeds in one vector environment, a record for each episode."""
+"""Rollouts in simulators: all training seeds in one vector environment, a record for each episode."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from surefoot.rollouts.acting import Budgets
 from surefoot.tasks.action_units import ActionUnits
 
 ENVS_PER_SEED = 10
-"""At most; episodes beyond follow in the same environments."""
+"""Most environments a seed; further episodes follow in the same environments."""
 
 
 class Episode(NamedTuple):
@@ -36,11 +36,11 @@ class Episode(NamedTuple):
 
 
 class Rollouts(NamedTuple):
-    """The episodes, seed after seed, and where the time went."""
+    """Episodes, seed after seed, and the time that they took."""
 
     episodes: list[Episode]
     steps: int
-    """Environment steps, those of discarded beginnings included."""
+    """Environment steps, with those of discarded beginnings."""
     policy_seconds: float
     """Wall time in the policy, compilation included."""
     simulator_seconds: float
@@ -48,7 +48,16 @@ class Rollouts(NamedTuple):
 
 
 def envs_for(*, seeds: int, episodes: int, most_per_seed: int = ENVS_PER_SEED) -> int:
-    """Environments that `roll_out_simulator` wants."""
+    """Number of environments for `roll_out_simulator`.
+
+    Args:
+        seeds: Training seeds.
+        episodes: Episodes of each.
+        most_per_seed: Most environments a seed.
+
+    Returns:
+        The number of environments.
+    """
     return seeds * min(episodes, most_per_seed)
 
 
@@ -66,11 +75,24 @@ def roll_out_simulator(
     on_progress: Callable[[int, int], None] | None = None,
     on_step: host.OnStep | None = None,
 ) -> Rollouts:
-    """`episodes` of every seed. `states` has a leading seed axis in the order of `seeds`, `env` a multiple of their
-    number of environments. `shape`: of an observation, where the policy reads images, which the environment has flat.
-    `units`: of a task whose actions have rate limits. `budget`: what the policy is told that an episode may cost, as
-    known at each step of the horizon, by its `discount`. `on_progress(done, total)` counts episodes; `on_step` hears of
-    every step."""
+    """Roll out episodes of every seed in simulators.
+
+    Args:
+        algorithm: The policies' algorithm.
+        states: States with a leading seed axis in the order of `seeds`.
+        env: Environments, a multiple of the number of seeds.
+        seeds: Training seeds.
+        episodes: Episodes of each seed.
+        shape: Shape of an observation, for a policy on images, which the environment returns flat.
+        units: Units of actions with rate limits, or None.
+        budget: Budget that the policy is given, as known at each step of the horizon, [t].
+        discount: Discount of the budget, per environment step.
+        on_progress: Called with (episodes done, episodes in all).
+        on_step: Called after every step.
+
+    Returns:
+        The episodes and times.
+    """
     budgets = None
     if budget is not None:
         totals = np.tile(budget, (env.num_envs, 1))
@@ -93,8 +115,23 @@ def roll_out_alone(
     shape: tuple[int, ...] | None = None,
     units: ActionUnits | None = None,
 ) -> Episode:
-    """One episode of `roll_out_simulator`, with as many environments as its seed had, the others idle: products of
-    matrices round by their number of rows, and an episode can hang on the last bit. `state` has no seed axis."""
+    """Repeat one episode of `roll_out_simulator`.
+
+    It runs among as many environments as its seed had, the others idle: matrix products round by their number of rows,
+    and an episode can depend on the last bit.
+
+    Args:
+        algorithm: The policy's algorithm.
+        state: Training state of the seed.
+        env: Environments, as many as the seed had.
+        seed: Training seed.
+        episode: Number of the episode.
+        shape: Shape of an observation, for a policy on images.
+        units: Units of actions with rate limits, or None.
+
+    Returns:
+        The episode.
+    """
     queue = np.full((env.num_envs, 1), IDLE)
     queue[episode % env.num_envs] = episode
     states = jax.tree.map(lambda leaf: leaf[None], state)

@@ -1,6 +1,6 @@
-"""The first states of PointRobot's evaluation: the same for every algorithm and seed.
+"""First states of PointRobot's evaluation, equal for every algorithm and seed.
 
-Floors below do not know the exact feasible set, so it comes in as a function from poses to values.
+This floor does not know the exact feasible set, so it comes in as a function from poses to values.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from surefoot.numerics import pinned
 from surefoot.ranges import check_count
 
 FEASIBLE_VALUE = -0.05
-"""A feasible start has at most this exact value, metres: what lies between it and 0 is too near to call."""
+"""Largest exact value of a feasible start, in meters; between it and 0 a start is too close to call."""
 
 ExactValue = Callable[[Float[np.ndarray, "n pose"]], Float[np.ndarray, " n"]]
 """V* in metres at poses (x, y, v, theta), with slow actuators (x, y, v, theta, a); > 0 where a violation cannot be
@@ -29,11 +29,11 @@ _MOST_DRAWS = 1000
 
 
 class Starts(NamedTuple):
-    """First poses, set after set: feasible, infeasible, fixed."""
+    """First poses, start set after start set: feasible, infeasible, fixed."""
 
     poses: Float[np.ndarray, "n pose"]
     sets: tuple[str, ...]
-    """Name of the set that each pose belongs to."""
+    """Start set of each pose."""
     episodes: tuple[int, ...]
     """Number of each pose within its set."""
 
@@ -47,11 +47,20 @@ def draw_starts(
     hazards: Float[np.ndarray, "hazards 2"] = point_robot.HAZARDS,
     robot: point_robot.Robot = point_robot.POINT_ROBOT,
 ) -> Starts:
-    """Starts from the reset distribution of the robot's data: `feasible` ones of exact value <= -0.05 m, `infeasible`
-    ones of exact value > 0 that are not inside a hazard yet, and the two fixed ones. `hazards` are the centres of those
-    that `exact_value` is about, metres.
+    """Draw starts from the reset distribution of the robot's data. Fewer starts are the first of more.
 
-    Fewer starts are the first of more. Raises `ConfigError` on a negative number, or none at all of a set wanted.
+    Args:
+        exact_value: V* of poses, in meters.
+        feasible: Starts with V* <= -0.05 m.
+        infeasible: Starts with V* > 0 that are not inside a hazard yet.
+        hazards: Centers of the hazards that `exact_value` is about, in meters, [hazards, 2].
+        robot: The robot, with its two fixed starts.
+
+    Returns:
+        The starts.
+
+    Raises:
+        ConfigError: A number is out of range, or too few starts of a set were found.
     """
     for name, number in (("feasible", feasible), ("infeasible", infeasible)):
         check_count(number, f"{name} starts", "[1, 10^7]")
@@ -86,5 +95,14 @@ def is_infeasible_start(
     value: Float[np.ndarray, " n"],
     hazards: Float[np.ndarray, "hazards 2"] = point_robot.HAZARDS,
 ) -> np.ndarray:
-    """Where a violation is unavoidable but has not begun: exact value > 0 and h <= 0."""
+    """Whether a violation is unavoidable but has not begun: V* > 0 and h <= 0.
+
+    Args:
+        poses: First poses, [n, pose].
+        value: V* of the poses, in meters, [n].
+        hazards: Centers of the hazards, in meters, [hazards, 2].
+
+    Returns:
+        Flags, [n].
+    """
     return (value > 0) & (np.asarray(point_robot.constraint(jnp.asarray(poses[:, :2]), hazards)) <= 0)

@@ -1,4 +1,4 @@
-"""One summarizer for the rows of every evaluation: figures of the groups that a column tells apart, as JSON values.
+"""One summarizer for the rows of every evaluation: figures of groups of rows, as JSON values.
 
 A figure is a statistic of a quantity, and its key names both: "return_mean", "exceeded_interval". Means and shares are
 over all episodes of a group; "..._per_seed" holds them for each seed. Intervals are of 95 %: Wilson's for shares, a
@@ -18,9 +18,9 @@ from surefoot.evaluation.metrics import conditional_value_at_risk, interquartile
 Row = Mapping[str, Any]
 Figures = dict[str, Any]
 TOLERATED = 1.1
-"""Of the budget: an episode of at most so much counts as nearly within it."""
+"""Share of the budget up to which an episode counts as nearly within it."""
 METHOD = ("task", "algorithm", "data", "extraction", "protocol", "setting")
-"""Columns that tell methods apart; rows of two are never pooled."""
+"""Columns that identify a method; rows of two methods are never pooled."""
 SHARES: Mapping[str, Callable[[Row], bool]] = {
     "violation_free": lambda row: row["violating_steps"] == 0,
     "goal": lambda row: bool(row["reached_goal"]),
@@ -29,14 +29,14 @@ SHARES: Mapping[str, Callable[[Row], bool]] = {
     "exceeded": lambda row: bool(row["exceeded"]),
     "nearly_within": lambda row: row["cost"] <= TOLERATED * row["budget"],
 }
-"""Quantities that an episode has or has not; all others are columns."""
+"""Quantities that are true or false of an episode; all others are columns."""
 _EPISODE = ("seed", "episode", "return", "cost", "length")
 NUMBERS: Mapping[str, tuple[str, ...]] = {
     "start": (*_EPISODE, "violating_steps"),
     "limit": (*_EPISODE, "limit", "normalised_return", "normalised_cost"),
     "asked": (*_EPISODE, "discounted_cost"),
 }
-"""Column that tells groups apart -> columns that each row has as numbers."""
+"""Grouping column -> columns that each row has as numbers."""
 _START = {
     "violation_free": "rate", "return": "mean iqm", "violating_steps": "mean", "goal": "rate", "length": "mean",
     "cost": "mean cvar",
@@ -92,18 +92,21 @@ def summarize(rows: Sequence[Row], *, by: str) -> dict[Any, Figures]:
     """Figures of each group of rows of one method.
 
     Args:
-        rows: Of episodes.
-        by: The column that tells groups apart: "start" (start sets), "limit" (cost limits), "asked" (budgets).
+        rows: Rows of episodes.
+        by: Grouping column: "start" (start sets), "limit" (cost limits), "asked" (budgets).
+
+    Returns:
+        Value of the column -> figures.
 
     Raises:
-        DataError: For no rows, a missing or non-finite value, an episode twice, or rows of several methods.
+        DataError: There are no rows, a missing or non-finite value, an episode twice, or rows of several methods.
     """
     check_rows(rows, by=by)
     return {value: figures_of(group, _WANTED[by]) for value, group in groups(rows, by=by).items()}
 
 
 def groups(rows: Sequence[Row], *, by: str) -> dict[Any, list[Row]]:
-    """The rows by a column, in the order in which its values come."""
+    """Rows by the values of a column, in the order in which the values occur."""
     found: dict[Any, list[Row]] = {}
     for row in rows:
         found.setdefault(row[by], []).append(row)
@@ -111,12 +114,20 @@ def groups(rows: Sequence[Row], *, by: str) -> dict[Any, list[Row]]:
 
 
 def seeds_of(rows: Sequence[Row]) -> list[int]:
-    """The training seeds that rows are of, smallest first."""
+    """Training seeds of rows, in ascending order."""
     return sorted({int(row["seed"]) for row in rows})
 
 
 def figures_of(rows: Sequence[Row], wanted: Mapping[str, str]) -> Figures:
-    """The figures of rows; `wanted` maps each quantity to its statistics."""
+    """Figures of rows.
+
+    Args:
+        rows: Rows of episodes.
+        wanted: Quantity -> names of its statistics, separated by spaces.
+
+    Returns:
+        "QUANTITY_STATISTIC" -> figure.
+    """
     by_seed = [[row for row in rows if row["seed"] == seed] for seed in seeds_of(rows)]
     found: Figures = {}
     for quantity, statistics in wanted.items():
@@ -128,7 +139,7 @@ def figures_of(rows: Sequence[Row], wanted: Mapping[str, str]) -> Figures:
 
 
 def check_rows(rows: Sequence[Row], *, by: str) -> None:
-    """Raise `DataError` where rows cannot be summarized by a column; see `summarize`."""
+    """Raise `DataError` where rows cannot be summarized by a column, as `summarize` says."""
     if not rows:
         raise DataError("evaluation rows: expected at least one episode, found none.")
     seen = set()
@@ -148,7 +159,7 @@ def check_rows(rows: Sequence[Row], *, by: str) -> None:
 
 
 def check_number(row: Row, column: str, index: int) -> None:
-    """`DataError` where a column of a row is missing, or no finite number."""
+    """Raise `DataError` where a column of a row is missing, or not a finite number."""
     value = row.get(column)
     if not isinstance(value, int | float | np.number) or not np.isfinite(value):
         raise DataError(f"evaluation rows: key '{column}' of row {index}: expected a finite number, found {value!r}.")
@@ -165,7 +176,7 @@ def _check_start(row: Row, index: int) -> None:
 
 
 def start_figures(rows: Sequence[Row]) -> dict[str, Figures]:
-    """Figures of each start set, {start: figures}; those of "per_seed" are in the order of "seeds"."""
+    """Figures of each start set; those of "per_seed" are in the order of "seeds"."""
     return {start: _start(group, summary) for (start, summary), group in zip(
         summarize(rows, by="start").items(), groups(rows, by="start").values(), strict=True)}  # fmt: skip
 
@@ -185,10 +196,18 @@ def _start(rows: Sequence[Row], figures: Figures) -> Figures:
 def fixed_start_figures(
     rows: Sequence[Row], poses: Sequence[Sequence[float]], *, start: str = "fixed"
 ) -> list[dict[str, Any]]:
-    """One record for each fixed start, with a list over seeds of what happened there.
+    """A record for each fixed start, with lists over seeds.
 
-    Episode k of each seed began at `poses[k]` (x, y, v, theta). "max_violation_m" is how deep the robot went into a
-    hazard, metres, 0 where it did not. `DataError` where an episode of a pose is missing.
+    Args:
+        rows: Rows of episodes; episode k of each seed began at `poses[k]`.
+        poses: Fixed starts, (x, y, v, theta).
+        start: Name of the start set.
+
+    Returns:
+        Records; "max_violation_m" is how deep the robot went into a hazard, in meters, 0 where it did not.
+
+    Raises:
+        DataError: A pose has no episode.
     """
     records = []
     for index, pose in enumerate(poses):
@@ -245,7 +264,8 @@ def _safe_seeds(figures: Figures) -> Figures:
 
 
 def budget_figures(rows: Sequence[Row]) -> Figures:
-    """Figures of an evaluation under budgets: a record for each budget, smallest first, and what they say together."""
+    """Figures of an evaluation under budgets: a record for each budget, smallest first, and figures over all
+    budgets."""
     try:
         summaries = summarize(rows, by="asked")
         records = sorted(

@@ -1,4 +1,4 @@
-"""What a run must reach, as quickstart, the robots and the protocols state it."""
+"""Acceptance targets of a run: quickstart, the robots, the protocols."""
 
 from surefoot.envs.point_robot import ROBOTS
 
@@ -13,8 +13,8 @@ FALSE_SAFE_RATE = 0.03
 VIOLATION_FREE_RATE = 0.99
 RETURN_MEAN = 2.5
 SAFE_STARTS, TIGHT_STARTS = zip(*(robot.fixed_starts for robot in ROBOTS.values()), strict=True)
-"""Of each robot: from the first the goal is reached without violation; from the second, where the exact value is only
--0.05 m, a violation stays within TIGHT_VIOLATION."""
+"""Fixed starts of each robot. From the first the goal is reached without violation. From the second, whose exact value
+is only -0.05 m, a violation stays within TIGHT_VIOLATION."""
 TIGHT_VIOLATION = 0.05
 """Metres."""
 

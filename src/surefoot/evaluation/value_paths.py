@@ -1,4 +1,4 @@
-"""V_h along logged episodes: what a run's values say before and in a violation, whatever the task."""
+"""V_h along logged episodes: a run's values before and in a violation, for any task."""
 
 from typing import Any, NamedTuple
 
@@ -16,10 +16,10 @@ MOST = 2
 
 
 class ValuePath(NamedTuple):
-    """A logged episode."""
+    """V_h along one logged episode."""
 
     number: int
-    """Of the file's complete episodes."""
+    """Number among the file's complete episodes."""
     values: Float[np.ndarray, "seed t"]
     """V_h of the states left."""
     violating: Bool[np.ndarray, " t"]
@@ -28,10 +28,18 @@ class ValuePath(NamedTuple):
 
 @pinned()
 def value_paths(algorithm: HasFeasibleValue, states: Any, dataset: Dataset) -> list[ValuePath]:
-    """V_h of every seed along the first episodes with a violation that begin without one, and the longest without any.
+    """V_h along the first episodes with a violation that begin without one, and along the longest without any.
 
-    `states` have a leading seed axis. Empty where there are no complete episodes. Raises `OutputError` where networks
-    overflow.
+    Args:
+        algorithm: Algorithm with a feasible value.
+        states: States with a leading seed axis.
+        dataset: Logged episodes.
+
+    Returns:
+        Paths; empty without complete episodes.
+
+    Raises:
+        OutputError: The networks overflow.
     """
     starts, steps = dataset.episode_starts, dataset.violating_steps
     violating = dataset.violating
@@ -42,7 +50,15 @@ def value_paths(algorithm: HasFeasibleValue, states: Any, dataset: Dataset) -> l
 
 
 def feasible_margins(algorithm: HasFeasibleValue, states: Any) -> Float[np.ndarray, " seed"]:
-    """A state counts as feasible where V_h is at most minus this; 0 where the policy asks for none."""
+    """Margin m of each seed: a state is feasible where V_h is at most -m; 0 where the policy uses none.
+
+    Args:
+        algorithm: Algorithm with a feasible value.
+        states: States with a leading seed axis.
+
+    Returns:
+        Margins, [seed], in units of h.
+    """
     if not isinstance(algorithm, ActsFeasibly):
         return np.zeros(len(jax.tree.leaves(states)[0]))
     return np.asarray(jax.lax.map(algorithm.feasible_margin, states))

@@ -1,1 +1,1 @@
-"""A run's folder as everything above training reads and writes it: states, data, summary, files of an evaluation."""
+"""A run's folder for everything above training: states, data, summary, files of an evaluation."""

@@ -1,7 +1,7 @@
 """The files of an evaluation and the summary that goes with them: one set, of which a reader accepts no mixture.
 
-summary.json is replaced last. Under "files" it says of each part of the evaluation ("evaluation", "evaluation_TASK",
-"budgets", "rollouts") which files belong to it, with their sizes and hashes.
+summary.json is replaced last. Under "files" it lists for each part of the evaluation ("evaluation", "evaluation_TASK",
+"budgets", "rollouts") its files with sizes and hashes.
 """
 
 import re
@@ -18,17 +18,17 @@ from surefoot.runs.loaded import FOLDER
 from surefoot.runs.summary import SUMMARY, merged_summary, read_summary
 
 FILES = "files"
-"""The summary's key."""
+"""Key of the summary that lists the files."""
 GROWING = ("budget_episodes.jsonl",)
-"""Files that rows are only added to: their beginning belongs to the summary, the rest to an evaluation that was not
-finished."""
+"""Files to which rows are only appended: their beginning belongs to the summary, the rest to an unfinished
+evaluation."""
 
 
 _NAMES = re.compile(r"[\w-]+(\.[\w-]+)*\.(jsonl|npz|gif)")
 
 
 class NotKeptError(SurefootError):
-    """An evaluation that could not be written; it holds what was found, so that it can be printed."""
+    """An evaluation that could not be written; `summary` holds its results, so that they can be printed."""
 
     def __init__(self, message: str, summary: dict[str, Any]) -> None:
         super().__init__(message)
@@ -43,10 +43,20 @@ def keep(
     without: Collection[str] = (),
     grown: Mapping[str, Mapping[str, bytes]] | None = None,
 ) -> dict[str, Any]:
-    """Write the files (name -> content) of parts of an evaluation, replacing the earlier ones of each part, and merge
-    `changes` into the summary, leaving `without` out; returns the summary. `grown`: contents that are there already.
+    """Write the files of parts of an evaluation, and merge its figures into the summary, as one set.
 
-    Raises `NotKeptError` where they cannot be written; what was there then still is.
+    Args:
+        run: Folder of the run.
+        parts: Part -> (file name -> content); the earlier files of each part are replaced.
+        changes: Entries of the summary.
+        without: Keys that leave the summary.
+        grown: Part -> (file name -> content) of files that are written already.
+
+    Returns:
+        The summary.
+
+    Raises:
+        NotKeptError: The files could not be written; the earlier ones are unchanged.
     """
     summary = merged_summary(run, changes, without=without)
     before = listed(summary, run)
@@ -66,15 +76,24 @@ def keep(
 
 
 def unwritten(error: OSError, place: Path) -> str:
-    """The sentence of an evaluation that could not be written."""
+    """Sentence about an evaluation that could not be written; `place` stands for a file that the error does not
+    name."""
     what = "no space left on the disk; free some" if error.errno in FULL else (error.strerror or str(error)).lower()
     return f"{error.filename or place}: the evaluation could not be written ({what}); then evaluate again."
 
 
 def listed(summary: Mapping[str, Any], run: Path) -> dict[str, dict[str, Mark]]:
-    """Which files belong to each part of an evaluation, as the summary says; empty for runs of earlier versions.
+    """Files of each part of an evaluation, as the summary lists them.
 
-    Raises `ConfigError` where it says something else.
+    Args:
+        summary: Content of summary.json.
+        run: Folder of the run, for errors.
+
+    Returns:
+        Part -> (file name -> size and hash); empty for runs of earlier versions.
+
+    Raises:
+        ConfigError: The list has another form.
     """
     place, again = f"{run / SUMMARY}: {FILES}", "evaluate again"
     found: dict[str, dict[str, Mark]] = check_json(
@@ -87,9 +106,18 @@ def listed(summary: Mapping[str, Any], run: Path) -> dict[str, dict[str, Mark]]:
 
 
 def kept(run: Path, part: str, name: str) -> Path | None:
-    """The file of a part of an evaluation; None where there is none that belongs to it.
+    """Path of a file of an evaluation's part.
 
-    Raises `ConfigError` where it is not the one that the run's summary was made with.
+    Args:
+        run: Folder of the run.
+        part: Part of the evaluation.
+        name: Name of the file.
+
+    Returns:
+        The path; None where no file belongs to the part.
+
+    Raises:
+        ConfigError: The file is not the one that the run's summary was made with.
     """
     if not _NAMES.fullmatch(name):
         raise ConfigError(f"{run / SUMMARY}: expected names of an evaluation's files, found {name!a:.60}.")
@@ -107,6 +135,6 @@ def kept(run: Path, part: str, name: str) -> Path | None:
 
 
 def kept_size(run: Path, part: str, name: str) -> int | None:
-    """How many bytes of a file that grows belong to the summary; None where it does not say."""
+    """Bytes of a growing file that belong to the summary; None where the summary does not list it."""
     found = listed(read_summary(run), run).get(part, {}).get(name)
     return None if found is None else found.size

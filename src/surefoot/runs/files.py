@@ -1,4 +1,4 @@
-"""Arrays of a run's folder: NPZ files that are written at once and read as declared."""
+"""NPZ files of a run's folder, written in one step and read as declared."""
 
 import io
 from collections.abc import Mapping
@@ -12,21 +12,35 @@ from surefoot.files import write_whole
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """An .npz file in one step."""
+    """Write an .npz file in one step.
+
+    Args:
+        path: The file.
+        arrays: Arrays by name.
+    """
     write_whole(path, npz_content(arrays))
 
 
 def npz_content(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Arrays as the content of an .npz file."""
+    """Content of an .npz file with these arrays."""
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)
     return file.getvalue()
 
 
 def read_arrays(path: Path, *groups: Mapping[str, Field], what: str = "arrays") -> dict[str, np.ndarray]:
-    """The arrays of such a file that `groups` declare, each group as a whole or not at all; empty where there is none.
+    """Read the declared arrays of an .npz file.
 
-    Raises `ConfigError` where it cannot be read as `what`.
+    Args:
+        path: The file.
+        groups: Name -> dtype and axes; each group is there as a whole or not at all.
+        what: What the file is expected to hold, for errors.
+
+    Returns:
+        Arrays by name; empty where there is no file.
+
+    Raises:
+        ConfigError: The file cannot be read so.
     """
     if not path.exists():
         return {}

@@ -1,4 +1,4 @@
-"""All seeds of a trained run, as the commands that measure it need them."""
+"""All seeds of a trained run, for the commands that evaluate it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,33 +14,52 @@ from surefoot.runs.origin import check_spec
 from surefoot.training import LoadedPolicy, RunConfig, RunDirectory, load_policy
 
 FOLDER = "evaluation"
-"""In the run's folder: what an evaluation leaves beside the summary."""
+"""Folder of the run that holds an evaluation's files; its figures are in the summary."""
 MARGINS = ("cost_margin", "margin_level")
-"""Hyper-parameters of a planner under budgets that need no training and may be given to each command."""
+"""Hyper-parameters of a planner under budgets that need no training, and that each command accepts."""
 
 
 class LoadedRun(NamedTuple):
-    """All seeds of a run."""
+    """All seeds of a run, loaded from its latest checkpoint."""
 
     directory: RunDirectory
     config: RunConfig
     algorithm: Algorithm
     states: Any
-    """With a leading seed axis."""
+    """States with a leading seed axis."""
     step: int
     """Updates trained."""
     sha256: str = ""
-    """Of the checkpoint's arrays."""
+    """SHA-256 of the checkpoint's arrays."""
 
 
 def given_overrides(options: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Those of a command's options that were given (None: not) and so take the place of the run's hyper-parameters."""
+    """Hyper-parameters that a command's options override.
+
+    Args:
+        options: Options of a command; None: not given.
+        names: Names of hyper-parameters among them.
+
+    Returns:
+        The given values by name.
+    """
     given = {name: getattr(options, name) for name in names}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def load_run(path: Path, overrides: dict[str, Any]) -> LoadedRun:
-    """The states of all seeds, and the algorithm with `overrides`, which it must know (`ConfigError`)."""
+    """Load all seeds of a run.
+
+    Args:
+        path: Folder of the run.
+        overrides: Hyper-parameters that replace the run's.
+
+    Returns:
+        States of all seeds, and the algorithm with `overrides`.
+
+    Raises:
+        ConfigError: The folder holds no such run, or the algorithm does not have such a hyper-parameter.
+    """
     directory = RunDirectory(path)
     config = directory.read_config()
     check_spec(directory, config)

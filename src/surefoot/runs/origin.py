@@ -1,4 +1,4 @@
-"""Whether a run's configuration, checkpoint, summary and data are of one training."""
+"""Checks that a run's configuration, checkpoint, summary and data are of one training."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from surefoot.training import RunConfig, RunDirectory
 
 
 def check_spec(run: RunDirectory, config: RunConfig) -> None:
-    """Raise `ConfigError` where a run's data have other shapes or horizons than its task."""
+    """Raise `ConfigError` where the shapes or the horizon of a run's data differ from its task's."""
     task = config.known_task()
     expected, found = as_json(dataclasses.asdict(task.spec)), as_json(dataclasses.asdict(config.spec))
     if expected != found:
@@ -18,7 +18,16 @@ def check_spec(run: RunDirectory, config: RunConfig) -> None:
 
 
 def check_origin(run: RunDirectory, config: RunConfig, summary: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` where the configuration is not that of the run's task, of its checkpoint and its summary."""
+    """Check that a run's configuration agrees with its task, its checkpoint and its summary.
+
+    Args:
+        run: Folder of the run.
+        config: Its configuration.
+        summary: Its summary.
+
+    Raises:
+        ConfigError: They are of different trainings.
+    """
     check_spec(run, config)
     try:
         latest = run.latest()

@@ -1,4 +1,4 @@
-"""Whether a folder may be written to by a training: new, empty, or a run to go on with."""
+"""Checks of a folder that training is to write to: it is new, empty, or holds a run to resume."""
 
 from pathlib import Path
 
@@ -7,17 +7,23 @@ from surefoot.training import RunDirectory
 
 
 def visible(folder: Path) -> list[Path]:
-    """What lies in a folder, without locks and half-written files; nothing where it does not exist.
-
-    Raises `ConfigError` where something else than a folder has its name.
-    """
+    """Content of a folder without locks and half-written files; empty where the folder does not exist. Raises
+    `ConfigError` for a file."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: expected a folder to write to, found a file.")
     return [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
 
 
 def check_output_folder(out: Path, *, resume: bool) -> None:
-    """`ConfigError` where `out` holds something and is not to be, or cannot be, resumed. Touches nothing."""
+    """Check that training may write to a folder; the folder is not changed.
+
+    Args:
+        out: The folder.
+        resume: Go on with a run that it holds.
+
+    Raises:
+        ConfigError: It holds files and is not to be resumed, or cannot be.
+    """
     run = RunDirectory(out)
     if not visible(out) or (not run.checkpoints() and _died_early(run)):
         return
@@ -33,7 +39,7 @@ def check_output_folder(out: Path, *, resume: bool) -> None:
 
 
 DATA = "data.hdf5"
-"""Data that were in memory when a run was trained on them, and those of a quickstart."""
+"""Name of the file for data that were in memory when a run was trained on them, and for a quickstart's."""
 _BEGUN = {"config.json", DATA, "checkpoints", "metrics.jsonl", "tensorboard", "wandb", "replay", "online.jsonl"}
 """What training makes before its first checkpoint."""
 

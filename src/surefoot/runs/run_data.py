@@ -1,4 +1,4 @@
-"""The data that a run was trained on, opened again: one way for all commands, whatever the format."""
+"""The data that a run was trained on, opened again in whatever format they are."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -17,24 +17,29 @@ _UP, _DOWN = 3, 3
 
 
 class RunData(NamedTuple):
-    """What a run was trained on, of which one of transitions and frames is there, or why neither is."""
+    """Training data of a run, as transitions or frames, or the reason why there are none."""
 
     path: Path | None
-    """Where the data lie."""
+    """File or folder of the data."""
     transitions: Dataset | None
-    """The episodes that the run selected."""
+    """Transitions of the selected episodes; None for images."""
     frames: FrameData | None
-    """Images, left in their file where the format allows it."""
+    """Frames of images, left in their file where the format allows it; None for vectors."""
     card: dict[str, Any]
-    """Of the data; empty where they have none."""
+    """Card of the data; empty where they have none."""
     reason: str
-    """Why there are no data, as a sentence without its end; empty where there are some."""
+    """Reason why there are no data, a clause; empty where there are some."""
 
 
 def run_data(run: RunDirectory, config: RunConfig) -> RunData:
-    """Open the data of a run: those that lie where they lay, or beside the run where both were moved together.
+    """Open the training data of a run, at their old path or near the run where both were moved together.
 
-    Only data of the fingerprint that the run was trained on are taken.
+    Args:
+        run: Folder of the run.
+        config: Its configuration.
+
+    Returns:
+        The data if their fingerprint is the run's, else the reason why there are none.
     """
     if config.data_selection.get("offline_data") is False:
         return _none(f"{run.path} was fine-tuned without offline data")
@@ -52,13 +57,13 @@ def run_data(run: RunDirectory, config: RunConfig) -> RunData:
 
 
 def data_task(config: RunConfig) -> Task:
-    """Whose data a run was trained on: a fine-tuned run's are another task's."""
+    """Task whose data a run was trained on; a fine-tuned run may have another task's."""
     named = config.data_selection.get("data_task", config.task)
     return config.known_task() if named == config.task else get_task(str(named))
 
 
 def data_places(run: RunDirectory, config: RunConfig) -> Iterator[Path]:
-    """Where the data of a run may lie: at their old path, or under their name near the run, as far as anything does."""
+    """Existing paths at which a run's data may be: their old path, then their name near the run."""
     if not config.data_path:
         return
     old = Path(config.data_path)

@@ -1,7 +1,6 @@
-"""What the summary of a run holds, as far as commands and reports read it back. It may hold more.
+"""Keys of a run's summary.json that commands and reports read back; it may hold more.
 
-A key whose value is of another type is refused where the summary is read, so that nothing that draws or prints it needs
-to ask.
+A key whose value is of another type is refused where the summary is read, so that its readers need no checks.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,13 +17,13 @@ SUMMARY = "summary.json"
 
 Pair = Annotated[list[float], Len(2, 2)]
 Interval = Pair | None
-"""Of 95 %; None where there are too few episodes for one."""
+"""95 % interval; None where there are too few episodes for one."""
 Triple = Annotated[list[float], Len(3, 3)]
 """A number for each slice of the published region."""
 
 
 class LimitFigures(TypedDict):
-    """Figures against one cost limit."""
+    """Figures relative to one cost limit."""
 
     limit: float
     normalised_cost_mean: float
@@ -98,7 +97,7 @@ class RegionFigures(TypedDict, total=False):
 
 
 class BatchTimes(TypedDict):
-    """How long a policy took to act for so many environments."""
+    """Latency of a policy for a number of environments."""
 
     batch: int
     p50_ms: float
@@ -107,7 +106,7 @@ class BatchTimes(TypedDict):
 
 
 class Latency(TypedDict, total=False):
-    """What `surefoot bench act` found."""
+    """Result of `surefoot bench act`."""
 
     batches: list[BatchTimes]
     devices: list[str]
@@ -115,7 +114,7 @@ class Latency(TypedDict, total=False):
 
 
 class ExactInfeasibility(TypedDict, total=False):
-    """How well p tells what the exact set says."""
+    """Agreement of p with the exact feasible set."""
 
     region: RegionFigures
     exact: list[dict[str, Any]]
@@ -123,7 +122,7 @@ class ExactInfeasibility(TypedDict, total=False):
 
 
 class Rollout(TypedDict):
-    """An episode that was drawn."""
+    """An episode that was drawn as an animation."""
 
     file: str
     caption: str
@@ -138,7 +137,7 @@ class ShareFigures(TypedDict):
 
 
 class WarningSteps(TypedDict):
-    """For how many steps before a first violation no state counts as feasible: quantiles over episodes."""
+    """Steps before a first violation in which no state is feasible: quantiles over episodes."""
 
     tenth: float
     median: float
@@ -146,7 +145,7 @@ class WarningSteps(TypedDict):
 
 
 class JudgedFigures(TypedDict):
-    """What a policy's values and choices say of logged episodes."""
+    """Figures of logged episodes by a policy's values and actions."""
 
     episodes: int
     safe_episodes: int
@@ -162,7 +161,7 @@ class JudgedFigures(TypedDict):
 
 
 class HeldOutFigures(TypedDict, total=False):
-    """The same of the training episodes and of those kept aside, or the reason why there are none."""
+    """Figures of training and of held-out episodes, or the reason why there are none."""
 
     training: JudgedFigures
     held_out: JudgedFigures
@@ -171,7 +170,7 @@ class HeldOutFigures(TypedDict, total=False):
 
 
 class Summary(TypedDict, total=False):
-    """summary.json of a run."""
+    """Content of a run's summary.json."""
 
     task: str
     algorithm: str
@@ -196,7 +195,7 @@ class Summary(TypedDict, total=False):
 
 
 def read_summary(run: Path) -> dict[str, Any]:
-    """The run's summary; empty where none was written. Raises `ConfigError` where it is not one."""
+    """The run's summary; empty where none was written. Raises `ConfigError` where it has another form."""
     path = run / SUMMARY
     if not path.exists():
         return {}
@@ -205,12 +204,21 @@ def read_summary(run: Path) -> dict[str, Any]:
 
 
 def merge_summary(run: Path, changes: Mapping[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:
-    """Replace the given keys of the run's summary, in one step; returns the whole. `without`: keys that go."""
+    """Replace entries of a run's summary in one step.
+
+    Args:
+        run: Folder of the run.
+        changes: New entries.
+        without: Keys to remove.
+
+    Returns:
+        The whole summary.
+    """
     summary = merged_summary(run, changes, without=without)
     write_json(run / SUMMARY, summary)
     return summary
 
 
 def merged_summary(run: Path, changes: Mapping[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:
-    """The run's summary with changes as `merge_summary` makes them; writes nothing."""
+    """The run's summary with changes as of `merge_summary`, without writing it."""
     return {**{key: value for key, value in read_summary(run).items() if key not in without}, **changes}
