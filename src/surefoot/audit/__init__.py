@@ -1,1 +1,1 @@
-"""Audit: judging a trained policy by logged episodes alone, before it is tried."""
+"""Audit: offline judgement of a trained policy by logged episodes alone."""

@@ -19,18 +19,26 @@ from surefoot.tasks.action_units import ActionUnits, AppliedActions
 from surefoot.types import PolicyInputs
 
 STATES = 500
-"""Logged states in which the policy is asked to act."""
+"""Logged states in which the policy acts."""
 MOST_STEPS = 12_000
 """Logged steps that values are fitted to, of whole episodes."""
 MODEL_STEPS, MODEL_EPISODES = 12_000, (8, 32)
-"""Steps in a model of the log that each seed takes, in so many episodes at least and at most."""
+"""Steps of each seed in a model of the log, and the least and largest number of their episodes."""
 _BLOCK = 2048
 _SEED = 23_2027
 _UNSOUND = "its networks overflow on the data's observations"
 
 
 def is_memoryless(algorithm: Algorithm, states: Any) -> bool:
-    """Whether the policy's action depends on the observation alone."""
+    """Whether a policy's action depends on the observation alone.
+
+    Args:
+        algorithm: The policy's algorithm.
+        states: States with a leading seed axis.
+
+    Returns:
+        False for a policy with memory or with a budget.
+    """
     first = jax.tree.map(lambda leaf: leaf[0], states)
     return not algorithm.inputs.budget and not jax.tree.leaves(algorithm.policy(first).initial(1))
 
@@ -38,7 +46,19 @@ def is_memoryless(algorithm: Algorithm, states: Any) -> bool:
 def policy_actions(
     algorithm: Algorithm, states: Any, observations: Float[np.ndarray, "n obs"]
 ) -> Float[np.ndarray, "seed n act"]:
-    """One action of each seed's policy in each state, as in an episode's first step; under a budget without a limit."""
+    """Actions of each seed's policy in logged states, as in an episode's first step; budgets are unlimited.
+
+    Args:
+        algorithm: The policies' algorithm.
+        states: States with a leading seed axis.
+        observations: Observations, [n, obs].
+
+    Returns:
+        Actions in [-1, 1], [seed, n, act].
+
+    Raises:
+        OutputError: An action is not finite.
+    """
     found = []
     for number, start in enumerate(range(0, len(observations), _BLOCK)):
         block = observations[start : start + _BLOCK]
@@ -52,9 +72,17 @@ def policy_actions(
 def support(
     algorithm: Algorithm, states: Any, episodes: AuditedEpisodes, *, units: ActionUnits | None = None
 ) -> dict[str, Any]:
-    """Distances from the policy's actions to those logged in similar states of training episodes, beside the distances
-    of held-out logged actions. Distances are in units of the action's half range. `units`: of a task whose actions have
-    rate limits; they hold from the logged action of the step before."""
+    """Distances of the policy's actions from logged actions in similar states, beside those of held-out logged actions.
+
+    Args:
+        algorithm: The policies' algorithm.
+        states: States with a leading seed axis.
+        episodes: Held-out and training episodes.
+        units: Units of actions with rate limits, which hold from the last logged action; None: no rate limits.
+
+    Returns:
+        JSON values: the share of far actions, and quantiles of distances in units of the action's half range.
+    """
     part = episodes.held_out.episodes
     rows = np.random.default_rng(_SEED).permutation(len(part))[:STATES]
     known = known_transitions(episodes.training.episodes)
@@ -75,12 +103,20 @@ def support(
 def estimated_values(
     algorithm: Algorithm, states: Any, episodes: AuditedEpisodes, *, horizon: int, units: ActionUnits | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Value of the policy and of the logged episodes by fitted-Q evaluation on held-out and training episodes: return
-    where rewards are logged, and the cost of each constraint. `units`: of a task whose actions have rate limits, within
-    which the policy's follow.
+    """Values of the policy and of the log: return where rewards are logged, and the cost of each constraint.
 
-    Returns figures and settings; figures map a quantity to "policy", "log", "difference", each a mean with an interval;
-    and "model" and "model_difference", the policy's and the same less the log's by episodes in a model of the log.
+    They are estimated by fitted-Q evaluation on held-out and training episodes, and by episodes in a model of the log.
+
+    Args:
+        algorithm: The policies' algorithm.
+        states: States with a leading seed axis.
+        episodes: Held-out and training episodes.
+        horizon: Longest episode, in environment steps.
+        units: Units of actions with rate limits, or None.
+
+    Returns:
+        (figures, settings). Figures map a quantity to "policy", "log" and "difference" (fitted-Q), "model" and
+        "model_difference" (model of the log), each a mean with an interval.
     """
     data, gains, names = _fitted_episodes(episodes)
     starts = np.asarray(data.episode_starts)

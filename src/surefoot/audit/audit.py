@@ -1,7 +1,7 @@
-"""The audit of a run: what episodes that training never saw say of its values and its policy.
+"""The audit of a run: its values and its policy on episodes that training never saw.
 
-JSON values throughout; what a method does not offer is a sentence under "not_offered". Nothing is simulated, so nothing
-here says how often the policy would be safe.
+All results are JSON values; "not_offered" lists sentences on abilities that a method lacks. Nothing is simulated, so no
+figure says how often the policy would be safe.
 """
 
 from functools import partial
@@ -32,20 +32,30 @@ class Audit(NamedTuple):
     figures: dict[str, Any]
     """JSON values."""
     drawn: tuple[ValuePath, ...]
-    """Held-out episodes to draw, by their numbers among these; none where there is no V_h."""
+    """Held-out episodes to draw, by their numbers among the held-out ones; empty without V_h."""
     margin: float
-    """A state counts as feasible where V_h is at most minus this; of the first seed."""
+    """Margin m of the first seed: a state is feasible where V_h is at most -m."""
 
 
 @pinned()
 def audit(
     path: Path, *, data: Path | None = None, baseline: Path | None = None, observer: Observer | None = None
 ) -> Audit:
-    """Audit the run in `path` on the episodes that its training kept aside, which lie in `data` where the run's data
-    have moved there. `baseline`: a run on the same data, as one of BC, that is estimated beside it.
+    """Audit a run on the episodes that its training held out.
 
-    Raises `ConfigError` for a run that kept none aside, on images, or on other data; `DataError`; `OutputError` where
-    networks overflow.
+    Args:
+        path: Folder of the run.
+        data: Present path of the run's data; None: where they lay, or near the run.
+        baseline: Run on the same data, such as BC, whose values are estimated beside it.
+        observer: Receives progress.
+
+    Returns:
+        The findings.
+
+    Raises:
+        ConfigError: The run held out no episodes, is on images, or on other data.
+        DataError: The data cannot be read.
+        OutputError: The networks overflow.
     """
     observer = observer or Observer()
     run = load_run(path, {})

@@ -1,4 +1,4 @@
-"""Logged episodes of an audit: held-out ones that training never saw, and training ones."""
+"""Logged episodes of an audit: held-out episodes, which training never saw, and training episodes."""
 
 import dataclasses
 from pathlib import Path
@@ -22,19 +22,19 @@ from surefoot.training import RunConfig, RunDirectory
 
 
 class ConstraintSteps(NamedTuple):
-    """A constraint by itself."""
+    """One constraint along the steps of episodes."""
 
     name: str
     limit: float | None
     """Largest safe sum over an episode; None where it must hold in every state."""
     violated: Bool[np.ndarray, " n"]
-    """Whether the step enters a violation of it."""
+    """Whether the step enters a violation of this constraint."""
     cost: Float[np.ndarray, " n"]
-    """What the step adds to the episode's sum; of a signal, 1 for a step into a violation."""
+    """Cost that the step adds to the episode's sum; for a signal, 1 for a step into a violation."""
 
 
 class Part(NamedTuple):
-    """Complete episodes, with each constraint by itself."""
+    """Complete episodes, with each constraint along their steps."""
 
     episodes: Dataset
     constraints: tuple[ConstraintSteps, ...]
@@ -46,14 +46,23 @@ class AuditedEpisodes(NamedTuple):
     path: Path
     held_out: Part
     training: Part
-    """Those that it learned from, or a random part of them where they are many."""
+    """Training episodes, or a random part of them where they are many."""
 
 
 def audited_episodes(run: RunDirectory, config: RunConfig, *, data: Path | None = None) -> AuditedEpisodes:
-    """The episodes of a run's data, which lie where they lay in training, or at `data`.
+    """Held-out and training episodes of a run's data.
 
-    Raises `ConfigError` for a run that kept no episodes aside, learned from images, or from other data than those at
-    `data`; `DataError`.
+    Args:
+        run: Folder of the run.
+        config: Its configuration.
+        data: Present path of the data; None: where they lay, or near the run.
+
+    Returns:
+        The episodes.
+
+    Raises:
+        ConfigError: The run held out no episodes, is on images, or on other data.
+        DataError: The data cannot be read.
     """
     task = data_task(config)
     if task.image_shape is not None:

@@ -8,10 +8,8 @@ Regressions on features diverged on PointRobot (docs/audit.md). Intervals are a 
 - V_0 = 0, Q_k(s, a) = the average of r + V_{k-1}(s') over similar logged steps, V_k(s) = Q_k(s, pi(s)): `fitted_q`
 - similar steps have the nearest (s, a), by the distance of `neighbors`
 
-It ranks returns better than costs (docs/audit.md says why); `audit.rollouts` follows the policy instead.
-
-An estimate holds for states and actions near those of the log. What no episode has tried, it takes for what the nearest
-one did.
+It ranks returns better than costs (docs/audit.md says why); `audit.rollouts` simulates the policy instead. An estimate
+holds for states and actions near those of the log; elsewhere it takes the outcome of the nearest logged step.
 """
 
 from typing import NamedTuple
@@ -24,9 +22,9 @@ from scipy.spatial import KDTree
 NEIGHBORS = 20
 """Similar logged steps that are averaged."""
 SHARPNESS = 3.0
-"""Weights fall as exp(-this (d / d_last)^2) with the distance d, d_last that of the farthest of them."""
+"""Weights are exp(-SHARPNESS (d / d_last)^2) at the distance d, with d_last that of the farthest similar step."""
 RESAMPLES = 40
-"""Of the episodes, for intervals."""
+"""Resamples of the episodes, for intervals."""
 _SEED = 23_2026
 
 
@@ -37,27 +35,27 @@ class LoggedSteps(NamedTuple):
     action: Float[np.ndarray, "n act"]
     next_observation: Float[np.ndarray, "n obs"]
     next_action: Float[np.ndarray, "n act"]
-    """The policy's in the states entered."""
+    """The policy's actions in the states entered."""
     terminated: Bool[np.ndarray, " n"]
     gains: Float[np.ndarray, "n k"]
-    """What each step brings, as its reward and its costs."""
+    """Reward and costs of each step."""
     starts: Int[np.ndarray, " e"]
     """First row of each episode, ascending from 0."""
     first_action: Float[np.ndarray, "e act"]
-    """The policy's in the first states."""
+    """The policy's actions in the first states."""
 
     @property
     def lengths(self) -> Int[np.ndarray, " e"]:
-        """Steps of each episode."""
+        """Number of steps of each episode."""
         return np.diff([*self.starts, len(self.observation)])
 
 
 class Similar(NamedTuple):
-    """The logged steps that stand for (s, a)."""
+    """Similar logged steps of m pairs (s, a)."""
 
     row: Int[np.ndarray, "m near"]
     weight: Float[np.ndarray, "m near"]
-    """Sums to 1."""
+    """Weights that sum to 1."""
 
 
 class Estimated(NamedTuple):
@@ -65,11 +63,20 @@ class Estimated(NamedTuple):
 
     mean: Float[np.ndarray, " k"]
     resampled: Float[np.ndarray, "b k"]
-    """The same from other draws of the episodes."""
+    """Values estimated from other draws of the episodes."""
 
 
 def fitted_q(steps: LoggedSteps, *, horizon: int, resamples: int = RESAMPLES) -> Estimated:
-    """Value of the policy in episodes of at most `horizon` steps from the logged first states."""
+    """Fitted-Q evaluation: value of a policy over an episode from the logged first states.
+
+    Args:
+        steps: Logged steps, with the policy's actions.
+        horizon: Longest episode, in environment steps.
+        resamples: Resamples of the episodes.
+
+    Returns:
+        Mean value of each gain, and the same for each resample.
+    """
     observations = np.concatenate([steps.next_observation, steps.observation[steps.starts]])
     similar = neighbors(steps, observations, np.concatenate([steps.next_action, steps.first_action]))
     found = []
@@ -82,8 +89,19 @@ def fitted_q(steps: LoggedSteps, *, horizon: int, resamples: int = RESAMPLES) ->
 def neighbors(
     steps: LoggedSteps, observation: Float[np.ndarray, "m obs"], action: Float[np.ndarray, "m act"]
 ) -> Similar:
-    """The similar logged steps of each (s, a). Columns are divided by their standard deviations; observation and action
-    then weigh alike, however many columns they have."""
+    """Similar logged steps of pairs (s, a).
+
+    Columns are divided by their standard deviations; observation and action then have equal weight, whatever their
+    numbers of columns.
+
+    Args:
+        steps: Logged steps.
+        observation: s, [m, obs].
+        action: a, [m, act].
+
+    Returns:
+        Rows and weights, [m, near].
+    """
     scales = [scale_of(logged) for logged in (steps.observation, steps.action)]
     logged = np.concatenate([values * scale for values, scale in zip(steps[:2], scales, strict=True)], 1)
     queried = np.concatenate([values * scale for values, scale in zip((observation, action), scales, strict=True)], 1)
@@ -96,14 +114,22 @@ def neighbors(
 
 
 def episode_weights(episodes: int, resamples: int) -> Float[np.ndarray, "b e"]:
-    """Number of times that each episode counts: once, then in each resample."""
+    """Number of times that each episode counts.
+
+    Args:
+        episodes: Number of episodes e.
+        resamples: Number of resamples b.
+
+    Returns:
+        Once in the first row, then in each resample, [1 + b, e].
+    """
     random = np.random.default_rng(_SEED)
     drawn = random.multinomial(episodes, np.full(episodes, 1.0 / episodes), size=resamples)
     return np.concatenate([np.ones((1, episodes)), drawn])
 
 
 def logged_sums(steps: LoggedSteps) -> Float[np.ndarray, "e k"]:
-    """Return and costs of each logged episode."""
+    """Return and costs of each logged episode, [e, k]."""
     return np.add.reduceat(steps.gains.astype(np.float64), steps.starts, axis=0)
 
 
@@ -125,7 +151,7 @@ def _first_values(
 
 
 def scale_of(columns: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
-    """Factors that standardize columns; 0 for constant ones."""
+    """Factors [c] that standardize columns [n, c]; 0 for constant ones."""
     deviation = columns.astype(np.float64).std(0)
     varies = deviation > 1e-7 * np.abs(columns).max(0)
     return np.where(varies, 1.0 / np.where(varies, deviation, 1.0), 0.0) / np.sqrt(columns.shape[1])

@@ -1,14 +1,15 @@
-"""Estimated return and costs of a policy by episodes in a model of the log: similar steps say where a step leads.
+"""Return and costs of a policy estimated by episodes in a model of the log.
 
 - the change of the observation is linear in (s, a) around each (s, a), fitted to the nearest logged steps (locally
   weighted regression; Atkeson, Moore and Schaal, 1997): `_predicted`
-- a gain, and whether the episode ends, is predicted like that or as the mean over the nearest logged states entered,
-  whichever is nearer to other logged episodes: `LocalModel.by_entry`
-- no prediction leaves the range of what the nearest steps brought; what ends in part goes on in part: `rolled_out`
+- a gain, and whether the episode ends, is predicted in that way or as the mean over the nearest logged states entered,
+  whichever predicts other logged episodes better: `LocalModel.by_entry`
+- predictions stay within the range of the nearest steps' outcomes; an episode that ends in part goes on in part:
+  `rolled_out`
 
-Fitted-Q evaluation over the same steps takes the values of states that lie farther away than a step leads, once for
-each step to come, so that what is told apart by where a policy goes is lost (docs/audit.md). Here only the change is
-averaged, and the policy goes its own way.
+Fitted-Q evaluation over the same steps averages the values of states that lie farther apart than a step leads, at each
+step to come, so that differences between policies vanish (docs/audit.md). Here only the change is averaged, and the
+policy takes its own path.
 """
 
 from collections.abc import Callable
@@ -23,34 +24,33 @@ from surefoot.audit.fqe import SHARPNESS, LoggedSteps, scale_of
 NEIGHBORS = 40
 """Logged steps that a local model is fitted to."""
 NEAR_ENTRIES = 5
-"""Logged states entered whose gains are averaged."""
+"""Logged states entered over whose gains a mean is taken."""
 RIDGE = 0.1
 """Penalty of slopes in units of the mean squared distance of the weighted steps, so that columns may be collinear."""
 OVER = 0.02
-"""Episodes that go on in less than this part are over."""
+"""Part of an episode that goes on below which it is over."""
 _TRIED = 500
 Act = Callable[[Float[np.ndarray, "n obs"], int], Float[np.ndarray, "n act"]]
-"""The policy's actions in states, and which step of the episode it is."""
+"""From (states [n, obs], step of the episode) to the policy's actions [n, act]."""
 
 
 class LocalModel(NamedTuple):
-    """Logged steps by (s, a) and by the state entered, and what they brought."""
+    """Logged steps by (s, a) and by the state entered, with their outcomes."""
 
     place: Float[np.ndarray, "n in"]
     """Observation and action of each step, scaled."""
     change: Float[np.ndarray, "n obs"]
     gains: Float[np.ndarray, "n out"]
-    """What each step brought; last whether the episode ended."""
+    """Reward and costs of each step; last whether the episode ended."""
     by_place: KDTree
     by_entered: KDTree
     scales: tuple[Float[np.ndarray, " obs"], Float[np.ndarray, " act"]]
     by_entry: Bool[np.ndarray, " out"]
-    """Which gains are predicted by the state entered."""
+    """Gains that are predicted by the state entered."""
 
 
 def local_model(steps: LoggedSteps) -> LocalModel:
-    """Model of logged steps. Which gains go by the state entered is chosen by the error on every other episode's steps
-    of a model of the rest."""
+    """Model of logged steps. Each gain's predictor is the one with the smaller error on every other episode."""
     scales = scale_of(steps.observation), scale_of(steps.action)
     place = np.concatenate([steps.observation * scales[0], steps.action * scales[1]], 1).astype(np.float64)
     change = steps.next_observation.astype(np.float64) - steps.observation
@@ -76,7 +76,17 @@ def local_model(steps: LoggedSteps) -> LocalModel:
 def rolled_out(
     steps: LoggedSteps, act: Act, first: Float[np.ndarray, "e obs"], *, horizon: int
 ) -> Float[np.ndarray, "e k"]:
-    """Estimated sums of the gains over episodes of the policy from the states `first`, at most `horizon` steps long."""
+    """Sums of gains over episodes of the policy in a model of the log.
+
+    Args:
+        steps: Logged steps.
+        act: The policy.
+        first: First states, [e, obs].
+        horizon: Longest episode, in environment steps.
+
+    Returns:
+        Estimated sums, [e, k].
+    """
     model = local_model(steps)
     low, high = steps.observation.min(0), steps.observation.max(0)
     here = first.astype(np.float64)
@@ -110,13 +120,13 @@ def _expected_gains(
 
 
 class NearSteps(NamedTuple):
-    """Logged steps near each of m (s, a), and what a linear fit to them needs whatever its outcome is."""
+    """Logged steps near each of m pairs (s, a), prepared for linear fits to any outcome."""
 
     row: np.ndarray
     """[m, near]."""
     weight: Float[np.ndarray, "m near"]
     mean_offset: Float[np.ndarray, "m 1 d"]
-    """From (s, a) to the weighted mean of the steps, in units of the farthest one's distance."""
+    """Offset from (s, a) to the weighted mean of the steps, in units of the farthest one's distance."""
     weighted: Float[np.ndarray, "m d near"]
     """Offsets from that mean, weighted."""
     square: Float[np.ndarray, "m d d"]

@@ -1,7 +1,7 @@
 """Agreement of the signs of V_h and Q_h with the violations of logged episodes.
 
-V_h is about the best that can be done. So a logged way on without a violation shows that a state was feasible, up to
-the log's end and in a deterministic system; a logged violation shows nothing of the states before it.
+V_h is about the best possible actions. So a logged trajectory without a violation shows that a state was feasible, up
+to the log's end and in a deterministic system; a logged violation shows nothing about the states before it.
 """
 
 from typing import Any
@@ -16,13 +16,22 @@ from surefoot.evaluation.held_out import episode_of, share_of, warning_steps
 from surefoot.evaluation.metrics import area_under_curve
 
 BINS = 8
-"""Of V_h, each with as many states."""
+"""Bins of V_h with equal numbers of states."""
 LEVEL = 0.95
-"""Of intervals."""
+"""Confidence of intervals."""
 
 
 def exact_interval(successes: float, trials: int, *, level: float = LEVEL) -> list[float] | None:
-    """Clopper and Pearson's interval (1934) of a share; None without trials. A trial may succeed in part."""
+    """Clopper and Pearson's interval (1934) of a share.
+
+    Args:
+        successes: Successes; a trial may succeed in part.
+        trials: Independent trials.
+        level: Confidence, in (0, 1).
+
+    Returns:
+        [low, high]; None without trials.
+    """
     if not trials:
         return None
     tail = (1.0 - level) / 2.0
@@ -34,8 +43,16 @@ def exact_interval(successes: float, trials: int, *, level: float = LEVEL) -> li
 def violations_called_feasible(
     part: Part, entered: Bool[np.ndarray, "seed n"], actions: Bool[np.ndarray, "seed n"] | None
 ) -> list[dict[str, Any]]:
-    """Shares of each constraint's logged violations that count as feasible: of the states entered, and of the actions
-    that led there (None: the algorithm has no such values)."""
+    """Shares of each constraint's logged violations that the values call feasible.
+
+    Args:
+        part: Logged episodes.
+        entered: Whether V_h calls the states entered feasible, [seed, n].
+        actions: Whether Q_h calls the logged actions feasible, [seed, n]; None without Q_h.
+
+    Returns:
+        A record for each constraint: shares of states entered, and of the actions that led there.
+    """
     rows = []
     for one in part.constraints:
         episodes = len(np.unique(episode_of(part.episodes)[one.violated]))
@@ -51,8 +68,15 @@ def violations_called_feasible(
 
 
 def warning(episodes: Dataset, feasible: Bool[np.ndarray, "seed n"]) -> dict[str, Any]:
-    """Steps without a feasible state before each first violation: quantiles and a count for each length over episodes
-    and seeds, and the share of the episodes without any warning."""
+    """Steps without a feasible state before each first violation.
+
+    Args:
+        episodes: Logged episodes.
+        feasible: Whether the state that each step leaves is feasible, [seed, n].
+
+    Returns:
+        Quantiles and counts over episodes and seeds, and the share of episodes without any warning.
+    """
     steps = np.stack([warning_steps(episodes, mine) for mine in feasible])
     count = steps.shape[1]
     if not count:
@@ -72,11 +96,17 @@ def warning(episodes: Dataset, feasible: Bool[np.ndarray, "seed n"]) -> dict[str
 def calibration(
     episodes: Dataset, values: Float[np.ndarray, "seed n"], margins: Float[np.ndarray, " seed"]
 ) -> dict[str, Any]:
-    """V_h of the states left, plus the margin, against the violations that followed in the log.
+    """V_h plus the margin against the violations that followed in the log.
 
-    "bins": of V_h of all seeds, the share of states after which a violation was entered. "refuted": of the states that
-    count as infeasible, those after which none was, so that the log shows a way out. "ranks": the chance that a state
-    before a violation has the larger value than one without.
+    Args:
+        episodes: Logged episodes.
+        values: V_h of the states that steps leave, [seed, n].
+        margins: Margin of each seed, [seed].
+
+    Returns:
+        "bins": for bins of V_h over all seeds, the share of states after which a violation followed. "refuted": of the
+        infeasible states, those after which none followed, so that the log shows a way out. "ranks": the probability
+        that a state before a violation has the larger value than one without.
     """
     followed = violation_follows(episodes)
     shifted = values + margins[:, None]
@@ -109,7 +139,7 @@ def calibration(
 
 
 def violation_follows(episodes: Dataset) -> Bool[np.ndarray, " n"]:
-    """Whether the step from each state, or a later one of its episode, enters a violation."""
+    """Whether the step from each state, or a later one of its episode, enters a violation, [n]."""
     violating = episodes.violating
     following = np.zeros(len(violating), bool)
     for start, end in zip(episodes.episode_starts, episodes.episode_ends, strict=True):
@@ -118,8 +148,17 @@ def violation_follows(episodes: Dataset) -> Bool[np.ndarray, " n"]:
 
 
 def chosen_episodes(episodes: Dataset, feasible: Bool[np.ndarray, " n"], *, count: int = 3) -> Int[np.ndarray, " c"]:
-    """Numbers of episodes that show most: with a violation that came without a warning, with the shortest and the
-    longest warning, and without a violation the one with most states that do not count as feasible."""
+    """Numbers of the most informative episodes to draw.
+
+    Args:
+        episodes: Logged episodes.
+        feasible: Whether the state that each step leaves is feasible, [n].
+        count: Half of the largest number of episodes.
+
+    Returns:
+        With a violation: those with the shortest, the median and the longest warning. Without: those with the most and
+        the fewest infeasible states.
+    """
     violating = np.flatnonzero(episodes.violating_steps > 0)
     safe = np.flatnonzero(episodes.violating_steps == 0)
     chosen: list[int] = []

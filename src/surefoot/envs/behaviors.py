@@ -1,6 +1,6 @@
-"""Behaviours that collect PointRobot data: random held actions, and goal-seekers of varied caution.
+"""Scripted behaviors that collect PointRobot data: random held actions, and goal-seekers of varied caution.
 
-Each episode draws its own traits, so that the data holds safe and unsafe, good and poor episodes.
+Each episode draws its own traits, so that the data hold safe and unsafe, good and poor episodes.
 """
 
 from functools import partial
@@ -22,19 +22,19 @@ NOISE_MEMORY = 0.9
 
 
 class Traits(NamedTuple):
-    """What one episode's behaviour is like."""
+    """Traits of one episode's behavior."""
 
     seeks_goal: Bool[Array, ""]
     caution: Float[Array, ""]
     """0 ignores hazards, 1 keeps well clear of them."""
     cruise_speed: Float[Array, ""]
-    """Metres per second that a goal-seeker aims for."""
+    """Meters per second that a goal-seeker aims for."""
     noise: Float[Array, ""]
     """Standard deviation of the goal-seeker's action noise."""
 
 
 class Memory(NamedTuple):
-    """What a behaviour remembers within an episode."""
+    """Memory of a behavior within an episode."""
 
     held_action: Float[Array, " 2"]
     steps_left: Float[Array, ""]
@@ -51,7 +51,15 @@ class EpisodeBatch(NamedTuple):
 
 
 def draw_traits(key: Key[Array, ""], seeks_goal: Bool[Array, ""]) -> Traits:
-    """The traits of one episode."""
+    """Random traits of one episode.
+
+    Args:
+        key: Random key.
+        seeks_goal: Whether the behavior seeks the goal.
+
+    Returns:
+        The traits.
+    """
     k_caution, k_speed, k_noise = jax.random.split(key, 3)
     return Traits(
         seeks_goal,
@@ -62,7 +70,7 @@ def draw_traits(key: Key[Array, ""], seeks_goal: Bool[Array, ""]) -> Traits:
 
 
 def random_action(key: Key[Array, ""]) -> Float[Array, " 2"]:
-    """Each number uniform on [-2, 2], clipped to [-1, 1]: half of them lie at full control."""
+    """Action with each number uniform on [-2, 2], clipped to [-1, 1]: half of them lie at full control."""
     return jnp.clip(jax.random.uniform(key, (2,), minval=-2.0, maxval=2.0), -1.0, 1.0)
 
 
@@ -73,8 +81,19 @@ def seek_goal(
     *,
     lag: float = 0.0,
 ) -> Float[Array, " 2"]:
-    """Steer to the goal, pushed aside and slowed by hazards within a reach that grows with caution. With slow actuators
-    (a lag in seconds) it steers by the speed that it would come to with nothing commanded any more."""
+    """Action towards the goal, turned and slowed by hazards within a reach that grows with caution.
+
+    With slow actuators it steers by the speed that the robot reaches if nothing more is commanded.
+
+    Args:
+        pose: (x, y, v, theta) in meters, m/s and radians; with slow actuators also a in m/s^2.
+        traits: Traits of the behavior.
+        hazards: Centers of the hazards, in meters, [hazards, 2].
+        lag: Time constant of the acceleration, in seconds; 0: none.
+
+    Returns:
+        (acceleration, turn rate), [2], in [-1, 1] each.
+    """
     position, speed, heading = pose[:2], pose[2], pose[3]
     speed = speed + lag * pose[4] if lag else speed
     to_goal = point_robot.GOAL - position
@@ -123,7 +142,18 @@ def _evasion(
 def act(
     memory: Memory, pose: Float[Array, " pose"], traits: Traits, key: Key[Array, ""], *, lag: float = 0.0
 ) -> tuple[Memory, Float[Array, " 2"]]:
-    """One behaviour step of a robot with that lag: (memory, action in [-1, 1]^2)."""
+    """One step of a behavior.
+
+    Args:
+        memory: Memory of the behavior.
+        pose: The robot's pose, as of `seek_goal`.
+        traits: Traits of the behavior.
+        key: Random key of the step.
+        lag: Time constant of the acceleration, in seconds.
+
+    Returns:
+        (memory, action [2] in [-1, 1]).
+    """
     k_hold, k_action, k_noise = jax.random.split(key, 3)
     expired = memory.steps_left <= 0
     held = jnp.where(expired, random_action(k_action), memory.held_action)
@@ -155,5 +185,14 @@ def _episode(robot: Robot, key: Key[Array, ""], seeks_goal: Bool[Array, ""]) -> 
 
 @partial(jax.jit, static_argnames="robot")
 def roll_out(keys: Key[Array, " n"], seeks_goal: Bool[Array, " n"], robot: Robot = POINT_ROBOT) -> EpisodeBatch:
-    """One episode per key: a goal-seeker where `seeks_goal`, else random held actions."""
+    """One episode for each key, by a goal-seeker or by random held actions.
+
+    Args:
+        keys: Random keys, [n].
+        seeks_goal: Whether each episode's behavior seeks the goal, [n].
+        robot: The robot.
+
+    Returns:
+        Episodes, [n, HORIZON].
+    """
     return jax.vmap(partial(_episode, robot))(keys, seeks_goal)

@@ -6,10 +6,11 @@ from jaxtyping import Array, Bool, Float
 
 
 class Entered(NamedTuple):
-    """What a step returns beside the state it enters, of one environment or of several."""
+    """Result of a step beside the state that it enters, of one environment or of several."""
 
     observation: Array
-    """Of the state entered, before any reset: float32 [*n, obs], or uint8 images [*n, height, width, channels]."""
+    """Observation of the state entered, before any reset: float32 [*n, obs], or uint8 images [*n, height, width,
+    channels]."""
     reward: Float[Array, "*n"]
     cost: Float[Array, "*n"]
     terminated: Bool[Array, "*n"]

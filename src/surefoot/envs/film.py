@@ -1,4 +1,4 @@
-"""Pictures of an episode as a film: GIF by Pillow, MP4 by imageio-ffmpeg, which brings its own ffmpeg."""
+"""Episodes as films: GIF by Pillow, MP4 by imageio-ffmpeg, which brings its own ffmpeg."""
 
 import itertools
 import subprocess
@@ -17,9 +17,15 @@ GIF_COLORS = 128
 
 
 def save_film(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], *, frames_per_second: float) -> None:
-    """Write `frames` to a .gif or .mp4, whole or not at all. Frames are taken one by one, and may be many for MP4.
+    """Write a film, whole or not at all.
 
-    Raises `ConfigError` for another suffix, for no frames, and for MP4 where imageio-ffmpeg is not installed.
+    Args:
+        path: File that ends in .gif or .mp4.
+        frames: RGB frames, taken one by one.
+        frames_per_second: Rate.
+
+    Raises:
+        ConfigError: Another suffix, no frames, or MP4 without imageio-ffmpeg.
     """
     writers = {".gif": _save_gif, ".mp4": _save_mp4}
     if path.suffix not in writers:

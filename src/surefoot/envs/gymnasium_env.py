@@ -28,16 +28,15 @@ _OBSERVATION_BOUND = np.array([4, 4, 20, 1.01, 1.01, 7, 1.01, 1.01, 7, 1.01, 1.0
 
 _PIXELS = 320
 _VIEW = 3.2
-"""Metres from the picture's centre to its edge."""
+"""Meters from the picture's center to its edge."""
 _ROBOT_RADIUS = 0.1
 
 
 class PointRobotEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """A unicycle that must reach a goal between two hazards; action (acceleration, turn rate) in [-1, 1].
 
-    `info["constraint"]` is h of the state entered (metres, > 0 is a violation), `info["cost"]` is 1 where h > 0; a
-    reset costs 0, wherever it starts. Episodes end by termination at the goal or past the
-    arena's edge, and by truncation after 300 steps.
+    `info["constraint"]` is h of the state entered (meters, > 0 is a violation), `info["cost"]` is 1 where h > 0; a
+    reset costs 0. Episodes terminate at the goal or past the arena's edge, and are truncated after 300 steps.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": round(1 / TIME_STEP)}  # noqa: RUF012
@@ -55,9 +54,18 @@ class PointRobotEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float[np.ndarray, " 11"], dict[str, Any]]:
-        """Start an episode: at `options["pose"]` = [x, y, v, theta] (metres, m/s, radians) if given, else at random.
+        """Start an episode.
 
-        Raises `ConfigError` on a pose that cannot be started from, `UnknownNameError` on another option.
+        Args:
+            seed: Seed of the random start.
+            options: "pose" is a start [x, y, v, theta] in meters, m/s and radians; without it the start is random.
+
+        Returns:
+            (observation [11], info).
+
+        Raises:
+            ConfigError: The pose cannot be started from.
+            UnknownNameError: There is another option.
         """
         super().reset(seed=seed)
         for name in options or {}:
@@ -73,7 +81,17 @@ class PointRobotEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def step(
         self, action: Float[np.ndarray, " 2"]
     ) -> tuple[Float[np.ndarray, " 11"], float, bool, bool, dict[str, Any]]:
-        """One step of 0.05 s; actions are clipped to [-1, 1]. Raises `ConfigError` unless given two finite numbers."""
+        """One step of 0.05 s.
+
+        Args:
+            action: (acceleration, turn rate), clipped to [-1, 1].
+
+        Returns:
+            (observation [11], reward, terminated, truncated, info).
+
+        Raises:
+            ConfigError: The action is not two finite numbers.
+        """
         if self._state is None:
             raise gymnasium.error.ResetNeeded("call reset before step.")
         action = _numbers(action, 2, "action", "acceleration and turn rate")
@@ -82,7 +100,7 @@ class PointRobotEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.array(step.observation), float(step.reward), bool(step.terminated), bool(step.truncated), info
 
     def render(self) -> UInt8[np.ndarray, "320 320 3"] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """A picture of the arena, north up: hazards red, goal green, the robot blue; None without a render mode."""
+        """Picture of the arena, north up: hazards red, goal green, the robot blue; None without a render mode."""
         if self.render_mode is None:
             return None
         if self._state is None:
@@ -91,7 +109,7 @@ class PointRobotEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
 
 def draw(pose: Float[np.ndarray, " 4"]) -> UInt8[np.ndarray, "320 320 3"]:
-    """The picture of one robot at (x, y, v, theta)."""
+    """Picture of one robot at (x, y, v, theta) in meters, m/s and radians."""
     pixel = 2 * _VIEW / _PIXELS
     ticks = (np.arange(_PIXELS) + 0.5) * pixel - _VIEW
     points = np.stack(np.meshgrid(ticks, -ticks), -1)  # row 0 is the north

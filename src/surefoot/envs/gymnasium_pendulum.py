@@ -23,7 +23,7 @@ _VIEW = 1.4
 
 
 class SafePendulumEnv(gymnasium.Env[np.ndarray, np.ndarray]):
-    """A pendulum to swing up, where standing upright costs; the action in [-1, 1] is half the torque, newton metres.
+    """A pendulum to swing up, where standing upright costs; the action in [-1, 1] is half the torque in newton meters.
 
     `info["cost"]` is the cost of the step, 0 of a reset. Episodes are truncated after 200 steps and never terminate.
     """
@@ -44,7 +44,18 @@ class SafePendulumEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float[np.ndarray, " 3"], dict[str, Any]]:
-        """Start an episode, hanging down. There are no options."""
+        """Start an episode, hanging down.
+
+        Args:
+            seed: Seed of the random start.
+            options: None; there are no options.
+
+        Returns:
+            (observation [3], info).
+
+        Raises:
+            ConfigError: An option is given.
+        """
         if options:
             raise ConfigError(f"reset of SafePendulum: expected no options, found {sorted(options)}.")
         super().reset(seed=seed)
@@ -55,7 +66,17 @@ class SafePendulumEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def step(
         self, action: Float[np.ndarray, " 1"]
     ) -> tuple[Float[np.ndarray, " 3"], float, bool, bool, dict[str, Any]]:
-        """One step of 0.05 s; the action is clipped. Raises `ConfigError` unless given one finite number."""
+        """One step of 0.05 s.
+
+        Args:
+            action: One number, clipped to [-1, 1].
+
+        Returns:
+            (observation [3], reward, terminated, truncated, info).
+
+        Raises:
+            ConfigError: The action is not one finite number.
+        """
         if self._state is None:
             raise gymnasium.error.ResetNeeded("call reset before step.")
         number = np.asarray(action, np.float32)
@@ -65,7 +86,8 @@ class SafePendulumEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.array(step.observation), float(step.reward), False, bool(step.truncated), {"cost": float(step.cost)}
 
     def render(self) -> UInt8[np.ndarray, "320 320 3"] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The rod, upright up, positive angles to the left; red where standing costs. None without a render mode."""
+        """Picture of the rod, upright up, positive angles to the left; red where standing costs. None without a render
+        mode."""
         if self.render_mode is None:
             return None
         if self._state is None:
@@ -74,7 +96,7 @@ class SafePendulumEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
 
 def draw(angle: float) -> UInt8[np.ndarray, "320 320 3"]:
-    """The picture of a pendulum at `angle` radians from upright."""
+    """Picture of a pendulum at `angle` radians from upright."""
     pixel = 2 * _VIEW / _PIXELS
     ticks = (np.arange(_PIXELS) + 0.5) * pixel - _VIEW
     points = np.stack(np.meshgrid(ticks, -ticks), -1)  # row 0 is the top

@@ -1,8 +1,8 @@
-"""HazardRun: run past a round hazard that is seen only as pixels; the smallest task for policies that see.
+"""HazardRun: run past a round hazard that is seen only as pixels; the smallest task for policies on images.
 
 The arena is [-1, 1]^2, without units. The observation is an image from above, 16 x 16 pixels: red the hazard, green the
-strip of the goal, blue the agent. Where the hazard lies changes from episode to episode. Everything is a pure function
-of JAX arrays with any leading axes.
+strip of the goal, blue the agent. The hazard's place changes from episode to episode. Everything is a pure function of
+JAX arrays with any leading axes.
 """
 
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ IMAGE_SHAPE = (SIZE, SIZE, 3)
 HORIZON = 30
 """Environment steps; an episode never terminates."""
 STEP_LENGTH = 0.12
-"""Way of a step at action 1, along each axis."""
+"""Distance of a step at action 1, along each axis."""
 HAZARD_RADIUS = 0.4
 AGENT_RADIUS = 0.2
-"""Only drawn: the agent is in the hazard where its centre is."""
+"""Radius of the drawn agent; it is in the hazard where its center is."""
 GOAL_LINE = 0.8
-"""The goal is everything right of it."""
+"""Everything right of this x is the goal."""
 START_X = -0.85
 
 
 @dataclass(frozen=True)
 class Layout(Ranged):
-    """Independent uniform ranges (low, high) of what an episode starts with."""
+    """Independent uniform ranges (low, high) of an episode's start."""
 
     hazard_x: Annotated[tuple[float, float], Range("(-inf, inf)")] = (-0.2, 0.3)
     hazard_y: Annotated[tuple[float, float], Range("(-inf, inf)")] = (-0.5, 0.5)
@@ -41,9 +41,9 @@ class Layout(Ranged):
 
 
 SEEN = Layout()
-"""The layout of the data."""
+"""Layout of the data."""
 SHIFTED = Layout(hazard_x=(-0.35, -0.25))
-"""The hazard nearer to the start than the data ever had it: to fine-tune on."""
+"""Layout to fine-tune on: the hazard is nearer to the start than in any episode of the data."""
 
 
 class RunState(NamedTuple):
@@ -55,17 +55,18 @@ class RunState(NamedTuple):
 
 
 def hazard_distance(state: RunState) -> Float[Array, "*n"]:
-    """From the agent's centre to the hazard's; a violation below `HAZARD_RADIUS`."""
+    """Distance [*n] from the agent's center to the hazard's; below `HAZARD_RADIUS` is a violation."""
     return jnp.linalg.norm(state.position - state.hazard, axis=-1)
 
 
 def in_goal(state: RunState) -> Bool[Array, "*n"]:
-    """Whether the agent stands in the goal."""
+    """Whether each agent stands in the goal, [*n]."""
     return state.position[..., 0] > GOAL_LINE
 
 
 def draw(state: RunState) -> UInt8[Array, "*n 16 16 3"]:
-    """The image. Edges are a pixel wide, so that it shows places more finely than a pixel."""
+    """Images of states, uint8 [*n, 16, 16, 3]. Edges are a pixel wide, so that they show positions more finely than a
+    pixel."""
     centers = (np.arange(SIZE, dtype=np.float32) + 0.5) * (2.0 / SIZE) - 1.0
     batch = state.step.shape
     # Row 0 is the top, y = 1.
@@ -85,7 +86,15 @@ def draw(state: RunState) -> UInt8[Array, "*n 16 16 3"]:
 
 
 def reset(key: Key[Array, ""], layout: Layout = SEEN) -> tuple[RunState, UInt8[Array, "16 16 3"]]:
-    """A first state drawn from `layout`, and its image."""
+    """First state drawn from a layout.
+
+    Args:
+        key: Random key.
+        layout: Ranges of the start.
+
+    Returns:
+        (state, image).
+    """
     low, high = np.array([layout.hazard_x, layout.hazard_y, layout.start_y], np.float32).T
     x, y, start = jax.random.uniform(key, (3,), jnp.float32, minval=low, maxval=high)
     return reset_to(jnp.stack([jnp.float32(START_X), start]), jnp.stack([x, y]))
@@ -94,15 +103,29 @@ def reset(key: Key[Array, ""], layout: Layout = SEEN) -> tuple[RunState, UInt8[A
 def reset_to(
     position: Float[Array, "*n 2"], hazard: Float[Array, "*n 2"]
 ) -> tuple[RunState, UInt8[Array, "*n 16 16 3"]]:
-    """The first state with agent and hazard at given places, and its image."""
+    """First states with agents and hazards at given places.
+
+    Args:
+        position: Agents, [*n, 2].
+        hazard: Hazards, [*n, 2].
+
+    Returns:
+        (states, images).
+    """
     state = RunState(position, hazard, jnp.zeros(position.shape[:-1], jnp.int32))
     return state, draw(state)
 
 
 def step(state: RunState, action: Float[Array, "*n 2"]) -> tuple[RunState, Entered]:
-    """One step; the action is clipped to [-1, 1], the place to the arena.
+    """One step of agents.
 
-    Reward is 2 times the way to the right, plus 0.2 in the goal; cost is 1 in the hazard, both of the state entered.
+    Args:
+        state: States, [*n].
+        action: Actions, clipped to [-1, 1]; positions are clipped to the arena, [*n, 2].
+
+    Returns:
+        (states entered, results). Reward is 2 times the way to the right, plus 0.2 in the goal; cost is 1 in the
+        hazard, both of the state entered.
     """
     position = jnp.clip(state.position + STEP_LENGTH * jnp.clip(action, -1.0, 1.0), -1.0, 1.0)
     entered = RunState(position, state.hazard, state.step + 1)
@@ -119,17 +142,18 @@ def step(state: RunState, action: Float[Array, "*n 2"]) -> tuple[RunState, Enter
 # --- behaviours that collect data ------------------------------------------------------------------------------------
 
 BEHAVIORS = ("uniform random", "straight ahead", "detour")
-"""Numbered in this order; the first two violate, the last does not."""
+"""Scripted behaviors, numbered in this order; the first two violate, the last does not."""
 NOISE = 0.2
-"""Standard deviation of the noise on the actions of the last two."""
+"""Standard deviation of the action noise of the last two behaviors."""
 RANDOM_SHARE = 0.3
-"""Share of their actions that are uniform random: without them clones that remember copy their last action."""
+"""Share of their actions that are uniform random: without them, policies cloned with memory repeat their last
+action."""
 _CLEARANCE = 0.3
-"""What a detour keeps between itself and the hazard."""
+"""Distance that a detour keeps from the hazard."""
 
 
 class EpisodeBatch(NamedTuple):
-    """n episodes of T steps: T + 1 images, and what each step was and brought."""
+    """n episodes of T steps with T + 1 images."""
 
     observation: UInt8[Array, "n frames 16 16 3"]
     action: Float[Array, "n t 2"]
@@ -138,7 +162,7 @@ class EpisodeBatch(NamedTuple):
 
 
 def detour(state: RunState) -> Float[Array, "*n 2"]:
-    """Around the hazard on the side with more room, then to the right."""
+    """Actions [*n, 2] around the hazard on the side with more room, then to the right."""
     hazard_x, hazard_y = state.hazard[..., 0], state.hazard[..., 1]
     x, y = state.position[..., 0], state.position[..., 1]
     lane = hazard_y - jnp.where(hazard_y > 0, 1.0, -1.0) * (HAZARD_RADIUS + _CLEARANCE)
@@ -170,5 +194,13 @@ def _episode(key: Key[Array, ""], behavior: Int[Array, ""]) -> EpisodeBatch:
 
 @jax.jit
 def roll_out(keys: Key[Array, " n"], behaviors: Int[Array, " n"]) -> EpisodeBatch:
-    """One whole episode a key, by the behaviour of that number."""
+    """One whole episode for each key.
+
+    Args:
+        keys: Random keys, [n].
+        behaviors: Numbers of the behaviors, [n].
+
+    Returns:
+        Episodes, [n, HORIZON].
+    """
     return jax.vmap(_episode)(keys, behaviors)

@@ -1,7 +1,6 @@
-"""PointRobot: a unicycle that must reach a goal between two round hazards (FISOR's toy task,
-arXiv 2401.10700).
+"""PointRobot: a unicycle that must reach a goal between two round hazards (FISOR's toy task, arXiv 2401.10700).
 
-State (x, y, v, theta) in metres, metres per second and radians; action (acceleration, turn rate) in [-1, 1].
+State (x, y, v, theta) in meters, meters per second and radians; action (acceleration, turn rate) in [-1, 1].
 PointRobotSlow has slow actuators and a fifth state, its acceleration a (m/s^2), which follows the commanded one with a
 first-order lag. Everything is a pure function of JAX arrays over one robot: `vmap` for many.
 """
@@ -21,15 +20,15 @@ from surefoot.ranges import Range, Ranged
 TIME_STEP = 0.05
 """Seconds per environment step."""
 HAZARDS = np.array([[0.4, -1.2], [-0.4, 1.2]], np.float32)
-"""Centres of the hazards, metres."""
+"""Centers of the hazards, in meters."""
 HAZARD_RADIUS = 0.8
 """Metres."""
 GOAL = np.array([2.2, 2.2], np.float32)
-"""Centre of the goal, metres."""
+"""Center of the goal, in meters."""
 GOAL_RADIUS = 0.3
 """Metres."""
 ARENA = 3.0
-"""The episode ends where |x| or |y| exceeds this, metres."""
+"""Bound of |x| and |y| in meters, beyond which the episode ends."""
 HORIZON = 300
 """Environment steps."""
 GOAL_BONUS = 1.0
@@ -61,7 +60,7 @@ class ResetDistribution(Ranged):
 
 @dataclass(frozen=True)
 class Robot(Ranged):
-    """What tells PointRobot and PointRobotSlow apart."""
+    """Parameters in which PointRobot and PointRobotSlow differ."""
 
     lag: Annotated[float, Range("[0, 10]")] = 0.0
     """Time constant of the acceleration, seconds; 0: the acceleration is the action, and no state of its own."""
@@ -95,7 +94,15 @@ ROBOTS: dict[str, Robot] = {
 
 
 def constraint(position: Float[Array, "*n 2"], hazards: Float[np.ndarray, "hazards 2"] = HAZARDS) -> Float[Array, "*n"]:
-    """h: radius minus the distance to the nearest hazard's centre, metres; > 0 is a violation."""
+    """h: hazard radius minus the distance to the nearest hazard's center; > 0 is a violation.
+
+    Args:
+        position: (x, y) in meters, [*n, 2].
+        hazards: Centers of the hazards, in meters, [hazards, 2].
+
+    Returns:
+        h in meters, [*n].
+    """
     distances = jnp.linalg.norm(
         position[..., None, :] - jnp.broadcast_to(hazards, (*position.shape[:-1], *hazards.shape)), axis=-1
     )
@@ -103,13 +110,20 @@ def constraint(position: Float[Array, "*n 2"], hazards: Float[np.ndarray, "hazar
 
 
 def goal_distance(position: Float[Array, "*n 2"]) -> Float[Array, "*n"]:
-    """Metres to the goal's centre."""
+    """Distance in meters [*n] from (x, y) [*n, 2] to the goal's center."""
     return jnp.linalg.norm(position - jnp.broadcast_to(GOAL, position.shape), axis=-1)
 
 
 def observe(pose: Float[Array, "*n pose"]) -> Float[Array, "*n obs"]:
-    """x, y, v, cos theta, sin theta, then per hazard its distance, cos and sin of its bearing in the robot's frame; a
-    slow robot's acceleration last."""
+    """Observation of a pose: x, y, v, cos theta, sin theta, then distance and cos and sin of the bearing of each
+    hazard.
+
+    Args:
+        pose: (x, y, v, theta), with slow actuators also a, [*n, pose]; bearings are in the robot's frame.
+
+    Returns:
+        Observations, [*n, 11], with slow actuators and a last, [*n, 12].
+    """
     position, speed, heading = pose[..., :2], pose[..., 2:3], pose[..., 3:4]
     cos, sin = jnp.cos(heading), jnp.sin(heading)
     parts = [position, speed, cos, sin]
@@ -124,14 +138,25 @@ def observe(pose: Float[Array, "*n pose"]) -> Float[Array, "*n obs"]:
 
 
 def pose_of(observation: Float[Array, "*n obs"]) -> Float[Array, "*n pose"]:
-    """The inverse of `observe`: (x, y, v, theta), and a where there is one."""
+    """Pose of an observation: the inverse of `observe`, [*n, pose]."""
     heading = jnp.arctan2(observation[..., 4:5], observation[..., 3:4])
     return jnp.concatenate([observation[..., :3], heading, observation[..., 11:]], -1)
 
 
 def move(pose: Float[Array, "*n pose"], action: Float[Array, "*n 2"], *, lag: float = 0.0) -> Float[Array, "*n pose"]:
-    """One Euler step of the unicycle; the action is clipped to [-1, 1]. A pose with an acceleration has it move by the
-    share 1 - exp(-TIME_STEP / lag) towards the commanded one, and the speed by the result; without lag at once."""
+    """One Euler step of the unicycle.
+
+    With slow actuators the acceleration moves by the share 1 - exp(-TIME_STEP / lag) towards the commanded one, and the
+    speed by the result.
+
+    Args:
+        pose: (x, y, v, theta), with slow actuators also a, [*n, pose].
+        action: (acceleration, turn rate), clipped to [-1, 1], [*n, 2].
+        lag: Time constant of the acceleration, in seconds; 0: none.
+
+    Returns:
+        Next poses, [*n, pose].
+    """
     action = jnp.clip(action, -1.0, 1.0)
     x, y, speed, heading = pose[..., 0], pose[..., 1], pose[..., 2], pose[..., 3]
     acceleration, further = action[..., 0], []
@@ -152,14 +177,23 @@ def move(pose: Float[Array, "*n pose"], action: Float[Array, "*n 2"], *, lag: fl
 
 
 def follow_share(lag: float) -> float:
-    """Share of the difference to the commanded acceleration that is gone after a step."""
+    """Share of the difference to the commanded acceleration that is gone after a step, for a lag in seconds."""
     return 1.0 if lag == 0 else -math.expm1(-TIME_STEP / lag)
 
 
 def reset(
     key: Key[Array, ""], distribution: ResetDistribution | None = None, *, robot: Robot = POINT_ROBOT
 ) -> tuple[RobotState, Float[Array, " obs"]]:
-    """A first state drawn from `distribution` (default: the robot's data's) and its observation."""
+    """First state drawn from a distribution.
+
+    Args:
+        key: Random key.
+        distribution: Ranges of the start; None: those of the robot's data.
+        robot: The robot.
+
+    Returns:
+        (state, observation [obs]).
+    """
     ranges = distribution or robot.resets
     drawn = [ranges.x, ranges.y, ranges.speed, ranges.heading, *([ranges.acceleration] if robot.lag else [])]
     low, high = np.array(drawn, np.float32).T
@@ -167,14 +201,22 @@ def reset(
 
 
 def reset_to(pose: Float[Array, "*n pose"]) -> tuple[RobotState, Float[Array, "*n obs"]]:
-    """The first state at a given pose, and its observation."""
+    """First state at a given pose [*n, pose], and its observation."""
     return RobotState(pose, jnp.zeros(pose.shape[:-1], jnp.int32)), observe(pose)
 
 
 def step(state: RobotState, action: Float[Array, "*n 2"], *, lag: float = 0.0) -> tuple[RobotState, Entered]:
-    """One step of a robot with that lag (seconds). Reward is the decrease of the distance to the goal in metres, plus 1
-    on reaching it; cost is 1 where the state entered violates; the goal and the arena's edge terminate, step 300
-    truncates."""
+    """One step of 0.05 s.
+
+    Args:
+        state: Robots.
+        action: (acceleration, turn rate), clipped to [-1, 1], [*n, 2].
+        lag: Time constant of the acceleration, in seconds.
+
+    Returns:
+        (state entered, result). Reward is the decrease of the distance to the goal in meters, plus 1 on reaching it;
+        cost is 1 where the state entered violates. The goal and the arena's edge terminate, step 300 truncates.
+    """
     pose = move(state.pose, action, lag=lag)
     entered = RobotState(pose, state.step + 1)
     before, after = goal_distance(state.pose[..., :2]), goal_distance(pose[..., :2])

@@ -4,13 +4,12 @@ The robot, its goal and its arena are those of `point_robot`. A decision holds f
 rewards and costs are summed; an episode lasts at most 75 decisions. The image shows 6.4 m x 6.4 m, north up:
 
 - red: the hazards;
-- green: the goal at half brightness, and at full brightness a bar from the robot's centre to where it would be in 0.6
-  seconds at its present velocity. The bar is the speed: longer is faster, and it points backwards where the robot
+- green: the goal at half brightness, and at full brightness a bar from the robot's center to its position in 0.6
+  seconds at its present velocity. The bar shows the speed: longer is faster, and it points backwards where the robot
   drives backwards;
 - blue: the robot, a disc with a nose of fixed length that shows its heading.
 
-Where the hazards lie is a `Layout`, which a task fixes. Everything is a pure function of JAX arrays with any leading
-axes.
+A task fixes the places of the hazards by a `Layout`. Everything is a pure function of JAX arrays with any leading axes.
 """
 
 from dataclasses import dataclass
@@ -31,23 +30,23 @@ from surefoot.ranges import Range, Ranged
 REPEAT = 4
 """PointRobot's steps in a decision."""
 HORIZON = point_robot.HORIZON // REPEAT
-"""Decisions."""
+"""Decisions of the longest episode."""
 SMALL, LARGE = 32, 64
 """Pixels along each side of the two images."""
 VIEW = 3.2
-"""Metres from the image's centre to its edge."""
+"""Meters from the image's center to its edge."""
 ROBOT_RADIUS, NOSE_LENGTH, NOSE_RADIUS = 0.4, 0.8, 0.16
-"""Metres, only drawn: the robot is where its centre is."""
+"""Sizes of the drawn robot in meters; its position is its center."""
 BAR_SECONDS, BAR_RADIUS = 0.6, 0.2
-"""The bar is this many seconds of driving long, and this many metres wide to each side."""
+"""Length of the bar in seconds of driving, and its half width in meters."""
 
 
 @dataclass(frozen=True)
 class Layout(Ranged):
-    """Where the hazards lie."""
+    """Places of the hazards."""
 
     hazards: Annotated[tuple[tuple[float, float], ...], Range("(-inf, inf)")]
-    """Centres, metres."""
+    """Centers, in meters."""
 
     @property
     def centers(self) -> Float[np.ndarray, "hazards 2"]:
@@ -55,9 +54,9 @@ class Layout(Ranged):
 
 
 SEEN = Layout(((0.4, -1.2), (-0.4, 1.2)))
-"""PointRobot's own, and that of the data."""
+"""PointRobot's layout, and that of the data."""
 MOVED = Layout(((-1.2, 0.4), (1.2, -0.4)))
-"""The same mirrored at the diagonal through the goal: to fine-tune on."""
+"""Layout to fine-tune on: PointRobot's, mirrored at the diagonal through the goal."""
 
 
 class PixelState(NamedTuple):
@@ -68,7 +67,16 @@ class PixelState(NamedTuple):
 
 
 def draw(pose: Float[Array, "*n 4"], *, layout: Layout = SEEN, size: int = SMALL) -> UInt8[Array, "*n size size 3"]:
-    """The image. Edges are a pixel wide, so that it shows places more finely than a pixel."""
+    """Images of robots. Edges are a pixel wide, so that they show positions more finely than a pixel.
+
+    Args:
+        pose: (x, y, v, theta), [*n, 4].
+        layout: Places of the hazards.
+        size: Pixels along each side.
+
+    Returns:
+        uint8 images, [*n, size, size, 3].
+    """
     ticks = ((np.arange(size) + 0.5) * (2 * VIEW / size) - VIEW).astype(np.float32)
     x, y = np.broadcast_to(ticks, (size, size)), np.broadcast_to(-ticks[:, None], (size, size))  # row 0 is the north
     goal = 0.5 * _cover(np.hypot(x - GOAL[0], y - GOAL[1]) - GOAL_RADIUS, size)
@@ -101,25 +109,50 @@ def _cover(distance: Array | np.ndarray, size: int) -> Array:
 def reset(
     key: Key[Array, ""], *, layout: Layout = SEEN, size: int = SMALL
 ) -> tuple[PixelState, UInt8[Array, "size size 3"]]:
-    """A first state drawn as PointRobot's, wherever the hazards lie, and its image."""
+    """First state drawn as PointRobot's, wherever the hazards lie.
+
+    Args:
+        key: Random key.
+        layout: Places of the hazards.
+        size: Pixels along each side.
+
+    Returns:
+        (state, image).
+    """
     return reset_to(point_robot.reset(key)[0].pose, layout=layout, size=size)
 
 
 def reset_to(
     pose: Float[Array, "*n 4"], *, layout: Layout = SEEN, size: int = SMALL
 ) -> tuple[PixelState, UInt8[Array, "*n size size 3"]]:
-    """The first state at a given pose, and its image."""
+    """First states at given poses.
+
+    Args:
+        pose: (x, y, v, theta), [*n, 4].
+        layout: Places of the hazards.
+        size: Pixels along each side.
+
+    Returns:
+        (states, images).
+    """
     return PixelState(pose, jnp.zeros(pose.shape[:-1], jnp.int32)), draw(pose, layout=layout, size=size)
 
 
 def advance(
     state: PixelState, action: Float[Array, "*n 2"], *, layout: Layout = SEEN
 ) -> tuple[PixelState, tuple[Array, Array, Array, Array, Array]]:
-    """One decision without its image: (state entered, (reward, cost, constraint, terminated, truncated)).
+    """One decision without its image.
 
-    Reward is the decrease of the distance to the goal in metres, plus 1 on reaching it. Cost is the number of the
-    decision's steps that violate, 0 to 4; the constraint is the largest h of these steps, metres. The goal and the
-    arena's edge terminate, also between two decisions; decision 75 truncates.
+    Args:
+        state: Robots.
+        action: (acceleration, turn rate), clipped to [-1, 1], [*n, 2].
+        layout: Places of the hazards.
+
+    Returns:
+        (state entered, (reward, cost, constraint, terminated, truncated)). Reward is the decrease of the distance to
+        the goal in meters, plus 1 on reaching it. Cost is the number of the decision's steps that violate, 0 to 4; the
+        constraint is the largest h of these steps in meters. The goal and the arena's edge terminate, also between two
+        decisions; decision 75 truncates.
     """
     pose = state.pose
     before = point_robot.goal_distance(pose[..., :2])
@@ -142,19 +175,19 @@ def advance(
 def step(
     state: PixelState, action: Float[Array, "*n 2"], *, layout: Layout = SEEN, size: int = SMALL
 ) -> tuple[PixelState, Entered]:
-    """One decision, as `advance`, and the image of the state entered."""
+    """One decision, as `advance`, with the image of the state entered."""
     entered, (reward, cost, constraint, terminated, truncated) = advance(state, action, layout=layout)
     image = draw(entered.pose, layout=layout, size=size)
     return entered, Entered(image, reward, cost, terminated, truncated, constraint)
 
 
 def in_goal(state: PixelState) -> Bool[Array, "*n"]:
-    """Whether the robot has reached the goal."""
+    """Whether each robot has reached the goal, [*n]."""
     return point_robot.goal_distance(state.pose[..., :2]) <= GOAL_RADIUS
 
 
 class Variant(NamedTuple):
-    """A task: where the hazards lie, and pixels along each side of the image."""
+    """Variant of the task: places of the hazards, and pixels along each side of the image."""
 
     layout: Layout
     size: int
@@ -172,18 +205,19 @@ VARIANTS = {
 # --- behaviours that collect data ------------------------------------------------------------------------------------
 
 BEHAVIORS = ("random held actions", "careless goal-seekers", "careful goal-seekers")
-"""Numbered in this order; only the last look out for hazards."""
+"""Scripted behaviors, numbered in this order; only the last avoid hazards."""
 HOLD_DECISIONS = (1, 8)
 """A random action is held for a number of decisions uniform in this range."""
 RANDOM_SHARE = 0.15
-"""Share of the goal-seekers' actions that are random: without them clones that remember copy their last action."""
+"""Share of the goal-seekers' actions that are random: without them, policies cloned with memory repeat their last
+action."""
 
 
 class EpisodeBatch(NamedTuple):
-    """n episodes [n, T]; rows after an episode's end repeat its last state."""
+    """n episodes of T decisions; rows after an episode's end repeat its last state."""
 
     pose: Float[Array, "n frames 4"]
-    """T + 1 of them: the first is the reset's. `draw` makes images of them."""
+    """T + 1 poses, the first of the reset. `draw` makes images of them."""
     action: Float[Array, "n t 2"]
     reward: Float[Array, "n t"]
     cost: Float[Array, "n t"]
@@ -193,7 +227,15 @@ class EpisodeBatch(NamedTuple):
 
 
 def draw_traits(key: Key[Array, ""], behavior: Int[Array, ""]) -> Traits:
-    """What one episode's goal-seeker is like."""
+    """Random traits of one episode's goal-seeker.
+
+    Args:
+        key: Random key.
+        behavior: Number of the behavior.
+
+    Returns:
+        The traits.
+    """
     k_caution, k_speed, k_noise = jax.random.split(key, 3)
     careful = behavior == 2
     low, high = jnp.where(careful, jnp.array([0.7, 1.0]), jnp.array([0.0, 0.2]))
@@ -235,5 +277,14 @@ def _episode(key: Key[Array, ""], behavior: Int[Array, ""], *, layout: Layout) -
 
 @partial(jax.jit, static_argnames="layout")
 def roll_out(keys: Key[Array, " n"], kinds: Int[Array, " n"], *, layout: Layout = SEEN) -> EpisodeBatch:
-    """One whole episode a key, by the behaviour of that number."""
+    """One whole episode for each key.
+
+    Args:
+        keys: Random keys, [n].
+        kinds: Numbers of the behaviors, [n].
+        layout: Places of the hazards.
+
+    Returns:
+        Episodes, [n, HORIZON].
+    """
     return jax.vmap(lambda key, kind: _episode(key, kind, layout=layout))(keys, kinds)

@@ -1,4 +1,4 @@
-"""The tasks that are pure JAX, behind one small protocol: batched `reset(keys)` and `step(state, action)`."""
+"""Tasks in pure JAX behind one small protocol: batched `reset(keys)` and `step(state, action)`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from surefoot.tasks import Task
 
 
 def where_envs(mask: Bool[Array, " n"], new: Any, old: Any) -> Any:
-    """Of two trees [n, ...] row by row one: `new` where `mask` says so."""
+    """Rows of two trees [n, ...]: `new` where the mask [n] is set, else `old`."""
     return jax.tree.map(lambda one, other: jnp.where(mask.reshape(-1, *[1] * (one.ndim - 1)), one, other), new, old)
 
 
@@ -32,9 +32,9 @@ class PureTask(NamedTuple):
     horizon: int
     """Environment steps after which an episode is truncated."""
     ends_early: bool = False
-    """Whether episodes may terminate before."""
+    """Whether episodes may terminate before the horizon."""
     succeeded: Callable[[PyTree[Any]], Bool[Array, " n"]] | None = None
-    """Whether a state entered last is where the task wanted to be; None where it wants to be nowhere."""
+    """Whether a last state reaches the task's goal; None for a task without one."""
 
 
 def _hazard_run(layout: hazard_run.Layout) -> PureTask:
@@ -60,16 +60,16 @@ PURE_TASKS: dict[str, PureTask] = {
     **{name: _point_robot_pixels(variant) for name, variant in point_robot_pixels.VARIANTS.items()},
     "SafePendulum": PureTask(jax.vmap(safe_pendulum.reset), safe_pendulum.step, safe_pendulum.HORIZON),
 }
-"""Task -> its functions, of surefoot's own environments."""
+"""Functions of Surefoot's own tasks, by name."""
 
 
 def pure_task(name: str) -> PureTask:
-    """One of `PURE_TASKS`."""
+    """Functions of a task of `PURE_TASKS`."""
     return PURE_TASKS[name]
 
 
 def pure_task_of(task: Task) -> PureTask:
-    """The functions of a task in pure JAX. Raises `ConfigError` for one that has none."""
+    """Functions of a task in pure JAX. Raises `ConfigError` for another task."""
     if task.environment is None or task.environment.kind != "jax":
         raise ConfigError(f"task {task.name}: expected one in pure JAX, found one without.")
     return task.environment.make()

@@ -31,12 +31,24 @@ class PureVector:
         return None
 
     def reset(self, seeds: Int[np.ndarray, " n"], /) -> Float[np.ndarray, "n obs"]:
-        """Begin the episodes of these seeds; their first observations."""
+        """Begin the episodes of these seeds [n].
+
+        Returns:
+            First observations, [n, obs].
+        """
         self._state, observation = _begin(self._task, _int32(seeds))
         return np.asarray(observation)
 
     def step(self, actions: Float[np.ndarray, "n act"], next_seeds: Int[np.ndarray, " n"], /) -> Step:
-        """One step of all; where an episode ends, that of its next seed begins."""
+        """One step of all environments; where an episode ends, that of its next seed begins.
+
+        Args:
+            actions: Actions, clipped to [-1, 1], [n, act].
+            next_seeds: Seeds of the episodes that follow, [n].
+
+        Returns:
+            Results, [n].
+        """
         self._state, found = _step(self._task, self._state, jnp.asarray(actions), _int32(next_seeds))
         return Step(*map(np.asarray, found), restarted=np.zeros(self.num_envs, bool))
 
@@ -46,7 +58,7 @@ def _int32(seeds: Int[np.ndarray, " n"]) -> Int[Array, " n"]:
 
 
 def start_keys(seeds: Int[Array, " n"]) -> Key[Array, " n"]:
-    """What the starts of the episodes of these seeds are drawn from."""
+    """Random keys [n] of the starts of the episodes of these seeds."""
     return jax.vmap(partial(jax.random.fold_in, jax.random.key(_SEED)))(seeds)
 
 

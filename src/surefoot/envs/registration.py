@@ -1,4 +1,5 @@
-"""Registers our environments with Gymnasium, by name, so that neither they nor JAX are imported before use."""
+"""Registration of Surefoot's environments with Gymnasium, by name, so that neither they nor JAX are imported before
+use."""
 
 import gymnasium
 
@@ -14,9 +15,9 @@ _ENTRY_POINTS = {
 
 
 def register() -> None:
-    """Make `gymnasium.make("surefoot/PointRobot-v0")` and the like work; calling it again does nothing.
+    """Make `gymnasium.make("surefoot/PointRobot-v0")` and the like work; later calls do nothing.
 
-    Since 1.0 Gymnasium loads no plugins through entry points, so something has to call this: `import surefoot` does,
+    Gymnasium 1.0 and later load no plugins through entry points, so something has to call this: `import surefoot` does,
     and `gymnasium.make("surefoot:surefoot/PointRobot-v0")` imports it first.
     """
     for name, entry_point in _ENTRY_POINTS.items():

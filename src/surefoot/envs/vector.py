@@ -1,4 +1,4 @@
-"""Environments of one task side by side, behind one protocol: pure JAX, simulators, and worker processes."""
+"""Environments of one task side by side behind one protocol: pure JAX, simulators, and worker processes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -12,17 +12,17 @@ __all__ = ["IDLE", "Step", "VectorEnv", "WorkerDeath"]
 
 
 class WorkerDeath(NamedTuple):
-    """What is known of a worker process that died."""
+    """Death of a worker process."""
 
     task: str
     seeds: tuple[int, ...]
-    """Of the episodes that it ran; each begins again."""
+    """Seeds of its episodes, each of which begins again."""
     how: str
-    """Its signal or exit code, and its last words."""
+    """Its signal or exit code, and its last output."""
 
     @property
     def sentence(self) -> str:
-        """What a user is told."""
+        """Sentence for users."""
         seeds = ", ".join(map(str, self.seeds))
         return f"a process that simulates {self.task} died ({self.how}); its episodes begin again, seeds {seeds}."
 
@@ -34,13 +34,28 @@ class VectorEnv(Protocol):
     def num_envs(self) -> int: ...
     @property
     def deaths(self) -> Sequence[WorkerDeath]:
-        """The workers that died so far."""
+        """Workers that have died so far."""
         ...
 
     def reset(self, seeds: Int[np.ndarray, " n"], /) -> Float[np.ndarray, "n obs"]:
-        """Begin the episode of each seed (`IDLE`: none). First observations, flat; float32, uint8 for images."""
+        """Begin the episode of each seed.
+
+        Args:
+            seeds: Seeds, [n]; `IDLE` begins none.
+
+        Returns:
+            First observations, flat, [n, obs]; float32, or uint8 for images.
+        """
         ...
 
     def step(self, actions: Float[np.ndarray, "n act"], next_seeds: Int[np.ndarray, " n"], /) -> Step:
-        """One step of every environment; where an episode ends, that of its next seed begins, or none."""
+        """One step of every environment; where an episode ends, that of its next seed begins.
+
+        Args:
+            actions: Actions in [-1, 1], [n, act].
+            next_seeds: Seeds of the episodes that follow, [n]; `IDLE` begins none.
+
+        Returns:
+            Results, [n].
+        """
         ...

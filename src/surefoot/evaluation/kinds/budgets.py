@@ -1,4 +1,4 @@
-"""Under budgets that the planner is told: the same request goes on where a killed one stopped."""
+"""Evaluation of planners under budgets; an equal request goes on where a killed one stopped."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -39,14 +39,14 @@ from surefoot.safety.calibration import Calibration, read_calibration
 from surefoot.tasks.action_units import ActionUnits
 
 EPISODES = 40
-"""Of each seed and budget."""
+"""Episodes of each seed and budget."""
 ROWS, PLANS = "budget_episodes.jsonl", "plans.npz"
-"""In the run's folder `evaluation`: the rows of every evaluation under budgets, and what was imagined in some."""
+"""Files in the run's folder `evaluation`: rows of every evaluation under budgets, and plans of some."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetRequest(Ranged):
-    """What the user asks of an evaluation under budgets."""
+    """Request of an evaluation under budgets."""
 
     ratios: Annotated[Sequence[float], Range("[0, inf]")] = ()
     costs: Annotated[Sequence[float], Range("[0, inf]")] = ()
@@ -59,13 +59,23 @@ class BudgetRequest(Ranged):
 
     @property
     def asked(self) -> bool:
-        """Whether a budget was given at all."""
+        """Whether a budget is given at all."""
         return bool(self.ratios or self.costs) or self.schedule is not None or self.level is not None
 
 
 def under_budgets(run: LoadedRun, request: BudgetRequest) -> Evaluation:
-    """A planner under each of the budgets. `ConfigError` where the algorithm plans under no budget, or does and none
-    was given."""
+    """Evaluation of a planner under each requested budget.
+
+    Args:
+        run: The run.
+        request: Budgets and episodes.
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        ConfigError: The algorithm plans under no budget, or no budget is given.
+    """
     task, name, place = run.config.known_task(), run.config.algorithm, run.directory.path
     _planner(run)
     schedule = None if request.schedule is None else read_schedule(request.schedule, task)
@@ -162,7 +172,15 @@ def _roll_out(at: Setting, *, request: BudgetRequest) -> Episodes:
 
 
 def figures(at: Setting, episodes: Episodes) -> Scored:
-    """Figures of each budget."""
+    """Figures of each budget.
+
+    Args:
+        at: The evaluation.
+        episodes: Its rollouts.
+
+    Returns:
+        Entries of the summary.
+    """
     setting, level = episodes.seen
     maximum = at.task.budget_maximum
     return Scored(
@@ -188,7 +206,7 @@ def _remarks(
 
 
 class RowLog:
-    """The file that an evaluation adds its rows to. One that cannot be written to does not end the evaluation."""
+    """The file that an evaluation appends its rows to. A write error does not end the evaluation."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -198,7 +216,7 @@ class RowLog:
         """What the system said last."""
 
     def add(self, rows: list[dict[str, Any]]) -> None:
-        """Add rows, and those that could not be added before."""
+        """Append rows, and earlier ones that could not be written."""
         self.unwritten += rows
         try:
             append_rows(self._path, self.unwritten)
@@ -207,7 +225,12 @@ class RowLog:
             self.fault = error
 
     def add_plans(self, path: Path, plans: Imaginings) -> None:
-        """Write what was imagined into its own file."""
+        """Write plans into their own file.
+
+        Args:
+            path: The file.
+            plans: Observations and plans.
+        """
         try:
             add_plans(path, plans)
         except OSError as error:

@@ -1,5 +1,4 @@
-"""On our own tasks whose observations are images: episodes, what p knows of what cannot be avoided, and the arrays that
-the report draws its pictures from."""
+"""Evaluation on Surefoot's own tasks of images: episodes, how well p predicts violations, and arrays for the report."""
 
 from typing import Any, NamedTuple
 
@@ -30,7 +29,16 @@ EPISODES = 256
 
 
 def on_images(task: Task, *, episodes: int = EPISODES) -> Evaluation:
-    """From starts that the task draws; of PointRobotPixels from feasible and, a quarter as many, infeasible ones."""
+    """Evaluation from starts that the task draws; on PointRobotPixels from feasible and a quarter as many infeasible
+    ones.
+
+    Args:
+        task: Task of images.
+        episodes: Episodes of each seed from the first kind of starts.
+
+    Returns:
+        The evaluation.
+    """
     exact = task.exact_set
     conditions = (Condition(start="feasible"), Condition(start="infeasible", share=0.25)) if exact else (Condition(),)
     return Evaluation(
@@ -108,7 +116,15 @@ def _named(at: Setting, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def figures(at: Setting, episodes: Episodes) -> Scored:
-    """Figures of each start set and of the data's episodes."""
+    """Figures of each start set and of the data's episodes.
+
+    Args:
+        at: The evaluation.
+        episodes: Its rollouts.
+
+    Returns:
+        Entries of the summary.
+    """
     found: dict[str, Any] = start_figures(episodes.rows)
     if (data := at.data.frames) is not None:
         free = data.violating_steps == 0
@@ -123,12 +139,28 @@ def figures(at: Setting, episodes: Episodes) -> Scored:
 
 
 def infeasibility(at: Setting, episodes: Episodes) -> Scored:
-    """How well p tells what is infeasible."""
+    """Agreement of p with violations or with the exact feasible set.
+
+    Args:
+        at: The evaluation.
+        episodes: Its rollouts.
+
+    Returns:
+        Entries of the summary.
+    """
     scores = episodes.seen.scores
     return Scored({f"evaluation{at.place}_infeasibility": scores} if scores else {})
 
 
 def pictures(at: Setting, episodes: Episodes) -> Scored:
-    """What the report draws of the first seed."""
+    """Arrays of the first seed's pictures for the report.
+
+    Args:
+        at: The evaluation.
+        episodes: Its rollouts.
+
+    Returns:
+        A file of arrays.
+    """
     arrays = picture_arrays(at.run.algorithm, member(at.run.states, 0), episodes.seen.pictured) | episodes.seen.arrays
     return Scored(files={f"pictures{at.place}.npz": npz_content(arrays)})

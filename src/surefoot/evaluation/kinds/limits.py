@@ -1,4 +1,4 @@
-"""By a protocol of cost limits, on any task that has environments: episodes of all seeds side by side."""
+"""Evaluation by a protocol of cost limits, on any task with environments: episodes of all seeds side by side."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -42,9 +42,22 @@ def by_protocol(
     task: Task, protocol: ProtocolName = "strict", *, episodes: int = EPISODES, gifs: int = 0,
     limits: Sequence[float] | None = None,
 ) -> Evaluation:  # fmt: skip
-    """Against the cost limits of a protocol (`ConfigError` where the task has none), or some of them. A policy that
-    takes a budget is told each limit, in as many episodes. `gifs` episodes of the first seed
-    are drawn, before the others are run, so that a machine that cannot draw says so before the work."""
+    """Evaluation against cost limits; a policy that takes a budget is given each limit, in as many episodes.
+
+    Args:
+        task: The task.
+        protocol: strict or dsrl.
+        episodes: Episodes of each seed.
+        gifs: Episodes of the first seed that are drawn, before the others run, so that a machine that cannot draw says
+            so early.
+        limits: Some of the protocol's limits; None: all.
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        ConfigError: The task has no limit in the protocol.
+    """
     return Evaluation(
         conditions=tuple(Condition(cost_limit=one) for one in limits or cost_limits(task, protocol)),
         episodes=episodes,
@@ -118,7 +131,16 @@ def _given_limits(at: Setting) -> list[tuple[float | None, dict[str, Any]]]:
 
 
 def protocol_rows(episodes: Sequence[Episode], task: Task, *, method: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for each episode, scored against no limit yet; `method` holds the columns that all share."""
+    """Rows of episodes, not yet scored against a limit.
+
+    Args:
+        episodes: The episodes.
+        task: Task whose reference returns normalize returns.
+        method: Columns that all rows share.
+
+    Returns:
+        A row for each episode.
+    """
     return [
         episode_row(
             method,
@@ -137,7 +159,15 @@ def protocol_rows(episodes: Sequence[Episode], task: Task, *, method: Mapping[st
 
 
 def figures(at: Setting, episodes: Episodes) -> Scored:
-    """Figures against the limits, and how the work went."""
+    """Figures against the limits, with times and versions.
+
+    Args:
+        at: The evaluation.
+        episodes: Its rollouts.
+
+    Returns:
+        Entries of the summary, and drawn episodes.
+    """
     drawn, deaths, timing, _ = episodes.seen
     found = {
         **protocol_figures(episodes.rows),
@@ -157,8 +187,15 @@ def figures(at: Setting, episodes: Episodes) -> Scored:
 
 
 def pictures_of_data(at: Setting, episodes: Episodes) -> Scored:
-    """Of a policy that sees: what the report draws its world model from, of the first episodes of its own data, since
-    a simulator's are not kept. Nothing, and a warning says why, where there are none."""
+    """Arrays of a world model's pictures, from the first episodes of the run's data.
+
+    Args:
+        at: The evaluation.
+        episodes: Not read; a simulator's frames are not kept.
+
+    Returns:
+        A file of arrays; nothing for vectors, and nothing with a warning where the data are gone.
+    """
     if at.task.image_shape is None or at.elsewhere:
         return Scored()
     found = at.data
@@ -170,7 +207,15 @@ def pictures_of_data(at: Setting, episodes: Episodes) -> Scored:
 
 
 def along_episodes(at: Setting, episodes: Episodes) -> Scored:
-    """Of a system of the user's own: steps of the first episodes, with V_h; a remark where costs contradict signals."""
+    """Steps of the first episodes on a task file's system, with V_h; a remark where costs contradict signals.
+
+    Args:
+        at: The evaluation.
+        episodes: Its rollouts.
+
+    Returns:
+        A file of arrays; nothing for another task.
+    """
     recorder = episodes.seen.recorder
     if recorder is None:
         return Scored()
@@ -202,7 +247,17 @@ def _opened(at: Setting, num_envs: int) -> AbstractContextManager[VectorEnv]:
 
 
 def open_simulator(task: Task, num_envs: int, workers: int, *, observer: Observer) -> AbstractContextManager[VectorEnv]:
-    """The task's simulator; the observer hears of a worker that dies."""
+    """Environments of a task's simulator.
+
+    Args:
+        task: The task.
+        num_envs: Environments.
+        workers: Processes that step them.
+        observer: Receives notices of dead workers.
+
+    Returns:
+        A context manager of environments.
+    """
     from surefoot.envs.workers.vector import VectorSimulator
 
     return VectorSimulator(task, num_envs=num_envs, workers=workers, on_death=observer.warn_of_death)

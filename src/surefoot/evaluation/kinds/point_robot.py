@@ -1,4 +1,5 @@
-"""PointRobot and PointRobotSlow: from chosen starts, the learned feasible region against the exact one."""
+"""Evaluation of PointRobot and PointRobotSlow from chosen starts, with the learned feasible region against the exact
+one."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,14 +26,21 @@ from surefoot.safety.region import SLICES, score_seeds
 
 EPISODES = 1000
 PICTURED_EPISODES = 200
-"""Of each start set, of the first seed, whose paths are kept for the pictures."""
+"""Episodes of each start set, of the first seed, whose paths are kept for pictures."""
 RESOLUTION, EXTENT = 201, 2.7
-"""Cells along each side of a region slice, and half its side in metres."""
+"""Cells along each side of a region slice, and half its side in meters."""
 
 
 def from_exact_starts(*, episodes: int = EPISODES, dataset: Dataset | None = None) -> Evaluation:
-    """From feasible starts, from half as many infeasible ones and from the fixed ones. `dataset`: of the run, where it
-    was read already."""
+    """Evaluation from feasible starts, half as many infeasible ones, and the fixed ones.
+
+    Args:
+        episodes: Episodes of each seed from feasible starts.
+        dataset: Data of the run, where they were read already.
+
+    Returns:
+        The evaluation.
+    """
     return Evaluation(
         conditions=(Condition(start="feasible"), Condition(start="infeasible", share=0.5), Condition(start="fixed")),
         episodes=episodes,
@@ -43,7 +51,7 @@ def from_exact_starts(*, episodes: int = EPISODES, dataset: Dataset | None = Non
 
 
 class Region(NamedTuple):
-    """Feasible values on the published slices, and how well the learned ones agree with the exact ones."""
+    """Feasible values on the published slices, and scores of the learned against the exact ones."""
 
     learned: Float[np.ndarray, "slice seed y x"]
     exact: Float[np.ndarray, "slice y x"]
@@ -97,14 +105,30 @@ def _roll_out(at: Setting, *, dataset: Dataset | None) -> Episodes:
 
 
 def figures(at: Setting, episodes: Episodes) -> Scored:
-    """Figures of each start set and of the data."""
+    """Figures of each start set and of the data.
+
+    Args:
+        at: The evaluation.
+        episodes: Its rollouts.
+
+    Returns:
+        Entries of the summary.
+    """
     fixed, data = point_robot.ROBOTS[at.task.name].fixed_starts, episodes.seen.exact.data
     found = summarize_evaluation(episodes.rows, fixed_starts=fixed) | ({} if data is None else {"data": data})
     return Scored({"evaluation": found, "acting": at.acting}, drawn={})
 
 
 def feasible_region(at: Setting, episodes: Episodes) -> Scored:
-    """The learned feasible region against the exact one; nothing where the algorithm has none."""
+    """The learned feasible region against the exact one; nothing where the algorithm has none.
+
+    Args:
+        at: The evaluation.
+        episodes: Its rollouts.
+
+    Returns:
+        Scores for the summary, and a file of arrays.
+    """
     region: Region | None = episodes.seen.exact.region
     if region is None:
         return Scored()
@@ -115,7 +139,18 @@ def feasible_region(at: Setting, episodes: Episodes) -> Scored:
 
 
 def measure_region(run: LoadedRun, exact: FeasibleSet) -> Region | None:
-    """The feasible region of every seed; None where the algorithm has none."""
+    """Feasible values of every seed on the published slices, scored against the exact ones.
+
+    Args:
+        run: The run.
+        exact: Exact feasible set.
+
+    Returns:
+        The region; None where the algorithm has no feasible value.
+
+    Raises:
+        OutputError: The networks overflow.
+    """
     algorithm = run.algorithm
     if not isinstance(algorithm, HasFeasibleValue):
         return None
@@ -146,7 +181,15 @@ def measure_region(run: LoadedRun, exact: FeasibleSet) -> Region | None:
 
 
 def paths(at: Setting, episodes: Episodes) -> Scored:
-    """Positions along some episodes, for the pictures."""
+    """File of positions along some episodes, for pictures.
+
+    Args:
+        at: The evaluation; not read.
+        episodes: Its rollouts.
+
+    Returns:
+        A file of arrays.
+    """
     return Scored(files={"paths.npz": npz_content(_pictured(episodes.seen.exact.starts, episodes.seen.records))})
 
 
