@@ -23,7 +23,7 @@ the task (even where there is none); `even`, as if the episode spent evenly over
 the table's discounted maximum."""
 
 TABLE_DISCOUNT = 0.99
-"""That the tasks' measured factors are for."""
+"""The discount for which the tasks' conversion factors were measured."""
 
 Costs = Float[Array, " n"] | Float[np.ndarray, " n"]
 
@@ -38,26 +38,51 @@ class BudgetState(NamedTuple):
 
 
 def begin_budget(count: int) -> BudgetState:
-    """Before the first step of `count` episodes."""
+    """Cost spent before the first step of `count` episodes: none."""
     return BudgetState(jnp.zeros(count), jnp.ones(count))
 
 
 def remaining_budget(state: BudgetState, total: Costs) -> Costs:
-    """Remaining part of the `total` of each episode; infinite where the total is, below 0 where more was spent.
+    """Remaining budget b_t = (b_0 - sum_{i<t} d^i c_i) / d^t of each episode (Lin et al., ICML 2023, section 4).
 
-    `total` is b_0, or what the user has changed it to since: costs so far count against the new one.
+    Args:
+        state: Cost spent so far in n episodes.
+        total: b_0 [n], or a total that the user changed during the episode: earlier costs count against it; inf: no
+            limit.
+
+    Returns:
+        Remaining budgets [n], inf where the total is, below 0 where more was spent.
     """
     return (total - state.spent) / state.weight
 
 
 def pay(state: BudgetState, cost: Costs, *, discount: float) -> BudgetState:
-    """After a step that cost `cost`."""
+    """Account for the cost of one step.
+
+    Args:
+        state: Cost spent before the step.
+        cost: Cost of the step [n].
+        discount: d per environment step, in (0, 1].
+
+    Returns:
+        Cost spent after the step.
+    """
     return BudgetState(state.spent + state.weight * cost, state.weight * discount)
 
 
 def cost_of_ratio(ratio: float, task: Task) -> float:
-    """The undiscounted cost over an episode that a ratio of the task's maximum allows. `ConfigError` where the task has
-    no maximum."""
+    """Undiscounted cost of an episode that a ratio of the task's maximum budget allows.
+
+    Args:
+        ratio: Share of the maximum, at least 0; inf: no limit.
+        task: Task with its table of budgets.
+
+    Returns:
+        Cost allowed over an episode.
+
+    Raises:
+        ConfigError: The task has no maximum, or the product is too large.
+    """
     if task.budget is None:
         raise ConfigError(
             f"{option('budget')}: task {task.name} has no maximum budget that a ratio could refer to; "
@@ -74,13 +99,27 @@ def cost_of_ratio(ratio: float, task: Task) -> float:
 def planner_budget(
     cost: float, task: Task, *, discount: float, conversion: BudgetConversion = "table", ratio: float | None = None
 ) -> float:
-    """b_0 in the units of a planner that discounts costs by `discount`, for an episode's undiscounted `cost`.
+    """Budget b_0 in the units of a planner with discount d, from the undiscounted cost of an episode.
 
-    With discount 1 that is `cost` itself. Otherwise `table` multiplies by the task's
-    measured share of discounted in undiscounted costs, and by (1 - d^H) / ((1 - d) H) where it has none or
-    d is not the table's 0.99;
-    `even` always does the latter; `discounted` takes `ratio` of the table's discounted maximum, or the same
-    share of `cost`. Raises `ConfigError` where the table lacks what `discounted` needs.
+    With d = 1 or no limit, b_0 is `cost` itself. Otherwise `conversion` decides:
+
+    - `table`: `cost` times the task's measured share of discounted in undiscounted costs, which holds for d = 0.99;
+      `even` for other discounts and for tasks without one.
+    - `even`: `cost` (1 - d^H) / ((1 - d) H), costs spread evenly over the horizon of H steps.
+    - `discounted`: a share of the table's discounted maximum.
+
+    Args:
+        cost: Undiscounted cost allowed over an episode; inf: no limit.
+        task: Task with its horizon and its table of budgets.
+        discount: d per environment step, in (0, 1].
+        conversion: How costs become discounted ones.
+        ratio: Share of the maximum for `discounted`; None: that of `cost`.
+
+    Returns:
+        b_0.
+
+    Raises:
+        ConfigError: `discounted` was asked for and the task has no discounted maximum.
     """
     if discount >= 1.0 or math.isinf(cost):
         return cost
@@ -98,8 +137,18 @@ def planner_budget(
 
 
 def check_budgets(values: object, *, name: str) -> np.ndarray:
-    """Budgets as float64 of any shape. `ConfigError` in one sentence for a budget that is missing, not a number, NaN,
-    or negative; infinity means no limit."""
+    """Budgets at the start of episodes, checked.
+
+    Args:
+        values: Numbers of any shape; inf: no limit.
+        name: What error messages call them.
+
+    Returns:
+        float64 array of the shape of `values`.
+
+    Raises:
+        ConfigError: A budget is missing, not a number, NaN or negative.
+    """
     array = check_remaining(values, name=name)
     if (array < 0).any():
         raise ConfigError(f"{name}: expected at least 0 (inf for no limit), found {array[array < 0].flat[0]:g}.")
@@ -107,7 +156,18 @@ def check_budgets(values: object, *, name: str) -> np.ndarray:
 
 
 def check_remaining(values: object, *, name: str) -> np.ndarray:
-    """Remaining budgets as float64, which may be negative once a budget was exceeded."""
+    """Remaining budgets, checked; they are negative once a budget was exceeded.
+
+    Args:
+        values: Numbers of any shape; inf: no limit.
+        name: What error messages call them.
+
+    Returns:
+        float64 array of the shape of `values`.
+
+    Raises:
+        ConfigError: A budget is missing, not a number or NaN.
+    """
     if values is None:
         raise ConfigError(f"{name}: expected the cost that is allowed (inf for no limit), found none.")
     try:

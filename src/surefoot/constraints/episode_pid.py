@@ -1,8 +1,8 @@
-"""The multiplier of SafeDreamer's planner OSRP-Lag: a PID controller that sees the cost of one episode at a time
-(SafeDreamer, ICLR 2024, arXiv 2307.07176).
+"""The multiplier of SafeDreamer's planner OSRP-Lag: a PID controller on the costs of single episodes (SafeDreamer, ICLR
+2024, arXiv 2307.07176).
 
-Unlike `multipliers.pid_update`, which is given means over many episodes, it smooths before it integrates, and compares
-with the cost of some episodes ago, because the costs of single episodes are mostly noise.
+`multipliers.pid_update` is given means over many episodes. Here the controller smooths before it integrates, and
+compares with the cost of some episodes ago, because the costs of single episodes are mostly noise.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from surefoot.ranges import NUMBER, Range, Ranged
 
 @dataclass(frozen=True)
 class EpisodePIDConfig(Ranged, part="pid"):
-    """Gains of the multiplier's controller on episode costs; the values here are those of SafeDreamer's code."""
+    """Gains of the multiplier's controller on episode costs; the defaults are those of SafeDreamer's code."""
 
     proportional: Annotated[float, Range("[0, inf)")] = 0.1
     """Multiplier per unit of smoothed cost above the limit."""
@@ -26,9 +26,10 @@ class EpisodePIDConfig(Ranged, part="pid"):
     derivative: Annotated[float, Range("[0, inf)")] = 0.01
     """Multiplier per unit by which the smoothed cost rose over `delay` episodes; a fall counts nothing."""
     averaging: Annotated[float, Range("[0, 1)")] = 0.99
-    """Share of the old value that the mean cost keeps in an episode; the excess over the limit is taken of it."""
+    """Share of the old value that the mean cost keeps in an episode; its excess over the limit is integrated."""
     smoothing: Annotated[float, Range("[0, 1)")] = 0.95
-    """The same for what the proportional and the derivative part see."""
+    """Share of the old value that the smoothed excess and the smoothed cost keep in an episode (proportional and
+    derivative terms)."""
     delay: Annotated[int, Range("[1, 2^20]")] = 10
     """Episodes over which a rise of the cost is measured."""
     most: Annotated[float, Range("[0, inf)")] = 0.1
@@ -45,17 +46,20 @@ class EpisodePIDState(NamedTuple):
     integral: Float[Array, ""]
     """The integral part, at least 0."""
     mean_cost: Float[Array, ""]
+    """Exponential mean of episode costs (`averaging`)."""
     smoothed_excess: Float[Array, ""]
+    """Exponential mean of the mean cost above the limit (`smoothing`)."""
     smoothed_costs: Float[Array, " history"]
-    """Of the last `delay` + 1 episodes, the latest last; the first one's before there were as many."""
+    """Exponential mean of episode costs after each of the last `delay` + 1 episodes, the latest last. Before so many
+    episodes, the first value fills the rest."""
     episodes: Float[Array, ""]
-    """Number of episodes since the multiplier moves."""
+    """Number of episodes since the multiplier began to move."""
     steps: Float[Array, ""]
     """Environment steps so far."""
 
 
 def episode_pid_init(config: EpisodePIDConfig) -> EpisodePIDState:
-    """Before the first episode: a multiplier of 0."""
+    """State of the controller before the first episode: a multiplier of 0."""
     zero = lambda: jnp.zeros(())  # noqa: E731
     return EpisodePIDState(zero(), zero(), zero(), zero(), jnp.zeros(config.delay + 1), zero(), zero())
 
@@ -68,11 +72,21 @@ def episode_pid_update(
     limit: float,
     config: EpisodePIDConfig,
 ) -> EpisodePIDState:
-    """The state after an episode of `length` steps that cost `cost` where `limit` is allowed:
+    """One update of the multiplier after an episode.
 
-    lambda = clip(K_p Delta + I + K_d D, 0, most), with delta = EMA(cost) - limit, I <- max(0, I + K_i delta),
-    Delta = EMA(delta) and D = max(0, EMA'(cost) - its value `delay` episodes ago). Every mean starts at its first
-    value.
+    lambda = clip(K_p Delta + I + K_d D, 0, most), with delta = EMA(cost) - limit, I <- max(0, I + K_i delta), Delta =
+    EMA(delta) and D = max(0, EMA'(cost) - its value `delay` episodes ago). Every mean starts at its first value. Only
+    `steps` changes during the first `after_steps` environment steps.
+
+    Args:
+        state: State before the episode.
+        cost: Undiscounted cost of the episode, a scalar.
+        length: Environment steps of the episode, a scalar.
+        limit: Undiscounted cost allowed over an episode.
+        config: Gains, smoothing and bounds.
+
+    Returns:
+        State after the episode.
     """
     state = state._replace(steps=state.steps + length)
     first = state.episodes == 0

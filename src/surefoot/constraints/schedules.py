@@ -27,20 +27,28 @@ HEADERS = (("budget",), ("ratio",), ("step", "budget"), ("step", "ratio"))
 
 
 class Schedule(NamedTuple):
-    """The budget of an episode, step by step."""
+    """The budget of an episode at each of its steps."""
 
     totals: Float[np.ndarray, " t"]
     """Undiscounted cost of the whole episode that is allowed, as known at each step of the horizon."""
     name: str
-    """Of its file."""
+    """Name of its file."""
 
 
 def read_schedule(path: str | os.PathLike[str], task: Task) -> Schedule:
-    """The schedule in a CSV file for episodes of a task.
+    """Read the schedule in a CSV file for episodes of a task.
 
-    `DataError`, one sentence with file and line, for another header, what is no number, NaN or negative, steps that do
-    not rise from 0 or lie beyond the episode, and a row for each step that ends before the episode. `ConfigError`
-    where ratios are given and the task has no maximum, or the file cannot be read.
+    Args:
+        path: CSV file with one of the headers `HEADERS`.
+        task: Task whose horizon and maximum budget apply.
+
+    Returns:
+        Budgets [horizon] and the file's name.
+
+    Raises:
+        DataError: Wrong header; a budget that is no number, NaN or negative; steps that do not rise from 0 or lie
+            beyond the episode; a row for each step that ends before the episode. The sentence names file and line.
+        ConfigError: Ratios are given and the task has no maximum, or the file cannot be read.
     """
     path = Path(path)
     header, rows = _rows(path)

@@ -1,5 +1,7 @@
-"""Values and critics: expectile regression, bootstrapped targets, and pairs that are trained in turns (FISOR has one
-for an objective)."""
+"""Values and critics: expectile regression, bootstrapped targets, and pairs of V and Q that are trained in turns.
+
+FISOR has one pair for each objective: the reward and the constraint signal.
+"""
 
 from typing import NamedTuple
 
@@ -15,10 +17,18 @@ from surefoot.types import DataSpec, Metrics
 def expectile_loss(
     difference: Float[Array, " b"], *, expectile: float, lower: bool = False
 ) -> tuple[Float[Array, ""], Float[Array, " b"]]:
-    """Mean of |tau - 1[u < 0]| u^2 with u = target - prediction, and its terms [b].
+    """Expectile regression loss |tau - 1[u < 0]| u^2 of u = target - prediction.
 
-    tau near 1 makes the prediction a soft maximum of the targets; with `lower` the weights swap (tau where u < 0)
-    and it is a soft minimum.
+    IQL (Kostrikov et al., 2022), equation 5. A tau near 1 makes the prediction a soft maximum of the targets. With
+    `lower` the weights swap (tau where u < 0), and the prediction is a soft minimum (FISOR, equation 9).
+
+    Args:
+        difference: Target minus prediction [b].
+        expectile: tau, in (0, 1).
+        lower: Whether the lower expectile is regressed.
+
+    Returns:
+        (mean of the terms, the terms [b]).
     """
     below = difference < 0
     heavy = below if lower else ~below
@@ -29,7 +39,17 @@ def expectile_loss(
 def reward_target(
     reward: Float[Array, " b"], next_value: Float[Array, " b"], continues: Float[Array, " b"], *, discount: float
 ) -> Float[Array, " b"]:
-    """r + gamma m V(s'), m = 0 where nothing follows."""
+    """One-step target r + gamma m V(s') of the reward's Q (IQL, Kostrikov et al., 2022, equation 6).
+
+    Args:
+        reward: r [b].
+        next_value: V(s') [b].
+        continues: m [b]: 0 where the episode terminated, 1 elsewhere.
+        discount: gamma, in [0, 1].
+
+    Returns:
+        Targets [b] in the units of the reward.
+    """
     return reward + discount * continues * next_value
 
 
@@ -40,8 +60,19 @@ def reachability_target(
     *,
     discount: float | Float[Array, ""],
 ) -> Float[Array, " b"]:
-    """m [(1 - gamma) h + gamma max(h, V_h(s'))] + (1 - m) h: the discounted Hamilton-Jacobi backup
-    (Fisac et al., 2019, equation 6; FISOR, equation 10). In the units of h; > 0 is a violation to come."""
+    """Discounted Hamilton-Jacobi target m [(1 - gamma) h + gamma max(h, V_h(s'))] + (1 - m) h.
+
+    Fisac et al., 2019, equation 6; FISOR, equation 10.
+
+    Args:
+        constraint: h [b] of the state that the step enters; > 0 is a violation.
+        next_value: V_h(s') [b].
+        continues: m [b]: 0 where the episode terminated, 1 elsewhere.
+        discount: gamma, in [0, 1]; a number or a scalar array.
+
+    Returns:
+        Targets [b] in the units of h; > 0 predicts a violation.
+    """
     continued = (1.0 - discount) * constraint + discount * jnp.maximum(constraint, next_value)
     return continues * continued + (1.0 - continues) * constraint
 
@@ -49,16 +80,24 @@ def reachability_target(
 def estimation_target(
     cost: Float[Array, "*b"], next_probability: Float[Array, "*b"], continues: Float[Array, "*b"], *, discount: float
 ) -> Float[Array, "*b"]:
-    """max(1[c > 0], gamma m p(s')): the probability that a violation lies here or ahead, discounted (the reachability
-    estimation function of RESPO, Ganai et al., 2023, arXiv 2309.13528; FOSP). In [0, 1]; 0 is feasible.
+    """Target max(1[c > 0], gamma m p(s')) of the probability of a violation now or later.
 
-    `cost` is that of being in the state, m = 0 where nothing follows.
+    The reachability estimation function of RESPO (Ganai et al., 2023, arXiv 2309.13528), as FOSP uses it.
+
+    Args:
+        cost: c [*b], the cost of the present state.
+        next_probability: p(s') [*b], in [0, 1].
+        continues: m [*b]: 0 where the episode terminated, 1 elsewhere.
+        discount: gamma, in [0, 1].
+
+    Returns:
+        Targets [*b] in [0, 1]; 0 is feasible.
     """
     return jnp.maximum((cost > 0).astype(jnp.float32), discount * continues * next_probability)
 
 
 class ValuePair(NamedTuple):
-    """V(s) with members [V] or none, Q(s, a) with members [E], its moving-average target, the optimisers' states."""
+    """V(s) with members [V] or none, Q(s, a) with members [E], Q's moving-average target, and optimizer states."""
 
     value: MLP
     critic: MLP
@@ -66,6 +105,7 @@ class ValuePair(NamedTuple):
     value_optimizer: optax.OptState
     critic_optimizer: optax.OptState
     updates: Int[Array, ""]
+    """Critic updates so far."""
 
 
 def init_pair(
@@ -77,9 +117,20 @@ def init_pair(
     value_ensemble: int | None = None,
     optimizer: optax.GradientTransformation,
 ) -> ValuePair:
-    """Fresh networks; without `value_ensemble` the value is a single network.
+    """Fresh value and critic networks with their optimizers.
 
     The target has buffers of its own, so that the state can be donated.
+
+    Args:
+        spec: Shapes of the data.
+        key: Random key.
+        hidden: Units of each hidden layer of every network.
+        ensemble: Members E of the critic.
+        value_ensemble: Members of the value; None: a single network without a member axis.
+        optimizer: Optimizer of both networks.
+
+    Returns:
+        The pair, with 0 updates.
     """
     k_value, k_critic = jax.random.split(key)
     members = () if value_ensemble is None else (value_ensemble,)
@@ -98,9 +149,20 @@ def init_pair(
 def value_loss(
     value: MLP, observation: Float[Array, "b obs"], q: Float[Array, " b"], *, expectile: float, lower: bool
 ) -> tuple[Float[Array, ""], Float[Array, "*members b"]]:
-    """Expectile regression of V(s) on the critics' word for the action in the data; also returns V [*members, B].
+    """Expectile regression of V(s) on Q(s, a) of the dataset action.
 
-    Members are summed, so that each moves as it would alone.
+    FISOR, equation 9; IQL (Kostrikov et al., 2022), equation 5. Losses of members are summed, so that each member moves
+    as it would alone.
+
+    Args:
+        value: V, with members or none.
+        observation: States [b, obs].
+        q: Q(s, a) [b], fixed.
+        expectile: tau, in (0, 1).
+        lower: Whether the lower expectile is regressed.
+
+    Returns:
+        (loss, V [*members, b]).
     """
     v = value(observation)
     loss, terms = expectile_loss(jnp.broadcast_to(q, v.shape) - v, expectile=expectile, lower=lower)
@@ -110,17 +172,33 @@ def value_loss(
 def critic_loss(
     critic: MLP, inputs: Float[Array, "b in"], target: Float[Array, " b"], *, quantile: float = 0.0
 ) -> tuple[Float[Array, ""], Float[Array, "members b"]]:
-    """Mean over members and batch of (Q - target)^2, all members towards one target; also returns Q.
+    """Mean over members and batch of (Q - target)^2, or the pinball loss of a quantile.
 
-    With a `quantile` the loss is the pinball loss, of which Q(s, a) is that quantile of its targets: of what the next
-    states, which are random, make of it.
+    With a `quantile`, Q(s, a) regresses on that quantile of its targets, which vary with the random next state.
+
+    Args:
+        critic: Q, with members.
+        inputs: States and actions side by side [b, in].
+        target: Targets [b], one for all members.
+        quantile: Quantile in (0, 1); 0: the mean.
+
+    Returns:
+        (loss, Q [members, b]).
     """
     q = critic(inputs)
     return quantile_loss(target[None] - q, quantile=quantile) if quantile else jnp.mean((q - target[None]) ** 2), q
 
 
 def quantile_loss(difference: Float[Array, "*b"], *, quantile: float) -> Float[Array, ""]:
-    """Mean of max(tau u, (tau - 1) u) with u = target - prediction (Koenker and Bassett, 1978)."""
+    """Pinball loss: the mean of max(tau u, (tau - 1) u) of u = target - prediction (Koenker and Bassett, 1978).
+
+    Args:
+        difference: Target minus prediction [*b].
+        quantile: tau, in (0, 1).
+
+    Returns:
+        The mean over all entries.
+    """
     return jnp.maximum(quantile * difference, (quantile - 1.0) * difference).mean()
 
 
@@ -134,7 +212,20 @@ def step_value(
     optimizer: optax.GradientTransformation,
     prefix: str,
 ) -> tuple[ValuePair, Metrics]:
-    """One gradient step of V on fixed q [B]. `lower` asks for the lower expectile (constraint)."""
+    """One gradient step of V on fixed values of Q.
+
+    Args:
+        pair: Networks and optimizer states.
+        observation: States [b, obs].
+        q: Q(s, a) [b] of the dataset actions.
+        expectile: tau, in (0, 1).
+        lower: Whether the lower expectile is regressed (the constraint's).
+        optimizer: Optimizer of the value.
+        prefix: Group of the metrics' names, such as "reward".
+
+    Returns:
+        (the pair with the new value, metrics `prefix/value_loss` and `prefix/value`).
+    """
     (loss, v), gradient = jax.value_and_grad(value_loss, has_aux=True)(
         pair.value, observation, q, expectile=expectile, lower=lower
     )
@@ -153,8 +244,20 @@ def step_critic(
     prefix: str,
     quantile: float = 0.0,
 ) -> tuple[ValuePair, Metrics]:
-    """One gradient step of the critics on the mean of targets [B] or on a `quantile` of them, then of their moving
-    average."""
+    """One gradient step of Q on fixed targets, then of its moving average.
+
+    Args:
+        pair: Networks and optimizer states.
+        inputs: States and actions side by side [b, in].
+        target: Targets [b].
+        target_rate: Share of Q that enters the moving average, in (0, 1].
+        optimizer: Optimizer of the critic.
+        prefix: Group of the metrics' names, such as "reward".
+        quantile: Quantile of the targets to regress on, in (0, 1); 0: their mean.
+
+    Returns:
+        (the pair with the new critic, target and count of updates, metrics `prefix/critic_loss` and `prefix/critic`).
+    """
     (loss, q), gradient = jax.value_and_grad(critic_loss, has_aux=True)(pair.critic, inputs, target, quantile=quantile)
     critic, state = apply_gradient(optimizer, gradient, pair.critic_optimizer, pair.critic)
     metrics = {f"{prefix}/critic_loss": loss, f"{prefix}/critic": q.mean()}
