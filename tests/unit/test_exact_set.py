@@ -117,12 +117,6 @@ def test_a_hamilton_jacobi_solver_agrees(exact, checks):
         assert row["continuous_time_bound"] - 1e-3 < row["mean_border_difference"] < 1e-3
 
 
-def test_slices_are_laid_out_for_contour_plots(exact):
-    x, y, value = exact.slice(1.5, np.pi / 4, resolution=31)
-    assert (x.shape, y.shape, value.shape) == ((31,), (31,), (31, 31))
-    assert value[4, 20] == exact.value(np.array([[x[20], y[4], 1.5, np.pi / 4]]))[0]
-
-
 @pytest.mark.parametrize(
     ("poses", "sentence"),
     [

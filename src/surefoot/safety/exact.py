@@ -27,12 +27,12 @@ on from there, at a value of at most M, the largest V* inside the goal, so that 
 import math
 from dataclasses import dataclass, field
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from surefoot.envs.point_robot import ARENA, HAZARD_RADIUS, HAZARDS, TIME_STEP, constraint
+from surefoot.envs.point_robot import ARENA, HAZARDS, TIME_STEP
 from surefoot.errors import ConfigError
+from surefoot.safety.feasible_set import FeasibleSet, hazard_signal
 from surefoot.safety.interpolation import SHIFT_TAPS, blend, shifted, stencil
 
 TOP_SPEED = 2.5
@@ -43,12 +43,11 @@ HEADINGS = 128
 # The grid reaches this many cells past the arena, so that inward poses at its edge have neighbours on both sides.
 _MARGIN_CELLS = 4
 _QUERY_TAPS = 4
-_QUERY_CHUNK = 8192
 
 
 @dataclass(frozen=True, eq=False)
-class ExactSet:
-    """V* of PointRobot on a grid, interpolated between."""
+class ExactSet(FeasibleSet):
+    """V* of PointRobot on a grid; linear in v, which is exact for a straight way of braking."""
 
     values: Float[np.ndarray, "speed heading x y"]
     """Metres, float32; x and y run over `axis`, speeds are TIME_STEP apart from 0, headings cover [0, 2 pi)."""
@@ -62,27 +61,13 @@ class ExactSet:
         """Metres between grid points."""
         return float(self.axis[1] - self.axis[0])
 
-    def value(self, poses: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
-        """V* in metres at poses (x, y, v, theta); > 0 means that a violation cannot be avoided.
+    @property
+    def top_speed(self) -> float:
+        """Largest speed of the grid, metres per second."""
+        return (len(self.values) - 1) * TIME_STEP
 
-        Outside the arena, where the episode is over, it is h. Cubic in x, y and theta, linear in v, which is exact for
-        a straight way of braking. Raises `ConfigError` on another shape, non-finite numbers, or a speed off the grid.
-        """
-        poses = np.asarray(poses, np.float64)
-        if poses.ndim != 2 or poses.shape[1] != 4:
-            raise ConfigError(f"poses: expected shape (n, 4) for x, y, v, theta, found {poses.shape}.")
-        if not np.isfinite(poses).all():
-            row = int(np.argwhere(~np.isfinite(poses))[0, 0])
-            raise ConfigError(f"poses: expected finite numbers, found {poses[row].tolist()} in row {row}.")
-        top = (len(self.values) - 1) * TIME_STEP
-        # A hair of slack: float32 poses at the top speed, and stepped ones, round either way.
-        if (np.abs(poses[:, 2]) > top + 1e-5).any():
-            row = int(np.abs(poses[:, 2]).argmax())
-            raise ConfigError(f"poses: expected speeds within {top:g} m/s, found {poses[row, 2]:g} in row {row}.")
-        chunks = [self._value(poses[i : i + _QUERY_CHUNK]) for i in range(0, len(poses), _QUERY_CHUNK)]
-        return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
-
-    def _value(self, poses: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
+    def interpolated(self, poses: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
+        """The grid's values at poses (x, y, v, theta)."""
         speeds, headings, points, _ = self.values.shape
         backwards = np.where(poses[:, 2] < 0, np.pi, 0.0)
         speed, speed_weights = stencil(np.abs(poses[:, 2]) / TIME_STEP, 2, speeds)
@@ -98,19 +83,7 @@ class ExactSet:
         value = np.einsum("nvtxy,ny->nvtx", corners, y_weights.astype(np.float32))
         value = np.einsum("nvtx,nx->nvt", value, x_weights.astype(np.float32))
         value = np.einsum("nvt,nt->nv", value, heading_weights.astype(np.float32))
-        value = np.einsum("nv,nv->n", value, speed_weights.astype(np.float32))
-        h = _constraint(poses[:, :2], self.hazards)
-        outside = (np.abs(poses[:, :2]) > ARENA).any(1)
-        # By definition V* lies between h and the largest h there is; interpolating knows it only at the grid's points.
-        return np.where(outside, h, np.clip(value, h, HAZARD_RADIUS))
-
-    def slice(
-        self, speed: float, heading: float, *, resolution: int = 201, extent: float = ARENA
-    ) -> tuple[Float[np.ndarray, " x"], Float[np.ndarray, " y"], Float[np.ndarray, "y x"]]:
-        """V* over positions at one speed (m/s) and heading (rad): x, y and values, as contour plots want them."""
-        poses = slice_poses(speed, heading, resolution=resolution, extent=extent)
-        centers = cell_centers(resolution, extent)
-        return centers, centers, self.value(poses).reshape(resolution, resolution)
+        return np.einsum("nv,nv->n", value, speed_weights.astype(np.float32))
 
 
 def cell_centers(resolution: int, extent: float) -> Float[np.ndarray, " r"]:
@@ -152,7 +125,7 @@ def solve_point_robot(
     wide = np.arange(-half - border, half + border + 1) * spacing
     inner = slice(border, len(wide) - border)
     # Beyond the grid h stands for V*, which it is for everything that drives outwards.
-    padded = _constraint(np.stack(np.meshgrid(wide, wide, indexing="ij"), -1), hazards)
+    padded = hazard_signal(np.stack(np.meshgrid(wide, wide, indexing="ij"), -1), hazards)
     h = padded[inner, inner].copy()
 
     levels = round(top_speed / TIME_STEP) + 1
@@ -167,13 +140,6 @@ def solve_point_robot(
             moved = shifted(padded, border, travel * math.cos(angle), travel * math.sin(angle))
             np.maximum(h, moved, out=values[level, index])
     return ExactSet(values, wide[inner], hazards)
-
-
-def _constraint(
-    positions: Float[np.ndarray, "*n 2"], hazards: Float[np.ndarray, "hazards 2"]
-) -> Float[np.ndarray, "*n"]:
-    """The environment's h as a writable NumPy array."""
-    return np.array(constraint(jnp.asarray(positions, jnp.float32), hazards))
 
 
 def _best_turn(below: Float[np.ndarray, "heading x y"], index: int, turn: float) -> Float[np.ndarray, "x y"]:

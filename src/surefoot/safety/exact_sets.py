@@ -4,29 +4,20 @@ import os
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float
 
 from surefoot.envs.point_robot import ROBOTS, Robot
 from surefoot.errors import check_name
 from surefoot.files import replacement, sync_file
 from surefoot.safety import exact, exact_slow
 from surefoot.safety.exact_slow import Grid, SlowSet, Sweep, solve_slow_robot
+from surefoot.safety.feasible_set import FeasibleSet
 
 USUAL_SWEEPS = 45
 """Sweeps after which the default grid's values have about settled."""
 SOLVER = 1
 """Number of the solver whose sets are kept; another one's are not read."""
-
-
-class FeasibleSet(Protocol):
-    """Interface of exact feasible sets."""
-
-    def value(self, poses: Float[np.ndarray, "n pose"], /) -> Float[np.ndarray, " n"]:
-        """V* in metres at poses; > 0 means that a violation cannot be avoided."""
-        ...
 
 
 def exact_set(task: str, *, on_sweep: Callable[[Sweep], None] | None = None) -> FeasibleSet:

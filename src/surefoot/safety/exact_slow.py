@@ -28,21 +28,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from surefoot.envs.point_robot import (
-    ARENA,
-    HAZARD_RADIUS,
-    HAZARDS,
-    SLOW_ROBOT,
-    TIME_STEP,
-    constraint,
-    follow_share,
-)
+from surefoot.envs.point_robot import ARENA, HAZARDS, SLOW_ROBOT, TIME_STEP, follow_share
 from surefoot.errors import ConfigError
 from surefoot.ranges import Range, check_fields, check_relation
+from surefoot.safety.feasible_set import FeasibleSet, hazard_signal
 from surefoot.safety.interpolation import SHIFT_TAPS, blend, stencil
 
 TOP_SPEED = 2.0
@@ -52,7 +44,6 @@ CONTROLS = (-1.0, 1.0)
 
 _MARGIN_CELLS = 4
 _TAPS = 4
-_QUERY_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -87,41 +78,27 @@ class Grid:
 
 
 @dataclass(frozen=True, eq=False)
-class SlowSet:
-    """V* of PointRobotSlow on a grid, interpolated between."""
+class SlowSet(FeasibleSet):
+    """V* of PointRobotSlow on a grid; linear in v and a."""
 
     values: Float[np.ndarray, "speed acceleration heading x y"]
     """Metres, float32 or float16; x and y run over `axis`, accelerations cover [-1, 1], headings [0, pi)."""
     grid: Grid
     """The grid's spacings."""
+    columns = "x, y, v, theta, a"
 
     @property
     def axis(self) -> Float[np.ndarray, " x"]:
         """The grid's coordinates along x and y alike, metres."""
         return np.arange(-self.grid.half, self.grid.half + 1) * self.grid.spacing
 
-    def value(self, poses: Float[np.ndarray, "n 5"]) -> Float[np.ndarray, " n"]:
-        """V* in metres at poses (x, y, v, theta, a); > 0 means that a violation cannot be avoided.
+    @property
+    def top_speed(self) -> float:
+        """Largest speed of the grid, metres per second."""
+        return (len(self.values) - 1) * self.grid.speed_spacing
 
-        Outside the arena, where the episode is over, it is h. Cubic in x, y and theta, linear in v and a. Raises
-        `ConfigError` on another shape, non-finite numbers, or a speed or acceleration off the grid.
-        """
-        poses = np.asarray(poses, np.float64)
-        if poses.ndim != 2 or poses.shape[1] != 5:
-            raise ConfigError(f"poses: expected shape (n, 5) for x, y, v, theta, a, found {poses.shape}.")
-        if not np.isfinite(poses).all():
-            row = int(np.argwhere(~np.isfinite(poses))[0, 0])
-            raise ConfigError(f"poses: expected finite numbers, found {poses[row].tolist()} in row {row}.")
-        top = (len(self.values) - 1) * self.grid.speed_spacing
-        for column, most, what in ((2, top, "speeds within {:g} m/s"), (4, 1.0, "accelerations within {:g} m/s^2")):
-            # A hair of slack for float32.
-            if (np.abs(poses[:, column]) > most + 1e-5).any():
-                row = int(np.abs(poses[:, column]).argmax())
-                raise ConfigError(f"poses: expected {what.format(most)}, found {poses[row, column]:g} in row {row}.")
-        chunks = [self._value(poses[i : i + _QUERY_CHUNK]) for i in range(0, len(poses), _QUERY_CHUNK)]
-        return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
-
-    def _value(self, poses: Float[np.ndarray, "n 5"]) -> Float[np.ndarray, " n"]:
+    def interpolated(self, poses: Float[np.ndarray, "n 5"]) -> Float[np.ndarray, " n"]:
+        """The grid's values at poses (x, y, v, theta, a)."""
         speeds, accelerations, headings, points, _ = self.values.shape
         # Driving backwards is driving forwards with the origin mirrored and the acceleration turned round.
         sign = np.where(poses[:, 2] < 0, -1.0, 1.0)
@@ -144,11 +121,7 @@ class SlowSet:
         value = np.einsum("nvatxy,ny->nvatx", corners, weights[4].astype(np.float32))
         value = np.einsum("nvatx,nx->nvat", value, weights[3].astype(np.float32))
         value = np.einsum("nvat,nt->nva", value, weights[2].astype(np.float32))
-        value = np.einsum("nva,na,nv->n", value, weights[1].astype(np.float32), weights[0].astype(np.float32))
-        h = _constraint(poses[:, :2])
-        outside = (np.abs(poses[:, :2]) > ARENA).any(1)
-        # By definition V* lies between h and the largest h there is; interpolating knows it only at the grid's points.
-        return np.where(outside, h, np.clip(value, h, HAZARD_RADIUS))
+        return np.einsum("nva,na,nv->n", value, weights[1].astype(np.float32), weights[0].astype(np.float32))
 
 
 class Sweep(NamedTuple):
@@ -196,7 +169,7 @@ class _Solver:
         wide = np.arange(-reach, reach + 1) * grid.spacing
         self.inner = slice(self.border, len(wide) - self.border)
         # Beyond the grid h stands for V*, which it is for everything that drives outwards.
-        self.padded = _constraint(np.stack(np.meshgrid(wide, wide, indexing="ij"), -1))
+        self.padded = hazard_signal(np.stack(np.meshgrid(wide, wide, indexing="ij"), -1))
         self.h = self.padded[self.inner, self.inner].copy()
         self.values = np.empty((grid.speeds, grid.accelerations, grid.headings, *self.h.shape), np.float32)
         self.values[:] = self.h
@@ -261,8 +234,3 @@ def _best_turn(values: Float[np.ndarray, "heading x y"]) -> Float[np.ndarray, "h
         taps, weights = stencil(np.array([pad + signed]), _TAPS, None)
         best = np.minimum(best, blend([around[tap : tap + count] for tap in taps[0]], weights[0]))
     return best
-
-
-def _constraint(positions: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n"]:
-    """The environment's h as a writable NumPy array."""
-    return np.array(constraint(jnp.asarray(positions, jnp.float32)))

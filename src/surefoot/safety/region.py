@@ -64,17 +64,13 @@ def score_slices(
     value_function: Callable[[Any], ArrayLike],
     exact: ExactSet,
     *,
-    slices: tuple[tuple[float, float], ...] = SLICES,
     resolution: int = 201,
-    extent: float = 2.7,
 ) -> dict[str, list[float]]:
     """Score `value_function` (observations [n, 11] -> V in metres [n]): a list over slices for each score."""
-    scores = []
-    for speed, heading in slices:
-        poses = slice_poses(speed, heading, resolution=resolution, extent=extent)
-        learned = value_function(observe(jnp.asarray(poses, jnp.float32)))
-        scores.append(score_region(learned, exact.value(poses)))
-    return {name: [getattr(score, name) for score in scores] for name in RegionScore._fields}
+    poses = [slice_poses(*one, resolution=resolution) for one in SLICES]
+    learned = [np.asarray(value_function(observe(jnp.asarray(one, jnp.float32)))) for one in poses]
+    scores = score_seeds(np.stack(learned)[:, None], np.stack([exact.value(one) for one in poses]))
+    return {name: of_seed for name, (of_seed,) in scores.items()}
 
 
 def _share(part: Bool[np.ndarray, "*n"], whole: Bool[np.ndarray, "*n"], *, empty: float) -> float:
