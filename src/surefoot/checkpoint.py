@@ -14,7 +14,6 @@ import os
 import platform
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +26,7 @@ import safetensors.numpy
 from typing_extensions import TypedDict
 
 from surefoot.errors import CheckpointError
-from surefoot.files import aside, is_temporary, remove_folder, sweep, sync_directory, write_json, write_whole
+from surefoot.files import is_temporary, remove_folder, replacement, sweep, write_json, write_whole
 from surefoot.files import remove as remove_path
 from surefoot.json_files import check_json, read_json
 from surefoot.numerics import pinned
@@ -168,16 +167,9 @@ def _brief(value: Any) -> str:
 def _write_new(directory: Path, content: bytes, description: dict[str, Any]) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     sweep(directory.parent)
-    temporary = aside(directory)
-    temporary.mkdir()
-    try:
+    with replacement(directory) as temporary:
+        temporary.mkdir()
         _write_into(temporary, content, description)
-        os.rename(temporary, directory)
-    except BaseException:
-        with suppress(OSError):
-            remove_path(temporary)
-        raise
-    sync_directory(directory.parent)
 
 
 def _write_into(directory: Path, content: bytes, description: dict[str, Any]) -> None:

@@ -78,7 +78,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacement(path: Path) -> Iterator[Path]:
-    """A name to create a file under, which takes the name `path` at the end; on any error it is removed.
+    """A name to create a file or folder under, which takes the name `path` at the end; on any error it is removed.
 
     The caller waits until its bytes are on the disk (`sync_file`). Raises `OSError`, before anything is written where
     `path` is a device, a pipe or a socket: the name of /dev/null would be a file's from then on, for all programs.
@@ -91,7 +91,7 @@ def replacement(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except BaseException as error:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            remove(temporary)
         if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(temporary)):
             error.filename = str(path)  # the name that the user knows
         raise

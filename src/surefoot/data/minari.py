@@ -10,7 +10,7 @@ first step's h.
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -38,7 +38,7 @@ from surefoot.data.storage import (
 from surefoot.data.travel import PLACES, TravelCost, check_places, read_places
 from surefoot.data.writing import blaming, check_room, new_hdf5
 from surefoot.errors import DataError
-from surefoot.files import aside, remove, sweep
+from surefoot.files import replacement, sweep
 from surefoot.json_files import read_json
 from surefoot.tasks import Task
 
@@ -334,16 +334,10 @@ def _box(width: int, bound: float) -> str:
 @contextmanager
 def _new_folder(path: Path, *, size: int) -> Iterator[Path]:
     """A folder to write to that takes the name `path` when all is well and is removed when not."""
-    temporary = aside(path)
     with blaming(path, "", "a place that can be written to"):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
         check_room(path, size)
-        temporary.mkdir()
-        try:
+        with replacement(path) as temporary:
+            temporary.mkdir()
             yield temporary
-            os.rename(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                remove(temporary)
-            raise
