@@ -138,7 +138,7 @@ def dataset(name: str, task: str) -> Look:
     """Read as training reads it; the digest is the data's fingerprint."""
 
     def look(folder: Path) -> str:
-        return library.read(folder / name, get_task(task)).fingerprint()
+        return library.load(folder / name, get_task(task)).fingerprint()
 
     return look
 

@@ -34,7 +34,7 @@ def measured(path: Path, data: Path) -> dict[str, object]:
     """Figures of one cell."""
     record = json.loads((path / "cell.json").read_text(encoding="utf-8"))
     run, task = load_run(path / "run", {}), get_task(record["task"])
-    whole = library.read(data / f"{task.name}.hdf5", task)
+    whole = library.load(data / f"{task.name}.hdf5", task)
     trained = held_out.sample_to_judge(select(whole, run.config.data_selection or {}))
     assert isinstance(run.algorithm, ActsFeasibly)
     states = jax.device_get(run.states)

@@ -39,7 +39,7 @@ def measured(cell: Path, data: Path, *, keep: bool) -> dict[str, Any]:
     record = json.loads((cell / "cell.json").read_text(encoding="utf-8"))
     run, task = load_run(cell / "run", {}), get_task(record["task"])
     for path in sorted(data.rglob(f"{task.name}.*hdf5"), key=lambda path: len(path.name)):
-        trained = select(library.read(path, task), run.config.data_selection or {})
+        trained = select(library.load(path, task), run.config.data_selection or {})
         if trained.fingerprint() == run.config.data_fingerprint:
             break
     else:

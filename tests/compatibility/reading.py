@@ -27,7 +27,7 @@ def read_data(path: Path, task: str, *, mapped: bool = False) -> dict[str, Any]:
         frames = library.read_frames(path, kind, in_files=False)
         arrays, fingerprint = frames.arrays(), frames.fingerprint()
     else:
-        dataset = library.read(path, kind, mapped=mapped or None)
+        dataset = library.load(path, kind, mapped=mapped or None)
         arrays, fingerprint = dict(dataset.arrays()), dataset.fingerprint()
     return {
         "fingerprint": fingerprint,

@@ -131,4 +131,4 @@ def test_formats_are_told_apart(tmp_path: Path) -> None:
     assert library.format_of(STARTER, BALL_RUN) == "dsrl"
     assert library.format_of(tmp_path / "minari", BALL_RUN) == "minari"
     assert library.task_of(tmp_path / "minari") == BALL_RUN
-    assert library.read(tmp_path / "minari", BALL_RUN).fingerprint() == dataset.fingerprint()
+    assert library.load(tmp_path / "minari", BALL_RUN).fingerprint() == dataset.fingerprint()

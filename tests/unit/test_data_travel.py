@@ -63,7 +63,7 @@ def test_a_file_of_d4rls_becomes_one_of_ours(tmp_path: Path) -> None:
     arrays, speed = hopper_arrays()
     write_arrays(tmp_path / "hopper.hdf5", arrays)
     task = get_task("hopper-medium-replay-v2")
-    dataset = library.read(tmp_path / "hopper.hdf5", task)
+    dataset = library.load(tmp_path / "hopper.hdf5", task)
     np.testing.assert_allclose(dataset.costs, speed, rtol=1e-3, atol=1e-4)
     assert dataset.lengths.tolist() == [30, 30]
     words = ["data", "convert", str(tmp_path / "hopper.hdf5"), "--task", task.name, "--out"]

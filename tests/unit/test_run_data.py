@@ -24,7 +24,7 @@ HOPPER, POINT_ROBOT, HAZARD_RUN = get_task("Hopper"), get_task("PointRobot"), ge
 
 def config(of: Task, path: Path, **changes: Any) -> RunConfig:
     """A run's on the data at `path`, of which it took all unless `changes` says otherwise."""
-    found = library.read(path, of) if of.image_shape is None else library.read_frames(path, of, in_files=False)
+    found = library.load(path, of) if of.image_shape is None else library.read_frames(path, of, in_files=False)
     values: dict[str, Any] = {
         "algorithm": "bc", "task": of.name, "preset": None, "seeds": (0,), "hyperparameters": {}, "spec": of.spec,
         "data_path": str(path), "data_fingerprint": found.fingerprint(), "log_interval": 1, "checkpoint_interval": 1,
@@ -160,7 +160,7 @@ def test_hoppers_labels_are_the_same_in_minaris_form_as_in_d4rls(places: bool, t
             group["terminations"], group["truncations"] = steps.terminated[rows], steps.truncated[rows]
             if places:
                 group["infos/qpos"] = np.stack([track[51 * number : 51 * number + 51]] * 2, 1)
-    of_d4rl, of_minari = (library.read(tmp_path / name, HOPPER) for name in ("hopper.hdf5", "minari"))
+    of_d4rl, of_minari = (library.load(tmp_path / name, HOPPER) for name in ("hopper.hdf5", "minari"))
     assert of_minari.fingerprint() == of_d4rl.fingerprint()
     if places:  # 0.01 m in 0.008 s
         np.testing.assert_allclose(of_minari.costs[:49], 1.25, rtol=1e-4)

@@ -39,12 +39,12 @@ def unrewarded(task: Any = CHEETAH) -> Dataset:
 
 def as_dsrl(path: Path, dataset: Dataset) -> Dataset:
     write_arrays(path, file_arrays(dataset))
-    return library.read(path, CHEETAH)
+    return library.load(path, CHEETAH)
 
 
 def as_mapped(path: Path, dataset: Dataset) -> Dataset:
     hdf5.save(path, dataset)
-    return library.read(path, CHEETAH, mapped=True)
+    return library.load(path, CHEETAH, mapped=True)
 
 
 def as_d4rl(path: Path, dataset: Dataset) -> Dataset:
@@ -52,7 +52,7 @@ def as_d4rl(path: Path, dataset: Dataset) -> Dataset:
     arrays = file_arrays(dataset)
     arrays.pop("costs")
     write_arrays(path, arrays)
-    return library.read(path, CHEETAH)
+    return library.load(path, CHEETAH)
 
 
 def as_minari(path: Path, dataset: Dataset) -> Dataset:
@@ -61,7 +61,7 @@ def as_minari(path: Path, dataset: Dataset) -> Dataset:
     with h5py.File(path / "data" / "main_data.hdf5", "r+") as file:
         for name in file:
             del file[f"{name}/rewards"]
-    return library.read(path, CHEETAH)
+    return library.load(path, CHEETAH)
 
 
 @pytest.mark.parametrize("form", [as_dsrl, as_mapped, as_d4rl, as_minari])
@@ -87,11 +87,11 @@ def test_every_format_is_read_without_rewards(form: Callable[[Path, Dataset], Da
 def test_rewards_under_another_name_or_in_some_episodes_only_are_no_data_without(tmp_path: Path) -> None:
     arrays = file_arrays(make_dataset(CHEETAH, lengths=LENGTHS, tail=0))
     write_arrays(tmp_path / "a.hdf5", arrays | {"reward": arrays["rewards"]} | {"rewards": arrays["rewards"]})
-    assert library.read(tmp_path / "a.hdf5", CHEETAH).rewards is not None
+    assert library.load(tmp_path / "a.hdf5", CHEETAH).rewards is not None
     arrays["reward"] = arrays.pop("rewards")
     write_arrays(tmp_path / "b.hdf5", arrays)
     with pytest.raises(DataError, match=r"b.hdf5: rewards: expected a key of that name, found only .*'reward'"):
-        library.read(tmp_path / "b.hdf5", CHEETAH)
+        library.load(tmp_path / "b.hdf5", CHEETAH)
     save_minari(tmp_path / "c", make_dataset(CHEETAH, lengths=LENGTHS, tail=0), CHEETAH)
     with h5py.File(tmp_path / "c" / "data" / "main_data.hdf5", "r+") as file:
         del file["episode_1/rewards"]
@@ -215,7 +215,7 @@ def test_other_data_commands_keep_the_data_without(words: list[str], data_file: 
     name, *options = words
     names, options = ([name, *options], ["--cost-limit", "1000"]) if name == "filter" else ([name], options)
     assert main(["data", *names, str(data_file), *options, "--out", str(tmp_path / "out.hdf5")]) == 0
-    assert library.read(tmp_path / "out.hdf5", CHEETAH).rewards is None
+    assert library.load(tmp_path / "out.hdf5", CHEETAH).rewards is None
 
 
 def test_information_says_that_there_are_none(

@@ -74,7 +74,7 @@ def audited_episodes(run: RunDirectory, config: RunConfig, *, data: Path | None 
             f"found none; train with {option('held_out')} 0.1."
         )
     path = _path_of(run, config, data, task)
-    everything = library.read(path, task)
+    everything = library.load(path, task)
     tables, signals = _signals(path, config, len(everything))
     columns = everything.observations.shape[1]
     if signals is not None:  # they travel as further columns, so that whatever is selected takes them along
@@ -94,7 +94,7 @@ def _path_of(run: RunDirectory, config: RunConfig, data: Path | None, task: Task
     """The path of the run's data."""
     if data is not None:
         if not data.exists():
-            library.read(data, task)  # says so
+            library.load(data, task)  # says so
         config = dataclasses.replace(config, data_path=str(data.absolute()))
     found = run_data(run, config)
     if found.path is None or (data is not None and found.path != data.absolute()):

@@ -26,7 +26,7 @@ from surefoot.data.checks import (
 )
 from surefoot.data.dataset import Dataset
 from surefoot.data.storage import check_numbers, check_storage, has_key, open_array, read_array, reading
-from surefoot.data.travel import TravelCost, check_places, has_places, read_places
+from surefoot.data.travel import PLACES, TravelCost, check_places, read_places
 from surefoot.errors import ConfigError
 from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import TASKS, Task
@@ -56,11 +56,6 @@ class SpeedLimit(Ranged):
 
 _COPIES = 2.5
 """Of the arrays, in memory while next observations are derived and rows left out."""
-
-
-def has_labels(task: Task) -> bool:
-    """Whether it is known how D4RL's data of the task's robot are labelled with costs."""
-    return labeller_of(task) is not None
 
 
 def labeller_of(task: Task) -> Labeller | TravelCost | None:
@@ -105,7 +100,7 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
             check_storage(path, key, node)
             allowance.take(key, node)
         places = None
-        if isinstance(labeller, TravelCost) or has_places(path, file):
+        if isinstance(labeller, TravelCost) or has_key(path, file, PLACES):
             places = read_places(path, file, rows, labeller, allowance)
         arrays = {
             key: read_array(path, key, node, float32_values, columns=columns_of(key, task))

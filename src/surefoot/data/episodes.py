@@ -75,7 +75,7 @@ class Episodes:
             found = library.task_of(place) if task is None else find_task(task, data=place)
         if found is None:
             raise ConfigError(f"{place}: expected a card that says whose data they are, found none; give the task.")
-        dataset = library.read(place, found)
+        dataset = library.load(place, found)
         return cls(dataset, found, tuple(_warned_of(remarks(dataset, found, place=str(place)))))
 
     @classmethod

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from surefoot.data import episode_files, hdf5, npz_chunks, pixels
 from surefoot.data.checks import refuse
-from surefoot.data.d4rl import has_labels, labeller_of, load_d4rl
+from surefoot.data.d4rl import labeller_of, load_d4rl
 from surefoot.data.dataset import Dataset
 from surefoot.data.download import Known, fetch, sha256_of
 from surefoot.data.frames import FrameData
@@ -111,13 +111,23 @@ def load(
         The transitions, [N, ...], float32, actions in [-1, 1].
 
     Raises:
-        DataError: One sentence that names file, key, expected and found, for anything that is not such data.
+        DataError: One sentence that names file, key, expected and found, for anything that is not such data; also for
+            images (see `read_frames`).
     """
     if isinstance(source, Task):
         return hdf5.load(find(source), source, mapped=mapped, checked=checked, on_progress=on_progress)
     if task is None:
         raise TypeError("load: a path needs the task whose data lie there")
-    return read(Path(source), task, mapped=mapped, checked=checked, on_progress=on_progress)
+    path = Path(source)
+    found = format_of(path, task)
+    if found in IMAGE_FORMATS:
+        key = hdf5.CARD if found == "frames" else ""
+        refuse(path, key, expected="transitions of vectors", found="frames of images, as surefoot train takes them")
+    if found == "minari":
+        return load_minari(path, task, labeller=labeller_of(task))
+    if found == "d4rl":
+        return load_d4rl(path, task)
+    return hdf5.load(path, task, mapped=mapped, checked=checked, on_progress=on_progress)
 
 
 def card_of(path: Path) -> dict[str, Any]:
@@ -158,27 +168,7 @@ def format_of(path: Path, task: Task | None = None) -> Format:
         if hdf5.card_of(path, file).get("layout") == pixels.LAYOUT or (task and task.image_shape is not None):
             return "frames"
         costless = not has_key(path, file, "costs") and has_key(path, file, "actions")
-    return "d4rl" if costless and task is not None and has_labels(task) else "dsrl"
-
-
-def read(
-    path: Path,
-    task: Task,
-    *,
-    mapped: bool | None = None,
-    checked: bool = True,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Dataset:
-    """The transitions of `task` at `path`, as of `load`. Raises `DataError`, also for images (see `read_frames`)."""
-    found = format_of(path, task)
-    if found in IMAGE_FORMATS:
-        key = hdf5.CARD if found == "frames" else ""
-        refuse(path, key, expected="transitions of vectors", found="frames of images, as surefoot train takes them")
-    if found == "minari":
-        return load_minari(path, task, labeller=labeller_of(task))
-    if found == "d4rl":
-        return load_d4rl(path, task)
-    return hdf5.load(path, task, mapped=mapped, checked=checked, on_progress=on_progress)
+    return "d4rl" if costless and task is not None and labeller_of(task) is not None else "dsrl"
 
 
 def read_frames(

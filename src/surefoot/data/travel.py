@@ -75,12 +75,7 @@ def lagged_travel_cost(task: Task) -> TravelCost:
     return TravelCost(found.time_step, found.alive, found.control, lagged=True)
 
 
-def has_places(path: Path, file: h5py.File) -> bool:
-    """Whether a file of D4RL's tells where the robot was."""
-    return has_key(path, file, PLACES)
-
-
-def check_places(path: Path, places: np.ndarray, ended: np.ndarray, *, key: str = PLACES) -> None:
+def check_places(path: Path, places: np.ndarray, ended: np.ndarray) -> None:
     """Refuse places [N] that leap as between two episodes, though none has ended there (`ended` [N])."""
     found = place_jumps(places, ended)
     if not len(found.rows):
@@ -93,9 +88,8 @@ def check_places(path: Path, places: np.ndarray, ended: np.ndarray, *, key: str 
         else "an end in timeouts or terminals"
     )
     jump = f"a jump of {leap:.3g} from row {row} to row {row + 1}, as between two episodes"
-    refuse(
-        path, key, expected=expected, found=jump + (f", the first of {len(found.rows)}" if found.rows[1:].size else "")
-    )
+    more = f", the first of {len(found.rows)}" if found.rows[1:].size else ""
+    refuse(path, PLACES, expected=expected, found=jump + more)
 
 
 def read_places(

@@ -210,7 +210,7 @@ def _held_out(run: LoadedRun, path: Path | None) -> tuple[Dataset, Any, np.ndarr
                 f"{option('data')}: expected held-out episodes, found none; of the run's own: {found.reason}."
             )
     else:
-        dataset = library.read(path, task)
+        dataset = library.load(path, task)
     prepared: Any = run.algorithm.prepare(dataset, task)
     starts, held_out = np.asarray(prepared.windows.starts), np.asarray(prepared.held_out)
     if dataset.fingerprint() != run.config.data_fingerprint:

@@ -99,7 +99,7 @@ def _convert_transitions(options: ConvertRequest, observer: Observer) -> None:
             written = data.load(temporary, task, mapped=True, checked=False)
             observer.remark(remarks(written, task, place=str(path)))
     else:
-        _write(options, library.read(path, task), path, task, card, observer)
+        _write(options, library.load(path, task), path, task, card, observer)
 
 
 def _write(

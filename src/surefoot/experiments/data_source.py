@@ -85,7 +85,7 @@ def open_source(options: Source, observer: Observer) -> Opened:
     path, task = options.resolve()
     data: Dataset | FrameData
     if task.image_shape is None:
-        data = library.read(path, task)
+        data = library.load(path, task)
     else:
         with observer.progress(f"reading {path.name}", unit="episodes") as line:
             data = library.read_frames(path, task, in_files=True, on_progress=line.report)

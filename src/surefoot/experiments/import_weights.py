@@ -74,7 +74,7 @@ def import_diffuser(
     for name in sorted(SETTLED & set(given)):
         if flat(algorithm)[name] != flat(hyper)[name]:
             raise ConfigError(f"{option(name)}: expected none, for the weights settle it, found another than theirs.")
-    dataset = library.read(settings.data, task)
+    dataset = library.load(settings.data, task)
     prepared = algorithm.prepare(dataset, task)  # refused here, and not when the training starts
     config = make_config(
         algorithm, name="trebi", task=task, preset=preset, seeds=tuple(seeds),

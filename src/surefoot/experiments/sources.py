@@ -63,7 +63,7 @@ def describe(path: Path, task: str) -> DataRecord:
     """Read data of a task and say what they are. Raises `DataError` where they cannot be used."""
     known = find_task(task, data=path)
     size, modified = _stamp(path)
-    dataset = library.read(path, known)
+    dataset = library.load(path, known)
     safe = dataset.cost_returns <= known.cost_limit
     rewarded = dataset.rewards is not None
     scores = np.array([normalised_return(value, known) for value in dataset.returns] if rewarded else [])

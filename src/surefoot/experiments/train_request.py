@@ -107,7 +107,7 @@ def read_data(
     else:
         place = str(path)
         with observer.reading(f"checking {path.name}") as report:
-            loaded = library.read(path, task, mapped=MAPPED[request.stream], checked=checked, on_progress=report)
+            loaded = library.load(path, task, mapped=MAPPED[request.stream], checked=checked, on_progress=report)
     if checked or not is_mapped(loaded.observations):
         observer.remark(remarks(loaded, task, place=place))
     return _selected(path, loaded, chosen, observer), kept_aside(loaded, chosen)

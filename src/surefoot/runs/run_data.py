@@ -89,7 +89,7 @@ def _opened(path: Path, config: RunConfig) -> RunData | None:
     task = data_task(config)
     card = library.card_of(path)
     if task.image_shape is None:
-        transitions = select(library.read(path, task), config.data_selection)
+        transitions = select(library.load(path, task), config.data_selection)
         same = transitions.fingerprint() == config.data_fingerprint
         return RunData(path, transitions, None, card, "") if same else None
     frames = library.read_frames(path, task, in_files=True)
