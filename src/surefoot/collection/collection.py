@@ -7,7 +7,6 @@ from typing import Annotated, Any, NamedTuple
 
 from surefoot.checkpoint import as_json
 from surefoot.collection.recipes import Recipe
-from surefoot.collection.scripted import DriverMaker
 from surefoot.collection.store import Store
 from surefoot.envs.vector import VectorEnv
 from surefoot.errors import ConfigError
@@ -41,16 +40,11 @@ class Collection:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.recipe.scripted > 0.0 and self.driver_maker is None:
+        if self.recipe.scripted > 0.0 and self.task.driver is None:
             raise ConfigError(
                 f"recipe: expected scripted = 0 for {self.task.name}, which has no scripted drivers, found "
                 f"{self.recipe.scripted}."
             )
-
-    @property
-    def driver_maker(self) -> DriverMaker | None:
-        """Of the task's scripted drivers."""
-        return self.task.driver
 
     @property
     def identity(self) -> dict[str, Any]:

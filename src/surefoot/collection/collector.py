@@ -113,7 +113,7 @@ def _train(
 
 def _play(collection: Collection, simulators: VectorEnv, interrupted: Interruption) -> None:
     """Keep a round of scripted episodes; raises where it was interrupted, with those kept that had ended."""
-    make = collection.driver_maker
+    make = collection.task.driver
     assert make is not None  # the collection is checked
     episodes, whole = play_round(
         collection.task,

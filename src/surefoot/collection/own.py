@@ -102,17 +102,12 @@ def write_log(
     file = file_of(collection.task)
     reader = TaskFileReader(Path(f"task {file.task.name}"), "")
     dataset, *_ = transitions_of(frame_log(columns), file, reader=reader)
-    if is_csv(out):
+    if out.suffix.lower() == ".csv":
         with replacement(out) as temporary:
             _write_csv(temporary, columns)
     else:
         import_log(frame_log(columns), file, reader, out, card=card)
     return dataset
-
-
-def is_csv(path: Path) -> bool:
-    """Whether a log at that path is one of text."""
-    return path.suffix.lower() == ".csv"
 
 
 def _steps(rows: Rows, task: Task) -> int:

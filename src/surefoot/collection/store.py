@@ -203,8 +203,11 @@ class Store:
     def _reserve(self, size: int) -> None:
         # A file system that cannot allocate ahead has no reserve to give back.
         self.release_reserve()
-        with _allowed(errno.EOPNOTSUPP, errno.EINVAL):
+        try:
             allocate(self.path / RESERVE, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
 
     def _save(self, what: str, write: Callable[[], None]) -> None:
         """`write`; where the disk is full once more, on the space that was held in reserve, and then say so."""
@@ -251,12 +254,3 @@ def _save_checkpoint(path: Path, state: Any, metadata: Mapping[str, Any]) -> Non
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from error
         raise
-
-
-@contextmanager
-def _allowed(*numbers: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in numbers:
-            raise

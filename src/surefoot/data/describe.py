@@ -98,6 +98,7 @@ def describe(dataset: Dataset | FrameData, task: Task) -> Description:
     cells = cells if rewarded else costs * RETURN_BINS
     counts = np.bincount(cells[cells >= 0], minlength=COST_BINS * RETURN_BINS)
     ends = dataset.episode_ends
+    costly = sum(int((block > 0).sum()) for _, (block,) in blocks(dataset.costs))
     return Description(
         transitions=len(dataset),
         episodes=len(ends),
@@ -107,8 +108,8 @@ def describe(dataset: Dataset | FrameData, task: Task) -> Description:
         lengths=_spread(dataset.lengths),
         returns=_spread(dataset.returns) if rewarded else None,
         cost_returns=_spread(dataset.cost_returns),
-        costly_steps=_costly(dataset) / max(1, len(dataset)),
-        limits=tuple(_limit(dataset, limit) for limit in _limits_of(task)),
+        costly_steps=costly / max(1, len(dataset)),
+        limits=tuple(_limit(dataset, limit) for limit in sorted({task.cost_limit, *task.dsrl_cost_limits})),
         bounds=bounds,
         cost_counts=tuple(np.bincount(costs[costs >= 0], minlength=COST_BINS).tolist()),
         cells=counts.reshape(COST_BINS, RETURN_BINS),
@@ -120,14 +121,6 @@ def image_range(frames: FrameData) -> tuple[int, int]:
     """The smallest and the largest value of all images."""
     ends = [(int(block.min()), int(block.max())) for _, (block,) in blocks(frames.observations, rows=_IMAGES)]
     return min(low for low, _ in ends), max(high for _, high in ends)
-
-
-def _costly(dataset: Dataset | FrameData) -> int:
-    return sum(int((block > 0).sum()) for _, (block,) in blocks(dataset.costs))
-
-
-def _limits_of(task: Task) -> tuple[float, ...]:
-    return tuple(sorted({task.cost_limit, *task.dsrl_cost_limits}))
 
 
 def _limit(dataset: Dataset | FrameData, limit: float) -> Limit:

@@ -18,7 +18,6 @@ from surefoot.ranges import Range, Ranged
 
 SIZE = 16
 """Pixels along each side of the image."""
-IMAGE_SHAPE = (SIZE, SIZE, 3)
 HORIZON = 30
 """Environment steps; an episode never terminates."""
 STEP_LENGTH = 0.12

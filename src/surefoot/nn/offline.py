@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key
 
 from surefoot.kernels.matmul import matmul
 from surefoot.nn.gaussian import Gaussian
-from surefoot.nn.networks import MLP, Dense
+from surefoot.nn.networks import MLP, Dense, move_towards
 from surefoot.ranges import Range, Ranged
 
 LOG_STD_BOUNDS = (-20.0, 2.0)
@@ -128,12 +128,6 @@ def drawn(before: Gaussian, noise: Float[Array, "*n b act"]) -> Float[Array, "*n
     """One or several draws [*n, b, act] from distributions [b, act], of standard normal numbers; before tanh."""
     axes = tuple(range(noise.ndim - before.mean.ndim))
     return jnp.expand_dims(before.mean, axes) + jnp.expand_dims(before.deviation, axes) * noise
-
-
-def squashed_log_probability(before: Gaussian, raw: Float[Array, "*b act"]) -> Float[Array, "*b"]:
-    """Log-density of tanh(raw) where `raw` is a draw before tanh."""
-    correction = 2.0 * (math.log(2.0) - raw - jax.nn.softplus(-2.0 * raw))
-    return before.log_probability(raw) - correction.sum(-1)
 
 
 class DeterministicActor(eqx.Module):
@@ -298,5 +292,4 @@ def descend(trained: Trained, loss: Callable[[Any], Any], *, learning_rate: floa
 
 def follow(trained: Trained, *, rate: float) -> Trained:
     """The target one step towards the network."""
-    moved = jax.tree.map(lambda slow, fast: slow + rate * (fast - slow), trained.target, trained.network)
-    return trained._replace(target=moved)
+    return trained._replace(target=move_towards(trained.target, trained.network, rate=rate))

@@ -2,8 +2,8 @@
 2021, arXiv 2106.01345). Position t reads positions 0 to t."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import equinox as eqx
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from surefoot.kernels.matmul import matmul
-from surefoot.nn.networks import Dense, LayerNorm, dropped
+from surefoot.nn.networks import Dense, Initializer, LayerNorm, dense_layers, dropped
 from surefoot.ranges import Range, Relations, check_fields
 
 INITIAL_DEVIATION = 0.02
@@ -44,11 +44,11 @@ class TransformerConfig:
             relations.check(self, good, "width", sentence, part="network", others=["network.heads"])
 
 
-def normal_layers(key: Key[Array, ""], sizes: Sequence[tuple[int, int]]) -> tuple[Dense, ...]:
-    """Dense layers of the given (in, out) sizes, kernels normal, biases zero, cut from one random draw."""
-    counts = [math.prod(size) for size in sizes]
-    parts = jnp.split(INITIAL_DEVIATION * jax.random.normal(key, (sum(counts),)), np.cumsum(counts)[:-1])
-    return tuple(Dense(part.reshape(size), jnp.zeros(size[1])) for part, size in zip(parts, sizes, strict=True))
+normal_layers = partial(
+    dense_layers,
+    initializer=Initializer(lambda key, count: jax.random.normal(key, (count,)), lambda *_: INITIAL_DEVIATION),
+)
+"""Dense layers of the given (in, out) sizes, kernels normal, biases zero, cut from one random draw."""
 
 
 def token_norm(width: int) -> LayerNorm:

@@ -1,6 +1,5 @@
 """One Gymnasium environment as a simulator's backend: flat observations, actions in the plant's units, costs and h."""
 
-import time
 from functools import partial
 from typing import Any
 
@@ -89,9 +88,6 @@ class GymnasiumBackend:
 
     def render(self) -> np.ndarray:
         return np.asarray(self.env.render())
-
-    def cpu_seconds(self) -> float:
-        return time.process_time()
 
     def close(self) -> None:
         self.env.close()

@@ -1,5 +1,6 @@
 """One Gymnasium environment over all simulators: float32, actions in [-1, 1], cost in `info`, an own time limit."""
 
+import time
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import gymnasium
@@ -42,12 +43,17 @@ class Backend(Protocol):
         """The present state as a picture, uint8 [height, width, 3]."""
         ...
 
-    def cpu_seconds(self) -> float:
-        """CPU time that the simulator's process has used so far."""
-        ...
-
     def close(self) -> None:
         """Free what the simulator holds; calling it again does nothing."""
+        ...
+
+
+@runtime_checkable
+class HasProcess(Protocol):
+    """A backend whose simulator runs in a process of its own."""
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the simulator's process has used so far."""
         ...
 
 
@@ -166,7 +172,7 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def cpu_seconds(self) -> float:
         """CPU time that the simulator's process has used so far."""
-        return self._backend.cpu_seconds()
+        return self._backend.cpu_seconds() if isinstance(self._backend, HasProcess) else time.process_time()
 
     def close(self) -> None:
         self._backend.close()

@@ -6,7 +6,6 @@ mended here, from outside. What a fresh simulator does after `numpy.random.seed(
 """
 
 import random
-import time
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -93,9 +92,6 @@ class BulletBackend:
             picture[:] = _RED
             picture[_EDGE:-_EDGE, _EDGE:-_EDGE] = inside
         return picture
-
-    def cpu_seconds(self) -> float:
-        return time.process_time()
 
     def close(self) -> None:
         self._close()

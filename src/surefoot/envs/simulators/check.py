@@ -54,7 +54,12 @@ def probe(task: Task, *, steps: int = 50, seed: int = 0) -> Probe:
 
 def probe_all(names: Sequence[str], *, steps: int, observer: Observer) -> dict[str, Probe | SimulatorError]:
     """What became of each task. Raises `UnknownNameError` for other names, before anything runs."""
-    tasks = [_simulated(name) for name in names]
+    tasks = [get_task(name) for name in names]
+    for task in tasks:
+        if not task.simulated:
+            raise ConfigError(
+                f"{option('tasks')}: expected tasks of a simulator, found {task.name}, which is surefoot's own."
+            )
     found: dict[str, Probe | SimulatorError] = {}
     with observer.progress("checking", unit="tasks") as line:
         for number, task in enumerate(tasks):
@@ -65,13 +70,6 @@ def probe_all(names: Sequence[str], *, steps: int, observer: Observer) -> dict[s
                 found[task.name] = error
         line.report(len(tasks), len(tasks))
     return found
-
-
-def _simulated(name: str) -> Task:
-    task = get_task(name)
-    if not task.simulated:
-        raise ConfigError(f"{option('tasks')}: expected tasks of a simulator, found {name}, which is surefoot's own.")
-    return task
 
 
 def _check(task: Task, observation: np.ndarray, reward: float, cost: float) -> None:

@@ -30,7 +30,6 @@ import numpy as np
 
 from surefoot.errors import SimulatorError
 
-VERSION = "1.0.0"
 PLAIN_SKY = 8
 """Pixels along a side of a sky that nobody sees."""
 

@@ -5,7 +5,6 @@ reacher's observation and takes its reward after the step, and changes rewards o
 the physics engine, MuJoCo 3.3.7 in place of 1.50 or 2.x: trajectories drift apart, the laws of motion are the same.
 """
 
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -108,9 +107,6 @@ class GymnasiumMujocoBackend:
 
     def render(self) -> np.ndarray:
         return self._drawing.picture()
-
-    def cpu_seconds(self) -> float:
-        return time.process_time()
 
     def close(self) -> None:
         self._drawing.close()

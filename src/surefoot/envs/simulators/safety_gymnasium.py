@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-import time
 import warnings
 from functools import cache
 from typing import Any
@@ -52,9 +51,6 @@ class SafetyGymnasiumBackend:
 
     def render(self) -> np.ndarray:
         return self._drawing.picture()
-
-    def cpu_seconds(self) -> float:
-        return time.process_time()
 
     def close(self) -> None:
         self._drawing.close()

@@ -1,6 +1,5 @@
 """Safety-Gymnasium's tasks seen through the robot's cameras, decided on every few steps (FOSP and SafeDreamer)."""
 
-import time
 from typing import Any
 
 import numpy as np
@@ -62,9 +61,6 @@ class VisionBackend:
     def renderer(self) -> str:
         """What draws, in words. After the first reset."""
         return self._eyes[0].describe()
-
-    def cpu_seconds(self) -> float:
-        return time.process_time()
 
     def close(self) -> None:
         self._ending.now()
