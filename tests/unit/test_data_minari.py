@@ -102,7 +102,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.rename", fail)
+    monkeypatch.setattr("os.replace", fail)
     with pytest.raises(DataError, match="expected room on the disk to write it, found a full disk"):
         save_minari(tmp_path / "mine", make_dataset(), POINT_ROBOT)
     assert list(tmp_path.iterdir()) == []

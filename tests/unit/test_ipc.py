@@ -73,7 +73,7 @@ def test_steps_come_back_to_the_bit(lanes: int, observation_dim: int, seed: int)
     step = Step(
         random.standard_normal(rows, np.float32), random.standard_normal(lanes), random.standard_normal(lanes),
         random.random(lanes) < 0.5, random.random(lanes) < 0.5, random.standard_normal(rows, np.float32),
-        np.zeros(lanes, bool),
+        np.zeros(lanes, bool), random.standard_normal(lanes),
     )  # fmt: skip
     pipe = io.BytesIO()
     ipc.send(pipe, ipc.DATA, *ipc.pack_step(step))
@@ -81,7 +81,7 @@ def test_steps_come_back_to_the_bit(lanes: int, observation_dim: int, seed: int)
     kind, payload = ipc.receive(pipe)
     assert kind == ipc.DATA
     found = ipc.unpack_step(payload, lanes, observation_dim)
-    assert all((a == b).all() and a.dtype == b.dtype for a, b in zip(found, step[:6], strict=True))
+    assert all((a == b).all() and a.dtype == b.dtype for a, b in zip(found, (*step[:6], step.constraint), strict=True))
 
 
 def test_a_message_that_breaks_off_is_an_end_of_file() -> None:

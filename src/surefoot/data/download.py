@@ -42,6 +42,9 @@ SYNCED_BYTES = 2**26
 """Bytes after which is waited until they lie on the disk, and room for as many more is asked for."""
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
 """HTTP's answers that may be others in a moment."""
+OnBytes = Callable[[int, int], None]
+"""Called with bytes done and bytes in all."""
+Sleep = Callable[[float], None]
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 
 
@@ -69,9 +72,9 @@ def fetch(
     *,
     size: int | None = None,
     sha256: str | None = None,
-    on_bytes: Callable[[int, int], None] | None = None,
+    on_bytes: OnBytes | None = None,
     check: Callable[[Path], None] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Sleep = time.sleep,
 ) -> Known:
     """Download `url` to `path`, which appears only when whole; its folder must be there.
 
@@ -87,23 +90,31 @@ def fetch(
         check_address(url)
     except RefusedError as error:
         refuse(path, "", expected="an address of http or https to download from", found=str(error), cause=error)
+    part = path.with_name(path.name + ".part")
     busy = "another process is downloading it; wait for that one, or end it and start the command again"
     with holding_file(path, busy=busy, error=DataError):
-        return _fetched(url, path, size=size, sha256=sha256, on_bytes=on_bytes, check=check, sleep=sleep)
+        total = _persist(url, path, part, size=size, on_bytes=on_bytes, sleep=sleep)
+        found = Known(_size(part), sha256_of(part))
+        wanted_size = total if size is None else size
+        if found.size != wanted_size or (sha256 is not None and found.sha256 != sha256):
+            _remove(part)
+            wanted = f"SHA-256 {sha256}" if found.size == wanted_size else f"{wanted_size:,} bytes"
+            seen = found.sha256 if found.size == wanted_size else f"{found.size:,}; they were removed"
+            refuse(path, "", expected=f"{wanted} from {url}", found=seen)
+        try:
+            if check is not None:
+                check(part)
+        except DataError:
+            _remove(part)
+            raise
+        os.replace(part, path)
+        _remove(part)
+        sync_directory(path.parent)
+        return found
 
 
-def _fetched(
-    url: str,
-    path: Path,
-    *,
-    size: int | None,
-    sha256: str | None,
-    on_bytes: Callable[[int, int], None] | None,
-    check: Callable[[Path], None] | None,
-    sleep: Callable[[float], None],
-) -> Known:
-    """What `fetch` does while no other process writes to the same part."""
-    part = path.with_name(path.name + ".part")
+def _persist(url: str, path: Path, part: Path, *, size: int | None, on_bytes: OnBytes | None, sleep: Sleep) -> int:
+    """Try until all of the file is in `part`; its size as the server states it."""
     failures, pause = 0, FIRST_PAUSE
     attempt = 0
     while True:
@@ -111,8 +122,7 @@ def _fetched(
         before = _size(part)
         try:
             with blaming(path, "", "a place that can be written to"):
-                total = _attempt(url, part, size=size, on_bytes=on_bytes)
-            break
+                return _attempt(url, part, size=size, on_bytes=on_bytes)
         except _Broken as broken:
             progressed = _size(part) > before and not isinstance(broken, _TooSlow)
             failures, pause = (1, FIRST_PAUSE) if progressed else (failures + 1, pause)
@@ -120,26 +130,9 @@ def _fetched(
                 _give_up(url, part, str(broken))
             sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
-    found = Known(_size(part), sha256_of(part))
-    wanted_size = total if size is None else size
-    if found.size != wanted_size or (sha256 is not None and found.sha256 != sha256):
-        _remove(part)
-        wanted = f"SHA-256 {sha256}" if found.size == wanted_size else f"{wanted_size:,} bytes"
-        seen = found.sha256 if found.size == wanted_size else f"{found.size:,}; they were removed"
-        refuse(path, "", expected=f"{wanted} from {url}", found=seen)
-    try:
-        if check is not None:
-            check(part)
-    except DataError:
-        _remove(part)
-        raise
-    os.replace(part, path)
-    _remove(part)
-    sync_directory(path.parent)
-    return found
 
 
-def _attempt(url: str, part: Path, *, size: int | None, on_bytes: Callable[[int, int], None] | None) -> int:
+def _attempt(url: str, part: Path, *, size: int | None, on_bytes: OnBytes | None) -> int:
     """Add to `part` what the server sends; returns the whole's size. Raises `_Broken` where it stopped short."""
     try:
         answer = _ask(url, part)
@@ -308,8 +301,8 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() and not path.is_symlink() else 0
 
 
-def sha256_of(path: Path, on_bytes: Callable[[int, int], None] | None = None) -> str:
-    """SHA-256 of a file, in hexadecimal. `on_bytes(done, total)` is called after every block."""
+def sha256_of(path: Path, on_bytes: OnBytes | None = None) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     digest, done, size = hashlib.sha256(), 0, path.stat().st_size
     with path.open("rb") as file:
         while block := file.read(HASHED_BYTES):

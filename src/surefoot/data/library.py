@@ -16,7 +16,7 @@ from surefoot.data import episode_files, hdf5, npz_chunks, pixels
 from surefoot.data.checks import refuse
 from surefoot.data.d4rl import labeller_of, load_d4rl
 from surefoot.data.dataset import Dataset
-from surefoot.data.download import Known, fetch, sha256_of
+from surefoot.data.download import Known, OnBytes, fetch, sha256_of
 from surefoot.data.frames import FrameData
 from surefoot.data.minari import is_minari, load_minari, read_minari_card
 from surefoot.data.storage import has_key, reading
@@ -41,9 +41,6 @@ IMAGE_FORMATS: tuple[Format, ...] = ("frames", "episodes", "chunks")
 REPOSITORY = "datasets/YYY-45/DSRL/resolve/main"
 """Where the files lie below the endpoint."""
 DEFAULT_ENDPOINT = "https://huggingface.co"
-
-OnBytes = Callable[[int, int], None]
-"""Called with bytes done and bytes in all."""
 
 
 @dataclass(frozen=True)

@@ -66,23 +66,19 @@ def pack_step(step: Any) -> tuple:
     return (
         _observations(step.observation), _raw(step.reward, "<f8"), _raw(step.cost, "<f8"),
         _raw(step.terminated, "?"), _raw(step.truncated, "?"), _observations(step.start_observation),
-        b"" if step.constraint is None else _raw(step.constraint, "<f8"),
+        _raw(step.constraint, "<f8"),
     )  # fmt: skip
 
 
 def unpack_step(payload: bytes, num_envs: int, observation_dim: int, kind: str = NUMBERS) -> tuple:
-    """The fields of a `Step` out of a message, but `restarted` and `constraint`."""
+    """The fields of a `Step` out of a message, but `restarted`."""
     reader = _Reader(payload)
     rows = (num_envs, observation_dim)
     return (
         reader.take(kind, rows), reader.take("<f8", (num_envs,)), reader.take("<f8", (num_envs,)),
         reader.take("?", (num_envs,)), reader.take("?", (num_envs,)), reader.take(kind, rows),
+        reader.take("<f8", (num_envs,)),
     )  # fmt: skip
-
-
-def unpack_constraint(payload: bytes, num_envs: int) -> np.ndarray:
-    """The last field of a `Step` out of a message of `LocalEnvs`, which ends with it."""
-    return np.frombuffer(payload[-8 * num_envs :], "<f8").copy()
 
 
 def pack_actions(next_seeds: np.ndarray, actions: np.ndarray) -> tuple:

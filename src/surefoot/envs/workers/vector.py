@@ -165,9 +165,8 @@ class VectorSimulator:
                 step.restarted[part] = self._seeds[part] != IDLE
                 continue
             found = ipc.unpack_step(payload, _length(part), rows[1], self._kind)
-            for array, values in zip(step[:6], found, strict=True):
+            for array, values in zip((*step[:6], constraint), found, strict=True):
                 array[part] = values
-            constraint[part] = ipc.unpack_constraint(payload, _length(part))
         return step
 
     def _open(self) -> None:
