@@ -31,7 +31,8 @@ class GymnasiumBackend:
 
     def __init__(self, task: Task, *, draws: bool, made: gymnasium.Env[Any, Any] | None = None) -> None:
         """`draws`: whether `render` will be called; `made`: the environment, where it exists already."""
-        self.env = make_environment(task, draws=draws) if made is None else made
+        assert task.environment is not None
+        self.env = make_environment(task.name, task.environment.make, draws=draws) if made is None else made
         try:
             found = flat_spaces(self.env, task.name)
             unnamed = partial(file_of_environment, self.env, task.name, task.horizon, cost="info.cost")
@@ -96,8 +97,11 @@ class GymnasiumBackend:
         return flat_values(self.env.observation_space, value)[self._order]
 
 
-def file_of_environment(env: gymnasium.Env[Any, Any], name: str, horizon: int, *, cost: str) -> TaskFile:
-    """A task file that says what an environment's spaces do; `cost` is its key in `info`, empty where nothing costs.
+def file_of_environment(
+    env: gymnasium.Env[Any, Any], name: str, horizon: int, *, cost: str, make: str = ""
+) -> TaskFile:
+    """A task file that says what an environment's spaces do; `cost` is its key in `info`, empty where nothing costs;
+    `make` the environment's maker, as "module:name" or an id.
 
     Raises `EnvironmentFault` for spaces that do not do.
     """
@@ -110,7 +114,7 @@ def file_of_environment(env: gymnasium.Env[Any, Any], name: str, horizon: int, *
         ObservationTable(found.observation),
         ActionTable(found.action, tuple(found.low.tolist()), tuple(found.high.tolist())),
         (none,),
-        environment=EnvironmentTable("", cost=cost),
+        environment=EnvironmentTable(make, cost=cost),
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium
 
 from surefoot.errors import ConfigError, SimulatorError
-from surefoot.tasks import Task
 from surefoot.tasks.read_task_file import TaskFileReader
 from surefoot.tasks.reference import Reference
 from surefoot.tasks.task_file import TaskFile
@@ -82,10 +81,8 @@ def check_maker(file: TaskFile, reader: TaskFileReader) -> None:
         reader.refuse(MAKE, f"expected the id of an environment, found none ({found:.200})")
 
 
-def make_environment(task: Task, *, draws: bool) -> gymnasium.Env[Any, Any]:
-    """The environment of a task, as its maker returns it. Raises `EnvironmentFault`."""
-    assert task.environment is not None
-    reference = task.environment.make
+def make_environment(task: str, reference: Reference, *, draws: bool = False) -> gymnasium.Env[Any, Any]:
+    """The environment of a task of that name, as its maker returns it. Raises `EnvironmentFault`."""
     arguments: dict[str, Any] = {"render_mode": "rgb_array"} if draws else {}
     if reference.path == "gymnasium:make":
         arguments["disable_env_checker"] = True  # what it would warn of is checked here
@@ -94,10 +91,10 @@ def make_environment(task: Task, *, draws: bool) -> gymnasium.Env[Any, Any]:
         load_from_here(reference)
         found = reference(**arguments)
     except ConfigError as error:
-        raise EnvironmentFault(task.name, MAKE, str(error)) from error
+        raise EnvironmentFault(task, MAKE, str(error)) from error
     except Exception as error:  # whatever a stranger's code raises
-        raise EnvironmentFault(task.name, MAKE, f"expected an environment of {named}, found {brief(error)}") from error
-    return as_gymnasium(found, task.name, str(named))
+        raise EnvironmentFault(task, MAKE, f"expected an environment of {named}, found {brief(error)}") from error
+    return as_gymnasium(found, task, str(named))
 
 
 def as_gymnasium(found: Any, task: str, named: str) -> gymnasium.Env[Any, Any]:
