@@ -2,10 +2,10 @@
 
     JAX_PLATFORMS=cpu python benchmarks/noisy_robot.py
 
-PointRobot whose acceleration is lost at each step with several chances (`surefoot.envs.noisy_robot`), 30,000 logged
+PointRobot whose acceleration is lost at each step with several chances (`_noisy_robot`), 30,000 logged
 steps each of the behaviours that collect PointRobot's data. FISOR's V_h and Q_h (preset `small` for stochastic
 dynamics, shorter) learn from the mean over next states, as in the paper, and from a quantile. A pose counts as
-infeasible where the smallest chance of a violation (`surefoot.safety.exact_noisy`) is above 10 %, and as called
+infeasible where the smallest chance of a violation (`_exact_noisy`) is above 10 %, and as called
 infeasible where V_h > 0; compared over poses in the arena at speeds up to 2 m/s. AUROC says how well V_h ranks them,
 whatever its level. Writes results/noisy_robot/ (rows for each seed, figure, table).
 """
@@ -19,16 +19,17 @@ import jax.numpy as jnp
 import numpy as np
 
 import _machine
+import _noisy_robot as noisy_robot
+from _exact_noisy import gain_of_not_braking, solve_noisy_robot
 from surefoot import presets
 from surefoot.data import Dataset
-from surefoot.envs import behaviors, noisy_robot, point_robot
+from surefoot.envs import behaviors, point_robot
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.hyperparameters import change
 from surefoot.numerics import pinned
 from surefoot.report.style import BLUE, GREY, VERMILION, light_grid, new_figure, png_of, styled
 from surefoot.report.tables import markdown_table
 from surefoot.result_files import write_results
-from surefoot.safety.exact_noisy import gain_of_not_braking, solve_noisy_robot
 from surefoot.safety.region import score_region
 from surefoot.tasks import Signal, Task
 from surefoot.tasks.constraint import CostLimit

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from surefoot.envs import noisy_robot, point_robot
+import _noisy_robot as noisy_robot
+from _exact_noisy import ChanceSet, gain_of_not_braking, solve_noisy_robot
+from surefoot.envs import point_robot
 from surefoot.errors import ConfigError
 from surefoot.safety.exact import solve_point_robot
-from surefoot.safety.exact_noisy import ChanceSet, gain_of_not_braking, solve_noisy_robot
 
 GRID = {"spacing": 0.15, "headings": 32, "top_speed": 1.0}
 

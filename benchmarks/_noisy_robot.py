@@ -2,7 +2,7 @@
 lost.
 
 The robot then keeps its speed; steering works. So its stopping distance is random, and safety is a matter of
-probability (`surefoot.safety.exact_noisy`). With a probability of 0 it is PointRobot.
+probability (`_exact_noisy`). With a probability of 0 it is PointRobot.
 """
 
 from typing import NamedTuple
