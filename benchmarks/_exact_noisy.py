@@ -3,8 +3,8 @@
     P(s) = 1 where h(s) > 0, else the minimum over controls of (1 - p) P(s' with it) + p P(s' without acceleration)
 
 By full braking, which is optimal without failures, each speed level follows from the one below and itself, as in
-`surefoot.safety.exact`; the robot stands still at last, where P = [h > 0]. That no other acceleration does better is not proved:
-`gain_of_not_braking` measures by how much one step of rolling on would, and P is exact where that is 0.
+`surefoot.safety.exact`; the robot stands still at last, where P = [h > 0]. That no other acceleration does better is
+not proved: `gain_of_not_braking` measures by how much one step of rolling on would, and P is exact where that is 0.
 """
 
 import math

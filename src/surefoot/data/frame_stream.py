@@ -8,7 +8,6 @@ from jaxtyping import Int
 from surefoot.data.compressed import CompressedImages
 from surefoot.data.frames import FrameData, Frames
 from surefoot.data.mapping import is_mapped, read_windows
-from surefoot.errors import DataError
 
 
 def stays_in_files(frames: FrameData) -> bool:
@@ -29,20 +28,11 @@ class FrameStream:
 
     def __init__(self, frames: FrameData, *, length: int) -> None:
         """Raises `DataError` where there are fewer frames than a window has."""
-        count = len(frames.rewards) - length + 1
-        if count < 1:
-            raise DataError(
-                f"frames of {frames.task}: expected at least {length}, the length of a window, "
-                f"found {len(frames.rewards)}."
-            )
-        self._frames, self._length, self._count = frames, length, count
+        self._frames, self._length = frames, length
+        self.num_rows = frames.num_windows(length)
+        """Windows."""
 
     statistics = None
-
-    @property
-    def num_rows(self) -> int:
-        """Windows."""
-        return self._count
 
     def take(self, rows: Int[np.ndarray, "*B"]) -> Frames:
         """The windows of these numbers, [*B, length, ...], as `FrameWindows` cuts them out of data in memory."""

@@ -160,15 +160,19 @@ class FrameData:
         """
         return fingerprint_of(self.arrays(), on_progress=on_progress)
 
-    def windows(self, *, length: int, scales: bool = False) -> FrameWindows:
-        """All windows of `length` frames, for training, with the scales of vectors where wanted. Raises `DataError`
-        where there are fewer frames."""
-        count = len(self.observations) - length + 1
-        if count < 1:
+    def num_windows(self, length: int) -> int:
+        """Windows of `length` frames. Raises `DataError` where there are fewer frames."""
+        if len(self.observations) < length:
             raise DataError(
                 f"frames of {self.task}: expected at least {length}, the length of a window, "
                 f"found {len(self.observations)}."
             )
+        return len(self.observations) - length + 1
+
+    def windows(self, *, length: int, scales: bool = False) -> FrameWindows:
+        """All windows of `length` frames, for training, with the scales of vectors where wanted. Raises `DataError`
+        where there are fewer frames."""
+        self.num_windows(length)
         arrays = (self.observations, self.actions, self.rewards, self.costs, self.is_first, self.terminated)
         # Declared with JAX arrays; NumPy ones serve as leaves until they are moved to a device.
         found = ObservationScales.of(self.observations) if scales else None

@@ -195,7 +195,7 @@ def check_task_file(found: TaskFile, reader: TaskFileReader, taken: Sequence[str
             )
     _check_twice(found, reader)
     _check_bounds(found, reader)
-    units = units_of(found, reader)
+    units = _units_of(found, reader)
     if found.reward is not None:
         _check_source(found.reward, ("reward",), units, reader)
     names: set[str] = set()
@@ -238,7 +238,7 @@ def _check_bounds(found: TaskFile, reader: TaskFileReader) -> None:
             reader.refuse(("action", "low"), f"expected low < high, found {low:g} and {high:g} for {name}")
 
 
-def units_of(found: TaskFile, reader: TaskFileReader | None = None) -> dict[str, Unit]:
+def _units_of(found: TaskFile, reader: TaskFileReader) -> dict[str, Unit]:
     """The units of the columns that have one."""
     units: dict[str, Unit] = {}
     for table, section in (("observation", found.observation), ("action", found.action)):
@@ -246,10 +246,8 @@ def units_of(found: TaskFile, reader: TaskFileReader | None = None) -> dict[str,
             try:
                 units[column] = parse_unit(text)
             except ConfigError as error:
-                if reader is None:
-                    raise
                 reader.refuse((table, "units", column), str(error))
-            if reader is not None and not any(matches(pattern, column) for pattern in section.columns):
+            if not any(matches(pattern, column) for pattern in section.columns):
                 expected = f"one of the columns {', '.join(section.columns)}"
                 reader.refuse((table, "units", column), f"expected {expected}, found another")
     return units
@@ -265,17 +263,17 @@ def _check_source(
     key: tuple[str | int, ...],
     units: Mapping[str, Unit],
     reader: TaskFileReader,
-) -> Unit | None:
-    """The unit of a column or an expression, of which there must be one."""
+) -> tuple[Unit | None, Sequence[str]]:
+    """The unit of a column or an expression, of which there must be one, and the columns that it reads."""
     if bool(section.column) == bool(section.expression):
         found = "both" if section.column else "neither"
         reader.refuse(key, f"expected a column or an expression, found {found}")
     if section.column:
-        return units.get(section.column)
+        return units.get(section.column), (section.column,)
     try:
         expression = parse_expression(section.expression)
         expression.check_constants()
-        return expression.unit(units)
+        return expression.unit(units), expression.columns
     except ConfigError as error:
         reader.refuse((*key, "expression"), str(error))
 
@@ -283,8 +281,8 @@ def _check_source(
 def _check_constraint(
     one: ConstraintTable, key: tuple[str | int, ...], units: Mapping[str, Unit], reader: TaskFileReader
 ) -> None:
-    unit = _check_source(one, key, units, reader)
-    if one.expression and not parse_expression(one.expression).columns:
+    unit, columns = _check_source(one, key, units, reader)
+    if not columns:
         sentence = f"expected at least one column, by which states differ, found {one.expression:.60}"
         reader.refuse((*key, "expression"), sentence)
     if isinstance(one.scale, int | float) and not SMALLEST <= one.scale <= LARGEST:
