@@ -81,7 +81,8 @@ def test_steps_come_back_to_the_bit(lanes: int, observation_dim: int, seed: int)
     kind, payload = ipc.receive(pipe)
     assert kind == ipc.DATA
     found = ipc.unpack_step(payload, lanes, observation_dim)
-    assert all((a == b).all() and a.dtype == b.dtype for a, b in zip(found, (*step[:6], step.constraint), strict=True))
+    sent = (*step[:6], np.asarray(step.constraint))
+    assert all((a == b).all() and a.dtype == b.dtype for a, b in zip(found, sent, strict=True))
 
 
 def test_a_message_that_breaks_off_is_an_end_of_file() -> None:

@@ -10,6 +10,7 @@ Reference returns of the runners are D4RL's public ones (random policy, expert).
 the mean return of uniform random actions over 500 and 40 episodes, and the best episode of SAC's training.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from surefoot.tasks.constraint import RunTimeBudget
@@ -58,63 +59,35 @@ def _mujoco(simulator_id: str) -> Environment:
     return Environment(make, "simulator", packages=("gymnasium", "mujoco"))
 
 
-def _task(
-    name: str,
-    budget: RunTimeBudget,
-    shape: tuple[int, int, int],
-    returns: tuple[float, float],
-    environment: Environment,
-    **more: Any,
-) -> Task:
-    observation_dim, action_dim, horizon = shape
+def _task(name: str, budget: RunTimeBudget, *shape: int, returns: tuple[float, float], **more: Any) -> Task:
+    """`shape`: numbers in an observation and in an action, and steps of an episode."""
     return Task(
-        name,
-        observation_dim,
-        action_dim,
-        horizon,
-        return_min=returns[0],
-        return_max=returns[1],
-        constraints=(budget,),
-        deterministic=True,
-        cost_return_max=budget.maximum,
-        environment=environment,
-        **more,
-    )
+        name, *shape, return_min=returns[0], return_max=returns[1], constraints=(budget,), deterministic=True,
+        cost_return_max=budget.maximum, **more,
+    )  # fmt: skip
 
 
-def _runners() -> list[Task]:
-    tasks = []
+def _runners() -> Iterator[Task]:
     for robot, stem, observation_dim, action_dim, low, high, costs in _RUNNERS:
-        named = {f"{stem}-{kind}-v2": f"{stem}-{kind}-v2" for kind in _KINDS}
         again = robot if robot in BUDGETS else f"{stem}-medium-replay-v2"
-        for name, data in {robot: again, **named}.items():
-            collected_as = None if name == robot else robot
-            shape = (observation_dim, action_dim, 1000)
-            tasks.append(
-                _task(
-                    name,
-                    BUDGETS[data],
-                    shape,
-                    (low, high),
-                    _mujoco(f"{robot}-v4"),
-                    recipe=robot,
-                    d4rl=costs,
-                    collected_as=collected_as,
-                )
-            )
-    return tasks
+        for name in (robot, *(f"{stem}-{kind}-v2" for kind in _KINDS)):
+            yield _task(
+                name, BUDGETS[again if name == robot else name], observation_dim, action_dim, 1000, returns=(low, high),
+                environment=_mujoco(f"{robot}-v4"), recipe=robot, d4rl=costs,
+                collected_as=None if name == robot else robot,
+            )  # fmt: skip
 
 
 TREBI_TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         _task(
-            "SafePendulum", BUDGETS["SafePendulum"], (3, 1, 200), (99.7, 185.9),
-            own("SafePendulum"), recipe="SafePendulum",
+            "SafePendulum", BUDGETS["SafePendulum"], 3, 1, 200, returns=(99.7, 185.9),
+            environment=own("SafePendulum"), recipe="SafePendulum",
         ),
         _task(
-            "SafeReacher", BUDGETS["SafeReacher"], (11, 2, 50), (-102.8, -61.3), _mujoco("SafeReacher"),
-            recipe="SafeReacher",
+            "SafeReacher", BUDGETS["SafeReacher"], 11, 2, 50, returns=(-102.8, -61.3),
+            environment=_mujoco("SafeReacher"), recipe="SafeReacher",
             still_columns=(4, 5, 10),  # of its target, which rests
         ),
         *_runners(),

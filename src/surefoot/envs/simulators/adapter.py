@@ -165,11 +165,6 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         """What runs the task, for those who may know more than observations."""
         return self._backend
 
-    @property
-    def simulator_horizon(self) -> int:
-        """The simulator's own; the episodes' is the task's."""
-        return self._backend.horizon
-
     def cpu_seconds(self) -> float:
         """CPU time that the simulator's process has used so far."""
         return self._backend.cpu_seconds() if isinstance(self._backend, HasProcess) else time.process_time()

@@ -28,10 +28,9 @@ def probe(task: Task, *, steps: int = 50, seed: int = 0) -> Probe:
     """Open a task and take `steps` random steps. Raises `SimulatorError` where it is missing or is not the table's."""
     env = make(task)  # refuses other dimensions
     try:
-        if env.simulator_horizon != task.horizon:
+        if (found := env.backend.horizon) != task.horizon:
             raise SimulatorError(
-                f"task {task.name}: expected a horizon of {task.horizon}, found {env.simulator_horizon} in "
-                f"its simulator."
+                f"task {task.name}: expected a horizon of {task.horizon}, found {found} in its simulator."
             )
         actions = np.random.default_rng(seed).uniform(-1, 1, (steps, task.action_dim)).astype(np.float32)
         stepping = resetting = 0.0

@@ -21,7 +21,7 @@ def open_envs(request: dict[str, Any]) -> Opened:
         "observation_dim": task.observation_dim,
         "action_dim": task.action_dim,
         "frames_per_second": environments[0].metadata["render_fps"],
-        "horizon": environments[0].simulator_horizon,
+        "horizon": environments[0].backend.horizon,
     }
     kind = NUMBERS if task.image_shape is None else PIXELS
     envs = LocalEnvs(environments, observation_dim=task.observation_dim, kind=kind)
