@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import h5py
 import numpy as np
@@ -42,6 +42,7 @@ from surefoot.data.storage import (
     read_array,
     read_text,
     reading,
+    refuse_missing,
     verified_blocks,
 )
 from surefoot.data.writing import new_hdf5, replacing
@@ -240,10 +241,10 @@ def _find(path: Path, file: h5py.File, task: Task) -> dict[str, h5py.Dataset]:
         if key in present:
             nodes[key] = check_array(path, key, find(path, file, key))
         elif key in REQUIRED_KEYS or (key == REWARDS_KEY and set(NEAR_REWARDS) & set(present)):
-            _refuse_missing(path, key, present)
+            refuse_missing(path, key, present)
     _check_shapes(path, nodes, task)
     if task.has_signal and CONSTRAINTS_KEY not in present:  # last: another task's data are better named as such
-        _refuse_missing(path, CONSTRAINTS_KEY, present)
+        refuse_missing(path, CONSTRAINTS_KEY, present)
     for key, node in nodes.items():
         check_storage(path, key, node)
     return nodes
@@ -255,11 +256,6 @@ def _allow(path: Path, nodes: dict[str, h5py.Dataset], *, in_memory: bool) -> No
     for key, node in nodes.items():
         flags = key in FLAG_KEYS
         allowance.take(key, node, in_memory=in_memory or flags, item_bytes=1 if flags else 4)
-
-
-def _refuse_missing(path: Path, key: str, present: list[str]) -> NoReturn:
-    found = f"only {', '.join(ascii(name) for name in present[:12])}" if present else "no key at all"
-    refuse(path, key, expected="a key of that name", found=found)
 
 
 def _check_shapes(path: Path, nodes: dict[str, h5py.Dataset], task: Task) -> None:

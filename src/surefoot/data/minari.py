@@ -9,6 +9,7 @@ first step's h.
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -303,9 +304,10 @@ def _write_episode(file: h5py.File, index: int, dataset: Dataset, rows: slice) -
 
 
 def _metadata(name: str, dataset: Dataset, task: Task, *, episodes: int, megabytes: float) -> dict[str, Any]:
-    """What the package asks for; spaces are JSON within JSON there, with its infinities."""
+    """What the package asks for, the name in letters that it allows; spaces are JSON within JSON there, with its
+    infinities."""
     return {
-        "dataset_id": f"surefoot/{_identifier(name)}-v0",
+        "dataset_id": f"surefoot/{re.sub(r'[^A-Za-z0-9_-]', '_', name)}-v0",
         "minari_version": MINARI_VERSION,
         "data_format": "hdf5",
         "jpeg_encoding": True,
@@ -319,11 +321,6 @@ def _metadata(name: str, dataset: Dataset, task: Task, *, episodes: int, megabyt
         "author_email": [],
         "description": f"Transitions of {dataset.task} with costs in infos/cost, written by Surefoot.",
     }
-
-
-def _identifier(name: str) -> str:
-    """A name in the letters that Minari allows."""
-    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "_" for letter in name)
 
 
 def _box(width: int, bound: float) -> str:

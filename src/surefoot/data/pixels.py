@@ -26,6 +26,7 @@ from surefoot.data.storage import (
     names,
     read_array,
     reading,
+    refuse_missing,
     verified_blocks,
 )
 from surefoot.data.writing import new_hdf5, replacing
@@ -102,9 +103,7 @@ def read_numbers(
 def _node(path: Path, file: h5py.File, key: str) -> h5py.Dataset:
     node = find(path, file, key)
     if not isinstance(node, h5py.Dataset):
-        present = ", ".join(ascii(name) for name in names(path, file)[:12])
-        found = f"only {present}" if present else "no key at all"
-        refuse(path, key, expected="an array of that name, as in a file of frames", found=found)
+        refuse_missing(path, key, names(path, file), expected="an array of that name, as in a file of frames")
     return node
 
 

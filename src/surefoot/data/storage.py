@@ -5,10 +5,10 @@ array without storage it returns a fill value. External storage and external lin
 HDF5 therefore opens its arrays here, and learns what is wrong before the first value is read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import h5py
 import numpy as np
@@ -97,10 +97,14 @@ def open_array(path: Path, group: h5py.Group, key: str) -> h5py.Dataset:
     """The array of real numbers under `key`, all of whose values lie in the file. Raises `DataError`."""
     node = find(path, group, key)
     if node is None and not has_key(path, group, key):
-        present = [ascii(name) for name in names(path, group)[:12]]
-        found = f"only {', '.join(present)}" if present else "no key at all"
-        refuse(path, key, expected="a key of that name", found=found)
+        refuse_missing(path, key, names(path, group))
     return check_array(path, key, node)
+
+
+def refuse_missing(path: Path, key: str, present: Sequence[str], *, expected: str = "a key of that name") -> NoReturn:
+    """Raise the `DataError` for a key that is not among those `present`."""
+    found = f"only {', '.join(ascii(name) for name in present[:12])}" if present else "no key at all"
+    refuse(path, key, expected=expected, found=found)
 
 
 def check_array(path: Path, key: str, node: object) -> h5py.Dataset:

@@ -46,7 +46,7 @@ def task_of(file: TaskFile) -> Task:
 
 def unfinished_task_of(file: TaskFile) -> Task:
     """The task of a file of which something may wait for a log: where columns have *, its widths mean nothing."""
-    returns = file.task.reference_returns
+    returns, table = file.task.reference_returns, file.environment
     low, high = returns if isinstance(returns, tuple) else (0.0, 1.0)
     return Task(
         file.task.name,
@@ -57,7 +57,8 @@ def unfinished_task_of(file: TaskFile) -> Task:
         return_max=high,
         constraints=_constraints(file),
         deterministic=file.task.deterministic,
-        environment=environment_of(file),
+        environment=table
+        and Environment(maker(table.make, tuple(table.kwargs.items())), "gymnasium", packages=("gymnasium",)),
         file=file,
     )
 
@@ -98,15 +99,6 @@ def _constraints(file: TaskFile) -> tuple[Constraint, ...]:
     scales = [one.scale if isinstance(one.scale, float) else None for one in file.signals]
     signals = (Signal(one.name, unit=one.unit, scale=scale) for one, scale in zip(file.signals, scales, strict=True))
     return (costs, *signals)
-
-
-def environment_of(file: TaskFile) -> Environment | None:
-    """The reference to the environment's maker: a function, or Gymnasium's by an id."""
-    table = file.environment
-    if table is None:
-        return None
-    arguments: list[tuple[str, Argument]] = list(table.kwargs.items())
-    return Environment(maker(table.make, tuple(arguments)), "gymnasium", packages=("gymnasium",))
 
 
 def maker(make: str, arguments: tuple[tuple[str, Argument], ...] = ()) -> Reference:

@@ -29,7 +29,7 @@ class FlatSpaces(NamedTuple):
         `observation.` before its name. Raises `ConfigError`, "expected ..., found ..."."""
         from gymnasium import spaces
 
-        seen, acts = flat_names(env.observation_space, "observation"), env.action_space
+        seen, acts = tuple(_names(env.observation_space, "observation", top=True)), env.action_space
         if not isinstance(acts, spaces.Box):
             why = "the algorithms choose real numbers, and have no way to choose one of several"
             raise ConfigError(f"expected actions of a Box, found {acts!s:.80}: {why}")
@@ -44,13 +44,9 @@ class FlatSpaces(NamedTuple):
         return not (np.isfinite(self.low).all() and np.isfinite(self.high).all())
 
 
-def flat_names(space: Any, name: str) -> tuple[str, ...]:
+def _names(space: Any, name: str, *, top: bool) -> Iterator[str]:
     """Names of the numbers of a space called `name`. Raises `ConfigError`, "expected ..., found ...", for a space that
     is no Box and not made of some."""
-    return tuple(_names(space, name, top=True))
-
-
-def _names(space: Any, name: str, *, top: bool) -> Iterator[str]:
     from gymnasium import spaces  # takes a while, which tables of tasks are spared
 
     if isinstance(space, spaces.Box):

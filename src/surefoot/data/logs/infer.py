@@ -157,14 +157,10 @@ def _facts(log: Log, roles: dict[str, str]) -> LogFacts:
         facts.longest = max(facts.longest, int(lengths.max()))
         length, last, ended = int(lengths[-1]), names[-1].item(), bool(over[-1])
         if not facts.rows and "time" in by_role and batch.rows > 1:
-            facts.step = _median_step(batch.columns[by_role["time"]])
+            seconds = seconds_of(batch.columns[by_role["time"]])
+            facts.step = np.nan if seconds is None else float(np.median(np.diff(seconds)))
         facts.rows += batch.rows
     return facts
-
-
-def _median_step(times: np.ndarray) -> float:
-    seconds = seconds_of(times)
-    return np.nan if seconds is None else float(np.median(np.diff(seconds)))
 
 
 def _add(found: Found, values: np.ndarray) -> None:
