@@ -53,9 +53,9 @@ def float32_values(path: Path, key: str, values: np.ndarray, *, first_row: int =
     return converted
 
 
-def check_finite(path: Path, key: str, values: np.ndarray, *, first_row: int = 0, meter: Meter | None = None) -> None:
+def check_finite(path: Path, key: str, values: np.ndarray, *, first_row: int = 0) -> None:
     """Refuse NaN and infinities."""
-    for start, (block,) in blocks(values, meter=meter):
+    for start, (block,) in blocks(values):
         if not np.isfinite(block).all():
             at = _first(~np.isfinite(block))
             refuse(path, key, expected="finite numbers", found=f"{block[at]} in {_position(at, first_row + start)}")

@@ -72,16 +72,8 @@ class Dataset:
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """Name and array of every field that is there, in a fixed order."""
-        yield "observations", self.observations
-        yield "actions", self.actions
-        if self.rewards is not None:
-            yield "rewards", self.rewards
-        yield "costs", self.costs
-        yield "next_observations", self.next_observations
-        yield "terminated", self.terminated
-        yield "truncated", self.truncated
-        if self.constraints is not None:
-            yield "constraints", self.constraints
+        fields = vars(self).items()
+        return ((name, array) for name, array in fields if name != "task" and array is not None)
 
     @property
     def episode_ends(self) -> Int[np.ndarray, " E"]:

@@ -113,11 +113,9 @@ def load(
     task: Task,
     *,
     in_memory: bool,
-    only: Callable[[str, int], bool] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> FrameData:
-    """The episodes of `task` in a finished folder, in the order of their numbers; of those, the ones that `only`
-    chooses by behaviour and number.
+    """The episodes of `task` in a finished folder, in the order of their numbers.
 
     Unless `in_memory`, `observations` are `CompressedImages`. `on_progress(done, total)` counts files. Raises
     `DataError` that names file, key, expected and found, also where the card's cameras are not the task's.
@@ -125,9 +123,8 @@ def load(
     card = read_card(folder)
     check_card(folder, card, task)
     _check_count(folder, card)
-    frames = load_episodes(folder, task, in_memory=in_memory, only=only, verify=True, on_progress=on_progress)
-    if only is None:
-        check_frames(folder, frames, task)
+    frames = load_episodes(folder, task, in_memory=in_memory, verify=True, on_progress=on_progress)
+    check_frames(folder, frames, task)
     return frames
 
 
@@ -136,7 +133,6 @@ def load_episodes(
     task: Task,
     *,
     in_memory: bool,
-    only: Callable[[str, int], bool] | None = None,
     verify: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> FrameData:
@@ -148,14 +144,13 @@ def load_episodes(
     firsts: list[int] = []
     frames = 0
     for number, path in enumerate(paths):
-        part, behavior, found, written = _read(path, task)
-        if only is None or only(behavior, int(path.stem)):
-            parts.append(part)
-            chunks += [chunk for _, chunk in found]
-            firsts += [frames + first for first, _ in found]
-            frames += len(part.rewards)
-            if verify:
-                _verify(path, task, found, rows=len(part.rewards), written=written)
+        part, found, written = _read(path, task)
+        parts.append(part)
+        chunks += [chunk for _, chunk in found]
+        firsts += [frames + first for first, _ in found]
+        frames += len(part.rewards)
+        if verify:
+            _verify(path, task, found, rows=len(part.rewards), written=written)
         if on_progress is not None:
             on_progress(number + 1, len(paths))
     if not parts:
@@ -180,11 +175,12 @@ def episode_paths(folder: Path) -> list[Path]:
 
 
 def behaviors(folder: Path) -> list[str]:
-    """The behaviour of every episode, in the order of `load`."""
+    """The behaviour of every episode, in the order of `load`; empty where it has no label."""
     found = []
     for path in episode_paths(folder):
         with reading(path) as file:
-            found.append(_behavior(path, file))
+            label = read_text(path, file, _BEHAVIOR)
+        found.append("" if label is None else str(label))
     return found
 
 
@@ -219,9 +215,8 @@ def _verify(path: Path, task: Task, found: Sequence[tuple[int, Chunk]], *, rows:
         pass
 
 
-def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk]], str | None]:
-    """An episode without its images, its behaviour, where its chunks lie by their first frame, and the images'
-    checksum."""
+def _read(path: Path, task: Task) -> tuple[FrameData, list[tuple[int, Chunk]], str | None]:
+    """An episode without its images, where its chunks lie by their first frame, and the images' checksum."""
     with reading(path) as file:
         check_keys(path, file)
         allowance = Allowance(path)
@@ -235,7 +230,6 @@ def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk
         node.id.chunk_iter(
             lambda info: found.append((info.chunk_offset[0], Chunk(path, info.byte_offset, info.size, inflated)))
         )
-        behavior = _behavior(path, file)
         _check_number(path, file)
         _check_attributes(path, file)
         written = read_checksum(path, "observations", node)
@@ -243,7 +237,7 @@ def _read(path: Path, task: Task) -> tuple[FrameData, str, list[tuple[int, Chunk
     arrays["observations"] = np.zeros((rows, *(task.image_shape or ())), np.uint8)
     check_frames(path, FrameData(task.name, **arrays), task, whole=False)
     arrays["observations"] = np.zeros((rows, 0), np.uint8)
-    return FrameData(task.name, **arrays), behavior, sorted(found), written
+    return FrameData(task.name, **arrays), sorted(found), written
 
 
 def _check_number(path: Path, file: h5py.File) -> None:
@@ -264,9 +258,3 @@ def _check_attributes(path: Path, file: h5py.File) -> None:
 
 def _checksum_of(behavior: str, number: str) -> str:
     return f"crc32:{zlib.crc32(json.dumps([behavior, number]).encode()):08x}"
-
-
-def _behavior(path: Path, file: h5py.File) -> str:
-    """The label of an episode's behaviour; empty where it has none."""
-    label = read_text(path, file, _BEHAVIOR)
-    return "" if label is None else str(label)

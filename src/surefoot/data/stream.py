@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,12 +28,12 @@ class TransitionStream:
 
     Observations and actions are `data.prepare.vectors`, whatever the algorithm. What is one number a row may depend on
     its whole episode and is prepared at once, without the observations, into a scratch file (32 bytes a row, in the
-    folder `scratch`, by default the system's for temporary files) that vanishes with the process.
+    system's folder for temporary files) that vanishes with the process.
     """
 
-    def __init__(self, dataset: Dataset, prepare: Callable[[Dataset], Any], *, scratch: Path | None = None) -> None:
+    def __init__(self, dataset: Dataset, prepare: Callable[[Dataset], Any]) -> None:
         self._dataset = dataset
-        self._names, self._numbers = _prepare_numbers(dataset, prepare, scratch)
+        self._names, self._numbers = _prepare_numbers(dataset, prepare)
 
     statistics = None
 
@@ -74,13 +73,13 @@ class TransitionStream:
 
 
 def _prepare_numbers(
-    dataset: Dataset, prepare: Callable[[Dataset], Any], scratch: Path | None
+    dataset: Dataset, prepare: Callable[[Dataset], Any]
 ) -> tuple[list[str], Float[np.ndarray, "N fields"]]:
     """The fields of the prepared transitions that are one number a row: their names, and all of a row side by side (so
     that one read fetches them), mapped from a file that has no name."""
     rows = len(dataset)
     names: list[str] = []
-    with tempfile.TemporaryFile(dir=scratch) as file:
+    with tempfile.TemporaryFile() as file:
         for start, stop in _whole_episodes(dataset):  # one after the other
             prepared = prepare(_without_columns(dataset, slice(start, stop)))._asdict()
             names = names or [name for name, values in prepared.items() if np.ndim(values) == 1]
