@@ -16,8 +16,7 @@ from surefoot.cli import bench, calibrate, collect, evaluate, finetune
 from surefoot.cli.main import main
 from surefoot.cli.options import given_options
 from surefoot.envs.point_robot import ROBOTS
-from surefoot.envs.pure import PURE_TASKS
-from surefoot.envs.pure_vector import PureVector
+from surefoot.envs.pure import PURE_TASKS, PureVector
 from surefoot.errors import ConfigError, flag, options_called
 from surefoot.evaluation import latency, request
 from surefoot.evaluation.calibrate import ROUTES as CALIBRATE_ROUTES

@@ -10,7 +10,7 @@ import pytest
 from tests.fake_vector import Fixed
 from tests.stub_planner import HORIZON, SPEND, StubPlanner
 
-from surefoot.envs.pure_vector import PureVector, start_keys
+from surefoot.envs.pure import PureVector, start_keys
 from surefoot.envs.vector import IDLE
 from surefoot.rollouts import host, scan
 from surefoot.rollouts.acting import Budgets, EpisodeSums, episode_keys

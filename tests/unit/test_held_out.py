@@ -9,8 +9,16 @@ import pytest
 from tests.data_fixtures import BINARY_TASK, make_dataset
 
 from surefoot.data import Dataset
-from surefoot.data.selection import is_whole, kept_aside, method_name, select, selection, selection_name
-from surefoot.data.splits import held_out_episodes, other_episodes
+from surefoot.data.selection import (
+    held_out_episodes,
+    is_whole,
+    kept_aside,
+    method_name,
+    other_episodes,
+    select,
+    selection,
+    selection_name,
+)
 from surefoot.errors import ConfigError, OutputError
 from surefoot.evaluation.held_out import (
     far_actions,

@@ -58,7 +58,7 @@ for module in pkgutil.walk_packages(surefoot.__path__, "surefoot."):
 
 from surefoot.collection.clock import NO_TIME, Clock
 from surefoot.collection.store import Store
-from surefoot.data.memory import available_memory
+from surefoot.data.allowance import available_memory
 from surefoot.errors import ConfigError
 from surefoot.files import aside, sweep, write_json
 from surefoot.interrupts import deferred_interrupts, stopping

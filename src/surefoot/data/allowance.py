@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
+import psutil
 from h5py import h5i  # pyright: ignore[reportAttributeAccessIssue]
 
 from surefoot.data.checks import refuse
-from surefoot.data.memory import available_memory
+from surefoot.system import address_space_left
 from surefoot.text import shell_word
 
 SMALL_BYTES = 64 * 2**20
@@ -83,3 +85,25 @@ def stripe_bytes(node: h5py.Dataset, item_bytes: int) -> int:
 def megabytes(size: float) -> str:
     """A number of bytes for a sentence."""
     return f"{size / 1e6:,.1f} MB"
+
+
+_GROUPS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Folder, limit, usage and the part of the usage that is given back on demand: of a container, by version 2 and 1 of
+Linux's control groups."""
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take, by the system, its control group and its own limits."""
+    found = [psutil.virtual_memory().available]
+    for folder, limit, usage, cached in _GROUPS:
+        with suppress(OSError, ValueError, KeyError):  # "max" is no limit
+            lines = (line.split() for line in Path(folder, "memory.stat").read_text(encoding="utf-8").splitlines())
+            given_back = {name: int(count) for name, count in lines}[cached]
+            used = int(Path(folder, usage).read_text(encoding="utf-8")) - given_back
+            found.append(int(Path(folder, limit).read_text(encoding="utf-8")) - used)
+    if (left := address_space_left()) is not None:
+        found.append(left)
+    return max(0, min(found))

@@ -5,9 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from jaxtyping import Int
+
 from surefoot.data import Dataset, filters
-from surefoot.data.splits import held_out_episodes, other_episodes
 from surefoot.errors import ConfigError, DataError, MissingRewardsError, option
+from surefoot.ranges import SEED, check_count, check_number
 from surefoot.tasks import Task
 from surefoot.text import listed
 
@@ -125,3 +128,32 @@ def method_name(algorithm: str, record: dict[str, Any]) -> str:
     """A method as tables call it: FISOR, BC, BC-Safe, FISOR (10 %)."""
     name = algorithm.upper() + (f"-{record['filter'].capitalize()}" if "filter" in record else "")
     return f"{name} ({100 * record['fraction']:g} %)" if "fraction" in record else name
+
+
+def held_out_episodes(dataset: Dataset, *, share: float, seed: int) -> Int[np.ndarray, " H"]:
+    """Numbers of the complete episodes to keep aside, ascending: a random share of those without a violation and of
+    those with one.
+
+    Of each kind at least one is kept aside and one left, where there are two. With one seed a smaller share is part of
+    a larger one. Raises `ConfigError` where no episode would be kept aside or left.
+    """
+    check_number(share, "(0, 1)", "held_out: share")
+    check_count(seed, "seed", SEED)
+    violating = dataset.violating_steps > 0
+    random = np.random.default_rng(seed)
+    chosen: list[np.ndarray] = []
+    for kind in (~violating, violating):
+        episodes = random.permutation(np.flatnonzero(kind))
+        wanted = max(1, round(share * len(episodes)))
+        chosen.append(episodes[: min(wanted, len(episodes) - 1)] if len(episodes) > 1 else episodes[:0])
+    found = np.sort(np.concatenate(chosen))
+    if not len(found):
+        raise ConfigError(
+            f"held_out: expected at least two episodes with a violation or two without, found {len(violating)} in all."
+        )
+    return found
+
+
+def other_episodes(dataset: Dataset, episodes: Int[np.ndarray, " H"]) -> Int[np.ndarray, " T"]:
+    """Numbers of the complete episodes that are not among `episodes`, ascending."""
+    return np.setdiff1d(np.arange(len(dataset.lengths)), episodes)

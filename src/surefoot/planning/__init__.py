@@ -3,8 +3,14 @@ search in a world model, safe sequences first."""
 
 from surefoot.planning.cross_entropy import CrossEntropyConfig, Evaluate, Plan, plan_actions, refit, safe_first, shifted
 from surefoot.planning.guidance import GuideConfig, guide, guide_gradient
-from surefoot.planning.sampler import Sampled, SamplerConfig, fix_observation, sample_segments, with_fused_networks
-from surefoot.planning.selection import choose_plan
+from surefoot.planning.sampler import (
+    Sampled,
+    SamplerConfig,
+    choose_plan,
+    fix_observation,
+    sample_segments,
+    with_fused_networks,
+)
 
 __all__ = [
     "CrossEntropyConfig",

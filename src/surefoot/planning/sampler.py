@@ -1,4 +1,4 @@
-"""Segments sampled from a diffusion model that predicts clean ones, guided on the way."""
+"""Segments sampled from a diffusion model that predicts clean ones, guided on the way, and the choice among them."""
 
 import itertools
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from surefoot.diffusion.clean import CleanSampler, Steps
 from surefoot.nn import TemporalUNet, TrajectoryValue
@@ -137,3 +137,11 @@ def with_fused_networks(
         cuda=lambda model, values: plan(*fused_networks.both(model, values, horizon, times=times)),
         default=plan,
     )
+
+
+def choose_plan(reward: Float[Array, "n c"], cost: Float[Array, "n c"], budget: Float[Array, " n"]) -> Int[Array, " n"]:
+    """For each environment the candidate of the largest reward among those of cost <= budget; where there is none, the
+    candidate of the smallest cost (TREBI, arXiv 2306.00603, without its finite penalty, which loses the order)."""
+    feasible = cost <= budget[:, None]
+    best = jnp.argmax(jnp.where(feasible, reward, -jnp.inf), -1)
+    return jnp.where(feasible.any(-1), best, jnp.argmin(cost, -1))

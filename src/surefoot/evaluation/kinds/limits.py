@@ -11,8 +11,7 @@ import numpy as np
 from surefoot.constraints.budgets import planner_budget
 from surefoot.data.frames import first_episodes
 from surefoot.data.selection import data_name
-from surefoot.envs.pure import pure_task_of
-from surefoot.envs.pure_vector import PureVector
+from surefoot.envs.pure import PureVector, pure_task_of
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.vector import VectorEnv, WorkerDeath
 from surefoot.evaluation import along
