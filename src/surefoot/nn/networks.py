@@ -5,7 +5,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -13,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Float, Key
 
 from surefoot.kernels.activations import mish
+from surefoot.kernels.dropout import dropped
+from surefoot.kernels.layer_norm import layer_norm
 from surefoot.kernels.matmul import matmul
 from surefoot.ranges import Range, Ranged
 
@@ -121,41 +121,6 @@ class DenoiserConfig(Ranged, part="network"):
     """Units of the two layers that embed the time."""
 
 
-def _normalize(x: Float[Array, "*b n"], epsilon: float) -> tuple[Float[Array, "*b n"], Float[Array, "*b 1"]]:
-    """(x - mean) / deviation over the last axis, and 1 / deviation."""
-    centered = x - x.mean(-1, keepdims=True)
-    inverse = jax.lax.rsqrt((centered * centered).mean(-1, keepdims=True) + epsilon)
-    return centered * inverse, inverse
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _layer_norm(
-    x: Float[Array, "rows n"], scale: Float[Array, " n"], bias: Float[Array, " n"], epsilon: float
-) -> Float[Array, "rows n"]:
-    """Normalises the rows, then scales and shifts."""
-    return _layer_norm_forward(x, scale, bias, epsilon)[0]
-
-
-def _layer_norm_forward(x, scale, bias, epsilon):
-    normal, inverse = _normalize(x, epsilon)
-    return normal * scale[None] + bias[None], (normal, inverse, scale)
-
-
-def _layer_norm_backward(epsilon, saved, g):
-    """The sums of products are written as matrix products: XLA's CPU reductions of a product of two arrays are 10 to 50
-    times slower (4.4 ms for the gradient of `scale` at [1024, 256])."""
-    del epsilon
-    normal, inverse, scale = saved
-    product = g * normal
-    d_scale = (jnp.ones((1, g.shape[0]), g.dtype) @ product)[0]
-    mean_g, mean_product = (part @ scale[:, None] / g.shape[-1] for part in (g, product))
-    d_x = inverse * (g * scale[None] - mean_g - normal * mean_product)
-    return d_x, d_scale, g.sum(0)
-
-
-_layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
-
-
 class LayerNorm(eqx.Module):
     """Normalises the last axis to mean 0 and variance 1, then scales and shifts."""
 
@@ -165,22 +130,8 @@ class LayerNorm(eqx.Module):
     """Added to the variance."""
 
     def __call__(self, x: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
-        rows: Any = _layer_norm(x.reshape(-1, x.shape[-1]), self.scale, self.bias, self.epsilon)
+        rows: Any = layer_norm(x.reshape(-1, x.shape[-1]), self.scale, self.bias, self.epsilon)
         return rows.reshape(x.shape)
-
-
-def dropped(x: Float[Array, "*b n"], share: float, key: Key[Array, ""]) -> Float[Array, "*b n"]:
-    """`x` with a `share` of its numbers set to 0 and the others divided by 1 - share.
-
-    16 random bits decide about each number; the share is right to 1 / 65,536. The cipher is called directly, because
-    `jax.random.bits` throws half of its output away: together a quarter of the work of a uniform draw.
-    """
-    size = x.shape[-1]
-    shape = (*x.shape[:-1], (size + 1) // 2)
-    count = jnp.arange(math.prod(shape), dtype=jnp.uint32)
-    words = threefry_2x32(jax.random.bits(key, (2,), jnp.uint32), count).reshape(shape)
-    halves = jnp.concatenate([words & 0xFFFF, words >> 16], -1)[..., :size]
-    return jnp.where(halves >= round(share * 2**16), x / (1.0 - share), 0.0)
 
 
 class Block(eqx.Module):

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from surefoot.kernels.dropout import dropped
 from surefoot.kernels.matmul import matmul
-from surefoot.nn.networks import Dense, Initializer, LayerNorm, dense_layers, dropped
+from surefoot.nn.networks import Dense, Initializer, LayerNorm, dense_layers
 from surefoot.ranges import Range, Relations, check_fields
 
 INITIAL_DEVIATION = 0.02
