@@ -9,10 +9,18 @@ from jaxtyping import Array, Float, Key
 
 
 def dropped(x: Float[Array, "*b n"], share: float, key: Key[Array, ""]) -> Float[Array, "*b n"]:
-    """`x` with a `share` of its numbers set to 0 and the others divided by 1 - share.
+    """Dropout: `x` with a share of its numbers set to 0 and the others divided by 1 - share.
 
-    16 random bits decide about each number; the share is right to 1 / 65,536. The cipher is called directly, because
-    `jax.random.bits` throws half of its output away: together a quarter of the work of a uniform draw.
+    16 random bits decide about each number, so the share is right to 1 / 65,536. The cipher is called directly, because
+    `jax.random.bits` discards half of its output.
+
+    Args:
+        x: Numbers [*b, n].
+        share: Share that is set to 0, in [0, 1).
+        key: Random key.
+
+    Returns:
+        Numbers [*b, n].
     """
     size = x.shape[-1]
     shape = (*x.shape[:-1], (size + 1) // 2)

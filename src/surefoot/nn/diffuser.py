@@ -1,7 +1,7 @@
-"""Diffuser's published denoisers (Janner et al., 2022; PyTorch) as ours: names, layouts and sizes of their tensors.
+"""Import of Diffuser's published denoisers (Janner et al., 2022; PyTorch): names, layouts and sizes of their tensors.
 
-Reading a file is the caller's business; here are arrays by the names of its state dictionary. PyTorch keeps Linear as
-[out, in], Conv1d as [out, in, k] and ConvTranspose1d as [in, out, k].
+Callers read the file and give arrays by the names of its state dictionary. PyTorch keeps Linear as [out, in], Conv1d as
+[out, in, k] and ConvTranspose1d as [in, out, k].
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ _SCHEDULE = (
 
 
 class Imported(NamedTuple):
-    """A denoiser and what its tensors say of how it was trained."""
+    """A denoiser, and what its tensors tell of its training."""
 
     network: TemporalUNet
     config: TemporalConfig
     horizon: int
-    """Steps of the segments it was trained on."""
+    """Steps of the training segments."""
     betas: np.ndarray
     """The noise schedule, [T]."""
 
@@ -71,10 +71,20 @@ class _Arrays:
 
 
 def denoiser_from_diffuser(arrays: Mapping[str, np.ndarray], *, observation_dim: int, action_dim: int) -> Imported:
-    """The denoiser in a state dictionary ("model" or "ema" of a `state_*.pt`), a step of whose segments is its action,
-    then its observation. Sizes come from the tensors.
+    """Denoiser from the arrays of a state dictionary ("model" or "ema" of a `state_*.pt`).
 
-    Raises `DataError` that names the first tensor that is missing, has another shape or is not known.
+    Sizes come from the tensors. A step of a segment is its action, then its observation.
+
+    Args:
+        arrays: Tensors by name.
+        observation_dim: Numbers of an observation, as the task has.
+        action_dim: Numbers of an action, as the task has.
+
+    Returns:
+        The network, its sizes, the horizon and the noise schedule.
+
+    Raises:
+        DataError: A tensor is missing, has another shape or is not known; the sentence names the first.
     """
     source = _Arrays(arrays)
     if source.has("model.final_block.0.weight"):
@@ -180,7 +190,7 @@ def _residual(source: _Arrays, name: str, size_in: int, size_out: int, embedding
 
 
 def _check_action_dim(weights: np.ndarray, action_dim: int) -> None:
-    """The loss weighs the first action's error more: where it does, its length must be the task's."""
+    """Check that the loss weighs the first action's numbers more, and as many as the task has."""
     heavier = int((weights[0] > weights[0, -1]).sum())
     if heavier not in (0, action_dim):
         raise DataError(

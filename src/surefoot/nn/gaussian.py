@@ -16,33 +16,43 @@ LEAST_DEVIATION, MOST_DEVIATION = 0.1, 1.0
 
 
 class Gaussian(NamedTuple):
-    """Independent normal distributions; not cut at the bounds of the action."""
+    """Independent normal distributions of the numbers of an action; not clipped at the action's bounds."""
 
     mean: Float[Array, "*b act"]
     deviation: Float[Array, "*b act"]
 
     def sample(self, key: Key[Array, ""]) -> Float[Array, "*b act"]:
-        """A draw whose gradient goes through mean and deviation."""
+        """Reparametrized sample: its gradient passes through mean and deviation."""
         return self.mean + self.deviation * jax.random.normal(key, self.mean.shape, self.mean.dtype)
 
     def log_probability(self, action: Float[Array, "*b act"]) -> Float[Array, "*b"]:
-        """Log-density, summed over the action's numbers."""
+        """Log-density [*b] of actions [*b, act], summed over the numbers of an action."""
         scaled = (action - self.mean) / self.deviation
         return (-0.5 * jnp.square(scaled) - jnp.log(self.deviation) - 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def entropy(self) -> Float[Array, "*b"]:
-        """In nats, summed over the action's numbers."""
+        """Entropy [*b] in nats, summed over the numbers of an action."""
         return (jnp.log(self.deviation) + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
 
 class GaussianActor(eqx.Module):
-    """Normal(tanh(mu), 0.1 + 0.9 sigmoid(x + 2)) from features."""
+    """Actor Normal(tanh(mu), 0.1 + 0.9 sigmoid(x + 2)) on features."""
 
     network: NormedMLP
 
     @staticmethod
     def create(key: Key[Array, ""], size_in: int, hidden: Sequence[int], action_dim: int) -> "GaussianActor":
-        """A network with hidden layers of these sizes, for mean and deviation of each number of the action."""
+        """Actor with a network of layer-normalized hidden layers.
+
+        Args:
+            key: Random key.
+            size_in: Numbers of a feature vector.
+            hidden: Units of each hidden layer.
+            action_dim: Numbers of an action.
+
+        Returns:
+            The actor.
+        """
         return GaussianActor(NormedMLP.create(key, size_in, hidden, 2 * action_dim))
 
     def __call__(self, features: Float[Array, "*b in"]) -> Gaussian:

@@ -1,5 +1,4 @@
-"""Networks of values and of the diffusion policy, and steps on them: dense layers, multilayer perceptrons (single, or
-an ensemble with a leading member axis), the noise predictor, optimizer steps and moving averages."""
+"""Networks of values and of the diffusion policy, optimizer steps and moving averages; a member axis comes first."""
 
 import itertools
 import math
@@ -22,7 +21,7 @@ from surefoot.ranges import Range, Ranged
 
 
 class Initializer(NamedTuple):
-    """A kernel is `scale(in, out)` times unit numbers from `draw(key, count)`."""
+    """Distribution of a kernel: `scale(in, out)` times unit numbers from `draw(key, count)`."""
 
     draw: Callable[[Key[Array, ""], int], Float[Array, " count"]]
     scale: Callable[[int, int], float]
@@ -34,8 +33,7 @@ GLOROT_UNIFORM = Initializer(
 )
 """Uniform on +-sqrt(6 / (in + out))."""
 
-_CUT_DEVIATION = 0.87962566103423978
-"""Standard deviation of the standard normal cut at two of them."""
+_CUT_DEVIATION = 0.87962566103423978  # standard deviation of the standard normal distribution, cut at two of them
 
 LECUN_NORMAL = Initializer(
     draw=lambda key, count: jax.random.truncated_normal(key, -2.0, 2.0, (count,)),
@@ -50,13 +48,13 @@ FAN_AVERAGE = Initializer(
 
 
 class Dense(eqx.Module):
-    """x W + b. Kernel [*members, in, out], bias [*members, out]."""
+    """Affine map x W + b, kernel [*members, in, out], bias [*members, out]."""
 
     kernel: Float[Array, "*members in out"]
     bias: Float[Array, "*members out"]
 
     def __call__(self, x: Float[Array, "*b in"]) -> Float[Array, "*b out"]:
-        """[*members, B, in] or [B, in] -> [*members, B, out]; without members, any leading axes of x."""
+        """Map [*members, B, in] or [B, in] to [*members, B, out]; without members, any leading axes of x are kept."""
         members = self.kernel.shape[:-2]
         if not members:
             y = matmul(x, self.kernel)
@@ -72,11 +70,20 @@ def dense_layers(
     members: tuple[int, ...] = (),
     initializer: Initializer = GLOROT_UNIFORM,
 ) -> tuple[Dense, ...]:
-    """Layers of the given (in, out) sizes, biases zero, all kernels cut from one random draw: each draw costs most of
-    a second of compilation on a CPU."""
+    """Dense layers with random kernels and zero biases.
+
+    Args:
+        key: Random key.
+        sizes: (in, out) of each layer.
+        members: Leading member axes of every layer.
+        initializer: Distribution of the kernels.
+
+    Returns:
+        The layers in the order of `sizes`.
+    """
     shapes = [(*members, *size) for size in sizes]
     counts = [math.prod(shape) for shape in shapes]
-    flat = jnp.split(initializer.draw(key, sum(counts)), np.cumsum(counts)[:-1])
+    flat = jnp.split(initializer.draw(key, sum(counts)), np.cumsum(counts)[:-1])  # one draw: each compiles for a second
     kernels = [
         values.reshape(shape) * initializer.scale(*shape[-2:]) for values, shape in zip(flat, shapes, strict=True)
     ]
@@ -84,16 +91,23 @@ def dense_layers(
 
 
 class MLP(eqx.Module):
-    """Dense layers with ReLU between and a single number out; the last axis is dropped.
-
-    With members the output is [*members, B], without it [B].
-    """
+    """Dense layers with ReLU between them and one number out: [B], or [*members, B] of an ensemble."""
 
     layers: tuple[Dense, ...]
 
     @staticmethod
     def create(key: Key[Array, ""], size_in: int, hidden: Sequence[int], *, members: tuple[int, ...] = ()) -> "MLP":
-        """Every kernel Glorot-uniform, every bias zero (as in FISOR's code, arXiv 2401.10700)."""
+        """Network with Glorot-uniform kernels and zero biases (as in FISOR's code, arXiv 2401.10700).
+
+        Args:
+            key: Random key.
+            size_in: Numbers of an input.
+            hidden: Units of each hidden layer.
+            members: Leading member axes; empty for a single network.
+
+        Returns:
+            The network.
+        """
         sizes = [size_in, *hidden, 1]
         return MLP(dense_layers(key, list(itertools.pairwise(sizes)), members=members))
 
@@ -116,18 +130,17 @@ class DenoiserConfig(Ranged, part="network"):
     dropout: Annotated[float, Range("[0, 1)")] = 0.1
     """Share of a block's inputs set to zero in training."""
     frequencies: Annotated[int, Range("[1, 65536]")] = 32
-    """Learnable Fourier frequencies of the diffusion time."""
+    """Learned Fourier frequencies of the diffusion time."""
     time_width: Annotated[int, Range("[1, 65536]")] = 128
     """Units of the two layers that embed the time."""
 
 
 class LayerNorm(eqx.Module):
-    """Normalises the last axis to mean 0 and variance 1, then scales and shifts."""
+    """Layer normalization: the last axis with mean 0 and variance 1, then scaled and shifted."""
 
     scale: Float[Array, " n"]
     bias: Float[Array, " n"]
-    epsilon: float = eqx.field(static=True, default=1e-6)
-    """Added to the variance."""
+    epsilon: float = eqx.field(static=True, default=1e-6)  # added to the variance
 
     def __call__(self, x: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
         rows: Any = layer_norm(x.reshape(-1, x.shape[-1]), self.scale, self.bias, self.epsilon)
@@ -135,7 +148,7 @@ class LayerNorm(eqx.Module):
 
 
 class Block(eqx.Module):
-    """x + Dense(Mish(Dense(LayerNorm(dropout(x)))))."""
+    """Residual block x + Dense(Mish(Dense(LayerNorm(dropout(x)))))."""
 
     norm: LayerNorm
     expand: Dense
@@ -149,7 +162,7 @@ class Block(eqx.Module):
 
 
 class Denoiser(eqx.Module):
-    """Predicts the noise in `noisy_action` at diffusion time t, given the observation."""
+    """Noise predictor eps(a_t, t, s) of a noisy action a_t at diffusion time t, given the observation s."""
 
     frequencies: Float[Array, "freq 1"]
     time_layers: tuple[Dense, Dense]
@@ -161,7 +174,17 @@ class Denoiser(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], observation_dim: int, action_dim: int, config: DenoiserConfig) -> "Denoiser":
-        """Glorot-uniform first, last and time layers; LeCun-normal blocks; frequencies normal with deviation 0.2."""
+        """Glorot-uniform first, last and time layers; LeCun-normal blocks; frequencies with deviation 0.2.
+
+        Args:
+            key: Random key.
+            observation_dim: Numbers of an observation.
+            action_dim: Numbers of an action.
+            config: Sizes of the network.
+
+        Returns:
+            The network.
+        """
         k_freq, k_uniform, k_blocks = jax.random.split(key, 3)
         width, wide = config.width, config.width * config.expansion
         features = 2 * config.frequencies
@@ -189,14 +212,15 @@ class Denoiser(eqx.Module):
         )
 
     def embed_time(self, t: Float[Array, " b"]) -> Float[Array, "b width"]:
-        """What the first layer adds for time t: Fourier features, two layers, their part of the entry kernel."""
+        """Share of the diffusion time t [b] in the first layer: Fourier features, two layers, their part of the entry
+        kernel."""
         angles = 2.0 * jnp.pi * t[:, None] * self.frequencies[:, 0][None]
         features = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], -1)
         features = self.time_layers[1](mish(self.time_layers[0](features)))
         return features @ self.entry.kernel[self.action_dim + self.observation_dim :] + self.entry.bias[None]
 
     def embed_observation(self, observation: Float[Array, "b obs"]) -> Float[Array, "b width"]:
-        """What the first layer adds for the observation."""
+        """Share of the observation [b, obs] in the first layer."""
         return observation @ self.entry.kernel[self.action_dim : self.action_dim + self.observation_dim]
 
     def predict(
@@ -207,7 +231,17 @@ class Denoiser(eqx.Module):
         dropout: float = 0.0,
         key: Key[Array, ""] | None = None,
     ) -> Float[Array, "b act"]:
-        """The noise, `condition` being the sum of the two embeddings. Dropout only where a key is given."""
+        """Predict the noise from a noisy action and embeddings computed before.
+
+        Args:
+            noisy_action: Noisy actions [b, act].
+            condition: Sum of `embed_observation` and `embed_time` [b, width].
+            dropout: Share of a block's inputs set to 0.
+            key: Random key of the dropout; None: no dropout.
+
+        Returns:
+            Predicted noise [b, act].
+        """
         x = noisy_action @ self.entry.kernel[: self.action_dim] + condition
         keys = [None] * len(self.blocks) if key is None else list(jax.random.split(key, len(self.blocks)))
         for block, block_key in zip(self.blocks, keys, strict=True):
@@ -223,7 +257,18 @@ class Denoiser(eqx.Module):
         dropout: float = 0.0,
         key: Key[Array, ""] | None = None,
     ) -> Float[Array, "b act"]:
-        """The noise in `noisy_action` [b, act] at times t [b] (the integer step, or continuous time)."""
+        """Predict the noise in noisy actions.
+
+        Args:
+            noisy_action: Noisy actions [b, act].
+            observation: Observations [b, obs].
+            t: Diffusion times [b], an integer step or continuous time.
+            dropout: Share of a block's inputs set to 0.
+            key: Random key of the dropout; None: no dropout.
+
+        Returns:
+            Predicted noise [b, act].
+        """
         condition = self.embed_observation(observation) + self.embed_time(t.astype(jnp.float32))
         return self.predict(noisy_action, condition, dropout=dropout, key=key)
 
@@ -233,14 +278,30 @@ Group = TypeVar("Group", bound=tuple[Any, ...])
 
 
 def init_optimizer(optimizer: optax.GradientTransformation, parameters: Any) -> optax.OptState:
-    """The optimiser's first state for a network."""
+    """Initial state of an optimizer.
+
+    Args:
+        parameters: Network or other tree of arrays.
+
+    Returns:
+        Optimizer state.
+    """
     return optimizer.init(parameters)
 
 
 def apply_gradient(
     optimizer: optax.GradientTransformation, gradient: Any, state: optax.OptState, parameters: Tree
 ) -> tuple[Tree, optax.OptState]:
-    """(new parameters, new state) after one step down the gradient."""
+    """One optimizer step.
+
+    Args:
+        gradient: Gradient of a loss, a tree like `parameters`.
+        state: State of the optimizer.
+        parameters: Network or other tree of arrays.
+
+    Returns:
+        (new parameters, new state).
+    """
     anything: Any = parameters
     change, state = optimizer.update(gradient, state, anything)
     moved: Any = optax.apply_updates(anything, change)
@@ -248,18 +309,42 @@ def apply_gradient(
 
 
 def clip_each(gradient: Group, limit: float) -> Group:
-    """Every member of a tuple of gradients with a norm of at most `limit` of its own."""
+    """Clip the norm of every gradient in a tuple by itself.
 
+    Args:
+        gradient: Tuple of trees of arrays.
+        limit: Largest norm of each tree.
+
+    Returns:
+        Tuple of clipped gradients.
+    """
     clip = optax.clip_by_global_norm(limit)
     structure: Any = jax.tree.structure(gradient, is_leaf=lambda node: node is not gradient)
     return jax.tree.unflatten(structure, [clip.update(one, clip.init(one))[0] for one in gradient])
 
 
 def move_towards(target: Tree, online: Tree, *, rate: float | Float[Array, ""]) -> Tree:
-    """(1 - rate) target + rate online, leaf by leaf."""
+    """Moving average (1 - rate) target + rate online, leaf by leaf.
+
+    Args:
+        target: Averaged parameters.
+        online: Parameters of equal structure.
+        rate: Share of `online`, in [0, 1].
+
+    Returns:
+        New averaged parameters.
+    """
     return jax.tree.map(lambda slow, fast: slow + rate * (fast - slow), target, online)
 
 
 def member(stacked: Any, place: int) -> Any:
-    """What lies at `place` of the leading axis of every leaf: of states with a seed axis, the state of one seed."""
+    """One entry along the leading axis of every leaf, such as one seed's state among stacked states.
+
+    Args:
+        stacked: Tree of arrays with a common leading axis.
+        place: Index along that axis.
+
+    Returns:
+        Tree of arrays without that axis.
+    """
     return jax.tree.map(lambda leaf: leaf[place], stacked)

@@ -1,4 +1,4 @@
-"""Layers with layer normalisation and SiLU, of which world models and their heads are made (DreamerV3, 2023)."""
+"""Layers with layer normalization and SiLU, of which world models and their heads are made (DreamerV3, 2023)."""
 
 import itertools
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from surefoot.kernels.matmul import matmul
 from surefoot.nn.networks import FAN_AVERAGE, Dense, dense_layers
 
 _EPSILON = 1e-3
-"""Added to the variance."""
+"""Number added to the variance."""
 
 
 class LayerNorm(eqx.Module):
-    """(x - mean) / sqrt(variance + 1e-3) * scale + offset over the last axis; in float32, whatever x is in."""
+    """Layer normalization (x - mean) / sqrt(variance + 1e-3) * scale + offset over the last axis, computed in float32."""
 
     scale: Float[Array, " n"]
     offset: Float[Array, " n"]
 
     @staticmethod
     def create(size: int) -> "LayerNorm":
-        """Scale 1, offset 0."""
+        """Layer with scale 1 and offset 0."""
         return LayerNorm(jnp.ones(size), jnp.zeros(size))
 
     def __call__(self, x: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
@@ -36,26 +36,26 @@ class LayerNorm(eqx.Module):
 
 
 class NormedDense(eqx.Module):
-    """SiLU(LN(x W)), no bias."""
+    """Layer SiLU(LN(x W)) without bias."""
 
     kernel: Float[Array, "in out"]
     norm: LayerNorm
 
     @staticmethod
     def of(dense: Dense) -> "NormedDense":
-        """With the kernel of `dense`."""
+        """Layer with the kernel of `dense`."""
         return NormedDense(dense.kernel, LayerNorm.create(dense.kernel.shape[-1]))
 
     def __call__(self, x: Float[Array, "*b in"]) -> Float[Array, "*b out"]:
         return self.after(matmul(x, self.kernel))
 
     def after(self, product: Float[Array, "*b out"]) -> Float[Array, "*b out"]:
-        """The same from x W, for callers that add the product up from parts."""
+        """SiLU(LN(product)) of x W, for callers that sum it from parts."""
         return jax.nn.silu(self.norm(product))
 
 
 class NormedMLP(eqx.Module):
-    """Normed hidden layers and a linear one out."""
+    """Layer-normalized hidden layers and a linear output layer."""
 
     hidden: tuple[NormedDense, ...]
     out: Dense
@@ -64,7 +64,18 @@ class NormedMLP(eqx.Module):
     def create(
         key: Key[Array, ""], size_in: int, hidden: Sequence[int], size_out: int, *, out_scale: float = 1.0
     ) -> "NormedMLP":
-        """Kernels by fan average; `out_scale` multiplies the last one's (0: every output starts at 0)."""
+        """Network with kernels initialized by fan average.
+
+        Args:
+            key: Random key.
+            size_in: Numbers of an input.
+            hidden: Units of each hidden layer.
+            size_out: Numbers of an output.
+            out_scale: Factor of the last kernel; with 0 every output starts at 0.
+
+        Returns:
+            The network.
+        """
         sizes = [size_in, *hidden, size_out]
         *layers, last = dense_layers(key, list(itertools.pairwise(sizes)), initializer=FAN_AVERAGE)
         return NormedMLP(tuple(NormedDense.of(layer) for layer in layers), Dense(out_scale * last.kernel, last.bias))

@@ -1,7 +1,6 @@
-"""Parts of actor-critic methods on logged data: squashed actors, ensembles of critics over states and actions, a
-variational autoencoder of actions, and a network with its optimizer and moving average.
+"""Parts of actor-critic methods on logged data: actors, critics, an autoencoder of actions, and their training.
 
-Everything starts as PyTorch's linear layers do, as in the methods' public code (OSRL, 03a4586).
+Initial parameters are distributed as those of PyTorch's linear layers, as in the methods' public code (OSRL, 03a4586).
 """
 
 import itertools
@@ -23,22 +22,19 @@ from surefoot.nn.networks import MLP, Dense, move_towards
 from surefoot.ranges import Range, Ranged
 
 LOG_STD_BOUNDS = (-20.0, 2.0)
-"""Of a squashed actor."""
+"""Bounds of the log deviation of a squashed actor."""
 LATENT_LOG_STD_BOUNDS = (-4.0, 15.0)
-"""Of an autoencoder's latent numbers."""
+"""Bounds of the log deviation of an autoencoder's latent numbers."""
 LATENT_BOUND = 0.5
-"""Latent numbers that are drawn to act with are clipped here."""
+"""Bound of the latent numbers that are drawn to act with."""
 Reduction = Literal["min", "mean", "max"]
 _REDUCTIONS = {"min": jnp.min, "mean": jnp.mean, "max": jnp.max}
-
-
-# --- layers ---
 
 
 def uniform_layers(
     key: Key[Array, ""], sizes: Sequence[tuple[int, int]], *, members: tuple[int, ...] = ()
 ) -> tuple[Dense, ...]:
-    """Layers of the given (in, out) sizes, kernels and biases uniform on +-1/sqrt(in), cut from one random draw."""
+    """Layers of sizes (in, out), kernels and biases uniform on +-1/sqrt(in), cut from one random draw."""
     shapes = [shape for size in sizes for shape in ((*members, *size), (*members, size[1]))]
     bounds = [1.0 / math.sqrt(size[0]) for size in sizes for _ in range(2)]
     counts = [math.prod(shape) for shape in shapes]
@@ -50,7 +46,8 @@ def uniform_layers(
 def first_layer(
     layer: Dense, observation: Float[Array, "b obs"], action: Float[Array, "*n b act"]
 ) -> Float[Array, "*members rows out"]:
-    """W [s, a] + b for several actions of each state, as rows *n b; the states' part is computed once."""
+    """W [s, a] + b for one or several actions [*n, b, act] of each state [b, obs], as rows *n b [*members, rows, out].
+    """
     if action.ndim == observation.ndim:
         return layer(jnp.concatenate([observation, action], -1))
     split, members = observation.shape[-1], layer.kernel.shape[:-2]
@@ -64,9 +61,6 @@ def first_layer(
     return summed.reshape(*members, -1, size)
 
 
-# --- critics ---
-
-
 def create_critics(key: Key[Array, ""], size_in: int, hidden: Sequence[int], *, members: int) -> MLP:
     """An ensemble of networks from (s, a) to one number, ReLU between the layers."""
     return MLP(uniform_layers(key, list(itertools.pairwise([size_in, *hidden, 1])), members=(members,)))
@@ -75,7 +69,7 @@ def create_critics(key: Key[Array, ""], size_in: int, hidden: Sequence[int], *, 
 def critic_values(
     critic: MLP, observation: Float[Array, "b obs"], action: Float[Array, "*n b act"]
 ) -> Float[Array, "members *n b"]:
-    """Q(s, a) of every member, for one or several actions of each state."""
+    """Q(s, a) of every member [members, *n, b] for one or several actions [*n, b, act] of each state [b, obs]."""
     x = first_layer(critic.layers[0], observation, action)
     for layer in critic.layers[1:]:
         x = layer(jax.nn.relu(x))
@@ -83,19 +77,20 @@ def critic_values(
 
 
 def reduced(q: Float[Array, "members *n b"], how: Reduction) -> Float[Array, "*n b"]:
-    """One value of an ensemble's."""
+    """Smallest, mean or largest value [*n, b] of an ensemble [members, *n, b]."""
     return _REDUCTIONS[how](q, axis=0)
 
 
 def in_groups(q: Float[Array, "members *n b"], how: Reduction, *, groups: int = 2) -> Float[Array, "groups *n b"]:
-    """One value of each group of consecutive members."""
+    """Smallest, mean or largest value of each group of consecutive members: [members, *n, b] becomes [groups, *n, b].
+    """
     return _REDUCTIONS[how](q.reshape(groups, -1, *q.shape[1:]), axis=1)
 
 
 def regression_loss(
     critic: MLP, observation: Float[Array, "b obs"], action: Float[Array, "b act"], target: Float[Array, " b"]
 ) -> Float[Array, ""]:
-    """Sum over members of the batch's mean of (Q - target)^2."""
+    """Sum over members of the batch's mean of (Q(s, a) - target)^2."""
     return ((critic_values(critic, observation, action) - target[None]) ** 2).mean(-1).sum()
 
 
@@ -103,7 +98,7 @@ def regression_loss(
 
 
 class SquashedGaussianActor(eqx.Module):
-    """Normal distributions before tanh: a = tanh(mean + std eps)."""
+    """Actor a = tanh(mean + std eps)."""
 
     trunk: tuple[Dense, ...]
     mean: Dense
@@ -111,7 +106,17 @@ class SquashedGaussianActor(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], size_in: int, hidden: Sequence[int], action_dim: int) -> "SquashedGaussianActor":
-        """A trunk with hidden layers of these sizes, and a head each for mean and log deviation."""
+        """Actor with one trunk, and a head each for mean and log deviation.
+
+        Args:
+            key: Random key.
+            size_in: Numbers of an observation.
+            hidden: Units of each layer of the trunk.
+            action_dim: Numbers of an action.
+
+        Returns:
+            The actor.
+        """
         sizes = [*itertools.pairwise([size_in, *hidden]), *[(hidden[-1], action_dim)] * 2]
         *trunk, mean, log_std = uniform_layers(key, sizes)
         return SquashedGaussianActor(tuple(trunk), mean, log_std)
@@ -125,7 +130,7 @@ class SquashedGaussianActor(eqx.Module):
 
 
 def drawn(before: Gaussian, noise: Float[Array, "*n b act"]) -> Float[Array, "*n b act"]:
-    """One or several draws [*n, b, act] from distributions [b, act], of standard normal numbers; before tanh."""
+    """Samples [*n, b, act] of distributions [b, act] from standard normal noise [*n, b, act]; before tanh."""
     axes = tuple(range(noise.ndim - before.mean.ndim))
     return jnp.expand_dims(before.mean, axes) + jnp.expand_dims(before.deviation, axes) * noise
 
@@ -145,13 +150,24 @@ class DeterministicActor(eqx.Module):
         *,
         activation: Literal["relu", "tanh"] = "relu",
     ) -> "DeterministicActor":
-        """A network with hidden layers of these sizes, whose outputs are squashed into [-1, 1]."""
+        """Actor of dense layers, whose outputs are squashed into [-1, 1].
+
+        Args:
+            key: Random key.
+            size_in: Numbers of an input.
+            hidden: Units of each hidden layer.
+            action_dim: Numbers of an action.
+            activation: Function between the layers.
+
+        Returns:
+            The actor.
+        """
         return DeterministicActor(
             uniform_layers(key, list(itertools.pairwise([size_in, *hidden, action_dim]))), activation
         )
 
     def __call__(self, *inputs: Float[Array, "..."]) -> Float[Array, "*b act"]:
-        """An action of inputs [b, in]; of (s, a) with one or several actions [*n, b, act] of each state, as many."""
+        """Action [b, act] of inputs [b, in]; of (s, a) with one or several actions [*n, b, act], an action for each."""
         x = self.layers[0](inputs[0]) if len(inputs) == 1 else first_layer(self.layers[0], *inputs)
         activation = jax.nn.relu if self.activation == "relu" else jnp.tanh
         for layer in self.layers[1:]:
@@ -159,25 +175,22 @@ class DeterministicActor(eqx.Module):
         return jnp.tanh(x).reshape(*inputs[-1].shape[:-1], x.shape[-1])
 
 
-# --- the autoencoder ---
-
-
 @dataclass(frozen=True)
 class VAEConfig(Ranged, part="vae"):
-    """Sizes and learning of the autoencoder of actions."""
+    """Sizes and learning rate of the autoencoder of actions."""
 
     hidden: Annotated[int, Range("[1, 65536]")] = 400
-    """Units of its two hidden layers on each side."""
+    """Units of the two hidden layers of encoder and decoder."""
     latent_per_action: Annotated[int, Range("[1, 1024]")] = 2
     """Latent numbers for each number of an action."""
     divergence_weight: Annotated[float, Range("[0, inf)")] = 0.5
-    """Weight of the divergence from a standard normal distribution (beta)."""
+    """beta, the weight of the divergence from a standard normal distribution."""
     learning_rate: Annotated[float, Range("(0, inf)")] = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
 
 
 class ActionVAE(eqx.Module):
-    """Encodes an action, given the state, in normally distributed numbers, and decodes it."""
+    """Variational autoencoder of an action, given the state."""
 
     encoder: tuple[Dense, Dense]
     mean: Dense
@@ -186,7 +199,17 @@ class ActionVAE(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], observation_dim: int, action_dim: int, config: VAEConfig) -> "ActionVAE":
-        """Encoder and decoder of the configuration's sizes."""
+        """Encoder and decoder with random parameters.
+
+        Args:
+            key: Random key.
+            observation_dim: Numbers of an observation.
+            action_dim: Numbers of an action.
+            config: Sizes.
+
+        Returns:
+            The autoencoder.
+        """
         width, latent = config.hidden, config.latent_per_action * action_dim
         encoder = [(observation_dim + action_dim, width), (width, width), (width, latent), (width, latent)]
         decoder = [(observation_dim + latent, width), (width, width), (width, action_dim)]
@@ -199,7 +222,15 @@ class ActionVAE(eqx.Module):
         return self.mean.bias.shape[-1]
 
     def encode(self, observation: Float[Array, "b obs"], action: Float[Array, "*n b act"]) -> Gaussian:
-        """The distribution of the latent numbers [*n, b, latent]."""
+        """Distribution of the latent numbers.
+
+        Args:
+            observation: States [b, obs].
+            action: One or several actions of each state [*n, b, act].
+
+        Returns:
+            Mean and deviation [*n, b, latent].
+        """
         x = jax.nn.relu(first_layer(self.encoder[0], observation, action))
         x = jax.nn.relu(self.encoder[1](x))
         std = jnp.exp(jnp.clip(self.log_std(x), *LATENT_LOG_STD_BOUNDS))
@@ -209,7 +240,15 @@ class ActionVAE(eqx.Module):
     def decode_raw(
         self, observation: Float[Array, "b obs"], latent: Float[Array, "*n b latent"]
     ) -> Float[Array, "*n b act"]:
-        """Actions before tanh."""
+        """Decoded actions before tanh.
+
+        Args:
+            observation: States [b, obs].
+            latent: Latent numbers [*n, b, latent].
+
+        Returns:
+            Numbers [*n, b, act].
+        """
         x = jax.nn.relu(first_layer(self.decoder[0], observation, latent))
         x = self.decoder[2](jax.nn.relu(self.decoder[1](x)))
         return x.reshape(*latent.shape[:-1], x.shape[-1])
@@ -217,12 +256,20 @@ class ActionVAE(eqx.Module):
     def decode(
         self, observation: Float[Array, "b obs"], latent: Float[Array, "*n b latent"]
     ) -> Float[Array, "*n b act"]:
-        """Actions in [-1, 1]."""
+        """Decoded actions.
+
+        Args:
+            observation: States [b, obs].
+            latent: Latent numbers [*n, b, latent].
+
+        Returns:
+            Actions in [-1, 1] [*n, b, act].
+        """
         return jnp.tanh(self.decode_raw(observation, latent))
 
 
 def latent_divergence(latent: Gaussian) -> Float[Array, "*b"]:
-    """KL from a standard normal distribution, in nats, the mean over the latent numbers."""
+    """KL divergence from a standard normal distribution, in nats, averaged over the latent numbers."""
     variance = jnp.square(latent.deviation)
     return -0.5 * (1.0 + jnp.log(variance) - jnp.square(latent.mean) - variance).mean(-1)
 
@@ -242,7 +289,7 @@ def vae_loss(
 
 
 def clipped_latent(noise: Float[Array, "*b latent"]) -> Float[Array, "*b latent"]:
-    """Latent numbers to act with, near the middle of what was encoded."""
+    """Latent numbers to act with, clipped to +-`LATENT_BOUND`, near the middle of encoded actions."""
     return jnp.clip(noise, -LATENT_BOUND, LATENT_BOUND)
 
 
@@ -253,9 +300,10 @@ def mean_discrepancy(
     kernel: Literal["gaussian", "laplacian"] = "gaussian",
     sigma: float = 50.0,
 ) -> Float[Array, " b"]:
-    """Maximum mean discrepancy of two sets of samples of each row (Kumar et al., 2019, arXiv 1906.00949).
+    """Maximum mean discrepancy [b] of two sets of samples of each state (Kumar et al., 2019, arXiv 1906.00949).
 
-    k = exp(-|x - y|^2 / (2 sigma)), or of the sum of absolute differences; a sample's similarity to itself counts.
+    The kernel is exp(-|x - y|^2 / (2 sigma)), or that of the sum of absolute differences. A sample's similarity to
+    itself counts.
     """
 
     def similarity(first: Float[Array, "m b act"], second: Float[Array, "n b act"]) -> Float[Array, " b"]:
@@ -266,11 +314,8 @@ def mean_discrepancy(
     return jnp.sqrt(similarity(x, x) + similarity(y, y) - 2.0 * similarity(x, y) + 1e-6)
 
 
-# --- a network and what belongs to it ---
-
-
 class Trained(NamedTuple):
-    """A network, its moving average (None where it has none) and its optimizer's state."""
+    """A network, its moving average (None: it has none) and its optimizer's state."""
 
     network: Any
     target: Any
@@ -278,18 +323,19 @@ class Trained(NamedTuple):
 
 
 def start_training(network: Any, learning_rate: float, *, with_target: bool = True) -> Trained:
-    """Before the first update; the target has buffers of its own, so that the state can be donated."""
+    """Network with Adam's initial state. Its target has buffers of its own, so that the state can be donated."""
     target = jax.tree.map(jnp.copy, network) if with_target else None
     return Trained(network, target, optax.adam(learning_rate).init(network))
 
 
 def descend(trained: Trained, loss: Callable[[Any], Any], *, learning_rate: float) -> tuple[Trained, Any]:
-    """One step of Adam down `loss(network) -> (loss, metrics)`; the target stays. Returns the loss's pair as well."""
+    """One step of Adam down `loss(network) -> (loss, metrics)`; the target stays. Returns (trained, (loss, metrics)).
+    """
     found, gradient = jax.value_and_grad(loss, has_aux=True)(trained.network)
     change, optimizer = optax.adam(learning_rate).update(gradient, trained.optimizer)
     return Trained(optax.apply_updates(trained.network, change), trained.target, optimizer), found
 
 
 def follow(trained: Trained, *, rate: float) -> Trained:
-    """The target one step towards the network."""
+    """One step of the target towards the network: (1 - rate) target + rate network."""
     return trained._replace(target=move_towards(trained.target, trained.network, rate=rate))

@@ -1,8 +1,7 @@
-"""Convolutions over time, as matrix products over unfolded windows, and what stands around them. Arrays are [B, L, C].
+"""Convolutions over time as matrix products over unfolded windows, and the blocks made of them. Arrays are [B, L, C].
 
-XLA's convolution on a CPU is as fast as a matrix product in most sizes, but 40 times slower where the kernel is longer
-than the sequence ([128, 4, 256]: 139 ms against 3.7). The product over unfolded windows is fast in all of them, forward
-and backward, and of a window only the places that some step can reach are unfolded.
+XLA's convolution on a CPU is slow where the kernel is longer than the sequence. The product over unfolded windows is
+fast in all sizes, forward and backward. Only the places of a window that some step can reach are unfolded.
 """
 
 import math
@@ -24,14 +23,30 @@ Network = TypeVar("Network")
 
 
 def dense(size_in: int, size_out: int) -> Dense:
-    """A dense layer of zeros, for `with_random_kernels` to fill."""
+    """Dense layer of zeros, for `with_random_kernels` to fill.
+
+    Args:
+        size_in: Numbers of an input.
+        size_out: Numbers of an output.
+
+    Returns:
+        The layer.
+    """
     return Dense(jnp.zeros((size_in, size_out)), jnp.zeros(size_out))
 
 
 def with_random_kernels(network: Network, key: Key[Array, ""]) -> Network:
-    """Every array of two or more axes drawn uniformly from +-1 / sqrt(numbers that enter an output); the others stay.
+    """Network whose kernels are drawn uniformly from +-1 / sqrt(inputs of an output).
 
-    One draw for all: each draw costs most of a second of compilation on a CPU.
+    Arrays of one axis stay. One random draw serves all kernels, because each draw costs most of a second of compilation
+    on a CPU.
+
+    Args:
+        network: Tree of arrays.
+        key: Random key.
+
+    Returns:
+        Network of equal structure.
     """
     leaves, structure = jax.tree.flatten(network)
     counts = [leaf.size if leaf.ndim > 1 else 0 for leaf in leaves]
@@ -54,7 +69,7 @@ def _plus(x: Float[Array, "B L c"], bias: Float[Array, " c"]) -> Float[Array, "B
 
 
 class Window(NamedTuple):
-    """What a convolution sees: its output m unfolds the steps `stride` m - `before` + (0 .. `taps` - 1)."""
+    """Steps that a convolution reads: its output m unfolds the steps `stride` m - `before` + (0 .. `taps` - 1)."""
 
     taps: int
     stride: int
@@ -62,7 +77,15 @@ class Window(NamedTuple):
 
 
 def unfold(x: Float[Array, "B L c"], window: Window) -> Float[Array, "B M n"]:
-    """The steps that each output of a convolution sees, side by side; zeros beyond the sequence."""
+    """Steps that each output of a convolution reads, side by side; zeros beyond the sequence.
+
+    Args:
+        x: Features [B, L, c].
+        window: Steps that are read.
+
+    Returns:
+        Unfolded features [B, M, taps c], where M = ceil(L / stride).
+    """
     length = x.shape[1]
     outputs = -(-length // window.stride)
     span = window.stride * (outputs - 1) + 1
@@ -72,13 +95,23 @@ def unfold(x: Float[Array, "B L c"], window: Window) -> Float[Array, "B M n"]:
 
 
 class Conv(eqx.Module):
-    """Convolution of odd width k with zero padding k // 2 on both sides: length stays."""
+    """Convolution of odd width k with zero padding k // 2 on both sides: the length stays."""
 
     kernel: Float[Array, "k c_in c_out"]
     bias: Float[Array, " out"]
 
     @staticmethod
     def create(size_in: int, size_out: int, *, width: int = 5) -> "Conv":
+        """Convolution of zeros, for `with_random_kernels` to fill.
+
+        Args:
+            size_in: Input channels.
+            size_out: Output channels.
+            width: k, in steps; odd.
+
+        Returns:
+            The layer.
+        """
         return Conv(jnp.zeros((width, size_in, size_out)), jnp.zeros(size_out))
 
     def __call__(self, x: Float[Array, "B L in"]) -> Float[Array, "B L out"]:
@@ -86,12 +119,12 @@ class Conv(eqx.Module):
         return _plus(_product(unfold(x, window), self.matrix(window)), self.bias)
 
     def window(self, length: int) -> Window:
-        """What it sees of so many steps: taps beyond them meet nothing but padding."""
+        """Window over sequences of `length` steps: taps beyond them would meet padding alone."""
         reach = min(self.kernel.shape[0] // 2, length - 1)
         return Window(taps=2 * reach + 1, stride=1, before=reach)
 
     def matrix(self, window: Window) -> Float[Array, "n c_out"]:
-        """The kernel over the unfolded steps of the window."""
+        """Kernel [taps c_in, c_out] over the unfolded steps of a window."""
         half = self.kernel.shape[0] // 2
         kernel = self.kernel[half - window.before : half + window.before + 1]
         return kernel.reshape(-1, kernel.shape[-1])
@@ -105,6 +138,7 @@ class Downsample(eqx.Module):
 
     @staticmethod
     def create(size: int) -> "Downsample":
+        """Convolution of zeros over `size` channels, for `with_random_kernels` to fill."""
         return Downsample(jnp.zeros((3, size, size)), jnp.zeros(size))
 
     def __call__(self, x: Float[Array, "B L c"]) -> Float[Array, "B M c"]:
@@ -116,13 +150,14 @@ class Downsample(eqx.Module):
 
 
 class Upsample(eqx.Module):
-    """Transposed convolution of width 4, stride 2, padding 1: y[2 n - 1 + j] += x[n] w[j]; length doubles."""
+    """Transposed convolution of width 4, stride 2, padding 1: y[2 n - 1 + j] += x[n] w[j]; the length doubles."""
 
     kernel: Float[Array, "4 c_in c_out"]
     bias: Float[Array, " out"]
 
     @staticmethod
     def create(size: int) -> "Upsample":
+        """Convolution of zeros over `size` channels, for `with_random_kernels` to fill."""
         return Upsample(jnp.zeros((4, size, size)), jnp.zeros(size))
 
     def __call__(self, x: Float[Array, "B L c"]) -> Float[Array, "B M c"]:
@@ -136,7 +171,7 @@ class Upsample(eqx.Module):
 
 
 class GroupNorm(eqx.Module):
-    """Mean 0 and variance 1 over time and the channels of each group, then scale and shift. Epsilon 1e-5."""
+    """Group normalization: mean 0 and variance 1 over time and the channels of each group, then scale and shift."""
 
     scale: Float[Array, " c"]
     bias: Float[Array, " c"]
@@ -144,6 +179,15 @@ class GroupNorm(eqx.Module):
 
     @staticmethod
     def create(size: int, *, groups: int = 8) -> "GroupNorm":
+        """Layer with scale 1 and shift 0.
+
+        Args:
+            size: Channels; a multiple of `groups`.
+            groups: Groups of neighboring channels.
+
+        Returns:
+            The layer.
+        """
         return GroupNorm(jnp.ones(size), jnp.zeros(size), groups)
 
     def __call__(self, x: Float[Array, "B L c"]) -> Float[Array, "B L c"]:
@@ -154,13 +198,23 @@ class GroupNorm(eqx.Module):
 
 
 class ConvBlock(eqx.Module):
-    """Mish(GroupNorm(Conv(x)))."""
+    """Block Mish(GroupNorm(Conv(x)))."""
 
     conv: Conv
     norm: GroupNorm
 
     @staticmethod
     def create(size_in: int, size_out: int, *, width: int = 5) -> "ConvBlock":
+        """Block with a convolution of zeros, for `with_random_kernels` to fill.
+
+        Args:
+            size_in: Input channels.
+            size_out: Output channels.
+            width: Steps that the convolution spans; odd.
+
+        Returns:
+            The block.
+        """
         return ConvBlock(Conv.create(size_in, size_out, width=width), GroupNorm.create(size_out))
 
     def __call__(self, x: Float[Array, "B L in"]) -> Float[Array, "B L out"]:
@@ -168,7 +222,7 @@ class ConvBlock(eqx.Module):
 
 
 class ResidualBlock(eqx.Module):
-    """Two convolution blocks, the embedding's bias between them, plus the input (or its 1 x 1 convolution)."""
+    """Two convolution blocks with the embedding's bias between them, plus the input or its 1 x 1 convolution."""
 
     first: ConvBlock
     second: ConvBlock
@@ -177,6 +231,17 @@ class ResidualBlock(eqx.Module):
 
     @staticmethod
     def create(size_in: int, size_out: int, *, embedding: int, width: int = 5) -> "ResidualBlock":
+        """Block with kernels of zeros, for `with_random_kernels` to fill.
+
+        Args:
+            size_in: Input channels.
+            size_out: Output channels.
+            embedding: Numbers of the embedding of diffusion time and conditions.
+            width: Steps that each convolution spans; odd.
+
+        Returns:
+            The block.
+        """
         return ResidualBlock(
             ConvBlock.create(size_in, size_out, width=width),
             ConvBlock.create(size_out, size_out, width=width),
@@ -185,26 +250,51 @@ class ResidualBlock(eqx.Module):
         )
 
     def __call__(self, x: Float[Array, "B L in"], embedding: Float[Array, "b e"]) -> Float[Array, "B L out"]:
-        """`embedding` has B rows, or one for all."""
+        """Features after the block.
+
+        Args:
+            x: Features [B, L, in].
+            embedding: Embedding of diffusion time and conditions [B, e], or [1, e] for all.
+
+        Returns:
+            Features [B, L, out].
+        """
         hidden = self.first(x) + self.bias(mish(embedding))[:, None]
         skipped = x if self.skip is None else _plus(_product(x, self.skip.kernel), self.skip.bias)
         return self.second(hidden) + skipped
 
 
 class TimeEmbedding(eqx.Module):
-    """Sines and cosines of the diffusion time, two dense layers, and, where there are any, conditions embedded alike
-    and added."""
+    """Embedding of the diffusion time, plus that of conditions where there are any: sines and cosines, then two dense
+    layers."""
 
     layers: tuple[Dense, Dense]
     condition_layers: tuple[Dense, Dense] | None
 
     @staticmethod
     def create(size: int, *, conditions: int = 0) -> "TimeEmbedding":
+        """Embedding with kernels of zeros, for `with_random_kernels` to fill.
+
+        Args:
+            size: Numbers of the embedding.
+            conditions: Further input numbers; 0: none.
+
+        Returns:
+            The layers.
+        """
         conditioned = (dense(conditions, 4 * size), dense(4 * size, size)) if conditions else None
         return TimeEmbedding((dense(size, 4 * size), dense(4 * size, size)), conditioned)
 
     def __call__(self, t: Float[Array, " b"], condition: Float[Array, "c k"] | None = None) -> Float[Array, "b e"]:
-        """Frequencies exp(-ln(10000) j / (size / 2 - 1)) of the integer t; sines first."""
+        """Embedding from frequencies exp(-ln(10000) j / (size / 2 - 1)) of t, sines first.
+
+        Args:
+            t: Diffusion times [b].
+            condition: Further inputs [b, conditions] or [1, conditions]; None where the network takes none.
+
+        Returns:
+            Embeddings [b, size].
+        """
         half = self.layers[0].kernel.shape[-2] // 2
         frequencies = np.exp(-math.log(10_000) * np.arange(half) / max(half - 1, 1)).astype(np.float32)
         angles = t[:, None] * jnp.asarray(frequencies)[None]

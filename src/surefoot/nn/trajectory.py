@@ -1,5 +1,5 @@
-"""The two networks that see a whole segment: the denoiser of Diffuser (Janner et al., 2022, arXiv 2205.09991) and the
-value of a noisy segment, as TREBI uses both (Lin et al., 2023, arXiv 2306.00603)."""
+"""Networks over whole segments: the denoiser of Diffuser (Janner et al., 2022, arXiv 2205.09991) and the value of a
+noisy segment, as TREBI uses both (Lin et al., 2023, arXiv 2306.00603)."""
 
 import itertools
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class TemporalConfig:
     multipliers: Annotated[tuple[int, ...], Range("[1, 1024]", fewest=1)] = (1, 2, 4, 8)
     """Channels of each level per channel of the first; time is halved between levels."""
     kernel: Annotated[int, Range("[1, 1023]")] = 5
-    """Steps that a convolution sees; odd."""
+    """Steps that a convolution spans; odd."""
 
     def __post_init__(self) -> None:
         check_fields(self, part="network")
@@ -49,7 +49,7 @@ class TemporalConfig:
 
 
 class TemporalUNet(eqx.Module):
-    """Predicts the clean segment in a noisy one at diffusion time t."""
+    """Denoiser: predicts the clean segment in a noisy one at diffusion time t."""
 
     time: TimeEmbedding
     down: tuple[tuple[ResidualBlock, ResidualBlock], ...]
@@ -60,11 +60,21 @@ class TemporalUNet(eqx.Module):
     exit_block: ConvBlock
     exit: Dense
     action_dim: int = eqx.field(static=True)
-    """A step of a segment is its action, so many numbers, then its observation."""
+    """Numbers of an action. A step of a segment is its action, then its observation."""
 
     @staticmethod
     def create(key: Key[Array, ""], observation_dim: int, action_dim: int, config: TemporalConfig) -> "TemporalUNet":
-        """Levels as wide as the configuration says."""
+        """Network with random kernels.
+
+        Args:
+            key: Random key.
+            observation_dim: Numbers of an observation.
+            action_dim: Numbers of an action.
+            config: Sizes of the levels.
+
+        Returns:
+            The denoiser.
+        """
         segment_dim = action_dim + observation_dim
         sizes, embedding, width = config.sizes, config.width, config.kernel
 
@@ -87,7 +97,15 @@ class TemporalUNet(eqx.Module):
         return with_random_kernels(network, key)
 
     def __call__(self, x: Float[Array, "B H d"], t: Float[Array, " b"]) -> Float[Array, "B H d"]:
-        """The clean segments [B, H, d]; t has B numbers, or one for all. H must be a multiple of 2^(levels - 1)."""
+        """Predict clean segments.
+
+        Args:
+            x: Noisy segments [B, H, d]; H is a multiple of 2^(levels - 1).
+            t: Diffusion times [B], or [1] for all.
+
+        Returns:
+            Clean segments [B, H, d].
+        """
         embedding = self.time(t)
         skips = []
         for level, blocks in enumerate(self.down):
@@ -108,7 +126,7 @@ class TemporalUNet(eqx.Module):
 
 
 class TrajectoryValue(eqx.Module):
-    """Predicts numbers, such as the reward and the cost to come, of a noisy segment at diffusion time t."""
+    """Value of noisy segments: predicts numbers, such as the reward and the cost to come, at diffusion time t."""
 
     time: TimeEmbedding
     levels: tuple[tuple[ResidualBlock, ResidualBlock, Downsample], ...]
@@ -116,7 +134,7 @@ class TrajectoryValue(eqx.Module):
     hidden: Dense
     exit: Dense
     horizon: int = eqx.field(static=True)
-    """Steps of the segments that it takes."""
+    """Steps of its segments."""
 
     @staticmethod
     def create(
@@ -128,7 +146,19 @@ class TrajectoryValue(eqx.Module):
         outputs: int = 1,
         conditions: int = 0,
     ) -> "TrajectoryValue":
-        """For segments of `horizon` steps; with `conditions` further numbers that the output may depend on."""
+        """Network with random kernels.
+
+        Args:
+            key: Random key.
+            segment_dim: Numbers of a step of a segment: action and observation.
+            horizon: Steps of a segment.
+            config: Sizes of the levels.
+            outputs: Numbers that are predicted.
+            conditions: Further input numbers; 0: none.
+
+        Returns:
+            The value network.
+        """
         sizes, embedding, width = config.sizes, config.width, config.kernel
         levels = tuple(
             (
@@ -161,7 +191,16 @@ class TrajectoryValue(eqx.Module):
     def __call__(
         self, x: Float[Array, "B H d"], t: Float[Array, " b"], condition: Float[Array, "b k"] | None = None
     ) -> Float[Array, "B outputs"]:
-        """t has B numbers, or one for all."""
+        """Predict values of noisy segments.
+
+        Args:
+            x: Noisy segments [B, H, d].
+            t: Diffusion times [B], or [1] for all.
+            condition: Further inputs [B, conditions], or [1, conditions] for all; None where the network takes none.
+
+        Returns:
+            Values [B, outputs].
+        """
         embedding = self.time(t, condition)
         for first, second, downsample in self.levels:
             x = downsample(second(first(x, embedding), embedding))
@@ -173,7 +212,17 @@ class TrajectoryValue(eqx.Module):
 def value_exit(
     features: Float[Array, "B L c"], embedding: Float[Array, "b e"], hidden: Dense, exit_layer: Dense
 ) -> Float[Array, "B outputs"]:
-    """The two dense layers behind a value's convolutions; `embedding` has B rows, or one for all."""
+    """The two dense layers behind a value's convolutions.
+
+    Args:
+        features: Output of the convolutions [B, L, c].
+        embedding: Embedding of diffusion time and conditions [B, e], or [1, e] for all.
+        hidden: First layer.
+        exit_layer: Last layer.
+
+    Returns:
+        Values [B, outputs].
+    """
     flat = features.reshape(features.shape[0], -1)
     beside = embedding if embedding.shape[0] == flat.shape[0] else embedding.repeat(flat.shape[0], 0)
     return exit_layer(mish(hidden(jnp.concatenate([flat, beside], -1))))

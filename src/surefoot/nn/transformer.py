@@ -18,10 +18,10 @@ from surefoot.nn.networks import Dense, Initializer, LayerNorm, dense_layers
 from surefoot.ranges import Range, Relations, check_fields
 
 INITIAL_DEVIATION = 0.02
-"""Of all kernels and embeddings."""
+"""Initial standard deviation of all kernels and embeddings."""
 _EPSILON, _EXPANSION = 1e-5, 4
 Dropout = tuple[float, Key[Array, ""]] | None
-"""(share, key) in training, None where nothing is dropped."""
+"""(share, key) in training; None: no dropout."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,24 @@ normal_layers = partial(
     dense_layers,
     initializer=Initializer(lambda key, count: jax.random.normal(key, (count,)), lambda *_: INITIAL_DEVIATION),
 )
-"""Dense layers of the given (in, out) sizes, kernels normal, biases zero, cut from one random draw."""
+"""Dense layers with normal kernels and zero biases, cut from one random draw.
+
+Args:
+    key: Random key.
+    sizes: (in, out) of each layer.
+
+Returns:
+    The layers in the order of `sizes`.
+"""
 
 
 def token_norm(width: int) -> LayerNorm:
-    """The normalization of tokens."""
+    """Layer normalization of tokens of `width` numbers."""
     return LayerNorm(jnp.ones(width), jnp.zeros(width), _EPSILON)
 
 
 class CausalBlock(eqx.Module):
-    """x + Attention(Norm(x)), then x + Dense(GELU(Dense(Norm(x))))."""
+    """Transformer block x + Attention(Norm(x)), then x + Dense(GELU(Dense(Norm(x))))."""
 
     norm_attention: LayerNorm
     query: Dense
@@ -72,6 +80,15 @@ class CausalBlock(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], config: TransformerConfig) -> "CausalBlock":
+        """Block with random parameters.
+
+        Args:
+            key: Random key.
+            config: Sizes.
+
+        Returns:
+            The block.
+        """
         width, wide = config.width, _EXPANSION * config.width
         query, keys, value, exit_, expand, contract = normal_layers(
             key, [*[(width, width)] * 4, (width, wide), (wide, width)]
@@ -83,7 +100,16 @@ class CausalBlock(eqx.Module):
     def __call__(
         self, x: Float[Array, "b t n"], *, dropout: Dropout = None, positions: np.ndarray | None = None
     ) -> Float[Array, "b k n"]:
-        """The tokens after the block; those of `positions` alone where given, which spares the others' work."""
+        """Tokens after the block.
+
+        Args:
+            x: Tokens [b, t, n].
+            dropout: Share and key; None: no dropout.
+            positions: Positions k whose tokens are computed; None: all.
+
+        Returns:
+            Tokens [b, k, n].
+        """
         keys = [None] * 3 if dropout is None else list(jax.random.split(dropout[1], 3))
         share = 0.0 if dropout is None else dropout[0]
         normal = self.norm_attention(x)
@@ -115,12 +141,21 @@ class CausalBlock(eqx.Module):
 
 
 def maybe_dropped(x: Float[Array, "*b n"], share: float, key: Key[Array, ""] | None) -> Float[Array, "*b n"]:
-    """`x` with a share of its numbers set to zero, where there is a key and a share."""
+    """Dropout where there is a key and a share above 0.
+
+    Args:
+        x: Numbers [*b, n].
+        share: Share that is set to 0, in [0, 1).
+        key: Random key; None: no dropout.
+
+    Returns:
+        Numbers [*b, n].
+    """
     return x if key is None or share == 0 else dropped(x, share, key)
 
 
 class CausalTransformer(eqx.Module):
-    """Normalized tokens through the blocks, normalized again."""
+    """Normalized tokens through the blocks, and a last normalization."""
 
     norm_in: LayerNorm
     blocks: tuple[CausalBlock, ...]
@@ -128,13 +163,31 @@ class CausalTransformer(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], config: TransformerConfig) -> "CausalTransformer":
+        """Transformer with random parameters.
+
+        Args:
+            key: Random key.
+            config: Sizes and number of blocks.
+
+        Returns:
+            The transformer.
+        """
         blocks = tuple(CausalBlock.create(one, config) for one in jax.random.split(key, config.blocks))
         return CausalTransformer(token_norm(config.width), blocks, token_norm(config.width))
 
     def __call__(
         self, tokens: Float[Array, "b t n"], *, dropout: Dropout = None, positions: np.ndarray | None = None
     ) -> Float[Array, "b k n"]:
-        """Features of all positions, or of `positions` alone: the last block leaves out the work of the others."""
+        """Features of the tokens' positions.
+
+        Args:
+            tokens: Tokens [b, t, n].
+            dropout: Share and key; None: no dropout.
+            positions: Positions k whose features the last block computes; None: all.
+
+        Returns:
+            Features [b, k, n].
+        """
         share = 0.0 if dropout is None else dropout[0]
         keys = [None] * (len(self.blocks) + 1)
         if dropout is not None:

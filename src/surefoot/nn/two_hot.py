@@ -23,12 +23,20 @@ def symexp(x: Float[Array, "*n"]) -> Float[Array, "*n"]:
 
 
 def bins(count: int) -> Float[np.ndarray, " count"]:
-    """The places of the bins in symlog space. `count` is odd, so that one of them is 0."""
+    """Positions of the bins in symlog space [count]. `count` is odd, so that one bin is at 0."""
     return np.linspace(-SYMLOG_LIMIT, SYMLOG_LIMIT, count, dtype=np.float32)
 
 
 def two_hot(value: Float[Array, "*n"], count: int) -> Float[Array, "*n count"]:
-    """Weights of the two bins nearest to symlog(value), in proportion to nearness; they add up to 1."""
+    """Two-hot label: weights of the two bins nearest to symlog(value), which add up to 1.
+
+    Args:
+        value: Numbers [*n].
+        count: Number of bins.
+
+    Returns:
+        Weights [*n, count].
+    """
     step = 2.0 * SYMLOG_LIMIT / (count - 1)
     place = (jnp.clip(symlog(value), -SYMLOG_LIMIT, SYMLOG_LIMIT) + SYMLOG_LIMIT) / step
     # A tent over the bins: 1 - distance in bins, 0 from the next but one on. No gather, so no scatter in a gradient.
@@ -37,12 +45,20 @@ def two_hot(value: Float[Array, "*n"], count: int) -> Float[Array, "*n count"]:
 
 
 def two_hot_mean(logits: Float[Array, "*n count"]) -> Float[Array, "*n"]:
-    """symexp(sum of p times bin): the number that the logits stand for."""
+    """Number that logits [*n, count] predict: symexp of the mean bin."""
     probabilities = jax.nn.softmax(logits.astype(jnp.float32))
     return symexp(probabilities @ jnp.asarray(bins(logits.shape[-1])))
 
 
 def two_hot_loss(logits: Float[Array, "*n count"], value: Float[Array, "*n"]) -> Float[Array, "*n"]:
-    """Cross-entropy of the logits with the label `two_hot(value)`, in nats."""
+    """Cross-entropy of logits with the label `two_hot(value)`.
+
+    Args:
+        logits: Unnormalized log-probabilities of the bins [*n, count].
+        value: Numbers to predict [*n].
+
+    Returns:
+        Losses [*n] in nats.
+    """
     log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
     return -(two_hot(value, logits.shape[-1]) * log_probabilities).sum(-1)
