@@ -16,7 +16,7 @@ _EPSILON = 1e-3
 
 
 class LayerNorm(eqx.Module):
-    """Layer normalization (x - mean) / sqrt(variance + 1e-3) * scale + offset over the last axis, computed in float32."""
+    """Layer normalization (x - mean) / sqrt(variance + 1e-3) * scale + offset over the last axis, in float32."""
 
     scale: Float[Array, " n"]
     offset: Float[Array, " n"]

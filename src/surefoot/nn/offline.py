@@ -46,8 +46,7 @@ def uniform_layers(
 def first_layer(
     layer: Dense, observation: Float[Array, "b obs"], action: Float[Array, "*n b act"]
 ) -> Float[Array, "*members rows out"]:
-    """W [s, a] + b for one or several actions [*n, b, act] of each state [b, obs], as rows *n b [*members, rows, out].
-    """
+    """W [s, a] + b, as rows *n b, for one or several actions [*n, b, act] of each state [b, obs]."""
     if action.ndim == observation.ndim:
         return layer(jnp.concatenate([observation, action], -1))
     split, members = observation.shape[-1], layer.kernel.shape[:-2]
@@ -82,8 +81,7 @@ def reduced(q: Float[Array, "members *n b"], how: Reduction) -> Float[Array, "*n
 
 
 def in_groups(q: Float[Array, "members *n b"], how: Reduction, *, groups: int = 2) -> Float[Array, "groups *n b"]:
-    """Smallest, mean or largest value of each group of consecutive members: [members, *n, b] becomes [groups, *n, b].
-    """
+    """Smallest, mean or largest value of each group of consecutive members: [members, *n, b] to [groups, *n, b]."""
     return _REDUCTIONS[how](q.reshape(groups, -1, *q.shape[1:]), axis=1)
 
 
@@ -329,7 +327,10 @@ def start_training(network: Any, learning_rate: float, *, with_target: bool = Tr
 
 
 def descend(trained: Trained, loss: Callable[[Any], Any], *, learning_rate: float) -> tuple[Trained, Any]:
-    """One step of Adam down `loss(network) -> (loss, metrics)`; the target stays. Returns (trained, (loss, metrics)).
+    """One step of Adam down `loss(network) -> (loss, metrics)`; the target stays.
+
+    Returns:
+        (trained, (loss, metrics)).
     """
     found, gradient = jax.value_and_grad(loss, has_aux=True)(trained.network)
     change, optimizer = optax.adam(learning_rate).update(gradient, trained.optimizer)

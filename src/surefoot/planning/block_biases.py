@@ -1,5 +1,5 @@
-"""Diffusion-time biases of all residual blocks of a network at once, for the fused form that plans on a CUDA device
-(`whole`)."""
+"""Diffusion-time biases of all residual blocks of a network at once, for its fused form on a CUDA device
+(`fused_networks`)."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,10 @@ from surefoot.nn.temporal import ResidualBlock, TimeEmbedding
 
 
 class BlockBiases(eqx.Module):
-    """The embedding of the diffusion time, and the biases of all blocks side by side, each as many columns wide as the
-    widest.
+    """Embedding of the diffusion time, and the biases of all blocks side by side, each padded to the widest.
 
-    Where a network knows nothing else, both stand in a table of all times, so that a denoising step looks them up
-    instead of launching six kernels for them.
+    Where a network has no further inputs, both are tabulated for all diffusion times: a denoising step looks them up
+    instead of launching six kernels.
     """
 
     time: TimeEmbedding
@@ -27,7 +26,16 @@ class BlockBiases(eqx.Module):
 
     @staticmethod
     def of(time: TimeEmbedding, blocks: Sequence[ResidualBlock], *, times: int) -> "BlockBiases":
-        """`times`: diffusion times are 0 to times - 1."""
+        """Biases of a network's blocks.
+
+        Args:
+            time: Embedding of the diffusion time.
+            blocks: Residual blocks in the order of their places.
+            times: Number of diffusion times, which are 0 to times - 1.
+
+        Returns:
+            The module.
+        """
         layer = _side_by_side(blocks)
         if time.condition_layers is not None:
             return BlockBiases(time, layer, None)
@@ -37,7 +45,15 @@ class BlockBiases(eqx.Module):
     def __call__(
         self, t: Float[Array, " b"], condition: Float[Array, "c k"] | None = None
     ) -> tuple[Float[Array, "b e"], Float[Array, "b n"]]:
-        """(embedding, biases)."""
+        """Embedding and biases at diffusion times.
+
+        Args:
+            t: Diffusion times [b].
+            condition: Further inputs of the network; None where it takes none.
+
+        Returns:
+            (embedding [b, e], biases of all blocks [b, n]).
+        """
         if self.table is None:
             embedding = self.time(t, condition)
             return embedding, self.layer(mish(embedding))
@@ -50,12 +66,12 @@ class BlockBiases(eqx.Module):
 
 
 def widest_of(blocks: Sequence[ResidualBlock]) -> int:
-    """Channels of the widest."""
+    """Output channels of the widest block."""
     return max(block.second.conv.bias.shape[0] for block in blocks)
 
 
 def _side_by_side(blocks: Sequence[ResidualBlock]) -> Dense:
-    """The layers that make each block's bias of the time embedding."""
+    """Layers from the time embedding to each block's bias, as one layer."""
     widest = widest_of(blocks)
 
     def padded(values: Float[Array, "*m n"]) -> Float[Array, "*m w"]:

@@ -1,8 +1,8 @@
-"""Constrained cross-entropy planning: sequences of actions, drawn, judged, and drawn again around the best of them
-(Wen and Topcu, 2018; SafeDreamer, ICLR 2024, arXiv 2307.07176, section 4).
+"""Constrained cross-entropy planning (Wen and Topcu, 2018; SafeDreamer, ICLR 2024, arXiv 2307.07176, section 4).
 
-One loop for both of SafeDreamer's planners, which differ in the return that `evaluate` gives: OSRP's is that of the
-reward, OSRP-Lag's has a multiple of the cost's taken off. It knows no model: `evaluate` imagines.
+Action sequences are sampled, judged, and sampled again around the best of them. SafeDreamer's two planners differ in
+the return that `evaluate` gives: OSRP's is that of the reward; OSRP-Lag's subtracts a multiple of the cost. The planner
+knows no model: `evaluate` imagines.
 """
 
 from collections.abc import Callable
@@ -17,25 +17,25 @@ from surefoot.ranges import Range, check_fields, check_relation
 from surefoot.types import FORMERLY
 
 Evaluate = Callable[[Float[Array, "n s H act"], Key[Array, ""]], tuple[Float[Array, "n s"], Float[Array, "n s"]]]
-"""(sequences of actions, a key) -> (the return of each, its cost in the units of the limit)."""
+"""(action sequences, key) -> (return of each, cost of each in the units of the limit)."""
 
 
 @dataclass(frozen=True)
 class CrossEntropyConfig:
-    """Numbers and spread of sampled sequences; the values here are those of SafeDreamer's code."""
+    """Numbers and spread of sampled sequences; the defaults are those of SafeDreamer's code."""
 
     num_samples: Annotated[int, Range("[1, 2^20]")] = field(default=500, metadata={FORMERLY: "samples"})
-    """Sequences in each iteration, without the policy's."""
+    """Sequences sampled in each iteration, beside the policy's."""
     num_policy_samples: Annotated[int, Range("[0, 2^20]")] = field(default=0, metadata={FORMERLY: "policy_samples"})
-    """Sequences of the actor's beside them, the same in every iteration."""
+    """Sequences of the actor, which take part in every iteration."""
     iterations: Annotated[int, Range("[1, 10000]")] = 6
-    """Times that sequences are drawn and judged before each action."""
+    """Iterations of sampling and judging before each action."""
     num_elites: Annotated[int, Range("[1, 2^20]")] = field(default=50, metadata={FORMERLY: "elites"})
-    """Best sequences, which the next ones are drawn around."""
+    """Best sequences, around which the next ones are sampled."""
     momentum: Annotated[float, Range("[0, 1)")] = 0.1
-    """Share of the old mean that stays in each iteration."""
+    """Share of the old mean that is kept in each iteration."""
     std: Annotated[float, Range("(0, inf)")] = field(default=1.0, metadata={FORMERLY: "deviation"})
-    """Standard deviation of the first iteration's actions; they are cut at -1 and 1."""
+    """Standard deviation of the first iteration's actions, which are clipped to [-1, 1]."""
 
     def __post_init__(self) -> None:
         check_fields(self, part="planner")
@@ -46,12 +46,12 @@ class CrossEntropyConfig:
 
 
 class Plan(NamedTuple):
-    """Result of planning for n environments."""
+    """Plans of n environments."""
 
     mean: Float[Array, "n H act"]
-    """The first action of it is carried out."""
+    """Mean of the last elites; its first action is executed."""
     deviation: Float[Array, "n H act"]
-    """Of the last iteration's elite."""
+    """Standard deviation of the last elites."""
     safe_share: Float[Array, " n"]
     """Share of the last iteration's sequences whose cost was below the limit."""
 
@@ -59,10 +59,19 @@ class Plan(NamedTuple):
 def safe_first(
     returns: Float[Array, "n s"], costs: Float[Array, "n s"], *, limit: float, elites: int
 ) -> Int[Array, "n elites"]:
-    """Elites of each environment, best first: those of best return among sequences below the limit where there are at
-    least `elites` of them, else the sequences of least cost.
+    """Elites of each environment, best first: the largest returns among safe sequences, else the smallest costs.
 
-    The authors' code fills a set of fewer safe ones up with copies of sequence 0; nothing is filled up here.
+    Returns decide where at least `elites` sequences cost less than the limit. The authors' code fills a smaller safe
+    set up with copies of sequence 0; nothing is filled up here.
+
+    Args:
+        returns: Return of each sequence [n, s].
+        costs: Cost of each sequence [n, s].
+        limit: Allowed cost in the units of `costs`.
+        elites: Number of elites, at most s.
+
+    Returns:
+        Indices of the elites [n, elites].
     """
     safe = costs < limit
     enough = safe.sum(-1, keepdims=True) >= elites
@@ -73,12 +82,21 @@ def safe_first(
 def refit(
     mean: Float[Array, "n H act"], elite: Float[Array, "n elites H act"], *, momentum: float
 ) -> tuple[Float[Array, "n H act"], Float[Array, "n H act"]]:
-    """(momentum * old mean + (1 - momentum) * mean of the elite, standard deviation of the elite)."""
+    """Mean and standard deviation from which the next iteration samples.
+
+    Args:
+        mean: Old mean [n, H, act].
+        elite: Elites [n, elites, H, act].
+        momentum: Share of the old mean that is kept, in [0, 1).
+
+    Returns:
+        (momentum * old mean + (1 - momentum) * mean of the elites, standard deviation of the elites), each [n, H, act].
+    """
     return momentum * mean + (1.0 - momentum) * elite.mean(1), elite.std(1)
 
 
 def shifted(mean: Float[Array, "n H act"]) -> Float[Array, "n H act"]:
-    """Start of the next step's planning: the plan one step later, with a zero action at its end."""
+    """Initial mean of the next step's planning: the plan one step later, with a zero action at its end."""
     return jnp.concatenate([mean[:, 1:], jnp.zeros_like(mean[:, :1])], 1)
 
 
@@ -91,8 +109,19 @@ def plan_actions(
     config: CrossEntropyConfig,
     proposals: Float[Array, "n p H act"] | None = None,
 ) -> Plan:
-    """Plan from the means `start`, all environments side by side, in one scan over the iterations. `proposals` are
-    sequences that take part in each of them beside those drawn."""
+    """Plan action sequences for n environments in one scan over the iterations.
+
+    Args:
+        evaluate: Judges sequences.
+        start: Initial means [n, H, act].
+        key: Random key.
+        limit: Allowed cost in the units of `evaluate`.
+        config: Numbers and spread of sampled sequences.
+        proposals: Sequences [n, p, H, act] that take part in every iteration; None: sampled ones alone.
+
+    Returns:
+        Plans in [-1, 1].
+    """
     count, horizon, action_dim = start.shape
 
     def one_iteration(carry: tuple[Array, Array], step_key: Key[Array, ""]) -> tuple[tuple[Array, Array], Array]:

@@ -1,4 +1,4 @@
-"""Blocks of the networks that plan with a kernel a layer (`whole`), and their gradients."""
+"""Blocks of the networks that plan with one kernel a layer (`fused_networks`), and their gradients."""
 
 import itertools
 from collections.abc import Sequence
@@ -15,14 +15,22 @@ from surefoot.nn.temporal import Conv, ConvBlock, Downsample, ResidualBlock, Ups
 
 
 class Convolution(eqx.Module):
-    """Kernel [taps * c, n] over unfolded steps."""
+    """Convolution as a matrix [taps * c, n] over unfolded steps."""
 
     kernel: Float[Array, "m n"]
     taps: Taps = eqx.field(static=True)
 
     @staticmethod
     def of(module: Conv | Downsample | Upsample | Dense, length: int) -> "Convolution":
-        """For sequences of `length` steps."""
+        """Matrix form of a module.
+
+        Args:
+            module: Convolution, or dense layer over channels.
+            length: Steps of its input sequences.
+
+        Returns:
+            The convolution.
+        """
         if isinstance(module, Conv):
             window = module.window(length)
             return Convolution(module.matrix(window), Taps(window.taps, window.stride, window.before))
@@ -34,30 +42,47 @@ class Convolution(eqx.Module):
         return Convolution(module.kernel, Taps(1))
 
     def over(self, x: Float[Array, "B L c"]) -> Term:
+        """Convolution of `x` [B, L, c] as a term of a kernel's sum."""
         return Term(x, self.kernel, self.taps)
 
     def _taps(self) -> Float[Array, "k c n"]:
         return self.kernel.reshape(self.taps.number, -1, self.kernel.shape[-1])
 
     def padded(self) -> "Convolution":
-        """The convolution for an input padded with channels up to a kernel's number."""
+        """Convolution of an input padded with channels up to a number that a kernel takes."""
         taps = self._taps()
         taps = jnp.pad(taps, ((0, 0), (0, padding(taps.shape[1])), (0, 0)))
         return Convolution(taps.reshape(-1, taps.shape[-1]), self.taps)
 
     def part(self, begin: int, end: int) -> "Convolution":
-        """The convolution of some of the input's channels."""
+        """Convolution of a range of input channels.
+
+        Args:
+            begin: First channel.
+            end: Channel after the last.
+
+        Returns:
+            The convolution.
+        """
         return Convolution(self._taps()[:, begin:end].reshape(-1, self.kernel.shape[-1]), self.taps)
 
     def transposed(self) -> "Convolution":
-        """The transposed convolution, from output gradients to input gradients."""
+        """Transposed convolution, from output gradients to input gradients."""
         number, stride, before, spread = self.taps
         kernel = jnp.swapaxes(self._taps()[::-1], 1, 2)
         return Convolution(kernel.reshape(-1, kernel.shape[-1]), Taps(number, spread, number - 1 - before, stride))
 
 
 def with_kernels(tree: Any, dtype: Any) -> Any:
-    """A copy with the kernels of all its convolutions in this type."""
+    """Copy of a tree whose convolutions have kernels of a floating-point type.
+
+    Args:
+        tree: Tree with `Convolution` nodes.
+        dtype: Floating-point type.
+
+    Returns:
+        Tree of equal structure.
+    """
 
     def one(node: Any) -> Any:
         return Convolution(saturated(node.kernel, dtype), node.taps) if isinstance(node, Convolution) else node
@@ -71,31 +96,43 @@ def padding(channels: int) -> int:
 
 
 def with_channels(x: Float[Array, "B L c"]) -> Float[Array, "B L n"]:
+    """Features padded with channels of zeros up to a number that a kernel takes."""
     return jnp.pad(x, ((0, 0), (0, 0), (0, padding(x.shape[-1]))))
 
 
 def vectors_of(block: ConvBlock) -> Float[Array, "3 n"]:
-    """Bias of its convolution, scale and shift of its normalisation."""
+    """Bias of the block's convolution, and scale and shift of its normalization."""
     return jnp.stack([block.conv.bias, block.norm.scale, block.norm.bias])
 
 
 class FusedBlock(eqx.Module):
-    """A residual block over one input or over several side by side: two kernels."""
+    """Residual block over one input, or over several side by side, in two kernels."""
 
     first: tuple[Convolution, ...]
-    """One for each input, as `skip`, which is empty where the input is added as it is."""
+    """First convolution, a part for each input."""
     second: Convolution
     skip: tuple[Convolution, ...]
+    """1 x 1 convolution of the skip connection, a part for each input; empty where the input itself is added."""
     vectors: tuple[Array, Array]
-    """Of its two layers, as `layer` takes them."""
+    """Vectors of the two layers, as `layer` takes them."""
     skip_bias: Float[Array, "1 n"] | None
     groups: int = eqx.field(static=True)
     begin: int = eqx.field(static=True)
-    """Where the block's bias is in that of all blocks."""
+    """Place of the block's bias in the biases of all blocks."""
 
     @staticmethod
     def of(block: ResidualBlock, length: int, begin: int, inputs: Sequence[int]) -> "FusedBlock":
-        """`inputs`: the channels of each input."""
+        """Fused form of a block.
+
+        Args:
+            block: Residual block.
+            length: Steps of its input sequences.
+            begin: Place of its bias in the biases of all blocks.
+            inputs: Channels of each input.
+
+        Returns:
+            The fused block.
+        """
         cuts = list(itertools.pairwise(itertools.accumulate(inputs, initial=0)))
 
         def parts(whole: Convolution) -> tuple[Convolution, ...]:
@@ -114,8 +151,17 @@ class FusedBlock(eqx.Module):
     def __call__(
         self, inputs: Sequence[Float[Array, "B L c"]], biases: Float[Array, "b n"], *, keep: bool, launch: Launch
     ) -> tuple[Array, tuple[Any, Any]]:
-        """(result, the sums before the normalisations if they are to be kept). `biases`: what the diffusion time adds
-        in every block."""
+        """Features after the block.
+
+        Args:
+            inputs: Features [B, L, c] of each input.
+            biases: Biases of all blocks at the diffusion time [b, n].
+            keep: Whether the sums before the normalizations are kept, for the gradient.
+            launch: Launch parameters of the kernels.
+
+        Returns:
+            (features [B, L, n], the two sums before the normalizations, or None for each).
+        """
         length = inputs[0].shape[1]
         hidden = layer(
             [convolution.over(x) for convolution, x in zip(self.first, inputs, strict=True)], length,
@@ -143,11 +189,21 @@ class BlockGradient(eqx.Module):
 
     @staticmethod
     def of(block: FusedBlock) -> "BlockGradient":
+        """Gradient of a fused block."""
         skip = block.skip[0].transposed() if block.skip else None
         return BlockGradient(block.first[0].transposed(), block.second.transposed(), skip, block.vectors, block.groups)
 
     def __call__(self, behind: "Behind", entered: tuple[Array, Array], *, launch: Launch) -> "Behind":
-        """`behind`: the sum that is the gradient by the block's result. Returns that which is it by its input."""
+        """Gradient by the block's input, as a sum that the next kernel takes.
+
+        Args:
+            behind: Gradient by the block's result, not summed yet.
+            entered: Sums before the two normalizations.
+            launch: Launch parameters of the kernels.
+
+        Returns:
+            Gradient by the block's input, not summed yet.
+        """
         length = entered[0].shape[1]
         by_result = layer(
             behind.terms, length, addend=behind.addend, gradient=Gradient(entered[1], self.vectors[1]),
@@ -164,7 +220,7 @@ class BlockGradient(eqx.Module):
 
 
 class Behind(NamedTuple):
-    """A gradient that has not been summed yet: the next kernel does that."""
+    """Gradient as terms that the next kernel sums."""
 
     terms: Any
     addend: Any
@@ -178,7 +234,25 @@ class Halving(eqx.Module):
 
     @staticmethod
     def of(downsample: Downsample, length: int) -> "Halving":
+        """Fused form of a downsampling convolution.
+
+        Args:
+            downsample: Convolution at stride 2.
+            length: Steps of its input sequences.
+
+        Returns:
+            The module.
+        """
         return Halving(Convolution.of(downsample, length), downsample.bias[None])
 
     def __call__(self, x: Float[Array, "B L c"], *, launch: Launch) -> Float[Array, "B M c"]:
+        """Features at half the steps.
+
+        Args:
+            x: Features [B, L, c].
+            launch: Launch parameters of the kernels.
+
+        Returns:
+            Features [B, (L + 1) // 2, c].
+        """
         return layer([self.forward.over(x)], (x.shape[1] + 1) // 2, vectors=self.bias, launch=launch).plain

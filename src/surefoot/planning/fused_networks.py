@@ -1,9 +1,8 @@
-"""The form in which networks over segments plan on a CUDA device, a kernel a layer (`kernels.cuda_layer`): a plan runs
-thousands of small layers one after the other, and a kernel takes some microseconds however little it does.
+"""Networks over segments with one kernel a layer (`kernels.cuda_layer`), the form that plans on a CUDA device.
 
-The numbers are those of the modules that they are made from but for the order of sums and the products' float16. What
-depends on weights only is done once, before the loops over denoising steps. The values' gradient reaches the segments
-and nothing else.
+A plan runs thousands of small layers one after the other, and a kernel launch takes some microseconds however little it
+does. Numbers equal those of the original modules up to the order of sums and the products' float16. What depends on
+weights alone is computed once, before the loops over denoising steps. The values' gradient reaches the segments alone.
 """
 
 import itertools
@@ -34,11 +33,11 @@ from surefoot.planning.fused_blocks import (
 )
 
 Saved = tuple[tuple[Array, Array], ...]
-"""What the gradient needs of each block: the sums before its two normalisations."""
+"""Sums before the two normalizations of each block, which the gradient needs."""
 
 
 class FusedUNet(eqx.Module):
-    """`TemporalUNet`. Its gradient is not defined: sampling needs none."""
+    """Fused form of `TemporalUNet`. It has no gradient: sampling needs none."""
 
     biases: BlockBiases
     down: tuple[tuple[FusedBlock, FusedBlock], ...]
@@ -54,6 +53,17 @@ class FusedUNet(eqx.Module):
 
     @staticmethod
     def of(network: TemporalUNet, horizon: int, *, times: int, launch: Launch) -> "FusedUNet":
+        """Fused form of a denoiser.
+
+        Args:
+            network: Denoiser.
+            horizon: Steps of a segment.
+            times: Number of diffusion times.
+            launch: Launch parameters of the kernels.
+
+        Returns:
+            The fused denoiser.
+        """
         blocks = list(itertools.chain(*network.down, network.middle, *network.up))
         widest, places = widest_of(blocks), itertools.count()
         lengths = [horizon >> level for level in range(len(network.down))]
@@ -85,6 +95,15 @@ class FusedUNet(eqx.Module):
         return with_kernels(whole, launch.dtype)
 
     def __call__(self, x: Float[Array, "B H d"], t: Float[Array, " b"]) -> Float[Array, "B H d"]:
+        """Predict clean segments.
+
+        Args:
+            x: Noisy segments [B, H, d].
+            t: Diffusion times [b].
+
+        Returns:
+            Clean segments [B, H, d].
+        """
         width, horizon = x.shape[-1], x.shape[1]
         _, biases = self.biases(t)
 
@@ -112,14 +131,14 @@ class FusedUNet(eqx.Module):
 
 
 def _widened(exit_layer: Dense) -> tuple[Convolution, Array]:
-    """An array padded with columns of zeros up to a kernel's number."""
+    """The exit layer with zero columns up to a number that a kernel takes."""
     more = padding(exit_layer.kernel.shape[-1])
     kernel, bias = jnp.pad(exit_layer.kernel, ((0, 0), (0, more))), jnp.pad(exit_layer.bias, (0, more))
     return Convolution(kernel, Taps(1)), bias[None]
 
 
 class Tower(eqx.Module):
-    """The convolutions of a value, and their gradients."""
+    """Convolutions of a value network, and their gradients."""
 
     levels: tuple[tuple[tuple[FusedBlock, ...], Halving], ...]
     gradients: tuple[tuple[tuple[BlockGradient, ...], Convolution], ...]
@@ -127,6 +146,15 @@ class Tower(eqx.Module):
 
     @staticmethod
     def of(levels: Sequence[tuple[tuple[FusedBlock, ...], Halving]], *, launch: Launch) -> "Tower":
+        """Tower from levels of blocks.
+
+        Args:
+            levels: Blocks and the downsampling of each level.
+            launch: Launch parameters of the kernels.
+
+        Returns:
+            The tower.
+        """
         cast = with_kernels(tuple(levels), launch.dtype)
         gradients = tuple(
             (tuple(BlockGradient.of(block) for block in blocks), halving.forward.transposed())
@@ -135,6 +163,16 @@ class Tower(eqx.Module):
         return Tower(cast, gradients, launch)
 
     def run(self, x: Float[Array, "B L c"], biases: Float[Array, "b n"], *, keep: bool) -> tuple[Array, Saved]:
+        """Features behind all levels.
+
+        Args:
+            x: Features [B, L, c].
+            biases: Biases of all blocks at the diffusion time [b, n].
+            keep: Whether the sums before the normalizations are kept, for the gradient.
+
+        Returns:
+            (features [B, M, n], what `back` needs).
+        """
         saved, x = [], saturated(x, self.launch.dtype)
         for blocks, halving in self.levels:
             for block in blocks:
@@ -144,8 +182,17 @@ class Tower(eqx.Module):
         return x.astype(jnp.float32), tuple(saved)
 
     def back(self, saved: Saved, g: Float[Array, "B M n"]) -> Float[Array, "B L c"]:
-        """The gradient by the input, from that by the result. Between them its numbers are in units of its largest
-        one, as gradients may be too small for the type of the products."""
+        """Gradient by the input from the gradient by the result.
+
+        In between, gradients are in units of the largest one, as they may be too small for the type of the products.
+
+        Args:
+            saved: Sums before the normalizations, from `run`.
+            g: Gradient by the result [B, M, n].
+
+        Returns:
+            Gradient by the input [B, L, c].
+        """
         left, unit = list(saved), jnp.abs(g).max()
         unit = jnp.where(unit > 0.0, unit, 1.0)
         g = (g / unit).astype(self.launch.dtype)
@@ -160,7 +207,7 @@ class Tower(eqx.Module):
 
 @jax.custom_vjp
 def _features(x: Float[Array, "B L c"], tower: Tower, biases: Float[Array, "b n"]) -> Float[Array, "B M n"]:
-    """Constant in all but x, as far as gradients go."""
+    """Features of the tower, whose gradient reaches x alone."""
     return tower.run(x, biases, keep=False)[0]
 
 
@@ -178,7 +225,7 @@ _features.defvjp(_features_forward, _features_backward)
 
 
 class FusedValue(eqx.Module):
-    """`TrajectoryValue`. Its gradient reaches the segments alone."""
+    """Fused form of `TrajectoryValue`. Its gradient reaches the segments alone."""
 
     biases: BlockBiases
     tower: Tower
@@ -187,6 +234,16 @@ class FusedValue(eqx.Module):
 
     @staticmethod
     def of(network: TrajectoryValue, *, times: int, launch: Launch) -> "FusedValue":
+        """Fused form of a value network.
+
+        Args:
+            network: Value network.
+            times: Number of diffusion times.
+            launch: Launch parameters of the kernels.
+
+        Returns:
+            The fused value network.
+        """
         all_blocks = [block for *blocks, _ in (*network.levels, *network.middle) for block in blocks]
         widest, places, length = widest_of(all_blocks), itertools.count(), network.horizon
         levels: list[tuple[tuple[FusedBlock, ...], Halving]] = []
@@ -203,13 +260,32 @@ class FusedValue(eqx.Module):
     def __call__(
         self, x: Float[Array, "B H d"], t: Float[Array, " b"], condition: Float[Array, "b k"] | None = None
     ) -> Float[Array, "B outputs"]:
+        """Predict values of noisy segments.
+
+        Args:
+            x: Noisy segments [B, H, d].
+            t: Diffusion times [b].
+            condition: Further inputs [b, k]; None where the network takes none.
+
+        Returns:
+            Values [B, outputs].
+        """
         embedding, biases = self.biases(t, condition)
         features = _features(with_channels(x), self.tower, biases)
         return value_exit(features, embedding, self.hidden, self.exit)
 
 
 def takes_both(model: TemporalUNet, values: TrajectoryValue, horizon: int) -> bool:
-    """Whether the kernels take all layers of a denoiser and of stacked values."""
+    """Whether the kernels take all layers of a denoiser and of stacked value networks.
+
+    Args:
+        model: Denoiser.
+        values: Value networks, stacked along a leading axis.
+        horizon: Steps of a segment.
+
+    Returns:
+        Whether all layers fit.
+    """
     launch = ALONE.beside(_stacked(values))
     nodes = jax.tree.leaves((model, values), is_leaf=lambda node: isinstance(node, GroupNorm))
     norms = [node for node in nodes if isinstance(node, GroupNorm)]
@@ -219,7 +295,18 @@ def takes_both(model: TemporalUNet, values: TrajectoryValue, horizon: int) -> bo
 def both(
     model: TemporalUNet, values: TrajectoryValue, horizon: int, *, times: int, launch: Launch = ALONE
 ) -> tuple[FusedUNet, FusedValue]:
-    """The two in this form, the values stacked as they were. `times`: number of diffusion times."""
+    """Fused forms of a denoiser and of stacked value networks.
+
+    Args:
+        model: Denoiser.
+        values: Value networks, stacked along a leading axis.
+        horizon: Steps of a segment.
+        times: Number of diffusion times.
+        launch: Launch parameters of the kernels.
+
+    Returns:
+        (fused denoiser, fused value networks along a leading axis).
+    """
     value = partial(FusedValue.of, times=times, launch=launch.beside(_stacked(values)))
     return FusedUNet.of(model, horizon, times=times, launch=launch), jax.vmap(value)(values)
 

@@ -1,5 +1,5 @@
-"""Moving noisy segments towards reward and under a cost budget (TREBI, Lin et al., ICML 2023,
-arXiv 2306.00603)."""
+"""Gradient guidance of noisy segments towards reward and under a cost budget (TREBI, Lin et al., ICML 2023, arXiv
+2306.00603)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 from surefoot.ranges import NUMBER, Range, Ranged
 
 Values = Callable[[Float[Array, "b H d"], Float[Array, " 1"]], tuple[Float[Array, " b"], Float[Array, " b"]]]
-"""(noisy segments, diffusion time) -> (reward to come R, cost to come C) of each."""
+"""(noisy segments, diffusion time) -> (reward to come R, cost to come C) of each segment."""
 Constraint = Callable[[Float[Array, "b H d"]], Float[Array, "b H d"]]
-"""Puts back what a segment must hold."""
+"""Projection of segments, such as onto those that start with the present observation."""
 
 
 @dataclass(frozen=True)
@@ -22,23 +22,23 @@ class GuideConfig(Ranged, part="guide"):
     """Gradient guidance of segments before each denoising step."""
 
     kind: Literal["hinge", "exponential"] = "hinge"
-    """hinge: up the gradient of R - w (C - b)+. exponential: w grows with the excess, to w exp(clip((C - b) / b, 0, 1))
-    (the authors' types 1 and 0)."""
+    """hinge: gradient of R - w (C - b)+. exponential: w grows with the excess, to w exp(clip((C - b) / b, 0, 1)) (the
+    authors' types 1 and 0)."""
     cost_weight: Annotated[float, Range("[0, inf)")] = 100.0
     """w: reward given up per unit of cost above the budget (per spread of both where `units` is spread)."""
     units: Literal["raw", "spread"] = "raw"
-    """raw: R and C as they are. spread: R and C divided by their spread in the data, so that no task needs a scale of
-    its own."""
+    """raw: R and C in their own units. spread: R and C divided by their spread in the data, so that one w serves all
+    tasks."""
     steps: Annotated[int, Range("[0, 10000]")] = 2
-    """Gradient steps before each denoising step (K)."""
+    """K, gradient steps before each denoising step."""
     scale: Annotated[float, Range("[0, inf)")] = 0.1
-    """Length of a gradient step, times the variance of the denoising step."""
+    """Length of a gradient step per variance of the denoising step."""
     stop: Annotated[int, Range(NUMBER)] = 2
     """No gradients at diffusion times below this."""
     start: Annotated[int, Range(NUMBER)] = 1_000
-    """No gradients at diffusion times above this: guidance in the late steps only."""
+    """No gradients at diffusion times above this, so that the late steps alone are guided."""
     actions_only: bool = False
-    """Move the actions of a segment and leave its observations to the model."""
+    """Whether gradients move a segment's actions alone and leave its observations to the model."""
 
 
 def guide_gradient(
@@ -51,9 +51,21 @@ def guide_gradient(
     reward_scale: Array | float = 1.0,
     cost_weight: Array | float,
 ) -> tuple[Float[Array, "b H d"], tuple[Float[Array, " b"], Float[Array, " b"]]]:
-    """Gradient of R - w 1[C > b] C at each segment, and (R, C) there, from one backward pass.
+    """Gradient of R - w (C - b)+ at each segment, from one backward pass.
 
-    A budget may be infinite: then this is grad R.
+    Under an infinite budget it is the gradient of R.
+
+    Args:
+        values: Gives R and C of noisy segments.
+        x: Noisy segments [b, H, d].
+        t: Diffusion time [1].
+        budget: b of each segment [b], in the units of C; inf: no limit.
+        kind: How w depends on the excess: not at all (hinge), or growing with it (exponential).
+        reward_scale: Factor of R.
+        cost_weight: w, per unit of C.
+
+    Returns:
+        (gradient [b, H, d], (R [b], C [b])).
     """
 
     def total(moved: Float[Array, "b H d"]) -> tuple[Array, tuple[Array, Array]]:
@@ -83,8 +95,22 @@ def guide(
     action_dim: int,
     spread: tuple[Array, Array] | None = None,
 ) -> tuple[Float[Array, "b H d"], tuple[Float[Array, " b"], Float[Array, " b"]]]:
-    """K gradient steps of scale times variance, each followed by `constrain`; also (R, C) of the last evaluation, made
-    before the last step. `spread`: of reward and cost to come, for units = spread."""
+    """K gradient steps of length scale times variance, each followed by a projection.
+
+    Args:
+        values: Gives R and C of noisy segments.
+        x: Noisy segments [b, H, d].
+        t: Diffusion time [1].
+        variance: Variance of the denoising step, a scalar.
+        budget: b of each segment [b], in the units of C; inf: no limit.
+        config: Number and length of the steps, and the weight of costs.
+        constrain: Projection after each step.
+        action_dim: Numbers of an action, which come first in a step of a segment.
+        spread: Spreads of R and C in the data; needed where `config.units` is spread.
+
+    Returns:
+        (guided segments [b, H, d], (R [b], C [b]) before the last step; zeros without steps).
+    """
     reward_scale, cost_weight = jnp.ones(()), jnp.asarray(config.cost_weight, x.dtype)
     if config.units == "spread":
         assert spread is not None

@@ -1,4 +1,4 @@
-"""Segments sampled from a diffusion model that predicts clean ones, guided on the way, and the choice among them."""
+"""Guided sampling of segments from a diffusion model that predicts clean ones."""
 
 import itertools
 from collections.abc import Callable
@@ -27,27 +27,39 @@ class SamplerConfig(Ranged, part="sampler"):
     """Diffusion sampler of segments, from noise or from the previous plan."""
 
     kind: CleanSampler = "ancestral"
-    """ancestral, ddim or dpm_solver (DPM-Solver++ 2M)."""
+    """Kind of sampler: ancestral, ddim or dpm_solver (DPM-Solver++ 2M)."""
     steps: Annotated[int | None, Range("[1, 10000]")] = None
     """Denoising steps from pure noise; None: as many as the model was trained with."""
     temperature: Annotated[float, Range("[0, inf)")] = 1.0
     """Share of the posterior noise that is added (`ancestral` only)."""
     warm_steps: Annotated[int, Range("[0, 10000]")] = 0
-    """Where there is a plan from the step before: only so many of the last steps, from that plan moved on by a step and
-    noised again. 0: always from pure noise."""
+    """Denoising steps from the previous plan, moved on by a step and noised again, where there is one. 0: always from
+    pure noise."""
 
 
 class Sampled(NamedTuple):
-    """Segments [b, H, d], normalised, and the reward and cost to come that the last guide evaluation saw [b]: at
-    diffusion time 0, before the last denoising step, and so not of these segments."""
+    """Sampled segments and their predicted reward and cost to come.
+
+    Reward and cost are of the last guide evaluation, at diffusion time 0 before the last denoising step, and so not of
+    the final segments.
+    """
 
     segments: Float[Array, "b H d"]
+    """Segments in normalized units."""
     reward: Float[Array, " b"]
     cost: Float[Array, " b"]
 
 
 def fix_observation(x: Float[Array, "b H d"], observation: Float[Array, "b obs"]) -> Float[Array, "b H d"]:
-    """Segments that start where the environment is: their first observation, behind the action, is replaced."""
+    """Segments whose first observation, behind the action, is replaced by the present one.
+
+    Args:
+        x: Segments [b, H, d].
+        observation: Present observations [b, obs], in the units of the segments.
+
+    Returns:
+        Segments [b, H, d].
+    """
     return x.at[:, 0, x.shape[-1] - observation.shape[-1] :].set(observation)
 
 
@@ -67,12 +79,28 @@ def sample_segments(
     fresh: Bool[Array, " b"] | None = None,
     last_values: bool = True,
 ) -> Sampled:
-    """Sample segments in one compiled loop over the steps: guide, denoise, put the first observation back.
+    """Sample segments in one compiled loop over the steps: guide, denoise, replace the first observation.
 
-    Gradients of the values are computed only at the times that are guided. `key`: one for all, or [n] keys for as many
-    environments, whose segments lie side by side. `previous`: segments from which the last `warm_steps` start, where
-    `fresh` does not say that there is none; rows that start late wait for those that start from noise. `last_values`
-    false leaves out the evaluation for `Sampled.reward` where no gradient needs it.
+    Gradients of the values are computed only at guided diffusion times. Rows that start from a previous plan wait for
+    rows that start from noise.
+
+    Args:
+        predict: Denoiser.
+        values: Gives reward and cost to come of noisy segments.
+        noise: Standard normal numbers [b, H, d].
+        observation: Present observations [b, obs], normalized.
+        budget: Cost budget of each segment [b]; inf: no limit.
+        key: One key for all, or keys [n] for n environments, whose segments lie side by side.
+        steps: Coefficients of the denoising steps.
+        guide_config: Guidance.
+        spread: Spreads of reward and cost to come, for `guide`.
+        warm_steps: Last steps that start from `previous`; 0: none.
+        previous: Previous plans [b, H, d], moved on by a step; None: all start from noise.
+        fresh: Rows [b] without a previous plan.
+        last_values: Whether the values are evaluated at the last step even where no gradient needs them.
+
+    Returns:
+        Segments, and reward and cost to come of the last evaluation.
     """
     constrain = partial(fix_observation, observation=observation)
     guided = (steps.time >= guide_config.stop) & (steps.time <= guide_config.start)
@@ -122,8 +150,21 @@ def sample_segments(
 def with_fused_networks(
     plan: Callable[[Any, Any], Planned], model: TemporalUNet, values: TrajectoryValue, *, horizon: int, times: int
 ) -> Planned:
-    """plan(denoiser, stacked values), these in the form in which they plan fastest: on a CUDA device a kernel a layer,
-    where the kernels take the sizes of both. `times`: number of diffusion times."""
+    """Result of planning with the fastest form of the networks.
+
+    On a CUDA device each layer is one kernel, where the kernels take the sizes of both networks. What is placed on the
+    CPU of such a machine plans without.
+
+    Args:
+        plan: Function of the denoiser and the stacked value networks.
+        model: Denoiser.
+        values: Value networks, stacked along a leading axis.
+        horizon: Steps of a segment.
+        times: Number of diffusion times.
+
+    Returns:
+        What `plan` returns.
+    """
     if jax.default_backend() != "gpu":
         return plan(model, values)
     from surefoot.planning import fused_networks  # others need no Pallas
@@ -140,8 +181,18 @@ def with_fused_networks(
 
 
 def choose_plan(reward: Float[Array, "n c"], cost: Float[Array, "n c"], budget: Float[Array, " n"]) -> Int[Array, " n"]:
-    """For each environment the candidate of the largest reward among those of cost <= budget; where there is none, the
-    candidate of the smallest cost (TREBI, arXiv 2306.00603, without its finite penalty, which loses the order)."""
+    """Candidate of the largest reward among those with cost <= budget, else of the smallest cost.
+
+    TREBI (arXiv 2306.00603) without its finite penalty, which loses the order.
+
+    Args:
+        reward: Predicted reward to come of each candidate [n, c].
+        cost: Predicted cost to come of each candidate [n, c].
+        budget: Remaining budget of each environment [n], in the units of `cost`; inf: no limit.
+
+    Returns:
+        Index of the candidate of each environment [n].
+    """
     feasible = cost <= budget[:, None]
     best = jnp.argmax(jnp.where(feasible, reward, -jnp.inf), -1)
     return jnp.where(feasible.any(-1), best, jnp.argmin(cost, -1))

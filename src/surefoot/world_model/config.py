@@ -14,24 +14,24 @@ class WorldModelConfig:
 
     # --- sizes ---
     encoder: EncoderKind = "cnn"
-    """How observations are read and drawn: cnn, strided convolutions over an image; patch, squares of 2 x 2 and dense
-    layers, a third of the computation on a CPU; mlp, vectors of numbers."""
+    """Encoder and decoder of observations. cnn: strided convolutions over an image. patch: dense layers over squares of
+    2 x 2, a third of the computation on a CPU. mlp: dense layers over vectors."""
     channels: Annotated[tuple[int, ...], Range("[1, 65536]", fewest=1)] = (32, 64, 128, 256)
     """Channels after each halving of the image (cnn, patch), or units of each layer (mlp)."""
     deterministic: Annotated[int, Range("[1, 65536]")] = 512
-    """Numbers in the recurrent state h."""
+    """Numbers of the recurrent state h."""
     hidden: Annotated[int, Range("[1, 65536]")] = 512
     """Units of the layers inside the recurrent model."""
     groups: Annotated[int, Range("[1, 65536]")] = 48
-    """Categorical variables in the random state s."""
+    """Categorical variables in the stochastic state s."""
     classes: Annotated[int, Range("[1, 65536]")] = 48
-    """Classes of each of them."""
+    """Classes of each categorical variable."""
     uniform_share: Annotated[float, Range("[0, 1)")] = 0.01
-    """Share of uniform probability mixed into every categorical variable."""
+    """Share of uniform probability mixed into every categorical variable ("unimix")."""
     head_hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (512, 512)
-    """Units of the hidden layers of the heads for reward, cost and going on."""
+    """Units of the hidden layers of the heads for reward, cost and continuation."""
     bins: Annotated[int, Range("[3, 65535]")] = 255
-    """Bins of the heads for reward and cost, an odd number."""
+    """Bins of the heads for reward and cost; odd."""
 
     # --- losses ---
     observation_scale: Annotated[float, Range("[0, inf)")] = 1.0
@@ -41,23 +41,23 @@ class WorldModelConfig:
     cost_scale: Annotated[float, Range("[0, inf)")] = 1.0
     """Weight of the cost's loss."""
     cost_emphasis: Annotated[float, Range("[0, inf)")] = 10.0
-    """By how much the cost's loss counts more where the cost is at least 1."""
+    """Factor of the cost's loss where the cost is at least 1."""
     continue_scale: Annotated[float, Range("[0, inf)")] = 1.0
-    """Weight of the loss of going on."""
+    """Weight of the continuation's loss."""
     prior_scale: Annotated[float, Range("[0, inf)")] = 0.5
-    """Weight of KL(posterior || prior) that moves the prior."""
+    """Weight of the KL(posterior || prior) whose gradient moves the prior."""
     posterior_scale: Annotated[float, Range("[0, inf)")] = 0.1
-    """Weight of KL(posterior || prior) that moves the posterior."""
+    """Weight of the KL(posterior || prior) whose gradient moves the posterior."""
     free_nats: Annotated[float, Range("[0, inf)")] = 1.0
-    """KL below which nothing pulls, in nats, summed over all variables of a step."""
+    """Free nats: the KL loss, summed over all variables of a step, is clipped below this."""
 
     # --- optimiser ---
     learning_rate: Annotated[float, Range("(0, inf)")] = 1e-4
-    """Of Adam."""
+    """Learning rate of Adam."""
     clip: Annotated[float, Range("(0, inf)")] = 1000.0
     """Largest norm of the gradient over all parameters."""
     compute: Literal["float32", "bfloat16"] = "float32"
-    """Numbers that activations are computed in; parameters are float32 always."""
+    """Floating-point type of activations; parameters are float32 always."""
 
     def __post_init__(self) -> None:
         check_fields(self, part="world_model")
@@ -66,10 +66,10 @@ class WorldModelConfig:
 
     @property
     def random(self) -> int:
-        """Numbers in the random state s."""
+        """Numbers of the stochastic state s."""
         return self.groups * self.classes
 
     @property
     def features(self) -> int:
-        """Numbers in z = [h, s], which heads, actors and critics read."""
+        """Numbers of z = [h, s], which heads, actors and critics read."""
         return self.deterministic + self.random

@@ -1,7 +1,7 @@
-"""How observations become numbers and back: strided convolutions, patches, or vectors.
+"""Encoders and decoders of observations: strided convolutions, patches, or dense layers over vectors.
 
 An encoder maps [n, ...] to [n, size]; a decoder maps features [n, features] to a predicted observation. Images are
-uint8 outside and lie in [0, 1] in a decoder's output; vectors are squashed by symlog on both sides.
+uint8 outside and lie in [0, 1] in a decoder's output. Vectors are squashed by symlog on both sides.
 """
 
 import itertools
@@ -20,19 +20,30 @@ from surefoot.nn.two_hot import symlog
 from surefoot.world_model.config import WorldModelConfig
 
 _KERNEL = 4
-"""Side of a convolution's window; its stride is 2."""
+"""Side of a convolution's window in pixels; its stride is 2."""
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def prepare_observation(observation: Array) -> Float[Array, "*b"]:
-    """What a decoder is to predict: images in [0, 1], vectors in symlog space."""
+    """Target of a decoder: images in [0, 1], vectors in symlog space."""
     if observation.dtype == jnp.uint8:
         return observation.astype(jnp.float32) / 255.0
     return symlog(observation)
 
 
 def embedding_size(config: WorldModelConfig, shape: Sequence[int]) -> int:
-    """Numbers that the encoder makes of an observation of `shape`. Raises `ConfigError` where the two do not fit."""
+    """Numbers of an encoder's output.
+
+    Args:
+        config: Kind and channels of the encoder.
+        shape: Shape of an observation: [height, width, channels] of images, [obs] of vectors.
+
+    Returns:
+        Numbers of an embedding.
+
+    Raises:
+        ConfigError: The encoder does not fit the shape.
+    """
     if config.encoder == "mlp":
         if len(shape) != 1:
             raise ConfigError(f"encoder mlp: expected observations of one axis, found shape {list(shape)}.")
@@ -56,13 +67,24 @@ def _smallest(config: WorldModelConfig, shape: Sequence[int]) -> tuple[int, int]
 
 
 class Convolution(eqx.Module):
-    """A window of 4 x 4 with stride 2, without bias; transposed it doubles the sides."""
+    """Convolution of 4 x 4 pixels at stride 2 without bias; transposed, it doubles the sides."""
 
     kernel: Float[Array, "4 4 in out"]
     transposed: bool = eqx.field(static=True)
 
     @staticmethod
     def create(key: Key[Array, ""], size_in: int, size_out: int, *, transposed: bool) -> "Convolution":
+        """Convolution with a random kernel.
+
+        Args:
+            key: Random key.
+            size_in: Input channels.
+            size_out: Output channels.
+            transposed: Whether it doubles the sides instead of halving them.
+
+        Returns:
+            The layer.
+        """
         area = _KERNEL * _KERNEL
         flat = FAN_AVERAGE.draw(key, area * size_in * size_out) * FAN_AVERAGE.scale(area * size_in, area * size_out)
         return Convolution(flat.reshape(_KERNEL, _KERNEL, size_in, size_out), transposed)
@@ -74,13 +96,24 @@ class Convolution(eqx.Module):
 
 
 class Patch(eqx.Module):
-    """Each square of 2 x 2 pixels through one dense layer without bias; transposed each pixel becomes such a square."""
+    """Dense layer without bias over each square of 2 x 2 pixels; transposed, each pixel becomes such a square."""
 
     kernel: Float[Array, "in out"]
     transposed: bool = eqx.field(static=True)
 
     @staticmethod
     def create(key: Key[Array, ""], size_in: int, size_out: int, *, transposed: bool) -> "Patch":
+        """Layer with a random kernel.
+
+        Args:
+            key: Random key.
+            size_in: Input channels.
+            size_out: Output channels.
+            transposed: Whether it doubles the sides instead of halving them.
+
+        Returns:
+            The layer.
+        """
         sizes = (size_in, 4 * size_out) if transposed else (4 * size_in, size_out)
         return Patch(dense_layers(key, [sizes], initializer=FAN_AVERAGE)[0].kernel, transposed)
 
@@ -109,7 +142,7 @@ def _resizings(
 
 
 class ImageEncoder(eqx.Module):
-    """Halvings with LN and SiLU, then flat."""
+    """Encoder of images: layers that halve the sides, each with LN and SiLU."""
 
     layers: tuple[Resizing, ...]
     norms: tuple[LayerNorm, ...]
@@ -122,7 +155,8 @@ class ImageEncoder(eqx.Module):
 
 
 class ImageDecoder(eqx.Module):
-    """A dense layer to the smallest image, then doublings; LN and SiLU between, nothing after the last but + 0.5."""
+    """Decoder of images: a dense layer to the smallest image, then layers that double the sides, with LN and SiLU
+    between."""
 
     first: Dense
     layers: tuple[Resizing, ...]
@@ -137,7 +171,7 @@ class ImageDecoder(eqx.Module):
 
 
 class VectorEncoder(eqx.Module):
-    """Normed layers on symlog of the vector."""
+    """Encoder of vectors: layer-normalized layers on symlog of the vector."""
 
     layers: tuple[NormedDense, ...]
 
@@ -149,7 +183,7 @@ class VectorEncoder(eqx.Module):
 
 
 class VectorDecoder(eqx.Module):
-    """The vector in symlog space."""
+    """Decoder of vectors, in symlog space."""
 
     network: NormedMLP
 
@@ -162,7 +196,19 @@ Decoder = ImageDecoder | VectorDecoder
 
 
 def make_encoder(key: Key[Array, ""], config: WorldModelConfig, shape: Sequence[int]) -> Encoder:
-    """For observations of `shape`; raises `ConfigError` where the kind does not fit it."""
+    """Encoder with random parameters.
+
+    Args:
+        key: Random key.
+        config: Kind and channels.
+        shape: Shape of an observation: [height, width, channels] of images, [obs] of vectors.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        ConfigError: The kind does not fit the shape.
+    """
     embedding_size(config, shape)
     sizes = [shape[-1], *config.channels]
     if config.encoder == "mlp":
@@ -174,7 +220,16 @@ def make_encoder(key: Key[Array, ""], config: WorldModelConfig, shape: Sequence[
 
 
 def make_decoder(key: Key[Array, ""], config: WorldModelConfig, shape: Sequence[int]) -> Decoder:
-    """The mirror image of the encoder."""
+    """Decoder with random parameters, the mirror image of the encoder.
+
+    Args:
+        key: Random key.
+        config: Kind and channels.
+        shape: Shape of an observation: [height, width, channels] of images, [obs] of vectors.
+
+    Returns:
+        The decoder.
+    """
     if config.encoder == "mlp":
         return VectorDecoder(NormedMLP.create(key, config.features, config.channels[::-1], shape[0]))
     k_first, k_layers = jax.random.split(key)

@@ -1,4 +1,4 @@
-"""The records of the world model."""
+"""Records of the world model: states, posterior states of windows, imagined rollouts."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 
 class Latent(NamedTuple):
-    """A state of the model."""
+    """Latent state of the model."""
 
     deterministic: Float[Array, "*b deter"]
     """h, the recurrent state."""
@@ -21,10 +21,10 @@ class Latent(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """What `observe` makes of a window of B rows and T steps."""
+    """Posterior states of windows, B rows of T steps."""
 
     latent: Latent
-    """Posterior states [B, T, ...]."""
+    """Posterior states, arrays [B, T, ...]."""
     posterior: Float[Array, "b t groups classes"]
     """log q(s_t | h_t, o_t)."""
     prior: Float[Array, "b t groups classes"]
@@ -32,9 +32,9 @@ class Observed(NamedTuple):
 
 
 class Imagined(NamedTuple):
-    """What `imagine` makes from N states: H actions, and the H + 1 states before and after them."""
+    """Imagined rollouts of H steps from N states."""
 
     latent: Latent
-    """States [H + 1, N, ...], the first the one started from."""
+    """States, arrays [H + 1, N, ...], the start first."""
     action: Float[Array, "h n act"]
-    """Action chosen in each state but the last."""
+    """Action in each state but the last."""

@@ -1,7 +1,7 @@
-"""The world model: it reads observations, predicts what actions lead to, and says what that is worth and costs.
+"""World model: encodes observations, predicts the consequences of actions, and their rewards, costs and continuation.
 
 `initial / observe / imagine / loss` (Hafner et al., DreamerV3, 2023, arXiv 2301.04104; with a head for the cost as in
-SafeDreamer, ICLR 2024, arXiv 2307.07176). Everything is array operations and scans; nothing here knows an algorithm.
+SafeDreamer, ICLR 2024, arXiv 2307.07176). All functions are pure and independent of any algorithm.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ Tree = TypeVar("Tree")
 
 
 class WorldModel(eqx.Module):
-    """Encoder, recurrent model, decoder and heads."""
+    """Encoder, recurrent state-space model, decoder and heads."""
 
     encoder: Encoder
     rssm: RSSM
@@ -46,22 +46,37 @@ class WorldModel(eqx.Module):
     """Logit of the probability that the episode does not terminate on arriving in a state."""
 
     def predict_reward(self, features: Float[Array, "*b features"]) -> Float[Array, "*b"]:
-        """Reward received on arriving in a state."""
+        """Predicted reward [*b] on arriving in a state with these features."""
         return two_hot_mean(self.reward(features))
 
     def predict_cost(self, features: Float[Array, "*b features"]) -> Float[Array, "*b"]:
-        """Cost received on arriving in a state."""
+        """Predicted cost [*b] on arriving in a state with these features."""
         return two_hot_mean(self.cost(features))
 
     def predict_continue(self, features: Float[Array, "*b features"]) -> Float[Array, "*b"]:
-        """Probability that the episode goes on from a state."""
+        """Predicted probability [*b] that the episode does not terminate in a state with these features."""
         return jax.nn.sigmoid(self.going_on(features)[..., 0].astype(jnp.float32))
 
 
 def make_world_model(
     key: Key[Array, ""], config: WorldModelConfig, *, shape: Sequence[int], action_dim: int
 ) -> WorldModel:
-    """A fresh model of observations of `shape`. The reward's head starts at 0, the cost's does not."""
+    """World model with random parameters.
+
+    The reward's head starts at 0; the cost's does not.
+
+    Args:
+        key: Random key.
+        config: Sizes.
+        shape: Shape of an observation: [height, width, channels] of images, [obs] of vectors.
+        action_dim: Numbers of an action.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: The encoder does not fit the shape.
+    """
     k_encoder, k_rssm, k_decoder, k_reward, k_cost, k_going_on = jax.random.split(key, 6)
     sizes = (config.features, config.head_hidden)
     return WorldModel(
@@ -75,19 +90,46 @@ def make_world_model(
 
 
 def initial(model: WorldModel, count: int) -> Latent:
-    """The states before anything was seen, [count, ...]."""
+    """Latent states before the first observation.
+
+    Args:
+        model: World model.
+        count: Number of states n.
+
+    Returns:
+        States, arrays [n, ...].
+    """
     return model.rssm.initial(count)
 
 
 def observe(model: WorldModel, frames: Frames, key: Key[Array, ""], *, encoded_at_once: int | None = None) -> Observed:
-    """Posterior states of windows [B, T, ...]; `encoded_at_once` as of `encode`."""
+    """Posterior states of windows.
+
+    Args:
+        model: World model.
+        frames: Windows of B rows and T steps.
+        key: Random key.
+        encoded_at_once: Frames whose activations are in memory together, as of `encode`; None: all.
+
+    Returns:
+        Posterior states, posterior and prior, arrays [B, T, ...].
+    """
     embedding = encode(model.encoder, frames.observation, at_once=encoded_at_once)
     return model.rssm.observe(embedding, frames.action, frames.is_first, key)
 
 
 def encode(encoder: Encoder, observation: Array, *, at_once: int | None) -> Float[Array, "b t size"]:
-    """Embeddings of windows [B, T, ...]. `at_once`: frames, at least one window's, whose activations are in memory
-    together, for what needs no gradient; None: all."""
+    """Embeddings of the observations in windows.
+
+    Args:
+        encoder: Encoder.
+        observation: Observations [B, T, ...].
+        at_once: Frames whose activations are in memory together, at least those of one window, for callers that need no
+            gradient; None: all.
+
+    Returns:
+        Embeddings [B, T, size].
+    """
     rows, length = observation.shape[:2]
     if at_once is not None and rows * length > at_once:
         return jax.lax.map(encoder, observation, batch_size=max(1, at_once // length))
@@ -102,7 +144,19 @@ def observe_step(
     is_first: Bool[Array, " n"],
     key: Key[Array, ""],
 ) -> Latent:
-    """The posterior states after one step of n environments: `action` led from `latent` to `observation`."""
+    """Posterior states after one step of n environments.
+
+    Args:
+        model: World model.
+        latent: States before the step, arrays [n, ...].
+        action: Actions [n, act] that led from `latent` to `observation`.
+        observation: Observations [n, ...] after the step.
+        is_first: Whether an episode begins with the observation [n]; state and action before it are ignored.
+        key: Random key.
+
+    Returns:
+        States, arrays [n, ...].
+    """
     rssm = model.rssm
     first = rssm.initial(is_first.shape[0])
     latent = jax.tree.map(lambda new, old: jnp.where(is_first[:, None], new, old), first, latent)
@@ -119,9 +173,19 @@ def imagine(
     *,
     horizon: int,
 ) -> Imagined:
-    """`horizon` steps of the prior from the states `start` [N, ...]; `act(features, key)` chooses the actions.
+    """Imagined rollouts under a policy, by the prior.
 
-    Gradients go through states and actions; stop them in `start` and in `act`'s input where they should not.
+    Gradients pass through states and actions. Stop them in `start` and in the input of `act` where they should not.
+
+    Args:
+        model: World model.
+        start: Initial states, arrays [N, ...].
+        act: (features [N, features], key) -> actions [N, act].
+        key: Random key.
+        horizon: Steps H.
+
+    Returns:
+        States [H + 1, N, ...] and actions [H, N, act].
     """
     rssm, count = model.rssm, start.deterministic.shape[0]
     k_act, k_noise = jax.random.split(key)
@@ -139,7 +203,17 @@ def imagine(
 
 
 def imagine_actions(model: WorldModel, start: Latent, action: Float[Array, "h n act"], key: Key[Array, ""]) -> Imagined:
-    """The prior's steps from the states `start` [N, ...] under sequences of actions that were chosen before."""
+    """Imagined rollouts under given actions, by the prior.
+
+    Args:
+        model: World model.
+        start: Initial states, arrays [N, ...].
+        action: Actions [H, N, act].
+        key: Random key.
+
+    Returns:
+        States [H + 1, N, ...] and the actions.
+    """
     rssm = model.rssm
     gumbel = jax.random.gumbel(key, (*action.shape[:2], rssm.groups, rssm.classes))
 
@@ -154,9 +228,18 @@ def imagine_actions(model: WorldModel, start: Latent, action: Float[Array, "h n 
 def loss(
     model: WorldModel, frames: Frames, key: Key[Array, ""], *, config: WorldModelConfig
 ) -> tuple[Float[Array, ""], tuple[Metrics, Latent]]:
-    """What the model is trained on: mean over all steps of the weighted losses; also metrics and the posterior states.
+    """Training loss of the model: weighted losses, averaged over all steps (DreamerV3, 2023, equation 5).
 
-    The KL is that summed over all variables of a step; free nats apply to the sum (DreamerV3, equation 5).
+    The KL divergence of a step is summed over all variables, and free nats apply to the sum.
+
+    Args:
+        model: World model.
+        frames: Windows of B rows and T steps.
+        key: Random key.
+        config: Weights of the losses.
+
+    Returns:
+        (loss, (metrics `model/...`, posterior states [B, T, ...])).
     """
     model = in_precision(model, config)
     seen = observe(model, frames, key)
@@ -198,14 +281,33 @@ def optimizer(config: WorldModelConfig) -> optax.GradientTransformation:
 def update(
     model: WorldModel, state: optax.OptState, frames: Frames, key: Key[Array, ""], *, config: WorldModelConfig
 ) -> tuple[WorldModel, optax.OptState, Metrics, Latent]:
-    """One step down `loss`; also the posterior states [B, T, ...] that it went through."""
+    """One gradient step on `loss`.
+
+    Args:
+        model: World model.
+        state: Optimizer state.
+        frames: Windows of B rows and T steps.
+        key: Random key.
+        config: Weights of the losses, and the optimizer.
+
+    Returns:
+        (new model, new optimizer state, metrics `model/...`, posterior states [B, T, ...] before the step).
+    """
     gradient, (metrics, latent) = jax.grad(loss, has_aux=True)(model, frames, key, config=config)
     model, state = apply_gradient(optimizer(config), gradient, state, model)
     return model, state, metrics, latent
 
 
 def in_precision(tree: Tree, config: WorldModelConfig) -> Tree:
-    """The parameters in the numbers that activations are computed in."""
+    """Parameters in the floating-point type of activations.
+
+    Args:
+        tree: World model or other tree of arrays.
+        config: Its `compute` names the type.
+
+    Returns:
+        Tree of equal structure.
+    """
     if config.compute == "float32":
         return tree
     kind = jnp.bfloat16

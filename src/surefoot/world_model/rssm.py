@@ -1,8 +1,8 @@
-"""The recurrent state-space model (Hafner et al., 2019; DreamerV3, 2023, section 3 of its appendix).
+"""Recurrent state-space model (Hafner et al., 2019; DreamerV3, 2023, section 3 of its appendix).
 
-h_t = f(h_{t-1}, s_{t-1}, a_{t-1}) is deterministic; s_t is drawn from the prior p(s_t | h_t) where the model imagines
-and from the posterior q(s_t | h_t, o_t) where it observes. What does not depend on the step before is computed for a
-whole window at once, outside the scan: the embeddings' and the actions' share of the layers, and the prior.
+h_t = f(h_{t-1}, s_{t-1}, a_{t-1}) is deterministic. s_t is drawn from the prior p(s_t | h_t) where the model imagines,
+and from the posterior q(s_t | h_t, o_t) where it observes. What does not depend on the previous step is computed for a
+whole window at once, outside the scan: the shares of embeddings and actions in the layers, and the prior.
 """
 
 import equinox as eqx
@@ -19,13 +19,14 @@ from surefoot.world_model.latent import Latent, Observed
 
 
 class RSSM(eqx.Module):
-    """Layers of the model; kernels that act on several inputs are kept apart, one for each."""
+    """Layers of the model; a kernel that acts on several inputs is kept in parts, one for each."""
 
     first: Float[Array, " deter"]
-    """tanh of it is the first h."""
+    """The initial h is tanh of it."""
     random_kernel: Float[Array, "random hidden"]
-    """SiLU(LN(W [s, a])): W's share of s, and of a."""
+    """Share of s in SiLU(LN(W [s, a]))."""
     action_kernel: Float[Array, "act hidden"]
+    """Share of a."""
     input_norm: LayerNorm
     gates_kernel: Float[Array, "in gates"]
     """The GRU's product W [h, x], for reset, candidate and update."""
@@ -33,8 +34,9 @@ class RSSM(eqx.Module):
     prior_hidden: NormedDense
     prior_out: Dense
     state_kernel: Float[Array, "deter hidden"]
-    """SiLU(LN(W [h, embedding])) of the posterior: W's share of h, and of the embedding."""
+    """Share of h in SiLU(LN(W [h, embedding])) of the posterior."""
     embedding_kernel: Float[Array, "size hidden"]
+    """Share of the embedding."""
     posterior_norm: LayerNorm
     posterior_out: Dense
     groups: int = eqx.field(static=True)
@@ -43,7 +45,17 @@ class RSSM(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], config: WorldModelConfig, *, embedding: int, action_dim: int) -> "RSSM":
-        """Kernels of a layer on several inputs have the scale of the whole layer."""
+        """Model with random parameters; the parts of a kernel have the scale of the whole layer.
+
+        Args:
+            key: Random key.
+            config: Sizes.
+            embedding: Numbers of an embedding.
+            action_dim: Numbers of an action.
+
+        Returns:
+            The model.
+        """
         deter, hidden, random = config.deterministic, config.hidden, config.random
         sizes = [
             (random + action_dim, hidden), (deter + hidden, 3 * deter), (deter, hidden), (hidden, random),
@@ -71,12 +83,20 @@ class RSSM(eqx.Module):
     # --- parts of a step ---
 
     def initial(self, count: int) -> Latent:
-        """The learned first state: h = tanh(first), s = the prior's mode there."""
+        """Learned initial states [count, ...]: h = tanh(first), s = the mode of the prior at h."""
         h = jnp.broadcast_to(jnp.tanh(self.first), (count, self.first.shape[0]))
         return jax.lax.stop_gradient(self.draw(h, self.prior(h), None))._replace(deterministic=h)
 
     def advance(self, latent: Latent, action_part: Float[Array, "n hidden"]) -> Float[Array, "n deter"]:
-        """h after `latent` and an action, of which `action_part` is the share in the first layer."""
+        """Recurrent state h after an action.
+
+        Args:
+            latent: States before the action, arrays [n, ...].
+            action_part: Share of the action in the first layer [n, hidden].
+
+        Returns:
+            h [n, deter].
+        """
         x = jax.nn.silu(self.input_norm(matmul(latent.random, self.random_kernel) + action_part))
         product = self.gates_norm(matmul(jnp.concatenate([latent.deterministic, x], -1), self.gates_kernel))
         reset, candidate, update = jnp.split(product, 3, axis=-1)
@@ -85,23 +105,31 @@ class RSSM(eqx.Module):
         return update * candidate + (1.0 - update) * latent.deterministic
 
     def action_part(self, action: Float[Array, "*b act"]) -> Float[Array, "*b hidden"]:
-        """The share of actions in the first layer; numbers beyond [-1, 1] are scaled back to its border."""
+        """Share of actions in the first layer; numbers beyond [-1, 1] are scaled back to its border."""
         bounded = action / jnp.maximum(1.0, jnp.abs(action))
         return matmul(bounded.astype(self.action_kernel.dtype), self.action_kernel)
 
     def prior(self, h: Float[Array, "*b deter"]) -> Float[Array, "*b groups classes"]:
-        """log p(s | h)."""
+        """Log-probabilities log p(s | h) [*b, groups, classes]."""
         return self._distribution(self.prior_out(self.prior_hidden(h)))
 
     def posterior(
         self, h: Float[Array, "n deter"], embedding_part: Float[Array, "n hidden"]
     ) -> Float[Array, "n groups classes"]:
-        """log q(s | h, o), where `embedding_part` is the share of o's embedding in the first layer."""
+        """Log-probabilities log q(s | h, o).
+
+        Args:
+            h: Recurrent states [n, deter].
+            embedding_part: Share of the observation's embedding in the first layer [n, hidden].
+
+        Returns:
+            Log-probabilities [n, groups, classes].
+        """
         product = matmul(h, self.state_kernel) + embedding_part
         return self._distribution(self.posterior_out(jax.nn.silu(self.posterior_norm(product))))
 
     def embedding_part(self, embedding: Float[Array, "*b size"]) -> Float[Array, "*b hidden"]:
-        """The share of embeddings in the posterior's first layer."""
+        """Share of embeddings in the posterior's first layer."""
         return matmul(embedding, self.embedding_kernel)
 
     # --- whole windows ---
@@ -113,7 +141,17 @@ class RSSM(eqx.Module):
         is_first: Bool[Array, "b t"],
         key: Key[Array, ""],
     ) -> Observed:
-        """Posterior states of a window; each row starts afresh at its first step and wherever `is_first` is set."""
+        """Posterior states of windows; a row starts afresh at its first step and wherever `is_first` is set.
+
+        Args:
+            embedding: Embeddings [B, T, size].
+            action: Action of each step [B, T, act], which leads to the next one.
+            is_first: Whether an episode begins with a step [B, T].
+            key: Random key.
+
+        Returns:
+            Posterior states, posterior and prior, arrays [B, T, ...].
+        """
         rows, length = is_first.shape
         before = jnp.concatenate([jnp.zeros_like(action[:, :1]), action[:, :-1]], 1)
         starts = is_first.at[:, 0].set(True)
@@ -137,7 +175,16 @@ class RSSM(eqx.Module):
     def imagine_step(
         self, latent: Latent, action: Float[Array, "n act"], gumbel: Float[Array, "n groups classes"]
     ) -> Latent:
-        """The state after an action, drawn from the prior by Gumbel noise."""
+        """States after an action, drawn from the prior.
+
+        Args:
+            latent: States before the action, arrays [n, ...].
+            action: Actions [n, act].
+            gumbel: Gumbel noise [n, groups, classes].
+
+        Returns:
+            States, arrays [n, ...].
+        """
         h = self.advance(latent, self.action_part(action))
         return self.draw(h, self.prior(h), gumbel)
 
@@ -147,7 +194,16 @@ class RSSM(eqx.Module):
         distribution: Float[Array, "n groups classes"],
         gumbel: Float[Array, "n groups classes"] | None,
     ) -> Latent:
-        """The state [h, s] with s drawn by Gumbel noise, or the most likely s without."""
+        """State [h, s] with s drawn by Gumbel noise.
+
+        Args:
+            h: Recurrent states [n, deter].
+            distribution: Log-probabilities of s [n, groups, classes].
+            gumbel: Gumbel noise [n, groups, classes]; None: the most likely s.
+
+        Returns:
+            States, arrays [n, ...].
+        """
         return Latent(h, self._flat(sample(distribution, gumbel)).astype(h.dtype))
 
     def _distribution(self, logits: Float[Array, "*b random"]) -> Float[Array, "*b groups classes"]:
@@ -159,5 +215,5 @@ class RSSM(eqx.Module):
 
 
 def _swap(values: Array) -> Array:
-    """Batch and time change places."""
+    """Array with batch and time exchanged."""
     return jnp.swapaxes(values, 0, 1)
