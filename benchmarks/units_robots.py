@@ -13,6 +13,7 @@ results/units_robots (FISOR), or the folder of --out.
 
 import argparse
 import time
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,7 +71,7 @@ class InOtherUnits(NamedTuple):
 def learned_from(name: str, dataset: Dataset, kind: str) -> tuple[Any, Any, Task, np.ndarray]:
     """An algorithm and its data in a row's units, the row's task, and what observations are multiplied by."""
     log, task, unit = in_units(dataset, get_task(dataset.task), kind, column=0)
-    algorithm = presets.build(name, task)
+    algorithm = presets.build(name, replace(task, presets=presets.OWN))  # as for a task file
     return algorithm, algorithm.prepare(log, task), task, unit
 
 

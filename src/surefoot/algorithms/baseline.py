@@ -6,7 +6,7 @@ The methods stand as their papers mean them. What OSRL's public code does otherw
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from surefoot import data
+from surefoot.algorithms.standardize import MeasuresScales, seen_by
 from surefoot.constraints import (
     ErrorPIDState,
     LimitConfig,
@@ -42,7 +43,7 @@ from surefoot.nn.offline import (
 )
 from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import Task
-from surefoot.types import DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
+from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
 LAGRANGIAN_GAINS = PIDGains(proportional=0.1, integral=0.003, derivative=0.001, smoothing=0.0, most=20.0)
 """OSRL's, of costs in units of the discounted sum, with an upper bound."""
@@ -78,6 +79,9 @@ class BaselineConfig(Ranged):
     only termination ends both."""
     reference_code: bool = False
     """Do what OSRL's code does where the paper means something else."""
+    standardize: bool = field(default=False, metadata={BEFORE: False})
+    """Networks see observations less their mean and divided by their standard deviation, and rewards are divided by
+    theirs, so that units do not matter: both are measured on the training data and kept in the state."""
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -85,7 +89,7 @@ class BaselineConfig(Ranged):
         return (Phase("joint", self.updates, self.batch_size),)
 
 
-class LimitedInTraining(Ranged, ABC):
+class LimitedInTraining(Ranged, MeasuresScales, ABC):
     """Base of methods that are trained for one limit on the cost of an episode."""
 
     limit: LimitConfig
@@ -123,7 +127,8 @@ class LimitedInTraining(Ranged, ABC):
         """Q_c [n] of one draw of the policy's actions: discounted cost to come, in units of the cost."""
         policy = self.policy(state)
         _, action = policy.act(policy.initial(len(observation)), PolicyInputs(observation), jax.random.key(0))
-        return reduced(critic_values(state.critics.cost.network, observation, action), self.training.cost_reduction)
+        seen = seen_by(state.scales, observation)
+        return reduced(critic_values(state.critics.cost.network, seen, action), self.training.cost_reduction)
 
 
 def continues(batch: Transition, training: BaselineConfig) -> tuple[Float[Array, " b"], Float[Array, " b"]]:

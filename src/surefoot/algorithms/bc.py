@@ -8,12 +8,18 @@ diffusion policy is that of Wang et al. (2023, arXiv 2208.06193) without its Q t
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from surefoot import data
+from surefoot.algorithms.standardize import (
+    ObservationScale,
+    observation_scale,
+    standardized_by,
+    unit_observation_scale,
+)
 from surefoot.data import Dataset
 from surefoot.diffusion.policy import (
     DiffusionPolicyConfig,
@@ -28,6 +34,26 @@ from surefoot.protocols import Inputs
 from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import Task
 from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
+
+
+class StandardizedState(NamedTuple):
+    """The state of an imitating network that sees standardized observations."""
+
+    inner: DiffusionPolicyState | Trained
+    scale: ObservationScale
+
+
+BCState = DiffusionPolicyState | Trained | StandardizedState
+
+
+def with_scale(inner: DiffusionPolicyState | Trained, spec: DataSpec, *, standardize: bool) -> BCState:
+    """The state with a scale that is still to be measured, where observations are to be standardized."""
+    return StandardizedState(inner, unit_observation_scale(spec.observation_dim)) if standardize else inner
+
+
+def parts_of(state: BCState) -> tuple[DiffusionPolicyState | Trained, ObservationScale | None]:
+    """The network's state, and the scale of its observations; None: they are seen as they are."""
+    return (state.inner, state.scale) if isinstance(state, StandardizedState) else (state, None)
 
 
 @dataclass(frozen=True)
@@ -52,6 +78,9 @@ class BC(Ranged):
     """Units of the hidden layers of the deterministic actor."""
     learning_rate: Annotated[float, Range("(0, inf)")] = field(default=1e-3, metadata={BEFORE: 1e-3})
     """Of Adam for the deterministic actor."""
+    standardize: bool = field(default=False, metadata={BEFORE: False})
+    """The network sees observations less their mean and divided by their standard deviation, measured on the training
+    data and kept in the state, so that units do not matter."""
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Wang et al., ICLR 2023, arXiv 2208.06193, without its Q term"
@@ -76,9 +105,18 @@ class BC(Ranged):
         """The only phase, `policy`."""
         return (Phase("policy", self.policy_updates, self.policy_batch_size),)
 
+    @property
+    def calibrated_phases(self) -> tuple[str, ...]:
+        """The only phase, where observations are standardized."""
+        return ("policy",) if self.standardize else ()
+
+    def calibrate(self, state: StandardizedState, data: Transition, *, phase: str) -> StandardizedState:
+        """The state with the scale of the observations of `data`."""
+        return state._replace(scale=observation_scale(data.observation))
+
     # --- init, update, policy ---
 
-    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> DiffusionPolicyState | Trained:
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> BCState:
         """Fresh networks: a diffusion policy, or a deterministic actor.
 
         Args:
@@ -90,13 +128,12 @@ class BC(Ranged):
             The state before the first update.
         """
         if self.policy_network == "diffusion":
-            return init_policy(spec, key, config=self.diffusion)
+            return with_scale(init_policy(spec, key, config=self.diffusion), spec, standardize=self.standardize)
         actor = DeterministicActor.create(key, spec.observation_dim, self.hidden, spec.action_dim)
-        return start_training(actor, self.learning_rate, with_target=False)
+        inner = start_training(actor, self.learning_rate, with_target=False)
+        return with_scale(inner, spec, standardize=self.standardize)
 
-    def update(
-        self, state: DiffusionPolicyState | Trained, batch: Transition, key: Key[Array, ""], *, phase: str
-    ) -> tuple[DiffusionPolicyState | Trained, Metrics]:
+    def update(self, state: BCState, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[BCState, Metrics]:
         """One gradient step of noise prediction, or of the deterministic actor's regression.
 
         Args:
@@ -109,6 +146,10 @@ class BC(Ranged):
             `(state, metrics)`: `policy/loss`, and for a diffusion policy `policy/noise_error`, the unweighted squared
             error.
         """
+        if isinstance(state, StandardizedState):
+            seen = batch._replace(observation=standardized_by(state.scale, batch.observation))
+            moved, metrics = self.update(state.inner, seen, key, phase=phase)
+            return StandardizedState(parts_of(moved)[0], state.scale), metrics
         if isinstance(state, DiffusionPolicyState):
             weights = jnp.ones_like(batch.reward)
             return update_policy(state, batch.observation, batch.action, weights, key, config=self.diffusion)
@@ -119,17 +160,19 @@ class BC(Ranged):
         moved, (value, _) = descend(state, loss, learning_rate=self.learning_rate)
         return moved, {"policy/loss": value}
 
-    def sample_weights(self, state: DiffusionPolicyState | Trained, data: Transition, *, phase: str) -> None:
+    def sample_weights(self, state: BCState, data: Transition, *, phase: str) -> None:
         """None: every transition is drawn with the same probability."""
         return None
 
-    def policy(self, state: DiffusionPolicyState | Trained) -> Policy:
+    def policy(self, state: BCState) -> Policy:
         """Policy that executes one sample of the averaged denoiser, or the deterministic actor's output."""
+        inner, scale = parts_of(state)
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
-            if not isinstance(state, DiffusionPolicyState):
-                return carry, state.network(inputs.observation)
-            actions = propose(state.network_ema, inputs.observation, key, num_candidates=1, config=self.diffusion)
+            seen = standardized_by(scale, inputs.observation)
+            if not isinstance(inner, DiffusionPolicyState):
+                return carry, inner.network(seen)
+            actions = propose(inner.network_ema, seen, key, num_candidates=1, config=self.diffusion)
             return carry, actions[:, 0]
 
         return Policy(initial=lambda n: None, act=act)

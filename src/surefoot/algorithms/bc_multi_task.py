@@ -12,7 +12,8 @@ from typing import Annotated, Any, ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from surefoot.algorithms.bc import BC
+from surefoot.algorithms.bc import BC, StandardizedState, parts_of, with_scale
+from surefoot.algorithms.standardize import standardized_by
 from surefoot.data import Dataset
 from surefoot.protocols import Inputs
 from surefoot.ranges import Range, Relations, check_fields
@@ -54,6 +55,20 @@ class MultiTaskBC:
         return self.cloning.phases
 
     @property
+    def calibrated_phases(self) -> tuple[str, ...]:
+        """The only phase, where observations are standardized."""
+        return self.cloning.calibrated_phases
+
+    def calibrate(self, state: StandardizedState, data: Transition, *, phase: str) -> StandardizedState:
+        """The state with the scale of the observations of `data`, costs apart."""
+        return self.cloning.calibrate(state, data, phase=phase)
+
+    @property
+    def _imitation(self) -> BC:
+        """What imitates, given inputs that are standardized here."""
+        return replace(self.cloning, standardize=False)
+
+    @property
     def budget_discount(self) -> float:
         """1: budgets are undiscounted costs."""
         return 1.0
@@ -71,7 +86,8 @@ class MultiTaskBC:
         Returns:
             The state before the first update.
         """
-        return self.cloning.init(replace(spec, observation_dim=spec.observation_dim + 1), key)
+        inner = self._imitation.init(replace(spec, observation_dim=spec.observation_dim + 1), key)
+        return with_scale(parts_of(inner)[0], spec, standardize=self.cloning.standardize)
 
     def update(self, state: Any, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
         """One gradient step of imitation, conditioned on the costs of the episodes.
@@ -85,9 +101,10 @@ class MultiTaskBC:
         Returns:
             (state, metrics) as of `BC.update`.
         """
-        observation = conditioned(batch.observation, batch.episode_cost, self.cost_unit)
-        batch = batch._replace(observation=observation)
-        return self.cloning.update(state, batch, key, phase=phase)
+        inner, scale = parts_of(state)
+        observation = conditioned(standardized_by(scale, batch.observation), batch.episode_cost, self.cost_unit)
+        moved, metrics = self._imitation.update(inner, batch._replace(observation=observation), key, phase=phase)
+        return (moved if scale is None else StandardizedState(parts_of(moved)[0], scale)), metrics
 
     def sample_weights(self, state: Any, data: Transition, *, phase: str) -> Float[Array, " n"]:
         """Weights [n]: 1 for transitions of finished episodes, 0 for others, whose cost is not known."""
@@ -95,14 +112,16 @@ class MultiTaskBC:
 
     def policy(self, state: Any) -> Policy:
         """Policy that imitates episodes whose cost is the budget of the episode's first step."""
-        inner = self.cloning.policy(state)
+        network, scale = parts_of(state)
+        inner = self._imitation.policy(network)
 
         def act(
             limit: Float[Array, " n"], inputs: PolicyInputs, key: Key[Array, ""]
         ) -> tuple[Any, Float[Array, "n act"]]:
             assert inputs.remaining_budget is not None
             limit = jnp.where(jnp.isnan(limit), inputs.remaining_budget, limit)
-            observation = conditioned(inputs.observation, jnp.clip(limit, 0.0, 1e6), self.cost_unit)
+            seen = standardized_by(scale, inputs.observation)
+            observation = conditioned(seen, jnp.clip(limit, 0.0, 1e6), self.cost_unit)
             _, action = inner.act(None, inputs._replace(observation=observation), key)
             return limit, action
 

@@ -32,6 +32,7 @@ from surefoot.algorithms.baseline import (
     step_vae,
     values_of,
 )
+from surefoot.algorithms.standardize import InputScales, seen_by, standardized_batch
 from surefoot.constraints import ErrorPIDState, LimitConfig, PIDGains, PIDState
 from surefoot.nn import ActionVAE, DeterministicActor, VAEConfig
 from surefoot.nn.offline import (
@@ -93,6 +94,7 @@ class BCQLag(LimitedInTraining):
             init_critics(spec, k_critics, self.training, groups=2),
             start_training(vae, self.vae.learning_rate, with_target=False),
             init_multiplier(self.training),
+            self.first_scales(spec),
         )
 
     def update(
@@ -109,7 +111,7 @@ class BCQLag(LimitedInTraining):
         Returns:
             (state, metrics), as of `step`.
         """
-        latent_dim = state.vae.network.latent_dim
+        batch, latent_dim = standardized_batch(state.scales, batch), state.vae.network.latent_dim
         return step(state, batch, draw_noise(key, len(batch.reward), latent_dim, self.num_candidates), self)
 
     def policy(self, state: "BCQLagState") -> Policy:
@@ -117,12 +119,13 @@ class BCQLag(LimitedInTraining):
         vae, count = state.vae.network, 1 if self.training.reference_code else self.num_candidates
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
-            shape = (count, len(inputs.observation), vae.latent_dim)
+            seen = seen_by(state.scales, inputs.observation)
+            shape = (count, len(seen), vae.latent_dim)
             latent = clipped_latent(jax.random.normal(key, shape))
-            candidates = candidates_of(vae, state.actor.network, inputs.observation, latent, self)
+            candidates = candidates_of(vae, state.actor.network, seen, latent, self)
             if self.training.reference_code:  # one random candidate
                 return carry, candidates[0]
-            cost, value = values_of(state.critics, inputs.observation, candidates, self.training.cost_reduction)
+            cost, value = values_of(state.critics, seen, candidates, self.training.cost_reduction)
             return carry, choose_within_limit(value, cost, candidates, limit=self.threshold)
 
         return Policy(initial=lambda n: None, act=act)
@@ -140,7 +143,7 @@ class BCQLag(LimitedInTraining):
         Returns:
             Q, [n], in units of the scaled rewards.
         """
-        return values_of(state.critics, observation, action, self.training.cost_reduction)[1]
+        return values_of(state.critics, seen_by(state.scales, observation), action, self.training.cost_reduction)[1]
 
 
 class BCQLagState(NamedTuple):
@@ -150,6 +153,7 @@ class BCQLagState(NamedTuple):
     critics: RewardAndCost
     vae: Trained
     multiplier: PIDState | ErrorPIDState
+    scales: InputScales | None = None
 
 
 class BCQNoise(NamedTuple):
@@ -239,7 +243,7 @@ def step(state: BCQLagState, batch: Transition, noise: BCQNoise, config: BCQLag)
     actor, (_, (multiplier, actor_metrics)) = descend(state.actor, loss, learning_rate=training.actor_learning_rate)
     rate = training.target_rate
     critics = RewardAndCost(*(follow(one, rate=rate) for one in critics))
-    moved = BCQLagState(follow(actor, rate=rate), critics, vae, multiplier)
+    moved = BCQLagState(follow(actor, rate=rate), critics, vae, multiplier, state.scales)
     return moved, metrics | critic_metrics | actor_metrics
 
 

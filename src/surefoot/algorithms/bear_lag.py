@@ -32,6 +32,7 @@ from surefoot.algorithms.baseline import (
     step_vae,
     values_of,
 )
+from surefoot.algorithms.standardize import InputScales, seen_by, standardized_batch
 from surefoot.constraints import (
     ErrorPIDState,
     ExponentialConfig,
@@ -118,6 +119,7 @@ class BEARLag(LimitedInTraining):
             multiplier=init_multiplier(self.training),
             log_alpha=jnp.zeros(()),
             updates=jnp.zeros(()),
+            scales=self.first_scales(spec),
         )
 
     def update(
@@ -134,13 +136,14 @@ class BEARLag(LimitedInTraining):
         Returns:
             (state, metrics), as of `step`.
         """
+        batch = standardized_batch(state.scales, batch)
         return step(state, batch, draw_noise(key, batch.action, state.vae.network.latent_dim, self), self)
 
     def policy(self, state: "BEARLagState") -> Policy:
         """Policy that executes the squashed mean of the actor."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
-            return carry, jnp.tanh(state.actor.network(inputs.observation).mean)
+            return carry, jnp.tanh(state.actor.network(seen_by(state.scales, inputs.observation)).mean)
 
         return Policy(initial=lambda n: None, act=act)
 
@@ -157,7 +160,7 @@ class BEARLag(LimitedInTraining):
         Returns:
             Q, [n], in units of the scaled rewards.
         """
-        return values_of(state.critics, observation, action, self.training.cost_reduction)[1]
+        return values_of(state.critics, seen_by(state.scales, observation), action, self.training.cost_reduction)[1]
 
 
 class BEARLagState(NamedTuple):
@@ -171,6 +174,7 @@ class BEARLagState(NamedTuple):
     log_alpha: Float[Array, ""]
     """Logarithm of the discrepancy's multiplier."""
     updates: Float[Array, ""]
+    scales: InputScales | None = None
 
 
 class BEARNoise(NamedTuple):
@@ -244,7 +248,9 @@ def step(state: BEARLagState, batch: Transition, noise: BEARNoise, config: BEARL
     log_alpha = exponential_update(state.log_alpha, discrepancy - config.support.threshold, config=config.alpha)
     rate = training.target_rate
     critics = RewardAndCost(*(follow(one, rate=rate) for one in critics))
-    moved = BEARLagState(follow(actor, rate=rate), critics, vae, multiplier, log_alpha, state.updates + 1.0)
+    moved = BEARLagState(
+        follow(actor, rate=rate), critics, vae, multiplier, log_alpha, state.updates + 1.0, state.scales
+    )
     return moved, metrics | critic_metrics | actor_metrics | {"actor/alpha": jnp.exp(log_alpha)}
 
 

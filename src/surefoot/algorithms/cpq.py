@@ -30,6 +30,7 @@ from surefoot.algorithms.baseline import (
     step_regression,
     step_vae,
 )
+from surefoot.algorithms.standardize import InputScales, seen_by, standardized_batch
 from surefoot.constraints import ExponentialConfig, LimitConfig, exponential_update
 from surefoot.nn import MLP, ActionVAE, SquashedGaussianActor, VAEConfig
 from surefoot.nn.offline import (
@@ -87,20 +88,21 @@ class CPQ(LimitedInTraining):
             init_critics(spec, k_critics, self.training),
             start_training(vae, self.vae.learning_rate, with_target=False),
             jnp.zeros(()),
+            self.first_scales(spec),
         )
 
     def update(
         self, state: "CPQState", batch: Transition, key: Key[Array, ""], *, phase: str
     ) -> tuple["CPQState", Metrics]:
         """One update of every network on the batch, in the phase `joint`; returns (state, metrics) as of `step`."""
-        latent_dim = state.vae.network.latent_dim
+        batch, latent_dim = standardized_batch(state.scales, batch), state.vae.network.latent_dim
         return step(state, batch, draw_noise(key, batch.action, latent_dim, self.num_actions), self)
 
     def policy(self, state: "CPQState") -> Policy:
         """Policy that executes the squashed mean of the actor."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
-            return carry, jnp.tanh(state.actor.network(inputs.observation).mean)
+            return carry, jnp.tanh(state.actor.network(seen_by(state.scales, inputs.observation)).mean)
 
         return Policy(initial=lambda n: None, act=act)
 
@@ -108,7 +110,7 @@ class CPQ(LimitedInTraining):
         self, state: "CPQState", observation: Float[Array, "n obs"], action: Float[Array, "n act"]
     ) -> Float[Array, " n"]:
         """Q of actions [n], the smallest of the ensemble, in units of the scaled rewards."""
-        return reduced(critic_values(state.critics.reward.network, observation, action), "min")
+        return reduced(critic_values(state.critics.reward.network, seen_by(state.scales, observation), action), "min")
 
 
 class CPQState(NamedTuple):
@@ -118,6 +120,7 @@ class CPQState(NamedTuple):
     critics: RewardAndCost
     vae: Trained
     log_alpha: Float[Array, ""]
+    scales: InputScales | None = None
 
 
 class CPQNoise(NamedTuple):
@@ -170,9 +173,8 @@ def step(state: CPQState, batch: Transition, noise: CPQNoise, config: CPQ) -> tu
 
     actor, (_, actor_metrics) = descend(state.actor, loss, learning_rate=config.training.actor_learning_rate)
     rate = config.training.target_rate
-    moved = CPQState(
-        follow(actor, rate=rate), RewardAndCost(*(follow(one, rate=rate) for one in critics)), vae, log_alpha
-    )
+    critics = RewardAndCost(*(follow(one, rate=rate) for one in critics))
+    moved = CPQState(follow(actor, rate=rate), critics, vae, log_alpha, state.scales)
     return moved, metrics | reward_metrics | cost_metrics | actor_metrics
 
 

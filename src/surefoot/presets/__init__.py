@@ -7,7 +7,7 @@ from typing import Any
 from surefoot.algorithms import algorithm_class
 from surefoot.errors import check_name
 from surefoot.hyperparameters import change
-from surefoot.presets.baselines import BCQ_LAG_PRESETS, BEAR_LAG_PRESETS, CPQ_PRESETS
+from surefoot.presets.baselines import BCQ_LAG_PRESETS, BEAR_LAG_PRESETS, CPQ_PRESETS, standardized
 from surefoot.presets.bc import BC_PRESETS, MULTI_TASK_PRESETS
 from surefoot.presets.bcrl import BCRL_PRESETS
 from surefoot.presets.cdt import CDT_PRESETS
@@ -44,8 +44,9 @@ DEFAULT_PRESET = "small"
 """Minutes on two CPU cores."""
 
 
-COSTS, VECTORS = "costs", "vectors"
-"""Rows of tasks whose data know costs but no signal h, and of those whose observations are no images."""
+COSTS, VECTORS, OWN = "costs", "vectors", "own"
+"""Rows of tasks whose data know costs but no signal h, of those whose observations are no images, and of those of task
+files, whose units nobody chose for learning."""
 
 _Presets = dict[str, dict[str, Any]]
 TASK_PRESETS: dict[tuple[str, str], _Presets] = {
@@ -55,6 +56,8 @@ TASK_PRESETS: dict[tuple[str, str], _Presets] = {
         (algorithm, VECTORS): {name: for_vectors(changes) for name, changes in PRESETS[algorithm].items()}
         for algorithm in ("fosp", "safedreamer")
     },
+    **{(algorithm, OWN): standardized(PRESETS[algorithm]) for algorithm in ("bc", "bc_multi_task", "cdt")},
+    **{(algorithm, OWN): standardized(PRESETS[algorithm], reward_scale=1.0) for algorithm in TRAINED_FOR_A_LIMIT},
     **{(algorithm, "cameras"): presets for algorithm, presets in VISION_PRESETS.items()},
     **{(algorithm, "pixels 32"): presets for algorithm, presets in PIXELS_PRESETS.items()},
     **{
@@ -63,14 +66,15 @@ TASK_PRESETS: dict[tuple[str, str], _Presets] = {
     },
     **{("trebi", task): presets for task, presets in TREBI_TASK_PRESETS.items()},
 }
-"""(algorithm, row) -> presets that take the place of those of the same names. A task's rows are `COSTS` and `VECTORS`
-where they apply, its name, and `Task.presets`; later ones win."""
+"""(algorithm, row) -> presets that take the place of those of the same names. A task's rows are `COSTS`, `VECTORS` and
+`OWN` where they apply, its name, and `Task.presets`; later ones win."""
 
 
 def presets_of(algorithm: str, task: Task) -> _Presets:
     """The presets of an algorithm on a task by name. One of another package has its own defaults alone."""
     rows = [] if task.has_signal else [COSTS]
     rows += [VECTORS] if task.image_shape is None else []
+    rows += [OWN] if task.file is not None else []
     rows += [task.name] if task.presets is None else [task.name, task.presets]
     changes = (TASK_PRESETS.get((algorithm, row), {}) for row in rows)
     return reduce(operator.or_, changes, PRESETS.get(algorithm, {DEFAULT_PRESET: {}}))

@@ -37,3 +37,9 @@ BEAR_LAG_PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "legacy": _REFERENCE_CODE,
 }
+
+
+def standardized(presets: dict[str, dict[str, Any]], **others: Any) -> dict[str, dict[str, Any]]:
+    """Presets for data in units that nobody chose: inputs in units of their spread. `legacy` stays what it is."""
+    changes = {"standardize": True, **others}
+    return {name: given if name == "legacy" else given | changes for name, given in presets.items()}

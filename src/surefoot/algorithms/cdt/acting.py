@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from surefoot.algorithms.cdt.data import Seen, target_returns
 from surefoot.algorithms.cdt.network import DecisionTransformer, Tokens
+from surefoot.algorithms.standardize import standardized_by
 from surefoot.errors import ConfigError
 from surefoot.types import Policy, PolicyInputs
 
@@ -65,7 +66,7 @@ def target_policy(
         full = (step >= window)[:, None]
         held = jax.tree.map(lambda old: jnp.where(_like(full, old), jnp.roll(old, -1, 1), old), memory.tokens)
         entered = Tokens(
-            left / return_unit, cost_token(budget), inputs.observation,
+            left / return_unit, cost_token(budget), standardized_by(seen.scale, inputs.observation),
             jnp.zeros((len(step), network.action_dim)), step if inputs.step is None else inputs.step,
         )  # fmt: skip
         here = jnp.arange(window)[None] == place[:, None]

@@ -34,12 +34,13 @@ from surefoot.algorithms.cdt.data import (
     target_remarks,
 )
 from surefoot.algorithms.cdt.network import DecisionTransformer, Tokens
+from surefoot.algorithms.standardize import unit_observation_scale
 from surefoot.data import Dataset
 from surefoot.nn.transformer import TransformerConfig
 from surefoot.protocols import Inputs
 from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import Task
-from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy
+from surefoot.types import BEFORE, GROUP, DataSpec, Metrics, Phase, Policy
 
 __all__ = ["CDT", "CDTState", "prepare_sequences", "relabeled_episodes", "sequence_loss", "target_policy"]
 LEGACY_REFERENCE = 50.0
@@ -206,6 +207,9 @@ class CDT(Ranged):
     """Relabeled episodes."""
     target_return: Annotated[float | None, Range("(-inf, inf)")] = None
     """Of an episode, to act with; by default the best of the data under the limit."""
+    standardize: bool = field(default=False, metadata={BEFORE: False})
+    """The network sees observations less their mean and divided by their standard deviation, measured on the training
+    data and kept in the state, so that units do not matter."""
 
     inputs: ClassVar[Inputs] = Inputs(budget=True, windows=True)
     paper: ClassVar[str] = "Liu et al., ICML 2023, arXiv 2302.07351"
@@ -217,8 +221,9 @@ class CDT(Ranged):
         """Windows of logged and relabeled episodes. Raises `DataError` where no episode is complete or none could be
         drawn."""
         return prepare_sequences(
-            dataset, task, window=self.window, sampling=self.sampling, augmentation=self.augmentation
-        )
+            dataset, task, window=self.window, sampling=self.sampling, augmentation=self.augmentation,
+            standardize=self.standardize,
+        )  # fmt: skip
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -236,7 +241,7 @@ class CDT(Ranged):
             optimizer=self._optimizer.init(network),  # pyright: ignore[reportArgumentType]
             log_temperature=log_temperature,
             temperature_optimizer=self._temperature_optimizer.init(log_temperature),
-            seen=Seen.none() if statistics is None else statistics,
+            seen=self._unseen(spec) if statistics is None else statistics,
         )
 
     def update(
@@ -306,6 +311,10 @@ class CDT(Ranged):
         """Learning rate of the update with index `count`."""
         rate, rise = self.optimization.learning_rate, self.optimization.warm_up
         return rate * jnp.minimum((count + 1) / rise, 1.0) if rise else jnp.float32(rate)
+
+    def _unseen(self, spec: DataSpec) -> Seen:
+        """Statistics before there are data."""
+        return Seen.none(unit_observation_scale(spec.observation_dim) if self.standardize else None)
 
     @property
     def _optimizer(self) -> optax.GradientTransformation:

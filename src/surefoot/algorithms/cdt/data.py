@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from surefoot.algorithms.cdt.augment import AugmentationConfig, relabeled_episodes
+from surefoot.algorithms.standardize import ObservationScale, observation_scale, standardized_by
 from surefoot.data import Dataset, gather
 from surefoot.data.windows import steps_left, steps_taken, sums_to_go
 from surefoot.errors import ConfigError, DataError, option
@@ -41,11 +42,13 @@ class Seen(NamedTuple):
     episode."""
     largest_limit: Float[Array, ""]
     """Largest cost limit of the task; the data's largest episode cost where it has none."""
+    scale: ObservationScale | None = None
+    """Scale by which observations were standardized."""
 
     @staticmethod
-    def none() -> "Seen":
+    def none(scale: ObservationScale | None = None) -> "Seen":
         """Statistics of no data: every scale is 1."""
-        return Seen(jnp.array([0.0, 1.0]), jnp.array([0.0, 1.0]), jnp.ones(TARGET_COSTS), jnp.ones(()))
+        return Seen(jnp.array([0.0, 1.0]), jnp.array([0.0, 1.0]), jnp.ones(TARGET_COSTS), jnp.ones(()), scale)
 
 
 class StepTable(NamedTuple):
@@ -100,8 +103,9 @@ class SequenceData:
 
 
 def prepare_sequences(
-    dataset: Dataset, task: Task, *, window: int, sampling: DrawConfig, augmentation: AugmentationConfig
-) -> SequenceData:
+    dataset: Dataset, task: Task, *, window: int, sampling: DrawConfig, augmentation: AugmentationConfig,
+    standardize: bool,
+) -> SequenceData:  # fmt: skip
     """Windows of a task's logged and relabeled episodes.
 
     Args:
@@ -110,6 +114,7 @@ def prepare_sequences(
         window: Steps K of a window.
         sampling: Sampling weights of episodes.
         augmentation: Relabeled episodes.
+        standardize: Whether observations are standardized.
 
     Returns:
         The windows with weights and statistics.
@@ -133,9 +138,11 @@ def prepare_sequences(
     rows = np.concatenate(
         [np.arange(first, first + count) for first, count in zip(starts[chosen], counts, strict=True)]
     )
+    observation = _float32(dataset.observations)
+    scale = observation_scale(observation) if standardize else None
     return SequenceData(
         steps=StepTable(
-            observation=_float32(dataset.observations),
+            observation=standardized_by(scale, observation),
             action=_float32(dataset.actions),
             return_to_go=_float32(to_go[0]),
             cost_to_go=_float32(to_go[1]),
@@ -146,7 +153,7 @@ def prepare_sequences(
         starts=jnp.asarray(rows.astype(np.int32)),
         shifts=_float32(np.repeat(shifts, counts, axis=0)),
         weights=_float32(np.repeat(of_episode / counts, counts)),
-        statistics=seen_of(returns, costs, task),
+        statistics=seen_of(returns, costs, task)._replace(scale=scale),
         window=window,
     )
 

@@ -27,6 +27,7 @@ from jaxtyping import Array, Float, Key
 
 from surefoot import data
 from surefoot.algorithms.coptidice.data import FIRST_EVERY, DICEBatch, DICEData, DICEStatistics
+from surefoot.algorithms.standardize import measured_scales, seen_by, standardized_batch
 from surefoot.constraints import LimitConfig
 from surefoot.data import Dataset
 from surefoot.errors import DataError
@@ -35,7 +36,7 @@ from surefoot.nn.offline import Trained, descend, start_training, uniform_layers
 from surefoot.protocols import Inputs
 from surefoot.ranges import COUNT, NUMBER, Range, Ranged
 from surefoot.tasks import Task
-from surefoot.types import GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
+from surefoot.types import BEFORE, GROUP, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
 Divergence = Literal["softchi", "chi2", "kl"]
 """f: softchi is x log x below 1 and chi2 above."""
@@ -207,6 +208,9 @@ class COptiDICE(Ranged):
     """The regularization."""
     limit: LimitConfig = field(default_factory=LimitConfig, metadata={GROUP: LimitConfig})
     """On an episode's cost."""
+    standardize: bool = field(default=False, metadata={BEFORE: False})
+    """Networks see observations less their mean and divided by their standard deviation, and rewards are divided by
+    theirs, so that units do not matter: both are measured on the training data and kept in the state."""
 
     inputs: ClassVar[Inputs] = Inputs(initial_states=True)
     paper: ClassVar[str] = "Lee et al., ICLR 2022, arXiv 2204.08957"
@@ -237,10 +241,12 @@ class COptiDICE(Ranged):
         if not len(starts):
             raise DataError(f"dataset of {dataset.task}: expected at least one complete episode, found none.")
         transitions = data.to_transitions(dataset, reward_scale=self.reward_scale)
+        scales = measured_scales(transitions, factor=self.reward_scale) if self.standardize else None
+        transitions = standardized_batch(scales, transitions)
         is_first = np.zeros(len(dataset), np.float32)
         is_first[starts] = 1.0
         spreads = [jnp.asarray(np.asarray(rows).std(0)) for rows in (transitions.observation, transitions.action)]
-        statistics = DICEStatistics(spreads[0], spreads[1], jnp.float32(is_first.mean()))
+        statistics = DICEStatistics(spreads[0], spreads[1], jnp.float32(is_first.mean()), scales)
         return DICEData(transitions, jnp.asarray(is_first), jnp.asarray(transitions.observation[starts]), statistics)
 
     @property
@@ -257,14 +263,13 @@ class COptiDICE(Ranged):
         values = [MLP(uniform_layers(one, sizes, members=(self.ensemble,))) for one in k_values]
         actor = SquashedGaussianActor.create(k_actor, spec.observation_dim, self.hidden, spec.action_dim)
         begin = lambda network: start_training(network, self.learning_rate, with_target=False)  # noqa: E731
-        nothing = DICEStatistics(jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim), jnp.ones(()))
         return COptiDICEState(
             actor=begin(actor),
             nu=begin(values[0]),
             chi=begin(values[1]),
             raw_multiplier=begin(jnp.ones(())),
             raw_temperature=begin(jnp.ones(())),
-            statistics=nothing if statistics is None else statistics,
+            statistics=DICEStatistics.none(spec, standardize=self.standardize) if statistics is None else statistics,
         )
 
     def update(
@@ -284,7 +289,7 @@ class COptiDICE(Ranged):
         """Policy that executes the mean of the fitted distribution."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
-            mean = state.actor.network(inputs.observation).mean
+            mean = state.actor.network(seen_by(state.statistics.scales, inputs.observation)).mean
             return carry, jnp.clip(mean, -1.0, 1.0) if self.dice.squash == "none" else jnp.tanh(mean)
 
         return Policy(initial=lambda n: None, act=act)

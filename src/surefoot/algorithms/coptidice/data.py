@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from surefoot.types import Transition
+from surefoot.algorithms.standardize import InputScales, unit_scales
+from surefoot.types import DataSpec, Transition
 
 FIRST_EVERY = 8
 """Transitions of a batch for each first state, whose value is a mean that few states tell well enough."""
@@ -28,6 +30,14 @@ class DICEStatistics(NamedTuple):
     action_std: Float[Array, " act"]
     first_share: Float[Array, ""]
     """Share of the transitions that begin an episode."""
+    scales: InputScales | None = None
+    """Scales by which the data were standardized."""
+
+    @staticmethod
+    def none(spec: DataSpec, *, standardize: bool) -> "DICEStatistics":
+        """Statistics of no data, with the shapes of measured ones."""
+        scales = unit_scales(spec.observation_dim) if standardize else None
+        return DICEStatistics(jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim), jnp.ones(()), scales)
 
 
 @jax.tree_util.register_dataclass

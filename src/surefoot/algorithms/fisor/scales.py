@@ -14,11 +14,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from surefoot.algorithms.fisor.groups import ScalingConfig
+from surefoot.algorithms.standardize import (
+    ObservationScale,
+    observation_scale,
+    reward_scale,
+    standardized_by,
+    unit_observation_scale,
+)
 from surefoot.errors import ConfigError
 from surefoot.types import UNKNOWN_AHEAD, DataSpec, Transition
 
-CONSTANT = 1e-7
-"""A column whose standard deviation is at most this share of its largest size is constant but for rounding."""
 ENOUGH_SAFE, FEWEST_VIOLATIONS = 0.005, 0.05
 """Share of the transitions in episodes without violation that suffices; share of the transitions, those of the episodes
 with the fewest violations, that stand in for them elsewhere."""
@@ -26,20 +31,6 @@ LEVELS = 101
 """Of the quantiles that are kept."""
 BLOCK = 8192
 """Rows that are computed at once: bounds memory, changes no number."""
-BEYOND = 0.5
-"""Widths of the data's range that an observation may lie beyond it before it is clipped."""
-
-
-class ObservationScale(NamedTuple):
-    """Mean, standard deviation and range of each observation column."""
-
-    mean: Float[Array, " obs"]
-    inverse: Float[Array, " obs"]
-    """1 / standard deviation; 0 for a constant column."""
-    low: Float[Array, " obs"]
-    """Smallest standardized value; smaller ones are clipped."""
-    high: Float[Array, " obs"]
-    """Largest standardized value; larger ones are clipped."""
 
 
 class Scales(NamedTuple):
@@ -71,9 +62,8 @@ def init_scales(spec: DataSpec, config: ScalingConfig, *, allowed: bool = False)
     """
     if not config.before_training and not config.before_policy:
         return None
-    zeros, ones = jnp.zeros(spec.observation_dim), jnp.ones(spec.observation_dim)
     return Scales(
-        ObservationScale(zeros, ones, zeros - 1e6, zeros + 1e6) if config.observations else None,
+        unit_observation_scale(spec.observation_dim) if config.observations else None,
         jnp.ones(()) if config.constraint else None,
         jnp.ones(()) if config.reward else None,
         jnp.zeros(LEVELS) if config.before_policy else None,
@@ -98,26 +88,6 @@ def measure(scales: Scales, data: Transition) -> Scales:
     )
 
 
-def observation_scale(observation: Float[Array, "n obs"]) -> ObservationScale:
-    """Mean, standard deviation and range of every column.
-
-    Args:
-        observation: Observations, [n, obs].
-
-    Returns:
-        The scale; a constant column has an inverse deviation of 0.
-    """
-    first = observation[0]
-    shifted = observation - first[None]  # a mean far from 0 takes no digits of what varies
-    offset = shifted.mean(0)
-    deviation = (shifted - offset[None]).std(0)
-    varies = deviation > CONSTANT * jnp.abs(observation).max(0)
-    inverse = jnp.where(varies, 1.0 / jnp.where(varies, deviation, 1.0), 0.0)
-    low, high = (shifted.min(0) - offset) * inverse, (shifted.max(0) - offset) * inverse
-    room = BEYOND * (high - low)
-    return ObservationScale(first + offset, inverse, low - room, high + room)
-
-
 def constraint_scale(h: Float[Array, " n"]) -> Float[Array, ""]:
     """Unit of h: the median of |h|, its usual distance from the border.
 
@@ -133,12 +103,6 @@ def constraint_scale(h: Float[Array, " n"]) -> Float[Array, ""]:
     return jnp.where(scale > 0, scale, 1.0)
 
 
-def reward_scale(reward: Float[Array, " n"]) -> Float[Array, ""]:
-    """Unit of rewards: their standard deviation, a positive scalar; 1 for constant rewards [n]."""
-    deviation = reward.std()
-    return jnp.where(deviation > CONSTANT * jnp.abs(reward).max(), deviation, 1.0)
-
-
 def standardized(scales: Scales | None, observation: Float[Array, "n obs"]) -> Float[Array, "n obs"]:
     """Observations as the networks read them: standardized and clipped to the widened range of the data.
 
@@ -149,10 +113,7 @@ def standardized(scales: Scales | None, observation: Float[Array, "n obs"]) -> F
     Returns:
         Standardized observations, [n, obs].
     """
-    if scales is None or scales.observation is None:
-        return observation
-    mean, inverse, low, high = (values[None] for values in scales.observation)
-    return jnp.clip((observation - mean) * inverse, low, high)
+    return standardized_by(None if scales is None else scales.observation, observation)
 
 
 def scaled_batch(scales: Scales | None, batch: Transition) -> Transition:
