@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from surefoot.data.checks import refuse
+from surefoot.data.logs.d3rlpy_files import d3rlpy_log, is_d3rlpy
 from surefoot.data.logs.table import (
     BATCH_ROWS,
     Batch,
@@ -77,8 +78,10 @@ def open_npz(name: str, path: Path) -> Log:
 
 
 def open_hdf5(name: str, path: Path) -> Log:
-    """The log in an HDF5 file, of DSRL's keys, D4RL's or others. Raises `DataError`."""
+    """The log in an HDF5 file, of DSRL's keys, D4RL's or others, or of d3rlpy. Raises `DataError`."""
     with reading(path) as file:
+        if is_d3rlpy(names(path, file)):
+            return d3rlpy_log(name, path, file)
         there = {key: (node.shape, node.dtype) for key, node in _nodes(path, file, "")}
     shapes = {key: shape for key, (shape, dtype) in there.items() if _is_column(shape, dtype)}
     if not shapes:
