@@ -88,7 +88,8 @@ def measure(
     acting: Any = InOtherUnits(algorithm, float(unit[0]))
     records = roll_out_seeds(acting, jax.tree.map(jnp.asarray, states), poses, seeds=seeds, task=PURE_TASKS[system])
     return [
-        {"system": system, "algorithm": name, "row": kind, "seed": seed, "episodes": len(poses), "violation_free": int((cost == 0).sum()),
+        {"system": system, "algorithm": name, "row": kind, "seed": seed, "episodes": len(poses),
+         "violation_free": int((cost == 0).sum()),
          "return_mean": float(earned.mean()), "cpu_seconds_of_all_seeds": round(seconds, 1)}
         for seed, cost, earned in zip(seeds, records.cost, records.episode_return, strict=True)
     ]  # fmt: skip

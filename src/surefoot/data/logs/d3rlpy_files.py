@@ -59,7 +59,8 @@ def _episode(path: Path, file: h5py.File, number: int) -> dict[str, np.ndarray]:
     steps = len(arrays["rewards"])
     for name, values in arrays.items():
         if len(values) != steps or not steps:
-            refuse(path, f"{name}_{number}", expected=f"a row for each of {max(steps, 1)} rewards", found=f"{len(values)}")
+            expected = f"a row for each of {max(steps, 1)} rewards"
+            refuse(path, f"{name}_{number}", expected=expected, found=f"{len(values)}")
     found = {key: column for name, values in arrays.items() for key, column in split_columns(name, values).items()}
     ended = np.zeros(steps)
     ended[-1] = float(_array(path, file, f"{TERMINATED}_{number}", axes=(0,)))
