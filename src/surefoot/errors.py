@@ -7,11 +7,11 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 _called: ContextVar[Callable[[str], str]] = ContextVar("_called", default=lambda name: name)
-"""How sentences call an option: by its name in Python unless a program says otherwise."""
+"""Function from an option's name in Python to its name in sentences."""
 
 
 class SurefootError(Exception):
-    """Something the user can mend. The message is one sentence: what, where, expected, found."""
+    """Error that a user can mend. Its message is one sentence: what, where, expected, found."""
 
 
 class DataError(SurefootError):
@@ -42,7 +42,7 @@ class Fault(NamedTuple):
     sentence: str
     """What was expected and found, without a full stop."""
     others: tuple[str, ...] = ()
-    """The fields that it does not go with, as the largest configuration calls them: "guide.steps", "batch_size"."""
+    """The fields that it does not agree with, as the largest configuration names them: "guide.steps", "batch_size"."""
 
     @property
     def name(self) -> str:
@@ -59,11 +59,11 @@ class FieldError(ConfigError):
 
 
 class SimulatorError(SurefootError):
-    """A simulator that is missing, cannot draw, or died; names the task and, where there is one, the way out."""
+    """A simulator that is missing, cannot draw, or died; names the task and, where there is one, the remedy."""
 
 
 class UnknownNameError(SurefootError, ValueError):
-    """A name that is not in a table; the message lists the near ones."""
+    """A name that is not in a table; the message lists the nearest known ones."""
 
 
 class DivergenceError(SurefootError):
@@ -75,11 +75,11 @@ class OutputError(SurefootError):
 
 
 class DeviceMemoryError(SurefootError):
-    """Memory of the device or the host that ran out; names what was computed and what to lower."""
+    """Memory of the device or the host ran out; names what was computed and what to lower."""
 
 
 class SurefootWarning(UserWarning):
-    """Something that went wrong beside the work, which goes on. The command line prints its one sentence."""
+    """A fault beside the work, which continues. The command line prints its one sentence."""
 
 
 def flag(name: str) -> str:
@@ -88,13 +88,13 @@ def flag(name: str) -> str:
 
 
 def option(name: str) -> str:
-    """An option's name in a sentence: `log_interval` in Python, `--log-interval` within `options_called(flag)`."""
+    """Name of an option in a sentence: `log_interval` in Python, `--log-interval` within `options_called(flag)`."""
     return _called.get()(name)
 
 
 @contextmanager
 def options_called(called: Callable[[str], str]) -> Iterator[None]:
-    """Let sentences call options so, as the command line does."""
+    """Context in which error messages name options as a function says, as the command line does."""
     token = _called.set(called)
     try:
         yield
@@ -103,9 +103,19 @@ def options_called(called: Callable[[str], str]) -> Iterator[None]:
 
 
 def check_name(kind: str, name: str, known: Iterable[str], *, also: str = "") -> str:
-    """Return `name` if it is known; otherwise raise `UnknownNameError` naming the nearest known ones.
+    """Check that a name is known.
 
-    `also` is what the name may mean besides, in a few words.
+    Args:
+        kind: What the name is of, such as "task", for the message.
+        name: Name to check.
+        known: Known names.
+        also: What else the name may mean, in a few words, for the message.
+
+    Returns:
+        The name.
+
+    Raises:
+        UnknownNameError: The name is not known; the message lists the nearest known ones.
     """
     names = sorted(known)
     if name in names:

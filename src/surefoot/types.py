@@ -1,4 +1,4 @@
-"""The records that pass between the floors: transitions, metrics, policies."""
+"""Records that pass between parts: transitions, metrics, policies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from surefoot.data_spec import DataSpec as DataSpec
 from surefoot.ranges import NUMBER, Range, Ranged
 
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
-"""Name -> figure of an update, as `constraint/value`."""
+"""Name, such as `constraint/value` -> figure of an update."""
 
 BEFORE = "before"
-"""Key in the metadata of a hyper-parameter that was added later: its value in runs from before, whose files lack it."""
+"""Key in the metadata of a hyper-parameter that was added later: its value in older runs, whose files lack it."""
 
 FORMERLY = "formerly"
-"""Key in the metadata of an option or a hyper-parameter that was renamed: its name before, which is still accepted."""
+"""Key in the metadata of a renamed option or hyper-parameter: its former name, which is still accepted."""
 
 GROUP = "group"
 """Key in the metadata of a field that holds a nested configuration whose fields keep their own names in files and
@@ -27,38 +27,44 @@ UNKNOWN_AHEAD = 1e30
 
 
 class Transition(NamedTuple):
-    """Transitions as the algorithms see them, all float32; leading axes are free (batch, or the whole data).
-
-    `constraint` is the constraint signal h of the state that the step enters, `constraint_before` that of the
-    state it leaves; h > 0 is a violation. `constraint_ahead` is the largest h of the states entered from here to the
-    end of the episode, where it terminated; where it was cut, the discounted value of that way with a violation after
-    the cut, and `UNKNOWN_AHEAD` where h has no known upper bound. `terminated` and `truncated` are 0 or 1.
-    `episode_violations` counts the violating steps of the whole episode, `episode_cost` adds up its costs;
-    `UNKNOWN_AHEAD` in an unfinished one.
-    """
+    """Transitions as algorithms see them, all float32, with leading axes of a batch or of the whole data."""
 
     observation: Float[Array, "*B obs"]
+    """State s that the step leaves."""
     action: Float[Array, "*B act"]
+    """Action in [-1, 1]."""
     reward: Float[Array, "*B"]
+    """Reward, scaled as the algorithm's `prepare` does."""
     cost: Float[Array, "*B"]
+    """Cost of the step."""
     next_observation: Float[Array, "*B obs"]
+    """State s' that the step enters."""
     terminated: Float[Array, "*B"]
+    """1 where the task ended the episode with this step, else 0."""
     truncated: Float[Array, "*B"]
+    """1 where the episode was cut after this step, else 0."""
     constraint: Float[Array, "*B"]
+    """Constraint signal h of the state that the step enters; > 0 is a violation."""
     constraint_before: Float[Array, "*B"]
+    """Constraint signal h of the state that the step leaves."""
     constraint_ahead: Float[Array, "*B"]
+    """Largest h of the states entered from this step to the end of a terminated episode. In a cut episode, the
+    discounted value along the logged steps with a violation after the cut, or `UNKNOWN_AHEAD` where h has no known
+    upper bound."""
     episode_violations: Float[Array, "*B"]
+    """Violating steps of the whole episode; `UNKNOWN_AHEAD` in an unfinished one."""
     episode_cost: Float[Array, "*B"]
+    """Undiscounted cost of the whole episode; `UNKNOWN_AHEAD` in an unfinished one."""
 
     statistics = None
 
     @property
     def num_rows(self) -> int:
-        """Transitions."""
+        """Number of transitions."""
         return self.reward.shape[0]
 
     def take(self, rows: Any) -> "Transition":
-        """The transitions in these rows."""
+        """Transitions with these indices."""
         return Transition(*(values[rows] for values in self))
 
 
@@ -71,10 +77,10 @@ class Labeled(NamedTuple):
 
 @dataclass(frozen=True)
 class Phase(Ranged):
-    """A stretch of training in which every update is alike. Hashable."""
+    """A phase of training with one kind of update. Hashable."""
 
     name: str
-    """Passed to `update`, which does what this phase is for."""
+    """Name, which `update` is given."""
     updates: Annotated[int, Range(NUMBER)]
     """Gradient updates in this phase."""
     batch_size: Annotated[int, Range(NUMBER)]
@@ -82,35 +88,38 @@ class Phase(Ranged):
 
 
 class Decision(NamedTuple):
-    """What a policy that asks its values for feasible actions does in n states."""
+    """Decision of a policy that chooses feasible actions by its values, for n environments."""
 
     action: Float[Array, "n act"]
-    """The executed one."""
+    """Executed actions."""
     feasible: Bool[Array, " n"]
-    """Whether any action that it could choose from counts as feasible; elsewhere its fallback acts."""
+    """Whether any candidate action counts as feasible; elsewhere the policy's fallback acts."""
 
 
 class PolicyInputs(NamedTuple):
-    """What a policy is given at each step, for n environments at once."""
+    """Inputs of a policy at each step, for n environments at once."""
 
     observation: Float[Array, "n obs"]
     remaining_budget: Float[Array, " n"] | None = None
-    """Cost that may still be caused, in the units of the algorithm's `budget_discount`; inf: no limit."""
+    """Remaining budget, in the units of the algorithm's `budget_discount`; inf: no limit."""
     step: Int[Array, " n"] | None = None
-    """Environment steps taken so far in the episode, int32; algorithms that do not plan over the rest ignore it."""
+    """Environment steps taken so far in the episode, int32; needed by algorithms that plan over the rest of it."""
     reward: Float[Array, " n"] | None = None
-    """Of the step before, in the task's units; 0 as an episode begins."""
+    """Reward of the previous step in the task's units; 0 as an episode begins."""
     applied: Float[Array, "n act"] | None = None
-    """Actions of the step before as the plant applied them under its rate limits, in [-1, 1]; None: as they were
-    chosen. Not read as an episode begins."""
+    """Previous actions in [-1, 1] as the plant applied them under its rate limits; None: as they were chosen. Not read
+    as an episode begins."""
 
 
 class Policy(NamedTuple):
-    """A policy as two pure functions: `initial(n) -> carry` and `act(carry, inputs, key) -> (carry, action)`.
+    """Policy as two pure functions: `initial(n) -> carry` and `act(carry, inputs, key) -> (carry, action)`.
 
-    One that is `keyed` also takes keys [n]: then an environment's noise depends on its own alone.
+    A `keyed` policy also takes keys [n], of which each environment's noise depends on its own alone.
     """
 
     initial: Callable[[int], PyTree[Any]]
+    """Memory of n environments before their first step."""
     act: Callable[[PyTree[Any], PolicyInputs, Key[Array, "*n"]], tuple[PyTree[Any], Float[Array, "n act"]]]
+    """Actions [n, act] in [-1, 1], and the memory after them."""
     keyed: bool = False
+    """Whether it takes a key for each environment."""

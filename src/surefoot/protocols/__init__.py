@@ -1,4 +1,4 @@
-"""What an algorithm must have, what it takes, and what it may offer.
+"""Protocols of algorithms: what each must have, what it takes, and what only some offer.
 
 Every algorithm is an `Algorithm` and declares its `Inputs`. What only some offer is a protocol of its own: ask with
 `isinstance(algorithm, HasFeasibleValue)`, never by the name of a method.

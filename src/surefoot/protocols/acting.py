@@ -13,41 +13,60 @@ class PlansUnderBudget(Algorithm, Protocol):
 
     @property
     def budget_discount(self) -> float:
-        """d in b_{t+1} = (b_t - c_t) / d, per environment step; 1: plain costs."""
+        """Discount d in b_{t+1} = (b_t - c_t) / d, per environment step; 1: undiscounted costs."""
         ...
 
 
 @runtime_checkable
 class RemarksOnBudgets(Protocol):
-    """An algorithm that knows which budgets its data say something of."""
+    """An algorithm that knows for which budgets its data are informative."""
 
     def budget_remarks(self, state: Any, budgets: list[float], /) -> list[str]:
-        """What is suspicious about budgets of episodes, a sentence each. `state`: of one seed. Raises `ConfigError`."""
+        """Remarks on suspicious budgets.
+
+        Args:
+            state: Training state of one seed.
+            budgets: Undiscounted costs allowed over an episode; inf: no limit.
+
+        Returns:
+            A sentence for each suspicion.
+
+        Raises:
+            ConfigError: The algorithm cannot act under a budget.
+        """
         ...
 
 
 @runtime_checkable
 class TrainedForLimit(Protocol):
-    """An algorithm that is trained for one limit on an episode's cost, and takes none at run time."""
+    """An algorithm trained for one limit on an episode's cost, without a budget at run time."""
 
     @property
     def trained_limit(self) -> float | None:
-        """A sum of costs over an episode; None where there is none."""
+        """Undiscounted cost allowed over an episode; None: no limit."""
         ...
 
 
 @runtime_checkable
 class ShowsPlans(Protocol):
-    """A planner whose memory holds the observations that it expects."""
+    """A planner whose memory holds the observations that it predicts."""
 
     def imagined(self, state: Any, memory: Any) -> Float[Array, "n h obs"]:
-        """The observations of the plans that the policy remembers, in the environment's units."""
+        """Predicted observations of the current plans.
+
+        Args:
+            state: Training state.
+            memory: The policy's memory, of n environments.
+
+        Returns:
+            Observations [n, H, obs] in the environment's units.
+        """
         ...
 
 
 @runtime_checkable
 class PredictsCosts(Protocol):
-    """A planner that predicts the cost to come of segments, from which margins can be calibrated."""
+    """A planner that predicts the cost to come of segments, from which margins are calibrated."""
 
     @property
     def num_candidates(self) -> int:
@@ -57,30 +76,40 @@ class PredictsCosts(Protocol):
     def predict(
         self, state: Any, x: Float[Array, "b H d"], t: Float[Array, " b"], share_left: Float[Array, " b"]
     ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-        """Reward and cost to come of normalized, noisy segments, in their own units."""
+        """Predicted reward and cost to come of noisy segments.
+
+        Args:
+            state: Training state.
+            x: Noisy segments in normalized units [b, H, d].
+            t: Diffusion times [b].
+            share_left: Share of the episode that is left at the segments' start, in [0, 1] [b].
+
+        Returns:
+            (reward to come [b], cost to come [b]), in the task's units.
+        """
         ...
 
 
 @runtime_checkable
 class ChoosesCandidates(Protocol):
-    """An algorithm that samples several actions for a decision, of which one acts."""
+    """An algorithm that samples several candidate actions for a decision and executes one."""
 
     @property
     def choice(self) -> dict[str, Any]:
-        """How it chooses, for summaries: `num_candidates`, and where it has them `extraction` and `margin`."""
+        """Settings of the choice, for summaries: `num_candidates`, and where it has them `extraction` and `margin`."""
         ...
 
 
 @runtime_checkable
 class SearchesActions(Protocol):
-    """An algorithm whose decisions may be a search, which no file of a fixed program holds."""
+    """An algorithm whose decisions may be a search, which an exported fixed program cannot hold."""
 
     @property
     def search(self) -> str:
-        """What it searches, in words; empty where its decisions are none."""
+        """What is searched, in words; empty where its decisions are no search."""
         ...
 
 
 def choice_of(algorithm: object) -> dict[str, Any]:
-    """How an algorithm chooses among candidates; empty where it does not."""
+    """Settings of an algorithm's choice among candidates; empty where it makes none."""
     return algorithm.choice if isinstance(algorithm, ChoosesCandidates) else {}

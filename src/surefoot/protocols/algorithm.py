@@ -10,54 +10,54 @@ from surefoot.types import DataSpec, Metrics, Phase, Policy
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an algorithm takes beside transitions of vectors."""
+    """Declaration of what an algorithm takes beside transitions of vectors."""
 
     images: bool = False
-    """`prepare` takes images; they stay uint8 in the data, in batches and in `PolicyInputs`."""
+    """Whether `prepare` takes images. They stay uint8 in the data, in batches and in `PolicyInputs`."""
     budget: bool = False
-    """Acting takes `PolicyInputs.remaining_budget`."""
+    """Whether its policy takes `PolicyInputs.remaining_budget`."""
     windows: bool = False
-    """Updates take windows of consecutive steps."""
+    """Whether updates take windows of consecutive steps."""
     initial_states: bool = False
-    """Updates take first states of episodes beside transitions."""
+    """Whether updates take first states of episodes beside transitions."""
 
     @property
     def in_memory(self) -> bool:
-        """Whether single transitions are not enough, so that data are read whole."""
+        """Whether single transitions are not enough, so that data are read as a whole."""
         return self.windows or self.initial_states
 
 
 @runtime_checkable
 class CitesPaper(Protocol):
-    """An algorithm that says where it was published."""
+    """An algorithm with a publication."""
 
     paper: ClassVar[str]
-    """Authors, place and year, and the number on arXiv."""
+    """Authors, place, year, and the number on arXiv."""
 
 
 class Data(Protocol):
-    """What `prepare` makes: rows that training draws, in memory or where they lie. In memory it is a tree of arrays."""
+    """Training data as `prepare` returns them, in memory (a tree of arrays) or in their file."""
 
     @property
     def num_rows(self) -> int:
-        """Rows that may be drawn: transitions, or the starts of windows."""
+        """Number of rows N that may be sampled: transitions, or starts of windows."""
         ...
 
     @property
     def statistics(self) -> Any:
-        """What `Algorithm.init` takes of the data, as their mean; None where that is nothing."""
+        """Statistics of the data that `Algorithm.init` takes, such as their mean; None where it takes none."""
         ...
 
     def take(self, rows: Any) -> Any:
-        """The batch of these rows [*B]."""
+        """Batch of the rows with these indices [*B]; arrays [*B, ...]."""
         ...
 
 
 class Acts(Protocol):
-    """Whatever has a policy: all that a rollout asks of an algorithm."""
+    """Whatever has a policy, which is all that a rollout needs of an algorithm."""
 
     def policy(self, state: Any, /) -> Policy:
-        """How a state acts."""
+        """Policy of a training state."""
         ...
 
 
@@ -65,29 +65,71 @@ class Algorithm(Protocol):
     """A frozen, hashable dataclass of hyper-parameters with pure methods over a state, a tree of finite arrays."""
 
     inputs: ClassVar[Inputs]
+    """What the algorithm takes."""
 
     def prepare(self, dataset: Any, task: Any) -> Data:
-        """The dataset of a task as the algorithm learns from it."""
+        """Convert a dataset to the data that updates are drawn from.
+
+        Args:
+            dataset: Logged episodes, a `surefoot.data.Dataset`.
+            task: The dataset's `surefoot.tasks.Task`.
+
+        Returns:
+            Training data of N rows.
+
+        Raises:
+            DataError: The dataset lacks something that the algorithm needs.
+        """
         ...
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The stretches of training, in order."""
+        """Phases of training, in order."""
         ...
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: Any = None) -> Any:
-        """The first state. `statistics` are the data's; without them the state has the same shapes."""
+        """Initial training state.
+
+        Args:
+            spec: Shapes of the data.
+            key: Random key.
+            statistics: `Data.statistics`; None: a state of equal shapes, without knowledge of the data.
+
+        Returns:
+            State, a tree of finite arrays.
+        """
         ...
 
     def update(self, state: Any, batch: Any, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
-        """One gradient update on a batch [B, ...]; the same metrics in every update of a phase."""
+        """One gradient update.
+
+        Args:
+            state: State before the update.
+            batch: Rows [B, ...] from `Data.take`, or `Labeled` rows.
+            key: Random key.
+            phase: Name of the phase.
+
+        Returns:
+            (state after the update, metrics: equal names in every update of a phase).
+        """
         ...
 
     def sample_weights(self, state: Any, data: Any, *, phase: str) -> Float[Array, " N"] | None:
-        """Weights by which rows are drawn; None: all alike. Evaluated as the phase starts and where a run resumes in
-        it: parameters that it reads must stay frozen during the phase."""
+        """Weights by which rows are sampled.
+
+        They are computed as the phase starts and where a run resumes in it, so parameters that they depend on must stay
+        frozen during the phase.
+
+        Args:
+            state: Training state.
+            data: Training data of N rows.
+            phase: Name of the phase.
+
+        Returns:
+            Weights [N], at least 0, or None for uniform sampling.
+        """
         ...
 
     def policy(self, state: Any) -> Policy:
-        """The policy of a state."""
+        """Policy of a training state."""
         ...

@@ -10,7 +10,7 @@ from surefoot.types import Metrics, Transition
 
 @runtime_checkable
 class Calibrates(Protocol):
-    """An algorithm that takes more from the data than batches, such as their mean: it is kept in the state."""
+    """An algorithm that takes statistics of the whole data before a phase, which its state keeps."""
 
     @property
     def calibrated_phases(self) -> tuple[str, ...]:
@@ -18,37 +18,62 @@ class Calibrates(Protocol):
         ...
 
     def calibrate(self, state: Any, data: Transition, *, phase: str) -> Any:
-        """The state with what the phase takes from `data`, the training data or an even sample of them; pure.
+        """State with the statistics that a phase needs.
 
-        Called once, before the first update of the phase; a run that is resumed there or later ends with the same bits.
+        Called once, before the first update of the phase. A run that is resumed there or later ends with the same bits.
+
+        Args:
+            state: Training state.
+            data: Training data, or an even sample of them, arrays [N, ...].
+            phase: Name of the phase.
+
+        Returns:
+            The state with the statistics.
         """
         ...
 
 
 @runtime_checkable
 class Relabels(Protocol):
-    """An algorithm whose updates take `Labeled` batches, with labels of all rows by a frozen part of the state."""
+    """An algorithm whose updates take `Labeled` batches, with labels from a frozen part of the state."""
 
     def relabel_interval(self, phase: str) -> int:
-        """Updates of the phase after which labels are renewed; 0: it has none."""
+        """Number of updates after which the labels of a phase are renewed; 0: the phase has none."""
         ...
 
     def refreeze(self, state: Any, *, phase: str) -> Any:
-        """The state with what labels depend on copied anew, which happens before the first update of each interval."""
+        """State whose frozen part is copied from its current part, before the first update of each interval.
+
+        Args:
+            state: Training state.
+            phase: Name of the phase.
+
+        Returns:
+            The state with a new frozen part.
+        """
         ...
 
     def labels(self, state: Any, data: Any, *, phase: str) -> Any:
-        """A tree of arrays [N], a row each; computed for each interval, and again where a run resumes within one."""
+        """Labels of all rows, computed for each interval, and again where a run resumes within one.
+
+        Args:
+            state: Training state.
+            data: Training data of N rows.
+            phase: Name of the phase.
+
+        Returns:
+            Tree of arrays [N, ...].
+        """
         ...
 
 
 @runtime_checkable
 class PlansUpdates(Protocol):
-    """An algorithm whose updates depend on how many its phases have, as where the learning rate falls over them."""
+    """An algorithm whose updates depend on the length of its phases, as a learning rate that decays over them does."""
 
     @property
     def planned_over(self) -> dict[str, str]:
-        """Numbers of updates on which training depends from the first update of their phase on -> how."""
+        """Name of a field that holds a number of updates -> how training depends on it, a sentence's part."""
         ...
 
 
@@ -57,51 +82,84 @@ class LearnsWithoutRewards(Protocol):
     """An algorithm that can learn from data without rewards."""
 
     def without_rewards(self) -> tuple[Any, list[str]]:
-        """The algorithm for such data, and remarks on options that differ. Raises `ConfigError` without a way."""
+        """(algorithm for data without rewards, remarks on changed options). Raises `ConfigError` where it cannot."""
         ...
 
 
 @runtime_checkable
 class SelectsEpisodes(Protocol):
-    """An algorithm that is trained on some of the episodes, by a mode of its own."""
+    """An algorithm that is trained on a selection of the episodes."""
 
     @property
     def data_filter(self) -> Literal["all", "safe", "risky", "boundary", "pareto"]:
-        """Which, as filters of data are called."""
+        """Name of the selection, as filters of data are named."""
         ...
 
 
 @runtime_checkable
 class FineTunes(Algorithm, Protocol):
-    """An algorithm on windows that goes on learning while it acts."""
+    """An algorithm on windows of frames that continues to learn while it acts."""
 
     @property
     def window(self) -> int:
-        """Frames per window."""
+        """Frames in a window."""
         ...
 
     def fine_tuning(self) -> "FineTunes":
-        """The algorithm that goes on online; it has one phase."""
+        """The algorithm of the online stage, which has one phase."""
         ...
 
     def frozen(self, state: Any) -> Any:
-        """The state that fine-tuning begins with."""
+        """State at the start of fine-tuning, from the state after offline training."""
         ...
 
     def after_episodes(self, state: Any, costs: Float[Array, " n"], lengths: Float[Array, " n"]) -> Any:
-        """The state that has seen what episodes of n environments cost in the mean, and how long they were."""
+        """State after a round's episodes, as multipliers of a cost limit need it.
+
+        Args:
+            state: Training state.
+            costs: Mean undiscounted cost of each environment's episodes [n].
+            lengths: Mean number of steps of each environment's episodes [n].
+
+        Returns:
+            The new state.
+        """
         ...
 
     def acting_metrics(self, state: Any, carry: Any) -> Metrics:
-        """What acting was like up to the policy's memory `carry`, at the end of each environment's last episode."""
+        """Metrics of acting.
+
+        Args:
+            state: Training state.
+            carry: The policy's memory at the end of each environment's last episode.
+
+        Returns:
+            Metrics, scalars by name.
+        """
         ...
 
 
 def relabel_interval(algorithm: object, phase: str) -> int:
-    """Updates after which labels are renewed; 0 where the phase has none."""
+    """Number of updates after which the labels of a phase are renewed.
+
+    Args:
+        algorithm: Algorithm.
+        phase: Name of the phase.
+
+    Returns:
+        Number of updates; 0 where the phase has no labels.
+    """
     return algorithm.relabel_interval(phase) if isinstance(algorithm, Relabels) else 0
 
 
 def is_calibrated(algorithm: object, phase: str) -> bool:
-    """Whether a phase begins with a calibration."""
+    """Whether a phase begins with a calibration.
+
+    Args:
+        algorithm: Algorithm.
+        phase: Name of the phase.
+
+    Returns:
+        Whether `Calibrates.calibrate` is to be called.
+    """
     return isinstance(algorithm, Calibrates) and phase in algorithm.calibrated_phases

@@ -10,65 +10,108 @@ from surefoot.types import Decision
 
 @runtime_checkable
 class HasFeasibleValue(Protocol):
-    """An algorithm whose values say where it is safe."""
+    """An algorithm with a feasible value, which tells where it is safe."""
 
     def feasible_value(self, state: Any, observation: Float[Array, "n obs"], /) -> Float[Array, " n"]:
-        """V_h [n]: the worst constraint signal to come; > 0 is a violation that cannot be avoided."""
+        """Feasible value V_h(s): the predicted worst constraint signal to come.
+
+        Args:
+            state: Training state.
+            observation: Observations [n, obs].
+
+        Returns:
+            Values [n] in the units of the constraint signal; > 0 predicts an unavoidable violation.
+        """
         ...
 
 
 @runtime_checkable
 class HasActionValue(Protocol):
-    """An algorithm whose values say what actions are worth."""
+    """An algorithm with values of actions."""
 
     def action_value(
         self, state: Any, observation: Float[Array, "n obs"], action: Float[Array, "n act"], /
     ) -> Float[Array, " n"]:
-        """Q(s, a) [n]: the discounted reward to come, in the units of the rewards that it learned from."""
+        """Action value Q(s, a): the predicted discounted reward to come.
+
+        Args:
+            state: Training state.
+            observation: Observations [n, obs].
+            action: Actions in [-1, 1] [n, act].
+
+        Returns:
+            Values [n] in the units of the rewards that it was trained on.
+        """
         ...
 
 
 @runtime_checkable
 class HasCostToCome(Protocol):
-    """An algorithm whose values say what is still to be paid."""
+    """An algorithm with a value of the cost."""
 
     def cost_to_come(self, state: Any, observation: Float[Array, "n obs"], /) -> Float[Array, " n"]:
-        """V_c [n]: the discounted cost to come of acting as the policy does, in the units of the cost."""
+        """Cost value V_c(s): the predicted discounted cost to come under the policy.
+
+        Args:
+            state: Training state.
+            observation: Observations [n, obs].
+
+        Returns:
+            Values [n] in the units of the cost.
+        """
         ...
 
 
 @runtime_checkable
 class ActsFeasibly(HasFeasibleValue, Protocol):
-    """An algorithm whose policy asks such values for feasible actions."""
+    """An algorithm whose policy chooses feasible actions by its feasible value."""
 
     @property
     def forbids_violations(self) -> bool:
-        """Whether every state in violation counts as infeasible; False where costs within a limit are allowed."""
+        """Whether every state in violation counts as infeasible. False where costs within a limit are allowed."""
         ...
 
     def feasible_margin(self, state: Any, /) -> Float[Array, ""]:
-        """A state counts as feasible where its value is at most minus this."""
+        """Margin m: a state counts as feasible where its feasible value is at most -m."""
         ...
 
     def decide(self, state: Any, observation: Float[Array, "n obs"], key: Key[Array, ""], /) -> Decision:
-        """What the policy does there."""
+        """Decision of the policy.
+
+        Args:
+            state: Training state.
+            observation: Observations [n, obs].
+            key: Random key.
+
+        Returns:
+            Actions [n, act] and whether a feasible candidate was found [n].
+        """
         ...
 
 
 @runtime_checkable
 class HasWorldModel(Algorithm, Protocol):
-    """An algorithm on a world model, which its states have in `model`."""
+    """An algorithm with a world model, which its states hold as `model`."""
 
     @property
     def world_model(self) -> Any:
-        """The model's `WorldModelConfig`."""
+        """Configuration of the model, a `WorldModelConfig`."""
         ...
 
 
 @runtime_checkable
 class HasInfeasibility(Protocol):
-    """An algorithm that says along windows how likely a violation cannot be avoided."""
+    """An algorithm that predicts along windows the probability of an unavoidable violation."""
 
     def window_infeasibility(self, state: Any, frames: Any, key: Key[Array, ""]) -> Float[Array, "b t"]:
-        """p along windows [B, T, ...]: the probability that a violation cannot be avoided."""
+        """Predicted probability p of an unavoidable violation at each step of windows.
+
+        Args:
+            state: Training state.
+            frames: Windows, arrays [B, T, ...].
+            key: Random key.
+
+        Returns:
+            Probabilities [B, T].
+        """
         ...

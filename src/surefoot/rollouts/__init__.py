@@ -1,1 +1,1 @@
-"""Episodes of a policy in a task: one driver for tasks in pure JAX, inside `jit`, and one for any `VectorEnv`."""
+"""Rollouts of a policy in a task: a driver for tasks of pure JAX, inside `jit`, and one for any `VectorEnv`."""

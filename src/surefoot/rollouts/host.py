@@ -1,7 +1,7 @@
-"""The host driver: policies of all training seeds in one `VectorEnv`, one call a step for all of its environments.
+"""Host driver: policies of all training seeds in one `VectorEnv`, with one call a step for all of its environments.
 
-What an action's noise is a function of does not depend on the environment that an episode runs in, how many there are,
-or whether a worker died and it was begun again.
+The noise of an action does not depend on the environment that an episode runs in, on their number, or on a worker that
+died so that the episode was begun again.
 """
 
 import time
@@ -22,11 +22,11 @@ from surefoot.tasks.action_units import ActionUnits, AppliedActions
 from surefoot.types import PolicyInputs
 
 FIRST_EPISODE_SEED = 1_000_000
-"""The environment's seed of episode 0; later ones count up. The same for every method and training seed."""
+"""Environment seed of episode 0; later episodes count up. Equal for every method and training seed."""
 
 
 def episode_seed(episode: int) -> int:
-    """The environment's seed of an episode."""
+    """Environment seed of an episode."""
     return FIRST_EPISODE_SEED + episode
 
 
@@ -34,12 +34,13 @@ class Moment(NamedTuple):
     """Observations and results of one step of n environments."""
 
     observation: np.ndarray
-    """Acted on."""
+    """Observations before the actions."""
     action: Float[np.ndarray, "n act"]
     step: Step
     policy_seconds: float
     """Wall time of the policy's call."""
     env_seconds: float
+    """Wall time of the environments' step."""
 
 
 def walk(
@@ -48,7 +49,17 @@ def walk(
     next_seeds: Iterable[Int[np.ndarray, " n"]],
     choose: Callable[[int, np.ndarray], Float[np.ndarray, "n act"]],
 ) -> Iterator[Moment]:
-    """A step for each of `next_seeds`; `choose(number, observation)` gives the actions of step `number`."""
+    """Step environments once for each entry of `next_seeds`.
+
+    Args:
+        env: n environments.
+        observation: Observations after the reset [n, ...].
+        next_seeds: Seeds [n] of the episodes that begin if the present ones end with the step.
+        choose: (number of the step, observations) -> actions [n, act].
+
+    Yields:
+        Observations, actions and results of each step.
+    """
     for number, seeds in enumerate(next_seeds):
         began = time.perf_counter()
         action = choose(number, observation)
@@ -59,12 +70,12 @@ def walk(
 
 
 class HostRollout(NamedTuple):
-    """The episodes of a queue, in the queue's shape, and where the time went."""
+    """Results of the episodes of a queue, and timings."""
 
     sums: EpisodeSums
-    """[n, k]; zeros where the queue is empty."""
+    """Sums [n, k]; zeros where the queue is empty."""
     restarts: Int[np.ndarray, "n k"]
-    """How often an episode's worker died and it was begun again."""
+    """Number of times that an episode was begun again because its worker died."""
     steps: int
     """Environment steps, those of discarded beginnings included."""
     policy_seconds: list[float]
@@ -74,7 +85,7 @@ class HostRollout(NamedTuple):
 
 
 OnStep = Callable[[PyTree[Any], Moment, Bool[np.ndarray, " n"], int], None]
-"""(the policies' memory [seeds, envs, ...], a step, which environments run, the most steps that an episode has)."""
+"""(the policies' memory [seeds, envs, ...], step, running environments, largest number of steps of an episode)."""
 
 
 @pinned()
@@ -84,12 +95,28 @@ def roll_out(
     budgets: Budgets | None = None, discount: float = 1.0,
     on_step: OnStep | None = None, on_progress: Callable[[int, int], None] | None = None,
 ) -> HostRollout:  # fmt: skip
-    """Run the episodes of each environment's row of the queue in turn; `IDLE` ends a row.
+    """Roll out the episodes of each environment's row of the queue in turn.
 
-    `states` has a leading seed axis in the order of `seeds`, of which each has as many environments. `shape`: of an
-    observation, where the policy reads images, which the environment has flat. `units`: where the environment holds
-    actions to rate limits, so that policies hear what was applied. `budgets` are those of environments.
-    `on_progress(done, total)` counts episodes.
+    Args:
+        algorithm: Algorithm that acts.
+        states: Training states with a leading axis of S seeds.
+        env: n environments, an equal number for each seed in the order of `seeds`.
+        queue: Numbers of episodes of each environment [n, k]; `IDLE` ends a row.
+        seeds: Training seeds S.
+        root: Root of all random keys.
+        shape: Shape of an image that the policy reads and the environment has flat; None: vectors.
+        units: Units of actions where the environment limits their rates, so that policies are told the applied actions.
+        budgets: Budgets, a row for each environment; None: no limit.
+        discount: Discount of costs in the budgets, per step.
+        on_step: Called after every step.
+        on_progress: Called with (finished episodes, all episodes).
+
+    Returns:
+        Sums of the episodes, and timings.
+
+    Raises:
+        OutputError: The policy gave an action that is not finite.
+        ValueError: The environments are no multiple of the seeds.
     """
     books = _Books(queue)
     grid = len(seeds), env.num_envs // len(seeds)
@@ -135,8 +162,18 @@ def roll_out(
 
 
 def check_actions(actions: Any, running: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "n a"]:
-    """Actions of n environments as NumPy. Raises `OutputError` where one that is used is not finite; idle environments
-    (not `running`) use none."""
+    """Actions of n environments as NumPy, checked.
+
+    Args:
+        actions: Actions [n, act].
+        running: Environments [n] that use their actions; idle ones are not checked.
+
+    Returns:
+        The actions.
+
+    Raises:
+        OutputError: A used action is not finite.
+    """
     array = np.asarray(actions)
     used = np.where(running[:, None], array, 0.0)
     check_finite("action (environment, number)", used, "the policy cannot act on what it observes")

@@ -1,7 +1,7 @@
-"""The scan driver: a policy in a task of pure JAX, one call a step for all environments, inside `jit`.
+"""Scan driver: a policy in a task of pure JAX, with one call a step for all environments, inside `jit`.
 
-Where an episode ends the environment takes the next one of the queue at once, so that the cost is the sum of the
-lengths and not the longest times the number. What an episode brings does not depend on that.
+Where an episode ends, its environment takes the next one of the queue at once, so that the computation is that of the
+episodes' summed lengths. Results of an episode do not depend on the environment that runs it.
 """
 
 import time
@@ -23,18 +23,18 @@ from surefoot.rollouts.acting import Budgets, EpisodeSums, act, remaining, step_
 from surefoot.types import Policy, PolicyInputs
 
 Begin = Callable[[Int[Array, " n"]], tuple[PyTree[Any], Array]]
-"""Episodes [n] -> their first states and observations."""
+"""Numbers of episodes [n] -> their first states and observations."""
 EpisodeKey = Callable[[Int[Array, " n"]], Key[Array, " n"]]
-"""Episodes [n] -> their keys."""
+"""Numbers of episodes [n] -> their keys."""
 
 
 class First(NamedTuple):
     """First states of e episodes."""
 
     state: PyTree[Any]
-    """The task's own record, [e, ...]."""
+    """State records of the task, arrays [e, ...]."""
     observation: Array
-    """[e, ...]."""
+    """Observations [e, ...]."""
 
 
 class Running(NamedTuple):
@@ -43,26 +43,27 @@ class Running(NamedTuple):
     state: PyTree[Any]
     observation: Array
     memory: PyTree[Any]
-    """The policy's, as it left it."""
+    """Memory of the policy after its last action."""
     episode: Int[Array, " n"]
-    """Number in the queue, behind its end where the environment is idle."""
+    """Number of the episode in the queue; behind its end where the environment is idle."""
     spent: BudgetState
     reward: Float[Array, " n"]
-    """Of the step before; 0 as an episode begins."""
+    """Reward of the previous step; 0 as an episode begins."""
     sums: EpisodeSums
     waiting: Int[Array, ""]
-    """The first episode of the queue that has not begun."""
+    """Number of the first episode that has not begun."""
 
 
 class ScanStep(NamedTuple):
     """One step of n environments, the argument of `keep`."""
 
     observation: Array
-    """Acted on."""
+    """Observations before the actions."""
     memory: PyTree[Any]
-    """The policy's, after it acted."""
+    """Memory of the policy after it acted."""
     action: Float[Array, "n act"]
     entered: PyTree[Any]
+    """States entered, before any reset."""
     result: Entered
 
 
@@ -73,37 +74,54 @@ class Row(NamedTuple):
     step: Int[Array, " n"]
     playing: Bool[Array, " n"]
     ended: Bool[Array, " n"]
-    """With this step."""
+    """Whether the episode ends with this step."""
     sums: EpisodeSums
-    """Of the episode up to this step."""
+    """Sums of the episode up to this step."""
     kept: PyTree[Any]
 
 
 Keep = Callable[[Any, PyTree[Any], ScanStep], PyTree[Any]]
-"""(algorithm, state, transition) -> what is to be kept of it, [n, ...] each."""
+"""(algorithm, state, step) -> what is kept of the step, arrays [n, ...]."""
 
 
 class ScanRollout(NamedTuple):
-    """The episodes of a queue, in NumPy."""
+    """Results of the episodes of a queue, in NumPy."""
 
     sums: EpisodeSums
-    """[e]; zeros for an episode that was left out."""
+    """Sums [e]; zeros for an episode that was left out."""
     kept: PyTree[Any]
-    """What `keep` kept of every step [e, horizon, ...]; zeros behind an episode's end."""
+    """Results of `keep` at every step, arrays [e, horizon, ...]; zeros behind an episode's end."""
     steps: int
-    """Calls of the policy for all environments."""
+    """Number of calls of the policy for all environments."""
     step_seconds: float
-    """Wall time of one of them with the task's step: the median, so that compilation does not count."""
+    """Median wall time in seconds of one step of policy and task, which leaves compilation out."""
 
 
 @partial(jax.jit, static_argnames="task")
 def first_states(task: PureTask, keys: Key[Array, " e"]) -> First:
-    """Drawn by the task: an episode's start is a function of its key alone."""
+    """First states of episodes, each a function of its key alone.
+
+    Args:
+        task: Task of pure JAX.
+        keys: Keys of the episodes [e].
+
+    Returns:
+        States and observations, arrays [e, ...].
+    """
     return First(*task.reset(keys))
 
 
 def start(policy: Policy, first: First, episode: Int[Array, " n"]) -> Running:
-    """Environments at the beginning of `episode`, from `first` [n]."""
+    """Environments at the beginning of their episodes.
+
+    Args:
+        policy: Policy.
+        first: First states of the episodes, arrays [n, ...].
+        episode: Numbers of the episodes [n].
+
+    Returns:
+        The environments before their first step.
+    """
     count = episode.shape[0]
     return Running(
         first.state, first.observation, policy.initial(count), episode, begin_budget(count), jnp.zeros(count),
@@ -115,8 +133,21 @@ def advance(
     policy: Policy, task: PureTask, begin: Begin, episode_key: EpisodeKey, now: Running,
     *, count: int | None, budgets: Budgets | None = None, discount: float = 1.0,
 ) -> tuple[Running, ScanStep, Row]:  # fmt: skip
-    """Step all environments; `count` episodes are in the queue. Where that is None it has no end, and each environment
-    goes on with its own every n-th."""
+    """One step of all environments.
+
+    Args:
+        policy: Policy.
+        task: Task of pure JAX.
+        begin: First states of episodes by number.
+        episode_key: Keys of episodes by number.
+        now: The environments before the step.
+        count: Episodes in the queue; None: no end, and environment i of n plays the episodes i, i + n, and so on.
+        budgets: Budgets of the queue's episodes; None: no limit.
+        discount: Discount of costs in the budgets, per step.
+
+    Returns:
+        (the environments after the step, the step for `keep`, its results).
+    """
     size = now.episode.shape[0]
     playing = jnp.ones(size, bool) if count is None else now.episode < count
     step: Any = now.sums.length
@@ -159,11 +190,26 @@ def roll_out(
     keep: Keep | None = None, watch: Int[np.ndarray, " w"] | None = None,
     on_chunk: Callable[[int, int], None] | None = None,
 ) -> ScanRollout:  # fmt: skip
-    """Run one episode from each of the first states, `num_envs` at once, `chunk` steps in a dispatch.
+    """Roll out one episode from each first state.
 
-    `keys` are those of the episodes. Episodes that are `idle` are left out. `keep` keeps something of every step;
-    of the environments in `watch` alone, where given, which is for as many environments as episodes: then `kept` is
-    theirs. `on_chunk(steps, episodes)` is told what is done between two dispatches.
+    Args:
+        algorithm: Algorithm that acts.
+        state: Training state.
+        task: Task of pure JAX.
+        first: First states of e episodes.
+        keys: Keys of the episodes [e].
+        num_envs: Environments that run at once.
+        chunk: Steps in a dispatch.
+        budgets: Budgets of the episodes; None: no limit.
+        discount: Discount of costs in the budgets, per step.
+        idle: Episodes [e] that are left out; None: none.
+        keep: What is kept of every step; None: nothing.
+        watch: Environments [w] of which alone steps are kept, where there are as many environments as episodes; None:
+            all.
+        on_chunk: Called after each dispatch with (steps, finished episodes).
+
+    Returns:
+        Sums and kept results of the episodes.
     """
     count = first.observation.shape[0]
     num_envs = min(num_envs, count)

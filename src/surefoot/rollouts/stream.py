@@ -1,7 +1,7 @@
 """Rollouts for fine-tuning: a fixed number of steps in every environment, across episodes.
 
-Environment i of n plays the episodes i, i + n, and so on. Where one begins, and the key of each of its actions, are
-functions of the round's keys, of its number and of the step; so a round that is played again brings the same.
+Environment i of n plays the episodes i, i + n, and so on. An episode's start and the key of each action are functions
+of the round's keys, of the episode's number and of the step, so that a repeated round has equal results.
 """
 
 from functools import partial
@@ -26,10 +26,10 @@ _MOST_SEED = 2**31 - 1
 
 
 class Stream(NamedTuple):
-    """T steps of n environments [n, T, ...]; the last episode of each is cut."""
+    """T steps of n environments, arrays [n, T, ...]; the last episode of each is cut."""
 
     observation: Array
-    """Of the states left."""
+    """Observations of the states left."""
     entered: Array
     """Observations of the states entered, before any reset."""
     action: Float[Array, "n t act"]
@@ -39,21 +39,21 @@ class Stream(NamedTuple):
     last: Bool[Array, "n t"]
     """Whether the episode ends with this step: terminated, truncated, or cut."""
     memory: PyTree[Any]
-    """What the policy remembers at the end of the last episode of each environment, [n, ...]."""
+    """Memory of the policy at the end of each environment's last episode, arrays [n, ...]."""
 
 
 class OnlineSimulator(NamedTuple):
-    """A simulator's task as fine-tuning takes it, in place of a `PureTask`."""
+    """A simulator's task for fine-tuning, in place of a `PureTask`."""
 
     environment: VectorEnv
     shape: tuple[int, ...]
-    """Of an observation, which the environment has flat."""
+    """Shape of an observation, which the environment has flat."""
     horizon: int
     """Decisions after which an episode is truncated."""
     ends_early: bool = True
-    """An episode may be over before: where no place is left for the next goal."""
+    """Whether an episode may end before the horizon, as where no place is left for the next goal."""
     units: ActionUnits | None = None
-    """Of a task whose environment holds actions to rate limits: its steps hold the applied ones."""
+    """Units of actions where the environment limits their rates; its steps hold the applied actions."""
 
 
 def _each(key: Key[Array, ""], episode: Int[Array, " n"]) -> Key[Array, " n"]:
@@ -63,7 +63,19 @@ def _each(key: Key[Array, ""], episode: Int[Array, " n"]) -> Key[Array, " n"]:
 def roll_out_stream(
     policy: Policy, task: PureTask, start: Key[Array, ""], key: Key[Array, ""], *, num_envs: int, steps: int
 ) -> Stream:
-    """Roll out a policy in a task of pure JAX. Pure."""
+    """Roll out a policy in a task of pure JAX. Pure.
+
+    Args:
+        policy: Policy.
+        task: Task of pure JAX.
+        start: Key of the episodes' first states.
+        key: Key of the actions.
+        num_envs: Environments n.
+        steps: Steps T in each environment.
+
+    Returns:
+        Steps, arrays [n, T, ...].
+    """
 
     def begin(episode: Int[Array, " n"]) -> tuple[PyTree[Any], Array]:
         return task.reset(_each(start, episode))
@@ -84,9 +96,20 @@ def roll_out_stream(
 def roll_out_envs(
     algorithm: Acts, state: PyTree[Any], task: OnlineSimulator, start: Key[Array, ""], key: Key[Array, ""]
 ) -> Stream:
-    """`task.horizon` decisions in a simulator. Images stay uint8.
+    """Roll out a policy in a simulator for `task.horizon` decisions. Images stay uint8.
 
-    Raises `SimulatorError` where a worker died: the round is played again with --resume.
+    Args:
+        algorithm: Algorithm that acts.
+        state: Training state.
+        task: Simulator.
+        start: Key of the episodes' seeds.
+        key: Key of the actions.
+
+    Returns:
+        Steps, arrays [n, horizon, ...].
+
+    Raises:
+        SimulatorError: A worker died; the round is played again as the command resumes.
     """
     env, everyone = task.environment, np.arange(task.environment.num_envs)
     numbers = jnp.arange((task.horizon + 1) * env.num_envs)

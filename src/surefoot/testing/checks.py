@@ -1,5 +1,7 @@
-"""Conformance checks: properties of an algorithm that training, checkpoints and rollouts rely on, a check each. A check
-raises `AssertionError`."""
+"""Conformance checks: properties of an algorithm that training, checkpoints and rollouts rely on.
+
+Each check raises `AssertionError` with a sentence on the property that does not hold.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,15 +23,15 @@ from surefoot.training import RunDirectory, fit, from_hyperparameters, hyperpara
 from surefoot.types import DataSpec, Labeled, PolicyInputs, Transition
 
 SPEC = DataSpec(observation_dim=5, action_dim=2, horizon=10)
-"""Shapes of what the checks give to an algorithm."""
+"""Shapes of the data that the checks give to an algorithm."""
 TASK = Task("Noise", 5, 2, 10, return_min=0.0, return_max=1.0, constraints=(CostLimit(0.0),))
-"""Its task."""
+"""Task of that data."""
 CHUNK = 5
-"""Updates between two rows of metrics, and two checkpoints."""
+"""Updates between two rows of metrics, and between two checkpoints."""
 
 
 def make_data(rows: int = 64) -> Transition:
-    """Random data in the ranges of real ones: actions in [-1, 1], flags 0 or 1, h of both signs."""
+    """Random transitions in realistic ranges: actions in [-1, 1], flags 0 or 1, h of both signs."""
     rng = np.random.default_rng(0)
     flag = lambda share: (rng.random(rows) < share).astype(np.float32)  # noqa: E731
     h = rng.normal(-0.3, 0.5, rows).astype(np.float32)
@@ -51,11 +53,11 @@ def make_data(rows: int = 64) -> Transition:
 
 
 DATA = make_data()
-"""The transitions that the checks train on."""
+"""Transitions that the checks train on."""
 
 
 def dataset() -> Dataset:
-    """The transitions as eight episodes."""
+    """The transitions of the checks as eight episodes."""
     rows = DATA.reward.shape[0]
     terminated, truncated = np.zeros(rows, bool), np.zeros(rows, bool)
     terminated[7::16] = truncated[15::16] = True
@@ -65,12 +67,12 @@ def dataset() -> Dataset:
 
 
 def data_of(algorithm: Algorithm) -> Any:
-    """The data as the algorithm trains on them: the transitions, or windows of the eight episodes made of them."""
+    """Data of the checks as the algorithm trains on them: transitions, or windows of the eight episodes."""
     return algorithm.prepare(dataset(), TASK) if algorithm.inputs.in_memory else DATA
 
 
 def bits(tree: Any) -> list[bytes]:
-    """The bytes of every array."""
+    """Bytes of every array of a tree."""
     return [np.asarray(_as_numbers(leaf)).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
@@ -80,7 +82,16 @@ def _as_numbers(leaf: Any) -> Any:
 
 
 def batch_of(algorithm: Algorithm, phase: Any, start: int = 0) -> Any:
-    """`batch_size` rows of the data, from row `start` on, around its end."""
+    """Batch of consecutive rows of the data, from row `start` on and around its end.
+
+    Args:
+        algorithm: Algorithm.
+        phase: Phase whose batch size and labels count.
+        start: First row.
+
+    Returns:
+        Batch [batch_size, ...], `Labeled` where the phase has labels.
+    """
     data = data_of(algorithm)
     index = (start + np.arange(phase.batch_size)) % data.num_rows
     batch = data.take(jnp.asarray(index))
@@ -91,7 +102,7 @@ def batch_of(algorithm: Algorithm, phase: Any, start: int = 0) -> Any:
 
 @dataclass(frozen=True)
 class Case:
-    """An algorithm with its compiled functions: init, an update per phase, acting."""
+    """An algorithm with its compiled functions: init, an update for each phase, acting."""
 
     algorithm: Algorithm
     init: Callable[..., Any]
@@ -100,7 +111,7 @@ class Case:
     state: Any
 
     def trained(self, *, start: int = 0) -> Any:
-        """The state after one update of every phase; `start` picks other data and noise."""
+        """State after one update of every phase; `start` picks other data and noise."""
         state = self.state
         for number, phase in enumerate(self.algorithm.phases):
             state, _ = self.updates[phase.name](
@@ -110,7 +121,7 @@ class Case:
 
 
 def build_case(algorithm: Algorithm) -> Case:
-    """Compile an algorithm."""
+    """Compile an algorithm's functions."""
 
     def act(state: Any, observation: Any, key: Any) -> Any:
         policy, count = algorithm.policy(state), observation.shape[0]
@@ -124,7 +135,15 @@ def build_case(algorithm: Algorithm) -> Case:
 
 
 def with_few_updates(config: Any, updates: int = CHUNK) -> Any:
-    """An algorithm whose phases are short: fields called `updates` or `..._updates`, of nested configurations, too."""
+    """Algorithm with short phases: fields named `updates` or `..._updates` are lowered, in nested configurations, too.
+
+    Args:
+        config: Algorithm, or a configuration in it.
+        updates: Largest number of updates.
+
+    Returns:
+        Copy with lowered fields.
+    """
     changes: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = vars(config)[field.name]
@@ -139,20 +158,28 @@ def with_few_updates(config: Any, updates: int = CHUNK) -> Any:
 
 
 def check_configuration(algorithm: Algorithm) -> None:
-    """The hyper-parameters are hashable and survive JSON."""
+    """Check that hyper-parameters are hashable and survive JSON."""
     again = from_hyperparameters(type(algorithm), hyperparameters(algorithm), source="test")
     assert again == algorithm, "hyper-parameters read from JSON are others"
     assert hash(again) == hash(algorithm), "equal algorithms have different hashes"
 
 
 def check_init(case: Case) -> None:
-    """The first state depends on the key alone."""
+    """Check that the initial state depends on the key alone."""
     assert bits(case.init(jax.random.key(1))) == bits(case.state), "one key gives two first states"
     assert bits(case.init(jax.random.key(2))) != bits(case.state), "two keys give one first state"
 
 
 def check_update(case: Case, phase: Any) -> set[str]:
-    """An update has finite metrics of no axis and leaves shapes and types as they are; the parts that it changed."""
+    """Check that an update has finite scalar metrics and keeps the state's structure, shapes and types.
+
+    Args:
+        case: Compiled algorithm.
+        phase: Phase of the update.
+
+    Returns:
+        Names of the state's parts that the update changed.
+    """
     after, metrics = case.updates[phase.name](case.state, batch_of(case.algorithm, phase), jax.random.key(3))
     assert metrics, f"{phase.name}: no metrics"
     for name, value in metrics.items():
@@ -168,13 +195,13 @@ def check_update(case: Case, phase: Any) -> set[str]:
 
 
 def check_updates_are_pure(case: Case) -> None:
-    """An update is a function of state, batch and key."""
+    """Check that an update is a function of state, batch and key."""
     assert bits(case.trained(start=5)) == bits(case.trained(start=5)), "the same updates end in two states"
     assert bits(case.trained(start=5)) != bits(case.trained(start=6)), "other data and noise end in the same state"
 
 
 def check_sample_weights(case: Case) -> set[str]:
-    """Weights are one finite number of at least 0 a row, or None; the phases that have some."""
+    """Check that weights are finite, at least 0 and one a row, or None. Returns the names of phases with weights."""
     data = jax.tree.map(jnp.asarray, data_of(case.algorithm))
     weigh = jax.jit(case.algorithm.sample_weights, static_argnames="phase")
     weighted = set()
@@ -191,7 +218,12 @@ def check_sample_weights(case: Case) -> set[str]:
 
 
 def check_actions(case: Case, count: int) -> None:
-    """Actions have their shape and range, and depend on the key alone beside state and observation."""
+    """Check that actions have their shape and range, and are a function of state, observation and key.
+
+    Args:
+        case: Compiled algorithm.
+        count: Number of observations.
+    """
     observation = 3.0 * jax.random.normal(jax.random.key(7), (count, SPEC.observation_dim))
     action = case.act(case.state, observation, jax.random.key(8))
     assert action.shape == (count, SPEC.action_dim), f"actions have the shape {action.shape}"
@@ -200,7 +232,7 @@ def check_actions(case: Case, count: int) -> None:
 
 
 def check_feasible_value(case: Case) -> None:
-    """V_h is one finite number an observation, where the algorithm has it."""
+    """Check that V_h is one finite number an observation, where the algorithm has it."""
     if not isinstance(case.algorithm, HasFeasibleValue):
         return
     value = case.algorithm.feasible_value(case.state, jnp.asarray(DATA.observation[:5]))
@@ -209,7 +241,12 @@ def check_feasible_value(case: Case) -> None:
 
 
 def check_checkpoint(case: Case, path: Path) -> None:
-    """A state that was saved and loaded goes on identically."""
+    """Check that a saved and loaded state continues identically.
+
+    Args:
+        case: Compiled algorithm.
+        path: Folder for the checkpoint.
+    """
     trained = case.trained()
     checkpoint.save(path, trained, {})
     loaded, _ = checkpoint.load(path, jax.eval_shape(lambda: trained))
@@ -224,7 +261,17 @@ def check_checkpoint(case: Case, path: Path) -> None:
 
 
 def train(algorithm: Algorithm, seeds: tuple[int, ...], path: Path | None = None, *, stop_at: int | None = None) -> Any:
-    """The states after `fit`, into the folder `path` where there is one, in chunks of `CHUNK` updates."""
+    """Train an algorithm on the data of the checks, in chunks of `CHUNK` updates.
+
+    Args:
+        algorithm: Algorithm.
+        seeds: Training seeds.
+        path: Folder of the run; None: nothing is written.
+        stop_at: Update at whose chunk's end training stops; None: the last.
+
+    Returns:
+        States with a leading seed axis.
+    """
     run = None
     if path is not None:
         run = RunDirectory(path)
@@ -246,14 +293,28 @@ def train(algorithm: Algorithm, seeds: tuple[int, ...], path: Path | None = None
 
 
 def check_resuming(algorithm: Algorithm, unstopped: Any, seeds: tuple[int, ...], path: Path, *, stop_at: int) -> None:
-    """Training that was stopped and goes on ends with the bits of `unstopped`, which was not stopped."""
+    """Check that interrupted and resumed training ends with the bits of uninterrupted training.
+
+    Args:
+        algorithm: Algorithm.
+        unstopped: States after uninterrupted training.
+        seeds: Training seeds.
+        path: Folder for the run.
+        stop_at: Update at whose chunk's end training is interrupted.
+    """
     first = train(algorithm, seeds, path, stop_at=stop_at)
     assert bits(first) != bits(unstopped), f"nothing is learned after {stop_at} updates"
     assert bits(train(algorithm, seeds, path)) == bits(unstopped), "a resumed training ends with other bits"
 
 
 def check_seeds(algorithm: Algorithm, together: Any, seeds: tuple[int, int]) -> None:
-    """Check that seeds trained side by side learn what each learns alone, and that they differ."""
+    """Check that seeds trained together learn what each learns alone, and that they differ.
+
+    Args:
+        algorithm: Algorithm.
+        together: States of both seeds, trained together.
+        seeds: The two training seeds.
+    """
     alone = train(algorithm, seeds[1:])
     for ours, theirs in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
         np.testing.assert_allclose(_as_numbers(ours)[1], _as_numbers(theirs)[0], rtol=1e-5, atol=1e-5)
