@@ -28,7 +28,7 @@ from surefoot import presets
 from surefoot.data.frames import FrameWindows
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.evaluation.collect import collect_hazard_run
-from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
+from surefoot.evaluation.images import WITHIN, drawn_states, evaluate_from, score_infeasibility
 from surefoot.hyperparameters import change
 from surefoot.protocols import HasInfeasibility
 from surefoot.result_files import write_results
@@ -149,7 +149,7 @@ def measure_arm(algorithm: Any, state: Any, data: FrameWindows, held_out: Any, k
     episodes = EPISODES if form == "bsrp-lag" else PLANNED_EPISODES
     for task in ("HazardRun", "HazardRunShifted"):
         began, busy = time.perf_counter(), time.process_time()
-        rows, _ = evaluate_seed(algorithm, state, PURE_TASKS[task], task, episodes=episodes, seed=seed)
+        rows, _ = evaluate_from(algorithm, state, task, drawn_states(task, episodes=episodes), seed=seed)
         figures[task] = {
             "episodes": episodes,
             "seconds": round(time.perf_counter() - began, 1),

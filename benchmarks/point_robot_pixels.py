@@ -45,6 +45,7 @@ from surefoot.data.frames import FrameData
 from surefoot.envs.pure import PURE_TASKS
 from surefoot.evaluation import point_robot_pixels as measured
 from surefoot.evaluation.collect import collect_point_robot_pixels
+from surefoot.evaluation.images import evaluate_from
 from surefoot.files import write_text
 from surefoot.nn import member
 from surefoot.protocols import HasInfeasibility
@@ -124,7 +125,7 @@ def measure_method(name: str, seed: int, frames: FrameData, out: Path) -> dict[s
     for where in (TASK, MOVED):
         exact = measured.exact_set(where)
         starts = measured.first_states(where, exact, feasible=FEASIBLE, infeasible=INFEASIBLE)
-        rows, found = measured.evaluate_seed(algorithm, state, where, starts, seed=seed)
+        rows, found = evaluate_from(algorithm, state, where, starts, seed=seed)
         write_rows(out, name, where, seed, "offline", rows)
         figures[where] = of_rows(rows)
         if name == FOSP:
@@ -164,7 +165,7 @@ def tune_method(name: str, seed: int, frames: FrameData, out: Path) -> dict[str,
     tuned = jax.tree.map(jnp.asarray, member(states, 0))
     exact = measured.exact_set(MOVED)
     starts = measured.first_states(MOVED, exact, feasible=FEASIBLE, infeasible=INFEASIBLE)
-    found, _ = measured.evaluate_seed(algorithm, tuned, MOVED, starts, seed=seed)
+    found, _ = evaluate_from(algorithm, tuned, MOVED, starts, seed=seed)
     write_rows(out, name, MOVED, seed, "tuned", found)
     write_text(out / f"online_{seed}_{slug(name)}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     record = {

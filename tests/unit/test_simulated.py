@@ -10,7 +10,7 @@ import pytest
 from tests.fake_vector import TASK, FakeSimulator, FakeVector
 
 from surefoot.errors import OutputError
-from surefoot.evaluation.rendered import COST_COLOR, render_episode
+from surefoot.evaluation.drawn import COST_COLOR, render_episode
 from surefoot.evaluation.simulated import Episode, envs_for, roll_out_alone, roll_out_simulator
 from surefoot.rollouts.host import check_actions, episode_seed
 from surefoot.types import Policy, PolicyInputs
@@ -105,16 +105,16 @@ def test_environments_are_a_multiple_of_the_seeds() -> None:
 
 def test_a_drawn_episode_is_the_one_that_is_measured() -> None:
     algorithm = Counting()
-    shown = render_episode(algorithm, STATES[0], FakeSimulator(), TASK, seed=SEEDS[0], episode=1, every=4)
+    frames, shown = render_episode(algorithm, STATES[0], FakeSimulator(), TASK, seed=SEEDS[0], episode=1, every=4)
     expected = plain(algorithm, 0, 1)
     assert (shown.episode_return, shown.cost, shown.length) == pytest.approx(
         (expected.episode_return, expected.cost, expected.length)
     )
     # 6 steps: the start, step 4, and the last.
-    assert [int(frame[30, 40, 0]) for frame in shown.frames] == [100, 104, 106]
+    assert [int(frame[30, 40, 0]) for frame in frames] == [100, 104, 106]
     # The state passes 1 within the last steps only: 0.1 + 6 x 0.2 + 0.1 (0 + 1 + ... + 5) = 2.8 at the end.
-    assert tuple(shown.frames[-1][0, 0]) == COST_COLOR
-    assert tuple(shown.frames[0][0, 0]) == (100, 100, 100)
+    assert tuple(frames[-1][0, 0]) == COST_COLOR
+    assert tuple(frames[0][0, 0]) == (100, 100, 100)
 
 
 def test_actions_that_are_not_finite_end_the_rollouts() -> None:

@@ -1,23 +1,29 @@
-"""Episodes of an evaluation as animations for the report."""
+"""Episodes of an evaluation as animations for the report: replayed with equal starts and noise, so equal episodes."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import PyTree, UInt8
 from PIL import Image
 
-from surefoot.evaluation.rendered import render_episode
+from surefoot.envs.workers.local import LocalEnvs, Step
+from surefoot.evaluation.simulated import Episode, roll_out_alone
 from surefoot.nn import member
 from surefoot.observer import Observer
+from surefoot.protocols import Acts
 from surefoot.runs.loaded import LoadedRun
 from surefoot.tasks import Task
+from surefoot.tasks.action_units import ActionUnits
 
 MOST_FRAMES = 50
 """Most frames of an animation; longer episodes show every second, third, ... frame."""
 WIDTH = 240
 """Most pixels of a frame's width; wider frames are scaled down."""
+COST_COLOR = (200, 16, 46)
+"""RGB color of a frame's border where a step has cost."""
+Picture = UInt8[np.ndarray, "h w 3"]
 
 
 class DrawnRollout(NamedTuple):
@@ -26,7 +32,7 @@ class DrawnRollout(NamedTuple):
     name: str
     """Name of its file."""
     caption: str
-    frames: list[UInt8[np.ndarray, "h w 3"]]
+    frames: list[Picture]
     frames_per_second: float
 
     def content(self) -> bytes:
@@ -67,23 +73,82 @@ def draw_rollouts(
         with observer.progress("drawing", unit="episodes") as line:
             for episode in range(count):
                 line.report(episode, count)
-                shown = render_episode(
+                frames, shown = render_episode(
                     loaded.algorithm, state, simulator, task, seed=seed, episode=episode, every=every, num_envs=num_envs
                 )
                 caption = (
                     f"Episode {episode} of seed {seed}: return {shown.episode_return:.1f}, cost {shown.cost:g} in "
                     f"{shown.length} steps; a red border marks steps with cost."
                 )
-                frames = [_smaller(frame) for frame in shown.frames]
                 rate = simulator.metadata["render_fps"] / every
-                drawn.append(DrawnRollout(f"rollout_{episode}.gif", caption, frames, rate))
+                drawn.append(DrawnRollout(f"rollout_{episode}.gif", caption, [_smaller(one) for one in frames], rate))
             line.report(count, count)
     finally:
         simulator.close()
     return drawn
 
 
-def _smaller(frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+def render_episode(
+    algorithm: Acts, state: PyTree[Any], simulator: Any, task: Task, *, seed: int, episode: int, every: int = 1,
+    num_envs: int = 1,
+) -> tuple[list[Picture], Episode]:  # fmt: skip
+    """Replay an episode of an evaluation with pictures; a red border marks frames since whose predecessor there was
+    cost.
+
+    Args:
+        algorithm: The policy's algorithm.
+        state: Training state of the seed.
+        simulator: Gymnasium environment made with render_mode "rgb_array", whose info holds the step's cost.
+        task: Task of the evaluation.
+        seed: Training seed.
+        episode: Number of the episode.
+        every: Steps between frames.
+        num_envs: Environments of the seed when the episode was measured.
+
+    Returns:
+        (frames, figures of the episode).
+    """
+    filmed = _Filmed(simulator, task, num_envs=num_envs, every=every)
+    shape, units = task.image_shape, ActionUnits.with_rates(task.file)
+    found = roll_out_alone(algorithm, state, filmed, seed=seed, episode=episode, shape=shape, units=units)
+    return filmed.frames, found
+
+
+class _Filmed(LocalEnvs):
+    """One simulator in the place of each of `num_envs`, of which one runs."""
+
+    def __init__(self, simulator: Any, task: Task, *, num_envs: int, every: int) -> None:
+        kind = np.float32 if task.image_shape is None else np.uint8
+        super().__init__([simulator] * num_envs, observation_dim=task.observation_dim, kind=kind)
+        self._simulator, self._every = simulator, every
+        self._length, self._cost = 0, 0.0
+        self.frames: list[Picture] = []
+
+    def reset(self, seeds: np.ndarray) -> np.ndarray:
+        observation = super().reset(seeds)
+        self.frames = [_frame(self._simulator)]
+        return observation
+
+    def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> Step:
+        step = super().step(actions, next_seeds)
+        self._length += 1
+        self._cost += float(step.cost.sum())
+        if self._length % self._every == 0 or (step.terminated | step.truncated).any():
+            self.frames.append(_frame(self._simulator, marked=self._cost > 0))
+            self._cost = 0.0
+        return step
+
+
+def _frame(simulator: Any, *, marked: bool = False) -> Picture:
+    frame = np.array(simulator.render(), np.uint8)
+    if marked:
+        width = max(2, len(frame) // 40)
+        for edge in (np.s_[:width], np.s_[-width:], np.s_[:, :width], np.s_[:, -width:]):
+            frame[edge] = COST_COLOR
+    return frame
+
+
+def _smaller(frame: Picture) -> Picture:
     height, width = frame.shape[:2]
     if width <= WIDTH:
         return frame

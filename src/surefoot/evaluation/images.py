@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from surefoot.data.frames import FrameData, Frames, from_episodes
-from surefoot.envs.pure import PureTask
+from surefoot.envs.pure import PURE_TASKS
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.outputs import check_episodes
 from surefoot.evaluation.pieces import in_pieces
@@ -28,54 +28,55 @@ UNSOUND = "the model's networks overflow on these episodes"
 """Reason of a prediction that is not finite."""
 
 
+class FirstStates(NamedTuple):
+    """First states of episodes."""
+
+    first: scan.First
+    sets: Sequence[str]
+    """Name of each episode's start set."""
+
+
 @pinned()
-def evaluate_seed(
-    algorithm: Acts, state: Any, task: PureTask, name: str, *, episodes: int, seed: int
-) -> tuple[list[dict[str, Any]], FrameData]:
-    """Episodes of one seed's policy, from starts that are equal for every seed and algorithm.
+def drawn_states(task: str, *, episodes: int) -> FirstStates:
+    """First states that the task draws; equal for every seed and algorithm.
 
     Args:
-        algorithm: The policy's algorithm.
-        state: Training state of the seed.
-        task: Environment.
-        name: Name of the task.
+        task: Name of the environment.
         episodes: Number of episodes.
-        seed: Training seed.
 
     Returns:
-        (a row for each episode, the episodes' frames).
+        First states, all of the set "drawn".
     """
-    first = scan.first_states(task, jax.random.split(jax.random.key(_SEED), episodes))
-    return evaluate_from(algorithm, state, task, name, first=first, sets=["drawn"] * episodes, seed=seed)
+    keys = jax.random.split(jax.random.key(_SEED), episodes)
+    return FirstStates(scan.first_states(PURE_TASKS[task], keys), ["drawn"] * episodes)
 
 
 @pinned()
 def evaluate_from(
-    algorithm: Acts, state: Any, task: PureTask, name: str, *, first: scan.First, sets: Sequence[str], seed: int
+    algorithm: Acts, state: Any, task: str, starts: FirstStates, *, seed: int
 ) -> tuple[list[dict[str, Any]], FrameData]:
     """Episodes of one seed's policy from given first states.
 
     Args:
         algorithm: The policy's algorithm.
         state: Training state of the seed.
-        task: Environment.
-        name: Name of the task.
-        first: First states and observations.
-        sets: Start set of each episode.
+        task: Name of the environment.
+        starts: First states.
         seed: Training seed.
 
     Returns:
         (a row for each episode, the episodes' frames).
     """
+    (first, sets), pure = starts, PURE_TASKS[task]
     keys = episode_keys(seed, np.arange(len(sets)))
-    found = scan.roll_out(algorithm, state, task, first, keys=keys, num_envs=len(sets), chunk=task.horizon, keep=_frame)
+    found = scan.roll_out(algorithm, state, pure, first, keys=keys, num_envs=len(sets), chunk=pure.horizon, keep=_frame)
     sums: Any = found.sums
     check_episodes(sums.episode_return, sums.cost, axes="episode")
     images, action, reward, cost, entered = found.kept
     last = jax.tree.map(lambda leaf: leaf[np.arange(len(sets)), sums.length - 1], entered)
-    reached = np.zeros(len(sets), bool) if task.succeeded is None else np.asarray(task.succeeded(last))
+    reached = np.zeros(len(sets), bool) if pure.succeeded is None else np.asarray(pure.succeeded(last))
     seen = np.concatenate([np.asarray(first.observation)[:, None], images], 1)
-    frames = from_episodes(name, seen, action, reward, cost, lengths=sums.length, terminated=sums.terminated)
+    frames = from_episodes(task, seen, action, reward, cost, lengths=sums.length, terminated=sums.terminated)
     return episode_rows(sums, reached, seed=seed, sets=sets), frames
 
 

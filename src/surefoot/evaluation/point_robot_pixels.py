@@ -8,18 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from surefoot.data.frames import FrameData, Frames
+from surefoot.data.frames import Frames
 from surefoot.envs import point_robot_pixels
 from surefoot.envs.point_robot import constraint
 from surefoot.envs.point_robot_pixels import VARIANTS, Variant
-from surefoot.envs.pure import PURE_TASKS
 from surefoot.evaluation.collect import PixelEpisodes, collect_point_robot_pixels, draw_poses
-from surefoot.evaluation.images import by_episode, evaluate_from, infeasibility_along
+from surefoot.evaluation.images import FirstStates, by_episode, infeasibility_along
 from surefoot.evaluation.metrics import area_under_curve
 from surefoot.evaluation.pieces import in_pieces
 from surefoot.evaluation.starts import draw_starts
 from surefoot.numerics import check_finite, pinned
-from surefoot.protocols import Algorithm, HasInfeasibility
+from surefoot.protocols import HasInfeasibility
 from surefoot.rollouts import scan
 from surefoot.safety.exact import TOP_SPEED, ExactSet, cell_centers, slice_poses, solve_point_robot
 from surefoot.safety.region import SLICES, score_seeds
@@ -34,14 +33,6 @@ _IMAGES_AT_ONCE = 512
 def exact_set(task: str) -> ExactSet:
     """The exact feasible set (V*) in the layout of a variant of the task."""
     return solve_point_robot(hazards=VARIANTS[task].layout.centers)
-
-
-class FirstStates(NamedTuple):
-    """First states of episodes."""
-
-    first: scan.First
-    sets: tuple[str, ...]
-    """"feasible" or "infeasible", for each episode."""
 
 
 @pinned()
@@ -62,24 +53,6 @@ def first_states(task: str, exact: ExactSet, *, feasible: int, infeasible: int) 
     count = feasible + infeasible  # without the fixed starts, which are PointRobot's
     poses = jnp.asarray(starts.poses[:count])
     return FirstStates(scan.First(*point_robot_pixels.reset_to(poses, **variant._asdict())), starts.sets[:count])
-
-
-def evaluate_seed(
-    algorithm: Algorithm, state: Any, task: str, starts: FirstStates, *, seed: int
-) -> tuple[list[dict[str, Any]], FrameData]:
-    """Episodes of one seed's policy from chosen starts.
-
-    Args:
-        algorithm: The policy's algorithm.
-        state: Training state of the seed.
-        task: Name of the variant.
-        starts: First states.
-        seed: Training seed.
-
-    Returns:
-        (a row for each episode, the episodes' frames).
-    """
-    return evaluate_from(algorithm, state, PURE_TASKS[task], task, first=starts.first, sets=starts.sets, seed=seed)
 
 
 def held_out(task: str) -> PixelEpisodes:

@@ -5,12 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from surefoot.data.frames import FrameData, first_episodes
-from surefoot.envs.pure import PURE_TASKS
 from surefoot.evaluation.evaluation import Condition, Episodes, Evaluation, Scored, Setting
 from surefoot.evaluation.image_pictures import picture_arrays
-from surefoot.evaluation.images import WITHIN, evaluate_seed, score_infeasibility
+from surefoot.evaluation.images import WITHIN, drawn_states, evaluate_from, score_infeasibility
 from surefoot.evaluation.kinds.limits import PICTURED
-from surefoot.evaluation.point_robot_pixels import evaluate_seed as evaluate_from_exact
 from surefoot.evaluation.point_robot_pixels import (
     exact_set,
     first_states,
@@ -39,12 +37,11 @@ def on_images(task: Task, *, episodes: int = EPISODES) -> Evaluation:
     Returns:
         The evaluation.
     """
-    exact = task.exact_set
-    conditions = (Condition(start="feasible"), Condition(start="infeasible", share=0.25)) if exact else (Condition(),)
+    exact = (Condition(start="feasible"), Condition(start="infeasible", share=0.25))
     return Evaluation(
-        conditions=conditions,
+        conditions=exact if task.exact_set else (Condition(),),
         episodes=episodes,
-        roll_out=_from_exact_starts if exact else _from_drawn_starts,
+        roll_out=_roll_out,
         scorers=(figures, infeasibility, pictures),
     )
 
@@ -60,59 +57,42 @@ class _ImageEpisodes(NamedTuple):
     """What else the pictures need."""
 
 
-def _from_drawn_starts(at: Setting) -> Episodes:
-    """p against violations to come."""
+def _roll_out(at: Setting) -> Episodes:
+    """Episodes of every seed, and how well p tells in them what is infeasible: by violations to come, or by the exact
+    set of the task's layout."""
     at.data_to_compare()  # its remark comes before the work
-    rows, scores, pictured = [], [], None
-    seeds, algorithm, episodes = at.run.config.seeds, at.run.algorithm, at.evaluation.episodes
-    with at.observer.progress("evaluating", unit="episodes") as line:
-        for place, seed in enumerate(seeds):
-            state = member(at.run.states, place)
-            found, visited = evaluate_seed(
-                algorithm, state, PURE_TASKS[at.task.name], at.task.name, episodes=episodes, seed=seed
-            )
-            rows += found
-            pictured = visited if pictured is None else pictured
-            if isinstance(algorithm, HasInfeasibility):
-                scores.append(score_infeasibility(algorithm, state, visited))
-            line.report((place + 1) * episodes, len(seeds) * episodes)
-    assert pictured is not None
-    seen = _ImageEpisodes(pictured, {"auroc": scores, "violation_within_steps": WITHIN} if scores else {}, {})
-    return Episodes(_named(at, rows), seen)
-
-
-def _from_exact_starts(at: Setting) -> Episodes:
-    """p against the exact set of the task's layout."""
-    at.data_to_compare()
     task, algorithm, seeds = at.task.name, at.run.algorithm, at.run.config.seeds
-    feasible, infeasible = map(at.evaluation.count, at.evaluation.conditions)
-    with at.observer.progress("solving the exact feasible set", unit="sets") as line:
-        exact = exact_set(task)
-        line.report(1, 1)
-    starts = first_states(task, exact, feasible=feasible, infeasible=infeasible)
+    first, *others = map(at.evaluation.count, at.evaluation.conditions)
+    exact, starts = None, None
+    if at.task.exact_set:
+        with at.observer.progress("solving the exact feasible set", unit="sets") as line:
+            exact = exact_set(task)
+            line.report(1, 1)
+        starts = first_states(task, exact, feasible=first, infeasible=others[0])
+    starts = drawn_states(task, episodes=first) if starts is None else starts
     knowing = algorithm if isinstance(algorithm, HasInfeasibility) else None
-    judged = None if knowing is None else held_out(task)
+    judged = None if knowing is None or exact is None else held_out(task)
     rows, scores, pictured = [], [], None
     with at.observer.progress("evaluating", unit="episodes") as line:
         for place, seed in enumerate(seeds):
             state = member(at.run.states, place)
-            found, visited = evaluate_from_exact(algorithm, state, task, starts, seed=seed)
-            rows += found
-            pictured = first_episodes(visited, PICTURED) if pictured is None else pictured
-            if knowing is not None and judged is not None:
+            found, visited = evaluate_from(algorithm, state, task, starts, seed=seed)
+            rows += [{"task": task, "algorithm": at.run.config.algorithm, **row} for row in found]
+            if pictured is None:
+                pictured = visited if exact is None else first_episodes(visited, PICTURED)
+            if knowing is not None and exact is not None and judged is not None:
                 scores.append(score_against_exact(knowing, state, judged, exact))
-            line.report((place + 1) * feasible, len(seeds) * feasible)
+            elif knowing is not None:
+                scores.append(score_infeasibility(knowing, state, visited))
+            line.report((place + 1) * first, len(seeds) * first)
     assert pictured is not None
     if knowing is None:
-        return Episodes(_named(at, rows), _ImageEpisodes(pictured, {}, {}))
-    states = [member(at.run.states, place) for place in range(len(seeds))]
-    region = measure_region(knowing, states, task, exact)
-    seen = _ImageEpisodes(pictured, {"exact": scores, "region": region.scores}, region_arrays(region, exact))
-    return Episodes(_named(at, rows), seen)
-
-
-def _named(at: Setting, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"task": at.task.name, "algorithm": at.run.config.algorithm, **row} for row in rows]
+        return Episodes(rows, _ImageEpisodes(pictured, {}, {}))
+    if exact is None:
+        return Episodes(rows, _ImageEpisodes(pictured, {"auroc": scores, "violation_within_steps": WITHIN}, {}))
+    region = measure_region(knowing, [member(at.run.states, place) for place in range(len(seeds))], task, exact)
+    known = {"exact": scores, "region": region.scores}
+    return Episodes(rows, _ImageEpisodes(pictured, known, region_arrays(region, exact)))
 
 
 def figures(at: Setting, episodes: Episodes) -> Scored:
