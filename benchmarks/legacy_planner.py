@@ -47,9 +47,11 @@ def plan(path: Path, preset: str, options: argparse.Namespace) -> list[dict[str,
     acting = {name: TREBI_PRESETS[preset][name] for name in ACTING} if preset == "legacy_fast" else {}
     loaded = load_run(path, acting)
     lanes = options.num_envs if preset == "legacy" else options.episodes
-    request = BudgetRequest(ratios=(options.ratio,), episodes=options.episodes, num_envs=lanes)
+    request = BudgetRequest(budget=(options.ratio,), num_envs=lanes)
     changed = {"preset": preset} if acting else {}
-    setting = evaluate(under_budgets(loaded, request), loaded, changed=changed)["budgets"]["setting"]
+    setting = evaluate(under_budgets(loaded, request, episodes=options.episodes), loaded, changed=changed)["budgets"][
+        "setting"
+    ]
     rows = [row for row in read_budget_rows(path / FOLDER / ROWS) if row["setting"] == setting]
     return [row for row in rows if row["episode"] < options.episodes]
 

@@ -44,9 +44,9 @@ def test_requested_budgets() -> None:
 @pytest.mark.parametrize(
     ("given", "part"),
     [
-        ({}, "expected a budget, found none; give --budget"),
-        ({"ratios": (-0.1,)}, "--budget: expected at least 0"),
-        ({"costs": (np.nan,)}, "--cost-limit: expected a number (inf for no limit), found NaN"),
+        ({}, "expected a budget, found none; give budget"),
+        ({"ratios": (-0.1,)}, "budget: expected at least 0"),
+        ({"costs": (np.nan,)}, "cost_limit: expected a number (inf for no limit), found NaN"),
         ({"ratios": (0.5, 0.5)}, "found ratio 0.5 twice"),
         ({"ratios": (1e308,)}, "budget: expected a ratio of the task's maximum (inf for no limit), found 1e+308"),
     ],

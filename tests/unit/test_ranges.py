@@ -207,7 +207,7 @@ def test_only_limits_and_budgets_may_be_infinite() -> None:
         if one.range is not None and math.inf in one.range
     }
     assert infinite == {
-        "BenchActOptions.budget", "Budget.ratio", "BudgetRequest.costs", "BudgetRequest.ratios",
+        "BenchActOptions.budget", "Budget.ratio", "BudgetRequest.budget", "BudgetRequest.cost_limit",
         "EvaluateOptions.budget", "EvaluateOptions.cost_limit", "EvaluationRequest.budget",
         "EvaluationRequest.cost_limit", "LatencyRequest.budget",
     }  # fmt: skip

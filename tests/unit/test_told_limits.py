@@ -97,7 +97,7 @@ class Run(SimpleNamespace):
 def test_a_budget_for_a_method_that_is_trained_for_one_is_refused() -> None:
     run: Any = Run(algorithm=change(COptiDICE(), cost_limit=10.0))
     with pytest.raises(ConfigError) as raised:
-        under_budgets(run, BudgetRequest(costs=(10.0, 20.0)))
+        under_budgets(run, BudgetRequest(cost_limit=(10.0, 20.0)))
     assert str(raised.value) == (
         "runs/dice: algorithm 'coptidice' was trained for one limit, 10, and takes no budget; leave budget, "
         "cost_limit, budget_schedule and level out, or train for another with cost_limit."

@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from surefoot.constraints.budgets import BudgetConversion, check_budgets, cost_of_ratio, planner_budget
 from surefoot.constraints.schedules import Schedule
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, option
 from surefoot.evaluation.lanes import LaneResults, Lanes, Watched
 from surefoot.evaluation.rows import episode_row
 from surefoot.nn import member
@@ -45,7 +45,8 @@ class Budget(Ranged):
 
 
 _SCHEDULE = "schedule "
-_OPTIONS = {"ratio": "--budget", "cost": "--cost-limit", "schedule": "--budget-schedule"}
+_OPTIONS = {"ratio": "budget", "cost": "cost_limit", "schedule": "budget_schedule"}
+"""Kind of a budget -> the option that gives it."""
 
 
 def is_schedule(asked: str) -> bool:
@@ -80,19 +81,20 @@ def requested_budgets(
     """
     budgets = [
         Budget(f"ratio {ratio:g}", np.full(task.horizon, cost_of_ratio(ratio, task)), ratio)
-        for ratio in check_budgets(ratios, name="--budget").tolist()
+        for ratio in check_budgets(ratios, name=option("budget")).tolist()
     ]
     budgets += [
         Budget(f"cost {cost:g}", np.full(task.horizon, cost))
-        for cost in check_budgets(costs, name="--cost-limit").tolist()
+        for cost in check_budgets(costs, name=option("cost_limit")).tolist()
     ]
     if schedule is not None:
         budgets.append(Budget(f"{_SCHEDULE}{schedule.name}", schedule.totals))
     names = [budget.asked for budget in budgets]
     if not names:
+        ratio, cost, file = map(option, _OPTIONS.values())
         raise ConfigError(
-            "expected a budget, found none; give --budget (ratios), --cost-limit (costs, inf for no limit) or "
-            "--budget-schedule (a file)."
+            f"expected a budget, found none; give {ratio} (ratios), {cost} (costs, inf for no limit) or "
+            f"{file} (a file)."
         )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -119,8 +121,8 @@ def budget_remarks(task: Task, budgets: Sequence[Budget]) -> list[str]:
         largest = float(finite.max()) if len(finite) else 0.0
         if budget.ratio is not None and 1 < budget.ratio < math.inf:
             found.append(
-                f"--budget {budget.ratio:g}: a ratio above 1 allows a cost of {largest:,.6g}, more than the maximum of "
-                f"{task.name}, {most:,.6g}; a cost is given with --cost-limit"
+                f"{_option_of(budget)}: a ratio above 1 allows a cost of {largest:,.6g}, more than the maximum of "
+                f"{task.name}, {most:,.6g}; a cost is given with {option('cost_limit')}"
             )
         elif largest > most:
             found.append(
@@ -130,15 +132,15 @@ def budget_remarks(task: Task, budgets: Sequence[Budget]) -> list[str]:
         elif budget.ratio is None and not is_schedule(budget.asked) and 0 < largest < LEAST_RATIO * most:
             found.append(
                 f"{_option_of(budget)}: less than {LEAST_RATIO:.0%} of the maximum of {task.name}, {most:,.6g}; a "
-                f"ratio of it is given with --budget"
+                f"ratio of it is given with {option('budget')}"
             )
     return found
 
 
 def _option_of(budget: Budget) -> str:
-    """A budget as it was given on the command line."""
+    """A budget as it was given."""
     kind, _, value = budget.asked.partition(" ")
-    return f"{_OPTIONS[kind]} {value}"
+    return f"{option(_OPTIONS[kind])} {value}"
 
 
 def planner_totals(

@@ -92,7 +92,7 @@ def render_episode(
     algorithm: Acts, state: PyTree[Any], simulator: Any, task: Task, *, seed: int, episode: int, every: int = 1,
     num_envs: int = 1,
 ) -> tuple[list[Picture], Episode]:  # fmt: skip
-    """Replay an episode of an evaluation with pictures; a red border marks frames since whose predecessor there was
+    """Replay an episode of an evaluation with pictures; a frame has a red border where a step since the last frame has
     cost.
 
     Args:

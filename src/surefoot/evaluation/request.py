@@ -3,17 +3,16 @@
 import dataclasses
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from surefoot.algorithms.fisor.config import Extraction
-from surefoot.constraints.budgets import BudgetConversion
 from surefoot.data import Dataset
 from surefoot.errors import ConfigError, option
 from surefoot.evaluation.alike import task_beside
 from surefoot.evaluation.evaluation import Evaluation, OpenEnvironment, evaluate
-from surefoot.evaluation.kinds import budgets, limits
+from surefoot.evaluation.kinds import limits
 from surefoot.evaluation.kinds.budgets import BudgetRequest, under_budgets
 from surefoot.evaluation.kinds.images import on_images
 from surefoot.evaluation.kinds.limits import by_protocol
@@ -23,11 +22,10 @@ from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.observer import Observer
 from surefoot.protocols import PlansUnderBudget, choice_of
-from surefoot.ranges import NUMBER, Range, Ranged
+from surefoot.ranges import Range, Ranged
 from surefoot.routes import Routes, refuse_others
 from surefoot.runs.loaded import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.tasks import Task
-from surefoot.types import FORMERLY
 
 
 def default_workers() -> int:
@@ -36,8 +34,8 @@ def default_workers() -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationRequest(Ranged):
-    """Options of an evaluation. Those that the run's task or algorithm does not read are refused."""
+class _OfAnyKind(Ranged):
+    """Options of an evaluation of whichever kind."""
 
     episodes: Annotated[int | None, Range("[1, 10^7]")] = None
     """Episodes of each seed: 20 on a simulator's task and on SafePendulum, 256 on a task of images (of PointRobotPixels
@@ -59,43 +57,20 @@ class EvaluationRequest(Ranged):
     """A candidate counts as feasible where Q_h <= -margin, in units of h, instead of the configuration's."""
     num_candidates: Annotated[int | None, Range("[1, 2^20]")] = None
     """Actions sampled per decision, instead of the configuration's."""
-    budget: Annotated[tuple[float, ...], Range("[0, inf]")] = ()
-    """For a planner under budgets: what an episode may cost, as ratios of the task's maximum; 40 episodes of each."""
-    cost_limit: Annotated[tuple[float, ...], Range("[0, inf]")] = ()
-    """The same as sums of costs over an episode; inf for no limit."""
-    budget_schedule: Path | None = None
-    """The same, changing within the episode: a CSV file of budgets (docs/file-formats.md)."""
-    budget_conversion: BudgetConversion = "table"
-    """Where the planner discounts: by the task's measured factor, as if costs were spent evenly, or the table's
-    discounted maximum."""
-    level: Annotated[float | None, Range("(0, 1)")] = None
-    """Plan with the margin that `surefoot calibrate` found for this share of episodes over budget, as 0.05."""
     cost_margin: Annotated[float | None, Range("(-inf, inf)")] = None
     """Taken off the budget, in the planner's units of cost, instead of the configuration's."""
     margin_level: Annotated[float | None, Range("[0, 1)")] = None
     """Share of held-out segments whose cost may exceed prediction plus margin, instead of the configuration's; 0: no
     such margin."""
-    target_return: Annotated[float | None, Range("(-inf, inf)")] = None
-    """Return of an episode that CDT is asked for, instead of the best of its data under each limit."""
-    first_episode: Annotated[int, Range(NUMBER)] = 0
-    """Under budgets: number of the first episode; other numbers are other starts."""
-    num_envs: Annotated[int, Range("[1, 65536]")] = field(default=40, metadata={FORMERLY: "lanes"})
-    """Environments side by side under budgets, an episode in each; fewer need less memory."""
 
 
-_COMMON = frozenset(("run", "episodes", "task", "extraction", "margin", "num_candidates", *MARGINS, "strict"))
-_BUDGETS = frozenset(
-    (
-        "budget",
-        "cost_limit",
-        "budget_schedule",
-        "budget_conversion",
-        "level",
-        "target_return",
-        "first_episode",
-        "num_envs",
-    )
-)
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRequest(BudgetRequest, _OfAnyKind):
+    """Options of an evaluation. Those that the run's task or algorithm does not read are refused."""
+
+
+_BUDGETS, _OTHERS = (frozenset(field.name for field in dataclasses.fields(one)) for one in (BudgetRequest, _OfAnyKind))
+_COMMON = _OTHERS - {"protocol", "workers", "gifs"} | {"run", "strict"}
 ROUTES: Routes = {
     "point robot": _COMMON,
     "images": _COMMON,
@@ -140,14 +115,13 @@ def evaluate_run(
         check_writable(run)
         check_writable(run / FOLDER)
         loaded = load_run(run, overrides)
-        under = _budget_request(request)
         task, elsewhere = task_beside(loaded, request.task), open_environment is not None
         logs_alone = task if loaded.config.known_task().environment is None else None
-        route = route_of(loaded, under, task=logs_alone, elsewhere=elsewhere, by_protocol_limits="protocol" in given)
+        route = route_of(loaded, request, task=logs_alone, elsewhere=elsewhere, by_protocol_limits="protocol" in given)
         _check_route(loaded, request, task, route, given, gathered)
     changed = loaded.config.differing(overrides) if route.startswith("budgets") else overrides
     return evaluate(
-        _evaluation(loaded, request, task, under, route, dataset),
+        _evaluation(loaded, request, task, route, dataset),
         loaded,
         task=None if request.task is None else task,
         workers=request.workers,
@@ -158,39 +132,25 @@ def evaluate_run(
 
 
 def _evaluation(
-    loaded: LoadedRun, request: EvaluationRequest, task: Task, under: BudgetRequest, route: str,
-    dataset: Dataset | None,
-) -> Evaluation:  # fmt: skip
+    loaded: LoadedRun, request: EvaluationRequest, task: Task, route: str, dataset: Dataset | None
+) -> Evaluation:
     given: Any = {} if request.episodes is None else {"episodes": request.episodes}
     if route.startswith("budgets"):
-        return under_budgets(loaded, under)
+        return under_budgets(loaded, request, **given)
     if route.startswith("protocol"):
         return by_protocol(task, request.protocol, gifs=request.gifs, **given)
     return on_images(task, **given) if route == "images" else from_exact_starts(dataset=dataset, **given)
 
 
-def _budget_request(request: EvaluationRequest) -> BudgetRequest:
-    return BudgetRequest(
-        ratios=request.budget,
-        costs=request.cost_limit,
-        schedule=request.budget_schedule,
-        conversion=request.budget_conversion,
-        level=request.level,
-        episodes=budgets.EPISODES if request.episodes is None else request.episodes,
-        first_episode=request.first_episode,
-        num_envs=request.num_envs,
-    )
-
-
 def route_of(
-    loaded: LoadedRun, under: BudgetRequest, *, task: Task | None = None, elsewhere: bool = False,
+    loaded: LoadedRun, request: BudgetRequest, *, task: Task | None = None, elsewhere: bool = False,
     by_protocol_limits: bool = False,
 ) -> str:  # fmt: skip
     """Way to measure a run.
 
     Args:
         loaded: The run.
-        under: Requested budgets.
+        request: Requested budgets.
         task: Task with an environment, in place of a run's task of logs alone; None: the run's.
         elsewhere: The caller opens environments.
         by_protocol_limits: The user named a protocol, whose limits a planner takes where no budget is given.
@@ -209,7 +169,7 @@ def route_of(
             f"and the verdict after training say what logs can say."
         )
     place = " in a simulator" if task.simulated or elsewhere else ""
-    if under.asked or (loaded.algorithm.inputs.budget and not by_protocol_limits):
+    if request.asked or (loaded.algorithm.inputs.budget and not by_protocol_limits):
         return f"budgets{place}"
     if not place and task.image_shape is not None:
         return "images"

@@ -26,7 +26,7 @@ from surefoot.faults import Faults
 from surefoot.file_sets import check_writable
 from surefoot.observer import Observer
 from surefoot.protocols import Algorithm, FineTunes
-from surefoot.ranges import COUNT, Range, Ranged
+from surefoot.ranges import COUNT, Range
 from surefoot.rollouts.stream import OnlineSimulator
 from surefoot.routes import Routes, refuse_others
 from surefoot.runs.loaded import LoadedRun, load_run
@@ -36,24 +36,14 @@ from surefoot.tasks import Task
 from surefoot.tasks.action_units import ActionUnits
 from surefoot.training import RunConfig, RunDirectory, make_config
 from surefoot.training.finetune import FinetuneSettings, fine_tune
-from surefoot.types import FORMERLY
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneRequest(Ranged):
+class FinetuneRequest(FinetuneSettings):
     """How a run goes on online."""
 
     task: str | None = None
     """Where to fine-tune, by default the run's own task: a name or a task file that looks the same to the policy."""
-    steps: Annotated[int, Range("[1, 10^9]")] = 1500
-    """Environment steps of each seed, rounded up to whole rounds of `num_envs` times the longest episode."""
-    num_envs: Annotated[int, Range("[1, 65536]")] = dataclasses.field(default=10, metadata={FORMERLY: "lanes"})
-    """Episodes side by side; after each of them come the updates."""
-    ratio: Annotated[float, Range("(0, inf)")] = 0.5
-    """Updates per environment step."""
-    online_share: Annotated[float, Range("[0, 1]")] = 0.0
-    """Share of each batch that is drawn from the new episodes alone; 0: every window of offline and new ones is as
-    likely (the authors')."""
     workers: Annotated[int | None, Range("[0, 1024]")] = None
     """Simulators only: processes that share the environments, 0 for this one; by default one per core."""
     checkpoint_rounds: Annotated[int, Range(COUNT)] = 5
@@ -74,22 +64,8 @@ class Finetuning(FinetuneRequest):
     """Go on with the run in the folder."""
 
 
-_COMMON = frozenset(
-    (
-        "run",
-        "out",
-        "task",
-        "steps",
-        "num_envs",
-        "ratio",
-        "online_share",
-        "checkpoint_rounds",
-        "without_offline_data",
-        "resume",
-        "strict",
-    )
-)
-ROUTES: Routes = {"pure": _COMMON, "in a simulator": _COMMON | {"workers"}}
+_ALL = frozenset(field.name for field in dataclasses.fields(Finetuning)) | {"strict"}
+ROUTES: Routes = {"pure": _ALL - {"workers"}, "in a simulator": _ALL}
 """Where a run is fine-tuned -> the options that are read."""
 
 

@@ -8,7 +8,7 @@ bits of an undisturbed one.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -34,7 +34,7 @@ from surefoot.rollouts.stream import OnlineSimulator, Stream, roll_out_envs, rol
 from surefoot.training.chunk import all_finite, seed_keys, state_template
 from surefoot.training.replay import Replay, append, draw_windows, make_replay, new_part, with_new_part
 from surefoot.training.run_directory import RunDirectory
-from surefoot.types import DataSpec
+from surefoot.types import FORMERLY, DataSpec
 
 ONLINE_STREAM = 3
 """Number folded into a seed's key for fine-tuning; training and acting have 0 to 2."""
@@ -46,15 +46,15 @@ REPLAY = "replay"
 class FinetuneSettings(Ranged):
     """Amount of fine-tuning. Hashable, so a static argument of `jit`."""
 
-    steps: Annotated[int, Range("[1, 10^9]")]
+    steps: Annotated[int, Range("[1, 10^9]")] = 1500
     """Environment steps of each seed, rounded up to whole rounds of `num_envs` times the longest episode."""
-    num_envs: Annotated[int, Range("[1, 65536]")] = 10
-    """Environments side by side in a round."""
+    num_envs: Annotated[int, Range("[1, 65536]")] = field(default=10, metadata={FORMERLY: "lanes"})
+    """Episodes side by side; after each of them come the updates."""
     ratio: Annotated[float, Range("(0, inf)")] = 0.5
     """Updates per environment step."""
     online_share: Annotated[float, Range("[0, 1]")] = 0.0
-    """Share of each batch that is drawn from the new frames alone; 0: every window of the replay is as likely (the
-    authors'), of which new ones are few for long where the offline data are many."""
+    """Share of each batch that is drawn from the new episodes alone; 0: every window of offline and new ones is as
+    likely (the authors'), of which new ones are few for long where the offline data are many."""
 
     def rounds(self, horizon: int) -> int:
         """Rounds of `num_envs` times `horizon` steps."""

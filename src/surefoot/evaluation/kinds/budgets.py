@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -37,6 +37,7 @@ from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.runs.loaded import FOLDER, LoadedRun
 from surefoot.safety.calibration import Calibration, read_calibration
 from surefoot.tasks.action_units import ActionUnits
+from surefoot.types import FORMERLY
 
 EPISODES = 40
 """Episodes of each seed and budget."""
@@ -48,27 +49,37 @@ ROWS, PLANS = "budget_episodes.jsonl", "plans.npz"
 class BudgetRequest(Ranged):
     """Request of an evaluation under budgets."""
 
-    ratios: Annotated[Sequence[float], Range("[0, inf]")] = ()
-    costs: Annotated[Sequence[float], Range("[0, inf]")] = ()
-    schedule: Path | None = None
-    conversion: BudgetConversion = "table"
+    budget: Annotated[tuple[float, ...], Range("[0, inf]")] = ()
+    """For a planner under budgets: what an episode may cost, as ratios of the task's maximum; 40 episodes of each."""
+    cost_limit: Annotated[tuple[float, ...], Range("[0, inf]")] = ()
+    """The same as sums of costs over an episode; inf for no limit."""
+    budget_schedule: Path | None = None
+    """The same, changing within the episode: a CSV file of budgets (docs/file-formats.md)."""
+    budget_conversion: BudgetConversion = "table"
+    """Where the planner discounts: by the task's measured factor, as if costs were spent evenly, or the table's
+    discounted maximum."""
     level: Annotated[float | None, Range("(0, 1)")] = None
-    episodes: Annotated[int, Range("[1, 10^7]")] = EPISODES
+    """Plan with the margin that `surefoot calibrate` found for this share of episodes over budget, as 0.05."""
+    target_return: Annotated[float | None, Range("(-inf, inf)")] = None
+    """Return of an episode that CDT is asked for, instead of the best of its data under each limit."""
     first_episode: Annotated[int, Range(NUMBER)] = 0
-    num_envs: Annotated[int, Range("[1, 65536]")] = 40
+    """Under budgets: number of the first episode; other numbers are other starts."""
+    num_envs: Annotated[int, Range("[1, 65536]")] = field(default=40, metadata={FORMERLY: "lanes"})
+    """Environments side by side under budgets, an episode in each; fewer need less memory."""
 
     @property
     def asked(self) -> bool:
         """Whether a budget is given at all."""
-        return bool(self.ratios or self.costs) or self.schedule is not None or self.level is not None
+        return bool(self.budget or self.cost_limit) or self.budget_schedule is not None or self.level is not None
 
 
-def under_budgets(run: LoadedRun, request: BudgetRequest) -> Evaluation:
+def under_budgets(run: LoadedRun, request: BudgetRequest, *, episodes: int = EPISODES) -> Evaluation:
     """Evaluation of a planner under each requested budget.
 
     Args:
         run: The run.
-        request: Budgets and episodes.
+        request: Budgets.
+        episodes: Episodes of each seed and budget.
 
     Returns:
         The evaluation.
@@ -78,14 +89,14 @@ def under_budgets(run: LoadedRun, request: BudgetRequest) -> Evaluation:
     """
     task, name, place = run.config.known_task(), run.config.algorithm, run.directory.path
     _planner(run)
-    schedule = None if request.schedule is None else read_schedule(request.schedule, task)
+    schedule = None if request.budget_schedule is None else read_schedule(request.budget_schedule, task)
     try:
-        budgets = requested_budgets(task, ratios=request.ratios, costs=request.costs, schedule=schedule)
+        budgets = requested_budgets(task, ratios=request.budget, costs=request.cost_limit, schedule=schedule)
     except ConfigError as error:
         raise ConfigError(f"{place}: algorithm '{name}': {error}") from error
     return Evaluation(
         conditions=tuple(Condition(budget=budget) for budget in budgets),
-        episodes=request.episodes,
+        episodes=episodes,
         roll_out=partial(_roll_out, request=request),
         scorers=(figures,),
         part="budgets",
@@ -129,11 +140,11 @@ def _roll_out(at: Setting, *, request: BudgetRequest) -> Episodes:
         task=at.task,
         budgets=budgets,
         seeds=run.config.seeds,
-        episodes=request.episodes,
+        episodes=at.evaluation.episodes,
         first_episode=request.first_episode,
         most_lanes=request.num_envs,
         discount=planner.budget_discount,
-        conversion=request.conversion,
+        conversion=request.budget_conversion,
         method={
             "algorithm": run.config.algorithm,
             "data": data_name(run.config.data_selection),
@@ -277,7 +288,7 @@ def _setting(
         "hyperparameters": first_names(kind, identity["hyperparameters"]),
         "acting": as_json(first_names(kind, hyperparameters(run.algorithm))),
         "step": run.step,
-        "conversion": request.conversion,
+        "conversion": request.budget_conversion,
         "level": request.level,  # margins of 0 act like none, but their rows say another level
         "margins": {str(seed): margins(seed) for seed in run.config.seeds},
         "schedules": schedules,
