@@ -1,4 +1,4 @@
-"""Logged transitions in NumPy, flat over episodes, and the statistics of those episodes."""
+"""Logged transitions in NumPy, flat over episodes, and statistics of the episodes."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,15 @@ EPISODES_AT_A_TIME = 4096
 
 
 def fingerprint_of(arrays: Mapping[str, np.ndarray], *, on_progress: Callable[[int, int], None] | None = None) -> str:
-    """SHA-256, in hexadecimal, of the names, shapes and bytes of arrays. `on_progress(done, total)` counts bytes."""
+    """SHA-256 of the names, shapes and bytes of arrays.
+
+    Args:
+        arrays: Arrays by name, in memory or mapped.
+        on_progress: Called with (bytes done, bytes in all).
+
+    Returns:
+        Hash in hexadecimal.
+    """
     digest = hashlib.sha256()
     meter = Meter(sum(array.nbytes for array in arrays.values()), on_progress or (lambda done, total: None))
     for name, array in arrays.items():
@@ -31,24 +39,31 @@ def fingerprint_of(arrays: Mapping[str, np.ndarray], *, on_progress: Callable[[i
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """N logged transitions of one task, episode after episode. Two are alike if their fingerprints are.
+    """N logged transitions of one task, episode after episode. Two datasets are equal if their fingerprints are.
 
     An episode ends where `terminated` or `truncated` is set. Rows after the last end are an unfinished episode: they
-    are transitions like any other, but left out of the episode statistics.
-    Raises `DataError` where an array's shape or dtype is not the declared one.
+    count as transitions, and are left out of the episode statistics. Raises `DataError` where an array's shape or dtype
+    is not the declared one.
     """
 
     task: str
+    """Name of the task."""
     observations: Float[np.ndarray, "N obs"]
+    """Observation before each step."""
     actions: Float[np.ndarray, "N act"]
+    """Action of each step, in [-1, 1]."""
     rewards: Float[np.ndarray, " N"] | None
-    """None where the data hold none: what imitates needs none."""
+    """Reward of each step in the task's units; None where the data hold none, as imitation needs none."""
     costs: Float[np.ndarray, " N"]
+    """Cost of each step, at least 0."""
     next_observations: Float[np.ndarray, "N obs"]
+    """Observation after each step."""
     terminated: Bool[np.ndarray, " N"]
+    """Whether the task ended the episode with the step."""
     truncated: Bool[np.ndarray, " N"]
+    """Whether the episode was cut after the step."""
     constraints: Float[np.ndarray, " N"] | None = None
-    """h of the state that the step enters; h > 0 is a violation."""
+    """Constraint signal h of the state that the step enters; > 0 is a violation."""
 
     def __post_init__(self) -> None:
         rows = len(self.observations)
@@ -67,45 +82,45 @@ class Dataset:
             )
 
     def __len__(self) -> int:
-        """Transitions, those of an unfinished episode included."""
+        """Number of transitions, those of an unfinished episode included."""
         return len(self.observations)
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Name and array of every field that is there, in a fixed order."""
+        """Name and array of every field that is not None, in a fixed order."""
         fields = vars(self).items()
         return ((name, array) for name, array in fields if name != "task" and array is not None)
 
     @property
     def episode_ends(self) -> Int[np.ndarray, " E"]:
-        """For every complete episode the row after its last: episode i is rows starts[i] to ends[i], half-open."""
+        """Row after the last one of every complete episode: episode i is rows starts[i] to ends[i], half-open."""
         return np.flatnonzero(self.terminated | self.truncated) + 1
 
     @property
     def episode_starts(self) -> Int[np.ndarray, " E"]:
-        """The first row of every complete episode."""
+        """First row of every complete episode."""
         ends = self.episode_ends
         return np.concatenate([np.zeros(1, ends.dtype), ends])[: len(ends)]
 
     @property
     def lengths(self) -> Int[np.ndarray, " E"]:
-        """Steps of every complete episode."""
+        """Number of steps of every complete episode."""
         return self.episode_ends - self.episode_starts
 
     @property
     def returns(self) -> Float[np.ndarray, " E"]:
-        """Undiscounted sum of the rewards of every complete episode, float64. Raises `MissingRewardsError`."""
+        """Undiscounted return of every complete episode, float64. Raises `MissingRewardsError`."""
         return self._episode_sums(self.required_rewards, np.float64)
 
     @property
     def required_rewards(self) -> Float[np.ndarray, " N"]:
-        """The rewards. Raises `MissingRewardsError` where there are none."""
+        """Rewards. Raises `MissingRewardsError` where there are none."""
         if self.rewards is None:
             raise MissingRewardsError(f"dataset of {self.task}: rewards: expected a number for every step, found none.")
         return self.rewards
 
     @property
     def cost_returns(self) -> Float[np.ndarray, " E"]:
-        """Undiscounted sum of the costs of every complete episode, float64."""
+        """Undiscounted cost of every complete episode, float64."""
         return self._episode_sums(self.costs, np.float64)
 
     @property
@@ -123,14 +138,14 @@ class Dataset:
     def fingerprint(self, *, on_progress: Callable[[int, int], None] | None = None) -> str:
         """SHA-256, in hexadecimal, of the names, shapes and bytes of all arrays: of the data, not of the file.
 
-        `on_progress(done, total)` counts bytes.
+        `on_progress(done, total)` is called with numbers of bytes.
         """
         return fingerprint_of(dict(self.arrays()), on_progress=on_progress)
 
     def select(self, episodes: ArrayLike) -> "Dataset":
-        """The complete episodes of these numbers, in this order, in memory; the unfinished one is left out.
+        """Complete episodes with these indices, in this order, in memory; the unfinished one is left out.
 
-        Raises `DataError` where none is named.
+        Raises `DataError` for an empty selection.
         """
         chosen = np.asarray(episodes, np.int64)
         if not len(chosen):
@@ -140,11 +155,11 @@ class Dataset:
         return self.take(rows)
 
     def take(self, rows: Int[np.ndarray, " n"]) -> "Dataset":
-        """The transitions in these rows, in memory, whatever episodes they belong to."""
+        """Transitions of these rows [n], in memory, from any episodes."""
         return Dataset(self.task, **{"rewards": None, **take_rows(dict(self.arrays()), rows)})
 
     def _episode_sums(self, values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
-        """The sums are added up episode by episode in `dtype`; the unfinished episode is left out."""
+        """Sum over each complete episode, accumulated in `dtype`."""
         starts, ends = self.episode_starts, self.episode_ends
         sums = [np.zeros(0, dtype)]
         for first in range(0, len(ends), EPISODES_AT_A_TIME):

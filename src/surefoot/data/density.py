@@ -1,7 +1,7 @@
-"""DSRL's grids for thinning its datasets to a share of their episodes.
+"""DSRL's density grids, which reduce its datasets to a share of their episodes.
 
-Facts of the benchmark (liuzuxin/DSRL, Apache-2.0): for each task the share of episodes that is about left, and the grid
-that leaves it. A task that has no line has no published grid.
+Facts of the benchmark (liuzuxin/DSRL, Apache-2.0): for each task the approximate share of episodes that is left, and
+the grid that leaves it. A task without an entry has no published grid.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from surefoot.tasks import Task
 
 @dataclass(frozen=True)
 class DensityGrid(Ranged, part="grid"):
-    """A grid over (cost return, return), and how many episodes a cell may hold."""
+    """Grid over (cost return, return), and the number of episodes that a cell may hold."""
 
     cost_bins: Annotated[int, Range("[1, 10000]")]
     """Equal bins of the cost return over its reference range."""
     return_bins: Annotated[int, Range("[1, 10000]")]
     """Equal bins of the return over its reference range."""
     most: Annotated[int, Range(COUNT)]
-    """Episodes kept in a cell."""
+    """Largest number of episodes kept in a cell."""
     at_least: Annotated[int, Range(NUMBER)] = 0
-    """A cell with so many episodes or fewer loses all of them."""
+    """A cell with at most this number of episodes loses all of them."""
 
 
 DENSITY_GRIDS: dict[str, dict[float, DensityGrid]] = {
@@ -62,7 +62,18 @@ DENSITY_GRIDS: dict[str, dict[float, DensityGrid]] = {
 
 
 def density_grid(task: Task, share: float) -> DensityGrid:
-    """The published grid that leaves about `share` of the task's episodes. Raises `ConfigError` where there is none."""
+    """Published grid that leaves about a share of a task's episodes.
+
+    Args:
+        task: Task of DSRL.
+        share: Share of episodes, in (0, 1).
+
+    Returns:
+        The grid.
+
+    Raises:
+        ConfigError: There is no such grid.
+    """
     shares = DENSITY_GRIDS.get(task.name, {})
     if share not in shares:
         known = f"there are {' and '.join(f'{each:g}' for each in shares)}" if shares else "there is none"

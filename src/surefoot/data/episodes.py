@@ -1,4 +1,4 @@
-"""Logged episodes as a user holds them: transitions in memory, and the task that they are of."""
+"""Logged episodes in memory, with their task: the data as a user of the Python API holds them."""
 
 import os
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ from surefoot.observer import Observer
 from surefoot.tasks import Task
 
 PLACE = Path("episodes")
-"""What sentences call data that lie in no file."""
+"""Name in messages of data that lie in no file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,29 +45,55 @@ class Episodes:
 
     @classmethod
     def from_frame(cls, frame: Any, task: Task) -> "Episodes":
-        """The transitions of a table of a log's columns, as the task file of `task` says. Warns of what is suspicious.
+        """Transitions of a table of a log's columns, as the task file of `task` says. Warns of what is suspicious.
 
         Args:
-            frame: A data frame of pandas or polars, a table of pyarrow, or a dictionary from columns to arrays.
-            task: Of a task file (`Task.from_file`, `Task.from_env`, `Task.from_minari`).
+            frame: Data frame of pandas or polars, table of pyarrow, or dictionary from columns to arrays.
+            task: Task made of a task file (`Task.from_file`, `Task.from_env`, `Task.from_minari`).
+
+        Returns:
+            Checked episodes, whose `task` has the table's columns and numbers.
 
         Raises:
             DataError: One sentence that names row, column, expected and found.
-            ConfigError: Where the task was made without a task file.
+            ConfigError: The task was made without a task file.
         """
         return cls._from(frame_log(frame), task)
 
     @classmethod
     def from_log(cls, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], task: Task) -> "Episodes":
-        """The transitions of a log in files: CSV, Parquet, NPZ, HDF5, Minari's or LeRobot's folders, as far as they
-        fit into memory; `surefoot data import` takes larger ones. Otherwise as `from_frame`."""
+        """Transitions of a log in files, as the task file of `task` says. Warns of what is suspicious.
+
+        Args:
+            paths: File or folder, or several that are one log: CSV, Parquet, NPZ, HDF5, folders of Minari's or
+                LeRobot's. They must fit into memory; `surefoot data import` takes larger ones.
+            task: Task made of a task file (`Task.from_file`, `Task.from_env`, `Task.from_minari`).
+
+        Returns:
+            Checked episodes, whose `task` has the log's columns and numbers.
+
+        Raises:
+            DataError: One sentence that names file, row, column, expected and found.
+            ConfigError: The task was made without a task file.
+        """
         given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
         return cls._from(open_log([Path(path) for path in given]), task)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], task: Task | str | None = None) -> "Episodes":
-        """The transitions of a data file that `surefoot data import`, `collect` or DSRL wrote. Without `task`, as the
-        file's card says. Raises `DataError`, `ConfigError`."""
+        """Transitions of a data file that `surefoot data import`, `surefoot collect` or DSRL wrote.
+
+        Args:
+            path: Data file or folder.
+            task: Task or its name; None: as the file's card says.
+
+        Returns:
+            Checked episodes.
+
+        Raises:
+            DataError: The file does not hold data of the task.
+            ConfigError: No task is given and the file has no card that names one.
+        """
         place = Path(path)
         if isinstance(task, Task):
             found = task
@@ -95,15 +121,19 @@ class Episodes:
         """Transitions as a policy learns them, episode after episode. Warns of what is suspicious.
 
         Args:
-            task: Whose they are.
+            task: Task of the transitions.
             observations: [N, obs], before each step.
             actions: [N, act], scaled to [-1, 1].
             costs: [N], at least 0.
-            terminated: [N], true in the last step of an episode after which nothing follows.
-            truncated: [N], true in the last step of an episode that was only cut.
+            terminated: [N], true in the last step of an episode that the task ended.
+            truncated: [N], true in the last step of an episode that was cut.
             rewards: [N]; None where there are none.
-            next_observations: [N, obs], after each step; None: those that follow, in an episode's last step its own.
+            next_observations: [N, obs], after each step; None: the following row, and in an episode's last step its
+                own.
             constraints: [N], h of the state that each step enters, > 0 is a violation; for tasks with a signal.
+
+        Returns:
+            Checked episodes.
 
         Raises:
             DataError: One sentence that names array, expected and found.

@@ -1,4 +1,4 @@
-"""Windows of frames that stay in their files: gathered when they are drawn, compressed or mapped."""
+"""Windows of frames that stay in their files, compressed or mapped, and are read when they are drawn."""
 
 import dataclasses
 
@@ -11,12 +11,12 @@ from surefoot.data.mapping import is_mapped, read_windows
 
 
 def stays_in_files(frames: FrameData) -> bool:
-    """Whether the images of `frames` are read only when they are asked for."""
+    """Whether the images of `frames` are read only as they are used."""
     return isinstance(frames.observations, CompressedImages) or is_mapped(frames.observations)
 
 
 def in_memory(frames: FrameData) -> FrameData:
-    """The same with the images in memory."""
+    """Frames with the images in memory."""
     images = frames.observations
     if isinstance(images, CompressedImages):
         return dataclasses.replace(frames, observations=images[0 : len(images)])
@@ -24,7 +24,7 @@ def in_memory(frames: FrameData) -> FrameData:
 
 
 class FrameStream:
-    """All windows of `length` frames, of which only the numbers are in memory; the images are read when drawn."""
+    """All windows of `length` frames; numbers are in memory, images are read as they are drawn."""
 
     def __init__(self, frames: FrameData, *, length: int) -> None:
         """Raises `DataError` where there are fewer frames than a window has."""
@@ -35,7 +35,7 @@ class FrameStream:
     statistics = None
 
     def take(self, rows: Int[np.ndarray, "*B"]) -> Frames:
-        """The windows of these numbers, [*B, length, ...], as `FrameWindows` cuts them out of data in memory."""
+        """Windows with these indices [*B], arrays [*B, length, ...], equal to those of `FrameWindows`."""
         flat = rows.reshape(-1).astype(np.int64)
         shape = (*rows.shape, self._length)
         places = flat[:, None] + np.arange(self._length)

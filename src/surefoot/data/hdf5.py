@@ -1,8 +1,8 @@
-"""Reading and writing DSRL's HDF5 format: flat over episodes, one HDF5 dataset a key, nothing promised, all checked.
+"""Reading and writing of DSRL's HDF5 format: flat over episodes, one HDF5 dataset a key, everything checked.
 
-Keys: observations, next_observations [N, obs]; actions [N, act]; rewards, costs, terminals, timeouts [N] or [N, 1];
-and, ours and optional, constraints [N] or [N, 1]: h of the state that the step enters. Rewards may be missing, too: for
-algorithms that imitate. Other keys are ignored.
+Keys: observations, next_observations [N, obs]; actions [N, act]; rewards, costs, terminals, timeouts [N] or [N, 1].
+Surefoot adds constraints [N] or [N, 1], h of the state that the step enters. Rewards may be missing, as imitation needs
+none. Other keys are ignored.
 """
 
 import json
@@ -55,11 +55,11 @@ REQUIRED_KEYS = ("observations", "next_observations", "actions", "costs", "termi
 REWARDS_KEY = "rewards"
 CONSTRAINTS_KEY = "constraints"
 CARD = "card"
-"""The attribute that holds the data card, one string of JSON."""
+"""Attribute that holds the data card, one string of JSON."""
 _KEYS = (*REQUIRED_KEYS[:3], REWARDS_KEY, *REQUIRED_KEYS[3:], CONSTRAINTS_KEY)
-"""All that are read, in the order in which they are looked at."""
+"""Keys that are read, in the order in which they are checked."""
 WIDE_KEYS = ("observations", "next_observations", "actions")
-"""Those with columns; the others hold one number a row."""
+"""Keys with columns; the others hold one number a row."""
 FLAG_KEYS = ("terminals", "timeouts")
 MAPPED_ABOVE = 2 * 2**30
 """Bytes above which arrays stay in their file where they can."""
@@ -74,10 +74,21 @@ def load(
     named: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """The data of `task` in the HDF5 file at `path`, float32; refusals name the file `named`, by default `path`.
+    """Read a task's data from an HDF5 file in DSRL's format.
 
-    The other arguments are those of `library.load`. Raises `DataError`, one sentence that names file, key, expected and
-    found, for anything that is not such data.
+    Args:
+        path: HDF5 file.
+        task: Task of the data.
+        mapped: Whether arrays stay in the file; None: where they are large and lie as they would in memory.
+        checked: Whether the values of mapped arrays are checked.
+        named: File that error messages name; None: `path`.
+        on_progress: Called with (bytes of mapped arrays checked, bytes in all).
+
+    Returns:
+        Transitions, float32 arrays [N, ...], actions in [-1, 1].
+
+    Raises:
+        DataError: The file does not hold such data; the sentence names file, key, expected and found.
     """
     path = Path(path)
     named = path if named is None else named
@@ -116,11 +127,15 @@ def load(
 
 
 def save(path: str | os.PathLike[str], dataset: Dataset, *, card: dict[str, Any] | None = None) -> None:
-    """Write `dataset` to `path`, with its card (recipe, versions, seeds; JSON values), to which the task is added.
+    """Write a dataset with its card to an HDF5 file, which appears whole or not at all.
 
-    The file appears whole or not at all: it is written aside in the same folder (made if missing), then renamed.
-    Raises `DataError` where it cannot be written, where the card names another task, or where `load` would refuse the
-    data.
+    Args:
+        path: File to write; its folder is made if missing.
+        dataset: Transitions.
+        card: Recipe, versions and seeds as JSON values, to which the task is added; None: the task alone.
+
+    Raises:
+        DataError: The file cannot be written, the card names another task, or `load` would refuse the data.
     """
     path = Path(path)
     check_dataset(path, dataset, TASKS.get(dataset.task), finite=True)
@@ -139,10 +154,19 @@ def save(path: str | os.PathLike[str], dataset: Dataset, *, card: dict[str, Any]
 def rewrite(
     source: str | os.PathLike[str], target: str | os.PathLike[str], task: Task, *, card: dict[str, Any] | None = None
 ) -> None:
-    """Write the data of `source` to `target` as `save` would, block by block, so that they can be mapped.
+    """Copy a data file block by block to the format that `save` writes, so that it can be mapped.
 
-    For files larger than the memory that are compressed or of another dtype. Raises `DataError` as `load` and `save`;
-    `target` appears only once its data were found good.
+    For files larger than the memory that are compressed or of another dtype. The target appears once its data are
+    checked.
+
+    Args:
+        source: HDF5 file in DSRL's format.
+        target: File to write.
+        task: Task of the data.
+        card: New data card; None: that of the source.
+
+    Raises:
+        DataError: The source does not hold data of the task, or the target cannot be written.
     """
     source, target = Path(source), Path(target)
     with reading(source) as file:
@@ -165,21 +189,23 @@ def rewrite(
 
 
 def read_card(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The data card of the file at `path`; empty where it has none, as in DSRL's own files. Raises `DataError`."""
+    """Data card of a file; empty where it has none, as in DSRL's own files. Raises `DataError`."""
     path = Path(path)
     with reading(path) as file:
         return card_of(path, file)
 
 
 def _bytes_to_check(nodes: dict[str, h5py.Dataset]) -> int:
-    """What the checks of mapped arrays read: all once for NaN, then what `check_dataset` counts."""
+    """Bytes that the checks of mapped arrays read: all once for NaN, then those of `check_dataset`."""
     sizes = {key: 4 * math.prod(node.shape) for key, node in nodes.items() if key not in FLAG_KEYS}
     return sum(sizes.values()) + 3 * sizes["observations"]
 
 
 def _maps(path: Path, nodes: dict[str, h5py.Dataset], *, named: Path, asked: bool) -> dict[str, np.ndarray]:
-    """The arrays that stay in the file (flags are small and always read): all where it was asked for, or where they
-    are large and lie there as they would in memory; else none."""
+    """Arrays that stay in the file: all where it was asked for, or where they are large; else none.
+
+    Arrays can stay only where they lie as they would in memory. Flags are small and always read.
+    """
     if not asked and sum(4 * math.prod(node.shape) for node in nodes.values()) <= MAPPED_ABOVE:
         return {}
     maps: dict[str, np.ndarray] = {}
@@ -199,7 +225,7 @@ def _maps(path: Path, nodes: dict[str, h5py.Dataset], *, named: Path, asked: boo
 
 
 def _check_map(path: Path, key: str, node: h5py.Dataset, values: np.ndarray, meter: Meter | None) -> None:
-    """A mapped array's numbers and checksum, in one pass."""
+    """Check a mapped array's numbers and checksum in one pass."""
     parts = ((start, block) for start, (block,) in blocks(values, meter=meter))
     for start, block in verified_blocks(path, key, node, parts):
         check_finite(path, key, block, first_row=start)
@@ -217,6 +243,18 @@ def _copy_blocks(source: Path, key: str, node: h5py.Dataset, out: h5py.File) -> 
 
 
 def card_of(path: Path, file: h5py.File) -> dict[str, Any]:
+    """Data card in an open file; empty where it has none.
+
+    Args:
+        path: File, for messages.
+        file: Open file.
+
+    Returns:
+        The card.
+
+    Raises:
+        DataError: The card is no JSON object.
+    """
     expected = "one string that holds a JSON object"
     text = read_text(path, file, CARD)
     if text is None:
@@ -228,6 +266,16 @@ def card_of(path: Path, file: h5py.File) -> dict[str, Any]:
 
 
 def check_card_task(path: Path, card: dict[str, Any], task: Task) -> None:
+    """Check that a card names a task, or none.
+
+    Args:
+        path: File, for messages.
+        card: Data card.
+        task: Expected task.
+
+    Raises:
+        DataError: The card names another task.
+    """
     name = card.get("task", task.name)
     if name != task.name:
         refuse(path, CARD, expected=f"data of task {task.name}", found=f"data of task {name!a:.80}")

@@ -1,7 +1,7 @@
-"""The folder of DSRL's published files, found by task: `~/.dsrl/datasets`, or what DSRL_DATASET_DIR names.
+"""Reading of data by task and format, and DSRL's folder: `~/.dsrl/datasets`, or the folder that DSRL_DATASET_DIR names.
 
-Its manifest holds size and SHA-256 of every file that was fetched. What is not in it yet is recorded at the first
-download; from then on the bytes must be the same.
+The folder's manifest holds size and SHA-256 of every downloaded file. A file that is not in it is recorded at its first
+download; later its bytes must be equal.
 """
 
 import os
@@ -31,28 +31,28 @@ from surefoot.tasks.own_task import task_of as task_of_file
 
 MANIFEST = "manifest.json"
 TASK_FILE = "task_file"
-"""The card's key for the task file with which a log was imported, with the log's columns and numbers filled in."""
+"""Card's key for the task file of an imported log, with the log's columns and numbers filled in."""
 _MANIFEST_SECONDS = 30.0
-"""That another process may take to write its line."""
+"""Seconds that another process may take to write its entry."""
 Format = Literal["dsrl", "d4rl", "minari", "frames", "episodes", "chunks"]
-"""Of transitions: HDF5 files of DSRL's and of D4RL's keys, folders of Minari's. Of images: one HDF5 file of frames, a
-folder of compressed episodes, a folder of the NPZ chunks of FOSP's public code."""
+"""Formats of transitions: HDF5 files with DSRL's or D4RL's keys, folders of Minari's. Formats of images: one HDF5 file
+of frames, a folder of compressed episodes, a folder of the NPZ chunks of FOSP's public code."""
 IMAGE_FORMATS: tuple[Format, ...] = ("frames", "episodes", "chunks")
 REPOSITORY = "datasets/YYY-45/DSRL/resolve/main"
-"""Where the files lie below the endpoint."""
+"""Place of the files below the endpoint."""
 DEFAULT_ENDPOINT = "https://huggingface.co"
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What became of one file."""
+    """Result of fetching one published file."""
 
     path: Path
     known: Known
     news: str
-    """downloaded, copied or present."""
+    """How it was had: downloaded, copied or present."""
     recorded: bool
-    """Whether its hash was unknown before and is in the manifest since."""
+    """Whether its hash was not known before, and is now in the manifest."""
 
 
 def folder(environment: Mapping[str, str] = os.environ) -> Path:
@@ -61,19 +61,30 @@ def folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def endpoint(environment: Mapping[str, str] = os.environ) -> str:
-    """Where to download from: HF_ENDPOINT, or Hugging Face itself."""
+    """Address to download from: HF_ENDPOINT, or Hugging Face itself."""
     return (environment.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
 
 
 def file_name(task: Task) -> str:
-    """The published file of `task`. Raises `ConfigError` where it is none of DSRL's."""
+    """Name of a task's published file. Raises `ConfigError` where the task is none of DSRL's."""
     if task.dsrl_file is None:
         raise ConfigError(f"{task.name}: expected a task of DSRL's, whose data are published, found one of our own.")
     return task.dsrl_file
 
 
 def find(task: Task, *, directory: Path | None = None) -> Path:
-    """The file of `task` in DSRL's folder. Raises `DataError` that says how to get it."""
+    """Path of a task's published file in DSRL's folder.
+
+    Args:
+        task: Task of DSRL.
+        directory: Folder of published files; None: DSRL's folder of this user.
+
+    Returns:
+        The file.
+
+    Raises:
+        DataError: The file is not there; the sentence says how to get it.
+    """
     path = (directory or folder()) / file_name(task)
     if not path.is_file():
         refuse(
@@ -91,25 +102,24 @@ def load(
     checked: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """Read the transitions of a task: `load(path, task)` in DSRL's format, D4RL's or Minari's, `load(task)` from its
-    published file in DSRL's folder.
+    """Read the transitions of a task: `load(path, task)` in any format, `load(task)` from its published file.
 
     Args:
-        source: A file or folder, or the task itself.
-        task: The task of a file or folder.
+        source: File or folder in DSRL's, D4RL's or Minari's format, or the task itself.
+        task: Task of a file or folder.
         mapped: Whether arrays stay in the file and are read where they are used, for data larger than the memory; for
             DSRL's format only. None: where they take more than 2 GiB and lie in the file as they would in memory, as in
             the files that `save` writes.
-        checked: Whether the values of mapped arrays are checked; False for data whose fingerprint is then compared with
-            that of data that were found good.
-        on_progress: Called with the bytes that the checks of mapped arrays have read, and with those in all.
+        checked: Whether the values of mapped arrays are checked; False for data whose fingerprint is compared later
+            with that of checked data.
+        on_progress: Called with (bytes of mapped arrays checked, bytes in all).
 
     Returns:
-        The transitions, [N, ...], float32, actions in [-1, 1].
+        Transitions, float32 arrays [N, ...], actions in [-1, 1].
 
     Raises:
-        DataError: One sentence that names file, key, expected and found, for anything that is not such data; also for
-            images (see `read_frames`).
+        DataError: The data are not such transitions, or are images (`read_frames`); the sentence names file, key,
+            expected and found.
     """
     if isinstance(source, Task):
         return hdf5.load(find(source), source, mapped=mapped, checked=checked, on_progress=on_progress)
@@ -128,7 +138,7 @@ def load(
 
 
 def card_of(path: Path) -> dict[str, Any]:
-    """The data card of data in any format; empty where there is none."""
+    """Data card of data in any format; empty where there is none."""
     if episode_files.is_folder_of_episodes(path):
         return episode_files.read_card(path)
     if path.is_dir():
@@ -137,7 +147,7 @@ def card_of(path: Path) -> dict[str, Any]:
 
 
 def task_of(path: Path) -> Task | None:
-    """Whose data a file holds: as its card says, or its name where it is a published one; None where neither does."""
+    """Task of a data file, by its card, or by the name of a published file; None where neither tells."""
     card = card_of(path)
     if TASK_FILE in card:
         return task_of_file(kept_task_file(card[TASK_FILE], place=f"{path}: card: {TASK_FILE}"))
@@ -147,9 +157,19 @@ def task_of(path: Path) -> Task | None:
 
 
 def format_of(path: Path, task: Task | None = None) -> Format:
-    """In which format data of `task` lie at `path`.
+    """Format of the data at a path.
 
-    D4RL's have no costs, for which the task then has a labeller. Raises `DataError` where there are no data.
+    D4RL's data have no costs; their task then has a labeller.
+
+    Args:
+        path: Data file or folder.
+        task: Task of the data; None: not known.
+
+    Returns:
+        Name of the format.
+
+    Raises:
+        DataError: There are no data.
     """
     if episode_files.is_folder_of_episodes(path):
         return "episodes"
@@ -171,9 +191,20 @@ def format_of(path: Path, task: Task | None = None) -> Format:
 def read_frames(
     path: Path, task: Task, *, in_files: bool, on_progress: Callable[[int, int], None] | None = None
 ) -> FrameData:
-    """The images of `task` at `path`, in whatever format; `in_files`: they stay there where the format allows it.
+    """Read the images of a task, in any format of images.
 
-    `on_progress(done, total)` counts the files of a folder of episodes. Raises `DataError`.
+    Args:
+        path: Data file or folder.
+        task: Task of images.
+        in_files: Whether images stay in their files where the format allows it.
+        on_progress: Called with (files read, files in all) of a folder of episodes.
+
+    Returns:
+        Frames of all episodes.
+
+    Raises:
+        DataError: The data are not such images.
+        ConfigError: The task is not one of images.
     """
     if task.image_shape is None:
         raise ConfigError(f"{option('task')}: expected one of images for {path}, found {task.name}.")
@@ -188,7 +219,7 @@ def read_frames(
 
 
 def read_manifest(directory: Path) -> dict[str, Known]:
-    """File name -> what its bytes must be; empty where nothing was recorded. Raises `DataError` for a damaged one."""
+    """File name -> recorded size and hash; empty where none is recorded. Raises `DataError` for a damaged manifest."""
     path = directory / MANIFEST
     if not path.exists():
         return {}
@@ -204,11 +235,24 @@ def get(
     on_bytes: OnBytes | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Fetched:
-    """The published file of `task` in DSRL's folder, checked; downloaded, or copied from the folder `source`, if it is
-    not there.
+    """Fetch a task's published file into DSRL's folder, and check it.
 
-    A broken download is resumed, also by a later call. Raises `DataError` where the file cannot be had or its bytes are
-    not those in the manifest; then the bad bytes are removed, and what was there before stays.
+    A file that is there is checked alone. A broken download is resumed, also by a later call.
+
+    Args:
+        task: Task of DSRL.
+        directory: Folder of published files; None: DSRL's folder of this user.
+        source: Folder to copy from; None: the file is downloaded.
+        base: Address to download from; None: `endpoint`.
+        on_bytes: Called with (bytes done, bytes in all).
+        sleep: Waits between attempts, in seconds.
+
+    Returns:
+        The file, its size and hash, and how it was had.
+
+    Raises:
+        DataError: The file cannot be had, or its bytes are not those in the manifest; then the bad bytes are removed,
+            and an older file stays.
     """
     directory, name = directory or folder(), file_name(task)
     path, known = directory / name, read_manifest(directory).get(name)
@@ -233,7 +277,19 @@ def get(
 
 
 def check_bytes(path: Path, known: Known | None, *, on_bytes: OnBytes | None = None) -> Known:
-    """Size and SHA-256 of the file at `path`; raises `DataError` where they are not those known."""
+    """Check size and SHA-256 of a file.
+
+    Args:
+        path: File.
+        known: Expected size and hash; None: not known.
+        on_bytes: Called with (bytes done, bytes in all).
+
+    Returns:
+        Size and hash of the file.
+
+    Raises:
+        DataError: They are not the expected ones.
+    """
     size = path.stat().st_size
     if known is not None and size != known.size:
         refuse(path, "", expected=f"{known.size:,} bytes as recorded", found=f"{size:,}")
@@ -244,14 +300,22 @@ def check_bytes(path: Path, known: Known | None, *, on_bytes: OnBytes | None = N
 
 
 def in_library(tasks: Mapping[str, Task], directory: Path) -> Iterator[tuple[Task, Path]]:
-    """The tasks whose published files lie in the folder, and those files."""
+    """Tasks whose published files lie in a folder.
+
+    Args:
+        tasks: Tasks by name.
+        directory: Folder of published files.
+
+    Yields:
+        (task, its file).
+    """
     for task in tasks.values():
         if task.dsrl_file is not None and (directory / task.dsrl_file).is_file():
             yield task, directory / task.dsrl_file
 
 
 def _check_opens(path: Path) -> None:
-    """A file whose hash is not known yet should at least be whole: HDF5 says how long it must be."""
+    """Check that a file whose hash is not known is complete: HDF5 tells how long it must be."""
     with reading(path):
         pass
 

@@ -1,4 +1,4 @@
-"""From logged data to the transitions that algorithms see: scales, clips, and the constraint signal h."""
+"""Conversion of logged data to transitions for algorithms: scales, clips, and the constraint signal h."""
 
 from typing import cast
 
@@ -10,25 +10,33 @@ from surefoot.tasks import Task
 from surefoot.types import UNKNOWN_AHEAD, Transition
 
 ACTION_MARGIN = 1e-5
-"""Actions are clipped to [-1 + margin, 1 - margin], so that inverse squashings stay finite."""
+"""Actions are clipped to [-1 + margin, 1 - margin], so that inverse squashing stays finite."""
 SAFE_SIGNAL = -1.0
 """h of a step without cost where the data do not log h."""
 
 
 def reward_scale_of(task: Task) -> float:
-    """horizon / (return_max - return_min): the span of reference returns becomes 1 per step (FISOR, section 6)."""
+    """Reward scale horizon / (return_max - return_min): reference returns then span 1 per step (FISOR, section 6)."""
     return task.horizon / (task.return_max - task.return_min)
 
 
 def to_transitions(
     dataset: Dataset, *, reward_scale: float, violation_scale: float = 25.0, constraint_discount: float = 1.0
 ) -> Transition:
-    """`dataset` as one `Transition` of float32 NumPy arrays [N, ...], ready to be put on a device.
+    """Transitions of a dataset as algorithms learn from them, in NumPy.
 
-    Rewards are multiplied by `reward_scale`; where there are none they are 0, which nothing may read. h is the logged
-    constraint signal; where there is none, `violation_scale` for a step with cost and -1 for one without.
-    `constraint_discount` values the logged way on where an episode was cut and h is known to be at most
-    `violation_scale` after it; at 1.0 nothing is known of it.
+    h is the logged constraint signal. Where none is logged, it is `violation_scale` for a step with cost and -1 for one
+    without.
+
+    Args:
+        dataset: N logged transitions.
+        reward_scale: Factor of the rewards. Missing rewards are 0, which nothing may read.
+        violation_scale: h of a step with cost where no signal is logged; > 0.
+        constraint_discount: Discount of `constraint_ahead` in cut episodes without a logged signal, where h is at most
+            `violation_scale`; 1: unknown there.
+
+    Returns:
+        float32 arrays [N, ...]; rows of an unfinished episode have `UNKNOWN_AHEAD` in place of sums over the episode.
     """
     h, worst = dataset.constraints, UNKNOWN_AHEAD
     if h is None:
@@ -57,7 +65,16 @@ def vectors(
     observations: Float[np.ndarray, "N obs"], actions: Float[np.ndarray, "N act"],
     next_observations: Float[np.ndarray, "N obs"],
 ) -> dict[str, Array]:  # fmt: skip
-    """The fields of a `Transition` that are vectors: float32, actions clipped."""
+    """Vector fields of a `Transition`, float32.
+
+    Args:
+        observations: [N, obs].
+        actions: [N, act], which are clipped by `ACTION_MARGIN`.
+        next_observations: [N, obs].
+
+    Returns:
+        Arrays by field name.
+    """
     limit = 1.0 - ACTION_MARGIN
     return {
         "observation": _float32(observations),
@@ -67,7 +84,7 @@ def vectors(
 
 
 def _of_each_row(dataset: Dataset, episodes: np.ndarray) -> Float[np.ndarray, " N"]:
-    """The number of each row's episode among `episodes` [E]; `UNKNOWN_AHEAD` for rows of an unfinished one."""
+    """Value of each row's episode among `episodes` [E]; `UNKNOWN_AHEAD` for rows of an unfinished one."""
     values = np.full(len(dataset), UNKNOWN_AHEAD)
     complete = np.repeat(episodes, dataset.lengths)
     values[: len(complete)] = complete
@@ -77,10 +94,10 @@ def _of_each_row(dataset: Dataset, episodes: np.ndarray) -> Float[np.ndarray, " 
 def _logged_way_on(
     h: Float[np.ndarray, " N"], dataset: Dataset, *, worst: float, discount: float
 ) -> Float[np.ndarray, " N"]:
-    """What the worst h to come is at most: the largest of each row's episode from there on, where it terminated.
+    """Upper bound of the worst h to come: the largest h of the episode from each row on, where it terminated.
 
-    Where it was cut, the discounted value (1 - gamma) h + gamma max(h, v') of the logged way, after which the `worst`
-    is supposed; `UNKNOWN_AHEAD` where no worst is known.
+    Where it was cut, it is the discounted value (1 - gamma) h + gamma max(h, v') along the logged steps, with `worst`
+    after the cut; `UNKNOWN_AHEAD` where no worst is known.
     """
     ahead = np.full(len(dataset), UNKNOWN_AHEAD, np.float32)
     for first, after in zip(dataset.episode_starts, dataset.episode_ends, strict=True):

@@ -1,7 +1,7 @@
-"""Drawing batches inside `lax.scan`: the data are an argument that lies on the device.
+"""Sampling of batches inside `lax.scan`, from data on the device.
 
-A weighted draw takes u uniform in [0, 1) and the first row whose cumulative weight exceeds u. Row i is then drawn
-where cumulative[i-1] <= u < cumulative[i]: never, if its weight is 0 and the two are the same number.
+A weighted draw takes u uniform in [0, 1) and the first row whose cumulative weight exceeds u. Row i is then drawn where
+cumulative[i-1] <= u < cumulative[i], and never if its weight is 0, as the two numbers are then equal.
 """
 
 import jax
@@ -18,8 +18,17 @@ from surefoot.types import Transition
 def sample_batch(
     data: Transition, key: Key[Array, ""], *, batch_size: int, cumulative: Float[Array, " N"] | None = None
 ) -> Transition:
-    """`batch_size` rows of `data` [N, ...], drawn with replacement: uniformly, or in proportion to the weights that
-    `cumulative_weights` made `cumulative` of."""
+    """Sample transitions with replacement.
+
+    Args:
+        data: Transitions [N, ...].
+        key: Random key.
+        batch_size: Number of rows B.
+        cumulative: Result of `cumulative_weights` [N]; None: uniform sampling.
+
+    Returns:
+        Transitions [B, ...].
+    """
     drawn = draw_rows(key, rows=data.reward.shape[0], batch_size=batch_size, cumulative=cumulative)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[drawn], data)
 
@@ -27,8 +36,20 @@ def sample_batch(
 def draw_rows(
     key: Key[Array, ""], *, rows: int, batch_size: int, cumulative: Float[Array, " N"] | None = None
 ) -> Int[Array, " B"]:
-    """`batch_size` of `rows` rows, drawn with replacement: uniformly, or in proportion to the weights that
-    `cumulative_weights` made `cumulative` of."""
+    """Sample row indices with replacement.
+
+    Args:
+        key: Random key.
+        rows: Number of rows N.
+        batch_size: Number of indices B.
+        cumulative: Result of `cumulative_weights` [N]; None: uniform sampling.
+
+    Returns:
+        Indices [B].
+
+    Raises:
+        ValueError: `cumulative` has another shape.
+    """
     if cumulative is None:
         return uniform_rows(key, rows=rows, batch_size=batch_size)
     if cumulative.shape != (rows,):
@@ -37,25 +58,50 @@ def draw_rows(
 
 
 def uniform_rows(key: Key[Array, ""], *, rows: int, batch_size: int) -> Int[Array, " B"]:
-    """`batch_size` of `rows` rows, all alike."""
+    """Sample row indices uniformly with replacement.
+
+    Args:
+        key: Random key.
+        rows: Number of rows N.
+        batch_size: Number of indices B.
+
+    Returns:
+        Indices [B].
+    """
     return jax.random.randint(key, (batch_size,), 0, rows)
 
 
 def uniform_draws(key: Key[Array, ""], *, batch_size: int) -> Float[Array, " B"]:
-    """The numbers in [0, 1) that weighted rows are found by."""
+    """Uniform numbers in [0, 1) by which weighted rows are found.
+
+    Args:
+        key: Random key.
+        batch_size: Number B.
+
+    Returns:
+        float32 numbers [B].
+    """
     return jax.random.uniform(key, (batch_size,), jnp.float32)
 
 
 def rows_at(cumulative: Float[Array, " N"], uniform: Float[Array, " B"]) -> Int[Array, " B"]:
-    """For each number in [0, 1) the first row whose cumulative weight exceeds it."""
+    """First row whose cumulative weight exceeds each number.
+
+    Args:
+        cumulative: Cumulative weights [N].
+        uniform: Numbers in [0, 1) [B].
+
+    Returns:
+        Indices [B].
+    """
     return jnp.searchsorted(cumulative, uniform, side="right")
 
 
 def cumulative_weights(weights: ArrayLike) -> Float[np.ndarray, " N"]:
-    """The cumulative sum of `weights` [N], all >= 0, as a share of their total: float32, ends at exactly 1.
+    """Cumulative sum of sampling weights [N] as a share of their total: float32, ends at exactly 1.
 
-    Raises `DataError` where a weight is negative or not finite, or all are zero. A row's probability is right to about
-    1e-7, the step of a float32 draw: one tenth of the mean probability at a million rows, a hundredth at 100,000.
+    A row's probability is exact to about 1e-7, the step of a float32 draw. Raises `DataError` where a weight is
+    negative or not finite, or all are zero.
     """
     weights = np.asarray(weights, np.float64)
     check_weights(weights)
@@ -67,7 +113,7 @@ def cumulative_weights(weights: ArrayLike) -> Float[np.ndarray, " N"]:
 
 
 def check_weights(weights: Float[np.ndarray, " N"]) -> None:
-    """Raises `DataError` where a weight is negative or not finite, or all are zero."""
+    """Check sampling weights [N]. Raises `DataError` where one is negative or not finite, or all are zero."""
     if weights.ndim != 1 or not len(weights):
         raise DataError(f"weights: expected shape [N], found {list(weights.shape)}.")
     for start, (block,) in blocks(weights, rows=2**20):

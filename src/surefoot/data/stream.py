@@ -1,4 +1,4 @@
-"""Batches of data that stay in their file: drawn by the sampler's rule, gathered row by row when they are needed."""
+"""Batches of data that stay in their file: sampled by the sampler's rule, read row by row as they are needed."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,20 +15,20 @@ from surefoot.data.sampler import check_weights
 from surefoot.types import Transition
 
 GATHERED_ROWS = 2048
-"""Scattered rows gathered at a time."""
+"""Scattered rows that are read at a time."""
 RUN_ROWS = 65_536
-"""As `GATHERED_ROWS`, of rows that follow one another."""
+"""Consecutive rows that are read at a time."""
 
 NUMBER_ROWS = 262_144
-"""Rows whose single numbers are prepared at a time."""
+"""Rows whose scalar fields are prepared at a time."""
 
 
 class TransitionStream:
-    """The transitions of a (mapped) dataset, prepared only when they are drawn.
+    """Transitions of a mapped dataset, prepared as they are drawn.
 
-    Observations and actions are `data.prepare.vectors`, whatever the algorithm. What is one number a row may depend on
-    its whole episode and is prepared at once, without the observations, into a scratch file (32 bytes a row, in the
-    system's folder for temporary files) that vanishes with the process.
+    Observations and actions are `data.prepare.vectors`, whatever the algorithm. Scalar fields may depend on the whole
+    episode and are prepared at once, without the observations, into a scratch file (32 bytes a row, in the system's
+    folder for temporary files) that vanishes with the process.
     """
 
     def __init__(self, dataset: Dataset, prepare: Callable[[Dataset], Any]) -> None:
@@ -39,11 +39,12 @@ class TransitionStream:
 
     @property
     def num_rows(self) -> int:
-        """Transitions."""
+        """Number of transitions."""
         return len(self._dataset)
 
     def take(self, rows: Int[np.ndarray, "*B"]) -> Transition:
-        """The transitions in these rows, [*B, ...], float32, in memory; the same as those of the prepared whole."""
+        """Transitions with these indices [*B], float32 arrays [*B, ...] in memory, equal to those of data prepared in
+        memory."""
         flat = rows.reshape(-1).astype(np.int64)
         together = in_long_runs(flat)
         step = RUN_ROWS if together else GATHERED_ROWS
@@ -75,8 +76,8 @@ class TransitionStream:
 def _prepare_numbers(
     dataset: Dataset, prepare: Callable[[Dataset], Any]
 ) -> tuple[list[str], Float[np.ndarray, "N fields"]]:
-    """The fields of the prepared transitions that are one number a row: their names, and all of a row side by side (so
-    that one read fetches them), mapped from a file that has no name."""
+    """Names of the scalar fields of prepared transitions, and all of a row side by side, mapped from a file without a
+    name."""
     rows = len(dataset)
     names: list[str] = []
     with tempfile.TemporaryFile() as file:
@@ -89,7 +90,7 @@ def _prepare_numbers(
 
 
 def _whole_episodes(dataset: Dataset) -> Iterator[tuple[int, int]]:
-    """First row and row after the last of stretches of whole episodes, about `NUMBER_ROWS` long."""
+    """First row, and row after the last, of stretches of whole episodes about `NUMBER_ROWS` long."""
     start = 0
     for end in [*dataset.episode_ends.tolist(), len(dataset)]:
         if end - start >= NUMBER_ROWS or (end == len(dataset) and end > start):
@@ -105,7 +106,7 @@ def _without_columns(dataset: Dataset, rows: slice) -> Dataset:
 
 
 def exact_cumulative(weights: ArrayLike) -> Float[np.ndarray, " N"]:
-    """As `cumulative_weights`, in float64: the probability of a row is right to 1e-14 of the whole."""
+    """Cumulative sum of sampling weights [N] as a share of their total, in float64, exact to 1e-14 of the whole."""
     weights = np.asarray(weights)
     check_weights(weights)
     # In place: this is the largest array of a phase over a large file.
@@ -118,10 +119,18 @@ def exact_cumulative(weights: ArrayLike) -> Float[np.ndarray, " N"]:
 def exact_rows_at(
     cumulative: Float[np.ndarray, " N"], coarse: Float[np.ndarray, "*B"], fine: Float[np.ndarray, "*B"]
 ) -> Int[np.ndarray, "*B"]:
-    """For each u = coarse + fine / 2**23 in [0, 1) the first row whose cumulative weight exceeds it.
+    """First row whose cumulative weight exceeds u = coarse + fine / 2**23.
 
-    A float32 draw has 2**23 values, fewer than a large file has rows. `coarse` is the draw that `sample_batch` would
-    use, `fine` another that lies between two of its values, so on small data both draw the same rows.
+    A float32 draw has 2**23 values, fewer than a large file has rows. On small data the rows are those of
+    `sample_batch` with the draw `coarse`.
+
+    Args:
+        cumulative: Cumulative weights [N].
+        coarse: Numbers in [0, 1), multiples of 2**-23 [*B].
+        fine: Numbers in [0, 1) that lie between two values of `coarse` [*B].
+
+    Returns:
+        Indices [*B].
     """
     uniform = coarse.astype(np.float64) + fine.astype(np.float64) * 2.0**-23
     return np.searchsorted(cumulative, uniform, side="right")

@@ -1,7 +1,7 @@
 """Windows of consecutive steps, cut out of whole episodes inside the compiled update.
 
-The steps lie flat, episode after episode, once; a window is a first row and a length. So windows that overlap share
-their memory, and images can stay uint8 until an update has drawn its few windows.
+Steps lie flat, episode after episode; a window is a first row and a length. Overlapping windows share their memory, and
+images stay uint8 until an update has drawn its few windows.
 """
 
 from typing import Any, NamedTuple, TypeVar
@@ -21,19 +21,28 @@ class Windows(NamedTuple):
     """Steps of N rows, and M rows at which a window may start."""
 
     steps: PyTree[Any]
-    """Any tree of arrays [N, ...], one row a step, episode after episode, each with its own dtype."""
+    """Tree of arrays [N, ...], one row a step, episode after episode, of any dtypes."""
     left: Int[Array, " N"]
-    """Steps from this one to the end of its episode, this one included; int32."""
+    """Steps from each row to the end of its episode, the row included; int32."""
     starts: Int[Array, " M"]
-    """Rows that a window may start at; int32."""
+    """Rows at which a window may start; int32."""
 
 
 def gather(
     steps: Steps, left: Int[Array, " N"], starts: Int[Array, " B"], *, length: int
 ) -> tuple[Steps, Bool[Array, "B length"]]:
-    """The windows [B, length, ...] that start at these rows, and where they are valid.
+    """Windows that start at given rows.
 
-    After the end of its episode a window holds zeros of the leaf's own dtype, and is not valid.
+    After the end of its episode a window holds zeros and is not valid.
+
+    Args:
+        steps: Tree of arrays [N, ...].
+        left: Steps from each row to the end of its episode [N].
+        starts: First rows [B].
+        length: Steps of a window.
+
+    Returns:
+        (windows, a tree of arrays [B, length, ...]; whether each step is valid [B, length]).
     """
     offset = jnp.arange(length)[None]
     valid = offset < jnp.asarray(left)[starts][:, None]
@@ -48,8 +57,7 @@ def gather(
 
 
 def steps_left(dataset: Dataset) -> Int[np.ndarray, " N"]:
-    """Steps from each row to the end of its episode, this one included; 1 in the rows of an unfinished episode, which
-    no window should start at."""
+    """Steps from each row to the end of its episode, the row included; 1 in rows of an unfinished episode."""
     left = np.ones(len(dataset), np.int32)
     complete = np.repeat(dataset.episode_ends, dataset.lengths)
     left[: len(complete)] = complete - np.arange(len(complete))
@@ -57,7 +65,7 @@ def steps_left(dataset: Dataset) -> Int[np.ndarray, " N"]:
 
 
 def steps_taken(dataset: Dataset) -> Int[np.ndarray, " N"]:
-    """Environment steps before each row in its episode, 0 in the first; those of an unfinished episode go on alike."""
+    """Environment steps before each row in its episode, 0 in the first; rows of an unfinished episode count, too."""
     ends = dataset.episode_ends
     firsts = np.concatenate([np.zeros(1, ends.dtype), ends[ends < len(dataset)]])
     counts = np.diff(np.append(firsts, len(dataset)))
@@ -67,10 +75,21 @@ def steps_taken(dataset: Dataset) -> Int[np.ndarray, " N"]:
 def window_starts(
     dataset: Dataset, *, length: int, longest: int, episodes: Int[np.ndarray, " E"] | None = None
 ) -> Int[np.ndarray, " M"]:
-    """The rows 0, ..., min(L - 1, longest - length) of every complete episode of L steps (or of those numbered).
+    """Rows at which windows may start: 0, ..., min(L - 1, longest - length) of every complete episode of L steps.
 
-    `longest` is the task's horizon in steps: a window may reach beyond an early end, but not beyond the horizon
-    (Janner et al., 2022, arXiv 2205.09991). Raises `DataError` where every episode is shorter than a window.
+    A window may reach beyond an early end, but not beyond the horizon (Janner et al., 2022, arXiv 2205.09991).
+
+    Args:
+        dataset: N logged transitions.
+        length: Steps of a window.
+        longest: Horizon of the task in steps.
+        episodes: Indices of the episodes; None: all.
+
+    Returns:
+        Rows [M], int32.
+
+    Raises:
+        DataError: There is no complete episode, or all are shorter than a window.
     """
     starts, lengths = dataset.episode_starts, dataset.lengths
     if not len(lengths):
@@ -90,10 +109,18 @@ def window_starts(
 def sums_to_go(
     values: Float[np.ndarray, " N"], dataset: Dataset, *, discount: float, at_termination: float = 0.0
 ) -> Float[np.ndarray, " N"]:
-    """sum_k discount^k values_{t+k} from each row to the end of its episode, in float64 and O(N).
+    """Discounted sums sum_k discount^k values_{t+k} from each row to the end of its episode, in float64.
 
-    `at_termination` is added, once, to the value of the last step of an episode that terminated. Rows of an unfinished
-    episode keep their own value alone.
+    Rows of an unfinished episode keep their own value.
+
+    Args:
+        values: Rewards, costs or other numbers of the steps [N].
+        dataset: Dataset of the steps.
+        discount: Discount per step, in [0, 1].
+        at_termination: Number added to the last step of a terminated episode.
+
+    Returns:
+        Sums [N].
     """
     sums = np.asarray(values, np.float64).copy()
     sums[dataset.terminated] += at_termination

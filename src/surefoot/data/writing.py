@@ -1,4 +1,4 @@
-"""Data files appear whole or not at all, and what the system says against it becomes one sentence."""
+"""Writing of data files that appear whole or not at all; faults of the system become one sentence."""
 
 import errno
 import io
@@ -15,9 +15,9 @@ from surefoot.files import replacement, sweep, sync_file, write_bytes
 
 
 class blaming:
-    """Turn what h5py and the system raise into a `DataError`.
+    """Context in which exceptions of h5py and of the system become a `DataError`.
 
-    A class, as one of `contextlib`'s generators takes several times as long: files hold 100,000 small arrays.
+    It is a class, as a generator of `contextlib` takes several times as long, and files may hold 100,000 small arrays.
     """
 
     __slots__ = ("_expected", "_key", "_path")
@@ -40,11 +40,18 @@ class blaming:
 
 @contextmanager
 def replacing(path: Path, *, size: int = 0, swept: bool = True) -> Iterator[Path]:
-    """An empty file to write to that takes `path`'s place once its bytes are on the disk, and is removed on any error.
+    """Context with an empty file that takes a path's place once its bytes are on the disk, and is removed on any error.
 
-    Its folder is made if missing. What killed writers left there is removed, unless not `swept`: for folders of very
-    many files. Raises `DataError` where it cannot be written, before any writing where the disk has no room for `size`
-    bytes.
+    Args:
+        path: File to write; its folder is made if missing.
+        size: Bytes for which the disk must have room.
+        swept: Whether leftovers of killed writers in the folder are removed; False for folders of very many files.
+
+    Yields:
+        Path of the temporary file.
+
+    Raises:
+        DataError: The file cannot be written, or the disk lacks room.
     """
     with blaming(path, "", "a place that can be written to"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,10 +66,20 @@ def replacing(path: Path, *, size: int = 0, swept: bool = True) -> Iterator[Path
 
 @contextmanager
 def new_hdf5(path: Path, *, track_order: bool = False) -> Iterator[h5py.File]:
-    """An empty HDF5 file at `path` to write to. Raises `OSError` where the disk fills.
+    """Context with an empty HDF5 file to write to.
 
-    HDF5 does not survive a write that fails: closing then prints tracebacks or ends the process. So it is told that all
-    went well, and the first fault is raised when it has closed the file.
+    HDF5 does not survive a failing write: closing then prints tracebacks or ends the process. So HDF5 is told that all
+    writes succeeded, and the first fault is raised once the file is closed.
+
+    Args:
+        path: File to create.
+        track_order: Whether keys keep the order of their creation.
+
+    Yields:
+        The open file.
+
+    Raises:
+        OSError: The disk is full, or another write failed.
     """
     with _Faultless(path, "w+") as file:
         with h5py.File(file, "w", track_order=track_order) as hdf5:
@@ -95,7 +112,12 @@ class _Faultless(io.FileIO):
 
 
 def check_room(path: Path, size: int) -> None:
-    """Refuse to write `size` bytes to `path` where its disk has less room; the folder must be there."""
+    """Check that a disk has room. Raises `DataError`.
+
+    Args:
+        path: File to write, whose folder exists.
+        size: Bytes.
+    """
     free = shutil.disk_usage(path.parent).free
     if size > free:
         found = f"a full disk with room for {free / 1e6:,.0f} MB"

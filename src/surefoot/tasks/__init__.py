@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 _FREE = (CostLimit(0.0),)
-"""No step may be a violation."""
+"""Constraint of tasks in which no step may be a violation."""
 
 
 def _hazard_run(name: str, collected_as: str | None = None) -> Task:
@@ -55,7 +55,7 @@ def _point_robot_pixels(name: str, size: int, collected_as: str | None = None) -
 
 
 OWN_TASK = "a system of your own: a task file that ends in .toml (docs/own-log.md)"
-"""What a name that is not in the table may mean."""
+"""Further meaning of a name that is not in the table, for messages."""
 
 TASKS: dict[str, Task] = {
     # The best return is the way from the far corner (-3, -3) to the goal's rim, plus 1 for reaching it:
@@ -79,10 +79,19 @@ _BY_DSRL_ID = {task.dsrl_id: task for task in DSRL_TASKS.values() if task.dsrl_i
 
 
 def get_task(name: str | Task) -> Task:
-    """The task called `name`: a name of surefoot's or DSRL's, the path of a task file that ends in .toml, or a name of
-    another package's (entry point `surefoot.tasks`: a `Task`, or the path of its task file). A task is itself.
+    """Look up a task.
 
-    Raises `UnknownNameError` that lists the near names, `ConfigError` for a task file that cannot be used.
+    Args:
+        name: Name of a task of surefoot's or DSRL's; path of a task file that ends in .toml; name of another package's
+            task (entry point `surefoot.tasks`: a `Task`, or the path of its task file); or a `Task`, which is returned
+            as it is.
+
+    Returns:
+        The task.
+
+    Raises:
+        UnknownNameError: No task has that name; the message lists near names.
+        ConfigError: The task file cannot be used.
     """
     if isinstance(name, Task):
         return name

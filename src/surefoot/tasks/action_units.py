@@ -12,15 +12,15 @@ class ActionUnits(NamedTuple):
     """Bounds and rates of the actions of a task file."""
 
     low: Float[np.ndarray, " act"]
-    """Becomes -1."""
+    """Plant action that -1 stands for."""
     high: Float[np.ndarray, " act"]
-    """Becomes 1."""
+    """Plant action that 1 stands for."""
     rate_limit: Float[np.ndarray, " act"]
     """Largest change from one step to the next; inf: none."""
 
     @classmethod
     def of(cls, table: ActionTable) -> Self:
-        """The units of the `[action]` table."""
+        """Units of the `[action]` table."""
         width = len(table.columns)
         return cls(
             np.array(table.low or [-1.0] * width, np.float64),
@@ -30,34 +30,50 @@ class ActionUnits(NamedTuple):
 
     @classmethod
     def with_rates(cls, file: TaskFile | None) -> Self | None:
-        """The units of a task file that limits how much an action changes in a step; None of another."""
+        """Units of a task file with rate limits of actions; None of another."""
         return None if file is None or not file.action.rate_limit else cls.of(file.action)
 
     def physical(self, actions: Float[np.ndarray, "*n act"]) -> Float[np.ndarray, "*n act"]:
-        """Actions of [-1, 1] in the plant's units."""
+        """Plant actions, in the plant's units, of actions in [-1, 1]."""
         return self.low + (np.clip(np.asarray(actions, np.float64), -1, 1) + 1) * 0.5 * (self.high - self.low)
 
     def normalized(self, actions: Float[np.ndarray, "*n act"]) -> Float[np.ndarray, "*n act"]:
-        """Actions of the plant in [-1, 1]."""
+        """Actions in [-1, 1] of plant actions."""
         return 2 * (actions - self.low) / (self.high - self.low) - 1
 
     def limited(
         self, actions: Float[np.ndarray, "*n act"], before: Float[np.ndarray, "*n act"] | None
     ) -> Float[np.ndarray, "*n act"]:
-        """Plant actions clipped to the bounds and, from the actions `before`, to the rate limits."""
+        """Plant actions within the bounds and the rate limits.
+
+        Args:
+            actions: Plant actions [*n, act].
+            before: Plant actions of the previous step [*n, act]; None: no rate limit applies.
+
+        Returns:
+            Plant actions [*n, act].
+        """
         actions = np.clip(actions, self.low, self.high)
         return actions if before is None else np.clip(actions, before - self.rate_limit, before + self.rate_limit)
 
     def applied_after(
         self, chosen: Float[np.ndarray, "*n act"], before: Float[np.ndarray, "*n act"]
     ) -> Float[np.ndarray, "*n act"]:
-        """What is applied of the `chosen` actions after those `before`; all in [-1, 1]."""
+        """Actions that the plant applies under its rate limits.
+
+        Args:
+            chosen: Actions in [-1, 1] [*n, act].
+            before: Applied actions of the previous step in [-1, 1] [*n, act].
+
+        Returns:
+            Applied actions in [-1, 1] [*n, act], float32.
+        """
         limited = self.limited(self.physical(chosen), self.physical(before))
         return self.normalized(limited).astype(np.float32)
 
 
 class AppliedActions:
-    """What n environments side by side apply of the actions that are chosen for them, under rate limits."""
+    """Applied actions of n environments under rate limits, updated step by step."""
 
     def __init__(self, units: ActionUnits, count: int) -> None:
         self._units = units
@@ -67,8 +83,15 @@ class AppliedActions:
         """Of the last step, in [-1, 1]; zeros before any."""
 
     def take(self, chosen: Float[np.ndarray, "n act"], first: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "n act"]:
-        """The applied actions, in [-1, 1], for those `chosen` in [-1, 1]; `first`: where an episode begins, whose first
-        action has none before it."""
+        """Apply the chosen actions of a step.
+
+        Args:
+            chosen: Actions in [-1, 1] [n, act].
+            first: Whether an episode begins [n]; its first action is not rate-limited.
+
+        Returns:
+            Applied actions in [-1, 1] [n, act], float32.
+        """
         free = self._units.physical(chosen)
         self._before = self._units.limited(free, np.where(first[:, None], free, self._before))
         self.normalized = self._units.normalized(self._before).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Constraints of a task: a sum of costs within a limit, a signal h <= 0, or a budget given at run time."""
+"""Constraints of a task: a limit on the sum of costs, a signal h <= 0, or a budget given at run time."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
@@ -8,52 +8,57 @@ from surefoot.ranges import Range, Ranged
 
 @dataclass(frozen=True)
 class CostLimit(Ranged):
-    """The costs of an episode sum to at most `limit`."""
+    """Constraint that the costs of an episode sum to at most `limit`."""
 
     limit: Annotated[float, Range("[0, inf)")] = 0.0
-    """Largest safe sum over an episode, in the task's units of cost; strict protocol (FISOR's)."""
+    """Largest safe undiscounted cost of an episode, in the task's units of cost; FISOR's strict protocol."""
     name: str = "cost"
+    """Name in reports."""
     column: str = "costs"
     """Key of the costs in the data, one a step, each at least 0."""
     unit: str = ""
+    """Unit of the costs; empty where not known."""
     kind: Literal["cost"] = "cost"
 
 
 @dataclass(frozen=True)
 class Signal(Ranged):
-    """A continuous signal h is at most 0 in every state."""
+    """Constraint that a continuous signal h is at most 0 in every state."""
 
     name: str = "h"
+    """Name in reports."""
     column: str = "constraints"
     """Key of h in the data, one number a state entered; > 0 is a violation."""
     unit: str = ""
-    """Of h, as "m"."""
+    """Unit of h, such as "m"."""
     scale: Annotated[float | None, Range("(0, inf)")] = None
-    """Size of h that counts as large, in its unit; None: taken from the data."""
+    """Size of h that counts as large, in its unit; None: measured on the data."""
     kind: Literal["signal"] = "signal"
 
 
 @dataclass(frozen=True)
 class RunTimeBudget(Ranged):
-    """A limit on the sum of costs that is given at run time, often as a ratio of `maximum`."""
+    """Constraint on the sum of costs with a limit given at run time, often as a ratio of `maximum`."""
 
     maximum: Annotated[float, Range("(0, inf)")]
-    """Sum of costs over an episode that a ratio of 1 means."""
+    """Undiscounted cost of an episode that a ratio of 1 means."""
     maximum_discounted: Annotated[float | None, Range("(0, inf)")] = None
-    """The sum at discount 0.99 that a ratio of 1 means."""
+    """Cost of an episode at discount 0.99 that a ratio of 1 means."""
     conversion: Annotated[float | None, Range("(0, inf)")] = None
-    """Discounted sum over undiscounted sum, at discount 0.99; None where it was not measured."""
+    """Discounted sum over undiscounted sum of costs, at discount 0.99; None where it was not measured."""
     name: str = "budget"
+    """Name in reports."""
     column: str = "costs"
     """Key of the costs in the data, one a step, each at least 0."""
     unit: str = ""
+    """Unit of the costs; empty where not known."""
     kind: Literal["budget"] = "budget"
 
     @property
     def limit(self) -> float:
-        """The limit of a ratio of 0.5, a substitute where a fixed limit is asked for."""
+        """Limit of a ratio of 0.5, for uses that need a fixed limit."""
         return 0.5 * self.maximum
 
 
 Constraint: TypeAlias = CostLimit | Signal | RunTimeBudget
-"""What must hold in a task."""
+"""Any constraint of a task."""

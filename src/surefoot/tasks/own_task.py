@@ -1,4 +1,4 @@
-"""The `Task` of a task file, task files kept as JSON in data cards and runs, and tasks of other packages."""
+"""Tasks of task files, task files kept as JSON in data cards and runs, and tasks of other packages."""
 
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -13,7 +13,7 @@ from surefoot.tasks.task import Task
 from surefoot.tasks.task_file import FROM_DATA, TaskFile
 
 GROUP = "surefoot.tasks"
-"""Of the entry points by which other packages offer tasks."""
+"""Group of the entry points by which other packages offer tasks."""
 
 
 def is_task_file(name: str) -> bool:
@@ -22,7 +22,7 @@ def is_task_file(name: str) -> bool:
 
 
 def offered_task(name: str) -> Task | None:
-    """The task that another package offers under a name; None where none does. Raises `ConfigError`."""
+    """Task that another package offers under a name; None where none does. Raises `ConfigError`."""
     for point in entry_points(group=GROUP, name=name):
         found = point.load()
         if isinstance(found, Task):
@@ -35,7 +35,7 @@ def offered_task(name: str) -> Task | None:
 
 
 def task_of(file: TaskFile) -> Task:
-    """The task of a file whose columns are spelled out. Raises `ConfigError` where something waits for a log."""
+    """Task of a task file with known columns. Raises `ConfigError` where columns wait for a log."""
     if file.has_patterns:
         raise ConfigError(
             f"task {file.task.name}: columns: expected names without *, found some; data that were imported with "
@@ -45,7 +45,7 @@ def task_of(file: TaskFile) -> Task:
 
 
 def unfinished_task_of(file: TaskFile) -> Task:
-    """The task of a file of which something may wait for a log: where columns have *, its widths mean nothing."""
+    """Task of a task file that may wait for a log; where columns have *, its widths mean nothing."""
     returns, table = file.task.reference_returns, file.environment
     low, high = returns if isinstance(returns, tuple) else (0.0, 1.0)
     return Task(
@@ -64,14 +64,28 @@ def unfinished_task_of(file: TaskFile) -> Task:
 
 
 def completed(given: TaskFile, kept: TaskFile) -> TaskFile:
-    """A task file with a log's columns and numbers in place of its * and "from data", as the one has that was kept with
-    imported data. What the log does not answer stays as it is."""
+    """Task file with a log's columns and numbers in place of its * and "from data".
+
+    Args:
+        given: Task file of the user.
+        kept: Task file that was kept with imported data.
+
+    Returns:
+        Completed task file; what the log does not answer stays.
+    """
     return kept_task_file(_completed(given, kept), place=f"task {given.task.name}")
 
 
 def difference_of(given: TaskFile, kept: TaskFile) -> str | None:
-    """The first key in which a task file differs from the one that data were imported with, which has the log's columns
-    and numbers in place of * and "from data"; None where there is none."""
+    """First key in which a task file differs from the one that data were imported with.
+
+    Args:
+        given: Task file of the user, with * and "from data".
+        kept: Task file that was kept with imported data.
+
+    Returns:
+        Key, or None where they agree.
+    """
     one, other = _completed(given, kept), kept.as_json()
     for table in ("log", "environment"):  # where logs and episodes come from changes no number
         one.pop(table)
@@ -94,7 +108,7 @@ def _completed(given: TaskFile, kept: TaskFile) -> dict[str, Any]:
 
 
 def _constraints(file: TaskFile) -> tuple[Constraint, ...]:
-    """Constraints of a task file: the sum of all costs, and the worst of all signals."""
+    """Constraints of a task file: the sum of all costs, and all signals."""
     costs = CostLimit(sum(one.limit for one in file.costs), name=" and ".join(one.name for one in file.costs) or "cost")
     scales = [one.scale if isinstance(one.scale, float) else None for one in file.signals]
     signals = (Signal(one.name, unit=one.unit, scale=scale) for one, scale in zip(file.signals, scales, strict=True))
@@ -102,10 +116,29 @@ def _constraints(file: TaskFile) -> tuple[Constraint, ...]:
 
 
 def maker(make: str, arguments: tuple[tuple[str, Argument], ...] = ()) -> Reference:
-    """The maker of an environment: a function or class as "module:name", or Gymnasium's `make` with an id."""
+    """Factory of an environment.
+
+    Args:
+        make: Function or class as "module:name", or an id for Gymnasium's `make`.
+        arguments: Keyword arguments by name.
+
+    Returns:
+        The factory.
+    """
     return Reference(make, arguments) if ":" in make else Reference("gymnasium:make", (("id", make), *arguments))
 
 
 def kept_task_file(values: dict[str, Any], *, place: str) -> TaskFile:
-    """A task file that was kept as JSON, in a card or a run. Raises `ConfigError` that names the place."""
+    """Task file from the JSON of a card or a run.
+
+    Args:
+        values: JSON values.
+        place: File or key, for messages.
+
+    Returns:
+        The task file.
+
+    Raises:
+        ConfigError: The values are no task file.
+    """
     return parse_task_file(values, TaskFileReader(Path(place), ""))

@@ -1,4 +1,4 @@
-"""Things of other modules that a task names and does not import: environments, behaviors, rules for costs."""
+"""References to functions and classes that a task names and does not import: environments, behaviors, cost rules."""
 
 import importlib
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ Argument: TypeAlias = bool | int | float | str | tuple[int, ...]
 
 @dataclass(frozen=True)
 class Reference:
-    """A function or class by its import path, with keyword arguments. Hashable; imported when it is first used."""
+    """A function or class by its import path, with keyword arguments. Hashable; imported as it is first used."""
 
     path: str
-    """"package.module:name"."""
+    """Import path "package.module:name"."""
     arguments: tuple[tuple[str, Argument], ...] = ()
     """Keyword arguments of each call, by name."""
 
@@ -31,5 +31,13 @@ class Reference:
             ) from error
 
     def __call__(self, *positional: Any, **more: Any) -> Any:
-        """Call the object with `arguments` and further keyword arguments."""
+        """Call the function or class with `arguments`.
+
+        Args:
+            positional: Positional arguments.
+            more: Further keyword arguments.
+
+        Returns:
+            What it returns.
+        """
         return self.load()(*positional, **dict(self.arguments), **more)

@@ -1,9 +1,8 @@
-"""Numbers in Gymnasium's spaces, in one order: a Box row by row, a Dict by its keys as the space has them, a Tuple by
-its places.
+"""Numbers in Gymnasium's spaces, in one order: a Box by rows, a Dict by its keys, a Tuple by its places.
 
-A Box alone is `observation[0]`, `observation[1]`, ...; a part of a Dict is called as its key, with a number in brackets
-where it has several: `speed`, `position[0]`; parts within parts are joined by dots, and those of a Tuple count:
-`observation.0[1]`.
+A Box alone is `observation[0]`, `observation[1]`, ... A part of a Dict has the name of its key, with a number in
+brackets where it has several: `speed`, `position[0]`. Parts within parts are joined by dots, and those of a Tuple
+count: `observation.0[1]`.
 """
 
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from surefoot.errors import ConfigError
 
 
 class FlatSpaces(NamedTuple):
-    """The numbers of an environment's observations and actions."""
+    """Names of an environment's observation and action numbers, and bounds of the actions."""
 
     observation: tuple[str, ...]
     action: tuple[str, ...]
@@ -25,8 +24,11 @@ class FlatSpaces(NamedTuple):
 
     @classmethod
     def of(cls, env: Any) -> "FlatSpaces":
-        """Those of a Gymnasium environment. A part of an observation that is called as an action or as the reward has
-        `observation.` before its name. Raises `ConfigError`, "expected ..., found ..."."""
+        """Names and bounds of a Gymnasium environment.
+
+        A part of an observation with the name of an action or of the reward gets `observation.` before its name. Raises
+        `ConfigError`, "expected ..., found ...".
+        """
         from gymnasium import spaces
 
         seen, acts = tuple(_names(env.observation_space, "observation", top=True)), env.action_space
@@ -45,8 +47,7 @@ class FlatSpaces(NamedTuple):
 
 
 def _names(space: Any, name: str, *, top: bool) -> Iterator[str]:
-    """Names of the numbers of a space called `name`. Raises `ConfigError`, "expected ..., found ...", for a space that
-    is no Box and not made of some."""
+    """Names of the numbers of a space. Raises `ConfigError` for a space that is no Box and not made of Boxes."""
     from gymnasium import spaces  # takes a while, which tables of tasks are spared
 
     if isinstance(space, spaces.Box):

@@ -1,7 +1,7 @@
-"""Units of measurement: read "m/s" or "kg m^2 s^-1", and tell whether two of them measure the same kind of thing.
+"""Units of measurement: parsing of "m/s" or "kg m^2 s^-1", and comparison of what two units measure.
 
-Angles are a kind of their own, so that rad and m are not mixed up; a number without a unit fits everything. Nothing is
-converted: two units of one kind and different size (bar and kPa) are told apart, and the caller refuses them.
+Angles are a kind of their own, so that rad and m are not mixed up. A number without a unit fits everything. Nothing is
+converted: two units of one kind and different size, such as bar and kPa, are told apart, and the caller refuses them.
 """
 
 import math
@@ -58,17 +58,17 @@ _FACTOR = re.compile(r"\s*(?P<operator>[*/·]?)\s*(?P<name>[^\s*/·^0-9+\-]+|1|%
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit: what kind of thing it measures, and how large it is in base units."""
+    """A unit: the kind of quantity that it measures, and its size in base units."""
 
     text: str
-    """As the user wrote it."""
+    """Text that the user wrote."""
     size: float
-    """In SI base units."""
+    """Size in SI base units."""
     kind: tuple[int, ...]
-    """Exponents of metre, kilogram, second, ampere, kelvin, mole, candela and radian."""
+    """Exponents of meter, kilogram, second, ampere, kelvin, mole, candela and radian."""
 
     def is_kind_of(self, other: "Unit") -> bool:
-        """Whether two units measure one kind of thing."""
+        """Whether two units measure one kind of quantity."""
         return self.kind == other.kind
 
     def equals(self, other: "Unit") -> bool:
@@ -83,23 +83,23 @@ class Unit:
         return (self * other.power(-1)).named(f"{self.text}/{other.text}")
 
     def power(self, exponent: int) -> "Unit":
-        """The unit to a whole power."""
+        """Unit raised to a whole power."""
         kind = tuple(exponent * one for one in self.kind)
         return Unit(f"({self.text})^{exponent}", self.size**exponent, kind)
 
     def root(self) -> "Unit | None":
-        """The square root; None where an exponent is odd."""
+        """Square root of the unit; None where an exponent is odd."""
         if any(one % 2 for one in self.kind):
             return None
         return Unit(f"sqrt({self.text})", math.sqrt(self.size), tuple(one // 2 for one in self.kind))
 
     def named(self, text: str) -> "Unit":
-        """An equal unit in the spelling of another text."""
+        """Equal unit with another text."""
         return Unit(text, self.size, self.kind)
 
 
 def parse_unit(text: str) -> Unit:
-    """The unit that a text names, as "m/s^2", "kg m^2", "degC" or "%".
+    """Unit that a text names, such as "m/s^2", "kg m^2", "degC" or "%".
 
     Raises `ConfigError`, "expected ..., found ...", without the place.
     """

@@ -1,4 +1,4 @@
-"""The cost of a step and h, from the values of all constraints of a task file: in data files and in environments."""
+"""Cost of a step and constraint signal h, from the values of all constraints of a task file."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,23 +9,30 @@ from jaxtyping import Float
 from surefoot.tasks.task_file import ConstraintTable
 
 VIOLATION = 1.0
-"""h of a step with a cost that no signal calls a violation: the usual size of a signal."""
+"""Value of h for a step with a cost that no signal shows as a violation: the usual size of a signal."""
 
 
 class Violations(NamedTuple):
-    """Costs and signals of n steps, all constraints together."""
+    """Costs and signals of n steps over all constraints."""
 
     costs: Float[np.ndarray, " n"]
-    """The sum of all costs; 1 at least where a signal is above 0."""
+    """Sum of all costs; at least 1 where a signal is above 0."""
     h: Float[np.ndarray, " n"] | None
-    """The worst of all signals, and `VIOLATION` at least where something costs; None without signals."""
+    """Largest signal, and at least `VIOLATION` where there is a cost; None without signals."""
     signal: Float[np.ndarray, " n"] | None
-    """The worst of all signals alone."""
+    """Largest signal; None without signals."""
 
 
 def violations(values: Float[np.ndarray, "n c"], constraints: Sequence[ConstraintTable]) -> Violations:
-    """Costs and signals of steps from the values of all constraints: signals relative to their scales, > 0 for a
-    violation."""
+    """Costs and signals of steps.
+
+    Args:
+        values: Value of each constraint [n, c]; signals relative to their scales, > 0 for a violation.
+        constraints: Tables of the constraints, c in all.
+
+    Returns:
+        Costs, h and the largest signal, each [n].
+    """
     signals = [number for number, one in enumerate(constraints) if one.kind == "signal"]
     added = [number for number, one in enumerate(constraints) if one.kind == "cost"]
     costs = values[:, added].sum(1)

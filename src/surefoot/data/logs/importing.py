@@ -1,6 +1,6 @@
-"""Import a log as a data file of transitions: one pass to check it and to measure it, one to write it.
+"""Import of a log as a data file of transitions: one pass checks and measures the log, a second one writes the file.
 
-Nothing is kept in memory but a batch of rows and one episode. The file appears once its data were found good.
+A batch of rows and one episode are in memory at a time. The file appears once its data are checked.
 """
 
 import itertools
@@ -33,33 +33,40 @@ from surefoot.tasks.task_file import FROM_DATA, TaskFile
 from surefoot.tasks.violations import violations
 
 SIGNALS_KEY = "constraint_signals"
-"""The array [N, c] of every constraint by itself, in the task file's order: signals relative to their scales, costs as
-they are. In files with several constraints."""
+"""Array [N, c] of every constraint by itself, in the task file's order, in files with several constraints: signals
+relative to their scales, costs as they are."""
 
 OnRows = Callable[[int, int], None]
-"""Told the rows that were written so far, and those in all."""
+"""Called with (rows written, rows in all)."""
 
 
 @dataclass
 class Survey:
-    """What one pass over a log found."""
+    """Counts and ranges that one pass over a log found."""
 
     rows: int = 0
+    """Rows of the log."""
     steps: int = 0
+    """Transitions."""
     episodes: int = 0
+    """Episodes that were kept."""
     dropped: int = 0
+    """Episodes left out because numbers are missing."""
     single: int = 0
+    """Episodes left out because they have a single row."""
     repeated: int = 0
+    """Episodes whose last step is followed by its own observation."""
     joined: int = 0
     """Episodes that begin in one file and end in another."""
     sizes: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    """Sum of the sizes of each constraint."""
+    """Sum of the absolute values of each constraint [c]."""
     low: float = np.inf
+    """Smallest return of an episode."""
     high: float = -np.inf
-    """Smallest and largest return of an episode."""
+    """Largest return of an episode."""
 
     def add(self, steps: Steps) -> None:
-        """Count some whole episodes."""
+        """Add the counts and ranges of some whole episodes."""
         ends = np.flatnonzero(steps.terminated | steps.truncated)
         self.steps += len(steps.actions)
         self.episodes += len(ends)
@@ -75,16 +82,18 @@ class Survey:
 
 @dataclass(frozen=True)
 class Imported:
-    """What was imported."""
+    """Result of an import."""
 
     task: Task
+    """Task of the data."""
     file: TaskFile
-    """The task file with the log's columns and the numbers that came from the data."""
+    """Task file with the log's columns and the numbers that came from the data."""
     survey: Survey
+    """Counts and ranges of the log."""
 
     @property
     def sentences(self) -> list[str]:
-        """What was left out or taken in another way than it stands in the log."""
+        """Sentences on what was left out or interpreted in another way than the log says."""
         found, survey = [], self.survey
         if survey.dropped:
             found.append(f"{survey.dropped:,} episodes were left out, which lack numbers")
@@ -107,11 +116,23 @@ def import_log(
     log: Log, file: TaskFile, reader: TaskFileReader, out: Path, *, card: dict[str, Any] | None = None,
     on_rows: OnRows | None = None, accept: Callable[[Path, Imported], None] | None = None,
 ) -> Imported:  # fmt: skip
-    """Write the transitions of a log to the HDF5 file `out`, as a task file says.
+    """Write the transitions of a log to an HDF5 file, as a task file says.
 
-    `reader` is that of the task file; `on_rows` is called while the file is written; `accept` is given the file under
-    another name, and refuses it by an error. Raises `DataError` or `ConfigError`, one sentence, and leaves `out` as it
-    was.
+    Args:
+        log: Log to import.
+        file: Task file.
+        reader: Reader of the task file, which names its lines in messages.
+        out: File to write, which appears once its data are checked.
+        card: Further entries of the data card, JSON values.
+        on_rows: Called while the file is written.
+        accept: Called with the finished file under its temporary name; an exception refuses it.
+
+    Returns:
+        Task, completed task file, and counts.
+
+    Raises:
+        DataError: The log does not hold what the task file says.
+        ConfigError: The task file does not fit the log.
     """
     columns = resolve_columns(file, log, reader)
     survey = _survey(log, columns)
@@ -137,7 +158,20 @@ def import_log(
 
 
 def survey_log(log: Log, file: TaskFile, reader: TaskFileReader) -> Imported:
-    """Check a whole log against a task file as `import_log` does, and write nothing. Raises as it."""
+    """Check a whole log against a task file without writing anything.
+
+    Args:
+        log: Log to check.
+        file: Task file.
+        reader: Reader of the task file, which names its lines in messages.
+
+    Returns:
+        Task, completed task file, and counts.
+
+    Raises:
+        DataError: The log does not hold what the task file says.
+        ConfigError: The task file does not fit the log.
+    """
     columns = resolve_columns(file, log, reader)
     return _imported(columns, _survey(log, columns))
 
@@ -145,7 +179,20 @@ def survey_log(log: Log, file: TaskFile, reader: TaskFileReader) -> Imported:
 def transitions_of(
     log: Log, file: TaskFile, *, reader: TaskFileReader | None = None
 ) -> tuple[Dataset, Imported, np.ndarray]:
-    """The transitions of a log, in memory, and each constraint [N, c] by itself. Raises as `import_log`."""
+    """Transitions of a log, in memory.
+
+    Args:
+        log: Log to read.
+        file: Task file.
+        reader: Reader of the task file, which names its lines in messages; None: messages name the task.
+
+    Returns:
+        (transitions [N, ...]; task, completed task file, and counts; each constraint by itself [N, c]).
+
+    Raises:
+        DataError: The log does not hold what the task file says.
+        ConfigError: The task file does not fit the log.
+    """
     columns = resolve_columns(file, log, reader or TaskFileReader(Path(f"task {file.task.name}"), ""))
     imported = _imported(columns, _survey(log, columns))
     parts = list(_arrays(log, columns, imported, None))
@@ -175,7 +222,7 @@ def _survey(log: Log, columns: Columns) -> Survey:
 
 
 def _imported(columns: Columns, survey: Survey) -> Imported:
-    """The task file with what comes from the data filled in."""
+    """Task file with the numbers that come from the data, its task, and the counts."""
     file = columns.file
     sizes = survey.sizes / survey.steps
     constraints = tuple(
@@ -191,7 +238,7 @@ def _imported(columns: Columns, survey: Survey) -> Imported:
 
 
 def _arrays(log: Log, columns: Columns, imported: Imported, on_rows: OnRows | None) -> Iterator[dict[str, np.ndarray]]:
-    """The arrays of a data file, block by block of whole episodes."""
+    """Arrays of a data file, block by block of whole episodes."""
     file, done = imported.file, 0
     filled = replace(columns, file=file)
     scales = np.array([one.scale if one.kind == "signal" else 1.0 for one in file.constraint], np.float64)
@@ -229,7 +276,7 @@ def _float32(log: Log, key: str, values: np.ndarray) -> np.ndarray:
 
 
 def _write(file: h5py.File, steps: int, blocks: Iterator[dict[str, np.ndarray]]) -> None:
-    """Write blocks of arrays, `steps` rows in all, side by side with their checksums and the list of their keys."""
+    """Write blocks of arrays, `steps` rows in all, with their checksums and the list of their keys."""
     start, nodes, checksums = 0, {}, {}
     for block in blocks:
         if not nodes:

@@ -1,4 +1,4 @@
-"""Find out in which format a log lies, and open it: files, folders of files, LeRobot's and Minari's folders."""
+"""Formats of logs: files, folders of files, LeRobot's and Minari's folders."""
 
 import re
 from collections.abc import Sequence
@@ -21,9 +21,17 @@ _FORMATS = "CSV, Parquet, NPZ or HDF5, a folder of CSV or Parquet files, or of L
 
 
 def open_log(paths: Sequence[Path]) -> Log:
-    """The log in files or folders; several are one log, in this order.
+    """Open the log in files or folders; several are one log, in this order.
 
-    Raises `DataError` where there is none, formats or columns differ, or a file cannot be read.
+    Args:
+        paths: Files or folders.
+
+    Returns:
+        The log.
+
+    Raises:
+        DataError: There is no log, formats or columns differ, or a file cannot be read.
+        ConfigError: No path is given.
     """
     if not paths:
         raise ConfigError("logs: expected at least one file or folder, found none.")
@@ -46,12 +54,12 @@ def open_log(paths: Sequence[Path]) -> Log:
 
 
 def is_lerobot(folder: Path) -> bool:
-    """Whether a folder is a dataset of LeRobot's."""
+    """Whether a folder is a LeRobot dataset."""
     return (folder / LEROBOT_INFO).is_file() and (folder / "data").is_dir()
 
 
 def _files(path: Path) -> list[Path]:
-    """The files of a log at a path, in the natural order of their names."""
+    """Files of a log at a path, in the natural order of their names."""
     if not path.exists():
         refuse(path, "", expected=f"a log ({_FORMATS})", found="nothing at that place")
     known = {*CSV, *PARQUET, *NPZ, *HDF5}
@@ -72,7 +80,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _check_rows(folder: Path) -> None:
-    """Refuse a dataset of LeRobot's whose files hold other rows than its description says."""
+    """Check that the files of a LeRobot dataset hold as many rows as its description says."""
     info = read_json(folder / LEROBOT_INFO, dict[str, Any], what="LeRobot's description of a dataset", error=DataError)
     rows = count_rows(_files(folder))
     expected = info.get("total_frames", rows)
@@ -81,5 +89,5 @@ def _check_rows(folder: Path) -> None:
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:
-    """A key by which file_2 comes before file_10."""
+    """Sorting key by which file_2 comes before file_10."""
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]

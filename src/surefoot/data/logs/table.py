@@ -1,4 +1,4 @@
-"""A log as a table: named columns of numbers that come in batches of rows, each row with its place for messages."""
+"""A log as a table: named columns of numbers in batches of rows, each row with its place for messages."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from surefoot.errors import DataError
 
 BATCH_ROWS = 65_536
 TRUE, FALSE, MISSING = {"true", "yes"}, {"false", "no"}, {"", "na", "n/a", "nan", "null", "none"}
-"""Words for numbers, in small letters."""
+"""Words for truth values and missing numbers, in small letters."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Batch:
     columns: dict[str, np.ndarray]
     """Column -> its numbers in float64, NaN where one is missing; text where the caller allowed it."""
     path: Path
-    """The file."""
+    """File of the rows."""
     numbers: np.ndarray
-    """Of the rows, as the file counts them."""
+    """Numbers of the rows as the file counts them."""
     counted: str = "row"
-    """What a row's number is: "line", "row" or "step"."""
+    """Word for a row's number: "line", "row" or "step"."""
 
     @property
     def rows(self) -> int:
@@ -33,42 +33,72 @@ class Batch:
         return len(self.numbers)
 
     def refuse(self, row: int, column: str, *, expected: str, found: str) -> NoReturn:
-        """Raise the `DataError` for a row of the batch, counted from 0."""
+        """Raise the `DataError` for a row of the batch.
+
+        Args:
+            row: Index of the row in the batch, from 0.
+            column: Name of the column.
+            expected: What was expected, a sentence's part.
+            found: What was found, a sentence's part.
+
+        Raises:
+            DataError: Always.
+        """
         refuse_at(f"{self.path}: {self.counted} {self.numbers[row]}", column, expected=expected, found=found)
 
 
 Read = Callable[[Sequence[str], Collection[str]], Iterator[Batch]]
-"""(columns, those of them in which text may stand) -> batches of them, from the first row on."""
+"""(columns, columns among them that may hold text) -> batches of rows, from the first one on."""
 
 
 @dataclass(frozen=True)
 class Log:
-    """Rows that may lie in many files, of any format."""
+    """Rows of a log, which may lie in many files of any format."""
 
     name: str
-    """Of the file or folder, for messages."""
+    """Name of the file or folder, for messages."""
     names: tuple[str, ...]
-    """The columns that hold numbers, flags, times or text, in the log's order."""
+    """Columns that hold numbers, flags, times or text, in the log's order."""
     read: Read
+    """Reads batches of rows."""
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What is in the log and no column of it, and why: "71 rows, where others have 72"."""
+    """Part of the log that is no column -> reason, such as "71 rows, where others have 72"."""
 
     def batches(self, columns: Sequence[str], *, texts: Collection[str] = ()) -> Iterator[Batch]:
-        """These columns, batch by batch. In `texts` names and times may stand; elsewhere text is refused.
+        """Read columns batch by batch.
 
-        Raises `DataError` that names file, row and column.
+        Args:
+            columns: Names of the columns.
+            texts: Columns in which names and times may stand; elsewhere text is refused.
+
+        Returns:
+            Batches of rows.
+
+        Raises:
+            DataError: Text is where a number is expected; the sentence names file, row and column.
         """
         return self.read(columns, texts)
 
 
 def refuse_at(place: str, column: str, *, expected: str, found: str, cause: BaseException | None = None) -> NoReturn:
-    """Raise the `DataError` that names the place (file and row), the column, the expected and the found."""
+    """Raise the `DataError` for a place in a log.
+
+    Args:
+        place: File and row.
+        column: Name of the column; empty for none.
+        expected: What was expected, a sentence's part.
+        found: What was found, a sentence's part.
+        cause: Exception that led to it.
+
+    Raises:
+        DataError: Always.
+    """
     where = f"{place}: {column}" if column else place
     raise DataError(f"{where}: expected {expected}, found {found}.") from cause
 
 
 def number_of(text: str) -> float | None:
-    """The number that a word stands for; None where it is none."""
+    """Number that a word means; NaN where it means a missing one, None where it is no number."""
     word = text.strip().lower()
     if word in MISSING:
         return np.nan
@@ -81,9 +111,19 @@ def number_of(text: str) -> float | None:
 
 
 def numbers_of(words: Any, path: Path, column: str, place: Callable[[int], str]) -> np.ndarray:
-    """Words [n] as numbers, float64, NaN where one is missing.
+    """Words of a column as numbers.
 
-    Raises `DataError` that names the file, the place of the first word that is no number ("line 12"), and the column.
+    Args:
+        words: Words [n].
+        path: File, for messages.
+        column: Name of the column.
+        place: Index of a word -> its place in messages, such as "line 12".
+
+    Returns:
+        float64 numbers [n], NaN where one is missing.
+
+    Raises:
+        DataError: A word is no number.
     """
     found = [np.nan if one is None else number_of(str(one)) for one in words]
     if None in found:
@@ -93,7 +133,7 @@ def numbers_of(words: Any, path: Path, column: str, place: Callable[[int], str])
 
 
 def numbers_if_any(values: np.ndarray) -> np.ndarray:
-    """Text as numbers, where all of it is numbers."""
+    """Text as float64 numbers, where all of it is numbers; else the text."""
     if values.dtype.kind in "biuf":
         return values.astype(np.float64)
     found = [number_of(one) for one in values.tolist()]
@@ -115,13 +155,21 @@ def seconds_of(words: np.ndarray) -> np.ndarray | None:
 
 
 def seconds_of_moments(moments: np.ndarray) -> np.ndarray:
-    """datetime64 or timedelta64 as seconds; NaN where one is missing."""
+    """Seconds of datetime64 or timedelta64 values; NaN where one is missing."""
     exact = moments.astype(f"{moments.dtype.kind}8[ns]")
     return np.where(np.isnat(exact), np.nan, exact.astype(np.int64) / 1e9)
 
 
 def split_columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
-    """An array of one number a row under its name, one of k columns as name[0] to name[k - 1]."""
+    """Columns of an array: of one number a row under its name, of k columns as name[0] to name[k - 1].
+
+    Args:
+        name: Name of the array.
+        values: Array [n] or [n, k].
+
+    Returns:
+        Columns [n] by name.
+    """
     if values.ndim == 1:
         return {name: values}
     if values.shape[1] == 1:
@@ -130,7 +178,15 @@ def split_columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def split_names(name: str, shape: tuple[int, ...]) -> list[str]:
-    """The names that `split_columns` gives an array of this shape."""
+    """Names that `split_columns` gives to the columns of an array.
+
+    Args:
+        name: Name of the array.
+        shape: Shape of the array, [n] or [n, k].
+
+    Returns:
+        Names of the columns.
+    """
     if len(shape) == 1 or shape[1] == 1:
         return [name]
     return [f"{name}[{column}]" for column in range(shape[1])]
