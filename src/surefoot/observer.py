@@ -1,4 +1,4 @@
-"""What long work tells while it runs. The library prints nothing: whoever calls it may listen."""
+"""Observers of long work. The library prints nothing: callers may listen."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -12,54 +12,72 @@ from surefoot.ranges import Ranged
 
 @dataclass(frozen=True, kw_only=True)
 class StrictOption(Ranged):
-    """The option that turns remarks into errors, for whoever makes the observer; requests that remark inherit it."""
+    """Option that turns remarks into errors; requests with remarks inherit it."""
 
     strict: bool = False
     """Treat warnings as errors."""
 
 
 class Counter(Protocol):
-    """Counts the units of one piece of work."""
+    """Counter of the units of one piece of work."""
 
     def report(
         self, done: int, total: int, *, phase: str = "", rate: float | None = None, remaining: float | None = None,
         unit: str | None = None,
     ) -> None:  # fmt: skip
-        """`done` of `total` units; `rate` per second, `remaining` seconds and `unit` where the caller knows better."""
+        """Report progress.
+
+        Args:
+            done: Units that are done.
+            total: Units in all.
+            phase: Name of the present part of the work.
+            rate: Units per second, where the caller knows better than the counter.
+            remaining: Seconds that are left, where the caller knows better.
+            unit: Name of the units, where it differs.
+        """
         ...
 
 
 class _Silent:
     def report(self, done: int, total: int, **details: Any) -> None:
-        """Say nothing."""
+        """Ignore progress."""
 
 
 class Observer:
-    """Listens to long work. This one passes on what is suspicious as Python's warnings, and nothing else."""
+    """Observer of long work. This one turns remarks into Python warnings and ignores all else."""
 
     def progress(self, what: str, *, unit: str, compiles: bool = False) -> AbstractContextManager[Counter]:
-        """A counter for a piece of work, in which programs are compiled first if `compiles`."""
+        """Context with a counter for a piece of work.
+
+        Args:
+            what: Name of the work.
+            unit: Name of its units.
+            compiles: Whether programs are compiled first.
+
+        Returns:
+            Context that gives the counter.
+        """
         return nullcontext(_Silent())
 
     def reading(self, what: str) -> AbstractContextManager[Callable[[int, int], None]]:
-        """What counts bytes that are read, done and in all."""
+        """Context with a function that is called with (bytes read, bytes in all)."""
         return nullcontext(lambda done, total: None)
 
     def remark(self, sentences: Iterable[str]) -> None:
-        """Input that is suspicious but plausible, a sentence each."""
+        """Receive sentences on input that is suspicious but plausible."""
         for sentence in sentences:
             self.warn(sentence)
 
     def warn(self, sentence: str) -> None:
-        """Something that went wrong beside the work, which goes on."""
+        """Receive a fault beside the work, which continues."""
         warnings.warn(sentence, SurefootWarning, stacklevel=3)
 
     def warn_of_death(self, death: Any) -> None:
-        """A worker process that died."""
+        """Receive the death of a worker process."""
         self.warn(death.sentence)
 
     def say(self, sentence: str) -> None:
-        """A result, in a sentence."""
+        """Receive a result, in a sentence."""
 
     def note(self, sentence: str) -> None:
-        """What is no result and no warning."""
+        """Receive a sentence that is neither result nor warning."""

@@ -13,16 +13,18 @@ from surefoot.observer import Observer
 
 
 def benchmark(plan: str | os.PathLike[str], *, observer: Observer | None = None, **options: Any) -> Path:
-    """Run the unfinished cells of a plan in this process, and return the page of its results. `surefoot benchmark` runs
-    cells in several processes, or on a cluster.
+    """Run the unfinished cells of a benchmark plan in this process. `surefoot benchmark` runs cells in parallel.
 
     Args:
-        plan: The plan, a TOML file (docs/benchmark.md).
-        observer: Hears of progress and results.
+        plan: Plan, a TOML file (docs/benchmark.md).
+        observer: Is told progress and results; None: remarks become Python warnings.
         options: As in `BenchmarkRequest`: `out`, `data`, `tasks`, `methods`, `held_out_look`, `workers` and so on.
 
+    Returns:
+        Page of the results.
+
     Raises:
-        ConfigError: Where the plan or an option cannot be used.
+        ConfigError: The plan or an option cannot be used.
     """
     request = BenchmarkRequest(**{"plan": Path(plan), **known_options(BenchmarkRequest, options)})
     done = run_benchmark(request, work=partial(train_and_measure, observer=observer or Observer()), observer=observer)

@@ -1,4 +1,4 @@
-"""`surefoot.collect`: data of a task into a file."""
+"""`surefoot.collect`: collection of a task's data into a file."""
 
 import os
 from pathlib import Path
@@ -11,17 +11,20 @@ from surefoot.observer import Observer
 
 
 def collect(task: str, out: str | os.PathLike[str], *, observer: Observer | None = None, **options: Any) -> Path:
-    """Collect data as `surefoot collect` does, and return where they lie; `Episodes.from_file` reads them.
+    """Collect data of a task, as `surefoot collect` does; `Episodes.from_file` reads them.
 
     Args:
         task: Name of a task, or the path of a task file with an environment.
         out: File to write; for images of a robot's cameras a folder.
-        observer: Hears of progress and remarks.
+        observer: Is told progress and remarks; None: remarks become Python warnings.
         options: As in `CollectRequest`: `transitions`, `seed`, `policy`, `episodes`, `noise`, `steps`, `recipe`,
             `workers`, `overwrite`.
 
+    Returns:
+        The file or folder.
+
     Raises:
-        ConfigError: Before any work, where the file exists or an option cannot be used.
+        ConfigError: The file exists, or an option cannot be used; raised before any work.
     """
     given = known_options(CollectRequest, options)
     request = CollectRequest(**{"task": str(task), "out": Path(out), **given})

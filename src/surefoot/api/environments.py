@@ -1,4 +1,4 @@
-"""Environments that a caller names or makes, in place of a run's own."""
+"""Environments that a caller names or makes, in place of the task's own."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
@@ -21,7 +21,7 @@ MakeEnv = str | Callable[[], Any]
 
 
 def environments_of(make_env: MakeEnv) -> OpenEnvironment:
-    """A function that opens environments: those with a name in worker processes, a function's in this process."""
+    """Function that opens environments: named ones in worker processes, a function's in this process."""
 
     def opened(task: Task, num_envs: int, workers: int) -> AbstractContextManager[VectorEnv]:
         if isinstance(make_env, str):

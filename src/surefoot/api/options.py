@@ -1,4 +1,4 @@
-"""Options that a caller gives by name, as a request takes them."""
+"""Options of the Python API by name, as a request takes them."""
 
 import os
 import re
@@ -13,9 +13,21 @@ from surefoot.training.run_directory import MOST_SEEDS
 
 
 def known_options(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options for the dataclass `kind`: lists as tuples, where one value may be several that value alone, too, and
-    text as a path where it is one; former names are those of now. Raises `UnknownNameError` for an option that `kind`
-    has not."""
+    """Options as a request takes them.
+
+    Lists become tuples, a single value becomes a tuple where several are allowed, text becomes a path where the option
+    is one, and former names become present ones.
+
+    Args:
+        kind: Dataclass of the request.
+        options: Values by name.
+
+    Returns:
+        Values by field name.
+
+    Raises:
+        UnknownNameError: `kind` has no such option.
+    """
     options = renamed(kind, options, warn=True)
     hints = {field.name: str(field.type) for field in fields(kind)}
     return {name: _value(hints[check_name("option", name, hints)], value) for name, value in options.items()}
@@ -32,7 +44,7 @@ def _value(hint: str, value: Any) -> Any:
 
 
 def seeds_of(seeds: object) -> tuple[int, ...]:
-    """Seeds as a tuple: 3 means 0, 1, 2, and a list means itself. Raises `ConfigError`."""
+    """Seeds as a tuple: 3 means 0, 1 and 2; a list means its entries. Raises `ConfigError`."""
     if isinstance(seeds, int) and not isinstance(seeds, bool) and 1 <= seeds <= MOST_SEEDS:
         return tuple(range(seeds))
     found = tuple(seeds) if isinstance(seeds, list | tuple | range) else ()
@@ -42,7 +54,7 @@ def seeds_of(seeds: object) -> tuple[int, ...]:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """`0:3` as (0, 1, 2), `0,1,5` as it stands, `5` as (5,). Raises `ConfigError`."""
+    """Seeds that a text means: `0:3` is (0, 1, 2), `0,1,5` the three, `5` that one. Raises `ConfigError`."""
     if match := re.fullmatch(r"\s*(\d{1,10}):(\d{1,10})\s*", text):
         first, end = (int(number) for number in match.groups())
         if not 0 < end - first <= MOST_SEEDS:

@@ -23,8 +23,9 @@ from surefoot.training import LoadedPolicy, RunConfig, RunDirectory, load_policy
 
 
 class Run:
-    """A run in its folder, as `surefoot.train` or `surefoot train` left it. Opening one reads nothing but its
-    configuration; what is measured is written into the folder.
+    """A trained run in its folder, as `surefoot.train` or `surefoot train` left it.
+
+    Opening a run reads its configuration alone. Measurements are written into the folder.
 
         run = surefoot.Run("runs/boiler")
         run.evaluate(episodes=20)
@@ -32,7 +33,14 @@ class Run:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """The run in the folder `path`. Raises `ConfigError` where there is none."""
+        """Open the run in a folder.
+
+        Args:
+            path: Folder of the run.
+
+        Raises:
+            ConfigError: The folder holds no run.
+        """
         self._directory = RunDirectory(Path(path))
         self._directory.read_config()
 
@@ -41,55 +49,66 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """The run's folder."""
+        """Folder of the run."""
         return self._directory.path
 
     @property
     def config(self) -> RunConfig:
-        """The run's resolved configuration."""
+        """Resolved configuration of the run."""
         return self._directory.read_config()
 
     @property
     def task(self) -> Task:
-        """The task that it was trained on, which the run keeps."""
+        """Task of the training data, which the run keeps."""
         return self.config.known_task()
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds that were trained side by side."""
+        """Seeds that were trained side by side."""
         return self.config.seeds
 
     @property
     def summary(self) -> dict[str, Any]:
-        """All measurements so far, as JSON values: summary.json."""
+        """All measurements so far, as JSON values (summary.json)."""
         return read_summary(self.path)
 
     def __str__(self) -> str:
         return f"{self.config.algorithm} on {self.config.task} in {self.path}"
 
     def table(self) -> str:
-        """The measurements as text, as `surefoot evaluate` prints them."""
+        """Measurements as a text table, as `surefoot evaluate` prints it."""
         return summary_text(self.summary)
 
     def policy(self, seed: int | None = None, *, overrides: Mapping[str, Any] | None = None) -> LoadedPolicy:
-        """The policy of `seed`, or of the first: as `surefoot.load`."""
+        """Load the policy of one seed, as `surefoot.load` does.
+
+        Args:
+            seed: Training seed; None: the first.
+            overrides: Hyper-parameters of acting to change, by name; None: none.
+
+        Returns:
+            The policy.
+        """
         return load_policy(self.path, seed=seed, overrides=overrides)
 
     def evaluate(
         self, make_env: MakeEnv | None = None, *, observer: Observer | None = None, **options: Any
     ) -> dict[str, Any]:
-        """Measure all seeds as `surefoot evaluate` does, and return the summary.
+        """Evaluate all seeds in an environment, as `surefoot evaluate` does.
 
         Args:
-            make_env: A Gymnasium environment to act in, whose costs and constraints are those of the task's file, or
-                `info["cost"]`: an id or "module:function", of which worker processes make theirs, or a function that
-                makes one, called in this process. By default the task's own environment.
-            observer: Hears of progress and remarks.
-            options: Those of `surefoot evaluate` by their names in Python: `episodes`, `protocol`, `workers`, `budget`,
-                `cost_limit`, `level` and so on, as in `EvaluationRequest`.
+            make_env: Gymnasium environment to act in, whose costs and constraints are those of the task's file, or
+                `info["cost"]`: an id or "module:function", which worker processes make, or a function that makes one,
+                called in this process. None: the task's own environment.
+            observer: Is told progress and remarks; None: remarks become Python warnings.
+            options: Options of `surefoot evaluate` by their Python names, as in `EvaluationRequest`: `episodes`,
+                `protocol`, `workers`, `budget`, `cost_limit`, `level` and so on.
+
+        Returns:
+            The run's summary with the new measurements, as JSON values.
 
         Raises:
-            ConfigError: Where the run cannot be measured so.
+            ConfigError: The run cannot be evaluated so.
         """
         options = known_options(EvaluationRequest, options)
         request = EvaluationRequest(**options)
@@ -100,19 +119,22 @@ class Run:
         self, out: str | os.PathLike[str], make_env: MakeEnv | None = None, *, resume: bool = False,
         without_offline_data: bool = False, observer: Observer | None = None, **options: Any,
     ) -> "Run":  # fmt: skip
-        """Go on with the run online, as `surefoot finetune` does, and return the run that comes of it.
+        """Continue training online, as `surefoot finetune` does.
 
         Args:
             out: Folder of the fine-tuned run, made if missing.
-            make_env: A Gymnasium environment to act in, as in `evaluate`; by default the task's own environment.
-            resume: Go on with the fine-tuning in the folder, which ends with the same bits.
-            without_offline_data: Start with an empty replay, where the offline data are gone.
-            observer: Hears of progress and remarks.
+            make_env: Gymnasium environment to act in, as in `evaluate`; None: the task's own environment.
+            resume: Whether to resume the fine-tuning in the folder, which ends with the same bits.
+            without_offline_data: Whether to start with an empty replay buffer, where the offline data are gone.
+            observer: Is told progress and remarks; None: remarks become Python warnings.
             options: As in `FinetuneRequest`: `task` (a name, the path of a task file, or a `Task`), `steps`,
                 `num_envs`, `ratio`, `online_share` and so on.
 
+        Returns:
+            The fine-tuned run.
+
         Raises:
-            ConfigError: Where the run's algorithm cannot be fine-tuned, or the options cannot be used.
+            ConfigError: The run's algorithm cannot be fine-tuned, or an option cannot be used.
         """
         place = Path(out)
         check_output_folder(place, resume=resume)
@@ -128,32 +150,64 @@ class Run:
         return Run(place)
 
     def measure_latency(self, *, observer: Observer | None = None, **options: Any) -> dict[str, Any]:
-        """Measure the time of a decision in milliseconds: median, 95th and 99th percentile, as `surefoot bench act`
-        does. `options` as in `LatencyRequest`: `batch`, `calls`, `seconds`, `budget`."""
+        """Measure the time of a decision, as `surefoot bench act` does.
+
+        Args:
+            observer: Is told progress and remarks; None: remarks become Python warnings.
+            options: As in `LatencyRequest`: `batch`, `calls`, `seconds`, `budget`.
+
+        Returns:
+            Median, 95th and 99th percentile in milliseconds, as JSON values.
+        """
         options = known_options(LatencyRequest, options)
         request = LatencyRequest(**options)
         return measure_latency(self.path, request, given=tuple(options), observer=observer)
 
     def report(self, out: str | os.PathLike[str] | None = None, *, observer: Observer | None = None) -> Path:
-        """Write the HTML page of the run, by default into its folder, and return where it lies."""
+        """Write the HTML page of the run.
+
+        Args:
+            out: File to write; None: a page in the run's folder.
+            observer: Is told remarks; None: remarks become Python warnings.
+
+        Returns:
+            The page.
+        """
         return report(self.path, out=None if out is None else Path(out), observer=observer)
 
     def audit(
         self, *, data: str | os.PathLike[str] | None = None, baseline: "Run | None" = None,
         out: str | os.PathLike[str] | None = None, observer: Observer | None = None,
     ) -> AuditReport:  # fmt: skip
-        """Judge the run by its held-out episodes (`held_out`), as `surefoot audit` does, and write page, figures and
-        numbers into `out`, by default a folder in the run. `data`: the run's data where they have moved; `baseline`: a
-        run on the same data that is estimated beside it."""
+        """Judge the run by its held-out episodes (`held_out`) without an environment, as `surefoot audit` does.
+
+        Args:
+            data: Data of the run, where they have moved; None: their place at training.
+            baseline: Run on the same data that is estimated beside it; None: none.
+            out: Folder for page, figures and numbers; None: a folder in the run.
+            observer: Is told progress and remarks; None: remarks become Python warnings.
+
+        Returns:
+            Page and numbers of the audit.
+        """
         place, folder = (None if one is None else Path(one) for one in (data, out))
         other = None if baseline is None else baseline.path
         return write_audit(self.path, data=place, baseline=other, out=folder, observer=observer)
 
     def calibrate(self, *, observer: Observer | None = None, **options: Any) -> Calibration:
-        """Find the margins that keep a level of episodes over budget, as `surefoot calibrate` does, and write them into
-        the run. `options`: those of the command by their names in Python, as in `CalibrationRequest`.
+        """Calibrate the margins under which a level of episodes stays within budget, as `surefoot calibrate` does.
 
-        Raises `ConfigError` where the run's algorithm plans under no budget.
+        The margins are written into the run.
+
+        Args:
+            observer: Is told progress and remarks; None: remarks become Python warnings.
+            options: As in `CalibrationRequest`.
+
+        Returns:
+            The margins, with the episodes that they come from.
+
+        Raises:
+            ConfigError: The run's algorithm plans under no budget.
         """
         request = CalibrationRequest(**known_options(CalibrationRequest, options))
         found = calibrate_run(self.path, request, given=tuple(options), observer=observer or Observer())
@@ -162,12 +216,31 @@ class Run:
 
 
 def evaluate(run: Run | str | os.PathLike[str], make_env: MakeEnv | None = None, **options: Any) -> dict[str, Any]:
-    """Measure a run, or the one in a folder: as `Run.evaluate`."""
+    """Evaluate a run, as `Run.evaluate` does.
+
+    Args:
+        run: Run, or its folder.
+        make_env: Gymnasium environment to act in, as of `Run.evaluate`; None: the task's own environment.
+        options: Options of `Run.evaluate`.
+
+    Returns:
+        The run's summary with the new measurements, as JSON values.
+    """
     return (run if isinstance(run, Run) else Run(run)).evaluate(make_env, **options)
 
 
 def finetune(
     run: Run | str | os.PathLike[str], out: str | os.PathLike[str], make_env: MakeEnv | None = None, **options: Any
 ) -> Run:
-    """Go on with a run online, or with the one in a folder: as `Run.finetune`."""
+    """Continue training a run online, as `Run.finetune` does.
+
+    Args:
+        run: Run, or its folder.
+        out: Folder of the fine-tuned run, made if missing.
+        make_env: Gymnasium environment to act in, as of `Run.evaluate`; None: the task's own environment.
+        options: Options of `Run.finetune`.
+
+    Returns:
+        The fine-tuned run.
+    """
     return (run if isinstance(run, Run) else Run(run)).finetune(out, make_env, **options)

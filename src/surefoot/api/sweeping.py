@@ -1,4 +1,4 @@
-"""`surefoot.sweep`: an algorithm on several shares of the data."""
+"""`surefoot.sweep`: an algorithm on several shares of a task's data."""
 
 import os
 from collections.abc import Sequence
@@ -30,24 +30,28 @@ def sweep(
     observer: Observer | None = None,
     **options: Any,
 ) -> dict[float, Run]:
-    """Train and measure an algorithm on several shares of a task's data, as `surefoot sweep` does, and return the run
-    of each share. What is finished in `out` is neither trained nor measured again.
+    """Train and evaluate an algorithm on several shares of a task's data, as `surefoot sweep` does.
+
+    Runs that are finished in `out` are neither trained nor evaluated again.
 
     Args:
-        algorithm: As in `train`.
-        data: The file to train on.
+        algorithm: Algorithm or its name, as of `train`.
+        data: File to train on.
         task: A `Task`, or a name.
-        out: Folder of the runs, the rows of all and the bars of their figures, made if missing.
-        seeds: Of every run: how many, 3 being 0, 1 and 2, or which.
-        preset: Named hyper-parameters to begin with.
-        observer: Hears of progress, remarks and results.
+        out: Folder of the runs, their rows and figures, made if missing.
+        seeds: Number of seeds of each run, where 3 means 0, 1 and 2, or the seeds.
+        preset: Name of the hyper-parameters to begin with.
+        observer: Is told progress, remarks and results; None: remarks become Python warnings.
         options: As in `SweepSettings`: `fraction`, `data_filter`, `protocol`, `episodes`, `workers`, `log_interval`,
             `checkpoint_interval`.
 
+    Returns:
+        Share of the data -> run.
+
     Raises:
-        ConfigError: One sentence on everything in the options that cannot be used.
-        DataError: Where the data cannot be.
-        UnknownNameError: For a name or an option that there is not.
+        ConfigError: Options cannot be used; one sentence names all of them.
+        DataError: The data cannot be used.
+        UnknownNameError: A name or an option is not known.
     """
     with Faults() as faults:
         given = known_options(SweepSettings, options)

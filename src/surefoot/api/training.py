@@ -1,4 +1,4 @@
-"""`surefoot.train`: an algorithm on episodes, into a run."""
+"""`surefoot.train`: training of an algorithm on episodes, into a run."""
 
 import os
 from collections.abc import Sequence
@@ -40,27 +40,30 @@ def train(
     observer: Observer | None = None,
     **settings: Any,
 ) -> Run:
-    """Train all seeds side by side, as `surefoot train` does, and return the run. Suspicious data are warned of.
+    """Train all seeds side by side, as `surefoot train` does. Warns of suspicious data.
 
     Args:
-        algorithm: As `surefoot.FISOR()`, or its name. What differs from the algorithm's own defaults, as in
-            `surefoot.FISOR(num_candidates=4)`, stays; the rest comes from `preset` and the task.
-        episodes: What it learns from: `Episodes`, which the run then keeps a copy of, a file or folder, or None for the
-            task's published file.
-        task: A `Task`, or a name; by default that of the episodes.
+        algorithm: Algorithm, such as `surefoot.FISOR()`, or its name. Fields that differ from the algorithm's own
+            defaults, as in `surefoot.FISOR(num_candidates=4)`, stay; the others come from `preset` and the task.
+        episodes: Training data: `Episodes`, of which the run keeps a copy; a file or folder; or None for the task's
+            published file.
+        task: A `Task`, or a name; None: that of the episodes.
         out: Folder of the run, made if missing.
-        seeds: How many, 3 being 0, 1 and 2, or which.
-        preset: Named hyper-parameters to begin with; None: the algorithm exactly as it is.
-        resume: Go on with the run in the folder, which ends with the same bits.
-        wandb: Send metrics to Weights & Biases as well.
-        observer: Hears of progress, remarks and results.
+        seeds: Number of seeds, where 3 means 0, 1 and 2, or the seeds.
+        preset: Name of the hyper-parameters to begin with; None: the algorithm exactly as it is.
+        resume: Whether to resume the run in the folder, which ends with the same bits.
+        wandb: Whether metrics are also sent to Weights & Biases.
+        observer: Is told progress, remarks and results; None: remarks become Python warnings.
         settings: As in `TrainSettings`: `held_out`, `data_filter`, `fraction`, `log_interval`, `checkpoint_interval`,
             `stream`, `share`.
 
+    Returns:
+        The run.
+
     Raises:
-        ConfigError: One sentence on everything in the options that cannot be used.
-        DataError: Where the data cannot be.
-        UnknownNameError: For a name or an option that there is not.
+        ConfigError: Options cannot be used; one sentence names all of them.
+        DataError: The data cannot be used.
+        UnknownNameError: A name or an option is not known.
     """
     with Faults() as faults:
         given = known_options(TrainSettings, settings)
@@ -105,7 +108,16 @@ def _task(episodes: Episodes | Path | None, task: Task | str | None) -> Task:
 
 
 def algorithm_by_preset(algorithm: Algorithm | str, task: Task, preset: str | None) -> tuple[str, Algorithm, Algorithm]:
-    """The name, the algorithm to train, and the algorithm as the preset alone makes it."""
+    """Algorithm with the hyper-parameters of a preset.
+
+    Args:
+        algorithm: Algorithm, whose fields that differ from its defaults stay, or its name.
+        task: Task of the data.
+        preset: Name of a preset; None: the algorithm exactly as it is.
+
+    Returns:
+        (name, algorithm to train, algorithm as the preset alone makes it).
+    """
     kind = algorithm_class(algorithm) if isinstance(algorithm, str) else type(algorithm)
     given = kind() if isinstance(algorithm, str) else algorithm
     name = algorithm if isinstance(algorithm, str) else name_of(algorithm)

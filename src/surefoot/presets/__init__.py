@@ -41,12 +41,12 @@ TRAINED_FOR_A_LIMIT = ("bcq_lag", "bear_lag", "coptidice", "cpq")
 """Baselines that take the task's limit on costs as they are trained."""
 
 DEFAULT_PRESET = "small"
-"""Minutes on two CPU cores."""
+"""Preset that trains in minutes on two CPU cores."""
 
 
 COSTS, VECTORS, OWN = "costs", "vectors", "own"
-"""Rows of tasks whose data know costs but no signal h, of those whose observations are no images, and of those of task
-files, whose units nobody chose for learning."""
+"""Rows of tasks whose data have costs but no signal h (`COSTS`), whose observations are vectors (`VECTORS`), and that
+come from task files (`OWN`), whose units were not chosen for learning."""
 
 _Presets = dict[str, dict[str, Any]]
 TASK_PRESETS: dict[tuple[str, str], _Presets] = {
@@ -71,7 +71,15 @@ TASK_PRESETS: dict[tuple[str, str], _Presets] = {
 
 
 def presets_of(algorithm: str, task: Task) -> _Presets:
-    """The presets of an algorithm on a task by name. One of another package has its own defaults alone."""
+    """Presets of an algorithm on a task.
+
+    Args:
+        algorithm: Name of the algorithm; one of another package has its own defaults alone.
+        task: Task of the data.
+
+    Returns:
+        Name of a preset -> fields to change.
+    """
     rows = [] if task.has_signal else [COSTS]
     rows += [VECTORS] if task.image_shape is None else []
     rows += [OWN] if task.file is not None else []
@@ -81,9 +89,18 @@ def presets_of(algorithm: str, task: Task) -> _Presets:
 
 
 def build(algorithm: str, task: Task, *, preset: str = DEFAULT_PRESET) -> Any:
-    """The algorithm with a preset's hyper-parameters; what the task alone decides is taken from the task.
+    """Algorithm with a preset's hyper-parameters and with what the task decides, such as its horizon and limit.
 
-    Raises UnknownNameError, listing the near names, for an algorithm or preset that does not exist.
+    Args:
+        algorithm: Name of the algorithm.
+        task: Task of the data.
+        preset: Name of the preset.
+
+    Returns:
+        The algorithm.
+
+    Raises:
+        UnknownNameError: There is no such algorithm or preset; the message lists near names.
     """
     kind = algorithm_class(algorithm)
     presets = presets_of(algorithm, task)
