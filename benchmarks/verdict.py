@@ -1,12 +1,14 @@
 """The verdict before simulation of the runs in a benchmark's store, as `train` would give it now.
 
-    python benchmarks/verdict.py STORE DATA [--method fisor] [--beside CELL ...] [--keep]      # writes results/verdict
+    python benchmarks/verdict.py STORE DATA [--methods fisor fisor_published] [--beside CELL ...] [--keep]
+
+Writes results/verdict.
 
 STORE is that of `surefoot benchmark benchmarks/plans/flagship.toml`, DATA holds the tasks' files, those of earlier
 collections as TASK.NAME.hdf5. Judged are the cells of the store's results, and those named, as of an earlier
 collection. Nothing is trained or simulated: the kept networks are asked about their training data, and beside what they
 say stand return and cost of the cell's evaluation. The table shows how much of V_h similar states of other episodes
-tell, a figure that is younger than the cells (docs/held-out.md). With `--keep` the cells' records take the new verdict,
+tell (docs/held-out.md), and the whole verdict. With `--keep` the cells' records take the new verdict,
 for the store's own tables.
 """
 
@@ -53,8 +55,29 @@ def measured(cell: Path, data: Path, *, keep: bool) -> dict[str, Any]:
     summary = json.loads((cell / "run" / "summary.json").read_text(encoding="utf-8"))["protocol"]
     figures = {name: summary[f"normalised_{name}_mean"] for name in ("return", "cost")}
     note = "" if path.stem == task.name else f", {len(trained.lengths)} episodes"
-    return {"cell": cell.name, "task": task.name, "fraction": record["fraction"], "note": note, **figures,
-            "told": told["share"], "per_seed": told["per_seed"], "verdict": found["verdict"]}  # fmt: skip
+    return {"cell": cell.name, "method": record["method"], "task": task.name, "fraction": record["fraction"],
+            "note": note, **figures, "told": told["share"], "per_seed": told["per_seed"],
+            "verdict": found["verdict"]}  # fmt: skip
+
+
+def is_doubtful(row: dict[str, Any]) -> bool:
+    """Whether the verdict as a whole speaks against a run."""
+    return row["verdict"].startswith("Verdict before simulation: doubtful")
+
+
+def counts(rows: list[dict[str, Any]], held_out: set[str]) -> list[dict[str, Any]]:
+    """How many unsafe runs are called doubtful, and how many safe ones are not, of each method and kind of task."""
+    found = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        for role in ("development", "held-out"):
+            of_role = [row for row in rows if (row["task"] in held_out) == (role == "held-out")]
+            mine = [row for row in of_role if row["method"] == method]
+            unsafe, safe = ([row for row in mine if (row["cost"] > 1) == bad] for bad in (True, False))
+            found.append(
+                {"method": method, "tasks": role, "unsafe": len(unsafe), "caught": sum(map(is_doubtful, unsafe)),
+                 "safe": len(safe), "passed": sum(not is_doubtful(row) for row in safe)}
+            )  # fmt: skip
+    return found
 
 
 def table(rows: list[dict[str, Any]], held_out: set[str]) -> str:
@@ -65,10 +88,12 @@ def table(rows: list[dict[str, Any]], held_out: set[str]) -> str:
         cost = f"{row['cost']:.2f}{'' if row['cost'] <= 1 else ', not safe'}"
         lines.append(
             {
+                "method": "as published" if row["method"] == "fisor_published" else "FISOR",
                 "task": f"{row['task']}{' *' if row['task'] in held_out else ''}{share}{row['note']}",
                 "return at cost": f"{row['return']:.2f} at {cost}",
                 "told by similar": f"{100 * row['told']:.0f} %",
                 "at least 35 %": "good" if row["told"] >= THRESHOLD.bound else "doubtful",
+                "verdict": "doubtful" if is_doubtful(row) else "good",
             }
         )
     return markdown_table(lines)
@@ -78,14 +103,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--method", default="fisor")
+    parser.add_argument("--methods", nargs="+", default=["fisor", "fisor_published"])
     parser.add_argument("--beside", nargs="*", default=[], help="names of further cells")
     parser.add_argument("--keep", action="store_true", help="write the verdicts into the store's cells")
     given = parser.parse_args()
-    head, summary = _machine.head(), json.loads((given.store / "results" / "summary.json").read_text(encoding="utf-8"))
+    head = _machine.head()
+    summary = json.loads((given.store / "results" / "summary.json").read_text(encoding="utf-8"))
     held_out = {one["task"] for one in summary["results"] if one["role"] == "held-out"}
     rows = []
-    found = [one for one in summary["results"] if one["method"] == given.method and one["status"] == "done"]
+    found = [one for one in summary["results"] if one["method"] in given.methods and one["status"] == "done"]
     for cell in [*dict.fromkeys(cell for one in found for cell in one["cells"]), *given.beside]:
         rows.append(measured(given.store / "cells" / cell, given.data, keep=given.keep))
         print(rows[-1], flush=True)
@@ -95,8 +121,11 @@ def main() -> None:
 def write(rows: list[dict[str, Any]], held_out: set[str], head: dict[str, Any]) -> None:
     """Rows, their table, and how they were made."""
     tasks = list(dict.fromkeys(row["task"] for row in rows))
-    rows = sorted(rows, key=lambda row: (row["task"] in held_out, tasks.index(row["task"]), row["fraction"]))
-    summary = {**head, "threshold": THRESHOLD.bound, "seeds": int(np.max([len(row["per_seed"]) for row in rows]))}
+    rows = sorted(
+        rows, key=lambda row: (row["method"], row["task"] in held_out, tasks.index(row["task"]), row["fraction"])
+    )
+    summary = {**head, "threshold": THRESHOLD.bound, "seeds": int(np.max([len(row["per_seed"]) for row in rows])),
+               "counts": counts(rows, held_out)}  # fmt: skip
     write_results(OUT, {"summary.json": summary, "rows.jsonl.gz": rows, "table.md": table(rows, held_out)})
 
 
