@@ -3,9 +3,10 @@
     checkpoint.json                 format_version, metadata, versions, keys, sha256 of the arrays' file
     arrays-<sha256>.safetensors     e.g. "critic/q_h/layers/0/kernel"
 
-No code is stored and none is run: the structure comes from the template that the loader brings, and every array must
-fit it. A kill at any moment leaves the old checkpoint or the new one, whole: a new folder is written aside, fsynced and
-renamed; in one that exists the new arrays get a file of their own, and the JSON that points to it is replaced last.
+No code is stored and none is run: the structure comes from the template that the loader gives, and every array must fit
+it. A kill at any moment leaves the old checkpoint or the new one complete. A new folder is written aside, synced to the
+disk and renamed; in an existing folder the new arrays get a file of their own, and the JSON that names it is replaced
+last.
 """
 
 import hashlib
@@ -34,21 +35,26 @@ from surefoot.numerics import pinned
 FORMAT_VERSION = 1
 DESCRIPTION = "checkpoint.json"
 _LONGEST = 300
-"""Letters of a JSON value in a sentence."""
+"""Letters of a JSON value in a message."""
 _ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")
 Tree = TypeVar("Tree")
 
 
 class DamagedCheckpointError(CheckpointError):
-    """A folder that holds no whole checkpoint: half-written, truncated, changed, or something else altogether."""
+    """A folder without a complete checkpoint: half-written, truncated, changed, or something else altogether."""
 
 
 @pinned(start=False)
 def save(directory: str | os.PathLike[str], tree: Any, metadata: Mapping[str, Any]) -> None:
-    """Write the arrays of `tree` and `metadata` (JSON values) to the folder `directory`, in one step.
+    """Write a checkpoint in one step; an older one in the folder is replaced.
 
-    An older checkpoint there is replaced. Raises `CheckpointError` where the folder holds something else or cannot be
-    written; what was there then still is.
+    Args:
+        directory: Folder of the checkpoint.
+        tree: Tree of arrays.
+        metadata: JSON values.
+
+    Raises:
+        CheckpointError: The folder holds something else or cannot be written; then it is unchanged.
     """
     directory = Path(directory)
     arrays, keys = _to_numpy(tree)
@@ -74,11 +80,19 @@ def save(directory: str | os.PathLike[str], tree: Any, metadata: Mapping[str, An
 def load(
     directory: str | os.PathLike[str], template: Tree, *, expect: Mapping[str, Any] | None = None
 ) -> tuple[Tree, dict[str, Any]]:
-    """The tree and the metadata saved in `directory`.
+    """Read a checkpoint.
 
-    `template` is a tree of arrays or of `jax.ShapeDtypeStruct` that gives structure, shapes and dtypes. `expect` holds
-    metadata that must be equal (compared as JSON). Raises `CheckpointError`, one sentence with the reason, and its
-    subclass `DamagedCheckpointError` where the folder holds no whole checkpoint.
+    Args:
+        directory: Folder of the checkpoint.
+        template: Tree of arrays or of `jax.ShapeDtypeStruct` with structure, shapes and dtypes.
+        expect: Metadata that must be equal, compared as JSON; None: any.
+
+    Returns:
+        (tree of arrays, metadata).
+
+    Raises:
+        DamagedCheckpointError: The folder holds no complete checkpoint.
+        CheckpointError: The checkpoint does not fit `template` or `expect`.
     """
     directory = Path(directory)
     description, content = _read_whole(directory)
@@ -94,7 +108,18 @@ def load(
 
 
 def step_of(directory: Path, metadata: Mapping[str, Any]) -> int:
-    """How many updates the metadata of a run's checkpoint count. Raises `CheckpointError` where they do not say."""
+    """Number of updates that a checkpoint's metadata count.
+
+    Args:
+        directory: Folder of the checkpoint, for messages.
+        metadata: Metadata of the checkpoint.
+
+    Returns:
+        Number of updates.
+
+    Raises:
+        CheckpointError: The metadata do not say.
+    """
     step = metadata.get("step")
     if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**31:
         raise CheckpointError(
@@ -104,38 +129,38 @@ def step_of(directory: Path, metadata: Mapping[str, Any]) -> int:
 
 
 def read_metadata(directory: str | os.PathLike[str]) -> dict[str, Any]:
-    """The metadata of the checkpoint in `directory`, once its bytes were found whole. Raises as `load` does."""
+    """Metadata of a checkpoint, after a check of all its bytes. Raises as `load` does."""
     return _read_whole(Path(directory))[0]["metadata"]
 
 
 def remove(directory: str | os.PathLike[str]) -> bool:
-    """Remove the checkpoint in `directory`, whole or damaged; whether nothing has that name any more.
+    """Remove a checkpoint, complete or damaged, and return whether nothing has its name any more.
 
-    Its own files only: a folder that holds others keeps them, and what is not a folder, or is a link, is not touched.
+    Only a checkpoint's files are removed: a folder that holds others keeps them, and a file or a link is not touched.
     """
     directory = Path(directory)
     return not directory.is_symlink() and remove_folder(directory, is_own, first=DESCRIPTION)
 
 
 def is_own(path: Path) -> bool:
-    """Whether `path` has the name of a checkpoint's file, or of one half-written, and is a file."""
+    """Whether a file has the name of a checkpoint's file, or of a half-written one."""
     named = path.name == DESCRIPTION or _ARRAYS.fullmatch(path.name) or is_temporary(path.name)
     return bool(named) and path.is_file() and not path.is_symlink()
 
 
 def read_hash(directory: str | os.PathLike[str]) -> str:
-    """The SHA-256 of the arrays that the checkpoint's description names; the arrays are not read. Raises as `load`."""
+    """SHA-256 of the arrays by the checkpoint's description; the arrays are not read. Raises as `load` does."""
     return _read_description(Path(directory))["sha256"]
 
 
 def versions() -> dict[str, str]:
-    """The versions that a result depends on: Python, surefoot and the numerical packages."""
+    """Versions on which a result depends: Python, surefoot and the numerical packages."""
     names = ("surefoot", "jax", "jaxlib", "numpy", "equinox", "optax", "safetensors")
     return {"python": platform.python_version(), **{name: packages.version(name) for name in names}}
 
 
 def as_json(value: Any) -> Any:
-    """`value` as it comes back from JSON: tuples are lists, keys are strings."""
+    """Value as it comes back from JSON: tuples become lists, keys become strings."""
     return json.loads(json.dumps(value, default=_plain))
 
 
@@ -147,7 +172,16 @@ def _plain(value: Any) -> Any:
 
 
 def difference(field: str, expected: Any, found: Any) -> str:
-    """Where two JSON values differ, as "field: expected x, found y"; goes down to the entry of a dictionary."""
+    """First difference between two JSON values, down to the entry of a dictionary.
+
+    Args:
+        field: Name of the values.
+        expected: Expected value.
+        found: Found value.
+
+    Returns:
+        Text "field: expected x, found y".
+    """
     if isinstance(expected, dict) and isinstance(found, dict):
         for key in [*expected, *(key for key in found if key not in expected)]:
             if key not in expected or key not in found or expected[key] != found[key]:

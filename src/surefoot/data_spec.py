@@ -8,7 +8,7 @@ from surefoot.ranges import COUNT, Range, Ranged
 
 @dataclass(frozen=True)
 class DataSpec(Ranged):
-    """What an algorithm must know of a task and its data before it sees any of it. Hashable."""
+    """Shapes of a task's data, which an algorithm knows before it sees any of them. Hashable."""
 
     observation_dim: Annotated[int, Range(COUNT)]
     """Numbers in an observation."""
@@ -21,12 +21,12 @@ class DataSpec(Ranged):
 
     @property
     def observation_shape(self) -> tuple[int, ...]:
-        """The axes of one observation."""
+        """Shape of one observation."""
         return (self.observation_dim,) if self.image_shape is None else self.image_shape
 
     @property
     def worded(self) -> str:
-        """What messages say of it: "images of 16 x 16 x 3, actions of 2 numbers, episodes of 30 steps"."""
+        """Shapes in words: "images of 16 x 16 x 3, actions of 2 numbers, episodes of 30 steps"."""
         seen = "observations of {} numbers" if self.image_shape is None else "images of {}"
         shape = " x ".join(map(str, self.observation_shape))
         return f"{seen.format(shape)}, actions of {self.action_dim} numbers, episodes of {self.horizon} steps"

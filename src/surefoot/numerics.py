@@ -1,7 +1,7 @@
-"""JAX as our numbers need it, whatever a process has set: every public function that computes runs in `pinned()`.
+"""Mode of JAX in which surefoot computes: every public function that computes runs in `pinned()`.
 
-Trained arrays are float32 and random numbers those of one generator. In another mode a policy would act differently
-from the one that was trained, or arrays would not fit a checkpoint.
+The mode holds whatever a process has set. Trained arrays are float32 and random numbers come from one generator. In
+another mode a policy would act differently from the trained one, or arrays would not fit a checkpoint.
 """
 
 import os
@@ -17,15 +17,15 @@ from surefoot.errors import ConfigError, DeviceMemoryError, OutputError
 from surefoot.forks import refuse_forked_child
 
 GENERATOR = "threefry2x32"
-"""Of all random numbers."""
+"""Generator of all random numbers."""
 
 
 @contextmanager
 def pinned(*, start: bool = True) -> Iterator[None]:
-    """The mode of JAX in which everything is computed; also a decorator. For the calling thread alone.
+    """Context, or decorator, with the mode of JAX in which everything is computed, for the calling thread alone.
 
-    `start`: JAX is started, which is refused in one sentence where its platform is missing. Raises `ConfigError` there,
-    and in a process that was forked after JAX had started.
+    `start`: whether JAX is started. Raises `ConfigError` where JAX's platform is missing, and in a process that was
+    forked after JAX had started.
     """
     refuse_forked_child()
     if start:
@@ -42,7 +42,7 @@ def pinned(*, start: bool = True) -> Iterator[None]:
 
 @cache
 def start_jax() -> None:
-    """Start JAX's platform. Raises `ConfigError` where the one that the environment asks for is missing."""
+    """Start JAX's platform. Raises `ConfigError` where the platform that the environment asks for is missing."""
     try:
         jax.devices()
     except RuntimeError as error:
@@ -52,7 +52,7 @@ def start_jax() -> None:
 
 
 def platform_sentence(error: BaseException) -> str | None:
-    """What to say where JAX found no platform; None for another error."""
+    """Sentence for an exception of JAX on a missing platform; None for another exception."""
     known = ("Unable to initialize backend", "Unknown backend")
     return _no_platform(_first(error)) if isinstance(error, RuntimeError) and str(error).startswith(known) else None
 
@@ -69,8 +69,19 @@ def _first(error: BaseException) -> str:
 
 
 def check_finite(name: str, values: Any, reason: str) -> np.ndarray:
-    """The numbers that a policy or its values gave, as NumPy. Raises `OutputError` where one is not finite, naming what
-    was found and where; `reason` is a part of its sentence."""
+    """Check numbers that a policy or its values gave.
+
+    Args:
+        name: Name of the numbers, for the message.
+        values: Array.
+        reason: Reason for the fault, a part of the message.
+
+    Returns:
+        The numbers as NumPy.
+
+    Raises:
+        OutputError: A number is not finite; the message tells which and where.
+    """
     array = np.asarray(values)
     finite = np.isfinite(array)
     if not finite.all():
@@ -82,10 +93,17 @@ def check_finite(name: str, values: Any, reason: str) -> np.ndarray:
 
 @contextmanager
 def enough_memory(work: str, way_out: str) -> Iterator[None]:
-    """Turn running out of memory, on the device or the host, into `DeviceMemoryError`.
+    """Context in which running out of memory, on the device or the host, becomes `DeviceMemoryError`.
 
-    `work` is what was computed and `way_out` what to lower, as parts of its sentence: "an update of 3 seeds on batches
-    of 256", "lower the batch size".
+    Args:
+        work: Computation, a part of the message, such as "an update of 3 seeds on batches of 256".
+        way_out: Remedy, a part of the message, such as "lower the batch size".
+
+    Yields:
+        None.
+
+    Raises:
+        DeviceMemoryError: Memory ran out.
     """
     try:
         yield
@@ -96,7 +114,7 @@ def enough_memory(work: str, way_out: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on the device or the host."""
+    """Whether an exception says that memory ran out, on the device or the host."""
     if isinstance(error, jax.errors.JaxRuntimeError):
         return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
     return isinstance(error, MemoryError)

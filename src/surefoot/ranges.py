@@ -23,18 +23,18 @@ from typing import Any, Literal, NamedTuple, Self
 from surefoot.errors import ConfigError, Fault, FieldError
 
 COUNT, NUMBER, SEED = "[1, 2^31)", "[0, 2^31)", "[0, 2^31)"
-"""Intervals of whole numbers as 32 bits hold them: at least one, none as well, and what random numbers start from."""
+"""Intervals of whole numbers of 32 bits: counts from 1, counts from 0, and seeds."""
 _INTERVAL = re.compile(r"([\[(])\s*(\S+)\s*,\s*(\S+)\s*([\])])")
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """The interval that a number lies in, or every number of a tuple."""
+    """Interval of a number, or of every number of a tuple."""
 
     interval: str
-    """As in mathematics: "[0, 1)", "(0, inf)", "[1, 2^31)"."""
+    """Interval in mathematical notation: "[0, 1)", "(0, inf)", "[1, 2^31)"."""
     fewest: int = 0
-    """Numbers that a tuple has at least."""
+    """Smallest number of entries of a tuple."""
 
     def __post_init__(self) -> None:
         if _INTERVAL.fullmatch(self.interval) is None or not self.low <= self.high:
@@ -42,22 +42,22 @@ class Range:
 
     @property
     def low(self) -> float:
-        """The lower end."""
+        """Lower end."""
         return _end(self._parts[1])
 
     @property
     def high(self) -> float:
-        """The upper end."""
+        """Upper end."""
         return _end(self._parts[2])
 
     @property
     def whole_numbers(self) -> tuple[int, int]:
-        """The smallest and the largest whole number of a bounded interval."""
+        """Smallest and largest whole number of a bounded interval."""
         opening, _, _, closing = self._parts
         return int(self.low) + (opening == "("), int(self.high) - (closing == ")")
 
     def words(self, *, whole: bool) -> str:
-        """The interval as help texts have it: "At least 1." or "In [0, 1)."."""
+        """The interval as help texts have it: "At least 1." or "In [0, 1).". `whole`: of whole numbers."""
         if whole:
             least, most = self.whole_numbers
             return f"At least {least}." if most >= 2**20 else f"From {least} to {most}."
@@ -84,11 +84,17 @@ def _end(text: str) -> float:
     return int(base) ** int(exponent) if power else float(text)
 
 
-# --- values ----------------------------------------------------------------------------------------------------------
-
-
 def fault_of(value: Any, range_: Range, *, whole: bool) -> str | None:
-    """What is wrong with a number, as "expected ..., found ..."; None where it lies in the range."""
+    """Fault of a number against a range.
+
+    Args:
+        value: Value to check.
+        range_: Allowed range.
+        whole: Whether the value must be a whole number.
+
+    Returns:
+        Text "expected ..., found ...", or None where the value lies in the range.
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return f"expected a {'whole ' if whole else ''}number, found {shown(value)}"
     if whole:
@@ -109,7 +115,7 @@ def fault_of(value: Any, range_: Range, *, whole: bool) -> str | None:
 
 
 def shown(value: Any) -> str:
-    """A value as a sentence shows it: numbers briefly, anything else as Python writes it, cut where it is long."""
+    """Text of a value in messages: numbers briefly, others as Python writes them, cut where they are long."""
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**20:
@@ -136,32 +142,39 @@ def _as_float32(value: Any) -> float:
 
 
 def check_number(value: Any, interval: str, name: str, *, whole: bool = False) -> None:
-    """Raise `ConfigError`, one sentence that calls the value `name`, where it does not lie in the interval."""
+    """Check that a number lies in an interval.
+
+    Args:
+        value: Value to check.
+        interval: Allowed interval, such as "[0, 1)".
+        name: Name of the value, for the message.
+        whole: Whether the value must be a whole number.
+
+    Raises:
+        ConfigError: It does not.
+    """
     if (fault := fault_of(value, Range(interval), whole=whole)) is not None:
         raise ConfigError(f"{name}: {fault}.")
 
 
 def check_count(value: Any, name: str, interval: str = COUNT) -> None:
-    """Raise `ConfigError` where the value is no whole number of the interval; by default one of at least 1."""
+    """Check that a value is a whole number of an interval. Raises `ConfigError`, which calls the value `name`."""
     check_number(value, interval, name, whole=True)
 
 
-# --- fields ----------------------------------------------------------------------------------------------------------
-
-
 class Declared(NamedTuple):
-    """What the annotation of a field says of its values."""
+    """Values that the annotation of a field allows."""
 
     kinds: tuple[Any, ...]
-    """The types that it may have: int, float, bool, str, dataclasses, Literal's options and others, None left out."""
+    """Allowed types: int, float, bool, str, dataclasses, Literal's options and others; None is left out."""
     optional: bool
     """Whether None is allowed."""
     variadic: Any
-    """The type of sequence that it is of those, as tuple; None where it is one value."""
+    """Type of the sequence, such as tuple; None for a single value."""
     length: int | None
-    """How many numbers a tuple of a fixed length has."""
+    """Length of a tuple of fixed length."""
     range: Range | None
-    """The range declared for its numbers."""
+    """Range of its numbers."""
 
     @property
     def numeric(self) -> bool:
@@ -171,7 +184,7 @@ class Declared(NamedTuple):
 
 @functools.cache
 def declared_fields(kind: Any) -> dict[str, Declared]:
-    """The fields of a dataclass that are given to it, with what their annotations say."""
+    """Fields of a dataclass's constructor -> values that their annotations allow."""
     hints = typing.get_type_hints(kind, include_extras=True)
     return {field.name: _declared(hints[field.name]) for field in dataclasses.fields(kind) if field.init}
 
@@ -191,14 +204,14 @@ def _declared(hint: Any) -> Declared:
 
 
 class _Several(NamedTuple):
-    """That a hint is of several values."""
+    """Marker of a hint of several values."""
 
     kind: Any
     length: int | None
 
 
 def _parts(hint: Any) -> Iterator[Any]:
-    """The types inside a hint; ranges among them, and `_Several` where it is one of several values."""
+    """Types inside a hint; ranges among them, and `_Several` where it is one of several values."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         yield from (note for note in hint.__metadata__ if isinstance(note, Range))
@@ -220,8 +233,10 @@ def _is_sequence(origin: Any) -> bool:
 
 
 def faults(config: Any, *, part: str = "") -> list[Fault]:
-    """What is wrong with the fields of a dataclass: numbers outside of their ranges, other types than declared. Nested
-    configurations have checked themselves. `part`: the field of a larger configuration that holds this one."""
+    """Faults of a dataclass's fields: numbers out of range, types other than declared.
+
+    Nested configurations have checked themselves. `part`: field of the larger configuration that holds this one.
+    """
     found = []
     for name, declared in declared_fields(type(config)).items():
         if (sentence := _field_fault(getattr(config, name), declared)) is not None:
@@ -230,13 +245,14 @@ def faults(config: Any, *, part: str = "") -> list[Fault]:
 
 
 def check_fields(config: Any, *, part: str = "") -> None:
-    """Raise `FieldError`, which names all faults of the fields."""
+    """Check the fields of a dataclass. Raises `FieldError`, which names all faults. `part`: as of `faults`."""
     if found := faults(config, part=part):
         raise FieldError(found)
 
 
 class Ranged:
-    """A base of dataclasses whose fields are checked as one is made. `part`: the field of larger ones that holds it."""
+    """Base of dataclasses whose fields are checked at construction. `part`: field of the larger configuration that
+    holds it."""
 
     _part = ""
 
@@ -251,14 +267,26 @@ class Ranged:
 def check_relation(
     config: Any, good: bool, name: str, sentence: str, *, part: str = "", others: Sequence[str] = ()
 ) -> None:
-    """Raise `FieldError` where a field does not go with the others: `sentence` is "expected ..., found ...". `others`:
-    those fields as the largest configuration calls them, "guide.steps"; a fault of one of them goes before."""
+    """Check that a field fits other fields.
+
+    Args:
+        config: Dataclass.
+        good: Whether it fits.
+        name: Field.
+        sentence: Text "expected ..., found ...".
+        part: Field of the larger configuration that holds the dataclass; empty for none.
+        others: The other fields as the largest configuration names them, such as "guide.steps"; a fault of one of them
+            comes first.
+
+    Raises:
+        FieldError: It does not fit.
+    """
     if not good:
         raise FieldError([Fault(type(config), part, name, sentence, tuple(others))])
 
 
 class Relations:
-    """Relations between fields that are checked together: all faults in one `FieldError` as the block ends."""
+    """Context that collects faults of relations between fields, and raises one `FieldError` at its end."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -273,7 +301,7 @@ class Relations:
     def check(
         self, config: Any, good: bool, name: str, sentence: str, *, part: str = "", others: Sequence[str] = ()
     ) -> None:
-        """As `check_relation`, without raising yet."""
+        """Check that a field fits other fields, as `check_relation` does, without raising yet."""
         try:
             check_relation(config, good, name, sentence, part=part, others=others)
         except FieldError as error:

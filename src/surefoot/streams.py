@@ -1,4 +1,5 @@
-"""Streams of a process: open whatever the caller has left of them, cleaned of escapes, and deaf once a reader left."""
+"""Streams of a process: usable whatever the caller has left of them, without escape sequences, and silent once a reader
+has left."""
 
 import codecs
 import io
@@ -12,14 +13,14 @@ from typing import Any, TextIO, cast
 from surefoot.text import printable
 
 NARROWEST, WIDEST = 40, 10_000
-"""Columns of a terminal that are believed; tyro's help never ends below four."""
+"""Bounds of a terminal's columns that are accepted; tyro's help never ends below four."""
 PLAIN = {
     "─": "-", "━": "-", "—": "-", "\N{EN DASH}": "-", "\N{MINUS SIGN}": "-", "│": "|", "█": "#", "╭": "+", "╮": "+",
     "╰": "+", "╯": "+", "·": "*", "•": "*", "…": "~", "✓": "+", "✗": "x", "≥": ">=", "≤": "<=", "→": "->",
     "\N{MULTIPLICATION SIGN}": "x", "\N{LEFT SINGLE QUOTATION MARK}": "'", "\N{RIGHT SINGLE QUOTATION MARK}": "'",
     "“": '"', "”": '"', "°": " deg",
 }  # fmt: skip
-"""What stands for our own characters where a terminal has ASCII only; others become a question mark."""
+"""Replacements of characters where a terminal has ASCII only; others become a question mark."""
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -78,7 +79,7 @@ def _bound_terminal() -> None:
 
 
 class CleanedStream(io.TextIOBase):
-    """A stream before another one, into which everything goes `printable`."""
+    """Stream that passes text on to another one after `printable`."""
 
     def __init__(self, stream: TextIO, colors: bool) -> None:
         self._stream = stream
@@ -107,7 +108,7 @@ class CleanedStream(io.TextIOBase):
 
 
 class DeafStream:
-    """A stream to write to that drops everything once writing fails; in all else the stream that it is made of."""
+    """Stream that drops everything once writing fails; in all else the stream that it wraps."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._deaf = stream, False
@@ -116,12 +117,12 @@ class DeafStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write, or drop."""
+        """Write text, or drop it."""
         self._unless_deaf(lambda: self._stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """Flush, where somebody reads."""
+        """Flush, unless the reader has left."""
         self._unless_deaf(self._stream.flush)
 
     def _unless_deaf(self, action: Callable[[], Any]) -> None:
@@ -137,6 +138,6 @@ class DeafStream:
 
 @contextmanager
 def forgiving_stderr() -> Iterator[None]:
-    """Let nothing that is written to stderr end the work."""
+    """Context in which writing to stderr never fails."""
     with redirect_stderr(cast(TextIO, DeafStream(sys.stderr))):
         yield

@@ -10,16 +10,14 @@ from tests.data_fixtures import is_one_sentence
 
 from surefoot.errors import ConfigError
 from surefoot.evaluation.metrics import bootstrap_interval, wilson_interval
-from surefoot.safety.calibration import (
-    Calibration,
+from surefoot.safety.calibration import Calibration, read_calibration, write_calibration
+from surefoot.safety.margins import (
     HeldOut,
     conformal_quantile,
     episode_margin,
     kept_budgets,
-    read_calibration,
     segment_margins,
     selection_margins,
-    write_calibration,
 )
 
 

@@ -20,7 +20,8 @@ from surefoot.errors import ConfigError
 from surefoot.evaluation import calibrate as calibration
 from surefoot.evaluation.kinds import budgets
 from surefoot.presets import build
-from surefoot.safety.calibration import Calibration, HeldOut, write_calibration
+from surefoot.safety.calibration import Calibration, write_calibration
+from surefoot.safety.margins import HeldOut
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory, load_policy
 

@@ -26,15 +26,8 @@ from surefoot.ranges import COUNT, NUMBER, Range, Ranged
 from surefoot.routes import Routes, refuse_others
 from surefoot.runs.loaded import FOLDER, MARGINS, LoadedRun, given_overrides, load_run
 from surefoot.runs.run_data import run_data
-from surefoot.safety.calibration import (
-    Calibration,
-    CalibrationMethod,
-    HeldOut,
-    episode_margin,
-    kept_budgets,
-    segment_margins,
-    selection_margins,
-)
+from surefoot.safety.calibration import Calibration, CalibrationMethod
+from surefoot.safety.margins import HeldOut, episode_margin, kept_budgets, segment_margins, selection_margins
 from surefoot.types import FORMERLY
 
 BATCH = 1024

@@ -36,9 +36,10 @@ from surefoot.safety.feasible_set import FeasibleSet, hazard_signal
 from surefoot.safety.interpolation import SHIFT_TAPS, blend, shifted, stencil
 
 TOP_SPEED = 2.5
-"""Largest speed that is solved for, metres per second."""
+"""Largest speed of the solver in meters per second."""
 HEADINGS = 128
-"""About one turn step (0.05 rad) apart; a multiple of 8, so that the published slices' headings lie on the grid."""
+"""Headings of the grid, about one turn step (0.05 rad) apart; a multiple of 8, so that the published slices' headings
+lie on the grid."""
 
 # The grid reaches this many cells past the arena, so that inward poses at its edge have neighbours on both sides.
 _MARGIN_CELLS = 4
@@ -47,27 +48,27 @@ _QUERY_TAPS = 4
 
 @dataclass(frozen=True, eq=False)
 class ExactSet(FeasibleSet):
-    """V* of PointRobot on a grid; linear in v, which is exact for a straight way of braking."""
+    """V* of PointRobot on a grid; linear in v, which is exact for straight braking."""
 
     values: Float[np.ndarray, "speed heading x y"]
-    """Metres, float32; x and y run over `axis`, speeds are TIME_STEP apart from 0, headings cover [0, 2 pi)."""
+    """Values in meters, float32; x and y run over `axis`, speeds are TIME_STEP apart, headings cover [0, 2 pi)."""
     axis: Float[np.ndarray, " x"]
-    """The grid's coordinates along x and y alike, metres."""
+    """Coordinates of the grid along x and along y, in meters."""
     hazards: Float[np.ndarray, "hazards 2"] = field(default_factory=HAZARDS.copy)
-    """Centres of the hazards that it was solved for, metres."""
+    """Centers of the solver's hazards in meters."""
 
     @property
     def spacing(self) -> float:
-        """Metres between grid points."""
+        """Distance between grid points in meters."""
         return float(self.axis[1] - self.axis[0])
 
     @property
     def top_speed(self) -> float:
-        """Largest speed of the grid, metres per second."""
+        """Largest speed of the grid in meters per second."""
         return (len(self.values) - 1) * TIME_STEP
 
     def interpolated(self, poses: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, " n"]:
-        """The grid's values at poses (x, y, v, theta)."""
+        """Interpolated values of the grid in meters at poses (x, y, v, theta) [n, 4]."""
         speeds, headings, points, _ = self.values.shape
         backwards = np.where(poses[:, 2] < 0, np.pi, 0.0)
         speed, speed_weights = stencil(np.abs(poses[:, 2]) / TIME_STEP, 2, speeds)
@@ -87,17 +88,32 @@ class ExactSet(FeasibleSet):
 
 
 def cell_centers(resolution: int, extent: float) -> Float[np.ndarray, " r"]:
-    """Centres of `resolution` equal cells between -extent and extent, metres."""
+    """Centers of equal cells between -extent and extent.
+
+    Args:
+        resolution: Number of cells r.
+        extent: Half of the covered length in meters.
+
+    Returns:
+        Centers in meters [r].
+    """
     return ((np.arange(resolution) + 0.5) / resolution * 2.0 - 1.0) * extent
 
 
 def slice_poses(
     speed: float, heading: float, *further: float, resolution: int = 201, extent: float = 2.7
 ) -> Float[np.ndarray, "r*r pose"]:
-    """Poses at one speed (m/s) and heading (rad), with slow actuators also one acceleration (m/s^2), on the centres of
-    a square of cells within |x|, |y| < extent (metres).
+    """Poses of one speed and heading on the centers of a square of cells, row after row: x runs fastest.
 
-    Row after row: x runs fastest.
+    Args:
+        speed: Speed v in m/s.
+        heading: Heading theta in rad.
+        further: Acceleration in m/s^2, for slow actuators.
+        resolution: Cells r along each side.
+        extent: Half of the square's side in meters.
+
+    Returns:
+        Poses [r * r, pose].
     """
     centers = cell_centers(resolution, extent)
     x, y = np.meshgrid(centers, centers)
@@ -111,10 +127,22 @@ def solve_point_robot(
     top_speed: float = TOP_SPEED,
     hazards: Float[np.ndarray, "hazards 2"] = HAZARDS,
 ) -> ExactSet:
-    """V* of PointRobot on a grid with `spacing` metres between points, for speeds up to `top_speed` (m/s).
+    """Solve for V* of PointRobot on a grid.
 
-    `hazards` are the centres of other hazards than the task's own, metres; the goal must lie as clear of them. Takes
-    310 MB by default; memory goes with headings / spacing^2. Raises `ConfigError` on a value out of range.
+    Memory is 310 MB by default and grows with headings / spacing^2.
+
+    Args:
+        spacing: Distance between grid points in meters, in [0.005, 0.5].
+        headings: Headings of the grid in [0, 2 pi), at least 16.
+        top_speed: Largest speed in m/s.
+        hazards: Centers of the hazards in meters [hazards, 2]; the goal must be as far from them as from the task's
+            own.
+
+    Returns:
+        The set.
+
+    Raises:
+        ConfigError: A value is out of range.
     """
     if not 0.005 <= spacing <= 0.5:
         raise ConfigError(f"spacing: expected 0.005 to 0.5 metres, found {spacing}.")
@@ -143,7 +171,7 @@ def solve_point_robot(
 
 
 def _best_turn(below: Float[np.ndarray, "heading x y"], index: int, turn: float) -> Float[np.ndarray, "x y"]:
-    """The smallest of a speed level's values after turning by -1, 0 or 1 times `turn` (in headings, not whole)."""
+    """Smallest of a speed level's values after turning by -1, 0 or 1 times `turn` (in headings, not whole)."""
     best = below[index]
     for signed in (turn, -turn):
         taps, weights = stencil(np.array([index + signed]), _QUERY_TAPS, None)

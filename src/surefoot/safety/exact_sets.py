@@ -15,32 +15,53 @@ from surefoot.safety.exact_slow import Grid, SlowSet, Sweep, solve_slow_robot
 from surefoot.safety.feasible_set import FeasibleSet
 
 USUAL_SWEEPS = 45
-"""Sweeps after which the default grid's values have about settled."""
+"""Sweeps after which the default grid's values have nearly converged."""
 SOLVER = 1
-"""Number of the solver whose sets are kept; another one's are not read."""
+"""Number of the solver; sets of another solver are not read."""
 
 
 def exact_set(task: str, *, on_sweep: Callable[[Sweep], None] | None = None) -> FeasibleSet:
-    """The exact feasible set of a task of `ROBOTS`, solved or read. Raises `UnknownNameError` for others."""
+    """Exact feasible set of a task, solved or read.
+
+    Args:
+        task: Name of a task in `ROBOTS`.
+        on_sweep: Called after each sweep of the solver.
+
+    Returns:
+        The set.
+
+    Raises:
+        UnknownNameError: The task has no exact set.
+    """
     robot = ROBOTS[check_name("task with an exact set", task, ROBOTS)]
     return kept_slow_set(robot, on_sweep=on_sweep) if robot.lag else exact.solve_point_robot()
 
 
 def top_speed(task: str) -> float:
-    """Largest speed that the exact set of the task knows, metres per second."""
+    """Largest speed of the task's exact set in meters per second."""
     return exact_slow.TOP_SPEED if ROBOTS[task].lag else exact.TOP_SPEED
 
 
 def folder() -> Path:
-    """The folder of solved sets: below SUREFOOT_HOME, or ~/.cache/surefoot."""
+    """Folder of solved sets: below SUREFOOT_HOME, or ~/.cache/surefoot."""
     return Path(os.environ.get("SUREFOOT_HOME") or Path.home() / ".cache" / "surefoot") / "exact-sets"
 
 
 def kept_slow_set(
     robot: Robot, *, grid: Grid | None = None, on_sweep: Callable[[Sweep], None] | None = None
 ) -> SlowSet:
-    """The exact set of a slow robot: read where it was solved before, else solved and kept, as float16 (1/2000 of a
-    value). Where the folder cannot be written to it is only solved."""
+    """Exact set of a robot with slow actuators, read where it was solved before, else solved and kept.
+
+    Values are kept as float16 (1/2000 of a value). Where the folder cannot be written to, the set is solved alone.
+
+    Args:
+        robot: Robot with a lag.
+        grid: Grid of the solver; None: the default.
+        on_sweep: Called after each sweep of the solver.
+
+    Returns:
+        The set.
+    """
     grid = grid or Grid()
     path = folder() / f"slow-{SOLVER}-{'-'.join(f'{number:g}' for number in (robot.lag, *astuple(grid)))}.npy"
     shape = (grid.speeds, grid.accelerations, grid.headings, 2 * grid.half + 1, 2 * grid.half + 1)

@@ -38,9 +38,9 @@ from surefoot.safety.feasible_set import FeasibleSet, hazard_signal
 from surefoot.safety.interpolation import SHIFT_TAPS, blend, stencil
 
 TOP_SPEED = 2.0
-"""Largest speed that values are given for, metres per second."""
+"""Largest speed for which values are given, in meters per second."""
 CONTROLS = (-1.0, 1.0)
-"""Commanded accelerations that are tried; a third, 0, changed no value by more than 2 mm."""
+"""Commanded accelerations that are tried, in m/s^2; a third, 0, changes no value noticeably."""
 
 _MARGIN_CELLS = 4
 _TAPS = 4
@@ -51,15 +51,15 @@ class Grid:
     """Grid of the solver of V*; the default takes about 0.7 GB."""
 
     spacing: Annotated[float, Range("[0.02, 0.5]")] = 0.1
-    """Metres between points along x and y."""
+    """Distance between points along x and along y, in meters."""
     headings: Annotated[int, Range("[8, 4096]")] = 64
-    """In the half circle [0, pi)."""
+    """Headings in the half circle [0, pi)."""
     speed_spacing: Annotated[float, Range("[0.02, 0.5]")] = 0.1
-    """Metres per second between speeds."""
+    """Distance between speeds in m/s."""
     top_speed: Annotated[float, Range("(0, 100]")] = 2.4
-    """Largest speed of the grid, metres per second: braking from 2 m/s with a = 1 reaches 2.31 first."""
+    """Largest speed of the grid in m/s: braking from 2 m/s with a = 1 m/s^2 reaches 2.31 m/s first."""
     accelerations: Annotated[int, Range("[4, 4096]")] = 21
-    """Between -1 and 1."""
+    """Accelerations between -1 and 1 m/s^2."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -73,7 +73,7 @@ class Grid:
 
     @property
     def half(self) -> int:
-        """Grid points from the origin to the grid's edge, past the arena's by a few."""
+        """Grid points from the origin to the grid's edge, a few beyond the arena's."""
         return math.ceil(ARENA / self.spacing - 1e-9) + _MARGIN_CELLS
 
 
@@ -82,23 +82,23 @@ class SlowSet(FeasibleSet):
     """V* of PointRobotSlow on a grid; linear in v and a."""
 
     values: Float[np.ndarray, "speed acceleration heading x y"]
-    """Metres, float32 or float16; x and y run over `axis`, accelerations cover [-1, 1], headings [0, pi)."""
+    """Values in meters, float32 or float16; x and y run over `axis`, accelerations cover [-1, 1], headings [0, pi)."""
     grid: Grid
-    """The grid's spacings."""
+    """Spacings of the grid."""
     columns = "x, y, v, theta, a"
 
     @property
     def axis(self) -> Float[np.ndarray, " x"]:
-        """The grid's coordinates along x and y alike, metres."""
+        """Coordinates of the grid along x and along y, in meters."""
         return np.arange(-self.grid.half, self.grid.half + 1) * self.grid.spacing
 
     @property
     def top_speed(self) -> float:
-        """Largest speed of the grid, metres per second."""
+        """Largest speed of the grid in m/s."""
         return (len(self.values) - 1) * self.grid.speed_spacing
 
     def interpolated(self, poses: Float[np.ndarray, "n 5"]) -> Float[np.ndarray, " n"]:
-        """The grid's values at poses (x, y, v, theta, a)."""
+        """Interpolated values of the grid in meters at poses (x, y, v, theta, a) [n, 5]."""
         speeds, accelerations, headings, points, _ = self.values.shape
         # Driving backwards is driving forwards with the origin mirrored and the acceleration turned round.
         sign = np.where(poses[:, 2] < 0, -1.0, 1.0)
@@ -128,9 +128,9 @@ class Sweep(NamedTuple):
     """Progress of value iteration."""
 
     number: int
-    """From 1."""
+    """Number of the sweep, from 1."""
     change: float
-    """Mean change of a value in this sweep, metres."""
+    """Mean change of a value in the sweep, in meters."""
 
 
 def solve_slow_robot(
@@ -141,10 +141,20 @@ def solve_slow_robot(
     most_sweeps: int = 200,
     on_sweep: Callable[[Sweep], None] | None = None,
 ) -> SlowSet:
-    """V* of a PointRobot with that lag (seconds) on a grid: sweeps until values change by `tolerance` metres on
-    average.
+    """Solve for V* of a PointRobot with slow actuators, by value iteration on a grid.
 
-    Raises `ConfigError` where `most_sweeps` are not enough.
+    Args:
+        grid: Grid; None: the default.
+        lag: Time constant of the actuators in seconds.
+        tolerance: Mean change of a value in meters below which sweeps end.
+        most_sweeps: Largest number of sweeps.
+        on_sweep: Called after each sweep.
+
+    Returns:
+        The set.
+
+    Raises:
+        ConfigError: The values do not converge within `most_sweeps`.
     """
     grid = grid or Grid()
     if not np.array_equal(np.sort(HAZARDS, 0), np.sort(-HAZARDS, 0)):
@@ -177,7 +187,7 @@ class _Solver:
         self.directions = np.stack([np.cos(angles), np.sin(angles)], -1)
 
     def sweep(self) -> float:
-        """Update every value once; the mean change, metres."""
+        """Update every value once, and return the mean change in meters."""
         total = 0.0
         for index, acceleration in enumerate(np.linspace(-1.0, 1.0, self.grid.accelerations)):
             for speed in range(self.grid.speeds):
@@ -185,7 +195,7 @@ class _Solver:
         return total / (self.grid.accelerations * self.grid.speeds)
 
     def _update(self, speed: int, index: int, acceleration: float) -> float:
-        """Update the values of one speed and acceleration; the mean change, metres."""
+        """Update the values of one speed and acceleration, and return their mean change in meters."""
         braked, pushed = (self._after(speed, acceleration, control) for control in CONTROLS)
         ahead = _best_turn(np.minimum(braked, pushed, out=braked))
         travel = speed * self.grid.speed_spacing * TIME_STEP / self.grid.spacing
@@ -203,7 +213,7 @@ class _Solver:
         return change
 
     def _after(self, speed: int, acceleration: float, control: float) -> Float[np.ndarray, "heading x y"]:
-        """The values at the speed and acceleration that a step with a commanded acceleration leads to."""
+        """Values at the speed and acceleration that a step with a commanded acceleration leads to."""
         grid = self.grid
         entered = acceleration + self.share * (control - acceleration)
         place = (entered + 1) / 2 * (grid.accelerations - 1)
@@ -215,7 +225,7 @@ class _Solver:
         return blend(fields, along_weights[0])
 
     def _across(self, speed: int, first: int, weights: Float[np.ndarray, " taps"]) -> Float[np.ndarray, "heading x y"]:
-        """The values of one speed, interpolated between accelerations from `first` on; backwards ones mirrored."""
+        """Values of one speed, interpolated between accelerations from `first` on; backward speeds are mirrored."""
         last = self.grid.accelerations - first
         near = self.values[speed, first : first + _TAPS] if speed >= 0 else self.values[-speed, last - _TAPS : last]
         weights = weights.astype(np.float32) if speed >= 0 else weights[::-1].astype(np.float32)
@@ -224,7 +234,7 @@ class _Solver:
 
 
 def _best_turn(values: Float[np.ndarray, "heading x y"]) -> Float[np.ndarray, "heading x y"]:
-    """The smallest of the values after turning by -1, 0 or 1 rad/s for a step."""
+    """Smallest of the values after turning by -1, 0 or 1 rad/s for a step."""
     count = len(values)
     turn = TIME_STEP / np.pi * count
     pad = math.ceil(turn) + _TAPS // 2

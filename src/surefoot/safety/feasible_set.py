@@ -1,4 +1,4 @@
-"""The interface of exact feasible sets: V* at poses, from values on a grid."""
+"""Interface of exact feasible sets: V* at poses, from values on a grid."""
 
 from abc import ABC, abstractmethod
 
@@ -14,18 +14,18 @@ _CHUNK = 4096
 
 
 class FeasibleSet(ABC):
-    """V* of a robot, the smallest reachable maximum over time of the constraint h."""
+    """Exact feasible set of a robot: V*, the smallest reachable maximum over time of the constraint h."""
 
     columns = "x, y, v, theta"
-    """Numbers of a pose."""
+    """Components of a pose."""
     hazards: Float[np.ndarray, "hazards 2"] = HAZARDS
-    """Centres of the hazards, metres."""
+    """Centers of the hazards in meters."""
 
     def value(self, poses: Float[np.ndarray, "n pose"], /) -> Float[np.ndarray, " n"]:
-        """V* in metres at poses; > 0 means that a violation cannot be avoided.
+        """V* in meters at poses [n, pose]; > 0 means that a violation cannot be avoided.
 
-        Outside the arena, where the episode is over, it is h. Cubic in x, y and theta, linear in the others. Raises
-        `ConfigError` on another shape, non-finite numbers, or a speed or acceleration off the grid.
+        Outside the arena, where the episode is over, it is h. Interpolation is cubic in x, y and theta, linear in the
+        others. Raises `ConfigError` on another shape, non-finite numbers, or a speed or acceleration off the grid.
         """
         poses = np.asarray(poses, np.float64)
         width = len(self.columns.split(", "))
@@ -46,11 +46,11 @@ class FeasibleSet(ABC):
     @property
     @abstractmethod
     def top_speed(self) -> float:
-        """Largest speed of the grid, metres per second."""
+        """Largest speed of the grid in meters per second."""
 
     @abstractmethod
     def interpolated(self, poses: Float[np.ndarray, "n pose"]) -> Float[np.ndarray, " n"]:
-        """The grid's values at poses."""
+        """Interpolated values of the grid in meters at poses [n, pose]."""
 
     def _value(self, poses: Float[np.ndarray, "n pose"]) -> Float[np.ndarray, " n"]:
         h = hazard_signal(poses[:, :2], self.hazards)
@@ -62,5 +62,13 @@ class FeasibleSet(ABC):
 def hazard_signal(
     positions: Float[np.ndarray, "*n 2"], hazards: Float[np.ndarray, "hazards 2"] = HAZARDS
 ) -> Float[np.ndarray, "*n"]:
-    """The environment's h as a writable NumPy array."""
+    """The environment's h as a writable NumPy array.
+
+    Args:
+        positions: Positions in meters [*n, 2].
+        hazards: Centers of the hazards in meters [hazards, 2].
+
+    Returns:
+        h in meters [*n]; > 0 inside a hazard.
+    """
     return np.array(constraint(jnp.asarray(positions, jnp.float32), hazards))

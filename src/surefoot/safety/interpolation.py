@@ -1,16 +1,26 @@
-"""Interpolation on regular grids by Lagrange's polynomials: weights of a few neighbors, and weighted sums of arrays."""
+"""Interpolation on regular grids by Lagrange polynomials: weights of a few neighbors, and weighted sums of arrays."""
 
 import numpy as np
 from jaxtyping import Float
 
 SHIFT_TAPS = 6
-"""Grid points along each axis that a shifted field is interpolated from."""
+"""Grid points along each axis from which a shifted field is interpolated."""
 
 
 def shifted(
     padded: Float[np.ndarray, "wide wide"], border: int, cells_x: float, cells_y: float
 ) -> Float[np.ndarray, "x y"]:
-    """The inner part of `padded` sampled (cells_x, cells_y) grid cells further, `border` cells being padding."""
+    """Inner part of a field, sampled some grid cells further.
+
+    Args:
+        padded: Field with padding [wide, wide].
+        border: Cells of padding at each side.
+        cells_x: Shift along the first axis, in cells.
+        cells_y: Shift along the second axis, in cells.
+
+    Returns:
+        Field without padding [x, y].
+    """
     size = len(padded) - 2 * border
     taps, weights = stencil(np.array([cells_x, cells_y]) + border, SHIFT_TAPS, None)
     rows = blend([padded[tap : tap + size] for tap in taps[0]], weights[0])
@@ -18,7 +28,15 @@ def shifted(
 
 
 def blend(fields: list[np.ndarray], weights: Float[np.ndarray, " taps"]) -> np.ndarray:
-    """The weighted sum of equally shaped float32 arrays."""
+    """Weighted sum of fields.
+
+    Args:
+        fields: float32 arrays of one shape, as many as weights.
+        weights: Weights [taps].
+
+    Returns:
+        float32 array of that shape.
+    """
     total = np.float32(weights[0]) * fields[0]
     for other, weight in zip(fields[1:], weights[1:], strict=True):
         total += np.float32(weight) * other
@@ -28,7 +46,16 @@ def blend(fields: list[np.ndarray], weights: Float[np.ndarray, " taps"]) -> np.n
 def stencil(
     position: Float[np.ndarray, " n"], taps: int, points: int | None
 ) -> tuple[np.ndarray, Float[np.ndarray, "n taps"]]:
-    """Indices [n, taps] around positions in grid units, and Lagrange's weights; kept on a grid of `points` if given."""
+    """Grid points around positions, with their Lagrange weights.
+
+    Args:
+        position: Positions in grid units [n].
+        taps: Number of grid points.
+        points: Size of the grid, within which the points are kept; None: unbounded.
+
+    Returns:
+        (indices [n, taps], weights [n, taps]).
+    """
     first = np.floor(position).astype(np.int64) - (taps // 2 - 1)
     if points is not None:
         first = np.clip(first, 0, points - taps)

@@ -1,4 +1,4 @@
-"""Agreement of a learned feasible set with the exact one, on the three slices of the published picture."""
+"""Agreement of a learned feasible set with the exact one, on the three slices of FISOR's published picture."""
 
 import math
 from collections.abc import Callable
@@ -23,16 +23,23 @@ class RegionScore(NamedTuple):
     iou: float
     """Infeasible in both / infeasible in either; 1 where both are empty."""
     false_safe_rate: float
-    """Infeasible but called feasible / infeasible; 0 where nothing is infeasible."""
+    """Infeasible but predicted feasible / infeasible; 0 where nothing is infeasible."""
     false_alarm_rate: float
-    """Feasible but called infeasible / feasible; 0 where nothing is feasible."""
+    """Feasible but predicted infeasible / feasible; 0 where nothing is feasible."""
 
 
 def score_region(learned_value: ArrayLike, exact_value: ArrayLike) -> RegionScore:
-    """Compare a learned V with the exact one (metres, any one shape) point by point; V > 0 is infeasible.
+    """Compare a learned V with the exact one, point by point; V > 0 is infeasible.
 
-    Raises `ConfigError` where the shapes differ, there are no points, or a value is not a number: a NaN would otherwise
-    count as feasible.
+    Args:
+        learned_value: Learned values in meters, of any shape.
+        exact_value: Exact values in meters, of that shape.
+
+    Returns:
+        Agreement of the two infeasible sets.
+
+    Raises:
+        ConfigError: The shapes differ, there are no points, or a value is NaN, which would count as feasible.
     """
     learned, exact = np.asarray(learned_value), np.asarray(exact_value)
     if learned.shape != exact.shape or exact.size == 0:
@@ -54,7 +61,15 @@ def score_region(learned_value: ArrayLike, exact_value: ArrayLike) -> RegionScor
 def score_seeds(
     learned: Float[np.ndarray, "slice seed n"], exact: Float[np.ndarray, "slice n"]
 ) -> dict[str, list[list[float]]]:
-    """Each score of every seed on every slice, [seed][slice]."""
+    """Scores of every seed on every slice.
+
+    Args:
+        learned: Learned values in meters [slice, seed, n].
+        exact: Exact values in meters [slice, n].
+
+    Returns:
+        Name of a score -> its values, [seed][slice].
+    """
     slices, seeds = learned.shape[:2]
     scored = [[score_region(learned[i, s], exact[i]) for i in range(slices)] for s in range(seeds)]
     return {name: [[getattr(one, name) for one in row] for row in scored] for name in RegionScore._fields}
@@ -66,7 +81,16 @@ def score_slices(
     *,
     resolution: int = 201,
 ) -> dict[str, list[float]]:
-    """Score `value_function` (observations [n, 11] -> V in metres [n]): a list over slices for each score."""
+    """Scores of a value function on every slice.
+
+    Args:
+        value_function: Observations [n, 11] -> V in meters [n].
+        exact: Exact set of PointRobot.
+        resolution: Cells along each side of a slice.
+
+    Returns:
+        Name of a score -> its values, [slice].
+    """
     poses = [slice_poses(*one, resolution=resolution) for one in SLICES]
     learned = [np.asarray(value_function(observe(jnp.asarray(one, jnp.float32)))) for one in poses]
     scores = score_seeds(np.stack(learned)[:, None], np.stack([exact.value(one) for one in poses]))
