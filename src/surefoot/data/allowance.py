@@ -1,4 +1,4 @@
-"""How large arrays of a file may be: against the file itself, and against the memory that is free."""
+"""Limits on the size of a file's arrays: by the file itself, and by the free memory."""
 
 import math
 from collections.abc import Sequence
@@ -14,16 +14,26 @@ from surefoot.system import address_space_left
 from surefoot.text import shell_word
 
 SMALL_BYTES = 64 * 2**20
-"""Arrays up to this size are read whatever the size of their file."""
+"""Size in bytes up to which arrays are read whatever the size of their file."""
 LARGEST_RATIO = 100
-"""Bytes in memory per byte of the file, above which arrays beyond `SMALL_BYTES` are no logged data. Compressed floats
-take a half to a fifth of their size, images a fifth; gzip alone reaches a thousand on zeros."""
+"""Bytes in memory per byte of the file above which arrays beyond `SMALL_BYTES` are refused. Compressed floats take a
+half to a fifth of their size, images a fifth; gzip reaches a thousand on zeros."""
 LARGEST_STRIPE_RATIO = 32
-"""As `LARGEST_RATIO`, for the chunks that have to be in memory at once to read a row."""
+"""Bytes per byte of the file, as `LARGEST_RATIO`, of the chunks that must be in memory at once to read a row."""
 
 
 def check_memory(path: Path, key: str, needed: float, *, available: int | None = None) -> None:
-    """Refuse data of `needed` bytes where there is less memory (by default, what is free). Raises `DataError`."""
+    """Check that there is memory for data.
+
+    Args:
+        path: File, for messages.
+        key: Key of the data, for messages.
+        needed: Bytes that are needed.
+        available: Bytes that are free; None: those of the system now.
+
+    Raises:
+        DataError: There is less.
+    """
     free = available_memory() if available is None else available
     if needed > free:
         way = f"surefoot data convert {shell_word(path)} --out FILE"
@@ -32,7 +42,7 @@ def check_memory(path: Path, key: str, needed: float, *, available: int | None =
 
 
 class Allowance:
-    """How much the arrays of one file may take in memory, counted as they are opened and before they are read."""
+    """Memory that the arrays of one file may take, counted as they are opened and before they are read."""
 
     def __init__(self, path: Path, *, copies: float = 1.0) -> None:
         """`copies`: how often the values are in memory at the worst moment."""
@@ -41,9 +51,16 @@ class Allowance:
         self._file_bytes: int | None = None
 
     def take(self, key: str, node: h5py.Dataset, *, in_memory: bool = True, item_bytes: int = 4) -> None:
-        """Count one more array, of which every number takes `item_bytes` once it is read.
+        """Count one more array.
 
-        Raises `DataError` where all so far are implausibly large for the file, or too large for the memory.
+        Args:
+            key: Key of the array, for messages.
+            node: Array in the file.
+            in_memory: Whether it is read into memory.
+            item_bytes: Bytes of a number once it is read.
+
+        Raises:
+            DataError: The arrays so far are implausibly large for the file, or too large for the memory.
         """
         size, item = self.file_bytes(node), node.id.get_type().get_size()
         self._declared += math.prod(node.shape or ()) * item
@@ -59,7 +76,7 @@ class Allowance:
         check_memory(self._path, key, self._needed, available=self._available)
 
     def file_bytes(self, node: h5py.Dataset) -> int:
-        """Of the file that an array lies in; asked of the first one only."""
+        """Bytes of the file, asked of the first array only."""
         if self._file_bytes is None:
             self._file_bytes = file_size(node)
         return self._file_bytes
@@ -71,19 +88,27 @@ def file_size(node: h5py.Dataset) -> int:
 
 
 def declared_bytes(node: h5py.Dataset) -> int:
-    """Bytes of an array's values, as its shape and type say."""
+    """Bytes of an array's values, by its shape and type."""
     return math.prod(node.shape or ()) * node.id.get_type().get_size()
 
 
 def stripe_bytes(node: h5py.Dataset, item_bytes: int) -> int:
-    """Bytes of all chunks that hold part of a row; of a row where there are none."""
+    """Bytes of all chunks that hold a part of a row; of a row where there are no chunks.
+
+    Args:
+        node: Array in the file.
+        item_bytes: Bytes of a number.
+
+    Returns:
+        Number of bytes.
+    """
     chunks: Sequence[int] = node.chunks or (1,) * len(node.shape)
     across = [-(-length // chunk) * chunk for length, chunk in zip(node.shape[1:], chunks[1:], strict=True)]
     return chunks[0] * math.prod(across) * item_bytes
 
 
 def megabytes(size: float) -> str:
-    """A number of bytes for a sentence."""
+    """Text of a number of bytes."""
     return f"{size / 1e6:,.1f} MB"
 
 

@@ -1,4 +1,4 @@
-"""What the cards of data hold, as far as they are read back. They may hold more, somebody else's whatever they like."""
+"""Data cards, as far as they are read back; they may hold further entries."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from surefoot.json_files import parse_json
 
 
 class Card(TypedDict, total=False):
-    """Of a data file or a folder of episodes."""
+    """Card of a data file or a folder of episodes."""
 
     task: str
     layout: str
@@ -21,7 +21,7 @@ class Card(TypedDict, total=False):
 
 
 class Metadata(TypedDict, total=False):
-    """metadata.json of a Minari dataset."""
+    """Contents of a Minari dataset's metadata.json."""
 
     data_format: str
     card: Card | None
@@ -30,10 +30,21 @@ class Metadata(TypedDict, total=False):
 
 
 def written_card(path: Path, key: str, task: str, card: dict[str, Any] | None, **facts: str) -> dict[str, Any]:
-    """`card` with its task and further `facts`, as every format writes it under `key` of the file at `path`.
+    """Data card as every format writes it.
 
-    Raises `DataError` where the card names another task or layout, and where reading the file would refuse the card:
-    numbers that JSON has not or that are too large, and characters that are no text.
+    Args:
+        path: File, for messages.
+        key: Key of the card, for messages.
+        task: Name of the task.
+        card: Entries of the caller, JSON values; None: none.
+        facts: Further entries, such as the layout.
+
+    Returns:
+        The complete card.
+
+    Raises:
+        DataError: The card names another task or layout, or reading would refuse it: numbers that JSON lacks or that
+            are too large, or characters that are no text.
     """
     full = {"task": task, **facts, **(card or {})}
     for name, value in {"task": task, **facts}.items():

@@ -1,7 +1,7 @@
-"""Reading D4RL's HDF5 files: no costs, sometimes no next observations and no timeouts; all three are derived.
+"""Reading of D4RL's HDF5 files: costs, and where missing next observations and timeouts, are derived.
 
-Costs come from a labeller, a function of (observations, actions, next observations) to costs, all with one row a step,
-or from how far the robot went (`surefoot.data.travel`).
+Costs come from a labeller, a function of (observations, actions, next observations) with one row a step, or from the
+distance traveled (`surefoot.data.travel`).
 """
 
 import os
@@ -37,46 +37,66 @@ Labeller = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class SpeedLimit(Ranged):
-    """Costs 1 where the velocity after the step is above a limit, else 0: Safety-Gymnasium's velocity tasks.
+    """Cost 1 where the velocity after the step is above a limit, else 0: Safety-Gymnasium's velocity tasks.
 
-    The simulator takes the mean velocity over the step; a logged observation has that at its end, which is as near as
-    one gets.
+    The simulator takes the mean velocity over the step. A logged observation has the velocity at its end, which is the
+    nearest that data hold.
     """
 
     limit: Annotated[float, Range("[0, inf)")]
-    """Metres per second."""
+    """Limit in meters per second."""
     columns: Annotated[tuple[int, ...], Range(NUMBER)]
-    """Of the observation: the velocity forwards; where there are two, the length of both counts."""
+    """Columns of the observation with the forward velocity; of two columns, the norm counts."""
 
     def __call__(self, observations: np.ndarray, actions: np.ndarray, next_observations: np.ndarray) -> np.ndarray:
+        """Costs of N steps.
+
+        Args:
+            observations: Observations before the steps [N, obs].
+            actions: Actions [N, act].
+            next_observations: Observations after the steps [N, obs].
+
+        Returns:
+            Costs 0 or 1 [N], float32.
+        """
         velocities = next_observations[:, list(self.columns)].astype(np.float64)
         speed = velocities[:, 0] if len(self.columns) == 1 else np.sqrt((velocities**2).sum(1))
         return (speed > self.limit).astype(np.float32)
 
 
 _COPIES = 2.5
-"""Of the arrays, in memory while next observations are derived and rows left out."""
+"""Copies of the arrays in memory while next observations are derived and rows left out."""
 
 
 def labeller_of(task: Task) -> Labeller | TravelCost | None:
-    """What labels data of the task's robot that have no costs, in whatever format; None where nothing is known."""
+    """Labeller of data of the task's robot that have no costs; None where none is known."""
     return None if task.d4rl is None else task.d4rl.labeller()
 
 
 def further_columns(task: Task) -> int | None:
-    """Columns of D4RL's observations, where they go on after those of the task."""
+    """Columns of D4RL's observations, where they extend beyond the task's; None where they do not."""
     return None if task.d4rl is None else task.d4rl.columns
 
 
 def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | TravelCost | None = None) -> Dataset:
-    """D4RL's file of the same robot as data of `task`, with costs by `labeller` (default: `Task.d4rl`).
+    """Read D4RL's file of the task's robot.
 
-    Without `timeouts` an episode is cut at the task's horizon. Without `next_observations` the next observation is the
-    following row's. The last step of an episode then has none: it is left out where the episode was cut, which so ends
-    a step earlier, and keeps its own observation where the episode terminated, since nothing follows. Of an unfinished
-    episode at the end the last step is left out.
+    Without `timeouts` an episode is cut at the task's horizon. Without `next_observations` the next observation is that
+    of the following row. The last step of an episode then has none: it is left out where the episode was cut, which so
+    ends a step earlier, and keeps its own observation where the episode terminated. The last step of an unfinished
+    episode is left out.
 
-    Raises `DataError`, one sentence, for a file that is not such data; `ConfigError` where no labeller is known.
+    Args:
+        path: HDF5 file.
+        task: Task of the robot.
+        labeller: Labels steps with costs; None: `Task.d4rl`.
+
+    Returns:
+        Transitions.
+
+    Raises:
+        DataError: The file does not hold such data.
+        ConfigError: No labeller is known.
     """
     path = Path(path)
     labeller = labeller or labeller_of(task)
@@ -139,7 +159,15 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
 
 
 def cut_at(terminated: Bool[np.ndarray, " N"], horizon: int) -> Bool[np.ndarray, " N"]:
-    """Where episodes that end at `terminated` or after `horizon` steps end for the latter reason."""
+    """Where episodes are cut by a horizon.
+
+    Args:
+        terminated: Whether the task ended the episode with the step [N].
+        horizon: Longest episode in steps.
+
+    Returns:
+        Whether the episode is cut after the step [N].
+    """
     truncated = np.zeros(len(terminated), bool)
     start = 0
     for end in [*np.flatnonzero(terminated).tolist(), len(terminated)]:
@@ -152,7 +180,7 @@ def cut_at(terminated: Bool[np.ndarray, " N"], horizon: int) -> Bool[np.ndarray,
 def _following(
     observations: Float[np.ndarray, "N obs"], terminated: Bool[np.ndarray, " N"], truncated: Bool[np.ndarray, " N"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Next observations, truncations moved in front of the rows that have none, and which rows have one."""
+    """(next observations, truncations moved in front of rows without one, whether each row has one)."""
     entered = np.concatenate([observations[1:], observations[-1:]])
     entered[terminated] = observations[terminated]
     kept = ~truncated
@@ -166,7 +194,7 @@ def _following(
 
 
 def _open(path: Path, file: h5py.File, key: str, task: Task) -> h5py.Dataset:
-    """The array under `key`, of at least as many columns as the task has."""
+    """Open the array under `key`, of at least as many columns as the task has."""
     node = open_array(path, file, key)
     check_numbers(path, key, node)
     check_shape(path, key, node.shape, task, also=further_columns(task))

@@ -1,4 +1,4 @@
-"""What a person looks at first in a dataset: episodes, lengths, returns, costs, and where there are none."""
+"""Description of a dataset in numbers: episodes, lengths, returns, costs, and gaps in their coverage."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,13 +16,13 @@ from surefoot.tasks import Task
 COST_BINS, RETURN_BINS = 10, 10
 """Equal bins of the reference ranges in which coverage is counted."""
 _IMAGES = 2048
-"""Read at a time."""
+"""Frames of images that are read at a time."""
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A number of each episode, or each entry, in short."""
+    """Mean and quantiles of a number of each episode."""
 
     mean: float
     quantiles: tuple[float, ...]
@@ -31,43 +31,43 @@ class Spread:
 
 @dataclass(frozen=True)
 class Limit:
-    """How the episodes stand to a cost limit."""
+    """Share and best return of the episodes within a cost limit."""
 
     cost_limit: float
-    """Sum of costs over an episode."""
+    """Undiscounted cost of an episode."""
     safe_share: float
     """Share of the episodes whose cost return is at most the limit."""
     best_return: float | None
-    """The highest return among those; None where there is none."""
+    """Highest return among the safe episodes; None where there is none."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What `describe` found."""
+    """Result of `describe`."""
 
     transitions: int
     episodes: int
-    """Complete ones."""
+    """Number of complete episodes."""
     unfinished_rows: int
     """Transitions after the last episode's end."""
     terminated: int
-    """Episodes that ended by termination; the others were cut."""
+    """Episodes that the task ended; the others were cut."""
     limit_length: int | None
     """Steps of the episodes whose terminations look like a time limit's; None where none do."""
     lengths: Spread
-    """Steps."""
+    """Steps of episodes."""
     returns: Spread | None
-    """Task units."""
+    """Returns in the task's units; None without rewards."""
     cost_returns: Spread
-    """Task units."""
+    """Undiscounted costs in the task's units."""
     costly_steps: float
     """Share of all transitions with a cost above 0."""
     limits: tuple[Limit, ...]
-    """For each limit that the task is judged by."""
+    """Entry for each cost limit of the task."""
     bounds: Bounds
-    """What the bins below divide: smallest and largest cost return, smallest and largest return."""
+    """Bounds of the bins: smallest and largest cost return, smallest and largest return."""
     cost_counts: tuple[int, ...]
-    """Episodes in each bin of the cost return; those outside of the bounds are in none."""
+    """Episodes in each bin of the cost return; episodes outside of the bounds are in none."""
     cells: Int[np.ndarray, "cost return"]
     """Episodes in each cell of cost return and return."""
     outside: int
@@ -80,14 +80,21 @@ class Description:
 
     @property
     def cost_edges(self) -> Float[np.ndarray, " edges"]:
-        """Where the bins of the cost return begin and end."""
+        """Edges of the bins of the cost return."""
         return np.linspace(self.bounds[0], self.bounds[1], len(self.cost_counts) + 1)
 
 
 def describe(dataset: Dataset | FrameData, task: Task) -> Description:
-    """Transitions or frames in numbers, with the task's reference bounds and cost limits.
+    """Describe transitions or frames in numbers.
 
     Where there are no rewards all returns count as 0 in the cells.
+
+    Args:
+        dataset: Transitions or frames.
+        task: Task with reference bounds and cost limits.
+
+    Returns:
+        The numbers.
     """
     rewarded = not isinstance(dataset, Dataset) or dataset.rewards is not None
     counted = dataset if rewarded else replace(dataset, rewards=np.zeros(len(dataset), np.float32))
@@ -118,7 +125,7 @@ def describe(dataset: Dataset | FrameData, task: Task) -> Description:
 
 
 def image_range(frames: FrameData) -> tuple[int, int]:
-    """The smallest and the largest value of all images."""
+    """Smallest and largest value of all images."""
     ends = [(int(block.min()), int(block.max())) for _, (block,) in blocks(frames.observations, rows=_IMAGES)]
     return min(low for low, _ in ends), max(high for _, high in ends)
 
@@ -136,7 +143,7 @@ def _spread(values: np.ndarray) -> Spread:
 
 
 def coverage(dataset: Dataset | FrameData) -> dict[str, Any]:
-    """What the complete episodes of a dataset are like, as JSON values."""
+    """Numbers on the complete episodes of a dataset, as JSON values."""
     free = dataset.violating_steps == 0
     return {
         "transitions": len(dataset),
@@ -148,7 +155,7 @@ def coverage(dataset: Dataset | FrameData) -> dict[str, Any]:
 
 
 def gaps_sentence(found: Description) -> str:
-    """Where there are no episodes."""
+    """Sentence on bins without episodes."""
     empty = int((found.cells == 0).sum())
     notes = [f"{len(found.gaps)} of {len(found.cost_counts)} bins of the cost are empty"]
     notes.append(f"{empty} of {found.cells.size} cells of cost and return")

@@ -1,12 +1,12 @@
-"""Folders of image episodes: one HDF5 file each, images compressed by stretches of frames and read stretch by stretch.
+"""Folders of image episodes: one HDF5 file each, images compressed and read by stretches of frames.
 
     <folder>/card.json               what the data are and how they were made; "layout": "episodes"
     <folder>/episodes/000012.hdf5    observations [T + 1, height, width, channels] uint8, gzip in chunks of 16 frames;
                                      the other keys as in a file of frames (`data.pixels`); attributes "behaviour"
                                      and "number"
 
-An episode's file appears whole or not at all, so a folder that was being written is good at any moment.
-Every array has a checksum, both attributes have one together; `load` verifies them all.
+An episode's file appears whole or not at all, so that a folder that is being written is good at any moment. Every array
+has a checksum, both attributes have one together; `load` verifies them all.
 """
 
 import io
@@ -38,15 +38,24 @@ from surefoot.tasks import Task
 LAYOUT = "episodes"
 CARD, EPISODES = "card.json", "episodes"
 CHUNK_FRAMES = 16
-"""Frames inflated together. A window of 64 needs at most five of them."""
+"""Frames that are inflated together. A window of 64 frames needs at most five chunks."""
 _LEVEL = 4
-"""Of gzip: 4.5 times smaller, at 70 MB/s written and 400 MB/s read on a core."""
+"""Compression level of gzip, small enough to read fast."""
 _NAME = re.compile(r"([0-9]{6}|[1-9][0-9]{6,11})\.hdf5")
 _BEHAVIOR, _NUMBER = "behaviour", "number"
 
 
 def encode(episode: FrameData, *, behavior: str, number: int) -> bytes:
-    """The content of the file of episode `number` of its folder."""
+    """Contents of an episode's file.
+
+    Args:
+        episode: Frames of one episode.
+        behavior: Label of its behavior.
+        number: Number of the episode in its folder.
+
+    Returns:
+        Bytes of an HDF5 file.
+    """
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         for name, array in episode.arrays().items():
@@ -71,9 +80,18 @@ def save(
     card: dict[str, Any],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Write episodes, each with the label of its behaviour, into a new folder; the card last.
+    """Write episodes into a new folder, its card last.
 
-    Raises `DataError` where they cannot be written, and before any writing where `load` would refuse them.
+    Args:
+        folder: Folder to write.
+        frames: Frames of the episodes.
+        task: Task of images.
+        labels: Label of each episode's behavior.
+        card: Data card, JSON values.
+        on_progress: Called with (episodes written, episodes in all).
+
+    Raises:
+        DataError: The files cannot be written, or `load` would refuse the data; the latter before any writing.
     """
     check_frames(folder, frames, task)
     written_card(folder, CARD, task.name, card, layout=LAYOUT)  # before any episode is
@@ -90,17 +108,23 @@ def save(
 
 
 def write_card(folder: Path, task: Task, card: dict[str, Any]) -> None:
-    """Write the folder's card, which says that it is finished."""
+    """Write the card of a folder, which marks it as finished.
+
+    Args:
+        folder: Folder of episodes.
+        task: Task of images.
+        card: Data card, JSON values.
+    """
     write_json(folder / CARD, written_card(folder, CARD, task.name, card, layout=LAYOUT))
 
 
 def is_folder_of_episodes(path: Path) -> bool:
-    """Whether a path is such a folder, finished or not."""
+    """Whether a path is a folder of episodes, finished or not."""
     return (path / EPISODES).is_dir()
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """The folder's card. Raises `DataError` where there is none, as while it is being collected."""
+    """Card of a folder. Raises `DataError` where there is none, as while it is being collected."""
     path = folder / CARD
     card: Any = read_json(path, Card, what="the card of a finished collection", error=DataError)
     if card.get("layout") != LAYOUT:
@@ -115,10 +139,19 @@ def load(
     in_memory: bool,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> FrameData:
-    """The episodes of `task` in a finished folder, in the order of their numbers.
+    """Read the episodes of a finished folder, in the order of their numbers.
 
-    Unless `in_memory`, `observations` are `CompressedImages`. `on_progress(done, total)` counts files. Raises
-    `DataError` that names file, key, expected and found, also where the card's cameras are not the task's.
+    Args:
+        folder: Folder of episodes.
+        task: Task of images.
+        in_memory: Whether images are read into memory; else `observations` are `CompressedImages`.
+        on_progress: Called with (files read, files in all).
+
+    Returns:
+        Frames of the episodes.
+
+    Raises:
+        DataError: The files do not hold such data, or their cameras are not the task's.
     """
     card = read_card(folder)
     check_card(folder, card, task)
@@ -136,8 +169,21 @@ def load_episodes(
     verify: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> FrameData:
-    """The same without a card, as of a folder that is being written. `verify`: read the images once and refuse those
-    that are not what was written."""
+    """Read the episodes of a folder without its card, such as one that is being written.
+
+    Args:
+        folder: Folder of episodes.
+        task: Task of images.
+        in_memory: Whether images are read into memory; else `observations` are `CompressedImages`.
+        verify: Whether images are read once to compare their checksums.
+        on_progress: Called with (files read, files in all).
+
+    Returns:
+        Frames of the episodes.
+
+    Raises:
+        DataError: The files do not hold such data.
+    """
     paths = episode_paths(folder)
     parts: list[FrameData] = []
     chunks: list[Chunk] = []
@@ -166,7 +212,7 @@ def load_episodes(
 
 
 def episode_paths(folder: Path) -> list[Path]:
-    """The episodes' files, in the order of their numbers. Raises `DataError` for a name that is no number."""
+    """Files of the episodes, in the order of their numbers. Raises `DataError` for a name that is no number."""
     paths = sorted((folder / EPISODES).glob("[0-9]*.hdf5"))
     for path in paths:
         if _NAME.fullmatch(path.name) is None:
@@ -175,7 +221,7 @@ def episode_paths(folder: Path) -> list[Path]:
 
 
 def behaviors(folder: Path) -> list[str]:
-    """The behaviour of every episode, in the order of `load`; empty where it has no label."""
+    """Label of every episode's behavior, in the order of `load`; empty where it has none."""
     found = []
     for path in episode_paths(folder):
         with reading(path) as file:
@@ -185,7 +231,16 @@ def behaviors(folder: Path) -> list[str]:
 
 
 def check_card(folder: Path, card: dict[str, Any], task: Task) -> None:
-    """Refuse data of another task, camera, image size or action repeat."""
+    """Check that a card is of the task, its cameras, image size and action repeat.
+
+    Args:
+        folder: Folder of episodes, for messages.
+        card: Data card.
+        task: Task of images.
+
+    Raises:
+        DataError: It is not.
+    """
     if card.get("task") != task.name:
         refuse(folder / CARD, "task", expected=f"'{task.name}'", found=f"{card.get('task')!a:.80}")
     if task.vision is not None:

@@ -1,7 +1,7 @@
-"""DSRL's filters: pure functions from a dataset to another, seeded where they choose.
+"""DSRL's filters: pure functions from a dataset to another, seeded where they sample.
 
 They work on complete episodes, which keep their order; the unfinished one at the end is left out. Each raises
-`ConfigError` for settings that mean nothing and `DataError` where no episode would be left.
+`ConfigError` for meaningless settings and `DataError` where no episode is left.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,20 @@ Bounds = tuple[float, float, float, float]
 """Smallest and largest cost return, smallest and largest return."""
 CostMode = Literal["safe", "risky", "boundary", "frontier", "pareto"]
 OUTLIER_REWARD = 1.5
-"""What the rewards of an outlier are multiplied by."""
+"""Factor of an outlier's rewards."""
 
 
 def density(dataset: Dataset, grid: DensityGrid, *, bounds: Bounds, seed: int) -> Dataset:
     """At most `grid.most` episodes of each cell, chosen at random, from the cells that hold more than `grid.at_least`.
 
-    The grid spans `bounds`; episodes outside are left out.
+    Args:
+        dataset: Episodes to filter.
+        grid: Cells, and numbers of episodes in them.
+        bounds: Range of the grid, outside of which episodes are left out.
+        seed: Seed of the choice.
+
+    Returns:
+        The kept episodes.
     """
     check_count(seed, "seed", SEED)
     cells = grid_cells(dataset, grid.cost_bins, grid.return_bins, bounds=bounds)
@@ -42,10 +49,19 @@ def density(dataset: Dataset, grid: DensityGrid, *, bounds: Bounds, seed: int) -
 
 
 def outliers(dataset: Dataset, *, share: float, cost_limit: float, seed: int) -> Dataset:
-    """A share of the best but costly episodes pretend to be safe and better still.
+    """A share of the best but costly episodes, disguised as safe and better still.
 
-    Candidates have at least half of the largest cost return and half of the largest return. Those chosen get 1.5 times
+    Candidates have at least half of the largest cost return and half of the largest return. Chosen ones get 1.5 times
     their rewards, and costs scaled to a sum drawn from [0, cost_limit).
+
+    Args:
+        dataset: Episodes to filter.
+        share: Share of the candidates, in [0, 1].
+        cost_limit: Undiscounted cost of an episode, > 0.
+        seed: Seed of the choice.
+
+    Returns:
+        All complete episodes, the chosen ones changed.
     """
     _check_share("outliers", share)
     check_number(cost_limit, "(0, inf)", "outliers: cost limit")
@@ -66,9 +82,17 @@ def outliers(dataset: Dataset, *, share: float, cost_limit: float, seed: int) ->
 
 
 def noise(dataset: Dataset, *, scale: float, seed: int) -> Dataset:
-    """Gaussian noise on the observations, `scale` times each column's standard deviation.
+    """Gaussian noise on the observations.
 
-    An observation is one thing: where a step enters the state that the next one leaves, both see the same noise.
+    Where a step enters the state that the next step leaves, both observations get equal noise.
+
+    Args:
+        dataset: Episodes to filter.
+        scale: Standard deviation of the noise, in standard deviations of each column.
+        seed: Seed of the noise.
+
+    Returns:
+        All complete episodes with noise.
     """
     check_number(scale, "[0, inf)", "noise: scale")
     check_count(seed, "seed", SEED)
@@ -86,9 +110,14 @@ def noise(dataset: Dataset, *, scale: float, seed: int) -> Dataset:
 
 
 def inpaint(dataset: Dataset, boxes: Sequence[Bounds]) -> Dataset:
-    """Without the episodes in any of the boxes: lowest and highest cost return, lowest and highest return.
+    """Remove the episodes in boxes of cost return and return.
 
-    Each is relative to the range of the data's own episodes, from 0 to 1.
+    Args:
+        dataset: Episodes to filter.
+        boxes: Boxes relative to the range of the data's own episodes, from 0 to 1.
+
+    Returns:
+        The kept episodes.
     """
     removed = np.zeros(len(dataset.lengths), bool)
     cost_shares, return_shares = _relative(dataset.cost_returns), _relative(dataset.returns)
@@ -101,8 +130,18 @@ def inpaint(dataset: Dataset, boxes: Sequence[Bounds]) -> Dataset:
 
 
 def without_best(dataset: Dataset, *, epsilon: float, cost_limit: float) -> Dataset:
-    """Without the safe episodes whose return is within `epsilon` of the best safe one's; a negative `epsilon` takes the
-    unsafe ones instead (DSRL calls it epsilon). Where there is no such episode nothing changes."""
+    """Remove the safe episodes whose return is near the best safe one's.
+
+    A negative `epsilon` removes unsafe episodes instead. Nothing changes where there is no such episode.
+
+    Args:
+        dataset: Episodes to filter.
+        epsilon: Largest distance from the best return, in the units of returns (DSRL's epsilon).
+        cost_limit: Undiscounted cost up to which an episode is safe.
+
+    Returns:
+        The kept episodes.
+    """
     check_number(epsilon, "(-inf, inf)", "epsilon")
     check_number(cost_limit, "(-inf, inf)", "cost limit")
     safe = dataset.cost_returns <= cost_limit
@@ -113,7 +152,16 @@ def without_best(dataset: Dataset, *, epsilon: float, cost_limit: float) -> Data
 
 
 def subset(dataset: Dataset, *, share: float, seed: int) -> Dataset:
-    """A random share of the episodes, at least one. With one seed a smaller share is part of a larger one."""
+    """A random share of the episodes, at least one. With one seed a smaller share is part of a larger one.
+
+    Args:
+        dataset: Episodes to filter.
+        share: Share of the episodes, in [0, 1].
+        seed: Seed of the choice.
+
+    Returns:
+        The kept episodes.
+    """
     _check_share("subset", share)
     check_count(seed, "seed", SEED)
     count = len(dataset.lengths)
@@ -122,7 +170,18 @@ def subset(dataset: Dataset, *, share: float, seed: int) -> Dataset:
 
 
 def imitation(dataset: Dataset, *, return_at_least: float, grid: DensityGrid, bounds: Bounds, seed: int) -> Dataset:
-    """The episodes with at least this return, thinned on the grid."""
+    """Episodes of high return, reduced on a density grid.
+
+    Args:
+        dataset: Episodes to filter.
+        return_at_least: Smallest return.
+        grid: Cells, and numbers of episodes in them.
+        bounds: Range of the grid.
+        seed: Seed of the choice.
+
+    Returns:
+        The kept episodes.
+    """
     check_number(return_at_least, "(-inf, inf)", "return_at_least")
     good = dataset.select(np.flatnonzero(dataset.returns >= return_at_least))
     return density(good, grid, bounds=bounds, seed=seed)
@@ -131,11 +190,23 @@ def imitation(dataset: Dataset, *, return_at_least: float, grid: DensityGrid, bo
 def by_cost(
     dataset: Dataset, mode: CostMode, *, cost_limit: float = 0.0, cost_bins: int = 20, most: int = 1
 ) -> Dataset:
-    """The episodes that behaviour cloning's variants imitate.
+    """Episodes that a variant of behavior cloning imitates.
 
-    safe: cost return at most the limit (BC-Safe). risky: at least twice the limit, and above it. boundary: above half
-    and at most 1.5 times the limit. frontier: the `most` highest returns in each of `cost_bins` equal bins of the
-    data's own cost range. pareto: those whose return is near what the best reach at their cost (`_near_pareto`).
+    - safe: cost return at most the limit (BC-Safe).
+    - risky: at least twice the limit, and above it.
+    - boundary: above half and at most 1.5 times the limit.
+    - frontier: the `most` highest returns in each of `cost_bins` equal bins of the data's own cost range.
+    - pareto: return near the best at the episode's cost (`_near_pareto`).
+
+    Args:
+        dataset: Episodes to filter.
+        mode: Variant.
+        cost_limit: Undiscounted cost of an episode.
+        cost_bins: Bins of `frontier`.
+        most: Episodes in a bin of `frontier`.
+
+    Returns:
+        The kept episodes.
     """
     check_number(cost_limit, "(-inf, inf)", "cost limit")
     costs = dataset.cost_returns
@@ -156,7 +227,15 @@ def by_cost(
 
 
 def reference_bounds(dataset: Dataset | FrameData, task: Task) -> Bounds:
-    """The task's reference bounds; where it has none (they are DSRL's) those of the data's own episodes."""
+    """Bounds of cost return and return: the task's reference (DSRL's), else those of the data's own episodes.
+
+    Args:
+        dataset: Complete episodes.
+        task: Task of the data.
+
+    Returns:
+        Bounds.
+    """
     if task.cost_return_max > task.cost_return_min:
         return task.cost_return_min, task.cost_return_max, task.return_min, task.return_max
     costs, returns = dataset.cost_returns, dataset.returns
@@ -168,7 +247,17 @@ def reference_bounds(dataset: Dataset | FrameData, task: Task) -> Bounds:
 def grid_cells(
     dataset: Dataset | FrameData, cost_bins: int, return_bins: int, *, bounds: Bounds
 ) -> Int[np.ndarray, " E"]:
-    """The cell of every complete episode, cost bin times `return_bins` plus return bin; -1 outside of `bounds`."""
+    """Cell of every complete episode: cost bin times `return_bins` plus return bin.
+
+    Args:
+        dataset: Complete episodes.
+        cost_bins: Equal bins of the cost return.
+        return_bins: Equal bins of the return.
+        bounds: Range of the grid.
+
+    Returns:
+        Cells [E]; -1 outside of `bounds`.
+    """
     low_cost, high_cost, low_return, high_return = bounds
     cost = _bins(dataset.cost_returns, low_cost, high_cost, cost_bins)
     reward = _bins(dataset.returns, low_return, high_return, return_bins)
@@ -176,8 +265,10 @@ def grid_cells(
 
 
 def _bins(values: Float[np.ndarray, " E"], low: float, high: float, count: int) -> Int[np.ndarray, " E"]:
-    """Which of `count` equal bins of [low, high] each value lies in, the upper bound in the last; -1 outside. Infinite
-    bounds are one bin."""
+    """Bin of each value among `count` equal bins of [low, high], the upper bound in the last; -1 outside.
+
+    Infinite bounds are one bin.
+    """
     # Sums of float32 steps end a little beside the published bounds, which are such sums themselves.
     if np.isinf(low) and np.isinf(high):
         return np.zeros(len(values), np.int64)
@@ -188,7 +279,7 @@ def _bins(values: Float[np.ndarray, " E"], low: float, high: float, count: int) 
 
 
 def _relative(values: Float[np.ndarray, " E"]) -> Float[np.ndarray, " E"]:
-    """0 for the smallest and 1 for the largest; all 0 where they are alike."""
+    """Values scaled to [0, 1]: 0 for the smallest and 1 for the largest; all 0 where they are equal."""
     if not len(values):
         return values
     return (values - values.min()) / ((values.max() - values.min()) or 1.0)

@@ -20,17 +20,20 @@ from surefoot.errors import DataError
 
 
 class Frames(NamedTuple):
-    """Frames as algorithms see them: [B, T, ...] in a batch of windows, [N, ...] as a whole."""
+    """Frames as algorithms see them: [B, T, ...] in a batch of windows, [N, ...] as a whole dataset."""
 
     observation: Array
     """uint8 [*b, height, width, channels] or float32 [*b, obs]."""
     action: Float[Array, "*b act"]
+    """Action chosen at the frame."""
     reward: Float[Array, "*b"]
+    """Reward received on arriving at the frame."""
     cost: Float[Array, "*b"]
+    """Cost received on arriving at the frame."""
     is_first: Bool[Array, "*b"]
-    """Whether an episode begins here: nothing before counts."""
+    """Whether an episode begins with the frame."""
     terminated: Bool[Array, "*b"]
-    """Whether the episode ended on arriving here, so that nothing follows."""
+    """Whether the task ended the episode on arriving at the frame."""
 
 
 class ObservationScales(NamedTuple):
@@ -56,7 +59,15 @@ class ObservationScales(NamedTuple):
 
 
 def scaled(observation: Array, scales: ObservationScales | None) -> Array:
-    """Observations [*b, obs] less their mean, in standard deviations; unchanged where `scales` is None."""
+    """Standardize observations.
+
+    Args:
+        observation: Observations [*b, obs].
+        scales: Mean and standard deviation; None: observations are unchanged.
+
+    Returns:
+        Observations minus their mean, in standard deviations [*b, obs].
+    """
     if scales is None:
         return observation
     mean, deviation = (jnp.broadcast_to(part, observation.shape) for part in scales)
@@ -66,21 +77,21 @@ def scaled(observation: Array, scales: ObservationScales | None) -> Array:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class FrameWindows:
-    """All windows of `length` frames; one may reach into the next episode, whose first frame says so."""
+    """All windows of `length` frames; a window may reach into the next episode, whose first frame is marked."""
 
     frames: Frames
     """[N, ...]"""
     length: int = field(metadata={"static": True})
     statistics: ObservationScales | None = None
-    """Of the frames, where an algorithm scales them."""
+    """Scales of the frames, for algorithms that standardize them."""
 
     @property
     def num_rows(self) -> int:
-        """Windows."""
+        """Number of windows."""
         return self.frames.reward.shape[0] - self.length + 1
 
     def take(self, rows: Int[Array, " B"]) -> Frames:
-        """The windows [B, length, ...] of these numbers; each begins afresh at its first frame."""
+        """Windows with these indices [B], arrays [B, length, ...]; each begins afresh at its first frame."""
         places = rows[:, None] + jnp.arange(self.length)[None]
         taken = jax.tree.map(lambda leaf: jnp.asarray(leaf)[places], self.frames)
         return taken._replace(is_first=taken.is_first.at[:, 0].set(True))
@@ -88,7 +99,7 @@ class FrameWindows:
 
 @dataclass(frozen=True, eq=False)
 class FrameData:
-    """The frames of whole episodes in NumPy, one episode after the other. Raises `DataError` on wrong shapes."""
+    """Frames of whole episodes in NumPy, one episode after the other. Raises `DataError` on wrong shapes."""
 
     task: str
     observations: np.ndarray
@@ -116,41 +127,41 @@ class FrameData:
             raise DataError(f"frames of {self.task}: is_first: expected an episode's start in row 0, found none.")
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Every field but the task, in a fixed order."""
+        """Every field but the task by name, in a fixed order."""
         return {name: value for name, value in vars(self).items() if name != "task"}
 
     def __len__(self) -> int:
-        """Steps; each episode has one frame more."""
+        """Number of steps; each episode has one frame more."""
         return len(self.observations) - int(self.is_first.sum())
 
     @property
     def episode_starts(self) -> Int[np.ndarray, " E"]:
-        """The first frame of every episode."""
+        """First frame of every episode."""
         return np.flatnonzero(self.is_first)
 
     @property
     def episode_ends(self) -> Int[np.ndarray, " E"]:
-        """The frame after the last of every episode."""
+        """Frame after the last one of every episode."""
         return np.append(self.episode_starts[1:], len(self.observations))
 
     @property
     def lengths(self) -> Int[np.ndarray, " E"]:
-        """Steps of every episode."""
+        """Number of steps of every episode."""
         return self.episode_ends - self.episode_starts - 1
 
     @property
     def returns(self) -> Float[np.ndarray, " E"]:
-        """Undiscounted sum of the rewards of every episode, float64."""
+        """Undiscounted return of every episode, float64."""
         return np.add.reduceat(self.rewards.astype(np.float64), self.episode_starts)
 
     @property
     def cost_returns(self) -> Float[np.ndarray, " E"]:
-        """Undiscounted sum of the costs of every episode, float64."""
+        """Undiscounted cost of every episode, float64."""
         return np.add.reduceat(self.costs.astype(np.float64), self.episode_starts)
 
     @property
     def violating_steps(self) -> Int[np.ndarray, " E"]:
-        """Steps of every episode that cost something."""
+        """Number of steps of every episode with a cost."""
         return np.add.reduceat((self.costs > 0).astype(np.int64), self.episode_starts)
 
     def fingerprint(self, *, on_progress: Callable[[int, int], None] | None = None) -> str:
@@ -161,7 +172,7 @@ class FrameData:
         return fingerprint_of(self.arrays(), on_progress=on_progress)
 
     def num_windows(self, length: int) -> int:
-        """Windows of `length` frames. Raises `DataError` where there are fewer frames."""
+        """Number of windows of `length` frames. Raises `DataError` where there are fewer frames."""
         if len(self.observations) < length:
             raise DataError(
                 f"frames of {self.task}: expected at least {length}, the length of a window, "
@@ -170,8 +181,18 @@ class FrameData:
         return len(self.observations) - length + 1
 
     def windows(self, *, length: int, scales: bool = False) -> FrameWindows:
-        """All windows of `length` frames, for training, with the scales of vectors where wanted. Raises `DataError`
-        where there are fewer frames."""
+        """All windows of consecutive frames, for training.
+
+        Args:
+            length: Frames of a window.
+            scales: Whether the scales of vectors are computed.
+
+        Returns:
+            The windows.
+
+        Raises:
+            DataError: There are fewer frames.
+        """
         self.num_windows(length)
         arrays = (self.observations, self.actions, self.rewards, self.costs, self.is_first, self.terminated)
         # Declared with JAX arrays; NumPy ones serve as leaves until they are moved to a device.
@@ -180,13 +201,21 @@ class FrameData:
 
 
 def first_episodes(frames: FrameData, count: int) -> FrameData:
-    """The first so many episodes, or all if there are fewer, in memory."""
+    """First episodes of frames, in memory.
+
+    Args:
+        frames: Frames.
+        count: Number of episodes; all where there are fewer.
+
+    Returns:
+        Frames of these episodes.
+    """
     end = int(frames.episode_ends[: max(1, count)][-1])
     return FrameData(frames.task, **{name: np.asarray(array[:end]) for name, array in frames.arrays().items()})
 
 
 def join(parts: list[FrameData]) -> FrameData:
-    """The episodes of all parts, of one task, one after the other."""
+    """Episodes of several parts of one task, one after the other."""
     names = list(parts[0].arrays())
     return FrameData(parts[0].task, *(np.concatenate([vars(part)[name] for part in parts]) for name in names))
 
@@ -201,9 +230,20 @@ def from_episodes(
     lengths: Int[np.ndarray, " n"] | None = None,
     terminated: Bool[np.ndarray, " n"] | None = None,
 ) -> FrameData:
-    """Frames of n episodes of at most T steps: observations [n, T + 1, ...], the rest [n, T] by the step that earns
-    them. Each has `lengths` steps, by default all T, after which rows are left out; it ends as a timeout unless
-    `terminated`."""
+    """Frames of n episodes of at most T steps.
+
+    Args:
+        task: Name of the task.
+        observations: Observations [n, T + 1, ...].
+        actions: Actions [n, T, act].
+        rewards: Rewards by the step that earns them [n, T].
+        costs: Costs by the step that causes them [n, T].
+        lengths: Steps of each episode [n], behind which rows are left out; None: T.
+        terminated: Whether the task ended the episode [n]; None: all were cut.
+
+    Returns:
+        Frames.
+    """
     episodes, steps = rewards.shape
     lengths = np.full(episodes, steps) if lengths is None else lengths
     terminated = np.zeros(episodes, bool) if terminated is None else terminated
@@ -224,7 +264,7 @@ def from_episodes(
 
 
 def frames_of(dataset: Dataset) -> FrameData:
-    """The complete episodes of transitions as frames: rewards and costs move to the frame that the step arrives at."""
+    """Frames of the complete episodes of transitions: rewards and costs move to the frame that a step arrives at."""
     starts, lengths = dataset.episode_starts, dataset.lengths
     if not len(starts):
         raise DataError(f"dataset of {dataset.task}: expected at least one complete episode, found none.")
@@ -256,7 +296,7 @@ def frames_of(dataset: Dataset) -> FrameData:
 
 
 def transition_rows(data: FrameData) -> Int[np.ndarray, " steps"]:
-    """The frames that a step leaves: it takes the action of frame t and brings reward and cost of frame t + 1."""
+    """Frames that a step leaves: it takes the action of frame t and receives reward and cost of frame t + 1."""
     last = np.zeros(len(data.observations), bool)
     last[data.episode_ends - 1] = True
     return np.flatnonzero(~last)

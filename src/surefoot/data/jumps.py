@@ -1,8 +1,8 @@
-"""Find steps that are too long to be steps: ends that are not marked, so that two episodes count as one.
+"""Detection of steps that are too long to be steps: ends that are not marked, so that two episodes count as one.
 
-A reset that is taken for a step changes most columns of the observation by more than steps do. It is told from contacts
-and other violent steps in three ways: it is like the resets at the ends that are marked (`surefoot.data.resets`), it
-lands near where episodes start, or it stands apart from all other steps.
+A reset that is mistaken for a step changes most columns of the observation by more than steps do. It is told from
+contacts and other violent steps in three ways: it is like the resets at marked ends (`surefoot.data.resets`), it lands
+near where episodes start, or it stands apart from all other steps.
 """
 
 from typing import Any, NamedTuple
@@ -18,37 +18,38 @@ from surefoot.data.steps import IMAGES, inner_steps, rows_within, step_pairs
 USUAL = 0.9
 """Quantile of the steps that is called usual. At most a tenth of the rows may be resets."""
 FEWEST_STEPS = 50
-"""Steps below which nothing is called usual."""
+"""Number of steps below which none is called usual."""
 NEAR_START = 0.5
-"""A jump lands nearer to a start than this share of its own length."""
+"""Share of a jump's length within which it lands near a start."""
 LONG, LONG_AMID_STARTS = 2.0, 4.0
 """Usual scores from which on a step near a start is a jump; the second where starts lie among all other states."""
 COMMON_STARTS = 0.02
-"""Share of all rows near a start from which on starts lie among all other states."""
+"""Share of all rows near a start from which on starts are said to lie among all other states."""
 APART, APART_LEAST = 1.8, 2.0
 """Ratio to the next smaller score, and usual scores, from which on steps stand apart from the others."""
 PLACE_FACTOR, PLACE_LEAST, PLACE_START = 10.0, 0.1, 0.05
-"""Usual steps, metres and share of its own length to a start place: a jump along the track is longer, and nearer."""
+"""Usual steps, meters, and share of its own length from a start place: a jump along the track is longer, and lands
+nearer."""
 PLACE_IMPOSSIBLE = 0.5
-"""Metres in a step of at most a twentieth of a second that no robot goes, wherever it lands."""
+"""Meters in a step of at most a twentieth of a second that no robot moves, wherever it lands."""
 _CAP = 10.0
-"""Usual steps of a column that count: one wild column is no reset."""
+"""Largest change of a column that counts, in usual steps: one wild column is no reset."""
 _SAMPLE, _BLOCK, _CANDIDATES, _STARTS = 20_000, 16_384, 1000, 1000
 
 
 class Jumps(NamedTuple):
-    """Rows that a jump leaves, in their order."""
+    """Rows that a jump leaves, in order."""
 
     rows: Int[np.ndarray, " n"]
     lengths: Float[np.ndarray, " n"]
-    """In usual steps."""
+    """Lengths in usual steps."""
 
 
 NONE = Jumps(np.zeros(0, np.int64), np.zeros(0))
 
 
 def observation_jumps(data: Dataset | FrameData) -> Jumps:
-    """Where observations jump inside an episode; of images the first frames are looked at."""
+    """Jumps of the observations inside episodes; of images the first frames are examined."""
     rows, starts = inner_steps(data)
     if len(rows) < FEWEST_STEPS:
         return NONE
@@ -72,9 +73,14 @@ def observation_jumps(data: Dataset | FrameData) -> Jumps:
 
 
 def place_jumps(places: Float[np.ndarray, " N"], ended: Bool[np.ndarray, " N"]) -> Jumps:
-    """Where a robot on a track leaps as between two episodes, though none has ended. Lengths in usual steps.
+    """Jumps of a robot on a track to where episodes start, or further than any step goes, where no episode has ended.
 
-    It leaps back to where episodes start, or as far as no step goes.
+    Args:
+        places: Place along the track before each step in meters [N].
+        ended: Whether an episode ends with the step [N].
+
+    Returns:
+        The jumps, lengths in usual steps.
     """
     inside = np.flatnonzero(~ended[:-1])
     if len(inside) < FEWEST_STEPS:
@@ -93,11 +99,11 @@ def place_jumps(places: Float[np.ndarray, " N"], ended: Bool[np.ndarray, " N"]) 
 
 class _Scale(NamedTuple):
     step: Float[np.ndarray, " columns"]
-    """The usual step of each column that varies; of images one number."""
+    """Usual step of each column that varies; of images one number."""
     spread: Float[np.ndarray, " columns"]
     """Standard deviation of each of these columns."""
     varies: Any
-    """Which columns they are."""
+    """Columns that vary."""
 
 
 def _scale(data: Dataset | FrameData, sample: np.ndarray) -> _Scale | None:

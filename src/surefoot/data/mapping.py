@@ -21,24 +21,35 @@ from numpy.typing import DTypeLike
 from surefoot.errors import DataError
 
 BLOCK_ROWS = 16_384
-"""Rows worked on at a time, so that a pass over a large file needs little memory."""
+"""Rows processed at a time, so that a pass over a large file needs little memory."""
 LONG_RUN = 64
-"""Mean number of rows that follow one another from which on they are copied in runs, not picked one by one."""
+"""Mean number of consecutive rows from which on they are copied in runs, not one by one."""
 _MOST_BYTES = 2**30
-"""Asked of the system at a time; it gives 2 GiB at most."""
+"""Bytes that one read asks of the system, which gives 2 GiB at most."""
 
 
 class MappedFile(mmap.mmap):
-    """A part of a file, mapped, that knows which: it can also be read."""
+    """A mapped part of a file that knows its place, so that it can also be read."""
 
     descriptor: int
     start: int
-    """Of the part, bytes."""
+    """First byte of the part."""
     name: str
 
 
 def map_array(descriptor: int, name: str, dtype: DTypeLike, offset: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The array at `offset` of an open file, read-only. The file may be closed then; `name` is for sentences."""
+    """Read-only array in an open file, which may be closed afterwards.
+
+    Args:
+        descriptor: Open file.
+        name: Name of the file, for messages.
+        dtype: Type of the values.
+        offset: Place of the first value in bytes.
+        shape: Shape of the array.
+
+    Returns:
+        The mapped array.
+    """
     start = offset - offset % mmap.ALLOCATIONGRANULARITY
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     mapped = MappedFile(descriptor, offset - start + size, access=mmap.ACCESS_READ, offset=start)
@@ -48,8 +59,16 @@ def map_array(descriptor: int, name: str, dtype: DTypeLike, offset: int, shape: 
 
 
 def map_dataset(path: Path, node: h5py.Dataset) -> np.ndarray | None:
-    """The values of an HDF5 dataset mapped from the file at `path`, read-only; None where they do not lie there as they
-    would in memory: chunked, compressed, of another byte order, or elsewhere."""
+    """Read-only array mapped from an HDF5 dataset.
+
+    Args:
+        path: File of the dataset.
+        node: The dataset.
+
+    Returns:
+        The mapped array, or None where values do not lie in the file as in memory: chunked, compressed, of another byte
+            order, or elsewhere.
+    """
     offset = node.id.get_offset()
     if offset is None or node.dtype.kind not in "bfu" or not node.dtype.isnative or not node.size:
         return None
@@ -66,14 +85,23 @@ def map_dataset(path: Path, node: h5py.Dataset) -> np.ndarray | None:
 
 
 def is_mapped(array: np.ndarray) -> bool:
-    """Whether the array's values lie in a file."""
+    """Whether an array's values lie in a file."""
     return _map_of(array) is not None
 
 
 def read_rows(array: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """These rows of an array: a view, or where it is mapped a copy, read from the file.
+    """Consecutive rows of an array: a view, or a copy read from the file where it is mapped.
 
-    Raises `DataError` where the file was shortened.
+    Args:
+        array: Array in memory or mapped.
+        start: First row.
+        stop: Row after the last.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: The file was shortened.
     """
     mapped = _map_of(array)
     if mapped is None:
@@ -100,16 +128,16 @@ def _read_into(mapped: MappedFile, place: int, values: np.ndarray) -> None:
 
 
 def _place(mapped: MappedFile, array: np.ndarray) -> int:
-    """Where an array begins in its file. Its rows must lie there one after the other."""
+    """Place of an array in its file. Its rows must lie there one after the other."""
     if not array.flags.c_contiguous:
         raise ValueError("expected whole rows of a mapped array, found some of its columns")
     return mapped.start + _address(array) - _address(np.frombuffer(mapped, np.uint8))
 
 
 def _expect(mapped: MappedFile, places: list[tuple[int, int]]) -> None:
-    """Have the system fetch these parts (place, bytes) of a file, side by side; returns at once.
+    """Have the system fetch parts (place, bytes) of a file side by side; returns at once.
 
-    Without it each read waits for the disk: 10 to 50 times as long for rows drawn from a large file.
+    Without it each read of scattered rows waits for the disk.
     """
     if hasattr(os, "posix_fadvise"):  # not on macOS
         for place, size in places:
@@ -117,18 +145,29 @@ def _expect(mapped: MappedFile, places: list[tuple[int, int]]) -> None:
 
 
 def runs(rows: Int[np.ndarray, " n"]) -> Int[np.ndarray, "r 2"]:
-    """Places in `rows` where stretches of consecutive numbers start, and the places after their ends."""
+    """First and end index of stretches of consecutive numbers in `rows`."""
     breaks = np.flatnonzero(np.diff(rows) != 1) + 1
     return np.stack([np.concatenate([[0], breaks]), np.concatenate([breaks, [len(rows)]])], 1)
 
 
 def in_long_runs(rows: Int[np.ndarray, " n"]) -> bool:
-    """Whether most of these rows follow one another."""
+    """Whether most rows follow one another."""
     return len(runs(rows)) * LONG_RUN <= len(rows)
 
 
 def take_rows(arrays: Mapping[str, np.ndarray], rows: Int[np.ndarray, " n"]) -> dict[str, np.ndarray]:
-    """These rows of every array, in memory. Raises `DataError` where a mapped array's file was shortened."""
+    """Rows of several arrays, in memory.
+
+    Args:
+        arrays: Arrays by name, in memory or mapped.
+        rows: Row indices [n].
+
+    Returns:
+        Arrays [n, ...] by name.
+
+    Raises:
+        DataError: The file of a mapped array was shortened.
+    """
     if in_long_runs(rows):
         parts = [(start, end, int(rows[start])) for start, end in runs(rows).tolist()]
     else:
@@ -152,7 +191,19 @@ def take_rows(arrays: Mapping[str, np.ndarray], rows: Int[np.ndarray, " n"]) -> 
 
 
 def read_windows(array: np.ndarray, starts: Int[np.ndarray, " n"], length: int) -> np.ndarray:
-    """`length` rows from each start on, [n, length, ...], in memory. Raises `DataError` as `take_rows`."""
+    """Windows of consecutive rows, in memory.
+
+    Args:
+        array: Array in memory or mapped.
+        starts: First rows [n].
+        length: Rows of a window.
+
+    Returns:
+        Array [n, length, ...].
+
+    Raises:
+        DataError: The file of a mapped array was shortened.
+    """
     mapped = _map_of(array)
     if mapped is None:
         return array[starts[:, None] + np.arange(length)]
@@ -166,7 +217,7 @@ def read_windows(array: np.ndarray, starts: Int[np.ndarray, " n"], length: int) 
 
 
 def release(*arrays: np.ndarray) -> None:
-    """Give back the memory of what was read of mapped arrays; does nothing to others."""
+    """Release the memory of pages that were read of mapped arrays; other arrays are unchanged."""
     for array in arrays:
         mapped = _map_of(array)
         if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
@@ -174,14 +225,14 @@ def release(*arrays: np.ndarray) -> None:
 
 
 class Meter:
-    """Adds up the bytes that passes over data have read, and tells `on_progress(done, total)` after every block."""
+    """Counter of the bytes that passes over data have read; calls `on_progress(done, total)` after every block."""
 
     def __init__(self, total: int, on_progress: Callable[[int, int], None]) -> None:
         self._total, self._on_progress = total, on_progress
         self._done = 0
 
     def add(self, count: int) -> None:
-        """`count` more bytes were read. What goes beyond the total is not reported again."""
+        """Count bytes that were read. Bytes beyond the total are not reported."""
         done = min(self._done + count, self._total)
         if done > self._done:
             self._done = done
@@ -191,7 +242,16 @@ class Meter:
 def blocks(
     *arrays: np.ndarray, rows: int = BLOCK_ROWS, meter: Meter | None = None
 ) -> Iterator[tuple[int, tuple[np.ndarray, ...]]]:
-    """First row and the same `rows` rows of all arrays, block after block."""
+    """Consecutive blocks of rows of several arrays.
+
+    Args:
+        arrays: Arrays of equal length, in memory or mapped.
+        rows: Rows of a block.
+        meter: Counts the bytes that were read; None: nothing does.
+
+    Yields:
+        (first row, block of each array).
+    """
     for start in range(0, len(arrays[0]), rows):
         stop = min(start + rows, len(arrays[0]))
         parts = tuple(read_rows(array, start, stop) for array in arrays)

@@ -1,7 +1,6 @@
-"""Say in sentences with numbers what is suspicious in logged data that are plausible enough to be learnt from.
+"""Remarks on logged data that are suspicious but plausible enough to learn from: sentences with numbers.
 
-Nothing is printed here and nothing is refused: the command line prints the sentences as warnings, and makes them errors
-where it is asked to.
+Nothing is printed here and nothing is refused: the command line prints the sentences as warnings, or makes them errors.
 """
 
 from collections import Counter
@@ -21,17 +20,17 @@ from surefoot.tasks.task_file import FROM_DATA
 Data = Dataset | FrameData
 
 FEW_EPISODES = 20
-"""Episodes of a selection below which it is called small."""
+"""Number of episodes below which a selection is called small."""
 AT_LIMIT_SHARE, AT_LIMIT_LEAST = 0.9, 3
-"""Share and number of episodes of one length that end by termination from which on this looks like a time limit."""
+"""Share and number of episodes of one length that terminate from which on this looks like a time limit."""
 COMMON_LENGTH_LEAST = 5
-"""Episodes from which on a length that all have is called common where it is not the horizon."""
+"""Number of episodes from which on a length that all have is called common where it is not the horizon."""
 SPIKE = 1e4
-"""Times the usual size from which on a number is called out of scale."""
+"""Multiple of the usual size from which on a number is called out of scale."""
 RARE_COSTS, COMMON_COSTS = 1e-4, 0.99
 """Share of steps with a cost below which costs are called rare, and above which they are called everywhere."""
 WIDE_SLACK = 1.0
-"""How far returns and costs may leave a reference range that is not of published data, as a share of that range."""
+"""Share of a reference range that is not of published data by which returns and costs may leave it."""
 COLUMN_ROWS = 1_000_000
 """Rows whose columns are compared."""
 _QUANTILE_ROWS = 100_000
@@ -40,24 +39,49 @@ _NAMED = 6
 
 
 def remarks(data: Data, task: Task, *, place: str = "") -> list[str]:
-    """What is suspicious in `data` of `task`, one sentence each; `place` (the file) begins each of them."""
+    """Remarks on data.
+
+    Args:
+        data: Transitions or frames.
+        task: Task of the data.
+        place: File, which begins each sentence; empty for none.
+
+    Returns:
+        A sentence for each suspicion.
+    """
     found = [*_jumps(data), *_ends(data, task), *_columns(data, task), *_rewards(data), *_costs(data, task)]
     found += [*_against_h(data), *_references(data, task)]
     return [f"{place}: {sentence}" if place else sentence for sentence in found]
 
 
 def few_episodes(kept: int, total: int, *, what: str) -> list[str]:
-    """A sentence where `what`, a filter or a share, leaves few episodes."""
+    """Remark on a filter or share that leaves few episodes.
+
+    Args:
+        kept: Episodes that are left.
+        total: Episodes in all.
+        what: Filter or share, in words.
+
+    Returns:
+        One sentence, or none.
+    """
     if kept >= min(FEW_EPISODES, total):
         return []
     return [f"{what} leaves {kept:,} of {total:,} episodes, which is little to learn from"]
 
 
 def limit_terminals(data: Data, task: Task) -> int | None:
-    """The length of the episodes whose terminations look like a time limit; None where they do not.
+    """Length of the episodes whose terminations look like a time limit.
 
-    An environment's wrapper reports `done` at its time limit; stored as a termination it says that nothing follows,
+    An environment's wrapper reports `done` at its time limit. Stored as a termination it says that nothing follows,
     where the episode was only cut.
+
+    Args:
+        data: Transitions or frames.
+        task: Task of the data, whose horizon is the usual limit.
+
+    Returns:
+        Steps of these episodes, or None where terminations do not look so.
     """
     ends = data.episode_ends
     lengths, terminated = data.lengths, data.terminated[ends - 1]
@@ -197,7 +221,7 @@ def _references(data: Data, task: Task) -> Iterator[str]:
 
 
 def _whole(values: np.ndarray) -> np.ndarray:
-    """One number a row, in memory."""
+    """Array of one number a row, in memory."""
     return read_rows(values, 0, len(values))
 
 
@@ -205,7 +229,7 @@ def _whole(values: np.ndarray) -> np.ndarray:
 
 
 def _duplicates(rows: np.ndarray, still: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of columns that are equal in every row, those that are constant left out."""
+    """Pairs of columns that are equal in every row; constant columns are left out."""
     moving = np.setdiff1d(np.arange(rows.shape[1]), still)
     # Equal columns have equal numbers in a few rows: all rows of those alone are compared.
     few = rows[:: max(1, len(rows) // 64)]
@@ -233,7 +257,7 @@ def _wild_columns(rows: np.ndarray, named: Sequence[str]) -> Iterator[str]:
 
 
 def _names(task: Task, key: str, count: int) -> Sequence[str]:
-    """What the columns are called: by the task's file, else by their numbers."""
+    """Names of the columns: by the task's file, else their numbers."""
     file = task.file
     named = () if file is None else (file.observation if key == "observations" else file.action).columns
     return named if len(named) == count else [str(column) for column in range(count)]

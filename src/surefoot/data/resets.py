@@ -1,9 +1,9 @@
-"""Find steps that are like the resets at marked ends: from an episode's last observation to the next one's first.
+"""Detection of steps that are like resets: from an episode's last observation to the next one's first.
 
-Two densities of the observation after a step are compared, both with independent columns: that of steps, around what
-a linear model predicts of the observation and the action before, and that of starts, around their mean. A step is
-like a reset where the ratio of the two and its length are as large as those of nearly all resets that are marked. So
-no threshold is chosen for a task: the marked ends tell what an unmarked one looks like.
+Two densities of the observation after a step are compared, both with independent columns: that of steps, around the
+prediction of a linear model of observation and action, and that of starts, around their mean. A step is like a reset
+where the ratio of the two and its length are as large as those of nearly all marked resets. So no threshold is chosen
+for a task: marked ends show what an unmarked one looks like.
 """
 
 import math
@@ -18,16 +18,16 @@ from surefoot.data.mapping import take_rows
 from surefoot.data.steps import rows_within, step_pairs
 
 FEWEST_RESETS = 5
-"""Marked ends below which it is not known what a reset looks like."""
+"""Number of marked ends below which it is not known what a reset looks like."""
 MISSED = 0.05
-"""Share of the marked resets that may be less clear than what is called one."""
+"""Share of the marked resets that may be less clear than the threshold."""
 SLACK = 0.9
-"""Of the clearness of those."""
+"""Factor on the clearness of marked resets."""
 SHORTEST = 1.0
-"""Usual residuals below which a marked reset is no longer than a step: on a road with few cars most columns rest."""
+"""Usual residuals below which a marked reset is no longer than a step, as on a road with few cars."""
 _RESETS, _FIT, _BLOCK = 1000, 20_000, 16_384
 _CAP = 10.0
-"""Usual residuals of a column that count: one wild column is no reset."""
+"""Largest residual of a column that counts, in usual ones: one wild column is no reset."""
 _USUAL = 0.9
 """Quantile of the residuals that is called usual."""
 _RIDGE = 1e-6
@@ -52,18 +52,26 @@ class _Steps(NamedTuple):
 
 
 class ResetModel(NamedTuple):
-    """What steps and marked resets look like, and how clear a reset is."""
+    """Model of steps and marked resets, with thresholds of a reset."""
 
     model: _Model
     ratio: float
-    """Nats from which on a step is called a reset."""
+    """Log density ratio in nats from which on a step is called a reset."""
     length: float
-    """Usual residuals from which on it is."""
+    """Mean residual from which on a step is called a reset, in usual ones."""
 
 
 def reset_model(data: Dataset | FrameData, sample: Int[np.ndarray, " m"], *, steps: int) -> ResetModel | None:
-    """The model fitted to a sample of the steps inside episodes; None where resets cannot be told from `steps` steps:
-    few ends are marked, or those resets are like steps."""
+    """Fit the model to a sample of the steps inside episodes.
+
+    Args:
+        data: Transitions or frames of vectors.
+        sample: Rows of the sample [m].
+        steps: Number of steps among which resets are looked for.
+
+    Returns:
+        The model, or None where resets cannot be told from steps: few ends are marked, or marked resets are like steps.
+    """
     resets = _marked_resets(data)
     model = None if resets is None else _fit(_steps_in(data, sample[:_FIT]), resets.after)
     if resets is None or model is None:
@@ -77,7 +85,16 @@ def reset_model(data: Dataset | FrameData, sample: Int[np.ndarray, " m"], *, ste
 
 
 def reset_steps(known: ResetModel, data: Dataset | FrameData, rows: Int[np.ndarray, " n"]) -> np.ndarray:
-    """Which of the steps inside episodes, `rows`, are like marked resets."""
+    """Steps that are like marked resets.
+
+    Args:
+        known: Fitted model.
+        data: Transitions or frames of vectors.
+        rows: Rows of steps inside episodes [n].
+
+    Returns:
+        Indices into `rows`.
+    """
     found, block = [np.zeros(0, np.int64)], rows_within(data, _BLOCK)
     for at in range(0, len(rows), block):
         ratios, lengths = _evidence(known.model, _steps_in(data, rows[at : at + block]))
@@ -86,7 +103,16 @@ def reset_steps(known: ResetModel, data: Dataset | FrameData, rows: Int[np.ndarr
 
 
 def may_be_reset(known: ResetModel, data: Dataset | FrameData, rows: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """Whether each step is more like a start than like a step."""
+    """Whether each step is more like a start than like a step.
+
+    Args:
+        known: Fitted model.
+        data: Transitions or frames of vectors.
+        rows: Rows of steps inside episodes [n].
+
+    Returns:
+        Flags [n].
+    """
     if not len(rows):
         return np.zeros(0, bool)
     return _evidence(known.model, _steps_in(data, rows))[0] > 0.0

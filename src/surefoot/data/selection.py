@@ -1,4 +1,4 @@
-"""Which of a file's episodes a run trains on, as a record that config.json keeps, so that it can be made again."""
+"""Selection of the episodes that a run trains on, as a record that config.json keeps, so that it can be repeated."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +17,29 @@ from surefoot.text import listed
 DataFilter = Literal["all", "safe", "risky", "boundary", "frontier", "pareto"]
 _WITHOUT_LIMIT = ("frontier", "pareto")
 FRACTION_SEED = 0
-"""Of the random share of episodes: the same for every training seed and method."""
+"""Seed of the random share of episodes, equal for every training seed and method."""
 HELD_OUT_SEED = 0
-"""Of the episodes that are kept aside: the same for every training seed and method."""
+"""Seed of the held-out episodes, equal for every training seed and method."""
 
 
 def selection(
     task: Task, *, data_filter: DataFilter, fraction: float, limit: float | None = None, held_out: float = 0.0
 ) -> dict[str, Any]:
-    """The record of a selection; empty where all data are taken. Raises `ConfigError` on a share outside (0, 1]."""
+    """Record of a selection.
+
+    Args:
+        task: Task of the data.
+        data_filter: Filter of episodes; "all": none.
+        fraction: Share of the episodes to train on, in (0, 1].
+        limit: Cost limit of the filter; None: the task's.
+        held_out: Share of the episodes kept aside, in [0, 1).
+
+    Returns:
+        JSON values, empty where all data are used.
+
+    Raises:
+        ConfigError: A share is out of range, or the filter takes no limit.
+    """
     if not 0 <= held_out < 1:
         raise ConfigError(f"{option('held_out')}: expected a share of at least 0 and below 1, found {held_out:g}.")
     if not 0 < fraction <= 1:
@@ -46,10 +60,18 @@ def selection(
 
 
 def select(dataset: Dataset, record: dict[str, Any]) -> Dataset:
-    """The episodes to train on that a record of `selection` asks for: of those that are not kept aside the share, then
-    the filter over it.
+    """Episodes to train on: of those that are not held out the share, and of these the filter's.
 
-    Raises `DataError` where none is left.
+    Args:
+        dataset: All episodes.
+        record: Result of `selection`.
+
+    Returns:
+        The selected episodes.
+
+    Raises:
+        DataError: No episode is left.
+        ConfigError: The record was not written by `selection`.
     """
     _check_record(record)
     chosen = dataset
@@ -69,14 +91,22 @@ def select(dataset: Dataset, record: dict[str, Any]) -> Dataset:
 
 
 def kept_aside(dataset: Dataset, record: dict[str, Any]) -> Dataset | None:
-    """The episodes that a record of `selection` keeps aside from training; None where it keeps none."""
+    """Held-out episodes of a selection.
+
+    Args:
+        dataset: All episodes.
+        record: Result of `selection`.
+
+    Returns:
+        The held-out episodes; None where the record holds none out.
+    """
     _check_record(record)
     return dataset.select(_held_out(dataset, record)) if "held_out" in record else None
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name the file of data that lack the rewards which are asked for within. Raises `DataError`."""
+    """Context in which an error on missing rewards names the data's file. Raises `DataError`."""
     try:
         yield
     except MissingRewardsError as error:
@@ -84,7 +114,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def is_whole(record: dict[str, Any]) -> bool:
-    """Whether all episodes that are not kept aside are trained on."""
+    """Whether training takes all episodes that are not held out."""
     return not {"filter", "fraction"} & record.keys()
 
 
@@ -108,7 +138,7 @@ def _check_record(record: dict[str, Any]) -> None:
 
 
 def selection_name(record: dict[str, Any]) -> str:
-    """The selection in the words of the options: "fraction 0.1 and data_filter safe with a cost limit of 5"."""
+    """Text of a selection in the words of the options: "fraction 0.1 and data_filter safe with a cost limit of 5"."""
     parts = [f"{option('held_out')} {record['held_out']:g}"] if "held_out" in record else []
     parts += [f"{option('fraction')} {record['fraction']:g}"] if "fraction" in record else []
     if "filter" in record:
@@ -118,24 +148,42 @@ def selection_name(record: dict[str, Any]) -> str:
 
 
 def data_name(record: dict[str, Any]) -> str:
-    """The selection in a word or two: "all", "safe", "10 %", "safe, 10 %"."""
+    """Text of a selection in a word or two: "all", "safe", "10 %", "safe, 10 %"."""
     parts = [record["filter"]] if "filter" in record else []
     parts += [f"{100 * record['fraction']:g} %"] if "fraction" in record else []
     return ", ".join(parts) or "all"
 
 
 def method_name(algorithm: str, record: dict[str, Any]) -> str:
-    """A method as tables call it: FISOR, BC, BC-Safe, FISOR (10 %)."""
+    """Name of a method in tables, such as FISOR, BC, BC-Safe, FISOR (10 %).
+
+    Args:
+        algorithm: Name of the algorithm.
+        record: Result of `selection`.
+
+    Returns:
+        The name.
+    """
     name = algorithm.upper() + (f"-{record['filter'].capitalize()}" if "filter" in record else "")
     return f"{name} ({100 * record['fraction']:g} %)" if "fraction" in record else name
 
 
 def held_out_episodes(dataset: Dataset, *, share: float, seed: int) -> Int[np.ndarray, " H"]:
-    """Numbers of the complete episodes to keep aside, ascending: a random share of those without a violation and of
-    those with one.
+    """Random share of the episodes with a violation, and of those without, to hold out.
 
-    Of each kind at least one is kept aside and one left, where there are two. With one seed a smaller share is part of
-    a larger one. Raises `ConfigError` where no episode would be kept aside or left.
+    Of each kind at least one is held out and one left, where there are two. With one seed a smaller share is part of a
+    larger one.
+
+    Args:
+        dataset: All episodes.
+        share: Share of each kind, in (0, 1).
+        seed: Seed of the choice.
+
+    Returns:
+        Ascending indices of complete episodes [H].
+
+    Raises:
+        ConfigError: No episode would be held out or left.
     """
     check_number(share, "(0, 1)", "held_out: share")
     check_count(seed, "seed", SEED)
@@ -155,5 +203,13 @@ def held_out_episodes(dataset: Dataset, *, share: float, seed: int) -> Int[np.nd
 
 
 def other_episodes(dataset: Dataset, episodes: Int[np.ndarray, " H"]) -> Int[np.ndarray, " T"]:
-    """Numbers of the complete episodes that are not among `episodes`, ascending."""
+    """Complete episodes that are not among some.
+
+    Args:
+        dataset: All episodes.
+        episodes: Indices of complete episodes [H].
+
+    Returns:
+        Ascending indices of the others [T].
+    """
     return np.setdiff1d(np.arange(len(dataset.lengths)), episodes)

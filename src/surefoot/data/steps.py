@@ -7,13 +7,13 @@ from surefoot.data.frames import FrameData, transition_rows
 from surefoot.data.mapping import read_rows, take_rows
 
 IMAGES = 20_000
-"""Frames of images that are looked at: a reader of compressed ones takes about a minute for 100,000."""
+"""Frames of images that are examined: a reader of compressed images takes about a minute for 100,000."""
 _BLOCK_NUMBERS = 4 * 2**20
-"""Numbers of observations that are worked on at a time."""
+"""Numbers of observations that are processed at a time."""
 
 
 def inner_steps(data: Dataset | FrameData) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of steps that end no episode, and rows that episodes start with."""
+    """(rows of steps that end no episode, rows that start episodes)."""
     if isinstance(data, FrameData):
         rows = transition_rows(data)
         return (rows if data.observations.ndim == 2 else rows[rows < IMAGES]), data.episode_starts
@@ -22,12 +22,28 @@ def inner_steps(data: Dataset | FrameData) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rows_within(data: Dataset | FrameData, most: int) -> int:
-    """At most so many rows, fewer of wide observations: a block of them takes little memory."""
+    """Rows of a block that takes little memory: fewer for wide observations.
+
+    Args:
+        data: Transitions or frames.
+        most: Largest number of rows.
+
+    Returns:
+        Number of rows.
+    """
     return max(32, min(most, _BLOCK_NUMBERS // max(1, int(np.prod(data.observations.shape[1:])))))
 
 
 def step_pairs(data: Dataset | FrameData, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Observations before and after these steps, [n, columns], float32."""
+    """Observations before and after steps.
+
+    Args:
+        data: Transitions or frames.
+        rows: Rows of the steps [n].
+
+    Returns:
+        (before, after), each [n, columns], float32.
+    """
     if isinstance(data, Dataset):
         taken = take_rows({"before": data.observations, "after": data.next_observations}, rows)
         return taken["before"], taken["after"]

@@ -1,4 +1,4 @@
-"""Costs of D4RL's runners as TREBI has them: the speed over each step, from where the robot was."""
+"""Costs of D4RL's runners as TREBI defines them: the speed over each step."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +17,15 @@ from surefoot.ranges import Range, Ranged
 from surefoot.tasks import Task
 
 PLACES = "infos/qpos"
-"""Key of D4RL's files: positions before each step, the place along the track first."""
+"""Key of D4RL's files with positions before each step, the place along the track first."""
 
 
 @dataclass(frozen=True)
 class TravelCost(Ranged):
-    """|x' - x| / dt of every step, x before it and x' after it, metres per second: what the simulator charges.
+    """Cost |x' - x| / dt of every step in meters per second, x before it and x' after it, as the simulator charges.
 
-    The place after an episode's last step is in no file. There the reward says how far it went: it is
-    dx / dt + alive - control |a|^2, by the robots' definition. In a file without places it says so of every step.
+    No file holds the place after an episode's last step. There the cost follows from the reward, which is dx / dt +
+    alive - control |a|^2 by the robots' definition. In a file without places it does so for every step.
     """
 
     time_step: Annotated[float, Range("(0, inf)")]
@@ -35,8 +35,8 @@ class TravelCost(Ranged):
     control: Annotated[float, Range("(-inf, inf)")]
     """Reward lost per squared action."""
     lagged: bool = False
-    """Legacy: |x - x_before| / dt, the speed of the step before, 0 at an episode's first. TREBI's published training
-    labels are so, one step behind what its evaluation charges."""
+    """Legacy: |x - x_before| / dt, the speed of the previous step, 0 at an episode's first. TREBI's published training
+    labels are so, one step behind the costs of its evaluation."""
 
     def __call__(
         self,
@@ -45,7 +45,18 @@ class TravelCost(Ranged):
         rewards: Float[np.ndarray, " N"],
         ended: Bool[np.ndarray, " N"],
     ) -> Float[np.ndarray, " N"]:
-        """Costs of N rows; an episode ends where `ended`. Places are needed for lagged costs."""
+        """Costs of N steps.
+
+        Args:
+            places: Place along the track before each step in meters [N]; None where the file has none, which lagged
+                costs need.
+            actions: Actions [N, act].
+            rewards: Rewards [N].
+            ended: Whether an episode ends with the step [N].
+
+        Returns:
+            Costs in meters per second [N], float32.
+        """
         if places is None:
             return np.abs(self._velocity(actions, rewards)).astype(np.float32)
         speed = np.abs(np.diff(places.astype(np.float64))) / self.time_step  # of all rows but the last
@@ -62,13 +73,13 @@ class TravelCost(Ranged):
 
 
 def travel_cost(task: Task) -> TravelCost | None:
-    """How D4RL's data of the task's robot are labelled; None for a task that does not charge for speed."""
+    """Travel cost of D4RL's data of the task's robot; None for a task that does not charge for speed."""
     found = None if task.d4rl is None else task.d4rl.labeller()
     return found if isinstance(found, TravelCost) else None
 
 
 def lagged_travel_cost(task: Task) -> TravelCost:
-    """The legacy labels. Raises `ConfigError` for a task that does not charge for speed."""
+    """Legacy travel cost. Raises `ConfigError` for a task that does not charge for speed."""
     found = travel_cost(task)
     if found is None:
         raise ConfigError(f"{task.name}: expected a task that charges for speed, as Hopper, for lagged costs.")
@@ -76,7 +87,16 @@ def lagged_travel_cost(task: Task) -> TravelCost:
 
 
 def check_places(path: Path, places: np.ndarray, ended: np.ndarray) -> None:
-    """Refuse places [N] that leap as between two episodes, though none has ended there (`ended` [N])."""
+    """Check that places do not jump as between two episodes where no episode has ended.
+
+    Args:
+        path: File, for messages.
+        places: Place along the track before each step in meters [N].
+        ended: Whether an episode ends with the step [N].
+
+    Raises:
+        DataError: They do.
+    """
     found = place_jumps(places, ended)
     if not len(found.rows):
         return
@@ -95,9 +115,21 @@ def check_places(path: Path, places: np.ndarray, ended: np.ndarray) -> None:
 def read_places(
     path: Path, file: h5py.File, rows: int | None, labeller: object, allowance: Allowance, *, group: str = ""
 ) -> np.ndarray | None:
-    """The places along the track [rows], float64; None where the file has none and the labeller needs none.
+    """Read the places along the track.
 
-    `group` is that of an episode; `rows` None: as many as there are.
+    Args:
+        path: File, for messages.
+        file: Open file.
+        rows: Expected number of rows; None: any.
+        labeller: Function that labels steps with costs.
+        allowance: Memory that the file's arrays may take.
+        group: Group of an episode; empty for the file itself.
+
+    Returns:
+        Places in meters [rows], float64; None where the file has none and the labeller needs none.
+
+    Raises:
+        DataError: The file lacks places that are needed, or they are no such array.
     """
     key = group + PLACES
     if not has_key(path, file, key):
