@@ -1,8 +1,8 @@
-"""What logged data must fulfil before they are learnt from, or written. Every fault is one sentence.
+"""Checks of logged data before they are learned from or written. Every fault is one sentence.
 
 Transitions (`check_dataset`) and frames (`check_frames`) go through one list of checks; readers call it before they
-return, writers before they write. All checks go through the rows in blocks, so that data that stay in their file are
-checked with little memory.
+return, writers before they write. All checks read the rows in blocks, so that data that stay in their file are checked
+with little memory.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ from surefoot.errors import DataError
 from surefoot.tasks import Task
 
 ACTION_SLACK = 1e-3
-"""How far an action may lie outside [-1, 1]: simulators' rounding, not another unit."""
+"""Largest distance of an action from [-1, 1]: rounding of simulators, not another unit."""
 FOLLOW_RELATIVE = 1e-4
-"""Tolerated gap between a next observation and the observation that follows, relative to the column's spread."""
+"""Largest gap between a next observation and the following observation, relative to the column's spread."""
 FOLLOW_ABSOLUTE = 1e-5
-"""The same, absolute, in the observation's unit."""
+"""Largest such gap in the observation's unit."""
 NEAR_REWARDS = ("reward", "Rewards", "Reward", "r")
-"""Names by which rewards are meant, so that a file with one of them does not count as without."""
+"""Names by which rewards are meant, so that a file with one of them does not count as one without rewards."""
 REFERENCE_SLACK = 0.5
-"""How far an episode's return may lie outside the task's reference range, as a share of that range, in a file that does
-not say whose data it holds."""
+"""Largest distance of an episode's return from the task's reference range, as a share of that range, in a file without
+a card."""
 
 
 def refuse(path: Path, key: str, *, expected: str, found: str, cause: BaseException | None = None) -> NoReturn:
@@ -38,9 +38,9 @@ def refuse(path: Path, key: str, *, expected: str, found: str, cause: BaseExcept
 
 
 def float32_values(path: Path, key: str, values: np.ndarray, *, first_row: int = 0) -> np.ndarray:
-    """`values` (any real dtype) as float32; refuses NaN, infinities and what float32 cannot hold.
+    """Real numbers as float32; NaN, infinities and numbers beyond float32 raise `DataError`.
 
-    `first_row` is the file's row that `values` begin with.
+    `first_row` is the file's row of the first of `values`.
     """
     if len(values) > BLOCK_ROWS or not np.isfinite(values).all():
         check_finite(path, key, values, first_row=first_row)
@@ -54,7 +54,7 @@ def float32_values(path: Path, key: str, values: np.ndarray, *, first_row: int =
 
 
 def check_finite(path: Path, key: str, values: np.ndarray, *, first_row: int = 0) -> None:
-    """Refuse NaN and infinities."""
+    """Check that numbers are neither NaN nor infinite. Raises `DataError`."""
     for start, (block,) in blocks(values):
         if not np.isfinite(block).all():
             at = _first(~np.isfinite(block))
@@ -62,7 +62,7 @@ def check_finite(path: Path, key: str, values: np.ndarray, *, first_row: int = 0
 
 
 def flag_values(path: Path, key: str, values: np.ndarray, *, first_row: int = 0) -> np.ndarray:
-    """`values` as booleans; refuses everything but 0 and 1."""
+    """Numbers as booleans; anything but 0 and 1 raises `DataError`."""
     wrong = (values != 0) & (values != 1)
     if wrong.any():
         at = _first(wrong)
@@ -71,7 +71,15 @@ def flag_values(path: Path, key: str, values: np.ndarray, *, first_row: int = 0)
 
 
 def columns_of(key: str, task: Task) -> int | None:
-    """Columns of the array of transitions under `key`; None where it holds one number a row."""
+    """Number of columns of the array of transitions under `key`.
+
+    Args:
+        key: Key of the array.
+        task: Task of the data.
+
+    Returns:
+        Columns, or None where it holds one number a row.
+    """
     return {"actions": task.action_dim, "observations": task.observation_dim}.get(key.removeprefix("next_"))
 
 
@@ -91,11 +99,17 @@ def check_shape(path: Path, key: str, shape: tuple[int, ...] | None, task: Task,
 def check_dataset(
     path: Path, dataset: Dataset, task: Task | None, *, meter: Meter | None = None, finite: bool = False
 ) -> None:
-    """Refuse transitions whose values cannot be `task`'s; see docs/file-formats.md.
+    """Check that transitions can be a task's; see docs/file-formats.md.
 
-    `task` None: of a system that the table does not hold, whose widths and horizon are not known. `finite`: check for
-    NaN and infinities as well, which readers do while they convert. `meter` counts the observations twice and the next
-    observations once: the other passes are short beside them.
+    Args:
+        path: File, for messages.
+        dataset: Transitions.
+        task: Task; None: a system that the table does not hold, whose widths and horizon are not known.
+        meter: Counts the bytes read of observations (twice) and next observations; None: nothing does.
+        finite: Whether NaN and infinities are looked for, too, which readers do as they convert.
+
+    Raises:
+        DataError: They cannot be.
     """
     _check_shapes(path, dataset, task)
     if finite:
@@ -107,7 +121,7 @@ def check_dataset(
 
 
 def check_episodes(path: Path, ended: np.ndarray, task: Task | None) -> None:
-    """Refuse transitions of which none ends an episode, or an episode that is longer than the task's horizon."""
+    """Check that an episode ends, and that none is longer than the task's horizon. Raises `DataError`."""
     ends = np.flatnonzero(ended) + 1
     _check_ends(path, ends, rows=len(ended))
     # The unfinished tail counts too: an episode does not have to end to have run for too long.
@@ -116,9 +130,16 @@ def check_episodes(path: Path, ended: np.ndarray, task: Task | None) -> None:
 
 
 def check_frames(path: Path, frames: FrameData, task: Task | None, *, whole: bool = True) -> None:
-    """Refuse frames whose values cannot be `task`'s, by the list of checks that transitions go through.
+    """Check that frames can be a task's, by the checks of transitions.
 
-    `whole`: these are all frames of the data and not one episode of many, so that something in them must vary.
+    Args:
+        path: File, for messages.
+        frames: Frames.
+        task: Task; None: not known.
+        whole: Whether these are all frames of the data and not one episode of many, so that something must vary.
+
+    Raises:
+        DataError: They cannot be.
     """
     _check_shapes(path, frames, task)
     _check_all_finite(path, frames.arrays())
@@ -137,7 +158,7 @@ def check_frames(path: Path, frames: FrameData, task: Task | None, *, whole: boo
 
 
 def check_reference(path: Path, dataset: Dataset, task: Task) -> None:
-    """Refuse a file without a card whose episodes cannot be those of the DSRL task, but another's."""
+    """Check that a file without a card can be the DSRL task's and not another's. Raises `DataError`."""
     if task.dsrl_id is None:
         return
     ranges = {"costs": (dataset.cost_returns, task.cost_return_min, task.cost_return_max)}
@@ -153,7 +174,7 @@ def check_reference(path: Path, dataset: Dataset, task: Task) -> None:
 
 
 def _check_shapes(path: Path, data: Dataset | FrameData, task: Task | None) -> None:
-    """What a record built in memory may lack: rows, and the widths and columns of its task."""
+    """Check rows, widths and columns, which a record built in memory may lack."""
     rows = len(data.costs)
     if not rows:
         refuse(path, "observations", expected="at least one row", found="0 rows")

@@ -1,7 +1,7 @@
-"""The chunks of an HDF5 array: all there, within the file, and each as large as it must be once it is inflated.
+"""Checks of an HDF5 array's chunks: all there, within the file, and of the right size once they are inflated.
 
-HDF5 fills in chunks that were never written. Of one that inflates to too little it gives whatever the memory held, and
-one that inflates to too much is inflated to its end.
+HDF5 fills in chunks that were never written. Of a chunk that inflates to too little it gives whatever the memory held;
+a chunk that inflates to too much is inflated to its end.
 """
 
 import itertools
@@ -17,14 +17,23 @@ from surefoot.data.checks import refuse
 
 GZIP, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000
 KNOWN_FILTERS = {GZIP: "gzip", SHUFFLE: "shuffle", FLETCHER32: "fletcher32", LZF: "lzf"}
-"""Filters that are read, by their registered numbers; others of HDF5's own make up chunks from a few bytes."""
+"""Filters that are read, by their registered numbers; other filters of HDF5 make up chunks from a few bytes."""
 _OWN_FILTERS = {4, 5, 6}
-"""szip, nbit, scaleoffset: HDF5's own, all others are plugins that the user has installed."""
+"""szip, nbit, scaleoffset: HDF5's own filters; all others are plugins that the user has installed."""
 _THREADS = 4
 
 
 def check_filters(path: Path, key: str, settings: Any) -> None:
-    """Refuse an array that is compressed in a way which is not known, or twice. Raises `DataError`."""
+    """Check that an array is compressed at most once and in a known way.
+
+    Args:
+        path: File, for messages.
+        key: Key of the array, for messages.
+        settings: Creation properties of the array.
+
+    Raises:
+        DataError: It is not.
+    """
     codes = _codes(settings)
     for code in codes:
         if code not in KNOWN_FILTERS and (code in _OWN_FILTERS or not h5py.h5z.filter_avail(code)):
@@ -35,9 +44,17 @@ def check_filters(path: Path, key: str, settings: Any) -> None:
 
 
 def check_chunks(path: Path, key: str, node: h5py.Dataset, settings: Any, *, file_bytes: int) -> None:
-    """Every chunk is there, once, within the file, and of its full size where it is not compressed.
+    """Check that every chunk is there once, within the file, and of its full size where it is not compressed.
 
-    `settings` are the array's creation properties. Raises `DataError`.
+    Args:
+        path: File, for messages.
+        key: Key of the array, for messages.
+        node: Array in the file.
+        settings: Creation properties of the array.
+        file_bytes: Size of the file.
+
+    Raises:
+        DataError: A chunk is not.
     """
     chunks = node.chunks
     assert chunks is not None
@@ -73,8 +90,18 @@ def check_chunks(path: Path, key: str, node: h5py.Dataset, settings: Any, *, fil
 
 
 def check_inflated(path: Path, key: str, node: h5py.Dataset, start: int, stop: int) -> None:
-    """Refuse chunks of rows `start` to `stop` that gzip or LZF does not inflate to what a chunk holds, before HDF5
-    inflates them. Raises `DataError`."""
+    """Check that compressed chunks inflate to a chunk's size, before HDF5 inflates them.
+
+    Args:
+        path: File, for messages.
+        key: Key of the array, for messages.
+        node: Array in the file.
+        start: First row.
+        stop: Row after the last.
+
+    Raises:
+        DataError: A chunk does not.
+    """
     codes = _codes(node.id.get_create_plist())
     found = [code for code in (GZIP, LZF) if code in codes]
     if node.chunks is None or not found:
@@ -100,7 +127,17 @@ def check_inflated(path: Path, key: str, node: h5py.Dataset, start: int, stop: i
 
 
 def refuse_unwritten(path: Path, key: str, expected: str, found: str) -> NoReturn:
-    """Raise the `DataError` for values that HDF5 would invent."""
+    """Raise the `DataError` for values that HDF5 would invent.
+
+    Args:
+        path: File, for messages.
+        key: Key of the array, for messages.
+        expected: Values that should be in the file, a sentence's part.
+        found: Values that are, a sentence's part.
+
+    Raises:
+        DataError: Always.
+    """
     refuse(path, key, expected=f"{expected} in the file", found=f"{found}, so that HDF5 would make up the others")
 
 

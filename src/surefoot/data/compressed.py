@@ -1,7 +1,7 @@
-"""Images that stay compressed in their files, read stretch by stretch.
+"""Images that stay compressed in their files, read by stretches of frames.
 
-HDF5 reads one thing at a time; so only the places of the chunks are asked of it, and threads read and inflate them side
-by side.
+HDF5 reads one thing at a time. So it is asked for the places of the chunks alone, and threads read and inflate them
+side by side.
 """
 
 import os
@@ -17,11 +17,11 @@ from jaxtyping import Int, UInt8
 from surefoot.data.checks import refuse
 
 THREADS = max(1, min(8, os.cpu_count() or 1))
-"""That inflate."""
+"""Threads that inflate."""
 
 
 class Chunk(NamedTuple):
-    """Where some frames of an episode lie, compressed."""
+    """Place of some compressed frames of an episode."""
 
     path: Path
     offset: int
@@ -32,7 +32,7 @@ class Chunk(NamedTuple):
 
 
 class CompressedImages:
-    """Images that stay compressed in their files: of NumPy's arrays it has the length, the shape and slices of rows.
+    """Images that stay compressed in their files, with the length, the shape and slices of rows of a NumPy array.
 
     Reading raises `DataError` where a file is damaged.
     """

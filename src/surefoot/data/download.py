@@ -1,8 +1,8 @@
-"""One file over HTTP: resumed where it broke off, tried again with growing pauses, checked before it takes its name.
+"""Download of one file over HTTP, resumed where it broke off and checked before it gets its name.
 
-The bytes so far lie beside the target as `<name>.part`, with the server's name for that version of the file (its ETag,
-or when it was changed) in `<name>.part.version`: a resumed download asks for the rest of that version and starts anew
-where the file has changed. One process at a time downloads a file.
+Attempts are repeated with growing pauses. The bytes so far lie beside the target as `<name>.part`, and the server's
+name for that version of the file (its ETag, or its date) in `<name>.part.version`. A resumed download asks for the rest
+of that version and starts anew where the file has changed. One process at a time downloads a file.
 """
 
 import contextlib
@@ -27,21 +27,21 @@ from surefoot.files import remove, sync_directory, write_text
 from surefoot.locks import holding_file
 
 ATTEMPTS = 5
-"""Tries in a row that bring nothing, or too slowly, before giving up."""
+"""Consecutive attempts that bring nothing, or too slowly, before giving up."""
 MOST_ATTEMPTS = 100
-"""Tries in all of one call."""
+"""Attempts of one call."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds; each pause is twice the one before."""
+"""Seconds; each pause is twice the previous one."""
 LEAST_BYTES, WINDOW = 300_000, 60.0
-"""A connection that brings fewer bytes in so many seconds is given up."""
+"""Bytes and seconds: a connection that brings fewer bytes in that time is given up."""
 MOST_BYTES = 64 * 2**30
-"""Of a file whose size is not known beforehand."""
+"""Largest size in bytes of a file whose size is not known."""
 BLOCK, HASHED_BYTES = 2**20, 4 * 2**20
-"""Most bytes read at a time, of a connection and of a file that is hashed."""
+"""Bytes read at a time, of a connection and of a file that is hashed."""
 SYNCED_BYTES = 2**26
-"""Bytes after which is waited until they lie on the disk, and room for as many more is asked for."""
+"""Bytes after which the download waits until they are on the disk, and checks the room for as many more."""
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
-"""HTTP's answers that may be others in a moment."""
+"""HTTP's answers that may differ in a moment."""
 OnBytes = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
 Sleep = Callable[[float], None]
@@ -76,15 +76,26 @@ def fetch(
     check: Callable[[Path], None] | None = None,
     sleep: Sleep = time.sleep,
 ) -> Known:
-    """Download `url` to `path`, which appears only when whole; its folder must be there.
+    """Download a file, which appears only when it is complete.
 
-    `size` and `sha256` are what it must be, where known; without a size the server's word is taken, and up to
-    `MOST_BYTES` where it says nothing. `check` looks at the whole file before that and raises `DataError` for a bad
-    one. A server that breaks off is asked for the rest, one that brings less than `LEAST_BYTES` in `WINDOW` seconds,
-    or nothing, `ATTEMPTS` times in a row, any at most `MOST_ATTEMPTS` times.
+    A server that breaks off is asked for the rest. A server that brings less than `LEAST_BYTES` in `WINDOW` seconds, or
+    nothing, is asked `ATTEMPTS` times in a row, any at most `MOST_ATTEMPTS` times.
 
-    Raises `DataError`, one sentence, where it cannot be had (what came so far is kept and the next call goes on with
-    it) or its bytes are not the expected ones (they are removed).
+    Args:
+        url: Address.
+        path: File to write, whose folder exists.
+        size: Expected size in bytes; None: the server's, or up to `MOST_BYTES`.
+        sha256: Expected hash; None: any.
+        on_bytes: Called with (bytes done, bytes in all).
+        check: Called with the complete file under another name; raises `DataError` for a bad one.
+        sleep: Waits between attempts, in seconds.
+
+    Returns:
+        Size and hash.
+
+    Raises:
+        DataError: The file cannot be had (the bytes so far are kept, and the next call goes on), or its bytes are not
+            the expected ones (they are removed).
     """
     try:
         check_address(url)
@@ -302,7 +313,15 @@ def _size(path: Path) -> int:
 
 
 def sha256_of(path: Path, on_bytes: OnBytes | None = None) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file.
+
+    Args:
+        path: File.
+        on_bytes: Called with (bytes done, bytes in all).
+
+    Returns:
+        Hash in hexadecimal.
+    """
     digest, done, size = hashlib.sha256(), 0, path.stat().st_size
     with path.open("rb") as file:
         while block := file.read(HASHED_BYTES):

@@ -1,8 +1,8 @@
-"""Read an HDF5 attribute of variable length without being led in circles by a damaged file.
+"""Reading of HDF5 attributes of variable length that a damaged file cannot turn into an endless loop.
 
-Such text lies in a "global heap" of the file. libhdf5 (2.0.0) walks through its entries for ever where one says that it
-takes no bytes, and makes room for whatever length it declares. So the file is opened once more through a reader that
-looks at each heap before libhdf5 does.
+Such text lies in a "global heap" of the file. libhdf5 (2.0.0) walks through its entries for ever where an entry says
+that it takes no bytes, and allocates whatever length it declares. So the file is opened once more through a reader that
+examines each heap before libhdf5 does.
 """
 
 import io
@@ -12,15 +12,25 @@ from typing import Any
 import h5py
 
 _SIGNATURE = b"GCOL\x01\x00\x00\x00"
-"""The first bytes of a heap."""
+"""First bytes of a heap."""
 _HEAD = 16
-"""Bytes of a heap's own head, and of each entry's; the entry's last are the length of what follows."""
+"""Bytes of the head of a heap and of each entry; an entry's last are the length of its contents."""
 
 
 def read_variable_text(path: Path, node: h5py.Group | h5py.Dataset, name: str, *, largest: int) -> Any:
-    """The attribute `name` of a group or array in the file at `path`, text of at most `largest` bytes.
+    """Read a text attribute of variable length.
 
-    Raises `OSError` where its heap is damaged or larger, and whatever h5py raises.
+    Args:
+        path: HDF5 file.
+        node: Group or array.
+        name: Name of the attribute.
+        largest: Largest size in bytes.
+
+    Returns:
+        The text as h5py gives it.
+
+    Raises:
+        OSError: The heap is damaged or larger.
     """
     _, length_bytes = node.file.id.get_create_plist().get_sizes()
     with _HeapReader(path, length_bytes, largest) as guarded, h5py.File(guarded, "r") as file:

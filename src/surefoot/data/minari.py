@@ -46,9 +46,9 @@ from surefoot.tasks import Task
 MAIN_FILE, METADATA_FILE = "main_data.hdf5", "metadata.json"
 _PLACES = "places"
 _COPIES = 2.0
-"""Of the data, in memory while the episodes are joined."""
+"""Copies of the data in memory while the episodes are joined."""
 MINARI_VERSION = "0.5.4"
-"""The version of the package whose layout is written."""
+"""Version of the package whose layout is written."""
 
 
 def load_minari(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | TravelCost | None = None) -> Dataset:
@@ -99,7 +99,7 @@ def is_minari(path: Path) -> bool:
 
 
 def read_minari_card(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The data card of the Minari dataset at `path`; empty where it has none, as others' have. Raises `DataError`."""
+    """Data card of a Minari dataset; empty where it has none, as others' datasets. Raises `DataError`."""
     card = _read_metadata(_data_folder(Path(path))).get(CARD)
     return card if isinstance(card, dict) else {}
 

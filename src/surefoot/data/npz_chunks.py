@@ -22,7 +22,7 @@ from surefoot.data.writing import replacing
 from surefoot.tasks import TASKS, Task
 
 _COPIES = 3
-"""Of the chunks, in memory while they are joined."""
+"""Copies of the chunks in memory while they are joined."""
 CHUNK = 1024
 """Frames of a chunk that we write."""
 NO_SUCCESSOR = "0" * 22
@@ -33,11 +33,20 @@ _KEYS = ("image", "action", "reward", "cost", "is_first", "is_terminal", "is_las
 
 
 def read_chunks(folder: Path, task: Task, *, terminal_is_truncated: bool = True) -> FrameData:
-    """The frames of all chunks in a folder, stream after stream, in the order of their names.
+    """Read the frames of all chunks in a folder, stream after stream, in the order of their names.
 
-    What comes before a stream's first episode is left out. Two cameras are stacked as six channels.
-    `terminal_is_truncated` counts for chunks of other programs. Raises `DataError` that names file, key, expected and
-    found.
+    Frames before a stream's first episode are left out. Two cameras are stacked as six channels.
+
+    Args:
+        folder: Folder of chunks.
+        task: Task of images.
+        terminal_is_truncated: Whether terminals in chunks of other programs are truncations.
+
+    Returns:
+        Frames of the episodes.
+
+    Raises:
+        DataError: The files do not hold such data; the sentence names file, key, expected and found.
     """
     if not folder.is_dir():
         refuse(folder, "", expected="a folder of chunks", found="none")
@@ -76,10 +85,20 @@ def read_chunks(folder: Path, task: Task, *, terminal_is_truncated: bool = True)
 
 
 def write_chunks(folder: Path, frames: FrameData, *, length: int = CHUNK) -> list[Path]:
-    """Write frames of images as chunks of one stream; the paths, in order. Each file appears whole or not at all.
+    """Write frames of images as chunks of one stream, each of which appears whole or not at all.
 
-    Six channels become two cameras. Raises `DataError` where a file cannot be written, and before any writing where
-    `read_chunks` would refuse the frames.
+    Six channels become two cameras.
+
+    Args:
+        folder: Folder to write to.
+        frames: Frames of the episodes.
+        length: Frames of a chunk.
+
+    Returns:
+        The files, in order.
+
+    Raises:
+        DataError: A file cannot be written, or `read_chunks` would refuse the frames; the latter before any writing.
     """
     check_frames(folder, frames, TASKS.get(frames.task))
     starts = range(0, len(frames.observations), length)
@@ -110,7 +129,7 @@ def write_chunks(folder: Path, frames: FrameData, *, length: int = CHUNK) -> lis
 
 
 def _streams(folder: Path) -> list[list[str]]:
-    """The chunks' names, those that follow each other together, each stream in its order."""
+    """Names of the chunks by stream, each stream in its order."""
     found = {}
     for path in sorted(folder.glob("[!.]*.npz")):
         match = _NAME.fullmatch(path.name)

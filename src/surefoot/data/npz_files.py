@@ -1,8 +1,8 @@
-"""Read NPZ files (zipped NumPy arrays) that anybody may have written: sizes first, no pickles, one sentence a fault.
+"""Reading of NPZ files (zipped NumPy arrays) from any source: sizes first, no pickles, one sentence a fault.
 
-`numpy.load` believes what a file says of itself: it inflates an array of any size and raises a dozen kinds of errors
-on a damaged one. Here sizes are compared with the file and the memory before an array is read. A member's own CRC-32,
-which every zip has, is checked when its last byte is read.
+`numpy.load` believes what a file says of itself: it inflates an array of any size and raises a dozen kinds of errors on
+a damaged one. Here sizes are compared with the file and the memory before an array is read. A member's own CRC-32,
+which every zip has, is checked as its last byte is read.
 """
 
 import math
@@ -25,29 +25,38 @@ KINDS = "biufU"
 _KIND_NAMES = {"b": "flags", "i": "integers", "u": "unsigned integers", "f": "floats", "U": "text"}
 MOST_MEMBERS = 1000
 LARGEST_DIRECTORY = 2**20
-"""Bytes of the list of members, which is read as a whole."""
+"""Largest size in bytes of the list of members, which is read as a whole."""
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _END = struct.Struct("<4s4H2LH")
 """The record at a zip's end: signature, four counts, the directory's bytes and place, the length of a comment."""
 
 
 class Field(NamedTuple):
-    """What an array of a file must be."""
+    """Type and shape that an array of a file must have."""
 
     kinds: str
-    """Of its dtype, NumPy's letters; or "uint8", for images."""
+    """NumPy's letters of dtypes; or "uint8", for images."""
     shape: tuple[int | str, ...]
-    """A length, or a name for one, which is then the same wherever it occurs, and at least 1 unless it ends in "?"."""
+    """A length, or a name for one, which is equal wherever it occurs, and at least 1 unless it ends in "?"."""
     optional: bool = False
+    """Whether the array may be missing."""
     finite: bool = False
     """Whether NaN and infinities are refused."""
 
 
 def read_npz(path: Path, *, only: Collection[str] | None = None, held: int = 0) -> dict[str, np.ndarray]:
-    """The arrays of the file at `path`, of these names where `only` says so.
+    """Read the arrays of an NPZ file.
 
-    `held`: bytes of other files that will be in memory beside them. Raises `DataError`, one sentence, for anything that
-    is not such a file.
+    Args:
+        path: NPZ file.
+        only: Names of the arrays to read; None: all.
+        held: Bytes of other files that will be in memory beside them.
+
+    Returns:
+        Arrays by name.
+
+    Raises:
+        DataError: The file is damaged, too large, or no such file.
     """
     expected = "a readable NPZ file without pickles"
     if not path.is_file():  # a pipe would keep us waiting for ever
@@ -64,7 +73,16 @@ def read_npz(path: Path, *, only: Collection[str] | None = None, held: int = 0) 
 
 
 def check_fields(path: Path, arrays: Mapping[str, np.ndarray], fields: Mapping[str, Field]) -> None:
-    """Refuse arrays that are not of the declared dtypes and shapes, or lack one. Raises `DataError`."""
+    """Check the dtypes and shapes of arrays.
+
+    Args:
+        path: File, for messages.
+        arrays: Arrays by name.
+        fields: Expected types and shapes by name.
+
+    Raises:
+        DataError: An array is missing or does not fit.
+    """
     lengths: dict[str, int] = {}
     for key, field in fields.items():
         if key not in arrays:
@@ -83,7 +101,7 @@ def check_fields(path: Path, arrays: Mapping[str, np.ndarray], fields: Mapping[s
 
 
 def _fits(lengths: dict[str, int], wanted: int | str, found: int) -> bool:
-    """Whether an axis is as long as declared; a name that is new stands for this length from now on."""
+    """Whether an axis is as long as declared; a new name stands for this length from now on."""
     if isinstance(wanted, int):
         return found == wanted
     if wanted not in lengths and found >= (0 if wanted.endswith("?") else 1):
@@ -156,7 +174,7 @@ def _check_header(path: Path, key: str, shape: Any, dtype: Any, size: int) -> No
 
 
 def _check_values(path: Path, key: str, values: np.ndarray) -> None:
-    """Refuse bytes that no flag and no letter has."""
+    """Check that bytes are flags or letters."""
     if values.dtype.kind == "b" and values.nbytes and values.view(np.uint8).max() > 1:
         refuse(path, key, expected="only 0 and 1", found=f"{values.view(np.uint8).max()}")
     if values.dtype.kind == "U" and values.nbytes:

@@ -1,5 +1,6 @@
-"""Find the task that a name means beside its data (data that were imported with a task file carry it on their card), or
-make one of a task file, of an environment or of a Minari dataset.
+"""Tasks of data, of task files, of environments and of Minari datasets.
+
+Data that were imported with a task file have it on their card.
 """
 
 import os
@@ -25,17 +26,36 @@ TASK_FILE = library.TASK_FILE
 
 
 def find_task(name: str, *, data: Path | None = None) -> Task:
-    """The task called `name`, as `get_task` finds it. What a task file leaves to the log, and a name that is not in the
-    table, is taken from the card of the data at `data`.
+    """Look up a task, by its data's card where the name or a task file leaves something open.
 
-    Raises `UnknownNameError`, or `ConfigError` where the data were imported with another task file.
+    Args:
+        name: Name of a task, as of `get_task`.
+        data: Data file; None: none.
+
+    Returns:
+        The task.
+
+    Raises:
+        UnknownNameError: There is no such task.
+        ConfigError: The data were imported with another task file.
     """
     file = find_task_file(name, data=data)
     return get_task(name) if file is None else task_of(file)
 
 
 def find_task_file(name: str, *, data: Path | None = None) -> TaskFile | None:
-    """The task file that a task's name means, filled in from the card of the data; None for a task of the table."""
+    """Task file that a task's name means, completed from the card of the data.
+
+    Args:
+        name: Name of a task, as of `get_task`.
+        data: Data file; None: none.
+
+    Returns:
+        The task file, or None for a task of the table.
+
+    Raises:
+        ConfigError: The data are a log, or were imported with another task file.
+    """
     kept = None if data is None or name in TASKS else kept_file(data)
     if not is_task_file(name):
         return kept if kept is not None and kept.task.name == name else None
@@ -56,7 +76,7 @@ def find_task_file(name: str, *, data: Path | None = None) -> TaskFile | None:
 
 
 def kept_file(data: Path) -> TaskFile | None:
-    """The task file on the card of data; None where there are none, or it has none."""
+    """Task file on the card of data; None where there are no data, or no card with one."""
     try:
         card: dict[str, Any] = library.card_of(data) if data.exists() else {}
     except SurefootError:  # what is wrong with the data is said where they are read
@@ -70,7 +90,7 @@ def kept_file(data: Path) -> TaskFile | None:
 
 
 def task_from_file(path: str | os.PathLike[str]) -> Task:
-    """As `Task.from_file`."""
+    """Task of a task file, for `Task.from_file`."""
     return unfinished_task_of(read_task_file(path, taken=list(TASKS)))
 
 
@@ -78,7 +98,20 @@ def task_from_env(
     make_env: str | Callable[[], Any], *, constraints: Sequence[str | Mapping[str, Any]], horizon: int | None,
     name: str | None,
 ) -> Task:  # fmt: skip
-    """As `Task.from_env`."""
+    """Task of a Gymnasium environment, for `Task.from_env`.
+
+    Args:
+        make_env: Environment id, or a function that makes the environment.
+        constraints: Expressions or tables of what must hold.
+        horizon: Longest episode in steps; None: the environment's own limit.
+        name: Name of the task; None: the environment's.
+
+    Returns:
+        The task.
+
+    Raises:
+        ConfigError: The spaces are no numbers, or nothing says how long an episode is.
+    """
     import gymnasium  # takes a while, which other tasks are spared
 
     try:
@@ -113,7 +146,20 @@ def task_from_env(
 def task_from_minari(
     path: str | os.PathLike[str], *, constraints: Sequence[str | Mapping[str, Any]], name: str | None
 ) -> Task:
-    """As `Task.from_minari`."""
+    """Task of a Minari dataset, for `Task.from_minari`.
+
+    Args:
+        path: Folder of the dataset.
+        constraints: Expressions or tables of what must hold.
+        name: Name of the task; None: the folder's.
+
+    Returns:
+        The task.
+
+    Raises:
+        DataError: There is no such dataset.
+        ConfigError: Neither costs nor constraints say what must hold.
+    """
     folder = Path(path)
     log = open_minari(str(folder), folder)
     values = tomllib.loads(infer_task_file(log, name=_task_name(name or folder.name), paths=[str(folder.resolve())]))
@@ -131,7 +177,7 @@ def _task_of_values(values: Mapping[str, Any], *, place: str) -> Task:
 
 
 def _constraints(given: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Tables of a task file, of expressions or tables."""
+    """Constraint tables of a task file from expressions or tables."""
     return [
         {"name": f"constraint_{number}", "expression": one} if isinstance(one, str) else dict(one)
         for number, one in enumerate(given, start=1)
@@ -139,11 +185,11 @@ def _constraints(given: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any
 
 
 def _import_path(function: Callable[[], Any]) -> str | None:
-    """Where another process finds a function; None where it does not."""
+    """Import path by which another process finds a function; None where it does not."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
     return f"{module}:{name}" if module and module != "__main__" and name.isidentifier() else None
 
 
 def _task_name(name: str) -> str:
-    """A name as tasks have it."""
+    """Name with the letters that names of tasks may have."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-") or "environment"

@@ -1,7 +1,7 @@
 """Files of frames: HDF5, one array a key, images as uint8 in one piece, so that they can be mapped into memory.
 
 Keys: observations [N, height, width, channels]; actions [N, act]; rewards, costs, is_first, terminals, timeouts [N].
-What a frame is: `data.frames`. The card says "layout": "frames".
+`data.frames` defines a frame. The card says "layout": "frames".
 """
 
 import json
@@ -37,14 +37,20 @@ _SAME = ("observations", "actions", "rewards", "costs", "is_first")
 KEYS = {name: name for name in _SAME} | {"terminated": "terminals", "truncated": "timeouts"}
 """Field of `FrameData` -> key of the file."""
 IMAGE_ROWS = 2048
-"""Images worked on at a time."""
+"""Images processed at a time."""
 _FLAGS = ("is_first", "terminated", "truncated")
 
 
 def save(path: str | os.PathLike[str], frames: FrameData, *, card: dict[str, Any] | None = None) -> None:
-    """Write `frames` to `path` with its card; the file appears whole or not at all.
+    """Write frames with their card to a file, which appears whole or not at all.
 
-    Raises `DataError` where it cannot be written, or where `load` would refuse the frames.
+    Args:
+        path: HDF5 file to write.
+        frames: Frames of whole episodes.
+        card: Data card, JSON values; None: the task alone.
+
+    Raises:
+        DataError: The file cannot be written, or `load` would refuse the frames.
     """
     path = Path(path)
     check_frames(path, frames, TASKS.get(frames.task))
@@ -59,9 +65,18 @@ def save(path: str | os.PathLike[str], frames: FrameData, *, card: dict[str, Any
 
 
 def load(path: str | os.PathLike[str], task: Task, *, mapped: bool = False) -> FrameData:
-    """The frames of `task` in the file at `path`; `mapped` images stay in the file and are read where they are used.
+    """Read the frames of a task.
 
-    Raises `DataError`, one sentence that names file, key, expected and found, for anything that is not such data.
+    Args:
+        path: HDF5 file.
+        task: Task of images.
+        mapped: Whether images stay in the file and are read where they are used.
+
+    Returns:
+        Frames of whole episodes.
+
+    Raises:
+        DataError: The file does not hold such data; the sentence names file, key, expected and found.
     """
     path = Path(path)
     with reading(path) as file:
@@ -84,9 +99,19 @@ def load(path: str | os.PathLike[str], task: Task, *, mapped: bool = False) -> F
 def read_numbers(
     path: Path, file: h5py.File, task: Task, allowance: Allowance
 ) -> tuple[dict[str, np.ndarray], h5py.Dataset]:
-    """Every array but the images, and these as they lie in the file: shape and storage were checked.
+    """Read every array but the images.
 
-    Raises `DataError`.
+    Args:
+        path: File, for messages.
+        file: Open file.
+        task: Task of images.
+        allowance: Memory that the file's arrays may take.
+
+    Returns:
+        (arrays by field of `FrameData`, images in the file, shape and storage checked).
+
+    Raises:
+        DataError: The file does not hold such data.
     """
     nodes = {name: _node(path, file, key) for name, key in KEYS.items()}
     _check_shapes(path, nodes, task)

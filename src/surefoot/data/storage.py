@@ -1,8 +1,8 @@
-"""Open HDF5 arrays only where their values lie in the file itself, complete, and fit into memory.
+"""Opening of HDF5 arrays whose values lie in the file itself, complete, and fit into memory.
 
-HDF5 invents values: of a virtual dataset whose source is missing, of chunks that were never written, of a contiguous
+HDF5 invents values: of a virtual dataset whose source is missing, of chunks that were never written; of a contiguous
 array without storage it returns a fill value. External storage and external links read other files. Every reader of
-HDF5 therefore opens its arrays here, and learns what is wrong before the first value is read.
+HDF5 therefore opens its arrays here, and learns of faults before the first value is read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,29 +22,29 @@ from surefoot.data.heaps import read_variable_text
 from surefoot.data.writing import blaming
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-"""The first bytes of an HDF5 file."""
+"""First bytes of an HDF5 file."""
 NUMBER_KINDS = "biuf"
 """NumPy's kinds of dtype that hold real numbers."""
 BLOCK_BYTES = 4 * 2**20
 """Bytes read at a time."""
 LARGEST_TEXT = 4 * 2**20
-"""Bytes of an attribute that holds text, as the data card."""
+"""Largest size in bytes of an attribute that holds text, such as the data card."""
 MOST_NAMES = 1_000_000
-"""Keys of a group."""
+"""Largest number of keys of a group."""
 _MOST_LINKS = 16
-"""Soft links that are followed for one key."""
+"""Largest number of soft links that are followed for one key."""
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[h5py.File]:
-    """The HDF5 file at `path`, open for reading. Raises `DataError` where there is none."""
+    """Context with an HDF5 file open for reading. Raises `DataError` where there is none."""
     _check_is_hdf5(path)
     with blaming(path, "", "a readable HDF5 file"), h5py.File(path, "r") as file:
         yield file
 
 
 def names(path: Path, group: h5py.Group) -> list[str]:
-    """The names in a group, none of which is opened."""
+    """Names in a group, none of which is opened. Raises `DataError`."""
     with blaming(path, "", "a readable list of keys"):
         count = len(group)
         if count <= MOST_NAMES:
@@ -62,10 +62,19 @@ def has_key(path: Path, group: h5py.Group, key: str) -> bool:
 def find(
     path: Path, group: h5py.Group, key: str, *, named: str | None = None
 ) -> h5py.Group | h5py.Dataset | h5py.Datatype | None:
-    """What lies under `key` (names joined by "/") in this file; None where there is nothing.
+    """Find the object under a key of this file. Soft links are followed within the file.
 
-    `named` is the key in sentences. Soft links are followed within the file. Raises `DataError` for links into other
-    files, which are not opened.
+    Args:
+        path: File, for messages.
+        group: Open file or group.
+        key: Names joined by "/".
+        named: Key in messages; None: `key`.
+
+    Returns:
+        The object; None where there is nothing.
+
+    Raises:
+        DataError: The key is a link into another file, which is not opened.
     """
     here: Any = group
     parts, links = key.split("/"), 0
@@ -94,7 +103,7 @@ def find(
 
 
 def open_array(path: Path, group: h5py.Group, key: str) -> h5py.Dataset:
-    """The array of real numbers under `key`, all of whose values lie in the file. Raises `DataError`."""
+    """Array of real numbers under `key`, all of whose values lie in the file. Raises `DataError`."""
     node = find(path, group, key)
     if node is None and not has_key(path, group, key):
         refuse_missing(path, key, names(path, group))
@@ -108,14 +117,14 @@ def refuse_missing(path: Path, key: str, present: Sequence[str], *, expected: st
 
 
 def check_array(path: Path, key: str, node: object) -> h5py.Dataset:
-    """`node` if it is an array of real numbers; its storage is left to `check_storage`. Raises `DataError`."""
+    """Check that an object is an array; its storage is left to `check_storage`. Raises `DataError`."""
     if not isinstance(node, h5py.Dataset):
         refuse(path, key, expected="an array", found="a broken link" if node is None else f"a {_kind(node)}")
     return node
 
 
 def check_numbers(path: Path, key: str, node: h5py.Dataset) -> None:
-    """Refuse an array whose values are not real numbers. Raises `DataError`."""
+    """Check that an array's values are real numbers. Raises `DataError`."""
     with blaming(path, key, "values of a type that NumPy has"):
         dtype = node.dtype
     if dtype.kind not in NUMBER_KINDS:
@@ -124,10 +133,7 @@ def check_numbers(path: Path, key: str, node: h5py.Dataset) -> None:
 
 
 def check_storage(path: Path, key: str, node: h5py.Dataset, *, file_bytes: int | None = None) -> None:
-    """Refuse an array some of whose values do not lie in this file, of `file_bytes` if that is known.
-
-    Raises `DataError`.
-    """
+    """Check that all values of an array lie in this file, of `file_bytes` if that is known. Raises `DataError`."""
     expected = "values in the file itself"
     with blaming(path, key, "a readable array"):
         settings = node.id.get_create_plist()
@@ -150,7 +156,7 @@ def check_storage(path: Path, key: str, node: h5py.Dataset, *, file_bytes: int |
 
 
 def read_blocks(path: Path, key: str, node: h5py.Dataset) -> Iterator[tuple[int, np.ndarray]]:
-    """First row and values of one block of rows after the other; chunks are never cut. Raises `DataError`."""
+    """First row and values of consecutive blocks of rows; chunks are never cut. Raises `DataError`."""
     chunks, length = node.chunks, len(node)
     stripe = stripe_bytes(node, node.id.get_type().get_size())
     rows = (chunks[0] if chunks else 1) * max(1, BLOCK_BYTES // max(stripe, 1))
@@ -180,17 +186,28 @@ def _after_last(blocks: Iterator[Any], values: np.ndarray) -> np.ndarray:
 
 
 class Convert(Protocol):
-    """Check values of some rows and turn them into what is kept of them."""
+    """Function that checks values of some rows and converts them to what is kept."""
 
     def __call__(self, path: Path, key: str, values: np.ndarray, *, first_row: int) -> np.ndarray:
-        """Raises `DataError` that names the row."""
+        """Convert rows. Raises `DataError` that names the row."""
         ...
 
 
 def read_array(path: Path, key: str, node: h5py.Dataset, convert: Convert, *, columns: int | None) -> np.ndarray:
-    """An array in memory, checked and converted block by block, its checksum verified where it has one.
+    """Read an array into memory, checked and converted block by block, its checksum verified where it has one.
 
-    `columns` of its rows are kept; None: it holds one number a row, and becomes flat. Raises `DataError`.
+    Args:
+        path: File, for messages.
+        key: Key of the array, for messages.
+        node: Array in the file.
+        convert: Checks and converts rows.
+        columns: Columns that are kept; None: one number a row, and the result is flat.
+
+    Returns:
+        Array [N, columns] or [N].
+
+    Raises:
+        DataError: Values are damaged or refused by `convert`.
     """
     kept: np.ndarray | None = None
     blocks = verified_blocks(path, key, node)
@@ -212,10 +229,7 @@ def read_array(path: Path, key: str, node: h5py.Dataset, convert: Convert, *, co
 def verified_blocks(
     path: Path, key: str, node: h5py.Dataset, blocks: Blocks | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The blocks of an array (read from the file, or those given), its checksum verified at their end.
-
-    Raises `DataError`.
-    """
+    """Blocks of an array, read or given, its checksum verified at their end. Raises `DataError`."""
     written = read_checksum(path, key, node)
     blocks = read_blocks(path, key, node) if blocks is None else blocks
     # Within its group: Minari's episodes have groups of their own.
@@ -224,7 +238,7 @@ def verified_blocks(
 
 
 def read_checksum(path: Path, key: str, node: h5py.Dataset) -> str | None:
-    """The checksum that an array was written with; None where it has none. Raises `DataError`."""
+    """Checksum that an array was written with; None where it has none. Raises `DataError`."""
     written = read_text(path, node, CHECKSUM, key=key)
     if written is not None and not isinstance(written, str):
         refuse(path, key, expected=f"text in its attribute {CHECKSUM}", found=type(written).__name__)
@@ -232,9 +246,9 @@ def read_checksum(path: Path, key: str, node: h5py.Dataset) -> str | None:
 
 
 def check_keys(path: Path, file: h5py.File) -> None:
-    """Refuse a file that lacks an array which it was written with. Raises `DataError`.
+    """Check that a file has all arrays that it was written with. Raises `DataError`.
 
-    Rewards may be taken out: imitation learns without them, and what needs them says so.
+    Rewards may be taken out: imitation needs none, and what needs them says so.
     """
     for key in read_keys(path, read_text(path, file, ARRAYS)):
         if key != "rewards" and not has_key(path, file, key):
@@ -242,9 +256,9 @@ def check_keys(path: Path, file: h5py.File) -> None:
 
 
 def read_text(path: Path, node: h5py.Group | h5py.Dataset, name: str, *, key: str = "") -> Any:
-    """The attribute `name`, a single value of at most `LARGEST_TEXT` bytes; None where there is none.
+    """Attribute with a single value of at most `LARGEST_TEXT` bytes; None where there is none.
 
-    `key` is the array's that it belongs to, empty for the file's. Raises `DataError`.
+    `key` is that of the array with the attribute, empty for the file. Raises `DataError`.
     """
     expected, place = "one string that holds a JSON object", f"{key}: {name}" if key else name
     if key:

@@ -13,9 +13,9 @@ from typing import Any
 SCHEMES = ("http", "https")
 MOST_REDIRECTS = 5
 TIMEOUT = 30.0
-"""Seconds without a byte."""
+"""Seconds without a byte after which a connection ends."""
 ANSWER_SECONDS = 60.0
-"""Seconds until the head of an answer must be there: a server that drips it never runs into `TIMEOUT`."""
+"""Seconds until the head of an answer must be there: a server that sends it slowly never runs into `TIMEOUT`."""
 
 
 class RefusedError(Exception):
@@ -23,7 +23,7 @@ class RefusedError(Exception):
 
 
 def check_address(url: str) -> None:
-    """Raise `RefusedError` where `url` is no address of http or https."""
+    """Check that an address is one of http or https. Raises `RefusedError`."""
     try:
         parts = urllib.parse.urlsplit(url)
         usable = parts.scheme in SCHEMES and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -35,10 +35,19 @@ def check_address(url: str) -> None:
 
 
 def open_url(url: str, headers: Mapping[str, str]) -> Any:
-    """The answer to a request, its content still to be read.
+    """Send a request.
 
-    Raises `RefusedError`, `urllib.error.HTTPError` for an answer that is no file, and `OSError` or
-    `http.client.HTTPException` where none came.
+    Args:
+        url: Address.
+        headers: Headers of the request.
+
+    Returns:
+        The answer, its content not read yet.
+
+    Raises:
+        RefusedError: The address or a redirect is not followed.
+        urllib.error.HTTPError: The answer is no file.
+        OSError: No answer came (or `http.client.HTTPException`).
     """
     check_address(url)
     opener = urllib.request.OpenerDirector()

@@ -1,7 +1,7 @@
-"""Expressions over the columns of a log, as "abs(level - 0.5) - 0.3": a small grammar of its own, never run as Python.
+"""Expressions over the columns of a log, such as "abs(level - 0.5) - 0.3", which are never run as Python.
 
-The text is parsed into a syntax tree, of which only what is listed here is let through: numbers, columns, arithmetic,
-comparisons, `and`, `or`, `not`, and the functions of `FUNCTIONS`. The tree is then computed on whole columns at once.
+The text is parsed into a syntax tree, in which only these are allowed: numbers, columns, arithmetic, comparisons,
+`and`, `or`, `not`, and the functions of `FUNCTIONS`. The tree is evaluated on whole columns at once.
 
 Columns are written by their names, with dots and numbers in brackets where they have some (`observation.state[0]`); a
 name with other characters is written column("valve position"). prev(x) is x in the row before, and x itself in the
@@ -59,15 +59,20 @@ class Expression:
     """A parsed expression."""
 
     text: str
-    """As the user wrote it."""
+    """Text that the user wrote."""
     tree: ast.expr
     columns: tuple[str, ...]
-    """The columns that it reads, in the order in which they first stand there."""
+    """Columns that it reads, in the order of their first use."""
 
     def evaluate(self, columns: Mapping[str, np.ndarray], starts: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """The value in each of n rows, float64; `starts` marks the rows that begin an episode.
+        """Value in each of n rows; NaN where it cannot be computed, such as the root of a negative number.
 
-        What cannot be computed in a row (a root of a negative number) is NaN there.
+        Args:
+            columns: Columns [n] by name.
+            starts: Whether an episode begins with each row [n].
+
+        Returns:
+            float64 values [n].
         """
         with np.errstate(all="ignore"):
             value = _value(self.tree, columns, starts)

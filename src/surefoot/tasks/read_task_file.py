@@ -1,4 +1,4 @@
-"""Read and check a task file. Every fault is one sentence with file, line, key, expected and found."""
+"""Reading and checking of task files. Every fault is one sentence with file, line, key, expected and found."""
 
 import difflib
 import functools
@@ -18,18 +18,18 @@ from surefoot.tasks.toml_lines import line_of, read_toml
 from surefoot.tasks.units import Unit, parse_unit
 
 LONGEST, SMALLEST, LARGEST = 2**31 - 1, 2.0**-126, float.fromhex("0x1.fffffep127")
-"""Of horizons in steps; of numbers in 32 bits."""
+"""Largest horizon in steps; smallest and largest number in 32 bits."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _EXPECTED = {
     "reference_returns": '"from data" or [low, high]',
     "scale": '"from data" or a number above 0',
 }
-"""What a key that may be of several types takes."""
+"""Values of a key that may have several types, for messages."""
 _TYPES = {"string": "text in quotes", "tuple": "a list", "list": "a list", "dict": "a table", "bool": "true or false"}
 
 
 class TaskFileReader:
-    """A task file's text, and how a fault in it is said."""
+    """Text of a task file, and the wording of faults in it."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path, self.text = path, text
@@ -42,9 +42,17 @@ class TaskFileReader:
 
 
 def read_task_file(path: str | os.PathLike[str], *, taken: Sequence[str] = ()) -> TaskFile:
-    """The task file at `path`, checked as far as that goes without a log. `taken`: names of other tasks.
+    """Read a task file, checked as far as possible without a log.
 
-    Raises `ConfigError`, one sentence.
+    Args:
+        path: TOML file.
+        taken: Names of other tasks.
+
+    Returns:
+        The task file.
+
+    Raises:
+        ConfigError: It cannot be used; one sentence.
     """
     return open_task_file(path, taken=taken)[0]
 
@@ -60,7 +68,7 @@ def open_task_file(path: str | os.PathLike[str], *, taken: Sequence[str] = ()) -
 
 
 def parse_task_file(values: Mapping[str, Any], reader: TaskFileReader) -> TaskFile:
-    """The tables of a task file from what TOML or JSON holds."""
+    """Tables of a task file from TOML or JSON values. Raises `ConfigError`."""
     from pydantic import ValidationError  # takes a tenth of a second, which `import surefoot` is spared
 
     _check_values(values, (), reader)
@@ -72,7 +80,7 @@ def parse_task_file(values: Mapping[str, Any], reader: TaskFileReader) -> TaskFi
 
 
 def task_schema() -> dict[str, Any]:
-    """The JSON schema of a task file."""
+    """JSON schema of a task file."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **_adapter().json_schema(mode="validation"),
@@ -179,7 +187,7 @@ def _dotted(key: Sequence[str | int]) -> str:
 
 
 def check_task_file(found: TaskFile, reader: TaskFileReader, taken: Sequence[str]) -> None:
-    """Check a task file without a log. `taken`: names of other tasks."""
+    """Check a task file without a log. `taken`: names of other tasks. Raises `ConfigError`."""
     if _NAME.fullmatch(found.task.name) is None:
         sentence = f"expected letters, digits, dots, dashes and underscores, found {found.task.name!r:.60}"
         reader.refuse(("task", "name"), sentence)
@@ -323,5 +331,5 @@ def _check_episodes(found: TaskFile, reader: TaskFileReader) -> None:
 
 
 def source_of(section: RewardTable | ConstraintTable) -> Expression:
-    """The expression of a reward or a constraint; a column is the expression of its name alone."""
+    """Expression of a reward or a constraint; a column is the expression of its name alone."""
     return parse_expression(section.expression or f"column({section.column!r})")

@@ -65,7 +65,15 @@ def _names(space: Any, name: str, *, top: bool) -> Iterator[str]:
 
 
 def flat_values(space: Any, value: Any) -> Float[np.ndarray, " n"]:
-    """The numbers of a value of a space, in the order of their names, float64."""
+    """Numbers of a value of a space, in the order of their names.
+
+    Args:
+        space: Gymnasium space.
+        value: Value of the space.
+
+    Returns:
+        float64 numbers [n].
+    """
     from gymnasium import spaces
 
     if isinstance(space, spaces.Dict):

@@ -1,4 +1,4 @@
-"""TOML files as values and text, and the line in which a key stands: tomllib keeps none, and messages name it."""
+"""TOML files as values and text, and the line of a key for messages, which tomllib does not keep."""
 
 import os
 import re
@@ -17,7 +17,18 @@ _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
 
 def read_toml(path: str | os.PathLike[str], *, what: str) -> tuple[dict[str, Any], str]:
-    """The values of a TOML file and its text. Raises `ConfigError`, one sentence; `what` the file should hold."""
+    """Read a TOML file.
+
+    Args:
+        path: TOML file.
+        what: Expected contents, for messages.
+
+    Returns:
+        (values, text).
+
+    Raises:
+        ConfigError: The file cannot be read or is no TOML.
+    """
     content = read_content(path, what=what, most=MOST_BYTES)
     try:
         text = content.decode().removeprefix("\ufeff")  # editors on Windows put a mark before the text
@@ -39,7 +50,15 @@ def _fault(error: tomllib.TOMLDecodeError) -> str:
 
 
 def line_of(text: str, path: Path) -> int | None:
-    """The line, from 1, of the key at `path` (`("constraint", 0, "unit")`) or of the nearest table around it."""
+    """Line of a key, or of the nearest table around it.
+
+    Args:
+        text: Text of the file.
+        path: Path of the key, such as ("constraint", 0, "unit").
+
+    Returns:
+        Line from 1, or None where there is none.
+    """
     lines = key_lines(text)
     return next((lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines), None)
 

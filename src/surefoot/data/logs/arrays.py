@@ -1,6 +1,7 @@
-"""Logs as arrays: in memory (data frames, dictionaries), in NPZ files, in HDF5 files as DSRL's and D4RL's, Minari's.
+"""Logs as arrays: in memory (data frames, dictionaries), in NPZ files, in HDF5 files of several kinds.
 
-An array of one number a row is a column; one of k is k columns, name[0] to name[k - 1]. Others are left out.
+An array of one number a row is a column; an array of k numbers is k columns, name[0] to name[k - 1]. Others are left
+out.
 """
 
 from collections import Counter
@@ -28,13 +29,21 @@ from surefoot.data.npz_files import read_npz
 from surefoot.data.storage import NUMBER_KINDS, check_storage, find, names, reading
 
 EPISODE = "episode"
-"""The column of Minari's that numbers its episodes."""
+"""Column of Minari's logs that numbers the episodes."""
 
 
 def frame_log(frame: Any, *, name: str = "frame") -> Log:
-    """A data frame of pandas or polars, a table of pyarrow, or a mapping from names to arrays, as a log.
+    """Log in a table in memory.
 
-    Raises `DataError` where columns differ in length or are none.
+    Args:
+        frame: Data frame of pandas or polars, table of pyarrow, or mapping from names to arrays.
+        name: Name of the log, for messages.
+
+    Returns:
+        The log.
+
+    Raises:
+        DataError: Columns differ in length, or the value is no table.
     """
     keys = frame if isinstance(frame, Mapping) else getattr(frame, "column_names", getattr(frame, "columns", None))
     if keys is None:
@@ -51,7 +60,21 @@ def _array(name: str, key: str, values: Any) -> np.ndarray:
 
 
 def array_log(arrays: Mapping[str, np.ndarray], path: Path, *, name: str) -> Log:
-    """Arrays as a log; those of another number of rows, of images or of objects that are no text are left out."""
+    """Log of arrays.
+
+    Arrays of another number of rows, of images or of objects that are no text are left out.
+
+    Args:
+        arrays: Arrays by name.
+        path: File, for messages.
+        name: Name of the log, for messages.
+
+    Returns:
+        The log.
+
+    Raises:
+        DataError: No array can be used.
+    """
     usable = {key: one for key, one in arrays.items() if one.ndim in (1, 2) and one.dtype.kind in "biufUOM"}
     if not usable:
         refuse(path, "", expected="arrays of numbers, one row a step", found="none")
@@ -73,12 +96,34 @@ def _why_left_out(shape: tuple[int, ...], dtype: np.dtype, rows: int) -> str:
 
 
 def open_npz(name: str, path: Path) -> Log:
-    """The log in an NPZ file. Raises `DataError`."""
+    """Open the log in an NPZ file.
+
+    Args:
+        name: Name of the log, for messages.
+        path: NPZ file.
+
+    Returns:
+        The log.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
     return array_log(read_npz(path), path, name=name)
 
 
 def open_hdf5(name: str, path: Path) -> Log:
-    """The log in an HDF5 file, of DSRL's keys, D4RL's or others, or of d3rlpy. Raises `DataError`."""
+    """Open the log in an HDF5 file, with keys of DSRL's, D4RL's or others, or of d3rlpy.
+
+    Args:
+        name: Name of the log, for messages.
+        path: HDF5 file.
+
+    Returns:
+        The log.
+
+    Raises:
+        DataError: The file cannot be read, or holds no array of numbers.
+    """
     with reading(path) as file:
         if is_d3rlpy(names(path, file)):
             return d3rlpy_log(name, path, file)
@@ -94,7 +139,18 @@ def open_hdf5(name: str, path: Path) -> Log:
 
 
 def open_minari(name: str, folder: Path) -> Log:
-    """The log in a Minari dataset's folder, its own or its `data`. Raises `DataError`."""
+    """Open the log in a Minari dataset.
+
+    Args:
+        name: Name of the log, for messages.
+        folder: Folder of the dataset, or its `data`.
+
+    Returns:
+        The log.
+
+    Raises:
+        DataError: The files cannot be read.
+    """
     path = (folder / "data" if (folder / "data").is_dir() else folder) / "main_data.hdf5"
     with reading(path) as file:
         episodes = _episodes(path, file)

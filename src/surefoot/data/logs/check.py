@@ -1,6 +1,4 @@
-"""What is suspicious in imported data beside what every dataset is looked at for: constraints against costs, rates,
-units that differ between episodes, columns that know the reward. A sentence each, with numbers.
-"""
+"""Remarks on imported data beyond those on every dataset: constraints, rates, units, leaks of the reward."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from surefoot.data.storage import find, has_key, read_array, reading
 from surefoot.tasks.task_file import TaskFile
 
 MOST_LAG = 5
-"""Steps by which constraint and costs are shifted against each other."""
+"""Largest number of steps by which constraint and costs are shifted against each other."""
 FEWEST = 5
 """Rows with a cost, and beginnings of one, from which on they are compared."""
 REVERSED_AUC = 0.3
@@ -25,9 +23,9 @@ REVERSED_AUC = 0.3
 MOSTLY_VIOLATING = 0.75
 """Share of rows above 0 from which on a signal without costs to compare it with looks reversed."""
 CONTRADICTING = 0.05
-"""Share of rows that contradict each other from which on it is said."""
+"""Share of rows that contradict each other from which on there is a remark."""
 LAGGING = 0.5
-"""Share of the beginnings of costs that agree with a shifted h from which on a lag is said."""
+"""Share of the beginnings of costs that agree with a shifted h from which on there is a remark."""
 _COMPARED_ROWS = 200_000
 _SCALE_FACTOR, _CALM_FACTOR, _SCALE_EPISODES = 30.0, 3.0, 3
 _RATE_SLACK = 1e-3
@@ -35,16 +33,28 @@ _RATE_SLACK = 1e-3
 
 @dataclass(frozen=True)
 class Checked:
-    """Data that were imported, as they are looked at."""
+    """Imported data with each of their constraints."""
 
     data: Dataset
     file: TaskFile
     constraints: Float[np.ndarray, "n c"]
-    """Each constraint by itself."""
+    """Value of each constraint."""
 
 
 def read_checked(path: Path, data: Dataset, file: TaskFile) -> Checked:
-    """Imported data with each of their constraints. Raises `DataError`."""
+    """Imported data with each of their constraints.
+
+    Args:
+        path: Data file.
+        data: Transitions of the file.
+        file: Task file.
+
+    Returns:
+        The data.
+
+    Raises:
+        DataError: The file lacks the constraints.
+    """
     with reading(path) as hdf5:
         if has_key(path, hdf5, SIGNALS_KEY):
             node = find(path, hdf5, SIGNALS_KEY)
@@ -56,12 +66,12 @@ def read_checked(path: Path, data: Dataset, file: TaskFile) -> Checked:
 
 
 def log_remarks(checked: Checked) -> list[str]:
-    """What is suspicious, a sentence each."""
+    """Remarks on imported data, a sentence each."""
     return [*_constraints(checked), *_rates(checked), *_scales(checked), *_leaks(checked)]
 
 
 def coverage_lines(checked: Checked) -> list[tuple[str, str]]:
-    """What the data cover, in numbers: episodes that are safe, states near a violation, use of the actions' range."""
+    """Names and numbers of the data's coverage: safe episodes, states near a violation, use of the actions' range."""
     data, lines = checked.data, []
     safe = data.violating_steps == 0
     lines.append(("episodes without a violation", f"{int(safe.sum()):,} of {len(safe):,}"))
@@ -96,7 +106,17 @@ def _constraints(checked: Checked) -> Iterator[str]:
 def compare(
     name: str, h: Float[np.ndarray, " n"], costly: Bool[np.ndarray, " n"] | None, starts: Bool[np.ndarray, " n"]
 ) -> Iterator[str]:
-    """What a signal and the logged costs say against each other: at most one sentence, the gravest."""
+    """Remark on a signal that contradicts the logged costs: at most one sentence, the gravest.
+
+    Args:
+        name: Name of the constraint.
+        h: Signal of each row [n].
+        costly: Whether each row has a cost [n]; None: no costs are logged.
+        starts: Whether an episode begins with each row [n].
+
+    Yields:
+        A sentence.
+    """
     violating = h > 0
     if costly is None or costly.sum() < FEWEST or (~costly).sum() < FEWEST:
         if violating.mean() > MOSTLY_VIOLATING:
@@ -132,7 +152,7 @@ def compare(
 
 
 def _chance(h: np.ndarray, costly: np.ndarray) -> float:
-    """The chance that h is larger in a row with a cost than in one without; ties count half."""
+    """Probability that h is larger in a row with a cost than in one without; ties count half."""
     step = max(1, len(h) // _COMPARED_ROWS)
     values, marks = h[::step], costly[::step]
     if marks.sum() < FEWEST:  # rare costs: all of them against a part of the rest
@@ -167,7 +187,7 @@ def _lag(violating: np.ndarray, costly: np.ndarray, starts: np.ndarray) -> tuple
 
 
 def _beginnings(flags: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Where a flag becomes true within an episode."""
+    """Whether a flag becomes true within an episode."""
     return flags & ~starts & ~np.append(False, flags[:-1])
 
 
@@ -175,7 +195,7 @@ def _beginnings(flags: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def _rates(checked: Checked) -> Iterator[str]:
-    """Actions that change faster than the task file says that they can."""
+    """Remarks on actions that change faster than the task file allows."""
     table, actions = checked.file.action, checked.data.actions
     if not table.rate_limit or len(actions) < 2:
         return
@@ -194,7 +214,7 @@ def _rates(checked: Checked) -> Iterator[str]:
 
 
 def _scales(checked: Checked) -> Iterator[str]:
-    """Columns whose numbers are many times larger in some episodes than in the others, with nothing in between."""
+    """Remarks on columns whose numbers are many times larger in some episodes than in others."""
     starts, lengths = checked.data.episode_starts, checked.data.lengths
     if len(starts) < 2 * _SCALE_EPISODES:
         return

@@ -1,4 +1,4 @@
-"""Which columns of a log a task file reads: names with * spelled out, and those that are not there refused."""
+"""Columns of a log that a task file reads: patterns with * are resolved, and missing columns refused."""
 
 import difflib
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ _SHOWN = 12
 
 @dataclass(frozen=True)
 class Columns:
-    """A task file whose columns are those of a log, and its parsed expressions."""
+    """A task file with a log's columns, and its parsed expressions."""
 
     file: TaskFile
-    """Without *."""
+    """Task file without patterns."""
     reward: Expression | None
     constraints: tuple[Expression, ...]
     next_columns: tuple[str, ...]
-    """The observation that follows, where the log has it; else none."""
+    """Columns of the next observation, where the log has them; else empty."""
 
     @property
     def episode_column(self) -> str:
-        """The column that tells episodes apart; empty where none does."""
+        """Column that tells episodes apart; empty where none does."""
         by = self.file.episodes.by
         return "" if by in (ENDS, FILES, GAPS) else by
 
@@ -36,7 +36,7 @@ class Columns:
 
     @property
     def step_columns(self) -> tuple[str, ...]:
-        """Those that a step without a row of its own does not have: they may be empty in an episode's last row."""
+        """Columns of actions and of what belongs to a step; they may be empty in an episode's last row."""
         found = list(self.file.action.columns)
         if self.reward is not None and self.file.reward is not None and self.file.reward.at == "step":
             found += self.reward.columns
@@ -48,7 +48,7 @@ class Columns:
 
     @property
     def state_columns(self) -> tuple[str, ...]:
-        """Those that every row must have."""
+        """Columns that every row must have."""
         found = list(self.file.observation.columns)
         if self.reward is not None and self.file.reward is not None and self.file.reward.at == "state":
             found += self.reward.columns
@@ -59,7 +59,7 @@ class Columns:
 
     @property
     def numeric(self) -> tuple[str, ...]:
-        """All columns of numbers that are read."""
+        """Columns of numbers."""
         flags = (self.file.episodes.terminated, self.file.episodes.truncated)
         return tuple(dict.fromkeys([*self.state_columns, *self.step_columns, *filter(None, flags)]))
 
@@ -70,7 +70,19 @@ class Columns:
 
 
 def resolve_columns(file: TaskFile, log: Log, reader: TaskFileReader) -> Columns:
-    """The task file with the log's columns. Raises `ConfigError` that names the line of the task file."""
+    """Task file with the columns of a log.
+
+    Args:
+        file: Task file.
+        log: Log.
+        reader: Reader of the task file, which names its lines in messages.
+
+    Returns:
+        The columns and parsed expressions.
+
+    Raises:
+        ConfigError: A column is missing, or numbers do not fit the columns.
+    """
     observations = _spelled(file.observation.columns, log, reader, ("observation", "columns"))
     actions = _spelled(file.action.columns, log, reader, ("action", "columns"))
     action, width = replace(file.action, columns=actions), len(actions)

@@ -1,4 +1,4 @@
-"""Logs in CSV files: a first line of column names, then one row a line; commas, semicolons or tabs in between."""
+"""Logs in CSV files: a first line of column names, then one row a line, separated by commas, semicolons or tabs."""
 
 import csv
 from collections.abc import Collection, Iterator, Sequence
@@ -15,7 +15,18 @@ _DELIMITERS = ",;\t|"
 
 
 def open_csv(name: str, paths: Sequence[Path]) -> Log:
-    """The log in these files. Raises `DataError` where their columns differ."""
+    """Open a log in CSV files.
+
+    Args:
+        name: Name of the log, for messages.
+        paths: Files, in order.
+
+    Returns:
+        The log.
+
+    Raises:
+        DataError: A file cannot be read, or columns differ.
+    """
     first = _header(paths[0])
     for path in paths[1:]:
         if (found := _header(path)) and sorted(found) != sorted(first):
@@ -24,7 +35,17 @@ def open_csv(name: str, paths: Sequence[Path]) -> Log:
 
 
 def refuse_other_columns(place: str, found: Sequence[str], first: Path, expected: Sequence[str]) -> None:
-    """Raise the `DataError` for a file whose columns are not those of the log's first."""
+    """Raise the `DataError` for a file whose columns differ from the log's first file.
+
+    Args:
+        place: File and row, for messages.
+        found: Columns of the file.
+        first: First file of the log.
+        expected: Columns of the first file.
+
+    Raises:
+        DataError: Always.
+    """
     lacking, more = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
     parts = [f"no {', '.join(map(repr, lacking[:6]))}"] if lacking else []
     parts += [f"{', '.join(map(repr, more[:6]))} besides"] if more else []

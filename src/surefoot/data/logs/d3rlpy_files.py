@@ -17,19 +17,28 @@ from surefoot.data.storage import NUMBER_KINDS, check_storage, find, reading
 
 EPISODE, TERMINATED = "episode", "terminated"
 _STEPS = "observations", "actions", "rewards"
-"""Arrays of one row a step, in the order of the log's columns."""
+"""Arrays with one row a step, in the order of the log's columns."""
 _COUNT, _MARKS = "num_episodes", ("columns", "num_episodes", "version")
 
 
 def is_d3rlpy(names: Collection[str]) -> bool:
-    """Whether an HDF5 file with these keys is such a dataset."""
+    """Whether an HDF5 file with these keys is a dataset of d3rlpy."""
     return set(_MARKS) <= set(names)
 
 
 def d3rlpy_log(name: str, path: Path, file: h5py.File) -> Log:
-    """The log in an open file: `observations[i]`, `actions[i]`, `rewards`, `terminated` and the number of the episode.
+    """Log in an open file: columns of observations, actions, rewards, `terminated` and the episode's number.
 
-    Raises `DataError` where the file holds no episode, or an episode lacks an array.
+    Args:
+        name: Name of the log, for messages.
+        path: File, for messages.
+        file: Open file.
+
+    Returns:
+        The log.
+
+    Raises:
+        DataError: The file holds no episode, or an episode lacks an array.
     """
     if not _count(path, file):
         refuse(path, _COUNT, expected="at least one episode", found="0")

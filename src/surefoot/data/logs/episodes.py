@@ -1,4 +1,4 @@
-"""Cut a log's rows into whole episodes, and refuse times that are out of order, doubled or irregular."""
+"""Division of a log's rows into whole episodes; times that are out of order, doubled or irregular are refused."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from surefoot.data.logs.table import MISSING, Batch, Log, number_of, refuse_at, 
 from surefoot.tasks.task_file import FILES, GAPS
 
 JITTER, GAP = 0.2, 1.5
-"""Share of a step by which times may be off, and steps from which on there is a gap."""
+"""Share of a step by which times may be off, and number of steps from which on there is a gap."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Rows:
 
     columns: dict[str, np.ndarray]
     starts: Bool[np.ndarray, " n"]
-    """Where an episode begins."""
+    """Whether an episode begins with the row."""
     files: Int[np.ndarray, " n"]
-    """Which of `paths` a row stands in."""
+    """Index in `paths` of the row's file."""
     numbers: Int[np.ndarray, " n"]
-    """Of the rows, as their file counts them."""
+    """Number of the row as its file counts it."""
     paths: tuple[Path, ...]
     counted: str
 
@@ -33,12 +33,12 @@ class Rows:
         return len(self.starts)
 
     def place(self, row: int) -> str:
-        """Where a row stands: "log.csv: line 12"."""
+        """Place of a row for messages: "log.csv: line 12"."""
         return f"{self.paths[self.files[row]]}: {self.counted} {self.numbers[row]}"
 
     @property
     def last(self) -> Bool[np.ndarray, " n"]:
-        """Where an episode has its last row."""
+        """Whether an episode ends with the row."""
         return np.append(self.starts[1:], True)
 
     def take(self, rows: "slice | np.ndarray") -> "Rows":
@@ -48,7 +48,18 @@ class Rows:
 
 
 def whole_episodes(log: Log, columns: Columns) -> Iterator[Rows]:
-    """The log as blocks of whole episodes. Raises `DataError` that names file, row, column, expected and found."""
+    """Blocks of whole episodes of a log.
+
+    Args:
+        log: Log.
+        columns: Columns to read.
+
+    Yields:
+        Rows of whole episodes.
+
+    Raises:
+        DataError: Rows cannot be divided into episodes; the sentence names file, row, column, expected and found.
+    """
     splitter = _Splitter(columns)
     pending: Rows | None = None
     for batch in log.batches(columns.read, texts=columns.texts):
@@ -68,7 +79,15 @@ def whole_episodes(log: Log, columns: Columns) -> Iterator[Rows]:
 
 
 def check_length(rows: Rows, columns: Columns) -> None:
-    """Refuse an episode that is longer than the horizon; one row more than steps is allowed."""
+    """Check that no episode is longer than the horizon; one row more than steps is allowed.
+
+    Args:
+        rows: Rows of whole episodes.
+        columns: Columns with the task's horizon.
+
+    Raises:
+        DataError: An episode is longer.
+    """
     starts = np.flatnonzero(rows.starts)
     lengths = np.diff(np.append(starts, len(rows)))
     horizon = columns.file.task.horizon

@@ -1,4 +1,4 @@
-"""Write a first task file from a log: roles of columns by their names, ranges and steps by their numbers."""
+"""A first task file from a log: roles of columns by their names, ranges and steps by their numbers."""
 
 import json
 import re
@@ -20,7 +20,7 @@ _ROLES: dict[str, str] = {
     "action": r"(actions?|act|u|ctrl|controls?|cmd|commands?|torque|valve|heater|throttle|steer(ing)?|brake)"
     r"(\[\d+\])?([_.]\w+)*",
 }
-"""Role -> the names that a column of it has, in small letters."""
+"""Role -> pattern of the names of its columns, in small letters."""
 _INDEX = r"(frame_index|index|task_index|step|row|Unnamed.*|)"
 _MOST_LINES = 40
 _UNITS = '# units = { COLUMN = "m/s" }'
@@ -28,7 +28,7 @@ _UNITS = '# units = { COLUMN = "m/s" }'
 
 @dataclass
 class Found:
-    """What one pass over a column found."""
+    """Range and gaps of a column."""
 
     low: float = np.inf
     high: float = -np.inf
@@ -38,18 +38,30 @@ class Found:
 
 @dataclass
 class LogFacts:
-    """What one pass over a log found."""
+    """Numbers of a log that one pass finds."""
 
     rows: int = 0
     columns: dict[str, Found] = field(default_factory=dict)
     longest: int = 0
     """Rows of the longest episode."""
     step: float = np.nan
-    """Median of the seconds between rows."""
+    """Median seconds between rows."""
 
 
 def infer_task_file(log: Log, *, name: str, paths: Sequence[str]) -> str:
-    """The text of a first task file for a log, with comments that say what was seen. Raises `DataError`."""
+    """Text of a first task file for a log, with comments on the data.
+
+    Args:
+        log: Log.
+        name: Name of the task.
+        paths: Files of the log, for the task file.
+
+    Returns:
+        Text in TOML.
+
+    Raises:
+        DataError: The log cannot be read.
+    """
     roles = {column: _role(column) for column in log.names}
     facts = _facts(log, roles)
     columns = {role: [one for one in log.names if roles[one] == role] for role in {*_ROLES, "observation"}}
@@ -77,8 +89,17 @@ def infer_task_file(log: Log, *, name: str, paths: Sequence[str]) -> str:
 
 
 def infer_from_spaces(spaces: FlatSpaces, *, make: str, limit: int | None, name: str) -> str:
-    """The text of a first task file for the environment that `make` names, by its spaces; `limit`: its longest
-    episode, where it says so."""
+    """Text of a first task file for an environment, by its spaces.
+
+    Args:
+        spaces: Names and bounds of observations and actions.
+        make: Gymnasium id, or "module:function".
+        limit: Longest episode in steps; None: not known.
+        name: Name of the task.
+
+    Returns:
+        Text in TOML.
+    """
     said = "its limit" if limit else "it has no limit: write the longest episode"
     return _document(
         f"from the spaces of {make}",

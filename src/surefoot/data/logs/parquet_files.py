@@ -1,6 +1,7 @@
 """Logs in Parquet files, LeRobot's among them; read batch by batch with pyarrow (the extra `surefoot[logs]`).
 
-A column of lists of one length, as LeRobot's `observation.state`, becomes one column for each place: name[0], name[1].
+A column of lists of one length, such as LeRobot's `observation.state`, becomes one column for each place: name[0],
+name[1].
 """
 
 import importlib
@@ -18,7 +19,19 @@ from surefoot.errors import ConfigError
 
 
 def open_parquet(name: str, paths: Sequence[Path]) -> Log:
-    """The log in these files. Raises `DataError` where their columns differ, `ConfigError` without pyarrow."""
+    """Open a log in Parquet files.
+
+    Args:
+        name: Name of the log, for messages.
+        paths: Files, in order.
+
+    Returns:
+        The log.
+
+    Raises:
+        DataError: A file cannot be read, or columns differ.
+        ConfigError: pyarrow is not installed.
+    """
     first = _columns(paths[0])
     for path in paths[1:]:
         if (found := _columns(path)) != first:
@@ -46,7 +59,7 @@ def _batches(
 
 
 def count_rows(paths: Sequence[Path]) -> int:
-    """Rows of these files by what each says at its end."""
+    """Number of rows of files, by the statement at the end of each."""
     counted = 0
     for path in paths:
         with blaming(path, "", "a readable Parquet file"), _parquet().ParquetFile(path) as file:

@@ -1,9 +1,9 @@
-"""Turn the rows of whole episodes into transitions: observations and those that follow, scaled actions, h and costs.
+"""Conversion of the rows of whole episodes to transitions: observations, scaled actions, h and costs.
 
-A row holds the observation before a step, the action that was taken, and what that brought. Where a row holds no next
-observation, that of the row below is it, so that an episode of T + 1 rows has T transitions: its last row is only where
-it ended. That row counts as a step of its own, into a state like its own, where something would be lost otherwise:
-where the episode terminated in it, or where it has a cost.
+A row holds the observation before a step, the action, and its results. Where a row holds no next observation, it is
+that of the row below, so that an episode of T + 1 rows has T transitions: its last row only marks the end. That row
+counts as a step of its own, into a state like its own, where something would be lost otherwise: where the episode
+terminated in it, or where it has a cost.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ from surefoot.data.logs.table import refuse_at
 
 
 class Steps(NamedTuple):
-    """Transitions of whole episodes in float64, before anything is divided by its scale."""
+    """Transitions of whole episodes in float64, before division by scales."""
 
     observations: Float[np.ndarray, "n obs"]
     actions: Float[np.ndarray, "n act"]
@@ -28,9 +28,10 @@ class Steps(NamedTuple):
     terminated: Bool[np.ndarray, " n"]
     truncated: Bool[np.ndarray, " n"]
     constraints: Float[np.ndarray, "n c"]
-    """Each constraint of the state that a step enters, or of the step: signals with > 0 for a violation, costs."""
+    """Value of each constraint in the state that a step enters, or of the step: signals with > 0 for a violation,
+    costs."""
     dropped: int
-    """Episodes that were left out for missing numbers."""
+    """Episodes left out because numbers are missing."""
     single: int
     """Episodes of one row, which hold no step."""
     repeated: int
@@ -38,7 +39,18 @@ class Steps(NamedTuple):
 
 
 def steps_of(rows: Rows, columns: Columns) -> Steps:
-    """The transitions of whole episodes. Raises `DataError` that names file, row, column, expected and found."""
+    """Transitions of whole episodes.
+
+    Args:
+        rows: Rows of whole episodes.
+        columns: Columns and expressions of the task file.
+
+    Returns:
+        The transitions.
+
+    Raises:
+        DataError: A number is missing or out of bounds; the sentence names file, row, column, expected and found.
+    """
     check_length(rows, columns)
     rows, dropped = _without_missing(rows, columns)
     if not len(rows):
