@@ -29,7 +29,7 @@ class Declaration(NamedTuple):
 
 
 def declarations(kind: Any) -> Iterator[Declaration]:
-    """The fields that are given to a dataclass, those of groups in place of the groups."""
+    """Fields of a dataclass's constructor, with the fields of groups in place of the groups."""
     for field in dataclasses.fields(kind):
         if GROUP in field.metadata:
             yield from declarations(field.metadata[GROUP])
@@ -38,7 +38,7 @@ def declarations(kind: Any) -> Iterator[Declaration]:
 
 
 def flat(config: Any) -> dict[str, Any]:
-    """The values of a configuration by their names, those of groups in place of the groups."""
+    """Values of a configuration by name, with the fields of groups in place of the groups."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -47,8 +47,19 @@ def flat(config: Any) -> dict[str, Any]:
 
 
 def change(config: T, /, **changes: Any) -> T:
-    """The configuration with other values, groups' fields by their own names. Raises `FieldError` with all faults of
-    its groups, and `TypeError` for a name that it has not."""
+    """Copy of a configuration with other values.
+
+    Args:
+        config: Configuration.
+        changes: New values by field name; fields of groups by their own names.
+
+    Returns:
+        The copy.
+
+    Raises:
+        FieldError: Values cannot be used; the message names all of a group.
+        TypeError: A name is no field.
+    """
     own: dict[str, Any] = {}
     faults = []
     changes = renamed(type(config), changes, warn=True)
@@ -67,20 +78,37 @@ def change(config: T, /, **changes: Any) -> T:
 
 
 def former_names(kind: Any) -> dict[str, str]:
-    """The names that fields of a dataclass or of its groups had before -> those of now."""
+    """Former name -> present name of the renamed fields of a dataclass and of its groups."""
     fields = (one.field for one in declarations(kind) if FORMERLY in one.field.metadata)
     return {field.metadata[FORMERLY]: field.name for field in fields}
 
 
 def is_renamed(former: str, name: str) -> str:
-    """The sentence on a former name that is used."""
+    """Sentence on the use of a former name.
+
+    Args:
+        former: Former name.
+        name: Present name.
+
+    Returns:
+        The sentence.
+    """
     return f"{former} is called {name} now; the former name still works."
 
 
 def renamed(kind: Any, values: Mapping[str, Any], *, warn: bool = False) -> dict[str, Any]:
-    """The values of a dataclass' fields by the names of now, those of nested configurations as well.
+    """Values of a dataclass by present field names, those of nested configurations, too.
 
-    Raises `ConfigError` where a value is there under both names; warns of each former one where `warn`.
+    Args:
+        kind: Dataclass.
+        values: Values by present or former names.
+        warn: Whether each former name is warned of.
+
+    Returns:
+        Values by present names.
+
+    Raises:
+        ConfigError: A value is given under both names.
     """
     former, found = former_names(kind), {}
     for name, value in values.items():
@@ -94,14 +122,21 @@ def renamed(kind: Any, values: Mapping[str, Any], *, warn: bool = False) -> dict
 
 
 def first_names(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a dataclass' fields by the first names that they had: what is kept under a hash of them is found
-    again."""
+    """Values of a dataclass by the first names of its fields, so that what is kept under a hash of them is found again.
+
+    Args:
+        kind: Dataclass.
+        values: Values by present names.
+
+    Returns:
+        Values by first names.
+    """
     first = {now: former for former, now in former_names(kind).items()}
     return {first.get(name, name): _inside(kind, name, value, first_names) for name, value in values.items()}
 
 
 def _inside(kind: Any, name: str, value: Any, rename: Callable[[Any, Any], dict[str, Any]]) -> Any:
-    """The value of a field; that of a nested configuration with its own values renamed."""
+    """Value of a field; values of a nested configuration are renamed."""
     for one in declarations(kind) if isinstance(value, Mapping) else ():
         if one.field.name == name and (inner := _dataclass_in(typing.get_type_hints(one.owner)[name])) is not None:
             return rename(inner, value)
@@ -109,7 +144,7 @@ def _inside(kind: Any, name: str, value: Any, rename: Callable[[Any, Any], dict[
 
 
 def hyperparameters(algorithm: object) -> dict[str, Any]:
-    """The fields of an algorithm as JSON values."""
+    """Fields of an algorithm as JSON values."""
     plain = {
         name: dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
         for name, value in flat(algorithm).items()
@@ -118,10 +153,21 @@ def hyperparameters(algorithm: object) -> dict[str, Any]:
 
 
 def from_hyperparameters(kind: type[T], values: Mapping[str, Any], *, source: str) -> T:
-    """The algorithm whose fields are `values`, as `hyperparameters` wrote them; `source` names their file in errors.
+    """Algorithm from its fields as `hyperparameters` gives them.
 
-    Every field must be there and no other: a default that changed since must not change an old run. A field that was
-    added later says what it is then (`BEFORE`), and one that was renamed may have its former name. `ConfigError`.
+    Every field must be there and no other, as a default that changed since must not change an old run. A field that was
+    added later has its older value (`BEFORE`), and a renamed field may have its former name.
+
+    Args:
+        kind: Class of the algorithm.
+        values: JSON values by field name.
+        source: File of the values, for messages.
+
+    Returns:
+        The algorithm.
+
+    Raises:
+        ConfigError: A field is missing or unknown, or its value cannot be used.
     """
     declared = {one.field.name: one for one in declarations(kind)}
     values = renamed(kind, values)
@@ -143,7 +189,7 @@ def from_hyperparameters(kind: type[T], values: Mapping[str, Any], *, source: st
 
 
 def _made(kind: type[T], values: Mapping[str, Any]) -> T:
-    """A dataclass of all its values."""
+    """Dataclass from all its values, groups included."""
     found = {
         field.name: _made(field.metadata[GROUP], values) if GROUP in field.metadata else values[field.name]
         for field in dataclasses.fields(typing.cast(Any, kind))
@@ -153,7 +199,7 @@ def _made(kind: type[T], values: Mapping[str, Any]) -> T:
 
 
 def _from_json(hint: Any, value: Any, *, source: str) -> Any:
-    """JSON's lists as tuples (an algorithm is hashable), and dictionaries as the dataclass that the field declares."""
+    """JSON's lists as tuples, as an algorithm is hashable, and dictionaries as the declared dataclass."""
     if isinstance(value, list):
         inner = [argument for argument in typing.get_args(hint) if argument is not Ellipsis]
         return tuple(_from_json(inner[0] if len(inner) == 1 else None, item, source=source) for item in value)
@@ -172,7 +218,15 @@ def _is_union(hint: Any) -> bool:
 
 
 def prefixed(config: Any, prefix: str = "") -> dict[str, Any]:
-    """The hyper-parameters of a configuration, those of nested ones as "guide.steps"."""
+    """Hyper-parameters of a configuration by name, those of nested configurations as "guide.steps".
+
+    Args:
+        config: Configuration.
+        prefix: Text before each name.
+
+    Returns:
+        Values by name.
+    """
     found: dict[str, Any] = {}
     for name, value in flat(config).items():
         nested = dataclasses.is_dataclass(value) and not isinstance(value, type)

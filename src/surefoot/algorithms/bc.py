@@ -47,7 +47,16 @@ BCState = DiffusionPolicyState | Trained | StandardizedState
 
 
 def with_scale(inner: DiffusionPolicyState | Trained, spec: DataSpec, *, standardize: bool) -> BCState:
-    """The state with a scale that is still to be measured, where observations are to be standardized."""
+    """State with a scale that is measured later, where observations are standardized.
+
+    Args:
+        inner: State of the policy's training.
+        spec: Shapes of the data.
+        standardize: Whether observations are standardized.
+
+    Returns:
+        The state, with the scale or as it is.
+    """
     return StandardizedState(inner, unit_observation_scale(spec.observation_dim)) if standardize else inner
 
 

@@ -160,6 +160,12 @@ def draw_noise(key: Key[Array, ""], action: Float[Array, "b act"], latent_dim: i
 def step(state: CPQState, batch: Transition, noise: CPQNoise, config: CPQ) -> tuple[CPQState, Metrics]:
     """One update of the autoencoder, Q, Q_c with its multiplier, the actor, and the moving averages.
 
+    Args:
+        state: Training state.
+        batch: b transitions.
+        noise: Random numbers of the update.
+        config: Hyper-parameters.
+
     Returns:
         (state, metrics) under `vae/`, `reward/`, `cost/` and `actor/`.
     """
@@ -255,7 +261,16 @@ def cost_loss(
 
 
 def unsupported_cost(critic: MLP, unsupported: Any, config: CPQ) -> Float[Array, ""]:
-    """Mean Q_c of unsupported (observations [k, obs], actions [k, act]), a scalar."""
+    """Mean Q_c of unsupported actions.
+
+    Args:
+        critic: Cost critics.
+        unsupported: (observations [k, obs], actions [k, act]).
+        config: Hyper-parameters.
+
+    Returns:
+        A scalar in the units of Q_c.
+    """
     return reduced(critic_values(critic, *unsupported), config.training.cost_reduction).mean()
 
 

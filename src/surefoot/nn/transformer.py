@@ -49,15 +49,7 @@ normal_layers = partial(
     dense_layers,
     initializer=Initializer(lambda key, count: jax.random.normal(key, (count,)), lambda *_: INITIAL_DEVIATION),
 )
-"""Dense layers with normal kernels and zero biases, cut from one random draw.
-
-Args:
-    key: Random key.
-    sizes: (in, out) of each layer.
-
-Returns:
-    The layers in the order of `sizes`.
-"""
+"""Dense layers with normal kernels and zero biases, as `dense_layers` makes them."""
 
 
 def token_norm(width: int) -> LayerNorm:

@@ -104,8 +104,6 @@ class BCRL(Ranged):
         """Adam for the policy, its learning rate falling to 0."""
         return optax.adam(optax.cosine_decay_schedule(self.learning_rate, max(1, self.updates)))
 
-    # --- data and phases ---
-
     def prepare(self, dataset: Dataset, task: Task) -> Transition:
         """All transitions, actions clipped to [-1, 1]."""
         assert dataset.required_rewards is not None
@@ -133,8 +131,6 @@ class BCRL(Ranged):
     def phases(self) -> tuple[Phase, ...]:
         """The only phase, `joint`: every update trains every network."""
         return (Phase("joint", self.updates, self.batch_size),)
-
-    # --- init, update, policy ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> BCRLState:
         """Fresh networks; the scales of the data are measured before the first update."""
@@ -176,8 +172,6 @@ class BCRL(Ranged):
         """Policy under `PolicyInputs.remaining_budget`, which it requires."""
         return budget_policy(self, state)
 
-    # --- what the values say ---
-
     def cost_to_come(self, state: BCRLState, observation: Float[Array, "n obs"]) -> Float[Array, " n"]:
         """V_c [n], the least cost to come, in units of the cost."""
         return cost_value(state.cost_value.network, normalized(observation, state.statistics))
@@ -197,7 +191,15 @@ class BCRL(Ranged):
     def token(
         self, budget: Float[Array, " n"], least: Float[Array, " n"], statistics: BudgetStatistics
     ) -> Float[Array, " n"]:
-        """Network input [n] for a budget: the budget, or its slack above `least`, as a share of the largest budget."""
+        """Network input for a budget: the budget, or its slack above `least`, as a share of the largest budget.
+
+        Args:
+            budget: Budgets [n].
+            least: Smallest predicted costs [n].
+
+        Returns:
+            Inputs [n] in [-1, 1].
+        """
         slack = budget - least if self.budget.form == "stochastic" else budget
         return jnp.clip(slack / statistics.largest_budget, -1.0, 1.0)
 
@@ -229,8 +231,7 @@ def cost_step(state: BCRLState, batch: Scaled, config: BCRL) -> tuple[BCRLState,
 def drawn_budgets(
     state: BCRLState, batch: Scaled, key: Key[Array, ""], config: BCRL
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """Pairs of budgets (b at s, b' at s') [b], where b' can be kept from s': uniform from the least cost to come to the
-    largest budget."""
+    """Pairs of kept budgets (b at s, b' at s') [b], uniform from the least cost to come to the largest budget."""
     discount, most = config.budget.cost_discount, state.statistics.largest_budget
     following = cost_value(state.cost_value.network, batch.next_observation)
     q = cost_critic(state.cost_critic.target, batch.observation, batch.action)
@@ -277,8 +278,7 @@ def kept_budget(state: BCRLState, batch: Scaled, key: Key[Array, ""]) -> Float[A
 def action_tokens(
     state: BCRLState, batch: Scaled, budget: Float[Array, " b"], config: BCRL
 ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
-    """Budget tokens [b] of V_r and of the policy, and the smaller target Q_r [b] of the logged actions under these
-    budgets."""
+    """Budget tokens [b] of V_r and the policy, and the smaller target Q_r [b] of the logged actions under them."""
     statistics = state.statistics
     of_state = cost_value(state.cost_value.network, batch.observation)
     of_action = cost_critic(state.cost_critic.target, batch.observation, batch.action)

@@ -287,7 +287,15 @@ class CDT(Ranged):
     # --- targets as tokens ---
 
     def tokens_of(self, batch: SequenceBatch, seen: Seen) -> Tokens:
-        """Inputs of the transformer, [B, K], for a batch."""
+        """Inputs of the transformer for a batch.
+
+        Args:
+            batch: Sequences of K steps.
+            seen: Statistics of the data.
+
+        Returns:
+            Tokens, arrays [B, K, ...].
+        """
         steps = batch.steps
         return Tokens(
             steps.return_to_go / self.return_unit(seen), self.cost_token(steps.cost_to_go, seen),
@@ -300,8 +308,15 @@ class CDT(Ranged):
         return jnp.maximum(jnp.abs(seen.return_range).max(), 1e-6) if given is None else given
 
     def cost_token(self, cost: Float[Array, "*n"], seen: Seen) -> Float[Array, "*n"]:
-        """Inputs [*n] of the transformer for costs to go or budgets; those above the data's largest (inf: no limit)
-        count as that."""
+        """Inputs of the transformer for costs to go or budgets.
+
+        Args:
+            cost: Costs to go or budgets [*n]; values above the data's largest (inf: no limit) count as the largest.
+            seen: Statistics of the data.
+
+        Returns:
+            Inputs [*n].
+        """
         cost = jnp.minimum(cost, seen.cost_range[1])
         if self.tokens.cost_token == "remainder":
             return LEGACY_REFERENCE - cost

@@ -141,17 +141,12 @@ def transition_weights(
     return jnp.where(v_h <= -margin, inside, outside)
 
 
-# --- the algorithm ---
-
-
 @dataclass(frozen=True)
 class FISOR(FISORConfig):
     """FISOR (Zheng et al., 2024) with these hyper-parameters."""
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Zheng et al., ICLR 2024, arXiv 2401.10700"
-
-    # --- data ---
 
     def prepare(self, dataset: Dataset, task: Task) -> Transition:
         """Transitions with scaled rewards, clipped actions, and h from costs where the data carry no h."""
@@ -184,8 +179,6 @@ class FISOR(FISORConfig):
                 scales = scales._replace(allowed_quantiles=allowed)
             state = state._replace(scales=scales)
         return state
-
-    # --- init, update ---
 
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> FISORState:
         """Fresh networks and optimizers; scales are measured on the data as the first phase begins."""
@@ -280,8 +273,6 @@ class FISOR(FISORConfig):
         quantiles = None if state.scales is None else state.scales.safe_quantiles
         return margin_of(quantiles, share=self.scaling.weight_quantile, least=self.beyond.weight_margin)
 
-    # --- policy, and what the values say ---
-
     def policy(self, state: FISORState) -> Policy:
         """Policy that samples candidates from the denoiser's moving average and executes one by the target critics."""
 
@@ -300,7 +291,16 @@ class FISOR(FISORConfig):
         return estimate(state, observation, action, self).q_r
 
     def feasible_action_value(self, state: Any, observation: Float[Array, "n obs"], action: Any) -> Float[Array, " n"]:
-        """Q_h [n], in units of h; <= 0 is feasible."""
+        """Q_h of actions, by which feasible actions are chosen.
+
+        Args:
+            state: Training state.
+            observation: States [n, obs].
+            action: Actions [n, act].
+
+        Returns:
+            Values [n] in units of h; <= 0 is feasible.
+        """
         return estimate(state, observation, action, self).q_h * constraint_unit(state.scales)
 
     def feasible_margin(self, state: FISORState) -> Float[Array, ""]:

@@ -159,8 +159,6 @@ class TREBI(TREBIConfig):
     inputs: ClassVar[Inputs] = Inputs(budget=True, windows=True)
     paper: ClassVar[str] = "Lin et al., ICML 2023, arXiv 2306.00603"
 
-    # --- data ---
-
     def prepare(self, dataset: Dataset, task: Task) -> SegmentData:
         """Segments with reward and cost to come. Raises `DataError` where no episode is complete, or all are shorter
         than a plan."""
@@ -310,8 +308,6 @@ class TREBI(TREBIConfig):
         observations = memory.segments[..., action_dim:]
         return observations * scales.deviation[None, None, action_dim:] + scales.mean[None, None, action_dim:]
 
-    # --- what the values say ---
-
     def predict(
         self, state: TREBIState, x: Float[Array, "b H d"], t: Float[Array, " b"], share_left: Float[Array, " b"]
     ) -> tuple[Float[Array, " b"], Float[Array, " b"]]:
@@ -332,15 +328,20 @@ class TREBI(TREBIConfig):
         return raw[0].mean(0), raw[1].max(0)
 
     def margin(self, state: TREBIState, share_left: Float[Array, " n"]) -> Float[Array, " n"]:
-        """Margin [n] that is subtracted from budgets, in units of the cost, by the share of the episode left in [0,
-        1]."""
+        """Safety margin that is subtracted from budgets.
+
+        Args:
+            state: Training state.
+            share_left: Share of the episode that is left, in [0, 1] [n].
+
+        Returns:
+            Margins [n] in units of the cost.
+        """
         margin = jnp.full_like(share_left, self.margins.cost_margin)
         if self.margins.margin_level == 0.0:
             return margin
         quantile = state.residuals[:, round(100 * (1.0 - self.margins.margin_level))]
         return margin + quantile[time_bin(share_left, bins=TIME_BINS)]
-
-    # --- steps ---
 
     def _target_scales(self, state: TREBIState) -> tuple[Float[Array, " 2"], Float[Array, " 2"]]:
         if self.values.normalize_targets:
