@@ -27,14 +27,15 @@ import numpy as np
 
 import _machine
 from surefoot.algorithms.fisor import FISOR
+from surefoot.envs.point_robot import observe
 from surefoot.evaluation.collect import collect_point_robot
 from surefoot.evaluation.evaluate import roll_out_seeds
 from surefoot.evaluation.starts import draw_starts
 from surefoot.hyperparameters import change
 from surefoot.nn import member
 from surefoot.presets.fisor import FISOR_PRESETS
-from surefoot.safety.exact import ExactSet, solve_point_robot
-from surefoot.safety.region import score_slices
+from surefoot.safety.exact import ExactSet, slice_poses, solve_point_robot
+from surefoot.safety.region import SLICES, score_seeds
 from surefoot.tasks import get_task
 from surefoot.training.chunk import (
     UPDATE_STREAM,
@@ -112,15 +113,17 @@ def judge(algorithm: FISOR, states: Any, exact: ExactSet, seeds: Sequence[int], 
     first = draw_starts(exact.value, feasible=starts, infeasible=1)
     feasible = np.array(first.sets) == "feasible"
     records = roll_out_seeds(algorithm, states, first.poses[feasible], seeds=seeds)
+    poses = [slice_poses(*one) for one in SLICES]
+    seen = [observe(jnp.asarray(one, jnp.float32)) for one in poses]
     value = jax.jit(algorithm.feasible_value)
+    learned = np.array([[value(member(states, place), one) for place in range(len(seeds))] for one in seen])
+    regions = score_seeds(learned, np.stack([exact.value(one) for one in poses]))
     rows = []
     for place, seed in enumerate(seeds):
-        state = member(states, place)
-        region = score_slices(lambda observation, state=state: value(state, observation), exact)
         rows.append(
             {
                 "seed": seed,
-                "feasible_region": region,
+                "feasible_region": {name: scores[place] for name, scores in regions.items()},
                 "violation_free_share": float(np.mean(records.cost[place] == 0)),
                 "mean_return": float(np.mean(records.episode_return[place])),
             }

@@ -1,17 +1,13 @@
 """Agreement of a learned feasible set with the exact one, on the three slices of FISOR's published picture."""
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
-from surefoot.envs.point_robot import observe
 from surefoot.errors import ConfigError
-from surefoot.safety.exact import ExactSet, slice_poses
 
 SLICES = ((0.5, math.pi / 4), (1.0, math.pi / 2), (1.5, math.pi / 4))
 """Speed (m/s) and heading (rad) of each slice."""
@@ -73,28 +69,6 @@ def score_seeds(
     slices, seeds = learned.shape[:2]
     scored = [[score_region(learned[i, s], exact[i]) for i in range(slices)] for s in range(seeds)]
     return {name: [[getattr(one, name) for one in row] for row in scored] for name in RegionScore._fields}
-
-
-def score_slices(
-    value_function: Callable[[Any], ArrayLike],
-    exact: ExactSet,
-    *,
-    resolution: int = 201,
-) -> dict[str, list[float]]:
-    """Scores of a value function on every slice.
-
-    Args:
-        value_function: Observations [n, 11] -> V in meters [n].
-        exact: Exact set of PointRobot.
-        resolution: Cells along each side of a slice.
-
-    Returns:
-        Name of a score -> its values, [slice].
-    """
-    poses = [slice_poses(*one, resolution=resolution) for one in SLICES]
-    learned = [np.asarray(value_function(observe(jnp.asarray(one, jnp.float32)))) for one in poses]
-    scores = score_seeds(np.stack(learned)[:, None], np.stack([exact.value(one) for one in poses]))
-    return {name: of_seed for name, (of_seed,) in scores.items()}
 
 
 def _share(part: Bool[np.ndarray, "*n"], whole: Bool[np.ndarray, "*n"], *, empty: float) -> float:
