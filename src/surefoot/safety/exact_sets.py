@@ -1,6 +1,5 @@
 """Exact feasible sets of the tasks that have one; PointRobotSlow's takes minutes to solve and is kept on disk."""
 
-import os
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from surefoot.envs.point_robot import ROBOTS, Robot
+from surefoot.envs.workers.commands import home
 from surefoot.errors import check_name
 from surefoot.files import replacement, sync_file
 from surefoot.safety import exact, exact_slow
@@ -44,7 +44,7 @@ def top_speed(task: str) -> float:
 
 def folder() -> Path:
     """Folder of solved sets: below SUREFOOT_HOME, or ~/.cache/surefoot."""
-    return Path(os.environ.get("SUREFOOT_HOME") or Path.home() / ".cache" / "surefoot") / "exact-sets"
+    return home() / "exact-sets"
 
 
 def kept_slow_set(

@@ -78,14 +78,11 @@ def _simulator(backend: str, packages: tuple[str, ...], **arguments: Argument) -
     return Environment(make, "simulator", packages)
 
 
-def _bullet(simulator_id: str) -> Environment:
-    packages = ("bullet-safety-gym", "pybullet", "gymnasium")
-    return _simulator("bullet:BulletBackend", packages, simulator_id=simulator_id)
-
-
-def _safety_gymnasium(simulator_id: str) -> Environment:
-    packages = ("safety-gymnasium", "mujoco", "gymnasium")
-    return _simulator("safety_gymnasium:SafetyGymnasiumBackend", packages, simulator_id=simulator_id)
+_BACKENDS = {
+    "bullet_safety_gym": ("bullet:BulletBackend", ("bullet-safety-gym", "pybullet", "gymnasium")),
+    "safety_gymnasium": ("safety_gymnasium:SafetyGymnasiumBackend", ("safety-gymnasium", "mujoco", "gymnasium")),
+}
+"""Suite -> what makes its environments, and the packages that simulate them."""
 
 
 def _metadrive(name: str) -> Environment:
@@ -136,9 +133,6 @@ def _recipe(suite: _Suite, robot: str | None, name: str) -> str | None:
     return "crowded navigation" if name.endswith("2") else "navigation"
 
 
-_BACKENDS = {"bullet_safety_gym": _bullet, "safety_gymnasium": _safety_gymnasium}
-
-
 def _task(suite: _Suite, row: _Row) -> Task:
     """A row as a task; ids and file names follow the benchmark's own patterns."""
     name, observation_dim, action_dim, horizon, return_min, return_max, cost_min, cost_max, bound, trajectories = row
@@ -149,7 +143,7 @@ def _task(suite: _Suite, row: _Row) -> Task:
     else:
         middle = "Gymnasium" if suite == "safety_gymnasium" else ""
         dsrl_id = f"Offline{name}{middle}-{version}"
-        environment = _BACKENDS[suite](f"Safety{name}-{version}")
+        environment = _simulator(*_BACKENDS[suite], simulator_id=f"Safety{name}-{version}")
         stem = f"Safety{name}{middle}-{version}"
     navigation = suite == "safety_gymnasium"
     robot = next((one for one in _SENSORS if navigation and version == "v0" and name.startswith(one)), None)
