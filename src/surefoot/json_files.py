@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, Required, TypedDict, TypeVar, Unpack
 
 from surefoot.errors import ConfigError, FieldError, SurefootError
 
@@ -28,110 +28,87 @@ _SHOWN = 60
 """Characters of a wrong value that a message shows."""
 
 
-def read_json(
-    path: str | os.PathLike[str],
-    kind: type[Kind] | Any,
-    *,
-    what: str,
-    error: type[SurefootError] = ConfigError,
-    advice: str = "",
-) -> Kind:
+class Wording(TypedDict, total=False):
+    """How a fault is said."""
+
+    what: Required[str]
+    """What the content should be: "the configuration of a run"."""
+    error: type[SurefootError]
+    """The class of error that is raised, by default `ConfigError`."""
+    advice: str
+    """The way out: "calibrate again"."""
+
+
+def read_json(path: str | os.PathLike[str], kind: type[Kind] | Any, **wording: Unpack[Wording]) -> Kind:
     """Read the file at `path` as `kind`.
 
     Args:
         path: A file of JSON in UTF-8.
         kind: The type of its content.
-        what: What the file should hold, for messages: "the configuration of a run".
-        error: The class of error that is raised.
-        advice: The way out, for messages: "calibrate again".
+        wording: What the file should hold, the error and the advice (`Wording`).
 
     Raises:
-        error: One sentence that names the file, the key, the expected and the found, where the file is missing, cannot
-            be read, is not JSON, or holds something else.
+        wording["error"]: One sentence that names the file, the key, the expected and the found, where the file is
+            missing, cannot be read, is not JSON, or holds something else.
     """
-    content = read_content(path, what=what, error=error, advice=advice)
-    return parse_json(content, kind, place=str(path), what=what, error=error, advice=advice)
+    return parse_json(read_content(path, **wording), kind, place=str(path), **wording)
 
 
 def read_rows(
     path: str | os.PathLike[str],
     kind: type[Kind] | Any,
     *,
-    what: str,
-    error: type[SurefootError] = ConfigError,
-    advice: str = "",
     cut_end: bool = False,
     size: int | None = None,
+    **wording: Unpack[Wording],
 ) -> list[Kind]:
     """Read each line of the file at `path` as `kind`; empty lines are passed over. Raises as `read_json` does.
 
     `cut_end`: the begin of a row behind the last whole line, which a killed writer leaves, is passed over as well.
     `size`: read the first bytes of the file alone.
     """
-    lines = read_content(path, what=what, error=error, advice=advice, most=None)[:size].split(b"\n")
+    lines = read_content(path, most=None, **wording)[:size].split(b"\n")
     if cut_end and lines[-1][:1] in (b"{", b"\0", b""):  # else it is no part of a row: another's file
         lines.pop()
     return [
-        parse_json(line, kind, place=f"{path}: line {number}", what=what, error=error, advice=advice)
+        parse_json(line, kind, place=f"{path}: line {number}", **wording)
         for number, line in enumerate(lines, 1)
         if line.strip()
     ]
 
 
-def read_content(
-    path: str | os.PathLike[str],
-    *,
-    what: str,
-    error: type[SurefootError] = ConfigError,
-    advice: str = "",
-    most: int | None = MOST_BYTES,
-) -> bytes:
-    """The bytes of a regular file of at most `most` bytes. Raises `error`, one sentence, where there is none."""
-    path, end = Path(path), _end(advice)
+def read_content(path: str | os.PathLike[str], *, most: int | None = MOST_BYTES, **wording: Unpack[Wording]) -> bytes:
+    """The bytes of a regular file of at most `most` bytes. Raises the error, one sentence, where there is none."""
+    path, what = Path(path), wording["what"]
     try:
         size = path.stat().st_size
         if not path.is_file():  # a pipe would keep us waiting for ever
-            raise error(f"{path}: expected {what}, found a folder or a device{end}")
+            raise _error(wording, f"{path}: expected {what}, found a folder or a device")
         if most is not None and size > most:
-            raise error(f"{path}: expected {what}, found a file of {size / 1e6:,.0f} MB{end}")
+            raise _error(wording, f"{path}: expected {what}, found a file of {size / 1e6:,.0f} MB")
         return path.read_bytes()
     except FileNotFoundError as fault:
-        raise error(f"{path}: expected {what}, found no such file{end}") from fault
+        raise _error(wording, f"{path}: expected {what}, found no such file") from fault
     except (OSError, ValueError) as fault:  # ValueError: no path at all, as with a null character
         reason = (fault.strerror if isinstance(fault, OSError) else None) or type(fault).__name__
-        raise error(f"{path}: expected {what}, found a file that cannot be read ({reason}){end}") from fault
+        raise _error(wording, f"{path}: expected {what}, found a file that cannot be read ({reason})") from fault
 
 
-def parse_json(
-    text: str | bytes,
-    kind: type[Kind] | Any,
-    *,
-    place: str,
-    what: str,
-    error: type[SurefootError] = ConfigError,
-    advice: str = "",
-) -> Kind:
+def parse_json(text: str | bytes, kind: type[Kind] | Any, *, place: str, **wording: Unpack[Wording]) -> Kind:
     """Read `text` as `kind`; `place` is named in messages. Arguments and errors as those of `read_json`."""
+    what = wording["what"]
     try:
         value = _parse(text.decode() if isinstance(text, bytes) else text)
     except _Strange as fault:
-        raise error(f"{place}: expected {what}, found {fault}{_end(advice)}") from fault
+        raise _error(wording, f"{place}: expected {what}, found {fault}") from fault
     except RecursionError as fault:
-        raise error(f"{place}: expected {what}, found {_TOO_DEEP}{_end(advice)}") from fault
+        raise _error(wording, f"{place}: expected {what}, found {_TOO_DEEP}") from fault
     except ValueError as fault:  # text that is not UTF-8 included
-        raise error(f"{place}: expected {what} as JSON, found something that cannot be read{_end(advice)}") from fault
-    return check_json(value, kind, place=place, what=what, error=error, advice=advice)
+        raise _error(wording, f"{place}: expected {what} as JSON, found something that cannot be read") from fault
+    return check_json(value, kind, place=place, **wording)
 
 
-def check_json(
-    value: Any,
-    kind: type[Kind] | Any,
-    *,
-    place: str,
-    what: str,
-    error: type[SurefootError] = ConfigError,
-    advice: str = "",
-) -> Kind:
+def check_json(value: Any, kind: type[Kind] | Any, *, place: str, **wording: Unpack[Wording]) -> Kind:
     """A value that was read from JSON before, as `kind`. Arguments and errors as those of `parse_json`."""
     from pydantic import ValidationError  # takes a tenth of a second, which `import surefoot` is spared
 
@@ -140,9 +117,9 @@ def check_json(
         found = _adapter(kind).validate_json(json.dumps(value), strict=True)
     except ValidationError as fault:
         first = fault.errors(include_url=False, include_context=False)[0]
-        raise error(f"{place}: {_sentence(first, what)}{_end(advice)}") from fault
+        raise _error(wording, f"{place}: {_sentence(first, wording['what'])}") from fault
     except FieldError as fault:  # of a dataclass that checks its numbers
-        raise error(f"{place}: {str(fault).removesuffix('.')}{_end(advice)}") from fault
+        raise _error(wording, f"{place}: {str(fault).removesuffix('.')}") from fault
     return found if _holds_objects(found) else value
 
 
@@ -238,5 +215,7 @@ def _holds_objects(value: Any) -> bool:
     return value is not None and not isinstance(value, str | int | float)
 
 
-def _end(advice: str) -> str:
-    return f"; {advice}." if advice else "."
+def _error(wording: Wording, sentence: str) -> SurefootError:
+    """The error that says a sentence, and the way out behind it."""
+    advice = wording.get("advice")
+    return wording.get("error", ConfigError)(f"{sentence}; {advice}." if advice else f"{sentence}.")
