@@ -20,7 +20,7 @@ from surefoot.data.checks import check_frames
 from surefoot.data.frames import FrameData, from_episodes
 from surefoot.envs.simulators.install import simulator_versions
 from surefoot.envs.simulators.scripted_policies import BEHAVIORS
-from surefoot.envs.workers.episodes import EpisodeOrder, PixelEpisode
+from surefoot.envs.workers.episodes import EpisodeOrder
 from surefoot.envs.workers.players import Players
 from surefoot.ranges import SEED, Range, Ranged
 from surefoot.tasks import Task
@@ -76,7 +76,8 @@ def collect_pixels(
         saving = threading.Lock()
 
         def keep(number: int, episode: dict[str, np.ndarray]) -> tuple[int, int]:
-            frames = _frames(collection.task, PixelEpisode(**episode))
+            single = {name: values[None] for name, values in episode.items()}
+            frames = from_episodes(collection.task.name, **single)
             place = collection.folder / episode_files.EPISODES / f"{number:06d}.hdf5"
             check_frames(place, frames, collection.task, whole=False)
             content = episode_files.encode(frames, behavior=BEHAVIORS[number % len(BEHAVIORS)], number=number)
@@ -142,11 +143,3 @@ def _lengths(collection: PixelCollection) -> list[tuple[Path, int]]:
         return []
     frames = episode_files.load_episodes(collection.folder, collection.task, in_memory=False)
     return list(zip(paths, frames.lengths.tolist(), strict=True))
-
-
-def _frames(task: Task, episode: PixelEpisode) -> FrameData:
-    one = from_episodes(task.name, *(np.asarray(values)[None] for values in episode[:4]))
-    if episode.terminated:
-        ends = one.truncated
-        return FrameData(task.name, **{**one.arrays(), "terminated": ends, "truncated": np.zeros_like(ends)})
-    return one

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.data import library
+from surefoot.data.library import TASK_FILE
 from surefoot.data.logs.arrays import open_minari
 from surefoot.data.logs.infer import infer_task_file
 from surefoot.data.logs.sources import CSV, PARQUET
@@ -21,8 +22,6 @@ from surefoot.tasks.read_task_file import TaskFileReader, check_task_file, parse
 from surefoot.tasks.spaces import FlatSpaces
 from surefoot.tasks.task_file import TaskFile
 from surefoot.text import shell_word
-
-TASK_FILE = library.TASK_FILE
 
 
 def find_task(name: str, *, data: Path | None = None) -> Task:

@@ -32,11 +32,11 @@ def open_parquet(name: str, paths: Sequence[Path]) -> Log:
         DataError: A file cannot be read, or columns differ.
         ConfigError: pyarrow is not installed.
     """
-    first = _columns(paths[0])
+    first, left_out = _columns(paths[0])
     for path in paths[1:]:
-        if (found := _columns(path)) != first:
+        if (found := _columns(path)[0]) != first:
             refuse_other_columns(str(path), found, paths[0], first)
-    return Log(name, tuple(first), partial(_batches, paths, first), _left_out(paths[0], first))
+    return Log(name, tuple(first), partial(_batches, paths, first), left_out)
 
 
 def _batches(
@@ -76,26 +76,24 @@ def _parquet() -> Any:
         ) from error
 
 
-def _columns(path: Path) -> list[str]:
+def _columns(path: Path) -> tuple[list[str], dict[str, str]]:
+    """The columns of a file, and its other fields with their types."""
     parquet = _parquet()
     import pyarrow as pa  # pyright: ignore[reportMissingImports]
 
     with blaming(path, "", "a readable Parquet file"), parquet.ParquetFile(path) as file:
         found: list[str] = []
+        left_out: dict[str, str] = {}
         for field in file.schema_arrow:
-            kind = field.type
+            kind, names = field.type, []
             if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-                found += split_names(field.name, (0, _width(file, field)))
+                names = split_names(field.name, (0, _width(file, field)))
             elif not pa.types.is_nested(kind) and not pa.types.is_binary(kind):
-                found.append(field.name)
-        return found
-
-
-def _left_out(path: Path, columns: Sequence[str]) -> dict[str, str]:
-    """The fields that are none of the `columns`, and their types."""
-    with _parquet().ParquetFile(path) as file:
-        fields = [one for one in file.schema_arrow if one.name not in columns and f"{one.name}[0]" not in columns]
-    return {one.name: f"values of type {one.type!s:.40}" for one in fields}
+                names = [field.name]
+            found += names
+            if not names:
+                left_out[field.name] = f"values of type {kind!s:.40}"
+        return found, left_out
 
 
 def _width(file: Any, field: Any) -> int:
