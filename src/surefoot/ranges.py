@@ -18,7 +18,7 @@ import struct
 import types
 import typing
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 from surefoot.errors import ConfigError, Fault, FieldError
 
@@ -250,9 +250,24 @@ def check_fields(config: Any, *, part: str = "") -> None:
         raise FieldError(found)
 
 
+class Relation(NamedTuple):
+    """What holds between a field and others of a configuration."""
+
+    good: bool
+    field: str
+    sentence: str
+    """What is said where it does not hold: "expected ..., found ..."."""
+    others: Sequence[str] = ()
+    """The other fields as the largest configuration calls them, "guide.steps"; a fault of one of them goes before."""
+    config: Any = None
+    """The nested configuration that has the field; None: the one that says so."""
+    part: str = ""
+    """The field of a larger configuration that holds the nested one."""
+
+
 class Ranged:
-    """Base of dataclasses whose fields are checked at construction. `part`: field of the larger configuration that
-    holds it."""
+    """Base of dataclasses whose fields, then their relations, are checked at construction. `part`: field of the larger
+    configuration that holds it."""
 
     _part = ""
 
@@ -260,52 +275,19 @@ class Ranged:
         super().__init_subclass__()
         cls._part = part or cls._part
 
+    def relations(self) -> Iterator[Relation]:
+        """What must hold between the fields."""
+        yield from ()
+
     def __post_init__(self) -> None:
         check_fields(self, part=self._part)
+        broken = [one for one in self.relations() if not one.good]
+        if broken:
+            raise FieldError([self._fault(one) for one in broken])
 
-
-def check_relation(
-    config: Any, good: bool, name: str, sentence: str, *, part: str = "", others: Sequence[str] = ()
-) -> None:
-    """Check that a field fits other fields.
-
-    Args:
-        config: Dataclass.
-        good: Whether it fits.
-        name: Field.
-        sentence: Text "expected ..., found ...".
-        part: Field of the larger configuration that holds the dataclass; empty for none.
-        others: The other fields as the largest configuration names them, such as "guide.steps"; a fault of one of them
-            comes first.
-
-    Raises:
-        FieldError: It does not fit.
-    """
-    if not good:
-        raise FieldError([Fault(type(config), part, name, sentence, tuple(others))])
-
-
-class Relations:
-    """Context that collects faults of relations between fields, and raises one `FieldError` at its end."""
-
-    def __init__(self) -> None:
-        self._faults: list[Fault] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None and self._faults:
-            raise FieldError(self._faults)
-
-    def check(
-        self, config: Any, good: bool, name: str, sentence: str, *, part: str = "", others: Sequence[str] = ()
-    ) -> None:
-        """Check that a field fits other fields, as `check_relation` does, without raising yet."""
-        try:
-            check_relation(config, good, name, sentence, part=part, others=others)
-        except FieldError as error:
-            self._faults += error.faults
+    def _fault(self, broken: Relation) -> Fault:
+        part = broken.part or (self._part if broken.config is None else "")
+        return Fault(type(broken.config or self), part, broken.field, broken.sentence, tuple(broken.others))
 
 
 def _field_fault(value: Any, declared: Declared) -> str | None:

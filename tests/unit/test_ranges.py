@@ -6,6 +6,7 @@ import inspect
 import json
 import math
 import pkgutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -38,7 +39,7 @@ from surefoot.experiments.plan import Plan
 from surefoot.hyperparameters import change, from_hyperparameters, hyperparameters
 from surefoot.nn import TemporalConfig
 from surefoot.planning import SamplerConfig
-from surefoot.ranges import Range, check_count, check_fields, check_number, check_relation, declared_fields, fault_of
+from surefoot.ranges import Range, Ranged, Relation, check_count, check_number, declared_fields, fault_of
 from surefoot.tasks import get_task
 from surefoot.training import RunDirectory
 
@@ -285,20 +286,17 @@ def test_an_interval_is_written_as_in_mathematics(text: str) -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(Ranged, part="guide"):
     scale: Annotated[float, Range("[0, inf)")] = 1.0
     steps: Annotated[int, Range("[0, 10]")] = 2
     stop: Annotated[int, Range("[0, 10]")] = 1
 
-    def __post_init__(self) -> None:
-        check_fields(self, part="guide")
-        check_relation(
-            self, self.stop <= self.steps, "stop", f"expected at most steps, found {self.stop}", part="guide"
-        )
+    def relations(self) -> Iterator[Relation]:
+        yield Relation(self.stop <= self.steps, "stop", f"expected at most steps, found {self.stop}")
 
 
 @dataclass(frozen=True)
-class Whole:
+class Whole(Ranged):
     log_interval: Annotated[int, Range("[1, 2^31)")] = 1
     units: Annotated[tuple[int, ...], Range("[1, 100]", fewest=1)] = (4, 4)
     limit: Annotated[float | None, Range("[0, inf]")] = None
@@ -308,9 +306,6 @@ class Whole:
     fast: bool = False
     guide: Part = field(default_factory=Part)
     second: Part = field(default_factory=Part)
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 def test_all_faults_come_in_one_message() -> None:

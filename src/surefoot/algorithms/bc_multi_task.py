@@ -6,6 +6,7 @@ One policy serves every limit: while acting, the limit takes the place of the ep
 - imitation of every transition alike: `BC.update`
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar
 
@@ -16,13 +17,13 @@ from surefoot.algorithms.bc import BC, StandardizedState, parts_of, with_scale
 from surefoot.algorithms.standardize import standardized_by
 from surefoot.data import Dataset
 from surefoot.protocols import Inputs
-from surefoot.ranges import Range, Relations, check_fields
+from surefoot.ranges import Range, Ranged, Relation
 from surefoot.tasks import Task
 from surefoot.types import GROUP, UNKNOWN_AHEAD, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
 
 @dataclass(frozen=True)
-class MultiTaskBC:
+class MultiTaskBC(Ranged):
     """Multi-task behaviour cloning: the hyper-parameters of `BC`, and the unit of costs."""
 
     cloning: BC = field(default_factory=BC, metadata={GROUP: BC})
@@ -30,11 +31,9 @@ class MultiTaskBC:
     cost_unit: Annotated[float, Range("(0, inf)")] = 1.0
     """The cost that the network is told as 1."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-        with Relations() as relations:
-            sentence = f"expected all, for the cost says which episode is meant, found {self.cloning.mode}"
-            relations.check(self.cloning, self.cloning.mode == "all", "mode", sentence)
+    def relations(self) -> Iterator[Relation]:
+        sentence = f"expected all, for the cost says which episode is meant, found {self.cloning.mode}"
+        yield Relation(self.cloning.mode == "all", "mode", sentence, config=self.cloning)
 
     inputs: ClassVar[Inputs] = Inputs(budget=True)
     paper: ClassVar[str] = "Liu et al., 2024, arXiv 2306.09303 (OSRL's BC, multi-task)"

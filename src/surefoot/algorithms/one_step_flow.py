@@ -12,6 +12,7 @@ Beyond the paper: the teacher's transitions are drawn by FISOR's feasibility wei
 and several draws compete under a margin.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -27,7 +28,7 @@ from surefoot.data import Dataset
 from surefoot.diffusion.flow import FlowNetwork, flow_actions, flow_matching_loss
 from surefoot.nn.offline import Trained, descend, start_training
 from surefoot.protocols import Inputs
-from surefoot.ranges import Range, Ranged, Relations, check_fields
+from surefoot.ranges import Range, Ranged, Relation
 from surefoot.tasks import Task
 from surefoot.types import GROUP, DataSpec, Decision, Metrics, Phase, Policy, PolicyInputs, Transition
 
@@ -49,7 +50,7 @@ class StudentConfig(Ranged, part="student"):
 
 
 @dataclass(frozen=True)
-class OneStepFlow:
+class OneStepFlow(Ranged):
     """One-step flow: FISOR's hyper-parameters for values, weights and the choice of candidates, and the student's."""
 
     fisor: FISOR = field(
@@ -61,11 +62,9 @@ class OneStepFlow:
     alpha: ExponentialConfig = field(default_factory=lambda: ExponentialConfig(learning_rate=2e-3, most=7.0))
     """The multiplier of the distillation."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-        with Relations() as relations:
-            sentence = f"expected decoupled, for the student learns from finished critics, found {self.fisor.schedule}"
-            relations.check(self.fisor, self.fisor.schedule == "decoupled", "schedule", sentence)
+    def relations(self) -> Iterator[Relation]:
+        sentence = f"expected decoupled, for the student learns from finished critics, found {self.fisor.schedule}"
+        yield Relation(self.fisor.schedule == "decoupled", "schedule", sentence, config=self.fisor)
 
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "after SafeFQL, RLC 2026, arXiv 2603.15136"

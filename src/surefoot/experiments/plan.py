@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,7 +12,7 @@ from surefoot.data.selection import DataFilter
 from surefoot.errors import ConfigError, UnknownNameError, check_name
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.json_files import MOST_NESTED, check_json
-from surefoot.ranges import COUNT, SEED, Range, Relations, check_fields, check_relation
+from surefoot.ranges import COUNT, SEED, Range, Ranged, Relation, check_fields
 from surefoot.tasks import TASKS, get_task
 from surefoot.tasks.own_task import is_task_file
 from surefoot.tasks.read_task_file import read_task_file
@@ -41,7 +42,7 @@ class TaskEntry:
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(Ranged):
     """A method of a plan: the same on every task."""
 
     algorithm: str
@@ -59,16 +60,14 @@ class Method:
     overrides: dict[str, Any] = field(default_factory=dict)
     """Hyper-parameters in place of the preset's; those of a nested configuration in a table of their own."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
+    def relations(self) -> Iterator[Relation]:
         goes = self.filter_cost_limit is None or self.data_filter not in ("all", "frontier", "pareto")
-        check_relation(
-            self, goes, "filter_cost_limit", f"expected none with the data filter {self.data_filter}, found one"
-        )
+        sentence = f"expected none with the data filter {self.data_filter}, found one"
+        yield Relation(goes, "filter_cost_limit", sentence)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Ranged):
     """Tasks x methods x fractions, each a cell of all seeds."""
 
     name: str
@@ -94,25 +93,22 @@ class Plan:
     revision: str = ""
     """Enters every cell's key: another text runs all cells anew, as after a change of the code."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-        with Relations() as relations:
-            sentence = f"expected letters, digits, dots and dashes, found {self.name!r:.60}"
-            relations.check(self, _NAME.fullmatch(self.name) is not None, "name", sentence)
-            for what, found in (("task", self.tasks), ("method", self.methods), ("protocol", self.protocols)):
-                relations.check(self, bool(found), f"{what}s", f"expected at least one {what}, found none")
-            for key in self.methods:
-                sentence = f"expected names of letters, digits, dots and dashes, found {key!r:.60}"
-                relations.check(self, _NAME.fullmatch(key) is not None, "methods", sentence)
-            for key, values in (("seeds", self.seeds), ("protocols", self.protocols)):
-                sentence = f"expected different ones, found {list(values)}"
-                relations.check(self, len(set(values)) == len(values), key, sentence)
-            titles = [self.title_of(key) for key in self.methods]
-            for title in sorted({title for title in titles if titles.count(title) > 1}):
-                relations.check(self, False, "methods", f"expected different titles, found '{title}' twice")
-            known = self.baseline is None or self.baseline in self.methods
-            sentence = f"expected one of {', '.join(self.methods) or 'its methods'}, found {self.baseline}"
-            relations.check(self, known, "baseline", sentence)
+    def relations(self) -> Iterator[Relation]:
+        sentence = f"expected letters, digits, dots and dashes, found {self.name!r:.60}"
+        yield Relation(_NAME.fullmatch(self.name) is not None, "name", sentence)
+        for what, found in (("task", self.tasks), ("method", self.methods), ("protocol", self.protocols)):
+            yield Relation(bool(found), f"{what}s", f"expected at least one {what}, found none")
+        for key in self.methods:
+            sentence = f"expected names of letters, digits, dots and dashes, found {key!r:.60}"
+            yield Relation(_NAME.fullmatch(key) is not None, "methods", sentence)
+        for key, values in (("seeds", self.seeds), ("protocols", self.protocols)):
+            yield Relation(len(set(values)) == len(values), key, f"expected different ones, found {list(values)}")
+        titles = [self.title_of(key) for key in self.methods]
+        for title in sorted({title for title in titles if titles.count(title) > 1}):
+            yield Relation(False, "methods", f"expected different titles, found '{title}' twice")
+        known = self.baseline is None or self.baseline in self.methods
+        sentence = f"expected one of {', '.join(self.methods) or 'its methods'}, found {self.baseline}"
+        yield Relation(known, "baseline", sentence)
 
     def title_of(self, method: str) -> str:
         """A method as tables call it."""

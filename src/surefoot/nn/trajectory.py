@@ -2,6 +2,7 @@
 noisy segment, as TREBI uses both (Lin et al., 2023, arXiv 2306.00603)."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -20,11 +21,11 @@ from surefoot.nn.temporal import (
     dense,
     with_random_kernels,
 )
-from surefoot.ranges import Range, Relations, check_fields
+from surefoot.ranges import Range, Ranged, Relation
 
 
 @dataclass(frozen=True)
-class TemporalConfig:
+class TemporalConfig(Ranged, part="network"):
     """Sizes of a network over segments."""
 
     width: Annotated[int, Range("[8, 65536]")] = 32
@@ -34,13 +35,9 @@ class TemporalConfig:
     kernel: Annotated[int, Range("[1, 1023]")] = 5
     """Steps that a convolution spans; odd."""
 
-    def __post_init__(self) -> None:
-        check_fields(self, part="network")
-        with Relations() as relations:
-            sentence = f"expected a multiple of 8, found {self.width}"
-            relations.check(self, self.width % 8 == 0, "width", sentence, part="network")
-            sentence = f"expected an odd number, found {self.kernel}"
-            relations.check(self, self.kernel % 2 == 1, "kernel", sentence, part="network")
+    def relations(self) -> Iterator[Relation]:
+        yield Relation(self.width % 8 == 0, "width", f"expected a multiple of 8, found {self.width}")
+        yield Relation(self.kernel % 2 == 1, "kernel", f"expected an odd number, found {self.kernel}")
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 2021, arXiv 2106.01345). Position t reads positions 0 to t."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -15,7 +16,7 @@ from jaxtyping import Array, Float, Key
 from surefoot.kernels.dropout import dropped
 from surefoot.kernels.matmul import matmul
 from surefoot.nn.networks import Dense, Initializer, LayerNorm, dense_layers
-from surefoot.ranges import Range, Relations, check_fields
+from surefoot.ranges import Range, Ranged, Relation
 
 INITIAL_DEVIATION = 0.02
 """Initial standard deviation of all kernels and embeddings."""
@@ -25,7 +26,7 @@ Dropout = tuple[float, Key[Array, ""]] | None
 
 
 @dataclass(frozen=True)
-class TransformerConfig:
+class TransformerConfig(Ranged, part="network"):
     """Sizes of a causal transformer."""
 
     width: Annotated[int, Range("[1, 65536]")] = 128
@@ -37,12 +38,9 @@ class TransformerConfig:
     dropout: Annotated[float, Range("[0, 1)")] = 0.1
     """Share of embeddings, attention weights and outputs of layers set to zero in training."""
 
-    def __post_init__(self) -> None:
-        check_fields(self, part="network")
-        with Relations() as relations:
-            sentence = f"expected a multiple of the {self.heads} heads, found {self.width}"
-            good = self.width % self.heads == 0
-            relations.check(self, good, "width", sentence, part="network", others=["network.heads"])
+    def relations(self) -> Iterator[Relation]:
+        sentence = f"expected a multiple of the {self.heads} heads, found {self.width}"
+        yield Relation(self.width % self.heads == 0, "width", sentence, ["network.heads"])
 
 
 normal_layers = partial(

@@ -5,7 +5,7 @@ the return that `evaluate` gives: OSRP's is that of the reward; OSRP-Lag's subtr
 knows no model: `evaluate` imagines.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from surefoot.ranges import Range, check_fields, check_relation
+from surefoot.ranges import Range, Ranged, Relation
 from surefoot.types import FORMERLY
 
 Evaluate = Callable[[Float[Array, "n s H act"], Key[Array, ""]], tuple[Float[Array, "n s"], Float[Array, "n s"]]]
@@ -21,7 +21,7 @@ Evaluate = Callable[[Float[Array, "n s H act"], Key[Array, ""]], tuple[Float[Arr
 
 
 @dataclass(frozen=True)
-class CrossEntropyConfig:
+class CrossEntropyConfig(Ranged, part="planner"):
     """Numbers and spread of sampled sequences; the defaults are those of SafeDreamer's code."""
 
     num_samples: Annotated[int, Range("[1, 2^20]")] = field(default=500, metadata={FORMERLY: "samples"})
@@ -37,12 +37,11 @@ class CrossEntropyConfig:
     std: Annotated[float, Range("(0, inf)")] = field(default=1.0, metadata={FORMERLY: "deviation"})
     """Standard deviation of the first iteration's actions, which are clipped to [-1, 1]."""
 
-    def __post_init__(self) -> None:
-        check_fields(self, part="planner")
+    def relations(self) -> Iterator[Relation]:
         drawn = self.num_samples + self.num_policy_samples
         sentence = f"expected at most all {drawn} sequences, found {self.num_elites}"
         others = ("planner.num_samples", "planner.num_policy_samples")
-        check_relation(self, self.num_elites <= drawn, "num_elites", sentence, part="planner", others=others)
+        yield Relation(self.num_elites <= drawn, "num_elites", sentence, others)
 
 
 class Plan(NamedTuple):

@@ -24,7 +24,7 @@ hold (0.4 m/s) may have to come back, at most 0.4 m, where h is below -0.6: that
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
@@ -33,7 +33,7 @@ from jaxtyping import Float
 
 from surefoot.envs.point_robot import ARENA, HAZARDS, SLOW_ROBOT, TIME_STEP, follow_share
 from surefoot.errors import ConfigError
-from surefoot.ranges import Range, check_fields, check_relation
+from surefoot.ranges import Range, Ranged, Relation
 from surefoot.safety.feasible_set import FeasibleSet, hazard_signal
 from surefoot.safety.interpolation import SHIFT_TAPS, blend, stencil
 
@@ -47,7 +47,7 @@ _TAPS = 4
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Ranged):
     """Grid of the solver of V*; the default takes about 0.7 GB."""
 
     spacing: Annotated[float, Range("[0.02, 0.5]")] = 0.1
@@ -61,10 +61,9 @@ class Grid:
     accelerations: Annotated[int, Range("[4, 4096]")] = 21
     """Accelerations between -1 and 1 m/s^2."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
+    def relations(self) -> Iterator[Relation]:
         sentence = f"expected at least {_TAPS} speeds, {_TAPS - 1} times speed_spacing, found {self.top_speed:g}"
-        check_relation(self, self.speeds >= _TAPS, "top_speed", sentence)
+        yield Relation(self.speeds >= _TAPS, "top_speed", sentence)
 
     @property
     def speeds(self) -> int:

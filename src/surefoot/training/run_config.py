@@ -1,7 +1,7 @@
 """The configuration of a training run: resolved options, as config.json keeps them."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from surefoot.checkpoint import as_json
 from surefoot.errors import ConfigError
 from surefoot.hyperparameters import hyperparameters, renamed
 from surefoot.protocols import Algorithm
-from surefoot.ranges import COUNT, NUMBER, SEED, Range, Ranged, check_fields, check_relation
+from surefoot.ranges import COUNT, NUMBER, SEED, Range, Ranged, Relation
 from surefoot.tasks import TASKS, Task, get_task
 from surefoot.tasks.own_task import kept_task_file, task_of
 from surefoot.types import DataSpec
@@ -72,7 +72,7 @@ class Selection(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(Ranged):
     """Resolved options of a run: everything needed to repeat it, and to load its policies."""
 
     algorithm: str
@@ -110,10 +110,9 @@ class RunConfig:
     definition: Task | None = None
     """The whole task, where it is in no table and came from no file: an object in Python, or of another package."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
+    def relations(self) -> Iterator[Relation]:
         name = self.task if self.definition is None else self.definition.name
-        check_relation(self, name == self.task, "definition", f"expected that of {self.task}, found that of {name}")
+        yield Relation(name == self.task, "definition", f"expected that of {self.task}, found that of {name}")
 
     def known_task(self) -> Task:
         """The run's task: the one that it keeps, itself or as a task file, or that of the table. Raises

@@ -1,15 +1,16 @@
 """Sizes and losses of a world model."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from surefoot.ranges import Range, check_fields, check_relation
+from surefoot.ranges import Range, Ranged, Relation
 
 EncoderKind = Literal["cnn", "patch", "mlp"]
 
 
 @dataclass(frozen=True)
-class WorldModelConfig:
+class WorldModelConfig(Ranged, part="world_model"):
     """Hyper-parameters of the world model; the defaults are FOSP's (arXiv 2407.04942, its code)."""
 
     # --- sizes ---
@@ -59,10 +60,8 @@ class WorldModelConfig:
     compute: Literal["float32", "bfloat16"] = "float32"
     """Floating-point type of activations; parameters are float32 always."""
 
-    def __post_init__(self) -> None:
-        check_fields(self, part="world_model")
-        sentence = f"expected an odd number, found {self.bins}"
-        check_relation(self, self.bins % 2 == 1, "bins", sentence, part="world_model")
+    def relations(self) -> Iterator[Relation]:
+        yield Relation(self.bins % 2 == 1, "bins", f"expected an odd number, found {self.bins}")
 
     @property
     def random(self) -> int:

@@ -1,5 +1,6 @@
 """FISOR's hyper-parameters: the paper's in `FISORConfig`, others in groups whose fields keep their own names."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeVar
 
@@ -19,7 +20,7 @@ from surefoot.constraints import discounted_cost_limit
 from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.errors import ConfigError
 from surefoot.hyperparameters import change, flat
-from surefoot.ranges import Range, Relations, check_fields
+from surefoot.ranges import Range, Ranged, Relation
 from surefoot.types import BEFORE, GROUP, Phase
 
 Weighting = Literal["feasibility", "imitation", "behaviour_cloning"]
@@ -30,7 +31,7 @@ Config = TypeVar("Config", bound="FISORConfig")
 
 
 @dataclass(frozen=True)
-class FISORConfig:
+class FISORConfig(Ranged):
     """Hyper-parameters; the values here are the paper's, whose names stand in brackets. Presets change them."""
 
     schedule: Literal["decoupled", "joint"] = "decoupled"
@@ -71,10 +72,8 @@ class FISORConfig:
     scaling: ScalingConfig = field(default_factory=ScalingConfig, metadata={BEFORE: {}})
     """What is measured in units that follow from the data, beyond the paper."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-        with Relations() as relations:
-            _check_combinations(self, relations)
+    def relations(self) -> Iterator[Relation]:
+        return _combinations(self)
 
     # --- what follows from them ---
 
@@ -194,8 +193,8 @@ def without_rewards(config: Config) -> tuple[Config, list[str]]:
     return changed, [remark] if extraction != config.extraction else []
 
 
-def _check_combinations(config: FISORConfig, relations: Relations) -> None:
-    """Raise `FieldError` with all fields that do not go with each other."""
+def _combinations(config: FISORConfig) -> Iterator[Relation]:
+    """The fields that go with each other."""
     training, joint, values = config.training, config.schedule == "joint", flat(config)
     drawn = training.policy_batch_size * training.policy_steps
     sentence = (
@@ -203,27 +202,27 @@ def _check_combinations(config: FISORConfig, relations: Relations) -> None:
         f"found {training.value_batch_size}"
     )
     good, others = not joint or training.value_batch_size <= drawn, ("policy_batch_size", "policy_steps", "schedule")
-    relations.check(training, good, "value_batch_size", sentence, others=others)
+    yield Relation(good, "value_batch_size", sentence, others, training)
     if not config.values.reward_values:
         ways = {"weighting": ("imitation", "behaviour_cloning"), "extraction": ("minqc", "first_feasible")}
         for name, known in ways.items():
             sentence = f"expected {' or '.join(known)} without reward values, found {values[name]}"
-            relations.check(config, values[name] in known, name, sentence, others=["reward_values"])
+            yield Relation(values[name] in known, name, sentence, ["reward_values"])
     shares = {"weight_quantile": config.scaling.weight_quantile, "margin_quantile": config.scaling.margin_quantile}
     for name, share in shares.items():
         sentence = f"expected 0 in joint training, where V_h is never finished before the policy, found {share:g}"
         good = not joint or share == 0
-        relations.check(config.scaling, good, name, sentence, part="scaling", others=["schedule"])
+        yield Relation(good, name, sentence, ["schedule"], config.scaling, part="scaling")
     quantile = config.constraint.backup_quantile
     with_quantile = {"critic": "hj", "value_targets": "backup", "trajectory_bound": False, "value_bound": False}
     for name, wanted in with_quantile.items():
         good = quantile == 0 or values[name] == wanted
         sentence = f"expected 0 with {name} = {values[name]}, found {quantile:g}"
-        relations.check(config.constraint, good, "backup_quantile", sentence, others=[name])
+        yield Relation(good, "backup_quantile", sentence, [name], config.constraint)
     for name, wanted in {"value_targets": "backup", "recovery": "none", "advantage": "critic"}.items():
         good = values[name] == wanted or not joint
         sentence = f"expected {wanted} in joint training, found {values[name]}"
-        relations.check(config.by_returns, good, name, sentence, others=["schedule"])
+        yield Relation(good, name, sentence, ["schedule"], config.by_returns)
         good = values[name] == wanted or name == "recovery" or config.constraint.critic == "hj"
         sentence = f"expected {wanted} with critics of costs (qc), found {values[name]}"
-        relations.check(config.by_returns, good, name, sentence, others=["critic"])
+        yield Relation(good, name, sentence, ["critic"], config.by_returns)

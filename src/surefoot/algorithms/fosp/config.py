@@ -1,12 +1,13 @@
 """FOSP's hyper-parameters, in groups whose fields keep their own names."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import optax
 
 from surefoot.algorithms.dreamer import Dreamer
-from surefoot.ranges import Range, Ranged, Relations
+from surefoot.ranges import Range, Ranged, Relation
 from surefoot.types import FORMERLY, GROUP
 
 Reachability = Literal["ref", "hj", "released"]
@@ -109,16 +110,14 @@ class FOSPConfig(Dreamer):
     expanding: ExpansionConfig = field(default_factory=ExpansionConfig, metadata={GROUP: ExpansionConfig})
     """Fine-tuning."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def relations(self) -> Iterator[Relation]:
         critics, extraction = self.critics, self.extraction
-        with Relations() as relations:
-            branches = critics.data_branch or critics.imagined_branch
-            sentence = "expected it or imagined_branch, at least one of them, found neither"
-            relations.check(critics, branches, "data_branch", sentence, others=["imagined_branch"])
-            cloning_works = extraction.weighting != "cloning" or extraction.actor_mode == "awr"
-            sentence = "expected feasibility or reward with actor_mode backprop, found cloning"
-            relations.check(extraction, cloning_works, "weighting", sentence, others=["actor_mode"])
-            imagines = self.reach.reachability != "released" or critics.imagined_branch
-            sentence = "expected True with reachability released, found False"
-            relations.check(critics, imagines, "imagined_branch", sentence, others=["reachability"])
+        branches = critics.data_branch or critics.imagined_branch
+        sentence = "expected it or imagined_branch, at least one of them, found neither"
+        yield Relation(branches, "data_branch", sentence, ["imagined_branch"], critics)
+        cloning_works = extraction.weighting != "cloning" or extraction.actor_mode == "awr"
+        sentence = "expected feasibility or reward with actor_mode backprop, found cloning"
+        yield Relation(cloning_works, "weighting", sentence, ["actor_mode"], extraction)
+        imagines = self.reach.reachability != "released" or critics.imagined_branch
+        sentence = "expected True with reachability released, found False"
+        yield Relation(imagines, "imagined_branch", sentence, ["reachability"], critics)

@@ -1,5 +1,6 @@
 """TREBI's hyper-parameters, in groups whose fields keep their own names."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ from surefoot.diffusion.clean import Steps, make_steps
 from surefoot.diffusion.schedules import BetaSchedule, Schedule, make_schedule
 from surefoot.nn import TemporalConfig
 from surefoot.planning import GuideConfig, SamplerConfig
-from surefoot.ranges import COUNT, NUMBER, Range, Ranged, Relations, check_fields
+from surefoot.ranges import COUNT, NUMBER, Range, Ranged, Relation
 from surefoot.types import BEFORE, FORMERLY, GROUP, Phase
 
 
@@ -90,7 +91,7 @@ class MarginConfig(Ranged):
 
 
 @dataclass(frozen=True)
-class TREBIConfig:
+class TREBIConfig(Ranged):
     """Hyper-parameters; the defaults are the paper's sizes with the corrected behavior."""
 
     plan_horizon: Annotated[int, Range("[1, 65536]")] = 32
@@ -123,31 +124,26 @@ class TREBIConfig:
     margins: MarginConfig = field(default_factory=MarginConfig, metadata={GROUP: MarginConfig})
     """Margins of the budget."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-        with Relations() as relations:
-            self._check_relations(relations)
-
-    def _check_relations(self, relations: Relations) -> None:
+    def relations(self) -> Iterator[Relation]:
         found = f"found {self.plan_horizon}"
         for part, network in (("network", self.network), ("value_network", self.values.value_network)):
             levels = len(network.multipliers)
             halvings = 2 ** (levels - 1)
             sentence = f"expected a multiple of {halvings}, because the {part} halves it between its {levels} levels"
             good, others = self.plan_horizon % halvings == 0, [f"{part}.multipliers"]
-            relations.check(self, good, "plan_horizon", f"{sentence}, {found}", others=others)
+            yield Relation(good, "plan_horizon", f"{sentence}, {found}", others)
         steps = self.sampler.steps
         sentence = f"expected at most diffusion_steps = {self.diffusion_steps}, found {steps}"
         good = steps is None or steps <= self.diffusion_steps
-        relations.check(self.sampler, good, "steps", sentence, part="sampler", others=["diffusion_steps"])
+        yield Relation(good, "steps", sentence, ["diffusion_steps"], self.sampler, part="sampler")
         if good:
             number, warm = self.denoising.number, self.sampler.warm_steps
             sentence = f"expected a number in [0, {number}), found {warm}"
             others = ("diffusion_steps", "sampler.steps")
-            relations.check(self.sampler, warm < number, "warm_steps", sentence, part="sampler", others=others)
+            yield Relation(warm < number, "warm_steps", sentence, others, self.sampler, part="sampler")
         sentence = f"expected a number in [1, {self.plan_horizon}], found {self.control_interval}"
         good = self.control_interval <= self.plan_horizon
-        relations.check(self, good, "control_interval", sentence, others=["plan_horizon"])
+        yield Relation(good, "control_interval", sentence, ["plan_horizon"])
 
     @property
     def budget_discount(self) -> float:
