@@ -97,10 +97,11 @@ def collect_replay(
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(template))
     with store.opened(collection.identity, reserve=size), deferred_interrupts() as interrupted:
         if open_simulators is None:
-            state, metadata = _train_pure(collection, template, report, interrupted)
+            state, metadata = _train(collection, template, partial(_pure_part, collection, report), interrupted)
         else:
             with open_simulators() as simulators:
-                state, metadata = _train(collection, template, simulators, report, interrupted)
+                part = partial(_simulated_part, collection, simulators, report, interrupted)
+                state, metadata = _train(collection, template, part)
         report(recipe.rounds)
     dataset = _dataset(collection, state.collected.buffer, on_simulator=open_simulators is not None)
     return dataset, _card(collection, dataset, metadata)
@@ -141,68 +142,51 @@ class _Metadata(Times):
     rounds: Annotated[int, Ge(0)]
 
 
-def _resumed(collection: ReplayCollection, template: _State) -> tuple[_State, dict[str, Any]]:
-    return collection.store.load_learner(template, _Metadata) or (template, {"rounds": 0, **NO_TIME})
-
-
-def _train_pure(
-    collection: ReplayCollection, template: _State, report: Report, interrupted: Interruption
-) -> tuple[_State, dict[str, Any]]:
-    """All parts that are not done yet, each in one dispatch."""
-    recipe = collection.recipe
-    state, metadata = _resumed(collection, template)
-    clock, collected, lanes = Clock(metadata), state.collected, state.lanes
-    assert lanes is not None
-    for first, after in parts(recipe):
-        if first < metadata["rounds"]:
-            continue
-        report(first)
-        keys = _keys(jnp.int32(collection.seed), jnp.int32(first), count=after - first)
-        updates = 0 if after <= recipe.warm_up_rounds else recipe.updates
-        collected, lanes, metrics = replay.run_pure(
-            recipe.learner,
-            pure_task_of(collection.task),
-            collected,
-            lanes,
-            keys,
-            updates=updates,
-            gain=recipe.action_gain,
-        )
-        metadata = _keep(collection, _State(collected, lanes), metrics, after, clock)
-        if interrupted():
-            raise interrupted.error()
-    return _State(collected, lanes), metadata
-
-
 def _train(
     collection: ReplayCollection,
     template: _State,
-    simulators: VectorEnv,
-    report: Report,
-    interrupted: Interruption,
+    part: Callable[[_State, int, int], tuple[_State, dict[str, Any]]],
+    interrupted: Interruption | None = None,
 ) -> tuple[_State, dict[str, Any]]:
-    """All parts that are not done yet, round by round; new episodes begin with each."""
-    state, metadata = _resumed(collection, template)
-    clock, collected = Clock(metadata), state.collected
+    """All parts that are not done yet; `interrupted` is asked after each."""
+    state, metadata = collection.store.load_learner(template, _Metadata) or (template, {"rounds": 0, **NO_TIME})
+    clock = Clock(metadata)
     for first, after in parts(collection.recipe):
         if first < metadata["rounds"]:
             continue
-        collected, metrics = _part(collection, collected, simulators, first, after, report, interrupted)
-        metadata = _keep(collection, _State(collected, None), metrics, after, clock)
-    return _State(collected, None), metadata
+        state, metrics = part(state, first, after)
+        metadata = _keep(collection, state, metrics, after, clock)
+        if interrupted is not None and interrupted():
+            raise interrupted.error()
+    return state, metadata
 
 
-def _part(
+def _pure_part(
+    collection: ReplayCollection, report: Report, state: _State, first: int, after: int
+) -> tuple[_State, dict[str, Any]]:
+    """Rounds `first` to `after` of a pure-JAX task in one dispatch."""
+    recipe = collection.recipe
+    assert state.lanes is not None
+    report(first)
+    keys = _keys(jnp.int32(collection.seed), jnp.int32(first), count=after - first)
+    updates, task = 0 if after <= recipe.warm_up_rounds else recipe.updates, pure_task_of(collection.task)
+    collected, lanes, metrics = replay.run_pure(
+        recipe.learner, task, state.collected, state.lanes, keys, updates=updates, gain=recipe.action_gain
+    )
+    return _State(collected, lanes), metrics
+
+
+def _simulated_part(
     collection: ReplayCollection,
-    collected: Collected,
     simulators: VectorEnv,
-    first: int,
-    after: int,
     report: Report,
     interrupted: Interruption,
-) -> tuple[Collected, dict[str, Any]]:
-    """Rounds `first` to `after` in simulators, each followed by its updates; the last one's metrics."""
-    recipe, task = collection.recipe, collection.task
+    state: _State,
+    first: int,
+    after: int,
+) -> tuple[_State, dict[str, Any]]:
+    """Rounds `first` to `after` in simulators, in new episodes, with updates after each; the metrics of the last."""
+    recipe, task, collected = collection.recipe, collection.task, state.collected
     seeds = np.random.default_rng((collection.seed, first)).integers(2**31, size=(after - first + 1, recipe.lanes))
     updates = 0 if after <= recipe.warm_up_rounds else recipe.updates
     metrics: dict[str, Any] = {}
@@ -229,7 +213,7 @@ def _part(
     for moment in walk(simulators, simulators.reset(seeds[-1]), upcoming(), choose):
         rows = _rows(moment.observation, action, moment.step)
         collected, metrics = replay.run_round(recipe.learner, collected, rows, k_learn, updates=updates)
-    return collected, metrics
+    return _State(collected, None), metrics
 
 
 def _rows(observation: np.ndarray, action: np.ndarray, step: Step) -> Rows:
