@@ -12,15 +12,17 @@ from annotated_types import Ge, Gt, MinLen
 FROM_DATA = "from data"
 ENDS, GAPS, FILES = "ends", "gaps", "files"
 """Ways to tell episodes apart that are no column."""
-_STRICT = {"extra": "forbid", "use_attribute_docstrings": True}
 At = Literal["step", "state"]
 
 
+class _Table:
+    __pydantic_config__ = {"extra": "forbid", "use_attribute_docstrings": True}  # noqa: RUF012
+
+
 @dataclass(frozen=True)
-class TaskTable:
+class TaskTable(_Table):
     """Table `[task]`: name, longest episode, reference returns."""
 
-    __pydantic_config__ = _STRICT
     name: str
     """Letters, digits, dots, dashes and underscores; none of a built-in task."""
     horizon: Annotated[int, Ge(1)]
@@ -32,10 +34,9 @@ class TaskTable:
 
 
 @dataclass(frozen=True)
-class ObservationTable:
+class ObservationTable(_Table):
     """Table `[observation]`: inputs of the policy."""
 
-    __pydantic_config__ = _STRICT
     columns: Annotated[tuple[str, ...], MinLen(1)]
     """Columns of the log, in this order; * stands for any letters: "flow_*"."""
     units: dict[str, str] = field(default_factory=dict)
@@ -45,10 +46,9 @@ class ObservationTable:
 
 
 @dataclass(frozen=True)
-class ActionTable:
+class ActionTable(_Table):
     """Table `[action]`: outputs of the policy, in the log's units."""
 
-    __pydantic_config__ = _STRICT
     columns: Annotated[tuple[str, ...], MinLen(1)]
     """Columns of the log, in this order; * stands for any letters."""
     low: tuple[float, ...] = ()
@@ -68,10 +68,9 @@ class ActionTable:
 
 
 @dataclass(frozen=True)
-class RewardTable:
+class RewardTable(_Table):
     """Table `[reward]`: a column, or an expression over columns."""
 
-    __pydantic_config__ = _STRICT
     column: str = ""
     """A column of the log."""
     expression: str = ""
@@ -81,10 +80,9 @@ class RewardTable:
 
 
 @dataclass(frozen=True)
-class ConstraintTable:
+class ConstraintTable(_Table):
     """Table `[[constraint]]`: a signal that stays on one side of 0, or a cost within a limit."""
 
-    __pydantic_config__ = _STRICT
     name: str
     """What messages and figures call it."""
     column: str = ""
@@ -111,10 +109,9 @@ class ConstraintTable:
 
 
 @dataclass(frozen=True)
-class EpisodesTable:
+class EpisodesTable(_Table):
     """Table `[episodes]`: beginnings and ends of episodes."""
 
-    __pydantic_config__ = _STRICT
     by: str = ENDS
     """A column that numbers or names episodes; or "ends" (the columns below), "gaps" (of `time`), or "files"."""
     terminated: str = ""
@@ -132,10 +129,9 @@ class EpisodesTable:
 
 
 @dataclass(frozen=True)
-class EnvironmentTable:
+class EnvironmentTable(_Table):
     """Table `[environment]`: the maker of new episodes."""
 
-    __pydantic_config__ = _STRICT
     make: str
     """A Gymnasium id, or "module:function" that makes an environment."""
     kwargs: dict[str, bool | int | float | str] = field(default_factory=dict)
@@ -145,19 +141,17 @@ class EnvironmentTable:
 
 
 @dataclass(frozen=True)
-class LogTable:
+class LogTable(_Table):
     """Table `[log]`: paths of the logs."""
 
-    __pydantic_config__ = _STRICT
     paths: Annotated[tuple[str, ...], MinLen(1)]
     """Files or folders, from the task file's own folder."""
 
 
 @dataclass(frozen=True)
-class TaskFile:
+class TaskFile(_Table):
     """A system of one's own."""
 
-    __pydantic_config__ = _STRICT
     task: TaskTable
     observation: ObservationTable
     action: ActionTable
