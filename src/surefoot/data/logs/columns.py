@@ -1,7 +1,7 @@
 """Columns of a log that a task file reads: patterns with * are resolved, and missing columns refused."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from surefoot.data.logs.table import Log
@@ -37,25 +37,22 @@ class Columns:
     @property
     def step_columns(self) -> tuple[str, ...]:
         """Columns of actions and of what belongs to a step; they may be empty in an episode's last row."""
-        found = list(self.file.action.columns)
-        if self.reward is not None and self.file.reward is not None and self.file.reward.at == "step":
-            found += self.reward.columns
-        for one, expression in zip(self.file.constraint, self.constraints, strict=True):
-            if not one.of_state:
-                found += expression.columns
-        of_state = set(self.state_columns)
+        found, of_state = [*self.file.action.columns, *self._computed_from("step")], set(self.state_columns)
         return tuple(dict.fromkeys(name for name in found if name not in of_state))
 
     @property
     def state_columns(self) -> tuple[str, ...]:
         """Columns that every row must have."""
-        found = list(self.file.observation.columns)
-        if self.reward is not None and self.file.reward is not None and self.file.reward.at == "state":
-            found += self.reward.columns
+        found = [*self.file.observation.columns, *self._computed_from("state"), *self.next_columns]
+        return tuple(dict.fromkeys(found))
+
+    def _computed_from(self, at: str) -> Iterator[str]:
+        """The columns that a reward and constraints of a step, or of a state, are computed from."""
+        if self.reward is not None and self.file.reward is not None and self.file.reward.at == at:
+            yield from self.reward.columns
         for one, expression in zip(self.file.constraint, self.constraints, strict=True):
-            if one.of_state:
-                found += expression.columns
-        return tuple(dict.fromkeys([*found, *self.next_columns]))
+            if one.of_state == (at == "state"):
+                yield from expression.columns
 
     @property
     def numeric(self) -> tuple[str, ...]:
