@@ -15,8 +15,7 @@ import pytest
 from gymnasium.envs.mujoco import MujocoEnv
 from tests.isolated import isolated
 
-from surefoot.envs.simulators import Simulator, make
-from surefoot.envs.simulators.safety_gymnasium import registrations
+from surefoot.envs.simulators import Simulator, compat, make
 from surefoot.errors import SimulatorError
 from surefoot.tasks import get_task
 
@@ -90,7 +89,7 @@ def test_fast_resets_change_no_bit(task: str) -> None:
     found = [episode(fast, seed, given) for seed in (1, 2)]
     fast.close()
     # The original's way: the sky that it has where pictures are asked for, and its own drawing of layouts.
-    registrations()
+    compat.load()
     from safety_gymnasium.utils import random_generator
 
     spec = importlib.util.spec_from_file_location("original_random_generator", random_generator.__file__)

@@ -63,7 +63,7 @@ def outliers(dataset: Dataset, *, share: float, cost_limit: float, seed: int) ->
     Returns:
         All complete episodes, the chosen ones changed.
     """
-    _check_share("outliers", share)
+    check_number(share, "[0, 1]", "outliers: share")
     check_number(cost_limit, "(0, inf)", "outliers: cost limit")
     check_count(seed, "seed", SEED)
     whole = _complete(dataset)
@@ -162,7 +162,7 @@ def subset(dataset: Dataset, *, share: float, seed: int) -> Dataset:
     Returns:
         The kept episodes.
     """
-    _check_share("subset", share)
+    check_number(share, "[0, 1]", "subset: share")
     check_count(seed, "seed", SEED)
     count = len(dataset.lengths)
     order = np.random.default_rng(seed).permutation(count)
@@ -320,7 +320,3 @@ def _near_pareto(costs: Float[np.ndarray, " E"], returns: Float[np.ndarray, " E"
 
 def _complete(dataset: Dataset) -> Dataset:
     return dataset.select(np.arange(len(dataset.lengths)))
-
-
-def _check_share(name: str, share: float) -> None:
-    check_number(share, "[0, 1]", f"{name}: share")

@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -45,8 +46,9 @@ class Registration(NamedTuple):
     """Steps after which its own `make` truncates an episode."""
 
 
+@cache
 def load() -> dict[str, Registration]:
-    """Import Safety-Gymnasium; returns its tasks by id. Raises `SimulatorError` where something is missing."""
+    """Import and mend Safety-Gymnasium, once; its tasks by id. Raises `SimulatorError` where something is missing."""
     table: dict[str, Registration] = {}
 
     def register(id: str, entry_point: str, kwargs: Any = None, max_episode_steps: int = 0, **_: Any) -> None:

@@ -3,7 +3,6 @@
 import importlib
 import sys
 import warnings
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,6 @@ WIDTH, HEIGHT = 480, 360
 _NAVIGATION = "safety_gymnasium.builder:Builder"
 
 
-@cache
-def registrations() -> dict[str, compat.Registration]:
-    """The tasks of Safety-Gymnasium by id; imported and mended once. Raises `SimulatorError` where it is missing."""
-    return compat.load()
-
-
 class SafetyGymnasiumBackend:
     """One task. A navigation world is compiled anew at each reset: in 5 ms without pictures, in 0.5 s with them.
 
@@ -34,7 +27,7 @@ class SafetyGymnasiumBackend:
         """`draws`: whether `render` will be called. Raises `SimulatorError`."""
         if draws:
             choose_renderer(task.name)
-        registration = registrations()[simulator_id]
+        registration = compat.load()[simulator_id]
         self.horizon = registration.horizon
         self._env = build(registration, draws=draws)
         if registration.entry_point != _NAVIGATION:

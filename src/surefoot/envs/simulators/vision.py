@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.envs.simulators import layouts
+from surefoot.envs.simulators import compat, layouts
 from surefoot.envs.simulators.compat import PLAIN_SKY
 from surefoot.envs.simulators.drawing import Ending, choose_renderer
 from surefoot.envs.simulators.eyes import SKY, Eyes
-from surefoot.envs.simulators.safety_gymnasium import build, registrations
+from surefoot.envs.simulators.safety_gymnasium import build
 from surefoot.envs.simulators.surroundings import FRONT, Surroundings
 from surefoot.tasks import Task
 from surefoot.vision import Vision
@@ -22,7 +22,7 @@ class VisionBackend:
         assert task.vision is not None
         choose_renderer(task.name)  # refused before any work
         self._name, self._vision = task.name, task.vision
-        registration = registrations()[simulator_id]
+        registration = compat.load()[simulator_id]
         self.horizon = registration.horizon // task.vision.action_repeat
         self._env = build(registration, draws=False)
         self._env.task.agent.looks_back = True
