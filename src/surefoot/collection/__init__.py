@@ -1,1 +1,1 @@
-"""Data of our own from the simulators: an online safe learner whose every episode is kept, then thinned."""
+"""Data of Surefoot's own from simulators: all training episodes of an online safe learner, filtered by density."""

@@ -1,4 +1,4 @@
-"""The data card of a collected file: what it is, how it was made, what it covers, and where it falls short."""
+"""The data card of a collected file: its origin, its making, its coverage, and missed targets."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from surefoot.tasks import Task
 
 ORIGIN = "recreated by Surefoot, not the published file"
 COST_RANGE_BINS = 10
-"""Equal parts of the reference cost range, counted for the coverage."""
+"""Equal parts of the reference cost range, over which the coverage is counted."""
 
 NOTES: dict[str, str] = {
     "BallRun": "What is safe is bounded by the speed limit of 2.5 m/s: 100 steps of 1/30 s at 60 a metre give a "
@@ -20,19 +20,35 @@ NOTES: dict[str, str] = {
     "AntCircle": "The ant does not walk after 1,500,000 steps: no episode, safe or not, has a return above 0.06.",
     "DroneCircle": "It grows with the learner's steps: 0.05 in 1,500,000, 0.45 in 3,000,000.",
 }
-"""What a reader must know to judge a task's figures."""
+"""Remarks for readers who judge a task's figures."""
 
 _SAFE_RETURNS: dict[str, float] = dict.fromkeys(("AntRun", "BallRun", "CarRun", "DroneRun"), 0.7)
 """Normalised return that the best safe episode of a file should reach, 0.5 elsewhere."""
 
 
 def normalized_return(task: Task, returns: np.ndarray) -> np.ndarray:
-    """(R - R_min) / (R_max - R_min) of the task's reference returns."""
+    """Normalized returns (R - R_min) / (R_max - R_min).
+
+    Args:
+        task: Task with its reference returns.
+        returns: Undiscounted returns, [E].
+
+    Returns:
+        Normalized returns, [E].
+    """
     return (returns - task.return_min) / (task.return_max - task.return_min)
 
 
 def coverage(dataset: Dataset, task: Task) -> dict[str, Any]:
-    """What the episodes of a dataset are like, as JSON values; returns are normalised by the task's reference."""
+    """Coverage of a dataset: episodes by cost, safe episodes, best returns.
+
+    Args:
+        dataset: Collected episodes.
+        task: Task with its reference ranges.
+
+    Returns:
+        JSON values; returns are normalized.
+    """
     costs, returns = dataset.cost_returns, normalized_return(task, dataset.returns)
     safe = costs <= task.cost_limit
     low, high = task.cost_return_min, task.cost_return_max
@@ -57,7 +73,16 @@ def coverage(dataset: Dataset, task: Task) -> dict[str, Any]:
 
 
 def targets(found: dict[str, Any], task: Task, *, transitions: int) -> list[dict[str, Any]]:
-    """What a file should reach, each with what it did: name, wanted, found, met. `found` is its `coverage`."""
+    """Targets of a collected file, with what it reached.
+
+    Args:
+        found: Coverage of the file.
+        task: The task.
+        transitions: Wanted rows.
+
+    Returns:
+        A record for each target: name, wanted, found, met.
+    """
     safe = _SAFE_RETURNS.get(task.name, 0.5)
     wanted = (
         ("transitions", transitions),
@@ -82,7 +107,17 @@ def shortfalls(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def make_card(dataset: Dataset, task: Task, *, transitions: int, made: dict[str, Any]) -> dict[str, Any]:
-    """The card of `dataset`, of which at least `transitions` rows were wanted; `made` says how it came about."""
+    """The data card of a dataset.
+
+    Args:
+        dataset: Collected episodes.
+        task: The task.
+        transitions: Wanted rows.
+        made: How the data were made, as JSON values.
+
+    Returns:
+        JSON values.
+    """
     found = coverage(dataset, task)
     rows = targets(found, task, transitions=transitions)
     note = NOTES.get(task.name)

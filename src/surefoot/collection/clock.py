@@ -1,4 +1,4 @@
-"""Seconds that a collection took, over all the processes that worked on it."""
+"""Seconds of a collection, over all its processes."""
 
 import time
 from typing import Annotated, Any, NotRequired
@@ -10,7 +10,7 @@ from surefoot.system import cpu_seconds
 
 
 class Times(TypedDict):
-    """What the metadata of a learner's checkpoint hold of seconds, and of the parts of the collection."""
+    """Times in the metadata of a learner's checkpoint, and the number of the collection's parts."""
 
     wall_seconds: Annotated[float, Ge(0)]
     cpu_seconds: Annotated[float, Ge(0)]
@@ -19,7 +19,7 @@ class Times(TypedDict):
 
 
 class Clock:
-    """Seconds of this process and its workers, added to those of the processes before it."""
+    """Seconds of this process and its workers, added to those of earlier processes."""
 
     def __init__(self, metadata: dict[str, Any]) -> None:
         """`metadata`: of the last checkpoint, or `NO_TIME`."""
@@ -27,7 +27,7 @@ class Clock:
         self._wall, self._cpu = time.perf_counter(), cpu_seconds()
 
     def read(self) -> dict[str, Any]:
-        """The sums so far, as entries of the metadata."""
+        """Sums so far, as entries of the metadata."""
         return {
             "wall_seconds": self._before["wall_seconds"] + time.perf_counter() - self._wall,
             "cpu_seconds": self._before["cpu_seconds"] + cpu_seconds() - self._cpu,
@@ -36,11 +36,11 @@ class Clock:
 
 
 NO_TIME: dict[str, Any] = {"wall_seconds": 0.0, "cpu_seconds": 0.0, "starts": 0}
-"""Of a collection that has not begun."""
+"""Times of a collection that has not begun."""
 
 
 def times(metadata: dict[str, Any]) -> dict[str, Any]:
-    """What a data card says of them."""
+    """Times of a collection for its data card."""
     return {
         "wall_seconds": round(metadata["wall_seconds"], 1),
         "cpu_seconds": round(metadata["cpu_seconds"], 1),

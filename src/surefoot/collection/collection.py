@@ -1,4 +1,4 @@
-"""A collection as a value: what is to be collected, where it lies meanwhile, and how far it is."""
+"""A collection as a value: task, recipe, seed and store, and its progress."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,7 +18,7 @@ Opener = Callable[[], AbstractContextManager[VectorEnv]]
 
 
 class Progress(NamedTuple):
-    """How far a collection is."""
+    """Progress of a collection."""
 
     done: int
     """Environment steps."""
@@ -28,12 +28,12 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Collection:
-    """What is to be collected, and where it lies meanwhile."""
+    """A collection of a simulated task's data."""
 
     task: Task
     recipe: Recipe
     seed: Annotated[int, Range(SEED)]
-    """Of all randomness: learners, actions, starts of episodes, thinning."""
+    """Seed of all randomness: learners, actions, starts of episodes, density filter."""
     transitions: Annotated[int, Range("[1, 10^9]")]
     """Rows that the file should hold at least."""
     store: Store
@@ -48,7 +48,7 @@ class Collection:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a collection to be gone on with. Rows wanted may differ: they come last."""
+        """Values that must stay equal for a collection to be resumed. The number of wanted rows may differ."""
         recipe = asdict(self.recipe)
         if self.recipe.scripted == 0.0:
             del recipe["scripted"]  # collections of before there were scripted drivers go on

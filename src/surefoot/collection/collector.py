@@ -1,4 +1,4 @@
-"""The collection of a simulated task: a safe learner trains, and every episode of its training is kept."""
+"""Collection of a simulated task's data: a safe learner trains, and every episode of its training is kept."""
 
 import itertools
 from collections.abc import Callable
@@ -38,12 +38,23 @@ _UPDATE = jax.jit(ppo.update, static_argnums=(0, 1))
 def collect(
     collection: Collection, open_simulators: Opener, *, on_progress: Callable[[Progress], None] | None = None
 ) -> tuple[Dataset, dict[str, Any]]:
-    """Train, keep, thin: the dataset and, for its card, how it was made. The store is left for the caller to remove,
-    unless no episode is whole (`DataError`).
+    """Train a safe learner, keep its episodes, and filter them by density; resumes what the store holds.
 
-    Goes on from what the store holds of the same collection. The first Ctrl-C, SIGTERM or SIGHUP stops at the next step
-    with every whole episode kept, and raises `KeyboardInterrupt`. Raises `ConfigError` where the store holds another
-    collection, `DataError` where the disk is full, with what was collected kept, and `DivergenceError`.
+    The first Ctrl-C, SIGTERM or SIGHUP stops at the next step with every whole episode kept, and raises
+    `KeyboardInterrupt`. The caller removes the store.
+
+    Args:
+        collection: Task, recipe, seed and store.
+        open_simulators: Opens the recipe's simulators.
+        on_progress: Called before each round or iteration.
+
+    Returns:
+        (dataset, how it was made, for its card).
+
+    Raises:
+        ConfigError: The store holds another collection.
+        DataError: The disk is full, with the episodes kept; or no episode is whole.
+        DivergenceError: The learner is not finite.
     """
     width = 2 * collection.task.observation_dim + collection.task.action_dim + 3
     rows = collection.recipe.lanes * collection.recipe.iteration + collection.recipe.lanes * collection.task.horizon

@@ -1,4 +1,4 @@
-"""Thinning on the grid of cost return and return, as DSRL's files were made (arXiv 2306.09303, appendix)."""
+"""Density filter on the grid of cost return and return, as DSRL's files were made (arXiv 2306.09303, appendix)."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,26 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 COST_BINS, RETURN_BINS = 60, 50
-"""Of the grid, over the task's reference ranges of cost return and return."""
+"""Bins of the grid over the task's reference ranges of cost return and return."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What the bins span. What lies outside counts to the outermost bins: it is rarely what one collects for."""
+    """Ranges of the grid. Values outside count to the outermost bins."""
 
     cost_range: tuple[float, float]
     return_range: tuple[float, float]
 
     def bins(self, cost_returns: Float[np.ndarray, " E"], returns: Float[np.ndarray, " E"]) -> Int[np.ndarray, " E"]:
-        """The number of each episode's bin."""
+        """Bin of each episode.
+
+        Args:
+            cost_returns: Undiscounted costs, [E].
+            returns: Undiscounted returns, [E].
+
+        Returns:
+            Numbers of bins, [E].
+        """
         cost_bin, return_bin = (
             _bin(cost_returns, self.cost_range, COST_BINS), _bin(returns, self.return_range, RETURN_BINS)
         )  # fmt: skip
@@ -26,12 +34,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class Thinned:
-    """What was kept."""
+    """Result of the density filter."""
 
     kept: Int[np.ndarray, " K"]
-    """Indices of the episodes, rising."""
+    """Indices of the kept episodes, ascending."""
     most_per_bin: int
-    """Episodes that a bin of the grid was allowed to keep."""
+    """Most episodes of a bin."""
 
 
 def filtered_by_density(
@@ -43,10 +51,21 @@ def filtered_by_density(
     transitions: int,
     seed: int,
 ) -> Thinned:
-    """The fewest episodes per bin that still keep `transitions` steps; all of them where that is not to be had.
+    """Keep the fewest episodes per bin that still hold the wanted number of steps.
 
-    Bins that hold more lose at random, seeded; every bin that holds an episode keeps one. So frequent behaviour is cut
-    down to the frequency of rare behaviour, and the file covers evenly what the training went through.
+    Bins that hold more lose episodes at random; every bin that holds an episode keeps one. So frequent behavior is
+    reduced to the frequency of rare behavior, and the file covers the training evenly.
+
+    Args:
+        cost_returns: Undiscounted costs, [E].
+        returns: Undiscounted returns, [E].
+        lengths: Steps of the episodes, [E].
+        grid: Ranges of the grid.
+        transitions: Wanted steps; all episodes are kept where there are fewer.
+        seed: Seed of the choice.
+
+    Returns:
+        Kept episodes.
     """
     rank = _rank_in_bin(grid.bins(cost_returns, returns), np.random.default_rng(seed))
     # Steps kept where every bin may keep 1, 2, ... episodes.
@@ -56,7 +75,17 @@ def filtered_by_density(
 
 
 def reached(values: Float[np.ndarray, " E"], *, low: float, high: float, bins: int) -> Bool[np.ndarray, " bins"]:
-    """Which of `bins` equal parts of [low, high] some value lies in; values outside count nowhere."""
+    """Whether some value lies in each of `bins` equal parts of [low, high].
+
+    Args:
+        values: Numbers, [E]; those outside count nowhere.
+        low: Lower bound.
+        high: Upper bound.
+        bins: Number of parts.
+
+    Returns:
+        Flags, [bins].
+    """
     counts, _ = np.histogram(values, bins=bins, range=(low, high))
     return counts > 0
 

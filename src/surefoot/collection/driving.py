@@ -1,7 +1,7 @@
-"""Scripted drivers of MetaDrive, which see what a policy sees: the road's edges, its heading, speed, and lidar.
+"""Scripted drivers of MetaDrive. They observe what a policy observes: the road's edges, its heading, speed, and lidar.
 
-Each follows its lane at a speed of its own, brakes for traffic as far as it is cautious, and changes lanes where it is
-held up. Speed alone costs: 0.01 a step for each kilometre per hour above 10.
+Each follows its lane at a speed of its own, brakes for traffic by its caution, and changes lanes where it is held up.
+Speed alone costs: 0.01 a step for each kilometer per hour above 10.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from surefoot.tasks import Task
 LIDAR = 240
 """Readings, the last numbers of an observation: 1 at 50 m, the first ahead, then clockwise."""
 REACH = 50.0
-"""Metres."""
+"""Reach of the lidar in meters."""
 LANE = 3.5
-"""Metres, the width of a lane."""
+"""Width of a lane in meters."""
 _LEFT, _RIGHT, _HEADING, _SPEED = 0, 1, 2, 3
 """Places in an observation."""
 _SIDE_SCALE, _TOP_SPEED = 18.0, 80.0
@@ -31,39 +31,39 @@ _REDRAW = 1.0 / 150.0
 
 
 class Road(NamedTuple):
-    """What an observation says, in metres and kilometres per hour."""
+    """Surroundings of a car as an observation shows them, in meters and kilometers per hour."""
 
     left: float
     """Distance to the left edge of the route's lanes."""
     width: float
-    """Of these lanes together."""
+    """Width of these lanes together."""
     turn: float
     """How far to turn to the left to follow the lane, as a sine."""
     speed: float
     around: Float[np.ndarray, "n 2"]
-    """What lidar shows: ahead, and to the right."""
+    """Positions that lidar shows: ahead, and to the right."""
 
 
 class Temper(NamedTuple):
-    """What an episode's driver is like."""
+    """Traits of an episode's driver."""
 
     speed: float
-    """Kilometres per hour that it wants."""
+    """Wanted speed in kilometers per hour."""
     gap: float
-    """Seconds of way that it keeps to what is ahead; 0 ignores it."""
+    """Time gap in seconds to what is ahead; 0 ignores it."""
     moody: bool
     """Whether it draws another speed now and then."""
     overtakes: bool
     lane_changes: float
-    """Chance a step to go to another lane for no reason."""
+    """Probability of a lane change without reason at each step."""
     steering_noise: float
     throttle_noise: float
-    """Standard deviations of what is added to each action."""
+    """Standard deviations of the action noise."""
 
 
 @dataclass
 class RoadDriver:
-    """One episode's driver; remembers the lane that it is in or goes to, from 0 at the left, and its speed."""
+    """Driver of one episode; it remembers its lane (from 0 at the left) and its speed."""
 
     task: Task
     generator: np.random.Generator
@@ -74,7 +74,14 @@ class RoadDriver:
         self._wanted = self.temper.speed
 
     def act(self, observation: Float[np.ndarray, " obs"]) -> Float[np.ndarray, " 2"]:
-        """Steering (left is positive) and throttle, not clipped."""
+        """Action for an observation.
+
+        Args:
+            observation: The car's observation, [obs].
+
+        Returns:
+            Steering (left is positive) and throttle, not clipped, [2].
+        """
         draw, temper = self.generator, self.temper
         road = view(observation)
         lanes = max(1, round(road.width / LANE))
@@ -101,7 +108,7 @@ class RoadDriver:
 
 
 def view(observation: Float[np.ndarray, " obs"]) -> Road:
-    """What an observation says of the road."""
+    """The road as an observation [obs] shows it."""
     numbers = np.asarray(observation, np.float64)
     lidar = numbers[-LIDAR:]
     shown = np.flatnonzero(lidar < 1.0)
@@ -117,7 +124,15 @@ def view(observation: Float[np.ndarray, " obs"]) -> Road:
 
 
 def gap_ahead(road: Road, aside: float) -> float:
-    """Metres to what is in the way on a straight line `aside` metres to the right; lidar's reach where nothing is."""
+    """Distance to an obstacle on a straight line ahead.
+
+    Args:
+        road: The road.
+        aside: Meters by which the line is shifted to the right.
+
+    Returns:
+        Meters; the lidar's reach where there is none.
+    """
     ahead, right = road.around.T
     in_the_way = (ahead > 0.0) & (np.abs(right - aside) < _HALF_WIDTH)
     return float(ahead[in_the_way].min(initial=REACH))

@@ -1,4 +1,4 @@
-"""Whole episodes cut out of what many simulators did side by side."""
+"""Whole episodes, cut from the steps of simulators side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from surefoot.ranges import Range, check_fields
 from surefoot.rollouts.host import Moment
 
 Columns = dict[str, np.ndarray]
-"""Flat over episodes, by the names of `Dataset`'s fields; every episode in it is whole."""
+"""Columns of whole episodes, end to end, by the names of `Dataset`'s fields."""
 
 
 def columns_dataset(task: str, columns: Columns) -> Dataset:
@@ -20,7 +20,7 @@ def columns_dataset(task: str, columns: Columns) -> Dataset:
 
 
 def columns_of(moments: Sequence[Moment]) -> Columns:
-    """Steps [T, n, ...] of n environments by the names of `Dataset`'s fields: float32, and bool where one ended."""
+    """Steps [T, n, ...] of n environments by the names of `Dataset`'s fields: float32, flags bool."""
     steps = [one.step for one in moments]
 
     def numbers(values: list[Any]) -> np.ndarray:
@@ -38,16 +38,13 @@ def columns_of(moments: Sequence[Moment]) -> Columns:
 
 
 def restarted_in(moments: Sequence[Moment]) -> np.ndarray:
-    """Where a simulator was lost and its episode began again, [T, n]."""
+    """Whether a simulator was lost and its episode began again, [T, n]."""
     return np.stack([one.step.restarted for one in moments])
 
 
 @dataclass
 class EpisodeCutter:
-    """Gathers the steps of n simulators, which go on from one call to the next, and gives back the episodes that ended.
-
-    What is held in memory is the running episodes alone.
-    """
+    """Cuts the steps of n simulators into episodes; memory holds only running episodes."""
 
     lanes: Annotated[int, Range("[1, 65536]")]
     _running: list[list[Columns]] = field(default_factory=list)
@@ -58,10 +55,14 @@ class EpisodeCutter:
         self._running = [[] for _ in range(self.lanes)]
 
     def cut(self, steps: Columns, *, restarted: np.ndarray) -> list[Columns]:
-        """The episodes that ended in `steps` [T, n, ...], in the order of their ends, lane by lane within a step.
+        """Episodes that ended in these steps, by the order of their ends.
 
-        Where `restarted` [T, n] is set the lane's episode began again and the row counts nothing: what was held of that
-        episode is dropped.
+        Args:
+            steps: Columns, [T, n, ...].
+            restarted: Whether the episode began again, [T, n]; the row and its episode so far are dropped.
+
+        Returns:
+            Columns of each episode.
         """
         ended = steps["terminated"] | steps["truncated"]
         found: list[tuple[int, int, Columns]] = []
@@ -81,12 +82,12 @@ class EpisodeCutter:
 
 
 def join(parts: list[Columns]) -> Columns:
-    """Columns end to end; the parts have the same names."""
+    """Columns of parts end to end; the parts have equal names."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def episode_sums(columns: Columns) -> np.ndarray:
-    """[E, 3]: cost return, return and length of every episode, float64."""
+    """Cost return, return and length of every episode, [E, 3], float64."""
     ends = np.flatnonzero(columns["terminated"] | columns["truncated"]) + 1
     starts = np.concatenate([[0], ends[:-1]]).astype(int)
     sums = [np.add.reduceat(columns[name].astype(np.float64), starts) for name in ("costs", "rewards")]

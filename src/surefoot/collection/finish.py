@@ -1,4 +1,4 @@
-"""From the parts of a collection to its dataset: thinned, and described for the card."""
+"""Dataset and card of a collection from its parts, filtered by density."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -22,11 +22,22 @@ RECIPE = (
     f"{THINNED}"
 )
 DRIVERS = "whole episodes of scripted drivers, each of a caution, speed and noise of its own"
-"""The recipe's first part, or the whole, where a part is scripted."""
+"""Description of the scripted part of a recipe."""
 
 
 def finish(collection: Collection, metadata: dict[str, Any]) -> tuple[Dataset, dict[str, Any]]:
-    """The thinned dataset and how it was made."""
+    """The filtered dataset of a collection.
+
+    Args:
+        collection: The collection.
+        metadata: Metadata of the learner's last checkpoint.
+
+    Returns:
+        (dataset, how it was made, for its card).
+
+    Raises:
+        DataError: No episode is whole.
+    """
     store, recipe, task = collection.store, collection.recipe, collection.task
     parts = store.parts()
     sums = [episode_sums(columns) if columns else np.zeros((0, 3)) for columns in map(store.read, parts)]

@@ -1,8 +1,8 @@
-"""Scripted drivers of Safety-Gymnasium's navigation, which see what a policy sees: lidar, velocity, turning rate.
+"""Scripted drivers of Safety-Gymnasium's navigation. They observe what a policy observes: lidar, velocity, turning
+rate.
 
-The careful look at headings all around and take the one that leads on best among those that keep clear of what costs
-something; the bold go straight; the lured visit what costs something on their way. What an episode's driver is like,
-its speed, clearance and noise, is drawn once for the episode.
+Careful drivers compare headings all around and take the best among those that keep clear of costs; bold ones go
+straight; lured ones visit dangers on their way. Speed, clearance and noise are drawn once for each episode.
 """
 
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ from surefoot.envs.simulators.surroundings import FRONT, Surroundings, free_head
 from surefoot.tasks import Task
 
 BINS = 16
-"""Of a lidar, all around."""
+"""Bins of a lidar, all around."""
 REACH = 3.0
-"""Metres at which a lidar reads 0; it reads 1 at the robot."""
+"""Distance in meters at which a lidar reads 0; it reads 1 at the robot."""
 _STYLES = {"careful": 0.6, "bold": 0.15, "lured": 0.2, "idle": 0.05}
-"""What a driver is like, and the share of the episodes."""
+"""Styles of drivers, and their shares of the episodes."""
 _STUCK_STEPS, _STUCK_SPEED = 30, 0.05
 """So many steps below so many metres per second: a driver that got nowhere tries a random action."""
 _BESIDE = 0.5
-"""Metres from the box's centre at which a driver goes around it."""
+"""Distance in meters from the box's center at which a driver goes around it."""
 
 
 class Layout(NamedTuple):
-    """Which lidars a kind of task has behind the robot's own sensors, in their order, and what they mean."""
+    """Lidars of a kind of task, in their order after the robot's own sensors, and their meaning."""
 
     lidars: tuple[str, ...]
     target: str
-    """The lidar that shows where to go."""
+    """The lidar that shows the target."""
     dangers: dict[str, float]
-    """Lidars of what costs something, or blocks the way, and the radius of such a thing in metres."""
+    """Lidars of dangers and obstacles, and their radii in meters."""
     solid: frozenset[str]
-    """Those that the robot's body touches; the others cost where its centre is in them."""
+    """Dangers that count by contact with the robot's body; others cost where its center is in them."""
 
 
 _GOAL = ("goal", "hazards", "vases")
@@ -57,21 +57,21 @@ _LAYOUTS = {
 }
 _LAYOUTS |= {"Button2": _LAYOUTS["Button1"], "Push2": _LAYOUTS["Push1"]}
 ROBOTS = {"Point": (12, 0.13), "Car": (24, 0.2)}
-"""How many numbers of the robot's own come first, and how far its body reaches from its centre (metres)."""
+"""Numbers of a robot's own sensors, which come first, and the radius of its body in meters."""
 
 
 class Temper(NamedTuple):
-    """What an episode's driver is like."""
+    """Traits of an episode's driver."""
 
     style: str
     clearance: float
-    """Metres that the careful keep from the edge of a danger."""
+    """Meters that careful drivers keep from the edge of a danger."""
     top_speed: float
     """Metres per second."""
     eagerness: float
-    """How fast the speed may rise with the distance to the nearest danger, per second."""
+    """Increase of the speed with the distance to the nearest danger, per second."""
     noise: float
-    """Standard deviation of what is added to each action."""
+    """Standard deviation of the action noise."""
     random_share: float
     """Share of the steps at which a stretch of one random action begins."""
     lure: float = 0.0
@@ -80,14 +80,14 @@ class Temper(NamedTuple):
 
 @dataclass
 class NavigationDriver:
-    """One episode's driver; remembers the random action that it holds."""
+    """Driver of one episode; it remembers the random action that it holds."""
 
     task: Task
     generator: np.random.Generator
     robot: str
     """Row of `ROBOTS`."""
     kind: str
-    """What is asked of it, a key of `_LAYOUTS`."""
+    """Kind of task, a key of `_LAYOUTS`."""
 
     def __post_init__(self) -> None:
         self.temper = _draw_temper(self.generator)
@@ -97,7 +97,14 @@ class NavigationDriver:
         self._visits_left = 0
 
     def act(self, observation: Float[np.ndarray, " obs"]) -> Float[np.ndarray, " 2"]:
-        """The action, not clipped."""
+        """Action for an observation.
+
+        Args:
+            observation: The robot's observation, [obs].
+
+        Returns:
+            The action, not clipped, [2].
+        """
         draw, temper = self.generator, self.temper
         seen = view(self.robot, self.kind, observation)
         slow = float(np.linalg.norm(seen.velocity)) < _STUCK_SPEED
@@ -131,7 +138,16 @@ class NavigationDriver:
 
 
 def view(robot: str, kind: str, observation: Float[np.ndarray, " obs"]) -> Surroundings:
-    """What an observation says of the robot's surroundings. `kind`: what is asked of it, a key of `_LAYOUTS`."""
+    """Surroundings of the robot as an observation shows them.
+
+    Args:
+        robot: Row of `ROBOTS`.
+        kind: Kind of task, a key of `_LAYOUTS`.
+        observation: The robot's observation, [obs].
+
+    Returns:
+        Target, velocity and dangers in the robot's frame.
+    """
     own, body = ROBOTS[robot]
     layout = _LAYOUTS[kind]
     numbers = np.asarray(observation, np.float64)
@@ -158,9 +174,10 @@ def view(robot: str, kind: str, observation: Float[np.ndarray, " obs"]) -> Surro
 
 
 def lidar_point(readings: Float[np.ndarray, " 16"]) -> Float[np.ndarray, " 2"] | None:
-    """Where the only thing that a lidar shows is; None where it shows nothing.
+    """Position of the only object that a lidar shows; None where it shows nothing.
 
-    A thing in the share `a` of its bin also reads `a` as much in the next bin and `1 - a` in the one before.
+    An object at the share `a` of its bin also reads `a` times as much in the next bin and `1 - a` times in the one
+    before.
     """
     peak = int(np.argmax(readings))
     if readings[peak] <= 0.0:
@@ -170,7 +187,8 @@ def lidar_point(readings: Float[np.ndarray, " 16"]) -> Float[np.ndarray, " 2"] |
 
 
 def lidar_points(readings: Float[np.ndarray, " 16"]) -> Float[np.ndarray, "n 2"]:
-    """Where the things that a lidar shows may be: more of them rather than fewer where readings overlap."""
+    """Possible positions [n, 2] of the objects that a lidar [16] shows: rather more than fewer where readings
+    overlap."""
     before, after = np.roll(readings, 1), np.roll(readings, -1)
     peaks = (readings > 0.0) & (readings >= before) & (readings >= after)
     alone = peaks & (np.abs(before + after - readings) < 0.02 * readings)

@@ -1,4 +1,4 @@
-"""Mean and variance of the observations seen so far, merged batch by batch (Chan, Golub and LeVeque, 1979)."""
+"""Running mean and variance of observations, merged batch by batch (Chan, Golub and LeVeque, 1979)."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 _LARGEST = 10.0
-"""Deviations at which a normalised number is cut: a quantity that has hardly varied so far must not blow up."""
+"""Standard deviations at which a normalized number is clipped, because a column may hardly have varied so far."""
 
 
 class Normalizer(NamedTuple):
-    """How many observations, their means and summed squared deviations."""
+    """Number of observations, their means and summed squared deviations."""
 
     seen: Float[Array, ""]
     mean: Float[Array, " obs"]
@@ -18,14 +18,23 @@ class Normalizer(NamedTuple):
 
 
 def normalizer_init(observation_dim: int) -> Normalizer:
-    """Before anything was seen: what comes in goes out."""
+    """Normalizer before the first observation: the identity."""
     return Normalizer(jnp.zeros(()), jnp.zeros(observation_dim), jnp.zeros(observation_dim))
 
 
 def normalizer_update(
     state: Normalizer, observation: Float[Array, "T n obs"], alive: Float[Array, "T n"]
 ) -> Normalizer:
-    """With the observations of the steps where `alive` is 1."""
+    """Add observations to the statistics.
+
+    Args:
+        state: Statistics so far.
+        observation: Observations, [T, n, obs].
+        alive: 1 where a step counts, else 0, [T, n].
+
+    Returns:
+        The statistics.
+    """
     rows = observation.reshape(-1, observation.shape[-1])
     weights = alive.reshape(-1)[:, None]
     count = weights.sum()
@@ -38,7 +47,15 @@ def normalizer_update(
 
 
 def normalize(state: Normalizer, observation: Float[Array, "*b obs"]) -> Float[Array, "*b obs"]:
-    """Zero mean and unit variance over what was seen, cut at ten deviations."""
+    """Observations with zero mean and unit variance, clipped at ten standard deviations.
+
+    Args:
+        state: Statistics.
+        observation: Observations, [*b, obs].
+
+    Returns:
+        Normalized observations, [*b, obs].
+    """
     variance = jnp.where(state.seen > 0, state.squares / jnp.maximum(state.seen, 1.0), 1.0)
     # 1e-6: a constant of the simulator keeps its distance from its mean, 0, and is not divided by nothing.
     scaled = (observation - jnp.broadcast_to(state.mean, observation.shape)) / jnp.sqrt(

@@ -1,7 +1,8 @@
-"""Logs of strangers' environments: whole episodes of a user's function, the environment's own PID or random actions.
+"""Logs of other packages' environments: whole episodes by a user's function, the environment's own PID, or random
+actions.
 
-Episode number e is a function of (seed of the collection, e): its start and its noise. So the log does not depend on
-how many processes play.
+Episode e is a function of (seed of the collection, e): its start and its noise. So the log does not depend on the
+number of processes.
 """
 
 import csv
@@ -28,12 +29,12 @@ from surefoot.tasks.task_file import ENDS, FILES, GAPS, TaskFile
 _ENVIRONMENT, _NOISE = 0, 1
 """Streams of random numbers."""
 _GAP = 1000
-"""Steps of time between two episodes that only a gap tells apart."""
+"""Time steps between two episodes that only a gap separates."""
 
 
 @dataclass(frozen=True)
 class OwnCollection:
-    """What is collected."""
+    """A collection in the environment of a task file."""
 
     task: Task
     policy: str = RANDOM
@@ -45,20 +46,20 @@ class OwnCollection:
     seed: Annotated[int, Range(SEED)] = 0
     """Of all randomness."""
     noise: Annotated[float, Range("[0, 10]")] = 0.0
-    """Standard deviation of what is added to the policy's actions, in halves of their ranges."""
+    """Standard deviation of the action noise, in half ranges of the actions."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         file_of(self.task)
 
     def request(self, number: int) -> Request:
-        """The description of an episode."""
+        """Description of the episode with this number."""
         seeds = [int(np.random.default_rng((self.seed, number, one)).integers(2**31)) for one in (_ENVIRONMENT, _NOISE)]
         return Request(seeds[0], self.policy, self.noise, seeds[1])
 
 
 def file_of(task: Task) -> TaskFile:
-    """The task file of a task that has an environment. Raises `ConfigError`."""
+    """Task file of a task with an environment. Raises `ConfigError` for another task, or a log of several files."""
     if task.environment is None or task.file is None:
         raise ConfigError(f"task {task.name}: environment: expected an environment to collect in, found none.")
     file = task.file
@@ -73,7 +74,20 @@ def file_of(task: Task) -> TaskFile:
 def collect_own(
     collection: OwnCollection, players: Players, *, on_progress: Callable[[int, int], None] | None = None
 ) -> dict[str, np.ndarray]:
-    """The columns of the log, in the order of the task file. Raises `EnvironmentFault` and `ConfigError`."""
+    """Collect whole episodes.
+
+    Args:
+        collection: Task, policy and numbers.
+        players: Processes that play.
+        on_progress: Called with (done, wanted): episodes, or steps where no number of episodes is given.
+
+    Returns:
+        Columns of the log, in the order of the task file.
+
+    Raises:
+        EnvironmentFault: The environment or the policy failed.
+        ConfigError: The task has no environment to collect in.
+    """
     found: dict[int, Rows] = {}
     steps, wanted = 0, collection.transitions if collection.episodes is None else collection.episodes
 
@@ -95,9 +109,19 @@ def collect_own(
 def write_log(
     collection: OwnCollection, columns: dict[str, np.ndarray], out: Path, *, card: dict[str, Any] | None = None
 ) -> Dataset:
-    """Write a collected log: CSV, or an imported data file; the transitions in it, however it was written.
+    """Write a collected log as CSV or as an imported data file.
 
-    Raises `DataError` where the log does not fit the task file that it was collected for.
+    Args:
+        collection: The collection.
+        columns: Columns of the log.
+        out: File; its suffix .csv selects text.
+        card: Data card of a data file, or None.
+
+    Returns:
+        The transitions in the log.
+
+    Raises:
+        DataError: The log does not fit the task file that it was collected for.
     """
     file = file_of(collection.task)
     reader = TaskFileReader(Path(f"task {file.task.name}"), "")

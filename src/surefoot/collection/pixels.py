@@ -1,8 +1,8 @@
-"""Episodes of images from behaviours of every kind: random, careless and careful ones, in turn.
+"""Episodes of images by random, careless and careful behaviors in turn.
 
-Episode number e is a function of (seed of the collection, e): its layout, its behaviour e modulo 3 and that behaviour's
-noise. So the data do not depend on how many processes play, or on how often the collection was stopped; asked for more
-transitions, the same folder grows.
+Episode e is a function of (seed of the collection, e): its layout, its behavior e modulo 3 and that behavior's noise.
+So the data do not depend on the number of processes, or on interruptions. A request for more transitions extends the
+folder.
 """
 
 import threading
@@ -26,13 +26,13 @@ from surefoot.ranges import SEED, Range, Ranged
 from surefoot.tasks import Task
 
 RESERVE_BYTES = 16 * 2**20
-"""Kept free for the episodes that end last on a disk that fills up."""
+"""Bytes kept free for the last episodes on a disk that fills up."""
 OpenPlayers = Callable[[], Players]
 
 
 @dataclass(frozen=True)
 class PixelCollection(Ranged):
-    """What is collected, and where."""
+    """A collection of episodes of images in a folder."""
 
     task: Task
     transitions: Annotated[int, Range("[1, 10^9]")]
@@ -42,7 +42,7 @@ class PixelCollection(Ranged):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must not change while the folder grows, as JSON values."""
+        """Values that must stay equal while the folder grows, as JSON values."""
         assert self.task.vision is not None
         return {
             "task": self.task.name,
@@ -53,7 +53,7 @@ class PixelCollection(Ranged):
         }
 
     def order(self, number: int) -> EpisodeOrder:
-        """What makes episode `number`."""
+        """Seeds and behavior of the episode with this number."""
         simulator, noise = np.random.SeedSequence([self.seed, number]).generate_state(2)
         return EpisodeOrder(int(simulator) % 2**31, number % len(BEHAVIORS), int(noise))
 
@@ -65,10 +65,20 @@ def collect_pixels(
     renderer: str,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[FrameData, dict[str, Any]]:
-    """Play what is missing in the folder, write its card, and return the whole, images left in their files.
+    """Play the missing episodes of a folder and write its card.
 
-    `on_progress(done, total)` counts decisions. Raises `ConfigError` where the folder holds another collection,
-    `DataError` where the disk is full: every episode written is kept then, and the same call goes on.
+    Args:
+        collection: Task, transitions, seed and folder.
+        open_players: Opens processes that play.
+        renderer: Name of the renderer, for the card.
+        on_progress: Called with (decisions done, decisions in all).
+
+    Returns:
+        (all episodes, with images left in their files, card).
+
+    Raises:
+        ConfigError: The folder holds another collection.
+        DataError: The disk is full; written episodes are kept, and the call can be repeated.
     """
     store = Store(collection.folder)
     with store.opened(collection.identity, reserve=RESERVE_BYTES):
@@ -100,7 +110,16 @@ def collect_pixels(
 
 
 def make_card(collection: PixelCollection, frames: FrameData, *, renderer: str) -> dict[str, Any]:
-    """What the folder holds, counted."""
+    """Data card of the folder.
+
+    Args:
+        collection: The collection.
+        frames: All its episodes.
+        renderer: Name of the renderer.
+
+    Returns:
+        JSON values.
+    """
     labels = np.asarray(episode_files.behaviors(collection.folder))
     kinds = {name: labels == name for name in BEHAVIORS}
     size = sum(path.stat().st_size for path in episode_files.episode_paths(collection.folder))

@@ -1,13 +1,13 @@
-"""PPO-Lagrangian: the online learner whose training leaves the data behind.
+"""PPO-Lagrangian: the online learner whose training episodes become the data.
 
-Schulman et al., 2017, arXiv 1707.06347 (clipped ratio, equation 7), with generalised advantages (arXiv 1506.02438,
+Schulman et al., 2017, arXiv 1707.06347 (clipped ratio, equation 7), with generalized advantages (arXiv 1506.02438,
 equation 16) of reward and cost, mixed by a Lagrange multiplier that a PID controller moves (arXiv 2007.03964):
 
     A = (A_reward - lambda A_cost) / (1 + lambda)
 
-Rewards and costs come scaled by the task's reference range, so that one episode of the reference's best policy has a
+Rewards and costs are scaled by the task's reference range, so that an episode of the reference's best policy has a
 discounted return of about 1 and one at the end of its cost range a discounted cost of about 1. The multiplier then
-exchanges one range for the other, and the same gains serve every task.
+exchanges one range for the other, and equal gains serve every task.
 """
 
 import itertools
@@ -36,7 +36,7 @@ _SMALL = Initializer(GLOROT_UNIFORM.draw, lambda size_in, size_out: 0.01 * GLORO
 
 @dataclass(frozen=True)
 class PPO(Ranged):
-    """The hyper-parameters of the learner. Hashable, so a static argument of `jit`."""
+    """Hyper-parameters of PPO-Lagrangian. Hashable, so a static argument of `jit`."""
 
     hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (64, 64)
     """Widths of the hidden layers of policy and critics."""
@@ -67,7 +67,7 @@ class PPO(Ranged):
 
 
 class Actor(eqx.Module):
-    """A diagonal Gaussian: the mean a multilayer perceptron with tanh, the deviation the same in all states."""
+    """A diagonal Gaussian: the mean a multilayer perceptron with tanh, the deviation equal in all states."""
 
     layers: tuple[Dense, ...]
     log_deviation: Float[Array, " act"]
@@ -80,7 +80,7 @@ class Actor(eqx.Module):
 
 
 class Networks(NamedTuple):
-    """What the optimiser moves."""
+    """Parameters that the optimizer moves."""
 
     actor: Actor
     critics: MLP
@@ -88,7 +88,7 @@ class Networks(NamedTuple):
 
 
 class LearnerState(NamedTuple):
-    """The whole learner: a tree of arrays, and so a checkpoint."""
+    """Training state of the learner: a tree of arrays, and so a checkpoint."""
 
     networks: Networks
     optimizer: optax.OptState
@@ -97,11 +97,11 @@ class LearnerState(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """What n simulators did in T steps; `alive` is 0 where a step was lost with its simulator and counts nothing."""
+    """T steps of n simulators; `alive` is 0 where a step was lost with its simulator and does not count."""
 
     observation: Float[Array, "T n obs"]
     action: Float[Array, "T n act"]
-    """As drawn; the simulators clip them."""
+    """Actions as drawn; the simulators clip them."""
     reward: Float[Array, "T n"]
     cost: Float[Array, "T n"]
     next_observation: Float[Array, "T n obs"]
@@ -115,20 +115,28 @@ class Scales(NamedTuple):
 
     reward: float
     cost: float
-    """Of a step's cost in the critic."""
+    """Factor of a step's cost in the critic."""
     cost_return: float
-    """Of an episode's cost in the PID controller."""
+    """Factor of an episode's cost in the PID controller."""
 
 
 def scales(task: Task, *, discount: float) -> Scales:
-    """The factors of a task: see the module. A policy that spends evenly is taken for the reference's shape."""
+    """Factors of a task's rewards and costs, for a policy that collects them evenly over an episode.
+
+    Args:
+        task: Task with its reference ranges.
+        discount: gamma, per environment step.
+
+    Returns:
+        The factors.
+    """
     steps = (1.0 - discount**task.horizon) / (1.0 - discount) if discount < 1.0 else float(task.horizon)
     per_step = task.horizon / steps
     return Scales(per_step / task.return_max, per_step / task.cost_return_max, 1.0 / task.cost_return_max)
 
 
 def init(config: PPO, task: Task, key: Key[Array, ""]) -> LearnerState:
-    """The first state."""
+    """Fresh networks and optimizer for the shapes of a task."""
     sizes = [task.observation_dim, *config.hidden]
     keys = jax.random.split(key, 3)
     hidden = dense_layers(keys[0], list(itertools.pairwise(sizes)))
@@ -141,7 +149,7 @@ def init(config: PPO, task: Task, key: Key[Array, ""]) -> LearnerState:
 
 
 def act(state: LearnerState, observation: Float[Array, "n obs"], key: Key[Array, ""]) -> Float[Array, "n act"]:
-    """One action for each observation, drawn from the policy, not clipped."""
+    """Actions [n, act] drawn from the policy for observations [n, obs], not clipped."""
     actor = state.networks.actor
     mean = actor(normalize(state.normalizer, observation))
     return mean + jnp.exp(actor.log_deviation)[None] * jax.random.normal(key, mean.shape)
@@ -159,8 +167,17 @@ def update(
 ) -> tuple[LearnerState, Metrics]:
     """One iteration: the multiplier, the advantages, then `epochs` passes of minibatches.
 
-    `episode_cost` is the mean cost of the episodes that ended in the rollout, `cost_limit` what is allowed, both
-    sums over an episode. The rollout must have been collected with `state`.
+    Args:
+        config: Hyper-parameters.
+        scale: Factors of rewards and costs.
+        state: Training state, with which the rollout was collected.
+        rollout: T steps of n simulators.
+        episode_cost: Mean undiscounted cost of the episodes that ended in the rollout.
+        cost_limit: Limit on the undiscounted cost of an episode.
+        key: Random key of the minibatches.
+
+    Returns:
+        `(state, metrics)`: means over the gradient steps, `multiplier` and `policy/deviation`.
     """
     pid = pid_update(
         state.pid, episode_cost * scale.cost_return, limit=cost_limit * scale.cost_return, gains=config.gains
@@ -200,9 +217,20 @@ def generalized_advantages(
     discount: float,
     trace: float,
 ) -> Float[Array, "k T n"]:
-    """sum_l (discount trace)^l delta_{t+l}, where an episode's end or a lost step ends the sum.
+    """Generalized advantages sum_l (discount trace)^l delta_{t+l}, cut at an episode's end or a lost step.
 
-    A truncated episode could have gone on, so the value of its last state counts; a terminated one's does not.
+    The value of the last state counts for a truncated episode, and not for a terminated one.
+
+    Args:
+        signals: Rewards and costs, [k, T, n].
+        values: Values of the states left, [k, T, n].
+        next_values: Values of the states entered, [k, T, n].
+        rollout: The steps' flags.
+        discount: gamma, per environment step.
+        trace: lambda.
+
+    Returns:
+        Advantages, [k, T, n].
     """
     alive, terminated = rollout.alive[None], rollout.terminated[None]
     errors = alive * (signals + discount * (1.0 - terminated) * next_values - values)
@@ -221,13 +249,13 @@ def generalized_advantages(
 def log_density(
     mean: Float[Array, "*b act"], log_deviation: Float[Array, " act"], action: Float[Array, "*b act"]
 ) -> Float[Array, "*b"]:
-    """Of a diagonal Gaussian, in nats."""
+    """Log densities [*b] of actions [*b, act] under a diagonal Gaussian, in nats."""
     spread = jnp.broadcast_to(log_deviation, mean.shape)
     return (-0.5 * ((action - mean) / jnp.exp(spread)) ** 2 - spread - 0.5 * jnp.log(2.0 * jnp.pi)).sum(-1)
 
 
 def clipped_objective(ratio: Float[Array, " B"], advantage: Float[Array, " B"], *, clip: float) -> Float[Array, " B"]:
-    """min(r A, clip(r, 1 - clip, 1 + clip) A), equation 7."""
+    """PPO's objective min(r A, clip(r, 1 - clip, 1 + clip) A), equation 7, of ratios and advantages [B]."""
     return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
 
 

@@ -1,11 +1,9 @@
-"""How the data of each task are collected: one recipe a task, DSRL's way (arXiv 2306.09303, appendix A).
+"""Recipes to collect the data of each task, after DSRL (arXiv 2306.09303, appendix A).
 
 A learner trains from scratch while its cost limit rises: safe and slow at first, fast and reckless at the end. DSRL
 used TRPO-Lagrangian; ours is PPO with the same PID multiplier, several epochs an iteration, and a last stretch without
-limit, so that the best return is there too.
-
-Where a learner is slow, most episodes are those of scripted drivers of drawn caution, speed and noise, and the learner
-adds its beginnings.
+limit, so that the best return is included. Where a learner is slow, most episodes are those of scripted drivers of
+drawn caution, speed and noise, and the learner adds its first iterations.
 """
 
 from dataclasses import dataclass, field, replace
@@ -17,12 +15,12 @@ from surefoot.ranges import COUNT, Range, Ranged
 from surefoot.tasks import Task
 
 NO_LIMIT = 10.0
-"""As a limit, in units of the reference range of costs: more than any episode costs."""
+"""A limit in units of the reference range of costs that no episode reaches."""
 
 
 @dataclass(frozen=True)
 class Recipe(Ranged):
-    """What is simulated and how the limit moves. Hashable."""
+    """Amount of simulation, and schedule of the cost limit. Hashable."""
 
     steps: Annotated[int, Range("[1, 10^9]")] = 1_000_000
     """Environment steps in all, over all runs and simulators."""
@@ -46,29 +44,39 @@ class Recipe(Ranged):
 
     @property
     def iterations(self) -> int:
-        """Of one run, at least 1; 0 where all is scripted."""
+        """Iterations of one run, at least 1; 0 where all episodes are scripted."""
         if self.scripted == 1.0:
             return 0
         return max(1, round((1.0 - self.scripted) * self.steps / (self.runs * self.lanes * self.iteration)))
 
     @property
     def learned_steps(self) -> int:
-        """The learners' part of `steps`, rounded to whole iterations."""
+        """Environment steps of the learners, in whole iterations."""
         return self.runs * self.iterations * self.lanes * self.iteration
 
     def rounds(self, task: Task) -> int:
-        """Of scripted episodes, one a lane; at least 1 where any are wanted."""
+        """Rounds of scripted episodes, one an environment; at least 1 where any are wanted."""
         if self.scripted == 0.0:
             return 0
         return max(1, round(self.scripted * self.steps / (self.lanes * task.horizon)))
 
     def total_steps(self, task: Task) -> int:
-        """`steps`, rounded to whole rounds and iterations; fewer where scripted episodes end before the horizon."""
+        """Environment steps in all, in whole rounds and iterations; fewer where scripted episodes end before the
+        horizon."""
         return self.rounds(task) * self.lanes * task.horizon + self.learned_steps
 
 
 def cost_limit(recipe: Recipe, task: Task, *, iteration: int) -> float:
-    """Allowed sum of costs over an episode in an iteration of a run, counted from 0."""
+    """Cost limit of an iteration.
+
+    Args:
+        recipe: Recipe with the schedule.
+        task: Task with its reference range of costs.
+        iteration: Iteration of a run, counted from 0.
+
+    Returns:
+        Limit on the undiscounted cost of an episode.
+    """
     done = iteration / recipe.iterations
     share, limit = [point for point in recipe.limits if point[0] <= done][-1]
     for next_share, next_limit in recipe.limits:

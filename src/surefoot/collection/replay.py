@@ -1,4 +1,4 @@
-"""A replay buffer as a tree of arrays, and what fills it: rounds of n lanes, each followed by updates of SAC.
+"""A replay buffer as a tree of arrays, filled in rounds of n environments, each followed by updates of SAC.
 
 On a pure-JAX task simulation and learning are one scan; a simulator's steps come from outside, one round at a time.
 """
@@ -17,11 +17,11 @@ from surefoot.types import Metrics
 
 
 class Rows(NamedTuple):
-    """Steps of n lanes, [n, ...] for one round or [rounds, n, ...] for the buffer; all float32, flags 0 or 1."""
+    """Steps of n environments, [n, ...] for one round or [rounds, n, ...] for the buffer; all float32, flags 0 or 1."""
 
     observation: Float[Array, "*r n obs"]
     action: Float[Array, "*r n act"]
-    """The learner's, in [-1, 1]."""
+    """The learner's actions, in [-1, 1]."""
     reward: Float[Array, "*r n"]
     cost: Float[Array, "*r n"]
     next_observation: Float[Array, "*r n obs"]
@@ -30,14 +30,14 @@ class Rows(NamedTuple):
 
 
 class PureState(NamedTuple):
-    """The lanes of a pure-JAX task: their states and what is acted on next."""
+    """Environments of a pure-JAX task: their states and next observations."""
 
     environment: PyTree[Any]
     observation: Float[Array, "n obs"]
 
 
 class Collected(NamedTuple):
-    """Learner, buffer and how many rounds of it are filled."""
+    """Learner, buffer, and the number of its filled rounds."""
 
     learner: SACState
     buffer: Rows
@@ -45,7 +45,17 @@ class Collected(NamedTuple):
 
 
 def empty(rounds: int, lanes: int, observation_dim: int, action_dim: int) -> Rows:
-    """A buffer of zeros."""
+    """A buffer of zeros.
+
+    Args:
+        rounds: Rounds of the buffer.
+        lanes: Environments n.
+        observation_dim: Numbers of an observation.
+        action_dim: Numbers of an action.
+
+    Returns:
+        The buffer, [rounds, n, ...].
+    """
     shape = (rounds, lanes)
     observation, action, number = (
         jnp.zeros((*shape, observation_dim)),
@@ -57,13 +67,22 @@ def empty(rounds: int, lanes: int, observation_dim: int, action_dim: int) -> Row
 
 
 def append(collected: Collected, rows: Rows) -> Collected:
-    """The buffer with one more round."""
+    """The buffer with one more round of steps [n, ...]."""
     buffer = jax.tree.map(lambda all_rows, new: all_rows.at[collected.rounds].set(new), collected.buffer, rows)
     return Collected(collected.learner, buffer, collected.rounds + 1)
 
 
 def draw(collected: Collected, size: int, key: Key[Array, ""]) -> Batch:
-    """Transitions drawn uniformly, with replacement, from the filled rounds."""
+    """Transitions drawn uniformly, with replacement, from the filled rounds.
+
+    Args:
+        collected: Buffer.
+        size: Transitions B.
+        key: Random key.
+
+    Returns:
+        A batch, [B, ...].
+    """
     lanes = collected.buffer.reward.shape[1]
     index = jax.random.randint(key, (size,), 0, collected.rounds * lanes)
     chosen: Rows = jax.tree.map(lambda values: values[index // lanes, index % lanes], collected.buffer)
@@ -71,7 +90,17 @@ def draw(collected: Collected, size: int, key: Key[Array, ""]) -> Batch:
 
 
 def learn(config: SAC, collected: Collected, key: Key[Array, ""], *, updates: int) -> tuple[Collected, Metrics]:
-    """`updates` of SAC on the buffer; metrics are their means."""
+    """Updates of SAC on the buffer.
+
+    Args:
+        config: Hyper-parameters.
+        collected: Learner and buffer.
+        key: Random key.
+        updates: Number of updates.
+
+    Returns:
+        (learner and buffer, means of the metrics).
+    """
 
     def one(learner: SACState, step_key: Key[Array, ""]) -> tuple[SACState, Metrics]:
         k_draw, k_update = jax.random.split(step_key)
@@ -82,18 +111,36 @@ def learn(config: SAC, collected: Collected, key: Key[Array, ""], *, updates: in
 
 
 def random_actions(lanes: int, action_dim: int, key: Key[Array, ""]) -> Float[Array, "n act"]:
-    """Uniform on [-1, 1]: what is done before the learner has learned anything."""
+    """Actions uniform on [-1, 1], for steps before the first update.
+
+    Args:
+        lanes: Environments n.
+        action_dim: Numbers of an action.
+        key: Random key.
+
+    Returns:
+        Actions, [n, act].
+    """
     return jax.random.uniform(key, (lanes, action_dim), minval=-1.0, maxval=1.0)
 
 
 def executed(action: Float[Array, "*r n act"], gain: float) -> Float[Array, "*r n act"]:
-    """What the environment gets of the learner's actions."""
+    """Actions that the environment executes: `gain` times the learner's, clipped to [-1, 1]."""
     return jnp.clip(gain * action, -1.0, 1.0)
 
 
 @partial(jax.jit, static_argnames=("task", "lanes"))
 def begin_pure(task: PureTask, key: Key[Array, ""], *, lanes: int) -> PureState:
-    """Fresh episodes in all lanes."""
+    """Fresh episodes in all environments.
+
+    Args:
+        task: The task.
+        key: Random key of the starts.
+        lanes: Environments n.
+
+    Returns:
+        States and first observations.
+    """
     return PureState(*task.reset(jax.random.split(key, lanes)))
 
 
@@ -108,9 +155,19 @@ def run_pure(
     updates: int,
     gain: float = 1.0,
 ) -> tuple[Collected, PureState, Metrics]:
-    """A round for each key: one step of every lane, then `updates` updates. With 0 of them actions are random.
+    """Rounds of a pure-JAX task: one step of every environment, then updates.
 
-    The environment gets `gain` times the learner's action, clipped.
+    Args:
+        config: Hyper-parameters.
+        task: The task.
+        collected: Learner and buffer; donated.
+        lanes: Environments; donated.
+        keys: A random key for each round, [rounds].
+        updates: Updates after each round; with 0 actions are random.
+        gain: Factor from the learner's actions to the executed ones.
+
+    Returns:
+        (learner and buffer, environments, metrics of the last round).
     """
     count, action_dim = collected.buffer.action.shape[1:]
 
@@ -140,6 +197,17 @@ def run_pure(
 def run_round(
     config: SAC, collected: Collected, rows: Rows, key: Key[Array, ""], *, updates: int
 ) -> tuple[Collected, Metrics]:
-    """Keep what a simulator did in one round, then `updates` updates."""
+    """Append a simulator's round to the buffer, then update.
+
+    Args:
+        config: Hyper-parameters.
+        collected: Learner and buffer; donated.
+        rows: Steps of the round, [n, ...].
+        key: Random key of the updates.
+        updates: Number of updates.
+
+    Returns:
+        (learner and buffer, metrics).
+    """
     collected = append(collected, rows)
     return learn(config, collected, key, updates=updates) if updates else (collected, {})

@@ -1,8 +1,8 @@
-"""The collection of medium-replay data: SAC trains, and the file is its replay buffer.
+"""Collection of medium-replay data: SAC trains, and the file is its replay buffer.
 
-A checkpoint holds learner and buffer after every part. On a pure-JAX task it holds the lanes too; simulators begin each
-part anew. Every random number is a function of the seed and the number of the round, so what a killed collection does
-when it is started again is what it would have done, to the bit.
+A checkpoint holds learner and buffer after every part. On a pure-JAX task it also holds the environments; simulators
+begin each part anew. Every random number is a function of the seed and the number of the round, so a killed collection
+goes on to the bit.
 """
 
 import itertools
@@ -39,24 +39,24 @@ from surefoot.tasks import Task
 
 RECIPE = "medium-replay: SAC from scratch, costs ignored, its whole replay buffer; actions in [-1, 1] as executed"
 _LAST_SHARE = 10
-"""The episodes of the last tenth say in the card what the learner could do in the end."""
+"""The last tenth of the episodes shows in the card what the learner reached in the end."""
 _TOLD_EVERY = 50
 """Rounds of a simulator between two reports of progress."""
 
 
 @dataclass(frozen=True)
 class ReplayCollection(Ranged):
-    """What is to be collected, and where it lies meanwhile."""
+    """A collection of medium-replay data."""
 
     task: Task
     recipe: ReplayRecipe
     seed: Annotated[int, Range(SEED)]
-    """Of all randomness: learner, actions, starts of episodes."""
+    """Seed of all randomness: learner, actions, starts of episodes."""
     store: Store
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a collection to be gone on with."""
+        """Values that must stay equal for a collection to be resumed."""
         return as_json({"task": self.task.name, "seed": self.seed, "recipe": asdict(self.recipe)})
 
 
@@ -79,13 +79,23 @@ def collect_replay(
     *,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Dataset, dict[str, Any]]:
-    """Train and keep: the buffer's whole episodes, and their data card. The store is left for the caller to remove,
-    unless no episode is whole (`DataError`).
+    """Train SAC and keep its replay buffer; resumes what the store holds.
 
-    `open_simulators` opens `recipe.lanes` of them, and is None for a pure-JAX task. Goes on from what the store holds
-    of the same collection. The first Ctrl-C, SIGTERM or SIGHUP stops after the part that runs on a pure-JAX task, and
-    at once on a simulator, where the part is lost, and raises `KeyboardInterrupt`. Raises `ConfigError` where the
-    store holds another collection, `DataError` where the disk is full, and `DivergenceError`.
+    The first Ctrl-C, SIGTERM or SIGHUP raises `KeyboardInterrupt`: on a pure-JAX task after the current part, on a
+    simulator at once, where the part is lost. The caller removes the store.
+
+    Args:
+        collection: Task, recipe, seed and store.
+        open_simulators: Opens the recipe's simulators; None for a pure-JAX task.
+        on_progress: Called as rounds are done.
+
+    Returns:
+        (the buffer's whole episodes, data card).
+
+    Raises:
+        ConfigError: The store holds another collection.
+        DataError: The disk is full, or no episode is whole.
+        DivergenceError: The learner is not finite.
     """
     recipe, store = collection.recipe, collection.store
 
@@ -108,7 +118,7 @@ def collect_replay(
 
 
 def parts(recipe: ReplayRecipe) -> list[tuple[int, int]]:
-    """(first round, round after the last) of every part; the warm-up is one by itself."""
+    """(first round, round after the last) of every part; the warm-up is a part of its own."""
     starts = [0, *range(recipe.warm_up_rounds, recipe.rounds, recipe.part), recipe.rounds]
     return [(first, after) for first, after in itertools.pairwise(starts) if first < after]
 

@@ -1,7 +1,7 @@
-"""How the medium-replay data of TREBI's tasks are made: SAC from scratch, costs ignored, its whole replay buffer kept.
+"""Recipes of the medium-replay data of TREBI's tasks: SAC from scratch, costs ignored, its whole replay buffer kept.
 
 TREBI's data come from Stable-Baselines3 with one environment and one update a step, 20,000 steps of the pendulum and
-200,000 of the reacher (arXiv 2306.00603, its code); D4RL's medium-replay from a like run, until a medium policy.
+200,000 of the reacher (arXiv 2306.00603, its code); D4RL's medium-replay from a similar run, until a medium policy.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from surefoot.tasks import Task
 
 @dataclass(frozen=True)
 class ReplayRecipe(Ranged):
-    """What is simulated and how often the learner learns from it. Hashable."""
+    """Amount of simulation and learning. Hashable."""
 
     steps: Annotated[int, Range("[1, 10^9]")] = 300_000
     """Environment steps in all, over all lanes; the size of the buffer."""
@@ -37,7 +37,7 @@ class ReplayRecipe(Ranged):
 
     @property
     def rounds(self) -> int:
-        """Of all lanes, at least 1."""
+        """Rounds of all environments, at least 1."""
         return max(1, self.steps // self.lanes)
 
     @property
@@ -75,7 +75,19 @@ Hopper's and were not tried to the end."""
 
 
 def replay_recipe(task: Task, *, steps: int | None = None) -> ReplayRecipe:
-    """The recipe of `task`, with another number of steps if given. Raises `ConfigError`, `UnknownNameError`."""
+    """The medium-replay recipe of a task.
+
+    Args:
+        task: The task.
+        steps: Another number of environment steps; None: the recipe's.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ConfigError: There are fewer steps than environments.
+        UnknownNameError: The task has no such recipe.
+    """
     name = task.recipe if task.recipe in REPLAY_RECIPES else task.name
     recipe = REPLAY_RECIPES[check_name("task with a medium-replay recipe", name, REPLAY_RECIPES)]
     if steps is None:

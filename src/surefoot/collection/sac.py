@@ -1,8 +1,8 @@
 """Soft actor-critic: the online learner whose replay buffer becomes the "medium-replay" data of TREBI's tasks.
 
 Haarnoja et al., 2018, arXiv 1812.05905: two critics (equation 5 with the smaller of two targets), a squashed Gaussian
-policy (equation 9) and a temperature that is learned (equation 18). Defaults are those of Stable-Baselines3, but for
-the learning rate, which is that of TREBI's recipe. Costs are no part of it.
+policy (equation 9) and a learned temperature (equation 18). Defaults are those of Stable-Baselines3, with the learning
+rate of TREBI's recipe. Costs are no part of it.
 """
 
 import itertools
@@ -28,7 +28,7 @@ _LOG_DEVIATION = (-20.0, 2.0)
 
 @dataclass(frozen=True)
 class SAC(Ranged):
-    """The hyper-parameters of the learner. Hashable, so a static argument of `jit`."""
+    """Hyper-parameters of soft actor-critic. Hashable, so a static argument of `jit`."""
 
     hidden: Annotated[tuple[int, ...], Range("[1, 65536]")] = (256, 256)
     """Widths of the hidden layers of policy and critics."""
@@ -56,7 +56,7 @@ class Actor(eqx.Module):
 
 
 class Optimizers(NamedTuple):
-    """States of the three optimisers."""
+    """States of the three optimizers."""
 
     actor: optax.OptState
     critics: optax.OptState
@@ -64,11 +64,11 @@ class Optimizers(NamedTuple):
 
 
 class SACState(NamedTuple):
-    """The whole learner: a tree of arrays, and so a checkpoint."""
+    """Training state of the learner: a tree of arrays, and so a checkpoint."""
 
     actor: Actor
     critics: MLP
-    """Two members."""
+    """An ensemble of two."""
     targets: MLP
     log_temperature: Float[Array, ""]
     optimizers: Optimizers
@@ -85,7 +85,17 @@ class Batch(NamedTuple):
 
 
 def init(config: SAC, observation_dim: int, action_dim: int, key: Key[Array, ""]) -> SACState:
-    """The first state, temperature 1."""
+    """Fresh networks and optimizers, with a temperature of 1.
+
+    Args:
+        config: Hyper-parameters.
+        observation_dim: Numbers of an observation.
+        action_dim: Numbers of an action.
+        key: Random key of the parameters.
+
+    Returns:
+        The state before the first update.
+    """
     k_actor, k_critics = jax.random.split(key)
     sizes = [observation_dim, *config.hidden, 2 * action_dim]
     actor = Actor(dense_layers(k_actor, list(itertools.pairwise(sizes))))
@@ -100,7 +110,16 @@ def init(config: SAC, observation_dim: int, action_dim: int, key: Key[Array, ""]
 def sample_action(
     actor: Actor, observation: Float[Array, "n obs"], key: Key[Array, ""]
 ) -> tuple[Float[Array, "n act"], Float[Array, " n"]]:
-    """Actions in [-1, 1] drawn from the policy, and their log density in nats (appendix C)."""
+    """Actions drawn from the policy, and their log density (appendix C).
+
+    Args:
+        actor: The policy.
+        observation: Observations, [n, obs].
+        key: Random key.
+
+    Returns:
+        (actions [n, act] in [-1, 1], log densities [n] in nats).
+    """
     mean, log_deviation = actor(observation)
     noise = jax.random.normal(key, mean.shape)
     raw = mean + jnp.exp(log_deviation) * noise
@@ -111,12 +130,21 @@ def sample_action(
 
 
 def act(state: SACState, observation: Float[Array, "n obs"], key: Key[Array, ""]) -> Float[Array, "n act"]:
-    """One action in [-1, 1] for each observation, drawn from the policy."""
+    """Actions [n, act] in [-1, 1] drawn from the policy for observations [n, obs]."""
     return sample_action(state.actor, observation, key)[0]
 
 
 def critic_loss(critics: MLP, batch: Batch, target: Float[Array, " B"]) -> tuple[Float[Array, ""], Metrics]:
-    """Half the squared error of both critics, added (equation 5)."""
+    """Half the squared error of both critics, added (equation 5).
+
+    Args:
+        critics: Two critics.
+        batch: B transitions.
+        target: Soft Bellman targets, [B].
+
+    Returns:
+        `(loss, metrics)`: `critic/loss`, and mean value `critic/value`.
+    """
     values = critics(jnp.concatenate([batch.observation, batch.action], -1))
     loss = 0.5 * ((values - target[None]) ** 2).mean(-1).sum()
     return loss, {"critic/loss": loss, "critic/value": values.mean()}
@@ -125,7 +153,18 @@ def critic_loss(critics: MLP, batch: Batch, target: Float[Array, " B"]) -> tuple
 def actor_loss(
     actor: Actor, critics: MLP, batch: Batch, temperature: Float[Array, ""], key: Key[Array, ""]
 ) -> tuple[Float[Array, ""], tuple[Float[Array, ""], Metrics]]:
-    """Temperature times log density minus the smaller value (equation 9); beside it the mean log density."""
+    """Temperature times log density minus the smaller value (equation 9).
+
+    Args:
+        actor: The policy.
+        critics: Two critics.
+        batch: B transitions.
+        temperature: Weight of the entropy, a scalar.
+        key: Random key of the actions.
+
+    Returns:
+        `(loss, (mean log density, metrics))`: `actor/loss`, and `actor/entropy` in nats.
+    """
     action, log_density = sample_action(actor, batch.observation, key)
     values = critics(jnp.concatenate([batch.observation, action], -1)).min(0)
     loss = (temperature * log_density - values).mean()
@@ -133,7 +172,17 @@ def actor_loss(
 
 
 def update(config: SAC, state: SACState, batch: Batch, key: Key[Array, ""]) -> tuple[SACState, Metrics]:
-    """One step of critics, policy and temperature, then of the targets. All see the temperature from before."""
+    """One step of critics, policy and temperature, then of the targets; all read the temperature from before.
+
+    Args:
+        config: Hyper-parameters.
+        state: Training state.
+        batch: B transitions.
+        key: Random key of the actions.
+
+    Returns:
+        (state, metrics) under `critic/` and `actor/`, and `temperature`.
+    """
     k_target, k_actor = jax.random.split(key)
     optimizer = optax.adam(config.learning_rate)
     temperature = jnp.exp(state.log_temperature)

@@ -1,7 +1,7 @@
-"""Episodes of scripted drivers, in a simulator: what a learner would take long to find is there from the start.
+"""Episodes of scripted drivers in a simulator, for behavior that a learner would take long to find.
 
-Every lane plays one whole episode, and the round ends with the last of them. An episode is a function of the
-collection's seed, the number of its part and its lane: its start, and what its driver is like.
+Every environment plays one whole episode, and the round ends with the last of them. An episode is a function of the
+collection's seed, the number of its part and its environment: its start, and its driver's traits.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,15 +16,15 @@ from surefoot.tasks import Task
 
 
 class Driver(Protocol):
-    """What acts in one episode."""
+    """Acts in one episode."""
 
     def act(self, observation: np.ndarray) -> np.ndarray:
-        """The action; it is clipped to [-1, 1]."""
+        """Action [act] for an observation [obs]; the caller clips it to [-1, 1]."""
         ...
 
 
 DriverMaker = Callable[[Task, np.random.Generator], Driver]
-"""The driver of an episode, whose character and noise the generator draws."""
+"""From (task, random generator) to the driver of an episode."""
 
 
 def play_round(
@@ -36,9 +36,18 @@ def play_round(
     seeds: tuple[int, int],
     interrupted: Callable[[], bool],
 ) -> tuple[list[Columns], bool]:
-    """One episode a lane, and whether all came to their end; `seeds` are those of the collection and of this round.
+    """One episode in each environment.
 
-    Interrupted, it stops at the next step with the episodes that ended until then.
+    Args:
+        task: The task.
+        make: Makes a driver.
+        simulators: Simulators.
+        lanes: Their number.
+        seeds: Seed of the collection and number of the part.
+        interrupted: Whether to stop at the next step.
+
+    Returns:
+        (episodes that ended, whether all did).
     """
     starts = np.random.default_rng(seeds).integers(2**31, size=lanes)
 

@@ -1,4 +1,4 @@
-"""Where a collection lies until its file is written: everything on the disk, whole after a kill at any moment.
+"""A collection on disk until its file is written; it is whole after a kill at any moment.
 
 <out>.collecting/
     collection.json             what is being collected; another collection is refused
@@ -34,7 +34,7 @@ from surefoot.system import allocate
 SUFFIX = ".collecting"
 IDENTITY, RESERVE = "collection.json", "reserve"
 PARTS = "parts"
-"""Key of the learner's metadata: how many parts there were."""
+"""Key of the learner's metadata for the number of parts."""
 HASH_LETTERS = 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 Tree = TypeVar("Tree")
@@ -51,15 +51,20 @@ class Store:
 
     @staticmethod
     def beside(out: Path) -> "Store":
-        """That of the file `out`."""
+        """Store of the collection for the file `out`."""
         return Store(out.with_name(out.name + SUFFIX))
 
     @contextmanager
     def opened(self, identity: Mapping[str, Any], *, reserve: int) -> Iterator[None]:
-        """Hold the folder for the collection that `identity` (JSON values) describes, new or begun before.
+        """Hold the folder for a collection, new or begun before; a context manager.
 
-        `reserve` bytes are kept aside. Raises `ConfigError` where the folder holds another collection or another
-        process has it, `DataError` where the disk is full.
+        Args:
+            identity: Description of the collection, as JSON values.
+            reserve: Bytes kept aside.
+
+        Raises:
+            ConfigError: The folder holds another collection, or another process has it.
+            DataError: The disk is full.
         """
         with self._saving("begin"):
             self._episodes.mkdir(parents=True, exist_ok=True)
@@ -73,10 +78,7 @@ class Store:
             yield
 
     def parts(self) -> list[Path]:
-        """The files of episodes, in the order in which they were written: numbers 0, 1, 2, ..., each once.
-
-        Raises `DataError` where one is missing.
-        """
+        """Files of episodes in the order of their numbers 0, 1, 2, ... Raises `DataError` where one is missing."""
         found = sorted(self._episodes.glob("[0-9]*.safetensors"))
         numbers = Counter(map(_number, found))
         for number in range(len(found)):
@@ -86,20 +88,26 @@ class Store:
         return found
 
     def add(self, episodes: list[Columns]) -> None:
-        """Keep episodes, in one step, as the part after the last.
-
-        Raises `DataError` where the disk is full; they are kept even then.
-        """
+        """Keep episodes, in one step, as the next part. Raises `DataError` where the disk is full; they are kept even
+        then."""
         content = safetensors.numpy.save(join(episodes)) if episodes else b""
         name = f"{len(self.parts()):06d}-{hashlib.sha256(content).hexdigest()[:HASH_LETTERS]}.safetensors"
         self._save("keep the last episodes", lambda: write_whole(self._episodes / name, content))
 
     def add_file(self, name: str, content: bytes) -> None:
-        """Keep one file among the episodes. Raises `DataError` where the disk is full; it is kept even then."""
+        """Keep one file among the episodes.
+
+        Args:
+            name: Name of the file.
+            content: Its content.
+
+        Raises:
+            DataError: The disk is full; the file is kept even then.
+        """
         self._save("keep the last episode", lambda: write_whole(self._episodes / name, content))
 
     def release_reserve(self) -> None:
-        """Give the space kept aside back, once all is written."""
+        """Release the reserved space, once all is written."""
         (self.path / RESERVE).unlink(missing_ok=True)
 
     def read(self, part: Path) -> Columns:
@@ -112,14 +120,31 @@ class Store:
             self._refuse_part(part.name, "episodes that were collected", "a damaged file", error)
 
     def save_learner(self, state: Any, metadata: Mapping[str, Any]) -> None:
-        """Replace the learner's checkpoint. Raises `DataError` where the disk is full; it is kept even then."""
+        """Replace the learner's checkpoint.
+
+        Args:
+            state: Training state.
+            metadata: JSON values.
+
+        Raises:
+            DataError: The disk is full; the checkpoint is kept even then.
+        """
         counted = {**metadata, PARTS: len(self.parts())}
         self._save("keep the learner", lambda: _save_checkpoint(self._learner, state, counted))
 
     def load_learner(self, template: Tree, kind: Any) -> tuple[Tree, dict[str, Any]] | None:
-        """State and metadata of the checkpoint; None before the first. `kind`: what the metadata must hold.
+        """The learner's checkpoint.
 
-        Raises `CheckpointError`, and `DataError` where a part is missing that was there when it was written.
+        Args:
+            template: State with the shapes of the saved one.
+            kind: Type of the metadata.
+
+        Returns:
+            (state, metadata); None before the first checkpoint.
+
+        Raises:
+            CheckpointError: The checkpoint is damaged.
+            DataError: A part is missing that was there when the checkpoint was written.
         """
         if not self._learner.exists():
             return None
@@ -132,7 +157,7 @@ class Store:
         return state, metadata
 
     def remove(self) -> None:
-        """Remove what was kept, once the file is written; what others put there stays."""
+        """Remove the folder, once the file is written; files of others stay."""
         if not remove_folder(self.path, self._is_own, first=IDENTITY):
             for folder, is_own in self._folders.items():  # beside what others put there
                 remove_folder(folder, is_own, first="")

@@ -1,1 +1,1 @@
-"""What is run together, and on what: plans of tasks and methods, the store of their cells, who executes them."""
+"""Experiments: plans of tasks and methods, the store of their cells, and executors."""

@@ -11,18 +11,18 @@ Scores = Float[np.ndarray, "seed episode"]
 
 
 def mean_over_tasks(tasks: Sequence[Scores], *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
-    """The mean over tasks of each task's mean score, and its 95 % interval.
+    """Mean over tasks of each task's mean score, with a 95 % interval by a stratified bootstrap.
 
-    The bootstrap is stratified: tasks stay, in each of them seeds are drawn with replacement, and episodes of each
-    seed drawn, so that the interval says how much other seeds and other episodes would move the figure.
+    Tasks stay; in each, seeds are drawn with replacement, and episodes of each drawn seed. So the interval says how
+    much other seeds and other episodes would move the figure.
 
     Args:
-        tasks: Scores of each task's episodes.
+        tasks: Scores of each task's episodes, [seed, episode].
         resamples: Draws of the bootstrap.
-        seed: Of its random numbers.
+        seed: Seed of the bootstrap.
 
     Returns:
-        "mean" and "interval", both None where there is no task.
+        "mean" and "interval", both None without tasks.
     """
     if not tasks:
         return {"mean": None, "interval": None}
@@ -38,7 +38,15 @@ def mean_over_tasks(tasks: Sequence[Scores], *, resamples: int = RESAMPLES, seed
 
 
 def scores_by_task(rows: Sequence[Mapping[str, Any]], column: str) -> Scores:
-    """A column of a task's rows by seed and episode, averaged over cost limits where there are several."""
+    """Scores of a task by seed and episode, averaged over cost limits where there are several.
+
+    Args:
+        rows: Rows of the task's episodes.
+        column: Name of the score.
+
+    Returns:
+        Scores, [seed, episode].
+    """
     seeds = sorted({row["seed"] for row in rows})
     episodes = sorted({row["episode"] for row in rows})
     sums, counts = np.zeros((len(seeds), len(episodes))), np.zeros((len(seeds), len(episodes)))

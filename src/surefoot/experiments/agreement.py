@@ -1,4 +1,4 @@
-"""Whether a run that is gone on with is the one that is asked for, or a longer one."""
+"""Checks that a run to resume is the requested one, or can become a longer one."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ INTERVALS = ("log_interval", "checkpoint_interval")
 
 
 class Training(Protocol):
-    """A training that is asked for: enough to compare it with a run. Also the fields of `selected`."""
+    """Parts of a training request that are compared with a run, with the fields of `selected`."""
 
     @property
     def algorithm(self) -> Algorithm: ...
@@ -28,14 +28,20 @@ class Training(Protocol):
 
 
 def ways() -> str:
-    """The ways out where a run differs from what is asked for."""
+    """Advice where a run differs from the request."""
     return f"leave out what differs to go on with the run, or choose another folder with {option('out')}"
 
 
 def check_agreement(run: RunDirectory, request: Training, faults: Faults) -> None:
-    """Gather in `faults`, with the run's values and the given ones, where a training to go on with says something else
-    than the run, or asks for a longer one that the run cannot become. Where the data lie may differ, and before the
-    first update the intervals."""
+    """Collect the differences between a training request and the run to resume.
+
+    The path of the data may differ, and before the first update the intervals.
+
+    Args:
+        run: Folder of the run.
+        request: The request.
+        faults: Collects a sentence for each difference, and a longer training that the run cannot become.
+    """
     config, step = run.read_config(), run.latest_step()
     defaults = selected(config) | {name: getattr(config, name) for name in INTERVALS}
     names = (*selected(config), *(INTERVALS if step else ()))
@@ -55,7 +61,7 @@ def check_agreement(run: RunDirectory, request: Training, faults: Faults) -> Non
 
 
 def selected(config: RunConfig) -> dict[str, Any]:
-    """Which episodes a run was trained on, as a training asks for them."""
+    """Selection of episodes that a run was trained on, as the fields of a training request."""
     record = config.data_selection
     return {
         "data_filter": record.get("filter", "all"),
@@ -66,9 +72,20 @@ def selected(config: RunConfig) -> dict[str, Any]:
 
 
 def agreed(run: RunDirectory, config: RunConfig, algorithm: Algorithm, *, observer: Observer) -> RunConfig:
-    """The configuration to go on with: that of the folder, made longer where `config` asks for that and the updates
-    done are the first of the longer training, which is then written. Raises `ConfigError`, where they are not with the
-    reason, and where the run is another one."""
+    """Configuration to resume a run with; it is extended, and written, where more updates are requested.
+
+    Args:
+        run: Folder of the run.
+        config: Requested configuration.
+        algorithm: Requested algorithm.
+        observer: Receives a note on the extension.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigError: The run is another one, or its updates are not the first ones of the longer training.
+    """
     there, step = run.read_config(), run.latest_step()
     there = _with_intervals(run, there, config, step=step)
     if there.identity == config.identity:
@@ -91,8 +108,22 @@ def agreed(run: RunDirectory, config: RunConfig, algorithm: Algorithm, *, observ
 def check_longer(
     run: RunDirectory, there: RunConfig, earlier: Any, algorithm: Algorithm, *, step: int, spec: DataSpec
 ) -> str:
-    """The changed numbers of updates in words; empty where none is. Raises `ConfigError` where a run of the algorithm
-    `earlier` cannot go on with those of `algorithm`."""
+    """Check that a run can be extended.
+
+    Args:
+        run: Folder of the run.
+        there: Its configuration.
+        earlier: Its algorithm.
+        algorithm: Requested algorithm.
+        step: Updates done.
+        spec: Shapes of the data.
+
+    Returns:
+        The changed numbers of updates in words; empty without changes.
+
+    Raises:
+        ConfigError: The run cannot go on with the requested numbers.
+    """
     changed = changed_counts(earlier, algorithm)
     if not changed:
         return ""
@@ -122,13 +153,28 @@ def _with_intervals(run: RunDirectory, there: RunConfig, config: RunConfig, *, s
 
 
 def refuse_differing(run: RunDirectory, trained: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` where a given value is not the run's; all of them are named in one sentence."""
+    """Raise one `ConfigError` that names all values in which a request differs from a run.
+
+    Args:
+        run: Folder of the run.
+        trained: The run's values by option.
+        found: Requested values by option.
+    """
     if sentence := differing(trained, found):
         raise ConfigError(f"{run.path}: {sentence}; {ways()}.")
 
 
 def differing(there: Mapping[str, Any], found: Mapping[str, Any], *, whose: str = "the run") -> str:
-    """The flags whose values differ, with what is there and what was found; empty where none does."""
+    """Options whose values differ, with both values.
+
+    Args:
+        there: Values by option.
+        found: Requested values by option.
+        whose: Owner of the former values, in words.
+
+    Returns:
+        A clause; empty without differences.
+    """
     return "; ".join(
         f"{option(name)}: {whose} has {_shown(value)}, found {_shown(found[name])}"
         for name, value in there.items()

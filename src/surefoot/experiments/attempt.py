@@ -1,4 +1,4 @@
-"""One attempt at a cell, in whichever process: claim it, do its work, record how it ended."""
+"""One attempt at a cell, in any process: claim it, do its work, record the outcome."""
 
 import time
 import traceback
@@ -12,22 +12,25 @@ from surefoot.experiments.store import Store, check_appendable
 from surefoot.file_sets import Naming, is_full
 
 Work = Callable[[Cell, Path], Measured]
-"""(cell, folder of its run) -> what was found. It goes on with what an earlier attempt has left in the folder."""
+"""From (cell, folder of its run) to its results; it resumes an earlier attempt in the folder."""
 
 
 def attempt(cell: Cell, *, store: str, work: Work, began: float, quiet: bool = True) -> Outcome:
-    """Do the work of a cell, unless it is done, or another process is at it.
-
-    A failure of the work is recorded with its sentence and does not raise; an interrupt does. Raises `ConfigError`
-    where the store holds something else, `OSError` where it cannot be written to, and what the work raised where the
-    disk is full.
+    """Do the work of a cell, unless it is done or another process works on it.
 
     Args:
         cell: The cell.
         store: Folder of the store.
-        work: What trains and evaluates.
-        began: Seconds since the epoch: what failed since then is not tried again.
-        quiet: Let what the work prints go into the cell's log.
+        work: Trains and evaluates.
+        began: Seconds since the epoch; failures since then are not repeated.
+        quiet: Redirect printed output into the cell's log.
+
+    Returns:
+        The outcome; a failure of the work is recorded with its sentence, not raised.
+
+    Raises:
+        ConfigError: The store holds something else.
+        OSError: The store cannot be written to, or the disk is full.
     """
     place = Store(Path(store))
     with place.claim(cell.key) as ours:
@@ -65,7 +68,7 @@ def attempt(cell: Cell, *, store: str, work: Work, began: float, quiet: bool = T
 
 
 def sentence_of(error: Exception) -> str:
-    """What to say of a failure: our own errors' sentence, others' kind and first line."""
+    """Sentence about a failure: the message of Surefoot's errors, kind and first line of others."""
     if isinstance(error, SurefootError):
         return str(error)
     first = next(iter(str(error).splitlines()), "")

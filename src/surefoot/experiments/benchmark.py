@@ -1,4 +1,4 @@
-"""Run a benchmark: methods on tasks, each cell trained and measured once, into one store."""
+"""Run a benchmark: methods on tasks, each cell trained and evaluated once, into one store."""
 
 import os
 import time
@@ -35,7 +35,7 @@ ExecutorName = Literal["inline", "processes", "ray"]
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkRequest(Ranged):
-    """Which plan, what of it, and who runs it."""
+    """Options of a benchmark: plan, selection, executor."""
 
     plan: Path
     """The plan, a TOML file (docs/benchmark.md)."""
@@ -71,11 +71,11 @@ ROUTES: Routes = {
     "processes": _COMMON | {"processes"},
     "ray": _COMMON | {"processes", "ray_address"},
 }
-"""Executor -> the options that are read."""
+"""Options that each executor reads."""
 
 
 class Benchmarked(NamedTuple):
-    """What came of a benchmark."""
+    """Result of a benchmark."""
 
     plan: Plan
     results: Results
@@ -83,12 +83,18 @@ class Benchmarked(NamedTuple):
 
 
 def run_benchmark(request: BenchmarkRequest, *, work: Work, observer: Observer | None = None) -> Benchmarked:
-    """Run what is not done yet, and gather the results.
+    """Run the cells that are not done yet, and gather the results.
 
     Args:
-        request: Which plan, what of it, and who runs it.
-        work: Trains and measures a cell, in whichever process.
-        observer: Hears of progress and results.
+        request: Plan, selection and executor.
+        work: Trains and evaluates a cell, in any process.
+        observer: Receives progress and results.
+
+    Returns:
+        Plan, results and store.
+
+    Raises:
+        ConfigError: The plan, the selection or the store cannot be used.
     """
     observer = observer or Observer()
     plan = read_plan(request.plan)

@@ -1,4 +1,5 @@
-"""A cell of a benchmark: one method on one share of one task's data, in plain values that any process can be sent."""
+"""A cell of a benchmark: one method on one share of one task's data, in plain values that can be sent to any
+process."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -8,7 +9,7 @@ Status = Literal["done", "failed", "elsewhere"]
 
 @dataclass(frozen=True)
 class Cell:
-    """What is trained and evaluated together."""
+    """Options of one training and its evaluation."""
 
     key: str
     """Hash of what its numbers depend on: configuration, data, versions."""
@@ -55,7 +56,7 @@ class Cell:
 
 
 class Measured(NamedTuple):
-    """What the work on a cell found."""
+    """Results of a cell."""
 
     rows: list[dict[str, Any]]
     """One for each episode."""
@@ -64,7 +65,7 @@ class Measured(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How an attempt at a cell ended."""
+    """Outcome of an attempt at a cell."""
 
     key: str
     status: Status

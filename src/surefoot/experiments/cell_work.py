@@ -1,4 +1,4 @@
-"""The work on a cell of a benchmark: train its run, or go on with it, and measure it by the strict protocol."""
+"""The work on a cell of a benchmark: train its run, or resume it, and evaluate it by the strict protocol."""
 
 import os
 import time
@@ -23,7 +23,19 @@ from surefoot.runs.loaded import load_run
 
 
 def train_and_measure(cell: Cell, folder: Path, observer: Observer) -> Measured:
-    """Train a cell's run in `folder`, or go on with it, and evaluate it."""
+    """Train a cell's run, or resume it, and evaluate it.
+
+    Args:
+        cell: The cell.
+        folder: Folder of the run.
+        observer: Receives progress.
+
+    Returns:
+        Rows of its episodes, and details.
+
+    Raises:
+        DataError: The data are gone or have changed.
+    """
     check_unchanged(cell)
     algorithm = from_hyperparameters(algorithm_class(cell.algorithm), cell.hyperparameters, source=cell.method)
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Collect data: our own behaviors, learners in simulators, or a user's policy on a task file's environment."""
+"""Collect data: scripted behaviors, learners in simulators, or a user's policy on a task file's environment."""
 
 from collections.abc import Collection as Names
 from typing import Any
@@ -37,7 +37,7 @@ ROUTES: Routes = {
     "medium-replay": _COMMON | {"steps", "overwrite"},
     "a task file": _COMMON | {"policy", "episodes", "transitions", "noise", "workers", "overwrite"},
 }
-"""How data are collected -> the options that are read."""
+"""Way to collect data -> the options that are read."""
 
 
 def collect(
@@ -50,13 +50,16 @@ def collect(
     """Collect data, write them, and return them.
 
     Args:
-        request: Which data.
+        request: Options of the collection.
         given: Options that the user named, which are refused where nothing reads them.
-        observer: Hears of progress and remarks.
-        faults: What is wrong with the request so far.
+        observer: Receives progress and remarks.
+        faults: Faults of the request found so far.
+
+    Returns:
+        Transitions, or frames for images.
 
     Raises:
-        ConfigError: Before any work, where the file exists or an option is not read.
+        ConfigError: The file exists, or an option is not read; raised before any work.
     """
     observer = observer or Observer()
     task = get_task(request.task)
@@ -140,7 +143,7 @@ IMAGES = {
     "PointRobotPixels": (100_000, _pixels),
     "PointRobotPixels64": (100_000, _pixels),
 }
-"""Our own task of images -> steps of its data, and what collects them."""
+"""Surefoot's own tasks of images -> steps of their data, and their collector."""
 
 
 def _collect_images(request: CollectRequest, task: Task, observer: Observer) -> FrameData:

@@ -1,4 +1,4 @@
-"""What a collection of data is asked for."""
+"""Options of a collection of data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,5 +43,5 @@ class CollectRequest(Ranged):
     """Replace the file if it exists."""
 
     def rows(self, default: int = TRANSITIONS) -> int:
-        """The transitions that are asked for."""
+        """Requested transitions; `default` where none are requested."""
         return default if self.transitions is None else self.transitions

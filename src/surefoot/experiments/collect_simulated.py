@@ -25,11 +25,23 @@ from surefoot.tasks import Task
 
 VISION_TRANSITIONS = 20_000
 EPISODES = 100
-"""On a task file's environment, where neither episodes nor transitions are asked for."""
+"""Episodes on a task file's environment where neither episodes nor transitions are requested."""
 
 
 def collect_own_task(request: CollectRequest, task: Task, observer: Observer) -> Dataset:
-    """Collect and write what the options say; the transitions of the log."""
+    """Collect a log in a task file's environment and write it.
+
+    Args:
+        request: Options of the collection.
+        task: The task.
+        observer: Receives progress.
+
+    Returns:
+        The transitions of the log.
+
+    Raises:
+        ConfigError: An option cannot be used.
+    """
     # Here: nothing else of the command needs these.
     from surefoot.collection.own import OwnCollection, collect_own, write_log
     from surefoot.envs.workers.players import Players
@@ -52,6 +64,19 @@ def collect_own_task(request: CollectRequest, task: Task, observer: Observer) ->
 
 
 def collect_vision(request: CollectRequest, task: Task, observer: Observer) -> FrameData:
+    """Collect episodes of images from a robot's cameras into a folder.
+
+    Args:
+        request: Options of the collection.
+        task: The task.
+        observer: Receives progress.
+
+    Returns:
+        All frames of the folder.
+
+    Raises:
+        ConfigError: `out` is a file.
+    """
     from surefoot.collection.pixels import PixelCollection, collect_pixels
     from surefoot.envs.simulators.drawing import choose_renderer
     from surefoot.envs.workers.players import Players
@@ -76,6 +101,19 @@ def collect_vision(request: CollectRequest, task: Task, observer: Observer) -> F
 
 
 def collect_replay_buffer(request: CollectRequest, task: Task, observer: Observer) -> Dataset:
+    """Collect medium-replay data and write them.
+
+    Args:
+        request: Options of the collection.
+        task: The task.
+        observer: Receives progress.
+
+    Returns:
+        The replay buffer's whole episodes.
+
+    Raises:
+        ConfigError: The steps do not hold a whole episode.
+    """
     recipe = replay_recipe(task, steps=request.steps)
     # In a simulator each part begins new episodes; in pure JAX they go on.
     each = max(after - first for first, after in parts(recipe)) if task.simulated else recipe.rounds
@@ -98,6 +136,19 @@ def collect_replay_buffer(request: CollectRequest, task: Task, observer: Observe
 
 
 def collect_by_learner(request: CollectRequest, task: Task, observer: Observer) -> Dataset:
+    """Collect data by an online learner in a simulator and write them.
+
+    Args:
+        request: Options of the collection.
+        task: The task.
+        observer: Receives progress.
+
+    Returns:
+        The filtered dataset.
+
+    Raises:
+        ConfigError: The steps do not hold a whole episode.
+    """
     # Here: nothing else of this command needs a simulator.
     from surefoot.envs.workers.vector import VectorSimulator
 

@@ -1,4 +1,4 @@
-"""Datasets in another format: DSRL's, D4RL's, Minari's and ours for images, from each to the others where they fit."""
+"""Conversion of datasets between the formats of DSRL, D4RL, Minari and Surefoot's images, where they fit."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -47,13 +47,23 @@ ROUTES: Routes = {
     "minari": _CONVERT | {"lagged_costs"},
     "dsrl": _CONVERT | {"lagged_costs", "overwrite"},
 }
-"""What is converted, or to what -> the options that are read."""
+"""Source or target of a conversion -> the options that are read."""
 
 
 def convert(
     options: ConvertRequest, observer: Observer, *, given: Collection[str] = (), faults: Faults | None = None
 ) -> None:
-    """Write another format. `given`: the options that a command line names; `faults`: what is wrong with it so far."""
+    """Write a dataset in another format.
+
+    Args:
+        options: Source, target and format.
+        observer: Receives progress and remarks.
+        given: Options that the user named, which are refused where nothing reads them.
+        faults: Faults of the options found so far.
+
+    Raises:
+        ConfigError: The data cannot be converted so.
+    """
     source = Path(options.source)
     with faults or Faults() as gathered:
         named = None if options.task is None else get_task(options.task)

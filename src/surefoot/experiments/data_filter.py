@@ -1,4 +1,4 @@
-"""Datasets thinned, spoiled or chosen: DSRL's filters, a random share, good episodes. Each is a request of its own."""
+"""Filtered datasets: DSRL's filters, a random share, good episodes. Each filter has its own request."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
@@ -19,24 +19,32 @@ from surefoot.tasks import Task
 
 @dataclass(frozen=True, kw_only=True)
 class FilterRequest(Written, ABC):
-    """What every filter is told."""
+    """Base of the options of a filter."""
 
     @abstractmethod
     def apply(self, dataset: Dataset, task: Task) -> Dataset:
-        """The episodes that are kept, or what became of them."""
+        """The filtered or changed dataset.
+
+        Args:
+            dataset: Logged episodes.
+            task: Task of the data.
+
+        Returns:
+            The new dataset.
+        """
 
     def settings(self) -> dict[str, Any]:
-        """What the card says of the filter."""
+        """Settings of the filter for the card."""
         shared = {field.name for field in fields(Written)}
         return {name: value for name, value in vars(self).items() if name not in shared}
 
     def check(self, given: Collection[str]) -> None:
-        """Raise `ConfigError` where options are set that do not go together. `given`: those that were named."""
+        """Raise `ConfigError` for options that exclude each other; `given` are those that the user named."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawingRequest(FilterRequest):
-    """What the filters are told that draw by chance."""
+    """Base of the options of random filters."""
 
     seed: Annotated[int, Range(SEED)] = 0
     """Of what is drawn by chance."""
@@ -44,19 +52,19 @@ class DrawingRequest(FilterRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class LimitedRequest(FilterRequest):
-    """What the filters are told that compare episodes with a cost limit."""
+    """Base of the options of filters that compare episodes with a cost limit."""
 
     cost_limit: Annotated[float | None, Range("[0, inf)")] = None
     """A sum over an episode; by default the task's strict limit."""
 
     def limit(self, task: Task) -> float:
-        """The cost limit."""
+        """Limit on the undiscounted cost of an episode."""
         return task.cost_limit if self.cost_limit is None else self.cost_limit
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridRequest(DrawingRequest):
-    """What the filters are told that thin cells of a grid."""
+    """Base of the options of filters on the cells of a grid."""
 
     cost_bins: Annotated[int, Range("[1, 10000]")] = 10
     """Equal bins of the reference cost range."""
@@ -76,13 +84,13 @@ class Density(GridRequest):
     """A cell with so many episodes or fewer loses all of them."""
 
     def check(self, given: Collection[str]) -> None:
-        """Refuse what a published grid says, too."""
+        """Refuse options that a published grid settles; `given` are those that the user named."""
         if self.share is not None:
             taken = {field.name for field in fields(self)} - {"cost_bins", "return_bins", "most", "at_least"}
             refuse_others(self, taken, f"a published grid ({option('share')})", given=given)
 
     def apply(self, dataset: Dataset, task: Task) -> Dataset:
-        """The episodes that the grid keeps."""
+        """Episodes that the grid keeps."""
         if self.share is not None:
             grid = density_grid(task, self.share)
         else:
@@ -99,7 +107,7 @@ class Outliers(DrawingRequest, LimitedRequest):
     """Of the episodes with at least half of the largest cost return and of the largest return."""
 
     def apply(self, dataset: Dataset, task: Task) -> Dataset:
-        """All episodes, some of them faked."""
+        """All episodes, some of them with false rewards and costs."""
         return filters.outliers(dataset, share=self.share, cost_limit=self.limit(task), seed=self.seed)
 
 
@@ -111,7 +119,7 @@ class Noise(DrawingRequest):
     """Standard deviation, relative to each column's own."""
 
     def apply(self, dataset: Dataset, task: Task) -> Dataset:
-        """All episodes, noisy."""
+        """All episodes, with noise on the observations."""
         return filters.noise(dataset, scale=self.scale, seed=self.seed)
 
 
@@ -123,7 +131,7 @@ class Inpaint(FilterRequest):
     """Lowest and highest cost return, lowest and highest return, relative to the data's range, from 0 to 1."""
 
     def apply(self, dataset: Dataset, task: Task) -> Dataset:
-        """The episodes outside."""
+        """Episodes outside the box."""
         return filters.inpaint(dataset, [self.box])
 
 
@@ -135,7 +143,7 @@ class Epsilon(LimitedRequest):
     """How near to the best return, in the task's reward units; negative: the unsafe ones."""
 
     def apply(self, dataset: Dataset, task: Task) -> Dataset:
-        """The others."""
+        """Episodes without the best safe or unsafe ones."""
         return filters.without_best(dataset, epsilon=self.epsilon, cost_limit=self.limit(task))
 
 
@@ -146,7 +154,7 @@ class ByCost(LimitedRequest):
     mode: ClassVar[filters.CostMode]
 
     def apply(self, dataset: Dataset, task: Task) -> Dataset:
-        """The episodes of that cost."""
+        """Episodes whose cost compares with the limit as `mode` says."""
         return filters.by_cost(dataset, self.mode, cost_limit=self.limit(task))
 
 
@@ -193,7 +201,7 @@ class Subset(DrawingRequest):
     """Of the episodes, above 0 and at most 1. With one seed a smaller share is part of a larger one."""
 
     def apply(self, dataset: Dataset, task: Task) -> Dataset:
-        """The share."""
+        """A random share of the episodes."""
         return filters.subset(dataset, share=self.share, seed=self.seed)
 
 
@@ -210,11 +218,11 @@ class Imitation(GridRequest):
         return DensityGrid(self.cost_bins, self.return_bins, self.most)
 
     def settings(self) -> dict[str, Any]:
-        """What the card says, the grid in one."""
+        """Settings for the card, with the grid as one entry."""
         return {"return_at_least": self.return_at_least, "grid": vars(self.grid), "seed": self.seed}
 
     def apply(self, dataset: Dataset, task: Task) -> Dataset:
-        """The good episodes, thinned."""
+        """Good episodes, at most so many in each cell."""
         bounds = filters.reference_bounds(dataset, task)
         return filters.imitation(
             dataset, return_at_least=self.return_at_least, grid=self.grid, bounds=bounds, seed=self.seed
@@ -225,7 +233,7 @@ FILTERS: dict[str, type[FilterRequest]] = {
     "density": Density, "outliers": Outliers, "noise": Noise, "inpaint": Inpaint, "epsilon": Epsilon, "safe": Safe,
     "risky": Risky, "boundary": Boundary, "frontier": Frontier,
 }  # fmt: skip
-"""DSRL's filters."""
+"""DSRL's filters by name."""
 
 
 def filter_data(
@@ -236,8 +244,19 @@ def filter_data(
     given: Collection[str] = (),
     faults: Faults | None = None,
 ) -> None:
-    """Write the dataset that a filter makes. `what`: the filter's name on the card; `given`: the options that were
-    named; `faults`: what is wrong with them so far."""
+    """Write the dataset that a filter makes.
+
+    Args:
+        request: The filter, its source and its target.
+        what: Name of the filter on the card.
+        observer: Receives remarks.
+        given: Options that the user named.
+        faults: Faults of the options found so far.
+
+    Raises:
+        ConfigError: The options cannot be used.
+        DataError: The data cannot be read or written.
+    """
     with faults or Faults() as gathered:
         with gathered.also():
             request.check(given)

@@ -1,4 +1,4 @@
-"""Published data in DSRL's folder: fetched, and checked against the manifest."""
+"""Published data in DSRL's folder: downloads, and checks against the manifest."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,16 @@ EVERY_TASK = "all"
 
 
 def download(names: Sequence[str], observer: Observer, *, from_folder: Path | None = None) -> None:
-    """Fetch the files of the tasks of these names, or copy them from a folder."""
+    """Fetch the published files of tasks.
+
+    Args:
+        names: Names of tasks, or "all".
+        observer: Receives progress and results.
+        from_folder: Copy from this folder; None: download.
+
+    Raises:
+        ConfigError: A task has no published file.
+    """
     for task in _published(names):
         with observer.progress(f"fetching {task.name}", unit="bytes") as line:
             fetched = library.get(task, source=from_folder, on_bytes=line.report)
@@ -23,7 +32,18 @@ def download(names: Sequence[str], observer: Observer, *, from_folder: Path | No
 
 
 def verify(names: Sequence[str], observer: Observer) -> list[tuple[str, str, str]]:
-    """Task, file and what was found of it: of the named tasks, or of all files in the folder, even if one is bad."""
+    """Check published files; a bad file does not end the check.
+
+    Args:
+        names: Names of tasks; none: all files in the folder.
+        observer: Receives progress.
+
+    Returns:
+        (task, file, finding) for each file.
+
+    Raises:
+        DataError: There are no files to check.
+    """
     directory = library.folder()
     if names:
         chosen = [(task, library.find(task)) for task in _published(names)]

@@ -1,4 +1,4 @@
-"""Logs of one's own become data files, and are looked at."""
+"""Import and checks of logs of one's own."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,7 +43,16 @@ class LogCheckRequest(Source):
 
 
 def import_data(options: LogRequest, observer: Observer) -> None:
-    """Write the data file."""
+    """Import a log as a data file.
+
+    Args:
+        options: Log, task file and target.
+        observer: Receives progress, remarks and results.
+
+    Raises:
+        ConfigError: An option cannot be used.
+        DataError: The log does not fit the task file.
+    """
     file, reader = open_task_file(options.task, taken=list(TASKS))
     check_output(options.out, overwrite=options.overwrite, suffixes=(".hdf5", ".h5"))
     file = _with_constraints(file, options.constraints, options.task)
@@ -75,7 +84,19 @@ def _with_constraints(file: TaskFile, names: tuple[str, ...], path: Path) -> Tas
 
 
 def logs_of(given: tuple[Path, ...], task: Path, file: TaskFile) -> list[Path]:
-    """The logs that a command names, or else the task file. Raises `ConfigError` where neither does."""
+    """Files of a log: the given ones, else those that the task file names.
+
+    Args:
+        given: Files or folders, perhaps none.
+        task: Path of the task file.
+        file: The task file.
+
+    Returns:
+        The files.
+
+    Raises:
+        ConfigError: Neither names files.
+    """
     if given:
         return list(given)
     if file.log is None:
@@ -86,18 +107,29 @@ def logs_of(given: tuple[Path, ...], task: Path, file: TaskFile) -> list[Path]:
 
 
 class LogCheck(NamedTuple):
-    """What there is to say of imported data."""
+    """Result of a check of imported data."""
 
     lines: list[tuple[str, str]]
     """Figures, each with its name."""
     remarks: list[str]
-    """What is suspicious."""
+    """Remarks on suspicious data."""
     sentence: str
-    """That nothing is; empty where something is."""
+    """Sentence that nothing is suspicious; empty where something is."""
 
 
 def check_data(options: LogCheckRequest, observer: Observer) -> LogCheck:
-    """Look at data that were imported from a log."""
+    """Check imported data: constraints against costs, columns, units, rates, coverage.
+
+    Args:
+        options: Source of the data.
+        observer: Receives progress.
+
+    Returns:
+        Figures and remarks.
+
+    Raises:
+        DataError: The data were not imported from a log.
+    """
     path, task = options.resolve()
     file = kept_file(path)
     if file is None or library.format_of(path) != "dsrl":

@@ -1,4 +1,4 @@
-"""What is done to data files: which dataset is read, and how a new file and its card are written."""
+"""Source and target of commands on data files: the dataset to read, and the new file with its card."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,8 @@ class Source(StrictOption):
     says."""
 
     def resolve(self) -> tuple[Path, Task]:
-        """Where the data lie, and their task. Raises `ConfigError` where the task is not known."""
+        """Path of the data, and their task. Raises `ConfigError` where the task is not known, `DataError` where there
+        are no data."""
         path = Path(self.source)
         named = {task.dsrl_id for task in TASKS.values()} | set(TASKS)
         if not path.exists() and self.source in named:
@@ -63,14 +64,14 @@ class Written(Source):
 
 @dataclass(frozen=True)
 class Opened:
-    """A dataset and where it came from."""
+    """A dataset with its origin."""
 
     path: Path
     task: Task
     data: Dataset | FrameData
     card: dict[str, Any]
     remarks: list[str]
-    """What is suspicious in it, a sentence each."""
+    """Remarks on suspicious data, a sentence each."""
 
     @property
     def dataset(self) -> Dataset:
@@ -81,7 +82,18 @@ class Opened:
 
 
 def open_source(options: Source, observer: Observer) -> Opened:
-    """Read and check the dataset, and warn of what is suspicious in it."""
+    """Read and check a dataset, with remarks on suspicious data.
+
+    Args:
+        options: Source of the data.
+        observer: Receives progress and remarks.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        DataError: The data cannot be read.
+    """
     path, task = options.resolve()
     data: Dataset | FrameData
     if task.image_shape is None:
@@ -95,14 +107,22 @@ def open_source(options: Source, observer: Observer) -> Opened:
 
 
 def check_outside(out: Path, source: Path) -> None:
-    """`ConfigError` where `out` lies in the folder that is read: it would be taken for a part of the data."""
+    """Raise `ConfigError` where `out` lies in the source's folder, in which it would count as a part of the data."""
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise ConfigError(f"{option('out')}: expected a place outside of the folder {source}, found {out}.")
 
 
 def check_output(out: Path, *, overwrite: bool, suffixes: Sequence[str] = ()) -> None:
-    """`ConfigError` before any work where `out` exists and must not be replaced, or has another ending than one of
-    `suffixes`."""
+    """Check a file to write before any work.
+
+    Args:
+        out: The file.
+        overwrite: Replace it if it exists.
+        suffixes: Accepted suffixes; none: all.
+
+    Raises:
+        ConfigError: It exists and must not be replaced, cannot be written, or has another suffix.
+    """
     if suffixes and out.suffix.lower() not in suffixes:
         raise ConfigError(f"{option('out')}: expected a name that ends in {' or '.join(suffixes)}, found {out}.")
     if out.exists() and not overwrite:
@@ -118,7 +138,19 @@ def check_output(out: Path, *, overwrite: bool, suffixes: Sequence[str] = ()) ->
 def write_result(
     out: Path, result: Dataset, opened: Opened, what: str, settings: dict[str, Any], observer: Observer
 ) -> None:
-    """Write a filtered dataset with a card that says how it was made, and of what."""
+    """Write a filtered dataset with a card of its making and its origin.
+
+    Args:
+        out: File to write.
+        result: The new dataset.
+        opened: The source.
+        what: Name of the filter.
+        settings: Settings of the filter.
+        observer: Receives remarks and the result.
+
+    Raises:
+        DataError: The dataset cannot be written.
+    """
     check_outside(out, opened.path)
     card = {
         "task": opened.task.name,
@@ -139,7 +171,15 @@ def write_result(
 
 
 def facts_of(found: Description, opened: Opened) -> dict[str, str]:
-    """What a dataset is, each fact with its name."""
+    """Facts of a dataset in words, by name.
+
+    Args:
+        found: Counts of the dataset.
+        opened: The dataset.
+
+    Returns:
+        Name -> text.
+    """
     facts: dict[str, Any] = {
         "transitions": f"{found.transitions:,}",
         "episodes": _episodes(found, opened.task.horizon),

@@ -1,4 +1,4 @@
-"""Go on with a trained run online, in its own task or in one that looks alike, into a folder of its own."""
+"""Fine-tune a trained run online, in its own task or one with equal observations and actions, into a new folder."""
 
 import dataclasses
 import os
@@ -66,7 +66,7 @@ class Finetuning(FinetuneRequest):
 
 _ALL = frozenset(field.name for field in dataclasses.fields(Finetuning)) | {"strict"}
 ROUTES: Routes = {"pure": _ALL - {"workers"}, "in a simulator": _ALL}
-"""Where a run is fine-tuned -> the options that are read."""
+"""Kind of environment -> the options that are read."""
 
 
 def finetune_run(
@@ -78,15 +78,21 @@ def finetune_run(
     open_environment: OpenEnvironment | None = None,
     faults: Faults | None = None,
 ) -> list[dict[str, Any]]:
-    """Fine-tune all seeds of a run, and return the rows of the new run's online.jsonl.
+    """Fine-tune all seeds of a run.
 
     Args:
-        request: Which run, how, and where to.
-        command: The command line, which the run notes.
+        request: Run, target and settings.
+        command: Command line, which the new run records.
         given: Options that the user named, which are refused where nothing reads them.
-        observer: Hears of progress and remarks.
-        open_environment: Opens environments instead of the task's own.
-        faults: What is wrong with the request so far.
+        observer: Receives progress and remarks.
+        open_environment: Opens environments in place of the task's own.
+        faults: Faults of the request found so far.
+
+    Returns:
+        Rows of the new run's online.jsonl.
+
+    Raises:
+        ConfigError: The run cannot be fine-tuned so.
     """
     observer = observer or Observer()
     with faults or Faults() as found:
@@ -258,7 +264,14 @@ def _brief(value: Any) -> str:
 
 
 def check_finetuning(run: RunDirectory, request: Finetuning, there: Finetuning, faults: Faults) -> None:
-    """Gather in `faults` where what is asked for is not the fine-tuning to go on with."""
+    """Collect the differences between a request and the fine-tuning to resume.
+
+    Args:
+        run: Folder of the fine-tuned run.
+        request: The request.
+        there: The run's settings.
+        faults: Collects a sentence for each difference.
+    """
     names = ("num_envs", "ratio", "online_share", "checkpoint_rounds", "without_offline_data")
     task = run.read_config().task
     found: dict[str, Any] = {"task": task if request.task is None else name_of(request.task)}

@@ -1,4 +1,4 @@
-"""Runs that begin with published PyTorch weights: Diffuser's as the behaviour model of TREBI."""
+"""Runs that begin with published PyTorch weights: Diffuser's as TREBI's model of behavior."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from surefoot.training import RunDirectory, make_config
 from surefoot.training.chunk import init_states
 
 SETTLED = frozenset(("plan_horizon", "model_updates", "diffusion_steps", "beta_schedule", "network"))
-"""Hyper-parameters that the weights decide."""
+"""Hyper-parameters that the weights determine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsSettings:
-    """Which weights, and where the run goes."""
+    """Source and target of an import of weights."""
 
     source: Annotated[Path, POSITIONAL]
     """The file."""
@@ -50,16 +50,20 @@ def import_diffuser(
     command: Sequence[str],
     given: Collection[str] = (),
 ) -> None:
-    """Write a run with the weights as its behaviour model. Nothing is made before all was found good.
+    """Write a run with published weights as its model of behavior; nothing is written before all is checked.
 
     Args:
-        settings: Which weights, and where the run goes.
+        settings: Source and target.
         hyper: TREBI's hyper-parameters.
-        task: What the weights and the data are of.
-        preset: The named hyper-parameters that it began with.
-        seeds: Of the values; all begin with the same behaviour model.
-        command: What asked for it.
-        given: The hyper-parameters that it names.
+        task: Task of the weights and the data.
+        preset: Preset that the hyper-parameters began with.
+        seeds: Seeds of the values; all have the same model of behavior.
+        command: Command line, which the run records.
+        given: Hyper-parameters that the user named.
+
+    Raises:
+        ConfigError: A hyper-parameter contradicts the weights.
+        DataError: The weights or the data cannot be used.
     """
     check_writable(settings.out)
     arrays = read_state(settings.source, settings.weights)
@@ -89,7 +93,19 @@ def import_diffuser(
 
 
 def read_state(path: Path, weights: str) -> dict[str, np.ndarray]:
-    """The named tensors of a `state_*.pt`. Raises `ConfigError` without PyTorch, `DataError` for another file."""
+    """Named tensors of a `state_*.pt` file.
+
+    Args:
+        path: The file.
+        weights: Key of the tensors, "ema" or "model".
+
+    Returns:
+        Arrays by name.
+
+    Raises:
+        ConfigError: PyTorch is not installed.
+        DataError: The file has another content.
+    """
     if not path.is_file():
         raise DataError(f"{path}: expected a file of Diffuser's, state_STEP.pt, found none.")
     torch = pytorch()
@@ -118,7 +134,7 @@ def read_state(path: Path, weights: str) -> dict[str, np.ndarray]:
 
 
 def pytorch() -> Any:
-    """The module. Raises `ConfigError` where it is not installed."""
+    """The module `torch`. Raises `ConfigError` where it is not installed."""
     try:
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -129,7 +145,15 @@ def pytorch() -> Any:
 
 
 def fitted(algorithm: TREBI, imported: Imported) -> TREBI:
-    """The algorithm with what the weights settle: the behaviour model, which is not trained any more."""
+    """TREBI with the hyper-parameters that the weights determine, and no further training of the model.
+
+    Args:
+        algorithm: Hyper-parameters.
+        imported: The weights.
+
+    Returns:
+        The changed hyper-parameters.
+    """
     return change(
         algorithm,
         plan_horizon=imported.horizon,
@@ -141,7 +165,7 @@ def fitted(algorithm: TREBI, imported: Imported) -> TREBI:
 
 
 def with_model(states: TREBIState, imported: Imported) -> TREBIState:
-    """The states [S, ...] with the imported network as every seed's model, online and average."""
+    """States [S, ...] with the imported network as every seed's model, online and averaged."""
 
     def spread(state_leaf: jax.Array, leaf: jax.Array) -> jax.Array:
         # A copy: no two arrays of a state may share memory, or they could not be donated.

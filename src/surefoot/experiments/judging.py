@@ -1,4 +1,4 @@
-"""What a trained run is judged by before any simulator: logged episodes, those kept aside from training included."""
+"""Offline evaluation of a trained run on logged episodes, also on those held out from training."""
 
 from typing import Any, NamedTuple
 
@@ -11,24 +11,44 @@ from surefoot.report.held_out import held_out_verdict
 
 
 class LoggedEpisodes(NamedTuple):
-    """Of a run's data, in memory: enough to judge it by."""
+    """Episodes of a run's data, in memory, for its offline evaluation."""
 
     training: Dataset
-    """Of those that it learned from."""
+    """Training episodes."""
     held_out: Dataset | None
-    """Of those kept aside; None where there are none."""
+    """Held-out episodes; None without any."""
 
 
 def episodes_to_judge(algorithm: object, training: Dataset, held_out: Dataset | None) -> LoggedEpisodes | None:
-    """The episodes by which the algorithm will be judged; None where its values say nothing of states."""
+    """Episodes for the offline evaluation of an algorithm.
+
+    Args:
+        algorithm: The algorithm.
+        training: Training data.
+        held_out: Held-out data, or None.
+
+    Returns:
+        Samples of the episodes; None where the algorithm's values do not judge states.
+    """
     if not isinstance(algorithm, ActsFeasibly) or not algorithm.forbids_violations or not len(training.lengths):
         return None
     return LoggedEpisodes(sample_to_judge(training), None if held_out is None else sample_to_judge(held_out))
 
 
 def judged(algorithm: ActsFeasibly, states: Any, episodes: LoggedEpisodes) -> dict[str, Any]:
-    """Figures of "training" and "held_out" episodes, for the summary: empty parts where they are too few. `states`
-    have a leading seed axis. Raises `OutputError`."""
+    """Figures of training and held-out episodes, with a verdict, for the summary.
+
+    Args:
+        algorithm: Algorithm with feasible values.
+        states: States with a leading seed axis.
+        episodes: Episodes to evaluate.
+
+    Returns:
+        JSON values; a reason where there are too few episodes.
+
+    Raises:
+        OutputError: The networks overflow.
+    """
     count = len(episodes.training.lengths)
     if count < FEWEST_EPISODES:
         return {"reason": f"expected at least {FEWEST_EPISODES} training episodes, found {count}"}

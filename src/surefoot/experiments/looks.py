@@ -1,4 +1,4 @@
-"""The log of looks at held-out tasks: a table in Markdown that stays in the repository."""
+"""The log of evaluations on held-out tasks: a Markdown table that stays in the repository."""
 
 import hashlib
 import re
@@ -30,12 +30,12 @@ class Look(NamedTuple):
     number: int
     plan: str
     cells: str
-    """How many, and a hash of their keys."""
+    """Number of the cells, and a hash of their keys."""
 
 
 def read_looks(path: Path) -> list[Look]:
-    """The looks in a log; none where there is no file. Raises `ConfigError` where it is no text in UTF-8, or a row has
-    other columns."""
+    """Rows of a log; none where there is no file. Raises `ConfigError` where it is no UTF-8 text, or a row has other
+    columns."""
     if not path.exists():
         return []
     looks = []
@@ -60,19 +60,43 @@ def _text(path: Path) -> str:
 
 
 def cells_named(cells: Sequence[Cell]) -> str:
-    """How many cells, and a hash of their keys: the same cells are the same look."""
+    """Number of cells, and a hash of their keys: equal cells are the same look."""
     keys = sorted(cell.key for cell in cells)
     return f"{len(keys)}, {hashlib.sha256(' '.join(keys).encode()).hexdigest()[:12]}"
 
 
 def is_noted(path: Path, plan: str, cells: Sequence[Cell]) -> bool:
-    """Whether these cells are an earlier look, which goes on."""
+    """Whether these cells are an earlier look, which goes on.
+
+    Args:
+        path: The log.
+        plan: Name of the plan.
+        cells: The cells.
+
+    Returns:
+        True where a row has this plan and these cells.
+    """
     named = cells_named(cells)
     return any((look.plan, look.cells) == (plan, named) for look in read_looks(path))
 
 
 def note_look(path: Path, *, plan: str, cells: Sequence[Cell], reason: str, most: int, now: datetime) -> int:
-    """Add a row to the log, and return its number. Raises `ConfigError` where there were enough looks already."""
+    """Append a row to the log.
+
+    Args:
+        path: The log.
+        plan: Name of the plan.
+        cells: Held-out cells to run.
+        reason: Reason of the look.
+        most: Most looks of the plan.
+        now: Time in UTC.
+
+    Returns:
+        Number of the look.
+
+    Raises:
+        ConfigError: The plan has no look left.
+    """
     looks = read_looks(path)
     if len(looks) >= most:
         raise ConfigError(f"{path}: expected fewer than {most} looks at held-out tasks, found {len(looks)}.")

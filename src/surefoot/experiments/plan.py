@@ -1,4 +1,4 @@
-"""A benchmark's plan: tasks and their data, methods, seeds and episodes, read from TOML."""
+"""Plan of a benchmark: tasks and their data, methods, seeds and episodes, read from TOML."""
 
 import dataclasses
 import math
@@ -111,15 +111,21 @@ class Plan(Ranged):
         yield Relation(known, "baseline", sentence)
 
     def title_of(self, method: str) -> str:
-        """A method as tables call it."""
+        """Name of a method in tables."""
         return self.methods[method].title or method
 
 
 def read_plan(path: Path) -> Plan:
-    """Read a plan.
+    """Read the plan of a benchmark.
+
+    Args:
+        path: The TOML file.
+
+    Returns:
+        The plan.
 
     Raises:
-        ConfigError: One sentence that names the file, the key, the expected and the found.
+        ConfigError: The file has another form; the sentence names file, key, expected and found.
     """
     values, _ = read_toml(path, what=_WHAT)
     _check_values(values, str(path), path)

@@ -1,4 +1,4 @@
-"""The files of a benchmark's results: rows, summary, tables, figure and page, with a manifest of their hashes."""
+"""Files of a benchmark's results: rows, summary, tables, figures and page, with a manifest of their hashes."""
 
 import re
 from collections.abc import Mapping
@@ -31,7 +31,15 @@ _CAPTION = (
 
 
 def publish(results: Results, folder: Path) -> Path:
-    """Write the results into a folder, replacing earlier ones; return the page. No file holds an absolute path."""
+    """Write results into a folder, replacing earlier ones; no file holds an absolute path.
+
+    Args:
+        results: Results of a benchmark.
+        folder: Folder of the results.
+
+    Returns:
+        Path of the page.
+    """
     summary = results.summary
     protocols = summary["plan"]["protocols"]
     figures = {
@@ -69,7 +77,7 @@ def publish(results: Results, folder: Path) -> Path:
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """One sentence: on how many tasks each method keeps its mean cost within the limit."""
+    """Sentence on the number of tasks on which each method keeps its mean cost within the limit."""
     protocol = summary["plan"]["protocols"][0]
     parts = []
     for key, overall in summary["methods"][protocol].items():

@@ -1,4 +1,4 @@
-"""The quickstart: collect, train, measure, report, in one folder; killed and started again it goes on."""
+"""The quickstart: collect, train, evaluate, report, in one folder; a killed one is resumed."""
 
 import os
 import re
@@ -36,6 +36,7 @@ ALGORITHM, TASK = "fisor", "PointRobot"
 REQUEST = "quickstart.json"
 COLLECTION_SEED = 0
 _FILES = (REQUEST, DATA, "config.json", "metrics.jsonl", "summary.json", "calibration.json", PAGE)
+"""Files of a quickstart."""
 _FOLDERS = {
     "checkpoints": r"checkpoint\.json|arrays-[0-9a-f]+\.safetensors",
     "tensorboard": r"events\.out\.tfevents\..*",
@@ -49,7 +50,7 @@ _IMPORTED = time.time()
 
 @dataclass(frozen=True, kw_only=True)
 class QuickstartSettings(Ranged):
-    """What a quickstart is told beside hyper-parameters and seeds."""
+    """Options of a quickstart beside hyper-parameters and seeds."""
 
     out: Path = Path("runs/quickstart")
     """Folder of the run, made if missing."""
@@ -80,7 +81,19 @@ class QuickstartRequest(QuickstartSettings):
 
 
 def quickstart(request: QuickstartRequest, *, command: Sequence[str], observer: Observer) -> dict[str, Any]:
-    """Run all steps that are not done yet, and return the summary."""
+    """Run the steps of a quickstart that are not done yet.
+
+    Args:
+        request: Options and hyper-parameters.
+        command: Command line, which the run records.
+        observer: Receives progress and results.
+
+    Returns:
+        The run's summary.
+
+    Raises:
+        ConfigError: The folder holds something else.
+    """
     out = request.out
     continued = _begin(request)
     if continued and "wall_seconds" in (summary := read_summary(out)) and (out / PAGE).exists():
@@ -113,8 +126,17 @@ def quickstart(request: QuickstartRequest, *, command: Sequence[str], observer: 
 
 
 def check_agreement(request: QuickstartRequest) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """What is asked for, and what an earlier quickstart in the folder was asked for, None where there is none. Raises
-    `ConfigError` where the two differ and the earlier one is not to be removed."""
+    """Options of a request and of an earlier quickstart in its folder.
+
+    Args:
+        request: The request.
+
+    Returns:
+        (requested options, earlier options or None).
+
+    Raises:
+        ConfigError: The two differ and the earlier quickstart is not to be removed.
+    """
     out = request.out
     wanted = as_json(
         {
@@ -154,8 +176,18 @@ def _begin(request: QuickstartRequest) -> bool:
 
 
 def begun(out: Path, kind: type[Any]) -> tuple[Any, dict[str, Any]] | None:
-    """The algorithm, a `kind`, of the quickstart that lies in the folder, and its settings; None where there is none.
-    Raises `ConfigError`."""
+    """Algorithm and settings of the quickstart in a folder.
+
+    Args:
+        out: The folder.
+        kind: Class of the algorithm.
+
+    Returns:
+        (algorithm, settings); None where there is no quickstart.
+
+    Raises:
+        ConfigError: Its options cannot be read.
+    """
     found = _read_request(out)
     if found is None:
         return None
@@ -219,7 +251,7 @@ def _cost() -> dict[str, float]:
 
 
 def process_start() -> float:
-    """When this process began, seconds since the epoch; where /proc does not say, when this module was imported."""
+    """Start of this process in seconds since the epoch; without /proc, the time at which this module was imported."""
     try:
         # The name in the second field may hold spaces and brackets: fields are counted after its last bracket.
         fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""A plan's cells with everything resolved: algorithms built, keys taken."""
+"""Cells of a plan with all options resolved: algorithms and keys."""
 
 import dataclasses
 import hashlib
@@ -23,27 +23,33 @@ from surefoot.tasks import Task
 from surefoot.types import BEFORE, FORMERLY
 
 VERSIONS = ("surefoot", "jax")
-"""Packages whose versions enter a cell's key."""
+"""Packages whose versions are part of a cell's key."""
 KEY_LETTERS = 16
 
 
 class Resolved(NamedTuple):
-    """A method on a task."""
+    """A method on a task, with all options resolved."""
 
     task: Task
     hyperparameters: dict[str, Any]
     """Every field of the algorithm, as JSON values."""
     identity: dict[str, Any]
-    """Those of them that enter a cell's key."""
+    """Hyper-parameters that are part of a cell's key."""
 
 
 def resolve_methods(plan: Plan, place: str, folder: Path | None = None) -> dict[tuple[str, str], Resolved]:
-    """(task, method) -> what it is, for all of the plan, whatever will be run. `place` begins errors; in `folder`
-    relative paths of data begin, whose cards know the tasks of task files.
+    """Resolve every method on every task of a plan.
+
+    Args:
+        plan: The plan.
+        place: File of the plan, for errors.
+        folder: Folder of relative data paths, whose cards hold the tasks of task files.
+
+    Returns:
+        (task, method) -> the resolved method.
 
     Raises:
-        ConfigError: For an unknown algorithm, preset or hyper-parameter, for a task or an algorithm that no protocol
-            measures.
+        ConfigError: An algorithm, preset or hyper-parameter is unknown, or no protocol measures a task or algorithm.
     """
     found = {}
     for name in plan.tasks:
@@ -63,16 +69,19 @@ def resolve_cells(
     strict: bool = False,
     workers: int = 1,
 ) -> list[Cell]:
-    """The cells of the tasks in `data`, task by task, in the plan's order. Methods that are the same on a task have
-    cells of the same key there.
+    """Cells of the tasks in `data`, in the plan's order. Methods that are equal on a task have cells of the same key
+    there.
 
     Args:
         plan: The plan.
-        methods: As `resolve_methods` found them.
-        data: Task -> what its data are.
-        folder: Where relative paths of data begin.
-        strict: Whether warnings are errors.
+        methods: Result of `resolve_methods`.
+        data: Task -> its data.
+        folder: Folder of relative data paths.
+        strict: Warnings are errors.
         workers: Processes that step a simulator.
+
+    Returns:
+        The cells.
     """
     groups = [(seed,) for seed in plan.seeds] if plan.split_seeds else [plan.seeds]
     places = [
@@ -108,7 +117,7 @@ def resolve_cells(
 
 
 def key_versions() -> dict[str, str]:
-    """Package -> version, for the packages that a cell's numbers depend on."""
+    """Versions of the packages that a cell's numbers depend on."""
     return {name: metadata.version(name) for name in VERSIONS}
 
 
@@ -146,8 +155,10 @@ def _task(plan: Plan, name: str, place: str, folder: Path) -> Task:
 
 
 def identity_of(config: Any) -> dict[str, Any]:
-    """The hyper-parameters of an algorithm, as JSON values, without those that were added later and are as they were
-    before, and by first names: cells from before keep their keys."""
+    """Hyper-parameters that are part of a cell's key, by their first names.
+
+    Hyper-parameters that were added later are left out at their former values, so that earlier cells keep their keys.
+    """
     found = {}
     values = flat(config)
     for _, field in declarations(type(config)):

@@ -1,4 +1,4 @@
-"""What the cells of a plan found, as one summary of JSON values and one list of rows."""
+"""Results of a plan's cells, as one summary of JSON values and one list of rows."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ from surefoot.report.held_out import is_doubtful
 
 ROLES = ("development", HELD_OUT, "all")
 SAFE_EPISODES = 0.9
-"""Share of safe episodes from which on a task counts as driven safely."""
+"""Share of safe episodes from which a task counts as mostly safe."""
 
 
 class Results(NamedTuple):
-    """Of a plan."""
+    """Results of a plan."""
 
     summary: dict[str, Any]
     rows: list[dict[str, Any]]
@@ -43,14 +43,17 @@ def gather(
     data: Mapping[str, DataRecord],
     store: Store,
 ) -> Results:
-    """Read what the cells found, and summarise it for each protocol of the plan.
+    """Read the results of cells, and summarize them for each protocol of the plan.
 
     Args:
         plan: The plan.
-        methods: As `resolve_methods` found them.
-        cells: To show, finished or not.
-        data: Task -> what its data are.
-        store: Where the cells lie.
+        methods: Result of `resolve_methods`.
+        cells: Cells to show, finished or not.
+        data: Task -> its data.
+        store: Store of the cells.
+
+    Returns:
+        Summary and rows.
     """
     entries, rows = [], []
     for group in _groups(cells):

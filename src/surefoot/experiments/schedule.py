@@ -1,4 +1,4 @@
-"""Run cells by an executor: each once, again where its process died, later where another process is at it."""
+"""Run cells by an executor: each once, again where its process died, later where another process works on it."""
 
 import time
 from collections import Counter, deque
@@ -10,13 +10,13 @@ from surefoot.experiments.executors.base import Ended, Executor
 from surefoot.experiments.store import Store
 
 MOST_DEATHS = 3
-"""Processes that may die at a cell before it counts as failed."""
+"""Deaths of processes at a cell after which it counts as failed."""
 POLL_SECONDS, BUSY_SECONDS = 1.0, 2.0
-"""Between two looks at what runs here, and at cells that run elsewhere."""
+"""Seconds between two checks of running cells, and of cells that run elsewhere."""
 
 
 class Event(NamedTuple):
-    """Something that the caller may tell."""
+    """Event for the caller's report."""
 
     kind: Literal["began", "ended", "died", "elsewhere", "waiting"]
     """waiting: nothing happened for a while."""
@@ -37,14 +37,17 @@ def run_cells(
     on_event: Callable[[Event], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Outcome]:
-    """Run the cells, and return how each ended, by its key.
+    """Run cells.
 
     Args:
-        cells: In the order in which they begin.
-        executor: Entered already.
-        store: Where failures of cells whose processes died are recorded.
-        on_event: Told of what happens.
-        sleep: Waits for cells that other processes are at.
+        cells: Cells in the order in which they begin.
+        executor: Executor, entered already.
+        store: Records failures of cells whose processes died.
+        on_event: Called with every event.
+        sleep: Waits for cells that other processes work on.
+
+    Returns:
+        Key -> outcome.
     """
     run = _Run(cells, executor, store, on_event)
     while run.open:

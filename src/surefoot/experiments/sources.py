@@ -1,4 +1,4 @@
-"""The data of a plan's tasks: what they were when the plan began, and whether they still are."""
+"""Data of a plan's tasks: their state when the plan began, and whether it is unchanged."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +17,16 @@ _AGAIN = "put them back, or begin in another store"
 
 
 def data_path(plan: Plan, task: str, folder: Path) -> Path:
-    """Where a task's data lie: relative paths count from `folder`."""
+    """Absolute path of a task's data.
+
+    Args:
+        plan: The plan.
+        task: Name of the task.
+        folder: Folder of relative paths.
+
+    Returns:
+        The path.
+    """
     return Path(folder, plan.tasks[task].data).absolute()
 
 
@@ -25,17 +34,20 @@ def data_records(
     plan: Plan, tasks: list[str], folder: Path, known: Mapping[str, DataRecord],
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, DataRecord]:  # fmt: skip
-    """What the data of tasks are. Files that did not change since `known` are not read again.
+    """Records of the data of tasks; unchanged files are not read again.
 
     Args:
         plan: The plan.
         tasks: Names of tasks of the plan.
-        folder: Where relative paths begin.
+        folder: Folder of relative paths.
         known: Records of when the plan began.
-        on_progress: Called with tasks done and tasks in all.
+        on_progress: Called with (tasks done, tasks in all).
+
+    Returns:
+        Task -> record.
 
     Raises:
-        DataError: Where data are missing, bad, or others than those that the plan began with.
+        DataError: Data are missing, bad, or have changed since the plan began.
     """
     found = {}
     for number, task in enumerate(tasks):
@@ -60,7 +72,18 @@ def data_records(
 
 
 def describe(path: Path, task: str) -> DataRecord:
-    """Read data of a task and say what they are. Raises `DataError` where they cannot be used."""
+    """Record of a task's data.
+
+    Args:
+        path: The data.
+        task: Name of the task.
+
+    Returns:
+        Fingerprint, counts and best returns.
+
+    Raises:
+        DataError: The data cannot be used.
+    """
     known = find_task(task, data=path)
     size, modified = _stamp(path)
     dataset = library.load(path, known)
@@ -81,7 +104,7 @@ def describe(path: Path, task: str) -> DataRecord:
 
 
 def check_unchanged(cell: Cell) -> None:
-    """Raise `DataError` where a cell's data are gone, or were changed since its plan was read."""
+    """Raise `DataError` where a cell's data are gone, or have changed since its plan was read."""
     path = Path(cell.data)
     if not path.exists():
         raise DataError(f"{path}: expected the data of {cell.task}, found nothing of that name.")

@@ -1,4 +1,4 @@
-"""The folder of a benchmark: what was asked, and its cells, each in a folder named by its key.
+"""Folder of a benchmark: its plan, and its cells, each in a folder named by its key.
 
 store.json            the plan's name and the fingerprints of its data
 journal.jsonl         when which process began and ended which cell
@@ -37,7 +37,7 @@ FORMAT_VERSION = 1
 PATIENCE = 60.0
 """Seconds to wait for another process that writes store.json."""
 WARNING = "warning: "
-"""What a warning's line begins with."""
+"""Prefix of a warning's line."""
 _AGAIN = "remove the cell's folder to run it again"
 
 
@@ -65,7 +65,7 @@ class DataRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """store.json."""
+    """Content of store.json."""
 
     plan: str
     """Name of the plan whose cells these are."""
@@ -75,14 +75,14 @@ class Manifest:
 
 
 class Details(TypedDict, total=False):
-    """What is read back of a cell's details; they hold more."""
+    """Details of a cell that are read back; files hold more."""
 
     held_out: HeldOutFigures
 
 
 @dataclass(frozen=True)
 class CellRecord:
-    """cell.json: how a cell ended."""
+    """Content of cell.json: how a cell ended."""
 
     status: Literal["done", "failed"]
     task: str
@@ -98,14 +98,14 @@ class CellRecord:
     key: str = ""
     """The cell's; empty in records of earlier versions."""
     rows: Mark | None = None
-    """What rows.jsonl.gz must be."""
+    """Size and hash of rows.jsonl.gz."""
     details: dict[str, Any] = field(default_factory=dict)
     """Times, versions, verdicts; those that are read back have types (`Details`)."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """The paths of a benchmark's folder, and how its files are written and read back."""
+    """Paths of a benchmark's folder, and how its files are written and read."""
 
     path: Path
 
@@ -118,7 +118,7 @@ class Store:
         return self.path / "results"
 
     def folder(self, key: str) -> Path:
-        """Of a cell."""
+        """Folder of a cell."""
         return self.path / "cells" / key
 
     # --- the manifest ---
@@ -130,7 +130,7 @@ class Store:
             yield
 
     def read_manifest(self) -> Manifest | None:
-        """What store.json says; None where there is none. Raises `ConfigError` where it says something else."""
+        """Content of store.json; None where there is none. Raises `ConfigError` where it has another form."""
         if not self.manifest_path.exists():
             return None
         found: Manifest = read_json(self.manifest_path, Manifest, what="the store of a benchmark")
@@ -152,7 +152,15 @@ class Store:
                 raise ConfigError(f"{self.path}: expected a store or an empty folder, found other files ({others[0]}).")
 
     def keep_data(self, plan: str, data: Mapping[str, DataRecord]) -> None:
-        """Add what is known of data to the manifest, which is made where there is none."""
+        """Add records of data to the manifest, which is made where there is none.
+
+        Args:
+            plan: Name of the plan.
+            data: Task -> record.
+
+        Raises:
+            ConfigError: The folder holds another plan's cells.
+        """
         with self.locked():
             self.check_plan(plan)
             found = self.read_manifest() or Manifest(plan)
@@ -164,13 +172,22 @@ class Store:
 
     @contextmanager
     def claim(self, key: str) -> Iterator[bool]:
-        """Hold a cell where no other process does: whether it is held. The cell of a process that died is free."""
+        """Hold a cell unless another process does; yields whether it is held. The cell of a dead process is free."""
         with claimed(self.folder(key)) as ours:
             yield ours
 
     def record(self, key: str) -> CellRecord | None:
-        """How a cell ended; None where it did not yet. Raises `ConfigError` where it is the record of another key, as
-        in a folder that was copied."""
+        """How a cell ended.
+
+        Args:
+            key: Key of the cell.
+
+        Returns:
+            The record; None where the cell has not ended.
+
+        Raises:
+            ConfigError: It is the record of another key, as in a copied folder.
+        """
         path, what = self.folder(key) / "cell.json", "the record of a cell"
         if not path.exists():
             return None
@@ -181,7 +198,8 @@ class Store:
         return found
 
     def record_of(self, cell: Cell) -> CellRecord | None:
-        """The same of a cell. Raises `ConfigError` where another cell's record lies in its folder."""
+        """Record of a cell; None where it has not ended. Raises `ConfigError` where another cell's record lies in its
+        folder."""
         found = self.record(cell.key)
         if found is not None:
             for name in ("task", "fraction", "seeds"):
@@ -192,12 +210,12 @@ class Store:
         return found
 
     def is_done(self, cell: Cell) -> bool:
-        """Whether a cell is trained and evaluated on at least as many episodes as it asks for."""
+        """Whether a cell is trained and evaluated on at least its number of episodes."""
         found = self.record_of(cell)
         return found is not None and found.status == "done" and found.episodes >= cell.episodes
 
     def finish(self, cell: Cell, measured: Measured) -> None:
-        """Write a cell's rows and that it is done."""
+        """Write the rows of a cell, and its record as done."""
         content = compressed(json_rows(measured.rows))
         record = CellRecord(
             "done", cell.task, cell.method, cell.fraction, cell.seeds, cell.episodes,
@@ -209,7 +227,7 @@ class Store:
         })  # fmt: skip
 
     def fail(self, cell: Cell, reason: str) -> None:
-        """Write that a cell failed, unless it was done with fewer episodes: these stay."""
+        """Write the record of a failed cell; an earlier result with fewer episodes stays."""
         found = self.record_of(cell)
         if found is None or found.status == "failed":
             record = CellRecord(
@@ -219,7 +237,7 @@ class Store:
             write_json(self.folder(cell.key) / "cell.json", dataclasses.asdict(record))
 
     def rows(self, key: str) -> list[dict[str, Any]]:
-        """The episodes of a cell that is done. Raises `ConfigError` where they are not those that were written."""
+        """Rows of a cell that is done. Raises `ConfigError` where they are not those that were written."""
         record, path = self.record(key), self.folder(key) / ROWS
         if record is None or record.rows is None:
             raise ConfigError(f"{path}: expected rows of a cell that is done, found a cell that is not.")
@@ -249,7 +267,13 @@ class Store:
         return list(dict.fromkeys(line[len(WARNING) :] for line in lines if line.startswith(WARNING)))
 
     def note(self, event: str, cell: Cell, **more: Any) -> None:
-        """Add a line to the journal."""
+        """Append a line to the journal.
+
+        Args:
+            event: Name of the event.
+            cell: The cell.
+            more: Further JSON values of the line.
+        """
         where = {"process": os.getpid(), "host": platform.node()}
         which = {"key": cell.key, "task": cell.task, "method": cell.method, "fraction": cell.fraction}
         line = {"time": round(time.time(), 3), "event": event, **which, "seeds": list(cell.seeds), **where, **more}
@@ -260,12 +284,11 @@ class Store:
 
 
 def check_appendable(path: Path) -> None:
-    """Raise `ConfigError` where something has the name of a file of the store that is none: a pipe would keep us
-    waiting."""
+    """Raise `ConfigError` where the name of a file of the store belongs to something else, such as a pipe."""
     if path.exists() and not path.is_file():
         raise ConfigError(f"{path}: expected a file of a benchmark's store, found a folder or a device.")
 
 
 def as_text(value: Any) -> str:
-    """A value as JSON has it: a list in one's place is a tuple elsewhere."""
+    """A value as JSON text, in which lists and tuples are equal."""
     return json.dumps(value)

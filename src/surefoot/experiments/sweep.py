@@ -1,4 +1,4 @@
-"""One algorithm on several shares of the data, trained and measured alike, in one folder.
+"""One algorithm on several shares of the data, each trained and evaluated, in one folder.
 
 OUT/fraction_0.1, OUT/fraction_1, ...   a run for each share, as `surefoot train` and `evaluate` leave it
 OUT/episodes.jsonl                      the rows of all, each with its share
@@ -79,7 +79,7 @@ class SweepRequest(SweepSettings):
 
 _COMMON = frozenset(field.name for field in fields(SweepRequest)) - {"workers"}
 ROUTES: Routes = {"pure": _COMMON, "in a simulator": _COMMON | {"workers"}}
-"""Where the runs are measured -> the options that are read."""
+"""Kind of environment -> the options that are read."""
 
 
 def sweep(
@@ -90,8 +90,21 @@ def sweep(
     given: Collection[str] = (),
     faults: Faults | None = None,
 ) -> list[tuple[float, dict[str, Any]]]:
-    """Train and measure every share that is not done yet; returns each share and the summary of its run. `given`: the
-    options that a command line names; `faults`: what is wrong with it so far."""
+    """Train and evaluate every share that is not done yet.
+
+    Args:
+        request: Shares, algorithm, data and target.
+        command: Command line, which the runs record.
+        observer: Receives progress.
+        given: Options that the user named, which are refused where nothing reads them.
+        faults: Faults of the request found so far.
+
+    Returns:
+        (share, summary of its run) for each share.
+
+    Raises:
+        ConfigError: The request cannot be run.
+    """
     with faults or Faults() as gathered:
         _check(request, given, gathered)
         check_writable(request.out)

@@ -1,4 +1,4 @@
-"""Task files of systems of one's own: written from a log or an environment, and checked with all that they name."""
+"""Task files of systems of one's own: inferred from a log or an environment, and checked."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,8 @@ class InferRequest:
 
 
 def infer(request: InferRequest) -> None:
-    """Write the task file."""
+    """Write a task file inferred from a log or an environment. Raises `ConfigError` where it exists or cannot be
+    inferred."""
     check_output(request.out, overwrite=request.overwrite, suffixes=(".toml",))
     name = request.name or request.out.stem
     first = request.logs[0]
@@ -71,8 +72,19 @@ def _from(folder: Path, path: Path) -> str:
 
 
 def check_task_file(path: Path, logs: Sequence[Path] = (), *, tell: Callable[[str, str], None]) -> str:
-    """The name of a task file's task, found good with its log (`logs`, or those that it names), read row by row, and
-    its environment, of which one is made and takes a step. `tell` hears what the file is about, each with a name."""
+    """Check a task file with its log, row by row, and its environment, which is made and takes one step.
+
+    Args:
+        path: The task file.
+        logs: Files of the log; none: those that it names.
+        tell: Called with (name, text) for each fact of the file.
+
+    Returns:
+        Name of the task.
+
+    Raises:
+        ConfigError: The file, the log or the environment does not fit.
+    """
     file, reader = open_task_file(path, taken=list(TASKS))
     if logs or file.log is not None:
         imported = survey_log(open_log(logs_of(tuple(logs), path, file)), file, reader)

@@ -1,4 +1,5 @@
-"""Train an algorithm on data into a run's folder; killed, it goes on from its last checkpoint to the same bits."""
+"""Train an algorithm on data into a run's folder; a killed training resumes from its last checkpoint to the same
+bits."""
 
 import hashlib
 import json
@@ -35,13 +36,21 @@ def train_run(
     observer: Observer | None = None,
     faults: Faults | None = None,
 ) -> RunConfig:
-    """Train all seeds. Nothing is written before the data were read and found good.
+    """Train all seeds. Nothing is written before the data are read and checked.
 
     Args:
-        request: What to train.
-        command: The command line, which the run notes.
-        observer: Hears of progress, remarks and results.
-        faults: What is wrong with the request so far.
+        request: Algorithm, data, target and options.
+        command: Command line, which the run records.
+        observer: Receives progress, remarks and results.
+        faults: Faults of the request found so far.
+
+    Returns:
+        Configuration of the run.
+
+    Raises:
+        ConfigError: The request cannot be trained, or the folder holds another run.
+        DataError: The data cannot be used.
+        DivergenceError: A metric or a state is not finite.
     """
     observer = observer or Observer()
     with faults or Faults() as found:
@@ -108,7 +117,7 @@ def train_run(
 
 
 def total_updates(algorithm: Algorithm) -> int:
-    """Of all phases together."""
+    """Updates of all phases together."""
     return sum(phase.updates for phase in algorithm.phases)
 
 

@@ -1,4 +1,4 @@
-"""What a training is asked for, and the data that it learns from: read, checked, selected, prepared."""
+"""Options of a training, and its data: read, checked, selected, prepared."""
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -21,9 +21,9 @@ from surefoot.training import Share
 
 LOG_INTERVAL, CHECKPOINT_INTERVAL = 500, 2500
 STREAMED_BYTES = 2 * 2**30
-"""Images from this size on stay in their files with stream = auto."""
+"""Bytes of images from which they stay in their files with stream = auto."""
 MAPPED: dict[str, bool | None] = {"auto": None, "always": True, "never": False}
-"""`stream` as `data.load` takes it."""
+"""Argument `mapped` of `data.load` for each value of `stream`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class TrainSettings(Ranged):
 
 
 def train_settings(options: TrainSettings) -> dict[str, Any]:
-    """The fields of `TrainSettings` of options that have more."""
+    """Fields of `TrainSettings` in options that have more, by name."""
     return {field.name: getattr(options, field.name) for field in fields(TrainSettings)}
 
 
@@ -81,7 +81,7 @@ class TrainRequest(TrainSettings):
 
     @property
     def place(self) -> Path:
-        """Where the data lie, or will. Raises `ConfigError` where they are neither named nor published."""
+        """Path of the data, now or after training. Raises `ConfigError` where they are neither named nor published."""
         if isinstance(self.data, Dataset):
             return self.out / DATA
         if self.data is not None:
@@ -96,7 +96,21 @@ class TrainRequest(TrainSettings):
 def read_data(
     request: TrainRequest, path: Path, chosen: dict[str, Any], observer: Observer, *, checked: bool
 ) -> tuple[Dataset | FrameData, Dataset | None]:
-    """The data of the file, transitions, of which the chosen ones, or frames; and the transitions kept aside."""
+    """Read the data of a training.
+
+    Args:
+        request: The training.
+        path: Path of the data.
+        chosen: Selection of episodes.
+        observer: Receives progress and remarks.
+        checked: Check the data.
+
+    Returns:
+        (selected transitions or all frames, held-out transitions or None).
+
+    Raises:
+        DataError: The data cannot be used.
+    """
     task = request.task
     if task.image_shape is not None:
         frames = _frames(request, path, observer)
@@ -114,8 +128,18 @@ def read_data(
 
 
 def filter_of(algorithm: object, data_filter: DataFilter) -> DataFilter:
-    """The filter of a run: the one given, or that of an algorithm which selects episodes by its own mode. Raises
-    `ConfigError` where the two are different filters."""
+    """Filter of a run: the given one, or that of an algorithm that selects episodes by its mode.
+
+    Args:
+        algorithm: The algorithm.
+        data_filter: The given filter.
+
+    Returns:
+        The filter.
+
+    Raises:
+        ConfigError: The two are different filters.
+    """
     own = algorithm.data_filter if isinstance(algorithm, SelectsEpisodes) else "all"
     if "all" not in (own, data_filter) and own != data_filter:
         raise ConfigError(
@@ -126,8 +150,20 @@ def filter_of(algorithm: object, data_filter: DataFilter) -> DataFilter:
 
 
 def for_data(request: TrainRequest, dataset: Dataset | FrameData, path: Path, observer: Observer) -> TrainRequest:
-    """The request with the algorithm as it learns from these data: without reward values where there are no rewards.
-    Raises `ConfigError` where it needs some."""
+    """The request with the algorithm changed for data without rewards.
+
+    Args:
+        request: The training.
+        dataset: Its data.
+        path: Path of the data, for errors.
+        observer: Receives remarks on changed options.
+
+    Returns:
+        The request.
+
+    Raises:
+        ConfigError: The algorithm needs rewards.
+    """
     if not isinstance(dataset, Dataset) or dataset.rewards is not None:
         return request
     expected = f"{path}: rewards: expected a key of that name, found none"
@@ -166,7 +202,16 @@ def _frames(request: TrainRequest, path: Path, observer: Observer) -> FrameData:
 
 
 def prepared(algorithm: Algorithm, dataset: Dataset | FrameData, task: Task) -> Any:
-    """The data as the algorithm sees them; transitions that stay in their file are prepared when drawn."""
+    """Data as the algorithm reads them; transitions in a file are prepared as they are drawn.
+
+    Args:
+        algorithm: The algorithm.
+        dataset: Selected data.
+        task: Task of the data.
+
+    Returns:
+        The algorithm's data, or a stream.
+    """
     # Segments are read whole.
     if isinstance(dataset, Dataset) and is_mapped(dataset.observations) and not algorithm.inputs.in_memory:
         return TransitionStream(dataset, partial(algorithm.prepare, task=task))
@@ -174,6 +219,6 @@ def prepared(algorithm: Algorithm, dataset: Dataset | FrameData, task: Task) -> 
 
 
 def memory_card(task: Task) -> dict[str, Any]:
-    """Of data that were in memory."""
+    """Card of data that were in memory."""
     card: dict[str, Any] = {"recipe": "surefoot.train, from memory"}
     return card if task.file is None else {**card, library.TASK_FILE: task.file.as_json()}

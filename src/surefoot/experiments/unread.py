@@ -1,4 +1,4 @@
-"""Hyper-parameters that are given though nothing reads them, and learning that is left out."""
+"""Remarks on hyper-parameters that are given although nothing reads them, and on learning that is left out."""
 
 from typing import Any
 
@@ -11,7 +11,13 @@ from surefoot.ranges import shown
 
 
 def refuse_unread(hyper: Algorithm, defaults: Algorithm, faults: Faults) -> None:
-    """Gather in `faults` the hyper-parameters that differ from `defaults` though nothing reads them."""
+    """Collect hyper-parameters that differ from the defaults although nothing reads them.
+
+    Args:
+        hyper: Given hyper-parameters.
+        defaults: Default hyper-parameters.
+        faults: Collects a sentence for each.
+    """
     for name, reason in unread(hyper).items():
         for path, value in _changed(hyper, defaults, name).items():
             faults.add(f"{option(path)}: expected none with {reason}, which does not read it, found {shown(value)}")
@@ -28,8 +34,15 @@ def _changed(hyper: Algorithm, defaults: Algorithm, name: str) -> dict[str, Any]
 
 
 def learning_remarks(hyper: Algorithm, defaults: Algorithm) -> list[str]:
-    """What is left out of learning though safety rests on it, and switches of `defaults` that what was given turns
-    off without saying so."""
+    """Remarks on learning that is left out although safety rests on it, and on default switches that have no effect.
+
+    Args:
+        hyper: Given hyper-parameters.
+        defaults: Default hyper-parameters.
+
+    Returns:
+        A sentence for each.
+    """
     values, by_default = prefixed(hyper), unread(defaults)
     found = [f"{option(name)} {values[name]}: {meaning}" for name, meaning in untrained(hyper).items()]
     idle = {name: reason for name, reason in unread(hyper).items() if name not in by_default}

@@ -1,1 +1,1 @@
-"""The report of a run: key figures against their targets, plots, the HTML page."""
+"""Reports: key figures against their targets, plots, tables, and the HTML page of a run."""

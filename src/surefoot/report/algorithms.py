@@ -1,4 +1,4 @@
-"""The algorithms that there are, as they declare themselves: one entry each, and the rows of a table of them."""
+"""The known algorithms as they declare themselves, and the rows of a table of them."""
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
@@ -22,23 +22,23 @@ from surefoot.tasks import get_task
 from surefoot.training.chunk import state_template
 
 REFERENCE_TASK = "PointRobot"
-"""Of the sizes: its vectors have 11 numbers, its actions two."""
+"""Task of the parameter counts: observations of 11 numbers, actions of two."""
 OFFERS: Mapping[str, type[Any]] = {
     "feasible value": HasFeasibleValue,
     "cost to come": HasCostToCome,
     "action value": HasActionValue,
 }
-"""What values say of states and of actions."""
+"""Values that an algorithm may offer, by name."""
 
 
 class Entry(NamedTuple):
-    """What an algorithm declares."""
+    """Declarations of an algorithm."""
 
     name: str
     paper: str
-    """Empty where it names none."""
+    """Its paper; empty where it names none."""
     package: str
-    """Which offers it."""
+    """Package that offers it."""
     inputs: tuple[str, ...]
     """Of vectors, images, budget, windows, first states."""
     offers: tuple[str, ...]
@@ -52,8 +52,14 @@ class Entry(NamedTuple):
 
 
 def known_algorithms(*, unusable: Callable[[str], None] = lambda sentence: None) -> list[Entry]:
-    """Those of the table, then those that other packages offer, by name. `unusable` is told, a sentence each, of
-    entry points that offer none."""
+    """Entries of the built-in algorithms, then of those that other packages offer, by name.
+
+    Args:
+        unusable: Called with a sentence for each entry point that cannot be used.
+
+    Returns:
+        The entries.
+    """
     found = [entry_of(name) for name in ALGORITHMS]
     for point in sorted(entry_points(group=GROUP), key=lambda one: one.name):
         if point.name in ALGORITHMS:
@@ -70,7 +76,15 @@ def known_algorithms(*, unusable: Callable[[str], None] = lambda sentence: None)
 
 
 def entry_of(name: str, *, package: str = "surefoot") -> Entry:
-    """The entry of one algorithm."""
+    """Entry of one algorithm.
+
+    Args:
+        name: Name of the algorithm.
+        package: Package that offers it.
+
+    Returns:
+        The entry.
+    """
     task, kind = get_task(REFERENCE_TASK), algorithm_class(name)
     algorithm: Algorithm = presets.build(name, task)
     inputs = kind.inputs
@@ -89,7 +103,7 @@ def entry_of(name: str, *, package: str = "surefoot") -> Entry:
 
 
 def trained_parameters(algorithm: Algorithm) -> int | None:
-    """How many numbers Adam moves, in one seed's state; None where there is no Adam."""
+    """Number of parameters that Adam moves, in one seed's state; None without Adam."""
     state = state_template(algorithm, get_task(REFERENCE_TASK).spec, (0,))
     is_adam = lambda node: isinstance(node, optax.ScaleByAdamState)  # noqa: E731
     moments = [node.mu for node in jax.tree.leaves(state, is_leaf=is_adam) if is_adam(node)]
@@ -97,7 +111,7 @@ def trained_parameters(algorithm: Algorithm) -> int | None:
 
 
 def entry_rows(entries: list[Entry]) -> list[dict[str, str]]:
-    """A row of words for each entry."""
+    """A table row of words for each entry."""
     return [
         {
             "algorithm": one.name if one.package == "surefoot" else f"{one.name} ({one.package})",

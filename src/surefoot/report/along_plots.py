@@ -1,4 +1,4 @@
-"""Feasible value and signals along the episodes of an evaluation, where the task is one of the user's own."""
+"""Feasible value and signals along the episodes of an evaluation, for a task of one's own."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from surefoot.text import plain_for_plot
 
 
 def along_figure(path: Path) -> dict[str, tuple[Figure, str]]:
-    """The figure of a run, with its caption; empty where the evaluation kept no steps."""
+    """The figure of a run with its caption; empty where the evaluation kept no steps."""
     file = kept(path, "evaluation", FILE)
     arrays = {} if file is None else read_arrays(file, FIELDS)
     if not arrays or np.isnan(arrays["cost"]).all():
@@ -28,7 +28,7 @@ def along_figure(path: Path) -> dict[str, tuple[Figure, str]]:
 
 @styled
 def along_episodes(arrays: Mapping[str, np.ndarray]) -> Figure:
-    """A panel for each episode."""
+    """Figure with a panel for each episode, from the arrays of `evaluation.along.FIELDS`."""
     count = len(arrays["cost"])
     figure = new_figure(0.6 + 1.5 * count)
     for number, axes in enumerate(np.atleast_1d(figure.subplots(count, 1, sharex=True))):

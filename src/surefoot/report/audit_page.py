@@ -32,17 +32,17 @@ from surefoot.text import without_folders
 from surefoot.training import RunDirectory
 
 FOLDER = "audit"
-"""In the run's folder."""
+"""Name of the folder in the run's folder."""
 PAGE, VALUES = "audit.html", "audit.json"
 _DPI = 150
 
 
 class AuditReport(NamedTuple):
-    """An audit that was written."""
+    """A written audit."""
 
     folder: Path
     values: dict[str, Any]
-    """What audit.json holds."""
+    """Content of audit.json."""
 
     @property
     def doubtful(self) -> bool:
@@ -51,7 +51,7 @@ class AuditReport(NamedTuple):
 
     @property
     def verdict(self) -> list[str]:
-        """In sentences."""
+        """The verdict in sentences."""
         return list(self.values["verdict"])
 
 
@@ -59,8 +59,24 @@ def write_audit(
     run: Path, *, data: Path | None = None, baseline: Path | None = None, out: Path | None = None,
     observer: Observer | None = None,
 ) -> AuditReport:  # fmt: skip
-    """Audit a run (`surefoot.audit.audit`) and write its files into the folder `out` (None: "audit" in the run's), all
-    or none of them. Raises `ConfigError`, `DataError`, `OutputError`, `OSError`."""
+    """Audit a run (`surefoot.audit.audit`) and write its files, all or none of them.
+
+    Args:
+        run: Folder of the run.
+        data: Present path of the run's data; None: where they lay, or near the run.
+        baseline: Run on the same data that is estimated beside it.
+        out: Folder of the files; None: "audit" in the run's.
+        observer: Receives progress.
+
+    Returns:
+        Folder and values of the audit.
+
+    Raises:
+        ConfigError: The run cannot be audited.
+        DataError: The data cannot be read.
+        OutputError: The networks overflow.
+        OSError: The files cannot be written.
+    """
     folder = run / FOLDER if out is None else out
     RunDirectory(run).read_config()  # before anything is made in its place
     check_writable(folder)
@@ -75,7 +91,7 @@ def write_audit(
 
 
 def audit_values(found: Audit) -> dict[str, Any]:
-    """What audit.json holds: the figures with the checks and the verdict; paths by their last names."""
+    """Content of audit.json: figures, checks and verdict; paths by their last names."""
     checks = [
         {"name": check.name, "found": check.reached, "expected": check.target, "met": check.met}
         for check in audit_checks(found.figures)
@@ -86,7 +102,7 @@ def audit_values(found: Audit) -> dict[str, Any]:
 
 
 def audit_figures(found: Audit) -> dict[str, tuple[Figure, str]]:
-    """Figures and their captions by name."""
+    """Figures of an audit with their captions, by name."""
     if not found.drawn:
         return {}
     figures = {
@@ -109,7 +125,7 @@ def audit_figures(found: Audit) -> dict[str, tuple[Figure, str]]:
 
 @styled
 def calibration_figure(bins: Sequence[Mapping[str, Any]]) -> Figure:
-    """The share of states before a violation over V_h plus the margin."""
+    """Figure of the share of states before a violation over V_h plus the margin."""
     figure = new_figure(2.8)
     axes = figure.subplots()
     values, shares = ([one[name] for one in bins] for name in ("value", "followed"))

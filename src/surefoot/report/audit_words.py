@@ -18,11 +18,11 @@ ACTION_FEASIBLE = 0.05
 FAR_ACTIONS = 0.3
 """Largest share of actions far from those logged in similar states, of methods that are not judged on states."""
 BOUND, CONFIDENCE = 0.05, 0.95
-"""The rate of violations that episodes without one are said to show, and how surely."""
+"""Rate of violations that episodes without one are said to exclude, and its confidence."""
 
 
 def audit_checks(found: Mapping[str, Any]) -> list[KeyFigure]:
-    """Each figure of an audit that has a threshold; `met` is None where nothing can be said."""
+    """Figures of an audit that have a threshold; `met` is None where nothing can be judged."""
     checks = held_out_figures(found["judged"]) if "judged" in found else []
     if not checks:
         far = found["support"]["far_actions"]
@@ -48,7 +48,7 @@ def is_doubtful(found: Mapping[str, Any]) -> bool:
 
 
 def audit_verdict(found: Mapping[str, Any]) -> list[str]:
-    """The verdict in sentences: what speaks against the policy, what was judged, and what a log cannot show."""
+    """The verdict in sentences: faults of the policy, what was judged, and the limits of a log."""
     checks, kept = audit_checks(found), found["data"]["episodes"]["held_out"]
     missed = [f"{check.name[:1].lower()}{check.name[1:]} {check.reached} (expected {check.target})"
               for check in checks if check.met is False]  # fmt: skip
@@ -67,7 +67,7 @@ def audit_verdict(found: Mapping[str, Any]) -> list[str]:
 
 
 def what_a_log_cannot_show() -> list[str]:
-    """Sentences that stand under every verdict."""
+    """Sentences on the limits of a log, which stand under every verdict."""
     needed = math.ceil(math.log(1.0 - CONFIDENCE) / math.log(1.0 - BOUND))
     return [
         "A log cannot show how often the policy will be safe: a logged violation proves nothing of the states before "
@@ -79,7 +79,7 @@ def what_a_log_cannot_show() -> list[str]:
 
 
 def value_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A row for each estimated quantity: the policy, a baseline and the log, with 95 % intervals in brackets."""
+    """A table row for each estimated quantity: the policy, a baseline and the log, with 95 % intervals in brackets."""
     rows = []
     other = found.get("baseline", {})
     for name, values in found.get("values", {}).items():
@@ -94,7 +94,7 @@ def value_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def violation_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A row for each constraint: its held-out violations, and how many of them V_h and Q_h call feasible."""
+    """A table row for each constraint: its held-out violations, and how many of them V_h and Q_h call feasible."""
     return [
         {
             "constraint": row["name"],
@@ -108,7 +108,7 @@ def violation_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def sign_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Warnings and alarms, a row each."""
+    """Table rows of warnings and alarms."""
     rows = []
     if (warned := found.get("warning")) and warned["missed"] is not None:
         steps = warned["steps"]
@@ -128,7 +128,7 @@ def sign_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def support_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
-    """How far actions lie from those logged in similar states: the policy's and the held-out logged ones."""
+    """Table rows of distances from logged actions in similar states, of the policy's and of held-out logged actions."""
     return [
         {"actions": name, **{key.replace("_", " "): f"{value:.3g}" for key, value in found["support"][kind].items()}}
         for name, kind in (("policy", "distance"), ("log, held out", "logged_distance"))

@@ -1,4 +1,4 @@
-"""The figures of a benchmark: normalised cost against normalised return, a panel for each task."""
+"""Figures of a benchmark: normalized cost against normalized return, a panel for each task."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,15 +24,23 @@ class Picture(NamedTuple):
     """A figure of some of the tasks."""
 
     name: str
-    """For a file."""
+    """Name for its file."""
     words: str
-    """What is in it."""
+    """Its content in words."""
     figure: Figure
 
 
 def benchmark_figures(summary: Mapping[str, Any], protocol: str) -> list[Picture]:
-    """Draw every method's mean with its 95 % intervals in a panel for each task: figures of few panels each, for
-    development tasks, held-out tasks and shares of the data. None where no cell is done."""
+    """Figures of every method's mean with 95 % intervals, a panel for each task.
+
+    Args:
+        summary: Summary of the benchmark.
+        protocol: Name of the protocol.
+
+    Returns:
+        Figures of few panels each, for development tasks, held-out tasks and shares of the data; none where no cell is
+        done.
+    """
     groups: dict[str, dict[tuple[str, float], Entries]] = {name: {} for name in _GROUPS}
     for entry in summary["results"]:
         if entry["protocol"] == protocol and entry["figures"] is not None:

@@ -1,6 +1,6 @@
 """Tables of a benchmark: tasks as rows, methods as columns, in Markdown, CSV and LaTeX.
 
-A cell says the normalised return at the normalised cost and the share of safe episodes; 95 % intervals by stratified
+A cell shows the normalized return at the normalized cost and the share of safe episodes; 95 % intervals by stratified
 bootstrap stand in brackets.
 """
 
@@ -25,7 +25,15 @@ _CSV = (
 
 
 def benchmark_rows(summary: Mapping[str, Any], protocol: str) -> list[dict[str, str]]:
-    """A row for each task and share of its data, a column for each method."""
+    """Table rows of tasks and shares of their data, a column for each method.
+
+    Args:
+        summary: Summary of the benchmark.
+        protocol: Name of the protocol.
+
+    Returns:
+        The rows.
+    """
     methods = summary["plan"]["methods"]
     rows: dict[tuple[str, float], dict[str, str]] = {}
     for entry in summary["results"]:
@@ -38,7 +46,15 @@ def benchmark_rows(summary: Mapping[str, Any], protocol: str) -> list[dict[str, 
 
 
 def overall_rows(summary: Mapping[str, Any], protocol: str) -> list[dict[str, str]]:
-    """A row for each method and role of tasks."""
+    """Table rows of means over tasks, for each method and role of tasks.
+
+    Args:
+        summary: Summary of the benchmark.
+        protocol: Name of the protocol.
+
+    Returns:
+        The rows.
+    """
     rows = []
     for key, overall in summary["methods"][protocol].items():
         for role, found in overall.items():
@@ -65,7 +81,15 @@ def _out_of(count: int, judged: int) -> str:
 
 
 def comparison_sentence(summary: Mapping[str, Any], protocol: str) -> str:
-    """Returns on the tasks that the baseline is safe on; empty where there is nothing to compare."""
+    """Sentence on returns over the tasks that the baseline is safe on; empty without a comparison.
+
+    Args:
+        summary: Summary of the benchmark.
+        protocol: Name of the protocol.
+
+    Returns:
+        The sentence.
+    """
     found = summary["comparison"][protocol]
     if not found or not found["tasks"]:
         return ""
@@ -94,7 +118,7 @@ def failures(summary: Mapping[str, Any]) -> list[str]:
 
 
 def markdown(summary: Mapping[str, Any]) -> str:
-    """All tables, and what failed."""
+    """All tables and failures of a benchmark in Markdown."""
     parts = []
     for protocol in summary["plan"]["protocols"]:
         parts += [f"Protocol {protocol}. {CAPTION}\n", markdown_table(benchmark_rows(summary, protocol))]
@@ -108,7 +132,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
 
 
 def comma_separated(summary: Mapping[str, Any]) -> str:
-    """A line for each protocol, task, share and method, figures in columns of their own."""
+    """CSV with a line for each protocol, task, share and method."""
     rows = []
     for entry in summary["results"]:
         record = summary["data"].get(entry["task"], {})

@@ -1,4 +1,4 @@
-"""What the report of a run shows of its evaluation under budgets."""
+"""Figures of a run's evaluations under budgets."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ Observations = Float[np.ndarray, "... o"]
 
 
 class View(NamedTuple):
-    """The plane in which a task's trajectories are drawn."""
+    """Plane in which a task's trajectories are drawn."""
 
     plane: Plane
     project: Callable[[Observations], Float[np.ndarray, "... 2"]]
@@ -74,14 +74,21 @@ VIEWS: dict[str, View] = {
         View(Plane("x, m", "y, m", marked=((-np.inf, -6.0), (6.0, np.inf))), _ground),
     ),
 }
-"""Others are drawn by the first two numbers of their observations."""
+"""Planes of tasks; others are drawn by the first two numbers of their observations."""
 _PLAIN = View(Plane("observation[0]", "observation[1]"), _first_two)
 
 
 def levels_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], list[Mapping[str, Any]]]]:
-    """Figures and rows of the last setting of each level, none calibrated first, on the episodes that all levels share:
-    the others, as those that a margin was calibrated on, would compare different starts. All act as the last row does
-    but for their levels."""
+    """Figures and rows of the last setting of each calibrated level, the uncalibrated one first.
+
+    Only episodes that all levels share count, and only rows with the overrides of the last row.
+
+    Args:
+        rows: Rows of evaluations under budgets.
+
+    Returns:
+        (figures, rows) of each level.
+    """
     rows = [row for row in rows if row.get("overrides", {}) == rows[-1].get("overrides", {})]
     last = {row.get("level"): row["setting"] for row in rows}
     by_level = {level: [row for row in rows if row["setting"] == setting] for level, setting in last.items()}
@@ -94,7 +101,18 @@ def levels_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[dict[str, Any], l
 
 
 def budget_figures(path: Path, task: str) -> Figures:
-    """All figures of a run's evaluations under budgets; empty where there were none."""
+    """All figures of a run's evaluations under budgets.
+
+    Args:
+        path: Folder of the run.
+        task: Name of its task.
+
+    Returns:
+        Name -> (figure, caption); empty without such evaluations.
+
+    Raises:
+        ConfigError: The rows or plans have another form.
+    """
     try:
         file = kept(path, "budgets", ROWS)
         levels = [] if file is None else levels_of(read_budget_rows(file, size=kept_size(path, "budgets", ROWS)))

@@ -1,5 +1,5 @@
-"""Figures of planners under budgets: what a budget buys, what was imagined beside what came, and whether a margin keeps
-its level."""
+"""Figures of planners under budgets: return and cost by budget, plans beside trajectories, realized calibration
+levels."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -38,17 +38,17 @@ PLANS_SHOWN = 16
 
 @dataclass(frozen=True, eq=False)
 class Imagined:
-    """A trajectory and the plans along it, in the plane that is drawn."""
+    """A trajectory and the plans along it, in the drawn plane."""
 
     title: str
     path: Float[np.ndarray, "t 2"]
     plans: Float[np.ndarray, "t h 2"] | None
-    """The way that was imagined at each step, its first point the present one; NaN breaks a line."""
+    """The plan at each step, its first point the present one; NaN breaks a line."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Which two numbers of an observation are drawn, and how they are called."""
+    """The two drawn numbers of an observation, and their names."""
 
     x: str
     y: str
@@ -60,11 +60,20 @@ class Plane:
 
 @styled
 def budget_curves(figures: Sequence[tuple[str, Mapping[str, Any]]], rows: Sequence[Mapping[str, Any]] = ()) -> Figure:
-    """Return and realised cost against the budget, one line for each (name, figures of `summarise_budgets`).
+    """Return and realized cost against the budget, one line for each evaluation.
 
-    Bars are 95 % intervals of the mean over episodes, small dots the means of the seeds, grey dots the episodes in
-    `rows`. On the diagonal the cost is the budget; dashed is what the planner does without a limit. `ConfigError` where
-    no budget is limited.
+    Bars are 95 % intervals of the mean over episodes, small dots the means of the seeds. On the diagonal the cost is
+    the budget; dashed is the planner without a limit.
+
+    Args:
+        figures: (name, figures as of `budget_figures`) of each evaluation.
+        rows: Rows of episodes, drawn as grey dots.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: No budget is limited.
     """
     if not any(record["budget"] is not None for _, one in figures for record in one["budgets"]):
         raise ConfigError("budget_curves: expected at least one limited budget, found none.")
@@ -120,9 +129,17 @@ def _curve(axes: Axes, figures: Mapping[str, Any], column: str, index: int, name
 
 @styled
 def plans_over_trajectory(imagined: Sequence[Imagined], plane: Plane) -> Figure:
-    """For each budget a panel: the realised trajectory, and the plans that were imagined along it, thin.
+    """A panel for each budget: the realized trajectory, and plans along it, thin.
 
-    `ConfigError` on none.
+    Args:
+        imagined: Trajectories with their plans.
+        plane: The drawn plane.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: There is no trajectory.
     """
     if not imagined:
         raise ConfigError("plans_over_trajectory: expected at least one trajectory, found none.")
@@ -151,10 +168,18 @@ def plans_over_trajectory(imagined: Sequence[Imagined], plane: Plane) -> Figure:
 
 @styled
 def calibration_plot(levels: Sequence[Mapping[str, Any]]) -> Figure:
-    """The chosen level against the realised share of episodes over budget, a dot for each budget with its 95 %
-    interval (Wilson), a diamond for all budgets together; beside it what the planner does without a margin.
+    """Calibrated level against the realized share of episodes over budget, with 95 % Wilson intervals.
 
-    `levels` are figures of `summarise_budgets`; `ConfigError` where none has a limited budget.
+    A dot stands for each budget, a diamond for all budgets together; beside them the planner without a margin.
+
+    Args:
+        levels: Figures of evaluations under budgets, one for each level.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: No budget is limited.
     """
     records = [
         (figures["level"], [r for r in figures["budgets"] if r["budget"] is not None])

@@ -1,4 +1,4 @@
-"""Several runs on one task beside each other, measured by one protocol, in a folder.
+"""Comparison of several runs on one task, evaluated by one protocol, in a folder.
 
 FOLDER/table.md         a row for each method
 FOLDER/summary.json     their figures, commands, configurations and versions; paths by their last names
@@ -32,7 +32,7 @@ from surefoot.text import shell_word, without_folders
 from surefoot.training import RunConfig, RunDirectory
 
 PICTURED_ROLLOUTS = 1
-"""Of each method, on the page."""
+"""Animations of each method on the page."""
 _KEPT = ("task", "algorithm", "preset", "seeds", "command", "config", "versions", "data", "training", "protocol",
          "simulator", "acting")  # fmt: skip
 _CAPTION = (
@@ -42,20 +42,29 @@ _CAPTION = (
 
 
 class ComparedRun(NamedTuple):
-    """One run that was evaluated on a simulator."""
+    """One run that was evaluated by a protocol."""
 
     path: Path
     name: str
-    """Of the method."""
+    """Name of the method."""
     config: RunConfig
     summary: dict[str, Any]
     rows: list[dict[str, Any]]
 
 
 def compare(paths: Sequence[Path], out: Path, *, observer: Observer | None = None) -> Path:
-    """Write the comparison of the runs into the folder `out`; returns the page.
+    """Write the comparison of runs into a folder.
 
-    Raises `ConfigError` where a run was not evaluated on a simulator, or another task or protocol than the first.
+    Args:
+        paths: Folders of the runs.
+        out: Folder of the comparison.
+        observer: Receives warnings.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        ConfigError: A run was not evaluated by a protocol, or on another task or protocol than the first.
     """
     check_writable(out)
     runs = [_read(path) for path in paths]

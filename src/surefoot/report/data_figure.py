@@ -1,4 +1,4 @@
-"""A dataset in one figure: every episode's cost return and return, how both are spread, and where there are gaps."""
+"""A dataset in one figure: cost return and return of every episode, their histograms, and gaps."""
 
 import numpy as np
 from jaxtyping import Float
@@ -19,20 +19,29 @@ from surefoot.tasks import Task
 from surefoot.text import plain_for_plot
 
 BINS = 40
-"""Of the histograms."""
+"""Bins of the histograms."""
 MANY_TIMES = 30
-"""Between the fullest and the emptiest bin of lengths: from there on their axis is logarithmic."""
+"""Ratio of the fullest to the emptiest bin of lengths from which their axis is logarithmic."""
 FEW = 2_000
-"""Up to so many episodes points are drawn strong; more of them get thinner."""
+"""Episodes up to which points are drawn strong; more of them get thinner."""
 
 
 @styled
 def dataset_figure(dataset: Dataset | FrameData, task: Task) -> Figure:
-    """Cost return against return of every complete episode, the histograms of both at its sides, and the lengths.
+    """Figure of cost return against return of every complete episode, their histograms, and the lengths.
 
-    Green is what the task's strict cost limit calls safe; dotted lines are DSRL's limits. Under the axis stand the ten
-    equal bins of the reference cost range: filled where there are episodes, open where there are none. `DataError`
-    where no episode is complete.
+    Green is safe by the task's strict cost limit; dotted lines are DSRL's limits. Under the axis stand the ten equal
+    bins of the reference cost range, open where there are no episodes.
+
+    Args:
+        dataset: Logged episodes.
+        task: Task with its limits and reference ranges.
+
+    Returns:
+        The figure.
+
+    Raises:
+        DataError: No episode is complete.
     """
     found = describe(dataset, task)
     if not found.episodes:

@@ -1,4 +1,4 @@
-"""Figures and tables of a page as files of their own: for papers, and to go on with."""
+"""Figures and tables of a page as separate files, for papers and further use."""
 
 import io
 import re
@@ -16,19 +16,27 @@ _UNDATED = {
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
     "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
 }
-"""Metadata without a date: the same figure gives the same bytes."""
+"""Metadata without a date, so that equal figures give equal bytes."""
 
 
 def folder_of(page: Path) -> Path:
-    """Where the files of a page lie: RUN/report for RUN/report.html."""
+    """Folder of a page's files: RUN/report for RUN/report.html."""
     return page.with_suffix("") if page.suffix else page.with_name(f"{page.name}_files")
 
 
 def export(
     folder: Path, *, figures: Mapping[str, Figure], tables: Mapping[str, Sequence[Mapping[str, object]]]
 ) -> None:
-    """Write each figure as NAME.pdf and NAME.svg, each table (heading -> rows) as NAME.csv and NAME.tex: all or none of
-    them. Raises `OSError`."""
+    """Write figures as PDF and SVG, tables as CSV and LaTeX, all or none of them.
+
+    Args:
+        folder: Folder of the files.
+        figures: Figures by name.
+        tables: Rows by heading.
+
+    Raises:
+        OSError: The files cannot be written.
+    """
     contents: dict[Path, bytes] = {}
     for name, figure in figures.items():
         for kind, undated in _UNDATED.items():

@@ -1,4 +1,4 @@
-"""What commands found, as rows of tables and as sentences: latency, margins, simulators, data, episodes online."""
+"""Results of commands as table rows and sentences: latency, margins, simulators, data, fine-tuning."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,11 +14,11 @@ SPREADS = ("smallest", "lower quarter", "median", "upper quarter", "largest")
 BAR = 24
 """Widest bar, in characters."""
 GAP = "gap"
-"""A bin without an episode."""
+"""Mark of a bin without episodes."""
 
 
 def spread_rows(found: Description) -> list[dict[str, str]]:
-    """How the episodes' returns, costs and lengths are spread."""
+    """Table rows of the spread of the episodes' returns, costs and lengths."""
     rows = []
     for name, spread in {"return": found.returns, "cost": found.cost_returns, "length": found.lengths}.items():
         values = [None] * (1 + len(SPREADS)) if spread is None else [spread.mean, *spread.quantiles]
@@ -28,7 +28,7 @@ def spread_rows(found: Description) -> list[dict[str, str]]:
 
 
 def limit_rows(found: Description) -> list[dict[str, str]]:
-    """How many episodes each cost limit holds, and the best of them."""
+    """Table rows of cost limits: share and best return of the episodes within each."""
     return [
         {
             "cost limit": f"{limit.cost_limit:g}",
@@ -40,7 +40,7 @@ def limit_rows(found: Description) -> list[dict[str, str]]:
 
 
 def bin_rows(found: Description) -> list[dict[str, str]]:
-    """Episodes in each bin of their costs, with a bar."""
+    """Table rows of cost bins: episodes in each, with a bar."""
     edges, most = found.cost_edges, max(*found.cost_counts, 1)
     return [
         {"cost from": f"{low:g}", "to": f"{high:g}", "episodes": f"{n:,}", "": "█" * -(-n * BAR // most) if n else GAP}
@@ -49,7 +49,7 @@ def bin_rows(found: Description) -> list[dict[str, str]]:
 
 
 def latency_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
-    """How long a policy takes to act, for each number of environments."""
+    """Table rows of a policy's latency, for each number of environments."""
     return [
         {
             "environments": str(record["batch"]),
@@ -65,7 +65,7 @@ def latency_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def probe_rows(found: Mapping[str, Probe | SimulatorError]) -> list[dict[str, str]]:
-    """What simulators were found to do, or that they failed."""
+    """Table rows of checked simulators, with failures."""
     return [_probe_row(name, result) for name, result in found.items()]
 
 
@@ -84,7 +84,7 @@ def _probe_row(name: str, result: Probe | SimulatorError) -> dict[str, str]:
 
 
 def calibration_rows(found: Calibration) -> list[dict[str, str]]:
-    """Margins of each seed and level; the costs that budgets kept."""
+    """Table rows of margins for each seed and level, and of costs that budgets kept."""
     rows = []
     for seed, levels in found.seeds.items():
         for level, margins in levels.items():
@@ -99,7 +99,7 @@ def calibration_rows(found: Calibration) -> list[dict[str, str]]:
 
 
 def coverage_sentence(dataset: Dataset | FrameData) -> str:
-    """What a dataset holds, in a line."""
+    """Sentence on the content of a dataset."""
     found = coverage(dataset)
     return (
         f"{found['transitions']:,} transitions in {found['episodes']:,} episodes, "
@@ -108,7 +108,7 @@ def coverage_sentence(dataset: Dataset | FrameData) -> str:
 
 
 def online_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The last round of fine-tuning: what its episodes cost; and who acted in all rounds, where two policies did."""
+    """Sentences on the last round of fine-tuning, and on the shares of two actors in all rounds."""
     last = [row for row in rows if row["round"] == rows[-1]["round"]]
     cost, episodes = sum(row["total_cost"] for row in last), sum(row["episodes"] for row in last)
     violating = sum(row["violating_episodes"] for row in last)

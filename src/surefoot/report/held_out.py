@@ -1,6 +1,6 @@
-"""The verdict on a trained run before any simulator: its figures on logged episodes against thresholds.
+"""The offline verdict on a trained run: its figures on logged episodes against thresholds.
 
-The thresholds were chosen on development tasks (docs/held-out.md shows the measurements): between runs that drove
+The thresholds were chosen on development tasks (docs/held-out.md shows the measurements), between runs that drove
 safely in the simulator and runs that did not.
 """
 
@@ -13,12 +13,12 @@ from surefoot.text import listed
 
 
 class Threshold(NamedTuple):
-    """What a figure must reach, and what is said of it; `{}` stands for the figure."""
+    """A threshold of a figure, with words about it; `{}` stands for the figure."""
 
     figure: str
     """Key in the figures of `evaluation.held_out.judge`."""
     name: str
-    """As tables have it."""
+    """Name in tables."""
     bound: float
     at_least: bool
     """Whether the bound is the lowest good value; else it is the highest."""
@@ -58,14 +58,20 @@ THRESHOLDS = (
         missed="similar states of other episodes tell only {} of the variance of V_h, no guide then in new places",
     ),
 )  # fmt: skip
-"""Each figure and what it must reach, in the order in which they are told."""
+"""Thresholds of the figures, in the order of the verdict."""
 
 
 def held_out_figures(found: Mapping[str, Any]) -> list[KeyFigure]:
-    """The figures of a run against their thresholds; empty where it was not judged.
+    """Figures of a run against their thresholds.
 
-    `found` holds those of "training" episodes and, where some were kept aside, of "held_out" ones. A threshold is met
-    where the training episodes reach it and the interval of the held-out ones, which are few, does not exclude it.
+    A threshold is met where the training episodes reach it and the interval of the held-out ones, which are few, does
+    not exclude it.
+
+    Args:
+        found: Figures of "training" and perhaps of "held_out" episodes.
+
+    Returns:
+        The key figures; empty where the run was not judged.
     """
     parts = _parts(found)
     return [_key_figure(one, parts) for one in THRESHOLDS if one.figure in parts[0]] if parts else []
@@ -80,7 +86,7 @@ def is_doubtful(found: Mapping[str, Any]) -> bool | None:
 
 
 def held_out_verdict(found: Mapping[str, Any]) -> str:
-    """The verdict in words and numbers, one line."""
+    """The offline verdict with its figures, in one line."""
     parts = _parts(found)
     if not parts:
         return f"No verdict before simulation: {found.get('reason', 'the run was not judged')}."
@@ -98,7 +104,7 @@ def held_out_verdict(found: Mapping[str, Any]) -> str:
 
 
 def held_out_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A row for the judged training episodes, and one for the held-out ones; 95 % intervals in brackets."""
+    """Table rows of training and of held-out episodes; 95 % intervals in brackets."""
     rows = []
     for name in ("training", "held_out"):
         if name in found:

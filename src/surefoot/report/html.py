@@ -1,4 +1,4 @@
-"""The report of a run as one HTML file that needs nothing else: no script, no font, no picture from elsewhere."""
+"""The report of a run as one self-contained HTML file, without scripts, fonts or pictures from elsewhere."""
 
 import base64
 import html
@@ -22,9 +22,9 @@ from surefoot.report.verdicts import KeyFigure, all_are_met, verdict
 from surefoot.text import printable, without_folders
 
 MOST_BYTES = 3_000_000
-"""Of the whole page; figures are drawn coarser until it fits."""
+"""Most bytes of the page; figures are drawn coarser until it fits."""
 MOST_SHOWN = 100_000
-"""Characters of a line of text."""
+"""Most characters of a line of text."""
 _RESOLUTIONS = (200, 140, 90)
 """Dots per inch: a figure 9 inches wide is sharp on screens of twice the usual density."""
 _MARKS = {True: ("met", "✓"), False: ("missed", "✗")}
@@ -34,16 +34,22 @@ class Animation(NamedTuple):
     """A GIF on the page."""
 
     name: str
-    """Its anchor."""
+    """Anchor of the animation."""
     content: bytes
     caption: str
 
 
 def write_report(path: str | os.PathLike[str], *, exports: bool = False, **parts: Any) -> None:
-    """Write the page that `report_page` makes of these parts in one step, replacing what was there.
+    """Write the page of `report_page` in one step, replacing an earlier one.
 
-    With `exports` each figure is written as PDF and SVG, and each table as CSV and LaTeX, into a folder of the page's
-    name. Raises `DataError` on a summary of another form, `OSError`.
+    Args:
+        path: The HTML file.
+        exports: Also write figures as PDF and SVG, tables as CSV and LaTeX, into a folder of the page's name.
+        parts: Arguments of `report_page`.
+
+    Raises:
+        DataError: The summary has another form.
+        OSError: The files cannot be written.
     """
     page = report_page(**parts)
     if exports:
@@ -80,15 +86,27 @@ def report_page(
     checks: Sequence[KeyFigure] | None = None,
     remarks: Sequence[str] = (),
 ) -> str:
-    """The page as text.
+    """The report as HTML text; absolute paths are shown by their last names.
 
-    The verdict, the key figures, the command, the configuration and the versions come from `summary` (the contents of
-    summary.json); what it lacks is left out. `figures` maps a name, which becomes the anchor, to a figure and its
-    caption; `animations` stand behind them. `table_rows` is a further table, such as `tables.evaluation_rows`;
-    `details` joins the folded sections at the end, a section for each mapping in it. Raises `DataError` on a summary of
-    another form. Absolute paths are shown by their last names. `headline` takes the place of the verdict, and `remarks`
-    stand under it. `further_tables` (heading -> rows) stand behind the first one. `about` says what the task is, below
-    the title. `checks` take the place of the key figures.
+    Args:
+        title: Title of the page.
+        summary: Content of summary.json, for verdict, key figures, command, configuration and versions; missing parts
+            are left out.
+        figures: Name (the anchor) -> (figure, caption).
+        table_rows: Rows of the table "Evaluation".
+        details: Further folded sections, one for each mapping.
+        animations: Animations behind the figures.
+        headline: Sentence in place of the verdict.
+        further_tables: Heading -> rows, behind the first table.
+        about: Description of the task, below the title.
+        checks: Key figures in place of the summary's.
+        remarks: Sentences under the verdict.
+
+    Returns:
+        The page.
+
+    Raises:
+        DataError: The summary has another form.
     """
     # A page is shown to others.
     summary = without_folders(summary)
@@ -106,9 +124,9 @@ def report_page(
 
 
 def picture_source(figure: Figure, *, resolution: int) -> str:
-    """The figure as a data URI: SVG or PNG at `resolution` dots per inch, whichever takes fewer bytes.
+    """A figure as a data URI: SVG, or PNG at `resolution` dots per inch, whichever takes fewer bytes.
 
-    SVG goes into an `img` as well, where its identifiers cannot meet those of the next figure.
+    SVG stands in an `img`, too, so that identifiers of two figures cannot collide.
     """
     options = {"bbox_inches": "tight", "pad_inches": 0.06}
     vector, raster = io.BytesIO(), io.BytesIO()

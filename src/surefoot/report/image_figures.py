@@ -1,4 +1,4 @@
-"""What the report shows of a run on images: predictions, feasibility along an episode, fine-tuning, cost and return."""
+"""Figures of a run on images: predictions, feasibility along an episode, fine-tuning, cost and return."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,11 +42,21 @@ MAPS = {
     "region_axis": Field("f", ("side",), finite=True),
     "hazards": Field("f", ("hazards?", 2), finite=True),
 }
-"""The arrays that an evaluation keeps for each kind of picture."""
+"""Arrays that an evaluation keeps for each kind of picture."""
 
 
 def image_figures(path: Path, *, name: str, data: FrameData | None, summary: dict[str, Any]) -> Figures:
-    """The figures of a run on images, as far as its evaluation and its fine-tuning left what they show."""
+    """Figures of a run on images, as far as its evaluation and fine-tuning provide them.
+
+    Args:
+        path: Folder of the run.
+        name: Name of the method.
+        data: Training data, or None.
+        summary: Summary of the run.
+
+    Returns:
+        Name -> (figure, caption).
+    """
     iou = summary.get("evaluation_infeasibility", {}).get("region", {}).get("iou", [0.0] * len(SLICES))
     file = kept(path, "evaluation", "pictures.npz")
     return {
@@ -57,7 +67,15 @@ def image_figures(path: Path, *, name: str, data: FrameData | None, summary: dic
 
 
 def picture_figures(arrays: Mapping[str, np.ndarray], iou: Sequence[float]) -> Figures:
-    """Those of the arrays that an evaluation keeps for pictures; `iou` of each region slice, for the maps."""
+    """Figures of the arrays that an evaluation keeps for pictures.
+
+    Args:
+        arrays: Arrays by name.
+        iou: IoU of each region slice, for the maps.
+
+    Returns:
+        Name -> (figure, caption).
+    """
     return {**_map_figure(arrays, iou), **_strip_figure(arrays), **_open_loop_figure(arrays)}
 
 

@@ -1,6 +1,6 @@
 """Figures of runs on images: predictions beside the truth, feasibility along an episode, fine-tuning, cost and return.
 
-Each function takes plain records and returns a matplotlib `Figure` that shares nothing with any other.
+Each function takes plain records and returns a matplotlib `Figure` of its own.
 """
 
 import math
@@ -34,16 +34,25 @@ from surefoot.report.style import (
 from surefoot.text import plain_for_plot
 
 MOST_FRAMES = 15
-"""Of a row; longer episodes are shown by every second, third, ... frame."""
+"""Most frames of a row; longer episodes show every second, third, ... frame."""
 
 
 @styled
 def open_loop(
     truth: UInt8[np.ndarray, "n t h w c"], predicted: UInt8[np.ndarray, "n t h w c"], *, context: int
 ) -> Figure:
-    """For each episode a row of true images over a row of predicted ones; the model has seen the first `context`.
+    """For each episode a row of true images over a row of predicted ones.
 
-    Of several cameras (channels beyond three) the first is shown. `ConfigError` on other or unlike shapes.
+    Args:
+        truth: Images, [n, t, h, w, c]; of several cameras the first is shown.
+        predicted: The model's images, in the same shape.
+        context: Frames that the model observed.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: The shapes do not fit.
     """
     if truth.ndim != 5 or truth.shape != predicted.shape or not 0 < context < truth.shape[1]:
         raise ConfigError(
@@ -79,7 +88,19 @@ def open_loop(
 def feasibility_strip(
     frames: UInt8[np.ndarray, "t h w c"], infeasibility: Float[np.ndarray, " t"], costs: Float[np.ndarray, " t"]
 ) -> Figure:
-    """Estimated feasibility u = 1 - p over the steps of an episode, under its images; steps that cost are marked."""
+    """Feasibility u = 1 - p over the steps of an episode, under its images; steps with a cost are marked.
+
+    Args:
+        frames: Images, [t, h, w, c].
+        infeasibility: p, [t].
+        costs: Costs, [t].
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: The shapes do not fit.
+    """
     length = len(frames)
     if frames.ndim != 4 or infeasibility.shape != (length,) or costs.shape != (length,):
         raise ConfigError(
@@ -117,8 +138,17 @@ def feasibility_strip(
 
 @styled
 def online_curves(methods: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    """Fine-tuning round by round from rows as in online.jsonl: mean return, share of episodes that violate, and all
-    violating episodes so far; thin lines for seeds, their mean thick. `DataError` on a row without one of them."""
+    """Fine-tuning round by round: mean return, share of violating episodes, and their number so far.
+
+    Args:
+        methods: Name -> rows of online.jsonl; thin lines are seeds, the thick one their mean.
+
+    Returns:
+        The figure.
+
+    Raises:
+        DataError: There are no rows, or a row lacks a value.
+    """
     if not methods or not all(methods.values()):
         raise DataError("online curves: expected at least one round of each method, found none.")
     figure = new_figure(3.0)
@@ -170,17 +200,26 @@ class MethodEpisodes:
     returns: Float[np.ndarray, " n"]
     costs: Float[np.ndarray, " n"]
     seeds: np.ndarray
-    """Of each episode."""
+    """Seed of each episode."""
 
 
 @styled
 def return_against_cost(
     methods: Sequence[MethodEpisodes], *, data: tuple[np.ndarray, np.ndarray] | None = None
 ) -> Figure:
-    """A dot for every episode, small, and a large mark for the mean of each seed; `data` (returns, costs) lie behind.
+    """Return against cost: a small dot for every episode, a large mark for the mean of each seed.
 
-    Costs of 0 have a band of their own, below which the axis is linear up to 1 and logarithmic beyond. `ConfigError` on
-    no methods.
+    The cost axis is linear up to 1 and logarithmic beyond.
+
+    Args:
+        methods: Episodes of each method.
+        data: (returns, costs) of the logged episodes, drawn behind.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: There is no method.
     """
     if not methods:
         raise ConfigError("return_against_cost: expected at least one method, found none.")
@@ -218,12 +257,12 @@ def return_against_cost(
 
 @dataclass(frozen=True, eq=False)
 class ProbabilitySlice:
-    """p over positions at one speed (m/s) and heading (rad), and the exact value there."""
+    """p over positions at one speed (m/s) and heading (radians), and the exact value there."""
 
     speed: float
     heading: float
     learned: Float[np.ndarray, "seed y x"]
-    """p - 1/2; > 0 is called infeasible."""
+    """p - 1/2; > 0 is infeasible."""
     exact: Float[np.ndarray, "y x"]
     """Metres; > 0 is infeasible."""
     iou: float
@@ -233,7 +272,20 @@ class ProbabilitySlice:
 def probability_maps(
     slices: Sequence[ProbabilitySlice], axis: Float[np.ndarray, " x"], hazards: Float[np.ndarray, "k 2"], radius: float
 ) -> Figure:
-    """A panel for each slice: p of the first seed, its border p = 1/2, the exact border dashed, hazards dotted."""
+    """A panel for each slice: p of the first seed, its border p = 1/2, the exact border dashed, hazards dotted.
+
+    Args:
+        slices: The slices.
+        axis: Cell centers along x and y, in meters.
+        hazards: Centers of the hazards, in meters, [k, 2].
+        radius: Their radius, in meters.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: There is no slice.
+    """
     if not slices:
         raise ConfigError("probability_maps: expected at least one slice, found none.")
     figure = new_figure(3.6, square=True)

@@ -1,7 +1,4 @@
-"""The figures of a summary against the targets of `evaluation.targets`.
-
-A part that the run does not have is left out.
-"""
+"""Figures of a summary against the targets of `evaluation.targets`; parts that a run lacks are left out."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -36,9 +33,16 @@ VIOLATION_FREE = "Violation-free episodes from feasible starts"
 
 
 def key_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
-    """The figures that a summary holds, each against its target: safety first, what it took last.
+    """Key figures of a summary with their targets: safety first, time and memory last.
 
-    `DataError` names a key whose value has the wrong form.
+    Args:
+        summary: Content of summary.json.
+
+    Returns:
+        The figures.
+
+    Raises:
+        DataError: A key has a value of another form.
     """
     return [
         *_policy_figures(summary),
@@ -50,7 +54,7 @@ def key_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
 
 
 def key_figure_rows(figures: Sequence[KeyFigure]) -> list[dict[str, str]]:
-    """The key figures as rows for `plain_table`."""
+    """Key figures as rows of `plain_table`."""
     marks = {True: "✓", False: "✗", None: ""}
     spread = any(figure.seeds for figure in figures)
     return [
@@ -170,8 +174,7 @@ def _protocol_figures(summary: Mapping[str, Any]) -> list[KeyFigure]:
 
 
 def has_limit_of_zero(protocol: Mapping[str, Any]) -> bool:
-    """Whether a protocol's only cost limit is 0. A cost normalised by it, C + 1, reads as if something had been spent
-    where nothing was, so that the cost itself is shown."""
+    """Whether a protocol's only cost limit is 0; then the cost itself is shown, not the normalized cost C + 1."""
     limits = protocol.get("limits")
     return isinstance(limits, Sequence) and [one.get("limit") for one in limits if isinstance(one, Mapping)] == [0]
 
@@ -244,9 +247,10 @@ def _same_pose(pose: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def budget_key_figures(figures: Mapping[str, Any]) -> list[KeyFigure]:
-    """The figures that have a target: costs within budgets, most episodes within 1.1 of them, returns that rise.
+    """Key figures of an evaluation under budgets: costs within budgets, episodes within 1.1 of them, rising returns.
 
-    `DataError` where one is missing.
+    Raises:
+        DataError: A figure is missing.
     """
     with reading("budgets", "of an evaluation under budgets"):
         return _budget_key_figures(figures)
@@ -311,5 +315,5 @@ def _share_of_unconstrained(
 
 
 def budget_verdict(figures: Mapping[str, Any]) -> str:
-    """One sentence: how many of the targets are met, and which are not."""
+    """Sentence on the targets of an evaluation under budgets that are met, and those that are not."""
     return verdict(budget_key_figures(figures))

@@ -21,7 +21,7 @@ from surefoot.report.style import BLUE, GREEN, GREY, INK, ORANGE, VIOLATION, new
 from surefoot.report.tables import percent
 
 LEARNED = "#00735C"
-"""A green that stands out of both halves of the red and blue colour map, and of its white middle."""
+"""A green that stands out against both halves of the red and blue color map, and its white middle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class RegionSlice:
     exact: Float[np.ndarray, "y x"]
     """Metres; > 0 is infeasible."""
     iou: float | None = None
-    """Shares, means over the seeds, for the panel's title; None leaves it out."""
+    """Mean over the seeds, for the panel's title; None leaves it out."""
     false_safe_rate: float | None = None
     false_alarm_rate: float | None = None
 
@@ -55,13 +55,23 @@ class Trajectory:
     constraint: Float[np.ndarray, " T+1"]
     """h at each position, metres; > 0 is a violation."""
     start: str
-    """"feasible", "infeasible" or "fixed"; the fixed ones are drawn among the feasible."""
+    """"feasible", "infeasible" or "fixed"; fixed ones are drawn among the feasible."""
 
 
 @styled
 def feasible_region(slices: Sequence[RegionSlice]) -> Figure:
-    """A panel for each slice: the first seed's values as filled contours with their zero level, the other seeds' zero
-    levels thin, the exact border dashed. `ConfigError` on no slices or shapes that do not fit."""
+    """A panel for each slice: filled contours of the first seed's values, zero levels of all seeds, the exact border
+    dashed.
+
+    Args:
+        slices: The slices.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: There are no slices, or shapes do not fit.
+    """
     if not slices:
         raise ConfigError("feasible_region: expected at least one slice, found none.")
     for item in slices:
@@ -155,8 +165,15 @@ def _region_legend(seeds: int) -> list[Any]:
 def trajectories(paths: Sequence[Trajectory], *, most: int = 60) -> Figure:
     """Episodes over the map: a panel for feasible starts, with the fixed ones thick, and one for infeasible starts.
 
-    At most `most` episodes are drawn in each panel, evenly picked, and the fixed ones always; the titles count all.
-    `ConfigError` on no paths, or a start set that is not known.
+    Args:
+        paths: Episodes.
+        most: Most episodes of a panel, evenly picked; the fixed ones are always drawn, and the titles count all.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: There are no episodes, or a start set is unknown.
     """
     if not paths:
         raise ConfigError("trajectories: expected at least one path, found none.")

@@ -1,6 +1,6 @@
 """Figures of a run: training curves and the data; `maps` draws those over the arena.
 
-Each function takes plain records and returns a matplotlib `Figure` that shares nothing with any other.
+Each function takes plain records and returns a matplotlib `Figure` of its own.
 """
 
 import math
@@ -21,19 +21,27 @@ from surefoot.text import MOST_DRAWN, plain_for_plot, printable, shortened
 
 RETURN_LABEL = "return, m (and 1 at the goal)"
 _MOST_GROUPS = 12
-"""Named in a legend."""
+"""Most groups in a legend."""
 _IDENTITY = ("step", "phase", "seed")
 _LEAST_NAMED = 0.05
-"""Of all updates: a shorter phase goes without its name, which would run into its neighbour's."""
+"""Share of all updates below which a phase has no label, which would overlap its neighbor's."""
 
 
 @styled
 def training_curves(rows: Sequence[Mapping[str, Any]], *, columns: int = 3) -> Figure:
     """A panel for each metric over the updates: a thin line for each seed, their mean thick, every other phase shaded.
 
-    Rows as in metrics.jsonl: "step" (updates since the start of training), "phase", "seed", and metrics by name.
-    Metrics that are positive and span more than two decades get a logarithmic axis. `DataError` on no metrics or a row
-    without step or phase.
+    Positive metrics that span more than two decades get a logarithmic axis.
+
+    Args:
+        rows: Rows with "step" (updates since the start of training), "phase", "seed", and metrics by name.
+        columns: Panels beside each other.
+
+    Returns:
+        The figure.
+
+    Raises:
+        DataError: There are no metrics, or a row lacks step or phase.
     """
     for index, row in enumerate(rows):
         if missing := [key for key in ("step", "phase") if key not in row]:
@@ -145,10 +153,22 @@ def data_overview(
     return_label: str = RETURN_LABEL,
     cost_label: str = "cost return, violating steps",
 ) -> Figure:
-    """The data's episodes: cost return against return, and how long they are.
+    """Cost return against return of the data's episodes, and their lengths.
 
-    One number for each episode; `groups` names the behaviour that each comes from. `ConfigError` on different counts or
-    no episodes, `DataError` on NaN.
+    Args:
+        returns: Undiscounted returns.
+        cost_returns: Undiscounted costs.
+        lengths: Steps.
+        groups: Name of the behavior of each episode, or None.
+        return_label: Label of the return's axis.
+        cost_label: Label of the cost's axis.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: The counts differ, or there are no episodes.
+        DataError: A number is not finite.
     """
     returns, cost_returns, lengths = (np.asarray(part, float).ravel() for part in (returns, cost_returns, lengths))
     names = np.array(_few_names(groups) if groups is not None else ["episodes"] * len(returns))

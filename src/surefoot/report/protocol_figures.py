@@ -1,4 +1,4 @@
-"""What the report of a run shows of its evaluation on a simulator."""
+"""Figures of a run's evaluation on a simulator."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ Points = tuple[np.ndarray, np.ndarray]
 
 
 def scores(path: Path, name: str) -> Scores | None:
-    """Normalised scores of a run's episodes; None where it was not evaluated on a simulator."""
+    """Normalized scores of a run's episodes; None where it was not evaluated by a protocol."""
     rows = evaluation_rows_of(path)
     try:
         return scores_of(name, rows) if rows and "normalised_cost" in rows[0] else None
@@ -31,7 +31,16 @@ def scores(path: Path, name: str) -> Scores | None:
 
 
 def data_points(dataset: Dataset | None, task: Task, summary: Mapping[str, Any]) -> Points | None:
-    """Normalised returns and costs of the data's episodes, by the limits that the evaluation used."""
+    """Normalized returns and costs of the data's episodes, by the limits of the evaluation.
+
+    Args:
+        dataset: Training data, or None.
+        task: The task.
+        summary: Summary of the run.
+
+    Returns:
+        (returns, costs), or None.
+    """
     if dataset is None or dataset.rewards is None or not len(dataset.episode_ends) or "protocol" not in summary:
         return None
     limits = [record["limit"] for record in summary["protocol"]["limits"]]
@@ -41,7 +50,16 @@ def data_points(dataset: Dataset | None, task: Task, summary: Mapping[str, Any])
 
 
 def scatter_figure(path: Path, *, name: str, data: Points | None) -> Figures:
-    """Cost against return of one run; empty where it was not evaluated on a simulator."""
+    """Figure of cost against return of one run; empty where it was not evaluated by a protocol.
+
+    Args:
+        path: Folder of the run.
+        name: Name of the method.
+        data: (returns, costs) of the data, or None.
+
+    Returns:
+        Name -> (figure, caption).
+    """
     found = scores(path, name)
     if found is None:
         return {}
@@ -53,7 +71,7 @@ def scatter_figure(path: Path, *, name: str, data: Points | None) -> Figures:
 
 
 def animations(path: Path, summary: Mapping[str, Any]) -> list[Animation]:
-    """The rollouts that the evaluation drew, as far as their files are there."""
+    """Animations that the evaluation drew, as far as their files exist."""
     found = []
     for record in summary.get("rollouts", []):
         file = kept(path, "rollouts", str(record["file"]))

@@ -1,4 +1,4 @@
-"""Figures of evaluations on simulators: normalised cost against return, and what less data do to both."""
+"""Figures of evaluations on simulators: normalized cost against return, and their change with less data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,19 +31,19 @@ _COST_TICKS = (0, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Normalised scores of a method's episodes."""
+    """Normalized scores of a method's episodes."""
 
     name: str
     returns: Float[np.ndarray, "seed episode"]
     costs: Float[np.ndarray, "seed episode"]
-    """At most 1 is safe."""
+    """Normalized costs; at most 1 is safe."""
     limit_is_zero: bool = False
     """Whether they are normalised by a cost limit of 0, and so C + 1."""
 
 
 @dataclass(frozen=True)
 class QuantityBar:
-    """One share of the data, and what came of it."""
+    """One share of the data, and its results."""
 
     fraction: float
     summary: Mapping[str, Any]
@@ -51,7 +51,18 @@ class QuantityBar:
 
 
 def scores_of(name: str, rows: Sequence[Mapping[str, Any]]) -> Scores:
-    """The scores of an evaluation's rows; over several cost limits, an episode's costs are averaged."""
+    """Scores of an evaluation's rows; costs are averaged over cost limits.
+
+    Args:
+        name: Name of the method.
+        rows: Rows of its episodes.
+
+    Returns:
+        Scores, [seed, episode].
+
+    Raises:
+        ConfigError: A seed lacks episodes.
+    """
     seeds = sorted({row["seed"] for row in rows})
     episodes = sorted({row["episode"] for row in rows})
     limits = {row["limit"] for row in rows}
@@ -70,10 +81,19 @@ def scores_of(name: str, rows: Sequence[Mapping[str, Any]]) -> Scores:
 def cost_against_return(
     methods: Sequence[Scores], *, data: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None = None
 ) -> Figure:
-    """Normalised cost against normalised return: small dots for episodes, large marks for the means of the seeds.
+    """Normalized cost against normalized return: small dots for episodes, large marks for the means of the seeds.
 
-    Costs up to 1, the limit, are shown linearly, larger ones logarithmically; what lies within the limit is shaded.
-    `data` are returns and costs of the logged episodes, drawn grey behind. `ConfigError` on no methods.
+    Costs up to 1, the limit, are shown linearly, larger ones logarithmically; the area within the limit is shaded.
+
+    Args:
+        methods: Scores of each method.
+        data: (returns, costs) of the logged episodes, drawn grey behind.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: There is no method.
     """
     if not methods:
         raise ConfigError("cost_against_return: expected at least one method, found none.")
@@ -111,8 +131,17 @@ def cost_against_return(
 
 @styled
 def quantity_bars(bars: Sequence[QuantityBar]) -> Figure:
-    """Normalised return and normalised cost for each share of the data: bars for means, lines for their 95 % intervals,
-    dots for seeds. `ConfigError` on no bars."""
+    """Normalized return and cost for each share of the data: bars for means, lines for 95 % intervals, dots for seeds.
+
+    Args:
+        bars: The shares.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: There is no share.
+    """
     if not bars:
         raise ConfigError("quantity_bars: expected at least one share of the data, found none.")
     figure = new_figure(3.4)

@@ -1,4 +1,4 @@
-"""Parts of a summary, or one sentence where they have another form."""
+"""Parts of a summary, read with one-sentence errors where they have another form."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,15 @@ from surefoot.errors import DataError
 
 @contextmanager
 def reading(key: str, what: str = "of an evaluation") -> Iterator[None]:
-    """Turn a figure below `key` that is missing or of another form into a `DataError`."""
+    """Turn an error on a figure below `key` into a `DataError`; a context manager.
+
+    Args:
+        key: Key of the summary.
+        what: Owner of the figures, in words.
+
+    Raises:
+        DataError: A figure is missing or has another form.
+    """
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
@@ -20,6 +28,7 @@ def reading(key: str, what: str = "of an evaluation") -> Iterator[None]:
 
 
 def mapping_of(table: Mapping[str, Any], key: str, where: str = "") -> Mapping[str, Any]:
+    """The table under a key; empty where there is none. `where` is the path of the outer table, for the `DataError`."""
     value = table.get(key)
     if value is None:
         return {}
@@ -29,6 +38,8 @@ def mapping_of(table: Mapping[str, Any], key: str, where: str = "") -> Mapping[s
 
 
 def number_of(table: Mapping[str, Any], key: str, where: str = "") -> float | None:
+    """The finite number under a key; None where there is none. `where` is the path of the table, for the
+    `DataError`."""
     value = table.get(key)
     if value is None:
         return None
@@ -38,6 +49,8 @@ def number_of(table: Mapping[str, Any], key: str, where: str = "") -> float | No
 
 
 def numbers_of(table: Mapping[str, Any], key: str, where: str) -> list[float]:
+    """The list of finite numbers under a key; empty where there is none. `where` is the path of the table, for the
+    `DataError`."""
     values = table.get(key)
     if values is None:
         return []

@@ -1,4 +1,4 @@
-"""The HTML page of a run, from what the run holds."""
+"""The HTML page of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,26 @@ REGION = {
     "axis": Field("f", ("side",), finite=True),
 }
 PATHS = {name: Field("f", (f"{name}?", "steps", 2), optional=True) for name in ("feasible", "infeasible", "fixed")}
-"""The arrays of an evaluation's files."""
+"""Arrays of an evaluation's files."""
 Figures = dict[str, tuple[Figure, str]]
 
 
 def report(
     path: Path, *, out: Path | None = None, dataset: Dataset | None = None, observer: Observer | None = None
 ) -> Path:
-    """Write the page of the run in `path` and return where it lies. `dataset` spares reading it again.
+    """Write the page of a run; parts that it lacks are left out.
 
-    Parts that the run does not have are left out. Raises `ConfigError` where there is no run.
+    Args:
+        path: Folder of the run.
+        out: The HTML file; None: report.html in the run's folder.
+        dataset: Training data, where they were read already.
+        observer: Receives warnings.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        ConfigError: There is no run, or its parts are of different trainings.
     """
     directory = RunDirectory(path)
     config = directory.read_config()

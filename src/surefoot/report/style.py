@@ -1,4 +1,4 @@
-"""How every figure looks: colours that colour-blind readers tell apart, sizes, thin axes.
+"""Style of all figures: colors that color-blind readers distinguish, sizes, thin axes.
 
 Figures are matplotlib's own objects without pyplot, so that nothing is shared between them and nothing stays open.
 """
@@ -69,7 +69,7 @@ R = TypeVar("R")
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Run a plotting function under `STYLE`, whatever the reader's own matplotlibrc says."""
+    """Decorator that runs a plotting function under `STYLE`, whatever the user's matplotlibrc says."""
 
     @functools.wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -80,25 +80,49 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def new_figure(height: float, *, width: float = PAGE_WIDTH, square: bool = False) -> Figure:
-    """An empty figure (inches) that lays itself out and draws with Agg; `square` where its axes have equal scales."""
+    """An empty figure that lays itself out and draws with Agg.
+
+    Args:
+        height: Inches.
+        width: Inches.
+        square: Whether its axes have equal scales.
+
+    Returns:
+        The figure.
+    """
     figure = Figure(figsize=(width, height), layout="compressed" if square else "constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str] | IO[bytes], **options: Any) -> None:
-    """Write a figure to a file under `STYLE`: ticks are made when it is drawn."""
+    """Write a figure to a file under `STYLE`.
+
+    Args:
+        figure: The figure.
+        path: File, or an open binary file.
+        options: Options of `Figure.savefig`.
+    """
     with matplotlib.rc_context(STYLE):
         figure.savefig(path, **options)
 
 
 def png_of(figure: Figure, *, dpi: int, **options: Any) -> bytes:
-    """A figure as the content of a PNG file, under `STYLE`."""
+    """A figure as the content of a PNG file, under `STYLE`.
+
+    Args:
+        figure: The figure.
+        dpi: Dots per inch.
+        options: Options of `Figure.savefig`.
+
+    Returns:
+        The content.
+    """
     picture = io.BytesIO()
     save_figure(figure, picture, format="png", dpi=dpi, **options)
     return picture.getvalue()
 
 
 def light_grid(axes: Axes, *, axis: Literal["both", "x", "y"] = "both") -> None:
-    """Hairlines behind the data."""
+    """Draw thin grid lines behind the data, along `axis`."""
     axes.grid(True, axis=axis, color=LIGHT, linewidth=0.5, alpha=0.7)

@@ -1,4 +1,4 @@
-"""Rows of tables from a run's summary: start sets, cost limits, budgets; and of several runs beside each other.
+"""Table rows of a run's summary (start sets, cost limits, budgets), and of several runs beside each other.
 
 Figures are means over episodes; 95 % intervals stand in brackets.
 """
@@ -16,9 +16,9 @@ _STARTS = {"data": "the data's episodes", "infeasible": "infeasible starts (no w
 
 
 def evaluation_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A row for each start set that was evaluated, and one for the data; empty where nothing was.
+    """A table row for each evaluated start set, and one for the data; empty without such an evaluation.
 
-    95 % intervals stand in brackets; the worst tenth of the episodes is the one of the largest costs.
+    The worst tenth of the episodes is the one of the largest costs.
     """
     rows = []
     evaluation = mapping_of(summary, "evaluation")
@@ -57,7 +57,7 @@ def _or_dash(value: float | None, form: Callable[[float], str]) -> str:
 
 
 def protocol_rows(summary: Summary) -> list[dict[str, str]]:
-    """A row for each cost limit; empty where the run was not evaluated on a simulator. 95 % intervals in brackets."""
+    """A table row for each cost limit; empty where the run was not evaluated by a protocol."""
     protocol = summary.get("protocol")
     if protocol is None:
         return []
@@ -66,7 +66,14 @@ def protocol_rows(summary: Summary) -> list[dict[str, str]]:
 
 
 def comparison_rows(runs: Sequence[tuple[str, Summary]]) -> list[dict[str, str]]:
-    """A row for each (method, summary of its run), figures averaged over the limits of the protocol."""
+    """A table row for each run, with figures averaged over the limits of the protocol.
+
+    Args:
+        runs: (method, summary of its run).
+
+    Returns:
+        The rows.
+    """
     rows = []
     limits_known = all("limit_use" in mapping_of(summary, "protocol") for _, summary in runs)
     for name, summary in runs:
@@ -153,13 +160,13 @@ def _share(part: Mapping[str, Any], column: str) -> str:
 
 
 def budget_rows(figures: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A row for each budget of what `evaluation.summarize.budget_figures` gives; 95 % intervals in brackets."""
+    """A table row for each budget of an evaluation's figures (`evaluation.summarize.budget_figures`)."""
     with reading("budgets", "of an evaluation under budgets"):
         return [_budget_row(record) for record in figures["budgets"]]
 
 
 def level_name(level: float | None) -> str:
-    """What a line of figures is called. A preset may have a margin of its own, so that none calibrated is not none."""
+    """Name of a calibrated level in figures. A preset may have a margin of its own, so None reads "not calibrated"."""
     return "not calibrated" if level is None else f"calibrated for {100 * level:g} %"
 
 

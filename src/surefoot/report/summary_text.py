@@ -1,4 +1,4 @@
-"""The summary of a run as text: its tables, and the verdict."""
+"""The summary of a run as text: tables and verdict."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from surefoot.report.verdicts import verdict
 
 
 def summary_text(summary: dict[str, Any]) -> str:
-    """The tables of what was measured, and the verdict."""
+    """Tables and verdict of a run's summary, for the terminal."""
     if "budgets" in summary:
         return f"{plain_table(budget_rows(summary['budgets']))}\n\n{budget_verdict(summary['budgets'])}"
     judged = key_figures(summary)

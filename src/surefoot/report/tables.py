@@ -1,4 +1,4 @@
-"""Tables from rows of text: for the terminal, in Markdown, CSV and LaTeX; and how their cells show figures."""
+"""Tables of text for the terminal, in Markdown, CSV and LaTeX, and the form of figures in their cells."""
 
 import csv
 import io
@@ -16,9 +16,9 @@ _LATEX = {
 
 
 def plain_table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Rows as aligned monospace text, a line under the header; columns in the first row's order, numbers to the right.
+    """Rows as aligned monospace text with a line under the header; numbers are aligned right.
 
-    A key that later rows add becomes a column at the end. Empty where there are no rows.
+    Columns stand in the order of the first row; further keys become columns at the end. Empty without rows.
     """
     columns = list(dict.fromkeys(column for row in rows for column in row))
     if not columns:
@@ -34,7 +34,7 @@ def plain_table(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows as a table in Markdown, columns in the first row's order."""
+    """Rows as a Markdown table, with columns in the first row's order."""
     columns = list(rows[0])
     cells = [[_cell(row[column]) for column in columns] for row in rows]
     lines = [columns, ["---"] * len(columns), *cells]
@@ -54,7 +54,15 @@ def latex_table(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def csv_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Rows as comma-separated values."""
+    """Rows as comma-separated values.
+
+    Args:
+        rows: Rows by column.
+        columns: Columns in their order.
+
+    Returns:
+        The text.
+    """
     file = io.StringIO()
     writer: csv.DictWriter[str] = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
@@ -70,7 +78,17 @@ def percent(share: float) -> str:
 
 
 def bracketed(mean: float, interval: Sequence[float] | None, *, digits: int = 2, episodes: int | None = None) -> str:
-    """A mean and its 95 % interval in brackets, or how few episodes there are for one."""
+    """A mean with its 95 % interval in brackets, or with the number of episodes where there is no interval.
+
+    Args:
+        mean: The mean.
+        interval: (low, high), or None.
+        digits: Decimals.
+        episodes: Number of episodes, or None.
+
+    Returns:
+        The text.
+    """
     if interval is not None:
         low, high = interval
         return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
@@ -78,13 +96,29 @@ def bracketed(mean: float, interval: Sequence[float] | None, *, digits: int = 2,
 
 
 def bracketed_share(share: float, interval: Sequence[float]) -> str:
-    """A share and its 95 % interval in brackets."""
+    """A share with its 95 % interval in brackets.
+
+    Args:
+        share: In [0, 1].
+        interval: (low, high).
+
+    Returns:
+        The text.
+    """
     low, high = (percent(bound).removesuffix(" %") for bound in interval)
     return f"{percent(share)} [{low}, {high}]"
 
 
 def over_seeds(values: object, form: Callable[[float], str]) -> str:
-    """From the lowest to the highest of the training seeds; empty where there are fewer than two."""
+    """Range of a figure over the training seeds, as "LOW to HIGH".
+
+    Args:
+        values: A number for each seed.
+        form: Form of a number.
+
+    Returns:
+        The text; empty with fewer than two seeds.
+    """
     if not isinstance(values, Sequence) or isinstance(values, str):
         return ""
     found = sorted(value for value in values if isinstance(value, int | float))

@@ -1,4 +1,4 @@
-"""What a task is, in a sentence or two, for those who open a report first."""
+"""Descriptions of tasks in a sentence or two, for readers of a report."""
 
 from surefoot.tasks import CostLimit, RunTimeBudget, Signal, Task
 from surefoot.tasks.task_file import ConstraintTable
@@ -18,11 +18,11 @@ OURS = {
     "SafePendulum": f"A pendulum is to be swung up, where a range of angles costs. {_BUDGET}",
     "SafeReacher": f"An arm of two joints reaches for a target, where a part of the plane costs. {_BUDGET}",
 }
-"""Task -> what it is."""
+"""Descriptions of Surefoot's own tasks."""
 
 
 def task_sentence(task: Task) -> str:
-    """What the system is, and what must hold."""
+    """Sentences on a task's system and its constraints."""
     held = f"Safe means {listed([_constraint(task, one) for one in task.constraints])}." if task.constraints else ""
     ours = OURS.get(task.name) if task.file is None else None
     return f"{ours or _system(task)} {held}".strip()

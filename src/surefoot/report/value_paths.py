@@ -28,8 +28,17 @@ _COLUMNS = 2
 def value_figure(
     path: Path, config: RunConfig, dataset: Dataset | None, *, observer: Observer
 ) -> dict[str, tuple[Figure, str]]:
-    """The figure of the run in `path` with its caption; empty where its algorithm has no V_h, where it has not been
-    trained, or its data are no vectors in memory. A run that cannot be loaded is told of."""
+    """Figure of V_h along logged episodes of a run, with its caption.
+
+    Args:
+        path: Folder of the run.
+        config: Its configuration.
+        dataset: Logged episodes, or None.
+        observer: Receives a warning where the run cannot be loaded.
+
+    Returns:
+        Name -> (figure, caption); empty without V_h, without a checkpoint, or without vectors in memory.
+    """
     if dataset is None or not issubclass(algorithm_class(config.algorithm), HasFeasibleValue):
         return {}
     try:
@@ -47,7 +56,15 @@ def value_figure(
 
 @styled
 def draw_value_paths(paths: Sequence[ValuePath], margin: float) -> Figure:
-    """A panel for each episode."""
+    """A panel for each episode with V_h over its steps: mean and range of the seeds, violating steps red.
+
+    Args:
+        paths: V_h along episodes.
+        margin: Margin m; the dashed line is at -m.
+
+    Returns:
+        The figure.
+    """
     rows = -(-len(paths) // _COLUMNS)
     figure = new_figure(2.0 * rows + 0.3)
     panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()

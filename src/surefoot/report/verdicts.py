@@ -1,4 +1,4 @@
-"""Key figures against their targets, and the sentence that says which of them are met."""
+"""Key figures against their targets, and a sentence on those that are met."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from surefoot.text import listed
 
 FEWEST_EPISODES = 20
-"""Fewer do not show that a target on episodes is met."""
+"""Episodes below which a target on episodes cannot count as met."""
 
 
 @dataclass(frozen=True)
@@ -16,18 +16,20 @@ class KeyFigure:
     name: str
     reached: str
     target: str
-    """Empty where there is none."""
+    """Target in words; empty where there is none."""
     met: bool | None
-    """None where there is no target, or where too few episodes speak for one that would be met."""
+    """None without a target, or where too few episodes support a met one."""
     is_return: bool = False
-    """Whether it says what the agent achieves; a target on costs is met by standing still."""
+    """Whether it measures what the agent achieves; a target on costs is met by standing still."""
     seeds: str = ""
-    """From the lowest to the highest of the training seeds; empty where it is not of several."""
+    """Range over the training seeds; empty for a single one."""
 
 
 def verdict(figures: Sequence[KeyFigure]) -> str:
-    """One sentence: how many of the targets are met, and which are not. No agent is judged good by few episodes, nor
-    where no target is on its return."""
+    """Sentence on the targets that are met, and those that are not.
+
+    There is no verdict with few episodes, nor where no target is on the return.
+    """
     judged = [figure for figure in figures if figure.met is not None]
     open_ones = [figure for figure in figures if figure.met is None and figure.target]
     missed = [figure for figure in judged if not figure.met]
@@ -53,13 +55,22 @@ def verdict(figures: Sequence[KeyFigure]) -> str:
 
 
 def all_are_met(figures: Sequence[KeyFigure]) -> bool | None:
-    """Whether the verdict is that all targets are met; None where there is no verdict."""
+    """Whether all targets are met; None where there is no verdict."""
     if any(figure.met is False for figure in figures):
         return False
     return True if verdict(figures).endswith(("are met.", "is met.")) else None
 
 
 def judged_by(figure: KeyFigure, episodes: object, *, is_return: bool = False) -> KeyFigure:
-    """A figure that so many episodes speak for: met from `FEWEST_EPISODES` on, missed by however few."""
+    """A key figure by its number of episodes: met from `FEWEST_EPISODES` on, missed with any number.
+
+    Args:
+        figure: The figure.
+        episodes: Number of episodes.
+        is_return: Whether it measures the return.
+
+    Returns:
+        The figure.
+    """
     few = isinstance(episodes, int) and episodes < FEWEST_EPISODES
     return replace(figure, is_return=is_return, met=None if few and figure.met else figure.met)
