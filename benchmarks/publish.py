@@ -3,6 +3,7 @@
     python benchmarks/publish.py runs/quickstart results/point_robot/quickstart
     python benchmarks/publish.py STORE/results results/flagship --figures return_cost_strict_development
 
+Figures in a store's summary are rounded to six digits: rows, from which they follow, keep all of theirs.
 Of a run: config.json, summary.json, calibration.json, evaluation/*.jsonl and a fine-tuning's online.jsonl. Of a store:
 summary.json, table.md and rows.jsonl.gz. Figures are copied by name, those that documentation shows.
 """
@@ -24,12 +25,23 @@ def publish(source: Path, out: Path, figures: Sequence[str] = ()) -> None:
     contents: dict[str, Any] = {
         name: json.loads((source / name).read_text(encoding="utf-8")) for name in RECORDS if (source / name).exists()
     }
+    if "plan" in (summary := contents.get("summary.json", {})):
+        contents["summary.json"] = rounded(summary)
     if (source / "table.md").exists():
         contents["table.md"] = (source / "table.md").read_text(encoding="utf-8")
     for path in sorted(path for pattern in ROW_FILES for path in source.glob(pattern)):
         contents[named(path)] = read_rows(path)
     contents |= {f"{name}.png": (source / f"{name}.png").read_bytes() for name in figures}
     write_results(out, contents)
+
+
+def rounded(value: Any) -> Any:
+    """A JSON value whose numbers with a point have six digits."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return {key: rounded(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def named(path: Path) -> str:
