@@ -60,9 +60,11 @@ def measured(cell: Path, data: Path, *, keep: bool) -> dict[str, Any]:
             "verdict": found["verdict"]}  # fmt: skip
 
 
-def is_doubtful(row: dict[str, Any]) -> bool:
-    """Whether the verdict as a whole speaks against a run."""
-    return row["verdict"].startswith("Verdict before simulation: doubtful")
+def word_of(row: dict[str, Any]) -> str:
+    """The verdict as a whole; "none" where the log has no episode to judge by."""
+    if row["verdict"].startswith("No verdict"):
+        return "none"
+    return "doubtful" if row["verdict"].startswith("Verdict before simulation: doubtful") else "good"
 
 
 def counts(rows: list[dict[str, Any]], held_out: set[str]) -> list[dict[str, Any]]:
@@ -74,8 +76,9 @@ def counts(rows: list[dict[str, Any]], held_out: set[str]) -> list[dict[str, Any
             mine = [row for row in of_role if row["method"] == method]
             unsafe, safe = ([row for row in mine if (row["cost"] > 1) == bad] for bad in (True, False))
             found.append(
-                {"method": method, "tasks": role, "unsafe": len(unsafe), "caught": sum(map(is_doubtful, unsafe)),
-                 "safe": len(safe), "passed": sum(not is_doubtful(row) for row in safe)}
+                {"method": method, "tasks": role, "unsafe": len(unsafe), "caught": sum(word_of(row) == "doubtful" for row in unsafe),
+                 "safe": len(safe), "passed": sum(word_of(row) == "good" for row in safe),
+                 "not_judged": sum(word_of(row) == "none" for row in mine)}
             )  # fmt: skip
     return found
 
@@ -93,7 +96,7 @@ def table(rows: list[dict[str, Any]], held_out: set[str]) -> str:
                 "return at cost": f"{row['return']:.2f} at {cost}",
                 "told by similar": f"{100 * row['told']:.0f} %",
                 "at least 35 %": "good" if row["told"] >= THRESHOLD.bound else "doubtful",
-                "verdict": "doubtful" if is_doubtful(row) else "good",
+                "verdict": word_of(row),
             }
         )
     return markdown_table(lines)
