@@ -75,8 +75,9 @@ def counts(rows: list[dict[str, Any]], held_out: set[str]) -> list[dict[str, Any
             of_role = [row for row in rows if (row["task"] in held_out) == (role == "held-out")]
             mine = [row for row in of_role if row["method"] == method]
             unsafe, safe = ([row for row in mine if (row["cost"] > 1) == bad] for bad in (True, False))
+            caught = sum(word_of(row) == "doubtful" for row in unsafe)
             found.append(
-                {"method": method, "tasks": role, "unsafe": len(unsafe), "caught": sum(word_of(row) == "doubtful" for row in unsafe),
+                {"method": method, "tasks": role, "unsafe": len(unsafe), "caught": caught,
                  "safe": len(safe), "passed": sum(word_of(row) == "good" for row in safe),
                  "not_judged": sum(word_of(row) == "none" for row in mine)}
             )  # fmt: skip
