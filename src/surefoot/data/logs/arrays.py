@@ -75,17 +75,24 @@ def array_log(arrays: Mapping[str, np.ndarray], path: Path, *, name: str) -> Log
     Raises:
         DataError: No array can be used.
     """
-    usable = {key: one for key, one in arrays.items() if one.ndim in (1, 2) and one.dtype.kind in "biufUOM"}
+    chosen, why = _chosen(path, {key: (one.shape, one.dtype) for key, one in arrays.items()}, kinds="biufUOM")
+    columns = {name: one for key in chosen for name, one in split_columns(key, arrays[key]).items()}
+    return Log(name, tuple(columns), partial(_array_batches, path, columns), why)
+
+
+Shapes = Mapping[str, tuple[tuple[int, ...], np.dtype]]
+"""Array -> its shape and type."""
+
+
+def _chosen(path: Path, there: Shapes, *, kinds: str) -> tuple[list[str], dict[str, str]]:
+    """The arrays that are columns, of types of these kinds and with as many rows as most have, and why others are
+    none. Raises `DataError` where there are none."""
+    usable = {key: shape for key, (shape, dtype) in there.items() if len(shape) in (1, 2) and dtype.kind in kinds}
     if not usable:
         refuse(path, "", expected="arrays of numbers, one row a step", found="none")
-    (rows, _), *_ = Counter(map(len, usable.values())).most_common(1)
-    columns: dict[str, np.ndarray] = {}
-    for key, one in usable.items():
-        if len(one) == rows:
-            columns |= split_columns(key, one)
-    others = {key: one for key, one in arrays.items() if key not in usable or len(one) != rows}
-    why = {key: _why_left_out(one.shape, one.dtype, rows) for key, one in others.items()}
-    return Log(name, tuple(columns), partial(_array_batches, path, columns), why)
+    (rows, _), *_ = Counter(shape[0] for shape in usable.values()).most_common(1)
+    columns = [key for key, shape in usable.items() if shape[0] == rows]
+    return columns, {key: _why_left_out(*one, rows) for key, one in there.items() if key not in columns}
 
 
 def _why_left_out(shape: tuple[int, ...], dtype: np.dtype, rows: int) -> str:
@@ -128,13 +135,8 @@ def open_hdf5(name: str, path: Path) -> Log:
         if is_d3rlpy(names(path, file)):
             return d3rlpy_log(name, path, file)
         there = {key: (node.shape, node.dtype) for key, node in _nodes(path, file, "")}
-    shapes = {key: shape for key, (shape, dtype) in there.items() if _is_column(shape, dtype)}
-    if not shapes:
-        refuse(path, "", expected="arrays of numbers, one row a step", found="none")
-    (rows, _), *_ = Counter(shape[0] for shape in shapes.values()).most_common(1)
-    columns = {key: shape for key, shape in shapes.items() if shape[0] == rows}
-    why = {key: _why_left_out(*one, rows) for key, one in there.items() if key not in columns}
-    owners = {one: key for key, shape in columns.items() for one in split_names(key, shape)}
+    chosen, why = _chosen(path, there, kinds=NUMBER_KINDS)
+    owners = {one: key for key in chosen for one in split_names(key, there[key][0])}
     return Log(name, tuple(owners), partial(_hdf5_batches, path, owners), why)
 
 
@@ -194,12 +196,8 @@ def _minari_batches(path: Path, columns: Sequence[str], texts: Collection[str]) 
 def _arrays(path: Path, group: h5py.Group, prefix: str) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Key and shape of every array of numbers in a group and those below it."""
     for key, node in _nodes(path, group, prefix):
-        if _is_column(node.shape, node.dtype):
+        if len(node.shape) in (1, 2) and node.dtype.kind in NUMBER_KINDS:
             yield key, node.shape
-
-
-def _is_column(shape: tuple[int, ...], dtype: np.dtype) -> bool:
-    return len(shape) in (1, 2) and dtype.kind in NUMBER_KINDS
 
 
 def _nodes(path: Path, group: h5py.Group, prefix: str) -> Iterator[tuple[str, h5py.Dataset]]:
