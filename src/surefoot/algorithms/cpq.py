@@ -76,8 +76,6 @@ class CPQ(LimitedInTraining):
     inputs: ClassVar[Inputs] = Inputs()
     paper: ClassVar[str] = "Xu et al., AAAI 2022, arXiv 2107.09003"
 
-    # --- init, update, policy ---
-
     def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> "CPQState":
         """Fresh networks and optimizers."""
         k_actor, k_critics, k_vae = jax.random.split(key, 3)
@@ -154,9 +152,6 @@ def draw_noise(key: Key[Array, ""], action: Float[Array, "b act"], latent_dim: i
     return CPQNoise(latent, first, second, candidates, third)
 
 
-# --- the update ---
-
-
 def step(state: CPQState, batch: Transition, noise: CPQNoise, config: CPQ) -> tuple[CPQState, Metrics]:
     """One update of the autoencoder, Q, Q_c with its multiplier, the actor, and the moving averages.
 
@@ -164,7 +159,6 @@ def step(state: CPQState, batch: Transition, noise: CPQNoise, config: CPQ) -> tu
         state: Training state.
         batch: b transitions.
         noise: Random numbers of the update.
-        config: Hyper-parameters.
 
     Returns:
         (state, metrics) under `vae/`, `reward/`, `cost/` and `actor/`.
@@ -264,9 +258,7 @@ def unsupported_cost(critic: MLP, unsupported: Any, config: CPQ) -> Float[Array,
     """Mean Q_c of unsupported actions.
 
     Args:
-        critic: Cost critics.
         unsupported: (observations [k, obs], actions [k, act]).
-        config: Hyper-parameters.
 
     Returns:
         A scalar in the units of Q_c.
@@ -275,7 +267,15 @@ def unsupported_cost(critic: MLP, unsupported: Any, config: CPQ) -> Float[Array,
 
 
 def reference_unsupported_cost(critic: MLP, unsupported: Any, count: int, config: CPQ) -> Float[Array, ""]:
-    """OSRL's code: mean Q_c over all `count` candidates, in which supported ones count as 0."""
+    """OSRL's code: mean Q_c over all candidates, in which supported ones count as 0.
+
+    Args:
+        unsupported: (observations [k, obs], actions [k, act]).
+        count: Number of candidates.
+
+    Returns:
+        A scalar in the units of Q_c.
+    """
     return reduced(critic_values(critic, *unsupported), config.training.cost_reduction).sum() / count
 
 
