@@ -23,9 +23,9 @@ from typing import Any
 from surefoot.system import process_runs
 
 FOREIGN_SECONDS = 24 * 3600.0
-"""What the writer on another machine left counts as left behind when it was not touched for so long."""
+"""Seconds without a change after which a temporary file of another machine counts as left behind."""
 _NAME_BYTES = 180
-"""Of the name that is kept in the temporary one: file systems allow 255."""
+"""Bytes of a name that are kept in the temporary name; file systems allow 255."""
 _OURS = re.compile(
     r"\..*\.(?P<pid>[1-9][0-9]{0,9})-(?P<host>[0-9a-f]{8})-(?P<process>[0-9a-f]{8})-[0-9a-f]{8}\.surefoot\.tmp",
     re.DOTALL,
@@ -34,30 +34,51 @@ _FORMER = re.compile(r"\.(?P<name>.+)\.[1-9][0-9]{0,9}\.(?:tmp|old)", re.DOTALL)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replace `path` by `text` (UTF-8) in one step, making its folder if missing. Raises `OSError`."""
+    """Write a text file (UTF-8) in one step.
+
+    Args:
+        path: File; its folder is made if missing.
+        text: Text.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     write_whole(Path(path), text.encode())
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Replace `path` by `value` as indented JSON in one step. Raises `OSError`, or `ValueError` for NaN and infinities,
-    which JSON has not."""
+    """Write a file of indented JSON in one step.
+
+    Args:
+        path: File; its folder is made if missing.
+        value: JSON value.
+
+    Raises:
+        OSError: It cannot be written.
+        ValueError: A number is NaN or infinite, which JSON lacks.
+    """
     write_whole(Path(path), json_content(value))
 
 
 def json_content(value: Any) -> bytes:
-    """A value as the content of a file of indented JSON. Raises `ValueError` for NaN and infinities."""
+    """Bytes of a value as indented JSON. Raises `ValueError` for NaN and infinities."""
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
 def json_rows(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Rows as the content of a file of JSON lines. Raises `ValueError` for NaN and infinities."""
+    """Bytes of rows as JSON lines. Raises `ValueError` for NaN and infinities."""
     return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step, making its folder if missing. Raises `OSError`.
+    """Write a file in one step; leftovers of dead writers in its folder are removed first.
 
-    What dead writers left in the folder is removed first.
+    Args:
+        path: File; its folder is made if missing.
+        content: Bytes.
+
+    Raises:
+        OSError: It cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
@@ -66,9 +87,14 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Create a file and wait until it lies on the disk. Not atomic: for files that nobody looks for yet.
+    """Create a file and wait until it is on the disk. Not atomic: for files that nobody looks for yet.
 
-    Raises `FileExistsError` where anything has the name, a link included.
+    Args:
+        path: New file.
+        content: Bytes.
+
+    Raises:
+        FileExistsError: Anything has the name, a link included.
     """
     with path.open("xb") as file:
         file.write(content)

@@ -1,4 +1,4 @@
-"""One writer at a time in a folder, or of a file: a lock that the system frees, whatever ends its holder."""
+"""Locks of a folder or a file for one writer at a time, which the system frees, whatever ends their holder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,10 +14,18 @@ LOCK = ".lock"
 
 @contextmanager
 def holding(folder: Path, *, busy: str, seconds: float = 0.0) -> Iterator[None]:
-    """Make `folder` if missing, and keep other processes that ask for its lock out.
+    """Context that holds the lock of a folder.
 
-    Raises `ConfigError`: with the words `busy` where another process has the lock for more than `seconds`, with the
-    system's where the folder cannot be written to or its file system has no locks.
+    Args:
+        folder: Folder, made if missing.
+        busy: Words for the case that another process has the lock.
+        seconds: Time to wait for the lock.
+
+    Yields:
+        None.
+
+    Raises:
+        ConfigError: Another process has the lock, or the folder cannot be written to or has no locks.
     """
     with claimed(folder, seconds=seconds) as ours:
         if not ours:
@@ -27,10 +35,17 @@ def holding(folder: Path, *, busy: str, seconds: float = 0.0) -> Iterator[None]:
 
 @contextmanager
 def claimed(folder: Path, *, seconds: float = 0.0) -> Iterator[bool]:
-    """Hold the lock of `folder`, made if missing, unless another process has it for more than `seconds`: whether it is
-    held. The lock of a process that died is free.
+    """Context that holds the lock of a folder unless another process has it.
 
-    Raises `ConfigError` where the folder cannot be written to or its file system has no locks.
+    Args:
+        folder: Folder, made if missing.
+        seconds: Time to wait for the lock.
+
+    Yields:
+        Whether the lock is held.
+
+    Raises:
+        ConfigError: The folder cannot be written to, or its file system has no locks.
     """
     with _acquired(folder / LOCK, seconds=seconds, error=ConfigError) as ours:
         yield ours
@@ -40,10 +55,21 @@ def claimed(folder: Path, *, seconds: float = 0.0) -> Iterator[bool]:
 def holding_file(
     path: Path, *, busy: str, seconds: float = 0.0, error: type[SurefootError] = ConfigError
 ) -> Iterator[None]:
-    """Keep other processes that ask for the lock of this file out, which need not be there; the lock is a hidden file
-    beside it and goes with its holder.
+    """Context that holds the lock of a file, which need not exist.
 
-    Raises `error` where another process has the lock for more than `seconds`, and as `holding` does.
+    The lock is a hidden file beside it, and goes with its holder.
+
+    Args:
+        path: File.
+        busy: Words for the case that another process has the lock.
+        seconds: Time to wait for the lock.
+        error: Class of the exception.
+
+    Yields:
+        None.
+
+    Raises:
+        error: Another process has the lock, or the folder cannot be written to or has no locks.
     """
     place = path.with_name(f".{path.name}{LOCK}")
     with _acquired(place, seconds=seconds, error=error) as ours:
@@ -59,7 +85,7 @@ def holding_file(
 
 @contextmanager
 def _acquired(place: Path, *, seconds: float, error: type[SurefootError]) -> Iterator[bool]:
-    """Hold the lock of the file `place`: whether it is held."""
+    """Context that holds the lock of the file `place` where it can; gives whether it does."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(place, timeout=seconds, thread_local=False)

@@ -31,7 +31,16 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: object, *, lines: bool = False, most: int = MOST_PRINTED) -> str:
-    """A text for a terminal: what is no visible character becomes an escape; with `lines` line breaks stay."""
+    """Text for a terminal: invisible characters become escapes.
+
+    Args:
+        text: Text, or a value to show.
+        lines: Whether line ends are kept.
+        most: Largest number of characters.
+
+    Returns:
+        The text, cut in the middle where it is longer.
+    """
     words = str(text)
     if words.isascii() and words.isprintable() and len(words) <= most:
         return words
@@ -65,7 +74,15 @@ def listed(words: Sequence[str]) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """At most `most` characters, cut in the middle."""
+    """Text of at most so many characters.
+
+    Args:
+        text: Text.
+        most: Largest number of characters.
+
+    Returns:
+        The text, cut in the middle where it is longer.
+    """
     if len(text) <= most:
         return text
     half = (most - 1) // 2

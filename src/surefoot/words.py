@@ -10,7 +10,15 @@ from surefoot.ranges import Declared, fault_of, shown
 
 
 def word_fault(word: str, declared: Declared) -> str | None:
-    """What is wrong with a word as a value; None where nothing is."""
+    """Fault of a word as a value.
+
+    Args:
+        word: Word of a command line.
+        declared: Values that the field allows.
+
+    Returns:
+        Text "expected ..., found ...", or None where the word is a value.
+    """
     if known := known_words(declared):
         return None if word in known else f"expected one of {', '.join(known)}, found {shown(word)}"
     assert declared.range is not None
@@ -51,7 +59,15 @@ def expected_words(declared: Declared) -> str:
 
 
 def fits(value: Any, kinds: Sequence[Any]) -> bool:
-    """Whether a value of TOML's is of one of the types."""
+    """Whether a value of TOML is of an allowed type.
+
+    Args:
+        value: Value.
+        kinds: Allowed types.
+
+    Returns:
+        Whether it fits.
+    """
     for kind in kinds:
         if typing.get_origin(kind) is typing.Literal:
             if value in typing.get_args(kind):
@@ -71,7 +87,15 @@ def fits(value: Any, kinds: Sequence[Any]) -> bool:
 
 
 def number_of(word: str, *, whole: bool) -> int | float | None:
-    """The number that a word says; None where it says none."""
+    """Number that a word means.
+
+    Args:
+        word: Word of a command line.
+        whole: Whether it must be a whole number.
+
+    Returns:
+        The number, or None where the word is none.
+    """
     try:
         return int(word) if whole else float(word)
     except ValueError:

@@ -16,7 +16,7 @@ from surefoot.ranges import Range, Ranged
 
 @dataclass(frozen=True)
 class AugmentedConfig(Ranged, part="lagrangian"):
-    """Initial multiplier and penalty factor, and the latter's growth; the defaults are those of SafeDreamer's code."""
+    """Initial multiplier, initial penalty factor and its growth; the defaults are SafeDreamer's (code)."""
 
     multiplier: Annotated[float, Range("[0, inf)")] = 1e-6
     """Initial multiplier lambda."""

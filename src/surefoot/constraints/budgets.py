@@ -18,9 +18,9 @@ from surefoot.errors import ConfigError, option
 from surefoot.tasks import Task
 
 BudgetConversion = Literal["table", "even", "discounted"]
-"""How a sum of costs becomes a sum of discounted ones, where the planner discounts: `table`, the factor measured for
-the task (even where there is none); `even`, as if the episode spent evenly over its horizon; `discounted`, ratios of
-the table's discounted maximum."""
+"""Conversion of a sum of costs to a discounted sum, for planners that discount. `table`: by the factor measured for the
+task (even where there is none). `even`: as if the episode spent evenly over its horizon. `discounted`: ratios of the
+table's discounted maximum."""
 
 TABLE_DISCOUNT = 0.99
 """The discount for which the tasks' conversion factors were measured."""

@@ -17,7 +17,7 @@ from surefoot.ranges import NUMBER, Range, Ranged
 
 @dataclass(frozen=True)
 class EpisodePIDConfig(Ranged, part="pid"):
-    """Gains of the multiplier's controller on episode costs; the defaults are those of SafeDreamer's code."""
+    """Gains of the multiplier's controller on episode costs; the defaults are SafeDreamer's (code)."""
 
     proportional: Annotated[float, Range("[0, inf)")] = 0.1
     """Multiplier per unit of smoothed cost above the limit."""
@@ -42,7 +42,7 @@ class EpisodePIDState(NamedTuple):
     """State of the controller; float32."""
 
     multiplier: Float[Array, ""]
-    """In [0, most]."""
+    """Multiplier in [0, most]."""
     integral: Float[Array, ""]
     """The integral part, at least 0."""
     mean_cost: Float[Array, ""]

@@ -49,7 +49,7 @@ class CompressedImages:
 
     @property
     def nbytes(self) -> int:
-        """Of the images, not of the files."""
+        """Bytes of the images, not of the files."""
         return int(np.prod(self.shape))
 
     def __getitem__(self, rows: slice) -> UInt8[np.ndarray, "n height width channels"]:

@@ -159,7 +159,7 @@ def load_d4rl(path: str | os.PathLike[str], task: Task, *, labeller: Labeller | 
 
 
 def cut_at(terminated: Bool[np.ndarray, " N"], horizon: int) -> Bool[np.ndarray, " N"]:
-    """Where episodes are cut by a horizon.
+    """Flags of the steps after which a horizon cuts episodes.
 
     Args:
         terminated: Whether the task ended the episode with the step [N].

@@ -82,7 +82,7 @@ class Dataset:
             )
 
     def __len__(self) -> int:
-        """Number of transitions, those of an unfinished episode included."""
+        """Number of transitions, unfinished episode included."""
         return len(self.observations)
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:

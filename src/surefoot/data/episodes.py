@@ -41,7 +41,7 @@ class Episodes:
     task: Task
     """The task, with the columns and numbers that came from the log."""
     remarks: tuple[str, ...] = ()
-    """What is suspicious, or was taken in another way than it was logged: a sentence each."""
+    """Sentences on suspicious data, and on data that were interpreted in another way than the log says."""
 
     @classmethod
     def from_frame(cls, frame: Any, task: Task) -> "Episodes":

@@ -227,7 +227,7 @@ def by_cost(
 
 
 def reference_bounds(dataset: Dataset | FrameData, task: Task) -> Bounds:
-    """Bounds of cost return and return: the task's reference (DSRL's), else those of the data's own episodes.
+    """Bounds of cost return and return: the task's reference (DSRL's), else the range of the data's own episodes.
 
     Args:
         dataset: Complete episodes.

@@ -50,7 +50,7 @@ class Fetched:
     path: Path
     known: Known
     news: str
-    """How it was had: downloaded, copied or present."""
+    """Source of the file: downloaded, copied or present."""
     recorded: bool
     """Whether its hash was not known before, and is now in the manifest."""
 

@@ -60,7 +60,7 @@ def selection(
 
 
 def select(dataset: Dataset, record: dict[str, Any]) -> Dataset:
-    """Episodes to train on: of those that are not held out the share, and of these the filter's.
+    """Episodes to train on: the selected share of the episodes that are not held out, then the filter's.
 
     Args:
         dataset: All episodes.

@@ -22,7 +22,7 @@ Evaluate = Callable[[Float[Array, "n s H act"], Key[Array, ""]], tuple[Float[Arr
 
 @dataclass(frozen=True)
 class CrossEntropyConfig(Ranged, part="planner"):
-    """Numbers and spread of sampled sequences; the defaults are those of SafeDreamer's code."""
+    """Numbers and spread of sampled sequences; the defaults are SafeDreamer's (code)."""
 
     num_samples: Annotated[int, Range("[1, 2^20]")] = field(default=500, metadata={FORMERLY: "samples"})
     """Sequences sampled in each iteration, beside the policy's."""

@@ -181,7 +181,7 @@ def with_fused_networks(
 
 
 def choose_plan(reward: Float[Array, "n c"], cost: Float[Array, "n c"], budget: Float[Array, " n"]) -> Int[Array, " n"]:
-    """Candidate of the largest reward among those with cost <= budget, else of the smallest cost.
+    """Candidate of the largest reward under the budget, else of the smallest cost.
 
     TREBI (arXiv 2306.00603) without its finite penalty, which loses the order.
 

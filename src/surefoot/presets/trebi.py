@@ -1,4 +1,4 @@
-"""Presets of TREBI. `TREBI_TASK_PRESETS` take the place of those of the same name on their tasks."""
+"""Presets of TREBI. `TREBI_TASK_PRESETS` replace the presets of equal names on their tasks."""
 
 from dataclasses import replace
 from typing import Any

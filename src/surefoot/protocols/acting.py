@@ -106,7 +106,7 @@ class SearchesActions(Protocol):
 
     @property
     def search(self) -> str:
-        """What is searched, in words; empty where its decisions are no search."""
+        """Name of the search in words; empty where decisions are no search."""
         ...
 
 

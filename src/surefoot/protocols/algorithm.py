@@ -1,4 +1,4 @@
-"""What every algorithm has and takes."""
+"""The protocol of every algorithm, and its declared inputs."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -65,7 +65,7 @@ class Algorithm(Protocol):
     """A frozen, hashable dataclass of hyper-parameters with pure methods over a state, a tree of finite arrays."""
 
     inputs: ClassVar[Inputs]
-    """What the algorithm takes."""
+    """Declared inputs."""
 
     def prepare(self, dataset: Any, task: Any) -> Data:
         """Convert a dataset to the data that updates are drawn from.

@@ -77,7 +77,7 @@ class HostRollout(NamedTuple):
     restarts: Int[np.ndarray, "n k"]
     """Number of times that an episode was begun again because its worker died."""
     steps: int
-    """Environment steps, those of discarded beginnings included."""
+    """Environment steps, including discarded beginnings."""
     policy_seconds: list[float]
     """Wall time of each call of the policy, compilation included."""
     env_seconds: float
@@ -246,7 +246,7 @@ class _Books:
 
 
 _KINDS = (float, float, float, int, int, bool)
-"""Of the fields of `EpisodeSums`."""
+"""Types of the fields of `EpisodeSums`."""
 
 
 def _first_memory(algorithm: Acts, states: PyTree[Any], count: int) -> PyTree[Any]:

@@ -87,10 +87,7 @@ class Expression:
                 raise ConfigError(f"expected finite numbers, found {ast.unparse(node):.60}, which is {value.item():g}")
 
     def unit(self, units: Mapping[str, Unit]) -> Unit | None:
-        """The unit of the expression's value by those of the columns; None where it is not known.
-
-        Raises `ConfigError` where units of different kinds or sizes are added, compared or chosen from.
-        """
+        """Unit of the expression's value by the units of its columns; None where it is not known."""
         return _unit(self.tree, units)
 
 
