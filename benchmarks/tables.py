@@ -183,6 +183,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "model-safe-reacher": copied("fqe", "SafeReacher_model.md"),
     "vectors-online": copied("vectors_online", "table.md"),
     "units-robots": copied("units_robots", "table.md"),
+    "units-algorithms": copied("units_algorithms", "table.md"),
     "highway": copied("highway", "table.md"),
     "hazard-run": copied("hazard_run", "table.md"),
     "point-robot-pixels": copied("point_robot_pixels", "table.md"),
