@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, Self, cast
 
 import jax
 import numpy as np
@@ -28,28 +28,13 @@ from surefoot.safety.calibration import Calibration, read_calibration
 from surefoot.training.acting import act_alone, act_from_memory, numbers_of
 from surefoot.training.chunk import ACT_STREAM, seed_keys, state_template
 from surefoot.training.observations import budget_of_each, checked_images, checked_numbers
+from surefoot.training.policy_origin import Origin
 from surefoot.training.run_config import RunConfig
 from surefoot.training.run_directory import RunDirectory
 from surefoot.training.session import ControlSession
 
 LARGEST_BATCH = 4096
 """Observations per call of the compiled functions; more are cut into batches, which bounds memory."""
-
-
-class Origin(NamedTuple):
-    """Where a policy was loaded from: enough to load an equal one in another process."""
-
-    path: str
-    """Of the run, absolute."""
-    seed: int
-    checkpoint: str
-    """Name of the folder."""
-    sha256: str
-    """Of the checkpoint's arrays."""
-    overrides: dict[str, Any]
-    """Hyper-parameters that are not the run's."""
-    kind: type[Any]
-    """Of the algorithm."""
 
 
 class LoadedPolicy:
@@ -155,8 +140,17 @@ class LoadedPolicy:
         step: np.int32, key: Array, reward: Float[np.ndarray, " n"] | None = None,
         applied: Float[np.ndarray, "n act"] | None = None,
     ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
-        """One step of a `ControlSession`, as `acting.act_from_memory`; compiled once for each number of
-        environments."""
+        """One step of a `ControlSession`, compiled once for each number of environments.
+
+        Args:
+            memory: Memory of the policy, arrays [n, ...].
+            left: Remaining budgets [n]; None: the algorithm takes none.
+            reward: Rewards of the previous step [n]; None: not known.
+            applied: Applied actions of the previous step [n, act]; None: as they were chosen.
+
+        Returns:
+            (memory after the step, actions [n, act]).
+        """
         with enough_memory(f"a session of {len(observation)} environments", "begin sessions of fewer"):
             return self._step(self._leaves, memory, observation, left, step, key, reward, applied)
 
@@ -216,8 +210,16 @@ class LoadedPolicy:
         return self._in_batches("feasible value", observation, lambda rows, _: value(self._leaves, rows))
 
     def finite(self, name: str, outputs: Any, rows: np.ndarray) -> np.ndarray:
-        """Outputs as NumPy arrays. Raises `OutputError`, which describes the observations `rows`, where one is not
-        finite."""
+        """Outputs of the networks as NumPy. Raises `OutputError` where a number is not finite.
+
+        Args:
+            name: Name of the outputs, for the message.
+            outputs: Array.
+            rows: Observations [n, obs], whose size the message tells.
+
+        Returns:
+            The outputs.
+        """
         largest = float(np.abs(rows.astype(np.float64)).max(initial=0.0))
         return check_finite(
             name, outputs, f"the networks of seed {self.seed} overflow on observations with numbers up to {largest:.4g}"
@@ -311,8 +313,7 @@ def _load(
 
 
 class _ForkedPolicy:
-    """In place of a policy in a process where JAX would wait for ever. A pool waits for a worker that fails
-    as it reads its task; this fails as the task uses it."""
+    """Stand-in for a policy in a process where JAX would wait for ever; it fails as a task uses it."""
 
     def __getattr__(self, name: str) -> Any:
         refuse_forked_child()
@@ -342,7 +343,7 @@ def _load_again(
 
 
 def _margins(found: Calibration, seed: int, level: float, totals: Float[np.ndarray, "n t"]) -> np.ndarray:
-    """Those of the run; a warning where the level is not known to hold."""
+    """Calibrated margins of the run; warns where the level is not known to hold."""
     doubt = found.doubt([seed], level, totals)
     if doubt is not None:
         warnings.warn(doubt, stacklevel=5)
