@@ -1,6 +1,6 @@
 """A collection as a value: task, recipe, seed and store, and its progress."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, NamedTuple
@@ -9,8 +9,7 @@ from surefoot.checkpoint import as_json
 from surefoot.collection.recipes import Recipe
 from surefoot.collection.store import Store
 from surefoot.envs.vector import VectorEnv
-from surefoot.errors import ConfigError
-from surefoot.ranges import SEED, Range, check_fields
+from surefoot.ranges import SEED, Range, Ranged, Relation
 from surefoot.tasks import Task
 
 Opener = Callable[[], AbstractContextManager[VectorEnv]]
@@ -27,7 +26,7 @@ class Progress(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Collection:
+class Collection(Ranged):
     """A collection of a simulated task's data."""
 
     task: Task
@@ -38,13 +37,10 @@ class Collection:
     """Rows that the file should hold at least."""
     store: Store
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.recipe.scripted > 0.0 and self.task.driver is None:
-            raise ConfigError(
-                f"recipe: expected scripted = 0 for {self.task.name}, which has no scripted drivers, found "
-                f"{self.recipe.scripted}."
-            )
+    def relations(self) -> Iterator[Relation]:
+        expected = f"expected scripted = 0 for {self.task.name}, which has no scripted drivers"
+        good = self.recipe.scripted == 0.0 or self.task.driver is not None
+        yield Relation(good, "recipe", f"{expected}, found {self.recipe.scripted}")
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from surefoot.data.selection import DataFilter
 from surefoot.errors import ConfigError, UnknownNameError, check_name
 from surefoot.evaluation.protocol import ProtocolName
 from surefoot.json_files import MOST_NESTED, check_json
-from surefoot.ranges import COUNT, SEED, Range, Ranged, Relation, check_fields
+from surefoot.ranges import COUNT, SEED, Range, Ranged, Relation
 from surefoot.tasks import TASKS, get_task
 from surefoot.tasks.own_task import is_task_file
 from surefoot.tasks.read_task_file import read_task_file
@@ -25,7 +25,7 @@ _NAME = re.compile(r"\w[\w.-]{0,59}")
 
 
 @dataclass(frozen=True)
-class TaskEntry:
+class TaskEntry(Ranged):
     """A task of a plan."""
 
     data: str
@@ -35,10 +35,9 @@ class TaskEntry:
     fractions: Annotated[tuple[float, ...], Range("(0, 1]", fewest=1)] = (1.0,)
     """Random shares of the data's episodes, a cell of each method for each."""
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if len(set(self.fractions)) != len(self.fractions):
-            raise ConfigError(f"fractions: expected different shares, found {list(self.fractions)}.")
+    def relations(self) -> Iterator[Relation]:
+        differ = len(set(self.fractions)) == len(self.fractions)
+        yield Relation(differ, "fractions", f"expected different shares, found {list(self.fractions)}")
 
 
 @dataclass(frozen=True)
