@@ -244,12 +244,6 @@ def faults(config: Any, *, part: str = "") -> list[Fault]:
     return found
 
 
-def check_fields(config: Any, *, part: str = "") -> None:
-    """Check the fields of a dataclass. Raises `FieldError`, which names all faults. `part`: as of `faults`."""
-    if found := faults(config, part=part):
-        raise FieldError(found)
-
-
 class Relation(NamedTuple):
     """What holds between a field and others of a configuration."""
 
@@ -280,10 +274,9 @@ class Ranged:
         yield from ()
 
     def __post_init__(self) -> None:
-        check_fields(self, part=self._part)
-        broken = [one for one in self.relations() if not one.good]
-        if broken:
-            raise FieldError([self._fault(one) for one in broken])
+        found = faults(self, part=self._part) or [self._fault(one) for one in self.relations() if not one.good]
+        if found:
+            raise FieldError(found)
 
     def _fault(self, broken: Relation) -> Fault:
         part = broken.part or (self._part if broken.config is None else "")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from surefoot.data import Dataset
-from surefoot.ranges import Range, check_fields
+from surefoot.ranges import Range, Ranged
 from surefoot.rollouts.host import Moment
 
 Columns = dict[str, np.ndarray]
@@ -43,7 +43,7 @@ def restarted_in(moments: Sequence[Moment]) -> np.ndarray:
 
 
 @dataclass
-class EpisodeCutter:
+class EpisodeCutter(Ranged):
     """Cuts the steps of n simulators into episodes; memory holds only running episodes."""
 
     lanes: Annotated[int, Range("[1, 65536]")]
@@ -51,7 +51,7 @@ class EpisodeCutter:
     """For each lane the pieces of its running episode."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         self._running = [[] for _ in range(self.lanes)]
 
     def cut(self, steps: Columns, *, restarted: np.ndarray) -> list[Columns]:

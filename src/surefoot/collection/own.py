@@ -21,7 +21,7 @@ from surefoot.envs.own.episodes import Request, Rows
 from surefoot.envs.workers.players import Players
 from surefoot.errors import ConfigError
 from surefoot.files import replacement
-from surefoot.ranges import SEED, Range, check_fields
+from surefoot.ranges import SEED, Range, Ranged
 from surefoot.tasks import Task
 from surefoot.tasks.read_task_file import TaskFileReader
 from surefoot.tasks.task_file import ENDS, FILES, GAPS, TaskFile
@@ -33,7 +33,7 @@ _GAP = 1000
 
 
 @dataclass(frozen=True)
-class OwnCollection:
+class OwnCollection(Ranged):
     """A collection in the environment of a task file."""
 
     task: Task
@@ -49,7 +49,7 @@ class OwnCollection:
     """Standard deviation of the action noise, in half ranges of the actions."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         file_of(self.task)
 
     def request(self, number: int) -> Request:
