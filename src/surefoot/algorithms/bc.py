@@ -47,15 +47,15 @@ BCState = DiffusionPolicyState | Trained | StandardizedState
 
 
 def with_scale(inner: DiffusionPolicyState | Trained, spec: DataSpec, *, standardize: bool) -> BCState:
-    """State with a scale that is measured later, where observations are standardized.
+    """The state with a scale that is still to be measured, where observations are to be standardized.
 
     Args:
-        inner: State of the policy's training.
-        spec: Shapes of the data.
+        inner: State of the networks.
+        spec: Dimensions of the data.
         standardize: Whether observations are standardized.
 
     Returns:
-        The state, with the scale or as it is.
+        The state.
     """
     return StandardizedState(inner, unit_observation_scale(spec.observation_dim)) if standardize else inner
 

@@ -118,11 +118,14 @@ def lambda_returns(
 
 
 def step_weights(discount: Float[Array, "h n"], going_on: Float[Array, " n"]) -> Float[Array, "states n"]:
-    """Weight [H + 1, n] of each imagined state: gamma^t times the probability of reaching it, without a gradient.
+    """Weight of each imagined state: gamma^t times the probability of reaching it, without a gradient.
 
     Args:
         discount: gamma times the probability that the episode goes on after each step, [H, n].
         going_on: 0 where the first state is terminal, else 1, [n].
+
+    Returns:
+        Weights, [H + 1, n].
     """
     return jax.lax.stop_gradient(jnp.cumprod(jnp.concatenate([going_on[None], discount]), 0))
 

@@ -102,7 +102,15 @@ def standardized_by(scale: ObservationScale | None, observation: Float[Array, "n
 
 
 def seen_by(scales: InputScales | None, observation: Float[Array, "n obs"]) -> Float[Array, "n obs"]:
-    """Observations as the networks of a state with these scales see them."""
+    """Observations as the networks of a state see them.
+
+    Args:
+        scales: Scales of the inputs; None: networks see observations as they are.
+        observation: Observations, [n, obs].
+
+    Returns:
+        Observations, [n, obs].
+    """
     return observation if scales is None else standardized_by(scales.observation, observation)
 
 

@@ -15,7 +15,15 @@ Columns = dict[str, np.ndarray]
 
 
 def columns_dataset(task: str, columns: Columns) -> Dataset:
-    """The columns as a dataset of `task`."""
+    """Columns of a log as a dataset.
+
+    Args:
+        task: Name of its task.
+        columns: Arrays by name, as `Dataset` has them.
+
+    Returns:
+        The dataset.
+    """
     return Dataset(task=task, **columns)
 
 

@@ -255,7 +255,16 @@ def log_density(
 
 
 def clipped_objective(ratio: Float[Array, " B"], advantage: Float[Array, " B"], *, clip: float) -> Float[Array, " B"]:
-    """PPO's objective min(r A, clip(r, 1 - clip, 1 + clip) A), equation 7, of ratios and advantages [B]."""
+    """PPO's objective min(r A, clip(r, 1 - clip, 1 + clip) A), equation 7.
+
+    Args:
+        ratio: New probability over the old one, [B].
+        advantage: Advantages, [B].
+        clip: Largest change of the ratio that pays.
+
+    Returns:
+        The objective of each step, [B].
+    """
     return jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage)
 
 

@@ -67,7 +67,15 @@ def empty(rounds: int, lanes: int, observation_dim: int, action_dim: int) -> Row
 
 
 def append(collected: Collected, rows: Rows) -> Collected:
-    """The buffer with one more round of steps [n, ...]."""
+    """Write a round of steps into the buffer.
+
+    Args:
+        collected: Learner and buffer.
+        rows: The steps, [n, ...].
+
+    Returns:
+        Learner and buffer, with one more round.
+    """
     buffer = jax.tree.map(lambda all_rows, new: all_rows.at[collected.rounds].set(new), collected.buffer, rows)
     return Collected(collected.learner, buffer, collected.rounds + 1)
 
@@ -125,7 +133,15 @@ def random_actions(lanes: int, action_dim: int, key: Key[Array, ""]) -> Float[Ar
 
 
 def executed(action: Float[Array, "*r n act"], gain: float) -> Float[Array, "*r n act"]:
-    """Actions that the environment executes: `gain` times the learner's, clipped to [-1, 1]."""
+    """Actions that the environment executes.
+
+    Args:
+        action: Actions of the learner, [*r, n, act], in [-1, 1].
+        gain: Their factor.
+
+    Returns:
+        Scaled actions, clipped to [-1, 1], [*r, n, act].
+    """
     return jnp.clip(gain * action, -1.0, 1.0)
 
 

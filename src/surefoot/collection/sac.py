@@ -130,7 +130,16 @@ def sample_action(
 
 
 def act(state: SACState, observation: Float[Array, "n obs"], key: Key[Array, ""]) -> Float[Array, "n act"]:
-    """Actions [n, act] in [-1, 1] drawn from the policy for observations [n, obs]."""
+    """Draw actions from the policy.
+
+    Args:
+        state: The learner.
+        observation: Observations, [n, obs].
+        key: Key of the draws.
+
+    Returns:
+        Actions in [-1, 1], [n, act].
+    """
     return sample_action(state.actor, observation, key)[0]
 
 

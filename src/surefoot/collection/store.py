@@ -62,6 +62,9 @@ class Store:
             identity: Description of the collection, as JSON values.
             reserve: Bytes kept aside.
 
+        Yields:
+            None, while the folder is held.
+
         Raises:
             ConfigError: The folder holds another collection, or another process has it.
             DataError: The disk is full.

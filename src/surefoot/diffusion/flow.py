@@ -19,6 +19,17 @@ class FlowNetwork(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], size_in: int, hidden: Sequence[int], action_dim: int) -> "FlowNetwork":
+        """Fresh network.
+
+        Args:
+            key: Key of the initialization.
+            size_in: Numbers of an input: the state's and all further ones.
+            hidden: Widths of the hidden layers.
+            action_dim: Numbers of an action.
+
+        Returns:
+            The network.
+        """
         return FlowNetwork(uniform_layers(key, list(itertools.pairwise([size_in, *hidden, action_dim]))))
 
     def __call__(self, observation: Float[Array, "b obs"], x: Float[Array, "*n b in"]) -> Float[Array, "*n b act"]:

@@ -175,7 +175,17 @@ def advance(
 def step(
     state: PixelState, action: Float[Array, "*n 2"], *, layout: Layout = SEEN, size: int = SMALL
 ) -> tuple[PixelState, Entered]:
-    """One decision, as `advance`, with the image of the state entered."""
+    """Take one decision, as `advance`, and draw the entered state.
+
+    Args:
+        state: Present states, [*n].
+        action: Actions, [*n, 2].
+        layout: Places of hazards and goal.
+        size: Pixels along a side of the image.
+
+    Returns:
+        (entered states, their images with rewards, costs, flags and signals).
+    """
     entered, (reward, cost, constraint, terminated, truncated) = advance(state, action, layout=layout)
     image = draw(entered.pose, layout=layout, size=size)
     return entered, Entered(image, reward, cost, terminated, truncated, constraint)

@@ -18,7 +18,16 @@ from surefoot.tasks import Task
 
 
 def where_envs(mask: Bool[Array, " n"], new: Any, old: Any) -> Any:
-    """Rows of two trees [n, ...]: `new` where the mask [n] is set, else `old`."""
+    """Rows of two trees, chosen by a mask.
+
+    Args:
+        mask: Choice of each environment, [n].
+        new: Rows [n, ...] where the mask is set.
+        old: Rows [n, ...] elsewhere.
+
+    Returns:
+        The chosen rows.
+    """
     return jax.tree.map(lambda one, other: jnp.where(mask.reshape(-1, *[1] * (one.ndim - 1)), one, other), new, old)
 
 

@@ -241,7 +241,16 @@ def action_distances(
 def similar_rows(
     known: Known, observation: Float[np.ndarray, "n obs"], episode: Int[np.ndarray, " n"]
 ) -> Int[np.ndarray, "n near"]:
-    """Rows of the most similar known states [n, near]; arguments as of `far_actions`."""
+    """Numbers of the most similar known states.
+
+    Args:
+        known: Training transitions.
+        observation: Observations, [n, obs].
+        episode: Number of each state's episode, whose states do not count; -1: of none of the known episodes, [n].
+
+    Returns:
+        Row numbers, [n, near], in no order.
+    """
     here = (observation - known.mean) / known.std
     squares = np.square(known.observation).sum(1)
     found = []

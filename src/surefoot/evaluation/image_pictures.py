@@ -53,7 +53,16 @@ def picture_arrays(algorithm: Algorithm, state: Any, data: FrameData) -> dict[st
 
 
 def telling_episode(data: FrameData, p: Float[np.ndarray, "n l"] | None) -> int:
-    """Number of the episode along which p [n, L] varies most, among those of at least 10 steps where there are any."""
+    """Number of the episode along which p varies most; the longest without p.
+
+    Args:
+        data: Episodes.
+        p: Infeasibility of each frame, [n, L], or None. Episodes of fewer than 10 steps count only where all are so
+            short.
+
+    Returns:
+        The number.
+    """
     if p is None:
         return int(data.lengths.argmax())
     there = np.arange(p.shape[1])[None] <= data.lengths[:, None]

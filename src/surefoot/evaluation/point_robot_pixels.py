@@ -141,7 +141,15 @@ def measure_region(algorithm: HasInfeasibility, states: list[Any], task: str, ex
 
 
 def region_arrays(region: PixelRegion, exact: ExactSet) -> dict[str, np.ndarray]:
-    """Arrays of the maps of p by name, which go beside those of `image_pictures.picture_arrays`."""
+    """Arrays of the maps of p, which an evaluation keeps beside those of `image_pictures.picture_arrays`.
+
+    Args:
+        region: Learned and exact values on a grid.
+        exact: The exact set, for the hazards' places.
+
+    Returns:
+        Arrays by name.
+    """
     return {
         "region_learned": region.learned.astype(np.float16),
         "region_exact": region.exact.astype(np.float16),

@@ -106,7 +106,15 @@ def summarize(rows: Sequence[Row], *, by: str) -> dict[Any, Figures]:
 
 
 def groups(rows: Sequence[Row], *, by: str) -> dict[Any, list[Row]]:
-    """Rows by the values of a column, in the order in which the values occur."""
+    """Rows grouped by the values of a column.
+
+    Args:
+        rows: Rows of episodes.
+        by: Name of the column.
+
+    Returns:
+        Value -> its rows, in the order in which the values occur.
+    """
     found: dict[Any, list[Row]] = {}
     for row in rows:
         found.setdefault(row[by], []).append(row)
@@ -139,7 +147,15 @@ def figures_of(rows: Sequence[Row], wanted: Mapping[str, str]) -> Figures:
 
 
 def check_rows(rows: Sequence[Row], *, by: str) -> None:
-    """Raise `DataError` where rows cannot be summarized by a column, as `summarize` says."""
+    """Refuse rows that `summarize` cannot group by a column.
+
+    Args:
+        rows: Rows of episodes.
+        by: Name of the column.
+
+    Raises:
+        DataError: Rows are missing or incomplete, an episode occurs twice, or methods differ.
+    """
     if not rows:
         raise DataError("evaluation rows: expected at least one episode, found none.")
     seen = set()
@@ -159,7 +175,16 @@ def check_rows(rows: Sequence[Row], *, by: str) -> None:
 
 
 def check_number(row: Row, column: str, index: int) -> None:
-    """Raise `DataError` where a column of a row is missing, or not a finite number."""
+    """Refuse a row whose value in a column is missing, or no finite number.
+
+    Args:
+        row: Row of an episode.
+        column: Name of the column.
+        index: Number of the row, for the message.
+
+    Raises:
+        DataError: The value is no finite number.
+    """
     value = row.get(column)
     if not isinstance(value, int | float | np.number) or not np.isfinite(value):
         raise DataError(f"evaluation rows: key '{column}' of row {index}: expected a finite number, found {value!r}.")

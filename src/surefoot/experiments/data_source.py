@@ -107,7 +107,15 @@ def open_source(options: Source, observer: Observer) -> Opened:
 
 
 def check_outside(out: Path, source: Path) -> None:
-    """Raise `ConfigError` where `out` lies in the source's folder, in which it would count as a part of the data."""
+    """Refuse a file in the source's folder, in which it would count as a part of the data.
+
+    Args:
+        out: Path of the file.
+        source: Path of the source.
+
+    Raises:
+        ConfigError: The file would lie in the source's folder.
+    """
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise ConfigError(f"{option('out')}: expected a place outside of the folder {source}, found {out}.")
 

@@ -165,7 +165,15 @@ def fitted(algorithm: TREBI, imported: Imported) -> TREBI:
 
 
 def with_model(states: TREBIState, imported: Imported) -> TREBIState:
-    """States [S, ...] with the imported network as every seed's model, online and averaged."""
+    """States whose every seed has the imported network as its model, online and averaged.
+
+    Args:
+        states: States of all seeds, [S, ...].
+        imported: The imported network.
+
+    Returns:
+        The states.
+    """
 
     def spread(state_leaf: jax.Array, leaf: jax.Array) -> jax.Array:
         # A copy: no two arrays of a state may share memory, or they could not be donated.

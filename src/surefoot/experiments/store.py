@@ -215,7 +215,15 @@ class Store:
         return found is not None and found.status == "done" and found.episodes >= cell.episodes
 
     def finish(self, cell: Cell, measured: Measured) -> None:
-        """Write the rows of a cell, and its record as done."""
+        """Write the rows of a cell, and its record as done.
+
+        Args:
+            cell: The cell.
+            measured: Rows and details of its evaluation.
+
+        Raises:
+            OSError: The files cannot be written.
+        """
         content = compressed(json_rows(measured.rows))
         record = CellRecord(
             "done", cell.task, cell.method, cell.fraction, cell.seeds, cell.episodes,
@@ -227,7 +235,15 @@ class Store:
         })  # fmt: skip
 
     def fail(self, cell: Cell, reason: str) -> None:
-        """Write the record of a failed cell; an earlier result with fewer episodes stays."""
+        """Write the record of a failed cell; an earlier result with fewer episodes stays.
+
+        Args:
+            cell: The cell.
+            reason: The error in a sentence.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         found = self.record_of(cell)
         if found is None or found.status == "failed":
             record = CellRecord(

@@ -124,9 +124,16 @@ def report_page(
 
 
 def picture_source(figure: Figure, *, resolution: int) -> str:
-    """A figure as a data URI: SVG, or PNG at `resolution` dots per inch, whichever takes fewer bytes.
+    """A figure as a data URI: SVG or PNG, whichever takes fewer bytes.
 
     SVG stands in an `img`, too, so that identifiers of two figures cannot collide.
+
+    Args:
+        figure: The figure.
+        resolution: Dots per inch of the PNG.
+
+    Returns:
+        The URI.
     """
     options = {"bbox_inches": "tight", "pad_inches": 0.06}
     vector, raster = io.BytesIO(), io.BytesIO()

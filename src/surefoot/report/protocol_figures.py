@@ -22,7 +22,18 @@ Points = tuple[np.ndarray, np.ndarray]
 
 
 def scores(path: Path, name: str) -> Scores | None:
-    """Normalized scores of a run's episodes; None where it was not evaluated by a protocol."""
+    """Normalized scores of a run's episodes.
+
+    Args:
+        path: Folder of the run.
+        name: Name of the method.
+
+    Returns:
+        The scores; None where the run was not evaluated by a protocol.
+
+    Raises:
+        ConfigError: The rows have another form.
+    """
     rows = evaluation_rows_of(path)
     try:
         return scores_of(name, rows) if rows and "normalised_cost" in rows[0] else None
@@ -71,7 +82,15 @@ def scatter_figure(path: Path, *, name: str, data: Points | None) -> Figures:
 
 
 def animations(path: Path, summary: Mapping[str, Any]) -> list[Animation]:
-    """Animations that the evaluation drew, as far as their files exist."""
+    """Animations that the evaluation drew, as far as their files exist.
+
+    Args:
+        path: Folder of the run.
+        summary: Content of summary.json.
+
+    Returns:
+        The animations.
+    """
     found = []
     for record in summary.get("rollouts", []):
         file = kept(path, "rollouts", str(record["file"]))

@@ -16,6 +16,9 @@ def reading(key: str, what: str = "of an evaluation") -> Iterator[None]:
         key: Key of the summary.
         what: Owner of the figures, in words.
 
+    Yields:
+        None, while errors are turned.
+
     Raises:
         DataError: A figure is missing or has another form.
     """
@@ -28,7 +31,19 @@ def reading(key: str, what: str = "of an evaluation") -> Iterator[None]:
 
 
 def mapping_of(table: Mapping[str, Any], key: str, where: str = "") -> Mapping[str, Any]:
-    """The table under a key; empty where there is none. `where` is the path of the outer table, for the `DataError`."""
+    """The table under a key.
+
+    Args:
+        table: The outer table.
+        key: The key.
+        where: Path of the outer table, for the error.
+
+    Returns:
+        The table; empty where there is none.
+
+    Raises:
+        DataError: The value is no table.
+    """
     value = table.get(key)
     if value is None:
         return {}
@@ -38,8 +53,19 @@ def mapping_of(table: Mapping[str, Any], key: str, where: str = "") -> Mapping[s
 
 
 def number_of(table: Mapping[str, Any], key: str, where: str = "") -> float | None:
-    """The finite number under a key; None where there is none. `where` is the path of the table, for the
-    `DataError`."""
+    """The number under a key.
+
+    Args:
+        table: The table.
+        key: The key.
+        where: Path of the table, for the error.
+
+    Returns:
+        The number; None where there is none.
+
+    Raises:
+        DataError: The value is no finite number.
+    """
     value = table.get(key)
     if value is None:
         return None
@@ -49,8 +75,19 @@ def number_of(table: Mapping[str, Any], key: str, where: str = "") -> float | No
 
 
 def numbers_of(table: Mapping[str, Any], key: str, where: str) -> list[float]:
-    """The list of finite numbers under a key; empty where there is none. `where` is the path of the table, for the
-    `DataError`."""
+    """The list of numbers under a key.
+
+    Args:
+        table: The table.
+        key: The key.
+        where: Path of the table, for the error.
+
+    Returns:
+        The numbers; empty where there is no list.
+
+    Raises:
+        DataError: The value is no list of finite numbers.
+    """
     values = table.get(key)
     if values is None:
         return []

@@ -124,5 +124,10 @@ def png_of(figure: Figure, *, dpi: int, **options: Any) -> bytes:
 
 
 def light_grid(axes: Axes, *, axis: Literal["both", "x", "y"] = "both") -> None:
-    """Draw thin grid lines behind the data, along `axis`."""
+    """Draw thin grid lines behind the data.
+
+    Args:
+        axes: Axes of the plot.
+        axis: Direction of the ticks that get lines.
+    """
     axes.grid(True, axis=axis, color=LIGHT, linewidth=0.5, alpha=0.7)

@@ -76,8 +76,15 @@ def keep(
 
 
 def unwritten(error: OSError, place: Path) -> str:
-    """Sentence about an evaluation that could not be written; `place` stands for a file that the error does not
-    name."""
+    """Sentence on an evaluation that could not be written.
+
+    Args:
+        error: The error of the system.
+        place: Path that stands for a file where the error names none.
+
+    Returns:
+        The sentence.
+    """
     what = "no space left on the disk; free some" if error.errno in FULL else (error.strerror or str(error)).lower()
     return f"{error.filename or place}: the evaluation could not be written ({what}); then evaluate again."
 
@@ -135,6 +142,15 @@ def kept(run: Path, part: str, name: str) -> Path | None:
 
 
 def kept_size(run: Path, part: str, name: str) -> int | None:
-    """Bytes of a growing file that belong to the summary; None where the summary does not list it."""
+    """Bytes of a growing file that belong to the summary.
+
+    Args:
+        run: Folder of the run.
+        part: Part of the evaluation.
+        name: Name of the file.
+
+    Returns:
+        The bytes; None where the summary does not list the file.
+    """
     found = listed(read_summary(run), run).get(part, {}).get(name)
     return None if found is None else found.size

@@ -10,7 +10,15 @@ from surefoot.training import RunConfig, RunDirectory
 
 
 def check_spec(run: RunDirectory, config: RunConfig) -> None:
-    """Raise `ConfigError` where the shapes or the horizon of a run's data differ from its task's."""
+    """Refuse a run whose data have other shapes or another horizon than its task.
+
+    Args:
+        run: Files of the run.
+        config: Its configuration.
+
+    Raises:
+        ConfigError: Shapes or horizon differ.
+    """
     task = config.known_task()
     expected, found = as_json(dataclasses.asdict(task.spec)), as_json(dataclasses.asdict(config.spec))
     if expected != found:

@@ -63,7 +63,15 @@ def data_task(config: RunConfig) -> Task:
 
 
 def data_places(run: RunDirectory, config: RunConfig) -> Iterator[Path]:
-    """Existing paths at which a run's data may be: their old path, then their name near the run."""
+    """Existing paths at which a run's data may be: their old path, then their name near the run.
+
+    Args:
+        run: Files of the run.
+        config: Its configuration.
+
+    Yields:
+        Each path once.
+    """
     if not config.data_path:
         return
     old = Path(config.data_path)

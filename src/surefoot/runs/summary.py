@@ -220,5 +220,14 @@ def merge_summary(run: Path, changes: Mapping[str, Any], *, without: Collection[
 
 
 def merged_summary(run: Path, changes: Mapping[str, Any], *, without: Collection[str] = ()) -> dict[str, Any]:
-    """The run's summary with changes as of `merge_summary`, without writing it."""
+    """The summary that `merge_summary` would write, without writing it.
+
+    Args:
+        run: Folder of the run.
+        changes: New values by key.
+        without: Keys that are left out.
+
+    Returns:
+        The summary.
+    """
     return {**{key: value for key, value in read_summary(run).items() if key not in without}, **changes}

@@ -102,7 +102,15 @@ def batch_mesh(algorithm: Algorithm) -> Mesh:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Copy a tree of arrays to every device of a mesh, as `run_chunk` takes and returns it."""
+    """Copy a tree of arrays to every device of a mesh, as `run_chunk` takes and returns it.
+
+    Args:
+        tree: The arrays.
+        mesh: The devices.
+
+    Returns:
+        The copies.
+    """
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 

@@ -60,6 +60,15 @@ class Scaled(NamedTuple):
 
     @staticmethod
     def of(batch: Transition, statistics: BudgetStatistics) -> "Scaled":
+        """Scale a batch by the statistics of the data.
+
+        Args:
+            batch: Transitions, [b, ...].
+            statistics: Scales of observations and rewards.
+
+        Returns:
+            The scaled batch.
+        """
         seen = [normalized(rows, statistics) for rows in (batch.observation, batch.next_observation)]
         reward = batch.reward / statistics.reward
         return Scaled(seen[0], batch.action, seen[1], reward, batch.cost, 1.0 - batch.terminated)

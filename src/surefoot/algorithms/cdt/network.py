@@ -61,6 +61,17 @@ class DecisionTransformer(eqx.Module):
 
     @staticmethod
     def create(key: Key[Array, ""], spec: DataSpec, *, window: int, config: TransformerConfig) -> "DecisionTransformer":
+        """Fresh network.
+
+        Args:
+            key: Key of the initialization.
+            spec: Dimensions and horizon of the data.
+            window: Steps of its context.
+            config: Sizes.
+
+        Returns:
+            The network.
+        """
         k_time, k_dense, k_blocks = jax.random.split(key, 3)
         width, obs, act = config.width, spec.observation_dim, spec.action_dim
         sizes = [(obs, width), (act, width), (1, width), (1, width), *((width, n) for n in (act, act, obs, 2))]

@@ -35,7 +35,15 @@ class DICEStatistics(NamedTuple):
 
     @staticmethod
     def none(spec: DataSpec, *, standardize: bool) -> "DICEStatistics":
-        """Statistics of no data, with the shapes of measured ones."""
+        """Statistics of no data, with the shapes of measured ones.
+
+        Args:
+            spec: Dimensions of the data.
+            standardize: Whether observations are standardized.
+
+        Returns:
+            The statistics.
+        """
         scales = unit_scales(spec.observation_dim) if standardize else None
         return DICEStatistics(jnp.zeros(spec.observation_dim), jnp.zeros(spec.action_dim), jnp.ones(()), scales)
 

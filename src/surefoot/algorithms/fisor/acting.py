@@ -84,7 +84,15 @@ def acting_margin(state: FISORState, config: FISORConfig) -> float | Float[Array
 
 
 def feasible_margin(state: FISORState, config: FISORConfig) -> Float[Array, ""]:
-    """Margin of feasibility while acting, in units of h; arguments as of `acting_margin`."""
+    """Margin of feasibility while acting.
+
+    Args:
+        state: The trained state.
+        config: Its configuration.
+
+    Returns:
+        Margin in units of h, a scalar.
+    """
     return jnp.asarray(acting_margin(state, config) * constraint_unit(state.scales), jnp.float32)
 
 
@@ -143,7 +151,18 @@ def choose(
     state: FISORState, q_r: Float[Array, "n c"], q_h: Float[Array, "n c"], q_c: Float[Array, "n c"] | None,
     config: FISORConfig,
 ) -> Int[Array, " n"]:  # fmt: skip
-    """Index [n] of the candidate that acts, by `choose_candidate` with the configuration's options."""
+    """Index of the candidate that acts, by `choose_candidate` with the configuration's options.
+
+    Args:
+        state: The trained state.
+        q_r: Q_r of each candidate, [n, c].
+        q_h: Q_h of each candidate, [n, c].
+        q_c: Q_c of each candidate, [n, c], or None.
+        config: Configuration.
+
+    Returns:
+        Indices, [n].
+    """
     return choose_candidate(
         q_r,
         q_h,
@@ -234,7 +253,15 @@ def choose_candidate(
 
 
 def critic_inputs(observation: Float[Array, "n obs"], actions: Float[Array, "n c act"]) -> Float[Array, "rows in"]:
-    """Every candidate beside its observation, [n * c, obs + act]; `observation` is [n, obs], `actions` [n, c, act]."""
+    """Every candidate beside its observation.
+
+    Args:
+        observation: Observations, [n, obs].
+        actions: Candidates, [n, c, act].
+
+    Returns:
+        Inputs of critics, [n c, obs + act].
+    """
     count, candidates, _ = actions.shape
     repeated = jnp.broadcast_to(observation[:, None], (count, candidates, observation.shape[-1]))
     return jnp.concatenate([repeated, actions], -1).reshape(count * candidates, -1)

@@ -66,5 +66,13 @@ def init_state(spec: DataSpec, key: Key[Array, ""], config: FISORConfig) -> FISO
 
 
 def pairs_of(state: FISORState, config: FISORConfig) -> Pairs:
-    """The values and critics that the configuration trains, without those of rewards where there are none."""
+    """The values and critics that a configuration trains, without those of rewards where there are none.
+
+    Args:
+        state: The trained state.
+        config: Configuration.
+
+    Returns:
+        The pairs.
+    """
     return Pairs(state.constraint, state.recovery, state.reward if config.values.reward_values else None)

@@ -127,8 +127,17 @@ def action_worth(
 def weighted_cloning(
     actor: GaussianActor, state: FOSPState, steps: Steps, *, config: FOSPConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """-mean omega log pi(a | z) over the data's steps, omega by `action_weights`. Returns (loss, metrics): mean omega
-    as `actor/weight`."""
+    """Loss of the actor on the data's steps, -mean omega log pi(a | z), omega by `action_weights`.
+
+    Args:
+        actor: The trained actor.
+        state: Critics and spreads.
+        steps: Steps of the data, [b, ...].
+        config: Its weighting and temperatures.
+
+    Returns:
+        `(loss, metrics)`: mean omega as `actor/weight`.
+    """
     inputs, slow, critics = pair(steps.features, steps.action), state.slow, state.critics
     q_reward, q_cost = two_hot_mean(slow.q_reward(inputs)), two_hot_mean(slow.q_cost(inputs))
     v_reward, v_cost = two_hot_mean(critics.v_reward(steps.features)), two_hot_mean(critics.v_cost(steps.features))

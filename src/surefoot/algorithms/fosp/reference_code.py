@@ -16,7 +16,16 @@ from surefoot.values import reward_target
 
 
 def action_worth(state: FOSPState, features: Array, action: Array) -> Float[Array, "h n"]:
-    """Worth of imagined actions in the authors' code: (Q_r - V_r) / S, [H, n], blind to cost."""
+    """Worth of imagined actions in the authors' code: (Q_r - V_r) / S, blind to cost.
+
+    Args:
+        state: Critics and the spread S of reward returns.
+        features: Features of states, [H, n, features].
+        action: Actions, [H, n, act].
+
+    Returns:
+        Worths, [H, n].
+    """
     reward = two_hot_mean(state.critics.q_reward(pair(features, action))) / scale_of(state.reward_spread)
     return reward - two_hot_mean(state.critics.v_reward(features)) / scale_of(state.reward_spread)
 
@@ -74,7 +83,16 @@ def value_loss(
 def infeasibility(
     reach: NormedMLP, features: Float[Array, "*b features"], action: Float[Array, "*b act"]
 ) -> Float[Array, "*b"]:
-    """p(z, a) in [0, 1], [*b], by a critic of states and actions."""
+    """p(z, a), by a critic of states and actions.
+
+    Args:
+        reach: The critic.
+        features: Features of states, [*b, features].
+        action: Actions, [*b, act].
+
+    Returns:
+        p in [0, 1], [*b].
+    """
     return jnp.clip(two_hot_mean(reach(pair(features, action))), 0.0, 1.0)
 
 

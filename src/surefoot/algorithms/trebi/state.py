@@ -96,8 +96,15 @@ def create_values(key: Key[Array, ""], width: int, config: TREBIConfig) -> Traje
 
 
 def init_averaged(network: Any, optimizer: optax.GradientTransformation) -> Averaged:
-    """A network with its average and optimizer before the first update; the average is a copy, so that it can be
-    donated."""
+    """A network with its average and optimizer before the first update.
+
+    Args:
+        network: The network.
+        optimizer: Its optimizer.
+
+    Returns:
+        The three; the average is a copy, so that it can be donated.
+    """
     average = jax.tree.map(jnp.copy, network)
     return Averaged(network, average, init_optimizer(optimizer, network), jnp.zeros((), jnp.int32))
 

@@ -1,1 +1,1 @@
-"""Environments of other people: any Gymnasium environment of real numbers, as a task file says what they mean."""
+"""Environments of other people: any Gymnasium environment of real numbers, whose meaning a task file states."""

@@ -27,7 +27,7 @@ _SLACK = 1e-6
 
 
 class GymnasiumBackend:
-    """A stranger's environment. What it raises, and what does not fit the task file, is an `EnvironmentFault`."""
+    """An environment of other people. Its errors, and differences from the task file, are `EnvironmentFault`s."""
 
     def __init__(self, task: Task, *, draws: bool, made: gymnasium.Env[Any, Any] | None = None) -> None:
         """`draws`: whether `render` will be called; `made`: the environment, where it exists already."""
@@ -100,10 +100,20 @@ class GymnasiumBackend:
 def file_of_environment(
     env: gymnasium.Env[Any, Any], name: str, horizon: int, *, cost: str, make: str = ""
 ) -> TaskFile:
-    """A task file that says what an environment's spaces do; `cost` is its key in `info`, empty where nothing costs;
-    `make` the environment's maker, as "module:name" or an id.
+    """Task file of an environment, made of its spaces.
 
-    Raises `EnvironmentFault` for spaces that do not do.
+    Args:
+        env: The environment.
+        name: Name of the task.
+        horizon: Most steps of an episode.
+        cost: Key of the cost in `info`; empty where nothing costs.
+        make: Maker of the environment, as "module:name" or an id.
+
+    Returns:
+        The task file.
+
+    Raises:
+        EnvironmentFault: The spaces cannot be used.
     """
     found = flat_spaces(env, name)
     if found.unbounded:
@@ -122,7 +132,18 @@ def file_of_environment(
 
 
 def flat_spaces(env: gymnasium.Env[Any, Any], task: str) -> FlatSpaces:
-    """The environment's numbers. Raises `EnvironmentFault` for spaces that are none."""
+    """The numbers that an environment's spaces consist of.
+
+    Args:
+        env: The environment.
+        task: Name of the task, for messages.
+
+    Returns:
+        The numbers with their bounds.
+
+    Raises:
+        EnvironmentFault: The spaces do not consist of numbers.
+    """
     try:
         return FlatSpaces.of(env)
     except ConfigError as error:

@@ -15,7 +15,7 @@ from surefoot.tasks.reference import Reference
 
 RANDOM, PID = "random", "pid"
 LONGEST_HOLD = 10
-"""Steps for which a random action is held, at most."""
+"""Most steps for which a random action is held."""
 
 Controller: TypeAlias = Callable[[Float[np.ndarray, " obs"]], Any]
 """Observation, in the order of the task file's columns -> action, in the plant's units."""
@@ -32,16 +32,25 @@ class HasPid(Protocol):
 
 @runtime_checkable
 class HasFunctions(Protocol):
-    """A `PureFunctionsEnv`, asked for by what it has: importing it imports JAX."""
+    """A `PureFunctionsEnv`, recognized by its attributes, as importing it would import JAX."""
 
     functions: Any
 
 
 def controller(policy: str, env: gymnasium.Env[Any, Any], units: ActionUnits) -> Begin:
-    """What a policy's name means: "random", "pid", or "module:function", called with the observation, and with NumPy's
-    generator where it takes two arguments; a class is made anew for each episode.
+    """The controller that a policy's name stands for.
 
-    Raises `ConfigError`, "policy ...: expected ..., found ...".
+    Args:
+        policy: "random", "pid", or "module:function", which is called with the observation, and with NumPy's generator
+            where it takes two arguments; a class is instantiated for each episode.
+        env: The environment.
+        units: Ranges of the actions, in the plant's units.
+
+    Returns:
+        Function that begins an episode.
+
+    Raises:
+        ConfigError: There is no such policy.
     """
     if policy == RANDOM:
         return lambda random: _random(units, random)
@@ -61,7 +70,20 @@ def controller(policy: str, env: gymnasium.Env[Any, Any], units: ActionUnits) ->
 
 
 def chosen(act: Controller, observation: np.ndarray, *, width: int, policy: str) -> Float[np.ndarray, " act"]:
-    """The action that a controller chooses. Raises `ConfigError` where it fails, or gives other than finite numbers."""
+    """The action that a controller chooses.
+
+    Args:
+        act: The controller.
+        observation: Observation, [obs].
+        width: Numbers of an action.
+        policy: Name of the policy, for messages.
+
+    Returns:
+        Action in the plant's units, [act].
+
+    Raises:
+        ConfigError: The controller fails, or gives other than finite numbers.
+    """
     try:
         action = act(observation)
     except Exception as error:  # whatever a user's code raises

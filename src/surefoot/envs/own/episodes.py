@@ -1,4 +1,4 @@
-"""Episodes of a controller in a stranger's environment as the rows of a log, played where the environment runs."""
+"""Episodes of a controller in an environment of other people, as the rows of a log."""
 
 from typing import Any, NamedTuple
 
@@ -10,14 +10,14 @@ from surefoot.tasks.task_file import TaskFile
 
 
 class Request(NamedTuple):
-    """An episode's description: it is a function of this alone."""
+    """Description of an episode, which depends on nothing else."""
 
     seed: int
-    """Of the environment."""
+    """Seed of the environment."""
     policy: str
-    """As `controller` takes it."""
+    """Name of the policy, as `controller` takes it."""
     noise: float
-    """Standard deviation of what is added to the policy's actions, in halves of their ranges."""
+    """Standard deviation of noise on the policy's actions, in halves of their ranges."""
     noise_seed: int
 
 
@@ -26,7 +26,20 @@ Rows = dict[str, np.ndarray]
 
 
 def play(backend: GymnasiumBackend, request: Request, horizon: int) -> Rows:
-    """One episode. Raises `EnvironmentFault` and `ConfigError`."""
+    """Play one episode.
+
+    Args:
+        backend: The environment.
+        request: Description of the episode.
+        horizon: Most steps.
+
+    Returns:
+        Columns of the log, float64 [T] or [T + 1].
+
+    Raises:
+        EnvironmentFault: The environment fails, or does not fit its task file.
+        ConfigError: The policy fails.
+    """
     file, units = backend.file, backend.units
     random = np.random.default_rng(request.noise_seed)
     act = controller(request.policy, backend.env, units)(random)

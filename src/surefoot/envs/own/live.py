@@ -1,9 +1,9 @@
 """Reward, cost and constraints of an environment's steps, as an import of their log would compute them.
 
-A row of the log is the state before a step, the action, and what that brought. What a column is called while the
-environment runs: the observation's and the action's are those of the task file, the reward's column is what the
-environment paid, the columns `terminated` and `truncated` are its flags, and any other name is a key of `info`, with
-dots into tables (`plant.trip`) and a number in brackets into arrays (`cons_info[2]`).
+A row of the log is the state before a step, the action, and the results of the step. Columns have these names while the
+environment runs: those of observation and action are the task file's, the reward's column is the environment's reward,
+`terminated` and `truncated` are its flags, and any other name is a key of `info`, with dots into tables (`plant.trip`)
+and a number in brackets into arrays (`cons_info[2]`).
 """
 
 import ast
@@ -25,16 +25,16 @@ COST = ("environment", "cost")
 
 
 class Computed(NamedTuple):
-    """What a step brought."""
+    """Results of a step by the task file."""
 
     reward: float
     cost: float
     signal: float
-    """The worst of all signals in the state entered, relative to their scales; -inf without signals."""
+    """The worst of all signals in the entered state, relative to their scales; -inf without signals."""
 
 
 class Happened(NamedTuple):
-    """What an environment said of a step."""
+    """Results of a step by the environment."""
 
     reward: float
     terminated: bool
@@ -43,7 +43,7 @@ class Happened(NamedTuple):
 
 
 class LiveColumns:
-    """The columns of an episode as it runs, and what the task file computes of them."""
+    """The columns of a running episode, and the values that the task file computes of them."""
 
     def __init__(self, file: TaskFile) -> None:
         self._file = file
@@ -60,7 +60,16 @@ class LiveColumns:
         self._seed = self._count = 0
 
     def begin(self, seed: int, observation: Float[np.ndarray, " obs"], info: Mapping[str, Any]) -> None:
-        """An episode begins. Raises `EnvironmentFault` for an observation that is not finite."""
+        """Begin an episode.
+
+        Args:
+            seed: Seed of the episode, for messages.
+            observation: First observation, [obs].
+            info: The environment's `info`.
+
+        Raises:
+            EnvironmentFault: A number is not finite.
+        """
         self._seed, self._count = seed, 0
         self._steps.clear()
         self._states.clear()
@@ -69,8 +78,19 @@ class LiveColumns:
     def step(
         self, action: Float[np.ndarray, " act"], happened: Happened, entered: Float[np.ndarray, " obs"]
     ) -> Computed:
-        """What a step with an action in the plant's units brought. Raises `EnvironmentFault` for numbers that are not
-        finite and keys that are not there."""
+        """Compute the results of a step.
+
+        Args:
+            action: Action in the plant's units, [act].
+            happened: Results by the environment.
+            entered: Entered observation, [obs].
+
+        Returns:
+            Results by the task file.
+
+        Raises:
+            EnvironmentFault: A number is not finite, or a key is missing.
+        """
         self._count += 1
         row = self._states[-1] | dict(zip(self._file.action.columns, action.tolist(), strict=True))
         self._steps.append(row | self._said(happened) | self._told(happened.info, of_state=False))
@@ -82,7 +102,7 @@ class LiveColumns:
 
     @property
     def last_row(self) -> Mapping[str, float]:
-        """The columns of the last step that the task file reads: the state before it, the action, what it brought."""
+        """The columns of the last step that the task file reads: the state before it, the action, the results."""
         return self._steps[-1]
 
     @property
@@ -92,12 +112,23 @@ class LiveColumns:
 
     @property
     def place(self) -> str:
-        """Where the episode is, for messages."""
+        """Place in the episode, for messages."""
         step = f"step {self._count} of" if self._count else "the start of"
         return f"{step} the episode with seed {self._seed}"
 
     def refuse(self, key: tuple[str | int, ...], sentence: str) -> NoReturn:
-        """Raise `EnvironmentFault`; `sentence` is "expected ..., found ..."."""
+        """Raise `EnvironmentFault`.
+
+        Args:
+            key: Key of the task file.
+            sentence: The sentence, "expected ..., found ...".
+
+        Returns:
+            Never.
+
+        Raises:
+            EnvironmentFault: Always.
+        """
         raise EnvironmentFault(self._file.task.name, key, f"{sentence} in {self.place}")
 
     # --- columns ---

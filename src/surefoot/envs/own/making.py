@@ -1,4 +1,4 @@
-"""Make the environment that a task names, wherever Python finds it, and say in a sentence where that fails."""
+"""Making of the environment that a task names, with one-sentence errors."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ _SHOWN = 160
 
 @runtime_checkable
 class PureFunctions(Protocol):
-    """An environment of pure JAX functions, in gymnax's manner: those of gymnax and of target-gym."""
+    """An environment of pure JAX functions in gymnax's manner, such as those of gymnax and target-gym."""
 
     @property
     def default_params(self) -> Any: ...
@@ -28,7 +28,7 @@ class PureFunctions(Protocol):
 
 
 class EnvironmentFault(SimulatorError):
-    """What is wrong with an environment: the key of the task file that it does not fit, expected and found."""
+    """A fault of an environment: the key of the task file that it does not fit, expected and found."""
 
     def __init__(self, task: str, key: tuple[str | int, ...], sentence: str) -> None:
         dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
@@ -40,14 +40,17 @@ MAKE = ("environment", "make")
 
 
 def brief(error: BaseException) -> str:
-    """The kind of an error and what it says, in one line."""
+    """Kind and message of an error, in one line."""
     words = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
     return f"{type(error).__name__}: {words:.{_SHOWN}}" if words else type(error).__name__
 
 
 def load_from_here(reference: Reference) -> Any:
-    """The function or class of a reference that a user wrote; modules of the present folder are found, behind those
-    that are installed. Warnings of the import are not shown. Raises `ConfigError`, "expected ..., found ..."."""
+    """The function or class of a user's reference.
+
+    Modules of the present folder are found, behind installed ones. Warnings of the import are not shown. Raises
+    `ConfigError`, "expected ..., found ...".
+    """
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
     expected = "a module and a function or class in it"
@@ -64,7 +67,15 @@ def load_from_here(reference: Reference) -> Any:
 
 
 def check_maker(file: TaskFile, reader: TaskFileReader) -> None:
-    """Refuse a task file whose environment's maker is not there; nothing is made. Raises `ConfigError`."""
+    """Refuse a task file whose environment's maker does not exist; nothing is made.
+
+    Args:
+        file: The task file.
+        reader: Its reader, which words the error.
+
+    Raises:
+        ConfigError: There is no such maker.
+    """
     if file.environment is None:
         return
     make = file.environment.make
@@ -82,7 +93,19 @@ def check_maker(file: TaskFile, reader: TaskFileReader) -> None:
 
 
 def make_environment(task: str, reference: Reference, *, draws: bool = False) -> gymnasium.Env[Any, Any]:
-    """The environment of a task of that name, as its maker returns it. Raises `EnvironmentFault`."""
+    """The environment of a task, as its maker returns it.
+
+    Args:
+        task: Name of the task, for messages.
+        reference: The maker with its arguments.
+        draws: Whether pictures are asked for.
+
+    Returns:
+        The environment.
+
+    Raises:
+        EnvironmentFault: The maker fails, or returns another object.
+    """
     arguments: dict[str, Any] = {"render_mode": "rgb_array"} if draws else {}
     if reference.path == "gymnasium:make":
         arguments["disable_env_checker"] = True  # what it would warn of is checked here
@@ -98,7 +121,19 @@ def make_environment(task: str, reference: Reference, *, draws: bool = False) ->
 
 
 def as_gymnasium(found: Any, task: str, named: str) -> gymnasium.Env[Any, Any]:
-    """A Gymnasium environment of what a maker returned. Raises `EnvironmentFault`."""
+    """A maker's result as a Gymnasium environment.
+
+    Args:
+        found: The result.
+        task: Name of the task, for messages.
+        named: Name of the maker, for messages.
+
+    Returns:
+        The environment.
+
+    Raises:
+        EnvironmentFault: The result is no environment.
+    """
     if isinstance(found, gymnasium.Env):
         return found
     if isinstance(found, PureFunctions):

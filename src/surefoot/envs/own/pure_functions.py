@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 
 class PureFunctionsEnv(gymnasium.Env[np.ndarray, np.ndarray]):
-    """One environment, compiled. All that is drawn in an episode is a function of its seed and the step."""
+    """One environment, compiled. All draws of an episode are functions of its seed and the step."""
 
     def __init__(self, functions: Any) -> None:
         """`functions`: a `making.PureFunctions`."""
@@ -39,7 +39,7 @@ class PureFunctionsEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.asarray(observation), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step; `truncated` is never said here: the task's horizon says it."""
+        """Take one step; `truncated` is always False, as the task's horizon decides it."""
         self._steps += 1
         found = self._advance(self._key, self._steps, self._state, np.asarray(action, np.float32))
         observation, self._state, reward, done, info = found

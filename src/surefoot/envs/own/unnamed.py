@@ -1,5 +1,4 @@
-"""Tasks of Gymnasium environments for which nobody wrote a task file: their numbers have no names, and nothing costs
-but what `info` says."""
+"""Tasks of Gymnasium environments without a task file: their numbers have no names, and only `info` holds costs."""
 
 import sys
 from collections.abc import Callable
@@ -13,16 +12,26 @@ from surefoot.tasks.own_task import maker, unfinished_task_of
 from surefoot.tasks.spaces import FlatSpaces
 
 HORIZON = 1000
-"""Longest episode where the environment has no limit and none is given."""
+"""Most steps of an episode where the environment has no limit and none is given."""
 
 
 def unnamed_task(
     make: str | Callable[[], Any], *, horizon: int | None = None, cost: str = "", local: bool = False
 ) -> Task:
-    """The task of an environment. `cost`: its place in `info`, as "info.cost"; `local`: whether this process alone
-    makes it, by `local_backend`.
+    """The task of an environment without a task file.
 
-    Raises `ConfigError` for a maker that other processes cannot import, `EnvironmentFault` for spaces that do not do.
+    Args:
+        make: Gymnasium id, "module:name", or a function or class.
+        horizon: Most steps of an episode; None: the environment's limit, or `HORIZON`.
+        cost: Place of the cost in `info`, as "info.cost"; empty where nothing costs.
+        local: Whether this process alone makes the environment, by `local_backend`.
+
+    Returns:
+        The task.
+
+    Raises:
+        ConfigError: Other processes cannot import the maker.
+        EnvironmentFault: The spaces cannot be used.
     """
     name = make if isinstance(make, str) else _path(make, local=local)
     env = make_environment(name, maker(name)) if isinstance(make, str) else as_gymnasium(make(), name, name)
@@ -34,8 +43,8 @@ def unnamed_task(
 
 
 def spaces_of(make: str) -> tuple[FlatSpaces, int | None]:
-    """The numbers of an environment by its Gymnasium id or "module:function", and its longest episode where it has a
-    limit. Raises `EnvironmentFault`."""
+    """The numbers of an environment by its Gymnasium id or "module:function", and its limit of steps, if any. Raises
+    `EnvironmentFault`."""
     env = make_environment(make, maker(make))
     try:
         return flat_spaces(env, make), None if env.spec is None else env.spec.max_episode_steps
@@ -44,7 +53,15 @@ def spaces_of(make: str) -> tuple[FlatSpaces, int | None]:
 
 
 def local_backend(make: Callable[[], Any], task: Task) -> GymnasiumBackend:
-    """An environment of this process, of a maker that others need not be able to import."""
+    """An environment of this process, whose maker other processes need not be able to import.
+
+    Args:
+        make: The maker.
+        task: The task, as of `unnamed_task`.
+
+    Returns:
+        The environment.
+    """
     return GymnasiumBackend(task, draws=False, made=as_gymnasium(make(), task.name, task.name))
 
 

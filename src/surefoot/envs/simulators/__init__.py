@@ -16,15 +16,24 @@ RENDER_MODES = ("rgb_array",)
 
 
 def make(task: Task, *, render_mode: Literal["rgb_array"] | None = None) -> Simulator:
-    """The simulator of `task` as a Gymnasium environment.
+    """The simulator of a task as a Gymnasium environment.
 
-    Observations are float32 [task.observation_dim], or uint8 images where the task has a robot's cameras; actions
-    [task.action_dim] in [-1, 1], clipped, and rescaled to the simulator's box; `info["cost"]` is the step's cost;
-    episodes are truncated after task.horizon steps. Without a render mode, navigation tasks on vectors reset about
-    fifty times faster, with the same numbers.
+    Actions [task.action_dim] in [-1, 1] are clipped, and rescaled to the simulator's box. Observations are float32
+    [task.observation_dim], or uint8 images where the task has a robot's cameras. `info["cost"]` is the step's cost.
+    Episodes are truncated after task.horizon steps. Without a render mode, navigation tasks on vectors reset about
+    fifty times faster, with equal numbers.
 
-    Raises `SimulatorError` where the simulator is not installed (it says how) or the machine cannot draw, `ConfigError`
-    for a task that no simulator runs, `UnknownNameError` for another render mode.
+    Args:
+        task: The task.
+        render_mode: "rgb_array" for pictures, or None.
+
+    Returns:
+        The environment.
+
+    Raises:
+        SimulatorError: The simulator is not installed, or the machine cannot draw.
+        ConfigError: No simulator runs the task.
+        UnknownNameError: There is no such render mode.
     """
     if render_mode is not None:
         check_name("render mode", render_mode, RENDER_MODES)

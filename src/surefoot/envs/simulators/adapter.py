@@ -1,4 +1,5 @@
-"""One Gymnasium environment over all simulators: float32, actions in [-1, 1], cost in `info`, an own time limit."""
+"""One Gymnasium environment over all simulators: float32, actions in [-1, 1], cost in `info`, a time limit of its
+own."""
 
 import time
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -12,22 +13,22 @@ from surefoot.errors import ConfigError, SimulatorError
 from surefoot.tasks import Task
 
 MOST_SEED = 2**31
-"""Seeds of episodes lie below this."""
+"""Bound of the seeds of episodes, exclusive."""
 UNSTARTED = -1
-"""In place of the number of steps done in an episode."""
+"""Number of steps before an episode has begun."""
 _ARRAY, _DOUBLE = np.ndarray, np.dtype(np.float64)
 
 
 class Backend(Protocol):
-    """One simulator, as the adapter drives it. An episode is a function of its seed and its actions, to the bit."""
+    """One simulator behind the adapter. An episode is a function of its seed and its actions, to the bit."""
 
     observation_dim: int
     action_low: Float[np.ndarray, " act"]
     action_high: Float[np.ndarray, " act"]
     frames_per_second: float
-    """Of simulated time; a step is one frame."""
+    """Frames per second of simulated time; a step is one frame."""
     horizon: int
-    """After how many steps the simulator itself would end an episode; the adapter goes by the task's."""
+    """Steps after which the simulator itself would end an episode; the adapter uses the task's."""
 
     def reset(self, seed: int) -> np.ndarray:
         """Start the episode of `seed` and return its first observation [observation_dim], or image [height, width,
@@ -35,8 +36,11 @@ class Backend(Protocol):
         ...
 
     def step(self, action: np.ndarray) -> tuple[Any, ...]:
-        """One step with an action inside the simulator's box: observation, reward, cost, terminated, and more that is
-        ignored, so that a simulator's own step can be taken as it is."""
+        """Take one step with an action inside the simulator's box.
+
+        Returns observation, reward, cost, terminated, and more that is ignored, so that a simulator's own step can be
+        used unchanged.
+        """
         ...
 
     def render(self) -> np.ndarray:
@@ -59,16 +63,16 @@ class HasProcess(Protocol):
 
 @runtime_checkable
 class SaysMore(Protocol):
-    """A backend that says of its last step what others do not."""
+    """A backend that reports more about its last step than others."""
 
     constraint: float
-    """The worst signal h of the state entered, > 0 for a violation; -inf where there is none."""
+    """The worst signal h of the entered state, > 0 for a violation; -inf where there is none."""
     truncated: bool
-    """Whether it ended the episode for a reason of its own, as a limit on time."""
+    """Whether the backend ended the episode for a reason of its own, such as a limit on time."""
 
 
 class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
-    """A task in its simulator. `terminated` is the simulator's word, `truncated` the task's horizon; never both."""
+    """A task in its simulator. The simulator sets `terminated`, the task's horizon `truncated`; never both."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
 
@@ -104,10 +108,19 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Float[np.ndarray, " obs"], dict[str, Any]]:
-        """Start the episode of `seed` (0 to 2**31 - 1); without one, the next that this environment's generator draws.
+        """Start an episode.
 
-        The same seed and actions give the same episode, to the bit, whatever ran before. `info` holds a cost
-        of 0, as a step's holds the step's. There are no options.
+        Equal seeds and actions give equal episodes, to the bit, whatever ran before.
+
+        Args:
+            seed: 0 to 2**31 - 1; None: the next that this environment's generator draws.
+            options: Must be empty.
+
+        Returns:
+            (observation [obs], `info` with a cost of 0).
+
+        Raises:
+            ConfigError: The seed is out of range, or there are options.
         """
         if options:
             raise ConfigError(f"reset of {self.task.name}: expected no options, found {sorted(options)}.")
@@ -122,7 +135,7 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
     def step(
         self, action: Float[np.ndarray, " act"]
     ) -> tuple[Float[np.ndarray, " obs"], float, bool, bool, dict[str, Any]]:
-        """One step; raises `ConfigError` unless given task.action_dim finite numbers."""
+        """Take one step. Raises `ConfigError` unless given task.action_dim finite numbers."""
         steps = self._steps + 1
         if not steps:
             raise gymnasium.error.ResetNeeded("call reset before step.")
@@ -153,7 +166,8 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
         return ConfigError(f"action: expected {self._action_dim} finite numbers in [-1, 1], found {action!r}.")
 
     def render(self) -> UInt8[np.ndarray, "height width 3"] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The present state; None without a render mode. Raises `SimulatorError` on a machine that cannot draw."""
+        """A picture of the present state; None without a render mode. Raises `SimulatorError` on a machine that cannot
+        draw."""
         if self.render_mode is None:
             return None
         if self._steps == UNSTARTED:
@@ -162,7 +176,7 @@ class Simulator(gymnasium.Env[np.ndarray, np.ndarray]):
 
     @property
     def backend(self) -> Backend:
-        """What runs the task, for those who may know more than observations."""
+        """The backend of the task, which may know more than observations."""
         return self._backend
 
     def cpu_seconds(self) -> float:

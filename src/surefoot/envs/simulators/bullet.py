@@ -82,7 +82,7 @@ class BulletBackend:
         return observation, reward, info["cost"], terminated
 
     def render(self) -> np.ndarray:
-        """Drawn by the processor, on any machine; a red edge means that the last step had a cost."""
+        """Picture drawn by the processor, on any machine; a red edge means that the last step had a cost."""
         # It marks costs by a transparent sphere around the agent, which this renderer draws opaque, and at all times.
         sphere = self._env.agent.violation_body_id
         self._env.bc.resetBasePositionAndOrientation(sphere, (0.0, 0.0, -1000.0), (0.0, 0.0, 0.0, 1.0))

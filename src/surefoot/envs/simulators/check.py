@@ -1,4 +1,4 @@
-"""Whether tasks run here as the table of tasks says, and how fast."""
+"""A check of whether tasks run here as the table of tasks says, and how fast."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,20 +12,32 @@ from surefoot.tasks import Task, get_task
 
 
 class Probe(NamedTuple):
-    """What a task's simulator was found to do."""
+    """Measurements of a task's simulator."""
 
     observation_dim: int
     action_dim: int
     horizon: int
-    """The simulator's own."""
+    """Horizon of the simulator itself, steps."""
     steps_per_cpu_second: float
-    """With random actions, resets left out, in the simulator's process."""
+    """Steps per CPU second of the simulator's process, with random actions, without resets."""
     reset_cpu_seconds: float
-    """Of the last reset."""
+    """CPU seconds of the last reset."""
 
 
 def probe(task: Task, *, steps: int = 50, seed: int = 0) -> Probe:
-    """Open a task and take `steps` random steps. Raises `SimulatorError` where it is missing or is not the table's."""
+    """Open a task and take random steps.
+
+    Args:
+        task: The task.
+        steps: Number of steps.
+        seed: Seed of the actions and episodes.
+
+    Returns:
+        Measurements.
+
+    Raises:
+        SimulatorError: The simulator is missing, or differs from the table of tasks.
+    """
     env = make(task)  # refuses other dimensions
     try:
         if (found := env.backend.horizon) != task.horizon:
@@ -52,7 +64,20 @@ def probe(task: Task, *, steps: int = 50, seed: int = 0) -> Probe:
 
 
 def probe_all(names: Sequence[str], *, steps: int, observer: Observer) -> dict[str, Probe | SimulatorError]:
-    """What became of each task. Raises `UnknownNameError` for other names, before anything runs."""
+    """Check the simulators of several tasks.
+
+    Args:
+        names: Names of the tasks.
+        steps: Steps of each.
+        observer: Receives progress.
+
+    Returns:
+        Name -> measurements, or the error.
+
+    Raises:
+        UnknownNameError: There is no such task.
+        ConfigError: A task is Surefoot's own, without a simulator.
+    """
     tasks = [get_task(name) for name in names]
     for task in tasks:
         if not task.simulated:

@@ -41,7 +41,7 @@ class Registration(NamedTuple):
     entry_point: str
     """"module:class"."""
     arguments: dict[str, Any]
-    """Of the class."""
+    """Arguments of the class."""
     horizon: int
     """Steps after which its own `make` truncates an episode."""
 

@@ -1,4 +1,4 @@
-"""Where MuJoCo's pictures come from on a machine without a screen."""
+"""Off-screen renderers of MuJoCo on a machine without a screen."""
 
 import atexit
 import ctypes
@@ -37,9 +37,18 @@ def choose_renderer(task: str) -> str:
 
 
 def open_context(task: str, renderer: str, size: int) -> Any:
-    """MuJoCo's context to draw images of `size` pixels with, by the renderer that was chosen; not made current yet.
+    """MuJoCo's context that draws with a chosen renderer; it is not made current yet.
 
-    Raises `SimulatorError` where the machine has no such renderer.
+    Args:
+        task: Name of the task, for messages.
+        renderer: Name as of `choose_renderer`.
+        size: Pixels along a side of an image.
+
+    Returns:
+        The context.
+
+    Raises:
+        SimulatorError: The machine has no such renderer.
     """
     # Threads of Mesa's software renderer cost more on images this small than they bring.
     os.environ.setdefault("LP_NUM_THREADS", "0")
@@ -56,7 +65,7 @@ def open_context(task: str, renderer: str, size: int) -> Any:
 
 
 class Ending:
-    """How what draws is closed: when told to, when its owner is collected, at the latest at exit. Only once."""
+    """Closes a renderer once: when told to, when its owner is collected, at the latest at exit."""
 
     def __init__(self, owner: Any, close: Callable[..., None], *parts: Any) -> None:
         """Calls close(*parts), which must not hold the owner."""
@@ -85,7 +94,7 @@ class Drawing:
         self._ending = Ending(self, _close_viewers, env, viewers)
 
     def picture(self) -> UInt8[np.ndarray, "h w 3"]:
-        """What the environment looks like now. Raises `SimulatorError` where the machine cannot draw."""
+        """Picture of the environment's present state. Raises `SimulatorError` where the machine cannot draw."""
         try:
             for viewer in self._viewers(self._env):
                 viewer.make_context_current()  # another's that was closed took its place
@@ -98,7 +107,7 @@ class Drawing:
         return picture
 
     def close(self) -> None:
-        """Viewers, then the environment."""
+        """Close the viewers, then the environment."""
         self._ending.now()
 
 
@@ -122,13 +131,21 @@ class _Freed:
 
 
 def mujoco_viewers(env: Any) -> list[Any]:
-    """What Gymnasium's MuJoCo environments draw with: one viewer, once something was drawn."""
+    """Viewers of Gymnasium's MuJoCo environments: one, after the first picture."""
     viewer = env.mujoco_renderer.viewer
     return [] if viewer is None else [viewer]
 
 
 def cannot_draw(task: str, why: object) -> SimulatorError:
-    """The one sentence."""
+    """The error of a machine that cannot draw.
+
+    Args:
+        task: Name of the task.
+        why: Reason, which is put in brackets.
+
+    Returns:
+        The error.
+    """
     return SimulatorError(
         f"task {task}: this machine cannot draw it ({why}); install EGL or OSMesa (Debian and Ubuntu: apt install "
         f"libegl1 libosmesa6), or go without pictures."

@@ -54,7 +54,15 @@ class Eyes:
         self._open = True
 
     def see(self, model: Any, data: Any) -> UInt8[np.ndarray, "size size channels"]:
-        """What the cameras show of a world, three channels each."""
+        """Pictures of a world by the cameras, three channels each.
+
+        Args:
+            model: MuJoCo's model of the world.
+            data: Its present state.
+
+        Returns:
+            The pictures, [size, size, channels].
+        """
         mujoco, size = self._mujoco, self._vision.size
         # The context holds the first world's textures and meshes, which all worlds of a task share.
         assert _counts(model) == self._counts, "a world of another task"

@@ -30,9 +30,9 @@ except Exception as error:  # Gymnasium raises its own kind where MuJoCo is miss
 GOAL = 1.0
 """Both coordinates of the reacher's goal, metres, out of the arm's reach of 0.21 m: it asks to point at 45 degrees."""
 HAZARD = np.array([0.5, 0.5, 0.0])
-"""Centre of what costs the reacher, metres."""
+"""Center of the reacher's hazard, metres."""
 HAZARD_REACH = 0.5
-"""Metres from there over which the cost falls to 0."""
+"""Distance from the center at which the cost reaches 0, metres."""
 
 
 class SafeReacherEnv(ReacherEnv):

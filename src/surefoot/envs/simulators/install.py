@@ -52,7 +52,16 @@ def simulator_versions(task: Task) -> dict[str, str]:
 
 
 def install(names: tuple[str, ...], *, say: Say) -> None:
-    """Install the named simulators, or "all". Asks the package index. Raises `SimulatorError` with pip's last line."""
+    """Install simulators; asks the package index.
+
+    Args:
+        names: Names of simulators, or "all".
+        say: Called with sentences on the progress.
+
+    Raises:
+        UnknownNameError: There is no such simulator.
+        SimulatorError: The installation fails; holds pip's last line.
+    """
     for name in names:
         check_name("simulator", name, (*SIMULATORS, "all"))
     for name in SIMULATORS if "all" in names else dict.fromkeys(names):

@@ -1,7 +1,7 @@
-"""Layouts of Safety-Gymnasium's worlds beyond the published ones: what a policy is fine-tuned on.
+"""Layouts of Safety-Gymnasium's worlds beyond the published ones, for fine-tuning.
 
-Each row says what becomes of a task's objects before its first episode: "objects.field" -> value. Places are boxes
-(x_low, y_low, x_high, y_high) in metres, from which an episode draws.
+Each row states changes of a task's objects before its first episode: "objects.field" -> value. Places are boxes (x_low,
+y_low, x_high, y_high) in metres, from which an episode draws.
 """
 
 from typing import Any
@@ -24,7 +24,12 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 
 def apply(task: Any, layout: str) -> None:
-    """Change the objects of a task of Safety-Gymnasium that was made and not reset yet."""
+    """Change the objects of a task of Safety-Gymnasium that has not been reset yet.
+
+    Args:
+        task: The task.
+        layout: Name in `LAYOUTS`.
+    """
     for place, value in LAYOUTS[layout].items():
         objects, field = place.split(".")
         vars(vars(task)[objects])[field] = value

@@ -1,4 +1,4 @@
-"""A simulator that lives in a process of its own, as a backend: MetaDrive, whose libraries go with no others."""
+"""A simulator in a process of its own, as a backend: MetaDrive, whose libraries exclude all others."""
 
 import weakref
 
@@ -14,7 +14,7 @@ _NONE = np.array([IDLE])
 
 
 class RemoteBackend:
-    """One lane over a pipe. Without pictures."""
+    """One environment over a pipe, without pictures."""
 
     def __init__(self, task: Task, *, draws: bool, **_: str) -> None:
         """The process reads further arguments from the task. Raises `SimulatorError` where the simulator is not

@@ -57,6 +57,18 @@ def _viewers(env: Any) -> list[Any]:
 
 
 def build(registration: compat.Registration, *, draws: bool) -> Any:
+    """A task's environment of Safety-Gymnasium, made without its own `make`.
+
+    Args:
+        registration: Row of its table of tasks.
+        draws: Whether pictures are asked for.
+
+    Returns:
+        The environment.
+
+    Raises:
+        SimulatorError: A part of Safety-Gymnasium is missing.
+    """
     module, name = registration.entry_point.split(":")
     drawing: dict[str, Any] = {"render_mode": "rgb_array", "width": WIDTH, "height": HEIGHT} if draws else {}
     navigates = registration.entry_point == _NAVIGATION

@@ -1,8 +1,8 @@
-"""Behaviours that collect images: robots that seek their target with and without care, by the simulator's own state.
+"""Behaviors that collect images: robots that seek their target with and without care, by the simulator's own state.
 
-The careful ones look at headings all around and take the one that leads on best among those that keep clear of every
-danger within sight; the careless ones go straight. Both are imperfect on purpose: noise and stretches of random
-actions, whose amounts an episode draws for itself.
+Careful ones look at headings all around and take the one that leads on best among those that keep clear of every danger
+within sight; careless ones go straight. Both are imperfect on purpose: noise and stretches of random actions, whose
+amounts are drawn for each episode.
 """
 
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ from surefoot.envs.simulators.surroundings import Surroundings, free_heading, st
 from surefoot.vision import Vision
 
 BEHAVIORS = ("random", "careless", "careful")
-"""Numbered in this order; episode number e of a collection has behaviour e modulo 3."""
+"""Behaviors by number; episode e of a collection has behavior e modulo 3."""
 _HELD = 12
-"""Most decisions that a random action is held for."""
+"""Most decisions for which a random action is held."""
 _BESIDE = 0.45
 """Metres behind the box, seen from its goal, where a robot goes before it pushes."""
 
 
 class Temper(NamedTuple):
-    """What an episode draws of its own."""
+    """Draws of an episode."""
 
     noise: float
-    """Standard deviation of what is added to each action."""
+    """Standard deviation of the noise on each action."""
     random_share: float
     """Share of the decisions at which a stretch of random actions begins."""
     clearance: float
-    """Metres that the careful keep between themselves and a danger's edge."""
+    """Metres that careful robots keep from a danger's edge."""
 
 
 @dataclass
 class ScriptedPolicy:
-    """One episode's behaviour; remembers the random action that it holds."""
+    """Behavior of one episode; it remembers the random action that it holds."""
 
     vision: Vision
     behavior: str

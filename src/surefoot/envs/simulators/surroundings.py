@@ -13,20 +13,20 @@ _HEADINGS = 48
 
 
 class Surroundings(NamedTuple):
-    """All in the robot's frame: x ahead, y to its left, metres and seconds."""
+    """A robot's surroundings in its own frame: x ahead, y to its left, metres and seconds."""
 
     target: Float[np.ndarray, " 2"]
-    """Where the robot is to go; the goal, the right button, or the box."""
+    """Place to reach: the goal, the right button, or the box."""
     beyond: Float[np.ndarray, " 2"] | None
-    """Where the box is to go; None where nothing is pushed."""
+    """Place to push the box to; None where nothing is pushed."""
     velocity: Float[np.ndarray, " 2"]
-    """Of the robot, metres per second."""
+    """Velocity of the robot, metres per second."""
     turning: float
-    """Of the robot, radians per second, to the left."""
+    """Turning rate of the robot, radians per second, positive to the left."""
     dangers: Float[np.ndarray, "n 2"]
-    """Centres of what costs something."""
+    """Centers of objects with a cost."""
     radii: Float[np.ndarray, " n"]
-    """Distance of the robot's centre from a danger below which it costs something."""
+    """Distance of the robot's center from each danger below which it costs."""
 
 
 def free_heading(seen: Surroundings, target: Float[np.ndarray, " 2"], clearance: float, *, sliding: float) -> float:
@@ -57,9 +57,16 @@ def free_heading(seen: Surroundings, target: Float[np.ndarray, " 2"], clearance:
 
 
 def steered(robot: str, push: float, angle: float, turning: float) -> Float[np.ndarray, " 2"]:
-    """The action that pushes ahead and turns to an angle (radians) from a turning rate (radians per second).
+    """The action that pushes ahead and turns.
 
-    A car's numbers are its wheels', the right one first, and may lie beyond [-1, 1].
+    Args:
+        robot: "Point" or "Car".
+        push: Push ahead.
+        angle: Angle to turn by, radians, positive to the left.
+        turning: Present turning rate, radians per second.
+
+    Returns:
+        Action, [2]. A car's numbers are its wheels', the right one first, and may lie beyond [-1, 1].
     """
     if robot == "Point":
         return np.array([push, np.clip(1.5 * angle, -1.0, 1.0)])

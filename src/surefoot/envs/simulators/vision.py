@@ -15,7 +15,8 @@ from surefoot.vision import Vision
 
 
 class VisionBackend:
-    """One task. Observations are images [size, size, 3 a camera], rewards and costs are summed over the repeat."""
+    """One task. Observations are images [size, size, 3 per camera]; rewards and costs are sums over the repeated
+    action."""
 
     def __init__(self, task: Task, *, simulator_id: str, draws: bool = True) -> None:
         """Raises `SimulatorError`, also where this machine cannot draw."""
@@ -51,7 +52,7 @@ class VisionBackend:
         return self._see(), reward, cost, terminated
 
     def privileged_state(self) -> Surroundings:
-        """What the simulator knows and the images only show: for behaviours that collect data."""
+        """The surroundings as the simulator knows them, for behaviors that collect data."""
         return privileged_state_of(self._env.task, self._vision)
 
     def render(self) -> np.ndarray:
@@ -59,7 +60,7 @@ class VisionBackend:
         return np.concatenate(np.split(self._see(), len(self._vision.cameras), axis=-1), axis=1)
 
     def renderer(self) -> str:
-        """What draws, in words. After the first reset."""
+        """The renderer in words; known after the first reset."""
         return self._eyes[0].describe()
 
     def close(self) -> None:
@@ -81,7 +82,15 @@ def _close(opened: list[Eyes], env: Any) -> None:
 
 
 def privileged_state_of(task: Any, vision: Vision) -> Surroundings:
-    """The surroundings in a task of Safety-Gymnasium, in the middle of an episode."""
+    """The surroundings in a task of Safety-Gymnasium, in the middle of an episode.
+
+    Args:
+        task: Safety-Gymnasium's task.
+        vision: The robot and the kind of task.
+
+    Returns:
+        The surroundings.
+    """
     turn, place, frame = FRONT[vision.robot], task.agent.pos, task.agent.mat[:2, :2]
 
     def seen(points: Any) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""Processes that step simulators. Nothing here imports JAX; `local` and `ipc` need NumPy only."""
+"""Processes that step simulators. No module here imports JAX; `local` and `ipc` need NumPy only."""

@@ -1,4 +1,4 @@
-"""How the process of a simulator is started, and where MetaDrive's environment lies."""
+"""Command line of a simulator's process, and the place of MetaDrive's environment."""
 
 import os
 import sys
@@ -10,7 +10,8 @@ _SPELLED = {"metadrive": "MetaDrive"}
 
 
 def home() -> Path:
-    """Where surefoot keeps what it installs outside of its own environment: SUREFOOT_HOME, or ~/.cache/surefoot."""
+    """Folder of everything that surefoot installs outside of its own environment: SUREFOOT_HOME, or
+    ~/.cache/surefoot."""
     return Path(os.environ.get("SUREFOOT_HOME") or Path.home() / ".cache" / "surefoot")
 
 

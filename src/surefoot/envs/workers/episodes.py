@@ -1,4 +1,4 @@
-"""Whole episodes of a behaviour that knows the simulator's state, run where the simulator runs."""
+"""Whole episodes of a behavior that knows the simulator's state, run in the simulator's process."""
 
 from typing import Any, NamedTuple
 
@@ -19,26 +19,34 @@ class PixelEpisode(NamedTuple):
     """T + 1 images."""
     actions: Float[np.ndarray, "t act"]
     rewards: Float[np.ndarray, " t"]
-    """Of each decision."""
+    """Reward of each decision."""
     costs: Float[np.ndarray, " t"]
-    """Of each decision."""
+    """Cost of each decision."""
     terminated: Bool[np.ndarray, ""]
     """Whether the task ended it, not the horizon."""
 
 
 class EpisodeOrder(NamedTuple):
-    """An episode's description: it is a function of this alone."""
+    """Description of an episode, which depends on nothing else."""
 
     seed: int
-    """Of the simulator."""
+    """Seed of the simulator."""
     behavior: int
     """Number in `BEHAVIORS`."""
     noise: int
-    """Seed of the behaviour's own randomness."""
+    """Seed of the behavior's own randomness."""
 
 
 def play(environment: Simulator, order: EpisodeOrder) -> PixelEpisode:
-    """Run one episode of a task with cameras."""
+    """Play one episode of a task with cameras.
+
+    Args:
+        environment: The task in its simulator.
+        order: Description of the episode.
+
+    Returns:
+        The episode.
+    """
     backend, vision = environment.backend, environment.task.vision
     assert isinstance(backend, VisionBackend)
     assert vision is not None
@@ -63,10 +71,17 @@ def play(environment: Simulator, order: EpisodeOrder) -> PixelEpisode:
 
 
 def arrays_of_episode(environment: Simulator, description: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Play the episode of a description, and return its arrays by name.
+    """Play the described episode.
 
     In a task file's environment: `own.episodes.Request` -> `own.episodes.Rows`. In a task with cameras: `EpisodeOrder`
     -> the fields of a `PixelEpisode`.
+
+    Args:
+        environment: The task in its simulator.
+        description: Fields of the description.
+
+    Returns:
+        Arrays by name.
     """
     backend = environment.backend
     if isinstance(backend, GymnasiumBackend):

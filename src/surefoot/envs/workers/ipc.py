@@ -34,22 +34,28 @@ NUMBERS, PIXELS = "<f4", "u1"
 """What observations are made of."""
 _HEAD = struct.Struct("<cI")
 BRISK_SECONDS = 5e-4
-"""A worker whose last request came within this time looks out for the next for as long before it sleeps."""
+"""Seconds that a worker polls for its next request before it sleeps, if its last one came within such a time."""
 
 
 class Opened(NamedTuple):
-    """What a worker opened."""
+    """The environments that a worker opened."""
 
     envs: Any
     """A `LocalEnvs`."""
     facts: dict
     """Its answer: num_envs, observation_dim, action_dim, frames_per_second, horizon."""
     episode: Any = None
-    """Runs a whole episode by itself: its description -> bytes."""
+    """Function that runs a whole episode: its description -> bytes."""
 
 
 def send(pipe: IO, kind: bytes, *parts: bytes) -> None:
-    """Write one message."""
+    """Write one message.
+
+    Args:
+        pipe: The pipe.
+        kind: One byte that names the message.
+        parts: Parts of the payload.
+    """
     payload = b"".join(parts)
     pipe.write(_HEAD.pack(kind, len(payload)) + payload)
     pipe.flush()
@@ -71,7 +77,17 @@ def pack_step(step: Any) -> tuple:
 
 
 def unpack_step(payload: bytes, num_envs: int, observation_dim: int, kind: str = NUMBERS) -> tuple:
-    """The fields of a `Step` out of a message, but `restarted`."""
+    """The fields of a `Step` in a message, except `restarted`.
+
+    Args:
+        payload: Payload of the message.
+        num_envs: Number n of environments.
+        observation_dim: Numbers of an observation.
+        kind: Number format of observations.
+
+    Returns:
+        The fields, in the order of `Step`.
+    """
     reader = _Reader(payload)
     rows = (num_envs, observation_dim)
     return (
@@ -82,7 +98,15 @@ def unpack_step(payload: bytes, num_envs: int, observation_dim: int, kind: str =
 
 
 def pack_actions(next_seeds: np.ndarray, actions: np.ndarray) -> tuple:
-    """The parts of a request to step."""
+    """The parts of a request to step.
+
+    Args:
+        next_seeds: Seeds of the next episodes, [n].
+        actions: Actions, [n, act].
+
+    Returns:
+        The parts.
+    """
     return _raw(next_seeds, "<i8"), _raw(actions, "<f8")
 
 
@@ -91,14 +115,27 @@ def pack_seeds(seeds: np.ndarray) -> bytes:
 
 
 def unpack_observation(payload: bytes, num_envs: int, observation_dim: int, kind: str = NUMBERS) -> np.ndarray:
+    """The observations in a message.
+
+    Args:
+        payload: Payload of the message.
+        num_envs: Number n of environments.
+        observation_dim: Numbers of an observation.
+        kind: Number format of observations.
+
+    Returns:
+        Observations, [n, obs].
+    """
     return _Reader(payload).take(kind, (num_envs, observation_dim))
 
 
 def serve(open_envs: Callable[[dict], Opened], user_errors: tuple) -> None:
     """Answer requests on this process's stdin and stdout until the owner quits or is gone.
 
-    `open_envs` makes the environments of an 'o' request; exceptions of `user_errors` are answered with their sentence,
-    others end the process with a traceback on stderr, as a crash would.
+    Args:
+        open_envs: Makes the environments of an 'o' request.
+        user_errors: Exceptions that are answered with their sentence; others end the process with a traceback on
+            stderr, as a crash would.
     """
     # Slurm and a closing terminal tell all processes to end: when this one does is the owner's affair.
     for name in {"SIGINT", "SIGTERM", "SIGHUP"} & set(dir(signal)):

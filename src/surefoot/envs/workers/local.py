@@ -5,9 +5,9 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 IDLE = -1
-"""In place of a seed: the environment is not stepped until the next reset."""
+"""Seed of an environment that is not stepped until the next reset."""
 NO_SIGNAL = -np.inf
-"""The worst of no signals."""
+"""Worst signal where there are none."""
 
 
 class Step(NamedTuple):
@@ -51,7 +51,15 @@ class LocalEnvs:
         return observation
 
     def step(self, actions: np.ndarray, next_seeds: np.ndarray) -> Step:
-        """Step what runs; where an episode ends, begin that of its seed in `next_seeds`, or fall idle."""
+        """Step all running environments.
+
+        Args:
+            actions: Actions, [n, act].
+            next_seeds: Seed of the episode that begins where one ends, [n]; `IDLE` for none.
+
+        Returns:
+            The step.
+        """
         count = self.num_envs
         observation = np.zeros((count, self._observation_dim), self._kind)
         reward, cost, constraint = np.zeros(count), np.zeros(count), np.full(count, NO_SIGNAL)

@@ -26,7 +26,7 @@ TRAFFIC = {"sparse": 0.1, "mean": 0.15, "dense": 0.2}
 LIDAR = 240
 """The last numbers of an observation: free distance by direction, 1 at 50 m."""
 FREE_SPEED, SPEED_COST = 10.0, 0.01
-"""Kilometres per hour that cost nothing, and the cost of each beyond."""
+"""Speed in kilometres per hour up to which nothing costs, and the cost of each kilometre per hour above it."""
 NEAR, NEAR_COST = 0.1, 0.01
 """Lidar reading below which nearness costs, and the factor of its square."""
 

@@ -1,5 +1,5 @@
-"""Worker processes that run whole episodes by themselves, as many side by side as there are workers: of scripted
-behaviors in tasks with cameras, and of controllers in strangers' environments."""
+"""Worker processes that run whole episodes, side by side: of scripted behaviors in tasks with cameras, and of
+controllers in environments of other people."""
 
 import json
 import queue
@@ -22,11 +22,11 @@ from surefoot.tasks import Task
 
 Result = TypeVar("Result")
 Arrays = dict[str, np.ndarray]
-"""An episode, as `workers.episodes.arrays_of_episode` returns it."""
+"""Arrays of an episode, as `workers.episodes.arrays_of_episode` returns them."""
 
 
 class EpisodeRequest(Protocol):
-    """An episode's description, a named tuple."""
+    """Description of an episode, a named tuple."""
 
     @property
     def seed(self) -> int: ...
@@ -36,7 +36,7 @@ class EpisodeRequest(Protocol):
 class Players:
     """`workers` processes that play episodes of a task, 0 for this process; a context manager.
 
-    An episode whose worker dies is played again by a new one, with the same seeds; `on_death` is told.
+    An episode whose worker dies is played again by a new one, with equal seeds; `on_death` is called.
     """
 
     def __init__(
@@ -59,8 +59,19 @@ class Players:
     def play(
         self, episodes: Iterable[tuple[int, EpisodeRequest]], keep: Callable[[int, Arrays], Result]
     ) -> Iterator[Result]:
-        """What `keep(number, episode)` makes of every episode, in the order in which they end. It runs in threads, one
-        a worker; what it raises, or `SimulatorError` for an episode that killed too many workers, ends the work."""
+        """Play episodes.
+
+        Args:
+            episodes: Number and description of each episode.
+            keep: Called with the number and the arrays of each episode, in threads, one a worker; its exceptions end
+                the work.
+
+        Yields:
+            Result of `keep` for every episode, in the order in which the episodes end.
+
+        Raises:
+            SimulatorError: An episode killed too many workers.
+        """
         waiting = iter(episodes)
         if self._here:
             # A context of OpenGL belongs to one thread: this one, which will close it, too.

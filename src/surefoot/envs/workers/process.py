@@ -1,4 +1,4 @@
-"""A worker process as its owner sees it: started, asked, and found dead where it is."""
+"""A worker process from its owner's side: started, asked, and checked for its death."""
 
 import dataclasses
 import json
@@ -15,12 +15,12 @@ from surefoot.errors import SimulatorError
 from surefoot.tasks import Task
 
 ANSWER_SECONDS = 300.0
-"""A worker that answers nothing for so long counts as dead."""
+"""Seconds without an answer after which a worker counts as dead."""
 _QUIT_SECONDS = 5.0
 
 
 class WorkerDiedError(Exception):
-    """The process ended, or answered nothing in time: how it ended, and its last words."""
+    """The process ended, or answered nothing in time. The message tells how it ended, and its last words."""
 
 
 class Worker:
@@ -59,11 +59,16 @@ class Worker:
         return self._process.pid
 
     def wait_open(self) -> dict[str, Any]:
-        """The facts that the worker answers with. Raises what `answer` raises."""
+        """The facts that the worker answers with. Raises the errors of `answer`."""
         return json.loads(self.answer().decode())
 
     def ask(self, kind: bytes, *parts: bytes) -> None:
-        """Send a request. A dead process is noticed by `answer`."""
+        """Send a request; a dead process is noticed by `answer`.
+
+        Args:
+            kind: One byte that names the request.
+            parts: Parts of its payload.
+        """
         assert self._process.stdin is not None
         with suppress(BrokenPipeError, ValueError):
             ipc.send(self._process.stdin, kind, *parts)

@@ -1,7 +1,7 @@
 """Many episodes of one task at once, over worker processes: one batched call of a policy serves all of a step.
 
-A worker that dies is replaced and its running episodes are begun again with the same seeds, so that nothing is lost
-and nothing is counted twice: the caller throws away what it holds of an episode that is reported as restarted.
+A worker that dies is replaced, and its running episodes begin again with equal seeds, so that nothing is lost or
+counted twice: the caller throws away the steps of an episode that is reported as restarted.
 """
 
 import itertools
@@ -22,14 +22,14 @@ from surefoot.ranges import check_count
 from surefoot.tasks import Task
 
 MOST_DEATHS = 3
-"""Of workers under one episode, before it is given up."""
+"""Deaths of workers under one episode, after which it is given up."""
 
 
 class VectorSimulator:
     """`num_envs` environments of a task, a `VectorEnv`; a context manager.
 
-    Every one runs the episodes of the seeds that it is given, so that results do not depend on the number of workers.
-    `deaths` lists the workers that died so far.
+    Each runs the episodes of given seeds, so that results do not depend on the number of workers. `deaths` lists the
+    workers that died so far.
     """
 
     def __init__(
@@ -79,14 +79,24 @@ class VectorSimulator:
         cls, make_env: str | Callable[[], Any], num_envs: int = 1, workers: int = 0, *, horizon: int | None = None,
         cost: str = "",
     ) -> Self:  # fmt: skip
-        """Environments of any Gymnasium environment whose observation is a Box, or Dicts and Tuples of them, and whose
-        action is a Box: its id, "module:name", or a function or class; with workers, at the top of a module. Actions
-        are in [-1, 1].
+        """Environments of any Gymnasium environment of real numbers, without a task file.
 
-        `horizon`: the longest episode, by default the environment's own limit; `cost`: where `info` has a step's cost,
-        as "info.cost"; empty: nothing costs. With a task file, `VectorSimulator(task, ...)` knows more.
+        Observations are a Box, or Dicts and Tuples of Boxes; actions are a Box, here in [-1, 1]. With a task file,
+        `VectorSimulator(task, ...)` knows more.
 
-        Raises `SimulatorError` and `ConfigError`.
+        Args:
+            make_env: Its id, "module:name", or a function or class; with workers, one at the top of a module.
+            num_envs: Environments.
+            workers: Processes; 0: this one.
+            horizon: Most steps of an episode; None: the environment's own limit.
+            cost: Place of a step's cost in `info`, as "info.cost"; empty: nothing costs.
+
+        Returns:
+            The environments.
+
+        Raises:
+            SimulatorError: A worker cannot be started.
+            ConfigError: The maker cannot be imported, or its spaces cannot be used.
         """
         local = workers == 0 and not isinstance(make_env, str)
         task = unnamed_task(make_env, horizon=horizon, cost=cost, local=local)
@@ -113,11 +123,11 @@ class VectorSimulator:
 
     @property
     def process_ids(self) -> list[int]:
-        """Of the workers."""
+        """Process ids of the workers."""
         return [worker.process_id for worker in self._workers]
 
     def reset(self, seeds: Int[np.ndarray, " n"] | Sequence[int]) -> Float[np.ndarray, "n obs"]:
-        """Begin an episode everywhere; -1 leaves an environment idle. Returns first observations."""
+        """Begin an episode everywhere; -1 leaves an environment idle. Returns first observations, [n, obs]."""
         self._seeds = self._checked(seeds)
         self._failures[:] = 0
         if self._here is not None:
@@ -133,7 +143,19 @@ class VectorSimulator:
         return observation
 
     def step(self, actions: Float[np.ndarray, "n act"], next_seeds: Int[np.ndarray, " n"] | Sequence[int]) -> Step:
-        """Step all; next_seeds[i] is begun in environment i if its episode ends (-1: it is idle from then on)."""
+        """Step all running environments.
+
+        Args:
+            actions: Actions in [-1, 1], [n, act].
+            next_seeds: Seed of the episode that begins where one ends, [n]; -1: the environment becomes idle.
+
+        Returns:
+            The step.
+
+        Raises:
+            ConfigError: Shapes differ.
+            SimulatorError: An episode killed too many workers.
+        """
         seeds = self._checked(next_seeds)
         actions = np.asarray(actions, np.float64)
         if actions.shape != (self.num_envs, self.task.action_dim):

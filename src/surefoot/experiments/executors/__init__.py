@@ -1,1 +1,1 @@
-"""Who does the work of cells: this process, processes beside it, or Ray."""
+"""Executors of a benchmark's cells: this process, processes beside it, or Ray."""

@@ -1,4 +1,4 @@
-"""What an executor offers."""
+"""The interface of executors."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, Self
@@ -10,30 +10,31 @@ Task = Callable[[Cell], Outcome]
 
 
 class Ended(NamedTuple):
-    """An attempt that is over."""
+    """An attempt that has ended."""
 
     key: str
     outcome: Outcome | None
-    """None where its process died."""
+    """Its outcome; None where its process died."""
     death: str = ""
     """How the process died."""
 
 
 class Executor(Protocol):
-    """Runs attempts side by side; a context manager. Leaving it by an error asks what runs to end, and waits."""
+    """Runs attempts side by side; a context manager. An error that leaves it asks running attempts to end, and
+    waits."""
 
     @property
     def slots(self) -> int:
-        """Attempts that run at once."""
+        """Number of attempts that run at once."""
         ...
 
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None: ...
 
     def submit(self, cell: Cell) -> None:
-        """Begin an attempt; never more than `slots` at once."""
+        """Begin an attempt at a cell; never more than `slots` at once."""
         ...
 
     def wait(self, seconds: float) -> list[Ended]:
-        """The attempts that are over; waits for the first for at most so long."""
+        """Attempts that have ended; waits for the first of them, at most so many seconds."""
         ...

@@ -15,9 +15,9 @@ from surefoot.experiments.executors.base import Ended, Task
 from surefoot.interrupts import stopping
 
 CELLS_A_PROCESS = 8
-"""Then a new process follows: compiled programs fill the memory."""
+"""Cells after which a process is replaced, as compiled programs fill its memory."""
 GRACE_SECONDS = 120.0
-"""For a process that is asked to end, to write its checkpoint."""
+"""Seconds in which a process that is asked to end can write its checkpoint."""
 
 
 class ProcessesExecutor:
@@ -125,7 +125,7 @@ class _Worker:
 
 
 def death_of(code: int | None) -> str:
-    """How a process ended, by its exit code: "signal SIGKILL", "exit code 1"."""
+    """Sentence on how a process ended, by its exit code: "signal SIGKILL", "exit code 1"."""
     if code is not None and code < 0:
         with suppress(ValueError):
             return f"signal {signal.Signals(-code).name}"

@@ -15,11 +15,12 @@ from surefoot.experiments.executors.base import Ended, Task
 from surefoot.experiments.executors.processes import CELLS_A_PROCESS, GRACE_SECONDS
 
 OBJECT_STORE_BYTES = 100 * 2**20
-"""Of a cluster that is started here: cells are small, and Ray would take a third of the memory."""
+"""Bytes of the object store of a cluster that is started here: cells are small, and Ray would take a third of the
+memory."""
 
 
 def check_installed() -> Any:
-    """Ray's module. Raises `ConfigError` where it is not installed."""
+    """The module of Ray. Raises `ConfigError` where it is not installed."""
     try:
         return importlib.import_module("ray")
     except ImportError as error:
@@ -27,8 +28,10 @@ def check_installed() -> Any:
 
 
 class RayExecutor:
-    """Runs each attempt as a task that takes one CPU. Where its process or its node dies, that is told, not repeated:
-    the caller counts."""
+    """Runs each attempt as a task that takes one CPU.
+
+    The death of its process or its node is reported, and not repeated by Ray: the caller counts attempts.
+    """
 
     def __init__(self, task: Task, *, slots: int | None, address: str | None, environment: Mapping[str, str]) -> None:
         """Connect to nothing yet.
