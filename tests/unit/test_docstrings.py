@@ -14,10 +14,9 @@ API = re.compile(r"^<!-- api ([\w.]+) -->$", re.MULTILINE)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 LACKING: dict[str, int] = {
-    "algorithms": 64, "cli": 27, "collection": 9, "data": 24, "diffusion": 1, "envs": 42, "evaluation": 7,
-    "experiments": 13, "faults.py": 1, "file_sets.py": 1, "files.py": 2, "json_files.py": 5, "kernels": 1, "nn": 14,
-    "presets": 1, "ranges.py": 3, "report": 8, "result_files.py": 1, "runs": 5, "system.py": 2, "tasks": 5,
-    "training": 11,
+    "algorithms": 51, "cli": 27, "collection": 3, "data": 24, "envs": 3, "evaluation": 1, "experiments": 9,
+    "faults.py": 1, "file_sets.py": 1, "files.py": 2, "json_files.py": 5, "kernels": 1, "nn": 14, "presets": 1,
+    "ranges.py": 3, "result_files.py": 1, "system.py": 2, "tasks": 5, "training": 10,
 }  # fmt: skip
 """Folder or file of src/surefoot -> public functions of two arguments or more that lack sections: only falls. What is
 not named here is finished."""
