@@ -55,6 +55,20 @@ def as_lerobot(folder: Path, columns: dict[str, np.ndarray]) -> Path:
     return folder / "lerobot"
 
 
+def as_lerobot_2(folder: Path, columns: dict[str, np.ndarray]) -> Path:
+    """The same by LeRobot's version 2: a file for each episode."""
+    place = as_lerobot(folder, columns) / "data" / "chunk-000"
+    parquet = importlib.import_module("pyarrow.parquet")
+    rows = parquet.read_table(place / "file-000.parquet")
+    (place / "file-000.parquet").unlink()
+    for number in range(int(columns["episode"].max()) + 1):
+        episode = rows.filter(pyarrow.array(columns["episode"] == number))
+        parquet.write_table(episode, place / f"episode_{number:06d}.parquet")
+    info = {"codebase_version": "v2.1", "total_frames": len(rows)}
+    (folder / "lerobot" / "meta" / "info.json").write_text(json.dumps(info))
+    return folder / "lerobot"
+
+
 def as_hdf5(folder: Path, columns: dict[str, np.ndarray]) -> Path:
     """Arrays in HDF5, the observation in one."""
     with h5py.File(folder / "log.hdf5", "w") as file:
@@ -86,5 +100,6 @@ FORMATS: dict[str, tuple[Callable[[Path, dict[str, np.ndarray]], Path], str]] = 
     "parquet": (as_parquet, TANK),
     "npz": (as_npz, TANK),
     "lerobot": (as_lerobot, LISTS),
+    "lerobot 2": (as_lerobot_2, LISTS),
     "hdf5": (as_hdf5, LISTS),
 }

@@ -89,6 +89,15 @@ def shortened(text: str, most: int) -> str:
     return f"{text[:half]}…{text[len(text) - half :]}"
 
 
+def decimal(word: str) -> float | None:
+    """The number that a word of a file says in digits of ASCII, "-1.5e3" or "inf"; None where it says none. Python also
+    reads 1_000 and digits of other scripts, which no other program takes for the same number."""
+    try:
+        return float(word) if word.isascii() and "_" not in word else None
+    except ValueError:
+        return None
+
+
 def _is_visible(letter: str) -> bool:
     return letter.isprintable() or unicodedata.category(letter) == "Zs"
 

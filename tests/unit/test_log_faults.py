@@ -57,6 +57,9 @@ def test_nothing_of_a_folder_is_left_out_in_silence(tmp_path: Path) -> None:
         SurefootError, match=r"lerobot: expected 41 rows, as total_frames in meta/info\.json says, found 40"
     ):
         open_log([lerobot])
+    (lerobot / "meta" / "info.json").write_text(json.dumps({"codebase_version": "v1.6", "total_frames": 40}))
+    with pytest.raises(SurefootError, match=r"info\.json: codebase_version: expected v3\.0, or v2, found 'v1\.6'"):
+        open_log([lerobot])
     (lerobot / "meta" / "info.json").write_text("[1")
     with pytest.raises(SurefootError, match=r"info\.json: expected LeRobot's description of a dataset as JSON, found"):
         open_log([lerobot])

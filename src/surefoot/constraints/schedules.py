@@ -22,6 +22,7 @@ from jaxtyping import Float
 from surefoot.constraints.budgets import cost_of_ratio
 from surefoot.errors import ConfigError, DataError, option
 from surefoot.tasks import Task
+from surefoot.text import decimal
 
 HEADERS = (("budget",), ("ratio",), ("step", "budget"), ("step", "ratio"))
 
@@ -83,9 +84,11 @@ def _rows(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise ConfigError(f"{option('budget_schedule')} {path}: the file cannot be read ({reason}).") from error
-    lines = [
-        (number, [cell.strip() for cell in cells]) for number, cells in enumerate(csv.reader(text.splitlines()), 1)
-    ]
+    try:
+        found = list(csv.reader(text.splitlines()))
+    except csv.Error as error:
+        raise DataError(f"{path}: expected rows of CSV, found a fault ({error}).") from error
+    lines = [(number, [cell.strip() for cell in cells]) for number, cells in enumerate(found, 1)]
     lines = [(number, cells) for number, cells in lines if any(cells)]
     header = tuple(lines[0][1]) if lines else ()
     if header not in HEADERS:
@@ -101,16 +104,13 @@ def _rows(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
 
 
 def _number(text: str, path: Path, line: int, column: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = np.nan
-    if not value >= 0:
+    value = decimal(text)
+    if value is None or not value >= 0:
         raise DataError(f"{path}: line {line}: {column}: expected at least 0 (inf for no limit), found '{text}'.")
     return value
 
 
 def _step(text: str, path: Path, line: int) -> int:
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal()):
         raise DataError(f"{path}: line {line}: step: expected a whole number from 0, found '{text}'.")
     return int(text)

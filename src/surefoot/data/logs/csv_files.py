@@ -130,8 +130,19 @@ def _batch(
         if name in texts:  # as it stands in every batch: numbers beyond 2^53 would lose digits, too
             found[name] = np.array(cells)
             continue
-        try:
-            found[name] = np.array(list(map(float, cells)))
-        except ValueError:
-            found[name] = numbers_of(cells, path, name, lambda row: f"line {numbers[row]}")
+        plain = _plain_numbers(cells)
+        if plain is None:
+            plain = numbers_of(cells, path, name, lambda row: f"line {numbers[row]}")
+        found[name] = plain
     return Batch(found, path, np.array(numbers), "line")
+
+
+def _plain_numbers(cells: list[str]) -> np.ndarray | None:
+    """Cells as numbers, all at once; None where one is no `decimal`."""
+    text = "".join(cells)
+    if not text.isascii() or "_" in text:
+        return None
+    try:
+        return np.array(list(map(float, cells)))
+    except ValueError:
+        return None

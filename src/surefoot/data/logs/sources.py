@@ -38,13 +38,15 @@ def open_log(paths: Sequence[Path]) -> Log:
     name = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     if len(paths) == 1 and paths[0].is_dir() and not is_lerobot(paths[0]) and is_minari(paths[0]):
         return open_minari(name, paths[0])
-    files = [file for path in paths for file in _files(path)]
+    listed = [(path, _files(path)) for path in paths]
+    files = [file for _, there in listed for file in there]
     kinds = {file.suffix.lower() for file in files}
     if kinds <= set(CSV):
         return open_csv(name, files)
     if kinds <= set(PARQUET):
-        for path in filter(is_lerobot, paths):
-            _check_rows(path)
+        for path, there in listed:
+            if is_lerobot(path):
+                _check_lerobot(path, there)
         return open_parquet(name, files)
     if len(files) == 1:
         return open_npz(name, files[0]) if kinds <= set(NPZ) else open_hdf5(name, files[0])
@@ -79,10 +81,16 @@ def _files(path: Path) -> list[Path]:
     return sorted(found, key=lambda one: _natural(str(one.relative_to(folder))))
 
 
-def _check_rows(folder: Path) -> None:
-    """Check that the files of a LeRobot dataset hold as many rows as its description says."""
+def _check_lerobot(folder: Path, files: Sequence[Path]) -> None:
+    """Check the version of a LeRobot dataset, and that its files hold as many rows as its description says.
+
+    Versions 2 and 3 have the same columns; 2 has a file for each episode.
+    """
     info = read_json(folder / LEROBOT_INFO, dict[str, Any], what="LeRobot's description of a dataset", error=DataError)
-    rows = count_rows(_files(folder))
+    version = info.get("codebase_version", "v3.0")
+    if re.fullmatch(r"v[23](\.\d+)*", str(version)) is None:
+        refuse(folder / LEROBOT_INFO, "codebase_version", expected="v3.0, or v2", found=f"{version!r:.60}")
+    rows = count_rows(files)
     expected = info.get("total_frames", rows)
     if expected != rows:
         refuse(folder, "", expected=f"{expected} rows, as total_frames in {LEROBOT_INFO} says", found=f"{rows}")

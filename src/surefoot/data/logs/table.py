@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from surefoot.errors import DataError
+from surefoot.text import decimal
 
 BATCH_ROWS = 65_536
 TRUE, FALSE, MISSING = {"true", "yes"}, {"false", "no"}, {"", "na", "n/a", "nan", "null", "none"}
@@ -104,10 +105,7 @@ def number_of(text: str) -> float | None:
         return np.nan
     if word in TRUE or word in FALSE:
         return float(word in TRUE)
-    try:
-        return float(word) if "_" not in word else None
-    except ValueError:
-        return None
+    return decimal(word)
 
 
 def numbers_of(words: Any, path: Path, column: str, place: Callable[[int], str]) -> np.ndarray:
