@@ -120,6 +120,7 @@ def shown(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**20:
         return f"a number of {len(str(abs(value))) if abs(value) < 10**400 else 'more than 400'} digits"
+    value = list(value) if isinstance(value, tuple) else value
     text = str(value) if isinstance(value, numbers.Number) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 

@@ -166,6 +166,12 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, task: surefoot
         ({"heldout": 0.1}, UnknownNameError, "unknown option 'heldout'; did you mean held_out?"),
         ({"held_out": 1.5}, ConfigError, r"held_out: expected .*, found 1\.5"),
         ({"preset": "nonsense"}, UnknownNameError, "unknown preset of toy 'nonsense'"),
+        ({"learning_rate": 1.0}, ConfigError, r"^learning_rate: expected among .*, as in OwnToy\(learning_rate="),
+        (
+            {"budget": 0.2},
+            ConfigError,
+            "budget: expected none, as toy has no limit on costs; data_filter safe with filter",
+        ),
         ({"seeds": [1, 1]}, ConfigError, r"seeds: .*, found \[1, 1\]"),
     ],
 )

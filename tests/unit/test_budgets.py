@@ -121,7 +121,7 @@ def test_schedules(text: str, totals: list[float], tmp_path: Path) -> None:
         ("budget\n-1\n", "line 2: budget: expected at least 0"),
         ("budget\nmuch\n", "found 'much'"),
         ("budget\n1_0\n", "line 2: budget: expected at least 0 (inf for no limit), found '1_0'"),
-        ("step,budget\n0,1\n١,2\n", "expected a whole number from 0, found '١'"),
+        ("step,budget\n0,1\n\u0661,2\n", "expected a whole number from 0, found '\u0661'"),
         (f"budget\n{'1' * 200_000}\n", "expected rows of CSV, found a fault (field larger than"),
         ("step,budget\n0,1\n1\n", "line 3: expected 2 values, found 1"),
         ("step,budget\n1,1\n", "line 2: step: expected 0 first, found 1"),

@@ -211,3 +211,9 @@ def test_targets_that_the_data_never_had(state: Any) -> None:
     ]
     with pytest.raises(ConfigError, match="target_return: expected at most 8, the largest return of the data, found 9"):
         change(TINY, target_return=9.0).budget_remarks(state, [10.0])
+    assert change(TINY, target_return=1.0).budget_remarks(state, [10.0]) == [
+        "target_return: expected at least 2, the smallest return of the data, found 1; the policy is asked for what it "
+        "never saw"
+    ]
+    with pytest.raises(ConfigError, match=r"target_return: expected at most .*, the largest return of the data, found"):
+        change(TINY, target_return=1e9).prepare(make_dataset(BINARY_TASK), BINARY_TASK)  # before it is trained

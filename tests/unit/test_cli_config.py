@@ -39,6 +39,8 @@ class Options:
     """Form."""
     sizes: Annotated[tuple[int, ...], Range("[1, 9]")] = (1,)
     """Sizes."""
+    limits: Annotated[tuple[float, ...], Range("[0, inf]")] = ()
+    """Limits."""
     strict: bool = False
     """Strict."""
     keep: bool = True
@@ -91,6 +93,7 @@ def test_a_file_gives_options_and_flags_win(tmp_path: Path) -> None:
         ("seeds = 3", "line 2: seeds: expected text in quotes, found 3"),
         ('form = "three"', 'line 2: form: expected one of one, two, found "three"'),
         ("sizes = [1, 2.5]", r"line 2: sizes: expected a list, each a whole number, found \[1, 2\.5\]"),
+        ("limits = []", r"line 2: limits: expected a list, each a number, found \[\]"),
         ("rate = [0.5]", r"line 2: rate: expected a number, found \[0\.5\]"),
         ('strict = "yes"', 'line 2: strict: expected true or false, found "yes"'),
         ("out = 1979-05-27", 'line 2: out: expected a path, found "1979-05-27"'),

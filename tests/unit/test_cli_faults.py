@@ -94,6 +94,31 @@ def test_ranges_and_relations_come_together(algorithm: str, words: list[str], se
     assert hyper_refusal(*words, algorithm=algorithm) == sentence
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "words", "sentence"),
+    [
+        ("bcrl", ["--cost-limit", "10", "20"], "--cost-limit: expected none in training, as bcrl is told what "
+         "an episode may cost when it acts; evaluate with --cost-limit"),
+        ("cdt", ["--budget=0.5"], "--budget: expected none in training, as cdt is told what an episode"),
+        ("cpq", ["--budget", "0.5"], "--budget: expected none, as cpq takes no budget when it acts; --cost-limit is"),
+        ("cpq", ["--cost-limit", "nan"], "--cost-limit: expected a number in [0, inf), found nan"),
+        ("bc", ["--cost-limit", "-1"], "--cost-limit: expected none, as bc has no limit on costs; "
+         "--data-filter safe with --filter-cost-limit chooses the episodes that it learns from"),
+    ],
+)  # fmt: skip
+def test_a_limit_that_a_method_does_not_take_in_training(
+    algorithm: str, words: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--algorithm", algorithm, "--out", str(tmp_path / "run")]
+    found = refusal(capsys, "train", *place, "--data", str(tmp_path / "none.hdf5"), *words)
+    assert found.startswith(sentence)
+    assert not (tmp_path / "run").exists()
+    if (file := tmp_path / "options.toml") and algorithm == "bcrl":
+        file.write_text("cost_limit = [10, 20]")
+        found = refusal(capsys, "sweep", *place, "--task", "PointRobot", "--data", "none.hdf5", "--config", str(file))
+        assert found.startswith(f"{file}: line 1: cost_limit: expected none in training, as bcrl is told what")
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run of FISOR that has done two updates, as far as its folder says."""

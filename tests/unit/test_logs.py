@@ -201,9 +201,13 @@ BAD_LOGS: list[tuple[str, Callable[[dict[str, Any]], None], str]] = [
     ("an underscore", _set("level", 3, "1_000"), "log.csv: line 5: level: expected a number, found '1_000'"),
     ("a time with one", _set("t", 3, "1_0"), "log.csv: line 5: t: expected a time in seconds or as 2026"),
     ("thousands", _set("level", 3, "1,000"), "log.csv: line 5: level: expected a number, found '1,000'"),
-    ("other digits", _set("level", 3, "١٢"), "log.csv: line 5: level: expected a number, found '١٢'"),
+    (
+        "other digits",
+        _set("level", 3, "\u0661\u0662"),
+        "line 5: level: expected a number, found '\u0661\u0662'",
+    ),
     ("hexadecimal", _set("level", 3, "0x10"), "log.csv: line 5: level: expected a number, found '0x10'"),
-    ("a flag in digits", _set("done", 3, "١"), "log.csv: line 5: done: expected a number, found '١'"),
+    ("a flag in digits", _set("done", 3, "\u0661"), "log.csv: line 5: done: expected a number, found '\u0661'"),
     (
         "a time twice",
         _set("t", 3, 4.0),

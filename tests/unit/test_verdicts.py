@@ -161,20 +161,20 @@ def test_budgets_of_single_episodes() -> None:
             "SafePendulum",
             {"ratios": [20]},
             [
-                "--budget 20: a ratio above 1 allows a cost of 1,200, more than the maximum of SafePendulum, 60; a "
-                "cost is given with --cost-limit"
+                "budget 20: a ratio above 1 allows a cost of 1,200, more than the maximum of SafePendulum, 60; a "
+                "cost is given with cost_limit"
             ],
         ),
         ("SafePendulum", {"costs": [60, float("inf"), 0]}, []),
         (
             "SafePendulum",
             {"costs": [61]},
-            ["--cost-limit 61: allows a cost of 61, more than the maximum of SafePendulum, 60; no limit is inf"],
+            ["cost_limit 61: allows a cost of 61, more than the maximum of SafePendulum, 60; no limit is inf"],
         ),
         (
             "SafePendulum",
             {"costs": [0.4]},
-            ["--cost-limit 0.4: less than 1% of the maximum of SafePendulum, 60; a ratio of it is given with --budget"],
+            ["cost_limit 0.4: less than 1% of the maximum of SafePendulum, 60; a ratio of it is given with budget"],
         ),
         ("BallRun", {"costs": [10, 20, 40]}, []),
         ("PointRobot", {"costs": [500]}, []),  # no table says what is much

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from surefoot.errors import ConfigError, check_name, option
-from surefoot.hyperparameters import renamed
+from surefoot.experiments.unread import limits_elsewhere
+from surefoot.hyperparameters import declarations, renamed
+from surefoot.protocols import Algorithm
 from surefoot.training.run_directory import MOST_SEEDS
 
 
@@ -31,6 +33,18 @@ def known_options(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     options = renamed(kind, options, warn=True)
     hints = {field.name: str(field.type) for field in fields(kind)}
     return {name: _value(hints[check_name("option", name, hints)], value) for name, value in options.items()}
+
+
+def training_options(kind: Any, options: Mapping[str, Any], name: str, algorithm: Algorithm) -> dict[str, Any]:
+    """As `known_options`, for the training of an algorithm of that name: of a limit that it has not, or a
+    hyper-parameter, `ConfigError` says where it belongs."""
+    own = {one.field.name for one in declarations(type(algorithm))} - {field.name for field in fields(kind)}
+    inside = f"expected among the hyper-parameters, as in {type(algorithm).__name__}"
+    elsewhere = {one: f"{inside}({one}=...), found beside them" for one in own} | limits_elsewhere(name, algorithm)
+    for one in options:
+        if one in elsewhere:
+            raise ConfigError(f"{one}: {elsewhere[one]}.")
+    return known_options(kind, options)
 
 
 def _value(hint: str, value: Any) -> Any:

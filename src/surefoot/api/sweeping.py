@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from surefoot import presets
-from surefoot.api.options import known_options, seeds_of
+from surefoot.api.options import seeds_of, training_options
 from surefoot.api.run import Run
 from surefoot.api.training import algorithm_by_preset
 from surefoot.data.own_tasks import find_task
@@ -54,9 +54,9 @@ def sweep(
         UnknownNameError: A name or an option is not known.
     """
     with Faults() as faults:
-        given = known_options(SweepSettings, options)
         found = find_task(task, data=Path(data)) if isinstance(task, str) else task
         name, exact, defaults = algorithm_by_preset(algorithm, found, preset)
+        given = training_options(SweepSettings, options, name, exact)
         refuse_unread(exact, defaults, faults)
         request = SweepRequest(
             **given, algorithm=exact, name=name, preset=preset, task=found, data=Path(data), out=Path(out),

@@ -7,7 +7,7 @@ from typing import Any
 
 from surefoot import presets
 from surefoot.algorithms import algorithm_class, name_of
-from surefoot.api.options import known_options, seeds_of
+from surefoot.api.options import seeds_of, training_options
 from surefoot.api.run import Run
 from surefoot.data.episodes import Episodes
 from surefoot.data.own_tasks import find_task, kept_file
@@ -66,10 +66,10 @@ def train(
         UnknownNameError: A name or an option is not known.
     """
     with Faults() as faults:
-        given = known_options(TrainSettings, settings)
         source = episodes if isinstance(episodes, Episodes) or episodes is None else Path(episodes)
         found = _task(source, task)
         name, exact, defaults = algorithm_by_preset(algorithm, found, preset)
+        given = training_options(TrainSettings, settings, name, exact)
         refuse_unread(exact, defaults, faults)
         place, directory = Path(out), RunDirectory(Path(out))
         with faults.also():

@@ -2,6 +2,7 @@
 all found before the parser of options, which would stop at the first of them."""
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -22,16 +23,23 @@ class Checked(NamedTuple):
     """Whether all that must be given is among them."""
 
 
-def check_words(kind: Any, arguments: Sequence[str], *, command: str, default: Any = None) -> Checked:
+def check_words(
+    kind: Any,
+    arguments: Sequence[str],
+    *,
+    command: str,
+    default: Any = None,
+    elsewhere: Mapping[str, str] | None = None,
+) -> Checked:
     """Compare the words with the fields of the options dataclass `kind`. `default`: an instance of it, where fields
-    have other defaults than their own.
+    have other defaults than their own. `elsewhere`: names that are no options here, and what is to be said of each.
 
     What holds a bare `--`, or an option of the parser itself, is left to the parser.
     """
     if "--" in arguments or any(word.startswith("--tyro-") for word in arguments[:1]):
         return Checked([], list(arguments), complete=True)
     options = list(leaves(kind))
-    scan = _Scan(options, default, command)
+    scan = _Scan(options, default, command, elsewhere or {})
     scan.read(list(arguments))
     lacking = [option for option in options if option.required(default) and option.path not in scan.given]
     in_place = [option for option in options if option.positional]
@@ -52,6 +60,7 @@ class _Scan:
     options: Sequence[Option]
     default: Any
     command: str
+    elsewhere: Mapping[str, str]
     faults: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     bare: list[str] = field(default_factory=list)
@@ -82,7 +91,12 @@ class _Scan:
                 self._values(option, word, [value] if equals else [], rest)
 
     def _unknown(self, name: str, rest: list[str], known: Mapping[str, Option]) -> None:
-        """Say which are near. The words after it are those of the option that was meant, as far as can be told."""
+        """Say which are near, or where it belongs. The words after it are those of the option that was meant, as far as
+        can be told."""
+        if (why := self.elsewhere.get(name.lstrip("-").replace("-", "_"))) is not None:
+            self.faults.append(f"{name}: {why}")
+            _take(rest, math.inf)
+            return
         bare = {flag.lstrip("-"): flag for flag in known}
         near = [bare[match] for match in difflib.get_close_matches(name.lstrip("-"), bare, n=3, cutoff=0.6)]
         hint = f"did you mean {' or '.join(near)}?" if near else f"surefoot {self.command} --help shows all"
@@ -101,10 +115,11 @@ class _Scan:
     def _values(self, option: Option, word: str, values: list[str], rest: list[str]) -> None:
         attached = len(values)
         values += _take(rest, words_after(option.declared) - attached)
-        needed = 0 if option.declared.variadic and option.declared.length is None else words_after(option.declared)
+        listing = option.declared.variadic and option.declared.length is None
+        needed = option.fewest(self.default) if listing else words_after(option.declared)
         if len(values) < needed:
-            found = f"{len(values)}" if values else "none"
-            self.faults.append(f"{option.flag}: expected {expected_words(option.declared)}, found {found}")
+            found, least = f"{len(values)}" if values else "none", "at least " if listing else ""
+            self.faults.append(f"{option.flag}: expected {least}{expected_words(option.declared)}, found {found}")
             self.empty.add(option.path)
             return
         self.given.add(option.path)

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from surefoot.cli.config_file import ConfigFile, FileOption
@@ -12,9 +12,11 @@ from surefoot.faults import Faults
 from surefoot.words import expected_words, fits
 
 
-def checked_config(kind: Any, words: list[str], config: ConfigFile, *, default: Any, faults: Faults) -> list[str]:
+def checked_config(
+    kind: Any, words: list[str], config: ConfigFile, *, default: Any, elsewhere: Mapping[str, str], faults: Faults
+) -> list[str]:
     """The words of a command without those of the file that cannot be used, which `faults` gathers; values of options
-    that have no flag, by themselves."""
+    that have no flag, by themselves. `elsewhere`: as in `check_words`."""
     options = list(leaves(kind))
     accepted = accepted_flags(options, default)
     for setting in config.settings:
@@ -23,7 +25,7 @@ def checked_config(kind: Any, words: list[str], config: ConfigFile, *, default: 
             continue
         now = setting._replace(words=tuple(with_todays_names(kind, setting.words)))
         option = next((one for one in options if setting.path in _paths(one)), None)
-        sentence = _unknown(setting, options) if option is None else _fault(kind, now, option)
+        sentence = _unknown(setting, options, elsewhere) if option is None else _fault(kind, now, option, default)
         kept: Sequence[str] = now.words
         if sentence is not None:
             faults.add(config.sentence(setting, sentence))
@@ -50,18 +52,21 @@ def _place(words: Sequence[str], part: Sequence[str]) -> int | None:
     return next((start for start in starts if tuple(words[start : start + len(part)]) == tuple(part)), None)
 
 
-def _unknown(setting: FileOption, options: Sequence[Option]) -> str:
+def _unknown(setting: FileOption, options: Sequence[Option], elsewhere: Mapping[str, str]) -> str:
+    if (why := elsewhere.get(setting.path.replace("-", "_"))) is not None:
+        return why
     known = [option.path.replace("-", "_") for option in options]
     near = difflib.get_close_matches(setting.path.replace("-", "_"), known, n=3, cutoff=0.6)
     return f"expected {' or '.join(near) if near else 'the name of an option'}, found a key of that name"
 
 
-def _fault(kind: Any, setting: FileOption, option: Option) -> str | None:
+def _fault(kind: Any, setting: FileOption, option: Option, default: Any) -> str | None:
     """What is wrong with a value; None where nothing is."""
     declared, value = option.declared, setting.value
     values = value if isinstance(value, list) else [value]
     several = declared.variadic is not None
     counted = declared.length in (None, len(values)) if several else not isinstance(value, list)
+    counted &= bool(values) or not option.fewest(default)
     if not counted or not all(fits(one, declared.kinds) for one in values):
         return f"expected {_expected(option)}, found {json.dumps(value, default=str):.60}"
     return next((sentence for _, sentence in argument_faults(kind, setting.words)), None)

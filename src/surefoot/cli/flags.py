@@ -53,6 +53,10 @@ class Option(typing.NamedTuple):
         (found,) = (field for field in dataclasses.fields(self.owner) if field.name == self.field)
         return found.default if found.default_factory is dataclasses.MISSING else found.default_factory
 
+    def fewest(self, default: Any) -> int:
+        """How many words the flag of a list takes at least: none only where the list is not empty by default."""
+        return int(not self.value(default))
+
     def required(self, default: Any) -> bool:
         """Whether it must be given."""
         lacking = self.value(default) in (dataclasses.MISSING, tyro.MISSING)

@@ -7,7 +7,7 @@ field of the algorithm is a flag, so that presets change defaults and the comman
 import argparse
 import dataclasses
 import io
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from surefoot.cli.flags import argument_faults, flags_of, given_flags, ranges_in
 from surefoot.cli.terminal import cleaned_streams
 from surefoot.data.own_tasks import find_task
 from surefoot.errors import ConfigError, FieldError, SurefootError
+from surefoot.experiments.unread import limits_elsewhere
 from surefoot.faults import Faults
 from surefoot.numerics import start_jax
 from surefoot.tasks import Task
@@ -45,22 +46,24 @@ class Choice:
 
 
 def parse(
-    kind: Any, arguments: Sequence[str], *, command: str, default: Any = None, faults: Faults | None = None
-) -> Any:
+    kind: Any, arguments: Sequence[str], *, command: str, default: Any = None,
+    elsewhere: Mapping[str, str] | None = None, faults: Faults | None = None,
+) -> Any:  # fmt: skip
     """The options of `surefoot COMMAND` as an instance of the dataclass `kind`; prints help and exits.
 
     Then JAX is started for the commands that compute, so that a missing platform is known before any work. Words that
     are no options, and values that lie outside of their ranges or do not go with the others, are gathered in `faults`,
     and the options are then those of a command line without them. Without `faults`, and where a required one is
-    lacking, they all are one `ConfigError`. Fields are called by their flags.
+    lacking, they all are one `ConfigError`. Fields are called by their flags. `elsewhere`: names that are no options of
+    the command, and what is to be said of each.
     """
     with Faults() if faults is None else nullcontext(faults) as gathered:
         words = given = list(arguments)
         if not {"-h", "--help"} & set(arguments):
             if (config := active_config()) is not None:
-                words = checked_config(kind, words, config, default=default, faults=gathered)
+                words = checked_config(kind, words, config, default=default, elsewhere=elsewhere or {}, faults=gathered)
             words = given = with_todays_names(kind, words)
-            checked = check_words(kind, words, command=command, default=default)
+            checked = check_words(kind, words, command=command, default=default, elsewhere=elsewhere)
             for sentence in checked.faults:
                 gathered.add(sentence)
             words = without_flags(kind, checked.words, _gather(kind, checked.words, gathered))
@@ -198,4 +201,7 @@ def parse_with_hyperparameters(
     chosen = {"algorithm": choice.algorithm, "task": choice.task.name, "preset": choice.preset}
     own = {field.name: chosen[field.name] for field in dataclasses.fields(generic) if field.name in chosen}
     default = kind(hyper=choice.defaults, **{**own, **defaults})
-    return parse(generic[type(choice.defaults)], arguments, command=command, default=default, faults=faults)
+    return parse(
+        generic[type(choice.defaults)], arguments, command=command, default=default,
+        elsewhere=limits_elsewhere(choice.algorithm, choice.defaults), faults=faults,
+    )  # fmt: skip

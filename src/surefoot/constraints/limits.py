@@ -52,7 +52,7 @@ class LimitConfig(Ranged):
         """Allowed undiscounted sum of costs over an episode. Raises `ConfigError` without a limit."""
         if self.cost_limit is None:
             raise ConfigError(
-                f"{option('cost_limit')}: expected the cost that an episode may have, found none; the task has no "
-                f"limit on costs."
+                f"{option('cost_limit')}: expected the cost that an episode may have, found none; a preset takes the "
+                f"task's limit, where it has one."
             )
         return self.cost_limit

@@ -177,7 +177,8 @@ def _check_keys(values: Any, kind: Any, place: str) -> None:
         raise ConfigError(f"{place}: expected a table, found {values!r:.60}.")
     for key in values:
         try:
-            check_name("key", key, [one.name for one in dataclasses.fields(kind)])
+            inside = "a hyper-parameter in the table overrides" if kind is Method else ""
+            check_name("key", key, [one.name for one in dataclasses.fields(kind)], also=inside)
         except UnknownNameError as error:
             raise ConfigError(f"{place}: {error}") from error
 

@@ -18,6 +18,7 @@ from surefoot.experiments.cell import Cell
 from surefoot.experiments.plan import HELD_OUT, Method, Plan
 from surefoot.experiments.sources import data_path
 from surefoot.experiments.store import DataRecord
+from surefoot.experiments.unread import limits_elsewhere
 from surefoot.hyperparameters import declarations, flat, from_hyperparameters, hyperparameters, renamed
 from surefoot.tasks import Task
 from surefoot.types import BEFORE, FORMERLY
@@ -178,6 +179,10 @@ def _algorithm(method: Method, task: Task, place: str) -> Any:
         return algorithm
     kind = ALGORITHMS[method.algorithm]
     overrides = renamed(kind, method.overrides, warn=True)
+    elsewhere = limits_elsewhere(method.algorithm, algorithm, limits="the plan's protocols say which limits")
+    for name in overrides:
+        if name in elsewhere:
+            raise ConfigError(f"{place}.overrides.{name}: {elsewhere[name]}.")
     values = _changed(hyperparameters(algorithm), overrides, f"{place}.overrides")
     return from_hyperparameters(kind, values, source=f"{place}.overrides")
 

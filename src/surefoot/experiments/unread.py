@@ -5,7 +5,7 @@ from typing import Any
 from surefoot.algorithms.unread import unread, untrained
 from surefoot.errors import option
 from surefoot.faults import Faults
-from surefoot.hyperparameters import prefixed
+from surefoot.hyperparameters import declarations, prefixed
 from surefoot.protocols import Algorithm
 from surefoot.ranges import shown
 
@@ -31,6 +31,26 @@ def _changed(hyper: Algorithm, defaults: Algorithm, name: str) -> dict[str, Any]
         for path, value in prefixed(hyper).items()
         if (path == name or path.startswith(f"{name}.")) and value != before[path]
     }
+
+
+def limits_elsewhere(name: str, algorithm: Algorithm, *, limits: str = "") -> dict[str, str]:
+    """Options for a limit on costs that the training of an algorithm does not have, and what is to be said of each.
+
+    Args:
+        name: Of the algorithm.
+        algorithm: With its hyper-parameters.
+        limits: Who tells a limit to an algorithm that takes it as it acts; default: an evaluation.
+    """
+    own = {one.field.name for one in declarations(type(algorithm))}
+    limit, filter_limit = option("cost_limit"), f"{option('data_filter')} safe with {option('filter_cost_limit')}"
+    if algorithm.inputs.budget:
+        limits = limits or f"evaluate with {limit}"
+        why = f"expected none in training, as {name} is told what an episode may cost when it acts; {limits}"
+    elif "cost_limit" in own:
+        why = f"expected none, as {name} takes no budget when it acts; {limit} is what it is trained for"
+    else:
+        why = f"expected none, as {name} has no limit on costs; {filter_limit} chooses the episodes that it learns from"
+    return {one: why for one in ("cost_limit", "budget", "budget_schedule") if one not in own}
 
 
 def learning_remarks(hyper: Algorithm, defaults: Algorithm) -> list[str]:

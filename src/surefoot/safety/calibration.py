@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from surefoot.errors import ConfigError, flag
+from surefoot.errors import ConfigError, flag, option
 from surefoot.files import write_json
 from surefoot.json_files import read_json
 from surefoot.ranges import COUNT, NUMBER, Range, Ranged
@@ -63,7 +63,7 @@ class Calibration(Ranged):
         known = (self.kept if self.method == "budgets" else self.seeds).get(str(seed), {})
         if f"{level:g}" not in known:
             raise ConfigError(
-                f"--level: expected one that was calibrated ({', '.join(known) or 'none'}), found {level:g}; "
+                f"{option('level')}: expected one that was calibrated ({', '.join(known) or 'none'}), found {level:g}; "
                 f"see `surefoot calibrate`."
             )
         return known[f"{level:g}"]

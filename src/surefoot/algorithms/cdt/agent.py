@@ -30,6 +30,7 @@ from surefoot.algorithms.cdt.data import (
     Seen,
     SequenceBatch,
     SequenceData,
+    check_target_return,
     prepare_sequences,
     target_remarks,
 )
@@ -219,11 +220,13 @@ class CDT(Ranged):
 
     def prepare(self, dataset: Dataset, task: Task) -> SequenceData:
         """Windows of logged and relabeled episodes. Raises `DataError` where no episode is complete or none could be
-        drawn."""
-        return prepare_sequences(
+        drawn, `ConfigError` where `target_return` is above the largest return of the data."""
+        found = prepare_sequences(
             dataset, task, window=self.window, sampling=self.sampling, augmentation=self.augmentation,
             standardize=self.standardize,
         )  # fmt: skip
+        check_target_return(found.statistics, self.target_return)
+        return found
 
     @property
     def phases(self) -> tuple[Phase, ...]:

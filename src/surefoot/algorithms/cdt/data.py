@@ -236,24 +236,34 @@ def target_remarks(seen: Any, budgets: list[float], target_return: float | None)
         target_return: Target return, or None.
 
     Returns:
-        A sentence for each such budget.
+        A sentence for each such budget, and for a target return below the smallest of the data.
 
     Raises:
         ConfigError: `target_return` is above the largest return of the data.
     """
-    (low, high), (_, best) = seen.cost_range, seen.return_range
+    check_target_return(seen, target_return)
+    (low, high), worst = seen.cost_range, seen.return_range[0]
     found = [
         f"cost limit {budget:g}: expected one that episodes of the data had, {low:g} to {high:g}, found "
         f"{'none so cheap' if budget < low else 'none that costs so much'}; the policy is asked for what it never saw"
         for budget in budgets
         if np.isfinite(budget) and not low <= budget <= high
     ]
-    if target_return is not None and target_return > best:
+    if target_return is not None and target_return < worst:
+        found.append(
+            f"{option('target_return')}: expected at least {worst:g}, the smallest return of the data, found "
+            f"{target_return:g}; the policy is asked for what it never saw"
+        )
+    return found
+
+
+def check_target_return(seen: Any, target_return: float | None) -> None:
+    """Raise `ConfigError` for a target that is better than all episodes of the data. `seen`: of one seed."""
+    if target_return is not None and target_return > (best := float(seen.return_range[1])):
         raise ConfigError(
             f"{option('target_return')}: expected at most {best:g}, the largest return of the data, "
             f"found {target_return:g}."
         )
-    return found
 
 
 def _float32(values: np.ndarray) -> Array:

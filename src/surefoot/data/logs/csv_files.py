@@ -130,14 +130,14 @@ def _batch(
         if name in texts:  # as it stands in every batch: numbers beyond 2^53 would lose digits, too
             found[name] = np.array(cells)
             continue
-        plain = _plain_numbers(cells)
-        if plain is None:
-            plain = numbers_of(cells, path, name, lambda row: f"line {numbers[row]}")
-        found[name] = plain
+        values = _numbers_at_once(cells)
+        if values is None:
+            values = numbers_of(cells, path, name, lambda row: f"line {numbers[row]}")
+        found[name] = values
     return Batch(found, path, np.array(numbers), "line")
 
 
-def _plain_numbers(cells: list[str]) -> np.ndarray | None:
+def _numbers_at_once(cells: list[str]) -> np.ndarray | None:
     """Cells as numbers, all at once; None where one is no `decimal`."""
     text = "".join(cells)
     if not text.isascii() or "_" in text:
