@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.planted_log_faults import PLANTS, SYSTEMS, Plant, sentences
+from benchmarks.planted_log_faults import CLEAN, PLANTS, SYSTEMS, Plant, sentences
 from tests.own_log import TANK, tank_columns, write_csv, write_task
 
 from surefoot.data.dataset import Dataset
-from surefoot.data.logs.check import Checked, compare, coverage_lines, log_remarks
+from surefoot.data.logs.check import Checked, compare, compare_all, coverage_lines, log_remarks
 from surefoot.errors import SurefootWarning
 from surefoot.experiments.data_logs import LogRequest, import_data
 from surefoot.observer import Observer
@@ -24,6 +24,48 @@ def test_planted_mistakes_through_an_import(plant: Plant) -> None:
         assert plant.word in found[0]
     else:
         assert found == []
+
+
+def in_millimetres(h: np.ndarray, costs: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A limit of another unit than the column."""
+    del random
+    return h - 1000 * np.abs(h).max(), costs
+
+
+@pytest.mark.parametrize("plant", [*PLANTS, Plant("scale", "contradicts", in_millimetres)], ids=lambda one: one.name)
+@pytest.mark.parametrize("faulty", [0, 1])
+def test_planted_mistakes_in_one_of_several_constraints(plant: Plant, faulty: int) -> None:
+    """Two signals, a cost of each, and one of crashes that no signal tells of: the other signal is not blamed."""
+    systems = [SYSTEMS[name](np.random.default_rng(4)) for name in ("obstacle", "pendulum")]
+    h = [one.h for one in systems]
+    costs = [(one[:, 1:] > 0).astype(float) for one in h]
+    h[faulty], costs[faulty] = plant.change(h[faulty], costs[faulty], np.random.default_rng(4))
+    h[faulty] = h[faulty] * (-1 if plant.safe_above else 1)
+    crashes = (np.random.default_rng(5).random(costs[0].shape) < 0.01).astype(float)
+    signals = [one[:, 1:] / np.abs(one).mean() for one in h]
+    values = np.stack([one.reshape(-1) for one in (*signals, *costs, crashes)], 1)
+    tables = [ConstraintTable(f"h{n}", column="h") for n in (0, 1)]
+    tables += [ConstraintTable(f"cost{n}", column="c", kind="cost") for n in (0, 1, 2)]
+    found = list(compare_all(tables, values, np.arange(len(values)) % costs[0].shape[1] == 0))
+    if plant.word == CLEAN:
+        assert found == []
+    else:
+        (sentence,) = found
+        assert sentence.startswith(f"constraint h{faulty} ")
+        assert plant.word in sentence
+
+
+def test_units_of_a_signal_and_of_its_scale() -> None:
+    h, starts = np.linspace(-1.0, 1.0, 1000), np.arange(1000) == 0
+    table = ConstraintTable("level", column="h", scale=1.0)
+    assert list(compare_all([table], h[:, None], starts)) == []
+    (scale,) = compare_all([table], 100 * h[:, None], starts)
+    assert scale.startswith(
+        "constraint level is 50.1 times its scale on average, as where the two have different units"
+    )
+    (unit,) = compare_all([table], (h - 1000.0)[:, None], starts)
+    # At most -999 where the mean size is 1000.
+    assert unit.startswith("constraint level never comes near 0: it is -0.999 of its usual size at most")
 
 
 def test_a_suspicious_log_that_is_refused_leaves_the_file_that_was_there(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from surefoot.errors import ConfigError
+from surefoot.errors import ConfigError, option
 from surefoot.ranges import check_number
 
 _TRIED_MARGINS = 64
@@ -57,8 +57,8 @@ def conformal_quantile(residuals: Float[np.ndarray, " n"], level: float) -> floa
     rank = math.ceil((count + 1) * (1 - level) - 1e-3)
     if rank > count:
         raise ConfigError(
-            f"--level {level:g}: expected at least {math.ceil(1 / level - 1e-9) - 1} held-out outcomes for each "
-            f"margin, found {count}; give more data or episodes, longer stretches or a higher level."
+            f"{option('level')} {level:g}: expected at least {math.ceil(1 / level - 1e-9) - 1} held-out outcomes for "
+            f"each margin, found {count}; give more data or episodes, longer stretches or a higher level."
         )
     return float(np.sort(residuals)[rank - 1])
 

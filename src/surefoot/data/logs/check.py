@@ -1,6 +1,6 @@
 """Remarks on imported data beyond those on every dataset: constraints, rates, units, leaks of the reward."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from surefoot.data.dataset import Dataset
 from surefoot.data.logs.importing import SIGNALS_KEY
 from surefoot.data.mapping import read_rows
 from surefoot.data.storage import find, has_key, read_array, reading
-from surefoot.tasks.task_file import TaskFile
+from surefoot.tasks.task_file import ConstraintTable, TaskFile
 
 MOST_LAG = 5
 """Largest number of steps by which constraint and costs are shifted against each other."""
@@ -26,6 +26,9 @@ CONTRADICTING = 0.05
 """Share of rows that contradict each other from which on there is a remark."""
 LAGGING = 0.5
 """Share of the beginnings of costs that agree with a shifted h from which on there is a remark."""
+FAR_FROM_0, SCALE_OFF = 0.9, 20.0
+"""Share of a signal's mean size from 0 within which it never comes, and times by which a scale is off, from which on
+another unit is suspected."""
 _COMPARED_ROWS = 200_000
 _SCALE_FACTOR, _CALM_FACTOR, _SCALE_EPISODES = 30.0, 3.0, 3
 _RATE_SLACK = 1e-3
@@ -93,61 +96,125 @@ def coverage_lines(checked: Checked) -> list[tuple[str, str]]:
 
 
 def _constraints(checked: Checked) -> Iterator[str]:
-    kinds = [one.kind for one in checked.file.constraint]
-    logged = [number for number, kind in enumerate(kinds) if kind == "cost"]
-    costly = checked.constraints[:, logged].sum(1) > 0 if logged else None
     starts = np.zeros(len(checked.data), bool)
     starts[checked.data.episode_starts] = True
-    for number, one in enumerate(checked.file.constraint):
-        if one.kind == "signal":
-            yield from compare(one.name, checked.constraints[:, number], costly, starts)
+    yield from compare_all(checked.file.constraint, checked.constraints, starts)
+
+
+def compare_all(
+    tables: Sequence[ConstraintTable], values: Float[np.ndarray, "n c"], starts: Bool[np.ndarray, " n"]
+) -> Iterator[str]:
+    """What signals and logged costs say against each other, at most one sentence on each signal.
+
+    A cost may be that of any signal: where a trusted one is above 0, the others are not held against it. A cost that no
+    signal shows is held against the signal that is highest there, if one stands out.
+
+    Args:
+        tables: The constraints.
+        values: Of each of them; signals relative to their scales, > 0 for a violation.
+        starts: Where an episode begins.
+    """
+    signals = {number: values[:, number] for number, one in enumerate(tables) if one.kind == "signal"}
+    logged = [number for number, one in enumerate(tables) if one.kind == "cost"]
+    costly = values[:, logged].sum(1) > 0 if logged else None
+    if costly is None or (len(signals) == 1 and len(logged) == 1):
+        for number, h in signals.items():
+            yield from compare(tables[number].name, h, costly, starts) or _sizes(tables[number], h)
+        return
+    trusted = {n: h > 0 for n, h in signals.items() if (h > 0).any() and (~costly)[h > 0].mean() <= CONTRADICTING}
+    blamed = {_blamed(signals, values[:, number] > 0, costly) for number in logged}
+    for number, h in signals.items():
+        others = np.zeros(len(h), bool)
+        for other, violating in trusted.items():
+            others |= violating & (other != number)
+        found = compare(tables[number].name, h, costly, starts, others=others, shared=number not in blamed)
+        yield from found or _sizes(tables[number], h)
+
+
+def _blamed(signals: Mapping[int, np.ndarray], cost: np.ndarray, costly: np.ndarray) -> int | None:
+    """The signal that stands out where there is a cost and no signal is above 0; None where these rows are few.
+    `costly`: where there is any."""
+    hidden = cost & ~np.any([h > 0 for h in signals.values()], axis=0)
+    if hidden.sum() < FEWEST or costly.all():
+        return None
+    rows = hidden | ~costly
+    chances = {number: _chance(h[rows], hidden[rows]) for number, h in signals.items()}
+    best = max(chances, key=lambda number: chances[number])
+    few = hidden.sum() < CONTRADICTING * (hidden.sum() + (signals[best] > 0).sum())
+    return None if few or chances[best] < 1 - REVERSED_AUC else best
 
 
 def compare(
-    name: str, h: Float[np.ndarray, " n"], costly: Bool[np.ndarray, " n"] | None, starts: Bool[np.ndarray, " n"]
-) -> Iterator[str]:
-    """Remark on a signal that contradicts the logged costs: at most one sentence, the gravest.
+    name: str,
+    h: Float[np.ndarray, " n"],
+    costly: Bool[np.ndarray, " n"] | None,
+    starts: Bool[np.ndarray, " n"],
+    *,
+    others: Bool[np.ndarray, " n"] | None = None,
+    shared: bool = False,
+) -> list[str]:
+    """What a signal and the logged costs say against each other: at most one sentence, the gravest.
 
     Args:
-        name: Name of the constraint.
-        h: Signal of each row [n].
-        costly: Whether each row has a cost [n]; None: no costs are logged.
-        starts: Whether an episode begins with each row [n].
-
-    Yields:
-        A sentence.
+        name: Of the signal's constraint.
+        h: The signal, > 0 for a violation.
+        costly: Where there is a cost; None where none are logged.
+        starts: Where an episode begins.
+        others: Rows of which other signals tell, which are left out.
+        shared: Whether costs may be those of others, so that a cost where h is at most 0 says nothing.
     """
-    violating = h > 0
-    if costly is None or costly.sum() < FEWEST or (~costly).sum() < FEWEST:
-        if violating.mean() > MOSTLY_VIOLATING:
-            yield (
-                f"constraint {name} is above 0 in {violating.mean():.1%} of the rows, as where its sign is reversed: "
-                f'nearly nothing would count as safe (safe = "above 0" turns it)'
-            )
-        return
-    free, hidden = float(violating[~costly].mean()), float((~violating)[costly].mean())
-    if _chance(h, costly) < REVERSED_AUC:
-        yield (
-            f"constraint {name} looks reversed: it is above 0 in {free:.1%} of the rows without a cost and in "
+    there = np.ones(len(h), bool) if others is None else ~others
+    violating, own = h > 0, np.zeros(len(h), bool) if costly is None else costly & there
+    if costly is None or own.sum() < FEWEST or (there & ~costly).sum() < FEWEST:
+        if violating.mean() <= MOSTLY_VIOLATING:
+            return []
+        return [
+            f"constraint {name} is above 0 in {violating.mean():.1%} of the rows, as where its sign is reversed: "
+            f'nearly nothing would count as safe (safe = "above 0" turns it)'
+        ]
+    free, hidden = violating[~costly], float((~violating)[own].mean())
+    reversing = free.mean() > max(0.5, 1 - hidden) and (h[~costly] < 0).mean() <= CONTRADICTING
+    if reversing or (not shared and _chance(h[there], costly[there]) < REVERSED_AUC):
+        return [
+            f"constraint {name} looks reversed: it is above 0 in {free.mean():.1%} of the rows without a cost and in "
             f"{1 - hidden:.1%} of those with one, so that what is unsafe would be learnt as safe "
             f'(safe = "above 0" turns it)'
-        )
-        return
-    lag, share, now = _lag(violating, costly, starts)
+        ]
+    apart = starts | ~there | ~np.append(False, there[:-1])  # what begins beside another signal says nothing
+    by_rises = others is not None  # costs may begin with other signals, too: h's own beginnings are followed
+    marks = [(violating, own)]
+    if by_rises:
+        marks = [(own, violating & there), (~own, ~(violating & there))]  # ends, too: a milder limit only begins later
+    lag, share, now = _lag(marks, apart, starts)
     if lag:
-        later = "after" if lag > 0 else "before"
-        key = '"step" or "state"'
-        yield (
-            f"constraint {name} and the costs are shifted: {share:.0%} of the costs begin {abs(lag)} "
-            f"step{'s' * (abs(lag) > 1)} {later} it rises above 0, {now:.0%} with it, so that the wrong states would "
-            f"be learnt as unsafe (at = {key} says which row a value belongs to)"
-        )
-        return
+        later = "after" if (lag > 0) != by_rises else "before"
+        steps, key = f"{abs(lag)} step{'s' * (abs(lag) > 1)} {later}", '"step" or "state"'
+        cases = f"in {share:.0%} of its cases costs begin" if by_rises else f"{share:.0%} of the costs begin"
+        return [
+            f"constraint {name} and the costs are shifted: {cases} {steps} it rises above 0, {now:.0%} with it, so "
+            f"that the wrong states would be learnt as unsafe (at = {key} says which row a value belongs to)"
+        ]
     wrong = float((~costly)[violating].mean()) if violating.any() else 0.0
-    if hidden > CONTRADICTING or wrong > CONTRADICTING:
+    if wrong <= CONTRADICTING and (shared or hidden <= CONTRADICTING):
+        return []
+    return [
+        f"constraint {name} contradicts the costs: it is at most 0 in {hidden:.1%} of {int(own.sum()):,} rows "
+        f"with a cost, and {wrong:.1%} of the {int(violating.sum()):,} rows where it is above 0 have none"
+    ]
+
+
+def _sizes(table: ConstraintTable, h: np.ndarray) -> Iterator[str]:
+    """A signal that never comes near 0, and a scale that is far from the signal's size, as in other units."""
+    size = float(np.abs(h).mean())
+    if h.max() < -FAR_FROM_0 * size:
         yield (
-            f"constraint {name} contradicts the costs: it is at most 0 in {hidden:.1%} of {int(costly.sum()):,} rows "
-            f"with a cost, and {wrong:.1%} of the {int(violating.sum()):,} rows where it is above 0 have none"
+            f"constraint {table.name} never comes near 0: it is {h.max() / size:.3g} of its usual size at most, as "
+            f"where the column and the limit have different units"
+        )
+    elif not 1 / SCALE_OFF < size < SCALE_OFF:
+        yield (
+            f"constraint {table.name} is {size:.3g} times its scale on average, as where the two have different units; "
+            f'what counts as near a violation follows from the scale (scale = "from data" takes the mean size)'
         )
 
 
@@ -166,29 +233,35 @@ def _chance(h: np.ndarray, costly: np.ndarray) -> float:
     return float((ranks[marks].sum() - few * (few + 1) / 2) / (few * many))
 
 
-def _lag(violating: np.ndarray, costly: np.ndarray, starts: np.ndarray) -> tuple[int, float, float]:
-    """Steps by which costs begin after h rises above 0, where that holds for many of them and not for a shift of 0; the
-    share for which it holds, and that without a shift. 0 where there is none."""
+def _lag(
+    marks: Sequence[tuple[np.ndarray, np.ndarray]], apart: np.ndarray, starts: np.ndarray
+) -> tuple[int, float, float]:
+    """Steps by which the second of each pair of marks begins after the first, where that holds for many beginnings and
+    not for a shift of 0; the share for which it holds, and that without a shift. 0 where there is none. `apart`: rows
+    in which nothing begins."""
     episode = np.cumsum(starts)
-    rises, begins = _beginnings(violating, starts), np.flatnonzero(_beginnings(costly, starts))
-    if len(begins) < FEWEST:
+    pairs = [(_beginnings(one, starts), np.flatnonzero(_beginnings(other, apart))) for one, other in marks]
+    if min(len(begins) for _, begins in pairs) < FEWEST:
         return 0, 0.0, 0.0
     shares = {}
     for lag in range(-MOST_LAG, MOST_LAG + 1):
-        there = begins - lag
-        inside = (there >= 0) & (there < len(rises))
-        agrees = inside.copy()
-        agrees[inside] = rises[there[inside]] & (episode[there[inside]] == episode[begins[inside]])
-        shares[lag] = float(agrees.mean())
+        agreeing = []
+        for rises, begins in pairs:
+            there = begins - lag
+            inside = (there >= 0) & (there < len(rises))
+            agrees = inside.copy()
+            agrees[inside] = rises[there[inside]] & (episode[there[inside]] == episode[begins[inside]])
+            agreeing.append(agrees)
+        shares[lag] = float(np.concatenate(agreeing).mean())
     best = max(shares, key=lambda lag: shares[lag])
     if best and shares[best] >= LAGGING and shares[0] <= LAGGING * shares[best]:
         return best, shares[best], shares[0]
     return 0, 0.0, shares[0]
 
 
-def _beginnings(flags: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Whether a flag becomes true within an episode."""
-    return flags & ~starts & ~np.append(False, flags[:-1])
+def _beginnings(flags: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """Where a flag becomes true, except in the rows `apart`."""
+    return flags & ~apart & ~np.append(False, flags[:-1])
 
 
 # --- other -----------------------------------------------------------------------------------------------------------
