@@ -211,7 +211,7 @@ def _sizes(table: ConstraintTable, h: np.ndarray) -> Iterator[str]:
             f"constraint {table.name} never comes near 0: it is {h.max() / size:.3g} of its usual size at most, as "
             f"where the column and the limit have different units"
         )
-    elif not 1 / SCALE_OFF < size < SCALE_OFF:
+    elif size and not 1 / SCALE_OFF < size < SCALE_OFF:
         yield (
             f"constraint {table.name} is {size:.3g} times its scale on average, as where the two have different units; "
             f'what counts as near a violation follows from the scale (scale = "from data" takes the mean size)'
