@@ -96,6 +96,13 @@ class Decision(NamedTuple):
     """Whether any candidate action counts as feasible; elsewhere the policy's fallback acts."""
 
 
+class ActionBounds(NamedTuple):
+    """Smallest and largest actions that the plant applies as they are, in [-1, 1]."""
+
+    low: Float[Array, "n act"]
+    high: Float[Array, "n act"]
+
+
 class PolicyInputs(NamedTuple):
     """Inputs of a policy at each step, for n environments at once."""
 
@@ -109,6 +116,9 @@ class PolicyInputs(NamedTuple):
     applied: Float[Array, "n act"] | None = None
     """Previous actions in [-1, 1] as the plant applied them under its rate limits; None: as they were chosen. Not read
     as an episode begins."""
+    within: ActionBounds | None = None
+    """Where rate limits hold, the actions that are applied as they are; what lies beyond is cut. Policies that choose
+    among candidates judge what would be applied."""
 
 
 class Policy(NamedTuple):

@@ -9,35 +9,48 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tests.corridor import HORIZON, Walker, corridor
+from tests.data_fixtures import BINARY_TASK
 from tests.plant_task import plant
 
+from surefoot import presets
+from surefoot.algorithms.one_step_flow import StudentConfig
 from surefoot.audit.actions import estimated_values
 from surefoot.audit.episodes import AuditedEpisodes, ConstraintSteps, Part
+from surefoot.diffusion.policy import DiffusionPolicyConfig
 from surefoot.envs.workers.vector import VectorSimulator
 from surefoot.evaluation.simulated import roll_out_simulator
+from surefoot.hyperparameters import change
+from surefoot.nn import DenoiserConfig, VAEConfig
 from surefoot.protocols import Inputs
 from surefoot.rollouts.stream import OnlineSimulator, roll_out_envs
 from surefoot.tasks import Task
 from surefoot.tasks.action_units import ActionUnits, AppliedActions
 from surefoot.training import LoadedPolicy, make_config
-from surefoot.types import Policy, PolicyInputs
+from surefoot.types import ActionBounds, Policy, PolicyInputs
 
 HEARD = [0.0, 1.0, 0.2, -0.6, -1.0]
 """Before each step of 1, -1, -1, -1: a valve of 10 at once, then of 6, 2 and 0, at most 4 less a step."""
+WITHIN = [[-1.0, 1.0], [0.2, 1.0], [-0.6, 1.0], [-1.0, 0.2], [-1.0, -0.2]]
+"""What the plant applies as it is at each of these steps: 0.8 to either side of what it applied before."""
+
+
+TINY = DenoiserConfig(width=8, blocks=1, expansion=1, frequencies=2, time_width=4)
 
 
 @dataclass(frozen=True)
 class Echo:
-    """Acts 1 at first, then -1, and remembers what it hears was applied."""
+    """Acts 1 at first, then -1, and remembers what it hears was applied, and the bounds of what will be."""
 
     inputs: ClassVar[Inputs] = Inputs()
 
     def policy(self, state: Any) -> Policy:
         def act(memory: Any, inputs: PolicyInputs, key: Any) -> tuple[Any, Any]:
-            heard = jnp.full_like(memory, jnp.nan) if inputs.applied is None else inputs.applied
+            assert inputs.applied is not None
+            assert inputs.within is not None
+            heard = jnp.concatenate([inputs.applied, *inputs.within], -1)
             return heard, jnp.where(inputs.step == 0, 1.0, -1.0)[:, None]
 
-        return Policy(lambda n: jnp.zeros((n, 1)), act, keyed=True)
+        return Policy(lambda n: jnp.zeros((n, 3)), act, keyed=True)
 
 
 @pytest.fixture
@@ -72,9 +85,10 @@ def test_an_evaluation_tells_what_was_applied(task: Task) -> None:
     with VectorSimulator(task, num_envs=1, workers=0) as env:
         roll_out_simulator(
             Echo(), jnp.zeros(1), env, seeds=(0,), episodes=1, units=ActionUnits.with_rates(task.file),
-            on_step=lambda memory, *_: heard.append(float(memory[0, 0, 0])),
+            on_step=lambda memory, *_: heard.append(np.asarray(memory[0, 0])),
         )  # fmt: skip
-    np.testing.assert_allclose(heard[:5], HEARD, atol=1e-6)
+    np.testing.assert_allclose([one[0] for one in heard[:5]], HEARD, atol=1e-6)
+    np.testing.assert_allclose([one[1:] for one in heard[:5]], WITHIN, atol=1e-6)
 
 
 def test_fine_tuning_tells_what_was_applied(task: Task) -> None:
@@ -82,7 +96,7 @@ def test_fine_tuning_tells_what_was_applied(task: Task) -> None:
         where = OnlineSimulator(env, (3,), horizon=5, units=ActionUnits.with_rates(task.file))
         stream = roll_out_envs(Echo(), None, where, jax.random.key(0), jax.random.key(1))
     np.testing.assert_allclose(stream.action[0, :4, 0], HEARD[1:], atol=1e-6)
-    np.testing.assert_allclose(stream.memory, [[HEARD[4]]], atol=1e-6)
+    np.testing.assert_allclose(stream.memory, [[HEARD[4], *WITHIN[4]]], atol=1e-6)
 
 
 def test_a_session_tells_what_was_applied(task: Task) -> None:
@@ -96,9 +110,29 @@ def test_a_session_tells_what_was_applied(task: Task) -> None:
     valves, heard = [], []
     for _ in range(5):
         valves.append(float(session.act(np.zeros(3, np.float32))[0]))
-        heard.append(float(session._memory[0, 0]))
+        heard.append(np.asarray(session._memory[0]))
     assert valves == [10, 6, 2, 0, 0]  # in the plant's units
-    np.testing.assert_allclose(heard, HEARD, atol=1e-6)
+    np.testing.assert_allclose([one[0] for one in heard], HEARD, atol=1e-6)
+    np.testing.assert_allclose([one[1:] for one in heard], WITHIN, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["fisor", "one_step_flow", "bcq_lag"])
+def test_candidates_are_judged_as_they_would_be_applied(name: str) -> None:
+    """Where nothing but 0.25 can be applied, every candidate is 0.25."""
+    tiny: dict[str, dict[str, Any]] = {
+        "fisor": {"value_hidden": (4,), "diffusion": DiffusionPolicyConfig(TINY)},
+        "one_step_flow": {"value_hidden": (4,), "student": StudentConfig(hidden=(4,))},
+        "bcq_lag": {"hidden": (4,), "vae": VAEConfig(hidden=4)},
+    }
+    algorithm = change(presets.build(name, BINARY_TASK), num_candidates=2, **tiny[name])
+    state = jax.jit(lambda key: algorithm.init(BINARY_TASK.spec, key))(jax.random.key(0))
+    policy, seen = algorithm.policy(state), jnp.ones((3, BINARY_TASK.observation_dim))
+    only = jnp.full((3, BINARY_TASK.action_dim), 0.25)
+    inputs = PolicyInputs(seen, within=ActionBounds(only, only))
+    _, action = jax.jit(lambda inputs: policy.act(policy.initial(3), inputs, jax.random.key(1)))(inputs)
+    np.testing.assert_array_equal(action, only)
+    _, free = policy.act(policy.initial(3), PolicyInputs(seen), jax.random.key(1))
+    assert (free != only).any()
 
 
 class Stopper(Walker):

@@ -123,6 +123,8 @@ class BCQLag(LimitedInTraining):
             shape = (count, len(seen), vae.latent_dim)
             latent = clipped_latent(jax.random.normal(key, shape))
             candidates = candidates_of(vae, state.actor.network, seen, latent, self)
+            if inputs.within is not None:
+                candidates = jnp.clip(candidates, *(bound[None] for bound in inputs.within))
             if self.training.reference_code:  # one random candidate
                 return carry, candidates[0]
             cost, value = values_of(state.critics, seen, candidates, self.training.cost_reduction)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from surefoot.algorithms.fisor import FISOR, FISORState
-from surefoot.algorithms.fisor.acting import acting_margin, candidate_values, choose, estimate, safer
+from surefoot.algorithms.fisor.acting import acting_margin, candidate_values, choose, cut, estimate, safer
 from surefoot.algorithms.fisor.scales import standardized
 from surefoot.constraints import ExponentialConfig, exponential_update
 from surefoot.data import Dataset
@@ -30,7 +30,7 @@ from surefoot.nn.offline import Trained, descend, start_training
 from surefoot.protocols import Inputs
 from surefoot.ranges import Range, Ranged, Relation
 from surefoot.tasks import Task
-from surefoot.types import GROUP, DataSpec, Decision, Metrics, Phase, Policy, PolicyInputs, Transition
+from surefoot.types import GROUP, ActionBounds, DataSpec, Decision, Metrics, Phase, Policy, PolicyInputs, Transition
 
 
 @dataclass(frozen=True)
@@ -163,17 +163,21 @@ class OneStepFlow(Ranged):
         """Policy that chooses among several draws of the student by the target critics."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
-            return carry, self.decide(state, inputs.observation, key).action
+            return carry, self.decide(state, inputs.observation, key, inputs.within).action
 
         return Policy(initial=lambda n: None, act=act)
 
-    def decide(self, state: "OneStepFlowState", observation: Float[Array, "n obs"], key: Key[Array, ""]) -> Decision:
+    def decide(
+        self, state: "OneStepFlowState", observation: Float[Array, "n obs"], key: Key[Array, ""],
+        within: ActionBounds | None = None,
+    ) -> Decision:  # fmt: skip
         """The executed action in each of n states, and whether any draw is feasible there.
 
         Args:
             state: Training state.
             observation: Raw observations, [n, obs].
             key: Random key of the draws.
+            within: Bounds that draws are cut to before they are judged, or None.
 
         Returns:
             Actions [n, act] in [-1, 1], and flags [n].
@@ -184,6 +188,7 @@ class OneStepFlow(Ranged):
         actions = jnp.swapaxes(jnp.clip(state.student.network(seen, noise), -1.0, 1.0), 0, 1)
         if self.fisor.beyond.safer_step > 0:
             actions = jnp.concatenate([actions, safer(state.fisor, observation, actions, self.fisor)], axis=1)
+        actions = cut(actions, within)
         q_r, q_h, q_c = candidate_values(state.fisor, observation, actions, self.fisor)
         chosen = choose(state.fisor, q_r, q_h, q_c, self.fisor)
         action = jnp.take_along_axis(actions, chosen[:, None, None], axis=1)[:, 0]

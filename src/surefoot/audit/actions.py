@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from surefoot.audit.episodes import AuditedEpisodes, Part
 from surefoot.audit.fqe import RESAMPLES, Estimated, LoggedSteps, episode_weights, fitted_q, logged_sums
@@ -16,7 +16,7 @@ from surefoot.evaluation.held_out import USUAL, action_distances, known_transiti
 from surefoot.numerics import check_finite
 from surefoot.protocols import Algorithm
 from surefoot.tasks.action_units import ActionUnits, AppliedActions
-from surefoot.types import PolicyInputs
+from surefoot.types import ActionBounds, PolicyInputs
 
 STATES = 500
 """Logged states in which the policy acts."""
@@ -44,14 +44,16 @@ def is_memoryless(algorithm: Algorithm, states: Any) -> bool:
 
 
 def policy_actions(
-    algorithm: Algorithm, states: Any, observations: Float[np.ndarray, "n obs"]
-) -> Float[np.ndarray, "seed n act"]:
+    algorithm: Algorithm, states: Any, observations: Float[np.ndarray, "n obs"],
+    within: ActionBounds | None = None,
+) -> Float[np.ndarray, "seed n act"]:  # fmt: skip
     """Actions of each seed's policy in logged states, as in an episode's first step; budgets are unlimited.
 
     Args:
         algorithm: The policies' algorithm.
         states: States with a leading seed axis.
         observations: Observations, [n, obs].
+        within: Bounds of the actions that are applied as they are, [n, act], or None.
 
     Returns:
         Actions in [-1, 1], [seed, n, act].
@@ -63,9 +65,11 @@ def policy_actions(
     for number, start in enumerate(range(0, len(observations), _BLOCK)):
         block = observations[start : start + _BLOCK]
         size = min(_BLOCK, 1 << max(len(block) - 1, 1).bit_length())  # few shapes are compiled
-        padded = np.pad(block, ((0, size - len(block)), (0, 0)))
+        more = ((0, size - len(block)), (0, 0))
+        bounds = jax.tree.map(lambda one: np.pad(one[start : start + _BLOCK], more), within)  # noqa: B023
+        padded = np.pad(block, more)
         key = jax.random.fold_in(jax.random.key(_SEED), number)
-        found.append(np.asarray(_act(algorithm, states, padded, key))[:, : len(block)])
+        found.append(np.asarray(_act(algorithm, states, padded, key, bounds))[:, : len(block)])
     return check_finite("action (seed, state)", np.concatenate(found, 1), _UNSOUND)
 
 
@@ -86,10 +90,11 @@ def support(
     part = episodes.held_out.episodes
     rows = np.random.default_rng(_SEED).permutation(len(part))[:STATES]
     known = known_transitions(episodes.training.episodes)
-    chosen = policy_actions(algorithm, states, part.observations[rows])
+    first = np.isin(rows, part.episode_starts)
+    within = None if units is None else _bounds_after(units, part.actions[rows - 1], first)
+    chosen = policy_actions(algorithm, states, part.observations[rows], within)
     if units is not None:
-        limited = units.applied_after(chosen, part.actions[rows - 1])
-        chosen = np.where(np.isin(rows, part.episode_starts)[:, None], chosen, limited)
+        chosen = np.where(first[:, None], chosen, units.applied_after(chosen, part.actions[rows - 1]))
     kinds = np.concatenate([part.actions[rows][None], chosen])
     distances = action_distances(known, part.observations[rows], kinds, np.full(len(rows), -1))
     far = distances[1:] > np.quantile(distances[0], USUAL)
@@ -120,7 +125,8 @@ def estimated_values(
     """
     data, gains, names = _fitted_episodes(episodes)
     starts = np.asarray(data.episode_starts)
-    entered = policy_actions(algorithm, states, data.next_observations)
+    within = None if units is None else _bounds_after(units, data.actions, np.zeros(len(data), bool))
+    entered = policy_actions(algorithm, states, data.next_observations, within)
     if units is not None:
         entered = units.applied_after(entered, data.actions)
     first = policy_actions(algorithm, states, data.observations[starts])
@@ -165,9 +171,12 @@ def _in_model(
 
     def act(here: Float[np.ndarray, "n obs"], step: int) -> Float[np.ndarray, "n act"]:
         seen = here.reshape(seeds, count, -1).astype(np.float32)
-        actions = np.asarray(_act_apart(algorithm, states, seen, jax.random.key(step)))
+        begins, within = np.full(len(here), step == 0), None
+        if applied is not None:
+            within = ActionBounds(*(jnp.asarray(one.reshape(seeds, count, -1)) for one in applied.bounds(begins)))
+        actions = np.asarray(_act_apart(algorithm, states, seen, jax.random.key(step), within))
         actions = check_finite("action (seed, state)", actions, _UNSOUND).reshape(len(here), -1)
-        return actions if applied is None else applied.take(actions, np.full(len(here), step == 0))
+        return actions if applied is None else applied.take(actions, begins)
 
     sums = rolled_out(steps, act, first, horizon=horizon).reshape(seeds, count, -1)
     logged = logged_sums(steps)[chosen]
@@ -180,6 +189,14 @@ def _in_model(
             found[key].append({"mean": float(each.mean()), "interval": _interval(weights @ each)})
         found["model"][-1]["per_seed"] = mine.mean(1).tolist()
     return found
+
+
+def _bounds_after(
+    units: ActionUnits, before: Float[np.ndarray, "n act"], first: Bool[np.ndarray, " n"]
+) -> ActionBounds:
+    """Bounds [n, act] of what is applied as it is after actions in [-1, 1]."""
+    low, high = units.bounds_after(units.physical(before), first)
+    return ActionBounds(jnp.asarray(low), jnp.asarray(high))
 
 
 def _fitted_episodes(episodes: AuditedEpisodes) -> tuple[Dataset, Float[np.ndarray, "n k"], list[str]]:
@@ -216,19 +233,22 @@ def _interval(resampled: Float[np.ndarray, " b"]) -> list[float]:
 
 
 @partial(jax.jit, static_argnames="algorithm")
-def _act(algorithm: Algorithm, states: Any, observations: Array, key: Array) -> Array:
-    return jax.lax.map(lambda state: _act_of(algorithm, state, observations, key), states)
+def _act(algorithm: Algorithm, states: Any, observations: Array, key: Array, within: ActionBounds | None) -> Array:
+    return jax.lax.map(lambda state: _act_of(algorithm, state, observations, key, within), states)
 
 
 @partial(jax.jit, static_argnames="algorithm")
-def _act_apart(algorithm: Algorithm, states: Any, observations: Array, key: Array) -> Array:
-    """Each seed's policy in observations [seed, n, obs] of its own."""
-    return jax.lax.map(lambda one: _act_of(algorithm, one[0], one[1], key), (states, observations))
+def _act_apart(
+    algorithm: Algorithm, states: Any, observations: Array, key: Array, within: ActionBounds | None
+) -> Array:
+    """Each seed's policy in observations [seed, n, obs] of its own, and with bounds [seed, n, act] of its own."""
+    return jax.lax.map(lambda one: _act_of(algorithm, one[0], one[1], key, one[2]), (states, observations, within))
 
 
-def _act_of(algorithm: Algorithm, state: Any, observations: Array, key: Array) -> Array:
+def _act_of(algorithm: Algorithm, state: Any, observations: Array, key: Array, within: ActionBounds | None) -> Array:
     count = len(observations)
     limits = jnp.full(count, jnp.inf) if algorithm.inputs.budget else None
     policy = algorithm.policy(state)
     keys = jax.random.split(key, count) if policy.keyed else key
-    return policy.act(policy.initial(count), PolicyInputs(observations, limits, jnp.zeros(count, jnp.int32)), keys)[1]
+    inputs = PolicyInputs(observations, limits, jnp.zeros(count, jnp.int32), within=within)
+    return policy.act(policy.initial(count), inputs, keys)[1]

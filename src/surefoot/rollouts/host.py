@@ -19,7 +19,7 @@ from surefoot.numerics import check_finite, enough_memory, pinned
 from surefoot.protocols import Acts
 from surefoot.rollouts.acting import ROOT, Budgets, EpisodeSums, act, episode_keys, remaining, step_keys
 from surefoot.tasks.action_units import ActionUnits, AppliedActions
-from surefoot.types import PolicyInputs
+from surefoot.types import ActionBounds, PolicyInputs
 
 FIRST_EPISODE_SEED = 1_000_000
 """Environment seed of episode 0; later episodes count up. Equal for every method and training seed."""
@@ -137,7 +137,9 @@ def roll_out(
         beside: Any = left.astype(np.float32), books.length.astype(np.int32), books.reward.astype(np.float32)
         inputs = PolicyInputs(observed, *(one.reshape(grid) for one in beside))
         if applied is not None:
-            inputs = inputs._replace(applied=applied.normalized.reshape(*grid, -1))
+            bounds = applied.bounds(books.length == 0)
+            within = ActionBounds(*(jax.numpy.asarray(one.reshape(*grid, -1)) for one in bounds))
+            inputs = inputs._replace(applied=applied.normalized.reshape(*grid, -1), within=within)
         episode = np.maximum(books.episode, 0).reshape(grid)
         with enough_memory(f"a policy's call for {env.num_envs} episodes side by side", "evaluate fewer side by side"):
             memory, actions = _act(algorithm, states, memory, inputs, seeds_array, episode, root=root)

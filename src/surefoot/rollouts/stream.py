@@ -20,7 +20,7 @@ from surefoot.rollouts import scan
 from surefoot.rollouts.acting import act, step_keys
 from surefoot.rollouts.host import check_actions, walk
 from surefoot.tasks.action_units import ActionUnits, AppliedActions
-from surefoot.types import Policy, PolicyInputs
+from surefoot.types import ActionBounds, Policy, PolicyInputs
 
 _MOST_SEED = 2**31 - 1
 
@@ -122,8 +122,10 @@ def roll_out_envs(
     def choose(_: int, observation: np.ndarray) -> np.ndarray:
         nonlocal memory
         seen = observation.reshape(-1, *task.shape)
-        before = None if applied is None else applied.normalized
-        memory, action = _act(algorithm, state, memory, seen, before, length, key, everyone + env.num_envs * episode)
+        limits = None
+        if applied is not None:
+            limits = applied.normalized, ActionBounds(*map(jnp.asarray, applied.bounds(length == 0)))
+        memory, action = _act(algorithm, state, memory, seen, limits, length, key, everyone + env.num_envs * episode)
         chosen = check_actions(np.asarray(action, np.float32), everyone >= 0)
         return chosen if applied is None else applied.take(chosen, length == 0)
 
@@ -148,8 +150,10 @@ def roll_out_envs(
 
 @partial(jax.jit, static_argnames="algorithm")
 def _act(
-    algorithm: Acts, state: PyTree[Any], memory: PyTree[Any], observation: Array, applied: Array | None,
+    algorithm: Acts, state: PyTree[Any], memory: PyTree[Any], observation: Array,
+    limits: tuple[Array, ActionBounds] | None,
     length: Int[Array, " n"], key: Key[Array, ""], episode: Int[Array, " n"],
 ) -> tuple[PyTree[Any], Float[Array, "n act"]]:  # fmt: skip
-    inputs = PolicyInputs(observation, jnp.full(length.shape, jnp.inf), length, applied=applied)
+    applied, within = (None, None) if limits is None else limits
+    inputs = PolicyInputs(observation, jnp.full(length.shape, jnp.inf), length, applied=applied, within=within)
     return act(algorithm.policy(state), memory, inputs, step_keys(_each(key, episode), length))

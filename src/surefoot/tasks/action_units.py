@@ -71,6 +71,23 @@ class ActionUnits(NamedTuple):
         limited = self.limited(self.physical(chosen), self.physical(before))
         return self.normalized(limited).astype(np.float32)
 
+    def bounds_after(
+        self, before: Float[np.ndarray, "*n act"], first: Bool[np.ndarray, "*n"]
+    ) -> tuple[Float[np.ndarray, "*n act"], Float[np.ndarray, "*n act"]]:
+        """Smallest and largest actions that the plant applies as they are.
+
+        Args:
+            before: Plant actions of the previous step [*n, act].
+            first: Whether an episode begins [*n]; its first action is not rate-limited.
+
+        Returns:
+            (low, high), actions in [-1, 1], each [*n, act], float32.
+        """
+        free = np.asarray(first)[..., None]
+        low = np.where(free, self.low, np.maximum(self.low, before - self.rate_limit))
+        high = np.where(free, self.high, np.minimum(self.high, before + self.rate_limit))
+        return self.normalized(low).astype(np.float32), self.normalized(high).astype(np.float32)
+
 
 class AppliedActions:
     """Applied actions of n environments under rate limits, updated step by step."""
@@ -96,3 +113,7 @@ class AppliedActions:
         self._before = self._units.limited(free, np.where(first[:, None], free, self._before))
         self.normalized = self._units.normalized(self._before).astype(np.float32)
         return self.normalized
+
+    def bounds(self, first: Bool[np.ndarray, " n"]) -> tuple[Float[np.ndarray, "n act"], Float[np.ndarray, "n act"]]:
+        """Smallest and largest next actions that are applied as they are, as of `ActionUnits.bounds_after`."""
+        return self._units.bounds_after(self._before, first)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Key
 
 from surefoot.numerics import GENERATOR
 from surefoot.protocols import Algorithm
-from surefoot.types import PolicyInputs
+from surefoot.types import ActionBounds, PolicyInputs
 
 
 def act_alone(
@@ -42,7 +42,7 @@ def act_alone(
 def act_from_memory(
     algorithm: Algorithm, shape: tuple[int, ...], state: Any, memory: Any, observation: Float[Array, "n obs"],
     left: Float[Array, " n"] | None, step: Array, key: Array, reward: Float[Array, " n"] | None = None,
-    applied: Float[Array, "n act"] | None = None,
+    applied: Float[Array, "n act"] | None = None, within: ActionBounds | None = None,
 ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
     """One step of a policy with memory, with the noise of the step.
 
@@ -59,12 +59,14 @@ def act_from_memory(
         key: Random key, or its numbers.
         reward: Rewards of the last step, [n], or None.
         applied: Actions of the last step as the plant applied them, [n, act], or None.
+        within: Bounds of the actions that are applied as they are, or None.
 
     Returns:
         (memory, actions [n, act] in [-1, 1]).
     """
     count = observation.shape[0]
-    inputs = PolicyInputs(observation.reshape(count, *shape), left, jnp.full(count, step, jnp.int32), reward, applied)
+    steps = jnp.full(count, step, jnp.int32)
+    inputs = PolicyInputs(observation.reshape(count, *shape), left, steps, reward, applied, within)
     return algorithm.policy(state).act(memory, inputs, folded(key, step))
 
 

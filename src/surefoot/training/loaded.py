@@ -32,6 +32,7 @@ from surefoot.training.policy_origin import Origin
 from surefoot.training.run_config import RunConfig
 from surefoot.training.run_directory import RunDirectory
 from surefoot.training.session import ControlSession
+from surefoot.types import ActionBounds
 
 LARGEST_BATCH = 4096
 """Observations per call of the compiled functions; more are cut into batches, which bounds memory."""
@@ -129,16 +130,14 @@ class LoadedPolicy:
         return self._in_batches(
             "action",
             rows,
-            lambda part, batch: self._act(
-                self._leaves, part[:, :-1], part[:, -1], key, np.int32(batch), np.int32(step)
-            ),
+            lambda part, batch: self._act(self._leaves, part[:, :-1], part[:, -1], key, *map(np.int32, (batch, step))),
             beside=left,
         )
 
     def act_in_session(
         self, memory: Any, observation: Float[np.ndarray, "n obs"], left: Float[np.ndarray, " n"] | None,
         step: np.int32, key: Array, reward: Float[np.ndarray, " n"] | None = None,
-        applied: Float[np.ndarray, "n act"] | None = None,
+        applied: Float[np.ndarray, "n act"] | None = None, within: ActionBounds | None = None,
     ) -> tuple[Any, Float[Array, "n act"]]:  # fmt: skip
         """One step of a `ControlSession`, compiled once for each number of environments.
 
@@ -147,12 +146,13 @@ class LoadedPolicy:
             left: Remaining budgets [n]; None: the algorithm takes none.
             reward: Rewards of the previous step [n]; None: not known.
             applied: Applied actions of the previous step [n, act]; None: as they were chosen.
+            within: Bounds of the actions that are applied as they are [n, act]; None: all are.
 
         Returns:
             (memory after the step, actions [n, act]).
         """
         with enough_memory(f"a session of {len(observation)} environments", "begin sessions of fewer"):
-            return self._step(self._leaves, memory, observation, left, step, key, reward, applied)
+            return self._step(self._leaves, memory, observation, left, step, key, reward, applied, within)
 
     def checked(self, observation: ArrayLike) -> np.ndarray:
         """Observations as float32 [*n, obs], images flat as uint8; `ConfigError` for another shape or numbers not

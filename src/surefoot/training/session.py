@@ -20,6 +20,7 @@ from surefoot.ranges import check_count
 from surefoot.tasks.action_units import ActionUnits
 from surefoot.training.acting import numbers_of
 from surefoot.training.run_config import RunConfig
+from surefoot.types import ActionBounds
 
 Margins = Callable[[Float[np.ndarray, "n t"]], Float[np.ndarray, "n t"]]
 """From the episode's budget as known at each step [n, T] to what a planner subtracts from it [n, T]."""
@@ -40,7 +41,7 @@ class SessionPolicy(Protocol):
     def act_in_session(
         self, memory: Any, observation: Float[np.ndarray, "n obs"], left: Float[np.ndarray, " n"] | None,
         step: np.int32, key: Array, reward: Float[np.ndarray, " n"] | None,
-        applied: Float[np.ndarray, "n act"] | None, /,
+        applied: Float[np.ndarray, "n act"] | None, within: ActionBounds | None, /,
     ) -> tuple[Any, Float[Array, "n act"]]: ...  # fmt: skip
 
     def finite(self, name: str, outputs: Any, rows: np.ndarray, /) -> np.ndarray: ...
@@ -146,7 +147,7 @@ class ControlSession:
             seen = np.zeros((count, spec.observation_dim), np.float32 if spec.image_shape is None else np.uint8)
             left = np.zeros(count, np.float32) if self._policy.needs_budget else None
             memory = self._policy.algorithm.policy(self._policy.state).initial(count)
-            given = memory, seen, left, np.int32(0), self._key, left, self._last_applied(count)
+            given = memory, seen, left, np.int32(0), self._key, left, *self._limits(count)
             jax.block_until_ready(self._policy.act_in_session(*given))
             return time.perf_counter() - began
 
@@ -164,7 +165,7 @@ class ControlSession:
             left = (self.remaining.reshape(-1) - margin).astype(np.float32)
         reward = None if left is None else self._last_reward()
         step = np.int32(self.steps)
-        given = self._memory, batch, left, step, self._key, reward, self._last_applied(len(batch))
+        given = self._memory, batch, left, step, self._key, reward, *self._limits(len(batch))
         memory, actions = self._policy.act_in_session(*given)
         checked = self._policy.finite("action", actions, batch)
         self._memory, self._reward = memory, None
@@ -176,13 +177,16 @@ class ControlSession:
     def _last_reward(self) -> Float[np.ndarray, " n"]:
         return np.zeros(self._total.size, np.float32) if self._reward is None else self._reward
 
-    def _last_applied(self, count: int) -> Float[np.ndarray, "n act"] | None:
-        """The action of the step before in [-1, 1], where a rate limit can make it another than the policy chose."""
-        if self._rates is None:
-            return None
-        if self._applied is None:
-            return np.zeros((count, len(self._rates.low)), np.float32)
-        return self._rates.normalized(self._applied).astype(np.float32)
+    def _limits(self, count: int) -> tuple[Float[np.ndarray, "n act"] | None, ActionBounds | None]:
+        """The applied actions of the step before in [-1, 1], and the bounds of what will be applied as it is; None
+        without rate limits."""
+        if (rates := self._rates) is None:
+            return None, None
+        before = np.zeros((count, len(rates.low))) if self._applied is None else self._applied
+        first = np.full(count, self._applied is None)
+        applied = np.where(first[:, None], 0.0, rates.normalized(before)).astype(np.float32)
+        low, high = rates.bounds_after(before, first)
+        return applied, ActionBounds(low, high)  # pyright: ignore[reportArgumentType]
 
     def pay(self, cost: ArrayLike, reward: ArrayLike = 0.0) -> None:
         """Subtract the cost of the last step from the budget.

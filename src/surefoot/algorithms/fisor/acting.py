@@ -12,7 +12,7 @@ from surefoot.algorithms.fisor.scales import constraint_unit, margin_of, standar
 from surefoot.algorithms.fisor.state import FISORState
 from surefoot.diffusion.policy import propose
 from surefoot.errors import ConfigError
-from surefoot.types import Decision
+from surefoot.types import ActionBounds, Decision
 
 
 class Estimates(NamedTuple):
@@ -96,7 +96,10 @@ def feasible_margin(state: FISORState, config: FISORConfig) -> Float[Array, ""]:
     return jnp.asarray(acting_margin(state, config) * constraint_unit(state.scales), jnp.float32)
 
 
-def decide(state: FISORState, observation: Float[Array, "n obs"], key: Key[Array, ""], config: FISORConfig) -> Decision:
+def decide(
+    state: FISORState, observation: Float[Array, "n obs"], key: Key[Array, ""], config: FISORConfig,
+    within: ActionBounds | None = None,
+) -> Decision:  # fmt: skip
     """The executed action in each of n states, and whether any candidate is feasible there.
 
     Args:
@@ -104,6 +107,7 @@ def decide(state: FISORState, observation: Float[Array, "n obs"], key: Key[Array
         observation: Raw observations, [n, obs].
         key: Random key of the candidates.
         config: FISOR's hyper-parameters.
+        within: Bounds that candidates are cut to before they are judged, or None.
 
     Returns:
         Actions [n, act] in [-1, 1], and flags [n]: False where the fallback of `extraction` acts.
@@ -114,12 +118,18 @@ def decide(state: FISORState, observation: Float[Array, "n obs"], key: Key[Array
     )
     if config.beyond.safer_step > 0:
         actions = jnp.concatenate([actions, safer(state, observation, actions, config)], axis=1)
+    actions = cut(actions, within)
     q_r, q_h, q_c = candidate_values(state, observation, actions, config)
     chosen = choose(state, q_r, q_h, q_c, config)
     return Decision(
         action=jnp.take_along_axis(actions, chosen[:, None, None], axis=1)[:, 0],
         feasible=q_h.min(-1) <= -acting_margin(state, config),
     )
+
+
+def cut(actions: Float[Array, "n c act"], within: ActionBounds | None) -> Float[Array, "n c act"]:
+    """Candidates as the plant would apply them; as they are without bounds."""
+    return actions if within is None else jnp.clip(actions, within.low[:, None], within.high[:, None])
 
 
 def candidate_values(

@@ -277,7 +277,7 @@ class FISOR(FISORConfig):
         """Policy that samples candidates from the denoiser's moving average and executes one by the target critics."""
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
-            return carry, self.decide(state, inputs.observation, key).action
+            return carry, acting.decide(state, inputs.observation, key, self, inputs.within).action
 
         return Policy(initial=lambda n: None, act=act)
 
