@@ -23,8 +23,8 @@ from jaxtyping import Array, Float, Key
 from _machine import processor, write_public
 from _searches import search_figures
 from surefoot.envs.point_robot import GOAL, GOAL_RADIUS, TIME_STEP, constraint, move
-from surefoot.safety.exact import ExactSet, solve_point_robot
-from surefoot.safety.region import SLICES, score_region, slice_poses
+from surefoot.safety.exact import ExactSet, slice_poses, solve_point_robot
+from surefoot.safety.region import SLICES, score_region
 
 RESULTS = Path(__file__).parent / "results" / "exact_set.json"
 BORDER = 0.05

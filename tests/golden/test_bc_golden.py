@@ -25,7 +25,7 @@ from surefoot.data.filters import by_cost
 from surefoot.errors import ConfigError
 from surefoot.experiments.train_request import filter_of
 from surefoot.hyperparameters import change
-from surefoot.nn.offline import start_training
+from surefoot.nn.offline import Trained, start_training
 from surefoot.presets.bc import BC_PRESETS
 from surefoot.types import DataSpec, PolicyInputs
 
@@ -36,6 +36,7 @@ CONFIG: BC = change(BC(), **BC_PRESETS["legacy"], hidden=(32, 32))
 def test_one_step_of_the_deterministic_actor() -> None:
     batch = golden_batch(GOLDEN)
     fresh = CONFIG.init(DataSpec(7, 2, 100), jax.random.key(0))
+    assert isinstance(fresh, Trained)
     state = start_training(filled(fresh.network, "bc", "actor"), CONFIG.learning_rate, with_target=False)
 
     @jax.jit
