@@ -51,9 +51,6 @@ class Walker:
     def update(self, state: Any, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
         return state, {"all/loss": jnp.zeros(())}
 
-    def sample_weights(self, state: Any, data: Transition, *, phase: str) -> None:
-        return None
-
     def policy(self, state: Any) -> Policy:
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n 1"]]:
             return carry, jnp.full((len(inputs.observation), 1), -0.5) * state["gain"]

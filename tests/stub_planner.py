@@ -81,9 +81,6 @@ class StubPlanner:
     def update(self, state: Any, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
         return state, {"all/loss": jnp.zeros(())}
 
-    def sample_weights(self, state: Any, data: Transition, *, phase: str) -> None:
-        return None
-
     def policy(self, state: Any) -> Policy:
         def initial(count: int) -> dict[str, Array]:
             plan = jnp.zeros((count, self.imagined_steps, 2))

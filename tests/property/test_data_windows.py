@@ -113,9 +113,6 @@ class Summing:
         (values, _), largest = batch, batch[0].max()
         return Sum(state.total + values[:, 0].sum()), {"largest": largest}
 
-    def sample_weights(self, state: Sum, data: Pairs, *, phase: str) -> None:
-        return None
-
 
 def test_training_draws_starts_and_hands_the_algorithm_its_windows() -> None:
     """Only rows 0 and 2 may start a window: 24 windows add up to 24 + 2 times those at row 2, and never reach row 4."""

@@ -239,9 +239,6 @@ class Learner(Repeater):
     def prepare(self, dataset: Any, task: Any) -> Any:
         return frames_of(dataset).windows(length=self.window)
 
-    def sample_weights(self, state: Any, data: Any, *, phase: str) -> None:
-        return None
-
     def fine_tuning(self) -> "Learner":
         return self
 

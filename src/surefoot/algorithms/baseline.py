@@ -115,10 +115,6 @@ class LimitedInTraining(Ranged, MeasuresScales, ABC):
         """The only phase, `joint`: every update trains every network."""
         return self.training.phases
 
-    def sample_weights(self, state: Any, data: Transition, *, phase: str) -> None:
-        """None: every transition is drawn with the same probability."""
-        return None
-
     @abstractmethod
     def policy(self, state: Any) -> Policy:
         """Policy of a training state."""

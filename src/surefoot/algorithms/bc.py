@@ -169,10 +169,6 @@ class BC(Ranged):
         moved, (value, _) = descend(state, loss, learning_rate=self.learning_rate)
         return moved, {"policy/loss": value}
 
-    def sample_weights(self, state: BCState, data: Transition, *, phase: str) -> None:
-        """None: every transition is drawn with the same probability."""
-        return None
-
     def policy(self, state: BCState) -> Policy:
         """Policy that executes one sample of the averaged denoiser, or the deterministic actor's output."""
         inner, scale = parts_of(state)

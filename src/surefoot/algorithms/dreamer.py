@@ -164,10 +164,6 @@ class Dreamer(Ranged, ABC):
         none = ObservationScales.none(spec.observation_dim) if self.scale_observations else None
         return none if statistics is None else statistics
 
-    def sample_weights(self, state: Any, data: FrameWindows, *, phase: str) -> None:
-        """None: every window is drawn with the same probability."""
-        return None
-
     # --- fine-tuning ---
 
     @property

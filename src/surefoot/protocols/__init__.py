@@ -28,6 +28,7 @@ from surefoot.protocols.training import (
     PlansUpdates,
     Relabels,
     SelectsEpisodes,
+    WeighsRows,
     is_calibrated,
     relabel_interval,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "SelectsEpisodes",
     "ShowsPlans",
     "TrainedForLimit",
+    "WeighsRows",
     "choice_of",
     "is_calibrated",
     "relabel_interval",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
 from surefoot.types import DataSpec, Metrics, Phase, Policy
 
@@ -111,22 +111,6 @@ class Algorithm(Protocol):
 
         Returns:
             (state after the update, metrics: equal names in every update of a phase).
-        """
-        ...
-
-    def sample_weights(self, state: Any, data: Any, *, phase: str) -> Float[Array, " N"] | None:
-        """Weights by which rows are sampled.
-
-        They are computed as the phase starts and where a run resumes in it, so parameters that they depend on must stay
-        frozen during the phase.
-
-        Args:
-            state: Training state.
-            data: Training data of N rows.
-            phase: Name of the phase.
-
-        Returns:
-            Weights [N], at least 0, or None for uniform sampling.
         """
         ...
 

@@ -9,6 +9,27 @@ from surefoot.types import Metrics, Transition
 
 
 @runtime_checkable
+class WeighsRows(Protocol):
+    """An algorithm that draws rows by weights of its own, instead of uniformly."""
+
+    def sample_weights(self, state: Any, data: Any, *, phase: str) -> Float[Array, " N"] | None:
+        """Weights by which rows are sampled.
+
+        They are computed as the phase starts and where a run resumes in it, so parameters that they depend on must stay
+        frozen during the phase.
+
+        Args:
+            state: Training state.
+            data: Training data of N rows.
+            phase: Name of the phase.
+
+        Returns:
+            Weights [N], at least 0, or None for uniform sampling.
+        """
+        ...
+
+
+@runtime_checkable
 class Calibrates(Protocol):
     """An algorithm that takes statistics of the whole data before a phase, which its state keeps."""
 

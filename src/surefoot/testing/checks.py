@@ -17,7 +17,7 @@ import numpy as np
 from surefoot import checkpoint
 from surefoot.algorithms.fisor.returns import Triple
 from surefoot.data import Dataset
-from surefoot.protocols import Algorithm, HasFeasibleValue, relabel_interval
+from surefoot.protocols import Algorithm, HasFeasibleValue, WeighsRows, relabel_interval
 from surefoot.tasks import CostLimit, Task
 from surefoot.training import RunDirectory, fit, from_hyperparameters, hyperparameters, make_config
 from surefoot.types import DataSpec, Labeled, PolicyInputs, Transition
@@ -203,8 +203,10 @@ def check_updates_are_pure(case: Case) -> None:
 def check_sample_weights(case: Case) -> set[str]:
     """Check that weights are finite, at least 0 and one a row, or None. Returns the names of phases with weights."""
     data = jax.tree.map(jnp.asarray, data_of(case.algorithm))
-    weigh = jax.jit(case.algorithm.sample_weights, static_argnames="phase")
     weighted = set()
+    if not isinstance(case.algorithm, WeighsRows):
+        return weighted
+    weigh = jax.jit(case.algorithm.sample_weights, static_argnames="phase")
     for phase in case.algorithm.phases:
         weights = weigh(case.state, data, phase=phase.name)
         if weights is None:

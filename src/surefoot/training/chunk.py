@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from surefoot.data.sampler import cumulative_weights, draw_rows
 from surefoot.errors import ConfigError, DataError, DivergenceError
-from surefoot.protocols import Algorithm, Calibrates, Relabels
+from surefoot.protocols import Algorithm, Calibrates, Relabels, WeighsRows
 from surefoot.types import DataSpec, Labeled, Metrics, Phase, Transition
 
 INIT_STREAM, UPDATE_STREAM, ACT_STREAM = 0, 1, 2
@@ -280,6 +280,8 @@ def all_weights(algorithm: Algorithm, states: Any, data: Any, *, phase: str) -> 
     Returns:
         Weights, [S, N]; None where rows are drawn uniformly.
     """
+    if not isinstance(algorithm, WeighsRows):
+        return None
     # One seed after the other: this runs once a phase over all data, and its activations should be in memory once.
     return jax.lax.map(lambda state: algorithm.sample_weights(state, data, phase=phase), states)
 

@@ -164,10 +164,6 @@ class BCRL(Ranged):
         state, policy_metrics = policy_step(state, scaled, k_policy, self)
         return state, cost_metrics | reward_metrics | policy_metrics
 
-    def sample_weights(self, state: BCRLState, data: Transition, *, phase: str) -> None:
-        """None: every transition is drawn with the same probability."""
-        return None
-
     def policy(self, state: BCRLState) -> Policy:
         """Policy under `PolicyInputs.remaining_budget`, which it requires."""
         return budget_policy(self, state)

@@ -281,10 +281,6 @@ class COptiDICE(Ranged):
         noise = jax.random.normal(k_state, step.observation.shape), jax.random.normal(k_action, step.action.shape)
         return dice_step(state, batch, noise, self)
 
-    def sample_weights(self, state: COptiDICEState, data: DICEData, *, phase: str) -> None:
-        """None: every transition is drawn with the same probability."""
-        return None
-
     def policy(self, state: COptiDICEState) -> Policy:
         """Policy that executes the mean of the fitted distribution."""
 

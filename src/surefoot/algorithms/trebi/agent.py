@@ -219,10 +219,6 @@ class TREBI(TREBIConfig):
             return state._replace(residuals=table), metrics
         raise ConfigError(f"unknown phase '{phase}'; known: model, values, calibration.")
 
-    def sample_weights(self, state: TREBIState, data: SegmentData, *, phase: str) -> None:
-        """None: every segment is drawn with the same probability."""
-        return None
-
     def policy(self, state: TREBIState) -> Policy:
         """Policy that executes the first actions of the chosen plan.
 
