@@ -35,7 +35,7 @@ from surefoot.result_files import write_results
 from surefoot.runs.loaded import LoadedRun, load_run
 from surefoot.safety.exact import solve_point_robot
 from surefoot.tasks import get_task
-from surefoot.training.chunk import UPDATE_STREAM, init_states, seed_keys
+from surefoot.training.chunk import UPDATE_STREAM, all_weights, init_states, seed_keys
 
 SHARE = 0.25
 """Most of FISOR's time."""
@@ -79,7 +79,8 @@ def with_students(run: LoadedRun, data: Path) -> tuple[OneStepFlow, Any]:
         return jax.lax.scan(update, begun, jax.random.split(key, phase.updates))[0]
 
     fresh = init_states(algorithm, task.spec, run.config.seeds)
-    weights = jax.lax.map(lambda one: run.algorithm.sample_weights(one, rows, phase=phase.name), run.states)
+    weights = all_weights(run.algorithm, run.states, rows, phase=phase.name)
+    assert weights is not None
     cumulative = jnp.stack([jnp.asarray(cumulative_weights(one)) for one in weights])
     keys = seed_keys(run.config.seeds, stream=UPDATE_STREAM)
     return algorithm, jax.jit(jax.vmap(learn))(run.states, fresh, cumulative, keys)
