@@ -78,7 +78,7 @@ def refusal(kind: Any, *words: str, **options: Any) -> str:
         (["r", "--out", "o", "--fast=3", "--fast", "3"], "--fast: expected no value, found '3'; "
          "expected no further word, found '3'."),
         (["r", "--out", "o", "--box", "-1"], "--box: expected 2 numbers, found 1."),
-        (["r", "--out", "o", "--limits", "--fast"], "--limits: expected at least a number, found none."),
+        (["r", "--out", "o", "--limits", "--fast"], "--limits: expected at least one number, found none."),
         (["r", "--out", "o", "--kind", "plane", "--steps", "0"], "--kind: expected one of plain, other, found 'plane'; "
          "--steps: expected at least 1, found 0."),
         (["r", "--out", "o", "--kind"], "--kind: expected one of plain, other, found none."),

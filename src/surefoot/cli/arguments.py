@@ -118,8 +118,9 @@ class _Scan:
         listing = option.declared.variadic and option.declared.length is None
         needed = option.fewest(self.default) if listing else words_after(option.declared)
         if len(values) < needed:
-            found, least = f"{len(values)}" if values else "none", "at least " if listing else ""
-            self.faults.append(f"{option.flag}: expected {least}{expected_words(option.declared)}, found {found}")
+            found, expected = f"{len(values)}" if values else "none", expected_words(option.declared)
+            expected = f"at least one {expected.removeprefix('a ')}" if listing else expected
+            self.faults.append(f"{option.flag}: expected {expected}, found {found}")
             self.empty.add(option.path)
             return
         self.given.add(option.path)
