@@ -36,8 +36,21 @@ def known_options(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def training_options(kind: Any, options: Mapping[str, Any], name: str, algorithm: Algorithm) -> dict[str, Any]:
-    """As `known_options`, for the training of an algorithm of that name: of a limit that it has not, or a
-    hyper-parameter, `ConfigError` says where it belongs."""
+    """Options of a training by keyword, as of `known_options`.
+
+    Args:
+        kind: Class of the options.
+        options: Keywords and their values.
+        name: Name of the algorithm.
+        algorithm: The algorithm with its hyper-parameters.
+
+    Returns:
+        The options that are fields of `kind`.
+
+    Raises:
+        ConfigError: A keyword is unknown, a hyper-parameter, or a limit that the algorithm does not have in training;
+            the sentence says where it belongs.
+    """
     own = {one.field.name for one in declarations(type(algorithm))} - {field.name for field in fields(kind)}
     inside = f"expected among the hyper-parameters, as in {type(algorithm).__name__}"
     elsewhere = {one: f"{inside}({one}=...), found beside them" for one in own} | limits_elsewhere(name, algorithm)

@@ -151,13 +151,9 @@ def peek(arguments: Sequence[str], *switches: str, **defaults: Any) -> argparse.
 
 
 def choose(
-    arguments: Sequence[str],
-    *,
-    algorithm: str = "fisor",
-    task: str = "PointRobot",
-    preset: str = presets.DEFAULT_PRESET,
-    known: Task | None = None,
-) -> Choice:
+    arguments: Sequence[str], *, algorithm: str = "fisor", task: str = "PointRobot",
+    preset: str = presets.DEFAULT_PRESET, known: Task | None = None,
+) -> Choice:  # fmt: skip
     """The first stage; `known` is a task that a run keeps.
 
     Raises `UnknownNameError`, listing the near names, `ConfigError` where a value is missing.
@@ -184,14 +180,9 @@ def choose_or_refuse(kind: Any, arguments: Sequence[str], faults: Faults) -> Cho
 
 
 def parse_with_hyperparameters(
-    kind: Callable[..., Options],
-    arguments: Sequence[str],
-    choice: Choice,
-    *,
-    command: str,
-    faults: Faults | None = None,
-    **defaults: Any,
-) -> Options:
+    kind: Callable[..., Options], arguments: Sequence[str], choice: Choice, *, command: str,
+    faults: Faults | None = None, **defaults: Any,
+) -> Options:  # fmt: skip
     """The second stage: `kind` is a generic dataclass whose field `hyper` holds the algorithm, its flags unprefixed.
 
     `faults` gathers values that cannot be used, as in `parse`. `defaults` are those of fields that have none of their

@@ -9,13 +9,7 @@ import tyro
 
 from surefoot import presets
 from surefoot.api.options import parse_seeds
-from surefoot.cli.options import (
-    Choice,
-    choose,
-    choose_or_refuse,
-    given_options,
-    parse_with_hyperparameters,
-)
+from surefoot.cli.options import Choice, choose, choose_or_refuse, given_options, parse_with_hyperparameters
 from surefoot.cli.progress import Terminal
 from surefoot.cli.resume import folder_to_resume, recorded_words, refuse_other_choice
 from surefoot.cli.terminal import say, say_lines

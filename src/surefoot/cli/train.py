@@ -66,29 +66,16 @@ def run(arguments: Sequence[str]) -> None:
         if choice.preset == presets.DEFAULT_PRESET:
             one_thread_a_device()
         options: TrainOptions[Any] = parse_with_hyperparameters(
-            TrainOptions,
-            arguments,
-            choice,
-            command="train",
-            faults=faults,
-            out=tyro.MISSING,
-            **defaults,
+            TrainOptions, arguments, choice, command="train", faults=faults, out=tyro.MISSING, **defaults
         )
         refuse_unread(options.hyper, choice.defaults, faults)
         with faults.also():
             check_output_folder(options.out, resume=options.resume)
         request = TrainRequest(
-            **train_settings(options),
-            algorithm=options.hyper,
-            name=choice.algorithm,
-            preset=choice.preset,
-            task=choice.task,
-            data=options.data,
-            out=options.out,
+            **train_settings(options), algorithm=options.hyper, name=choice.algorithm, preset=choice.preset,
+            task=choice.task, data=options.data, out=options.out, resume=options.resume, wandb=options.wandb,
             seeds=faults.attempt(lambda: parse_seeds(options.seeds), (0,) if config is None else config.seeds),
-            resume=options.resume,
-            wandb=options.wandb,
-        )
+        )  # fmt: skip
         if resumed is not None and config is not None:
             with faults.also():
                 check_spec(resumed, config)

@@ -40,6 +40,9 @@ def limits_elsewhere(name: str, algorithm: Algorithm, *, limits: str = "") -> di
         name: Of the algorithm.
         algorithm: With its hyper-parameters.
         limits: Who tells a limit to an algorithm that takes it as it acts; default: an evaluation.
+
+    Returns:
+        Option -> the sentence.
     """
     own = {one.field.name for one in declarations(type(algorithm))}
     limit, filter_limit = option("cost_limit"), f"{option('data_filter')} safe with {option('filter_cost_limit')}"

@@ -40,6 +40,14 @@ BEAR_LAG_PRESETS: dict[str, dict[str, Any]] = {
 
 
 def standardized(presets: dict[str, dict[str, Any]], **others: Any) -> dict[str, dict[str, Any]]:
-    """Presets for data in units that nobody chose: inputs in units of their spread. `legacy` stays what it is."""
+    """Presets for data in units that nobody chose: inputs in units of their spread.
+
+    Args:
+        presets: Preset -> fields to change; `legacy` stays what it is.
+        others: Further fields to change.
+
+    Returns:
+        Preset -> fields to change.
+    """
     changes = {"standardize": True, **others}
     return {name: given if name == "legacy" else given | changes for name, given in presets.items()}

@@ -258,7 +258,15 @@ def target_remarks(seen: Any, budgets: list[float], target_return: float | None)
 
 
 def check_target_return(seen: Any, target_return: float | None) -> None:
-    """Raise `ConfigError` for a target that is better than all episodes of the data. `seen`: of one seed."""
+    """Refuse a target return that is better than all episodes of the data.
+
+    Args:
+        seen: Statistics of the data, of one seed.
+        target_return: Return of an episode; None: no target.
+
+    Raises:
+        ConfigError: The target is above the largest return.
+    """
     if target_return is not None and target_return > (best := float(seen.return_range[1])):
         raise ConfigError(
             f"{option('target_return')}: expected at most {best:g}, the largest return of the data, "

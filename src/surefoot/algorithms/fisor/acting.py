@@ -128,7 +128,15 @@ def decide(
 
 
 def cut(actions: Float[Array, "n c act"], within: ActionBounds | None) -> Float[Array, "n c act"]:
-    """Candidates as the plant would apply them; as they are without bounds."""
+    """Candidates as the plant would apply them.
+
+    Args:
+        actions: c candidates a state, [n, c, act].
+        within: Bounds of what is applied as it is; None: everything is.
+
+    Returns:
+        Candidates within the bounds, [n, c, act].
+    """
     return actions if within is None else jnp.clip(actions, within.low[:, None], within.high[:, None])
 
 

@@ -113,6 +113,9 @@ def compare_all(
         tables: The constraints.
         values: Of each of them; signals relative to their scales, > 0 for a violation.
         starts: Where an episode begins.
+
+    Returns:
+        Sentences, as an iterator.
     """
     signals = {number: values[:, number] for number, one in enumerate(tables) if one.kind == "signal"}
     logged = [number for number, one in enumerate(tables) if one.kind == "cost"]
@@ -162,6 +165,9 @@ def compare(
         starts: Where an episode begins.
         others: Rows of which other signals tell, which are left out.
         shared: Whether costs may be those of others, so that a cost where h is at most 0 says nothing.
+
+    Returns:
+        The sentence, or none.
     """
     there = np.ones(len(h), bool) if others is None else ~others
     violating, own = h > 0, np.zeros(len(h), bool) if costly is None else costly & there
