@@ -29,7 +29,7 @@ def check_words(
     *,
     command: str,
     default: Any = None,
-    elsewhere: Mapping[str, str] | None = None,
+    elsewhere: dict[str, str] | None = None,
 ) -> Checked:
     """Compare the words with the fields of the options dataclass `kind`. `default`: an instance of it, where fields
     have other defaults than their own. `elsewhere`: names that are no options here, and what is to be said of each.
@@ -60,7 +60,7 @@ class _Scan:
     options: Sequence[Option]
     default: Any
     command: str
-    elsewhere: Mapping[str, str]
+    elsewhere: dict[str, str]
     faults: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     bare: list[str] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from surefoot.cli.config_file import ConfigFile, FileOption
@@ -13,7 +13,7 @@ from surefoot.words import expected_words, fits
 
 
 def checked_config(
-    kind: Any, words: list[str], config: ConfigFile, *, default: Any, elsewhere: Mapping[str, str], faults: Faults
+    kind: Any, words: list[str], config: ConfigFile, *, default: Any, elsewhere: dict[str, str], faults: Faults
 ) -> list[str]:
     """The words of a command without those of the file that cannot be used, which `faults` gathers; values of options
     that have no flag, by themselves. `elsewhere`: as in `check_words`."""
@@ -52,7 +52,7 @@ def _place(words: Sequence[str], part: Sequence[str]) -> int | None:
     return next((start for start in starts if tuple(words[start : start + len(part)]) == tuple(part)), None)
 
 
-def _unknown(setting: FileOption, options: Sequence[Option], elsewhere: Mapping[str, str]) -> str:
+def _unknown(setting: FileOption, options: Sequence[Option], elsewhere: dict[str, str]) -> str:
     if (why := elsewhere.get(setting.path.replace("-", "_"))) is not None:
         return why
     known = [option.path.replace("-", "_") for option in options]

@@ -7,7 +7,7 @@ field of the algorithm is a flag, so that presets change defaults and the comman
 import argparse
 import dataclasses
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ class Choice:
 
 def parse(
     kind: Any, arguments: Sequence[str], *, command: str, default: Any = None,
-    elsewhere: Mapping[str, str] | None = None, faults: Faults | None = None,
+    elsewhere: dict[str, str] | None = None, faults: Faults | None = None,
 ) -> Any:  # fmt: skip
     """The options of `surefoot COMMAND` as an instance of the dataclass `kind`; prints help and exits.
 
