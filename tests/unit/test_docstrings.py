@@ -15,7 +15,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 LACKING: dict[str, int] = {
     "algorithms": 51, "cli": 27, "collection": 3, "data": 24, "envs": 3, "evaluation": 1, "experiments": 9,
-    "faults.py": 1, "file_sets.py": 1, "files.py": 2, "json_files.py": 5, "kernels": 1, "nn": 14, 
+    "faults.py": 1, "file_sets.py": 1, "files.py": 2, "json_files.py": 5, "kernels": 1, "nn": 14,
     "ranges.py": 3, "result_files.py": 1, "system.py": 2, "tasks": 5, "training": 10,
 }  # fmt: skip
 """Folder or file of src/surefoot -> public functions of two arguments or more that lack sections: only falls. What is
