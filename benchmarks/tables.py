@@ -184,6 +184,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "vectors-online": copied("vectors_online", "table.md"),
     "units-robots": copied("units_robots", "table.md"),
     "units-algorithms": copied("units_algorithms", "table.md"),
+    "units-three-seeds": copied("units_algorithms", "table_three_seeds.md"),
     "highway": copied("highway", "table.md"),
     "hazard-run": copied("hazard_run", "table.md"),
     "point-robot-pixels": copied("point_robot_pixels", "table.md"),
