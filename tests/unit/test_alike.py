@@ -10,7 +10,7 @@ from tests.data_fixtures import is_one_sentence
 from tests.plant_task import plant
 
 from surefoot.errors import ConfigError
-from surefoot.evaluation.alike import check_alike, name_of, task_beside
+from surefoot.evaluation.alike import check_alike, name_of, rate_remarks, task_beside
 from surefoot.tasks import Task
 
 
@@ -31,6 +31,18 @@ def trained_on(task: Task) -> Any:
 )
 def test_what_is_rewarded_costs_or_is_allowed_may_differ(change: tuple[str, str], tmp_path: Path) -> None:
     check_alike(trained_on(plant(tmp_path)), plant(tmp_path, change))
+
+
+def test_another_rate_limit_is_remarked(tmp_path: Path) -> None:
+    run = trained_on(plant(tmp_path))
+    assert rate_remarks(run, plant(tmp_path)) == []
+    faster, free = ("rate_limit = [4.0]", "rate_limit = [6.0]"), ("rate_limit = [4.0]", "")
+    for change, found in ((faster, "6.0"), (free, "none")):
+        (sentence,) = rate_remarks(run, plant(tmp_path, change))
+        assert sentence == (
+            f"task plant: action.rate_limit: {found}, where the policy was trained with 4.0; its values know the plant "
+            "at the rates of its log."
+        )
 
 
 AS = "as the policy was trained with, found"

@@ -79,6 +79,26 @@ def check_alike(loaded: LoadedRun, task: Task) -> None:
         raise ConfigError(f"{option('task')} {task.name}: expected the task of {path}, {trained.name}, with {why}.")
 
 
+def rate_remarks(loaded: LoadedRun, task: Task) -> list[str]:
+    """Remarks on rate limits of actions other than those that a policy was trained with, a sentence each.
+
+    Args:
+        loaded: The run.
+        task: Task to act in, alike as of `check_alike`.
+
+    Returns:
+        Sentences; none without another task file.
+    """
+    trained, found = loaded.config.known_task().file, task.file
+    if trained is None or found is None or trained.action.rate_limit == found.action.rate_limit:
+        return []
+    there, here = _listed(trained.action.rate_limit), _listed(found.action.rate_limit)
+    return [
+        f"{option('task')} {task.name}: action.rate_limit: {here}, where the policy was trained with {there}; "
+        f"its values know the plant at the rates of its log."
+    ]
+
+
 def _check_files(trained: TaskFile, found: TaskFile, name: str) -> None:
     """Refuse a task file whose observations or actions are others than those that a policy was trained with."""
     for (key, there), here in zip(_seen_and_done(trained).items(), _seen_and_done(found).values(), strict=True):

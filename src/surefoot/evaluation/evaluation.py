@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Annotated, Any, NamedTuple
 
 from surefoot.envs.vector import VectorEnv
-from surefoot.evaluation.alike import check_alike, task_beside
+from surefoot.evaluation.alike import check_alike, rate_remarks, task_beside
 from surefoot.evaluation.budgets import Budget
 from surefoot.files import json_rows
 from surefoot.observer import Observer
@@ -171,6 +171,7 @@ def evaluate(
         open_environment=open_environment,
     )
     check_alike(run, at.task)
+    at.observer.remark(rate_remarks(run, at.task))
     episodes = evaluation.roll_out(at)
     return _kept(at, episodes, [scorer(at, episodes) for scorer in evaluation.scorers])
 

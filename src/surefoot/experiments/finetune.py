@@ -18,7 +18,7 @@ from surefoot.data.frames import FrameData, frames_of
 from surefoot.data.remarks import remarks
 from surefoot.envs.pure import PureTask, pure_task_of
 from surefoot.errors import ConfigError, option
-from surefoot.evaluation.alike import check_alike, name_of, task_beside
+from surefoot.evaluation.alike import check_alike, name_of, rate_remarks, task_beside
 from surefoot.evaluation.cameras import choose_renderer
 from surefoot.evaluation.evaluation import OpenEnvironment
 from surefoot.experiments.agreement import refuse_differing, ways
@@ -97,6 +97,7 @@ def finetune_run(
     observer = observer or Observer()
     with faults or Faults() as found:
         loaded, algorithm, task = _checked(request, given, found, elsewhere=open_environment is not None)
+    observer.remark(rate_remarks(loaded, task))
     offline = _offline_data(request, loaded, observer)
     settings = FinetuneSettings(request.steps, request.num_envs, request.ratio, request.online_share)
     directory = _start(request, loaded, algorithm, task, settings, command)
