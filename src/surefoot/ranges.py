@@ -270,12 +270,12 @@ class Ranged:
         super().__init_subclass__()
         cls._part = part or cls._part
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         """What must hold between the fields."""
         yield from ()
 
     def __post_init__(self) -> None:
-        found = faults(self, part=self._part) or [self._fault(one) for one in self.relations() if not one.good]
+        found = faults(self, part=self._part) or [self._fault(one) for one in self._relations() if not one.good]
         if found:
             raise FieldError(found)
 

@@ -291,7 +291,7 @@ class Part(Ranged, part="guide"):
     steps: Annotated[int, Range("[0, 10]")] = 2
     stop: Annotated[int, Range("[0, 10]")] = 1
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         yield Relation(self.stop <= self.steps, "stop", f"expected at most steps, found {self.stop}")
 
 

@@ -44,6 +44,7 @@ class StandardizedState(NamedTuple):
 
 
 BCState = DiffusionPolicyState | Trained | StandardizedState
+"""State of behaviour cloning: a network's, with a scale where observations are standardized."""
 
 
 def with_scale(inner: DiffusionPolicyState | Trained, spec: DataSpec, *, standardize: bool) -> BCState:

@@ -31,7 +31,7 @@ class MultiTaskBC(Ranged):
     cost_unit: Annotated[float, Range("(0, inf)")] = 1.0
     """The cost that the network is told as 1."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         sentence = f"expected all, for the cost says which episode is meant, found {self.cloning.mode}"
         yield Relation(self.cloning.mode == "all", "mode", sentence, config=self.cloning)
 

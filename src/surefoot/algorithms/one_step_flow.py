@@ -62,7 +62,7 @@ class OneStepFlow(Ranged):
     alpha: ExponentialConfig = field(default_factory=lambda: ExponentialConfig(learning_rate=2e-3, most=7.0))
     """The multiplier of the distillation."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         sentence = f"expected decoupled, for the student learns from finished critics, found {self.fisor.schedule}"
         yield Relation(self.fisor.schedule == "decoupled", "schedule", sentence, config=self.fisor)
 

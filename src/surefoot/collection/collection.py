@@ -37,7 +37,7 @@ class Collection(Ranged):
     """Rows that the file should hold at least."""
     store: Store
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         expected = f"expected scripted = 0 for {self.task.name}, which has no scripted drivers"
         good = self.recipe.scripted == 0.0 or self.task.driver is not None
         yield Relation(good, "recipe", f"{expected}, found {self.recipe.scripted}")

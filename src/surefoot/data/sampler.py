@@ -89,7 +89,7 @@ def rows_at(cumulative: Float[Array, " N"], uniform: Float[Array, " B"]) -> Int[
 
     Args:
         cumulative: Cumulative weights [N].
-        uniform: Numbers in [0, 1) [B].
+        uniform: Numbers in [0, 1), [B].
 
     Returns:
         Indices [B].

@@ -35,7 +35,7 @@ class TaskEntry(Ranged):
     fractions: Annotated[tuple[float, ...], Range("(0, 1]", fewest=1)] = (1.0,)
     """Random shares of the data's episodes, a cell of each method for each."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         differ = len(set(self.fractions)) == len(self.fractions)
         yield Relation(differ, "fractions", f"expected different shares, found {list(self.fractions)}")
 
@@ -59,7 +59,7 @@ class Method(Ranged):
     overrides: dict[str, Any] = field(default_factory=dict)
     """Hyper-parameters in place of the preset's; those of a nested configuration in a table of their own."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         goes = self.filter_cost_limit is None or self.data_filter not in ("all", "frontier", "pareto")
         sentence = f"expected none with the data filter {self.data_filter}, found one"
         yield Relation(goes, "filter_cost_limit", sentence)
@@ -92,7 +92,7 @@ class Plan(Ranged):
     revision: str = ""
     """Enters every cell's key: another text runs all cells anew, as after a change of the code."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         sentence = f"expected letters, digits, dots and dashes, found {self.name!r:.60}"
         yield Relation(_NAME.fullmatch(self.name) is not None, "name", sentence)
         for what, found in (("task", self.tasks), ("method", self.methods), ("protocol", self.protocols)):

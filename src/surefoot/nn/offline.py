@@ -261,7 +261,7 @@ class ActionVAE(eqx.Module):
             latent: Latent numbers [*n, b, latent].
 
         Returns:
-            Actions in [-1, 1] [*n, b, act].
+            Actions in [-1, 1], [*n, b, act].
         """
         return jnp.tanh(self.decode_raw(observation, latent))
 

@@ -35,7 +35,7 @@ class TemporalConfig(Ranged, part="network"):
     kernel: Annotated[int, Range("[1, 1023]")] = 5
     """Steps that a convolution spans; odd."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         yield Relation(self.width % 8 == 0, "width", f"expected a multiple of 8, found {self.width}")
         yield Relation(self.kernel % 2 == 1, "kernel", f"expected an odd number, found {self.kernel}")
 

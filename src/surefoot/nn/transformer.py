@@ -38,7 +38,7 @@ class TransformerConfig(Ranged, part="network"):
     dropout: Annotated[float, Range("[0, 1)")] = 0.1
     """Share of embeddings, attention weights and outputs of layers set to zero in training."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         sentence = f"expected a multiple of the {self.heads} heads, found {self.width}"
         yield Relation(self.width % self.heads == 0, "width", sentence, ["network.heads"])
 

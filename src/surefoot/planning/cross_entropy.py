@@ -37,7 +37,7 @@ class CrossEntropyConfig(Ranged, part="planner"):
     std: Annotated[float, Range("(0, inf)")] = field(default=1.0, metadata={FORMERLY: "deviation"})
     """Standard deviation of the first iteration's actions, which are clipped to [-1, 1]."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         drawn = self.num_samples + self.num_policy_samples
         sentence = f"expected at most all {drawn} sequences, found {self.num_elites}"
         others = ("planner.num_samples", "planner.num_policy_samples")

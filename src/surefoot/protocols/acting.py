@@ -82,7 +82,7 @@ class PredictsCosts(Protocol):
             state: Training state.
             x: Noisy segments in normalized units [b, H, d].
             t: Diffusion times [b].
-            share_left: Share of the episode that is left at the segments' start, in [0, 1] [b].
+            share_left: Share of the episode that is left at the segments' start, in [0, 1], [b].
 
         Returns:
             (reward to come [b], cost to come [b]), in the task's units.

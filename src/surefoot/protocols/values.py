@@ -37,7 +37,7 @@ class HasActionValue(Protocol):
         Args:
             state: Training state.
             observation: Observations [n, obs].
-            action: Actions in [-1, 1] [n, act].
+            action: Actions in [-1, 1], [n, act].
 
         Returns:
             Values [n] in the units of the rewards that it was trained on.

@@ -61,7 +61,7 @@ class Grid(Ranged):
     accelerations: Annotated[int, Range("[4, 4096]")] = 21
     """Accelerations between -1 and 1 m/s^2."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         sentence = f"expected at least {_TAPS} speeds, {_TAPS - 1} times speed_spacing, found {self.top_speed:g}"
         yield Relation(self.speeds >= _TAPS, "top_speed", sentence)
 

@@ -62,11 +62,11 @@ class ActionUnits(NamedTuple):
         """Actions that the plant applies under its rate limits.
 
         Args:
-            chosen: Actions in [-1, 1] [*n, act].
-            before: Applied actions of the previous step in [-1, 1] [*n, act].
+            chosen: Actions in [-1, 1], [*n, act].
+            before: Applied actions of the previous step in [-1, 1], [*n, act].
 
         Returns:
-            Applied actions in [-1, 1] [*n, act], float32.
+            Applied actions in [-1, 1], [*n, act], float32.
         """
         limited = self.limited(self.physical(chosen), self.physical(before))
         return self.normalized(limited).astype(np.float32)
@@ -103,11 +103,11 @@ class AppliedActions:
         """Apply the chosen actions of a step.
 
         Args:
-            chosen: Actions in [-1, 1] [n, act].
+            chosen: Actions in [-1, 1], [n, act].
             first: Whether an episode begins [n]; its first action is not rate-limited.
 
         Returns:
-            Applied actions in [-1, 1] [n, act], float32.
+            Applied actions in [-1, 1], [n, act], float32.
         """
         free = self._units.physical(chosen)
         self._before = self._units.limited(free, np.where(first[:, None], free, self._before))

@@ -110,7 +110,7 @@ class RunConfig(Ranged):
     definition: Task | None = None
     """The whole task, where it is in no table and came from no file: an object in Python, or of another package."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         name = self.task if self.definition is None else self.definition.name
         yield Relation(name == self.task, "definition", f"expected that of {self.task}, found that of {name}")
 

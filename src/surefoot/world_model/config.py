@@ -60,7 +60,7 @@ class WorldModelConfig(Ranged, part="world_model"):
     compute: Literal["float32", "bfloat16"] = "float32"
     """Floating-point type of activations; parameters are float32 always."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         yield Relation(self.bins % 2 == 1, "bins", f"expected an odd number, found {self.bins}")
 
     @property

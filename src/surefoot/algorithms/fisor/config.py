@@ -72,7 +72,7 @@ class FISORConfig(Ranged):
     scaling: ScalingConfig = field(default_factory=ScalingConfig, metadata={BEFORE: {}})
     """What is measured in units that follow from the data, beyond the paper."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         return _combinations(self)
 
     # --- what follows from them ---

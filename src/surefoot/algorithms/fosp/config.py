@@ -110,7 +110,7 @@ class FOSPConfig(Dreamer):
     expanding: ExpansionConfig = field(default_factory=ExpansionConfig, metadata={GROUP: ExpansionConfig})
     """Fine-tuning."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         critics, extraction = self.critics, self.extraction
         branches = critics.data_branch or critics.imagined_branch
         sentence = "expected it or imagined_branch, at least one of them, found neither"

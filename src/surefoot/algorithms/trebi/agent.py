@@ -328,7 +328,7 @@ class TREBI(TREBIConfig):
 
         Args:
             state: Training state.
-            share_left: Share of the episode that is left, in [0, 1] [n].
+            share_left: Share of the episode that is left, in [0, 1], [n].
 
         Returns:
             Margins [n] in units of the cost.

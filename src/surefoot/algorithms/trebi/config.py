@@ -124,7 +124,7 @@ class TREBIConfig(Ranged):
     margins: MarginConfig = field(default_factory=MarginConfig, metadata={GROUP: MarginConfig})
     """Margins of the budget."""
 
-    def relations(self) -> Iterator[Relation]:
+    def _relations(self) -> Iterator[Relation]:
         found = f"found {self.plan_horizon}"
         for part, network in (("network", self.network), ("value_network", self.values.value_network)):
             levels = len(network.multipliers)

@@ -118,6 +118,8 @@ def compare_all(
         Sentences, as an iterator.
     """
     signals = {number: values[:, number] for number, one in enumerate(tables) if one.kind == "signal"}
+    if not signals:
+        return
     logged = [number for number, one in enumerate(tables) if one.kind == "cost"]
     costly = values[:, logged].sum(1) > 0 if logged else None
     if costly is None or (len(signals) == 1 and len(logged) == 1):
