@@ -35,33 +35,35 @@ from surefoot.ranges import NUMBER, Range, Ranged
 from surefoot.tasks import Task
 from surefoot.types import BEFORE, DataSpec, Metrics, Phase, Policy, PolicyInputs, Transition
 
+Imitator = DiffusionPolicyState | Trained
+"""State of the network that imitates."""
+
 
 class StandardizedState(NamedTuple):
     """The state of an imitating network that sees standardized observations."""
 
-    inner: DiffusionPolicyState | Trained
+    inner: Imitator
     scale: ObservationScale
 
 
-BCState = DiffusionPolicyState | Trained | StandardizedState
+BCState = Imitator | StandardizedState
 """State of behaviour cloning: a network's, with a scale where observations are standardized."""
 
 
-def with_scale(inner: DiffusionPolicyState | Trained, spec: DataSpec, *, standardize: bool) -> BCState:
-    """The state with a scale that is still to be measured, where observations are to be standardized.
+def joined(inner: Imitator, scale: ObservationScale | None) -> BCState:
+    """The state of behaviour cloning with these parts.
 
     Args:
-        inner: State of the networks.
-        spec: Dimensions of the data.
-        standardize: Whether observations are standardized.
+        inner: State of the network.
+        scale: Scale of its observations; None: they are seen as they are.
 
     Returns:
         The state.
     """
-    return StandardizedState(inner, unit_observation_scale(spec.observation_dim)) if standardize else inner
+    return inner if scale is None else StandardizedState(inner, scale)
 
 
-def parts_of(state: BCState) -> tuple[DiffusionPolicyState | Trained, ObservationScale | None]:
+def parts_of(state: BCState) -> tuple[Imitator, ObservationScale | None]:
     """The network's state, and the scale of its observations; None: they are seen as they are."""
     return (state.inner, state.scale) if isinstance(state, StandardizedState) else (state, None)
 
@@ -137,11 +139,26 @@ class BC(Ranged):
         Returns:
             The state before the first update.
         """
+        return joined(self.fresh(spec, key), self.first_scale(spec))
+
+    def first_scale(self, spec: DataSpec) -> ObservationScale | None:
+        """Scale before it is measured; None where observations are not standardized."""
+        return unit_observation_scale(spec.observation_dim) if self.standardize else None
+
+    def fresh(self, spec: DataSpec, key: Key[Array, ""]) -> Imitator:
+        """Fresh network with its optimizer.
+
+        Args:
+            spec: Shapes of what the network reads and answers.
+            key: Random key of the parameters.
+
+        Returns:
+            The network's state.
+        """
         if self.policy_network == "diffusion":
-            return with_scale(init_policy(spec, key, config=self.diffusion), spec, standardize=self.standardize)
+            return init_policy(spec, key, config=self.diffusion)
         actor = DeterministicActor.create(key, spec.observation_dim, self.hidden, spec.action_dim)
-        inner = start_training(actor, self.learning_rate, with_target=False)
-        return with_scale(inner, spec, standardize=self.standardize)
+        return start_training(actor, self.learning_rate, with_target=False)
 
     def update(self, state: BCState, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[BCState, Metrics]:
         """One gradient step of noise prediction, or of the deterministic actor's regression.
@@ -156,18 +173,31 @@ class BC(Ranged):
             `(state, metrics)`: `policy/loss`, and for a diffusion policy `policy/noise_error`, the unweighted squared
             error.
         """
-        if isinstance(state, StandardizedState):
-            seen = batch._replace(observation=standardized_by(state.scale, batch.observation))
-            moved, metrics = self.update(state.inner, seen, key, phase=phase)
-            return StandardizedState(parts_of(moved)[0], state.scale), metrics
-        if isinstance(state, DiffusionPolicyState):
-            weights = jnp.ones_like(batch.reward)
-            return update_policy(state, batch.observation, batch.action, weights, key, config=self.diffusion)
+        inner, scale = parts_of(state)
+        moved, metrics = self.imitate(inner, standardized_by(scale, batch.observation), batch.action, key)
+        return joined(moved, scale), metrics
+
+    def imitate(
+        self, inner: Imitator, seen: Float[Array, "b in"], action: Float[Array, "b act"], key: Key[Array, ""]
+    ) -> tuple[Imitator, Metrics]:
+        """One gradient step of the network on what it reads.
+
+        Args:
+            inner: State of the network.
+            seen: Inputs of the network, [b, in].
+            action: Logged actions, [b, act].
+            key: As of `update`.
+
+        Returns:
+            (state, metrics) as of `update`.
+        """
+        if isinstance(inner, DiffusionPolicyState):
+            return update_policy(inner, seen, action, jnp.ones(len(seen)), key, config=self.diffusion)
 
         def loss(actor: DeterministicActor) -> tuple[Float[Array, ""], None]:
-            return squared_error(actor, batch.observation, batch.action), None
+            return squared_error(actor, seen, action), None
 
-        moved, (value, _) = descend(state, loss, learning_rate=self.learning_rate)
+        moved, (value, _) = descend(inner, loss, learning_rate=self.learning_rate)
         return moved, {"policy/loss": value}
 
     def policy(self, state: BCState) -> Policy:
@@ -175,13 +205,24 @@ class BC(Ranged):
         inner, scale = parts_of(state)
 
         def act(carry: Any, inputs: PolicyInputs, key: Key[Array, ""]) -> tuple[Any, Float[Array, "n act"]]:
-            seen = standardized_by(scale, inputs.observation)
-            if not isinstance(inner, DiffusionPolicyState):
-                return carry, inner.network(seen)
-            actions = propose(inner.network_ema, seen, key, num_candidates=1, config=self.diffusion)
-            return carry, actions[:, 0]
+            return carry, self.answer(inner, standardized_by(scale, inputs.observation), key)
 
         return Policy(initial=lambda n: None, act=act)
+
+    def answer(self, inner: Imitator, seen: Float[Array, "n in"], key: Key[Array, ""]) -> Float[Array, "n act"]:
+        """Actions of the network.
+
+        Args:
+            inner: State of the network.
+            seen: Inputs of the network, [n, in].
+            key: Random key of a sample; a deterministic actor reads none.
+
+        Returns:
+            Actions in [-1, 1], [n, act].
+        """
+        if not isinstance(inner, DiffusionPolicyState):
+            return inner.network(seen)
+        return propose(inner.network_ema, seen, key, num_candidates=1, config=self.diffusion)[:, 0]
 
 
 def squared_error(

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from surefoot.algorithms.bc import BC, StandardizedState, parts_of, with_scale
+from surefoot.algorithms.bc import BC, BCState, StandardizedState, joined, parts_of
 from surefoot.algorithms.standardize import standardized_by
 from surefoot.data import Dataset
 from surefoot.protocols import Inputs
@@ -63,18 +63,13 @@ class MultiTaskBC(Ranged):
         return self.cloning.calibrate(state, data, phase=phase)
 
     @property
-    def _imitation(self) -> BC:
-        """What imitates, given inputs that are standardized here."""
-        return replace(self.cloning, standardize=False)
-
-    @property
     def budget_discount(self) -> float:
         """1: budgets are undiscounted costs."""
         return 1.0
 
     # --- init, update, policy ---
 
-    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> Any:
+    def init(self, spec: DataSpec, key: Key[Array, ""], statistics: None = None) -> BCState:
         """Fresh networks of `BC` with one more input.
 
         Args:
@@ -85,10 +80,10 @@ class MultiTaskBC(Ranged):
         Returns:
             The state before the first update.
         """
-        inner = self._imitation.init(replace(spec, observation_dim=spec.observation_dim + 1), key)
-        return with_scale(parts_of(inner)[0], spec, standardize=self.cloning.standardize)
+        inner = self.cloning.fresh(replace(spec, observation_dim=spec.observation_dim + 1), key)
+        return joined(inner, self.cloning.first_scale(spec))
 
-    def update(self, state: Any, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[Any, Metrics]:
+    def update(self, state: BCState, batch: Transition, key: Key[Array, ""], *, phase: str) -> tuple[BCState, Metrics]:
         """One gradient step of imitation, conditioned on the costs of the episodes.
 
         Args:
@@ -101,18 +96,17 @@ class MultiTaskBC(Ranged):
             (state, metrics) as of `BC.update`.
         """
         inner, scale = parts_of(state)
-        observation = conditioned(standardized_by(scale, batch.observation), batch.episode_cost, self.cost_unit)
-        moved, metrics = self._imitation.update(inner, batch._replace(observation=observation), key, phase=phase)
-        return (moved if scale is None else StandardizedState(parts_of(moved)[0], scale)), metrics
+        seen = conditioned(standardized_by(scale, batch.observation), batch.episode_cost, self.cost_unit)
+        moved, metrics = self.cloning.imitate(inner, seen, batch.action, key)
+        return joined(moved, scale), metrics
 
     def sample_weights(self, state: Any, data: Transition, *, phase: str) -> Float[Array, " n"]:
         """Weights [n]: 1 for transitions of finished episodes, 0 for others, whose cost is not known."""
         return (data.episode_cost < UNKNOWN_AHEAD).astype(jnp.float32)
 
-    def policy(self, state: Any) -> Policy:
+    def policy(self, state: BCState) -> Policy:
         """Policy that imitates episodes whose cost is the budget of the episode's first step."""
-        network, scale = parts_of(state)
-        inner = self._imitation.policy(network)
+        inner, scale = parts_of(state)
 
         def act(
             limit: Float[Array, " n"], inputs: PolicyInputs, key: Key[Array, ""]
@@ -120,9 +114,8 @@ class MultiTaskBC(Ranged):
             assert inputs.remaining_budget is not None
             limit = jnp.where(jnp.isnan(limit), inputs.remaining_budget, limit)
             seen = standardized_by(scale, inputs.observation)
-            observation = conditioned(seen, jnp.clip(limit, 0.0, 1e6), self.cost_unit)
-            _, action = inner.act(None, inputs._replace(observation=observation), key)
-            return limit, action
+            seen = conditioned(seen, jnp.clip(limit, 0.0, 1e6), self.cost_unit)
+            return limit, self.cloning.answer(inner, seen, key)
 
         return Policy(initial=lambda n: jnp.full(n, jnp.nan), act=act)
 
