@@ -94,8 +94,8 @@ class AppliedActions:
 
     def __init__(self, units: ActionUnits, count: int) -> None:
         self._units = units
-        self._before = np.zeros((count, len(units.low)))
-        """In the plant's units."""
+        self.physical = np.zeros((count, len(units.low)))
+        """Actions of the last step in the plant's units, float64; zeros before any."""
         self.normalized = np.zeros((count, len(units.low)), np.float32)
         """Of the last step, in [-1, 1]; zeros before any."""
 
@@ -110,10 +110,10 @@ class AppliedActions:
             Applied actions in [-1, 1], [n, act], float32.
         """
         free = self._units.physical(chosen)
-        self._before = self._units.limited(free, np.where(first[:, None], free, self._before))
-        self.normalized = self._units.normalized(self._before).astype(np.float32)
+        self.physical = self._units.limited(free, np.where(first[:, None], free, self.physical))
+        self.normalized = self._units.normalized(self.physical).astype(np.float32)
         return self.normalized
 
     def bounds(self, first: Bool[np.ndarray, " n"]) -> tuple[Float[np.ndarray, "n act"], Float[np.ndarray, "n act"]]:
         """Smallest and largest next actions that are applied as they are, as of `ActionUnits.bounds_after`."""
-        return self._units.bounds_after(self._before, first)
+        return self._units.bounds_after(self.physical, first)

@@ -17,7 +17,7 @@ from surefoot.errors import ConfigError
 from surefoot.numerics import pinned
 from surefoot.protocols import Algorithm, PlansUnderBudget
 from surefoot.ranges import check_count
-from surefoot.tasks.action_units import ActionUnits
+from surefoot.tasks.action_units import ActionUnits, AppliedActions
 from surefoot.training.acting import numbers_of
 from surefoot.training.run_config import RunConfig
 from surefoot.types import ActionBounds
@@ -82,7 +82,7 @@ class ControlSession:
         self._margins = self._margins_now()
         file = None if policy.config.task_file is None else policy.config.known_task().file
         self._units, self._rates = None if file is None else ActionUnits.of(file.action), ActionUnits.with_rates(file)
-        self._applied: Float[np.ndarray, "n act"] | None = None
+        self._applied: AppliedActions | None = None
         self._reward: np.ndarray | None = None
         self.steps = 0
         """Actions taken since the episode began."""
@@ -170,8 +170,12 @@ class ControlSession:
         checked = self._policy.finite("action", actions, batch)
         self._memory, self._reward = memory, None
         self.steps += 1
-        if self._units is not None:
-            checked = self._applied = self._units.limited(self._units.physical(checked), self._applied)
+        if self._rates is not None:
+            self._applied = self._applied or AppliedActions(self._rates, len(batch))
+            self._applied.take(checked, np.full(len(batch), step == 0))
+            checked = self._applied.physical
+        elif self._units is not None:
+            checked = self._units.limited(self._units.physical(checked), None)
         return checked.reshape(*rows.shape[:-1], -1)
 
     def _last_reward(self) -> Float[np.ndarray, " n"]:
@@ -180,13 +184,11 @@ class ControlSession:
     def _limits(self, count: int) -> tuple[Float[np.ndarray, "n act"] | None, ActionBounds | None]:
         """The applied actions of the step before in [-1, 1], and the bounds of what will be applied as it is; None
         without rate limits."""
-        if (rates := self._rates) is None:
+        if self._rates is None:
             return None, None
-        before = np.zeros((count, len(rates.low))) if self._applied is None else self._applied
-        first = np.full(count, self._applied is None)
-        applied = np.where(first[:, None], 0.0, rates.normalized(before)).astype(np.float32)
-        low, high = rates.bounds_after(before, first)
-        return applied, ActionBounds(low, high)  # pyright: ignore[reportArgumentType]
+        applied = self._applied or AppliedActions(self._rates, count)
+        low, high = applied.bounds(np.full(count, self._applied is None))
+        return applied.normalized, ActionBounds(low, high)  # pyright: ignore[reportArgumentType]
 
     def pay(self, cost: ArrayLike, reward: ArrayLike = 0.0) -> None:
         """Subtract the cost of the last step from the budget.
